@@ -1,0 +1,103 @@
+// The catalogue of everything that can go wrong for a caller: one code, one status, one sentence.
+
+/** What a caller who gets a problem should do next; the README's table "May I send it again?" is made of it. */
+export type Again =
+  | 'no' // the same request gets the same answer
+  | 'after-change' // something has to be changed first: the request, the key, a limit, a budget
+  | 'yes' // safe, and it costs nothing that was not wanted
+  | 'collect' // send it again or read the generation: nothing is bought twice
+
+interface Entry { readonly status: number, readonly title: string, readonly again: Again }
+
+/**
+ * Every problem a caller can meet: HTTP status, public sentence and what to do.
+ * Codes are part of the contract; texts are not.
+ */
+export const problems = {
+  'malformed-json': { status: 400, title: 'The body is not valid JSON', again: 'after-change' },
+  'bad-header': { status: 400, title: 'A request header has a value that cannot be used', again: 'after-change' },
+  'bad-query': { status: 400, title: 'A query parameter has a value that cannot be used', again: 'after-change' },
+  'bad-request': { status: 400, title: 'The request could not be read', again: 'after-change' },
+  'key-missing': { status: 401, title: 'No key was sent', again: 'after-change' },
+  'key-unknown': { status: 401, title: 'The key is not known', again: 'after-change' },
+  'key-expired': { status: 401, title: 'The key has expired', again: 'after-change' },
+  'token-expired': { status: 401, title: 'The token has expired', again: 'after-change' },
+  'token-revoked': { status: 401, title: 'The token was revoked', again: 'after-change' },
+  'budget-exhausted': { status: 402, title: 'The budget is used up', again: 'after-change' },
+  'token-exhausted': { status: 402, title: 'The token has nothing left to spend', again: 'after-change' },
+  'origin-not-allowed': { status: 403, title: 'This origin may not use the key', again: 'after-change' },
+  'not-allowed': { status: 403, title: 'This tenant may not ask for that', again: 'after-change' },
+  'no-such-route': { status: 404, title: 'There is nothing at this address', again: 'no' },
+  'no-such-generation': { status: 404, title: 'No generation with this id can be seen with this key', again: 'no' },
+  'method-not-allowed': { status: 405, title: 'This address does not take that method', again: 'after-change' },
+  'request-timeout': { status: 408, title: 'The request did not arrive in time', again: 'yes' },
+  'others-waiting': { status: 409, title: 'Others wait for this generation, so it was not cancelled', again: 'no' },
+  'already-finished': { status: 409, title: 'The generation has already ended', again: 'no' },
+  'model-retired': { status: 410, title: 'The model is no longer offered upstream', again: 'no' },
+  'body-too-large': { status: 413, title: 'The body is too large', again: 'after-change' },
+  'uri-too-long': { status: 414, title: 'The address is too long', again: 'after-change' },
+  'not-json': { status: 415, title: 'The body has to be application/json', again: 'after-change' },
+  'invalid-input': { status: 422, title: 'The input does not fit the model', again: 'after-change' },
+  'content-refused': { status: 422, title: 'The model refused to make this picture', again: 'after-change' },
+  'idempotency-key-reused': { status: 422, title: 'The idempotency key belongs to another request', again: 'after-change' },
+  'rate-limited': { status: 429, title: 'Too many requests in this window', again: 'yes' },
+  'queue-full': { status: 429, title: 'The tenant has as many generations under way as it may', again: 'yes' },
+  'headers-too-large': { status: 431, title: 'The request headers are too large', again: 'after-change' },
+  cancelled: { status: 409, title: 'The generation was cancelled', again: 'yes' },
+  internal: { status: 500, title: 'Something went wrong here', again: 'collect' },
+  'upstream-failed': { status: 502, title: 'The model failed', again: 'yes' },
+  'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect' },
+  'result-expired': { status: 502, title: 'The picture was made, but its result was gone before it could be fetched', again: 'after-change' },
+  'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
+  'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', again: 'yes' },
+  'upstream-account-blocked': { status: 503, title: 'The upstream does not accept work at the moment', again: 'yes' },
+  draining: { status: 503, title: 'This process is shutting down', again: 'yes' },
+  'still-running': { status: 504, title: 'The generation is still running', again: 'collect' },
+  'not-cached': { status: 504, title: 'No stored result answers this request', again: 'after-change' },
+  'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'yes' }
+} as const satisfies Record<string, Entry>
+
+export type ProblemCode = keyof typeof problems
+
+/** One line of a 422: where, what, and the machine's name for it. */
+export interface FieldFault {
+  /** JSON pointer into the body, `''` for the body itself. */
+  readonly path: string
+  readonly message: string
+  readonly code: string
+  /** Limits that belong to the code, such as `{"le": 1}`. */
+  readonly ctx?: Readonly<Record<string, unknown>>
+}
+
+/** What a problem may carry besides its code. */
+export interface ProblemFacts {
+  /** What a caller may read about this very case. Never holds keys, prompts or upstream texts. */
+  readonly detail?: string
+  readonly retryAfterSeconds?: number
+  readonly errors?: readonly FieldFault[]
+  readonly generationId?: string
+  /** Further response headers: `Allow`, `WWW-Authenticate`, `Location`. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** For the log only. */
+  readonly cause?: unknown
+}
+
+/** A refusal or failure with a public face. Whatever is thrown and is not a `Problem` becomes `internal`. */
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly status: number
+  readonly facts: ProblemFacts
+
+  constructor (code: ProblemCode, facts: ProblemFacts = {}) {
+    super(facts.detail ?? problems[code].title, { cause: facts.cause })
+    this.name = 'Problem'
+    this.code = code
+    this.status = problems[code].status
+    this.facts = facts
+  }
+}
+
+/** Is this text one of the catalogue's codes? */
+export function isProblemCode (text: string): text is ProblemCode {
+  return Object.hasOwn(problems, text)
+}

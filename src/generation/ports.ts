@@ -1,0 +1,389 @@
+// What the core needs from the outside: a ledger that many processes share, and an upstream that makes pictures.
+// The guarantees stand here in words; every store has to keep them and one contract suite checks that it does.
+// Terms: a *right* may be refused and has a deadline, *evidence* is a fact and is always taken.
+
+import type { FieldFault, ProblemCode } from '../errors.ts'
+import type { MicroUsd } from '../money.ts'
+import type { Phase, Status } from './phases.ts'
+
+// ---------------------------------------------------------------------------------------------- the row
+
+/** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */
+export interface Reader { readonly tenant: string, readonly subject: string }
+
+/** The socket that waits for a generation: which process, and which connection of it. */
+export interface Connection { readonly replica: string, readonly connection: string }
+
+/** Why a generation failed, as its callers will be told. */
+export interface Failure {
+  readonly code: ProblemCode
+  readonly detail: string
+  /** fal's own lines for a refused input (`loc` as a JSON pointer), without the offending values. */
+  readonly errors?: readonly FieldFault[]
+}
+
+/** A budget that one generation counts against: whose, and the UTC period that was current at its admission. */
+export interface Account {
+  /** The tenant's id, or `*` for the company. */
+  readonly owner: string
+  /** `2026-11-22` or `2026-11`. */
+  readonly period: string
+}
+
+/** A generation as the ledger keeps it. Times are milliseconds of the ledger's clock. */
+export interface Row extends Reader {
+  readonly id: string
+  /** The endpoint id, such as `fal-ai/imagen4/preview/ultra`. */
+  readonly model: string
+  readonly phase: Phase
+  /** Raised by one with every change. */
+  readonly version: number
+  /** Submit attempts granted so far; evidence names the attempt it is about. */
+  readonly attempt: number
+  /** fal's id of this generation, once known. */
+  readonly requestId: string | null
+  /** The replica that looks after it. Says nothing about rights. */
+  readonly owner: string | null
+  /** How many times another replica took it over. */
+  readonly takeovers: number
+  /** The socket whose delivery would make it delivered; `null` when nobody waits. */
+  readonly connection: Connection | null
+  readonly delivered: boolean
+  /** Somebody joined it once; set once, never cleared. Such a generation cannot be cancelled. */
+  readonly joined: boolean
+  readonly cancelWished: boolean
+  readonly priority: Priority
+  /** The canonical JSON that is sent to fal. */
+  readonly input: string
+  /** The seed's digits, as asked or, once it ended, as answered. */
+  readonly seed: string | null
+  /** The answer's JSON text, byte for byte as fal sent it. */
+  readonly output: string | null
+  readonly failure: Failure | null
+  /** What was reserved: the highest price of our table. */
+  readonly price: MicroUsd
+  /** What it cost, once settled; `null` while money is reserved. */
+  readonly cost: MicroUsd | null
+  /** The cost is our table's because fal named none. */
+  readonly costAssumed: boolean
+  readonly accounts: readonly Account[]
+  /** The browser token whose pictures and money it counts against. */
+  readonly token: string | null
+  /** A cache name leads here: its own, or one learned from the answer's seed. */
+  readonly stored: boolean
+  /** Requests ahead of it at fal, when fal said so; before that the place in our own line, when read. */
+  readonly queuePosition: number | null
+  readonly createdAtMs: number
+  /** When fal began to work on it. */
+  readonly startedAtMs: number | null
+  readonly finishedAtMs: number | null
+  /** It leaves the line unspent when it still waits then. */
+  readonly waitUntilMs: number
+  /** Set by the first claim: after this it is cancelled at fal, then `unknown`. */
+  readonly runUntilMs: number | null
+}
+
+/** Places in a tenant's own line: someone waits, nobody waits, asked to stand behind. */
+export type Priority = 'interactive' | 'background' | 'low'
+
+// ---------------------------------------------------------------------------------------------- admission
+
+/** A budget to admit against. The ledger finds the period on its own clock. */
+export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
+
+/** An undelivered twin, and what its replica said about the connection that waits for it. */
+export interface TwinAnswer extends Connection { readonly id: string, readonly open: boolean }
+
+/** All the ledger has to know to admit one request. Everything that names something is a digest, never a text of the caller. */
+export interface Admission extends Reader {
+  /** The id the new generation, or an alias, will have. Asked twice with one id, `admit` answers the same. */
+  readonly id: string
+  /** On the ledger's clock. An admission that starts later changes nothing. */
+  readonly deadlineMs: number
+  readonly model: string
+  readonly input: string
+  readonly seed: string | null
+  readonly price: MicroUsd
+  /** `refresh` buys and takes the cache name when it succeeds; `bypass` never reads nor takes it. */
+  readonly mode: 'normal' | 'refresh' | 'bypass'
+  /** The name of the result: digest of cache group, model and input. Given only with a seed. */
+  readonly cacheName: string | null
+  /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
+  readonly idempotency: { readonly name: string, readonly fingerprint: string } | null
+  /** What makes two keyless unseeded requests twins: digest of tenant, subject, model and input. `null` for all others. */
+  readonly twinName: string | null
+  /** What is known about the twins that an earlier answer named. */
+  readonly twins: readonly TwinAnswer[]
+  /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
+  readonly lastRound: boolean
+  /** Who waits; `null` when nobody does. */
+  readonly connection: Connection | null
+  readonly priority: Priority
+  readonly rate: { readonly max: number, readonly windowSeconds: number }
+  readonly maxInFlight: number
+  readonly maxQueued: number
+  readonly weight: number
+  readonly budgets: readonly Budget[]
+  readonly token: string | null
+}
+
+/** The state of a tenant's purchases in this window. */
+export interface RateState { readonly max: number, readonly windowSeconds: number, readonly used: number, readonly resetSeconds: number }
+
+/**
+ * What became of an admission. Free answers come before refusals, in the order of this list; a refusal writes nothing.
+ *
+ * - `replayed`: the idempotency key leads here.
+ * - `hit`: the cache name leads to a success. Makes no row, binds no key.
+ * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
+ * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.
+ * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again.
+ * - `bought`: a new row, with money reserved and a place in line.
+ */
+export type Admitted =
+  | { readonly outcome: 'replayed' | 'joined' | 'adopted', readonly row: Row }
+  | { readonly outcome: 'hit', readonly row: Row }
+  | { readonly outcome: 'twins', readonly twins: readonly (Connection & { readonly id: string })[] }
+  | { readonly outcome: 'bought', readonly row: Row, readonly rate: RateState }
+  | Refused
+
+export type Refused =
+  | { readonly outcome: 'refused', readonly why: 'reused' | 'late' }
+  | { readonly outcome: 'refused', readonly why: 'guard', readonly guard: GuardState, readonly retryAfterSeconds: number }
+  | { readonly outcome: 'refused', readonly why: 'token', readonly token: 'unknown' | 'expired' | 'revoked' | 'exhausted' }
+  | { readonly outcome: 'refused', readonly why: 'rate', readonly rate: RateState }
+  | { readonly outcome: 'refused', readonly why: 'full', readonly rate: RateState }
+  | { readonly outcome: 'refused', readonly why: 'budget', readonly owner: string, readonly rate: RateState }
+
+// ---------------------------------------------------------------------------------------------- claims and evidence
+
+/** Whether anything may be bought, for the whole account (`*`) or one model. */
+export type GuardState = 'ok' | 'open' | 'account-blocked' | 'retired'
+
+export interface Guard { readonly scope: string, readonly state: GuardState, readonly sinceMs: number, readonly retryAtMs: number, readonly probe: string | null }
+
+/** What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. */
+export type Claimed =
+  | { readonly outcome: 'go', readonly row: Row }
+  | { readonly outcome: 'busy' | 'empty' | 'guard' | 'late' }
+
+/** How a generation ended at fal. `cost` is `null` when fal named none and the price table decides. */
+export type Ending =
+  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null }
+  | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
+  | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
+
+/** A change that somebody may wait for. */
+export interface Change { readonly id: string, readonly version: number, readonly phase: Phase, readonly cancelWished: boolean, readonly queuePosition: number | null }
+
+/** What a replica knows about a generation it holds; more than the row's own facts proves that the store went back in time. */
+export interface Fact { readonly row: Row, readonly holds: boolean }
+
+export type Cancelled =
+  | { readonly outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', readonly row: Row }
+  | { readonly outcome: 'no-such-generation' }
+
+export type Settled = { readonly outcome: 'settled', readonly row: Row } | { readonly outcome: 'too-young' | 'not-unknown' | 'no-such-generation' }
+
+/** A browser token as the ledger keeps it; the secret's hash is checked by the door. */
+export interface Token extends Reader {
+  readonly id: string
+  readonly secretSha256: string
+  readonly origins: readonly string[]
+  readonly expiresAtMs: number
+  readonly revoked: boolean
+  readonly picturesLeft: number
+  readonly moneyLeft: MicroUsd
+}
+
+/** One line of the append-only journal, for finance. */
+export interface JournalEntry {
+  readonly atMs: number
+  readonly kind: 'purchase' | 'unknown' | 'correction' | 'double'
+  readonly id: string
+  readonly tenant: string
+  readonly model: string
+  readonly requestId: string | null
+  readonly accounts: readonly Account[]
+  /** What this line adds to what was spent; a correction may be negative. */
+  readonly amount: MicroUsd
+  readonly assumed: boolean
+}
+
+export interface Balance { readonly owner: string, readonly period: string, readonly held: MicroUsd, readonly spent: MicroUsd }
+
+// ---------------------------------------------------------------------------------------------- the ledger
+
+/**
+ * The store of generations, money and the waiting line, shared by all replicas.
+ *
+ * Every operation is atomic. One that cannot reach the store rejects with a `Problem` `store-unavailable` within a second,
+ * and a *right* (`admit`, `claim`) that was answered so has changed nothing, however late the store runs it.
+ */
+export interface Ledger {
+  /** The ledger's clock, estimated without a call: its last known time plus monotonic time since. */
+  now: () => number
+  /** Rejects when the store cannot be reached. */
+  ping: () => Promise<void>
+
+  // Rights
+
+  /** Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. */
+  admit: (admission: Admission) => Promise<Admitted>
+  /**
+   * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
+   * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.
+   * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed are closed unspent on the way.
+   */
+  claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
+
+  // Evidence: taken from whoever has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
+  // Evidence about another attempt than the row's changes nothing, except that a newer one proves a rollback and is taken.
+
+  /** Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. A second id for one attempt is a double purchase: booked and told. */
+  sent: (id: string, attempt: number, requestId: string) => Promise<Row | null>
+  /** Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent. */
+  unsent: (id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }) => Promise<Row | null>
+  /** Attempt `attempt` went out and no answer came: `submitting` → `unknown`, money held. A row followed at fal becomes `unknown` too when its trace is lost. */
+  lost: (id: string, attempt: number, failure: Failure) => Promise<Row | null>
+  /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`). */
+  progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }) => Promise<Row | null>
+  /** The end of attempt `attempt`: closes the row with the result in it, settles money, tells waiters. The first end wins; a later, higher cost is booked as late. */
+  finish: (id: string, attempt: number, requestId: string | null, ending: Ending) => Promise<Row | null>
+
+  // Leases
+
+  /** Signs of life for what `replica` holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a rollback). */
+  renew: (replica: string, facts: readonly Fact[]) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
+  /** Writes rows from their owner's facts after a rollback, over the budget if need be. */
+  restore: (replica: string, facts: readonly Fact[]) => Promise<void>
+  /** Lets go of generations so that another replica takes them over at once. */
+  release: (replica: string, ids: readonly string[]) => Promise<void>
+  /**
+   * Looks after at most `max` rows that are due: waiting past their deadline → `failed` unspent; lease run out → taken over by `replica` and given back to it
+   * (after five times `unknown`); retention over → forgotten.
+   */
+  sweep: (replica: string, max: number) => Promise<readonly Row[]>
+
+  // Delivery
+
+  /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. */
+  seen: (id: string, connection: Connection | null) => Promise<void>
+  /** The caller at `connection` is gone without an answer; only if it is the one written there. Shortens a waiting generation's deadline to 60 s, when it was keyless. */
+  left: (id: string, connection: Connection) => Promise<void>
+  /** Which of these connections of another replica are open? Asked on the events channel; no answer in time means none. */
+  askOpen: (replica: string, connections: readonly string[]) => Promise<ReadonlySet<string>>
+  /** Answers such questions for `replica` until the returned function is called. */
+  answerOpen: (replica: string, isOpen: (connection: string) => boolean) => () => void
+
+  // Readers
+
+  /** The generation with this id, own or through an alias (whose id it then shows), or null: unknown, expired or somebody else's. */
+  read: (id: string, reader: Reader) => Promise<Row | null>
+  /** A success that this cache name leads to. Changes nothing. */
+  lookup: (cacheName: string) => Promise<Row | null>
+  /** Newest first. The cursor is the ledger's counter as text. */
+  list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<{ readonly rows: readonly Row[], readonly nextCursor: string | null }>
+  /** The rows with these ids, for processes that wait for them or tend them: no reader is checked and aliases are not known. */
+  look: (ids: readonly string[]) => Promise<readonly Row[]>
+  /** Calls `listener` with every change of every generation until the returned function is called. May lose some: `look` again. */
+  listen: (listener: (change: Change | 'look-again') => void) => () => void
+
+  // Small compare-and-sets
+
+  /** Waiting: closed, unspent. Submitting or later: notes the wish and wakes the owner. Refused when anybody ever joined. Through an alias it only lets go of it. */
+  cancel: (id: string, reader: Reader) => Promise<Cancelled>
+  /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
+  settle: (id: string, billed: boolean) => Promise<Settled>
+  /** Tells the guard what the upstream said. Gives the state that holds now. */
+  guard: (scope: string, verdict: { readonly state: GuardState, readonly retryAfterMs: number }) => Promise<Guard>
+  guards: () => Promise<readonly Guard[]>
+  mint: (token: Token) => Promise<void>
+  token: (id: string) => Promise<Token | null>
+  revoke: (id: string, tenant: string) => Promise<boolean>
+
+  // Books
+
+  balances: (accounts: readonly Pick<Budget, 'owner' | 'per'>[]) => Promise<readonly Balance[]>
+  unknowns: (limit: number) => Promise<readonly Row[]>
+  journal: (fromMs: number, toMs: number, limit: number) => Promise<readonly JournalEntry[]>
+  /** Facts for gauges: waiting per tenant, places used at fal, open unknowns and the admission time of the oldest. */
+  gauges: () => Promise<{ readonly waiting: ReadonlyMap<string, number>, readonly atUpstream: number, readonly unknownOpen: number, readonly unknownOldestMs: number | null }>
+
+  /** Ends subscriptions and connections. Twice is harmless. */
+  close: () => Promise<void>
+}
+
+/** Durations that every store needs, fixed at its construction. */
+export interface LedgerTimes {
+  readonly resultTtlMs: number
+  readonly queueMs: number
+  readonly runMs: number
+  readonly leaseMs: number
+}
+
+/** Limits that are part of the rules, not of the configuration (`ledger` rules 4, 5, 7, 13, 19). */
+export const ledgerConstants = {
+  idempotencyMs: 24 * 3_600_000,
+  /** How long an `unknown` or a billed refusal answers for its cache key or body. */
+  verdictMs: 15 * 60_000,
+  adoptableMs: 10 * 60_000,
+  settleAfterMs: 10 * 60_000,
+  /** What is left to a waiting generation whose keyless caller has gone. */
+  abandonedMs: 60_000,
+  maxTakeovers: 5,
+  /** How many undelivered twins one admission names. */
+  maxTwins: 8,
+  journalMs: 92 * 86_400_000
+} as const
+
+// ---------------------------------------------------------------------------------------------- the upstream
+
+/**
+ * What became of a submit. Anything that may have reached fal and was not clearly answered is `lost`.
+ * - `accepted`: fal has it under `requestId`.
+ * - `unsent`: it certainly was not accepted, and may be tried again.
+ * - `refused`: it certainly was not accepted, and trying again would not help.
+ * - `lost`: it may have been accepted; `requestId` is set when an error answer named one whose status can be asked for.
+ */
+export type Submitted =
+  | { readonly kind: 'accepted', readonly requestId: string, readonly position: number | null }
+  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null }
+  | { readonly kind: 'refused', readonly failure: Failure }
+  | { readonly kind: 'lost', readonly requestId: string | null, readonly cause: string }
+
+/** One thing seen while following a generation. `missing`: fal does not know the id (any more). */
+export type Sighting =
+  | { readonly kind: 'queued', readonly position: number | null, readonly logs: readonly LogLine[] }
+  | { readonly kind: 'running', readonly logs: readonly LogLine[] }
+  | { readonly kind: 'completed', readonly logs: readonly LogLine[] }
+  | { readonly kind: 'missing' }
+
+export interface LogLine { readonly message: string, readonly timestamp: string | null, readonly level: string | null }
+
+/** Follows one generation by status stream, by polling where that breaks. */
+export interface StatusReader {
+  /**
+   * The next sighting that differs from the last one. Waits as long as it takes; upstream troubles are waited out with growing pauses.
+   * Rejects only with the signal's reason.
+   */
+  next: (signal: AbortSignal) => Promise<Sighting>
+  close: () => void
+}
+
+/** `units` is the text of `x-fal-billable-units`, or null. `pending` and `unavailable` are asked again; `expired`: the result is gone. */
+export type Result =
+  | { readonly kind: 'succeeded', readonly body: string, readonly seed: string | null, readonly units: string | null }
+  | { readonly kind: 'failed', readonly failure: Failure, readonly units: string | null, readonly free: boolean }
+  | { readonly kind: 'cancelled', readonly units: string | null }
+  | { readonly kind: 'pending' | 'expired' }
+  | { readonly kind: 'unavailable', readonly retryAfterMs: number | null }
+
+/** fal's queue. No operation rejects for what the network or fal does; each has a deadline of its own beside the signal. */
+export interface Upstream {
+  submit: (model: string, input: string, signal: AbortSignal) => Promise<Submitted>
+  follow: (model: string, requestId: string) => StatusReader
+  result: (model: string, requestId: string, signal: AbortSignal) => Promise<Result>
+  cancel: (model: string, requestId: string) => Promise<'asked' | 'too-late' | 'missing' | 'unavailable'>
+  close: () => Promise<void>
+}

@@ -1,0 +1,50 @@
+// Imagen 4 Ultra on fal: text to image, one picture a call.
+// Source of every fact: the model's page on fal (October 2025 state) and, for pixel sizes, Google's table for Imagen 4.
+
+import { Type } from '@sinclair/typebox'
+import { oneOf, text } from './fields.ts'
+import type { Model, ModelInput } from './model.ts'
+
+const aspectRatios = ['1:1', '16:9', '9:16', '3:4', '4:3'] as const
+const resolutions = ['1K', '2K'] as const
+
+/** Width and height at `1K`; `2K` doubles both. */
+const pixelsAt1K: Readonly<Record<string, readonly [width: number, height: number]>> = {
+  '1:1': [1024, 1024],
+  '16:9': [1408, 768],
+  '9:16': [768, 1408],
+  '4:3': [1280, 896],
+  '3:4': [896, 1280]
+}
+
+function pixels (input: ModelInput): { width: number, height: number } {
+  const [width, height] = pixelsAt1K[String(input['aspect_ratio'])] ?? [1024, 1024]
+  const factor = input['resolution'] === '2K' ? 2 : 1
+  return { width: width * factor, height: height * factor }
+}
+
+export const imagen4Ultra: Model = {
+  endpointId: 'fal-ai/imagen4/preview/ultra',
+  title: 'Imagen 4 Ultra',
+  description: 'Google\'s highest quality image generation model: one picture from a text.',
+  schemaVersion: 1,
+  price: 60_000,
+  pixels,
+  input: Type.Object({
+    prompt: text({ description: 'What the picture shows.', minLength: 1, pattern: '\\S', examples: ['A red bicycle leaning on a blue wall, morning light'] }),
+    negative_prompt: Type.Optional(text({ description: 'What to keep out of the picture.', default: '' })),
+    aspect_ratio: Type.Optional(oneOf(aspectRatios, { description: 'Width to height of the picture.', default: '1:1' })),
+    num_images: Type.Optional(Type.Integer({ description: 'How many pictures; this model makes one a call.', minimum: 1, maximum: 1, default: 1 })),
+    seed: Type.Optional(Type.Integer({ description: 'Any whole number, of any size. With the same seed the same request is bought once.', examples: [42] })),
+    resolution: Type.Optional(oneOf(resolutions, { description: 'Size of the picture: about one or about four million pixels.', default: '1K' }))
+  }, { additionalProperties: false, title: 'Imagen4UltraInput', description: 'What to make.' }),
+  output: Type.Object({
+    images: Type.Array(Type.Object({
+      url: Type.String({ description: 'Where the picture is. Anybody who knows the address can read it.' }),
+      content_type: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+      file_name: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+      file_size: Type.Optional(Type.Union([Type.Integer(), Type.Null()], { description: 'Bytes.' }))
+    }, { additionalProperties: true })),
+    seed: Type.Optional(Type.Integer({ description: 'The seed that was used, where the model names it.' }))
+  }, { additionalProperties: true, title: 'Imagen4UltraOutput', description: 'The model\'s answer, byte for byte.' })
+}

@@ -1,0 +1,25 @@
+// What a model is to the gateway: data. A second model is a second file beside this one and a line in `catalogue.ts`.
+
+import type { TObject } from '@sinclair/typebox'
+import type { MicroUsd } from '../money.ts'
+
+/** A model that can be bought. Everything the gateway knows about it stands in its file. */
+export interface Model {
+  /** What users write, such as `fal-ai/imagen4/preview/ultra`. */
+  readonly endpointId: string
+  readonly title: string
+  readonly description: string
+  /** Raised by hand when a field's meaning changes; part of the cache key. */
+  readonly schemaVersion: number
+  /** Type, validation and documentation of the input. Every property has a default or is required, except `seed`. */
+  readonly input: TObject
+  /** Type and documentation of the output; what is `Optional` in it may be absent. */
+  readonly output: TObject
+  /** The highest price of one call, for a reservation; the tenants file may state others. */
+  readonly price: MicroUsd
+  /** Pixel width and height of the picture that an input asks for. */
+  readonly pixels: (input: ModelInput) => { readonly width: number, readonly height: number }
+}
+
+/** A validated input. `seed` is approximate when it is not a safe integer; its digits travel beside it. */
+export type ModelInput = Readonly<Record<string, unknown>>
