@@ -7,7 +7,9 @@ export default [
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
-      '@typescript-eslint/consistent-type-imports': 'error'
+      '@typescript-eslint/consistent-type-imports': 'error',
+      // A TypeBox schema and its type share a name; the compiler finds real redeclarations.
+      '@typescript-eslint/no-redeclare': 'off'
     }
   }
 ]
