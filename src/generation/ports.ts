@@ -33,6 +33,8 @@ export interface Account {
 /** A generation as the ledger keeps it. Times are milliseconds of the ledger's clock. */
 export interface Row extends Reader {
   readonly id: string
+  /** The purchase behind an alias; the id itself for all others. Changes are published under this id. */
+  readonly purchaseId: string
   /** The endpoint id, such as `fal-ai/imagen4/preview/ultra`. */
   readonly model: string
   readonly phase: Phase
@@ -69,6 +71,8 @@ export interface Row extends Reader {
   readonly accounts: readonly Account[]
   /** The browser token whose pictures and money it counts against. */
   readonly token: string | null
+  /** The tenants with whom its result is shared; `null` when it is not to be stored. */
+  readonly cacheGroup: string | null
   /** A cache name leads here: its own, or one learned from the answer's seed. */
   readonly stored: boolean
   /** Requests ahead of it at fal, when fal said so; before that the place in our own line, when read. */
@@ -106,6 +110,8 @@ export interface Admission extends Reader {
   readonly price: MicroUsd
   /** `refresh` buys and takes the cache name when it succeeds; `bypass` never reads nor takes it. */
   readonly mode: 'normal' | 'refresh' | 'bypass'
+  /** The tenants that share the result, for the name that is learned from an answer's seed; `null` with `bypass`. */
+  readonly cacheGroup: string | null
   /** The name of the result: digest of cache group, model and input. Given only with a seed. */
   readonly cacheName: string | null
   /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
@@ -376,7 +382,8 @@ export type Result =
   | { readonly kind: 'succeeded', readonly body: string, readonly seed: string | null, readonly units: string | null }
   | { readonly kind: 'failed', readonly failure: Failure, readonly units: string | null, readonly free: boolean }
   | { readonly kind: 'cancelled', readonly units: string | null }
-  | { readonly kind: 'pending' | 'expired' }
+  | { readonly kind: 'pending' }
+  | { readonly kind: 'expired' }
   | { readonly kind: 'unavailable', readonly retryAfterMs: number | null }
 
 /** fal's queue. No operation rejects for what the network or fal does; each has a deadline of its own beside the signal. */

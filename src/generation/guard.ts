@@ -1,0 +1,52 @@
+// What the upstream's answers say about buying at all: repeated failures, a blocked account, a retired model. The state itself is shared in the ledger.
+
+import type { ProblemCode } from '../errors.ts'
+import type { GuardState, Ledger } from './ports.ts'
+
+/** Tells the shared guard; never rejects, because an unreachable ledger refuses purchases by itself. */
+export interface Guard {
+  /** A submit or result failed with this code. */
+  failed: (model: string, code: ProblemCode) => Promise<void>
+  /** fal accepted a generation or ended one properly. */
+  worked: (model: string) => Promise<void>
+}
+
+/** This many failures in a row, with nothing that worked between them, open the guard. */
+const FAILURES_TO_OPEN = 5
+
+/** How long nothing is bought before one generation goes through as a probe. */
+const retryAfterMs: Readonly<Record<Exclude<GuardState, 'ok'>, number>> = {
+  open: 10_000,
+  'account-blocked': 30_000,
+  retired: 600_000
+}
+
+export function createGuard (ledger: Ledger, onError: (error: unknown) => void): Guard {
+  let failuresInARow = 0
+  /** Scopes that this process knows not to be ok; others are told of nothing, so that a working upstream costs no call. */
+  const closed = new Set<string>()
+
+  async function tell (scope: string, state: GuardState): Promise<void> {
+    try {
+      await ledger.guard(scope, { state, retryAfterMs: state === 'ok' ? 0 : retryAfterMs[state] })
+      if (state === 'ok') closed.delete(scope)
+      else closed.add(scope)
+    } catch (error) {
+      onError(error)
+    }
+  }
+
+  return {
+    failed: async (model, code) => {
+      if (code === 'upstream-account-blocked') await tell('*', 'account-blocked')
+      else if (code === 'model-retired') await tell(model, 'retired')
+      else if (code === 'upstream-unavailable' && ++failuresInARow >= FAILURES_TO_OPEN) await tell('*', 'open')
+    },
+    worked: async model => {
+      failuresInARow = 0
+      for (const scope of ['*', model]) {
+        if (closed.has(scope)) await tell(scope, 'ok')
+      }
+    }
+  }
+}

@@ -1,0 +1,52 @@
+// What makes two requests the same: canonical input, and the digests that the ledger uses as names.
+
+import { hash } from 'node:crypto'
+import type { Model } from '../models/model.ts'
+
+/**
+ * JSON with sorted keys and no spaces. `seed` at the top is written with these digits, so that seeds beyond 2^53 stay what they were.
+ */
+export function canonicalJson (value: Readonly<Record<string, unknown>>, seed: string | null): string {
+  const fields = Object.keys(value).sort().map(key => {
+    const text = key === 'seed' && seed !== null ? seed : encode(value[key])
+    return `${JSON.stringify(key)}:${text}`
+  })
+  return `{${fields.join(',')}}`
+}
+
+function encode (value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(encode).join(',')}]`
+  if (typeof value === 'object' && value !== null) return canonicalJson({ ...value }, null)
+  return JSON.stringify(value)
+}
+
+/** The cache name: tenants of one cache group that ask one model for one seeded input mean the same picture. */
+export function resultName (cacheGroup: string, model: Model, canonicalInput: string): string {
+  return digest('result', cacheGroup, model.endpointId, String(model.schemaVersion), canonicalInput)
+}
+
+/** The cache name that the answer's seed gives to an input that asked for none. */
+export function learnedName (cacheGroup: string, model: Model, canonicalInput: string, seed: string): string {
+  const input: Record<string, unknown> = { ...JSON.parse(canonicalInput), seed: 0 }
+  return resultName(cacheGroup, model, canonicalJson(input, seed))
+}
+
+/** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. */
+export function idempotencyName (tenant: string, subject: string, key: string): string {
+  return digest('idempotency', tenant, subject, key)
+}
+
+/** What a key stands for: the request as it was sent, before defaults. */
+export function fingerprint (model: Model, canonicalAsSent: string): string {
+  return digest('fingerprint', model.endpointId, canonicalAsSent)
+}
+
+/** What makes two unseeded requests of one caller twins. */
+export function twinName (tenant: string, subject: string, model: Model, canonicalInput: string): string {
+  return digest('twin', tenant, subject, model.endpointId, canonicalInput)
+}
+
+/** Parts are encoded before they are joined, so that no two lists of parts give one text. */
+function digest (...parts: readonly string[]): string {
+  return hash('sha256', JSON.stringify(parts), 'base64url')
+}

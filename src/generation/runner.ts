@@ -1,0 +1,217 @@
+// The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
+
+import { setTimeout } from 'node:timers/promises'
+import type { Guard } from './guard.ts'
+import { hasEnded } from './phases.ts'
+import type { Ledger, LedgerTimes, Row, StatusReader, Upstream } from './ports.ts'
+import { step, type Hands } from './step.ts'
+import type { Watch } from './watch.ts'
+
+export interface Runner {
+  start: () => void
+  /** Generations that this process looks after now. */
+  readonly held: number
+  /** Claims no more, waits at most `graceMs` for submits under way, then lets go of everything so that others go on at once. Twice is harmless. */
+  stop: (graceMs: number) => Promise<void>
+}
+
+export interface RunnerTools {
+  readonly ledger: Ledger
+  readonly upstream: Upstream
+  readonly watch: Watch
+  readonly guard: Guard
+  readonly times: LedgerTimes
+  /** This process, as it stands in rows and leases. */
+  readonly replica: string
+  /** Generations at fal at once, all replicas together. */
+  readonly slots: number
+  readonly newId: () => string
+  /** Told of every change that this process made. */
+  readonly onMove: (from: Row, to: Row) => void
+  /** Told of troubles with the ledger; everything is tried again. */
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+/** How often the line is looked at without being nudged, and due rows are swept. */
+const TICK_MS = 1000
+
+/** A claim that starts later than this grants nothing. */
+const CLAIM_DEADLINE_MS = 900
+
+/** Due rows looked after in one sweep. */
+const SWEEP_MAX = 100
+
+/** Longest pause between two tries to write evidence while the ledger is away. */
+const MAX_WRITE_PAUSE_MS = 2000
+
+interface Hold { row: Row, readonly letGo: AbortController, wake: AbortController }
+
+export function createRunner (tools: RunnerTools): Runner {
+  const { ledger, upstream, replica, times } = tools
+  const held = new Map<string, Hold>()
+  const work = new Set<Promise<void>>()
+  const timers: NodeJS.Timeout[] = []
+  const stopped = new AbortController()
+  let stopping: Promise<void> | null = null
+  let unlisten = (): void => {}
+
+  /** A claim whose answer was lost is asked for again under its own id, because it may have been granted. */
+  let openClaim: { readonly claimId: string, readonly sentAtMs: number } | null = null
+  let claiming = false
+  let claimAgain = false
+
+  async function claimAll (): Promise<void> {
+    claimAgain = true
+    if (claiming) return
+    claiming = true
+    try {
+      while (claimAgain && stopping === null) {
+        claimAgain = false
+        while (stopping === null && await claimOne());
+      }
+    } catch (error) {
+      tools.onTrouble('claiming from the line', error)
+    } finally {
+      claiming = false
+    }
+  }
+
+  async function claimOne (): Promise<boolean> {
+    openClaim ??= { claimId: tools.newId(), sentAtMs: performance.now() }
+    const { claimId, sentAtMs } = openClaim
+    const claimed = await ledger.claim({ claimId, deadlineMs: ledger.now() + CLAIM_DEADLINE_MS, replica, slots: tools.slots })
+    openClaim = null
+    if (claimed.outcome !== 'go') return false
+    // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
+    const isFresh = (): boolean => performance.now() - sentAtMs < times.leaseMs / 2
+    tend(claimed.row, { attempt: claimed.row.attempt, isFresh })
+    return true
+  }
+
+  /** Looks after a generation until it needs no one here any more. */
+  function tend (row: Row, permit: Hands['permit']): void {
+    if (held.has(row.id)) return
+    const hold: Hold = { row, letGo: new AbortController(), wake: new AbortController() }
+    held.set(row.id, hold)
+    const done = tendToEnd(hold, permit).finally(() => {
+      work.delete(done)
+      held.delete(row.id)
+      void claimAll()
+    })
+    work.add(done)
+  }
+
+  async function tendToEnd (hold: Hold, permit: Hands['permit']): Promise<void> {
+    const following: { reader: StatusReader | null } = { reader: null }
+    let cancelAsked = false
+    const hands: Hands = {
+      ledger,
+      upstream,
+      guard: tools.guard,
+      times,
+      permit,
+      status: row => (following.reader ??= upstream.follow(row.model, row.requestId)),
+      letGo: hold.letGo.signal,
+      wake: () => hold.wake.signal,
+      cancelOnce: async row => {
+        if (cancelAsked) return
+        cancelAsked = true
+        await upstream.cancel(row.model, row.requestId)
+      },
+      pause: ms => setTimeout(ms, undefined, { signal: hold.letGo.signal }),
+      write
+    }
+    try {
+      while (!hold.letGo.signal.aborted) {
+        const next = hold.wake.signal.aborted ? await readAgain(hold) : await step(hold.row, hands)
+        if (next === null) return
+        if (next.version !== hold.row.version) tools.onMove(hold.row, next)
+        hold.row = next
+        if (hasEnded(next.phase)) tools.watch.tell(next)
+      }
+    } catch (error) {
+      // What was not finished here is taken over after the lease; after five times it ends as unknown.
+      if (!hold.letGo.signal.aborted) tools.onTrouble('tending a generation', error)
+    } finally {
+      following.reader?.close()
+    }
+  }
+
+  /** After a wish to cancel came in: the row as it now is. */
+  async function readAgain (hold: Hold): Promise<Row | null> {
+    hold.wake = new AbortController()
+    const [row] = await write(() => ledger.look([hold.row.id]))
+    return row ?? null
+  }
+
+  async function write<T> (evidence: () => Promise<T>): Promise<T> {
+    for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, MAX_WRITE_PAUSE_MS)) {
+      try {
+        return await evidence()
+      } catch (error) {
+        tools.onTrouble('writing evidence', error)
+        await setTimeout(pauseMs, undefined, { signal: stopped.signal })
+      }
+    }
+  }
+
+  async function sweep (): Promise<void> {
+    try {
+      for (const row of await ledger.sweep(replica, SWEEP_MAX)) tend(row, null)
+    } catch (error) {
+      tools.onTrouble('sweeping', error)
+    }
+  }
+
+  async function renew (): Promise<void> {
+    const facts = [...held.values()].map(({ row }) => ({ row, holds: true }))
+    if (facts.length === 0) return
+    try {
+      const { gone, rolledBack } = await ledger.renew(replica, facts)
+      for (const id of gone) held.get(id)?.letGo.abort()
+      if (rolledBack.length > 0) await ledger.restore(replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
+    } catch (error) {
+      tools.onTrouble('renewing leases', error)
+    }
+  }
+
+  function start (): void {
+    unlisten = ledger.listen(change => {
+      if (change === 'look-again') return
+      if (change.cancelWished && !hasEnded(change.phase)) wakeForCancel(change.id, change.version)
+      if (change.phase === 'waiting' || hasEnded(change.phase)) void claimAll()
+    })
+    timers.push(
+      setInterval(() => { void sweep().then(claimAll) }, TICK_MS),
+      setInterval(() => { void renew() }, Math.max(50, times.leaseMs / 3))
+    )
+    void claimAll()
+  }
+
+  function wakeForCancel (id: string, version: number): void {
+    const hold = held.get(id)
+    if (hold !== undefined && !hold.row.cancelWished && hold.row.version < version) hold.wake.abort()
+  }
+
+  async function stop (graceMs: number): Promise<void> {
+    stopping ??= (async () => {
+      unlisten()
+      for (const timer of timers) clearInterval(timer)
+      const ids = [...held.keys()]
+      // A submit under way is not disturbed by this: its step ends when its answer is written.
+      for (const { letGo } of held.values()) letGo.abort()
+      const graceOver = new AbortController()
+      await Promise.race([Promise.all(work), setTimeout(graceMs, undefined, { signal: graceOver.signal })])
+      graceOver.abort()
+      stopped.abort()
+      try {
+        await ledger.release(replica, ids)
+      } catch (error) {
+        tools.onTrouble('releasing leases', error)
+      }
+    })()
+    await stopping
+  }
+
+  return { start, stop, get held () { return held.size } }
+}

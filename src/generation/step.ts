@@ -1,0 +1,191 @@
+// The generation's story: one step from any phase. Fresh generations and those taken over from a dead process run through the same code.
+
+import { modelOf } from '../models/catalogue.ts'
+import { costOfUnits, type MicroUsd } from '../money.ts'
+import type { Guard } from './guard.ts'
+import { learnedName } from './key.ts'
+import type { Ending, Failure, Ledger, LedgerTimes, Result, Row, StatusReader, Upstream } from './ports.ts'
+
+/** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
+export interface Hands {
+  readonly ledger: Ledger
+  readonly upstream: Upstream
+  readonly guard: Guard
+  readonly times: LedgerTimes
+  /** The right to begin submit attempt n, from the claim that this process made; `null` for a generation taken over. */
+  readonly permit: { readonly attempt: number, readonly isFresh: () => boolean } | null
+  /** The reader of fal's status; the same one for all steps, so that nothing seen is lost. */
+  readonly status: (row: Row & { requestId: string }) => StatusReader
+  /** Aborted when this process lets go of the generation. */
+  readonly letGo: AbortSignal
+  /** Aborted to interrupt waiting, when a wish to cancel came in. */
+  readonly wake: () => AbortSignal
+  /** Asks fal to stop, the first time it is called. */
+  readonly cancelOnce: (row: Row & { requestId: string }) => Promise<void>
+  /** Resolves after this time, rejects when `letGo` fires. */
+  readonly pause: (ms: number) => Promise<void>
+  /** Writes evidence, however long the ledger is away: a fact that is late is better than one that is lost. */
+  readonly write: <T>(evidence: () => Promise<T>) => Promise<T>
+}
+
+/** Submits of one generation that were certainly not accepted before it is given up. */
+const MAX_ATTEMPTS = 5
+
+/** How long an id named by an error answer is looked for, before its outcome counts as unknown. */
+const LOOK_FOR_LOST_MS = 10_000
+
+/** Between two looks for a result that fal does not hand out yet. */
+const RESULT_PAUSE_MS = 500
+
+const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The request went out and no answer came back.' }
+
+/**
+ * Does the one thing that the row's phase allows and gives the next row; `null` when there is nothing to do here any more:
+ * it ended, it waits in line, or somebody else has it. Rejects only when `letGo` fires.
+ */
+export async function step (row: Row, hands: Hands): Promise<Row | null> {
+  switch (row.phase) {
+    case 'submitting':
+      return await submit(row, hands)
+    case 'accepted':
+    case 'running':
+      // Both phases have an id; a row without one lost its trace.
+      return hasRequestId(row) ? await follow(row, hands) : await lose(row, hands)
+    case 'waiting': // leaves the line by a claim, never by a step
+    case 'succeeded':
+    case 'failed':
+    case 'cancelled':
+    case 'unknown':
+      return null
+  }
+}
+
+async function submit (row: Row, hands: Hands): Promise<Row | null> {
+  const { ledger, upstream, permit, write } = hands
+  if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
+  if (!permit.isFresh()) return await write(() => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
+
+  // A submit under way is never aborted: its answer is the only trace of a purchase.
+  const submitted = await upstream.submit(row.model, row.input, new AbortController().signal)
+  switch (submitted.kind) {
+    case 'accepted':
+      await hands.guard.worked(row.model)
+      return await write(() => ledger.sent(row.id, row.attempt, submitted.requestId))
+    case 'unsent':
+      await hands.guard.failed(row.model, submitted.failure.code)
+      return await write(() => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
+        ? { failure: submitted.failure }
+        : { retryAfterMs: submitted.retryAfterMs ?? backoffMs(row.attempt) }))
+    case 'refused':
+      await hands.guard.failed(row.model, submitted.failure.code)
+      return await write(() => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }))
+    case 'lost': {
+      const requestId = submitted.requestId
+      if (requestId !== null && await exists(row, requestId, hands)) return await write(() => ledger.sent(row.id, row.attempt, requestId))
+      return await lose(row, hands)
+    }
+  }
+}
+
+/** Does fal know the id that came with an error answer? */
+async function exists (row: Row, requestId: string, { upstream }: Hands): Promise<boolean> {
+  const reader = upstream.follow(row.model, requestId)
+  try {
+    const seen = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
+    return seen.kind !== 'missing'
+  } catch {
+    return false // no answer in time: the outcome stays unknown
+  } finally {
+    reader.close()
+  }
+}
+
+async function follow (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
+  const { ledger, write } = hands
+  if (row.cancelWished) await hands.cancelOnce(row)
+  const leftMs = (row.runUntilMs ?? Infinity) - ledger.now()
+  if (leftMs <= 0) {
+    await hands.cancelOnce(row)
+    return await lose(row, hands)
+  }
+  const overtime = AbortSignal.timeout(Math.min(leftMs, MAX_TIMEOUT_MS))
+  const interrupted = AbortSignal.any([hands.wake(), overtime])
+  let seen
+  try {
+    seen = await hands.status(row).next(AbortSignal.any([interrupted, hands.letGo]))
+  } catch (reason) {
+    hands.letGo.throwIfAborted()
+    if (!interrupted.aborted) throw reason
+    return row // the runner reads it again, or its time is up
+  }
+  switch (seen.kind) {
+    case 'queued':
+      return await write(() => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }))
+    case 'running':
+      return await write(() => ledger.progressed(row.id, row.attempt, { kind: 'running' }))
+    case 'completed':
+    case 'missing':
+      return await collect(row, hands)
+  }
+}
+
+/** The longest delay that a Node timer takes. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
+/** A result that will not change any more. */
+type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
+
+/** Fetches the result of a completed generation and closes the row with it. */
+async function collect (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
+  const { ledger, upstream, write } = hands
+  for (;;) {
+    const result = await upstream.result(row.model, row.requestId, hands.letGo)
+    hands.letGo.throwIfAborted()
+    if (result.kind === 'pending' || result.kind === 'unavailable') {
+      if (ledger.now() > (row.runUntilMs ?? Infinity)) return await lose(row, hands)
+      await hands.pause(result.kind === 'unavailable' ? result.retryAfterMs ?? RESULT_PAUSE_MS : RESULT_PAUSE_MS)
+      continue
+    }
+    const ending = endingOf(row, result)
+    return await write(() => ledger.finish(row.id, row.attempt, row.requestId, ending))
+  }
+}
+
+function endingOf (row: Row, result: Final): Ending {
+  switch (result.kind) {
+    case 'succeeded':
+      return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: nameLearned(row, result.seed), cost: costOf(row, result.units) }
+    case 'failed':
+      return { kind: 'failed', failure: result.failure, cost: result.free ? 0 : costOf(row, result.units) }
+    case 'cancelled':
+      // Whether fal bills a cancelled request is not documented: without a unit header the price table decides.
+      return { kind: 'cancelled', cost: costOf(row, result.units) }
+    case 'expired':
+      return { kind: 'failed', failure: { code: 'result-expired', detail: 'The upstream no longer has the result. It may have been billed.' }, cost: null }
+  }
+}
+
+/** The cache name that an unseeded generation gets when its answer names the seed; no seed in the answer: nothing learned, nothing guessed. */
+function nameLearned (row: Row, seed: string | null): string | null {
+  const model = modelOf(row.model)
+  if (row.seed !== null || seed === null || row.cacheGroup === null || model === undefined) return null
+  return learnedName(row.cacheGroup, model, row.input, seed)
+}
+
+/** `x-fal-billable-units` × price; `null` leaves it to the reserved price. */
+function costOf (row: Row, units: string | null): MicroUsd | null {
+  return units === null ? null : costOfUnits(units, row.price)
+}
+
+async function lose (row: Row, { ledger, write }: Hands): Promise<Row | null> {
+  return await write(() => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN))
+}
+
+function hasRequestId (row: Row): row is Row & { requestId: string } {
+  return row.requestId !== null
+}
+
+/** 1 s, 2 s, 4 s, … at most 30 s, with a quarter of chance either way so that many do not come back at once. */
+function backoffMs (attempt: number): number {
+  return Math.min(1000 * 2 ** (attempt - 1), 30_000) * (0.75 + Math.random() / 2)
+}

@@ -1,0 +1,60 @@
+// A generation as callers see it: schema for the documentation, and the JSON text, in which input and output keep their very bytes.
+
+import { Type } from '@sinclair/typebox'
+import { bodyOf } from './problem.ts'
+import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
+import type { Row } from '../generation/ports.ts'
+import { problemOfRow } from '../generation/request.ts'
+import { formatUsd } from '../money.ts'
+import { ProblemSchema } from './problem-schema.ts'
+
+const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC.' })
+
+export const GenerationSchema = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  status: Type.Unsafe<string>({ type: 'string', enum: [...statuses] }),
+  model: Type.String(),
+  input: Type.Object({}, { additionalProperties: true, description: 'With defaults filled in.' }),
+  seed: Type.Union([Type.String(), Type.Null()], { description: 'The seed\'s digits as text, because not every reader of JSON keeps large numbers.' }),
+  queue_position: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { description: 'Requests ahead of this one, while it is queued.' }),
+  created_at: Time,
+  started_at: Type.Union([Time, Type.Null()]),
+  finished_at: Type.Union([Time, Type.Null()]),
+  cost_usd: Type.Union([Type.Number(), Type.Null()], { description: 'What it cost, once it is known.' }),
+  output: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], { description: 'The model\'s answer.' }),
+  error: Type.Union([ProblemSchema, Type.Null()])
+}, { title: 'Generation' })
+
+export const GenerationListSchema = Type.Object({
+  generations: Type.Array(GenerationSchema),
+  next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'Send it as `cursor` for the next page; null on the last one.' })
+}, { title: 'GenerationList' })
+
+/** The generation as JSON text. */
+export function generationJson (row: Row, requestId: string): string {
+  const failed = hasEnded(row.phase) && row.phase !== 'succeeded'
+  const fields: ReadonlyArray<readonly [name: string, json: string]> = [
+    ['id', JSON.stringify(row.id)],
+    ['status', JSON.stringify(statusOf(row.phase))],
+    ['model', JSON.stringify(row.model)],
+    ['input', row.input],
+    ['seed', JSON.stringify(row.seed)],
+    ['queue_position', JSON.stringify(statusOf(row.phase) === 'queued' ? row.queuePosition : null)],
+    ['created_at', timeJson(row.createdAtMs)],
+    ['started_at', timeJson(row.startedAtMs)],
+    ['finished_at', timeJson(row.finishedAtMs)],
+    ['cost_usd', row.cost === null ? 'null' : formatUsd(row.cost)],
+    ['output', row.output ?? 'null'],
+    ['error', failed ? JSON.stringify(bodyOf(problemOfRow(row), requestId)) : 'null']
+  ]
+  return `{${fields.map(([name, json]) => `"${name}":${json}`).join(',')}}`
+}
+
+/** A page of generations as JSON text. */
+export function generationListJson (rows: readonly Row[], nextCursor: string | null, requestId: string): string {
+  return `{"generations":[${rows.map(row => generationJson(row, requestId)).join(',')}],"next_cursor":${JSON.stringify(nextCursor)}}`
+}
+
+function timeJson (ms: number | null): string {
+  return ms === null ? 'null' : JSON.stringify(new Date(ms).toISOString())
+}

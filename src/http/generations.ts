@@ -1,0 +1,93 @@
+// `/generations`: what was asked for with this key, to look at, to collect and to cancel.
+
+import { Type, type Static } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { Problem } from '../errors.ts'
+import { hasEnded, statuses, type Status } from '../generation/phases.ts'
+import type { Ledger, Reader, Row } from '../generation/ports.ts'
+import { GenerationListSchema, GenerationSchema, generationJson, generationListJson } from './generation-view.ts'
+import { problemResponses } from './problem-schema.ts'
+import { callerOf, type Caller } from './request-facts.ts'
+
+const Page = Type.Object({
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page.' }),
+  cursor: Type.Optional(Type.String({ pattern: '^\\d{1,16}$', description: '`next_cursor` of the page before.' })),
+  status: Type.Optional(Type.Unsafe<Status>({ type: 'string', enum: [...statuses], description: 'Only these.' }))
+}, { additionalProperties: false })
+
+const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })
+
+const documented = { tags: ['generations'], security: [{ key: [] }] }
+const json = { content: { 'application/json': { schema: GenerationSchema } } }
+
+export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onDeliveryTrouble: (error: unknown) => void): void {
+  scope.get<{ Querystring: Static<typeof Page> }>('/generations', {
+    schema: {
+      ...documented,
+      operationId: 'list_generations',
+      summary: 'The generations of this key\'s tenant, newest first',
+      querystring: Page,
+      response: {
+        200: Type.Unsafe<unknown>({ description: 'A page.', content: { 'application/json': { schema: GenerationListSchema } } }),
+        ...problemResponses('bad-query', 'key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable')
+      }
+    }
+  }, async (request, reply) => {
+    const { limit, cursor = null, status = null } = request.query
+    const { rows, nextCursor } = await ledger.list(readerOf(callerOf(request)), { limit, cursor, status })
+    return reply.type('application/json').send(generationListJson(rows, nextCursor, request.id))
+  })
+
+  scope.get<{ Params: Static<typeof Id> }>('/generations/:id', {
+    schema: {
+      ...documented,
+      operationId: 'get_generation',
+      summary: 'One generation; this is how a paid picture is collected',
+      params: Id,
+      response: {
+        200: Type.Unsafe<unknown>({ description: 'The generation.', ...json }),
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'rate-limited', 'store-unavailable')
+      }
+    }
+  }, async (request, reply) => {
+    const row = await ledger.read(request.params.id, readerOf(callerOf(request)))
+    if (row === null) throw new Problem('no-such-generation')
+    request.facts.generationId = row.id
+    if (hasEnded(row.phase)) {
+      reply.raw.once('close', () => {
+        if (reply.raw.writableFinished) ledger.seen(row.id, null).catch(onDeliveryTrouble)
+      })
+    }
+    return reply.headers(headersOf(row)).type('application/json').send(generationJson(row, request.id))
+  })
+
+  scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {
+    schema: {
+      ...documented,
+      operationId: 'cancel_generation',
+      summary: 'Cancel a generation',
+      description: 'Queued: nothing is spent. Running: the upstream is asked to stop; it ends as the upstream ends it.',
+      params: Id,
+      response: {
+        200: Type.Unsafe<unknown>({ description: 'The generation as it now is.', ...json }),
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'others-waiting', 'already-finished', 'rate-limited', 'store-unavailable')
+      }
+    }
+  }, async (request, reply) => {
+    const { id } = request.params
+    const cancelled = await ledger.cancel(id, readerOf(callerOf(request)))
+    if (cancelled.outcome === 'no-such-generation') throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    if (cancelled.outcome === 'others-waiting' || cancelled.outcome === 'already-finished') throw new Problem(cancelled.outcome, { generationId: id })
+    return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(cancelled.row, request.id))
+  })
+}
+
+function readerOf ({ tenant, subject }: Caller): Reader {
+  return { tenant: tenant.id, subject }
+}
+
+/** Tells pollers when another look is worth it. */
+function headersOf (row: Row): Record<string, string> {
+  return { 'falgate-generation': row.id, ...(hasEnded(row.phase) ? {} : { 'retry-after': '1' }) }
+}

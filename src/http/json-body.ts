@@ -1,0 +1,50 @@
+// JSON bodies: strict UTF-8, plain JSON.parse, and a seed that keeps its digits.
+
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Problem } from '../errors.ts'
+import { exactSeed } from '../fal-wire/exact-seed.ts'
+
+/** The largest body that is read: room for a prompt of 10,000 characters, however they are encoded. */
+export const BODY_LIMIT_BYTES = 256 * 1024
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** Lets an application take `application/json` and nothing else. */
+export function takeJsonOnly (app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
+    const text = decode(bytes)
+    const body = parse(text)
+    if (typeof body !== 'object' || body === null) return body
+    request.facts.seed = exactSeed(text, body)
+    makeFinite(body, request.facts.seed.kind === 'digits')
+    return body
+  })
+}
+
+function decode (bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new Problem('malformed-json', { detail: 'The body is not valid UTF-8.' })
+  }
+}
+
+function parse (text: string): unknown {
+  try {
+    const body: unknown = JSON.parse(text)
+    return body
+  } catch {
+    // The parser's own message quotes the body, and with it perhaps a prompt.
+    throw new Problem('malformed-json', { detail: text === '' ? 'The body is empty; a JSON object is expected.' : 'The body cannot be parsed as JSON.' })
+  }
+}
+
+/**
+ * A seed of more than 308 digits is `Infinity` after parsing, which no schema takes for an integer.
+ * Where its digits are known, the largest finite number stands in for it; the digits are what is used.
+ */
+function makeFinite (body: object, digitsKnown: boolean): void {
+  const seed: unknown = Reflect.get(body, 'seed')
+  if (digitsKnown && typeof seed === 'number' && !Number.isFinite(seed)) Reflect.set(body, 'seed', Math.sign(seed) * Number.MAX_VALUE)
+}

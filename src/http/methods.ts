@@ -1,0 +1,30 @@
+// 405 instead of 404: which methods does an address take? Fastify answers 404 for both.
+
+import type { FastifyInstance } from 'fastify'
+import { Problem } from '../errors.ts'
+
+/** Collects the routes as they are registered; has to be called before the first of them. Gives the `Problem` for an address that no route answered. */
+export function rememberMethods (app: FastifyInstance): (path: string) => Problem {
+  const methodsOf = new Map<string, { readonly pattern: RegExp, readonly methods: Set<string> }>()
+
+  app.addHook('onRoute', ({ url, method }) => {
+    const route = methodsOf.get(url) ?? { pattern: patternOf(url), methods: new Set<string>() }
+    for (const one of [method].flat()) route.methods.add(one)
+    methodsOf.set(url, route)
+  })
+
+  return path => {
+    const allowed = new Set<string>()
+    for (const { pattern, methods } of methodsOf.values()) {
+      if (pattern.test(path)) for (const method of methods) allowed.add(method)
+    }
+    if (allowed.size === 0) return new Problem('no-such-route')
+    return new Problem('method-not-allowed', { headers: { allow: [...allowed].sort().join(', ') } })
+  }
+}
+
+/** `:name` stands for one segment, `*` for the rest. */
+function patternOf (url: string): RegExp {
+  const source = url.split(/(:\w+|\*)/).map(part => part === '*' ? '.*' : part.startsWith(':') ? '[^/]+' : part.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('')
+  return new RegExp(`^${source}$`)
+}

@@ -1,0 +1,36 @@
+// `/healthz`, `/readyz` and `/metrics`: what orchestrators and Prometheus ask. On the public port the state is a bare word.
+
+import type { FastifyInstance } from 'fastify'
+import type { Metrics } from '../metrics.ts'
+
+/** The state of a process as its operators see it. */
+export interface Readiness {
+  /** `starting` until the store was reached once; `draining` after a signal to stop. */
+  readonly state: 'ready' | 'starting' | 'draining'
+  readonly store: 'up' | 'down'
+  readonly upstream: string
+}
+
+export interface OpsTools {
+  readonly metrics: Metrics
+  readonly readiness: () => Readiness
+  /** With details: on a port of its own. Without: where strangers can ask. */
+  readonly details: boolean
+}
+
+export function opsRoutes (app: FastifyInstance, { metrics, readiness, details }: OpsTools): void {
+  const hidden = { schema: { hide: true } }
+
+  app.get('/healthz', hidden, async () => 'ok')
+
+  app.get('/readyz', hidden, async (_request, reply) => {
+    const now = readiness()
+    reply.code(now.state === 'ready' ? 200 : 503)
+    if (now.state !== 'ready') reply.header('retry-after', '1')
+    return details ? now : now.state
+  })
+
+  app.get('/metrics', hidden, async (_request, reply) => {
+    return reply.type(metrics.contentType).send(await metrics.render())
+  })
+}

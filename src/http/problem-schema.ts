@@ -1,0 +1,37 @@
+// The documentation of problem bodies; `problem.ts` writes them.
+
+import { Type, type TSchema } from '@sinclair/typebox'
+import { problems, type ProblemCode } from '../errors.ts'
+
+const FieldFaultSchema = Type.Object({
+  path: Type.String({ description: 'JSON pointer into the body.' }),
+  message: Type.String(),
+  code: Type.String(),
+  ctx: Type.Optional(Type.Object({}, { additionalProperties: true, description: 'Limits that belong to the code.' }))
+})
+
+export const ProblemSchema = Type.Object({
+  type: Type.String({ description: '`urn:falgate:problem:` and the code.' }),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.Optional(Type.String()),
+  code: Type.Unsafe<ProblemCode>({ type: 'string', enum: Object.keys(problems) }),
+  request_id: Type.String({ description: 'Name it when you ask for help.' }),
+  errors: Type.Optional(Type.Array(FieldFaultSchema, { maxItems: 20 })),
+  generation_id: Type.Optional(Type.String())
+}, { title: 'Problem', description: 'RFC 9457.' })
+
+/** Response schemas for these codes, one a status, for a route's documentation. */
+export function problemResponses (...codes: readonly ProblemCode[]): Record<number, TSchema> {
+  const byStatus = new Map<number, ProblemCode[]>()
+  for (const code of codes) {
+    const { status } = problems[code]
+    byStatus.set(status, [...byStatus.get(status) ?? [], code])
+  }
+  const responses: Record<number, TSchema> = {}
+  for (const [status, of] of byStatus) {
+    const description = of.map(code => `\`${code}\`: ${problems[code].title}.`).join(' ')
+    responses[status] = Type.Unsafe<unknown>({ description, content: { 'application/problem+json': { schema: Type.Ref('Problem') } } })
+  }
+  return responses
+}

@@ -1,0 +1,56 @@
+// What a request carries through its hooks and handlers, and what its one log line is made of.
+
+import type { FastifyRequest } from 'fastify'
+import type { ExactSeed } from '../fal-wire/exact-seed.ts'
+import type { Source } from '../generation/request.ts'
+import type { MicroUsd } from '../money.ts'
+import type { Tenant } from '../tenants.ts'
+
+/** Who calls, once the key was checked. */
+export interface Caller {
+  readonly tenant: Tenant
+  readonly keyId: string
+  /** The browser token's id, or `''` for the tenant's own keys. */
+  readonly subject: string
+}
+
+/** Filled in on the way and written once, when the answer is out. */
+export interface RequestFacts {
+  caller: Caller | null
+  /** The digits of the body's `seed`. */
+  seed: ExactSeed
+  code: string | null
+  source: Source | null
+  generationId: string | null
+  cost: MicroUsd | null
+  prompt: Readonly<Record<string, unknown>> | null
+  cause: unknown
+}
+
+declare module 'fastify' {
+  interface FastifyRequest { facts: RequestFacts }
+}
+
+export function freshFacts (): RequestFacts {
+  return { caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, prompt: null, cause: null }
+}
+
+/** The caller of a route behind authentication. */
+export function callerOf (request: FastifyRequest): Caller {
+  const { caller } = request.facts
+  if (caller === null) throw new Error('a protected route was reached without authentication')
+  return caller
+}
+
+const REQUEST_ID = /^[\w.-]{1,128}$/
+const TRACE_PARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** A caller's `X-Request-Id` is kept when it can do no harm in a log or header. */
+export function acceptableRequestId (header: string | string[] | undefined): string | null {
+  return typeof header === 'string' && REQUEST_ID.test(header) ? header : null
+}
+
+/** The trace id of a W3C `traceparent`. */
+export function traceIdOf (header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] : undefined
+}

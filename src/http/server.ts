@@ -1,0 +1,112 @@
+// The door: hooks, scopes and routes, in the order in which a request meets them.
+
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import type { Logger } from 'pino'
+import { Problem } from '../errors.ts'
+import type { TenantBook } from '../tenants.ts'
+import { protect } from './authenticate.ts'
+import { generateRoutes, type GenerateTools } from './generate.ts'
+import { generationRoutes } from './generations.ts'
+import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
+import { rememberMethods } from './methods.ts'
+import { opsRoutes, type Readiness } from './ops.ts'
+import { describeRoutes, docsPages } from './pages/docs.ts'
+import { bodyOf, sendProblem } from './problem.ts'
+import { acceptableRequestId, freshFacts } from './request-facts.ts'
+import { logRequest } from './request-log.ts'
+import { validatorCompiler } from './validation.ts'
+
+export interface ServerTools extends GenerateTools {
+  readonly log: Logger
+  readonly tenants: () => TenantBook
+  readonly version: string
+  readonly readiness: () => Readiness
+  /** Serve the operators' routes here; false when they have a port of their own. */
+  readonly opsHere: boolean
+  readonly trustProxy: boolean | string
+  readonly tls: { readonly cert: Buffer, readonly key: Buffer } | null
+  /** The local stand-in for fal, mounted at `/sandbox`. */
+  readonly sandbox: FastifyPluginAsync | null
+}
+
+/** A request has to arrive whole in this time. */
+const REQUEST_TIMEOUT_MS = 30_000
+
+export async function buildServer (tools: ServerTools): Promise<FastifyInstance> {
+  const { log, metrics } = tools
+  const app = bareServer(tools)
+  const refuseAddress = rememberMethods(app)
+
+  app.decorateRequest('facts')
+  app.addHook('onRequest', async (request, reply) => {
+    request.facts = freshFacts()
+    reply.header('x-request-id', request.id)
+    reply.header('x-content-type-options', 'nosniff')
+    reply.header('cache-control', 'no-store')
+  })
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
+  })
+  app.addHook('onResponse', async (request, reply) => { logRequest(request, reply, log, metrics) })
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler(request => { throw refuseAddress(pathOf(request.url)) })
+  app.setValidatorCompiler(validatorCompiler)
+  takeJsonOnly(app)
+
+  await describeRoutes(app, tools.version)
+  if (tools.opsHere) opsRoutes(app, { metrics, readiness: tools.readiness, details: false })
+  await docsPages(app)
+  if (tools.sandbox !== null) await app.register(tools.sandbox, { prefix: '/sandbox' })
+
+  await app.register(async scope => {
+    await protect(scope, tools.tenants)
+    generateRoutes(scope, tools)
+    generationRoutes(scope, tools.ledger, tools.onDeliveryTrouble)
+  })
+  return app
+}
+
+/** The operators' own listener. */
+export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): Promise<FastifyInstance> {
+  const loggerInstance: FastifyBaseLogger = tools.log
+  const app = Fastify({ loggerInstance, disableRequestLogging: true, forceCloseConnections: 'idle' })
+  opsRoutes(app, { ...tools, details: true })
+  return app
+}
+
+function bareServer ({ log, trustProxy, tls, newId }: ServerTools): FastifyInstance {
+  const loggerInstance: FastifyBaseLogger = log
+  const options = {
+    loggerInstance,
+    disableRequestLogging: true, // one line a request, written by us
+    trustProxy,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Draining is answered by the core, which still serves what is stored and what can be collected.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle' as const,
+    requestIdHeader: false as const,
+    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
+    frameworkErrors: sendProblem,
+    clientErrorHandler: refuseUnreadable
+  }
+  return tls === null ? Fastify(options) : Fastify({ ...options, https: tls })
+}
+
+function pathOf (url: string): string {
+  const [path = '/'] = url.split('?', 1)
+  return path
+}
+
+/** Answers what is not HTTP, or came too slowly: there is no request yet, only a socket. */
+function refuseUnreadable (error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const problem = new Problem(error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request-timeout' : error.code === 'HPE_HEADER_OVERFLOW' ? 'headers-too-large' : 'bad-request')
+  const body = JSON.stringify(bodyOf(problem, 'none'))
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
+}

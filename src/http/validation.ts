@@ -1,0 +1,66 @@
+// Schema checks of what callers send: bodies exactly as they are, query strings with numbers read from text, and 422s that name every fault.
+
+import { Ajv, type ErrorObject } from 'ajv'
+import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
+import type { FieldFault } from '../errors.ts'
+
+/** More faults than these are not listed. */
+const MAX_FAULTS = 20
+
+const formats = { 'well-formed': (text: string) => text.isWellFormed() }
+
+// A paid, cached call must not drop unknown fields nor turn "1" into 1: it would buy something else than was asked for.
+const bodies = new Ajv({ allErrors: true, coerceTypes: false, removeAdditional: false, useDefaults: false, formats, strictTypes: false })
+const strings = new Ajv({ allErrors: true, coerceTypes: true, removeAdditional: false, useDefaults: true, formats, strictTypes: false })
+
+for (const keyword of ['example', 'examples']) {
+  for (const ajv of [bodies, strings]) if (ajv.getKeyword(keyword) === false) ajv.addKeyword(keyword)
+}
+
+/** Fastify's validator compiler. */
+export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }) =>
+  (httpPart === 'body' ? bodies : strings).compile(schema)
+
+/** The faults that a validator found, as a 422 lists them. Values are never quoted. */
+export function faultsOf (errors: readonly FastifySchemaValidationError[]): FieldFault[] {
+  return errors.slice(0, MAX_FAULTS).map(error => {
+    const { keyword, instancePath, params } = error
+    const named = params['missingProperty'] ?? params['additionalProperty']
+    return {
+      path: typeof named === 'string' ? `${instancePath}/${escapePointer(named).slice(0, 100)}` : instancePath,
+      message: messageOf(error),
+      code: codes[keyword] ?? keyword
+    }
+  })
+}
+
+/** Machine names of faults: fal's own words where it has one for the case. */
+const codes: Readonly<Record<string, string>> = {
+  required: 'missing',
+  additionalProperties: 'unknown_field',
+  type: 'wrong_type',
+  enum: 'one_of',
+  minLength: 'sequence_too_short',
+  maxLength: 'sequence_too_long',
+  minimum: 'greater_than_equal',
+  maximum: 'less_than_equal',
+  pattern: 'blank',
+  format: 'not_well_formed'
+}
+
+function messageOf ({ keyword, params, message }: Pick<ErrorObject, 'keyword' | 'params' | 'message'>): string {
+  switch (keyword) {
+    case 'required': return 'is missing'
+    case 'additionalProperties': return 'is not a field of this model'
+    case 'type': return params['type'] === 'integer' ? 'must be a whole number' : `must be of type ${String(params['type'])}`
+    case 'enum': return `must be one of ${JSON.stringify(params['allowedValues'])}`
+    case 'pattern': return 'must not be blank'
+    case 'format': return 'must be well-formed Unicode, without lone surrogates'
+    default: return message ?? 'is not valid'
+  }
+}
+
+/** A property name inside a JSON pointer (RFC 6901). */
+function escapePointer (name: string): string {
+  return name.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')
+}
