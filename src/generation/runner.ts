@@ -60,14 +60,19 @@ export function createRunner (tools: RunnerTools): Runner {
   let claiming = false
   let claimAgain = false
 
+  function isStopping (): boolean {
+    return stopping !== null
+  }
+
+  /** Claims until there is nothing more to claim; asked while it does so, it looks once more. */
   async function claimAll (): Promise<void> {
     claimAgain = true
     if (claiming) return
     claiming = true
     try {
-      while (claimAgain && stopping === null) {
+      while (claimAgain && !isStopping()) {
         claimAgain = false
-        while (stopping === null && await claimOne());
+        while (!isStopping() && await claimOne());
       }
     } catch (error) {
       tools.onTrouble('claiming from the line', error)
@@ -96,7 +101,7 @@ export function createRunner (tools: RunnerTools): Runner {
     const done = tendToEnd(hold, permit).finally(() => {
       work.delete(done)
       held.delete(row.id)
-      void claimAll()
+      claimAll()
     })
     work.add(done)
   }
@@ -179,13 +184,13 @@ export function createRunner (tools: RunnerTools): Runner {
     unlisten = ledger.listen(change => {
       if (change === 'look-again') return
       if (change.cancelWished && !hasEnded(change.phase)) wakeForCancel(change.id, change.version)
-      if (change.phase === 'waiting' || hasEnded(change.phase)) void claimAll()
+      if (change.phase === 'waiting' || hasEnded(change.phase)) claimAll()
     })
     timers.push(
-      setInterval(() => { void sweep().then(claimAll) }, TICK_MS),
-      setInterval(() => { void renew() }, Math.max(50, times.leaseMs / 3))
+      setInterval(() => { sweep().then(claimAll) }, TICK_MS),
+      setInterval(() => { renew() }, Math.max(50, times.leaseMs / 3))
     )
-    void claimAll()
+    claimAll()
   }
 
   function wakeForCancel (id: string, version: number): void {

@@ -29,8 +29,8 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   let looking = false
 
   const unlisten = ledger.listen(change => {
-    if (change === 'look-again') void look([...waiters.keys()])
-    else if (hasEnded(change.phase) && waiters.has(change.id)) void look([change.id])
+    if (change === 'look-again') look([...waiters.keys()])
+    else if (hasEnded(change.phase) && waiters.has(change.id)) look([change.id])
   })
 
   function tell (row: Row): void {
@@ -55,7 +55,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
       setImmediate(() => {
         const ids = [...soon]
         soon.clear()
-        void look(ids)
+        look(ids)
       })
     }
     soon.add(id)
@@ -66,19 +66,19 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     timer ??= setInterval(() => {
       if (looking) return
       looking = true
-      void look([...waiters.keys()]).finally(() => { looking = false })
+      look([...waiters.keys()]).finally(() => { looking = false })
     }, LOOK_AGAIN_MS)
   }
 
   async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Row | null> {
     if (signal.aborted) return null
-    let resolve: Waiter = () => {}
-    const promise = new Promise<Row | null>(settle => { resolve = settle })
-    const leave = (): void => { resolve(null) }
+    let settle: Waiter = () => {}
+    const promise = new Promise<Row | null>(resolve => { settle = resolve })
+    const leave = (): void => { settle(null) }
     const timeout = setTimeout(leave, timeoutMs)
     signal.addEventListener('abort', leave)
     const others = waiters.get(id) ?? new Set<Waiter>()
-    others.add(resolve)
+    others.add(settle)
     waiters.set(id, others)
     callers++
     lookRegularly()
@@ -89,7 +89,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     } finally {
       clearTimeout(timeout)
       signal.removeEventListener('abort', leave)
-      others.delete(resolve)
+      others.delete(settle)
       if (others.size === 0) waiters.delete(id)
       if (--callers === 0) {
         clearInterval(timer)
