@@ -1,0 +1,167 @@
+// fal's operations: each takes a call and gives the answer, knowing nothing of sockets.
+
+import { createHash, randomInt } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import { appIdOf, requestUrls } from '../fal-wire/endpoint-id.ts'
+import { falHeaders } from '../fal-wire/headers.ts'
+import type { QueueStatus } from '../fal-wire/status.ts'
+import { modelOf, models } from '../models/catalogue.ts'
+import type { Model } from '../models/model.ts'
+import { applicationNotFound, detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
+import type { BillBook } from './bill.ts'
+import type { Fault } from './fault-schema.ts'
+import { readInput } from './input.ts'
+import { billedAs, failedEnd, type JobEnd } from './job-end.ts'
+import type { Job, JobOrder, Jobs } from './jobs.ts'
+import { outputOf, type OutputShape } from './output.ts'
+
+/** What an operation needs to know of a request. */
+export interface Call {
+  /** The body as it came. */
+  readonly text: string
+  readonly headers: IncomingHttpHeaders
+  readonly query: URLSearchParams
+  /** Address of the mounted sandbox as the caller knows it, without a trailing slash. */
+  readonly base: string
+  /** A fault that concerns the job and not the call. */
+  readonly fault: Fault | null
+}
+
+export interface Operations {
+  submit (call: Call, endpointId: string): Answer
+  run (call: Call, endpointId: string): Promise<Answer>
+  status (call: Call, job: Job): Answer
+  result (job: Job): Answer
+  cancel (job: Job): Answer
+  /** The job of a request id, if it was submitted under this app id or endpoint id. */
+  find (id: string, endpointId: string): Job | undefined
+  /** The status object of a job, with the log lines from `logsFrom` on, or none when it is `null`. */
+  statusObject (call: Call, job: Job, logsFrom: number | null): QueueStatus
+}
+
+export interface OperationsOptions {
+  readonly jobs: Jobs
+  readonly bill: BillBook
+  readonly concurrency: number
+  readonly outputShape: OutputShape
+  /** Base of picture addresses; by default that of the call. */
+  readonly publicUrl?: string | undefined
+}
+
+export function createOperations ({ jobs, bill, concurrency, outputShape, publicUrl }: OperationsOptions): Operations {
+  function accept (call: Call, model: Model, order: Omit<JobOrder, 'endpointId' | 'end' | 'onAccepted'>): Job | null {
+    return jobs.add({
+      ...order,
+      endpointId: model.endpointId,
+      end: endOf(call, model),
+      onAccepted: id => { bill.accepted(id, model.endpointId, createHash('sha256').update(call.text).digest('hex')) }
+    })
+  }
+
+  function endOf (call: Call, model: Model): JobEnd {
+    const { fault } = call
+    const end = fault?.kind === 'job' && fault.error !== undefined ? failedEnd(errorAnswers[fault.error]) : plainEnd(call, model)
+    if (fault?.kind !== 'job') return end
+    return billedAs(end, fault.units ?? end.units, fault.hideUnits !== true)
+  }
+
+  function plainEnd (call: Call, model: Model): JobEnd {
+    const read = readInput(model, call.text)
+    if (!('input' in read)) return failedEnd(modelError(422, read))
+    const seed = read.seed ?? String(randomInt(2 ** 32))
+    const { text, pictures } = outputOf(outputShape, model, read.input, seed, `${publicUrl ?? call.base}/files`)
+    return { units: pictures, answer: json(200, text, { [falHeaders.billableUnits]: String(pictures) }) }
+  }
+
+  function statusObject (call: Call, job: Job, logsFrom: number | null): QueueStatus {
+    const urls = requestUrls(`${call.base}/queue`, job.endpointId, job.id)
+    return {
+      status: job.state,
+      request_id: job.id,
+      response_url: urls.response,
+      status_url: urls.status,
+      cancel_url: urls.cancel,
+      logs: logsFrom === null ? null : job.logs.slice(logsFrom),
+      metrics: job.end === null ? {} : { inference_time: job.inferenceSeconds },
+      ...(job.state === 'IN_QUEUE' ? { queue_position: jobs.positionOf(job) } : {}),
+      ...(job.end?.error === undefined ? {} : { error: job.end.error.text, error_type: job.end.error.type })
+    }
+  }
+
+  return {
+    submit (call, endpointId) {
+      bill.submitReceived()
+      const model = modelOf(endpointId)
+      if (model === undefined) return unknownEndpoint(endpointId)
+      const startTimeoutMs = startTimeoutMsIn(call.headers)
+      if (startTimeoutMs === null) return requestError(400, 'bad_request', 'The start timeout has to be a number of seconds above 0.1')
+      const longest = call.query.get('fal_max_queue_length')
+      // Of this 429 fal documents neither text nor type.
+      if (longest !== null && jobs.waiting > Number(longest)) return detail(429, 'The queue is longer than fal_max_queue_length')
+      const lowPriority = call.headers[falHeaders.queuePriority] === 'low'
+      const job = accept(call, model, { direct: false, lowPriority, startTimeoutMs })
+      if (job === null) return errorAnswers.runner_scheduling_failure
+      // The answer tells of the moment of arrival, even when a sandbox without delays has the job done by now.
+      const arrived = { ...job, state: 'IN_QUEUE', end: null } as const
+      return withRequestId(json(200, statusObject(call, arrived, null)), job.id)
+    },
+
+    async run (call, endpointId) {
+      bill.submitReceived()
+      const model = modelOf(endpointId)
+      if (model === undefined) return unknownEndpoint(endpointId)
+      if (startTimeoutMsIn(call.headers) === null) return errorAnswers.bad_request
+      if (jobs.inProgress >= concurrency) return errorAnswers.concurrent_requests_limit
+      const job = accept(call, model, { direct: true, lowPriority: false })
+      if (job === null) return errorAnswers.runner_scheduling_failure
+      const end = await jobs.ended(job)
+      return withRequestId(end.answer, job.id)
+    },
+
+    status (call, job) {
+      return withRequestId(json(job.end === null ? 202 : 200, statusObject(call, job, wantsLogs(call.query) ? 0 : null)), job.id)
+    },
+
+    result (job) {
+      return withRequestId(job.end?.answer ?? detail(400, 'Request is still in progress'), job.id)
+    },
+
+    cancel (job) {
+      const cancelled = jobs.cancel(job)
+      return withRequestId(cancelled ? json(202, { status: 'CANCELLATION_REQUESTED' }) : json(400, { status: 'ALREADY_COMPLETED' }), job.id)
+    },
+
+    find (id, endpointId) {
+      const job = jobs.find(id)
+      return job !== undefined && (endpointId === job.endpointId || endpointId === appIdOf(job.endpointId)) ? job : undefined
+    },
+
+    statusObject
+  }
+}
+
+/** Logs are asked for with `1` or `true`, by whichever client. */
+export function wantsLogs (query: URLSearchParams): boolean {
+  const logs = query.get('logs')
+  return logs === '1' || logs === 'true'
+}
+
+export function withRequestId (answer: Answer, id: string): Answer {
+  return { ...answer, headers: { ...answer.headers, [falHeaders.requestId]: id } }
+}
+
+/** Milliseconds that a request may wait before it starts: absent, or `null` when the header is no such number. The newer name wins. */
+function startTimeoutMsIn (headers: IncomingHttpHeaders): number | undefined | null {
+  const text = headers[falHeaders.startTimeout] ?? headers[falHeaders.startTimeoutOld]
+  if (text === undefined) return undefined
+  const seconds = Number(text)
+  // Longer than a timer can run is as good as for ever.
+  return seconds > 0.1 ? Math.min(seconds * 1000, 2 ** 31 - 1) : null
+}
+
+/** fal resolves the application first and leaves the rest of the path to it. */
+function unknownEndpoint (endpointId: string): Answer {
+  const appId = appIdOf(endpointId)
+  const known = models.some(model => appIdOf(model.endpointId) === appId)
+  return known ? pathNotFound(endpointId.slice(appId.length) || '/') : applicationNotFound(appId.split('/').at(-1) ?? appId)
+}

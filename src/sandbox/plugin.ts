@@ -1,0 +1,195 @@
+// The sandbox: a local stand-in for fal with its queue, synchronous calls and files, and switches for what can go wrong.
+// Not fal: pictures are drawn here, nothing is bought, and every picture says so.
+
+import { randomUUID } from 'node:crypto'
+import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { falHeaders } from '../fal-wire/headers.ts'
+import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
+import { createBill, type Bill } from './bill.ts'
+import { addControlRoutes } from './control.ts'
+import type { Fault, Operation } from './fault-schema.ts'
+import { createFaults, type Faults } from './faults.ts'
+import { playFault } from './fault-play.ts'
+import { createJobs, type Job } from './jobs.ts'
+import { createOperations, wantsLogs, withRequestId, type Call } from './operations.ts'
+import type { OutputShape } from './output.ts'
+import { createPictures } from './pictures.ts'
+import { parseQueuePath } from './queue-path.ts'
+import { recipeIn } from './recipe.ts'
+import { writeStatusStream } from './status-stream.ts'
+
+export interface SandboxOptions {
+  /** How long a job waits before it may start; 300 by default, 0 in tests. */
+  readonly queueMs?: number
+  /** How long a job runs; 1500 by default. */
+  readonly runMs?: number
+  /** Jobs in progress at once: 40 by default, as fal gives at most without asking; a new account has 2. With 0 nothing ever starts. */
+  readonly concurrency?: number
+  /** Keys that are accepted; by default any that is not empty. */
+  readonly keys?: readonly string[]
+  /** Jobs that are remembered, and lines on the bill; 10,000 by default. The first to have ended is the first to be forgotten. */
+  readonly maxRequests?: number
+  /** Bytes of pictures that are kept after drawing; 32 MiB by default. */
+  readonly pictureCacheBytes?: number
+  /** Base of picture addresses, with the prefix, without a trailing slash; by default as the caller reached the sandbox. */
+  readonly publicUrl?: string
+  /** Which of the shapes that fal's Imagen 4 has had over time; `B` by default, which echoes the seed. */
+  readonly outputShape?: OutputShape
+  /** Told of every job that ends, so that a log shows that these are not the model's. */
+  readonly log?: (facts: { readonly requestId: string, readonly endpoint: string, readonly status: number, readonly units: number }, message: string) => void
+}
+
+export interface Sandbox {
+  /** To be registered with a prefix or without one. It ends its streams and timers when the server closes. */
+  readonly plugin: FastifyPluginAsync
+  readonly bill: Bill
+  readonly faults: Faults
+}
+
+/** A sandbox with an empty queue. Its plugin is registered once. */
+export function createSandbox (options: SandboxOptions = {}): Sandbox {
+  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', log } = options
+  const keys = options.keys === undefined ? null : new Set(options.keys)
+  const bill = createBill(maxRequests)
+  const jobs = createJobs({
+    queueMs,
+    runMs,
+    concurrency,
+    maxRequests,
+    onEnd (job, end) {
+      if (end.units > 0) bill.billed(job.id, end.units)
+      log?.({ requestId: job.id, endpoint: job.endpointId, status: end.answer.status, units: end.units }, 'sandbox: a job ended, nothing was bought')
+    }
+  })
+  const { faults, take } = createFaults(jobs.hold)
+  const operations = createOperations({ jobs, bill, concurrency, outputShape, publicUrl: options.publicUrl })
+  const pictures = createPictures(pictureCacheBytes)
+  const closing = new AbortController()
+
+  /** Plays the fault that this call meets, if any, around the call's own work. */
+  async function answer (operation: Operation, reply: FastifyReply, work: (fault: Fault | null) => Outcome | Promise<Outcome>): Promise<FastifyReply> {
+    const taken = take(operation)
+    const outcome = taken === null ? await work(null) : await playFault(taken, reply.raw, closing.signal, () => work(taken.fault))
+    if (outcome !== null && typeof outcome !== 'function') return send(reply, outcome)
+    reply.hijack()
+    await outcome?.(reply.raw)
+    return reply
+  }
+
+  function callOf (request: FastifyRequest, base: string, fault: Fault | null): Call {
+    const { body } = request
+    return { text: typeof body === 'string' ? body : '', headers: request.headers, query: queryOf(request), base, fault }
+  }
+
+  function isAuthorized (request: FastifyRequest): boolean {
+    const key = /^Key (\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    return key !== undefined && (keys === null || keys.has(key))
+  }
+
+  function streamOf (call: Call, job: Job): Outcome {
+    return raw => writeStatusStream({
+      jobs,
+      job,
+      raw,
+      headers: { [falHeaders.requestId]: job.id },
+      logs: wantsLogs(call.query),
+      statusObject: logsFrom => operations.statusObject(call, job, logsFrom),
+      truncate: call.fault?.kind === 'truncate' ? (call.fault.cleanly === true ? 'cleanly' : 'broken') : undefined
+    })
+  }
+
+  async function plugin (app: FastifyInstance): Promise<void> {
+    // Bodies stay text: what is wrong with an input shows up at the result, and seeds keep their digits.
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => { done(null, body) })
+
+    app.setErrorHandler<FastifyError>(async (error, _request, reply) => {
+      const status = error.statusCode ?? 500
+      return send(reply, detail(status, status < 500 ? error.message : 'Internal Server Error'))
+    })
+
+    const baseOf = (request: FastifyRequest): string => `${request.protocol}://${request.host}${app.prefix.replace(/\/$/, '')}`
+
+    app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request))))
+
+    app.get<{ Params: { animal: string, name: string } }>('/files/:animal/:name', async (request, reply) => {
+      return answer('file', reply, async () => {
+        const recipe = recipeIn(request.params.name)
+        return recipe === null ? detail(404, 'No such file') : pictures.answer(request.params.name, recipe, request.headers['if-none-match'])
+      })
+    })
+
+    await app.register(async guarded => {
+      guarded.addHook('onRequest', async (request, reply) => {
+        if (!isAuthorized(request)) await send(reply, errorAnswers.unauthorized)
+      })
+
+      addControlRoutes(guarded, { bill: bill.bill, faults })
+
+      guarded.all<{ Params: { '*': string } }>('/run/*', async (request, reply) => {
+        if (request.method !== 'POST') return send(reply, methodNotAllowed)
+        return answer('run', reply, fault => operations.run(callOf(request, baseOf(request), fault), withoutSlash(request.params['*'])))
+      })
+
+      guarded.all<{ Params: { '*': string } }>('/queue/*', async (request, reply) => {
+        const base = baseOf(request)
+        const path = parseQueuePath(request.params['*'])
+        if (request.method !== path.method) return send(reply, methodNotAllowed)
+        return answer(path.operation, reply, fault => {
+          const call = callOf(request, base, fault)
+          if (path.operation === 'submit') return operations.submit(call, path.endpointId)
+          if (path.operation === 'cancel') bill.cancelReceived()
+          const job = operations.find(path.id, path.endpointId)
+          if (job === undefined) return notFound()
+          switch (path.operation) {
+            case 'status': return operations.status(call, job)
+            case 'stream': return streamOf(call, job)
+            case 'result': return operations.result(job)
+            case 'cancel': return operations.cancel(job)
+          }
+        })
+      })
+    })
+
+    app.all('/*', async (request, reply) => send(reply, pathNotFound(request.url.split('?')[0] ?? request.url)))
+
+    // Before the server waits for open connections: those that only the sandbox keeps open have to end first.
+    app.addHook('preClose', async () => {
+      closing.abort()
+      faults.clear()
+      jobs.close()
+    })
+  }
+
+  return { plugin, bill: bill.bill, faults }
+}
+
+// That the body of fal's 405 is FastAPI's is a guess; the protocol's notes have none.
+const methodNotAllowed = detail(405, 'Method Not Allowed')
+
+function send (reply: FastifyReply, answer: Answer): FastifyReply {
+  const named = answer.fromIngress === true || falHeaders.requestId in answer.headers
+  const { status, headers, body } = named ? answer : withRequestId(answer, randomUUID())
+  return reply.code(status).headers(headers).send(body)
+}
+
+function queryOf (request: FastifyRequest): URLSearchParams {
+  return new URL(request.url, 'http://sandbox').searchParams
+}
+
+function withoutSlash (path: string): string {
+  return path.replace(/\/$/, '')
+}
+
+function aboutText (base: string): string {
+  return `This is falgate's sandbox: it speaks fal's protocol, draws its pictures itself and costs nothing.
+Nothing here comes from the model, and every picture says so.
+
+  ${base}/queue/{endpoint id}    fal's queue (queue.fal.run)
+  ${base}/run/{endpoint id}      synchronous calls (fal.run)
+  ${base}/files/...              pictures
+  ${base}/control/faults         what shall go wrong: GET, PUT, DELETE
+  ${base}/control/hold           keeps jobs in progress: GET, PUT, DELETE
+  ${base}/control/bill           what was accepted and billed: GET, DELETE
+`
+}

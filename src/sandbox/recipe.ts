@@ -1,0 +1,62 @@
+// What a picture is drawn from, and the file name that holds all of it: pictures are drawn when they are read, nothing is stored.
+
+import { createHash } from 'node:crypto'
+import type { Model, ModelInput } from '../models/model.ts'
+
+export interface Recipe {
+  readonly width: number
+  readonly height: number
+  /** Bytes that only the prompt and model decide: kind of scene and colours. */
+  readonly mood: Buffer
+  /** Bytes that the whole input decides, seed included: where everything stands. */
+  readonly layout: Buffer
+  /** Digits to show in the picture; `''` when there are too many. */
+  readonly seed: string
+}
+
+const MOOD_BYTES = 9
+const LAYOUT_BYTES = 15
+const MAX_SHOWN_DIGITS = 20
+
+/** Bounds of what an address may ask for: those of the largest picture that a model of the catalogue makes. */
+const MAX_SIDE_PIXELS = 4096
+const MAX_PIXELS = 2560 * 1792
+
+const NAME = /^([\w-]{32})-([1-9]\d{0,3})x([1-9]\d{0,3})(?:-s(-?\d{1,20}))?_output\.png$/
+
+/** Folder names as on fal's CDN, where an animal stands in the address. */
+const animals = ['tiger', 'zebra', 'koala', 'panda', 'otter', 'heron', 'lynx', 'gecko']
+
+/** The recipe of picture `index` of this input: the same input with the same seed gives the same picture, whatever was left to defaults. */
+export function recipeOf (model: Model, input: ModelInput, seed: string, index: number): Recipe {
+  const others = Object.keys(model.input.properties).filter(name => name !== 'seed').map(name => [name, input[name]])
+  return {
+    ...model.pixels(input),
+    mood: digest(JSON.stringify([model.endpointId, input['prompt']])).subarray(0, MOOD_BYTES),
+    layout: digest(JSON.stringify([model.endpointId, others, seed, index])).subarray(0, LAYOUT_BYTES),
+    seed: seed.length <= MAX_SHOWN_DIGITS ? seed : ''
+  }
+}
+
+/** `tiger/….png`: the path of a picture below the files folder. */
+export function pathOf (recipe: Recipe): string {
+  const animal = animals[(recipe.layout[0] ?? 0) % animals.length] ?? 'tiger'
+  const bytes = Buffer.concat([recipe.mood, recipe.layout]).toString('base64url')
+  const seed = recipe.seed === '' ? '' : `-s${recipe.seed}`
+  return `${animal}/${bytes}-${recipe.width}x${recipe.height}${seed}_output.png`
+}
+
+/** The recipe in a file name, or `null` when it is none or asks for more pixels than any model makes. */
+export function recipeIn (name: string): Recipe | null {
+  const [, bytes, widthText, heightText, seed = ''] = NAME.exec(name) ?? []
+  if (bytes === undefined) return null
+  const width = Number(widthText)
+  const height = Number(heightText)
+  if (width > MAX_SIDE_PIXELS || height > MAX_SIDE_PIXELS || width * height > MAX_PIXELS) return null
+  const decoded = Buffer.from(bytes, 'base64url')
+  return { width, height, seed, mood: decoded.subarray(0, MOOD_BYTES), layout: decoded.subarray(MOOD_BYTES) }
+}
+
+function digest (text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
