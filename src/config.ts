@@ -1,0 +1,234 @@
+// The configuration: one table of environment variables is the source of parsing, of the README's table and of `.env.example`.
+
+import { isIP } from 'node:net'
+
+/** How falgate comes by the central key. The key is behind a function so that no log line, `inspect` or JSON shows it. */
+export type FalAccess =
+  | { readonly kind: 'sandbox' }
+  | { readonly kind: 'key', readonly key: () => string }
+  | { readonly kind: 'key-file', readonly file: string }
+
+/** All that can be set, checked and normalised. Units stand at the end of names. */
+export interface Config {
+  readonly production: boolean
+  readonly fal: FalAccess
+  /** Base of the upstream queue, without a trailing slash; `null`: the sandbox inside this process. */
+  readonly falQueueUrl: string | null
+  readonly tenantsFile: string | null
+  readonly host: string
+  /** `0` lets the system choose. */
+  readonly port: number
+  /** When set, the operators' routes are there and only there. */
+  readonly opsPort: number | null
+  /** Base of the URLs that are handed out, without a trailing slash; `null`: taken from the request. */
+  readonly publicUrl: string | null
+  /** Whose `X-Forwarded-*` headers are believed: nobody's, everybody's, or those of these addresses (comma separated). */
+  readonly trustProxy: boolean | string
+  readonly tls: { readonly certFile: string, readonly keyFile: string } | null
+  /** Generations in progress at fal at once, all replicas together; `0` stops buying. */
+  readonly falConcurrency: number
+  readonly waitMs: number
+  readonly resultTtlMs: number
+  readonly queueMs: number
+  readonly runMs: number
+  readonly leaseMs: number
+  readonly cacheMemoryBytes: number
+  readonly logLevel: LogLevel
+  readonly logPrompts: PromptLogging
+}
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = typeof logLevels[number]
+
+export const promptLoggings = ['off', 'hash', 'full'] as const
+export type PromptLogging = typeof promptLoggings[number]
+
+/** What documentation tells about a variable. */
+export interface Variable {
+  readonly name: string
+  /** As somebody would write it; `null` when unset is a state of its own. */
+  readonly default: string | null
+  readonly meaning: string
+  /** Completes "expected …"; never holds a value. */
+  readonly expects: string
+}
+
+/** A way to read a text: `null` when it is not what was expected. */
+interface Kind<Value> { readonly expects: string, readonly parse: (text: string) => Value | null }
+interface Optional<Value> extends Variable, Kind<Value> {}
+interface Defaulted<Value> extends Optional<Value> { readonly fallback: Value }
+
+const DEFAULT_QUEUE_URL = 'https://queue.fal.run'
+
+const table = {
+  falKey: optional('FAL_KEY', secret(), 'The central fal key, or the word `sandbox`. Unset: the sandbox, but with `NODE_ENV=production` a fault'),
+  falKeyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
+  falQueueUrl: defaulted('FAL_QUEUE_URL', DEFAULT_QUEUE_URL, url('http:', 'https:'), 'Base of the upstream queue'),
+  redisUrl: optional('REDIS_URL', url('redis:', 'rediss:'), 'The Redis that replicas share. Without it one process keeps everything in memory and forgets it at its end'),
+  tenantsFile: optional('TENANTS_FILE', line(), 'The tenants, their keys and limits; required with a real key. With the sandbox and no file there is a demo tenant with the key `fg_demo_sandbox`'),
+  host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
+  port: defaulted('PORT', 8080, integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
+  opsPort: optional('OPS_PORT', integer(0, 65_535), 'When set, `/metrics`, `/healthz` and `/readyz` are served on this port and only there'),
+  publicUrl: optional('PUBLIC_URL', url('http:', 'https:'), 'Base of the URLs that are handed out. Unset: taken from the request'),
+  trustProxy: optional('TRUST_PROXY', proxies(), 'Whose `X-Forwarded-*` headers are believed: `off`, `on` (everybody\'s) or addresses. Unset: `off`'),
+  tlsCertFile: optional('TLS_CERT_FILE', line(), 'Certificate chain (PEM), to serve https without a proxy'),
+  tlsKeyFile: optional('TLS_KEY_FILE', line(), 'Private key (PEM) of that certificate'),
+  falConcurrency: defaulted('FAL_CONCURRENCY', 10, integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),
+  waitSeconds: defaulted('WAIT_SECONDS', 55, integer(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
+  resultTtlSeconds: defaulted('RESULT_TTL_SECONDS', 518_400, integer(1, 604_800), 'Life of a finished generation and of its result in the cache. fal keeps pictures for at least 7 days'),
+  queueSeconds: defaulted('QUEUE_SECONDS', 900, integer(1, 86_400), 'How long a generation may wait here for a free place'),
+  runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
+  cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
+  leaseSeconds: defaulted('LEASE_SECONDS', 15, integer(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
+  logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
+  logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
+  nodeEnv: optional('NODE_ENV', line(), '`production` refuses to start without `FAL_KEY` or `FAL_KEY_FILE`')
+} as const
+
+/** Every variable that falgate reads, in the order of its documentation. */
+export const variables: readonly Variable[] = Object.values(table)
+
+/**
+ * Reads the configuration from an environment. All faults are named at once, and none repeats a value.
+ * An empty variable counts as unset, because compose files and shells write `X=` for "not given".
+ */
+export function parseConfig (env: Readonly<Record<string, string | undefined>>): { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly faults: readonly string[] } {
+  const faults: string[] = []
+
+  function textOf (variable: Variable): string | null {
+    const text = env[variable.name]?.trim()
+    return text === undefined || text === '' ? null : text
+  }
+
+  function read<Value> (variable: Optional<Value>): Value | null {
+    const text = textOf(variable)
+    if (text === null) return null
+    const value = variable.parse(text)
+    if (value === null) faults.push(`${variable.name}: expected ${variable.expects}`)
+    return value
+  }
+
+  const readOr = <Value>(variable: Defaulted<Value>): Value => read(variable) ?? variable.fallback
+
+  function tlsFiles (): Config['tls'] {
+    const certFile = read(table.tlsCertFile)
+    const keyFile = read(table.tlsKeyFile)
+    if (certFile !== null && keyFile !== null) return { certFile, keyFile }
+    if (certFile !== null || keyFile !== null) faults.push('TLS_CERT_FILE, TLS_KEY_FILE: set both or none')
+    return null
+  }
+
+  function falAccess (): FalAccess {
+    const key = read(table.falKey)
+    const file = read(table.falKeyFile)
+    if (textOf(table.falKey) !== null && file !== null) faults.push('FAL_KEY, FAL_KEY_FILE: set one of them, not both')
+    if (textOf(table.falKey) === null && file === null && production) {
+      faults.push('FAL_KEY: not set; with NODE_ENV=production set it to the central fal key or to the word sandbox, or set FAL_KEY_FILE')
+    }
+    if (file !== null) return { kind: 'key-file', file }
+    return key === null || key === 'sandbox' ? { kind: 'sandbox' } : { kind: 'key', key: () => key }
+  }
+
+  const production = read(table.nodeEnv) === 'production'
+  const fal = falAccess()
+  const queueUrl = readOr(table.falQueueUrl)
+  const config: Config = {
+    production,
+    fal,
+    // The sandbox under any other address is one that runs elsewhere and is shared.
+    falQueueUrl: fal.kind === 'sandbox' && queueUrl === DEFAULT_QUEUE_URL ? null : queueUrl,
+    tenantsFile: read(table.tenantsFile),
+    host: readOr(table.host),
+    port: readOr(table.port),
+    opsPort: read(table.opsPort),
+    publicUrl: read(table.publicUrl),
+    trustProxy: read(table.trustProxy) ?? false,
+    tls: tlsFiles(),
+    falConcurrency: readOr(table.falConcurrency),
+    waitMs: readOr(table.waitSeconds) * 1000,
+    resultTtlMs: readOr(table.resultTtlSeconds) * 1000,
+    queueMs: readOr(table.queueSeconds) * 1000,
+    runMs: readOr(table.runSeconds) * 1000,
+    leaseMs: readOr(table.leaseSeconds) * 1000,
+    cacheMemoryBytes: readOr(table.cacheMemoryBytes),
+    logLevel: readOr(table.logLevel),
+    logPrompts: readOr(table.logPrompts)
+  }
+
+  if (fal.kind !== 'sandbox' && textOf(table.tenantsFile) === null) faults.push('TENANTS_FILE: not set; it is required with a real fal key')
+  if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
+  if (read(table.redisUrl) !== null) faults.push('REDIS_URL: is set, but this version has only the in-process store')
+
+  return faults.length === 0 ? { ok: true, config } : { ok: false, faults }
+}
+
+/** The central key as it stands in a file, or `null` when the text cannot be one. */
+export function parseFalKey (text: string): string | null {
+  return secret().parse(text.trim())
+}
+
+// ------------------------------------------------------------------------------------------------ kinds of values
+
+function optional<Value> (name: string, kind: Kind<Value>, meaning: string): Optional<Value> {
+  return { name, default: null, meaning, ...kind }
+}
+
+function defaulted<Value extends string | number> (name: string, fallback: Value, kind: Kind<Value>, meaning: string): Defaulted<Value> {
+  return { name, default: String(fallback), fallback, meaning, ...kind }
+}
+
+/** Visible ASCII, as a header needs it; without quotes and backslashes, so that it looks the same inside JSON and can be found there. */
+function secret (): Kind<string> {
+  return { expects: 'at most 512 visible characters without quotes and backslashes', parse: text => /^[!#-&(-[\]-~]{1,512}$/.test(text) ? text : null }
+}
+
+function line (): Kind<string> {
+  return { expects: 'a text without control characters', parse: text => /^\P{Cc}+$/u.test(text) ? text : null }
+}
+
+function host (): Kind<string> {
+  return { expects: 'an IP address or a host name', parse: text => isIP(text) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(text) ? text : null }
+}
+
+function integer (min: number, max: number): Kind<number> {
+  const parse = (text: string): number | null => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN
+    return value >= min && value <= max ? value : null
+  }
+  return { expects: `a whole number from ${min} to ${max}`, parse }
+}
+
+function word<const Words extends readonly string[]> (words: Words): Kind<Words[number]> {
+  return { expects: `one of ${words.join(', ')}`, parse: text => words.find(word => word === text) ?? null }
+}
+
+/** Credentials would end in logs and links, a query or fragment could not be a base; Redis may have the first. */
+function url (...protocols: string[]): Kind<string> {
+  const isWeb = protocols.includes('http:')
+  const parse = (text: string): string | null => {
+    if (!URL.canParse(text)) return null
+    const parsed = new URL(text)
+    if (!protocols.includes(parsed.protocol) || parsed.hostname === '') return null
+    if (isWeb && (parsed.username !== '' || parsed.password !== '' || parsed.search !== '' || parsed.hash !== '')) return null
+    return text.replace(/\/+$/, '')
+  }
+  return { expects: `a URL that starts with ${protocols.map(protocol => protocol + '//').join(' or ')}${isWeb ? ', without user, query and fragment' : ''}`, parse }
+}
+
+/** No hop counts: Fastify believes nobody when given one, because a count cannot tell who the immediate peer is. */
+function proxies (): Kind<boolean | string> {
+  const parse = (text: string): boolean | string | null => {
+    if (text === 'off') return false
+    if (text === 'on') return true
+    const ranges = text.split(',').map(range => range.trim())
+    return ranges.every(isRange) ? ranges.join(',') : null
+  }
+  return { expects: 'off, on, or IP addresses and ranges (10.0.0.0/8), comma separated', parse }
+}
+
+function isRange (text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}

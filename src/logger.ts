@@ -1,0 +1,54 @@
+// The log: JSON lines without keys, and prompts only in the form that was asked for.
+
+import { hash } from 'node:crypto'
+import { pino, stdTimeFunctions, type DestinationStream, type Logger } from 'pino'
+import type { LogLevel, PromptLogging } from './config.ts'
+
+export interface LoggerOptions {
+  readonly level: LogLevel
+  /** Where lines go; standard output when absent. */
+  readonly destination?: DestinationStream
+  /** Texts that must never appear, wherever they turn up: the central fal key. Asked for each line, because a key may be replaced. */
+  readonly secrets?: () => readonly string[]
+}
+
+const CENSOR = '[redacted]'
+
+/** Fields that hold credentials, at the top of a line and where requests and answers keep their headers. */
+const CREDENTIALS = ['authorization', 'cookie', '["set-cookie"]']
+const PLACES = ['', 'headers', 'req.headers', 'res.headers', 'err.headers']
+
+/** A logger with text levels and RFC 3339 times, which is what log stores read without being told. */
+export function createLogger ({ level, destination, secrets }: LoggerOptions): Logger {
+  const options = {
+    level,
+    base: { service: 'falgate', pid: process.pid },
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: { paths: PLACES.flatMap(place => CREDENTIALS.map(field => join(place, field))), censor: CENSOR },
+    ...(secrets === undefined ? {} : { hooks: { streamWrite: (line: string) => withoutSecrets(line, secrets()) } })
+  }
+  return destination === undefined ? pino(options) : pino(options, destination)
+}
+
+function join (place: string, field: string): string {
+  return place === '' || field.startsWith('[') ? place + field : `${place}.${field}`
+}
+
+/** The last fence: field names cannot find a key inside an error's text. */
+function withoutSecrets (line: string, secrets: readonly string[]): string {
+  let clean = line
+  for (const secret of secrets) {
+    if (clean.includes(secret)) clean = clean.replaceAll(secret, CENSOR)
+  }
+  return clean
+}
+
+/** What a log line may say about a prompt: nothing, its SHA-256 and its length in characters, or the text. */
+export function describePrompt (prompt: string, mode: PromptLogging): { readonly prompt?: string, readonly prompt_sha256?: string, readonly prompt_characters?: number } {
+  switch (mode) {
+    case 'off': return {}
+    case 'hash': return { prompt_sha256: hash('sha256', prompt), prompt_characters: Array.from(prompt).length }
+    case 'full': return { prompt }
+  }
+}

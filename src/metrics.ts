@@ -1,0 +1,129 @@
+// What is counted and measured, for Prometheus. Names and labels are a contract: dashboards outlive code.
+
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ProblemCode } from './errors.ts'
+import type { MicroUsd } from './money.ts'
+
+/** How an answer came about. */
+export type AnswerSource = 'bought' | 'hit' | 'joined' | 'replayed' | 'adopted'
+
+/** States of the upstream's guard; the gauge shows one of them as 1 and the others as 0. */
+export const upstreamStates = ['ok', 'open', 'account-blocked', 'retired'] as const
+export type UpstreamState = typeof upstreamStates[number]
+
+/** Facts that the ledger knows for all replicas, read when Prometheus asks. */
+export interface SharedFacts {
+  readonly waiting: ReadonlyMap<string, number>
+  readonly slotsUsed: number
+  readonly slots: number
+  readonly budgetLeft: ReadonlyMap<string, MicroUsd>
+  readonly unknownOpen: number
+  /** Seconds since the admission of the oldest open unknown, `0` when there is none. */
+  readonly unknownOldestSeconds: number
+  readonly upstreamState: UpstreamState
+}
+
+export interface Metrics {
+  /** One answered request; `route` is the pattern, never the path. */
+  readonly httpDuration: (route: string, method: string, status: number, seconds: number) => void
+  readonly answered: (tenant: string, source: AnswerSource) => void
+  readonly generationEnded: (tenant: string, model: string, outcome: string) => void
+  readonly phaseSeconds: (model: string, phase: string, seconds: number) => void
+  readonly spent: (tenant: string, model: string, cost: MicroUsd) => void
+  readonly saved: (tenant: string, by: Exclude<AnswerSource, 'bought'>, cost: MicroUsd) => void
+  /** `tenant` is empty where the refusal came before anybody was recognised. */
+  readonly refused: (tenant: string, code: ProblemCode) => void
+  readonly upstreamRequest: (operation: string, outcome: string) => void
+  readonly redisUp: (isUp: boolean) => void
+  readonly ledgerRollback: () => void
+  readonly overrun: () => void
+  readonly resultExpired: () => void
+  /** Names the one source of shared facts; it may reject, then the last ones are shown again. */
+  readonly onCollect: (read: () => Promise<SharedFacts>) => void
+  readonly contentType: string
+  readonly render: () => Promise<string>
+}
+
+/** From a hit in memory to the end of a generation. */
+const REQUEST_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120]
+/** From a claim to a generation that used up its time. */
+const PHASE_BUCKETS_SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 300, 900, 3600]
+
+/** A registry of its own, so that two gateways in one process do not meet. */
+export function createMetrics ({ version }: { readonly version: string }): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const http = new Histogram({ registers, name: 'falgate_http_request_duration_seconds', help: 'Time from a request to the end of its answer.', labelNames: ['route', 'method', 'status'], buckets: REQUEST_BUCKETS_SECONDS })
+  const answers = new Counter({ registers, name: 'falgate_answers_total', help: 'Answers with a result, by where it came from.', labelNames: ['tenant', 'source'] })
+  const generations = new Counter({ registers, name: 'falgate_generations_total', help: 'Generations that ended.', labelNames: ['tenant', 'model', 'outcome'] })
+  const phases = new Histogram({ registers, name: 'falgate_generation_phase_seconds', help: 'Time that generations spent in a phase.', labelNames: ['model', 'phase'], buckets: PHASE_BUCKETS_SECONDS })
+  const spend = new Counter({ registers, name: 'falgate_spend_usd_total', help: 'Money spent at fal.', labelNames: ['tenant', 'model'] })
+  const savings = new Counter({ registers, name: 'falgate_saved_usd_total', help: 'Money that repeated requests did not cost.', labelNames: ['tenant', 'by'] })
+  const refusals = new Counter({ registers, name: 'falgate_refusals_total', help: 'Requests answered with a problem.', labelNames: ['tenant', 'code'] })
+  const upstreamRequests = new Counter({ registers, name: 'falgate_upstream_requests_total', help: 'Requests to fal.', labelNames: ['operation', 'outcome'] })
+  const redisUp = new Gauge({ registers, name: 'falgate_redis_up', help: 'Whether Redis answers.' })
+  const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time.' })
+  const overruns = new Counter({ registers, name: 'falgate_overruns_total', help: 'Generations billed above their reservation.' })
+  const resultsExpired = new Counter({ registers, name: 'falgate_results_expired_total', help: 'Results that were gone before they could be fetched.' })
+  const unknownOldest = new Gauge({ registers, name: 'falgate_unknown_oldest_seconds', help: 'Age of the oldest generation whose outcome is unknown.' })
+  const unknownOpen = new Gauge({ registers, name: 'falgate_unknown_open', help: 'Generations whose outcome is unknown. The same on every replica.' })
+  const waiting = new Gauge({ registers, name: 'falgate_waiting', help: 'Generations that wait for a place. The same on every replica.', labelNames: ['tenant'] })
+  const slotsUsed = new Gauge({ registers, name: 'falgate_slots_used', help: 'Places at fal in use. The same on every replica.' })
+  const slots = new Gauge({ registers, name: 'falgate_slots', help: 'Places at fal. The same on every replica.' })
+  const budgetLeft = new Gauge({ registers, name: 'falgate_budget_left_usd', help: 'What is left of a budget in this period. The same on every replica.', labelNames: ['tenant'] })
+  const upstreamState = new Gauge({ registers, name: 'falgate_upstream_state', help: 'State of the upstream: 1 for the current one. The same on every replica.', labelNames: ['state'] })
+  new Gauge({ registers, name: 'falgate_build_info', help: 'Always 1; the labels say what runs.', labelNames: ['version', 'node'] }).set({ version, node: process.version }, 1)
+
+  // prom-client checks labels anew with each new child; children are kept because this runs for every hit.
+  const durations = new Map<string, Map<string, (seconds: number) => void>>()
+  function durationsOf (route: string, method: string, status: number): (seconds: number) => void {
+    const key = `${status} ${method}`
+    let byKey = durations.get(route)
+    if (byKey === undefined) durations.set(route, byKey = new Map())
+    let observe = byKey.get(key)
+    if (observe === undefined) byKey.set(key, observe = http.labels({ route, method, status }).observe)
+    return observe
+  }
+
+  let readFacts: (() => Promise<SharedFacts>) | undefined
+
+  function show (facts: SharedFacts): void {
+    // Series of tenants that are gone from the file, or have nothing waiting, must not stay.
+    waiting.reset()
+    for (const [tenant, count] of facts.waiting) waiting.set({ tenant }, count)
+    budgetLeft.reset()
+    for (const [tenant, left] of facts.budgetLeft) budgetLeft.set({ tenant }, left / 1_000_000)
+    slotsUsed.set(facts.slotsUsed)
+    slots.set(facts.slots)
+    unknownOpen.set(facts.unknownOpen)
+    unknownOldest.set(facts.unknownOldestSeconds)
+    for (const state of upstreamStates) upstreamState.set({ state }, state === facts.upstreamState ? 1 : 0)
+  }
+
+  async function render (): Promise<string> {
+    // With the store away the process still has to be seen.
+    const facts = await readFacts?.().catch(() => undefined)
+    if (facts !== undefined) show(facts)
+    return await registry.metrics()
+  }
+
+  return {
+    httpDuration: (route, method, status, seconds) => { durationsOf(route, method, status)(seconds) },
+    answered: (tenant, source) => { answers.inc({ tenant, source }) },
+    generationEnded: (tenant, model, outcome) => { generations.inc({ tenant, model, outcome }) },
+    phaseSeconds: (model, phase, seconds) => { phases.observe({ model, phase }, seconds) },
+    spent: (tenant, model, cost) => { spend.inc({ tenant, model }, cost / 1_000_000) },
+    saved: (tenant, by, cost) => { savings.inc({ tenant, by }, cost / 1_000_000) },
+    refused: (tenant, code) => { refusals.inc({ tenant, code }) },
+    upstreamRequest: (operation, outcome) => { upstreamRequests.inc({ operation, outcome }) },
+    redisUp: isUp => { redisUp.set(isUp ? 1 : 0) },
+    ledgerRollback: () => { rollbacks.inc() },
+    overrun: () => { overruns.inc() },
+    resultExpired: () => { resultsExpired.inc() },
+    onCollect: read => { readFacts = read },
+    contentType: registry.contentType,
+    render
+  }
+}

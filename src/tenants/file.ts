@@ -1,0 +1,78 @@
+// The tenants file as it is written: one schema for type, check and documentation, and the sentences for what does not fit it.
+
+import { Type, type Static } from '@sinclair/typebox'
+import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
+
+// Every description completes "expected …", because that is what a fault says.
+
+const Limit = Type.Object({
+  max: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'a whole number from 1 to 1000000' }),
+  windowSeconds: Type.Integer({ minimum: 1, maximum: 86_400, description: 'a whole number of seconds from 1 to 86400' })
+}, { additionalProperties: false, description: 'an object with max and windowSeconds' })
+
+const BudgetEntry = Type.Object({
+  usd: Type.Number({ minimum: 0, description: 'dollars, as a plain number' }),
+  per: Type.Union([Type.Literal('day'), Type.Literal('month')], { description: 'day or month' })
+}, { additionalProperties: false, description: 'an object with usd and per' })
+
+const KeyEntry = Type.Object({
+  id: Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$', description: 'an id of 1 to 64 letters, digits and hyphens' }),
+  sha256: Type.String({ pattern: '^[0-9A-Fa-f]{64}$', description: 'the SHA-256 of the secret in 64 hexadecimal digits' }),
+  expires: Type.Optional(Type.String({ description: 'a date and time such as 2027-06-30T00:00:00Z' }))
+}, { additionalProperties: false, description: 'an object with id and sha256' })
+
+const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()], { description: 'a text, a number, true or false' })
+
+const TenantEntry = Type.Object({
+  id: Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'an id of 1 to 64 letters, digits, dots, underscores and hyphens' }),
+  keys: Type.Array(KeyEntry, { description: 'a list of keys' }),
+  rateLimit: Type.Optional(Limit),
+  callLimit: Type.Optional(Limit),
+  maxInFlight: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'a whole number from 1 to 10000' })),
+  maxQueued: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000, description: 'a whole number from 0 to 100000' })),
+  weight: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'a whole number from 1 to 1000' })),
+  budget: Type.Optional(BudgetEntry),
+  cacheGroup: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'a name of 1 to 64 letters, digits, dots, underscores and hyphens' })),
+  origins: Type.Optional(Type.Array(Type.String({ maxLength: 300, description: 'an origin such as https://studio.example' }), { description: 'a list of origins' })),
+  models: Type.Optional(Type.Array(Type.String({ description: 'the endpoint id of a model on offer' }), { description: 'a list of endpoint ids' })),
+  allow: Type.Optional(Type.Record(Type.String(), Type.Array(Scalar, { minItems: 1, description: 'a list of at least one value' }), { description: 'an object of parameters and their allowed values' }))
+}, { additionalProperties: false, description: 'an object with id and keys' })
+
+/** The tenants file. `id` and `keys` of a tenant are required, everything else has a default. */
+export const TenantsFile = Type.Object({
+  prices: Type.Optional(Type.Record(Type.String(), Type.Number({ description: 'dollars for one call, more than 0' }), { description: 'an object of endpoint ids and prices' })),
+  budget: Type.Optional(BudgetEntry),
+  tenants: Type.Array(TenantEntry, { minItems: 1, description: 'a list of at least one tenant' })
+}, { additionalProperties: false, description: 'an object with a list of tenants' })
+
+export type TenantsFile = Static<typeof TenantsFile>
+export type TenantEntry = Static<typeof TenantEntry>
+export type KeyEntry = Static<typeof KeyEntry>
+export type BudgetEntry = Static<typeof BudgetEntry>
+export type Scalar = Static<typeof Scalar>
+
+/** The content of a tenants file, or what is wrong with it: each fault with its JSON pointer, none with a value. */
+export function readTenantsFile (text: string): { readonly ok: true, readonly file: TenantsFile } | { readonly ok: false, readonly faults: readonly string[] } {
+  let content: unknown
+  try {
+    content = JSON.parse(text)
+  } catch {
+    // JSON.parse quotes the text around the fault, which may be a secret.
+    return { ok: false, faults: ['the file is not valid JSON'] }
+  }
+  if (Value.Check(TenantsFile, content)) return { ok: true, file: content }
+  // A missing field is reported as missing and as having the wrong type: the first line says it.
+  const faults = new Map<string, string>()
+  for (const error of Value.Errors(TenantsFile, content)) {
+    if (!faults.has(error.path)) faults.set(error.path, `${error.path === '' ? 'the file' : error.path}: ${sentenceOf(error)}`)
+  }
+  return { ok: false, faults: [...faults.values()] }
+}
+
+function sentenceOf (error: ValueError): string {
+  switch (error.type) {
+    case ValueErrorType.ObjectAdditionalProperties: return 'is not a known field'
+    case ValueErrorType.ObjectRequiredProperty: return 'is missing'
+    default: return `expected ${error.schema.description ?? 'something else'}`
+  }
+}
