@@ -162,11 +162,6 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   return faults.length === 0 ? { ok: true, config } : { ok: false, faults }
 }
 
-/** The central key as it stands in a file, or `null` when the text cannot be one. */
-export function parseFalKey (text: string): string | null {
-  return secret().parse(text.trim())
-}
-
 // ------------------------------------------------------------------------------------------------ kinds of values
 
 function optional<Value> (name: string, kind: Kind<Value>, meaning: string): Optional<Value> {
@@ -175,6 +170,11 @@ function optional<Value> (name: string, kind: Kind<Value>, meaning: string): Opt
 
 function defaulted<Value extends string | number> (name: string, fallback: Value, kind: Kind<Value>, meaning: string): Defaulted<Value> {
   return { name, default: String(fallback), fallback, meaning, ...kind }
+}
+
+/** The central key as it stands in a file, or `null` when the text cannot be one. */
+export function parseFalKey (text: string): string | null {
+  return secret().parse(text.trim())
 }
 
 /** Visible ASCII, as a header needs it; without quotes and backslashes, so that it looks the same inside JSON and can be found there. */

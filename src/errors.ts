@@ -7,7 +7,15 @@ export type Again =
   | 'yes' // safe, and it costs nothing that was not wanted
   | 'collect' // send it again or read the generation: nothing is bought twice
 
-interface Entry { readonly status: number, readonly title: string, readonly again: Again }
+/** What the request that got a problem has cost; `nothing` where an entry does not say. */
+export type Cost =
+  | 'nothing'
+  | 'as-billed' // the model was asked: what fal bills for that, often nothing
+  | 'possible' // not known yet; the money is held until it is
+  | 'once' // the picture is bought, and once only
+
+/** What the catalogue says about a problem. */
+export interface ProblemEntry { readonly status: number, readonly title: string, readonly again: Again, readonly cost?: Cost }
 
 /**
  * Every problem a caller can meet: HTTP status, public sentence and what to do.
@@ -38,24 +46,24 @@ export const problems = {
   'uri-too-long': { status: 414, title: 'The address is too long', again: 'after-change' },
   'not-json': { status: 415, title: 'The body has to be application/json', again: 'after-change' },
   'invalid-input': { status: 422, title: 'The input does not fit the model', again: 'after-change' },
-  'content-refused': { status: 422, title: 'The model refused to make this picture', again: 'after-change' },
+  'content-refused': { status: 422, title: 'The model refused to make this picture', again: 'after-change', cost: 'as-billed' },
   'idempotency-key-reused': { status: 422, title: 'The idempotency key belongs to another request', again: 'after-change' },
   'rate-limited': { status: 429, title: 'Too many requests in this window', again: 'yes' },
   'queue-full': { status: 429, title: 'The tenant has as many generations under way as it may', again: 'yes' },
   'headers-too-large': { status: 431, title: 'The request headers are too large', again: 'after-change' },
-  cancelled: { status: 409, title: 'The generation was cancelled', again: 'yes' },
-  internal: { status: 500, title: 'Something went wrong here', again: 'collect' },
-  'upstream-failed': { status: 502, title: 'The model failed', again: 'yes' },
-  'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect' },
-  'result-expired': { status: 502, title: 'The picture was made, but its result was gone before it could be fetched', again: 'after-change' },
+  cancelled: { status: 409, title: 'The generation was cancelled', again: 'yes', cost: 'as-billed' },
+  internal: { status: 500, title: 'Something went wrong here', again: 'collect', cost: 'possible' },
+  'upstream-failed': { status: 502, title: 'The model failed', again: 'yes', cost: 'as-billed' },
+  'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible' },
+  'result-expired': { status: 502, title: 'The picture was made, but its result was gone before it could be fetched', again: 'after-change', cost: 'once' },
   'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
   'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', again: 'yes' },
   'upstream-account-blocked': { status: 503, title: 'The upstream does not accept work at the moment', again: 'yes' },
   draining: { status: 503, title: 'This process is shutting down', again: 'yes' },
-  'still-running': { status: 504, title: 'The generation is still running', again: 'collect' },
+  'still-running': { status: 504, title: 'The generation is still running', again: 'collect', cost: 'once' },
   'not-cached': { status: 504, title: 'No stored result answers this request', again: 'after-change' },
-  'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'yes' }
-} as const satisfies Record<string, Entry>
+  'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'yes', cost: 'as-billed' }
+} as const satisfies Record<string, ProblemEntry>
 
 export type ProblemCode = keyof typeof problems
 

@@ -1,15 +1,16 @@
 // Follows changes of the tenants file. A faulty new file is refused and told once; the old one stays in force.
 
 import { readFile, realpath, stat } from 'node:fs/promises'
+import { describeReadError } from './load.ts'
 import { parseTenants, versionOf, type TenantBook } from '../tenants.ts'
 
 export interface WatchOptions {
   readonly file: string
   /** The version that is in force already: the `version` of the book that the caller loaded. */
   readonly version: string
-  /** A sound new file is in force from now on. */
+  /** A sound new file is in force from now on. Must not throw. */
   readonly onChange: (book: TenantBook) => void
-  /** The file changed into something that cannot be used, or cannot be read. */
+  /** The file changed into something that cannot be used, or cannot be read. Must not throw. */
   readonly onRefused: (faults: readonly string[]) => void
   readonly intervalMs?: number
 }
@@ -79,7 +80,7 @@ export function watchTenants ({ file, version, onChange, onRefused, intervalMs =
     // A hanging network file system must not pile up looks.
     if (isLooking) return
     isLooking = true
-    void enqueue(false).finally(() => { isLooking = false })
+    enqueue(false).finally(() => { isLooking = false })
   }, intervalMs)
 
   return {
@@ -89,12 +90,6 @@ export function watchTenants ({ file, version, onChange, onRefused, intervalMs =
       clearInterval(timer)
     }
   }
-}
-
-/** What is wrong when a file cannot be read, by its error code: the message would repeat the path. */
-export function describeReadError (error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason'
-  return `the file cannot be read (${code})`
 }
 
 async function signatureOf (file: string): Promise<string> {

@@ -1,0 +1,25 @@
+# The gateway's image: compiled in one stage, in the other only what runs.
+
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY src ./src
+RUN npm run build && npm prune --omit=dev --ignore-scripts
+
+FROM node:24-slim
+ENV NODE_ENV=production \
+    HOST=0.0.0.0 \
+    PORT=8080 \
+    OPS_PORT=9464
+WORKDIR /app
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/build/src ./build/src
+# Scripts for Redis, pages and other files that are no TypeScript are read from src/.
+COPY --from=build /app/src ./src
+COPY --from=build /app/package.json ./
+USER node
+EXPOSE 8080 9464
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["node", "build/src/cli.js", "health"]
+CMD ["node", "build/src/cli.js", "serve"]

@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+// The command line: the only reader of `process.env`, and the only one to choose exit codes.
+
+import { readFileSync } from 'node:fs'
+import closeWithGrace from 'close-with-grace'
+import { startApp, startSandbox, type RunningApp } from './app.ts'
+import { readArguments, type Asked } from './cli/arguments.ts'
+import { healthFault } from './cli/health.ts'
+import { helpText } from './cli/help.ts'
+import { prepare } from './cli/prepare.ts'
+import { parseConfig } from './config.ts'
+import { createKey } from './tenants/keys.ts'
+
+const EXIT_FAULT = 1
+const EXIT_MISUSED = 2
+/** A drain may take as long as the longest caller waits; then this much is left for the rest. */
+const CLOSE_MARGIN_MS = 5000
+
+async function main (args: readonly string[]): Promise<void> {
+  const asked = readArguments(args)
+  switch (asked.kind) {
+    case 'misused':
+      sayFaults([`${asked.message} (see falgate --help)`])
+      process.exitCode = EXIT_MISUSED
+      return
+    case 'help': say(helpText(asked.command)); return
+    case 'version': say(version()); return
+    case 'run': await run(asked)
+  }
+}
+
+async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
+  switch (asked.command) {
+    case 'serve': await serve(); return
+    case 'check': await check(); return
+    case 'health': await health(); return
+    case 'key': key(asked.tenantId); return
+    case 'sandbox': await sandbox()
+  }
+}
+
+async function serve (): Promise<void> {
+  const read = await prepare(process.env)
+  if (!read.ok) { fail(read.faults); return }
+  const { config } = read.prepared
+  const app = await startApp({ ...read.prepared, version: version() })
+  process.on('SIGHUP', () => { app.reload() })
+  closeOnSignals(app, config.waitMs)
+}
+
+async function sandbox (): Promise<void> {
+  // The sandbox needs neither key nor tenants, so their rules must not stop it.
+  const parsed = parseConfig({ ...process.env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined })
+  if (!parsed.ok) { fail(parsed.faults); return }
+  closeOnSignals(await startSandbox({ config: parsed.config, version: version() }), parsed.config.waitMs)
+}
+
+async function check (): Promise<void> {
+  const read = await prepare(process.env)
+  if (!read.ok) { fail(read.faults); return }
+  for (const warning of read.prepared.tenants.warnings) say(`warning: ${warning}`)
+  say('the configuration is sound')
+}
+
+async function health (): Promise<void> {
+  const parsed = parseConfig(process.env)
+  if (!parsed.ok) { fail(parsed.faults); return }
+  const fault = await healthFault(parsed.config)
+  if (fault === null) say('the gateway lives')
+  else fail([fault])
+}
+
+function key (tenantId: string): void {
+  const { key, line } = createKey()
+  say(`The new key, shown once and kept nowhere:
+
+  ${key}
+
+Its line for "keys" of tenant "${tenantId}" in the tenants file:
+
+  ${line}`)
+}
+
+/** Ends the process in order at the first signal or unexpected error, at once at the second. */
+function closeOnSignals (app: RunningApp, waitMs: number): void {
+  closeWithGrace({ delay: waitMs + CLOSE_MARGIN_MS, logger: app.log, skip: ['SIGHUP'] }, async ({ err, signal }) => {
+    if (err === undefined) app.log.info({ signal }, 'closing')
+    else {
+      app.log.fatal({ err }, 'unexpected error, closing')
+      sayFaults([`unexpected error: ${err.message}`])
+    }
+    await app.close()
+  })
+}
+
+function version (): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown'
+}
+
+function say (text: string): void {
+  process.stdout.write(text + '\n')
+}
+
+function sayFaults (faults: readonly string[]): void {
+  process.stderr.write(faults.map(fault => `falgate: ${fault}\n`).join(''))
+}
+
+function fail (faults: readonly string[]): void {
+  sayFaults(faults)
+  process.exitCode = EXIT_FAULT
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  fail([error instanceof Error ? error.message : 'unexpected error'])
+  // Whatever was started on the way must not keep the process.
+  process.exit()
+})

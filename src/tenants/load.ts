@@ -1,0 +1,40 @@
+// What stands in files at a start: the tenants and the central key.
+
+import { readFile } from 'node:fs/promises'
+import { parseFalKey, type Config, type FalAccess } from '../config.ts'
+import { demoTenants, parseTenants, type TenantBook } from '../tenants.ts'
+
+/** The tenants of the configured file, or the demo tenant. Faults name the variable and the place in the file. */
+export async function loadTenants (config: Pick<Config, 'tenantsFile'>): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
+  if (config.tenantsFile === null) return { ok: true, book: demoTenants() }
+  let text: string
+  try {
+    text = await readFile(config.tenantsFile, 'utf8')
+  } catch (error) {
+    return { ok: false, faults: [`TENANTS_FILE: ${describeReadError(error)}`] }
+  }
+  const read = parseTenants(text)
+  return read.ok ? read : { ok: false, faults: read.faults.map(fault => `TENANTS_FILE: ${fault}`) }
+}
+
+/** The central key as it is now: `null` for the sandbox. Called again when a key file may have changed. */
+export async function loadFalKey (fal: FalAccess): Promise<{ readonly ok: true, readonly key: string | null } | { readonly ok: false, readonly fault: string }> {
+  if (fal.kind === 'sandbox') return { ok: true, key: null }
+  if (fal.kind === 'key') return { ok: true, key: fal.key() }
+  let text: string
+  try {
+    text = await readFile(fal.file, 'utf8')
+  } catch (error) {
+    return { ok: false, fault: `FAL_KEY_FILE: ${describeReadError(error)}` }
+  }
+  const key = parseFalKey(text)
+  if (key === null) return { ok: false, fault: 'FAL_KEY_FILE: the file does not hold a key' }
+  if (key === 'sandbox') return { ok: false, fault: 'FAL_KEY_FILE: the file holds the word sandbox; use FAL_KEY=sandbox' }
+  return { ok: true, key }
+}
+
+/** What is wrong when a file cannot be read, by its error code: the message would repeat the path. */
+export function describeReadError (error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason'
+  return `the file cannot be read (${code})`
+}

@@ -1,0 +1,144 @@
+// The environment is read as documented, and every fault is told at once without its value.
+
+import { inspect } from 'node:util'
+import t from 'tap'
+import { parseConfig, variables, type Config } from '../src/config.ts'
+
+type Env = Readonly<Record<string, string>>
+
+function configOf (env: Env): Config {
+  const read = parseConfig(env)
+  if (!read.ok) throw new Error(read.faults.join('\n'))
+  return read.config
+}
+
+function faultsOf (env: Env): readonly string[] {
+  const read = parseConfig(env)
+  return read.ok ? [] : read.faults
+}
+
+t.test('nothing set: the sandbox on the loopback address, with the documented defaults', async t => {
+  t.same(configOf({}), {
+    production: false,
+    fal: { kind: 'sandbox' },
+    falQueueUrl: null,
+    tenantsFile: null,
+    host: '127.0.0.1',
+    port: 8080,
+    opsPort: null,
+    publicUrl: null,
+    trustProxy: false,
+    tls: null,
+    falConcurrency: 10,
+    waitMs: 55_000,
+    resultTtlMs: 518_400_000,
+    queueMs: 900_000,
+    runMs: 3_600_000,
+    leaseMs: 15_000,
+    cacheMemoryBytes: 67_108_864,
+    logLevel: 'info',
+    logPrompts: 'hash'
+  })
+})
+
+t.test('the documented defaults, written out, mean the same as nothing', async t => {
+  const env = Object.fromEntries(variables.flatMap(({ name, default: fallback }) => fallback === null ? [] : [[name, fallback]]))
+  t.same(configOf(env), configOf({}))
+})
+
+t.test('an empty variable counts as unset, and blanks around a value as absent', async t => {
+  t.same(configOf(Object.fromEntries(variables.map(({ name }) => [name, ' ']))), configOf({}))
+  t.equal(configOf({ PORT: ' 9000\n' }).port, 9000)
+})
+
+t.test('every variable is read', async t => {
+  const config = configOf({
+    FAL_KEY_FILE: '/run/key',
+    FAL_QUEUE_URL: 'http://127.0.0.1:9/base/',
+    TENANTS_FILE: '/etc/tenants.json',
+    HOST: '::',
+    PORT: '0',
+    OPS_PORT: '9464',
+    PUBLIC_URL: 'https://pictures.example/',
+    TRUST_PROXY: '10.0.0.0/8, ::1',
+    TLS_CERT_FILE: '/c',
+    TLS_KEY_FILE: '/k',
+    FAL_CONCURRENCY: '0',
+    WAIT_SECONDS: '1',
+    RESULT_TTL_SECONDS: '2',
+    QUEUE_SECONDS: '3',
+    RUN_SECONDS: '4',
+    CACHE_MEMORY_BYTES: '1048576',
+    LEASE_SECONDS: '5',
+    LOG_LEVEL: 'warn',
+    LOG_PROMPTS: 'off',
+    NODE_ENV: 'production'
+  })
+  t.same(config, {
+    production: true,
+    fal: { kind: 'key-file', file: '/run/key' },
+    falQueueUrl: 'http://127.0.0.1:9/base',
+    tenantsFile: '/etc/tenants.json',
+    host: '::',
+    port: 0,
+    opsPort: 9464,
+    publicUrl: 'https://pictures.example',
+    trustProxy: '10.0.0.0/8,::1',
+    tls: { certFile: '/c', keyFile: '/k' },
+    falConcurrency: 0,
+    waitMs: 1000,
+    resultTtlMs: 2000,
+    queueMs: 3000,
+    runMs: 4000,
+    cacheMemoryBytes: 1_048_576,
+    leaseMs: 5000,
+    logLevel: 'warn',
+    logPrompts: 'off'
+  })
+})
+
+t.test('all faults are told at once, by name and without values', async t => {
+  const marker = 'SeCrEt"\\'
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'NODE_ENV'].includes(name))
+  const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
+  for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
+  t.notMatch(faults.join('\n'), 'SeCrEt')
+})
+
+t.test('numbers outside their range and other spellings of numbers are faults', async t => {
+  for (const text of ['-1', '65536', '1e3', '0x10', '80.5', '٣']) t.match(faultsOf({ PORT: text }), ['PORT: expected a whole number from 0 to 65535'], text)
+  t.match(faultsOf({ CACHE_MEMORY_BYTES: '0' }), [/^CACHE_MEMORY_BYTES/])
+})
+
+t.test('bases of URLs carry no credentials, query or fragment', async t => {
+  for (const text of ['ftp://a', 'https://u:p@a', 'https://a/?b', 'https://a/#b', 'a.example', 'https://']) t.match(faultsOf({ PUBLIC_URL: text }), [/^PUBLIC_URL: expected a URL/], text)
+})
+
+t.test('forwarding headers are believed as TRUST_PROXY says, and never by a count of hops', async t => {
+  t.equal(configOf({ TRUST_PROXY: 'on' }).trustProxy, true)
+  t.equal(configOf({ TRUST_PROXY: 'off' }).trustProxy, false)
+  for (const text of ['1', 'true', '10.0.0.0/33', 'proxy.example', '10.0.0.0/8/1', '10.0.0.1,']) t.match(faultsOf({ TRUST_PROXY: text }), [/^TRUST_PROXY/], text)
+})
+
+t.test('the word sandbox and no key at all mean the sandbox; in production it has to be said', async t => {
+  t.same(configOf({ FAL_KEY: 'sandbox' }).fal, { kind: 'sandbox' })
+  t.same(configOf({ FAL_KEY: 'sandbox', NODE_ENV: 'production' }).fal, { kind: 'sandbox' })
+  t.match(faultsOf({ NODE_ENV: 'production' }), [/^FAL_KEY: not set; .* sandbox, or set FAL_KEY_FILE$/])
+  t.equal(configOf({ FAL_KEY: 'sandbox', FAL_QUEUE_URL: 'http://sandbox.example' }).falQueueUrl, 'http://sandbox.example', 'a sandbox that runs elsewhere')
+})
+
+t.test('a real key needs tenants, and is shown by nothing that prints the configuration', async t => {
+  t.match(faultsOf({ FAL_KEY: 'abc:def' }), ['TENANTS_FILE: not set; it is required with a real fal key'])
+  t.match(faultsOf({ FAL_KEY_FILE: '/k' }), ['TENANTS_FILE: not set; it is required with a real fal key'])
+  const config = configOf({ FAL_KEY: 'abc:def', TENANTS_FILE: '/t' })
+  t.equal(config.falQueueUrl, 'https://queue.fal.run')
+  t.equal(config.fal.kind === 'key' ? config.fal.key() : '', 'abc:def')
+  t.notMatch(inspect(config, { depth: null, showHidden: true }) + JSON.stringify(config), 'abc:def')
+})
+
+t.test('settings that contradict each other are faults', async t => {
+  t.match(faultsOf({ FAL_KEY: 'sandbox', FAL_KEY_FILE: '/k', TENANTS_FILE: '/t' }), ['FAL_KEY, FAL_KEY_FILE: set one of them, not both'])
+  t.match(faultsOf({ TLS_CERT_FILE: '/c' }), ['TLS_CERT_FILE, TLS_KEY_FILE: set both or none'])
+  t.match(faultsOf({ PORT: '9464', OPS_PORT: '9464' }), ['OPS_PORT: has to differ from PORT'])
+  t.match(faultsOf({ REDIS_URL: 'rediss://user:pass@a.example:6380/0' }), ['REDIS_URL: is set, but this version has only the in-process store'])
+})

@@ -1,0 +1,51 @@
+// Imports point down, and the checker of that rule sees what it should.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
+import t from 'tap'
+import { violations } from './support/imports.ts'
+import { projectDir } from './support/paths.ts'
+
+t.test('every file of src/ imports only what its layer may', async t => {
+  const root = join(projectDir, 'src')
+  const files = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(entry => join(entry.parentPath, entry.name))
+  const sources = new Map(files.map(file => [relative(root, file).split(sep).join('/'), readFileSync(file, 'utf8')]))
+  t.ok(sources.has('cli.ts'), 'the sources were found')
+  t.same(violations(sources).map(({ file, line, message }) => `src/${file}:${line} ${message}`), [])
+})
+
+const planted: readonly (readonly [title: string, sources: Readonly<Record<string, string>>, expected: string])[] = [
+  ['a leaf that looks up', { 'money.ts': 'import { a } from \'./generation/a.ts\'', 'generation/a.ts': '' }, 'money.ts:1 leaf may not import generation/a.ts'],
+  ['the core that knows HTTP', { 'generation/a.ts': '\nimport type { B } from \'../http/b.ts\'', 'http/b.ts': '' }, 'generation/a.ts:2 generation may not import http/b.ts'],
+  ['a door that knows a store', { 'http/a.ts': 'import \'../store/redis/b.ts\'', 'store/redis/b.ts': '' }, 'http/a.ts:1 http may not import store/redis/b.ts'],
+  ['a store that knows the other', { 'store/redis/a.ts': 'import \'../memory/b.ts\'', 'store/memory/b.ts': '' }, 'store/redis/a.ts:1 store/redis may not import store/memory/b.ts'],
+  ['a dynamic import', { 'money.ts': 'const a = await import(\'./app.ts\')', 'app.ts': '' }, 'money.ts:1 leaf may not import app.ts'],
+  ['the sandbox that knows tenants', { 'sandbox/a.ts': 'import \'../tenants.ts\'', 'tenants.ts': '' }, 'sandbox/a.ts:1 sandbox may not import tenants.ts'],
+  ['a test from the sources', { 'money.ts': 'import \'../test/a.ts\'' }, 'money.ts:1 ../test/a.ts is not a file of src/'],
+  ['fastify in the core', { 'generation/a.ts': 'import { fastify } from \'fastify\'' }, 'generation/a.ts:1 fastify may only be imported by app.ts, http/, sandbox/'],
+  ['a part of ioredis elsewhere', { 'app.ts': 'import \'ioredis/built/x.js\'' }, 'app.ts:1 ioredis/built/x.js may only be imported by store/redis/'],
+  ['undici in a door', { 'http/a.ts': 'import { request } from \'undici\'' }, 'http/a.ts:1 undici may only be imported by upstream/'],
+  ['process.env in the app', { 'app.ts': 'const a = 1\nexport const b = process.env[\'A\']' }, 'app.ts:2 only cli.ts reads process.env'],
+  ['process.env by another way', { 'app.ts': 'import { env } from \'node:process\'' }, 'app.ts:1 only cli.ts reads process.env'],
+  ['a barrel', { 'http/a.ts': 'export * from \'./b.ts\'', 'http/b.ts': '' }, 'http/a.ts:1 hands on what another file exports'],
+  ['a circle', { 'models/a.ts': 'import \'./b.ts\'', 'models/b.ts': 'import \'./c.ts\'', 'models/c.ts': 'import \'./a.ts\'' }, 'models/c.ts:1 closes a circle: models/a.ts → models/b.ts → models/c.ts → models/a.ts']
+]
+
+for (const [title, sources, expected] of planted) {
+  t.test(`the checker finds ${title}`, async t => {
+    t.same(violations(new Map(Object.entries(sources))).map(({ file, line, message }) => `${file}:${line} ${message}`), [expected])
+  })
+}
+
+t.test('the checker lets pass what is allowed', async t => {
+  t.same(violations(new Map(Object.entries({
+    'cli.ts': 'import \'./app.ts\'; process.env',
+    'app.ts': 'import { fastify } from \'fastify\'; import \'./http/a.ts\'; import \'./store/memory/b.ts\'',
+    'http/a.ts': 'import { type Logger } from \'pino\'; import \'../generation/c.ts\'',
+    'store/memory/b.ts': 'import \'../../generation/c.ts\'',
+    'generation/c.ts': 'import \'../money.ts\'',
+    'money.ts': ''
+  }))), [])
+})

@@ -1,0 +1,100 @@
+// Names and labels of metrics are a contract with dashboards and alerts.
+
+import t from 'tap'
+import { createMetrics, type Metrics, type SharedFacts } from '../src/metrics.ts'
+
+const facts: SharedFacts = {
+  waiting: new Map([['studio', 3]]),
+  slotsUsed: 2,
+  slots: 10,
+  budgetLeft: new Map([['studio', 1_500_000]]),
+  unknownOpen: 1,
+  unknownOldestSeconds: 42,
+  upstreamState: 'open'
+}
+
+/** One of everything. */
+function used (): Metrics {
+  const metrics = createMetrics({ version: '1.2.3' })
+  metrics.httpDuration('/generate', 'POST', 200, 0.002)
+  metrics.answered('studio', 'hit')
+  metrics.generationEnded('studio', 'fal-ai/m', 'succeeded')
+  metrics.phaseSeconds('fal-ai/m', 'running', 31)
+  metrics.spent('studio', 'fal-ai/m', 60_000)
+  metrics.saved('studio', 'joined', 120_000)
+  metrics.refused('', 'key-unknown')
+  metrics.upstreamRequest('submit', 'accepted')
+  metrics.redisUp(true)
+  metrics.ledgerRollback()
+  metrics.overrun()
+  metrics.resultExpired()
+  metrics.onCollect(async () => facts)
+  return metrics
+}
+
+t.test('every metric has its fixed name and labels', async t => {
+  const lines = (await used().render()).split('\n')
+  const expected = [
+    'falgate_http_request_duration_seconds_bucket{le="0.0025",route="/generate",method="POST",status="200"} 1',
+    'falgate_http_request_duration_seconds_bucket{le="0.001",route="/generate",method="POST",status="200"} 0',
+    'falgate_http_request_duration_seconds_count{route="/generate",method="POST",status="200"} 1',
+    'falgate_answers_total{tenant="studio",source="hit"} 1',
+    'falgate_generations_total{tenant="studio",model="fal-ai/m",outcome="succeeded"} 1',
+    'falgate_generation_phase_seconds_bucket{le="45",model="fal-ai/m",phase="running"} 1',
+    'falgate_generation_phase_seconds_bucket{le="30",model="fal-ai/m",phase="running"} 0',
+    'falgate_spend_usd_total{tenant="studio",model="fal-ai/m"} 0.06',
+    'falgate_saved_usd_total{tenant="studio",by="joined"} 0.12',
+    'falgate_refusals_total{tenant="",code="key-unknown"} 1',
+    'falgate_upstream_requests_total{operation="submit",outcome="accepted"} 1',
+    'falgate_redis_up 1',
+    'falgate_ledger_rollbacks_total 1',
+    'falgate_unknown_oldest_seconds 42',
+    'falgate_overruns_total 1',
+    'falgate_results_expired_total 1',
+    `falgate_build_info{version="1.2.3",node="${process.version}"} 1`,
+    'falgate_waiting{tenant="studio"} 3',
+    'falgate_slots_used 2',
+    'falgate_slots 10',
+    'falgate_budget_left_usd{tenant="studio"} 1.5',
+    'falgate_unknown_open 1',
+    'falgate_upstream_state{state="open"} 1',
+    'falgate_upstream_state{state="ok"} 0'
+  ]
+  for (const line of expected) t.ok(lines.includes(line), line)
+  t.ok(lines.some(line => line.startsWith('process_cpu_seconds_total')), 'process metrics keep their names')
+  t.ok(lines.some(line => line.startsWith('nodejs_eventloop_lag_seconds')), 'so do those of Node')
+})
+
+t.test('no metric has a name that is not in the contract', async t => {
+  const names = (await used().render()).split('\n').flatMap(line => line.startsWith('# TYPE falgate_') ? [line.split(' ')[2]] : [])
+  t.same(names.toSorted(), [
+    'falgate_answers_total', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_generation_phase_seconds', 'falgate_generations_total',
+    'falgate_http_request_duration_seconds', 'falgate_ledger_rollbacks_total', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
+    'falgate_results_expired_total', 'falgate_saved_usd_total', 'falgate_slots', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_unknown_oldest_seconds',
+    'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting'
+  ])
+})
+
+t.test('a tenant with nothing waiting any more has no series left over', async t => {
+  const metrics = createMetrics({ version: '1' })
+  let current = facts
+  metrics.onCollect(async () => current)
+  t.match(await metrics.render(), 'falgate_waiting{tenant="studio"}')
+  current = { ...facts, waiting: new Map() }
+  t.notMatch(await metrics.render(), 'falgate_waiting{tenant="studio"}')
+})
+
+t.test('with the store away the process is still seen', async t => {
+  const metrics = used()
+  await metrics.render()
+  metrics.onCollect(async () => { throw new Error('no store') })
+  t.match(await metrics.render(), 'falgate_slots 10')
+})
+
+t.test('two gateways in one process count for themselves', async t => {
+  const [one, other] = [createMetrics({ version: '1' }), createMetrics({ version: '1' })]
+  one.overrun()
+  t.match(await one.render(), 'falgate_overruns_total 1')
+  t.match(await other.render(), 'falgate_overruns_total 0')
+  t.match(one.contentType, /^text\/plain/)
+})

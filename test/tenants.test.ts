@@ -1,0 +1,187 @@
+// The tenants file is checked as a whole, and every default is filled in.
+
+import { hash } from 'node:crypto'
+import t from 'tap'
+import { defaultModel } from '../src/models/catalogue.ts'
+import { demoTenants, parseTenants, permits, type Tenant, type TenantBook } from '../src/tenants.ts'
+import type { TenantEntry, TenantsFile } from '../src/tenants/file.ts'
+
+const sha256 = hash('sha256', 'a secret')
+const minimal: TenantEntry = { id: 'studio', keys: [{ id: 'k1', sha256 }] }
+
+function bookOf (file: TenantsFile): TenantBook {
+  const read = parseTenants(JSON.stringify(file))
+  if (!read.ok) throw new Error(read.faults.join('\n'))
+  return read.book
+}
+
+function tenantOf (entry: Partial<TenantEntry>): Tenant {
+  const tenant = bookOf({ tenants: [{ ...minimal, ...entry }] }).tenants.get('studio')
+  if (tenant === undefined) throw new Error('the tenant is not in its book')
+  return tenant
+}
+
+function faultsOf (file: unknown): readonly string[] {
+  const read = parseTenants(typeof file === 'string' ? file : JSON.stringify(file))
+  return read.ok ? [] : read.faults
+}
+
+t.test('a tenant with an id and keys has every documented default', async t => {
+  t.same(tenantOf({}), {
+    id: 'studio',
+    rateLimit: { max: 60, windowSeconds: 60 },
+    callLimit: { max: 6000, windowSeconds: 60 },
+    maxInFlight: 4,
+    maxQueued: 100,
+    weight: 1,
+    budget: null,
+    cacheGroup: 'tenant:studio',
+    origins: [],
+    models: null,
+    allow: new Map()
+  })
+})
+
+t.test('everything the design shows can be said', async t => {
+  const book = bookOf({
+    prices: { [defaultModel.endpointId]: 0.08 },
+    budget: { usd: 500, per: 'month' },
+    tenants: [{
+      ...minimal,
+      keys: [{ id: 'k1', sha256: sha256.toUpperCase(), expires: '2027-06-30T00:00:00Z' }],
+      rateLimit: { max: 1, windowSeconds: 2 },
+      callLimit: { max: 3, windowSeconds: 4 },
+      maxInFlight: 5,
+      maxQueued: 0,
+      weight: 7,
+      budget: { usd: 0.5, per: 'day' },
+      cacheGroup: 'acme',
+      origins: ['https://studio.example', 'http://localhost:3000'],
+      models: [defaultModel.endpointId],
+      allow: { resolution: ['1K'] }
+    }]
+  })
+  const tenant = book.tenants.get('studio')
+  t.same(tenant, {
+    id: 'studio',
+    rateLimit: { max: 1, windowSeconds: 2 },
+    callLimit: { max: 3, windowSeconds: 4 },
+    maxInFlight: 5,
+    maxQueued: 0,
+    weight: 7,
+    budget: { limit: 500_000, per: 'day' },
+    cacheGroup: 'group:acme',
+    origins: ['https://studio.example', 'http://localhost:3000'],
+    models: [defaultModel.endpointId],
+    allow: new Map([['resolution', ['1K']]])
+  })
+  t.same(book.companyBudget, { limit: 500_000_000, per: 'month' })
+  t.equal(book.priceOf(defaultModel.endpointId), 80_000)
+  t.same(book.find('k1'), { id: 'k1', tenant, digest: Buffer.from(sha256, 'hex'), expiresAtMs: Date.UTC(2027, 5, 30) })
+  t.equal(book.find('k2'), undefined)
+  t.same(book.warnings, [])
+})
+
+t.test('the price of a model is its own unless the file says otherwise', async t => {
+  t.equal(bookOf({ tenants: [minimal] }).priceOf(defaultModel.endpointId), defaultModel.price)
+  t.throws(() => bookOf({ tenants: [minimal] }).priceOf('other/model'))
+})
+
+t.test('a tenant alone never shares results with a group, whatever the names', async t => {
+  const book = bookOf({ tenants: [{ ...minimal, id: 'a' }, { ...minimal, id: 'b', keys: [], cacheGroup: 'a' }] })
+  t.not(book.tenants.get('a')?.cacheGroup, book.tenants.get('b')?.cacheGroup)
+})
+
+t.test('what is sound but risky is a warning', async t => {
+  t.same(bookOf({ prices: { [defaultModel.endpointId]: 0.01 }, tenants: [{ id: 'a', keys: [] }] }).warnings, [
+    'tenant a has no budget',
+    'tenant a has no key',
+    `the price of ${defaultModel.endpointId} is below the known 0.06 USD`
+  ])
+})
+
+t.test('all faults of form are told at once, by place and without values', async t => {
+  const secret = 'SeCrEt!'
+  t.same(faultsOf({
+    budget: { usd: secret, per: secret },
+    prices: { 'a/b': secret },
+    tenants: [
+      { keys: [{ id: secret, sha256: secret, expires: 5 }, {}], extra: secret },
+      { id: secret, keys: secret, rateLimit: { max: 0 }, weight: 1.5, maxQueued: -1, origins: [5], allow: { resolution: [] } },
+      secret
+    ]
+  }), [
+    '/prices/a~1b: expected dollars for one call, more than 0',
+    '/budget/usd: expected dollars, as a plain number',
+    '/budget/per: expected day or month',
+    '/tenants/0/id: is missing',
+    '/tenants/0/extra: is not a known field',
+    '/tenants/0/keys/0/id: expected an id of 1 to 64 letters, digits and hyphens',
+    '/tenants/0/keys/0/sha256: expected the SHA-256 of the secret in 64 hexadecimal digits',
+    '/tenants/0/keys/0/expires: expected a date and time such as 2027-06-30T00:00:00Z',
+    '/tenants/0/keys/1/id: is missing',
+    '/tenants/0/keys/1/sha256: is missing',
+    '/tenants/1/id: expected an id of 1 to 64 letters, digits, dots, underscores and hyphens',
+    '/tenants/1/keys: expected a list of keys',
+    '/tenants/1/rateLimit/windowSeconds: is missing',
+    '/tenants/1/rateLimit/max: expected a whole number from 1 to 1000000',
+    '/tenants/1/maxQueued: expected a whole number from 0 to 100000',
+    '/tenants/1/weight: expected a whole number from 1 to 1000',
+    '/tenants/1/origins/0: expected an origin such as https://studio.example',
+    '/tenants/1/allow/resolution: expected a list of at least one value',
+    '/tenants/2: expected an object with id and keys'
+  ])
+})
+
+t.test('all faults of content are told at once, by place and without values', async t => {
+  t.same(faultsOf({
+    prices: { 'other/model': 1, [defaultModel.endpointId]: 0 },
+    budget: { usd: 1e-9, per: 'day' },
+    tenants: [
+      { id: 'a', keys: [{ id: 'k', sha256, expires: '2027-06-30' }, { id: 'k', sha256, expires: '2027-13-30T00:00:00Z' }], origins: ['https://a.example/', 'null', 'ftp://a.example'], models: ['other/model'] },
+      { id: 'a', keys: [{ id: 'k', sha256 }], allow: { resolution: ['1K', '8K'], toString: [1], num_images: [2], prompt: ['a'] } }
+    ]
+  }), [
+    '/prices/other~1model: is not a model on offer',
+    `/prices/${defaultModel.endpointId.replaceAll('/', '~1')}: expected dollars for one call, more than 0`,
+    '/budget/usd: expected dollars, as a plain number',
+    '/tenants/0/keys/0/expires: expected a date and time such as 2027-06-30T00:00:00Z',
+    '/tenants/0/keys/1/id: another key has the same id',
+    '/tenants/0/keys/1/expires: expected a date and time such as 2027-06-30T00:00:00Z',
+    '/tenants/0/origins/0: expected an origin such as https://studio.example, without a path',
+    '/tenants/0/origins/1: expected an origin such as https://studio.example, without a path',
+    '/tenants/0/origins/2: expected an origin such as https://studio.example, without a path',
+    '/tenants/0/models/0: is not a model on offer',
+    '/tenants/1/id: another tenant has the same id',
+    '/tenants/1/keys/0/id: another key has the same id',
+    '/tenants/1/allow/resolution/1: the parameter cannot have this value',
+    '/tenants/1/allow/toString: none of the tenant\'s models has this parameter',
+    '/tenants/1/allow/num_images/0: the parameter cannot have this value',
+    '/tenants/1/allow/prompt/0: the parameter cannot have this value'
+  ])
+})
+
+t.test('a file that is not JSON is a fault that quotes nothing of it', async t => {
+  t.same(faultsOf('{"tenants": SeCrEt'), ['the file is not valid JSON'])
+  t.same(faultsOf('[]'), ['the file: expected an object with a list of tenants'])
+  t.same(faultsOf({ tenants: [] }), ['/tenants: expected a list of at least one tenant'])
+})
+
+t.test('the company\'s account name cannot be a tenant\'s id', async t => {
+  t.equal(faultsOf({ tenants: [{ ...minimal, id: '*' }] }).length, 1)
+})
+
+t.test('a tenant may ask for its models and its values only, and is told which', async t => {
+  const input = { prompt: 'a', resolution: '2K', num_images: 1 }
+  t.equal(permits(tenantOf({}), defaultModel, input), null)
+  t.equal(permits(tenantOf({ models: [defaultModel.endpointId] }), defaultModel, input), null)
+  t.equal(permits(tenantOf({ models: [] }), defaultModel, input), 'This tenant may not use this model.')
+  t.equal(permits(tenantOf({ allow: { resolution: ['1K', '2K'] } }), defaultModel, input), null)
+  t.equal(permits(tenantOf({ allow: { num_images: [1], resolution: ['1K'] } }), defaultModel, input), 'This tenant may set resolution only to "1K".')
+  t.equal(permits(tenantOf({ allow: { seed: [1, 2] } }), defaultModel, input), 'This tenant may set seed only to 1, 2.', 'a seed left out is a random one')
+})
+
+t.test('the demo tenant exists without a file and has no warnings', async t => {
+  t.same([...demoTenants().tenants.keys()], ['demo'])
+  t.same(demoTenants().warnings, [])
+})
