@@ -1,10 +1,29 @@
 // The composition root: config → store, upstream, core, doors; by hand, in order.
 
-import { fastify } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { v7 as uuidv7 } from 'uuid'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
-import { createLogger } from './logger.ts'
+import { createGuard } from './generation/guard.ts'
+import { createObserver } from './generation/observe.ts'
+import { createPresence } from './generation/presence.ts'
+import { createRequest } from './generation/request.ts'
+import { createResultCache } from './generation/result-cache.ts'
+import { createRunner } from './generation/runner.ts'
+import { createWatch } from './generation/watch.ts'
+import type { Readiness } from './http/ops.ts'
+import { buildOpsServer, buildServer } from './http/server.ts'
+import { createLogger, describePrompt } from './logger.ts'
+import { createMetrics } from './metrics.ts'
+import { createSandbox } from './sandbox/plugin.ts'
+import { createMemoryLedger } from './store/memory/ledger.ts'
 import type { TenantBook } from './tenants.ts'
+import { loadFalKey } from './tenants/load.ts'
+import { watchTenants } from './tenants/watch.ts'
+import { createUpstream } from './upstream/queue.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -25,21 +44,151 @@ export interface RunningApp {
   readonly close: () => Promise<void>
 }
 
+/** What the sandbox mounted here takes for a key. */
+const SANDBOX_KEY = 'sandbox'
+
 /** Starts the gateway. Rejects when it cannot listen. */
-export async function startApp ({ config }: AppOptions): Promise<RunningApp> {
-  return await serveHealth(config)
+export async function startApp (options: AppOptions): Promise<RunningApp> {
+  const { config, version } = options
+  const replica = randomUUID()
+  const newId = (): string => uuidv7()
+  let tenants = options.tenants
+  let falKey = options.falKey ?? SANDBOX_KEY
+  let ownUrl = ''
+  let state: Readiness['state'] = 'starting'
+
+  const log = createLogger({ level: config.logLevel, secrets: () => options.falKey === null ? [] : [falKey] })
+  const metrics = createMetrics({ version })
+  const trouble = (doing: string, error: unknown): void => { log.error({ err: error }, doing) }
+
+  // store and upstream
+  const times = { resultTtlMs: config.resultTtlMs, queueMs: config.queueMs, runMs: config.runMs, leaseMs: config.leaseMs }
+  const ledger = createMemoryLedger({ times })
+  const sandbox = config.falQueueUrl === null ? createSandbox({}) : null
+  const upstream = createUpstream({
+    queueUrl: () => config.falQueueUrl ?? `${ownUrl}/sandbox/queue`,
+    key: () => falKey,
+    onRequest: metrics.upstreamRequest
+  })
+
+  // core
+  const guard = createGuard(ledger, error => { trouble('telling the guard', error) })
+  const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
+  const presence = createPresence(replica)
+  const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
+  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, onMove: createObserver(log, metrics, ledger.now), onTrouble: trouble })
+  const request = createRequest({
+    ledger,
+    cache: createResultCache(config.cacheMemoryBytes),
+    watch,
+    companyBudget: () => tenants.companyBudget,
+    priceOf: model => tenants.priceOf(model.endpointId),
+    resultTtlMs: config.resultTtlMs,
+    draining: () => state === 'draining',
+    newId
+  })
+
+  // doors
+  const readiness = (): Readiness => ({ state, store: 'up', upstream: 'ok' })
+  const server = await buildServer({
+    log,
+    metrics,
+    tenants: () => tenants,
+    version,
+    readiness,
+    opsHere: config.opsPort === null,
+    trustProxy: config.trustProxy,
+    tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
+    sandbox: sandbox?.plugin ?? null,
+    request,
+    ledger,
+    presence,
+    waitMs: config.waitMs,
+    newId,
+    describePrompt: prompt => describePrompt(prompt, config.logPrompts),
+    onDeliveryTrouble: error => { trouble('noting a delivery', error) }
+  })
+  const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
+
+  const tenantsWatch = config.tenantsFile === null
+    ? null
+    : watchTenants({
+      file: config.tenantsFile,
+      version: tenants.version,
+      onChange: book => { tenants = book; log.info({ version: book.version, tenants: book.tenants.size }, 'tenants file in force') },
+      onRefused: faults => { log.error({ faults }, 'tenants file refused, the old one stays in force') }
+    })
+  metrics.onCollect(sharedFacts)
+
+  ownUrl = await server.listen({ host: config.host, port: config.port })
+  await opsServer?.listen({ host: config.host, port: config.opsPort ?? 0 })
+  await ledger.ping()
+  runner.start()
+  state = 'ready'
+
+  async function reload (): Promise<void> {
+    await tenantsWatch?.reload()
+    const read = await loadFalKey(config.fal)
+    if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
+    else if (read.key !== null) falKey = read.key
+  }
+
+  let closing: Promise<void> | null = null
+  async function close (): Promise<void> {
+    closing ??= drainAndClose()
+    await closing
+  }
+
+  async function drainAndClose (): Promise<void> {
+    state = 'draining'
+    tenantsWatch?.close()
+    await untilIdle(() => watch.waiting > 0, config.waitMs)
+    await runner.stop(STOP_GRACE_MS)
+    if (runner.held > 0) log.warn({ generations: runner.held }, 'generations under way end with this process')
+    watch.close()
+    stopAnswering()
+    await server.close()
+    await opsServer?.close()
+    await upstream.close()
+    await ledger.close()
+  }
+
+  async function sharedFacts () {
+    const { waiting, atUpstream, unknownOpen, unknownOldestMs } = await ledger.gauges()
+    const guards = await ledger.guards()
+    const limits = new Map([...tenants.tenants.values()].flatMap(({ id, budget }) => budget === null ? [] : [[id, budget] as const]))
+    if (tenants.companyBudget !== null) limits.set('*', tenants.companyBudget)
+    const balances = await ledger.balances([...limits].map(([owner, { per }]) => ({ owner, per })))
+    return {
+      waiting,
+      slotsUsed: atUpstream,
+      slots: config.falConcurrency,
+      budgetLeft: new Map(balances.map(({ owner, held, spent }) => [owner, (limits.get(owner)?.limit ?? 0) - held - spent])),
+      unknownOpen,
+      unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
+      upstreamState: guards.find(({ scope }) => scope === '*')?.state ?? 'ok'
+    }
+  }
+
+  return { log, url: ownUrl, reload, close }
+}
+
+/** How long submits under way may take at the end. */
+const STOP_GRACE_MS = 5000
+const IDLE_POLL_MS = 20
+
+/** Resolves when nobody waits any more, or the time is up. */
+async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<void> {
+  const untilMs = performance.now() + timeoutMs
+  while (isBusy() && performance.now() < untilMs) await setTimeout(IDLE_POLL_MS)
 }
 
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */
 export async function startSandbox ({ config }: Pick<AppOptions, 'config' | 'version'>): Promise<RunningApp> {
-  return await serveHealth(config)
-}
-
-async function serveHealth (config: Config): Promise<RunningApp> {
-  const app = fastify()
-  app.get('/healthz', async () => 'ok')
-  const url = await app.listen({ host: config.host, port: config.opsPort ?? config.port })
   const log = createLogger({ level: config.logLevel })
-  log.info({ url }, 'listening')
-  return { log, url, reload: async () => {}, close: () => app.close() }
+  const loggerInstance: FastifyBaseLogger = log
+  const server: FastifyInstance = Fastify({ loggerInstance, forceCloseConnections: 'idle' })
+  await server.register(createSandbox({}).plugin)
+  const url = await server.listen({ host: config.host, port: config.port })
+  return { log, url, reload: async () => {}, close: () => server.close() }
 }

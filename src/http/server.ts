@@ -35,37 +35,42 @@ export interface ServerTools extends GenerateTools {
 const REQUEST_TIMEOUT_MS = 30_000
 
 export async function buildServer (tools: ServerTools): Promise<FastifyInstance> {
-  const { log, metrics } = tools
   const app = bareServer(tools)
-  const refuseAddress = rememberMethods(app)
-
   app.decorateRequest('facts')
-  app.addHook('onRequest', async (request, reply) => {
+  // Beside the gateway, not inside: its requests are the gateway's own, and are neither logged nor counted as callers'.
+  if (tools.sandbox !== null) await app.register(tools.sandbox, { prefix: '/sandbox' })
+  await app.register(async gateway => { await openGateway(gateway, tools) })
+  return app
+}
+
+async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promise<void> {
+  const { log, metrics } = tools
+  const refuseAddress = rememberMethods(gateway)
+
+  gateway.addHook('onRequest', async (request, reply) => {
     request.facts = freshFacts()
     reply.header('x-request-id', request.id)
     reply.header('x-content-type-options', 'nosniff')
     reply.header('cache-control', 'no-store')
   })
-  app.addHook('onSend', async (_request, reply) => {
+  gateway.addHook('onSend', async (_request, reply) => {
     reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
   })
-  app.addHook('onResponse', async (request, reply) => { logRequest(request, reply, log, metrics) })
-  app.setErrorHandler(sendProblem)
-  app.setNotFoundHandler(request => { throw refuseAddress(pathOf(request.url)) })
-  app.setValidatorCompiler(validatorCompiler)
-  takeJsonOnly(app)
+  gateway.addHook('onResponse', async (request, reply) => { logRequest(request, reply, log, metrics) })
+  gateway.setErrorHandler(sendProblem)
+  gateway.setNotFoundHandler(request => { throw refuseAddress(pathOf(request.url)) })
+  gateway.setValidatorCompiler(validatorCompiler)
+  takeJsonOnly(gateway)
 
-  await describeRoutes(app, tools.version)
-  if (tools.opsHere) opsRoutes(app, { metrics, readiness: tools.readiness, details: false })
-  await docsPages(app)
-  if (tools.sandbox !== null) await app.register(tools.sandbox, { prefix: '/sandbox' })
+  await describeRoutes(gateway, tools.version)
+  if (tools.opsHere) opsRoutes(gateway, { metrics, readiness: tools.readiness, details: false })
+  await docsPages(gateway)
 
-  await app.register(async scope => {
+  await gateway.register(async scope => {
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onDeliveryTrouble)
   })
-  return app
 }
 
 /** The operators' own listener. */

@@ -1,0 +1,118 @@
+// The real gateway on a free port, in front of a sandbox of its own on another: what most tests talk to.
+
+import { hash } from 'node:crypto'
+import Fastify from 'fastify'
+import type { Test } from 'tap'
+import { startApp, type RunningApp } from '../../src/app.ts'
+import { parseConfig, type Config } from '../../src/config.ts'
+import { createSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/plugin.ts'
+import { parseTenants, type TenantBook } from '../../src/tenants.ts'
+
+/** The central key of every test; must never show up anywhere. */
+export const CENTRAL_KEY = 'central-key-id:central-key-secret'
+
+/** The key of tenant `studio`; `key(id)` gives those of others. */
+export const STUDIO_KEY = key('studio')
+
+/** A tenant's only key: its id is the tenant's, its secret is made of it. */
+export function key (tenantId: string): string {
+  return `fg_${tenantId}_secret-of-${tenantId}`
+}
+
+/** A tenant for the file, with that key. */
+export function tenant (id: string, options: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  return { id, keys: [{ id, sha256: hash('sha256', `secret-of-${id}`) }], ...options }
+}
+
+export function bookOf (file: Readonly<Record<string, unknown>>): TenantBook {
+  const read = parseTenants(JSON.stringify(file))
+  if (!read.ok) throw new Error(read.faults.join('\n'))
+  return read.book
+}
+
+export function configOf (env: Readonly<Record<string, string>> = {}): Config {
+  const read = parseConfig({ PORT: '0', LOG_LEVEL: 'silent', ...env })
+  if (!read.ok) throw new Error(read.faults.join('\n'))
+  return read.config
+}
+
+export interface SandboxServer extends Sandbox { readonly url: string }
+
+/** A sandbox without delays, on a port of its own. */
+export async function startSandbox (t: Test, options: SandboxOptions = {}): Promise<SandboxServer> {
+  const sandbox = createSandbox({ queueMs: 0, runMs: 0, ...options })
+  const server = Fastify({ forceCloseConnections: true })
+  await server.register(sandbox.plugin)
+  const url = await server.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(async () => { await server.close() })
+  return { ...sandbox, url }
+}
+
+export interface Gateway extends RunningApp {
+  readonly sandbox: SandboxServer
+  /** `POST /generate` with studio's key unless told otherwise. A string body is sent as it is. */
+  readonly generate: (body: unknown, options?: CallOptions) => Promise<Reply>
+  readonly get: (path: string, options?: CallOptions) => Promise<Reply>
+  readonly post: (path: string, options?: CallOptions) => Promise<Reply>
+}
+
+export interface CallOptions {
+  readonly path?: string
+  readonly key?: string | null
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+}
+
+/** An answer, read to its end. */
+export interface Reply {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** The body as JSON; fails when it is none. */
+  readonly json: () => Record<string, unknown>
+}
+
+export interface GatewayOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly config?: Partial<Config>
+  readonly tenants?: Readonly<Record<string, unknown>>
+  readonly sandbox?: SandboxOptions
+}
+
+/** Starts both; they end with the test. */
+export async function startGateway (t: Test, options: GatewayOptions = {}): Promise<Gateway> {
+  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], ...options.sandbox })
+  const app = await startApp({
+    config: { ...configOf(options.env), falQueueUrl: `${sandbox.url}/queue`, ...options.config },
+    tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }),
+    falKey: CENTRAL_KEY,
+    version: '0.0.0-test'
+  })
+  t.teardown(async () => { await app.close() })
+
+  async function call (method: string, path: string, { key = STUDIO_KEY, headers = {}, signal }: CallOptions, body?: string): Promise<Reply> {
+    const response = await fetch(app.url + path, {
+      method,
+      headers: { ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body }),
+      ...(signal === undefined ? {} : { signal })
+    })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, text, json: () => parseObject(text) }
+  }
+
+  return {
+    ...app,
+    sandbox,
+    generate: async (body, callOptions = {}) => await call('POST', callOptions.path ?? '/generate', callOptions, typeof body === 'string' ? body : JSON.stringify(body)),
+    get: async (path, callOptions = {}) => await call('GET', path, callOptions),
+    post: async (path, callOptions = {}) => await call('POST', path, callOptions)
+  }
+}
+
+/** JSON text that has to be an object. */
+export function parseObject (text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text)
+  if (typeof value !== 'object' || value === null) throw new Error(`not an object: ${text.slice(0, 200)}`)
+  return { ...value }
+}
