@@ -19,7 +19,7 @@ export const phases = ['waiting', 'submitting', 'accepted', 'running', 'succeede
 export const statuses = ['queued', 'running', 'succeeded', 'failed', 'cancelled', 'unknown'] as const satisfies readonly Status[]
 
 /**
- * The legal moves. `unknown` is left by evidence that comes late (accepted, finished) or by an operator;
+ * The legal moves. `unknown` is left by evidence that comes late (accepted, never sent, finished) or by an operator;
  * `succeeded`, `failed` and `cancelled` are never left.
  */
 export const moves: Readonly<Record<Phase, readonly Phase[]>> = {
@@ -27,7 +27,7 @@ export const moves: Readonly<Record<Phase, readonly Phase[]>> = {
   submitting: ['waiting', 'accepted', 'running', 'succeeded', 'failed', 'cancelled', 'unknown'],
   accepted: ['running', 'succeeded', 'failed', 'cancelled', 'unknown'],
   running: ['succeeded', 'failed', 'cancelled', 'unknown'],
-  unknown: ['accepted', 'running', 'succeeded', 'failed', 'cancelled'],
+  unknown: ['waiting', 'accepted', 'running', 'succeeded', 'failed', 'cancelled'],
   succeeded: [],
   failed: [],
   cancelled: []

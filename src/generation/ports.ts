@@ -33,8 +33,8 @@ export interface Account {
 /** A generation as the ledger keeps it. Times are milliseconds of the ledger's clock. */
 export interface Row extends Reader {
   readonly id: string
-  /** The purchase behind an alias; the id itself for all others. Changes are published under this id. */
-  readonly purchaseId: string
+  /** The id that changes are published and `look` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
+  readonly purchase: string
   /** The endpoint id, such as `fal-ai/imagen4/preview/ultra`. */
   readonly model: string
   readonly phase: Phase

@@ -183,7 +183,7 @@ export function createRequest (tools: RequestTools): Request {
 
   async function waitForEnd (call: Call, row: Row): Promise<Row | null> {
     if (call.waitMs === 0) return null
-    const ended = await watch.untilEnded(row.purchaseId, call.waitMs, call.gone)
+    const ended = await watch.untilEnded(row.purchase, call.waitMs, call.gone)
     // Through an alias the reader keeps its own id.
     return ended === null ? null : { ...ended, id: row.id }
   }

@@ -1,0 +1,185 @@
+// Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
+
+import type { Account, Admission, Admitted, RateState, Refused, Row } from '../../generation/ports.ts'
+import { isAtUpstream } from '../../generation/phases.ts'
+import { balanceOf, periodOf } from './books.ts'
+import { becomeProbe, blockedBy, retryAfterSecondsOf } from './guards.ts'
+import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName, type Lead } from './names.ts'
+import { change, follow, insert, show } from './rows.ts'
+import { enlist, tenantOf, type Alias, type Answer, type State } from './state.ts'
+import { refuseToken } from './tokens.ts'
+import { adopt, findTwin } from './twins.ts'
+
+/** The ledger's `admit`. */
+export function admit (state: State, admission: Admission): Admitted {
+  if (state.now() > admission.deadlineMs) return { outcome: 'refused', why: 'late' }
+  return repeated(state, admission) ??
+    replay(state, admission) ??
+    readCache(state, admission) ??
+    askForTwins(state, admission) ??
+    refuse(state, admission) ??
+    buy(state, admission)
+}
+
+/** The same admission once more: the answer that it got, with the row as it now is. */
+function repeated (state: State, admission: Admission): Admitted | null {
+  const own = state.rows.get(admission.id)
+  if (own !== undefined) return { outcome: 'bought', row: show(state, own), rate: rateOf(state, admission) }
+  const answer = state.answers.get(admission.id)
+  const found = answer === undefined ? null : follow(state, answer.id)
+  return answer === undefined || found === null ? null : { outcome: answer.outcome, row: found.row }
+}
+
+function replay (state: State, admission: Admission): Admitted | null {
+  if (admission.idempotency === null) return null
+  const lead = idempotencyLead(state, admission.idempotency.name)
+  if (lead === null) return null
+  if (lead.fingerprint !== admission.idempotency.fingerprint) return { outcome: 'refused', why: 'reused' }
+  return answerFree(state, admission, 'replayed', lead.id)
+}
+
+function readCache (state: State, admission: Admission): Admitted | null {
+  if (admission.cacheName === null || admission.mode !== 'normal') return null
+  const lead = cacheLead(state, admission.cacheName)
+  if (lead === null) return null
+  return lead.entry.row.phase === 'succeeded' ? { outcome: 'hit', row: show(state, lead.entry) } : join(state, admission, lead)
+}
+
+/**
+ * Waits with others for one purchase. The same reader gets the purchase's own id; another tenant or subject an alias, which is in its own list and
+ * lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
+ */
+function join (state: State, admission: Admission, { entry }: Lead): Admitted {
+  const { row } = entry
+  if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, { joined: true })
+  let id = row.id
+  if (row.tenant !== admission.tenant || row.subject !== admission.subject) {
+    id = admission.id
+    state.counter += 1
+    const alias: Alias = { tenant: admission.tenant, subject: admission.subject, target: row.id, number: state.counter }
+    const { queueMs, runMs, resultTtlMs } = state.times
+    state.aliases.set(id, alias, state.now() + queueMs + runMs + resultTtlMs)
+    enlist(state, alias, id, alias.number)
+  }
+  bindIdempotency(state, admission.idempotency, id)
+  return answerFree(state, admission, 'joined', id)
+}
+
+function askForTwins (state: State, admission: Admission): Admitted | null {
+  const found = findTwin(state, admission)
+  if (found === null) return null
+  if ('ask' in found) return { outcome: 'twins', twins: found.ask }
+  adopt(state, found.adopt, admission.connection)
+  return answerFree(state, admission, 'adopted', found.adopt.row.id)
+}
+
+/** Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since. */
+function answerFree (state: State, admission: Admission, outcome: Answer['outcome'], id: string): Admitted {
+  state.answers.set(admission.id, { outcome, id }, admission.deadlineMs + 1)
+  const found = follow(state, id)
+  if (found === null) throw new Error(`The ledger answered ${outcome} with ${id}, which leads nowhere.`)
+  return { outcome, row: found.row }
+}
+
+/** Every reason not to buy. Writes nothing. */
+function refuse (state: State, admission: Admission): Refused | null {
+  const guard = blockedBy(state, admission.id, admission.model)
+  if (guard !== undefined) {
+    return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
+  }
+  const token = refuseToken(state, admission)
+  if (token !== null) return { outcome: 'refused', why: 'token', token }
+  const rate = rateOf(state, admission)
+  if (rate.used >= rate.max) return { outcome: 'refused', why: 'rate', rate }
+  const tenant = state.tenants.get(admission.tenant)
+  if (tenant !== undefined && tenant.waiting + tenant.running >= admission.maxInFlight + admission.maxQueued) {
+    return { outcome: 'refused', why: 'full', rate }
+  }
+  const now = state.now()
+  const exceeded = admission.budgets.find(budget => {
+    const { held, spent } = balanceOf(state, { owner: budget.owner, period: periodOf(now, budget.per) })
+    return held + spent + admission.price > budget.limit
+  })
+  return exceeded === undefined ? null : { outcome: 'refused', why: 'budget', owner: exceeded.owner, rate }
+}
+
+/** Writes the row, reserves its money, counts it, binds its names and gives it its place in line. */
+function buy (state: State, admission: Admission): Admitted {
+  const now = state.now()
+  const { id, mode, cacheName, idempotency } = admission
+  const accounts: Account[] = admission.budgets.map(({ owner, per }) => ({ owner, period: periodOf(now, per) }))
+  state.counter += 1
+  const row: Row = {
+    id,
+    purchase: id,
+    tenant: admission.tenant,
+    subject: admission.subject,
+    model: admission.model,
+    phase: 'waiting',
+    version: 1,
+    attempt: 0,
+    requestId: null,
+    owner: null,
+    takeovers: 0,
+    connection: admission.connection,
+    delivered: false,
+    joined: false,
+    cancelWished: false,
+    priority: admission.priority,
+    input: admission.input,
+    seed: admission.seed,
+    output: null,
+    failure: null,
+    price: admission.price,
+    cost: null,
+    costAssumed: false,
+    accounts,
+    token: admission.token,
+    cacheGroup: admission.cacheGroup,
+    stored: false,
+    queuePosition: null,
+    createdAtMs: now,
+    startedAtMs: null,
+    finishedAtMs: null,
+    waitUntilMs: now + state.times.queueMs,
+    runUntilMs: null
+  }
+  const entry = {
+    row,
+    hidden: {
+      number: state.counter,
+      cacheName: mode === 'bypass' ? null : cacheName,
+      learnedName: null,
+      twinName: admission.twinName,
+      keyless: idempotency === null,
+      mode,
+      claimId: null,
+      leaseUntilMs: 0,
+      retryAtMs: 0,
+      unknownSinceMs: 0,
+      doubles: []
+    }
+  }
+  const tenant = tenantOf(state, admission.tenant)
+  tenant.weight = admission.weight
+  tenant.maxInFlight = admission.maxInFlight
+  const rate = rateOf(state, admission)
+  tenant.window = { used: rate.used + 1, endsAtMs: now < tenant.window.endsAtMs ? tenant.window.endsAtMs : now + rate.windowSeconds * 1000 }
+  if (mode === 'normal' && cacheName !== null) takeCacheName(state, cacheName, id)
+  bindIdempotency(state, idempotency, id)
+  insert(state, entry)
+  becomeProbe(state, id, admission.model)
+  return { outcome: 'bought', row: show(state, entry), rate: rateOf(state, admission) }
+}
+
+/** The tenant's purchases in the window under way; a window begins with its first purchase. */
+function rateOf (state: State, { tenant, rate }: Admission): RateState {
+  const window = state.tenants.get(tenant)?.window
+  const leftMs = (window?.endsAtMs ?? 0) - state.now()
+  return {
+    max: rate.max,
+    windowSeconds: rate.windowSeconds,
+    used: window !== undefined && leftMs > 0 ? window.used : 0,
+    resetSeconds: leftMs > 0 ? Math.ceil(leftMs / 1000) : rate.windowSeconds
+  }
+}

@@ -1,0 +1,192 @@
+// Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
+
+import type { Account } from '../../generation/ports.ts'
+import { isAtUpstream } from '../../generation/phases.ts'
+import { isFinal, isUnbilledEnd } from './books.ts'
+import { rankOf } from './line.ts'
+import { dueOf } from './rows.ts'
+import { listKeyOf, type Entry, type State } from './state.ts'
+
+/** One sentence for each broken invariant. */
+export function audit (state: State): string[] {
+  return [
+    ...auditPhases(state),
+    ...auditLine(state),
+    ...auditMoney(state),
+    ...auditTokens(state),
+    ...auditDue(state),
+    ...auditNames(state),
+    ...auditTwins(state),
+    ...auditLists(state),
+    ...auditGuards(state)
+  ]
+}
+
+function auditPhases (state: State): string[] {
+  const faults: string[] = []
+  for (const { row } of state.rows.values()) {
+    if (isFinal(row) !== (row.cost !== null)) faults.push(`${row.id} is ${row.phase} and has the cost ${row.cost}`)
+    if (isFinal(row) !== (row.finishedAtMs !== null)) faults.push(`${row.id} is ${row.phase} and finished at ${row.finishedAtMs}`)
+    if ((row.phase === 'succeeded') !== (row.output !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)
+    if ((row.phase === 'accepted' || row.phase === 'running') && row.requestId === null) faults.push(`${row.id} is ${row.phase} without a request id`)
+    if (isAtUpstream(row.phase) && row.runUntilMs === null) faults.push(`${row.id} is ${row.phase} without an end of its run`)
+    if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)
+    if (row.phase === 'waiting' && row.requestId !== null) faults.push(`${row.id} waits and has a request id`)
+  }
+  return faults
+}
+
+function auditLine (state: State): string[] {
+  const faults: string[] = []
+  const rows = [...state.rows.values()]
+  const atUpstream = rows.filter(({ row }) => isAtUpstream(row.phase))
+  if (state.active !== atUpstream.length) faults.push(`${state.active} places are counted as used, ${atUpstream.length} rows are at fal`)
+  const waiting = new Set(rows.filter(({ row }) => row.phase === 'waiting').map(({ row }) => row.id))
+  for (const [name, tenant] of state.tenants) {
+    const own = rows.filter(({ row }) => row.tenant === name)
+    const running = own.filter(({ row }) => isAtUpstream(row.phase)).length
+    const claimable = own.filter(({ row, hidden }) => row.phase === 'waiting' && hidden.retryAtMs === 0)
+    const wait = own.filter(({ row }) => row.phase === 'waiting').length
+    if (tenant.running !== running) faults.push(`${name} is counted with ${tenant.running} running, ${running} rows are`)
+    if (tenant.waiting !== wait) faults.push(`${name} is counted with ${tenant.waiting} waiting, ${wait} rows are`)
+    if (tenant.queue.size() !== claimable.length) faults.push(`${name} has ${tenant.queue.size()} in its queue, ${claimable.length} are claimable`)
+    for (const entry of claimable) {
+      if (tenant.queue.score(entry.row.id) !== rankOf(entry)) faults.push(`${entry.row.id} is not at its rank in the queue of ${name}`)
+    }
+    const belongs = claimable.length > 0 && running < tenant.maxInFlight
+    const score = state.line.score(name)
+    if (belongs !== (score !== undefined)) faults.push(`${name} ${belongs ? 'is not' : 'stands'} in the line`)
+    if (score !== undefined && score !== tenant.virtual) faults.push(`${name} stands in the line at ${score}, its virtual time is ${tenant.virtual}`)
+  }
+  for (const [tenant] of state.line.entries()) {
+    if (!state.tenants.has(tenant)) faults.push(`${tenant} stands in the line and is not known`)
+  }
+  for (const [id, retryAtMs] of state.later.entries()) {
+    if (!waiting.has(id) || state.rows.get(id)?.hidden.retryAtMs !== retryAtMs) faults.push(`${id} pauses until ${retryAtMs} and should not`)
+  }
+  for (const [claimId, id] of state.claims) {
+    const entry = state.rows.get(id)
+    if (entry?.row.phase !== 'submitting' || entry.hidden.claimId !== claimId) faults.push(`claim ${claimId} leads to ${id}, which is not its`)
+  }
+  return faults
+}
+
+function auditMoney (state: State): string[] {
+  const faults: string[] = []
+  const held = new Map<string, number>()
+  const open = new Map<string, number>()
+  const journal = new Map<string, number>()
+  for (const { row } of state.rows.values()) {
+    for (const account of row.accounts) {
+      if (!isFinal(row)) add(held, account, row.price)
+      if (row.phase === 'unknown') add(open, account, row.price)
+    }
+  }
+  for (const line of state.journal) {
+    for (const account of line.accounts) add(journal, account, line.amount)
+  }
+  for (const key of new Set([...held.keys(), ...state.books.keys(), ...journal.keys()])) {
+    const book = state.books.get(key) ?? { held: 0, spent: 0 }
+    if (book.held !== (held.get(key) ?? 0)) faults.push(`${key} holds ${book.held}, open rows are worth ${held.get(key) ?? 0}`)
+    if (book.held < 0 || book.spent < 0) faults.push(`${key} is below nothing`)
+    if (!Number.isSafeInteger(book.held + book.spent)) faults.push(`${key} does not hold whole micro-dollars`)
+    const explained = journal.get(key) ?? 0
+    const booked = book.spent + (open.get(key) ?? 0)
+    if (!state.journalTrimmed && explained !== booked) faults.push(`the journal explains ${explained} of ${key}, booked are ${booked}`)
+  }
+  return faults
+}
+
+function auditTokens (state: State): string[] {
+  const faults: string[] = []
+  for (const [id, token] of state.tokens.entries()) {
+    const open = [...state.rows.values()].filter(({ row }) => row.token === id && !isFinal(row))
+    const price = open.reduce((sum, { row }) => sum + row.price, 0)
+    if (token.heldPictures !== open.length) faults.push(`token ${id} holds ${token.heldPictures} pictures, ${open.length} rows are open`)
+    if (token.heldMoney !== price) faults.push(`token ${id} holds ${token.heldMoney}, open rows are worth ${price}`)
+    if (token.spentPictures < 0 || token.spentMoney < 0) faults.push(`token ${id} has spent less than nothing`)
+    if (token.heldPictures + token.spentPictures > token.token.picturesLeft) faults.push(`token ${id} gave more pictures than it had`)
+  }
+  return faults
+}
+
+function auditDue (state: State): string[] {
+  const faults: string[] = []
+  for (const entry of state.rows.values()) {
+    const { id, phase } = entry.row
+    const expected = phase === 'unknown' ? undefined : dueOf(state, entry)
+    if (state.due.score(id) !== expected) faults.push(`${id} is ${phase} and due at ${state.due.score(id)} instead of ${expected}`)
+    if ((state.unknown.score(id) !== undefined) !== (phase === 'unknown')) faults.push(`${id} is ${phase} and ${phase === 'unknown' ? 'not ' : ''}among the unknowns`)
+  }
+  for (const [id] of [...state.due.entries(), ...state.unknown.entries()]) {
+    if (!state.rows.has(id)) faults.push(`${id} is due or unknown and has no row`)
+  }
+  return faults
+}
+
+function auditNames (state: State): string[] {
+  const faults: string[] = []
+  const leads = new Map(state.names.entries())
+  for (const [name, { id, fingerprint }] of leads) {
+    if (fingerprint !== null) continue
+    const hidden = state.rows.get(id)?.hidden
+    if (hidden === undefined) faults.push(`cache name ${name} leads to ${id}, which has no row`)
+    else if (hidden.cacheName !== name && hidden.learnedName !== name) faults.push(`cache name ${name} leads to ${id}, which does not know it`)
+  }
+  for (const [id, alias] of state.aliases.entries()) {
+    if (state.rows.has(id)) faults.push(`${id} is a row and an alias`)
+    const target = state.rows.get(alias.target)?.row
+    if (target !== undefined && target.tenant === alias.tenant && target.subject === alias.subject) faults.push(`alias ${id} leads to its own reader's row`)
+  }
+  return faults
+}
+
+function auditTwins (state: State): string[] {
+  const faults: string[] = []
+  for (const [name, ids] of state.twins) {
+    if (ids.size() === 0) faults.push(`the twins of ${name} are an empty set`)
+    for (const [id, number] of ids.entries()) {
+      const entry = state.rows.get(id)
+      if (entry === undefined || !isTwin(entry) || entry.hidden.twinName !== name || entry.hidden.number !== number) faults.push(`${id} is among the twins of ${name}`)
+    }
+  }
+  for (const entry of state.rows.values()) {
+    const { twinName } = entry.hidden
+    if (twinName === null || !isTwin(entry) || isFinal(entry.row)) continue
+    if (state.twins.get(twinName)?.score(entry.row.id) === undefined) faults.push(`${entry.row.id} is not among the twins of ${twinName}`)
+  }
+  return faults
+}
+
+function isTwin ({ row }: Entry): boolean {
+  return !row.delivered && !isUnbilledEnd(row)
+}
+
+function auditLists (state: State): string[] {
+  const faults: string[] = []
+  for (const { row, hidden } of state.rows.values()) {
+    if (state.lists.get(listKeyOf(row))?.score(row.id) !== hidden.number) faults.push(`${row.id} is not in the list of its reader`)
+  }
+  for (const [id, alias] of state.aliases.entries()) {
+    const listed = state.lists.get(listKeyOf(alias))?.score(id)
+    if (listed !== alias.number && state.rows.has(alias.target)) faults.push(`alias ${id} is not in the list of its reader`)
+  }
+  for (const [reader, ids] of state.lists) {
+    if (ids.size() === 0) faults.push(`the list of ${reader} is an empty set`)
+  }
+  return faults
+}
+
+function auditGuards (state: State): string[] {
+  return [...state.guards.values()].flatMap(({ scope, state: word, probe }) => {
+    if (probe === null) return []
+    const phase = state.rows.get(probe)?.row.phase
+    const tries = phase === 'waiting' || (phase !== undefined && isAtUpstream(phase))
+    return word !== 'ok' && tries ? [] : [`the guard of ${scope} is ${word} and waits for the probe ${probe}, which is ${phase ?? 'gone'}`]
+  })
+}
+
+function add (sums: Map<string, number>, { owner, period }: Account, amount: number): void {
+  const key = owner + ':' + period
+  sums.set(key, (sums.get(key) ?? 0) + amount)
+}

@@ -1,0 +1,103 @@
+// Money: what is held for open rows, what was spent, and the journal that explains it.
+// Spending and journal follow from two versions of a row, so no operation can forget one of them.
+
+import type { Account, Balance, Budget, JournalEntry, Row } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
+import type { MicroUsd } from '../../money.ts'
+import { MAX_JOURNAL_LINES, type Book, type State } from './state.ts'
+
+/** The UTC day or month that holds this moment: `2026-11-22` or `2026-11`. */
+export function periodOf (atMs: number, per: Budget['per']): string {
+  return new Date(atMs).toISOString().slice(0, per === 'day' ? 10 : 7)
+}
+
+/** Has it ended for good? An `unknown` has not: its money is held. */
+export function isFinal (row: Row): boolean {
+  return row.phase === 'succeeded' || row.phase === 'failed' || row.phase === 'cancelled'
+}
+
+/** Ended for good, and nothing was paid. */
+export function isUnbilledEnd (row: Row): boolean {
+  return (row.phase === 'failed' || row.phase === 'cancelled') && row.cost === 0
+}
+
+/** The book of an account, without making one. */
+export function balanceOf (state: State, account: Account): Balance {
+  const book = state.books.get(bookKeyOf(account))
+  return { owner: account.owner, period: account.period, held: book?.held ?? 0, spent: book?.spent ?? 0 }
+}
+
+/** Holds (or with a negative amount lets go of) the reserved price of an open row, in its accounts and its token. */
+export function hold (state: State, row: Row, direction: 1 | -1): void {
+  for (const account of row.accounts) bookFor(state, account).held += direction * row.price
+  const token = row.token === null ? undefined : state.tokens.get(row.token)
+  if (token === undefined) return
+  token.heldPictures += direction
+  token.heldMoney += direction * row.price
+}
+
+/** Books what a change of a row means in money: the journal gets its line, the accounts and the token what was spent. */
+export function book (state: State, before: Row | null, after: Row): void {
+  const wasSpent = before === null ? 0 : spentOf(before)
+  const spent = spentOf(after) - wasSpent
+  const amount = worthOf(after) - (before === null ? 0 : worthOf(before))
+  const wasUnknown = before?.phase === 'unknown'
+  if (amount !== 0 || (wasUnknown && after.phase !== 'unknown')) {
+    const kind = after.phase === 'unknown' ? 'unknown' : wasUnknown || (before !== null && isFinal(before)) ? 'correction' : 'purchase'
+    write(state, after, kind, amount, after.requestId, after.phase === 'unknown' || after.costAssumed)
+  }
+  if (spent === 0) return
+  for (const account of after.accounts) bookFor(state, account).spent += spent
+  const token = after.token === null ? undefined : state.tokens.get(after.token)
+  if (token === undefined) return
+  token.spentMoney += spent
+  token.spentPictures += Number(spentOf(after) > 0) - Number(wasSpent > 0)
+}
+
+/** A second purchase for one attempt, at the reserved price: it counts against the budgets, not against the holder of a token. */
+export function bookDouble (state: State, row: Row, requestId: string): void {
+  write(state, row, 'double', row.price, requestId, true)
+  for (const account of row.accounts) bookFor(state, account).spent += row.price
+}
+
+/** Forgets journal lines and unused books older than the journal's 92 days; in memory their number is bounded, too. */
+export function tidyBooks (state: State): void {
+  const oldestMs = state.now() - ledgerConstants.journalMs
+  let surplus = Math.max(0, state.journal.length - MAX_JOURNAL_LINES)
+  while ((state.journal[surplus]?.atMs ?? Infinity) < oldestMs) surplus += 1
+  if (surplus > 0) {
+    state.journal.splice(0, surplus)
+    state.journalTrimmed = true
+  }
+  for (const [key, book] of state.books) {
+    if (book.held === 0 && book.changedAtMs < oldestMs) state.books.delete(key)
+  }
+}
+
+/** What a row adds to the journal: its cost, or while it is `unknown` the price that it may have cost. */
+function worthOf (row: Row): MicroUsd {
+  return row.phase === 'unknown' ? row.price : spentOf(row)
+}
+
+function spentOf (row: Row): MicroUsd {
+  return isFinal(row) ? row.cost ?? 0 : 0
+}
+
+function write (state: State, row: Row, kind: JournalEntry['kind'], amount: MicroUsd, requestId: string | null, assumed: boolean): void {
+  state.journal.push({ atMs: state.now(), kind, id: row.id, tenant: row.tenant, model: row.model, requestId, accounts: row.accounts, amount, assumed })
+}
+
+function bookFor (state: State, account: Account): Book {
+  const key = bookKeyOf(account)
+  let known = state.books.get(key)
+  if (known === undefined) {
+    known = { owner: account.owner, period: account.period, held: 0, spent: 0, changedAtMs: 0 }
+    state.books.set(key, known)
+  }
+  known.changedAtMs = state.now()
+  return known
+}
+
+function bookKeyOf (account: Account): string {
+  return account.owner + ':' + account.period
+}

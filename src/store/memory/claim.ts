@@ -1,0 +1,78 @@
+// Claims: the grant of one submit attempt, which is the journal line before the POST.
+
+import type { Claimed, Failure } from '../../generation/ports.ts'
+import { becomeProbe, blockedBy, probes } from './guards.ts'
+import { charge } from './line.ts'
+import { adjust, change, show } from './rows.ts'
+import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
+
+interface Claim { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }
+
+/** What a generation ends with whose time in our line is over. */
+const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line for as long as it may, and nothing was bought.' }
+
+/** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
+export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
+  if (state.now() > deadlineMs) return { outcome: 'late' }
+  const granted = state.rows.get(state.claims.get(claimId) ?? '')
+  if (granted !== undefined) return { outcome: 'go', row: show(state, granted) }
+  bringBack(state)
+  if (state.active >= slots) return { outcome: 'busy' }
+
+  let blocked = false
+  for (const entry of candidates(state)) {
+    if (entry.row.waitUntilMs <= state.now()) {
+      expire(state, entry)
+    } else if (blockedBy(state, entry.row.id, entry.row.model) !== undefined) {
+      blocked = true
+    } else {
+      return grant(state, entry, claimId, replica)
+    }
+  }
+  return { outcome: blocked ? 'guard' : 'empty' }
+}
+
+/** Ends a generation that waited here past its deadline, unspent. */
+export function expire (state: State, entry: Entry): void {
+  change(state, entry, { phase: 'failed', failure: expired, cost: 0, finishedAtMs: state.now() })
+}
+
+/** Puts generations whose pause is over back into the line, at the places that they had. */
+export function bringBack (state: State): void {
+  for (const id of state.later.first(TIDY_PER_CALL, state.now())) {
+    const entry = state.rows.get(id)
+    if (entry !== undefined) adjust(state, entry, { retryAtMs: 0 })
+  }
+}
+
+/** Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank. */
+function candidates (state: State): Entry[] {
+  const found: Entry[] = []
+  for (const id of probes(state)) {
+    const entry = state.rows.get(id)
+    if (entry === undefined || state.line.score(entry.row.tenant) === undefined) continue
+    if (tenantOf(state, entry.row.tenant).queue.score(id) !== undefined) found.push(entry)
+  }
+  for (const tenant of state.line.first(TIDY_PER_CALL)) {
+    for (const id of tenantOf(state, tenant).queue.first(TIDY_PER_CALL - found.length)) {
+      const entry = state.rows.get(id)
+      if (entry !== undefined && !found.includes(entry)) found.push(entry)
+    }
+    if (found.length >= TIDY_PER_CALL) break
+  }
+  return found
+}
+
+function grant (state: State, entry: Entry, claimId: string, replica: string): Claimed {
+  const now = state.now()
+  const { row } = entry
+  becomeProbe(state, row.id, row.model)
+  charge(state, tenantOf(state, row.tenant))
+  change(state, entry, {
+    phase: 'submitting',
+    attempt: row.attempt + 1,
+    owner: replica,
+    runUntilMs: row.runUntilMs ?? now + state.times.runMs
+  }, { claimId, leaseUntilMs: now + state.times.leaseMs })
+  return { outcome: 'go', row: show(state, entry) }
+}

@@ -1,0 +1,40 @@
+// Whether an answer reached its caller, and whether a caller is still there (rules 6 and 7).
+
+import type { Connection } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
+import { change } from './rows.ts'
+import type { State } from './state.ts'
+
+/** The ledger's `seen`. */
+export function seen (state: State, id: string, connection: Connection | null): void {
+  const entry = state.rows.get(id)
+  if (entry === undefined || entry.row.delivered) return
+  if (connection === null || isWrittenThere(entry.row.connection, connection)) change(state, entry, { delivered: true })
+}
+
+/** The ledger's `left`. Who has been answered may leave: a delivered generation keeps its time. */
+export function left (state: State, id: string, connection: Connection): void {
+  const entry = state.rows.get(id)
+  if (entry === undefined || entry.row.delivered || !isWrittenThere(entry.row.connection, connection)) return
+  const { phase, waitUntilMs } = entry.row
+  if (phase !== 'waiting' || !entry.hidden.keyless) return change(state, entry, { connection: null })
+  change(state, entry, { connection: null, waitUntilMs: Math.min(waitUntilMs, state.now() + ledgerConstants.abandonedMs) })
+}
+
+/** The ledger's `askOpen`: every replica of this ledger lives in this process. */
+export function askOpen (state: State, replica: string, connections: readonly string[]): ReadonlySet<string> {
+  const isOpen = state.answerers.get(replica)
+  return new Set(isOpen === undefined ? [] : connections.filter(isOpen))
+}
+
+/** The ledger's `answerOpen`. */
+export function answerOpen (state: State, replica: string, isOpen: (connection: string) => boolean): () => void {
+  state.answerers.set(replica, isOpen)
+  return () => {
+    if (state.answerers.get(replica) === isOpen) state.answerers.delete(replica)
+  }
+}
+
+function isWrittenThere (written: Connection | null, connection: Connection): boolean {
+  return written !== null && written.replica === connection.replica && written.connection === connection.connection
+}

@@ -1,0 +1,122 @@
+// Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
+
+import type { Ending, Failure, Row } from '../../generation/ports.ts'
+import { isAtUpstream } from '../../generation/phases.ts'
+import { bookDouble, isFinal } from './books.ts'
+import { cacheLead, takeCacheName } from './names.ts'
+import { change, show } from './rows.ts'
+import type { Entry, State } from './state.ts'
+
+type Evidence = Row | null
+
+/** The ledger's `sent`. */
+export function sent (state: State, id: string, attempt: number, requestId: string): Evidence {
+  return weigh(state, id, attempt, entry => {
+    const { row } = entry
+    if (row.phase === 'waiting' || bookIfDouble(state, entry, requestId)) return
+    if (row.phase === 'submitting' || row.phase === 'unknown') atUpstream(state, entry, { phase: 'accepted', requestId })
+    else if (row.requestId === null) change(state, entry, { requestId })
+  })
+}
+
+/** The ledger's `unsent`. A generation whose cancel was wished meanwhile does not go back into the line. */
+export function unsent (state: State, id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }): Evidence {
+  return weigh(state, id, attempt, entry => {
+    const { phase, cancelWished } = entry.row
+    if (phase !== 'submitting' && phase !== 'unknown') return
+    const finishedAtMs = state.now()
+    if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
+    if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
+    change(state, entry, { phase: 'waiting', owner: null, failure: null }, { claimId: null, retryAtMs: finishedAtMs + then.retryAfterMs })
+  })
+}
+
+/** The ledger's `lost`. */
+export function lost (state: State, id: string, attempt: number, failure: Failure): Evidence {
+  return weigh(state, id, attempt, entry => {
+    if (isAtUpstream(entry.row.phase)) becomeUnknown(state, entry, failure)
+  })
+}
+
+/** The ledger's `progressed`. Nothing can be seen of a generation without its request id, so such a sighting is no evidence. */
+export function progressed (
+  state: State, id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }
+): Evidence {
+  return weigh(state, id, attempt, entry => {
+    const { phase, requestId, queuePosition, startedAtMs } = entry.row
+    if (requestId === null || phase === 'waiting' || phase === 'running' || isFinal(entry.row)) return
+    if (seen.kind === 'running') {
+      atUpstream(state, entry, { phase: 'running', queuePosition: null, startedAtMs: startedAtMs ?? state.now() })
+    } else if (phase === 'unknown' || queuePosition !== seen.position) {
+      atUpstream(state, entry, { phase: 'accepted', queuePosition: seen.position })
+    }
+  })
+}
+
+/** The ledger's `finish`. */
+export function finish (state: State, id: string, attempt: number, requestId: string | null, ending: Ending): Evidence {
+  return weigh(state, id, attempt, entry => {
+    const { row } = entry
+    if (row.phase === 'waiting') return
+    const isSecond = bookIfDouble(state, entry, requestId)
+    const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId: row.requestId ?? requestId }
+    if (!isFinal(row)) return end(state, entry, ending, facts)
+    // A double was booked in full when it was noticed.
+    if (!isSecond && facts.cost > (row.cost ?? 0)) change(state, entry, facts)
+  })
+}
+
+/** It may have been bought: the money stays held until evidence or an operator says what became of it. */
+export function becomeUnknown (state: State, entry: Entry, failure: Failure): void {
+  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null }, { claimId: null, unknownSinceMs: state.now() })
+}
+
+function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId'>): void {
+  const closed = { ...facts, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
+  if (ending.kind !== 'succeeded') {
+    return change(state, entry, { ...closed, failure: ending.kind === 'failed' ? ending.failure : null }, { claimId: null })
+  }
+  const { mode, cacheName } = entry.hidden
+  let { learnedName } = entry.hidden
+  // Until this moment a refresh left its cache name to the old result.
+  if (mode === 'refresh' && cacheName !== null) takeCacheName(state, cacheName, entry.row.id)
+  if (mode !== 'bypass' && ending.learnedName !== null && cacheLead(state, ending.learnedName) === null) {
+    learnedName = ending.learnedName
+    takeCacheName(state, learnedName, entry.row.id)
+  }
+  change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed }, { claimId: null, learnedName })
+}
+
+/** Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up. */
+function weigh (state: State, id: string, attempt: number, take: (entry: Entry) => void): Evidence {
+  const entry = state.rows.get(id)
+  if (entry === undefined) return null
+  if (attempt > entry.row.attempt) catchUp(state, entry, attempt)
+  if (attempt === entry.row.attempt) take(entry)
+  return show(state, entry)
+}
+
+/** The row is older than the evidence: the attempt was granted, and the store forgot it. */
+function catchUp (state: State, entry: Entry, attempt: number): void {
+  if (isFinal(entry.row)) return change(state, entry, { attempt })
+  const forgotten = { attempt, requestId: null, runUntilMs: entry.row.runUntilMs ?? state.now() + state.times.runMs }
+  if (entry.row.phase !== 'waiting') return change(state, entry, forgotten)
+  change(state, entry, { ...forgotten, phase: 'submitting' }, { claimId: null, retryAtMs: 0, leaseUntilMs: state.now() })
+}
+
+/** At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once. */
+function atUpstream (state: State, entry: Entry, row: Partial<Row>): void {
+  if (entry.row.phase === 'unknown') change(state, entry, { ...row, failure: null }, { leaseUntilMs: state.now() })
+  else change(state, entry, row, { claimId: null })
+}
+
+/** Has this attempt another request id already? Then this one is a second purchase, and booked once. */
+export function bookIfDouble (state: State, entry: Entry, requestId: string | null): boolean {
+  const { row, hidden } = entry
+  if (requestId === null || row.requestId === null || row.requestId === requestId) return false
+  if (!hidden.doubles.includes(requestId)) {
+    bookDouble(state, row, requestId)
+    entry.hidden = { ...hidden, doubles: [...hidden.doubles, requestId] }
+  }
+  return true
+}

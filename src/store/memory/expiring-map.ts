@@ -1,0 +1,46 @@
+// A map whose entries have an end: what Redis does with the expiry of a key.
+
+import { createSortedSet } from './sorted-set.ts'
+
+/** Entries are gone from their end on, whether or not anybody purged them. */
+export interface ExpiringMap<Value> {
+  readonly get: (key: string) => Value | undefined
+  /** `endMs` is a time of the ledger's clock, `Infinity` for an entry that only `delete` ends. */
+  readonly set: (key: string, value: Value, endMs: number) => void
+  readonly delete: (key: string) => void
+  /** Frees the memory of at most `max` ended entries. */
+  readonly purge: (max: number) => void
+  /** Everything that has not ended. */
+  readonly entries: () => [key: string, value: Value][]
+}
+
+/** `onEnd` is told of every entry that a purge removes. */
+export function createExpiringMap<Value> (now: () => number, onEnd: (key: string, value: Value) => void = () => {}): ExpiringMap<Value> {
+  const values = new Map<string, { readonly value: Value, readonly endMs: number }>()
+  const ends = createSortedSet()
+
+  return {
+    get (key) {
+      const entry = values.get(key)
+      return entry !== undefined && entry.endMs > now() ? entry.value : undefined
+    },
+    set (key, value, endMs) {
+      values.set(key, { value, endMs })
+      if (endMs === Infinity) ends.delete(key)
+      else ends.set(key, endMs)
+    },
+    delete (key) {
+      values.delete(key)
+      ends.delete(key)
+    },
+    purge (max) {
+      for (const key of ends.first(max, now())) {
+        const entry = values.get(key)
+        values.delete(key)
+        ends.delete(key)
+        if (entry !== undefined) onEnd(key, entry.value)
+      }
+    },
+    entries: () => [...values].filter(([, entry]) => entry.endMs > now()).map(([key, entry]) => [key, entry.value])
+  }
+}

@@ -1,0 +1,63 @@
+// The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rule 14).
+
+import type { Guard, GuardState } from '../../generation/ports.ts'
+import type { State } from './state.ts'
+
+/** The guards that stand before a model and are not ok: the account's, then the model's own. */
+function closedGuards (state: State, model: string): Guard[] {
+  return ['*', model].flatMap(scope => {
+    const guard = state.guards.get(scope)
+    return guard === undefined || guard.state === 'ok' ? [] : [guard]
+  })
+}
+
+/** The first guard that keeps this generation from being bought now: its pause is not over, or another one is the probe. */
+export function blockedBy (state: State, id: string, model: string): Guard | undefined {
+  return closedGuards(state, model).find(guard => state.now() < guard.retryAtMs || (guard.probe !== null && guard.probe !== id))
+}
+
+/** Makes this generation the probe of every guard that is not ok; only for one that nothing blocks. */
+export function becomeProbe (state: State, id: string, model: string): void {
+  for (const guard of closedGuards(state, model)) state.guards.set(guard.scope, { ...guard, probe: id })
+}
+
+/** The probe ended or lost its owner: the next generation may try. */
+export function freeProbe (state: State, id: string): void {
+  for (const guard of state.guards.values()) {
+    if (guard.probe === id) state.guards.set(guard.scope, { ...guard, probe: null })
+  }
+}
+
+/** Ids of the probes under way. */
+export function probes (state: State): string[] {
+  return [...state.guards.values()].flatMap(guard => guard.probe ?? [])
+}
+
+/** How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent. */
+export function retryAfterSecondsOf (state: State, guard: Guard): number {
+  const pauseMs = guard.retryAtMs - state.now()
+  return Math.max(1, Math.ceil((pauseMs > 0 ? pauseMs : state.times.leaseMs) / 1000))
+}
+
+/**
+ * What the upstream said, the last word counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
+ * the place by ending.
+ */
+export function judge (state: State, scope: string, verdict: { readonly state: GuardState, readonly retryAfterMs: number }): Guard {
+  const now = state.now()
+  const before = guardOf(state, scope)
+  const ok = verdict.state === 'ok'
+  const guard: Guard = {
+    scope,
+    state: verdict.state,
+    sinceMs: verdict.state === before.state ? before.sinceMs : now,
+    retryAtMs: ok ? 0 : now + verdict.retryAfterMs,
+    probe: ok ? null : before.probe
+  }
+  state.guards.set(scope, guard)
+  return guard
+}
+
+function guardOf (state: State, scope: string): Guard {
+  return state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null }
+}

@@ -1,0 +1,42 @@
+// The waiting line: who stands where, and whose turn it is.
+// Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
+// who enters the line starts no earlier than the latest claim did, so nobody saves up turns by staying away.
+
+import type { Priority } from '../../generation/ports.ts'
+import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
+
+/** Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order. */
+const TURN = 1_000_000
+
+/** Ranks of two priorities are this far apart, which no counter reaches; three times this is below 2^53. */
+const PRIORITY_STEP = 1e15
+
+const order: readonly Priority[] = ['interactive', 'background', 'low']
+
+/** The place in a tenant's line: by priority, then by admission. */
+export function rankOf (entry: Entry): number {
+  return order.indexOf(entry.row.priority) * PRIORITY_STEP + entry.hidden.number
+}
+
+/** How many of its tenant's generations would be claimed before this waiting one. */
+export function positionOf (state: State, entry: Entry): number {
+  return tenantOf(state, entry.row.tenant).queue.countBelow(rankOf(entry))
+}
+
+/** Puts a tenant into the line or takes it out: it stands there exactly when it has claimable work and a free place. */
+export function updateLine (state: State, name: string): void {
+  const tenant = tenantOf(state, name)
+  if (tenant.queue.size() === 0 || tenant.running >= tenant.maxInFlight) {
+    state.line.delete(name)
+    return
+  }
+  if (state.line.score(name) === undefined) tenant.virtual = Math.max(tenant.virtual, state.virtual)
+  state.line.set(name, tenant.virtual)
+}
+
+/** Charges a tenant of the line for one claim. To be called before the row changes, while the tenant still stands in the line. */
+export function charge (state: State, tenant: TenantState): void {
+  const [foremost] = state.line.first(1)
+  if (foremost !== undefined) state.virtual = Math.max(state.virtual, state.line.score(foremost) ?? 0)
+  tenant.virtual += Math.max(1, Math.round(TURN / tenant.weight))
+}

@@ -1,0 +1,54 @@
+// What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
+
+import type { Reader, Row } from '../../generation/ports.ts'
+import { statusOf, type Status } from '../../generation/phases.ts'
+import { cacheLead } from './names.ts'
+import { follow, show } from './rows.ts'
+import { listKeyOf, unlist, type State } from './state.ts'
+
+/** How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long. */
+const LOOKS_PER_ROW = 10
+
+/** The ledger's `read`. */
+export function read (state: State, id: string, reader: Reader): Row | null {
+  const row = follow(state, id)?.row
+  return row !== undefined && row.tenant === reader.tenant && row.subject === reader.subject ? row : null
+}
+
+/** The ledger's `lookup`. */
+export function lookup (state: State, cacheName: string): Row | null {
+  const lead = cacheLead(state, cacheName)
+  return lead?.entry.row.phase === 'succeeded' ? show(state, lead.entry) : null
+}
+
+/** The ledger's `look`. */
+export function look (state: State, ids: readonly string[]): Row[] {
+  return ids.flatMap(id => {
+    const entry = state.rows.get(id)
+    return entry === undefined ? [] : [show(state, entry)]
+  })
+}
+
+/**
+ * The ledger's `list`. A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way.
+ * A cursor that is no number of this ledger gives an empty page.
+ */
+export function list (
+  state: State, reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }
+): { rows: Row[], nextCursor: string | null } {
+  const rows: Row[] = []
+  const entries = state.lists.get(listKeyOf(reader))
+  const below = page.cursor === null ? Infinity : Number(page.cursor)
+  if (entries === undefined || Number.isNaN(below)) return { rows, nextCursor: null }
+
+  let lastNumber: number | undefined
+  for (const id of entries.last(page.limit * LOOKS_PER_ROW, below)) {
+    if (rows.length === page.limit) break
+    lastNumber = entries.score(id)
+    const row = follow(state, id)?.row
+    if (row === undefined) unlist(state.lists, reader, id)
+    else if (page.status === null || statusOf(row.phase) === page.status) rows.push(row)
+  }
+  const isMore = lastNumber !== undefined && entries.countBelow(lastNumber) > 0
+  return { rows, nextCursor: isMore ? String(lastNumber) : null }
+}

@@ -1,0 +1,148 @@
+// Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
+
+import type { Change, Row } from '../../generation/ports.ts'
+import { isAtUpstream, moves } from '../../generation/phases.ts'
+import { book, hold, isFinal, isUnbilledEnd } from './books.ts'
+import { freeProbe } from './guards.ts'
+import { positionOf, rankOf, updateLine } from './line.ts'
+import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type Hidden, type State } from './state.ts'
+
+/** Writes a new row. */
+export function insert (state: State, entry: Entry): void {
+  state.rows.set(entry.row.id, entry)
+  enlist(state, entry.row, entry.row.id, entry.hidden.number)
+  index(state, entry)
+  book(state, null, entry.row)
+  updateLine(state, entry.row.tenant)
+  publish(state, entry)
+}
+
+/** Changes a row: its version rises by one, structures and money follow, listeners are told. */
+export function change (state: State, entry: Entry, row: Partial<Row>, hidden: Partial<Hidden> = {}): void {
+  const before = entry.row
+  const after = { ...before, ...row, version: before.version + 1 }
+  if (after.phase !== before.phase && !moves[before.phase].includes(after.phase)) {
+    throw new Error(`The ledger was about to move generation ${before.id} from ${before.phase} to ${after.phase}.`)
+  }
+  replace(state, entry, after, hidden)
+}
+
+/** Changes a row to whatever a replica proved it to be (rule 16), legal move or not. */
+export function replace (state: State, entry: Entry, after: Row, hidden: Partial<Hidden>): void {
+  const before = entry.row
+  unindex(state, entry)
+  entry.row = after
+  entry.hidden = { ...entry.hidden, ...hidden }
+  index(state, entry)
+  book(state, before, after)
+  if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after.id)
+  updateLine(state, after.tenant)
+  publish(state, entry)
+}
+
+/** Changes what callers cannot see: neither version nor listeners. */
+export function adjust (state: State, entry: Entry, hidden: Partial<Hidden>): void {
+  unindex(state, entry)
+  entry.hidden = { ...entry.hidden, ...hidden }
+  index(state, entry)
+  updateLine(state, entry.row.tenant)
+}
+
+/** Forgets an ended row, and the cache names that lead to it. */
+export function forget (state: State, entry: Entry): void {
+  const { id } = entry.row
+  unindex(state, entry)
+  state.rows.delete(id)
+  unlist(state.lists, entry.row, id)
+  for (const name of [entry.hidden.cacheName, entry.hidden.learnedName]) {
+    if (name !== null && leadsTo(state, name, id)) state.names.delete(name)
+  }
+}
+
+/** The row as it is handed out under its own id. */
+export function show (state: State, entry: Entry): Row {
+  const { row, hidden } = entry
+  return {
+    ...row,
+    stored: [hidden.cacheName, hidden.learnedName].some(name => name !== null && leadsTo(state, name, row.id)),
+    queuePosition: row.phase === 'waiting' ? positionOf(state, entry) : row.queuePosition
+  }
+}
+
+/** The row as the holder of an alias sees it: under the alias' id and name, without the buyer's accounts, token and socket. */
+export function showAlias (state: State, id: string, alias: Alias, entry: Entry): Row {
+  return { ...show(state, entry), id, tenant: alias.tenant, subject: alias.subject, accounts: [], token: null, connection: null }
+}
+
+/** What an id leads to, own or through an alias, as whoever may read it sees it. */
+export function follow (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Row } | null {
+  const own = state.rows.get(id)
+  if (own !== undefined) return { entry: own, alias: null, row: show(state, own) }
+  const alias = state.aliases.get(id)
+  const target = alias === undefined ? undefined : state.rows.get(alias.target)
+  return alias === undefined || target === undefined ? null : { entry: target, alias, row: showAlias(state, id, alias, target) }
+}
+
+/** Puts a row into the structures that its phase calls for. */
+function index (state: State, entry: Entry): void {
+  const { row, hidden } = entry
+  const tenant = tenantOf(state, row.tenant)
+  if (row.phase === 'waiting') {
+    tenant.waiting += 1
+    if (hidden.retryAtMs > 0) state.later.set(row.id, hidden.retryAtMs)
+    else tenant.queue.set(row.id, rankOf(entry))
+  } else if (isAtUpstream(row.phase)) {
+    tenant.running += 1
+    state.active += 1
+  }
+  if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
+  if (row.phase === 'unknown') state.unknown.set(row.id, hidden.unknownSinceMs)
+  else state.due.set(row.id, dueOf(state, entry))
+  if (!isFinal(row)) hold(state, row, 1)
+  if (hidden.twinName !== null && !row.delivered && !isUnbilledEnd(row)) addTo(state.twins, hidden.twinName, row.id, hidden.number)
+}
+
+/** Takes a row out of every structure that {@link index} put it into. */
+function unindex (state: State, entry: Entry): void {
+  const { row, hidden } = entry
+  const tenant = tenantOf(state, row.tenant)
+  if (row.phase === 'waiting') {
+    tenant.waiting -= 1
+    state.later.delete(row.id)
+    tenant.queue.delete(row.id)
+  } else if (isAtUpstream(row.phase)) {
+    tenant.running -= 1
+    state.active -= 1
+  }
+  if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.delete(hidden.claimId)
+  state.unknown.delete(row.id)
+  state.due.delete(row.id)
+  if (!isFinal(row)) hold(state, row, -1)
+  if (hidden.twinName !== null) dropFrom(state.twins, hidden.twinName, row.id)
+}
+
+/** When a row that is not `unknown` has to be looked after. */
+export function dueOf (state: State, { row, hidden }: Entry): number {
+  if (row.phase === 'waiting') return row.waitUntilMs
+  return isFinal(row) ? (row.finishedAtMs ?? 0) + state.times.resultTtlMs : hidden.leaseUntilMs
+}
+
+function leadsTo (state: State, name: string, id: string): boolean {
+  return state.names.get(name)?.id === id
+}
+
+/** Tells listeners once the operation is over, so that what they do next sees it whole. */
+function publish (state: State, entry: Entry): void {
+  if (state.listeners.size === 0) return
+  const { id, version, phase, cancelWished, queuePosition } = show(state, entry)
+  const change: Change = { id, version, phase, cancelWished, queuePosition }
+  queueMicrotask(() => {
+    for (const listener of state.listeners) {
+      try {
+        listener(change)
+      } catch {
+        // A listener's fault is its own: neither the ledger nor the other listeners may suffer from it.
+      }
+    }
+  })
+}

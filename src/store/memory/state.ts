@@ -1,0 +1,181 @@
+// The structures of the ledger in memory, one for each Redis key of the design, and how they start.
+// Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
+
+import { performance } from 'node:perf_hooks'
+import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, Row, Token } from '../../generation/ports.ts'
+import type { MicroUsd } from '../../money.ts'
+import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
+import { createSortedSet, type SortedSet } from './sorted-set.ts'
+
+/** What only the ledger knows about a row. */
+export interface Hidden {
+  /** The ledger's counter at admission: the order of lists, twins and lines. */
+  readonly number: number
+  /** Its only way into a cache name; `null` without a seed and with `bypass`. */
+  readonly cacheName: string | null
+  /** The cache name that it took because its answer named a seed. */
+  readonly learnedName: string | null
+  readonly twinName: string | null
+  /** Admitted without an `Idempotency-Key`. */
+  readonly keyless: boolean
+  readonly mode: Admission['mode']
+  /** The claim that holds attempt `row.attempt` while it is `submitting`. */
+  readonly claimId: string | null
+  /** At fal: when another replica may take it over. */
+  readonly leaseUntilMs: number
+  /** Waiting: not claimable before this; 0 when it stands in the line. */
+  readonly retryAtMs: number
+  readonly unknownSinceMs: number
+  /** Second request ids of one attempt, each booked as a double purchase. */
+  readonly doubles: readonly string[]
+}
+
+/** A row as the ledger keeps it. Both halves are replaced, never edited, so that rows handed out stay as they were. */
+export interface Entry { row: Row, hidden: Hidden }
+
+/** An id that leads another reader to a purchase. It has no state of its own. */
+export interface Alias { readonly tenant: string, readonly subject: string, readonly target: string, readonly number: number }
+
+/** What a name leads to. The fingerprint belongs to idempotency names. */
+export interface Name { readonly id: string, readonly fingerprint: string | null }
+
+/** A free answer that changed something, kept so that the same admission, run twice, is answered the same. */
+export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted', readonly id: string }
+
+/** A tenant's place, limits (those of its latest purchase) and rate window. */
+export interface TenantState {
+  waiting: number
+  running: number
+  /** Virtual time: what it was served so far, divided by its weight. */
+  virtual: number
+  weight: number
+  maxInFlight: number
+  readonly queue: SortedSet
+  window: { readonly used: number, readonly endsAtMs: number }
+}
+
+/** One account of one period. */
+export interface Book extends Account { held: MicroUsd, spent: MicroUsd, changedAtMs: number }
+
+/** A token as minted, and what was drawn from it. */
+export interface TokenState { token: Token, heldPictures: number, heldMoney: MicroUsd, spentPictures: number, spentMoney: MicroUsd }
+
+export interface State {
+  readonly times: LedgerTimes
+  /** The ledger's clock in whole milliseconds. */
+  readonly now: () => number
+  /** Source of {@link Hidden.number}. */
+  counter: number
+  /** Rows at fal, of all tenants. */
+  active: number
+  /** Virtual time of the latest claim: who enters the line is not behind it. */
+  virtual: number
+  readonly rows: Map<string, Entry>
+  readonly aliases: ExpiringMap<Alias>
+  readonly names: ExpiringMap<Name>
+  readonly answers: ExpiringMap<Answer>
+  /** Twin name → ids by number: undelivered, and not ended unbilled. */
+  readonly twins: Map<string, SortedSet>
+  /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
+  readonly due: SortedSet
+  /** Waiting ids that may not be claimed yet → from when on they may. */
+  readonly later: SortedSet
+  /** Tenant → virtual time; only tenants with claimable work and a free place. */
+  readonly line: SortedSet
+  /** Claim id → id, while that attempt is `submitting`. */
+  readonly claims: Map<string, string>
+  readonly tenants: Map<string, TenantState>
+  readonly books: Map<string, Book>
+  readonly tokens: ExpiringMap<TokenState>
+  /** Reader → ids and aliases by number. */
+  readonly lists: Map<string, SortedSet>
+  /** Open unknowns by the time since when. */
+  readonly unknown: SortedSet
+  readonly guards: Map<string, Guard>
+  readonly journal: JournalEntry[]
+  /** The journal has lost lines to its bounds, so it does not add up to the books any more. */
+  journalTrimmed: boolean
+  readonly listeners: Set<(change: Change | 'look-again') => void>
+  /** Replica → who can look at its sockets. */
+  readonly answerers: Map<string, (connection: string) => boolean>
+}
+
+/** How many lines the journal keeps in memory; with Redis only their age bounds it. */
+export const MAX_JOURNAL_LINES = 100_000
+
+/** The most entries that one operation tidies up, so that none takes long. */
+export const TIDY_PER_CALL = 32
+
+export function createState (times: LedgerTimes, now: () => number = monotonicNow): State {
+  const lists = new Map<string, SortedSet>()
+  return {
+    times,
+    now,
+    counter: 0,
+    active: 0,
+    virtual: 0,
+    rows: new Map(),
+    aliases: createExpiringMap<Alias>(now, (id, alias) => { unlist(lists, alias, id) }),
+    names: createExpiringMap<Name>(now),
+    answers: createExpiringMap<Answer>(now),
+    twins: new Map(),
+    due: createSortedSet(),
+    later: createSortedSet(),
+    line: createSortedSet(),
+    claims: new Map(),
+    tenants: new Map(),
+    books: new Map(),
+    tokens: createExpiringMap<TokenState>(now),
+    lists,
+    unknown: createSortedSet(),
+    guards: new Map(),
+    journal: [],
+    journalTrimmed: false,
+    listeners: new Set(),
+    answerers: new Map()
+  }
+}
+
+/** Wall time at the start of the process and monotonic time since: nobody who sets the machine's clock moves a deadline. */
+function monotonicNow (): number {
+  return Math.floor(performance.timeOrigin + performance.now())
+}
+
+/** The state of a tenant; one that the ledger meets for the first time has the smallest limits until its next purchase. */
+export function tenantOf (state: State, tenant: string): TenantState {
+  let known = state.tenants.get(tenant)
+  if (known === undefined) {
+    known = { waiting: 0, running: 0, virtual: 0, weight: 1, maxInFlight: 1, queue: createSortedSet(), window: { used: 0, endsAtMs: 0 } }
+    state.tenants.set(tenant, known)
+  }
+  return known
+}
+
+/** The key of a reader's list: tenant ids hold no space, so no two readers share one. */
+export function listKeyOf (reader: { readonly tenant: string, readonly subject: string }): string {
+  return reader.tenant + ' ' + reader.subject
+}
+
+export function enlist (state: State, reader: { readonly tenant: string, readonly subject: string }, id: string, number: number): void {
+  addTo(state.lists, listKeyOf(reader), id, number)
+}
+
+export function unlist (lists: Map<string, SortedSet>, reader: { readonly tenant: string, readonly subject: string }, id: string): void {
+  dropFrom(lists, listKeyOf(reader), id)
+}
+
+/** Adds to one of many sorted sets, which exists only while it has members. */
+export function addTo (sets: Map<string, SortedSet>, key: string, member: string, score: number): void {
+  let set = sets.get(key)
+  if (set === undefined) {
+    set = createSortedSet()
+    sets.set(key, set)
+  }
+  set.set(member, score)
+}
+
+export function dropFrom (sets: Map<string, SortedSet>, key: string, member: string): void {
+  const set = sets.get(key)
+  set?.delete(member)
+  if (set?.size() === 0) sets.delete(key)
+}

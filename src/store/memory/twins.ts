@@ -1,0 +1,60 @@
+// Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
+
+import type { Admission, Connection } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
+import { isFinal } from './books.ts'
+import { isVerdictOver } from './names.ts'
+import { change } from './rows.ts'
+import { dropFrom, type Entry, type State } from './state.ts'
+
+/** `adopt` this one, `ask` for these first, or (`null`) there is no twin that could be had. */
+export type TwinsFound = { readonly adopt: Entry } | { readonly ask: readonly (Connection & { readonly id: string })[] } | null
+
+/**
+ * Looks at the 8 oldest undelivered twins. The oldest whose caller is certainly gone is adopted: nobody waits for it, its replica said that
+ * the connection is closed, or it is the asker's own. Otherwise those are named whose present connection was not asked about; in the last round
+ * the oldest of them counts as left.
+ */
+export function findTwin (state: State, admission: Admission): TwinsFound {
+  if (admission.twinName === null) return null
+  const ask: (Connection & { readonly id: string })[] = []
+  let unasked: Entry | null = null
+  for (const entry of adoptable(state, admission.twinName)) {
+    const { id, connection } = entry.row
+    if (connection === null || isSame(connection, admission.connection)) return { adopt: entry }
+    const answer = admission.twins.find(twin => twin.id === id && isSame(twin, connection))
+    if (answer?.open === false) return { adopt: entry }
+    if (answer !== undefined) continue
+    ask.push({ id, ...connection })
+    unasked ??= entry
+  }
+  if (unasked !== null && admission.lastRound) return { adopt: unasked }
+  return ask.length > 0 ? { ask } : null
+}
+
+/**
+ * Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it. Without a connection
+ * (the new caller asked for the id only) it stays adoptable until that id was delivered.
+ */
+export function adopt (state: State, entry: Entry, connection: Connection | null): void {
+  const { row } = entry
+  if (row.phase === 'waiting') change(state, entry, { connection, waitUntilMs: row.createdAtMs + state.times.queueMs })
+  else change(state, entry, { connection })
+}
+
+function isSame (one: Connection, other: Connection | null): boolean {
+  return other !== null && one.replica === other.replica && one.connection === other.connection
+}
+
+/** The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` is passed over, evidence may revive it. */
+function adoptable (state: State, twinName: string): Entry[] {
+  const found: Entry[] = []
+  for (const id of state.twins.get(twinName)?.first(Infinity) ?? []) {
+    const entry = state.rows.get(id)
+    if (entry === undefined) continue
+    if (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.adoptableMs) dropFrom(state.twins, twinName, id)
+    else if (entry.row.phase !== 'unknown' || !isVerdictOver(state, entry)) found.push(entry)
+    if (found.length === ledgerConstants.maxTwins) break
+  }
+  return found
+}

@@ -1,0 +1,40 @@
+// The two words that people have in a generation's story: a reader's cancel and an operator's settlement.
+
+import type { Cancelled, Reader, Settled } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
+import { isAtUpstream } from '../../generation/phases.ts'
+import { isFinal } from './books.ts'
+import { change, follow, show } from './rows.ts'
+import { unlist, type State } from './state.ts'
+
+/** The ledger's `cancel` (rule 8). There is nothing left to cancel about an `unknown`, so it counts as finished. */
+export function cancel (state: State, id: string, reader: Reader): Cancelled {
+  const found = follow(state, id)
+  if (found === null || found.row.tenant !== reader.tenant || found.row.subject !== reader.subject) return { outcome: 'no-such-generation' }
+  const { entry, alias, row } = found
+  if (row.phase === 'cancelled') return { outcome: 'already-cancelled', row }
+  if (isFinal(row) || row.phase === 'unknown') return { outcome: 'already-finished', row }
+  if (alias !== null) {
+    state.aliases.delete(id)
+    unlist(state.lists, alias, id)
+    return { outcome: 'cancelled', row }
+  }
+  if (row.joined) return { outcome: 'others-waiting', row }
+  if (!isAtUpstream(row.phase)) {
+    change(state, entry, { phase: 'cancelled', cancelWished: true, cost: 0, finishedAtMs: state.now() })
+    return { outcome: 'cancelled', row: show(state, entry) }
+  }
+  if (!row.cancelWished) change(state, entry, { cancelWished: true })
+  return { outcome: 'asked', row: show(state, entry) }
+}
+
+/** The ledger's `settle` (rule 5). The failure that the row tells stays the one that made it `unknown`. */
+export function settle (state: State, id: string, billed: boolean): Settled {
+  const entry = state.rows.get(id)
+  if (entry === undefined) return { outcome: 'no-such-generation' }
+  if (entry.row.phase !== 'unknown') return { outcome: 'not-unknown' }
+  const now = state.now()
+  if (now < entry.hidden.unknownSinceMs + ledgerConstants.settleAfterMs) return { outcome: 'too-young' }
+  change(state, entry, { phase: 'failed', cost: billed ? entry.row.price : 0, costAssumed: billed, finishedAtMs: now })
+  return { outcome: 'settled', row: show(state, entry) }
+}
