@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Answer } from './answers.ts'
-import { paint } from './paint.ts'
-import { encodePng } from './png.ts'
+import { paint } from './drawing/paint.ts'
+import { encodePng } from './drawing/png.ts'
 import type { Recipe } from './recipe.ts'
 
 export interface Pictures {
