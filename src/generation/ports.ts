@@ -348,13 +348,13 @@ export const ledgerConstants = {
 /**
  * What became of a submit. Anything that may have reached fal and was not clearly answered is `lost`.
  * - `accepted`: fal has it under `requestId`.
- * - `unsent`: it certainly was not accepted, and may be tried again.
+ * - `unsent`: it certainly was not accepted, and may be tried again. `busy`: it was told to come later (429), which is no failure of fal's (rule 14).
  * - `refused`: it certainly was not accepted, and trying again would not help.
  * - `lost`: it may have been accepted; `requestId` is set when an error answer named one whose status can be asked for.
  */
 export type Submitted =
   | { readonly kind: 'accepted', readonly requestId: string, readonly position: number | null }
-  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null }
+  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null, readonly busy?: true }
   | { readonly kind: 'refused', readonly failure: Failure }
   | { readonly kind: 'lost', readonly requestId: string | null, readonly cause: string }
 

@@ -1,0 +1,240 @@
+// fal's queue as the core's upstream: submit, follow, result, cancel. Addresses are made from our base and the app id;
+// those in fal's answers are never followed, so no answer can lead the key elsewhere.
+
+import { setMaxListeners } from 'node:events'
+import { Agent, buildConnector, Client } from 'undici'
+import { requestUrls } from '../fal-wire/endpoint-id.ts'
+import { readErrorBody } from '../fal-wire/error-body.ts'
+import { falHeaders } from '../fal-wire/headers.ts'
+import type { StatusReader, Submitted, Upstream } from '../generation/ports.ts'
+import { exchange, headerOf, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
+import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
+import { parseObject, readStatus, statusWord } from './queue-status.ts'
+import { readResult } from './result.ts'
+import { readEvents } from './server-sent-events.ts'
+import { createStatusReader, type StatusReaderPauses } from './status-reader.ts'
+
+export type UpstreamOperation = 'submit' | 'status' | 'stream' | 'result' | 'cancel'
+
+/** How long each thing may take. All are measured here, on a monotonic clock. */
+export interface UpstreamTimeouts extends StatusReaderPauses {
+  /** TCP and TLS. */
+  readonly connectMs: number
+  /** From the call to the last byte of the answer, connecting included. */
+  readonly submitMs: number
+  readonly statusMs: number
+  readonly resultMs: number
+  readonly cancelMs: number
+  /** A status stream without a byte for this long is dead: fal sends a ping about every 15 s. */
+  readonly streamSilenceMs: number
+}
+
+const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
+  connectMs: 5_000,
+  submitMs: 60_000,
+  statusMs: 10_000,
+  resultMs: 60_000,
+  cancelMs: 10_000,
+  streamSilenceMs: 40_000,
+  pollMs: 500,
+  pollMaxMs: 2_000,
+  troubleMs: 1_000,
+  troubleMaxMs: 30_000
+}
+
+export interface UpstreamOptions {
+  /** Base of the queue without a trailing slash; asked for each request, as the built-in sandbox's port is known only late. */
+  readonly queueUrl: () => string
+  /** fal's key; asked for each request, as its file may be read again. */
+  readonly key: () => string
+  /** Counts each HTTP request once, when its outcome is known. */
+  readonly onRequest?: (operation: UpstreamOperation, outcome: Outcome) => void
+  readonly timeouts?: Partial<UpstreamTimeouts>
+  readonly log?: UpstreamLog
+}
+
+/** The part of a pino logger that is used here. */
+export type UpstreamLog = Readonly<Record<'debug' | 'warn' | 'error', (facts: Readonly<Record<string, unknown>>, message: string) => void>>
+
+/** Bodies of all answers but results: a few hundred bytes, unless something is odd. */
+const SMALL_BODY_BYTES = 1024 * 1024
+/** A result is some hundred bytes of URLs; far more is a picture inside it, which this gateway never asks for. */
+const RESULT_BODY_BYTES = 8 * 1024 * 1024
+/** The core bounds its generations at fal; this bounds file descriptors should it fail to. Further requests wait for a connection. */
+const MAX_CONNECTIONS = 1_024
+const MAX_LOGGED_CHARACTERS = 300
+
+/** fal gives UUIDs. Anything beyond these characters could change the path that it is put into. */
+const REQUEST_ID = /^[\w-]{1,128}$/
+
+/** fal's queue on undici. Nothing is retried here except the reading of a status. */
+export function createUpstream (options: UpstreamOptions): Upstream {
+  const timeouts: UpstreamTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
+  const closing = new AbortController()
+  // One listener for each request and socket under way, which is no leak.
+  setMaxListeners(0, closing.signal)
+  const pool = new Agent({ connections: MAX_CONNECTIONS, connect: buildConnector({ timeout: timeouts.connectMs, signal: closing.signal }) })
+  const readers = new Set<StatusReader>()
+
+  /**
+   * What every request carries. Nothing that asks fal for other than its default behaviour: its own retries cost nothing, as only
+   * successful outputs are billed, so no `x-fal-no-retry`; deadlines are the core's, so no start timeout.
+   */
+  function headers (): Record<string, string> {
+    return {
+      authorization: `Key ${options.key()}`,
+      accept: 'application/json',
+      // Without it any coding would be allowed (RFC 9110, section 12.5.3), and results are kept as fal sent them.
+      'accept-encoding': 'identity',
+      'user-agent': 'falgate'
+    }
+  }
+
+  /** One request on the pool. */
+  async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
+    const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
+    const bodyLimitBytes = operation === 'result' ? RESULT_BODY_BYTES : SMALL_BODY_BYTES
+    const answer = await exchange(pool, { ...request, headers: headers() }, { deadlineMs, bodyLimitBytes, signals: [...signals, closing.signal] })
+    options.onRequest?.(operation, outcomeOf(answer))
+    return answer
+  }
+
+  /**
+   * Buys, once. The connection is used for this request only: on a pooled one each race with the server's idle close would be a purchase
+   * of unknown outcome. Until it is established nothing can have reached fal; after that only fal's answer proves anything.
+   */
+  async function submit (model: string, input: string, signal: AbortSignal): Promise<Submitted> {
+    const url = `${options.queueUrl()}/${model}`
+    const connecting = new AbortController()
+    const connector = buildConnector({ timeout: timeouts.connectMs, signal: connecting.signal })
+    let established = false
+    const client = new Client(new URL(url).origin, {
+      // No pipelining at all means `connection: close`.
+      pipelining: 0,
+      connect: (target, callback) => connector(target, (...outcome) => {
+        established ||= outcome[0] === null
+        callback(...outcome)
+      })
+    })
+    const answer = await exchange(client, { url, method: 'POST', headers: { ...headers(), 'content-type': 'application/json' }, body: input }, {
+      deadlineMs: timeouts.submitMs,
+      bodyLimitBytes: SMALL_BODY_BYTES,
+      signals: [signal, closing.signal]
+    })
+    const sent = established
+    await client.destroy()
+    // `destroy` waits for no socket that still connects.
+    connecting.abort()
+    options.onRequest?.('submit', outcomeOf(answer))
+    if (answer.kind === 'answer') {
+      tellAccountTrouble('submit', answer)
+      return submitted(answer)
+    }
+    return sent
+      ? { kind: 'lost', requestId: null, cause: `no answer: ${answer.why} (${answer.code})` }
+      : { kind: 'unsent', failure: unreachable, retryAfterMs: null }
+  }
+
+  function follow (model: string, requestId: string): StatusReader {
+    const urls = (): ReturnType<typeof requestUrls> => requestUrls(options.queueUrl(), model, requestId)
+    const reader = createStatusReader({
+      poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
+      stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
+      pauses: timeouts,
+      onTrouble: answer => {
+        const facts = answer.kind === 'answer' ? { status: answer.status } : { error: answer.code }
+        options.log?.warn({ requestId, ...facts }, 'the status of a generation cannot be read; asking again')
+        if (answer.kind === 'answer') tellAccountTrouble('status', answer)
+      },
+      onClose: () => readers.delete(reader)
+    })
+    readers.add(reader)
+    if (closing.signal.aborted) reader.close()
+    return reader
+  }
+
+  /** The events of one status stream. However it ends, it just ends: the reader polls then. */
+  async function * statusEvents (url: string, requestId: string, signal: AbortSignal): AsyncGenerator<string, void> {
+    let outcome: Outcome = 'network'
+    try {
+      const { origin, pathname, search } = new URL(url)
+      const { statusCode, headers: answered, body } = await pool.request({
+        origin,
+        path: pathname + search,
+        method: 'GET',
+        headers: { ...headers(), accept: 'text/event-stream' },
+        signal,
+        headersTimeout: timeouts.statusMs,
+        bodyTimeout: timeouts.streamSilenceMs
+      })
+      outcome = outcomeOf({ kind: 'answer', status: statusCode })
+      const contentType = headerOf({ headers: answered }, 'content-type') ?? ''
+      if (outcome !== '2xx' || !/^text\/event-stream\b/i.test(contentType)) {
+        body.on('error', () => {}).destroy()
+        return
+      }
+      yield * readEvents(body, SMALL_BODY_BYTES)
+    } catch (error) {
+      const trouble = troubleOf(error, signal)
+      outcome = trouble.why
+      options.log?.debug({ requestId, error: trouble.code }, 'a status stream broke; polling')
+    } finally {
+      options.onRequest?.('stream', outcome)
+    }
+  }
+
+  async function result (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['result']> {
+    const answer = await ask('result', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response }, [signal])
+    if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
+    tellAccountTrouble('result', answer)
+    const read = readResult(model, answer)
+    if (answer.status === 200 && read.kind === 'failed') options.log?.error({ requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
+    return read
+  }
+
+  async function cancel (model: string, requestId: string): ReturnType<Upstream['cancel']> {
+    const answer = await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, [])
+    if (answer.kind === 'no-answer') return 'unavailable'
+    tellAccountTrouble('cancel', answer)
+    if (answer.status === 400) return 'too-late'
+    if (answer.status === 404) return 'missing'
+    if (answer.status !== 200 && answer.status !== 202) return 'unavailable'
+    const word = statusWord(answer.text)
+    if (word === 'ALREADY_COMPLETED') return 'too-late'
+    return word === 'NOT_FOUND' ? 'missing' : 'asked'
+  }
+
+  /** fal's words about our account are for the operators' log only, and even there never with the key in them. */
+  function tellAccountTrouble (operation: UpstreamOperation, answer: Answer): void {
+    if (answer.status !== 401 && answer.status !== 403) return
+    const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
+    options.log?.error({ operation, status: answer.status, fal: text.replaceAll(options.key(), '[key]').slice(0, MAX_LOGGED_CHARACTERS) }, 'fal does not accept our account')
+  }
+
+  async function close (): Promise<void> {
+    for (const reader of readers) reader.close()
+    closing.abort()
+    await pool.destroy()
+  }
+
+  return { submit, follow, result, cancel, close }
+}
+
+/** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */
+function submitted (answer: Answer): Submitted {
+  const { status } = answer
+  const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
+  if (status === 429) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), busy: true }
+  if (status === 503 && error !== null) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer) }
+  if (status >= 400 && status < 500) return { kind: 'refused', failure: refusalOf(status, error) }
+  const named = readRequestId(headerOf(answer, falHeaders.requestId))
+  if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, cause: `answered ${status}` }
+  const text = answer.text ?? ''
+  const requestId = readRequestId(parseObject(text)?.['request_id'])
+  if (requestId === null) return { kind: 'lost', requestId: named, cause: `answered ${status} without a request id` }
+  return { kind: 'accepted', requestId, position: readStatus(text)?.position ?? null }
+}
+
+function readRequestId (value: unknown): string | null {
+  return typeof value === 'string' && REQUEST_ID.test(value) ? value : null
+}

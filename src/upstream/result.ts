@@ -1,0 +1,65 @@
+// Reads the answer of fal's result endpoint: a picture, an error of the model, or a reason to ask again.
+
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import { readErrorBody } from '../fal-wire/error-body.ts'
+import { exactSeed } from '../fal-wire/exact-seed.ts'
+import { falHeaders } from '../fal-wire/headers.ts'
+import type { Result } from '../generation/ports.ts'
+import { modelOf } from '../models/catalogue.ts'
+import { headerOf, type Answer } from './exchange.ts'
+import { failureOf, noOutput, retryAfterMsOf } from './failures.ts'
+import { parseObject } from './queue-status.ts'
+
+/**
+ * What an answer of the result endpoint means.
+ * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed.
+ */
+export function readResult (endpointId: string, answer: Answer): Result {
+  const units = headerOf(answer, falHeaders.billableUnits)
+  if (answer.status === 200) return readOutput(endpointId, answer, units)
+  if (answer.status === 499) return { kind: 'cancelled', units }
+  const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
+  if (answer.status === 400 && error?.text != null && /still in progress/i.test(error.text)) return { kind: 'pending' }
+  // The form of this answer is not documented; an HTML page, however, comes from something in front of fal.
+  if (answer.status === 404 && parseObject(answer.text ?? '') !== null) return { kind: 'expired' }
+  if (error === null || !isOfModel(answer.status)) return { kind: 'unavailable', retryAfterMs: retryAfterMsOf(answer) }
+  return { kind: 'failed', failure: failureOf(answer.status, error), units, free: isFree(answer.status, units) }
+}
+
+/** 401, 403 and 429 are about our account, and nothing below 400 is an error. */
+function isOfModel (status: number): boolean {
+  return status >= 400 && status !== 401 && status !== 403 && status !== 429
+}
+
+/** A 422 may be billed even without a unit header; another 4xx only when fal names units. */
+function isFree (status: number, units: string | null): boolean {
+  return status >= 500 || (status !== 422 && (units === null || Number(units) === 0))
+}
+
+function readOutput (endpointId: string, answer: Answer, units: string | null): Result {
+  // A cut body is the network's doing, and the result can be read again; one that is too long or no text stays so.
+  if (answer.unreadable === 'cut') return { kind: 'unavailable', retryAfterMs: null }
+  // A byte order mark is no part of a JSON text (RFC 8259, section 8.1); everything else stays as fal sent it.
+  const body = answer.text?.replace(/^\uFEFF/, '') ?? ''
+  const output = parseObject(body)
+  if (output === null || !isOutput(endpointId, output)) return { kind: 'failed', failure: noOutput, units, free: false }
+  const seed = exactSeed(body, output)
+  return { kind: 'succeeded', body, seed: seed.kind === 'digits' ? seed.digits : null, units }
+}
+
+const checks = new Map<string, TypeCheck<ReturnType<typeof Type.Object>>>()
+
+/**
+ * Has it the model's shape, and a picture? The seed is not looked at here: pictures were paid for, and an odd seed only means that nothing is
+ * learned from it. A model that was taken from the catalogue while this one ran has no schema, and its pictures alone count.
+ */
+function isOutput (endpointId: string, output: Readonly<Record<string, unknown>>): boolean {
+  const images = output['images']
+  if (!Array.isArray(images) || images.length === 0) return false
+  const model = modelOf(endpointId)
+  if (model === undefined) return true
+  const check = checks.get(endpointId) ?? TypeCompiler.Compile(Type.Omit(model.output, ['seed']))
+  checks.set(endpointId, check)
+  return check.Check(output)
+}

@@ -1,0 +1,213 @@
+// Following a generation: each change is seen once, whatever happens to the stream or to fal in between.
+
+import t from 'tap'
+import type { Sighting, StatusReader } from '../../src/generation/ports.ts'
+import { KEY, MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
+import type { ReceivedRequest, Reply } from '../support/scripted-server.ts'
+
+const STREAM_HEAD = { 'content-type': 'text/event-stream; charset=utf-8', connection: 'close' }
+const NOTHING: readonly string[] = []
+
+function status (state: string, more: object = {}): string {
+  return JSON.stringify({ status: state, request_id: REQUEST_ID, response_url: 'http://elsewhere.invalid/r', status_url: 'http://elsewhere.invalid/s', ...more })
+}
+
+function log (message: string, timestamp = '2026-11-22T10:00:00Z'): object {
+  return { message, timestamp, level: 'INFO', source: 'USER', labels: {} }
+}
+
+/** Answers the stream and the polls by two scripts. */
+function byPath (stream: (reply: Reply, nth: number) => void, poll: (reply: Reply, nth: number) => void): (request: ReceivedRequest, reply: Reply) => void {
+  let streams = 0
+  let polls = 0
+  return (request, reply) => request.path.includes('/status/stream') ? stream(reply, ++streams) : poll(reply, ++polls)
+}
+
+const noStream = (reply: Reply): void => reply.answer(404, '<html>no such page</html>')
+
+async function all (reader: StatusReader): Promise<Sighting[]> {
+  const sightings: Sighting[] = []
+  for (;;) {
+    const sighting = await reader.next(new AbortController().signal)
+    sightings.push(sighting)
+    if (sighting.kind === 'completed' || sighting.kind === 'missing') return sightings
+  }
+}
+
+function told (sightings: readonly Sighting[]): string[] {
+  return sightings.map(sighting => {
+    const logs = 'logs' in sighting ? sighting.logs.map(line => line.message) : NOTHING
+    return [sighting.kind, ...(sighting.kind === 'queued' ? [String(sighting.position)] : NOTHING), ...logs].join(' ')
+  })
+}
+
+t.test('the stream alone tells every change once, with its new log lines', async t => {
+  const { upstream, server, counted } = await queueClient(t, {
+    request: (_request, { head, socket }) => {
+      head(200, STREAM_HEAD)
+      socket.write(`data: ${status('IN_QUEUE', { queue_position: 2 })}\n\n: ping\n\n`)
+      socket.write(`data: ${status('IN_QUEUE', { queue_position: 2 })}\n\ndata: ${status('IN_QUEUE', { queue_position: 0, logs: null })}\n\n`)
+      socket.write(`data: ${status('IN_PROGRESS', { logs: [log('one')] })}\r\n\r\ndata: ${status('IN_PROGRESS', { logs: [] })}\n\n`)
+      socket.write(`data: ${status('IN_PROGRESS', { logs: [log('one')] })}\n\n`)
+      socket.end(`data: ${status('COMPLETED', { logs: [log('two ü')], error: 'x', error_type: 'y', metrics: { inference_time: 1 } })}\n\n`)
+    }
+  })
+  const sightings = await all(upstream.follow(MODEL, REQUEST_ID))
+  t.same(told(sightings), ['queued 2', 'queued 0', 'running one', 'running one', 'completed two ü'])
+  t.same(sightings.at(-1), { kind: 'completed', logs: [{ message: 'two ü', timestamp: '2026-11-22T10:00:00Z', level: 'INFO' }] })
+  t.match(server.requests, [{ method: 'GET', path: `${REQUEST_PATH}/status/stream?logs=1` }])
+  t.equal(server.requests[0]?.headers.get('accept'), 'text/event-stream')
+  t.equal(server.requests[0]?.headers.get('authorization'), `Key ${KEY}`)
+  t.same(counted, ['stream 2xx'])
+})
+
+t.test('a stream cut before COMPLETED is followed by polls, and nothing is told twice', async t => {
+  const { upstream, server, counted } = await queueClient(t, {
+    request: byPath(({ head, socket }) => {
+      head(200, STREAM_HEAD)
+      socket.end(`data: ${status('IN_QUEUE', { queue_position: 1 })}\n\ndata: ${status('IN_PROGRESS', { logs: [log('one'), log('one')] })}\n\ndata: {"status":"COMPLE`)
+    }, (reply, nth) => {
+      if (nth < 3) reply.answer(202, status('IN_PROGRESS', { logs: [log('one'), log('one')] }))
+      else reply.answer(200, status('COMPLETED', { logs: [log('one'), log('one'), log('one'), log('two')] }))
+    })
+  })
+  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['queued 1', 'running one one', 'completed one two'])
+  t.same(server.requests.slice(1).map(request => request.path), Array(3).fill(`${REQUEST_PATH}/status?logs=1`))
+  t.same(counted, ['stream 2xx', ...Array(3).fill('status 2xx')])
+})
+
+t.test('polls follow whatever else the stream does', async t => {
+  const streams: Readonly<Record<string, (reply: Reply) => void>> = {
+    'answers no stream': reply => reply.answer(200, status('IN_QUEUE')),
+    'answers an error': reply => reply.answer(500, { detail: 'x' }),
+    'is reset': reply => reply.reset(),
+    'is reset after its head': reply => { reply.head(200, STREAM_HEAD); reply.reset() },
+    'falls silent': reply => reply.head(200, STREAM_HEAD),
+    'never answers': () => {},
+    'tells nonsense': reply => { reply.head(200, STREAM_HEAD); reply.socket.end('data: nonsense\n\ndata: {"status":"FAILED"}\n\ndata: 7\n\n') },
+    'sends an event without end': reply => { reply.head(200, STREAM_HEAD); reply.socket.end('data: ' + 'x'.repeat(2_000_000)) }
+  }
+  await Promise.all(Object.entries(streams).map(([name, stream]) => t.test(`when it ${name}`, async t => {
+    const { upstream } = await queueClient(t, { request: byPath(stream, reply => reply.answer(200, status('COMPLETED'))) }, { timeouts: { streamSilenceMs: 50, statusMs: 50 } })
+    t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
+  })))
+})
+
+t.test('the stream is tried again after some polls', async t => {
+  const { upstream } = await queueClient(t, {
+    request: byPath((reply, nth) => {
+      if (nth === 1) return reply.reset()
+      reply.head(200, STREAM_HEAD)
+      reply.socket.end(`data: ${status('COMPLETED', { logs: [log('one'), log('two')] })}\n\n`)
+    }, reply => reply.answer(202, status('IN_PROGRESS', { logs: [log('one')] })))
+  })
+  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['running one', 'completed two'])
+})
+
+t.test('troubles are waited out, our account\'s too, and told to operators once', async t => {
+  const troubles: ((reply: Reply) => void)[] = [
+    reply => reply.reset(),
+    reply => reply.answer(401, { detail: 'No user found for Key ID and Secret' }),
+    reply => reply.answer(403, { detail: 'User is locked.' }),
+    reply => reply.answer(429, '', { 'retry-after': '3600' }),
+    reply => reply.answer(502, '<html>nginx</html>'),
+    reply => reply.answer(200, 'nonsense'),
+    reply => reply.answer(200, Uint8Array.of(0xff, 0xfe)),
+    reply => reply.answer(404, '<html>no such page</html>'),
+    reply => { reply.head(200, { 'content-length': '100' }); reply.reset() },
+    () => {}
+  ]
+  const { upstream, counted, logged } = await queueClient(t, {
+    request: byPath(noStream, (reply, nth) => {
+      const trouble = troubles[nth - 1]
+      if (trouble !== undefined) trouble(reply)
+      else reply.answer(200, status('COMPLETED'))
+    })
+  }, { timeouts: { statusMs: 50 } })
+  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
+  t.equal(counted.filter(line => line.startsWith('status')).length, troubles.length + 1)
+  t.equal(logged().match(/cannot be read/g)?.length, 1)
+  t.notMatch(logged(), 'key-secret')
+})
+
+t.test('an id that fal does not know at first is not given up at once', async t => {
+  const { upstream } = await queueClient(t, {
+    request: byPath(noStream, (reply, nth) => nth < 5 ? reply.answer(404, { status: 'NOT_FOUND' }) : reply.answer(200, status('COMPLETED')))
+  })
+  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
+})
+
+t.test('an id that fal does not know five times in a row is missing, troubles in between or not', async t => {
+  const { upstream } = await queueClient(t, {
+    request: byPath(noStream, (reply, nth) => nth === 3 ? reply.reset() : reply.answer(404, { status: 'NOT_FOUND' }))
+  })
+  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['missing'])
+})
+
+t.test('a status of an odd shape still tells that the picture is done', async t => {
+  const { upstream } = await queueClient(t, {
+    request: byPath(noStream, (reply, nth) => nth === 1
+      ? reply.answer(202, { status: 'IN_QUEUE', queue_position: -1.5, logs: {} })
+      : reply.answer(200, { status: 'COMPLETED', logs: [7, { message: null }, { message: 'kept', timestamp: 7 }] }))
+  })
+  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['queued null', 'completed kept'])
+})
+
+t.test('a model that logs without end costs bounded memory', async t => {
+  const lines = Array.from({ length: 2_000 }, (_, n) => log(`${n} ${'x'.repeat(3_000)}`))
+  const { upstream } = await queueClient(t, {
+    request: byPath(noStream, (reply, nth) => nth < 3
+      ? reply.answer(202, status('IN_PROGRESS', { logs: lines.slice(0, nth * 150) }))
+      : reply.answer(200, status('COMPLETED')))
+  })
+  const sightings = await all(upstream.follow(MODEL, REQUEST_ID))
+  t.same(sightings.map(sighting => 'logs' in sighting && sighting.logs.length), [150, 150, 0])
+  t.equal(sightings.flatMap(sighting => 'logs' in sighting ? sighting.logs : []).every(line => line.message.length === 2_000), true)
+})
+
+t.test('an aborted next rejects with the signal\'s reason, and what it waited for goes to the one after it', async t => {
+  let send: (text: string) => void = () => {}
+  let opened: () => void = () => {}
+  const isOpen = new Promise<void>(resolve => { opened = resolve })
+  const { upstream, server } = await queueClient(t, {
+    request: (_request, { head, socket }) => {
+      head(200, STREAM_HEAD)
+      send = text => { socket.write(text) }
+      opened()
+    }
+  })
+  const reader = upstream.follow(MODEL, REQUEST_ID)
+  const leaving = new AbortController()
+  const reason = new Error('the caller left')
+  const waiting = reader.next(leaving.signal)
+  await isOpen
+  leaving.abort(reason)
+  t.equal(await waiting.catch((error: unknown) => error), reason)
+  t.equal(await reader.next(AbortSignal.abort(reason)).catch((error: unknown) => error), reason)
+  send(`data: ${status('IN_PROGRESS')}\n\n`)
+  t.match(await reader.next(new AbortController().signal), { kind: 'running' })
+  t.equal(server.requests.length, 1)
+})
+
+t.test('a reader that is closed lets go of its stream, whether somebody waits or not', async t => {
+  const closed: Promise<unknown>[] = []
+  const { upstream, counted } = await queueClient(t, {
+    request: (_request, { head, socket }) => {
+      closed.push(new Promise(resolve => socket.on('close', resolve)))
+      head(200, STREAM_HEAD)
+      socket.write(`data: ${status('IN_PROGRESS')}\n\n`)
+    }
+  })
+  const { signal } = new AbortController()
+  const resting = upstream.follow(MODEL, REQUEST_ID)
+  const waiting = upstream.follow(MODEL, REQUEST_ID)
+  await Promise.all([resting.next(signal), waiting.next(signal)])
+  const next = waiting.next(signal)
+  resting.close()
+  waiting.close()
+  waiting.close()
+  await t.rejects(next, /closed|abort/i)
+  await t.rejects(resting.next(signal), /closed/)
+  await Promise.all(closed)
+  t.equal(counted.length, 2)
+})

@@ -1,0 +1,37 @@
+// An upstream client against a scripted server, closed with its test, with waits short enough for tests.
+
+import { createUpstream, type UpstreamOptions } from '../../src/upstream/queue.ts'
+import type { Upstream } from '../../src/generation/ports.ts'
+import { scriptedServer, type ScriptedServer, type Scripts } from '../support/scripted-server.ts'
+
+export const MODEL = 'fal-ai/imagen4/preview/ultra'
+export const KEY = 'key-id:key-secret'
+export const REQUEST_ID = '7d1e0a52-6a3b-4bb5-9f0e-2d5a1f3c9b10'
+export const REQUEST_PATH = `/queue/fal-ai/imagen4/requests/${REQUEST_ID}`
+
+export interface Bench {
+  readonly upstream: Upstream
+  readonly server: ScriptedServer
+  /** What the metric was told: `submit 2xx`. */
+  readonly counted: readonly string[]
+  /** Everything that was logged, as text. */
+  readonly logged: () => string
+  readonly signal: AbortSignal
+}
+
+export async function queueClient (t: { readonly teardown: (close: () => Promise<void>) => void }, scripts: Scripts, options: Partial<UpstreamOptions> = {}): Promise<Bench> {
+  const server = await scriptedServer(t, scripts)
+  const counted: string[] = []
+  const lines: string[] = []
+  const log = (facts: object, message: string): void => { lines.push(JSON.stringify(facts) + message) }
+  const upstream = createUpstream({
+    queueUrl: () => `${server.url}/queue`,
+    key: () => KEY,
+    onRequest: (operation, outcome) => counted.push(`${operation} ${outcome}`),
+    log: { debug: log, warn: log, error: log },
+    ...options,
+    timeouts: { pollMs: 1, pollMaxMs: 2, troubleMs: 1, troubleMaxMs: 2, ...options.timeouts }
+  })
+  t.teardown(upstream.close)
+  return { upstream, server, counted, logged: () => lines.join('\n'), signal: new AbortController().signal }
+}

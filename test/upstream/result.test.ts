@@ -1,0 +1,131 @@
+// What the answer of the result endpoint means: a picture as fal sent it, an error in our words, or a reason to ask again.
+
+import t from 'tap'
+import type { Result } from '../../src/generation/ports.ts'
+import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH, type Bench } from './queue-client.ts'
+import type { Reply } from '../support/scripted-server.ts'
+
+type Teardown = Parameters<typeof queueClient>[0]
+
+async function resultOf (t: Teardown, script: (reply: Reply) => void): Promise<{ readonly result: Result, readonly bench: Bench }> {
+  const bench = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { resultMs: 200 } })
+  return { result: await bench.upstream.result(MODEL, REQUEST_ID, bench.signal), bench }
+}
+
+const UNITS = { 'x-fal-billable-units': '1' }
+
+t.test('a picture is given as fal sent it: spacing, order, unknown fields, seeds of any size', async t => {
+  const body = '{ "seed" : 123456789012345678901234567890,\n "images":[{"file_size":null, "url":"https://v3.fal.media/files/ü.png","x":1.0}], "description":"\\u0000" }\n'
+  const { result, bench } = await resultOf(t, reply => reply.answer(200, body, { ...UNITS, 'content-type': 'application/json' }))
+  t.same(result, { kind: 'succeeded', body, seed: '123456789012345678901234567890', units: '1' })
+  t.match(bench.server.requests, [{ method: 'GET', path: REQUEST_PATH }])
+  t.equal(bench.server.requests[0]?.headers.get('accept-encoding'), 'identity')
+  t.same(bench.counted, ['result 2xx'])
+})
+
+t.test('a picture whose seed is absent or odd was still paid for, and teaches no seed', async t => {
+  for (const seed of ['', ',"seed":null', ',"seed":1.5', ',"seed":1e30', ',"seed":1e999', ',"seed":"7"']) {
+    const body = `{"images":[{"url":"u"}]${seed}}`
+    const { result } = await resultOf(t, reply => reply.answer(200, body))
+    t.same(result, { kind: 'succeeded', body, seed: null, units: null }, body)
+  }
+})
+
+t.test('a byte order mark is no part of the answer', async t => {
+  const { result } = await resultOf(t, reply => reply.answer(200, '\uFEFF{"images":[{"url":"u"}]}'))
+  t.match(result, { kind: 'succeeded', body: '{"images":[{"url":"u"}]}' })
+})
+
+t.test('a 200 that is no output of the model is a failure that may have been billed', async t => {
+  const bodies: (string | Uint8Array)[] = [
+    '', 'null', '[]', '<html>', '{"images":[]}', '{"images":[{}]}', '{"images":[{"url":7}]}', '{"images":{"url":"u"}}', '{"status":"IN_QUEUE"}',
+    Buffer.from([...Buffer.from('{"images":[{"url":"'), 0xff, ...Buffer.from('"}]}')]),
+    `{"images":[{"url":"${'x'.repeat(9 * 1024 * 1024)}"}]}`
+  ]
+  for (const body of bodies) {
+    const { result, bench } = await resultOf(t, reply => reply.answer(200, body, UNITS))
+    t.match(result, { kind: 'failed', failure: { code: 'upstream-failed' }, units: '1', free: false }, String(body).slice(0, 30))
+    t.match(bench.logged(), 'no output')
+  }
+})
+
+t.test('a refused input is told in fal\'s lines, bounded and without what was refused', async t => {
+  const lines = [
+    { loc: ['body', 'images', 0, 'a/b~c'], msg: 'too many', type: 'less_than_equal', ctx: { le: 1 }, input: 'my secret prompt', url: 'https://docs.fal.ai/errors/#x' },
+    { loc: ['query', 'x'], msg: 'm'.repeat(10_000), type: 'missing', ctx: { big: 'x'.repeat(10_000) } },
+    { msg: 'no place', type: 'value_error' },
+    { loc: 'odd', msg: 'odd place', type: 'value_error' },
+    'no line',
+    ...Array.from({ length: 40 }, () => ({ loc: ['body'], msg: 'more', type: 'value_error' }))
+  ]
+  const { result, bench } = await resultOf(t, reply => reply.answer(422, { detail: lines }, UNITS))
+  const errors = result.kind === 'failed' ? result.failure.errors ?? [] : []
+  t.match(result, { kind: 'failed', failure: { code: 'invalid-input' }, units: '1', free: false })
+  t.equal(errors.length, 20)
+  t.same(errors[0], { path: '/images/0/a~1b~0c', message: 'too many', code: 'less_than_equal', ctx: { le: 1 } })
+  t.same(errors[1], { path: '/query/x', message: 'm'.repeat(500), code: 'missing' })
+  t.same(errors.slice(2, 5).map(error => error.path), ['', '', ''])
+  t.notMatch(JSON.stringify(result) + bench.logged(), /secret|docs\.fal/)
+})
+
+t.test('a failed generation gets the code that its callers can act on, and is free where fal does not bill it', async t => {
+  const line = (type: string): object => ({ detail: [{ loc: ['body', 'prompt'], msg: 'm', type, input: 'p' }] })
+  const text = (type: string): object => ({ detail: 'fal\'s own text', error_type: type })
+  const cases: { status: number, body: object, code: string, free: boolean, headers?: Record<string, string> }[] = [
+    { status: 422, body: line('content_policy_violation'), code: 'content-refused', free: false },
+    { status: 422, body: line('no_media_generated'), code: 'content-refused', free: false },
+    { status: 422, body: line('literal_error'), code: 'invalid-input', free: false },
+    { status: 422, body: { detail: 'a text in place of lines' }, code: 'invalid-input', free: false },
+    { status: 500, body: line('internal_server_error'), code: 'upstream-failed', free: true },
+    { status: 504, body: line('generation_timeout'), code: 'upstream-timeout', free: true },
+    { status: 504, body: text('startup_timeout'), code: 'upstream-timeout', free: true },
+    { status: 503, body: { detail: 'x' }, headers: { 'x-fal-error-type': 'request_timeout' }, code: 'upstream-timeout', free: true },
+    { status: 503, body: text('runner_disconnected'), code: 'upstream-failed', free: true },
+    { status: 502, body: text('runner_incomplete_response'), code: 'upstream-failed', free: true },
+    { status: 400, body: line('downstream_service_error'), code: 'upstream-failed', free: true },
+    { status: 400, body: line('downstream_service_error'), headers: UNITS, code: 'upstream-failed', free: false }
+  ]
+  for (const { status, body, code, free, headers = {} } of cases) {
+    const { result } = await resultOf(t, reply => reply.answer(status, body, headers))
+    t.match(result, { kind: 'failed', failure: { code }, free }, `${status} ${JSON.stringify(body)}`)
+    t.notMatch(JSON.stringify(result), 'fal\'s own text')
+  }
+})
+
+t.test('422 with a text is one line about the whole body', async t => {
+  const { result } = await resultOf(t, reply => reply.answer(422, { detail: 'the prompt is too long' }))
+  t.same(result.kind === 'failed' && result.failure.errors, [{ path: '', message: 'the prompt is too long', code: 'value_error' }])
+})
+
+t.test('not done yet, gone, and cancelled are told apart', async t => {
+  t.match((await resultOf(t, reply => reply.answer(400, { detail: 'Request is still in progress' }))).result, { kind: 'pending' })
+  t.match((await resultOf(t, reply => reply.answer(404, { status: 'NOT_FOUND' }))).result, { kind: 'expired' })
+  t.match((await resultOf(t, reply => reply.answer(404, { detail: 'Request not found' }))).result, { kind: 'expired' })
+  t.same((await resultOf(t, reply => reply.answer(499, { detail: 'x', error_type: 'client_cancelled' }, UNITS))).result, { kind: 'cancelled', units: '1' })
+})
+
+t.test('what says nothing about the picture is asked again', async t => {
+  const unavailable: readonly ((reply: Reply) => void)[] = [
+    reply => reply.reset(),
+    () => {},
+    reply => { reply.head(200, { 'content-length': '100', ...UNITS }); reply.socket.end('{"images":[{"url":"u"}]}') },
+    reply => { reply.head(200, { 'transfer-encoding': 'chunked' }); reply.socket.end('5\r\n{"ima\r\n') },
+    reply => reply.answer(401, { detail: 'No user found for Key ID and Secret' }),
+    reply => reply.answer(403, { detail: 'User is locked.' }),
+    reply => reply.answer(429, { detail: 'x' }),
+    reply => reply.answer(500, 'nginx'),
+    reply => reply.answer(502, '<html>nginx</html>'),
+    reply => reply.answer(404, '<html>nginx</html>'),
+    reply => reply.answer(202, { status: 'IN_PROGRESS' }),
+    reply => reply.answer(302, '', { location: '/elsewhere' })
+  ]
+  for (const script of unavailable) t.match((await resultOf(t, script)).result, { kind: 'unavailable', retryAfterMs: null }, String(script))
+  t.match((await resultOf(t, reply => reply.answer(503, 'nginx', { 'retry-after': '2' }))).result, { kind: 'unavailable', retryAfterMs: 2_000 })
+})
+
+t.test('a signal ends the wait', async t => {
+  const leaving = new AbortController()
+  const { upstream, counted } = await queueClient(t, { request: () => leaving.abort() })
+  t.match(await upstream.result(MODEL, REQUEST_ID, leaving.signal), { kind: 'unavailable' })
+  t.same(counted, ['result aborted'])
+})

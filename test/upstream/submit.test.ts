@@ -1,0 +1,195 @@
+// What a submit's answer, or its absence, is taken to prove: the difference between repeating and paying twice.
+
+import t from 'tap'
+import { KEY, MODEL, queueClient, REQUEST_ID } from './queue-client.ts'
+import { scriptedServer, type Reply } from '../support/scripted-server.ts'
+
+const INPUT = '{"prompt":"ein rotes Fahrrad ü","seed":123456789012345678901}'
+
+t.test('an accepted submit gives fal\'s id and place in line, and sent the input as it was given', async t => {
+  const { upstream, server, counted, signal } = await queueClient(t, {
+    request: (_request, reply) => reply.answer(200, { status: 'IN_QUEUE', request_id: REQUEST_ID, queue_position: 3, logs: null, metrics: {} })
+  })
+  t.same(await upstream.submit(MODEL, INPUT, signal), { kind: 'accepted', requestId: REQUEST_ID, position: 3 })
+  const [request] = server.requests
+  t.match(request, { method: 'POST', path: `/queue/${MODEL}`, body: INPUT })
+  t.equal(request?.headers.get('authorization'), `Key ${KEY}`)
+  t.equal(request?.headers.get('content-type'), 'application/json')
+  t.same([...request?.headers.keys() ?? []].filter(name => name.startsWith('x-')), [])
+  t.same(counted, ['submit 2xx'])
+})
+
+t.test('each submit has a connection of its own, even where the server would keep it', async t => {
+  const { upstream, server, signal } = await queueClient(t, {
+    request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }, { connection: 'keep-alive' })
+  })
+  for (let n = 0; n < 3; n++) await upstream.submit(MODEL, '{}', signal)
+  t.same(server.requests.map(request => request.connection), [1, 2, 3])
+  t.same(server.requests.map(request => request.headers.get('connection')), ['close', 'close', 'close'])
+})
+
+t.test('the key and the address are asked for each time', async t => {
+  const keys = ['a:b', 'c:d']
+  const { upstream, server, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }) }, { key: () => keys.shift() ?? '' })
+  await upstream.submit(MODEL, '{}', signal)
+  await upstream.submit(MODEL, '{}', signal)
+  t.same(server.requests.map(request => request.headers.get('authorization')), ['Key a:b', 'Key c:d'])
+})
+
+t.test('what certainly never reached fal is unsent', async t => {
+  const unsent = { kind: 'unsent', failure: { code: 'upstream-unavailable' }, retryAfterMs: null }
+
+  t.test('a refused connection', async t => {
+    const { upstream, server, counted, signal } = await queueClient(t, {})
+    await server.close()
+    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+    t.same(counted, ['submit network'])
+  })
+
+  t.test('a name that does not resolve', async t => {
+    const { upstream, signal } = await queueClient(t, {}, { queueUrl: () => 'http://queue.invalid' })
+    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+  })
+
+  t.test('a TLS handshake that fails', async t => {
+    const plain = await scriptedServer(t, { connection: socket => { socket.end('HTTP/1.1 400 Bad Request\r\n\r\n') } })
+    const { upstream, signal } = await queueClient(t, {}, { queueUrl: () => plain.url.replace('http:', 'https:') })
+    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+  })
+
+  t.test('a TLS handshake that hangs', async t => {
+    const silent = await scriptedServer(t, {})
+    const { upstream, counted, signal } = await queueClient(t, {}, { queueUrl: () => silent.url.replace('http:', 'https:'), timeouts: { connectMs: 50 } })
+    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+    t.same(counted, ['submit timeout'])
+  })
+
+  t.test('a signal that was aborted before', async t => {
+    const { upstream, server } = await queueClient(t, {})
+    t.match(await upstream.submit(MODEL, INPUT, AbortSignal.abort()), unsent)
+    t.same(server.requests, [])
+  })
+
+  t.test('a signal that is aborted while the connection is being established, which then goes away', async t => {
+    const leaving = new AbortController()
+    let gone: Promise<unknown> = Promise.resolve()
+    const silent = await scriptedServer(t, {
+      connection: socket => {
+        gone = new Promise(resolve => socket.on('close', resolve))
+        leaving.abort()
+      }
+    })
+    const { upstream, counted } = await queueClient(t, {}, { queueUrl: () => silent.url.replace('http:', 'https:') })
+    t.match(await upstream.submit(MODEL, INPUT, leaving.signal), unsent)
+    await gone
+    t.same(counted, ['submit aborted'])
+  })
+
+  t.test('429, told apart because it is no failure of fal\'s', async t => {
+    const { upstream, counted, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(429, 'whatever', { 'retry-after': '7' }) })
+    t.match(await upstream.submit(MODEL, INPUT, signal), { ...unsent, retryAfterMs: 7_000, busy: true })
+    t.same(counted, ['submit 429'])
+  })
+
+  t.test('503 with a body of fal\'s', async t => {
+    const { upstream, counted, signal } = await queueClient(t, {
+      request: (_request, reply) => reply.answer(503, { detail: 'no runner', error_type: 'runner_scheduling_failure' }, { 'retry-after': 'Sun, 22 Nov 2026 10:00:20 GMT', date: 'Sun, 22 Nov 2026 10:00:00 GMT' })
+    })
+    const submitted = await upstream.submit(MODEL, INPUT, signal)
+    t.match(submitted, { ...unsent, retryAfterMs: 20_000 })
+    t.notOk('busy' in submitted)
+    t.same(counted, ['submit 5xx'])
+  })
+})
+
+t.test('a Retry-After that cannot be read, or a date without the answer\'s own, is none', async t => {
+  for (const retryAfter of ['soon', '-1', 'Sun, 22 Nov 2026 10:00:20 GMT', '']) {
+    const { upstream, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(429, '', { 'retry-after': retryAfter }) })
+    t.match(await upstream.submit(MODEL, INPUT, signal), { kind: 'unsent', retryAfterMs: null }, retryAfter)
+  }
+})
+
+t.test('a clear no ends it, in words that are ours', async t => {
+  const cases = [
+    { status: 401, body: { detail: 'No user found for Key ID and Secret' }, code: 'upstream-account-blocked' },
+    { status: 403, body: { detail: 'User is locked. Reason: Exhausted balance. Top up your balance.' }, code: 'upstream-account-blocked' },
+    { status: 404, body: { detail: 'Application "imagen4" not found' }, code: 'model-retired' },
+    { status: 404, body: { detail: 'Path /preview/ultra not found' }, code: 'upstream-failed' },
+    { status: 404, body: '<html>nginx</html>', code: 'upstream-failed' },
+    { status: 400, body: { detail: 'secret words', error_type: 'bad_request' }, code: 'upstream-failed' },
+    { status: 422, body: { detail: [{ loc: ['body', 'prompt'], msg: 'field required', type: 'missing' }] }, code: 'invalid-input' },
+    { status: 422, body: { detail: [{ loc: ['body', 'prompt'], msg: 'flagged', type: 'content_policy_violation' }] }, code: 'content-refused' }
+  ]
+  for (const { status, body, code } of cases) {
+    const { upstream, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(status, body) })
+    const submitted = await upstream.submit(MODEL, INPUT, signal)
+    t.match(submitted, { kind: 'refused', failure: { code } }, `${status} ${code}`)
+    t.notMatch(JSON.stringify(submitted), /Top up|Key ID|secret words/)
+  }
+})
+
+t.test('what may have reached fal and was not clearly answered is lost, and was sent once', async t => {
+  const lost = (requestId: string | null = null): object => ({ kind: 'lost', requestId, cause: String })
+  const accepted = JSON.stringify({ request_id: REQUEST_ID })
+  const cases: { readonly name: string, readonly script: (reply: Reply) => void, readonly expected: object }[] = [
+    { name: 'a reset after the request was read', script: reply => reply.reset(), expected: lost() },
+    { name: 'an end without an answer', script: reply => reply.socket.end(), expected: lost() },
+    { name: 'half a head', script: reply => reply.socket.end('HTTP/1.1 200 OK\r\ncontent-le'), expected: lost() },
+    { name: 'an answer that is not HTTP', script: reply => reply.socket.end('220 smtp.example ESMTP\r\n'), expected: lost() },
+    { name: 'no answer in time', script: () => {}, expected: lost() },
+    { name: 'a body that stops in time', script: reply => { reply.head(200, { 'content-length': '100' }); reply.socket.write(accepted) }, expected: lost() },
+    { name: 'a body cut short', script: reply => { reply.head(200, { 'content-length': '100' }); reply.socket.end(accepted) }, expected: lost() },
+    { name: 'a body cut short under a header that names the request', script: reply => { reply.head(200, { 'content-length': '100', 'x-fal-request-id': REQUEST_ID }); reply.reset() }, expected: { kind: 'lost' } },
+    { name: '200 without a request id', script: reply => reply.answer(200, { status: 'IN_QUEUE' }), expected: lost() },
+    { name: '200 with a request id that would change a path', script: reply => reply.answer(200, { request_id: '../../other' }), expected: lost() },
+    { name: '200 that is not JSON', script: reply => reply.answer(200, '<html>welcome</html>'), expected: lost() },
+    { name: '200 that is not JSON under a header that names the request', script: reply => reply.answer(200, '<html>', { 'x-fal-request-id': REQUEST_ID }), expected: lost(REQUEST_ID) },
+    { name: 'a redirect, which is not followed', script: reply => reply.answer(307, '', { location: '/elsewhere' }), expected: lost() },
+    { name: '503 of an ingress', script: reply => reply.answer(503, '<html>nginx</html>', { 'content-type': 'text/html' }), expected: lost() },
+    { name: '503 of fal cut short', script: reply => { reply.head(503, { 'content-length': '100' }); reply.socket.end('{"detail":"no ru') }, expected: lost() },
+    { name: '500 of fal', script: reply => reply.answer(500, { detail: 'Internal Server Error' }), expected: lost() },
+    { name: '500 that names the request', script: reply => reply.answer(500, { detail: 'Internal Server Error' }, { 'x-fal-request-id': REQUEST_ID }), expected: lost(REQUEST_ID) },
+    { name: '502 of an ingress', script: reply => reply.answer(502, '<html>nginx</html>'), expected: lost() },
+    { name: '504 of fal', script: reply => reply.answer(504, { detail: 'timed out', error_type: 'request_timeout' }), expected: lost() }
+  ]
+  for (const { name, script, expected } of cases) {
+    t.test(name, async t => {
+      const { upstream, server, signal } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { submitMs: 200 } })
+      const submitted = await upstream.submit(MODEL, INPUT, signal)
+      t.match(submitted, expected)
+      t.equal(server.requests.length, 1)
+      t.notMatch(JSON.stringify(submitted), /key-secret|Fahrrad/)
+    })
+  }
+
+  t.test('a reset at the first byte', async t => {
+    const { upstream, counted, signal } = await queueClient(t, { connection: socket => { socket.once('data', () => socket.resetAndDestroy()) } })
+    t.match(await upstream.submit(MODEL, INPUT, signal), lost())
+    t.same(counted, ['submit network'])
+  })
+
+  t.test('a caller\'s signal after the request went out', async t => {
+    const leaving = new AbortController()
+    const { upstream, counted } = await queueClient(t, { request: () => leaving.abort() })
+    t.match(await upstream.submit(MODEL, INPUT, leaving.signal), lost())
+    t.same(counted, ['submit aborted'])
+  })
+})
+
+t.test('a body that never ends is not waited for', async t => {
+  const { upstream, signal } = await queueClient(t, {
+    request: (_request, reply) => {
+      reply.head(200)
+      const trickle = setInterval(() => reply.socket.write(' '), 10)
+      reply.socket.on('close', () => clearInterval(trickle))
+    }
+  }, { timeouts: { submitMs: 100 } })
+  t.match(await upstream.submit(MODEL, INPUT, signal), { kind: 'lost', requestId: null })
+})
+
+t.test('fal\'s words about the account are logged for operators, without the key', async t => {
+  const { upstream, logged, signal } = await queueClient(t, { request: (request, reply) => reply.answer(403, { detail: `User is locked: ${request.headers.get('authorization')}` }) })
+  await upstream.submit(MODEL, INPUT, signal)
+  t.match(logged(), 'User is locked')
+  t.notMatch(logged(), 'key-secret')
+})
