@@ -13,10 +13,6 @@ const formats = { 'well-formed': (text: string) => text.isWellFormed() }
 const bodies = new Ajv({ allErrors: true, coerceTypes: false, removeAdditional: false, useDefaults: false, formats, strictTypes: false })
 const strings = new Ajv({ allErrors: true, coerceTypes: true, removeAdditional: false, useDefaults: true, formats, strictTypes: false })
 
-for (const keyword of ['example', 'examples']) {
-  for (const ajv of [bodies, strings]) if (ajv.getKeyword(keyword) === false) ajv.addKeyword(keyword)
-}
-
 /** Fastify's validator compiler. */
 export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }) =>
   (httpPart === 'body' ? bodies : strings).compile(schema)
