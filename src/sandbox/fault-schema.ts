@@ -11,6 +11,9 @@ const errorNames = Object.keys(errorAnswers)
 
 const ErrorWord = Type.Unsafe<ErrorName>(Type.Union(errorNames.map(name => Type.Literal(name))))
 
+/** A job ends with something that fal says; the page of an ingress is nothing of the kind. */
+const JobErrorWord = Type.Unsafe<Exclude<ErrorName, 'nginx'>>(Type.Union(errorNames.filter(name => name !== 'nginx').map(name => Type.Literal(name))))
+
 const accepted = Type.Optional(Type.Boolean({ description: 'The call does its work first: the job is made and billed, only the answer goes wrong.' }))
 
 function fault<Kind extends string, Properties extends TProperties> (kind: Kind, properties: Properties) {
@@ -38,7 +41,7 @@ export const Fault = Type.Union([
   fault('truncate', { cleanly: Type.Optional(Type.Boolean()) }),
   /** Submit and run only: the call goes well, the job ends as said. */
   fault('job', {
-    error: Type.Optional(ErrorWord),
+    error: Type.Optional(JobErrorWord),
     units: Type.Optional(Type.Number({ minimum: 0, description: 'Units billed, instead of one a picture and none for an error.' })),
     hideUnits: Type.Optional(Type.Boolean({ description: 'The result does not name the units.' }))
   })
