@@ -89,6 +89,7 @@ export function createRunner (tools: RunnerTools): Runner {
     if (claimed.outcome !== 'go') return false
     // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
     const isFresh = (): boolean => performance.now() - sentAtMs < times.leaseMs / 2
+    tools.onMove({ ...claimed.row, phase: 'waiting' }, claimed.row)
     tend(claimed.row, { attempt: claimed.row.attempt, isFresh })
     return true
   }

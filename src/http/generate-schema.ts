@@ -3,7 +3,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import type { Model } from '../models/model.ts'
-import { GenerationSchema } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
 
 const headers = {
@@ -38,8 +37,8 @@ export function generateSchema (model: Model, isDefault: boolean): FastifySchema
       200: Type.Unsafe<unknown>({ description: 'The model\'s output, byte for byte.', headers: headerSchemas(), content: { 'application/json': { schema: model.output } } }),
       202: Type.Unsafe<unknown>({
         description: 'Asked for with `Prefer` and not done yet.',
-        headers: { ...headerSchemas(), Location: { schema: { type: 'string' }, description: 'Where to collect it.' } },
-        content: { 'application/json': { schema: GenerationSchema } }
+        headers: { ...headerSchemas(), Location: { type: 'string', description: 'Where to collect it.' } },
+        content: { 'application/json': { schema: Type.Ref('Generation') } }
       }),
       ...problemResponses('malformed-json', 'bad-header', 'key-missing', 'key-unknown', 'key-expired', 'budget-exhausted', 'not-allowed', 'cancelled', 'model-retired', 'body-too-large', 'not-json', 'invalid-input', 'content-refused', 'idempotency-key-reused', 'rate-limited', 'queue-full', 'internal', 'upstream-failed', 'outcome-unknown', 'result-expired', 'store-unavailable', 'upstream-unavailable', 'upstream-account-blocked', 'draining', 'still-running', 'not-cached', 'upstream-timeout')
     }
@@ -47,5 +46,5 @@ export function generateSchema (model: Model, isDefault: boolean): FastifySchema
 }
 
 function headerSchemas (): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(headers).map(([name, description]) => [name, { schema: { type: 'string' }, description }]))
+  return Object.fromEntries(Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]))
 }

@@ -6,7 +6,6 @@ import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
 import type { Row } from '../generation/ports.ts'
 import { problemOfRow } from '../generation/request.ts'
 import { formatUsd } from '../money.ts'
-import { ProblemSchema } from './problem-schema.ts'
 
 const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC.' })
 
@@ -22,11 +21,11 @@ export const GenerationSchema = Type.Object({
   finished_at: Type.Union([Time, Type.Null()]),
   cost_usd: Type.Union([Type.Number(), Type.Null()], { description: 'What it cost, once it is known.' }),
   output: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], { description: 'The model\'s answer.' }),
-  error: Type.Union([ProblemSchema, Type.Null()])
+  error: Type.Unsafe<unknown>({ anyOf: [{ $ref: 'Problem#' }, { type: 'null' }] })
 }, { title: 'Generation' })
 
 export const GenerationListSchema = Type.Object({
-  generations: Type.Array(GenerationSchema),
+  generations: Type.Array(Type.Unsafe<unknown>({ $ref: 'Generation#' })),
   next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'Send it as `cursor` for the next page; null on the last one.' })
 }, { title: 'GenerationList' })
 

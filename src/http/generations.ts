@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
 import type { Ledger, Reader, Row } from '../generation/ports.ts'
-import { GenerationListSchema, GenerationSchema, generationJson, generationListJson } from './generation-view.ts'
+import { generationJson, generationListJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf, type Caller } from './request-facts.ts'
 
@@ -18,7 +18,7 @@ const Page = Type.Object({
 const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })
 
 const documented = { tags: ['generations'], security: [{ key: [] }] }
-const json = { content: { 'application/json': { schema: GenerationSchema } } }
+const json = { content: { 'application/json': { schema: Type.Ref('Generation') } } }
 
 export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onDeliveryTrouble: (error: unknown) => void): void {
   scope.get<{ Querystring: Static<typeof Page> }>('/generations', {
@@ -28,7 +28,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onDeli
       summary: 'The generations of this key\'s tenant, newest first',
       querystring: Page,
       response: {
-        200: Type.Unsafe<unknown>({ description: 'A page.', content: { 'application/json': { schema: GenerationListSchema } } }),
+        200: Type.Unsafe<unknown>({ description: 'A page.', content: { 'application/json': { schema: Type.Ref('GenerationList') } } }),
         ...problemResponses('bad-query', 'key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable')
       }
     }

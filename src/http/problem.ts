@@ -4,7 +4,6 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
 import { RefusedByRate } from '../generation/request.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
-import { freshFacts } from './request-facts.ts'
 import { faultsOf } from './validation.ts'
 
 /** Fastify's own errors that a caller can cause. All others are ours. */
@@ -21,7 +20,6 @@ const fastifyErrors: Readonly<Record<string, ProblemCode>> = {
 /** Fastify's error handler. */
 export function sendProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error)
-  request.facts ??= freshFacts() // an address that cannot be read fails before the first hook
   request.facts.code = problem.code
   request.facts.cause = problem.facts.cause
   if (problem.facts.generationId !== undefined) request.facts.generationId = problem.facts.generationId

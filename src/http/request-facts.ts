@@ -24,6 +24,7 @@ export interface RequestFacts {
   generationId: string | null
   cost: MicroUsd | null
   prompt: Readonly<Record<string, unknown>> | null
+  /** What was behind a problem; for the log only. */
   cause: unknown
 }
 
@@ -32,7 +33,7 @@ declare module 'fastify' {
 }
 
 export function freshFacts (): RequestFacts {
-  return { caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, prompt: null, cause: null }
+  return { caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

@@ -2,7 +2,7 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { Problem } from '../errors.ts'
 import type { TenantBook } from '../tenants.ts'
@@ -31,6 +31,9 @@ export interface ServerTools extends GenerateTools {
   readonly sandbox: FastifyPluginAsync | null
 }
 
+/** There is one line a request, and `request-log.ts` writes it. */
+const oneLineOurselves = new LogController({ disableRequestLogging: true })
+
 /** A request has to arrive whole in this time. */
 const REQUEST_TIMEOUT_MS = 30_000
 
@@ -47,12 +50,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
   const { log, metrics } = tools
   const refuseAddress = rememberMethods(gateway)
 
-  gateway.addHook('onRequest', async (request, reply) => {
-    request.facts = freshFacts()
-    reply.header('x-request-id', request.id)
-    reply.header('x-content-type-options', 'nosniff')
-    reply.header('cache-control', 'no-store')
-  })
+  gateway.addHook('onRequest', async (request, reply) => { begin(request, reply) })
   gateway.addHook('onSend', async (_request, reply) => {
     reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
   })
@@ -73,10 +71,18 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
   })
 }
 
+/** What every request starts with, also one whose address cannot be read. */
+function begin (request: FastifyRequest, reply: FastifyReply): void {
+  request.facts = freshFacts()
+  reply.header('x-request-id', request.id)
+  reply.header('x-content-type-options', 'nosniff')
+  reply.header('cache-control', 'no-store')
+}
+
 /** The operators' own listener. */
 export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): Promise<FastifyInstance> {
   const loggerInstance: FastifyBaseLogger = tools.log
-  const app = Fastify({ loggerInstance, disableRequestLogging: true, forceCloseConnections: 'idle' })
+  const app = Fastify({ loggerInstance, logController: oneLineOurselves, forceCloseConnections: 'idle' })
   opsRoutes(app, { ...tools, details: true })
   return app
 }
@@ -85,7 +91,7 @@ function bareServer ({ log, trustProxy, tls, newId }: ServerTools): FastifyInsta
   const loggerInstance: FastifyBaseLogger = log
   const options = {
     loggerInstance,
-    disableRequestLogging: true, // one line a request, written by us
+    logController: oneLineOurselves,
     trustProxy,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -94,7 +100,11 @@ function bareServer ({ log, trustProxy, tls, newId }: ServerTools): FastifyInsta
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
-    frameworkErrors: sendProblem,
+    // An address that cannot be read fails before the first hook.
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      begin(request, reply)
+      sendProblem(error, request, reply)
+    },
     clientErrorHandler: refuseUnreadable
   }
   return tls === null ? Fastify(options) : Fastify({ ...options, https: tls })

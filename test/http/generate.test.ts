@@ -88,7 +88,7 @@ t.test('a seed of any size travels unchanged, there and back', async t => {
     t.match(hit.headers.get('cache-status'), /hit/)
     const generation = await gateway.get(`/generations/${reply.headers.get('falgate-generation')}`)
     t.equal(generation.json()['seed'], seed)
-    t.match(generation.text, `"seed":${seed},`, 'in the input, too')
+    t.match(generation.text, `"resolution":"1K","seed":${seed}}`, 'in the input, too')
   }
   t.equal(gateway.sandbox.bill.billedUnits, 5, 'neighbours beyond 2^53 are not mixed up')
 })

@@ -4,12 +4,13 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { requestHeaders } from '../generate-schema.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
-  app.addSchema({ ...ProblemSchema, $id: 'Problem' })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationList: GenerationListSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
