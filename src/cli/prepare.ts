@@ -1,9 +1,10 @@
 // Everything that has to be sound before a start, so that all faults are told at once.
 
+import { readFile } from 'node:fs/promises'
+import { createSecureContext } from 'node:tls'
 import { parseConfig, type Config } from '../config.ts'
 import type { TenantBook } from '../tenants.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
-import { access, constants } from 'node:fs/promises'
 
 /** A configuration with the files it names. */
 export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null }
@@ -13,17 +14,27 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
   const parsed = parseConfig(env)
   if (!parsed.ok) return parsed
   const { config } = parsed
-  const [tenants, falKey, tlsFaults] = await Promise.all([loadTenants(config), loadFalKey(config.fal), unreadableTlsFiles(config)])
+  const [tenants, falKey, tlsFaults] = await Promise.all([loadTenants(config), loadFalKey(config.fal), tlsFaultsOf(config)])
   if (tenants.ok && falKey.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key } }
   return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...tlsFaults] }
 }
 
-async function unreadableTlsFiles ({ tls }: Config): Promise<readonly string[]> {
+async function tlsFaultsOf ({ tls }: Config): Promise<readonly string[]> {
   if (tls === null) return []
-  const faults = await Promise.all([faultOfReading('TLS_CERT_FILE', tls.certFile), faultOfReading('TLS_KEY_FILE', tls.keyFile)])
-  return faults.filter(fault => fault !== null)
+  const [cert, key] = await Promise.allSettled([readFile(tls.certFile), readFile(tls.keyFile)])
+  if (cert.status === 'fulfilled' && key.status === 'fulfilled') return isPair(cert.value, key.value) ? [] : ['TLS_CERT_FILE, TLS_KEY_FILE: the files do not hold a certificate and its key']
+  return [
+    ...(cert.status === 'rejected' ? [`TLS_CERT_FILE: ${describeReadError(cert.reason)}`] : []),
+    ...(key.status === 'rejected' ? [`TLS_KEY_FILE: ${describeReadError(key.reason)}`] : [])
+  ]
 }
 
-async function faultOfReading (variable: string, file: string): Promise<string | null> {
-  return await access(file, constants.R_OK).then(() => null, (error: unknown) => `${variable}: ${describeReadError(error)}`)
+function isPair (cert: Buffer, key: Buffer): boolean {
+  try {
+    createSecureContext({ cert, key })
+    return true
+  } catch {
+    // What OpenSSL says is about its own insides.
+    return false
+  }
 }

@@ -1,0 +1,71 @@
+// Real processes for tests: started without the tester's environment, bounded in time, ended by their id.
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { cliFile } from './paths.ts'
+
+export type Env = Readonly<Record<string, string>>
+
+/** How a process ended, and what it said. */
+export interface Ended { readonly code: number | null, readonly stdout: string, readonly stderr: string }
+
+/** A process under test. */
+export interface Running {
+  readonly child: ChildProcess
+  /** Its end; killed after 20 seconds, and when the test is over. */
+  readonly ended: Promise<Ended>
+}
+
+/** Starts a Node program. */
+export function start (t: Test, args: readonly string[], env: Env = {}, cwd?: string): Running {
+  const child = spawn(process.execPath, [...args], { env: { ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000, killSignal: 'SIGKILL' })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  const ended = once(child, 'close').then(() => ({ code: child.exitCode, stdout, stderr }))
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return { child, ended }
+}
+
+/** Runs a falgate command to its end. */
+export async function runCli (t: Test, args: readonly string[], env: Env = {}): Promise<Ended> {
+  return await start(t, [cliFile, ...args], env).ended
+}
+
+/** A port that was free a moment ago. */
+export async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = addressOf(server.address())
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function addressOf (address: AddressInfo | string | null): AddressInfo {
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
+  return address
+}
+
+/** Waits until the process answers `GET url` with 200, and gives the body. Rejects when the process ends first. */
+export async function answering ({ ended }: Running, url: string): Promise<string> {
+  const gaveUp = ended.then(({ code, stderr }) => { throw new Error(`ended with ${code}: ${stderr}`) })
+  const deadlineMs = performance.now() + 15_000
+  const ask = async (): Promise<string> => {
+    while (performance.now() < deadlineMs) {
+      const response = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(() => null)
+      if (response?.status === 200) return await response.text()
+      await response?.body?.cancel()
+      await pause(20)
+    }
+    throw new Error('no answer in time')
+  }
+  return await Promise.race([ask(), gaveUp])
+}
