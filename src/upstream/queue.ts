@@ -20,7 +20,7 @@ export type UpstreamOperation = 'submit' | 'status' | 'stream' | 'result' | 'can
 export interface UpstreamTimeouts extends StatusReaderPauses {
   /** TCP and TLS. */
   readonly connectMs: number
-  /** From the call to the last byte of the answer, connecting included. */
+  /** From the call to the last byte of the answer, connecting included. Shorter than a drain lasts, which waits for submits under way. */
   readonly submitMs: number
   readonly statusMs: number
   readonly resultMs: number
@@ -31,7 +31,7 @@ export interface UpstreamTimeouts extends StatusReaderPauses {
 
 const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
   connectMs: 5_000,
-  submitMs: 60_000,
+  submitMs: 45_000,
   statusMs: 10_000,
   resultMs: 60_000,
   cancelMs: 10_000,
