@@ -40,10 +40,11 @@ t.test('what certainly never reached fal is unsent', async t => {
   const unsent = { kind: 'unsent', failure: { code: 'upstream-unavailable' }, retryAfterMs: null }
 
   t.test('a refused connection', async t => {
-    const { upstream, server, counted, signal } = await queueClient(t, {})
+    const { upstream, server, counted, logged, signal } = await queueClient(t, {})
     await server.close()
     t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
     t.same(counted, ['submit network'])
+    t.match(logged(), 'ECONNREFUSED')
   })
 
   t.test('a name that does not resolve', async t => {
