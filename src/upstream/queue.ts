@@ -20,7 +20,7 @@ export type UpstreamOperation = 'submit' | 'status' | 'stream' | 'result' | 'can
 export interface UpstreamTimeouts extends StatusReaderPauses {
   /** TCP and TLS. */
   readonly connectMs: number
-  /** From the call to the last byte of the answer, connecting included. */
+  /** From the call to the last byte of the answer, connecting included. Shorter than a drain lasts, which waits for submits under way. */
   readonly submitMs: number
   readonly statusMs: number
   readonly resultMs: number
@@ -31,7 +31,7 @@ export interface UpstreamTimeouts extends StatusReaderPauses {
 
 const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
   connectMs: 5_000,
-  submitMs: 60_000,
+  submitMs: 45_000,
   statusMs: 10_000,
   resultMs: 60_000,
   cancelMs: 10_000,
@@ -126,10 +126,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     // `destroy` waits for no socket that still connects.
     connecting.abort()
     options.onRequest?.('submit', outcomeOf(answer))
-    if (answer.kind === 'answer') {
-      tellAccountTrouble('submit', answer)
-      return submitted(answer)
-    }
+    tellTrouble('submit', answer)
+    if (answer.kind === 'answer') return submitted(answer)
     return sent
       ? { kind: 'lost', requestId: null, cause: `no answer: ${answer.why} (${answer.code})` }
       : { kind: 'unsent', failure: unreachable, retryAfterMs: null }
@@ -142,9 +140,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
       pauses: timeouts,
       onTrouble: answer => {
-        const facts = answer.kind === 'answer' ? { status: answer.status } : { error: answer.code }
-        options.log?.warn({ requestId, ...facts }, 'the status of a generation cannot be read; asking again')
-        if (answer.kind === 'answer') tellAccountTrouble('status', answer)
+        options.log?.warn({ requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
+        tellTrouble('status', answer)
       },
       onClose: () => readers.delete(reader)
     })
@@ -185,8 +182,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
 
   async function result (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['result']> {
     const answer = await ask('result', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response }, [signal])
+    tellTrouble('result', answer)
     if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
-    tellAccountTrouble('result', answer)
     const read = readResult(model, answer)
     if (answer.status === 200 && read.kind === 'failed') options.log?.error({ requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
     return read
@@ -194,8 +191,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
 
   async function cancel (model: string, requestId: string): ReturnType<Upstream['cancel']> {
     const answer = await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, [])
+    tellTrouble('cancel', answer)
     if (answer.kind === 'no-answer') return 'unavailable'
-    tellAccountTrouble('cancel', answer)
     if (answer.status === 400) return 'too-late'
     if (answer.status === 404) return 'missing'
     if (answer.status !== 200 && answer.status !== 202) return 'unavailable'
@@ -204,11 +201,17 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     return word === 'NOT_FOUND' ? 'missing' : 'asked'
   }
 
-  /** fal's words about our account are for the operators' log only, and even there never with the key in them. */
-  function tellAccountTrouble (operation: UpstreamOperation, answer: Answer): void {
-    if (answer.status !== 401 && answer.status !== 403) return
-    const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
-    options.log?.error({ operation, status: answer.status, fal: text.replaceAll(options.key(), '[key]').slice(0, MAX_LOGGED_CHARACTERS) }, 'fal does not accept our account')
+  /**
+   * Tells operators what callers are not told: why no answer came, such as the code of a TLS failure, and fal's words about our account,
+   * but never with the key in them.
+   */
+  function tellTrouble (operation: UpstreamOperation, answer: Answer | NoAnswer): void {
+    if (answer.kind === 'no-answer') {
+      if (answer.why !== 'aborted') options.log?.warn({ operation, error: answer.code }, 'no answer from fal')
+    } else if (answer.status === 401 || answer.status === 403) {
+      const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
+      options.log?.error({ operation, status: answer.status, fal: text.replaceAll(options.key(), '[key]').slice(0, MAX_LOGGED_CHARACTERS) }, 'fal does not accept our account')
+    }
   }
 
   async function close (): Promise<void> {

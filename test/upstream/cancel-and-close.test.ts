@@ -5,7 +5,7 @@ import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 import { scriptedServer, type Reply } from '../support/scripted-server.ts'
 
 t.test('a wish to cancel ends as fal answers it', async t => {
-  const cases: { readonly script: (reply: Reply) => void, readonly expected: string }[] = [
+  const cases: { readonly script: (reply: Reply) => void, readonly expected: string, readonly cancelMs?: number }[] = [
     { script: reply => reply.answer(202, { status: 'CANCELLATION_REQUESTED' }), expected: 'asked' },
     { script: reply => reply.answer(200, { status: 'OK' }), expected: 'asked' },
     { script: reply => reply.answer(200, { success: true }), expected: 'asked' },
@@ -17,10 +17,10 @@ t.test('a wish to cancel ends as fal answers it', async t => {
     { script: reply => reply.answer(401, { detail: 'x' }), expected: 'unavailable' },
     { script: reply => reply.answer(500, { detail: 'x' }), expected: 'unavailable' },
     { script: reply => reply.reset(), expected: 'unavailable' },
-    { script: () => {}, expected: 'unavailable' }
+    { script: () => {}, expected: 'unavailable', cancelMs: 50 }
   ]
-  for (const { script, expected } of cases) {
-    const { upstream, server } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { cancelMs: 50 } })
+  for (const { script, expected, cancelMs = 30_000 } of cases) {
+    const { upstream, server } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { cancelMs } })
     t.equal(await upstream.cancel(MODEL, REQUEST_ID), expected, String(script))
     t.match(server.requests, [{ method: 'PUT', path: `${REQUEST_PATH}/cancel` }])
     t.equal(server.requests[0]?.headers.get('content-length'), '0')

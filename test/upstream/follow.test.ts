@@ -123,7 +123,7 @@ t.test('troubles are waited out, our account\'s too, and told to operators once'
       if (trouble !== undefined) trouble(reply)
       else reply.answer(200, status('COMPLETED'))
     })
-  }, { timeouts: { statusMs: 50 } })
+  }, { timeouts: { statusMs: 300 } })
   t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
   t.equal(counted.filter(line => line.startsWith('status')).length, troubles.length + 1)
   t.equal(logged().match(/cannot be read/g)?.length, 1)

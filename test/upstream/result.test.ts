@@ -7,8 +7,8 @@ import type { Reply } from '../support/scripted-server.ts'
 
 type Teardown = Parameters<typeof queueClient>[0]
 
-async function resultOf (t: Teardown, script: (reply: Reply) => void): Promise<{ readonly result: Result, readonly bench: Bench }> {
-  const bench = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { resultMs: 200 } })
+async function resultOf (t: Teardown, script: (reply: Reply) => void, resultMs = 30_000): Promise<{ readonly result: Result, readonly bench: Bench }> {
+  const bench = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { resultMs } })
   return { result: await bench.upstream.result(MODEL, REQUEST_ID, bench.signal), bench }
 }
 
@@ -107,7 +107,6 @@ t.test('not done yet, gone, and cancelled are told apart', async t => {
 t.test('what says nothing about the picture is asked again', async t => {
   const unavailable: readonly ((reply: Reply) => void)[] = [
     reply => reply.reset(),
-    () => {},
     reply => { reply.head(200, { 'content-length': '100', ...UNITS }); reply.socket.end('{"images":[{"url":"u"}]}') },
     reply => { reply.head(200, { 'transfer-encoding': 'chunked' }); reply.socket.end('5\r\n{"ima\r\n') },
     reply => reply.answer(401, { detail: 'No user found for Key ID and Secret' }),
@@ -120,6 +119,7 @@ t.test('what says nothing about the picture is asked again', async t => {
     reply => reply.answer(302, '', { location: '/elsewhere' })
   ]
   for (const script of unavailable) t.match((await resultOf(t, script)).result, { kind: 'unavailable', retryAfterMs: null }, String(script))
+  t.match((await resultOf(t, () => {}, 50)).result, { kind: 'unavailable', retryAfterMs: null })
   t.match((await resultOf(t, reply => reply.answer(503, 'nginx', { 'retry-after': '2' }))).result, { kind: 'unavailable', retryAfterMs: 2_000 })
 })
 

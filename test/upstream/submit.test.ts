@@ -40,10 +40,11 @@ t.test('what certainly never reached fal is unsent', async t => {
   const unsent = { kind: 'unsent', failure: { code: 'upstream-unavailable' }, retryAfterMs: null }
 
   t.test('a refused connection', async t => {
-    const { upstream, server, counted, signal } = await queueClient(t, {})
+    const { upstream, server, counted, logged, signal } = await queueClient(t, {})
     await server.close()
     t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
     t.same(counted, ['submit network'])
+    t.match(logged(), 'ECONNREFUSED')
   })
 
   t.test('a name that does not resolve', async t => {
@@ -131,13 +132,13 @@ t.test('a clear no ends it, in words that are ours', async t => {
 t.test('what may have reached fal and was not clearly answered is lost, and was sent once', async t => {
   const lost = (requestId: string | null = null): object => ({ kind: 'lost', requestId, cause: String })
   const accepted = JSON.stringify({ request_id: REQUEST_ID })
-  const cases: { readonly name: string, readonly script: (reply: Reply) => void, readonly expected: object }[] = [
+  const cases: { readonly name: string, readonly script: (reply: Reply) => void, readonly expected: object, readonly submitMs?: number }[] = [
     { name: 'a reset after the request was read', script: reply => reply.reset(), expected: lost() },
     { name: 'an end without an answer', script: reply => reply.socket.end(), expected: lost() },
     { name: 'half a head', script: reply => reply.socket.end('HTTP/1.1 200 OK\r\ncontent-le'), expected: lost() },
     { name: 'an answer that is not HTTP', script: reply => reply.socket.end('220 smtp.example ESMTP\r\n'), expected: lost() },
-    { name: 'no answer in time', script: () => {}, expected: lost() },
-    { name: 'a body that stops in time', script: reply => { reply.head(200, { 'content-length': '100' }); reply.socket.write(accepted) }, expected: lost() },
+    { name: 'no answer in time', script: () => {}, expected: lost(), submitMs: 100 },
+    { name: 'a body that stops in time', script: reply => { reply.head(200, { 'content-length': '100' }); reply.socket.write(accepted) }, expected: lost(), submitMs: 100 },
     { name: 'a body cut short', script: reply => { reply.head(200, { 'content-length': '100' }); reply.socket.end(accepted) }, expected: lost() },
     { name: 'a body cut short under a header that names the request', script: reply => { reply.head(200, { 'content-length': '100', 'x-fal-request-id': REQUEST_ID }); reply.reset() }, expected: { kind: 'lost' } },
     { name: '200 without a request id', script: reply => reply.answer(200, { status: 'IN_QUEUE' }), expected: lost() },
@@ -152,9 +153,9 @@ t.test('what may have reached fal and was not clearly answered is lost, and was 
     { name: '502 of an ingress', script: reply => reply.answer(502, '<html>nginx</html>'), expected: lost() },
     { name: '504 of fal', script: reply => reply.answer(504, { detail: 'timed out', error_type: 'request_timeout' }), expected: lost() }
   ]
-  for (const { name, script, expected } of cases) {
+  for (const { name, script, expected, submitMs = 30_000 } of cases) {
     t.test(name, async t => {
-      const { upstream, server, signal } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { submitMs: 200 } })
+      const { upstream, server, signal } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { submitMs } })
       const submitted = await upstream.submit(MODEL, INPUT, signal)
       t.match(submitted, expected)
       t.equal(server.requests.length, 1)
