@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { v7 as uuidv7 } from 'uuid'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { createGuard } from './generation/guard.ts'
@@ -64,11 +64,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   // store and upstream
   const times = { resultTtlMs: config.resultTtlMs, queueMs: config.queueMs, runMs: config.runMs, leaseMs: config.leaseMs }
   const ledger = createMemoryLedger({ times })
-  const sandbox = config.falQueueUrl === null ? createSandbox({}) : null
+  const sandbox = config.falQueueUrl === null ? createSandbox({ log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   const upstream = createUpstream({
     queueUrl: () => config.falQueueUrl ?? `${ownUrl}/sandbox/queue`,
     key: () => falKey,
-    onRequest: metrics.upstreamRequest
+    onRequest: metrics.upstreamRequest,
+    log
   })
 
   // core
@@ -187,8 +188,9 @@ async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<voi
 export async function startSandbox ({ config }: Pick<AppOptions, 'config' | 'version'>): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel })
   const loggerInstance: FastifyBaseLogger = log
-  const server: FastifyInstance = Fastify({ loggerInstance, forceCloseConnections: 'idle' })
-  await server.register(createSandbox({}).plugin)
+  const server: FastifyInstance = Fastify({ loggerInstance, logController: new LogController({ disableRequestLogging: true }), forceCloseConnections: 'idle' })
+  server.get('/healthz', async () => 'ok')
+  await server.register(createSandbox({ log: (facts, message) => { log.info(facts, message) } }).plugin)
   const url = await server.listen({ host: config.host, port: config.port })
   return { log, url, reload: async () => {}, close: () => server.close() }
 }

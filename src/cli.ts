@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import closeWithGrace from 'close-with-grace'
 import { startApp, startSandbox, type RunningApp } from './app.ts'
 import { readArguments, type Asked } from './cli/arguments.ts'
+import { bannerText } from './cli/banner.ts'
 import { healthFault } from './cli/health.ts'
 import { helpText } from './cli/help.ts'
 import { prepare } from './cli/prepare.ts'
@@ -44,6 +45,8 @@ async function serve (): Promise<void> {
   if (!read.ok) { fail(read.faults); return }
   const { config } = read.prepared
   const app = await startApp({ ...read.prepared, version: version() })
+  // In production standard output belongs to the log.
+  if (!config.production) say(bannerText({ config, version: version(), url: app.url, seconds: performance.now() / 1000 }))
   process.on('SIGHUP', () => { app.reload() })
   closeOnSignals(app, config.waitMs)
 }

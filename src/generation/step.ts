@@ -72,7 +72,8 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
       await hands.guard.worked(row.model)
       return await write(() => ledger.sent(row.id, row.attempt, submitted.requestId))
     case 'unsent':
-      await hands.guard.failed(row.model, submitted.failure.code)
+      // fal that is merely busy is no failure of fal.
+      if (submitted.busy !== true) await hands.guard.failed(row.model, submitted.failure.code)
       return await write(() => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
         ? { failure: submitted.failure }
         : { retryAfterMs: submitted.retryAfterMs ?? backoffMs(row.attempt) }))

@@ -96,9 +96,9 @@ t.test('a seed of any size travels unchanged, there and back', async t => {
 t.test('the picture behind the answer has the documented size; same prompt and seed, same bytes; other seed, other picture', async t => {
   const gateway = await startGateway(t)
   const sizes = [['1:1', '1K', 1024, 1024], ['16:9', '1K', 1408, 768], ['9:16', '1K', 768, 1408], ['4:3', '1K', 1280, 896], ['3:4', '1K', 896, 1280], ['1:1', '2K', 2048, 2048]] as const
-  for (const [aspect_ratio, resolution, width, height] of sizes) {
-    const png = decodePng(await pictureOf(await gateway.generate({ prompt: 'a red bicycle', seed: 1, aspect_ratio, resolution })))
-    t.same([png.width, png.height], [width, height], `${aspect_ratio} at ${resolution}`)
+  for (const [ratio, resolution, width, height] of sizes) {
+    const png = decodePng(await pictureOf(await gateway.generate({ prompt: 'a red bicycle', seed: 1, aspect_ratio: ratio, resolution })))
+    t.same([png.width, png.height], [width, height], `${ratio} at ${resolution}`)
   }
   const one = await pictureOf(await gateway.generate({ prompt: 'a red bicycle', seed: 5 }))
   const bought = await gateway.generate({ prompt: 'a red bicycle', seed: 5 }, { headers: { 'falgate-cache': 'bypass' } })

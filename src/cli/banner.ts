@@ -1,0 +1,42 @@
+// What a start tells a human: where it listens, what is behind it, and a call to paste.
+
+import type { Config } from '../config.ts'
+
+/** The key of the demo tenant, which exists with the sandbox and without a tenants file. */
+const DEMO_KEY = 'fg_demo_sandbox'
+
+export interface Started {
+  readonly config: Config
+  readonly version: string
+  readonly url: string
+  readonly seconds: number
+}
+
+/** The text for a terminal; with a curl only where its key is known. */
+export function bannerText ({ config, version, url, seconds }: Started): string {
+  const sandbox = config.fal.kind === 'sandbox'
+  const demo = sandbox && config.tenantsFile === null
+  return [
+    '',
+    `falgate ${version} listens on ${url} after ${seconds.toFixed(2)} s`,
+    '',
+    ...(sandbox
+      ? [
+          '  Upstream  a sandbox: pictures are drawn on this machine, they are not Imagen\'s',
+          '            and cost nothing. For the real one set FAL_KEY and TENANTS_FILE',
+          '            (README, "With a real key").'
+        ]
+      : [`  Upstream  ${config.falQueueUrl ?? 'this process'}: pictures cost money.`]),
+    '  Store     in this process: it ends with it, and so does everything in it.',
+    demo ? `  Key       ${DEMO_KEY}` : `  Keys      those of ${config.tenantsFile ?? 'the demo tenant'}`,
+    `  Docs      ${url}/docs`,
+    '',
+    'Make a picture:',
+    '',
+    `  curl -i ${url}/generate \\`,
+    `    -H 'Authorization: Bearer ${demo ? DEMO_KEY : '<key>'}' \\`,
+    '    -H \'Content-Type: application/json\' \\',
+    '    -d \'{"prompt": "A red bicycle leaning on a blue wall", "seed": 42}\'',
+    ''
+  ].join('\n')
+}
