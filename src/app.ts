@@ -148,8 +148,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     if (runner.held > 0) log.warn({ generations: runner.held }, 'generations under way end with this process')
     watch.close()
     stopAnswering()
-    await server.close()
-    await opsServer?.close()
+    await Promise.all([closeServer(server), opsServer === null ? null : closeServer(opsServer)])
     await upstream.close()
     await ledger.close()
   }
@@ -177,6 +176,16 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 /** How long submits under way may take at the end. */
 const STOP_GRACE_MS = 5000
 const IDLE_POLL_MS = 20
+/** How long answers that are being written may take at the end. */
+const LAST_ANSWERS_MS = 500
+
+/** Closes a listener; connections that have never sent a request would keep it open until they time out. */
+async function closeServer (server: FastifyInstance): Promise<void> {
+  const impatience = new AbortController()
+  setTimeout(LAST_ANSWERS_MS, undefined, { signal: impatience.signal }).then(() => { server.server.closeAllConnections() }, () => {})
+  await server.close()
+  impatience.abort()
+}
 
 /** Resolves when nobody waits any more, or the time is up. */
 async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<void> {

@@ -2,7 +2,8 @@
 
 import t from 'tap'
 import { decodePng } from '../support/png.ts'
-import { key, parseObject, startGateway, tenant, type Gateway, type Reply } from '../support/gateway.ts'
+import { key, parseObject, startGateway, tenant, type Reply } from '../support/gateway.ts'
+import { untilStatus } from '../support/until.ts'
 
 async function pictureOf (reply: Reply): Promise<Buffer> {
   const response = await fetch(urlOf(reply))
@@ -149,7 +150,7 @@ t.test('a joiner of another tenant reads the generation under an id of its own',
   t.not(alias, id)
   t.equal((await gateway.get(`/generations/${id}`, { key: key('press') })).status, 404)
   t.equal((await gateway.get(`/generations/${alias}`)).status, 404)
-  const collected = await untilStatus(gateway, alias, 'succeeded', key('press'))
+  const collected = await untilStatus(gateway, alias, 'succeeded', { key: key('press') })
   t.equal(collected['id'], alias)
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
@@ -183,11 +184,3 @@ t.test('the request id and the trace of the caller are kept when they can do no 
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { 'x-request-id': 'from-me.1' } })).headers.get('x-request-id'), 'from-me.1')
   t.match((await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { 'x-request-id': 'no spaces' } })).headers.get('x-request-id'), /^[0-9a-f-]{36}$/)
 })
-
-/** Reads the generation until it has this status; the test's own timeout ends it. */
-async function untilStatus (gateway: Gateway, id: string, status: string, tenantKey?: string): Promise<Record<string, unknown>> {
-  for (;;) {
-    const generation = (await gateway.get(`/generations/${id}`, tenantKey === undefined ? {} : { key: tenantKey })).json()
-    if (generation['status'] === status) return generation
-  }
-}
