@@ -2,6 +2,7 @@
 // Not fal: pictures are drawn here, nothing is bought, and every picture says so.
 
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
@@ -65,9 +66,13 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
   const operations = createOperations({ jobs, bill, concurrency, outputShape, publicUrl: options.publicUrl })
   const pictures = createPictures(pictureCacheBytes)
   const closing = new AbortController()
+  // Every call under a fault listens, however many there are.
+  setMaxListeners(0, closing.signal)
 
-  /** Plays the fault that this call meets, if any, around the call's own work. */
+  /** Counts the call, then plays the fault that it meets, if any, around the call's own work. */
   async function answer (operation: Operation, reply: FastifyReply, work: (fault: Fault | null) => Outcome | Promise<Outcome>): Promise<FastifyReply> {
+    if (operation === 'submit' || operation === 'run') bill.submitReceived()
+    if (operation === 'cancel') bill.cancelReceived()
     const taken = take(operation)
     const outcome = taken === null ? await work(null) : await playFault(taken, reply.raw, closing.signal, () => work(taken.fault))
     if (outcome !== null && typeof outcome !== 'function') return send(reply, outcome)
@@ -138,7 +143,6 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
         return answer(path.operation, reply, fault => {
           const call = callOf(request, base, fault)
           if (path.operation === 'submit') return operations.submit(call, path.endpointId)
-          if (path.operation === 'cancel') bill.cancelReceived()
           const job = operations.find(path.id, path.endpointId)
           if (job === undefined) return notFound()
           switch (path.operation) {
