@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
 import { createBill, type Bill } from './bill.ts'
@@ -36,6 +36,8 @@ export interface SandboxOptions {
   readonly publicUrl?: string
   /** Which of the shapes that fal's Imagen 4 has had over time; `B` by default, which echoes the seed. */
   readonly outputShape?: OutputShape
+  /** How often a status stream sends a comment; 15,000 by default, as fal does. */
+  readonly pingMs?: number
   /** Told of every job that ends, so that a log shows that these are not the model's. */
   readonly log?: (facts: { readonly requestId: string, readonly endpoint: string, readonly status: number, readonly units: number }, message: string) => void
 }
@@ -49,7 +51,7 @@ export interface Sandbox {
 
 /** A sandbox with an empty queue. Its plugin is registered once. */
 export function createSandbox (options: SandboxOptions = {}): Sandbox {
-  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', log } = options
+  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', pingMs = 15_000, log } = options
   const keys = options.keys === undefined ? null : new Set(options.keys)
   const bill = createBill(maxRequests)
   const jobs = createJobs({
@@ -98,12 +100,17 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
       raw,
       headers: { [falHeaders.requestId]: job.id },
       logs: wantsLogs(call.query),
+      pingMs,
       statusObject: logsFrom => operations.statusObject(call, job, logsFrom),
       truncate: call.fault?.kind === 'truncate' ? (call.fault.cleanly === true ? 'cleanly' : 'broken') : undefined
     })
   }
 
   async function plugin (app: FastifyInstance): Promise<void> {
+    // The gateway's OpenAPI document is not the place to describe fal's protocol.
+    const hidden: FastifySchema & { readonly hide: true } = { hide: true }
+    app.addHook('onRoute', route => { route.schema = hidden })
+
     // Bodies stay text: what is wrong with an input shows up at the result, and seeds keep their digits.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => { done(null, body) })
