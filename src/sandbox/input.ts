@@ -1,7 +1,7 @@
 // Reads a model's input the way fal's app server does: what is wrong becomes the list of a 422, what is right a canonical text.
 
 import type { TSchema } from '@sinclair/typebox'
-import { exactSeed } from '../fal-wire/exact-seed.ts'
+import { exactSeed, type ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import { errorUrl, type Detail } from './answers.ts'
 
@@ -15,6 +15,9 @@ export interface ReadInput {
 
 /** An offending value longer than this in JSON is left out of the error, so that no job keeps a whole body. */
 const MAX_ECHO_CHARACTERS = 1_000
+
+/** The most digits that Python reads as an integer, and with it a FastAPI model. */
+const MAX_SEED_DIGITS = 4_300
 
 /** The types of fal's own list; the others are pydantic's and come without an address. */
 const documented = new Set(['greater_than_equal', 'less_than_equal'])
@@ -37,7 +40,7 @@ export function readInput (model: Model, text: string): ReadInput | readonly Det
     const given: unknown = Object.hasOwn(body, name) ? body[name] : undefined
     const wrong = given === undefined
       ? required.has(name) ? { msg: 'Field required', type: 'missing', value: body } : null
-      : name === 'seed' && seed.kind !== 'inexact' ? null : wrongWith(schema, given)
+      : name === 'seed' && seed.kind !== 'inexact' ? wrongWithSeed(seed, given) : wrongWith(schema, given)
     if (wrong !== null) details.push(detailOf(name, wrong))
     else input[name] = given === undefined ? schema.default : given
   }
@@ -45,6 +48,11 @@ export function readInput (model: Model, text: string): ReadInput | readonly Det
 }
 
 interface Wrong { readonly msg: string, readonly type: string, readonly value: unknown, readonly ctx?: Readonly<Record<string, unknown>> }
+
+function wrongWithSeed (seed: ExactSeed, value: unknown): Wrong | null {
+  if (seed.kind !== 'digits' || seed.digits.length <= MAX_SEED_DIGITS) return null
+  return { msg: 'Unable to parse input string as an integer, exceeded maximum size', type: 'int_parsing_size', value }
+}
 
 /** The words of a schema that stand for what fal checks. */
 function wrongWith (schema: TSchema, value: unknown): Wrong | null {

@@ -80,6 +80,8 @@ export function createJobs (options: JobsOptions): Jobs {
   const normal = new Set<Entry>()
   const low = new Set<Entry>()
   const running = new Set<Entry>()
+  /** Those with listeners: a place in line that nobody looks at need not be told. */
+  const watched = new Set<Entry>()
   let held = false
   let starting = false
   let closed = false
@@ -133,8 +135,8 @@ export function createJobs (options: JobsOptions): Jobs {
 
   function leaveLine (entry: Entry): void {
     if (!normal.delete(entry) && !low.delete(entry)) return
-    for (const line of [normal, low]) {
-      for (const behind of line) changed(behind)
+    for (const other of watched) {
+      if (other.state === 'IN_QUEUE') changed(other)
     }
   }
 
@@ -142,9 +144,11 @@ export function createJobs (options: JobsOptions): Jobs {
   function startWaiting (): void {
     if (starting) return
     starting = true
-    for (const entry of [...normal, ...low]) {
-      if (running.size >= options.concurrency) break
-      if (entry.ready && entry.end === null) start(entry)
+    for (const line of [normal, low]) {
+      for (const entry of line) {
+        if (running.size >= options.concurrency) break
+        if (entry.ready) start(entry)
+      }
     }
     starting = false
   }
@@ -219,9 +223,13 @@ export function createJobs (options: JobsOptions): Jobs {
     },
 
     watch (job, listener) {
-      const { listeners } = entryOf(job)
-      listeners.add(listener)
-      return () => { listeners.delete(listener) }
+      const entry = entryOf(job)
+      entry.listeners.add(listener)
+      watched.add(entry)
+      return () => {
+        entry.listeners.delete(listener)
+        if (entry.listeners.size === 0) watched.delete(entry)
+      }
     },
 
     ended (job) {

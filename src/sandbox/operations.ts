@@ -90,7 +90,6 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
 
   return {
     submit (call, endpointId) {
-      bill.submitReceived()
       const model = modelOf(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       const startTimeoutMs = startTimeoutMsIn(call.headers)
@@ -107,7 +106,6 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
     },
 
     async run (call, endpointId) {
-      bill.submitReceived()
       const model = modelOf(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       if (startTimeoutMsIn(call.headers) === null) return errorAnswers.bad_request

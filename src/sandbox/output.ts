@@ -16,6 +16,6 @@ export function outputOf (shape: OutputShape, model: Model, input: ModelInput, s
     return shape === 'B' ? file : { ...file, width: recipe.width, height: recipe.height }
   })
   // Written by hand because a number that JSON.stringify could write would have been rounded.
-  const rest = shape === 'B' ? `"seed":${BigInt(seed)}` : '"description":"Drawn by the sandbox, not by the model."'
+  const rest = shape === 'B' ? `"seed":${seed}` : '"description":"Drawn by the sandbox, not by the model."'
   return { text: `{"images":${JSON.stringify(images)},${rest}}`, pictures }
 }

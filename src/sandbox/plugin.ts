@@ -2,7 +2,8 @@
 // Not fal: pictures are drawn here, nothing is bought, and every picture says so.
 
 import { randomUUID } from 'node:crypto'
-import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { setMaxListeners } from 'node:events'
+import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
 import { createBill, type Bill } from './bill.ts'
@@ -35,6 +36,8 @@ export interface SandboxOptions {
   readonly publicUrl?: string
   /** Which of the shapes that fal's Imagen 4 has had over time; `B` by default, which echoes the seed. */
   readonly outputShape?: OutputShape
+  /** How often a status stream sends a comment; 15,000 by default, as fal does. */
+  readonly pingMs?: number
   /** Told of every job that ends, so that a log shows that these are not the model's. */
   readonly log?: (facts: { readonly requestId: string, readonly endpoint: string, readonly status: number, readonly units: number }, message: string) => void
 }
@@ -48,7 +51,7 @@ export interface Sandbox {
 
 /** A sandbox with an empty queue. Its plugin is registered once. */
 export function createSandbox (options: SandboxOptions = {}): Sandbox {
-  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', log } = options
+  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', pingMs = 15_000, log } = options
   const keys = options.keys === undefined ? null : new Set(options.keys)
   const bill = createBill(maxRequests)
   const jobs = createJobs({
@@ -65,9 +68,13 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
   const operations = createOperations({ jobs, bill, concurrency, outputShape, publicUrl: options.publicUrl })
   const pictures = createPictures(pictureCacheBytes)
   const closing = new AbortController()
+  // Every call under a fault listens, however many there are.
+  setMaxListeners(0, closing.signal)
 
-  /** Plays the fault that this call meets, if any, around the call's own work. */
+  /** Counts the call, then plays the fault that it meets, if any, around the call's own work. */
   async function answer (operation: Operation, reply: FastifyReply, work: (fault: Fault | null) => Outcome | Promise<Outcome>): Promise<FastifyReply> {
+    if (operation === 'submit' || operation === 'run') bill.submitReceived()
+    if (operation === 'cancel') bill.cancelReceived()
     const taken = take(operation)
     const outcome = taken === null ? await work(null) : await playFault(taken, reply.raw, closing.signal, () => work(taken.fault))
     if (outcome !== null && typeof outcome !== 'function') return send(reply, outcome)
@@ -93,12 +100,17 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
       raw,
       headers: { [falHeaders.requestId]: job.id },
       logs: wantsLogs(call.query),
+      pingMs,
       statusObject: logsFrom => operations.statusObject(call, job, logsFrom),
       truncate: call.fault?.kind === 'truncate' ? (call.fault.cleanly === true ? 'cleanly' : 'broken') : undefined
     })
   }
 
   async function plugin (app: FastifyInstance): Promise<void> {
+    // The gateway's OpenAPI document is not the place to describe fal's protocol.
+    const hidden: FastifySchema & { readonly hide: true } = { hide: true }
+    app.addHook('onRoute', route => { route.schema = hidden })
+
     // Bodies stay text: what is wrong with an input shows up at the result, and seeds keep their digits.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => { done(null, body) })
@@ -138,7 +150,6 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
         return answer(path.operation, reply, fault => {
           const call = callOf(request, base, fault)
           if (path.operation === 'submit') return operations.submit(call, path.endpointId)
-          if (path.operation === 'cancel') bill.cancelReceived()
           const job = operations.find(path.id, path.endpointId)
           if (job === undefined) return notFound()
           switch (path.operation) {

@@ -4,8 +4,6 @@ import type { ServerResponse } from 'node:http'
 import type { QueueStatus } from '../fal-wire/status.ts'
 import type { Job, Jobs } from './jobs.ts'
 
-const PING_MS = 15_000
-
 export interface StatusStreamOptions {
   readonly jobs: Jobs
   readonly job: Job
@@ -13,13 +11,15 @@ export interface StatusStreamOptions {
   readonly raw: ServerResponse
   readonly headers: Readonly<Record<string, string>>
   readonly logs: boolean
+  /** A comment is sent so often, so that nobody on the way takes the stream for dead. */
+  readonly pingMs: number
   readonly statusObject: (logsFrom: number | null) => QueueStatus
   /** Breaks off after the first event, or ends in good order there. */
   readonly truncate?: 'broken' | 'cleanly' | undefined
 }
 
 /** Writes the stream; the returned promise resolves when it is over, by its end, by the caller's leaving or by `end()` from outside. */
-export function writeStatusStream ({ jobs, job, raw, headers, logs, statusObject, truncate }: StatusStreamOptions): Promise<void> {
+export function writeStatusStream ({ jobs, job, raw, headers, logs, pingMs, statusObject, truncate }: StatusStreamOptions): Promise<void> {
   return new Promise(resolve => {
     let logsSent = 0
     let last = ''
@@ -38,7 +38,7 @@ export function writeStatusStream ({ jobs, job, raw, headers, logs, statusObject
     }
 
     const unwatch = jobs.watch(job, () => { if (!raw.writableEnded) send() })
-    const ping = setInterval(() => { raw.write(': ping\n\n') }, PING_MS)
+    const ping = setInterval(() => { raw.write(': ping\n\n') }, pingMs)
     raw.once('close', () => {
       clearInterval(ping)
       unwatch()

@@ -124,6 +124,7 @@ t.test('a bad input is accepted, and its 422 is the result of a job that complet
   })
   t.match((await call(`/queue/${APP}/requests/${await submitted('{"prompt":')}`)).body, { detail: [{ type: 'json_invalid' }] })
   t.match((await call(`/queue/${APP}/requests/${await submitted('[]')}`)).body, { detail: [{ type: 'dict_type' }] })
+  t.match((await call(`/queue/${APP}/requests/${await submitted(`{"prompt":"a heron","seed":${'9'.repeat(5_000)}}`)}`)).body, { detail: [{ type: 'int_parsing_size' }] })
   t.equal(bill.billedUnits, 0)
 })
 
@@ -168,6 +169,19 @@ t.test('the status stream tells every change once, each log line once, and ends 
     { status: 'COMPLETED', logs: [], metrics: { inference_time: Number } }
   ])
   t.equal(events.length, 3)
+})
+
+t.test('a stream in which nothing happens is kept alive by comments', async t => {
+  const { submitted, base, faults } = await startSandbox(t, { pingMs: 5 })
+  const release = faults.holdJobs()
+  const id = await submitted({ prompt: 'a heron' })
+  const response = await fetch(`${base}/queue/${APP}/requests/${id}/status/stream`, { headers: { authorization: 'Key id:secret' } })
+  let text = ''
+  for await (const bytes of response.body ?? []) {
+    text += Buffer.from(bytes).toString()
+    if (/(: ping\n\n){3}/.test(text)) release()
+  }
+  t.match(text, /^data: \{"status":"IN_PROGRESS"[^\n]*\n\n(: ping\n\n){3,}data: \{"status":"COMPLETED"[^\n]*\n\n$/)
 })
 
 t.test('a synchronous call answers the output, and 429 beyond the concurrency', async t => {

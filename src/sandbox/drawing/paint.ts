@@ -14,7 +14,7 @@ export type Scene = (canvas: Canvas, mood: Random, layout: Random) => void
 /** The landscape comes more often: it looks most like a picture that somebody asked for. */
 const scenes: readonly [Scene, ...Scene[]] = [drawRidges, drawRidges, drawPaper, drawMarble]
 
-/** The picture, the same for the same recipe; takes some 10 ms for each million pixels. */
+/** The picture, the same for the same recipe; takes some 20 ms for each million pixels. */
 export function paint (recipe: Recipe): Canvas {
   const canvas = createCanvas(recipe.width, recipe.height)
   const mood = createRandom(recipe.mood)

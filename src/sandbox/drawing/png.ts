@@ -1,8 +1,7 @@
 // Writes an indexed picture as PNG (W3C PNG, third edition), with texts beside it.
 
-import { crc32 } from 'node:zlib'
-import { deflate } from 'node:zlib'
 import { promisify } from 'node:util'
+import { crc32, deflate } from 'node:zlib'
 import type { Canvas } from './canvas.ts'
 
 const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10])
