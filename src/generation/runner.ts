@@ -1,6 +1,6 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
 import type { Ledger, LedgerTimes, Row, StatusReader, Upstream } from './ports.ts'
@@ -44,12 +44,19 @@ const SWEEP_MAX = 100
 /** Longest pause between two tries to write evidence while the ledger is away. */
 const MAX_WRITE_PAUSE_MS = 2000
 
-interface Hold { row: Row, readonly letGo: AbortController, wake: AbortController }
+/** A generation that this process looks after. */
+interface Hold {
+  row: Row
+  readonly letGo: AbortController
+  /** Interrupts waiting, so that the row is read again. */
+  wake: AbortController
+  /** Resolves when nothing is done for it here any more. */
+  done: Promise<void>
+}
 
 export function createRunner (tools: RunnerTools): Runner {
   const { ledger, upstream, replica, times } = tools
   const held = new Map<string, Hold>()
-  const work = new Set<Promise<void>>()
   const timers: NodeJS.Timeout[] = []
   const stopped = new AbortController()
   let stopping: Promise<void> | null = null
@@ -62,6 +69,10 @@ export function createRunner (tools: RunnerTools): Runner {
 
   function isStopping (): boolean {
     return stopping !== null
+  }
+
+  function isClaiming (): boolean {
+    return claiming
   }
 
   /** Claims until there is nothing more to claim; asked while it does so, it looks once more. */
@@ -96,15 +107,19 @@ export function createRunner (tools: RunnerTools): Runner {
 
   /** Looks after a generation until it needs no one here any more. */
   function tend (row: Row, permit: Hands['permit']): void {
-    if (held.has(row.id)) return
-    const hold: Hold = { row, letGo: new AbortController(), wake: new AbortController() }
+    const before = held.get(row.id)
+    if (before !== undefined) {
+      // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.
+      if (permit !== null || before.letGo.signal.aborted) before.done.then(() => { tend(row, permit) })
+      return
+    }
+    const hold: Hold = { row, letGo: new AbortController(), wake: new AbortController(), done: Promise.resolve() }
+    if (isStopping()) hold.letGo.abort()
     held.set(row.id, hold)
-    const done = tendToEnd(hold, permit).finally(() => {
-      work.delete(done)
+    hold.done = tendToEnd(hold, permit).finally(() => {
       held.delete(row.id)
       claimAll()
     })
-    work.add(done)
   }
 
   async function tendToEnd (hold: Hold, permit: Hands['permit']): Promise<void> {
@@ -128,13 +143,13 @@ export function createRunner (tools: RunnerTools): Runner {
       write
     }
     try {
-      while (!hold.letGo.signal.aborted) {
+      do {
         const next = hold.wake.signal.aborted ? await readAgain(hold) : await step(hold.row, hands)
         if (next === null) return
         if (next.version !== hold.row.version) tools.onMove(hold.row, next)
         hold.row = next
         if (hasEnded(next.phase)) tools.watch.tell(next)
-      }
+      } while (!hold.letGo.signal.aborted)
     } catch (error) {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
       if (!hold.letGo.signal.aborted) tools.onTrouble('tending a generation', error)
@@ -200,23 +215,33 @@ export function createRunner (tools: RunnerTools): Runner {
   }
 
   async function stop (graceMs: number): Promise<void> {
-    stopping ??= (async () => {
-      unlisten()
-      for (const timer of timers) clearInterval(timer)
-      const ids = [...held.keys()]
-      // A submit under way is not disturbed by this: its step ends when its answer is written.
-      for (const { letGo } of held.values()) letGo.abort()
-      const graceOver = new AbortController()
-      await Promise.race([Promise.all(work), setTimeout(graceMs, undefined, { signal: graceOver.signal })])
-      graceOver.abort()
-      stopped.abort()
-      try {
-        await ledger.release(replica, ids)
-      } catch (error) {
-        tools.onTrouble('releasing leases', error)
-      }
-    })()
+    stopping ??= letGoOfEverything(graceMs)
     await stopping
+  }
+
+  async function letGoOfEverything (graceMs: number): Promise<void> {
+    unlisten()
+    for (const timer of timers) clearInterval(timer)
+    // A submit under way is not disturbed: its step ends when its answer is written. One that was only claimed is given back.
+    for (const { letGo } of held.values()) letGo.abort()
+    const graceOver = new AbortController()
+    const ids = [...held.keys()]
+    await Promise.race([untilQuiet(), setTimeout(graceMs, undefined, { signal: graceOver.signal })])
+    graceOver.abort()
+    stopped.abort()
+    try {
+      await ledger.release(replica, ids)
+    } catch (error) {
+      tools.onTrouble('releasing leases', error)
+    }
+  }
+
+  /** Resolves when no claim is under way and nothing is held. */
+  async function untilQuiet (): Promise<void> {
+    while (isClaiming() || held.size > 0) {
+      await Promise.all([...held.values()].map(({ done }) => done))
+      await setImmediate()
+    }
   }
 
   return { start, stop, get held () { return held.size } }

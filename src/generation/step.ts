@@ -61,9 +61,9 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, permit, write } = hands
+  const { ledger, upstream, permit, letGo, write } = hands
   if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
-  if (!permit.isFresh()) return await write(() => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
+  if (!permit.isFresh() || letGo.aborted) return await write(() => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
   // A submit under way is never aborted: its answer is the only trace of a purchase.
   const submitted = await upstream.submit(row.model, row.input, new AbortController().signal)
@@ -186,7 +186,7 @@ function hasRequestId (row: Row): row is Row & { requestId: string } {
   return row.requestId !== null
 }
 
-/** 1 s, 2 s, 4 s, … at most 30 s, with a quarter of chance either way so that many do not come back at once. */
+/** 0.5 s, 1 s, 2 s, … at most 30 s, with a quarter of chance either way so that many do not come back at once. */
 function backoffMs (attempt: number): number {
-  return Math.min(1000 * 2 ** (attempt - 1), 30_000) * (0.75 + Math.random() / 2)
+  return Math.min(500 * 2 ** (attempt - 1), 30_000) * (0.75 + Math.random() / 2)
 }

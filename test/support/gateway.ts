@@ -1,12 +1,12 @@
 // The real gateway on a free port, in front of a sandbox of its own on another: what most tests talk to.
 
 import { hash } from 'node:crypto'
-import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { startApp, type RunningApp } from '../../src/app.ts'
 import { parseConfig, type Config } from '../../src/config.ts'
-import { createSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/plugin.ts'
+import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { parseTenants, type TenantBook } from '../../src/tenants.ts'
+import { startSandbox, type RunningSandbox } from './sandbox.ts'
 
 /** The central key of every test; must never show up anywhere. */
 export const CENTRAL_KEY = 'central-key-id:central-key-secret'
@@ -36,20 +36,8 @@ export function configOf (env: Readonly<Record<string, string>> = {}): Config {
   return read.config
 }
 
-export interface SandboxServer extends Sandbox { readonly url: string }
-
-/** A sandbox without delays, on a port of its own. */
-export async function startSandbox (t: Test, options: SandboxOptions = {}): Promise<SandboxServer> {
-  const sandbox = createSandbox({ queueMs: 0, runMs: 0, ...options })
-  const server = Fastify({ forceCloseConnections: true })
-  await server.register(sandbox.plugin)
-  const url = await server.listen({ host: '127.0.0.1', port: 0 })
-  t.teardown(async () => { await server.close() })
-  return { ...sandbox, url }
-}
-
 export interface Gateway extends RunningApp {
-  readonly sandbox: SandboxServer
+  readonly sandbox: RunningSandbox
   /** `POST /generate` with studio's key unless told otherwise. A string body is sent as it is. */
   readonly generate: (body: unknown, options?: CallOptions) => Promise<Reply>
   readonly get: (path: string, options?: CallOptions) => Promise<Reply>
@@ -83,7 +71,7 @@ export interface GatewayOptions {
 export async function startGateway (t: Test, options: GatewayOptions = {}): Promise<Gateway> {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], ...options.sandbox })
   const app = await startApp({
-    config: { ...configOf(options.env), falQueueUrl: `${sandbox.url}/queue`, ...options.config },
+    config: { ...configOf(options.env), falQueueUrl: `${sandbox.base}/queue`, ...options.config },
     tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }),
     falKey: CENTRAL_KEY,
     version: '0.0.0-test'
