@@ -98,6 +98,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const { id } = await accepted('a')
     await ledger.progressed(id, 1, { kind: 'running' })
     t.match(await ledger.lost(id, 1, traceLost), { phase: 'unknown', requestId: 'a' })
+    t.match(await ledger.unsent(id, 1, { retryAfterMs: 0 }), { phase: 'unknown', requestId: 'a' }, 'what has one was sent')
   })
 
   t.test('evidence turns unknown back: accepted, seen, not sent, or ended', async t => {
