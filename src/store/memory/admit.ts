@@ -92,9 +92,8 @@ function refuse (state: State, admission: Admission): Refused | null {
   const rate = rateOf(state, admission)
   if (rate.used >= rate.max) return { outcome: 'refused', why: 'rate', rate }
   const tenant = state.tenants.get(admission.tenant)
-  if (tenant !== undefined && tenant.waiting + tenant.running >= admission.maxInFlight + admission.maxQueued) {
-    return { outcome: 'refused', why: 'full', rate }
-  }
+  const underWay = tenant === undefined ? 0 : tenant.waiting + tenant.running
+  if (underWay >= admission.maxInFlight + admission.maxQueued) return { outcome: 'refused', why: 'full', rate }
   const now = state.now()
   const exceeded = admission.budgets.find(budget => {
     const { held, spent } = balanceOf(state, { owner: budget.owner, period: periodOf(now, budget.per) })

@@ -46,21 +46,20 @@ export function bringBack (state: State): void {
 }
 
 /** Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank. */
-function candidates (state: State): Entry[] {
-  const found: Entry[] = []
+function * candidates (state: State): Generator<Entry> {
   for (const id of probes(state)) {
     const entry = state.rows.get(id)
     if (entry === undefined || state.line.score(entry.row.tenant) === undefined) continue
-    if (tenantOf(state, entry.row.tenant).queue.score(id) !== undefined) found.push(entry)
+    if (tenantOf(state, entry.row.tenant).queue.score(id) !== undefined) yield entry
   }
+  let looks = TIDY_PER_CALL
   for (const tenant of state.line.first(TIDY_PER_CALL)) {
-    for (const id of tenantOf(state, tenant).queue.first(TIDY_PER_CALL - found.length)) {
+    for (const id of tenantOf(state, tenant).queue.first(looks)) {
       const entry = state.rows.get(id)
-      if (entry !== undefined && !found.includes(entry)) found.push(entry)
+      if (entry !== undefined) yield entry
+      looks -= 1
     }
-    if (found.length >= TIDY_PER_CALL) break
   }
-  return found
 }
 
 function grant (state: State, entry: Entry, claimId: string, replica: string): Claimed {

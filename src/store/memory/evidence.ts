@@ -19,11 +19,11 @@ export function sent (state: State, id: string, attempt: number, requestId: stri
   })
 }
 
-/** The ledger's `unsent`. A generation whose cancel was wished meanwhile does not go back into the line. */
+/** The ledger's `unsent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
 export function unsent (state: State, id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }): Evidence {
   return weigh(state, id, attempt, entry => {
-    const { phase, cancelWished } = entry.row
-    if (phase !== 'submitting' && phase !== 'unknown') return
+    const { phase, requestId, cancelWished } = entry.row
+    if (phase !== 'submitting' && (phase !== 'unknown' || requestId !== null)) return
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
     if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })

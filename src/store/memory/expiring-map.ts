@@ -19,12 +19,23 @@ export function createExpiringMap<Value> (now: () => number, onEnd: (key: string
   const values = new Map<string, { readonly value: Value, readonly endMs: number }>()
   const ends = createSortedSet()
 
+  function purge (max: number): void {
+    for (const key of ends.first(max, now())) {
+      const entry = values.get(key)
+      values.delete(key)
+      ends.delete(key)
+      if (entry !== undefined) onEnd(key, entry.value)
+    }
+  }
+
   return {
     get (key) {
       const entry = values.get(key)
       return entry !== undefined && entry.endMs > now() ? entry.value : undefined
     },
     set (key, value, endMs) {
+      // More leave than enter, so that the map is bounded by what is alive however seldom somebody tidies up.
+      purge(2)
       values.set(key, { value, endMs })
       if (endMs === Infinity) ends.delete(key)
       else ends.set(key, endMs)
@@ -33,14 +44,7 @@ export function createExpiringMap<Value> (now: () => number, onEnd: (key: string
       values.delete(key)
       ends.delete(key)
     },
-    purge (max) {
-      for (const key of ends.first(max, now())) {
-        const entry = values.get(key)
-        values.delete(key)
-        ends.delete(key)
-        if (entry !== undefined) onEnd(key, entry.value)
-      }
-    },
+    purge,
     entries: () => [...values].filter(([, entry]) => entry.endMs > now()).map(([key, entry]) => [key, entry.value])
   }
 }

@@ -58,7 +58,7 @@ export function sweep (state: State, replica: string, max: number): Row[] {
     else if (isFinal(entry.row)) forget(state, entry)
     else if (takeOver(state, entry, replica)) taken.push(show(state, entry))
   }
-  for (const expiring of [state.names, state.aliases, state.answers, state.tokens]) expiring.purge(Math.max(max, TIDY_PER_CALL))
+  for (const expiring of [state.names, state.aliases, state.answers, state.tokens]) expiring.purge(TIDY_PER_CALL)
   tidyBooks(state)
   return taken
 }

@@ -1,0 +1,23 @@
+// What every ledger has to keep, whatever it is stored in. A store's own test hands in how to make one.
+
+import type { Test } from 'tap'
+import { admission } from './contract/admission.ts'
+import { aliases } from './contract/aliases.ts'
+import { books } from './contract/books.ts'
+import { evidence } from './contract/evidence.ts'
+import { guards } from './contract/guards.ts'
+import { leases } from './contract/leases.ts'
+import { limits } from './contract/limits.ts'
+import { line } from './contract/line.ts'
+import { names } from './contract/names.ts'
+import { readers } from './contract/readers.ts'
+import { rollbacks } from './contract/rollbacks.ts'
+import { twins } from './contract/twins.ts'
+import { verdicts } from './contract/verdicts.ts'
+import type { MakeStore } from './contract/world.ts'
+
+/** Runs the whole suite; each test gets an empty store. */
+export async function contract (t: Test, make: MakeStore): Promise<void> {
+  const groups = { admission, names, aliases, twins, limits, line, guards, evidence, books, leases, rollbacks, verdicts, readers }
+  for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
+}

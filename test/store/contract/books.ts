@@ -1,0 +1,159 @@
+// Books: every micro-dollar that is held, spent or doubtful, and the journal that explains it to finance.
+
+import type { Test } from 'tap'
+import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'
+import { createWorld, type MakeStore, type World } from './world.ts'
+
+async function lines ({ ledger }: World): Promise<[kind: string, amount: number][]> {
+  return (await ledger.journal(0, ledger.now() + 1, 100)).map(({ kind, amount }) => [kind, amount])
+}
+
+export async function books (t: Test, make: MakeStore): Promise<void> {
+  t.test('an end settles at what it cost and releases the rest', async t => {
+    const world = await createWorld(t, make)
+    const { id, accounts } = await world.ended(successOf({ cost: 12_345 }))
+    t.same(await world.balance(), { held: 0, spent: 12_345 })
+    t.same(await world.balance('*'), { held: 0, spent: 12_345 })
+    t.match(await world.ledger.journal(0, world.nowMs() + 1, 10), [{
+      atMs: world.nowMs(), kind: 'purchase', id, tenant: 'studio', model: 'fal-ai/imagen4/preview/ultra', requestId: /^request-/, accounts, amount: 12_345, assumed: false
+    }])
+  })
+
+  t.test('a price that fal did not name is that of the table, and marked as assumed', async t => {
+    const world = await createWorld(t, make)
+    t.match(await world.ended(successOf({ cost: null })), { cost: price, costAssumed: true })
+    t.match(await world.ended(failureOf(null)), { phase: 'failed', cost: price, costAssumed: true })
+    t.same(await world.balance(), { held: 0, spent: 2 * price })
+    t.match(await world.ledger.journal(0, world.nowMs() + 1, 10), [{ assumed: true }, { assumed: true }])
+  })
+
+  t.test('an end that was not billed releases everything and leaves no line', async t => {
+    const world = await createWorld(t, make)
+    await world.ended(failureOf(0))
+    await world.ended({ kind: 'cancelled', cost: 0 })
+    t.same(await world.balance(), { held: 0, spent: 0 })
+    t.same(await lines(world), [])
+  })
+
+  t.test('billed above the reservation is booked in full, over the budget if need be', async t => {
+    const world = await createWorld(t, make)
+    const budgets = [{ owner: 'studio', limit: price, per: 'month' as const }]
+    t.match(await world.ended(successOf({ cost: 3 * price }), { budgets }), { cost: 3 * price, price })
+    t.same(await world.balance(), { held: 0, spent: 3 * price })
+    t.match(await world.refused({ budgets }), { why: 'budget' })
+  })
+
+  t.test('a later, higher cost is booked as a correction, a lower one is not', async t => {
+    const world = await createWorld(t, make)
+    const { id, requestId } = await world.ended(failureOf(0))
+    t.match(await world.ledger.finish(id, 1, requestId, failureOf(40_000)), { phase: 'failed', cost: 40_000 })
+    await world.ledger.finish(id, 1, requestId, successOf({ cost: 30_000 }))
+    t.match(await world.ledger.finish(id, 1, requestId, successOf({ cost: 70_000 })), { phase: 'failed', cost: 70_000, output: null })
+    t.same(await lines(world), [['correction', 40_000], ['correction', 30_000]])
+    t.same(await world.balance(), { held: 0, spent: 70_000 })
+  })
+
+  t.test('an unknown stands in the journal with its price until it is known', async t => {
+    const world = await createWorld(t, make)
+    const first = await world.accepted('a')
+    await world.ledger.lost(first.id, 1, traceLost)
+    t.same(await lines(world), [['unknown', price]])
+    t.same(await world.balance(), { held: price, spent: 0 })
+    await world.ledger.finish(first.id, 1, 'a', successOf({ cost: 50_000 }))
+    t.same(await lines(world), [['unknown', price], ['correction', -10_000]])
+    t.same(await world.balance(), { held: 0, spent: 50_000 })
+  })
+
+  t.test('an unknown that goes on is a purchase like any other in the end', async t => {
+    const world = await createWorld(t, make)
+    const { id } = await world.accepted('a')
+    await world.ledger.lost(id, 1, traceLost)
+    await world.ledger.sent(id, 1, 'a')
+    await world.ledger.finish(id, 1, 'a', successOf())
+    t.same(await lines(world), [['unknown', price], ['correction', -price], ['purchase', price]])
+    t.same(await world.balance(), { held: 0, spent: price })
+  })
+
+  t.test('an unknown that cost what was held leaves a line that closes it', async t => {
+    const world = await createWorld(t, make)
+    const { id } = await world.accepted('a')
+    await world.ledger.lost(id, 1, traceLost)
+    await world.ledger.finish(id, 1, 'a', successOf())
+    t.same(await lines(world), [['unknown', price], ['correction', 0]])
+  })
+
+  t.test('a second request id for one attempt is a double purchase: booked once, and the first id stays', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, balance } = world
+    const { id } = await world.accepted('a')
+    t.match(await ledger.sent(id, 1, 'b'), { phase: 'accepted', requestId: 'a' })
+    await ledger.sent(id, 1, 'b')
+    t.same(await lines(world), [['double', price]])
+    t.same(await balance(), { held: price, spent: price })
+    await ledger.finish(id, 1, 'a', successOf())
+    await ledger.finish(id, 1, 'b', successOf({ cost: 5 * price }))
+    t.same(await lines(world), [['double', price], ['purchase', price]])
+    await ledger.finish(id, 1, 'c', successOf())
+    t.match(await ledger.journal(0, ledger.now() + 1, 10), [{ requestId: 'b' }, { requestId: 'a' }, { requestId: 'c', kind: 'double' }])
+    t.same(await balance(), { held: 0, spent: 3 * price })
+  })
+
+  t.test('balances are those of the period that is current', async t => {
+    const { ledger, buy, setNow } = await createWorld(t, make)
+    await buy({ budgets: [{ owner: 'studio', limit: 1_000_000, per: 'day' }, { owner: '*', limit: 1_000_000, per: 'month' }] })
+    const asked = [{ owner: 'studio', per: 'day' }, { owner: '*', per: 'month' }, { owner: 'nobody', per: 'month' }] as const
+    t.same(await ledger.balances(asked), [
+      { owner: 'studio', period: '2026-11-22', held: price, spent: 0 },
+      { owner: '*', period: '2026-11', held: price, spent: 0 },
+      { owner: 'nobody', period: '2026-11', held: 0, spent: 0 }
+    ])
+    await setNow(Date.UTC(2026, 10, 23))
+    t.match(await ledger.balances(asked), [{ period: '2026-11-23', held: 0 }, { period: '2026-11', held: price }, {}])
+  })
+
+  t.test('the journal is read by time, from inclusive to exclusive, oldest first, bounded', async t => {
+    const { ledger, ended, advance, nowMs } = await createWorld(t, make)
+    const startMs = nowMs()
+    for (let count = 1; count <= 4; count += 1) {
+      await ended(successOf({ cost: count }))
+      await advance(1000)
+    }
+    const amounts = async (fromMs: number, toMs: number, limit: number): Promise<number[]> => (await ledger.journal(fromMs, toMs, limit)).map(line => line.amount)
+    t.same(await amounts(startMs, startMs + 4000, 10), [1, 2, 3, 4])
+    t.same(await amounts(startMs + 1000, startMs + 3000, 10), [2, 3])
+    t.same(await amounts(startMs, startMs + 4000, 3), [1, 2, 3])
+    t.same(await amounts(startMs + 4000, startMs + 9000, 3), [])
+  })
+
+  t.test('the journal is kept for 92 days', async t => {
+    const { ledger, ended, advance, nowMs } = await createWorld(t, make)
+    await ended()
+    await advance(92 * 86_400_000)
+    await ledger.sweep('r1', 10)
+    t.equal((await ledger.journal(0, nowMs() + 1, 10)).length, 1)
+    await advance(1)
+    await ledger.sweep('r1', 10)
+    t.equal((await ledger.journal(0, nowMs() + 1, 10)).length, 0)
+  })
+
+  t.test('gauges tell who waits, what is at fal, and since when the oldest unknown was admitted', async t => {
+    const { ledger, buy, accepted, advance, nowMs } = await createWorld(t, make)
+    t.same(await ledger.gauges(), { waiting: new Map(), atUpstream: 0, unknownOpen: 0, unknownOldestMs: null })
+    const oldestMs = nowMs()
+    const first = await accepted('a')
+    await advance(1000)
+    const second = await accepted('b', { tenant: 'agency' })
+    await ledger.lost(second.id, 1, traceLost)
+    await advance(1000)
+    await ledger.lost(first.id, 1, traceLost)
+    await accepted('c')
+    await buy()
+    await buy()
+    await ledger.admit(admissionOf({ tenant: 'lab' }))
+    const gauges = await ledger.gauges()
+    t.match(gauges, { atUpstream: 1, unknownOpen: 2, unknownOldestMs: oldestMs })
+    t.same([gauges.waiting.get('studio'), gauges.waiting.get('lab'), gauges.waiting.get('agency') ?? 0], [2, 1, 0])
+    t.match(await ledger.unknowns(1), [{ id: second.id }], 'unknowns are told by the time since when')
+    t.equal((await ledger.unknowns(10)).length, 2)
+  })
+}

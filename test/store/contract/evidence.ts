@@ -1,0 +1,182 @@
+// Evidence: taken from whoever has it, the first wins, it names the attempt, and it ends an unknown.
+
+import type { Test } from 'tap'
+import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
+import { createWorld, type MakeStore } from './world.ts'
+
+export async function evidence (t: Test, make: MakeStore): Promise<void> {
+  t.test('the usual story: granted, accepted, queued, running, succeeded', async t => {
+    const { ledger, buy, go, advance, nowMs } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    t.match(await ledger.sent(id, 1, 'a'), { phase: 'accepted', requestId: 'a', version: 3, owner: 'r1', startedAtMs: null })
+    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 2 }), { phase: 'accepted', queuePosition: 2, version: 4 })
+    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 2 }), { version: 4 }, 'nothing new changes nothing')
+    await advance(1000)
+    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'running', queuePosition: null, startedAtMs: nowMs(), version: 5 })
+    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { version: 5 })
+    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 1 }), { phase: 'running', version: 5 }, 'nobody goes back into fal\'s queue')
+    await advance(1000)
+    t.match(await ledger.finish(id, 1, 'a', successOf()), {
+      phase: 'succeeded', owner: null, output: /images/, seed: '42', failure: null, cost: price, costAssumed: false, finishedAtMs: nowMs(), version: 6
+    })
+  })
+
+  t.test('evidence about a generation that does not exist gives null', async t => {
+    const { ledger } = await createWorld(t, make)
+    t.equal(await ledger.sent('nobody', 1, 'a'), null)
+    t.equal(await ledger.unsent('nobody', 1, { retryAfterMs: 0 }), null)
+    t.equal(await ledger.lost('nobody', 1, traceLost), null)
+    t.equal(await ledger.progressed('nobody', 1, { kind: 'running' }), null)
+    t.equal(await ledger.finish('nobody', 1, 'a', successOf()), null)
+  })
+
+  t.test('evidence about an older attempt changes nothing', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    await ledger.unsent(id, 1, { retryAfterMs: 0 })
+    const { version } = await go()
+    t.match(await ledger.sent(id, 1, 'a'), { phase: 'submitting', attempt: 2, version, requestId: null })
+    t.match(await ledger.unsent(id, 1, { failure: unreachable }), { phase: 'submitting', version })
+    t.match(await ledger.lost(id, 1, traceLost), { phase: 'submitting', version })
+    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'submitting', version })
+    t.match(await ledger.finish(id, 1, 'a', successOf()), { phase: 'submitting', version })
+    t.match(await ledger.sent(id, 2, 'b'), { phase: 'accepted', requestId: 'b' })
+  })
+
+  t.test('the first evidence about an attempt wins', async t => {
+    const { ledger, buy, go, accepted } = await createWorld(t, make)
+    const first = await accepted('a')
+    t.match(await ledger.unsent(first.id, 1, { retryAfterMs: 0 }), { phase: 'accepted' })
+    t.match(await ledger.unsent(first.id, 1, { failure: unreachable }), { phase: 'accepted' })
+    t.match(await ledger.sent(first.id, 1, 'a'), { phase: 'accepted', version: 3 }, 'the same again changes nothing')
+    const second = await buy()
+    await go()
+    await ledger.unsent(second.id, 1, { retryAfterMs: 0 })
+    t.match(await ledger.sent(second.id, 1, 'b'), { phase: 'waiting', requestId: null })
+    t.match(await ledger.lost(second.id, 1, traceLost), { phase: 'waiting' })
+    t.match(await ledger.finish(second.id, 1, 'b', successOf()), { phase: 'waiting' })
+  })
+
+  t.test('evidence needs no lease: a late owner\'s word about the attempt is taken', async t => {
+    const { ledger, buy, go, advance } = await createWorld(t, make)
+    const { id } = await buy()
+    await go('slow')
+    await advance(20_000)
+    t.match(await ledger.sweep('r2', 10), [{ id, phase: 'submitting', owner: 'r2' }])
+    t.match(await ledger.sent(id, 1, 'a'), { phase: 'accepted', requestId: 'a', owner: 'r2' })
+  })
+
+  t.test('what certainly was not sent waits again or ends unspent', async t => {
+    const { ledger, buy, go, balance } = await createWorld(t, make)
+    const first = await buy()
+    await go()
+    t.match(await ledger.unsent(first.id, 1, { retryAfterMs: 60_000 }), { phase: 'waiting', attempt: 1, owner: null })
+    t.same(await balance(), { held: price, spent: 0 })
+    const second = await buy()
+    await go()
+    t.match(await ledger.unsent(second.id, 1, { failure: unreachable }), { phase: 'failed', failure: unreachable, cost: 0, costAssumed: false, owner: null })
+    t.same(await balance(), { held: price, spent: 0 })
+  })
+
+  t.test('what went out and was not answered is unknown: money held, no place, nobody\'s to sweep', async t => {
+    const { ledger, buy, go, balance, advance } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    t.match(await ledger.lost(id, 1, traceLost), { phase: 'unknown', failure: traceLost, owner: null, cost: null, finishedAtMs: null })
+    t.match(await ledger.lost(id, 1, unreachable), { failure: traceLost }, 'the first wins')
+    t.same(await balance(), { held: price, spent: 0 })
+    t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: 1 })
+    await advance(100 * 86_400_000)
+    t.same(await ledger.sweep('r2', 10), [])
+    t.match(await ledger.unknowns(10), [{ id, phase: 'unknown' }], 'it does not expire before it is settled')
+  })
+
+  t.test('a generation followed at fal becomes unknown when its trace is lost, and keeps its request id', async t => {
+    const { ledger, accepted } = await createWorld(t, make)
+    const { id } = await accepted('a')
+    await ledger.progressed(id, 1, { kind: 'running' })
+    t.match(await ledger.lost(id, 1, traceLost), { phase: 'unknown', requestId: 'a' })
+    t.match(await ledger.unsent(id, 1, { retryAfterMs: 0 }), { phase: 'unknown', requestId: 'a' }, 'what has one was sent')
+  })
+
+  t.test('evidence turns unknown back: accepted, seen, not sent, or ended', async t => {
+    const { ledger, buy, go, balance, accepted } = await createWorld(t, make)
+    const ids: string[] = []
+    for (let count = 0; count < 5; count += 1) {
+      const { id } = await buy()
+      await go()
+      await ledger.lost(id, 1, traceLost)
+      ids.push(id)
+    }
+    const [sent = '', waiting = '', failed = '', finished = '', refused = ''] = ids
+    t.match(await ledger.sent(sent, 1, 'a'), { phase: 'accepted', requestId: 'a', failure: null, owner: null })
+    t.match(await ledger.sweep('r2', 10), [{ id: sent, owner: 'r2', takeovers: 0 }], 'nobody looks after it, so it is given away at once')
+    t.match(await ledger.unsent(waiting, 1, { retryAfterMs: 60_000 }), { phase: 'waiting', failure: null })
+    t.match(await ledger.unsent(failed, 1, { failure: unreachable }), { phase: 'failed', cost: 0 })
+    t.match(await ledger.finish(finished, 1, 'b', successOf({ cost: 50_000 })), { phase: 'succeeded', cost: 50_000, requestId: 'b' })
+    t.match(await ledger.finish(refused, 1, 'c', failureOf(0)), { phase: 'failed', cost: 0 })
+    t.same(await balance(), { held: 2 * price, spent: 50_000 })
+
+    const seen = await accepted('d')
+    await ledger.lost(seen.id, 1, traceLost)
+    t.match(await ledger.progressed(seen.id, 1, { kind: 'queued', position: 3 }), { phase: 'accepted', queuePosition: 3, failure: null })
+    await ledger.lost(seen.id, 1, traceLost)
+    t.match(await ledger.progressed(seen.id, 1, { kind: 'running' }), { phase: 'running', failure: null })
+  })
+
+  t.test('a sighting without a request id is no evidence: nobody could follow it', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'submitting' })
+    await ledger.lost(id, 1, traceLost)
+    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 0 }), { phase: 'unknown' })
+  })
+
+  t.test('the first end wins', async t => {
+    const { ledger, ended } = await createWorld(t, make)
+    const { id, requestId, version } = await ended(successOf({ output: '{"first":true}' }))
+    t.match(await ledger.finish(id, 1, requestId, successOf({ output: '{"second":true}' })), { output: '{"first":true}', version })
+    t.match(await ledger.finish(id, 1, requestId, failureOf(price)), { phase: 'succeeded', version })
+    t.match(await ledger.lost(id, 1, traceLost), { phase: 'succeeded', version })
+    t.match(await ledger.sent(id, 1, requestId ?? ''), { phase: 'succeeded', version })
+    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'succeeded', version })
+  })
+
+  t.test('a request id that comes after the end is written down', async t => {
+    const { ledger, buy, go, advance } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    await ledger.lost(id, 1, traceLost)
+    await advance(600_000)
+    await ledger.settle(id, false)
+    t.match(await ledger.sent(id, 1, 'a'), { phase: 'failed', requestId: 'a' })
+  })
+
+  t.test('a generation whose cancel was wished does not go back into the line', async t => {
+    const { ledger, buy, go, claim, balance } = await createWorld(t, make)
+    const row = await buy()
+    await go()
+    t.match(await ledger.cancel(row.id, row), { outcome: 'asked' })
+    t.match(await ledger.unsent(row.id, 1, { retryAfterMs: 0 }), { phase: 'cancelled', cost: 0 })
+    t.equal(await claim(), 'empty')
+    t.same(await balance(), { held: 0, spent: 0 })
+  })
+
+  t.test('evidence about a newer attempt proves a rollback and is taken', async t => {
+    const { ledger, buy, go, claim, nowMs } = await createWorld(t, make)
+    const first = await buy()
+    t.match(await ledger.sent(first.id, 1, 'a'), { phase: 'accepted', attempt: 1, requestId: 'a', runUntilMs: nowMs() + 3_600_000 })
+    const second = await buy()
+    t.match(await ledger.finish(second.id, 2, 'b', successOf()), { phase: 'succeeded', attempt: 2, cost: price })
+    const third = await buy()
+    t.match(await ledger.lost(third.id, 1, traceLost), { phase: 'unknown', attempt: 1 })
+    const fourth = await buy()
+    await go()
+    t.match(await ledger.sent(fourth.id, 2, 'd'), { phase: 'accepted', attempt: 2 })
+    t.match(await ledger.sent(fourth.id, 1, 'c'), { phase: 'accepted', requestId: 'd' })
+    t.equal(await claim(), 'empty', 'none of them is sent again')
+  })
+}

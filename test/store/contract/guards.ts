@@ -1,0 +1,133 @@
+// The guard: while it is closed nothing is bought, and exactly one probe at a time finds out whether it may open.
+
+import type { Test } from 'tap'
+import { failureOf, traceLost, unreachable } from '../../support/admission.ts'
+import { createWorld, type MakeStore } from './world.ts'
+
+export async function guards (t: Test, make: MakeStore): Promise<void> {
+  t.test('a verdict is kept with the time since when it holds', async t => {
+    const { ledger, nowMs, advance } = await createWorld(t, make)
+    t.same(await ledger.guards(), [])
+    const sinceMs = nowMs()
+    t.same(await ledger.guard('*', { state: 'open', retryAfterMs: 1000 }), { scope: '*', state: 'open', sinceMs, retryAtMs: sinceMs + 1000, probe: null })
+    await advance(500)
+    t.match(await ledger.guard('*', { state: 'open', retryAfterMs: 1000 }), { sinceMs, retryAtMs: sinceMs + 1500 })
+    t.match(await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 }), { state: 'account-blocked', sinceMs: sinceMs + 500 })
+    t.match(await ledger.guard('*', { state: 'ok', retryAfterMs: 0 }), { state: 'ok', retryAtMs: 0, probe: null })
+    t.match(await ledger.guards(), [{ scope: '*', state: 'ok' }])
+  })
+
+  t.test('while closed, admissions are refused and nothing waiting is granted', async t => {
+    const { ledger, buy, claim, refused, advance } = await createWorld(t, make)
+    await buy()
+    await ledger.guard('*', { state: 'open', retryAfterMs: 10_000 })
+    await advance(500)
+    t.match(await refused(), { why: 'guard', guard: 'open', retryAfterSeconds: 10 }, 'rounded up')
+    t.equal(await claim(), 'guard')
+  })
+
+  t.test('after the pause exactly one waiting generation goes through', async t => {
+    const { ledger, buy, claim, refused, advance } = await createWorld(t, make)
+    const first = await buy()
+    await buy()
+    await ledger.guard('*', { state: 'open', retryAfterMs: 10_000 })
+    await advance(10_000)
+    t.equal(await claim(), first.id)
+    t.match(await ledger.guards(), [{ probe: first.id }])
+    t.equal(await claim(), 'guard')
+    t.match(await refused(), { why: 'guard', retryAfterSeconds: 15 }, 'as long as the probe\'s owner may be silent')
+  })
+
+  t.test('or exactly one admission, and it goes before what waited longer', async t => {
+    const { ledger, buy, claim, refused, advance } = await createWorld(t, make)
+    const waiting = await buy({ tenant: 'agency' })
+    await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 10_000 })
+    await advance(10_000)
+    const probe = await buy({ priority: 'low' })
+    t.match(await refused(), { why: 'guard', guard: 'account-blocked' })
+    t.equal(await claim(), probe.id)
+    t.equal(await claim(), 'guard')
+    await ledger.guard('*', { state: 'ok', retryAfterMs: 0 })
+    t.equal(await claim(), waiting.id)
+    await buy()
+  })
+
+  t.test('a probe that was refused for other reasons does not take the place', async t => {
+    const { ledger, buy, refused } = await createWorld(t, make)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    t.match(await refused({ maxInFlight: 0, maxQueued: 0 }), { why: 'full' })
+    await buy()
+    t.match(await refused(), { why: 'guard' })
+  })
+
+  t.test('a probe that could not be sent stays the probe and goes again after the new pause', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    const { id } = await buy()
+    t.equal(await claim(), id)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 5000 })
+    await ledger.unsent(id, 1, { retryAfterMs: 1000 })
+    await advance(4999)
+    t.equal(await claim(), 'guard')
+    await advance(1)
+    t.equal(await claim(), id)
+    t.equal(await claim(), 'empty')
+  })
+
+  for (const [end, what] of [['ended', 'a failed'], ['lost', 'a lost'], ['cancelled', 'a cancelled']] as const) {
+    t.test(`${what} probe frees the place`, async t => {
+      const { ledger, buy, claim } = await createWorld(t, make)
+      await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+      const probe = await buy()
+      if (end === 'cancelled') await ledger.cancel(probe.id, probe)
+      else await claim()
+      if (end === 'ended') await ledger.finish(probe.id, 1, 'a', failureOf(0))
+      if (end === 'lost') await ledger.lost(probe.id, 1, traceLost)
+      t.match(await ledger.guards(), [{ state: 'open', probe: null }])
+      await buy()
+    })
+  }
+
+  t.test('a probe whose owner died or let go frees the place', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    const first = await buy()
+    await claim({ replica: 'dead' })
+    await advance(15_000)
+    t.match(await ledger.sweep('r2', 10), [{ id: first.id, owner: 'r2' }])
+    const second = await buy()
+    t.match(await ledger.guards(), [{ probe: second.id }])
+    await claim({ replica: 'r2' })
+    await ledger.release('r2', [second.id])
+    t.match(await ledger.guards(), [{ probe: null }])
+  })
+
+  t.test('a model\'s guard stops that model only, in the line too', async t => {
+    const { ledger, buy, claim, refused } = await createWorld(t, make)
+    const retired = await buy()
+    const other = await buy({ model: 'fal-ai/another' })
+    await ledger.guard(retired.model, { state: 'retired', retryAfterMs: 60_000 })
+    t.match(await refused(), { why: 'guard', guard: 'retired', retryAfterSeconds: 60 })
+    t.equal(await claim(), other.id)
+    t.equal(await claim(), 'guard')
+    await buy({ model: 'fal-ai/another' })
+  })
+
+  t.test('what the guard stops still leaves the line at its deadline', async t => {
+    const { ledger, buy, claim, advance, row } = await createWorld(t, make)
+    const { id } = await buy()
+    await ledger.guard('*', { state: 'open', retryAfterMs: 5_000_000 })
+    await advance(900_000)
+    t.equal(await claim(), 'empty')
+    t.match(await row(id), { phase: 'failed', cost: 0 })
+  })
+
+  t.test('a pause from a failed submit is not a verdict: other generations go on', async t => {
+    const { ledger, buy, go, claim } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    await ledger.unsent(id, 1, { failure: unreachable })
+    const next = await buy()
+    t.equal(await claim(), next.id)
+  })
+}

@@ -1,0 +1,140 @@
+// Limits: rate, line, budgets and tokens, exact to the purchase and to the micro-dollar.
+
+import type { Test } from 'tap'
+import type { Budget } from '../../../src/generation/ports.ts'
+import { admissionOf, failureOf, price, successOf, tokenOf, traceLost } from '../../support/admission.ts'
+import { createWorld, type MakeStore } from './world.ts'
+
+export async function limits (t: Test, make: MakeStore): Promise<void> {
+  t.test('the rate counts purchases in a window that begins with the first one', async t => {
+    const { ledger, refused, admit, advance } = await createWorld(t, make)
+    const rate = { max: 2, windowSeconds: 60 }
+    t.match(await ledger.admit(admissionOf({ rate })), { outcome: 'bought', rate: { max: 2, windowSeconds: 60, used: 1, resetSeconds: 60 } })
+    await advance(500)
+    t.match(await ledger.admit(admissionOf({ rate })), { outcome: 'bought', rate: { used: 2, resetSeconds: 60 } }, 'rounded up')
+    await advance(30_000)
+    t.match(await refused({ rate }), { why: 'rate', rate: { used: 2, resetSeconds: 30 } })
+    await advance(29_499)
+    t.match(await refused({ rate }), { why: 'rate', rate: { used: 2, resetSeconds: 1 } })
+    await advance(1)
+    t.match(await ledger.admit(admissionOf({ rate })), { outcome: 'bought', rate: { used: 1, resetSeconds: 60 } })
+    t.match(await admit({ tenant: 'agency', rate }), { outcome: 'bought' }, 'each tenant has its own window')
+  })
+
+  t.test('hits, joins, replays, adoptions and refusals are not counted', async t => {
+    const { ledger, ended, buy, admit, refused } = await createWorld(t, make)
+    const key = { name: 'key', fingerprint: 'f' }
+    await ended(successOf(), { cacheName: 'stored', idempotency: key })
+    await buy({ cacheName: 'running' })
+    await buy({ twinName: 'twin' })
+    for (const given of [{ cacheName: 'stored' }, { cacheName: 'running' }, { idempotency: key }, { twinName: 'twin' }]) await admit(given)
+    await refused({ maxInFlight: 0, maxQueued: 0 })
+    t.match(await ledger.admit(admissionOf()), { outcome: 'bought', rate: { used: 4 } })
+  })
+
+  t.test('a tenant has at most maxInFlight + maxQueued under way; an unknown and an end give the place back', async t => {
+    const { ledger, accepted, buy, refused } = await createWorld(t, make)
+    const given = { maxInFlight: 2, maxQueued: 1 }
+    const first = await accepted('a', given)
+    const second = await accepted('b', given)
+    const third = await buy(given)
+    t.match(await refused(given), { why: 'full' })
+    t.match(await refused({ ...given, maxQueued: 0 }), { why: 'full' })
+    await buy({ ...given, tenant: 'agency' })
+    await ledger.lost(first.id, 1, traceLost)
+    await buy(given)
+    t.match(await refused(given), { why: 'full' })
+    await ledger.finish(second.id, 1, 'b', successOf())
+    await buy(given)
+    await ledger.cancel(third.id, third)
+    await buy(given)
+    t.match(await refused(given), { why: 'full' })
+  })
+
+  t.test('held and spent never exceed a budget, to the micro-dollar', async t => {
+    const { ledger, buy, accepted, refused, balance } = await createWorld(t, make)
+    const of = (limit: number): { budgets: Budget[] } => ({ budgets: [{ owner: 'studio', limit, per: 'month' }] })
+    t.match(await refused(of(price - 1)), { why: 'budget', owner: 'studio' })
+    const { id } = await accepted('a', of(price))
+    t.match(await refused(of(2 * price - 1)), { why: 'budget' })
+    await ledger.finish(id, 1, 'a', successOf({ cost: 40_001 }))
+    t.same(await balance(), { held: 0, spent: 40_001 })
+    t.match(await refused(of(40_000 + price)), { why: 'budget' })
+    await buy(of(40_001 + price))
+    t.same(await balance(), { held: price, spent: 40_001 })
+  })
+
+  t.test('the company\'s budget bounds all tenants together', async t => {
+    const { buy, refused, balance } = await createWorld(t, make)
+    const budgetsOf = (owner: string): Budget[] => [{ owner, limit: 10 * price, per: 'month' }, { owner: '*', limit: 3 * price, per: 'month' }]
+    for (const tenant of ['studio', 'agency', 'lab']) await buy({ tenant, budgets: budgetsOf(tenant) })
+    t.match(await refused({ budgets: budgetsOf('studio') }), { why: 'budget', owner: '*' })
+    t.same(await balance('*'), { held: 3 * price, spent: 0 })
+  })
+
+  t.test('money counts in the period of its admission, however late it is settled', async t => {
+    const { ledger, setNow, accepted, balance, buy } = await createWorld(t, make)
+    await setNow(Date.UTC(2026, 10, 30, 23, 59, 59, 999))
+    const budgets: Budget[] = [{ owner: 'studio', limit: price, per: 'month' }, { owner: 'studio', limit: price, per: 'day' }]
+    const { id, accounts } = await accepted('a', { budgets })
+    t.same(accounts, [{ owner: 'studio', period: '2026-11' }, { owner: 'studio', period: '2026-11-30' }])
+    await setNow(Date.UTC(2026, 11, 1))
+    t.same(await balance(), { held: 0, spent: 0 })
+    await buy({ budgets })
+    await ledger.finish(id, 1, 'a', successOf({ cost: 50_000 }))
+    t.same(await balance(), { held: price, spent: 0 }, 'December is not touched')
+    t.match(await ledger.journal(0, ledger.now() + 1, 10), [{ amount: 50_000, accounts }])
+  })
+
+  t.test('a token is drawn from like a budget, and gets back what was not billed', async t => {
+    const { ledger, accepted, buy, refused } = await createWorld(t, make)
+    const given = { subject: 'visitor', token: 'tok1' }
+    await ledger.mint(tokenOf({ picturesLeft: 2, moneyLeft: 2 * price }))
+    const first = await accepted('a', given)
+    t.match(await ledger.token('tok1'), { picturesLeft: 1, moneyLeft: price })
+    await ledger.finish(first.id, 1, 'a', successOf({ cost: 50_000 }))
+    t.match(await ledger.token('tok1'), { picturesLeft: 1, moneyLeft: price + 10_000 })
+    const second = await accepted('b', given)
+    t.match(await refused(given), { why: 'token', token: 'exhausted' })
+    await ledger.finish(second.id, 1, 'b', failureOf(0))
+    t.match(await ledger.token('tok1'), { picturesLeft: 1, moneyLeft: price + 10_000 })
+    const third = await buy(given)
+    await ledger.cancel(third.id, third)
+    t.match(await ledger.token('tok1'), { picturesLeft: 1, moneyLeft: price + 10_000 })
+  })
+
+  t.test('a token runs out of money as well as of pictures', async t => {
+    const { ledger, refused } = await createWorld(t, make)
+    await ledger.mint(tokenOf({ picturesLeft: 9, moneyLeft: price - 1 }))
+    t.match(await refused({ subject: 'visitor', token: 'tok1' }), { why: 'token', token: 'exhausted' })
+  })
+
+  t.test('a token buys for its own tenant and subject only, until it expires or is revoked', async t => {
+    const { ledger, nowMs, advance, refused, buy } = await createWorld(t, make)
+    await ledger.mint(tokenOf({ expiresAtMs: nowMs() + 1000 }))
+    await ledger.mint(tokenOf({ id: 'tok2' }))
+    t.match(await refused({ subject: 'another', token: 'tok1' }), { why: 'token', token: 'unknown' })
+    t.match(await refused({ tenant: 'agency', subject: 'visitor', token: 'tok1' }), { why: 'token', token: 'unknown' })
+    t.match(await refused({ subject: 'visitor', token: 'tok3' }), { why: 'token', token: 'unknown' })
+    await buy({ subject: 'visitor', token: 'tok1' })
+    await advance(1000)
+    t.match(await refused({ subject: 'visitor', token: 'tok1' }), { why: 'token', token: 'expired' })
+
+    t.equal(await ledger.revoke('tok2', 'agency'), false)
+    t.equal(await ledger.revoke('tok3', 'studio'), false)
+    await buy({ subject: 'visitor', token: 'tok2' })
+    t.equal(await ledger.revoke('tok2', 'studio'), true)
+    t.equal(await ledger.revoke('tok2', 'studio'), true)
+    t.match(await refused({ subject: 'visitor', token: 'tok2' }), { why: 'token', token: 'revoked' })
+    t.match(await ledger.token('tok2'), { revoked: true, picturesLeft: 2 })
+  })
+
+  t.test('minting a token twice does not fill it again', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    await ledger.mint(tokenOf())
+    await buy({ subject: 'visitor', token: 'tok1' })
+    await ledger.mint(tokenOf())
+    t.match(await ledger.token('tok1'), { picturesLeft: 2 })
+    t.equal(await ledger.token('tok9'), null)
+  })
+}

@@ -1,0 +1,194 @@
+// The line and the claim: whose turn it is, and that every turn is granted once.
+
+import type { Test } from 'tap'
+import { freshId, successOf } from '../../support/admission.ts'
+import { createWorld, present, type MakeStore, type World } from './world.ts'
+
+async function order (world: World, count: number): Promise<string[]> {
+  const tenants: string[] = []
+  for (let turn = 0; turn < count; turn += 1) {
+    const { id, tenant, attempt } = await world.go()
+    await world.ledger.finish(id, attempt, 'request-' + id, successOf())
+    tenants.push(tenant)
+  }
+  return tenants
+}
+
+export async function line (t: Test, make: MakeStore): Promise<void> {
+  t.test('a claim grants the next attempt to its replica, and sets lease and end of run', async t => {
+    const { ledger, buy, go, row, nowMs, advance } = await createWorld(t, make)
+    const { id } = await buy()
+    await advance(5000)
+    t.match(await go('r7'), { id, phase: 'submitting', attempt: 1, owner: 'r7', runUntilMs: nowMs() + 3_600_000, queuePosition: null })
+    t.match(await row(id), { phase: 'submitting', attempt: 1, version: 2 })
+    await ledger.unsent(id, 1, { retryAfterMs: 0 })
+    await advance(1000)
+    t.match(await go('r8'), { id, attempt: 2, owner: 'r8', runUntilMs: nowMs() - 1000 + 3_600_000 }, 'only the first claim sets the end of the run')
+  })
+
+  t.test('a claim that starts after its deadline grants nothing', async t => {
+    const { buy, claim, row, nowMs } = await createWorld(t, make)
+    const { id } = await buy()
+    t.equal(await claim({ deadlineMs: nowMs() - 1 }), 'late')
+    t.match(await row(id), { phase: 'waiting', attempt: 0 })
+    t.equal(await claim({ deadlineMs: nowMs() }), id)
+  })
+
+  t.test('the same claim gets the same grant while that attempt is submitting, and no second one', async t => {
+    const { ledger, buy, claim } = await createWorld(t, make)
+    const first = await buy()
+    const second = await buy()
+    const claimId = freshId()
+    t.equal(await claim({ claimId }), first.id)
+    t.equal(await claim({ claimId }), first.id)
+    t.equal(await claim({ claimId, slots: 0 }), first.id, 'also when no place is free any more')
+    t.equal((await ledger.gauges()).atUpstream, 1)
+    await ledger.sent(first.id, 1, 'a')
+    t.equal(await claim({ claimId }), second.id, 'afterwards it is a new claim')
+  })
+
+  t.test('no more than `slots` are at fal, of all tenants together', async t => {
+    const { ledger, buy, claim } = await createWorld(t, make)
+    for (const tenant of ['studio', 'agency', 'lab']) await buy({ tenant })
+    t.equal(await claim({ slots: 0 }), 'busy')
+    const first = await claim({ slots: 2 })
+    await claim({ slots: 2 })
+    t.equal(await claim({ slots: 2 }), 'busy')
+    await ledger.finish(first, 1, 'a', successOf())
+    t.not(await claim({ slots: 2 }), 'busy')
+    t.equal(await claim({ slots: 3 }), 'empty')
+  })
+
+  t.test('a tenant has no more than its maxInFlight at fal; others go on', async t => {
+    const { ledger, buy, claim } = await createWorld(t, make)
+    const first = await buy({ maxInFlight: 1 })
+    const second = await buy({ maxInFlight: 1 })
+    const other = await buy({ tenant: 'agency' })
+    t.same(new Set([await claim(), await claim()]), new Set([first.id, other.id]))
+    t.equal(await claim(), 'empty')
+    await ledger.finish(first.id, 1, 'a', successOf())
+    t.equal(await claim(), second.id)
+  })
+
+  t.test('a tenant\'s limits are those of its latest purchase', async t => {
+    const { buy, claim } = await createWorld(t, make)
+    const first = await buy({ maxInFlight: 1 })
+    t.equal(await claim(), first.id)
+    const second = await buy({ maxInFlight: 2 })
+    t.equal(await claim(), second.id)
+    await buy({ maxInFlight: 1 })
+    t.equal(await claim(), 'empty')
+  })
+
+  t.test('turns are shared in proportion to weights', async t => {
+    const world = await createWorld(t, make)
+    for (let turn = 0; turn < 40; turn += 1) {
+      for (const [tenant, weight] of [['light', 1], ['middle', 2], ['heavy', 5]] as const) await world.buy({ tenant, weight })
+    }
+    const turns = await order(world, 40)
+    const count = (name: string): number => turns.filter(tenant => tenant === name).length
+    t.same([count('light'), count('middle'), count('heavy')], [5, 10, 25])
+    const first = turns.slice(0, 8)
+    t.ok(first.includes('light') && first.includes('middle') && first.includes('heavy'), 'nobody waits for a whole round')
+  })
+
+  t.test('a tenant that stayed away does not save up turns', async t => {
+    const world = await createWorld(t, make)
+    await world.buy({ tenant: 'early' })
+    await order(world, 1)
+    for (let turn = 0; turn < 20; turn += 1) await world.buy({ tenant: 'steady' })
+    await order(world, 10)
+    for (let turn = 0; turn < 10; turn += 1) await world.buy({ tenant: 'early' })
+    const turns = await order(world, 10)
+    const steady = turns.filter(tenant => tenant === 'steady').length
+    t.ok(steady >= 4 && steady <= 6, `${steady} of 10 turns`)
+  })
+
+  t.test('within a tenant: interactive before background before low, then in order of admission', async t => {
+    const { ledger, buy, claim, row } = await createWorld(t, make)
+    const low = await buy({ priority: 'low' })
+    const background = await buy({ priority: 'background' })
+    const first = await buy({ priority: 'interactive' })
+    const second = await buy({ priority: 'interactive' })
+    await buy({ tenant: 'agency' })
+    const expected = [first.id, second.id, background.id, low.id]
+    t.same(await Promise.all(expected.map(async id => (await row(id)).queuePosition)), [0, 1, 2, 3], 'the place is counted in the tenant\'s own line')
+    const claimed: string[] = []
+    for (let turn = 0; turn < 5; turn += 1) claimed.push(await claim())
+    t.same(claimed.filter(id => expected.includes(id)), expected)
+    t.equal((await ledger.gauges()).atUpstream, 5)
+  })
+
+  t.test('an attempt that was not sent keeps its place but pauses', async t => {
+    const { ledger, buy, go, claim, advance, row } = await createWorld(t, make)
+    const first = await buy()
+    const second = await buy()
+    const third = await buy()
+    await go()
+    t.match(await ledger.unsent(first.id, 1, { retryAfterMs: 1000 }), { phase: 'waiting', attempt: 1, owner: null, queuePosition: 0 })
+    t.equal(await claim(), second.id, 'others go on')
+    await advance(999)
+    t.equal((await row(third.id)).queuePosition, 0)
+    await advance(1)
+    t.equal(await claim(), first.id)
+    t.equal(await claim(), third.id)
+    t.equal((await row(first.id)).attempt, 2)
+  })
+
+  t.test('a generation that waited too long is closed unspent, by a claim on its way', async t => {
+    const { ledger, buy, claim, advance, row, balance } = await createWorld(t, make)
+    const first = await buy()
+    await advance(1)
+    const second = await buy()
+    await advance(899_999)
+    t.equal(await claim(), second.id)
+    t.match(await row(first.id), { phase: 'failed', failure: { code: 'upstream-timeout' }, cost: 0, attempt: 0 })
+    t.equal((await balance()).spent, 0)
+    t.equal((await ledger.gauges()).atUpstream, 1)
+  })
+
+  t.test('the same by a sweep, also while it pauses', async t => {
+    const { ledger, buy, go, advance, row } = await createWorld(t, make)
+    const first = await buy()
+    await go()
+    await ledger.unsent(first.id, 1, { retryAfterMs: 5_000_000 })
+    const second = await buy()
+    await advance(900_000)
+    t.same(await ledger.sweep('r1', 10), [])
+    for (const { id } of [first, second]) t.match(await row(id), { phase: 'failed', failure: { code: 'upstream-timeout' }, cost: 0 })
+  })
+
+  t.test('one claim closes a bounded number on its way; the next one goes on', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    for (let count = 0; count < 40; count += 1) await buy({ tenant: `tenant${count % 3}` })
+    await advance(900_000)
+    const { id } = await buy({ tenant: 'fresh' })
+    const answers: string[] = []
+    while (answers.at(-1) !== id) answers.push(await claim())
+    t.same(answers.slice(0, -1).filter(answer => answer !== 'empty'), [])
+    t.ok(answers.length <= 3)
+    const { waiting } = await ledger.gauges()
+    t.ok([...waiting.values()].reduce((sum, count) => sum + count, 0) <= 40)
+  })
+
+  t.test('every purchase is granted once, however many replicas claim', async t => {
+    const { buy, claim } = await createWorld(t, make)
+    const bought = new Set<string>()
+    for (let count = 0; count < 30; count += 1) bought.add((await buy({ tenant: `tenant${count % 4}` })).id)
+    const claimed = await Promise.all(Array.from({ length: 40 }, (_, turn) => claim({ replica: `r${turn % 5}` })))
+    const granted = claimed.filter(id => id !== 'empty')
+    t.equal(granted.length, 30)
+    t.same(new Set(granted), bought)
+  })
+
+  t.test('a cancelled or expired head does not cost its tenant a turn', async t => {
+    const { ledger, buy, claim } = await createWorld(t, make)
+    const first = await buy()
+    const second = await buy()
+    await buy({ tenant: 'agency' })
+    await ledger.cancel(first.id, first)
+    const turns = [await claim(), await claim()]
+    t.ok(turns.includes(second.id))
+    t.equal(present((await ledger.look([first.id]))[0]).phase, 'cancelled')
+  })
+}

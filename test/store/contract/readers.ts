@@ -1,0 +1,139 @@
+// Readers: what they may see, page by page, and how they are woken.
+
+import type { Test } from 'tap'
+import type { Change } from '../../../src/generation/ports.ts'
+import { admissionOf, successOf, traceLost } from '../../support/admission.ts'
+import { createWorld, type MakeStore } from './world.ts'
+
+const studio = { tenant: 'studio', subject: '' }
+
+export async function readers (t: Test, make: MakeStore): Promise<void> {
+  t.test('a generation is read by its own tenant and subject only', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const { id } = await buy({ subject: 'visitor' })
+    t.match(await ledger.read(id, { tenant: 'studio', subject: 'visitor' }), { id, purchase: id })
+    t.equal(await ledger.read(id, studio), null)
+    t.equal(await ledger.read(id, { tenant: 'agency', subject: 'visitor' }), null)
+    t.equal(await ledger.read('nobody', studio), null)
+  })
+
+  t.test('a row that was handed out does not change any more', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const row = await buy()
+    const copy = structuredClone(row)
+    await go()
+    await ledger.sent(row.id, 1, 'a')
+    t.same(row, copy)
+  })
+
+  t.test('each reader has a list of its own, newest first', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const ids: string[] = []
+    for (let count = 0; count < 3; count += 1) ids.unshift((await buy()).id)
+    const visitor = await buy({ subject: 'visitor' })
+    const page = await ledger.list(studio, { limit: 10, cursor: null, status: null })
+    t.same(page.rows.map(row => row.id), ids)
+    t.equal(page.nextCursor, null)
+    t.match(await ledger.list({ tenant: 'studio', subject: 'visitor' }, { limit: 10, cursor: null, status: null }), { rows: [{ id: visitor.id }] })
+    t.same(await ledger.list({ tenant: 'agency', subject: '' }, { limit: 10, cursor: null, status: null }), { rows: [], nextCursor: null })
+  })
+
+  t.test('pages follow each other without gap or repetition, also while newer ones arrive', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const ids: string[] = []
+    for (let count = 0; count < 7; count += 1) ids.unshift((await buy()).id)
+    const seen: string[] = []
+    let cursor: string | null = null
+    do {
+      const page: Awaited<ReturnType<typeof ledger.list>> = await ledger.list(studio, { limit: 3, cursor, status: null })
+      t.ok(page.rows.length <= 3)
+      seen.push(...page.rows.map(row => row.id))
+      cursor = page.nextCursor
+      await buy()
+    } while (cursor !== null)
+    t.same(seen, ids)
+  })
+
+  t.test('a list of exactly one page has no next one, and a cursor of nobody finds nothing', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    await buy()
+    await buy()
+    t.equal((await ledger.list(studio, { limit: 2, cursor: null, status: null })).nextCursor, null)
+    t.same(await ledger.list(studio, { limit: 2, cursor: '0', status: null }), { rows: [], nextCursor: null })
+    t.same(await ledger.list(studio, { limit: 2, cursor: 'x', status: null }), { rows: [], nextCursor: null })
+  })
+
+  t.test('a list by status finds all of them, in pages of bounded work', async t => {
+    const { ledger, buy, ended } = await createWorld(t, make)
+    const rare = await ended()
+    const lost = await buy()
+    await ledger.claim({ claimId: 'c', deadlineMs: ledger.now(), replica: 'r1', slots: 10 })
+    await ledger.lost(lost.id, 1, traceLost)
+    for (let count = 0; count < 45; count += 1) await buy()
+    const found: string[] = []
+    let pages = 0
+    let cursor: string | null = null
+    do {
+      const page: Awaited<ReturnType<typeof ledger.list>> = await ledger.list(studio, { limit: 1, cursor, status: 'succeeded' })
+      found.push(...page.rows.map(row => row.id))
+      cursor = page.nextCursor
+      pages += 1
+    } while (cursor !== null)
+    t.same(found, [rare.id])
+    t.ok(pages > 1 && pages <= 47)
+    t.match((await ledger.list(studio, { limit: 50, cursor: null, status: 'unknown' })).rows, [{ id: lost.id }])
+    t.equal((await ledger.list(studio, { limit: 50, cursor: null, status: 'queued' })).rows.length, 45)
+  })
+
+  t.test('every change of a row is told once, with its version, after the operation', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const told: Change[] = []
+    let stop = (): void => {}
+    const over = new Promise<void>(resolve => {
+      stop = ledger.listen(change => {
+        if (change === 'look-again') return
+        told.push(change)
+        if (change.phase === 'succeeded') resolve()
+      })
+    })
+    const row = await buy()
+    await go()
+    await ledger.sent(row.id, 1, 'a')
+    await ledger.progressed(row.id, 1, { kind: 'queued', position: 4 })
+    await ledger.cancel(row.id, row)
+    await ledger.progressed(row.id, 1, { kind: 'running' })
+    await ledger.finish(row.id, 1, 'a', successOf())
+    await over
+    const common = { id: row.id, cancelWished: false, queuePosition: null }
+    t.same(told, [
+      { ...common, version: 1, phase: 'waiting', queuePosition: 0 },
+      { ...common, version: 2, phase: 'submitting' },
+      { ...common, version: 3, phase: 'accepted' },
+      { ...common, version: 4, phase: 'accepted', queuePosition: 4 },
+      { ...common, version: 5, phase: 'accepted', queuePosition: 4, cancelWished: true },
+      { ...common, version: 6, phase: 'running', cancelWished: true },
+      { ...common, version: 7, phase: 'succeeded', cancelWished: true }
+    ])
+    stop()
+    await ledger.seen(row.id, null)
+    t.equal(told.length, 7, 'who stopped listening is not told')
+  })
+
+  t.test('a listener that throws disturbs neither the ledger nor the others', async t => {
+    const { ledger } = await createWorld(t, make)
+    ledger.listen(() => { throw new Error('a faulty listener') })
+    const woken = new Promise<string>(resolve => {
+      ledger.listen(change => { resolve(change === 'look-again' ? '' : change.id) })
+    })
+    const given = admissionOf()
+    t.match(await ledger.admit(given), { outcome: 'bought' })
+    t.equal(await woken, given.id)
+  })
+
+  t.test('the store answers a ping, and closing twice is harmless', async t => {
+    const { ledger } = await createWorld(t, make)
+    await ledger.ping()
+    await ledger.close()
+    await ledger.close()
+  })
+}

@@ -1,0 +1,189 @@
+// Adoption: retries of callers who are gone are free, and two callers who are there get two pictures.
+
+import type { Test } from 'tap'
+import type { Connection } from '../../../src/generation/ports.ts'
+import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'
+import { createWorld, present, type MakeStore } from './world.ts'
+
+const minute = 60_000
+
+function at (connection: string, replica = 'r1'): { twinName: string, connection: Connection } {
+  return { twinName: 'twin', connection: { replica, connection } }
+}
+
+export async function twins (t: Test, make: MakeStore): Promise<void> {
+  t.test('a twin whose caller left is adopted at once, and its waiting time given back', async t => {
+    const { ledger, buy, admit, row, advance } = await createWorld(t, make)
+    const { id, waitUntilMs } = await buy(at('c1'))
+    await advance(1000)
+    await ledger.left(id, { replica: 'r1', connection: 'c1' })
+    t.match(await row(id), { connection: null })
+    t.ok((await row(id)).waitUntilMs < waitUntilMs)
+    t.match(await admit(at('c2')), { outcome: 'adopted', row: { id, connection: { replica: 'r1', connection: 'c2' }, waitUntilMs, joined: false } })
+  })
+
+  t.test('a twin whose caller may be there is asked about first; open: two pictures', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const { id } = await buy(at('c1'))
+    const given = admissionOf(at('c2', 'r2'))
+    t.same(await ledger.admit(given), { outcome: 'twins', twins: [{ id, replica: 'r1', connection: 'c1' }] })
+    t.match(await ledger.admit({ ...given, twins: [{ id, replica: 'r1', connection: 'c1', open: true }] }), { outcome: 'bought' })
+  })
+
+  t.test('closed: the twin is adopted, and the next one does not get it', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const { id } = await buy(at('c1'))
+    const closed = { id, replica: 'r1', connection: 'c1', open: false }
+    t.match(await ledger.admit(admissionOf({ ...at('c2'), twins: [closed] })), { outcome: 'adopted', row: { id } })
+    const next = admissionOf({ ...at('c3'), twins: [closed] })
+    t.match(await ledger.admit(next), { outcome: 'twins', twins: [{ id, connection: 'c2' }] }, 'its connection has changed since the question')
+    t.match(await ledger.admit({ ...next, twins: [{ ...closed, connection: 'c2', open: true }] }), { outcome: 'bought' })
+  })
+
+  t.test('in the last round a twin that was not asked about counts as left', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const { id } = await buy(at('c1'))
+    t.match(await ledger.admit(admissionOf({ ...at('c2'), lastRound: true })), { outcome: 'adopted', row: { id } })
+    const open = { id, replica: 'r1', connection: 'c2', open: true }
+    t.match(await ledger.admit(admissionOf({ ...at('c3'), lastRound: true, twins: [open] })), { outcome: 'bought' }, 'one found open does not')
+  })
+
+  t.test('the asker\'s own connection waits for nothing else', async t => {
+    const { buy, admit } = await createWorld(t, make)
+    const { id } = await buy(at('c1'))
+    t.match(await admit(at('c1')), { outcome: 'adopted', row: { id } })
+  })
+
+  t.test('a caller who asked for the id only adopts too, and the twin stays adoptable until that id was delivered', async t => {
+    const { ledger, buy, admit } = await createWorld(t, make)
+    const { id } = await buy({ twinName: 'twin' })
+    t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, connection: null } })
+    t.match(await admit(at('c1')), { outcome: 'adopted', row: { id } })
+    await ledger.seen(id, null)
+    t.match(await admit(at('c2')), { outcome: 'bought' })
+  })
+
+  t.test('what was delivered is not adopted', async t => {
+    const { ledger, buy, admit } = await createWorld(t, make)
+    const { id } = await buy(at('c1'))
+    await ledger.seen(id, { replica: 'r1', connection: 'c1' })
+    t.match(await admit(at('c2')), { outcome: 'bought' })
+  })
+
+  t.test('an ended twin is adoptable for ten minutes, a billed refusal too, an unbilled failure never', async t => {
+    const { ended, admit, advance } = await createWorld(t, make)
+    const picture = await ended(successOf(), { twinName: 'picture' })
+    const refusal = await ended(failureOf(), { twinName: 'refusal' })
+    await ended(failureOf(0), { twinName: 'unbilled' })
+    t.match(await admit({ twinName: 'unbilled' }), { outcome: 'bought' })
+    await advance(10 * minute - 1)
+    t.match(await admit({ twinName: 'picture' }), { outcome: 'adopted', row: { id: picture.id, phase: 'succeeded' } })
+    t.match(await admit({ twinName: 'refusal' }), { outcome: 'adopted', row: { id: refusal.id, phase: 'failed' } })
+    await advance(1)
+    t.match(await admit({ twinName: 'picture' }), { outcome: 'bought' })
+    t.match(await admit({ twinName: 'refusal' }), { outcome: 'bought' })
+  })
+
+  t.test('an unknown is adopted for 15 minutes; evidence that it runs makes it adoptable again', async t => {
+    const { ledger, accepted, admit, advance } = await createWorld(t, make)
+    const { id } = await accepted('a', { twinName: 'twin' })
+    await ledger.lost(id, 1, traceLost)
+    await advance(15 * minute - 1)
+    t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
+    await advance(1)
+    const bought = await admit({ ...at('c1'), twinName: 'twin' })
+    t.match(bought, { outcome: 'bought' })
+    await ledger.progressed(id, 1, { kind: 'running' })
+    t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, phase: 'running' } })
+  })
+
+  t.test('keyed requests, and requests with another body, are nobody\'s twins', async t => {
+    const { buy, admit } = await createWorld(t, make)
+    await buy({ twinName: 'twin' })
+    t.match(await admit({ idempotency: { name: 'key', fingerprint: 'f' } }), { outcome: 'bought' })
+    t.match(await admit({ twinName: 'another' }), { outcome: 'bought' })
+  })
+
+  t.test('the oldest comes first, and one certainly left before those to be asked about', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const open = { open: true, replica: 'r1' }
+    const first = await buy(at('c1'))
+    const second = await buy({ ...at('c2'), twins: [{ ...open, id: first.id, connection: 'c1' }] })
+    await ledger.left(second.id, { replica: 'r1', connection: 'c2' })
+    t.match(await ledger.admit(admissionOf(at('c3'))), { outcome: 'adopted', row: { id: second.id } })
+  })
+
+  t.test('60 live callers get 60 pictures in two admissions each, naming at most 8 twins', async t => {
+    const { ledger, balance } = await createWorld(t, make)
+    let rounds = 0
+    for (let caller = 0; caller < 60; caller += 1) {
+      const given = admissionOf(at(`c${caller}`, `r${caller % 3}`))
+      let answer = await ledger.admit(given)
+      rounds += 1
+      while (answer.outcome === 'twins') {
+        t.ok(answer.twins.length <= 8)
+        answer = await ledger.admit({ ...given, twins: answer.twins.map(twin => ({ ...twin, open: true })) })
+        rounds += 1
+      }
+      t.equal(answer.outcome, 'bought')
+    }
+    t.equal(rounds, 119)
+    t.same(await balance(), { held: 60 * price, spent: 0 })
+  })
+
+  t.test('60 callers who are gone leave 60 generations to 60 retries', async t => {
+    const { ledger, buy, admit, balance } = await createWorld(t, make)
+    const ids = new Set<string>()
+    for (let caller = 0; caller < 60; caller += 1) {
+      const { id } = await buy({ ...at(`c${caller}`), twinName: `twin${caller}` })
+      await ledger.left(id, { replica: 'r1', connection: `c${caller}` })
+      const adopted = await admit({ ...at(`d${caller}`), twinName: `twin${caller}` })
+      t.equal(adopted.outcome, 'adopted')
+      ids.add(adopted.row.id)
+    }
+    t.equal(ids.size, 60)
+    t.same(await balance(), { held: 60 * price, spent: 0 })
+  })
+
+  t.test('only the connection written there can see or leave', async t => {
+    const { ledger, buy, row } = await createWorld(t, make)
+    const { id, version } = await buy(at('c1'))
+    for (const connection of [{ replica: 'r1', connection: 'c2' }, { replica: 'r2', connection: 'c1' }]) {
+      await ledger.seen(id, connection)
+      await ledger.left(id, connection)
+    }
+    t.equal((await row(id)).version, version)
+    await ledger.seen(id, { replica: 'r1', connection: 'c1' })
+    t.equal((await row(id)).delivered, true)
+    await ledger.left(id, { replica: 'r1', connection: 'c1' })
+    t.match(await row(id), { connection: { connection: 'c1' }, waitUntilMs: present(await row(id)).createdAtMs + 900_000 }, 'who was answered may leave')
+  })
+
+  t.test('who leaves shortens the wait of a keyless generation to 60 s, never of a keyed one or one at fal', async t => {
+    const { ledger, buy, go, row, nowMs, advance } = await createWorld(t, make)
+    const connection = { replica: 'r1', connection: 'c1' }
+    const first = await buy({ connection })
+    await go()
+    await ledger.left(first.id, connection)
+    t.match(await row(first.id), { connection: null, waitUntilMs: first.waitUntilMs })
+    const keyless = await buy({ connection })
+    const keyed = await buy({ connection, idempotency: { name: 'key', fingerprint: 'f' } })
+    await advance(5000)
+    await ledger.left(keyless.id, connection)
+    await ledger.left(keyed.id, connection)
+    t.match(await row(keyless.id), { connection: null, waitUntilMs: nowMs() + 60_000 })
+    t.match(await row(keyed.id), { connection: null, waitUntilMs: keyed.waitUntilMs })
+    await advance(60_000)
+    await ledger.sweep('r1', 10)
+    t.match(await row(keyless.id), { phase: 'failed', cost: 0 })
+  })
+
+  t.test('a replica is asked which connections are open; no answer means none', async t => {
+    const { ledger } = await createWorld(t, make)
+    const stop = ledger.answerOpen('r1', connection => connection === 'c1')
+    t.same(await ledger.askOpen('r1', ['c1', 'c2']), new Set(['c1']))
+    t.same(await ledger.askOpen('r2', ['c1']), new Set())
+    stop()
+    t.same(await ledger.askOpen('r1', ['c1']), new Set())
+  })
+}

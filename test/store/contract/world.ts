@@ -1,0 +1,133 @@
+// The world of one contract test: a ledger of its own, audited after every operation, and a clock that only the test moves.
+
+import type { Test } from 'tap'
+import type { Admission, Admitted, Balance, Ending, Ledger, LedgerTimes, Refused, Row } from '../../../src/generation/ports.ts'
+import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'
+
+/** A store under test. Its clock stands where `setNow` put it. */
+export interface Store {
+  readonly ledger: Ledger
+  readonly setNow: (atMs: number) => void | Promise<void>
+  /** One sentence for every broken invariant. */
+  readonly audit: () => readonly string[] | Promise<readonly string[]>
+  readonly close: () => void | Promise<void>
+}
+
+/** Makes an empty store whose clock stands at `startMs`. */
+export type MakeStore = (times: LedgerTimes, startMs: number) => Store | Promise<Store>
+
+/** Noon, in a month of thirty days. */
+export const startMs = Date.UTC(2026, 10, 22, 12)
+
+export interface World {
+  readonly ledger: Ledger
+  readonly nowMs: () => number
+  readonly advance: (ms: number) => Promise<void>
+  readonly setNow: (atMs: number) => Promise<void>
+  /** Admits and fails unless something was bought. */
+  readonly buy: (given?: Partial<Admission>) => Promise<Row>
+  /** Admits and gives the row of any answer that has one. */
+  readonly admit: (given?: Partial<Admission>) => Promise<{ readonly outcome: Admitted['outcome'], readonly row: Row }>
+  /** Admits and fails unless it was refused. */
+  readonly refused: (given?: Partial<Admission>) => Promise<Refused>
+  /** Claims and fails unless something was granted. */
+  readonly go: (replica?: string) => Promise<Row>
+  /** What a claim answers when it grants nothing, or the id that it grants. */
+  readonly claim: (given?: { readonly slots?: number, readonly claimId?: string, readonly deadlineMs?: number, readonly replica?: string }) => Promise<string>
+  /** Buys, claims and reports as accepted under `requestId`. */
+  readonly accepted: (requestId: string, given?: Partial<Admission>) => Promise<Row>
+  /** Buys and goes through to an end. */
+  readonly ended: (ending?: Ending, given?: Partial<Admission>) => Promise<Row>
+  readonly row: (id: string) => Promise<Row>
+  /** What the tenant `studio` (or another owner) has held and spent this month. */
+  readonly balance: (owner?: string) => Promise<Pick<Balance, 'held' | 'spent'>>
+}
+
+export async function createWorld (t: Test, make: MakeStore, given: Partial<LedgerTimes> = {}): Promise<World> {
+  let nowMs = startMs
+  const store = await make({ ...usualTimes, ...given }, startMs)
+  t.teardown(() => store.close())
+  const ledger = audited(store)
+
+  async function setNow (atMs: number): Promise<void> {
+    nowMs = atMs
+    await store.setNow(atMs)
+  }
+  async function admit (given: Partial<Admission> = {}): Promise<{ outcome: Admitted['outcome'], row: Row }> {
+    const answer = await ledger.admit(admissionOf(given))
+    if (!('row' in answer)) throw new Error(`No row was given: ${JSON.stringify(answer)}`)
+    return answer
+  }
+  async function buy (given: Partial<Admission> = {}): Promise<Row> {
+    const { outcome, row } = await admit(given)
+    if (outcome !== 'bought') throw new Error(`Nothing was bought: ${outcome}`)
+    return row
+  }
+  async function go (replica = 'r1'): Promise<Row> {
+    const answer = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica, slots: 1000 })
+    if (answer.outcome !== 'go') throw new Error(`Nothing was granted: ${answer.outcome}`)
+    return answer.row
+  }
+  async function accepted (requestId: string, given: Partial<Admission> = {}): Promise<Row> {
+    const { id } = await buy(given)
+    const granted = await go()
+    if (granted.id !== id) throw new Error(`Another one was granted: ${granted.id}`)
+    return present(await ledger.sent(id, granted.attempt, requestId))
+  }
+
+  return {
+    ledger,
+    nowMs: () => nowMs,
+    setNow,
+    advance: ms => setNow(nowMs + ms),
+    admit,
+    buy,
+    go,
+    accepted,
+    async refused (given = {}) {
+      const answer = await ledger.admit(admissionOf(given))
+      if (answer.outcome !== 'refused') throw new Error(`It was not refused: ${answer.outcome}`)
+      return answer
+    },
+    async claim ({ slots = 1000, claimId = freshId(), deadlineMs = never, replica = 'r1' } = {}) {
+      const answer = await ledger.claim({ claimId, deadlineMs, replica, slots })
+      return answer.outcome === 'go' ? answer.row.id : answer.outcome
+    },
+    async ended (ending = successOf(), given = {}) {
+      const { id, attempt, requestId } = await accepted('request-' + freshId(), given)
+      return present(await ledger.finish(id, attempt, requestId, ending))
+    },
+    async row (id) {
+      return present((await ledger.look([id]))[0])
+    },
+    async balance (owner = 'studio') {
+      const [balance] = await ledger.balances([{ owner, per: 'month' }])
+      return { held: balance?.held ?? NaN, spent: balance?.spent ?? NaN }
+    }
+  }
+}
+
+/** The row, or a failed test when there is none. */
+export function present (row: Row | null | undefined): Row {
+  if (row === null || row === undefined) throw new Error('There is no such row.')
+  return row
+}
+
+/** The same ledger; an operation after which the store is not sound any more fails. */
+export function audited ({ ledger, audit }: Store): Ledger {
+  return new Proxy(ledger, {
+    get (target, name) {
+      const operation: unknown = Reflect.get(target, name)
+      if (typeof operation !== 'function') return operation
+      return (...given: unknown[]) => {
+        const result: unknown = Reflect.apply(operation, target, given)
+        return result instanceof Promise ? result.then(async answer => { await assertSound(audit, String(name)); return answer }) : result
+      }
+    }
+  })
+}
+
+async function assertSound (audit: Store['audit'], operation: string): Promise<void> {
+  const faults = await audit()
+  if (faults.length > 0) throw new Error(`After ${operation}: ${faults.join('; ')}`)
+}

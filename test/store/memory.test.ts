@@ -1,0 +1,20 @@
+// The ledger in memory keeps the contract.
+
+import t from 'tap'
+import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
+import { contract } from './contract.ts'
+
+t.test('the ledger in memory', async t => contract(t, (times, startMs) => {
+  let nowMs = startMs
+  const ledger = createMemoryLedger({ times, now: () => nowMs })
+  return { ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, close: ledger.close }
+}))
+
+t.test('by default the clock is the wall\'s, and it never goes back', async t => {
+  const ledger = createMemoryLedger({ times: { resultTtlMs: 1, queueMs: 1, runMs: 1, leaseMs: 1 } })
+  t.teardown(ledger.close)
+  const first = ledger.now()
+  t.ok(Math.abs(first - Date.now()) < 60_000)
+  t.ok(Number.isInteger(first))
+  t.ok(ledger.now() >= first)
+})

@@ -1,0 +1,249 @@
+// A walk: a list of ledger operations drawn at random, and what has to hold after each of them beside the audit.
+
+import fc from 'fast-check'
+import type { Admission, Fact, Ledger, LedgerTimes, Row } from '../../src/generation/ports.ts'
+import { ledgerConstants } from '../../src/generation/ports.ts'
+import { isAtUpstream } from '../../src/generation/phases.ts'
+import { admissionOf, failureOf, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
+import { audited, type Store } from './contract/world.ts'
+
+/** Short enough that a walk meets every deadline. */
+export const walkTimes: LedgerTimes = { resultTtlMs: 40 * 60_000, queueMs: 5 * 60_000, runMs: 20 * 60_000, leaseMs: 15_000 }
+
+const minute = 60_000
+const slots = 3
+const limit = 6 * price
+
+const tenant = fc.constantFrom('studio', 'agency')
+const replica = fc.constantFrom('r1', 'r2', 'r3')
+const name = fc.constantFrom('a', 'b')
+/** Which of the generations met so far; reduced to their number. */
+const which = fc.nat(1000)
+const cost = fc.constantFrom(0, 1, price - 1, price, price + 1, null)
+
+const step = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('admit' as const), tenant, subject: fc.constantFrom('', 'visitor'), as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'twin', 'token'), name, connection: fc.constantFrom(null, 'c1', 'c2'), lastRound: fc.boolean(), priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const), again: fc.boolean() }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('sent' as const), which, requestId: fc.constantFrom('x', 'x', 'x', 'y'), off: fc.constantFrom(0, 0, 0, 0, -1, 1) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('lost' as const), which }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean() }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('finish' as const), which, cost, kind: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const), learned: fc.option(name), requestId: fc.constantFrom('x', 'x', 'y', null) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('renew' as const), replica, restore: fc.boolean(), forge: fc.boolean() }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('sweep' as const), replica, max: fc.constantFrom(1, 5, 50) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('release' as const), replica, which }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('seen' as const), which, connection: fc.constantFrom(null, 'c1', 'c2'), left: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel' as const), which, tenant }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('settle' as const), which, billed: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('guard' as const), scope: fc.constantFrom('*', 'fal-ai/imagen4/preview/ultra'), state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const), retryAfterMs: fc.constantFrom(0, 1000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 26 * 60 * minute) }) }
+)
+
+export type Step = typeof step extends fc.Arbitrary<infer Drawn> ? Drawn : never
+
+/** Walks of up to `maxSteps` operations. */
+export function walks (maxSteps: number): fc.Arbitrary<Step[]> {
+  return fc.array(step, { maxLength: maxSteps, size: 'max' })
+}
+
+/** Walks a store from its beginning; rejects with what does not hold. */
+export async function walk (store: Store, steps: readonly Step[], startMs: number): Promise<void> {
+  const ledger = audited(store)
+  const witness = createWitness()
+  let nowMs = startMs
+  let latest: Admission | null = null
+  await ledger.mint(tokenOf({ picturesLeft: 2 }))
+
+  for (const step of steps) {
+    if (step.do === 'wait') {
+      nowMs += step.ms
+      await store.setNow(nowMs)
+    } else if (step.do === 'admit') {
+      latest = step.again && latest !== null ? latest : drawAdmission(step, nowMs)
+      await admit(ledger, witness, latest)
+    } else {
+      await take(ledger, witness, step)
+    }
+    witness.compare(await ledger.look(witness.ids()))
+  }
+}
+
+function drawAdmission (step: Extract<Step, { do: 'admit' }>, nowMs: number): Admission {
+  const { as, name, connection } = step
+  const tenant = as === 'token' ? 'studio' : step.tenant
+  const subject = as === 'token' ? 'visitor' : step.subject
+  const seeded = as === 'seed' || as === 'refresh' || as === 'bypass'
+  return admissionOf({
+    tenant,
+    subject,
+    deadlineMs: nowMs + 1000,
+    mode: as === 'refresh' || as === 'bypass' ? as : 'normal',
+    seed: seeded ? '7' : null,
+    cacheName: seeded ? 'cache-' + name : null,
+    idempotency: as === 'key' ? { name: `key-${tenant}-${subject}-${name}`, fingerprint: name } : null,
+    twinName: as === 'twin' ? `twin-${tenant}-${subject}-${name}` : null,
+    lastRound: step.lastRound,
+    connection: connection === null ? null : { replica: 'r1', connection },
+    priority: step.priority,
+    rate: { max: 9, windowSeconds: 60 },
+    maxInFlight: 2,
+    maxQueued: 3,
+    weight: tenant === 'studio' ? 3 : 1,
+    budgets: [{ owner: tenant, limit, per: 'day' }, { owner: '*', limit: 2 * limit, per: 'month' }],
+    token: as === 'token' ? 'tok1' : null
+  })
+}
+
+async function admit (ledger: Ledger, witness: Witness, given: Admission): Promise<void> {
+  const before = await money(ledger)
+  const answer = await ledger.admit(given)
+  if ('row' in answer) witness.meet(answer.row)
+  const after = await money(ledger)
+  if (answer.outcome === 'bought') {
+    witness.buy(given, answer.row)
+    // The same admission again is answered however the budgets stand by now, and moves nothing.
+    const exceeded = after.find(({ owner, budget, held, spent }) => (owner === given.tenant || owner === '*') && held + spent > budget)
+    if (exceeded !== undefined && !same(before, after)) throw new Error(`${exceeded.held} held and ${exceeded.spent} spent exceed ${exceeded.budget} of ${exceeded.owner}`)
+  } else if (!same(before, after)) {
+    throw new Error(`${answer.outcome} moved money`)
+  }
+}
+
+async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'admit' }>): Promise<unknown> {
+  if (step.do === 'claim') {
+    const claimId = `claim${step.claimId}`
+    const before = (await ledger.gauges()).atUpstream
+    const answer = await ledger.claim({ claimId, deadlineMs: ledger.now() + 1000, replica: step.replica, slots })
+    if (answer.outcome === 'go') witness.grant(claimId, answer.row)
+    const after = (await ledger.gauges()).atUpstream
+    if (after > before && after > slots) throw new Error(`${after} are at fal`)
+    return answer
+  }
+  if (step.do === 'guard') return ledger.guard(step.scope, step)
+  if (step.do === 'sweep') return ledger.sweep(step.replica, step.max)
+  if (step.do === 'list') return ledger.list({ tenant: step.tenant, subject: '' }, { limit: step.limit, cursor: null, status: null })
+  if (step.do === 'renew') return renew(ledger, witness, step)
+
+  const row = witness.pick(step.which)
+  if (row === undefined) return null
+  const { id, purchase, attempt } = row
+  switch (step.do) {
+    case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), `${purchase}-${attempt}-${step.requestId}`)
+    case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs })
+    case 'lost': return ledger.lost(purchase, attempt, traceLost)
+    case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position })
+    case 'release': return ledger.release(step.replica, [purchase])
+    case 'settle': return ledger.settle(purchase, step.billed)
+    case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
+    case 'finish': {
+      const learnedName = step.learned === null ? null : 'cache-' + step.learned
+      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
+      return ledger.finish(purchase, attempt, step.requestId === null ? null : `${purchase}-${attempt}-${step.requestId}`, ending)
+    }
+    case 'seen': {
+      const connection = step.connection === null ? null : { replica: 'r1', connection: step.connection }
+      return step.left && connection !== null ? ledger.left(purchase, connection) : ledger.seen(purchase, connection)
+    }
+  }
+}
+
+/** Signs of life; now and then the store lost something that one replica knew. */
+async function renew (ledger: Ledger, witness: Witness, step: Extract<Step, { do: 'renew' }>): Promise<void> {
+  const facts: Fact[] = witness.rows().filter(row => row.owner === step.replica).map(row => ({ row, holds: true }))
+  const submitting = facts.find(({ row }) => row.phase === 'submitting')
+  if (step.forge && submitting !== undefined) {
+    const { row } = submitting
+    facts.push({ row: { ...row, phase: 'accepted', requestId: `${row.id}-${row.attempt}-x`, version: row.version + 3 }, holds: true })
+  }
+  const { rolledBack } = await ledger.renew(step.replica, facts)
+  if (!step.restore) return
+  await ledger.restore(step.replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
+}
+
+async function money (ledger: Ledger): Promise<{ owner: string, budget: number, held: number, spent: number }[]> {
+  const balances = await ledger.balances([{ owner: 'studio', per: 'day' }, { owner: 'agency', per: 'day' }, { owner: '*', per: 'month' }])
+  return balances.map(({ owner, held, spent }) => ({ owner, budget: owner === '*' ? 2 * limit : limit, held, spent }))
+}
+
+function same (one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
+}
+
+interface Witness {
+  readonly ids: () => string[]
+  readonly rows: () => Row[]
+  readonly pick: (which: number) => Row | undefined
+  readonly meet: (row: Row) => void
+  readonly buy: (given: Admission, row: Row) => void
+  readonly grant: (claimId: string, row: Row) => void
+  readonly compare: (rows: readonly Row[]) => void
+}
+
+/** Remembers what it was told, and objects when the past changes, an attempt is granted twice or a name buys twice. */
+function createWitness (): Witness {
+  const rows = new Map<string, Row>()
+  const aliases: Row[] = []
+  const grants = new Map<string, string>()
+  const admissions = new Map<string, Admission>()
+  /** Generations that once were free to be bought again; what comes of them later is no fault. */
+  const excused = new Set<string>()
+
+  function compareOne (row: Row): void {
+    const before = rows.get(row.id)
+    rows.set(row.id, row)
+    if (row.phase === 'unknown' || row.cost === 0) excused.add(row.id)
+    if (before === undefined) return
+    if (row.version < before.version) throw new Error(`${row.id} went back from version ${before.version} to ${row.version}`)
+    if (row.version === before.version && !same({ ...before, stored: 0, queuePosition: 0 }, { ...row, stored: 0, queuePosition: 0 })) throw new Error(`${row.id} changed silently`)
+    if (row.attempt < before.attempt) throw new Error(`${row.id} forgot attempt ${before.attempt}`)
+    if (before.finishedAtMs === null) return
+    if (row.phase !== before.phase || row.output !== before.output) throw new Error(`${row.id} ended as ${before.phase} and became ${row.phase}`)
+    if ((row.cost ?? 0) < (before.cost ?? 0)) throw new Error(`${row.id} became cheaper`)
+  }
+
+  function compareNames (): void {
+    const open = new Map<string, Row>()
+    for (const [id, { mode, cacheName, idempotency }] of admissions) {
+      const row = rows.get(id)
+      if (row === undefined || excused.has(id)) continue
+      const isUnderWay = row.phase === 'waiting' || isAtUpstream(row.phase)
+      const name = idempotency?.name ?? (mode === 'normal' && isUnderWay ? cacheName : null)
+      if (name === null) continue
+      const other = open.get(name)
+      const isSecond = other !== undefined && (idempotency === null || row.createdAtMs - other.createdAtMs < ledgerConstants.idempotencyMs)
+      if (isSecond) throw new Error(`${name} bought ${other.id} and ${id}`)
+      open.set(name, row)
+    }
+  }
+
+  return {
+    ids: () => [...rows.keys()],
+    rows: () => [...rows.values()],
+    pick: which => {
+      const all = [...rows.values(), ...aliases]
+      return all[which % Math.max(1, all.length)]
+    },
+    meet: row => {
+      if (row.id === row.purchase) compareOne(row)
+      else aliases.push(row)
+    },
+    buy: (given, row) => { admissions.set(row.id, given) },
+    grant: (claimId, row) => {
+      const attempt = `${row.id}/${row.attempt}`
+      const other = grants.get(attempt)
+      if (other !== undefined && other !== claimId) throw new Error(`${attempt} was granted to ${other} and ${claimId}`)
+      grants.set(attempt, claimId)
+    },
+    compare: found => {
+      for (const row of found) compareOne(row)
+      const present = new Set(found.map(row => row.id))
+      for (const id of rows.keys()) {
+        if (present.has(id)) continue
+        if (rows.get(id)?.phase === 'unknown') throw new Error(`${id} was unknown and is forgotten`)
+        rows.delete(id)
+      }
+      compareNames()
+    }
+  }
+}
