@@ -34,6 +34,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     seed: null,
     price,
     mode: 'normal',
+    cacheGroup: tenant,
     cacheName: null,
     idempotency: null,
     twinName: null,
