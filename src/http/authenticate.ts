@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { identify } from '../tenants/keys.ts'
 import type { TenantBook } from '../tenants.ts'
+import { refuseForeignOrigin } from './cross-origin.ts'
 import { addLimit } from './rate-limit-headers.ts'
 import { callerOf } from './request-facts.ts'
 
@@ -36,11 +37,4 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
     addLimit(reply, 'calls', { max: count.max, windowSeconds: Math.round(count.timeWindow / 1000), remaining: count.remaining, resetSeconds })
     if (count.isExceeded) throw new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds })
   })
-}
-
-/** Browsers name the page's origin; a tenant that lists origins is used from those only. A fence, not a lock: other programs can say what they like. */
-function refuseForeignOrigin (request: FastifyRequest): void {
-  const { origin } = request.headers
-  const { origins } = callerOf(request).tenant
-  if (origin !== undefined && origins.length > 0 && !origins.includes(origin)) throw new Problem('origin-not-allowed')
 }

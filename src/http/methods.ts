@@ -8,6 +8,7 @@ export function rememberMethods (app: FastifyInstance): (path: string) => Proble
   const methodsOf = new Map<string, { readonly pattern: RegExp, readonly methods: Set<string> }>()
 
   app.addHook('onRoute', ({ url, method }) => {
+    if (url === '*') return // preflights are answered everywhere, also where there is nothing
     const route = methodsOf.get(url) ?? { pattern: patternOf(url), methods: new Set<string>() }
     for (const one of [method].flat()) route.methods.add(one)
     methodsOf.set(url, route)

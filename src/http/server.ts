@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import { Problem } from '../errors.ts'
 import type { TenantBook } from '../tenants.ts'
 import { protect } from './authenticate.ts'
+import { answerPreflights } from './cross-origin.ts'
 import { generateRoutes, type GenerateTools } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
@@ -65,6 +66,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
   await docsPages(gateway)
 
   await gateway.register(async scope => {
+    await answerPreflights(scope, tools.tenants)
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onDeliveryTrouble)

@@ -1,0 +1,38 @@
+// Which web pages may use a tenant's key: CORS by the tenants' `origins`. An origin is a fence, not a lock, because other programs can say what they like.
+
+import cors from '@fastify/cors'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Problem } from '../errors.ts'
+import type { TenantBook } from '../tenants.ts'
+import { callerOf } from './request-facts.ts'
+
+const requestHeaders = ['authorization', 'content-type', 'idempotency-key', 'prefer', 'falgate-cache', 'x-request-id', 'traceparent']
+
+/** What scripts may read besides the few headers that they always may. */
+const answerHeaders = ['x-request-id', 'falgate-generation', 'falgate-cost-usd', 'falgate-saved-usd', 'cache-status', 'idempotent-replayed', 'location', 'preference-applied', 'ratelimit', 'ratelimit-policy', 'retry-after', 'server-timing']
+
+/** A preflight has no key yet, so it is answered for every origin that some tenant lists. Has to be registered before authentication. */
+export async function answerPreflights (scope: FastifyInstance, tenants: () => TenantBook): Promise<void> {
+  await scope.register(cors, {
+    origin: (origin, done) => { done(null, origin !== undefined && isListed(tenants(), origin)) },
+    methods: ['GET', 'POST'],
+    allowedHeaders: requestHeaders,
+    exposedHeaders: answerHeaders,
+    maxAge: 600,
+    hideOptionsRoute: true
+  })
+}
+
+function isListed (book: TenantBook, origin: string): boolean {
+  for (const { origins } of book.tenants.values()) if (origins.includes(origin)) return true
+  return false
+}
+
+/** A tenant that lists origins is used from those, from the gateway's own pages, and by programs that name none. */
+export function refuseForeignOrigin (request: FastifyRequest): void {
+  const { origin } = request.headers
+  const { origins } = callerOf(request).tenant
+  if (origin === undefined || origins.length === 0 || origins.includes(origin)) return
+  if (origin === `${request.protocol}://${request.host}`) return
+  throw new Problem('origin-not-allowed')
+}
