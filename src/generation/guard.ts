@@ -7,8 +7,10 @@ import type { GuardState, Ledger } from './ports.ts'
 export interface Guard {
   /** A submit or result failed with this code. */
   failed: (model: string, code: ProblemCode) => Promise<void>
-  /** fal accepted a generation or ended one properly. */
+  /** fal accepted a generation. */
   worked: (model: string) => Promise<void>
+  /** Learns what other processes told. Without it a probe that works here would not open what was closed elsewhere. */
+  look: () => Promise<void>
 }
 
 /** This many failures in a row, with nothing that worked between them, open the guard. */
@@ -23,8 +25,8 @@ const retryAfterMs: Readonly<Record<Exclude<GuardState, 'ok'>, number>> = {
 
 export function createGuard (ledger: Ledger, onError: (error: unknown) => void): Guard {
   let failuresInARow = 0
-  /** Scopes that this process knows not to be ok; others are told of nothing, so that a working upstream costs no call. */
-  const closed = new Set<string>()
+  /** Scopes that are not ok, as far as this process knows; of others nothing is told, so that a working upstream costs no call. */
+  let closed = new Set<string>()
 
   async function tell (scope: string, state: GuardState): Promise<void> {
     try {
@@ -46,6 +48,13 @@ export function createGuard (ledger: Ledger, onError: (error: unknown) => void):
       failuresInARow = 0
       for (const scope of ['*', model]) {
         if (closed.has(scope)) await tell(scope, 'ok')
+      }
+    },
+    look: async () => {
+      try {
+        closed = new Set((await ledger.guards()).filter(({ state }) => state !== 'ok').map(({ scope }) => scope))
+      } catch (error) {
+        onError(error)
       }
     }
   }

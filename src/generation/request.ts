@@ -178,7 +178,16 @@ export function createRequest (tools: RequestTools): Request {
       await ledger.left(row.id, call.connection)
       return { ...origin, kind: 'caller-gone', row }
     }
-    return { ...origin, kind: 'under-way', row: await ledger.read(row.id, readerOf(call)) ?? row }
+    return { ...origin, kind: 'under-way', row: await latest(call, row) }
+  }
+
+  /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */
+  async function latest (call: Call, row: Row): Promise<Row> {
+    try {
+      return await ledger.read(row.id, readerOf(call)) ?? row
+    } catch {
+      return row
+    }
   }
 
   async function waitForEnd (call: Call, row: Row): Promise<Row | null> {

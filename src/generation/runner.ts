@@ -1,5 +1,6 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
+import { setTimeout as startTimer } from 'node:timers'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
@@ -140,11 +141,13 @@ export function createRunner (tools: RunnerTools): Runner {
         await upstream.cancel(row.model, row.requestId)
       },
       pause: ms => setTimeout(ms, undefined, { signal: hold.letGo.signal }),
-      write
+      report
     }
+    const overtime = hold.row.runUntilMs === null ? undefined : startTimer(() => { hold.wake.abort() }, hold.row.runUntilMs - ledger.now())
+    hold.letGo.signal.addEventListener('abort', () => { hold.wake.abort() })
     try {
       do {
-        const next = hold.wake.signal.aborted ? await readAgain(hold) : await step(hold.row, hands)
+        const next = isAwake(hold) ? await readAgain(hold) : await step(hold.row, hands)
         if (next === null) return
         if (next.version !== hold.row.version) tools.onMove(hold.row, next)
         hold.row = next
@@ -154,23 +157,39 @@ export function createRunner (tools: RunnerTools): Runner {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
       if (!hold.letGo.signal.aborted) tools.onTrouble('tending a generation', error)
     } finally {
+      clearTimeout(overtime)
       following.reader?.close()
     }
   }
 
-  /** After a wish to cancel came in: the row as it now is. */
+  /** Was its waiting interrupted, other than by letting go of it? */
+  function isAwake ({ wake, letGo }: Hold): boolean {
+    return wake.signal.aborted && !letGo.signal.aborted
+  }
+
+  /** After a wish to cancel came in, or its time is over: the row as it now is. */
   async function readAgain (hold: Hold): Promise<Row | null> {
     hold.wake = new AbortController()
     const [row] = await write(() => ledger.look([hold.row.id]))
     return row ?? null
   }
 
-  async function write<T> (evidence: () => Promise<T>): Promise<T> {
+  async function report (row: Row, evidence: () => Promise<Row | null>, end?: () => Row): Promise<Row | null> {
+    const onAway = end === undefined ? undefined : () => { tools.watch.tell(end()) }
+    const next = await write(evidence, onAway)
+    if (next !== null) return next
+    // A ledger without this row went back in time: the row is put back first, from what is known here.
+    await write(() => ledger.restore(replica, [{ row, holds: true }]))
+    return await write(evidence)
+  }
+
+  async function write<T> (evidence: () => Promise<T>, onAway?: () => void): Promise<T> {
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, MAX_WRITE_PAUSE_MS)) {
       try {
         return await evidence()
       } catch (error) {
         tools.onTrouble('writing evidence', error)
+        onAway?.()
         await setTimeout(pauseMs, undefined, { signal: stopped.signal })
       }
     }
@@ -182,6 +201,11 @@ export function createRunner (tools: RunnerTools): Runner {
     } catch (error) {
       tools.onTrouble('sweeping', error)
     }
+  }
+
+  async function tick (): Promise<void> {
+    await Promise.all([sweep(), tools.guard.look()])
+    await claimAll()
   }
 
   async function renew (): Promise<void> {
@@ -203,7 +227,7 @@ export function createRunner (tools: RunnerTools): Runner {
       if (change.phase === 'waiting' || hasEnded(change.phase)) claimAll()
     })
     timers.push(
-      setInterval(() => { sweep().then(claimAll) }, TICK_MS),
+      setInterval(() => { tick() }, TICK_MS),
       setInterval(() => { renew() }, Math.max(50, times.leaseMs / 3))
     )
     claimAll()

@@ -18,14 +18,17 @@ export interface Hands {
   readonly status: (row: Row & { requestId: string }) => StatusReader
   /** Aborted when this process lets go of the generation. */
   readonly letGo: AbortSignal
-  /** Aborted to interrupt waiting, when a wish to cancel came in. */
+  /** Aborted to interrupt waiting: a wish to cancel came in, its time to run is over, or `letGo`. */
   readonly wake: () => AbortSignal
   /** Asks fal to stop, the first time it is called. */
   readonly cancelOnce: (row: Row & { requestId: string }) => Promise<void>
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
-  /** Writes evidence, however long the ledger is away: a fact that is late is better than one that is lost. */
-  readonly write: <T>(evidence: () => Promise<T>) => Promise<T>
+  /**
+   * Writes evidence about `row`, however long the ledger is away and even if it has lost the row: a fact that is late is better than one that is lost.
+   * Waiters of this process are told `end` when the ledger cannot be.
+   */
+  readonly report: (row: Row, evidence: () => Promise<Row | null>, end?: () => Row) => Promise<Row | null>
 }
 
 /** Submits of one generation that were certainly not accepted before it is given up. */
@@ -61,28 +64,28 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, permit, letGo, write } = hands
+  const { ledger, upstream, permit, letGo, report } = hands
   if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
-  if (!permit.isFresh() || letGo.aborted) return await write(() => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
+  if (!permit.isFresh() || letGo.aborted) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
   // A submit under way is never aborted: its answer is the only trace of a purchase.
   const submitted = await upstream.submit(row.model, row.input, new AbortController().signal)
   switch (submitted.kind) {
     case 'accepted':
       await hands.guard.worked(row.model)
-      return await write(() => ledger.sent(row.id, row.attempt, submitted.requestId))
+      return await report(row, () => ledger.sent(row.id, row.attempt, submitted.requestId))
     case 'unsent':
       // fal that is merely busy is no failure of fal.
       if (submitted.busy !== true) await hands.guard.failed(row.model, submitted.failure.code)
-      return await write(() => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
+      return await report(row, () => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
         ? { failure: submitted.failure }
         : { retryAfterMs: submitted.retryAfterMs ?? backoffMs(row.attempt) }))
     case 'refused':
       await hands.guard.failed(row.model, submitted.failure.code)
-      return await write(() => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }))
+      return await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }))
     case 'lost': {
       const requestId = submitted.requestId
-      if (requestId !== null && await exists(row, requestId, hands)) return await write(() => ledger.sent(row.id, row.attempt, requestId))
+      if (requestId !== null && await exists(row, requestId, hands)) return await report(row, () => ledger.sent(row.id, row.attempt, requestId))
       return await lose(row, hands)
     }
   }
@@ -102,53 +105,65 @@ async function exists (row: Row, requestId: string, { upstream }: Hands): Promis
 }
 
 async function follow (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
-  const { ledger, write } = hands
+  const { ledger, report } = hands
   if (row.cancelWished) await hands.cancelOnce(row)
-  const leftMs = (row.runUntilMs ?? Infinity) - ledger.now()
-  if (leftMs <= 0) {
+  if (isOverdue(row, ledger)) {
     await hands.cancelOnce(row)
     return await lose(row, hands)
   }
-  const overtime = AbortSignal.timeout(Math.min(leftMs, MAX_TIMEOUT_MS))
-  const interrupted = AbortSignal.any([hands.wake(), overtime])
+  const wake = hands.wake()
   let seen
   try {
-    seen = await hands.status(row).next(AbortSignal.any([interrupted, hands.letGo]))
+    seen = await hands.status(row).next(wake)
   } catch (reason) {
-    hands.letGo.throwIfAborted()
-    if (!interrupted.aborted) throw reason
-    return row // the runner reads it again, or its time is up
+    if (!wake.aborted) throw reason
+    return row // the runner reads it again, or lets go of it
   }
   switch (seen.kind) {
     case 'queued':
-      return await write(() => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }))
+      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }))
     case 'running':
-      return await write(() => ledger.progressed(row.id, row.attempt, { kind: 'running' }))
+      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'running' }))
     case 'completed':
     case 'missing':
       return await collect(row, hands)
   }
 }
 
-/** The longest delay that a Node timer takes. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1
+function isOverdue (row: Row, ledger: Ledger): boolean {
+  return row.runUntilMs !== null && ledger.now() >= row.runUntilMs
+}
 
 /** A result that will not change any more. */
 type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
 
 /** Fetches the result of a completed generation and closes the row with it. */
 async function collect (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, write } = hands
+  const { ledger, upstream, report } = hands
   for (;;) {
     const result = await upstream.result(row.model, row.requestId, hands.letGo)
     hands.letGo.throwIfAborted()
     if (result.kind === 'pending' || result.kind === 'unavailable') {
-      if (ledger.now() > (row.runUntilMs ?? Infinity)) return await lose(row, hands)
+      if (isOverdue(row, ledger)) return await lose(row, hands)
       await hands.pause(result.kind === 'unavailable' ? result.retryAfterMs ?? RESULT_PAUSE_MS : RESULT_PAUSE_MS)
       continue
     }
     const ending = endingOf(row, result)
-    return await write(() => ledger.finish(row.id, row.attempt, row.requestId, ending))
+    return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending), () => endedBy(row, ending, ledger.now()))
+  }
+}
+
+/** The row as the ledger will have it, for those who wait here while the ledger is away. */
+function endedBy (row: Row, ending: Ending, nowMs: number): Row {
+  return {
+    ...row,
+    phase: ending.kind,
+    version: row.version + 1,
+    output: ending.kind === 'succeeded' ? ending.output : null,
+    failure: ending.kind === 'failed' ? ending.failure : null,
+    cost: ending.cost ?? row.price,
+    costAssumed: ending.cost === null,
+    finishedAtMs: nowMs
   }
 }
 
@@ -178,8 +193,8 @@ function costOf (row: Row, units: string | null): MicroUsd | null {
   return units === null ? null : costOfUnits(units, row.price)
 }
 
-async function lose (row: Row, { ledger, write }: Hands): Promise<Row | null> {
-  return await write(() => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN))
+async function lose (row: Row, { ledger, report }: Hands): Promise<Row | null> {
+  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN))
 }
 
 function hasRequestId (row: Row): row is Row & { requestId: string } {
