@@ -21,23 +21,72 @@ const name = fc.constantFrom('a', 'b')
 const which = fc.nat(1000)
 const cost = fc.constantFrom(0, 1, price - 1, price, price + 1, null)
 
+const admitStep = fc.record({
+  do: fc.constant('admit' as const),
+  tenant,
+  subject: fc.constantFrom('', 'visitor'),
+  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'twin', 'token'),
+  name,
+  connection: fc.constantFrom(null, 'c1', 'c2'),
+  lastRound: fc.boolean(),
+  priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const),
+  /** The latest admission once more, under its own id. */
+  again: fc.boolean()
+})
+const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) })
+
+const sentStep = fc.record({
+  do: fc.constant('sent' as const),
+  which,
+  requestId: fc.constantFrom('x', 'x', 'x', 'y'),
+  /** Which attempt it is about, counted from the row's. */
+  off: fc.constantFrom(0, 0, 0, 0, -1, 1)
+})
+const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute) })
+const lostStep = fc.record({ do: fc.constant('lost' as const), which })
+const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean() })
+const finishStep = fc.record({
+  do: fc.constant('finish' as const),
+  which,
+  cost,
+  kind: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const),
+  learned: fc.option(name),
+  requestId: fc.constantFrom('x', 'x', 'y', null)
+})
+
+/** `forge`: a replica knows more about one of its generations than the store does. */
+const renewStep = fc.record({ do: fc.constant('renew' as const), replica, restore: fc.boolean(), forge: fc.boolean() })
+const sweepStep = fc.record({ do: fc.constant('sweep' as const), replica, max: fc.constantFrom(1, 5, 50) })
+const releaseStep = fc.record({ do: fc.constant('release' as const), replica, which })
+const seenStep = fc.record({ do: fc.constant('seen' as const), which, connection: fc.constantFrom(null, 'c1', 'c2'), left: fc.boolean() })
+const cancelStep = fc.record({ do: fc.constant('cancel' as const), which, tenant })
+const settleStep = fc.record({ do: fc.constant('settle' as const), which, billed: fc.boolean() })
+const guardStep = fc.record({
+  do: fc.constant('guard' as const),
+  scope: fc.constantFrom('*', 'fal-ai/imagen4/preview/ultra'),
+  state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const),
+  retryAfterMs: fc.constantFrom(0, 1000)
+})
+const listStep = fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10) })
+const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 26 * 60 * minute) })
+
 const step = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('admit' as const), tenant, subject: fc.constantFrom('', 'visitor'), as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'twin', 'token'), name, connection: fc.constantFrom(null, 'c1', 'c2'), lastRound: fc.boolean(), priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const), again: fc.boolean() }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('sent' as const), which, requestId: fc.constantFrom('x', 'x', 'x', 'y'), off: fc.constantFrom(0, 0, 0, 0, -1, 1) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('lost' as const), which }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean() }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('finish' as const), which, cost, kind: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const), learned: fc.option(name), requestId: fc.constantFrom('x', 'x', 'y', null) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('renew' as const), replica, restore: fc.boolean(), forge: fc.boolean() }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('sweep' as const), replica, max: fc.constantFrom(1, 5, 50) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('release' as const), replica, which }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('seen' as const), which, connection: fc.constantFrom(null, 'c1', 'c2'), left: fc.boolean() }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel' as const), which, tenant }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('settle' as const), which, billed: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('guard' as const), scope: fc.constantFrom('*', 'fal-ai/imagen4/preview/ultra'), state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const), retryAfterMs: fc.constantFrom(0, 1000) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 26 * 60 * minute) }) }
+  { weight: 8, arbitrary: admitStep },
+  { weight: 6, arbitrary: claimStep },
+  { weight: 4, arbitrary: sentStep },
+  { weight: 2, arbitrary: unsentStep },
+  { weight: 2, arbitrary: lostStep },
+  { weight: 2, arbitrary: progressedStep },
+  { weight: 4, arbitrary: finishStep },
+  { weight: 2, arbitrary: renewStep },
+  { weight: 3, arbitrary: sweepStep },
+  { weight: 1, arbitrary: releaseStep },
+  { weight: 2, arbitrary: seenStep },
+  { weight: 2, arbitrary: cancelStep },
+  { weight: 1, arbitrary: settleStep },
+  { weight: 1, arbitrary: guardStep },
+  { weight: 1, arbitrary: listStep },
+  { weight: 4, arbitrary: waitStep }
 )
 
 export type Step = typeof step extends fc.Arbitrary<infer Drawn> ? Drawn : never

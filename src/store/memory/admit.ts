@@ -147,7 +147,7 @@ function buy (state: State, admission: Admission): Admitted {
     row,
     hidden: {
       number: state.counter,
-      cacheName: mode === 'bypass' ? null : cacheName,
+      cacheName,
       learnedName: null,
       twinName: admission.twinName,
       keyless: idempotency === null,

@@ -58,6 +58,11 @@ export function judge (state: State, scope: string, verdict: { readonly state: G
   return guard
 }
 
+/** Every guard that ever got a verdict. */
+export function guards (state: State): Guard[] {
+  return [...state.guards.values()]
+}
+
 function guardOf (state: State, scope: string): Guard {
   return state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null }
 }

@@ -1,17 +1,18 @@
 // The ledger in memory: for one process, and the model that the ledger on Redis is compared with.
-// Each operation runs to its end within one turn of the event loop, which is what makes it atomic. The clock stands still during one.
+// Each operation runs to its end within one turn of the event loop, which is what makes it atomic.
 
+import { performance } from 'node:perf_hooks'
 import type { Ledger, LedgerTimes } from '../../generation/ports.ts'
 import { admit } from './admit.ts'
 import { audit } from './audit.ts'
-import { balanceOf, periodOf } from './books.ts'
 import { claim } from './claim.ts'
 import { answerOpen, askOpen, left, seen } from './delivery.ts'
 import { finish, lost, progressed, sent, unsent } from './evidence.ts'
-import { judge } from './guards.ts'
+import { guards, judge } from './guards.ts'
 import { release, renew, restore, sweep } from './leases.ts'
 import { list, look, lookup, read } from './readers.ts'
-import { createState } from './state.ts'
+import { balances, gauges, journal, unknowns } from './reports.ts'
+import { createState, type State } from './state.ts'
 import { mint, readToken, revoke } from './tokens.ts'
 import { cancel, settle } from './verdicts.ts'
 
@@ -25,66 +26,75 @@ export type MemoryLedger = Ledger & {
  * A ledger for one process; nothing survives it. Several runners may share one, each under a replica name of its own.
  * `now` is the ledger's clock in milliseconds; by default wall time that never goes back.
  */
-export function createMemoryLedger ({ times, now: clock }: { readonly times: LedgerTimes, readonly now?: () => number }): MemoryLedger {
-  const state = createState(times, clock)
+export function createMemoryLedger ({ times, now: clock = monotonicNow }: { readonly times: LedgerTimes, readonly now?: () => number }): MemoryLedger {
+  let instantMs = clock()
+  const state = createState(times, () => instantMs)
+
+  /** An operation at one instant, which is what its rules compare with. */
+  function atomic<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
+    return async (...given) => {
+      instantMs = clock()
+      return operation(state, ...given)
+    }
+  }
 
   return {
-    now: state.now,
+    now: clock,
     ping: async () => {},
 
-    admit: async admission => admit(state, admission),
-    claim: async request => claim(state, request),
+    admit: atomic(admit),
+    claim: atomic(claim),
 
-    sent: async (id, attempt, requestId) => sent(state, id, attempt, requestId),
-    unsent: async (id, attempt, then) => unsent(state, id, attempt, then),
-    lost: async (id, attempt, failure) => lost(state, id, attempt, failure),
-    progressed: async (id, attempt, sighting) => progressed(state, id, attempt, sighting),
-    finish: async (id, attempt, requestId, ending) => finish(state, id, attempt, requestId, ending),
+    sent: atomic(sent),
+    unsent: atomic(unsent),
+    lost: atomic(lost),
+    progressed: atomic(progressed),
+    finish: atomic(finish),
 
-    renew: async (replica, facts) => renew(state, replica, facts),
-    restore: async (replica, facts) => { restore(state, replica, facts) },
-    release: async (replica, ids) => { release(state, replica, ids) },
-    sweep: async (replica, max) => sweep(state, replica, max),
+    renew: atomic(renew),
+    restore: atomic(restore),
+    release: atomic(release),
+    sweep: atomic(sweep),
 
-    seen: async (id, connection) => { seen(state, id, connection) },
-    left: async (id, connection) => { left(state, id, connection) },
-    askOpen: async (replica, connections) => askOpen(state, replica, connections),
+    seen: atomic(seen),
+    left: atomic(left),
+    askOpen: atomic(askOpen),
     answerOpen: (replica, isOpen) => answerOpen(state, replica, isOpen),
 
-    read: async (id, reader) => read(state, id, reader),
-    lookup: async cacheName => lookup(state, cacheName),
-    list: async (reader, page) => list(state, reader, page),
-    look: async ids => look(state, ids),
+    read: atomic(read),
+    lookup: atomic(lookup),
+    list: atomic(list),
+    look: atomic(look),
     listen: listener => {
       state.listeners.add(listener)
       return () => { state.listeners.delete(listener) }
     },
 
-    cancel: async (id, reader) => cancel(state, id, reader),
-    settle: async (id, billed) => settle(state, id, billed),
-    guard: async (scope, verdict) => judge(state, scope, verdict),
-    guards: async () => [...state.guards.values()],
-    mint: async token => { mint(state, token) },
-    token: async id => readToken(state, id),
-    revoke: async (id, tenant) => revoke(state, id, tenant),
+    cancel: atomic(cancel),
+    settle: atomic(settle),
+    guard: atomic(judge),
+    guards: atomic(guards),
+    mint: atomic(mint),
+    token: atomic(readToken),
+    revoke: atomic(revoke),
 
-    balances: async accounts => accounts.map(({ owner, per }) => balanceOf(state, { owner, period: periodOf(state.now(), per) })),
-    unknowns: async limit => look(state, state.unknown.first(limit)),
-    journal: async (fromMs, toMs, limit) => state.journal.filter(({ atMs }) => atMs >= fromMs && atMs < toMs).slice(0, limit),
-    gauges: async () => {
-      const open = look(state, state.unknown.first(Infinity))
-      return {
-        waiting: new Map([...state.tenants].map(([tenant, { waiting }]) => [tenant, waiting])),
-        atUpstream: state.active,
-        unknownOpen: open.length,
-        unknownOldestMs: open.length === 0 ? null : Math.min(...open.map(row => row.createdAtMs))
-      }
-    },
+    balances: atomic(balances),
+    unknowns: atomic(unknowns),
+    journal: atomic(journal),
+    gauges: atomic(gauges),
 
     close: async () => {
       state.listeners.clear()
       state.answerers.clear()
     },
-    audit: () => audit(state)
+    audit: () => {
+      instantMs = clock()
+      return audit(state)
+    }
   }
+}
+
+/** Wall time at the start of the process and monotonic time since: nobody who sets the machine's clock moves a deadline. */
+function monotonicNow (): number {
+  return Math.floor(performance.timeOrigin + performance.now())
 }

@@ -1,7 +1,6 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import { performance } from 'node:perf_hooks'
 import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, Row, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
@@ -11,7 +10,7 @@ import { createSortedSet, type SortedSet } from './sorted-set.ts'
 export interface Hidden {
   /** The ledger's counter at admission: the order of lists, twins and lines. */
   readonly number: number
-  /** Its only way into a cache name; `null` without a seed and with `bypass`. */
+  /** The cache name that it takes at admission, with `refresh` when it succeeds, with `bypass` never. */
   readonly cacheName: string | null
   /** The cache name that it took because its answer named a seed. */
   readonly learnedName: string | null
@@ -62,7 +61,7 @@ export interface TokenState { token: Token, heldPictures: number, heldMoney: Mic
 
 export interface State {
   readonly times: LedgerTimes
-  /** The ledger's clock in whole milliseconds. */
+  /** The moment of the operation under way, in milliseconds of the ledger's clock. */
   readonly now: () => number
   /** Source of {@link Hidden.number}. */
   counter: number
@@ -106,7 +105,7 @@ export const MAX_JOURNAL_LINES = 100_000
 /** The most entries that one operation tidies up, so that none takes long. */
 export const TIDY_PER_CALL = 32
 
-export function createState (times: LedgerTimes, now: () => number = monotonicNow): State {
+export function createState (times: LedgerTimes, now: () => number): State {
   const lists = new Map<string, SortedSet>()
   return {
     times,
@@ -134,11 +133,6 @@ export function createState (times: LedgerTimes, now: () => number = monotonicNo
     listeners: new Set(),
     answerers: new Map()
   }
-}
-
-/** Wall time at the start of the process and monotonic time since: nobody who sets the machine's clock moves a deadline. */
-function monotonicNow (): number {
-  return Math.floor(performance.timeOrigin + performance.now())
 }
 
 /** The state of a tenant; one that the ledger meets for the first time has the smallest limits until its next purchase. */

@@ -60,6 +60,20 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.match(await refused(), { why: 'guard' })
   })
 
+  t.test('a bad verdict while the probe is under way brings no second one', async t => {
+    const { ledger, buy, claim, advance, refused } = await createWorld(t, make)
+    const waiting = await buy()
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    const probe = await buy({ priority: 'low' })
+    t.equal(await claim(), probe.id)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
+    await advance(1000)
+    t.equal(await claim(), 'guard')
+    await refused()
+    await ledger.finish(probe.id, 1, 'a', failureOf(0))
+    t.equal(await claim(), waiting.id)
+  })
+
   t.test('a probe that could not be sent stays the probe and goes again after the new pause', async t => {
     const { ledger, buy, claim, advance } = await createWorld(t, make)
     await ledger.guard('*', { state: 'open', retryAfterMs: 0 })

@@ -43,7 +43,9 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
   t.test('in the last round a twin that was not asked about counts as left', async t => {
     const { ledger, buy } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
-    t.match(await ledger.admit(admissionOf({ ...at('c2'), lastRound: true })), { outcome: 'adopted', row: { id } })
+    const younger = await buy({ ...at('c9'), twins: [{ id, replica: 'r1', connection: 'c1', open: true }] })
+    t.match(await ledger.admit(admissionOf({ ...at('c2'), lastRound: true })), { outcome: 'adopted', row: { id } }, 'the oldest of them')
+    await ledger.seen(younger.id, null)
     const open = { id, replica: 'r1', connection: 'c2', open: true }
     t.match(await ledger.admit(admissionOf({ ...at('c3'), lastRound: true, twins: [open] })), { outcome: 'bought' }, 'one found open does not')
   })
@@ -115,12 +117,12 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
 
   t.test('60 live callers get 60 pictures in two admissions each, naming at most 8 twins', async t => {
     const { ledger, balance } = await createWorld(t, make)
-    let rounds = 0
+    let rounds = 0 // of admissions, all callers together
     for (let caller = 0; caller < 60; caller += 1) {
       const given = admissionOf(at(`c${caller}`, `r${caller % 3}`))
       let answer = await ledger.admit(given)
       rounds += 1
-      while (answer.outcome === 'twins') {
+      while (answer.outcome === 'twins' && rounds < 200) {
         t.ok(answer.twins.length <= 8)
         answer = await ledger.admit({ ...given, twins: answer.twins.map(twin => ({ ...twin, open: true })) })
         rounds += 1

@@ -1,0 +1,32 @@
+// What operators and gauges read: balances, open unknowns, the journal, and how full the ledger is.
+
+import type { Balance, Budget, JournalEntry, Row } from '../../generation/ports.ts'
+import { balanceOf, periodOf } from './books.ts'
+import { look } from './readers.ts'
+import type { State } from './state.ts'
+
+/** The ledger's `balances`, of the periods that are current. */
+export function balances (state: State, accounts: readonly Pick<Budget, 'owner' | 'per'>[]): Balance[] {
+  return accounts.map(({ owner, per }) => balanceOf(state, { owner, period: periodOf(state.now(), per) }))
+}
+
+/** The ledger's `unknowns`: those that are unknown for longest come first. */
+export function unknowns (state: State, limit: number): Row[] {
+  return look(state, state.unknown.first(limit))
+}
+
+/** The ledger's `journal`, oldest first: from `fromMs` on, before `toMs`. */
+export function journal (state: State, fromMs: number, toMs: number, limit: number): JournalEntry[] {
+  return state.journal.filter(({ atMs }) => atMs >= fromMs && atMs < toMs).slice(0, limit)
+}
+
+/** The ledger's `gauges`. */
+export function gauges (state: State): { waiting: Map<string, number>, atUpstream: number, unknownOpen: number, unknownOldestMs: number | null } {
+  const open = unknowns(state, Infinity)
+  return {
+    waiting: new Map([...state.tenants].map(([tenant, { waiting }]) => [tenant, waiting])),
+    atUpstream: state.active,
+    unknownOpen: open.length,
+    unknownOldestMs: open.reduce<number | null>((oldestMs, { createdAtMs }) => Math.min(oldestMs ?? createdAtMs, createdAtMs), null)
+  }
+}
