@@ -16,7 +16,7 @@ import { createRunner } from './generation/runner.ts'
 import { createWatch } from './generation/watch.ts'
 import type { Readiness } from './http/ops.ts'
 import { buildOpsServer, buildServer } from './http/server.ts'
-import { createLogger, describePrompt } from './logger.ts'
+import { createLogger, createTroubleLog, describePrompt } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { createSandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
@@ -59,7 +59,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 
   const log = createLogger({ level: config.logLevel, secrets: () => options.falKey === null ? [] : [falKey] })
   const metrics = createMetrics({ version })
-  const trouble = (doing: string, error: unknown): void => { log.error({ err: error }, doing) }
+  const trouble = createTroubleLog(log)
 
   // store and upstream
   const times = { resultTtlMs: config.resultTtlMs, queueMs: config.queueMs, runMs: config.runMs, leaseMs: config.leaseMs }

@@ -44,6 +44,26 @@ function withoutSecrets (line: string, secrets: readonly string[]): string {
   return clean
 }
 
+/** How long the same trouble is counted instead of told. */
+const TROUBLE_QUIET_MS = 10_000
+
+/**
+ * Logs what goes wrong inside and is tried again. The first time at once; while it goes on, a line every ten seconds says how often:
+ * a store that is away must not fill a disk.
+ */
+export function createTroubleLog (log: Logger, now: () => number = () => performance.now()): (doing: string, error: unknown) => void {
+  const told = new Map<string, { atMs: number, repeated: number }>()
+  return (doing, error) => {
+    const last = told.get(doing)
+    if (last !== undefined && now() - last.atMs < TROUBLE_QUIET_MS) {
+      last.repeated += 1
+      return
+    }
+    told.set(doing, { atMs: now(), repeated: 0 })
+    log.error({ err: error, repeated: last?.repeated === 0 ? undefined : last?.repeated }, doing)
+  }
+}
+
 /** What a log line may say about a prompt: nothing, its SHA-256 and its length in characters, or the text. */
 export function describePrompt (prompt: string, mode: PromptLogging): { readonly prompt?: string, readonly prompt_sha256?: string, readonly prompt_characters?: number } {
   switch (mode) {

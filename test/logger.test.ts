@@ -1,7 +1,7 @@
 // Log lines can be read by machines, and hold no keys and no more of a prompt than was asked for.
 
 import t from 'tap'
-import { createLogger, describePrompt } from '../src/logger.ts'
+import { createLogger, createTroubleLog, describePrompt } from '../src/logger.ts'
 
 function linesOf (write: (log: ReturnType<typeof createLogger>) => void, secrets: readonly string[] = []): readonly string[] {
   const lines: string[] = []
@@ -43,4 +43,15 @@ t.test('a prompt appears as asked for: not at all, as hash and length, or in ful
   t.same(describePrompt('abc', 'hash'), { prompt_sha256: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', prompt_characters: 3 })
   t.equal(describePrompt('a 🚲', 'hash').prompt_characters, 3, 'characters, not code units')
   t.same(describePrompt('a 🚲', 'full'), { prompt: 'a 🚲' })
+})
+
+t.test('a trouble that goes on is a line every ten seconds, with how often it was met', async t => {
+  let nowMs = 0
+  const lines = linesOf(log => {
+    const trouble = createTroubleLog(log, () => nowMs)
+    for (; nowMs < 25_000; nowMs += 10) trouble('writing', new Error('away'))
+    trouble('reading', new Error('away'))
+  })
+  t.match(lines.map(line => JSON.parse(line)), [{ msg: 'writing' }, { msg: 'writing', repeated: 999 }, { msg: 'writing', repeated: 999 }, { msg: 'reading' }])
+  t.equal(lines.length, 4)
 })

@@ -168,10 +168,10 @@ export function createRunner (tools: RunnerTools): Runner {
   }
 
   /** After a wish to cancel came in, or its time is over: the row as it now is. */
-  async function readAgain (hold: Hold): Promise<Row | null> {
+  async function readAgain (hold: Hold): Promise<Row> {
     hold.wake = new AbortController()
     const [row] = await write(() => ledger.look([hold.row.id]))
-    return row ?? null
+    return row ?? hold.row
   }
 
   async function report (row: Row, evidence: () => Promise<Row | null>, end?: () => Row): Promise<Row | null> {
