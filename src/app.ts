@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
 import { v7 as uuidv7 } from 'uuid'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
@@ -10,7 +11,7 @@ import type { Config } from './config.ts'
 import { createGuard } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createPresence } from './generation/presence.ts'
-import { createRequest } from './generation/request.ts'
+import { createRequests } from './generation/request.ts'
 import { createResultCache } from './generation/result-cache.ts'
 import { createRunner } from './generation/runner.ts'
 import { createWatch } from './generation/watch.ts'
@@ -18,12 +19,12 @@ import type { Readiness } from './http/ops.ts'
 import { buildOpsServer, buildServer } from './http/server.ts'
 import { createLogger, createTroubleLog, describePrompt } from './logger.ts'
 import { createMetrics } from './metrics.ts'
-import { createSandbox } from './sandbox/plugin.ts'
+import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import type { TenantBook } from './tenants.ts'
 import { loadFalKey } from './tenants/load.ts'
 import { watchTenants } from './tenants/watch.ts'
-import { createUpstream } from './upstream/queue.ts'
+import { createUpstream, SUBMIT_TIMEOUT_MS } from './upstream/queue.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -54,7 +55,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const newId = (): string => uuidv7()
   let tenants = options.tenants
   let falKey = options.falKey ?? SANDBOX_KEY
-  let ownUrl = ''
+  let sandboxUrl = ''
   let state: Readiness['state'] = 'starting'
 
   const log = createLogger({ level: config.logLevel, secrets: () => options.falKey === null ? [] : [falKey] })
@@ -66,7 +67,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const ledger = createMemoryLedger({ times })
   const sandbox = config.falQueueUrl === null ? createSandbox({ log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   const upstream = createUpstream({
-    queueUrl: () => config.falQueueUrl ?? `${ownUrl}/sandbox/queue`,
+    queueUrl: () => config.falQueueUrl ?? `${sandboxUrl}/queue`,
     key: () => falKey,
     onRequest: metrics.upstreamRequest,
     log
@@ -78,7 +79,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
   const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, onMove: createObserver(log, metrics, ledger.now), onTrouble: trouble })
-  const request = createRequest({
+  const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),
     watch,
@@ -86,11 +87,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     priceOf: model => tenants.priceOf(model.endpointId),
     resultTtlMs: config.resultTtlMs,
     draining: () => state === 'draining',
-    newId
+    newId,
+    onTrouble: trouble
   })
 
   // doors
-  const readiness = (): Readiness => ({ state, store: 'up', upstream: 'ok' })
+  const readiness = (): Readiness => ({ state, store: 'up', upstream: guard.state })
   const server = await buildServer({
     log,
     metrics,
@@ -100,14 +102,15 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     opsHere: config.opsPort === null,
     trustProxy: config.trustProxy,
     tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
-    sandbox: sandbox?.plugin ?? null,
-    request,
+    sandbox: config.tls === null ? sandbox?.plugin ?? null : null,
+    requests,
     ledger,
     presence,
     waitMs: config.waitMs,
+    addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
     newId,
     describePrompt: prompt => describePrompt(prompt, config.logPrompts),
-    onDeliveryTrouble: error => { trouble('noting a delivery', error) }
+    onTrouble: trouble
   })
   const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
 
@@ -121,7 +124,10 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     })
   metrics.onCollect(sharedFacts)
 
-  ownUrl = await server.listen({ host: config.host, port: config.port })
+  const url = await server.listen({ host: config.host, port: config.port })
+  // Behind TLS the sandbox has a plain listener of its own, since nobody vouches here for the certificate.
+  const sandboxServer = sandbox !== null && config.tls !== null ? await listenToSandbox(sandbox, log, { host: '127.0.0.1', port: 0 }) : null
+  sandboxUrl = sandboxServer === null ? `${url}/sandbox` : sandboxServer.url
   await opsServer?.listen({ host: config.host, port: config.opsPort ?? 0 })
   await ledger.ping()
   runner.start()
@@ -143,13 +149,18 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   async function drainAndClose (): Promise<void> {
     state = 'draining'
     tenantsWatch?.close()
+    const endMs = performance.now() + config.waitMs
+    // What is sent now must be answered before the end: a submit that is cut off is money that nobody can account for.
+    const lastClaims = startTimer(() => { runner.stopClaiming() }, Math.max(0, config.waitMs - SUBMIT_TIMEOUT_MS))
     await untilIdle(() => watch.waiting > 0, config.waitMs)
-    await runner.stop(STOP_GRACE_MS)
+    clearTimeout(lastClaims)
+    await runner.stop(Math.max(MIN_STOP_GRACE_MS, endMs - performance.now()))
     if (runner.held > 0) log.warn({ generations: runner.held }, 'generations under way end with this process')
     watch.close()
     stopAnswering()
     await Promise.all([closeServer(server), opsServer === null ? null : closeServer(opsServer)])
     await upstream.close()
+    if (sandboxServer !== null) await closeServer(sandboxServer.server)
     await ledger.close()
   }
 
@@ -170,11 +181,11 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     }
   }
 
-  return { log, url: ownUrl, reload, close }
+  return { log, url, reload, close }
 }
 
-/** How long submits under way may take at the end. */
-const STOP_GRACE_MS = 5000
+/** How long what is under way may take at least, at the end. */
+const MIN_STOP_GRACE_MS = 2000
 const IDLE_POLL_MS = 20
 /** How long answers that are being written may take at the end. */
 const LAST_ANSWERS_MS = 500
@@ -196,10 +207,15 @@ async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<voi
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */
 export async function startSandbox ({ config }: Pick<AppOptions, 'config' | 'version'>): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel })
+  const sandbox = createSandbox({ log: (facts, message) => { log.info(facts, message) } })
+  const { server, url } = await listenToSandbox(sandbox, log, config)
+  return { log, url, reload: async () => {}, close: () => closeServer(server) }
+}
+
+async function listenToSandbox (sandbox: Sandbox, log: Logger, { host, port }: Pick<Config, 'host' | 'port'>): Promise<{ readonly server: FastifyInstance, readonly url: string }> {
   const loggerInstance: FastifyBaseLogger = log
-  const server: FastifyInstance = Fastify({ loggerInstance, logController: new LogController({ disableRequestLogging: true }), forceCloseConnections: 'idle' })
+  const server = Fastify({ loggerInstance, logController: new LogController({ disableRequestLogging: true }), forceCloseConnections: 'idle' })
   server.get('/healthz', async () => 'ok')
-  await server.register(createSandbox({ log: (facts, message) => { log.info(facts, message) } }).plugin)
-  const url = await server.listen({ host: config.host, port: config.port })
-  return { log, url, reload: async () => {}, close: () => server.close() }
+  await server.register(sandbox.plugin)
+  return { server, url: await server.listen({ host, port }) }
 }

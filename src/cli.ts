@@ -15,7 +15,7 @@ import { createKey } from './tenants/keys.ts'
 const EXIT_FAULT = 1
 const EXIT_MISUSED = 2
 /** A drain may take as long as the longest caller waits; then this much is left for the rest. */
-const CLOSE_MARGIN_MS = 5000
+const CLOSE_MARGIN_MS = 8000
 
 async function main (args: readonly string[]): Promise<void> {
   const asked = readArguments(args)

@@ -12,7 +12,11 @@ export interface Prepared { readonly config: Config, readonly tenants: TenantBoo
 /** Reads the environment and its files; nothing is started. */
 export async function prepare (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig(env)
-  if (!parsed.ok) return parsed
+  if (!parsed.ok) {
+    // The tenants file is independent of the other faults, so its own are told with them.
+    const tenants = env['TENANTS_FILE'] === undefined || env['TENANTS_FILE'] === '' ? null : await loadTenants({ tenantsFile: env['TENANTS_FILE'] })
+    return { ok: false, faults: [...parsed.faults, ...(tenants === null || tenants.ok ? [] : tenants.faults)] }
+  }
   const { config } = parsed
   const [tenants, falKey, tlsFaults] = await Promise.all([loadTenants(config), loadFalKey(config.fal), tlsFaultsOf(config)])
   if (tenants.ok && falKey.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key } }

@@ -9,6 +9,8 @@ export interface Guard {
   failed: (model: string, code: ProblemCode) => Promise<void>
   /** fal accepted a generation. */
   worked: (model: string) => Promise<void>
+  /** What is known here of buying at all: the account's state. */
+  readonly state: GuardState
   /** Learns what other processes told. Without it a probe that works here would not open what was closed elsewhere. */
   look: () => Promise<void>
 }
@@ -26,13 +28,13 @@ const retryAfterMs: Readonly<Record<Exclude<GuardState, 'ok'>, number>> = {
 export function createGuard (ledger: Ledger, onError: (error: unknown) => void): Guard {
   let failuresInARow = 0
   /** Scopes that are not ok, as far as this process knows; of others nothing is told, so that a working upstream costs no call. */
-  let closed = new Set<string>()
+  let closed = new Map<string, GuardState>()
 
   async function tell (scope: string, state: GuardState): Promise<void> {
     try {
       await ledger.guard(scope, { state, retryAfterMs: state === 'ok' ? 0 : retryAfterMs[state] })
       if (state === 'ok') closed.delete(scope)
-      else closed.add(scope)
+      else closed.set(scope, state)
     } catch (error) {
       onError(error)
     }
@@ -50,9 +52,10 @@ export function createGuard (ledger: Ledger, onError: (error: unknown) => void):
         if (closed.has(scope)) await tell(scope, 'ok')
       }
     },
+    get state () { return closed.get('*') ?? 'ok' },
     look: async () => {
       try {
-        closed = new Set((await ledger.guards()).filter(({ state }) => state !== 'ok').map(({ scope }) => scope))
+        closed = new Map((await ledger.guards()).filter(({ state }) => state !== 'ok').map(({ scope, state }) => [scope, state]))
       } catch (error) {
         onError(error)
       }

@@ -7,12 +7,10 @@ import { hasEnded } from './phases.ts'
 import type { Row } from './ports.ts'
 
 /** Tells log and metrics about every change that this process made. */
-export function createObserver (log: Logger, metrics: Metrics, now: () => number): (from: Row, to: Row) => void {
-  return (from, to) => {
-    if (from.phase === to.phase) return
-    const sinceMs = phaseBeganAt(from)
-    const seconds = Math.max(0, now() - sinceMs) / 1000
-    metrics.phaseSeconds(to.model, from.phase, seconds)
+export function createObserver (log: Logger, metrics: Metrics, now: () => number): (from: Row, to: Row, phaseMs: number | null) => void {
+  return (from, to, phaseMs) => {
+    const seconds = phaseMs === null ? undefined : Math.max(0, Math.round(phaseMs)) / 1000
+    if (seconds !== undefined) metrics.phaseSeconds(to.model, from.phase, seconds)
     if (hasEnded(to.phase)) count(to, metrics)
     log[levelOf(to)]({
       generation_id: to.id,
@@ -41,8 +39,4 @@ function count (row: Row, metrics: Metrics): void {
 function levelOf (row: Row): 'info' | 'warn' | 'error' {
   if (row.phase === 'unknown' || row.failure?.code === 'result-expired' || row.failure?.code === 'upstream-account-blocked' || row.failure?.code === 'model-retired') return 'error'
   return row.phase === 'failed' && row.failure?.code !== 'content-refused' && row.failure?.code !== 'invalid-input' ? 'warn' : 'info'
-}
-
-function phaseBeganAt (row: Row): number {
-  return row.phase === 'running' ? row.startedAtMs ?? row.createdAtMs : row.createdAtMs
 }

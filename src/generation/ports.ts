@@ -349,12 +349,13 @@ export const ledgerConstants = {
  * What became of a submit. Anything that may have reached fal and was not clearly answered is `lost`.
  * - `accepted`: fal has it under `requestId`.
  * - `unsent`: it certainly was not accepted, and may be tried again. `busy`: it was told to come later (429), which is no failure of fal's (rule 14).
+ *   `requestId`: the answer named one all the same, whose status is better asked for first.
  * - `refused`: it certainly was not accepted, and trying again would not help.
  * - `lost`: it may have been accepted; `requestId` is set when an error answer named one whose status can be asked for.
  */
 export type Submitted =
   | { readonly kind: 'accepted', readonly requestId: string, readonly position: number | null }
-  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null, readonly busy?: true }
+  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null, readonly busy?: true, readonly requestId?: string }
   | { readonly kind: 'refused', readonly failure: Failure }
   | { readonly kind: 'lost', readonly requestId: string | null, readonly cause: string }
 
@@ -386,9 +387,10 @@ export type Result =
   | { readonly kind: 'expired' }
   | { readonly kind: 'unavailable', readonly retryAfterMs: number | null }
 
-/** fal's queue. No operation rejects for what the network or fal does; each has a deadline of its own beside the signal. */
+/** fal's queue. No operation rejects for what the network or fal does; each has a deadline of its own. */
 export interface Upstream {
-  submit: (model: string, input: string, signal: AbortSignal) => Promise<Submitted>
+  /** Never aborted from outside: its answer is the only trace of a purchase. */
+  submit: (model: string, input: string) => Promise<Submitted>
   follow: (model: string, requestId: string) => StatusReader
   result: (model: string, requestId: string, signal: AbortSignal) => Promise<Result>
   cancel: (model: string, requestId: string) => Promise<'asked' | 'too-late' | 'missing' | 'unavailable'>

@@ -1,31 +1,34 @@
 // The caller's story: look up, admit, wait, answer. What happens at fal meanwhile is told in `step.ts`; both meet only in the ledger.
 
 import { Problem } from '../errors.ts'
-import { formatUsd, type MicroUsd } from '../money.ts'
+import type { AnswerSource } from '../metrics.ts'
+import type { MicroUsd } from '../money.ts'
 import type { Model } from '../models/model.ts'
-import type { Tenant } from '../tenants.ts'
+import type { BudgetLimit, Tenant } from '../tenants.ts'
 import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
-import type { Admission, Admitted, Budget, Connection, Ledger, RateState, Reader, Refused, Row, TwinAnswer } from './ports.ts'
+import type { Admission, Admitted, Budget, Connection, Ledger, RateState, Row, TwinAnswer } from './ports.ts'
+import { problemOfRefusal, resultGone } from './problems.ts'
 import type { ResultCache, StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
 
-/** One request for a picture, validated and authenticated. */
-export interface Call {
-  /** A fresh UUIDv7: the id of the generation, should this call buy one. */
-  readonly id: string
+/** What is asked for, by whom; validated and authenticated. */
+export interface Ask {
   readonly tenant: Tenant
   /** The browser token's id, or `''` for the tenant's own keys. */
   readonly subject: string
   readonly model: Model
   /** Canonical JSON with defaults filled in. */
   readonly input: string
-  /** Canonical JSON as it was sent. */
-  readonly inputAsSent: string
   readonly seed: string | null
   /** `only` answers from what is stored or not at all. */
   readonly mode: 'normal' | 'refresh' | 'bypass' | 'only'
-  readonly idempotencyKey: string | null
+  /** The caller's key, and the canonical JSON of its request as it was sent. */
+  readonly idempotency: { readonly key: string, readonly sent: string } | null
+}
+
+/** One call: an ask, and somebody who waits for its answer. */
+export interface Call extends Ask {
   /** How long the caller waits for the end; 0: not at all. */
   readonly waitMs: number
   /** The caller asked not to be kept waiting: time up is a 202, not a failure. */
@@ -35,11 +38,9 @@ export interface Call {
   readonly gone: AbortSignal
 }
 
-/** Where an answer came from; the word stands in `Cache-Status` and in the metrics. */
-export type Source = 'hit' | 'bought' | 'joined' | 'replayed' | 'adopted'
-
 interface Origin {
-  readonly source: Source
+  /** Where the answer came from; the word stands in `Cache-Status` and in the metrics. */
+  readonly source: AnswerSource
   /** The tenant's purchases in this window; known only after an admission that counted. */
   readonly rate: RateState | null
 }
@@ -59,18 +60,25 @@ export type Answer =
   }
   | Origin & { readonly kind: 'failed', readonly row: Row }
   | Origin & { readonly kind: 'under-way', readonly row: Row }
-  | Origin & { readonly kind: 'caller-gone', readonly row: Row }
+  | { readonly kind: 'caller-gone' }
 
 export interface RequestTools {
   readonly ledger: Ledger
   readonly cache: ResultCache
   readonly watch: Watch
-  readonly companyBudget: () => { readonly limit: MicroUsd, readonly per: 'day' | 'month' } | null
+  readonly companyBudget: () => BudgetLimit | null
   readonly priceOf: (model: Model) => MicroUsd
   readonly resultTtlMs: number
   readonly draining: () => boolean
   /** A fresh UUIDv7. */
   readonly newId: () => string
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+export interface Requests {
+  /** The answer, if it lies in this process; costs no call to the ledger. */
+  readonly fromMemory: (ask: Ask) => Answer | null
+  readonly request: (call: Call) => Promise<Answer>
 }
 
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
@@ -79,35 +87,35 @@ const ADMISSION_DEADLINE_MS = 900
 /** Rounds of asking whether the callers of undelivered twins are still there. */
 const MAX_TWIN_ROUNDS = 4
 
-export type Request = (call: Call) => Promise<Answer>
-
-export function createRequest (tools: RequestTools): Request {
+export function createRequests (tools: RequestTools): Requests {
   const { ledger, cache, watch } = tools
+  return { fromMemory, request }
 
-  return request
+  function fromMemory (ask: Ask): Answer | null {
+    // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
+    if (ask.idempotency !== null || ask.mode === 'refresh') return null
+    const name = cacheNameOf(ask)
+    const stored = name === null ? undefined : cache.get(name)
+    return stored === undefined ? null : hit(ask, stored)
+  }
 
   async function request (call: Call): Promise<Answer> {
-    const cacheName = call.seed === null || call.mode === 'bypass' ? null : resultName(call.tenant.cacheGroup, call.model, call.input)
-    // A call with an idempotency key always meets the ledger: only there its key can be checked against the request that it stands for.
-    if (cacheName !== null && call.idempotencyKey === null && call.mode !== 'refresh') {
-      const stored = cache.get(cacheName)
-      if (stored !== undefined) return hit(call, stored)
-    }
-    if (call.mode === 'only') return await fromStoreOnly(call, cacheName)
-    if (tools.draining()) throw new Problem('draining', { retryAfterSeconds: 1 })
+    const cacheName = cacheNameOf(call)
+    if (call.mode === 'only' || tools.draining()) return await fromStore(call, cacheName)
+    if (call.gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
 
     const admitted = await admit(call, cacheName)
-    if (admitted.outcome === 'refused') throw problemOf(admitted)
-    if (admitted.outcome === 'hit') return hit(call, keep(cacheName, admitted.row) ?? gone(admitted.row))
+    if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
+    if (admitted.outcome === 'hit') return hit(call, keep(cacheName, admitted.row))
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
     return await answerWhenEnded(call, origin, admitted.row, cacheName)
   }
 
-  async function fromStoreOnly (call: Call, cacheName: string | null): Promise<Answer> {
-    const row = cacheName === null ? null : await ledger.lookup(cacheName)
-    const stored = row === null ? null : keep(cacheName, row)
-    if (stored === null) throw new Problem('not-cached', { retryAfterSeconds: 60 })
-    return hit(call, stored)
+  /** What is stored is served to those who want nothing else, and by a process that takes no new work. */
+  async function fromStore (call: Call, cacheName: string | null): Promise<Answer> {
+    const row = cacheName === null || call.mode === 'refresh' ? null : await ledger.lookup(cacheName)
+    if (row !== null) return hit(call, keep(cacheName, row))
+    throw new Problem(call.mode === 'only' ? 'not-cached' : 'draining')
   }
 
   /** Asks for admission until it is clear which undelivered twins still have a caller; the number of rounds is bounded. */
@@ -134,14 +142,13 @@ export function createRequest (tools: RequestTools): Request {
   }
 
   function admissionOf (call: Call, cacheName: string | null): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
-    const { tenant, subject, model } = call
+    const { tenant, subject, model, idempotency } = call
     const company = tools.companyBudget()
     const budgets: Budget[] = []
     if (tenant.budget !== null) budgets.push({ owner: tenant.id, ...tenant.budget })
     if (company !== null) budgets.push({ owner: '*', ...company })
-    const keyless = call.idempotencyKey === null
     return {
-      id: call.id,
+      id: tools.newId(),
       tenant: tenant.id,
       subject,
       model: model.endpointId,
@@ -151,10 +158,10 @@ export function createRequest (tools: RequestTools): Request {
       mode: call.mode === 'only' ? 'normal' : call.mode,
       cacheGroup: call.mode === 'bypass' ? null : tenant.cacheGroup,
       cacheName,
-      idempotency: call.idempotencyKey === null
+      idempotency: idempotency === null
         ? null
-        : { name: idempotencyName(tenant.id, subject, call.idempotencyKey), fingerprint: fingerprint(model, call.inputAsSent) },
-      twinName: keyless && call.seed === null && call.mode === 'normal' ? twinName(tenant.id, subject, model, call.input) : null,
+        : { name: idempotencyName(tenant.id, subject, idempotency.key), fingerprint: fingerprint(model, idempotency.sent) },
+      twinName: idempotency === null && call.seed === null && call.mode === 'normal' ? twinName(tenant.id, subject, model, call.input) : null,
       connection: call.waitMs > 0 ? call.connection : null,
       priority: call.async ? 'background' : 'interactive',
       rate: tenant.rateLimit,
@@ -170,43 +177,51 @@ export function createRequest (tools: RequestTools): Request {
     const sinceMs = performance.now()
     const ended = hasEnded(row.phase) ? row : await waitForEnd(call, row)
     if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
-      // The buyer gave up before anything was sent; whoever joined it goes on in its own name.
-      return await request({ ...call, id: tools.newId(), waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
+      // The buyer gave up before anything was bought; whoever joined it goes on in its own name.
+      return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
     }
-    if (ended !== null) return answerOf(call, origin, ended, cacheName)
-    if (call.gone.aborted) {
-      await ledger.left(row.id, call.connection)
-      return { ...origin, kind: 'caller-gone', row }
-    }
-    return { ...origin, kind: 'under-way', row: await latest(call, row) }
-  }
-
-  /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */
-  async function latest (call: Call, row: Row): Promise<Row> {
-    try {
-      return await ledger.read(row.id, readerOf(call)) ?? row
-    } catch {
-      return row
-    }
+    if (ended !== null) return answerOf(origin, ended, cacheName)
+    if (!call.gone.aborted) return { ...origin, kind: 'under-way', row: await latest(call, row) }
+    await tellLeft(call, row)
+    return { kind: 'caller-gone' }
   }
 
   async function waitForEnd (call: Call, row: Row): Promise<Row | null> {
     if (call.waitMs === 0) return null
     const ended = await watch.untilEnded(row.purchase, call.waitMs, call.gone)
-    // Through an alias the reader keeps its own id.
-    return ended === null ? null : { ...ended, id: row.id }
+    // Through an alias the reader keeps its own id, and sees nobody else's name.
+    return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
   }
 
-  function answerOf (call: Call, origin: Origin, row: Row, cacheName: string | null): Answer {
+  /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */
+  async function latest ({ tenant, subject }: Call, row: Row): Promise<Row> {
+    try {
+      return await ledger.read(row.id, { tenant: tenant.id, subject }) ?? row
+    } catch (error) {
+      tools.onTrouble('reading a generation whose caller waited long enough', error)
+      return row
+    }
+  }
+
+  /** Not knowing that a caller left only means that its replica is asked. */
+  async function tellLeft (call: Call, row: Row): Promise<void> {
+    try {
+      await ledger.left(row.id, call.connection)
+    } catch (error) {
+      tools.onTrouble('noting that a caller left', error)
+    }
+  }
+
+  function answerOf (origin: Origin, row: Row, cacheName: string | null): Answer {
     if (row.phase !== 'succeeded') return { ...origin, kind: 'failed', row }
+    if (row.output === null) throw resultGone(row)
     const cost = row.cost ?? 0
     const bought = origin.source === 'bought'
-    const stored = (call.mode === 'bypass' ? null : keep(cacheName, row))
     return {
       ...origin,
       kind: 'picture',
       generationId: row.id,
-      body: stored?.body ?? row.output ?? gone(row),
+      body: cacheName !== null && row.stored ? keep(cacheName, row).body : row.output,
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
       stored: row.stored,
@@ -215,8 +230,8 @@ export function createRequest (tools: RequestTools): Request {
     }
   }
 
-  function hit (call: Call, stored: StoredResult): Answer {
-    const own = stored.tenant === call.tenant.id && stored.subject === call.subject
+  function hit (ask: Ask, stored: StoredResult): Answer {
+    const own = stored.tenant === ask.tenant.id && stored.subject === ask.subject
     const ageMs = Math.max(0, ledger.now() - stored.finishedAtMs)
     return {
       kind: 'picture',
@@ -232,73 +247,19 @@ export function createRequest (tools: RequestTools): Request {
     }
   }
 
-  /** Puts a success into the in-process layer, under a name that the ledger has for it. */
-  function keep (cacheName: string | null, row: Row): StoredResult | null {
-    return cacheName === null || row.output === null || !row.stored ? null : cache.put(cacheName, row, row.output)
+  /** Puts a success that the ledger has under this name into the in-process layer. */
+  function keep (cacheName: string | null, row: Row): StoredResult {
+    if (row.output === null || cacheName === null) throw resultGone(row)
+    return cache.put(cacheName, row, row.output)
   }
 }
 
-/** Did it end without ever being sent: cancelled, or past its deadline in line? */
+/** The name under which the result is stored; none without a seed, and none for who wants nothing stored. */
+function cacheNameOf ({ seed, mode, tenant, model, input }: Ask): string | null {
+  return seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
+}
+
+/** Did it end without ever being accepted: cancelled, or past its deadline in line? */
 function leftTheLineUnspent (row: Row): boolean {
-  return row.attempt === 0 && (row.phase === 'cancelled' || row.phase === 'failed')
-}
-
-function readerOf (call: Call): Reader {
-  return { tenant: call.tenant.id, subject: call.subject }
-}
-
-/** A success whose bytes the ledger does not have. */
-function gone (row: Row): never {
-  throw new Problem('result-expired', { generationId: row.id })
-}
-
-/** The public face of a refused admission. */
-function problemOf (refused: Refused): Problem {
-  switch (refused.why) {
-    case 'late':
-      return new Problem('store-unavailable', { retryAfterSeconds: 1 })
-    case 'reused':
-      return new Problem('idempotency-key-reused', { detail: 'Another request was sent with this Idempotency-Key in the last 24 hours. Take a new key for a new request.' })
-    case 'guard':
-      switch (refused.guard) {
-        case 'retired': return new Problem('model-retired')
-        case 'account-blocked': return new Problem('upstream-account-blocked', { retryAfterSeconds: refused.retryAfterSeconds })
-        default: return new Problem('upstream-unavailable', { retryAfterSeconds: refused.retryAfterSeconds })
-      }
-    case 'token':
-      switch (refused.token) {
-        case 'expired': return new Problem('token-expired')
-        case 'exhausted': return new Problem('token-exhausted')
-        default: return new Problem('token-revoked')
-      }
-    case 'rate':
-      return new RefusedByRate('rate-limited', refused.rate, `This tenant may buy ${refused.rate.max} pictures in ${refused.rate.windowSeconds} seconds. Stored results and repeats are not counted.`)
-    case 'full':
-      return new RefusedByRate('queue-full', refused.rate, 'Wait until some of the generations under way have ended.')
-    case 'budget':
-      return new RefusedByRate('budget-exhausted', refused.rate, refused.owner === '*' ? 'The company\'s budget for this period is spent or reserved.' : 'The tenant\'s budget for this period is spent or reserved.')
-  }
-}
-
-/** A refusal after the purchases were counted, so that the answer can tell the state of the window. */
-export class RefusedByRate extends Problem {
-  readonly rate: RateState
-
-  constructor (code: 'rate-limited' | 'queue-full' | 'budget-exhausted', rate: RateState, detail: string) {
-    super(code, { detail, ...(code === 'budget-exhausted' ? {} : { retryAfterSeconds: code === 'queue-full' ? 5 : Math.max(1, rate.resetSeconds) }) })
-    this.rate = rate
-  }
-}
-
-/** What a generation that did not succeed means for its callers. */
-export function problemOfRow (row: Row): Problem {
-  if (row.phase === 'cancelled') return new Problem('cancelled', { generationId: row.id })
-  if (row.phase === 'unknown') {
-    return new Problem('outcome-unknown', {
-      generationId: row.id,
-      detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.`
-    })
-  }
-  const { code, detail, errors } = row.failure ?? { code: 'internal', detail: 'The generation ended without a reason.' }
-  return new Problem(code, { detail, generationId: row.id, ...(errors === undefined ? {} : { errors }), ...(code === 'upstream-unavailable' || code === 'upstream-account-blocked' || code === 'upstream-timeout' ? { retryAfterSeconds: 10 } : {}) })
+  return row.requestId === null && row.cost === 0 && (row.phase === 'cancelled' || row.failure?.code === 'upstream-timeout')
 }

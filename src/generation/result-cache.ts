@@ -41,7 +41,7 @@ export function createResultCache (maxBytes: number): ResultCache {
     put: (name, row, output) => {
       const stored = {
         body: Buffer.from(output),
-        generationId: row.purchase,
+        generationId: row.id,
         tenant: row.tenant,
         subject: row.subject,
         cost: row.cost ?? 0,

@@ -4,14 +4,13 @@ import { modelOf } from '../models/catalogue.ts'
 import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, LedgerTimes, Result, Row, StatusReader, Upstream } from './ports.ts'
+import type { Ending, Failure, Ledger, Result, Row, StatusReader, Upstream } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
 export interface Hands {
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly guard: Guard
-  readonly times: LedgerTimes
   /** The right to begin submit attempt n, from the claim that this process made; `null` for a generation taken over. */
   readonly permit: { readonly attempt: number, readonly isFresh: () => boolean } | null
   /** The reader of fal's status; the same one for all steps, so that nothing seen is lost. */
@@ -20,8 +19,8 @@ export interface Hands {
   readonly letGo: AbortSignal
   /** Aborted to interrupt waiting: a wish to cancel came in, its time to run is over, or `letGo`. */
   readonly wake: () => AbortSignal
-  /** Asks fal to stop, the first time it is called. */
-  readonly cancelOnce: (row: Row & { requestId: string }) => Promise<void>
+  /** Asks fal to stop, the first time it is called; the answer is not waited for. */
+  readonly askToCancel: (row: Row & { requestId: string }) => void
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
   /**
@@ -37,8 +36,12 @@ const MAX_ATTEMPTS = 5
 /** How long an id named by an error answer is looked for, before its outcome counts as unknown. */
 const LOOK_FOR_LOST_MS = 10_000
 
-/** Between two looks for a result that fal does not hand out yet. */
-const RESULT_PAUSE_MS = 500
+/** A failure that would cost nothing is believed when it was seen so often: a paid picture may lie behind it. */
+const TRIES_TO_BELIEVE = 3
+const BELIEVE_PAUSE_MS = 500
+
+/** The longest pause between two looks for a result that fal does not hand out. */
+const MAX_RESULT_PAUSE_MS = 10_000
 
 const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The request went out and no answer came back.' }
 
@@ -68,27 +71,39 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
   if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
   if (!permit.isFresh() || letGo.aborted) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
-  // A submit under way is never aborted: its answer is the only trace of a purchase.
-  const submitted = await upstream.submit(row.model, row.input, new AbortController().signal)
+  // Evidence first, the guard afterwards: a crash between the two must not lose a purchase.
+  const submitted = await upstream.submit(row.model, row.input)
   switch (submitted.kind) {
     case 'accepted':
-      await hands.guard.worked(row.model)
-      return await report(row, () => ledger.sent(row.id, row.attempt, submitted.requestId))
-    case 'unsent':
-      // fal that is merely busy is no failure of fal.
-      if (submitted.busy !== true) await hands.guard.failed(row.model, submitted.failure.code)
-      return await report(row, () => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
+      return await accept(row, submitted.requestId, hands)
+    case 'unsent': {
+      if (submitted.requestId !== undefined && await exists(row, submitted.requestId, hands)) return await accept(row, submitted.requestId, hands)
+      const next = await report(row, () => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
         ? { failure: submitted.failure }
         : { retryAfterMs: submitted.retryAfterMs ?? backoffMs(row.attempt) }))
-    case 'refused':
+      // fal that is merely busy is no failure of fal.
+      if (submitted.busy !== true) await hands.guard.failed(row.model, submitted.failure.code)
+      return next
+    }
+    case 'refused': {
+      const next = await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }))
       await hands.guard.failed(row.model, submitted.failure.code)
-      return await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }))
+      return next
+    }
     case 'lost': {
       const requestId = submitted.requestId
-      if (requestId !== null && await exists(row, requestId, hands)) return await report(row, () => ledger.sent(row.id, row.attempt, requestId))
-      return await lose(row, hands)
+      if (requestId !== null && await exists(row, requestId, hands)) return await accept(row, requestId, hands)
+      const next = await lose(row, hands)
+      await hands.guard.failed(row.model, 'upstream-unavailable')
+      return next
     }
   }
+}
+
+async function accept (row: Row, requestId: string, { ledger, guard, report }: Hands): Promise<Row | null> {
+  const next = await report(row, () => ledger.sent(row.id, row.attempt, requestId))
+  await guard.worked(row.model)
+  return next
 }
 
 /** Does fal know the id that came with an error answer? */
@@ -106,9 +121,9 @@ async function exists (row: Row, requestId: string, { upstream }: Hands): Promis
 
 async function follow (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
   const { ledger, report } = hands
-  if (row.cancelWished) await hands.cancelOnce(row)
+  if (row.cancelWished) hands.askToCancel(row)
   if (isOverdue(row, ledger)) {
-    await hands.cancelOnce(row)
+    hands.askToCancel(row)
     return await lose(row, hands)
   }
   const wake = hands.wake()
@@ -140,12 +155,19 @@ type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
 /** Fetches the result of a completed generation and closes the row with it. */
 async function collect (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
   const { ledger, upstream, report } = hands
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     const result = await upstream.result(row.model, row.requestId, hands.letGo)
     hands.letGo.throwIfAborted()
     if (result.kind === 'pending' || result.kind === 'unavailable') {
       if (isOverdue(row, ledger)) return await lose(row, hands)
-      await hands.pause(result.kind === 'unavailable' ? result.retryAfterMs ?? RESULT_PAUSE_MS : RESULT_PAUSE_MS)
+      // fal keeps a result for an hour at most, so no pause may be long, whatever Retry-After says.
+      const asked = result.kind === 'unavailable' ? result.retryAfterMs : null
+      await hands.pause(Math.min(asked ?? backoffMs(tries), MAX_RESULT_PAUSE_MS))
+      continue
+    }
+    if (result.kind === 'failed' && result.free && tries < TRIES_TO_BELIEVE) {
+      // The first error may be a proxy's or a restart's; a generation that failed gives the same answer again.
+      await hands.pause(BELIEVE_PAUSE_MS)
       continue
     }
     const ending = endingOf(row, result)
@@ -172,7 +194,7 @@ function endingOf (row: Row, result: Final): Ending {
     case 'succeeded':
       return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: nameLearned(row, result.seed), cost: costOf(row, result.units) }
     case 'failed':
-      return { kind: 'failed', failure: result.failure, cost: result.free ? 0 : costOf(row, result.units) }
+      return { kind: 'failed', failure: result.failure, cost: result.units === null && result.free ? 0 : costOf(row, result.units) }
     case 'cancelled':
       // Whether fal bills a cancelled request is not documented: without a unit header the price table decides.
       return { kind: 'cancelled', cost: costOf(row, result.units) }

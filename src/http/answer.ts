@@ -2,53 +2,57 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { problemOfRow, type Answer } from '../generation/request.ts'
+import { problemOfRow } from '../generation/problems.ts'
+import type { Answer } from '../generation/request.ts'
 import type { Row } from '../generation/ports.ts'
-import { formatUsd } from '../money.ts'
+import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
 import type { Wishes } from './generate-headers.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 
+/** The addresses that callers are given. */
+export interface Addresses { readonly generation: (id: string) => string }
+
+type Kind<K extends Answer['kind']> = Extract<Answer, { kind: K }>
+
 /** When a caller whose generation still runs should ask again. */
 const COLLECT_AFTER_SECONDS = 5
 
+/** What logs say of a caller that did not wait for its answer; nobody receives it. */
+export const CALLER_GONE = 499
+
 /** Writes the answer of `POST /generate`; failures are thrown for the error handler, with what is known about them in headers. */
-export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, wishes: Wishes): FastifyReply {
+export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, wishes: Wishes, addresses: Addresses): FastifyReply {
+  if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   request.facts.source = answer.source
   if (answer.rate !== null) addPurchaseLimit(reply, answer.rate)
   if (answer.source === 'replayed') reply.header('idempotent-replayed', 'true')
+  if (answer.source !== 'hit') reply.header('cache-status', cacheStatus(answer, wishes))
   switch (answer.kind) {
     case 'picture':
-      return sendPicture(request, reply, answer, wishes)
+      return sendPicture(request, reply, answer)
     case 'failed':
-      reply.header('cache-status', cacheStatus(answer, wishes, false))
+      sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
       throw problemOfRow(answer.row)
     case 'under-way':
-    case 'caller-gone': // nobody reads this; it is answered like the case that it resembles
-      return sendUnderWay(request, reply, answer, wishes)
+      return sendUnderWay(request, reply, answer, wishes, addresses)
   }
 }
 
-function sendPicture (request: FastifyRequest, reply: FastifyReply, answer: Answer & { kind: 'picture' }, wishes: Wishes): FastifyReply {
+function sendPicture (request: FastifyRequest, reply: FastifyReply, answer: Kind<'picture'>): FastifyReply {
   request.facts.generationId = answer.generationId
-  request.facts.cost = answer.cost
   if (answer.generationId !== null) reply.header('falgate-generation', answer.generationId)
   if (answer.source === 'hit') {
     reply.header('cache-status', `falgate; hit; ttl=${Math.floor(answer.ttlMs / 1000)}`)
     reply.header('age', Math.floor(answer.ageMs / 1000))
-  } else {
-    reply.header('cache-status', cacheStatus(answer, wishes, answer.stored))
   }
-  reply.header('falgate-cost-usd', formatUsd(answer.cost))
-  reply.header('falgate-saved-usd', formatUsd(answer.saved))
+  sayCost(request, reply, answer.cost, answer.saved)
   return reply.code(200).type('application/json').send(answer.body)
 }
 
-function sendUnderWay (request: FastifyRequest, reply: FastifyReply, answer: Answer & { row: Row }, wishes: Wishes): FastifyReply {
-  const { row } = answer
-  const location = `/generations/${row.id}`
+function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, wishes: Wishes, addresses: Addresses): FastifyReply {
   request.facts.generationId = row.id
-  reply.header('cache-status', cacheStatus(answer, wishes, false)).header('location', location)
+  reply.header('location', addresses.generation(row.id))
   if (!wishes.async) {
     throw new Problem('still-running', {
       generationId: row.id,
@@ -61,8 +65,26 @@ function sendUnderWay (request: FastifyRequest, reply: FastifyReply, answer: Ans
   return reply.code(202).type('application/json').send(generationJson(row, request.id))
 }
 
-/** RFC 9211: why the request went on, what became of the answer, and from where it came. */
-function cacheStatus (answer: Answer, wishes: Wishes, stored: boolean): string {
-  const why = wishes.mode === 'bypass' ? 'bypass' : wishes.mode === 'refresh' ? 'request' : 'miss'
-  return `falgate; fwd=${why}${stored ? '; stored' : ''}${answer.source === 'joined' ? '; collapsed' : ''}; detail=${answer.source}`
+/** A cost that is not known yet is not told. */
+function sayCost (request: FastifyRequest, reply: FastifyReply, cost: Row['cost'], saved: MicroUsd): void {
+  if (cost === null) return
+  request.facts.cost = cost
+  reply.header('falgate-cost-usd', formatUsd(cost))
+  reply.header('falgate-saved-usd', formatUsd(saved))
+}
+
+/** `Cache-Status` (RFC 9211) of an answer that does not come from what is stored: why the request goes on. */
+export function missed (mode: Wishes['mode']): string {
+  switch (mode) {
+    case 'bypass': return 'falgate; fwd=bypass'
+    case 'refresh': return 'falgate; fwd=request'
+    case 'normal': return 'falgate; fwd=miss'
+    case 'only': return 'falgate; detail=not-cached'
+  }
+}
+
+/** The same once it is known what became of it. */
+function cacheStatus (answer: Exclude<Answer, { kind: 'caller-gone' }>, { mode }: Wishes): string {
+  const stored = answer.kind === 'picture' && answer.stored
+  return `${missed(mode)}${stored ? '; stored' : ''}${answer.source === 'joined' ? '; collapsed' : ''}; detail=${answer.source}`
 }

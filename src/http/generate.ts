@@ -5,32 +5,34 @@ import { Problem } from '../errors.ts'
 import { canonicalJson } from '../generation/key.ts'
 import type { Ledger } from '../generation/ports.ts'
 import type { Presence } from '../generation/presence.ts'
-import type { Answer, Call, Request } from '../generation/request.ts'
+import type { Answer, Ask, Call, Requests } from '../generation/request.ts'
 import type { Metrics } from '../metrics.ts'
 import { defaultModel, models } from '../models/catalogue.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import { permits } from '../tenants.ts'
-import { sendAnswer } from './answer.ts'
+import { missed, sendAnswer, type Addresses } from './answer.ts'
+import type { CallerConnection } from './connection.ts'
 import { wishesOf } from './generate-headers.ts'
 import { generateSchema } from './generate-schema.ts'
 import { callerOf } from './request-facts.ts'
 
 export interface GenerateTools {
-  readonly request: Request
+  readonly requests: Requests
   readonly ledger: Ledger
   readonly presence: Presence
   readonly metrics: Metrics
   readonly waitMs: number
-  readonly newId: () => string
+  readonly addresses: Addresses
   readonly describePrompt: (prompt: string) => Readonly<Record<string, unknown>>
-  readonly onDeliveryTrouble: (error: unknown) => void
+  readonly onTrouble: (doing: string, error: unknown) => void
 }
 
 export function generateRoutes (scope: FastifyInstance, tools: GenerateTools): void {
   for (const model of models) {
     const handler = generate(model, tools)
-    if (model === defaultModel) scope.post<{ Body: ModelInput }>('/generate', { schema: generateSchema(model, true) }, handler)
-    scope.post<{ Body: ModelInput }>(`/generate/${model.endpointId}`, { schema: generateSchema(model, false) }, handler)
+    const config = { saysCacheStatus: true }
+    if (model === defaultModel) scope.post<{ Body: ModelInput }>('/generate', { config, schema: generateSchema(model, true) }, handler)
+    scope.post<{ Body: ModelInput }>(`/generate/${model.endpointId}`, { config, schema: generateSchema(model, false) }, handler)
   }
 }
 
@@ -38,8 +40,6 @@ function generate (model: Model, tools: GenerateTools) {
   const defaults = defaultsOf(model)
 
   return async (request: FastifyRequest<{ Body: ModelInput }>, reply: FastifyReply): Promise<FastifyReply> => {
-    // Set before anything can fail: every answer says what the cache had to do with it.
-    reply.header('cache-status', 'falgate; fwd=miss')
     const { tenant, subject } = callerOf(request)
     const { seed } = request.facts
     const input = { ...defaults, ...request.body }
@@ -48,29 +48,21 @@ function generate (model: Model, tools: GenerateTools) {
     const forbidden = permits(tenant, model, input)
     if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
     const wishes = wishesOf(request.headers, tools.waitMs)
+    reply.header('cache-status', missed(wishes.mode))
 
     const digits = seed.kind === 'digits' ? seed.digits : null
-    const caller = attend(reply, tools.presence)
-    const call: Call = {
-      id: tools.newId(),
+    const ask: Ask = {
       tenant,
       subject,
       model,
       input: canonicalJson(input, digits),
-      inputAsSent: canonicalJson(request.body, digits),
       seed: digits,
-      ...wishes,
-      connection: caller.connection,
-      gone: caller.gone
+      mode: wishes.mode,
+      idempotency: wishes.idempotencyKey === null ? null : { key: wishes.idempotencyKey, sent: canonicalJson(request.body, digits) }
     }
-    try {
-      const answer = await tools.request(call)
-      count(answer, tenant.id, tools.metrics)
-      rememberDelivery(reply, answer, call, tools)
-      return sendAnswer(request, reply, answer, wishes)
-    } finally {
-      caller.leave()
-    }
+    const answer = tools.requests.fromMemory(ask) ?? await attended(ask, wishes, request.facts.connection, tools)
+    count(answer, tenant.id, tools.metrics)
+    return sendAnswer(request, reply, answer, wishes, tools.addresses)
   }
 }
 
@@ -90,32 +82,34 @@ function seedFault (): Problem {
   })
 }
 
-/** Watches the caller's socket. `request.signal` would not do: it fires as soon as the body has been read. */
-function attend (reply: FastifyReply, presence: Presence): Pick<Call, 'connection' | 'gone'> & { readonly leave: () => void } {
-  const { raw } = reply
-  const isOpen = (): boolean => !raw.destroyed && !raw.closed
-  const { connection, close } = presence.arrive(isOpen)
-  const controller = new AbortController()
-  const onClose = (): void => { controller.abort() }
-  raw.once('close', onClose)
-  if (!isOpen()) controller.abort()
-  // The connection counts as there until the answer is out, so it is forgotten only when the socket is done with it.
-  return { connection, gone: controller.signal, leave: () => { if (raw.closed) close(); else raw.once('close', close) } }
+/** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation adoptable. */
+async function attended (ask: Ask, patience: Pick<Call, 'waitMs' | 'async'>, caller: CallerConnection, tools: GenerateTools): Promise<Answer> {
+  const gone = new AbortController()
+  const { connection, close } = tools.presence.arrive(caller.isOpen)
+  caller.onceOver(close)
+  const unwatch = caller.onceOver(() => { gone.abort() })
+  if (!caller.isOpen()) { close(); gone.abort() }
+  const { waitMs, async } = patience
+  const call: Call = { ...ask, waitMs, async, connection, gone: gone.signal }
+  try {
+    const answer = await tools.requests.request(call)
+    rememberDelivery(caller, answer, call, tools)
+    return answer
+  } finally {
+    unwatch()
+  }
 }
 
-/**
- * The generation is delivered when its result, its final error or an asked-for id went out on an open socket.
- * An answer that could not be written leaves it adoptable.
- */
-function rememberDelivery (reply: FastifyReply, answer: Answer, call: Call, tools: GenerateTools): void {
-  if (answer.source === 'hit' || answer.kind === 'caller-gone') return
+/** The generation is delivered when its result, its final error or an asked-for id went out on an open socket. */
+function rememberDelivery (caller: CallerConnection, answer: Answer, call: Call, tools: GenerateTools): void {
+  if (answer.kind === 'caller-gone' || answer.source === 'hit') return
   const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
   if (id === null || (answer.kind === 'under-way' && !call.async)) return
-  reply.raw.once('close', () => {
-    const told = reply.raw.writableFinished
+  caller.onceOver(isDelivered => {
+    const told = isDelivered
       ? tools.ledger.seen(id, call.waitMs > 0 ? call.connection : null)
       : tools.ledger.left(id, call.connection)
-    told.catch(tools.onDeliveryTrouble)
+    told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
   })
 }
 

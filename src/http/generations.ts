@@ -20,7 +20,7 @@ const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' })
 const documented = { tags: ['generations'], security: [{ key: [] }] }
 const json = { content: { 'application/json': { schema: Type.Ref('Generation') } } }
 
-export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onDeliveryTrouble: (error: unknown) => void): void {
+export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrouble: (doing: string, error: unknown) => void): void {
   scope.get<{ Querystring: Static<typeof Page> }>('/generations', {
     schema: {
       ...documented,
@@ -53,9 +53,10 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onDeli
     const row = await ledger.read(request.params.id, readerOf(callerOf(request)))
     if (row === null) throw new Problem('no-such-generation')
     request.facts.generationId = row.id
-    if (hasEnded(row.phase)) {
-      reply.raw.once('close', () => {
-        if (reply.raw.writableFinished) ledger.seen(row.id, null).catch(onDeliveryTrouble)
+    // Looking at it with HEAD shows no picture.
+    if (hasEnded(row.phase) && request.method === 'GET') {
+      request.facts.connection.onceOver(isDelivered => {
+        if (isDelivered) ledger.seen(row.id, null).catch((error: unknown) => { onTrouble('noting a delivery', error) })
       })
     }
     return reply.headers(headersOf(row)).type('application/json').send(generationJson(row, request.id))

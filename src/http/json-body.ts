@@ -13,6 +13,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 export function takeJsonOnly (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
+    const encoding = request.headers['content-encoding'] ?? 'identity'
+    if (encoding !== 'identity') throw new Problem('not-json', { detail: 'Send the body without Content-Encoding.' })
+    if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return undefined
     const text = decode(bytes)
     const body = parse(text)
     if (typeof body !== 'object' || body === null) return body

@@ -3,8 +3,8 @@
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 
-/** Collects the routes as they are registered; has to be called before the first of them. Gives the `Problem` for an address that no route answered. */
-export function rememberMethods (app: FastifyInstance): (path: string) => Problem {
+/** Collects the routes as they are registered; has to be called before the first of them. Gives the `Problem` for a method and an address that no route answered. */
+export function rememberMethods (app: FastifyInstance): (method: string, path: string) => Problem {
   const methodsOf = new Map<string, { readonly pattern: RegExp, readonly methods: Set<string> }>()
 
   app.addHook('onRoute', ({ url, method }) => {
@@ -14,12 +14,13 @@ export function rememberMethods (app: FastifyInstance): (path: string) => Proble
     methodsOf.set(url, route)
   })
 
-  return path => {
+  return (method, path) => {
     const allowed = new Set<string>()
     for (const { pattern, methods } of methodsOf.values()) {
       if (pattern.test(path)) for (const method of methods) allowed.add(method)
     }
-    if (allowed.size === 0) return new Problem('no-such-route')
+    // A route that takes the method and still answers nothing has no such thing.
+    if (allowed.size === 0 || allowed.has(method)) return new Problem('no-such-route')
     return new Problem('method-not-allowed', { headers: { allow: [...allowed].sort().join(', ') } })
   }
 }

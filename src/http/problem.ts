@@ -2,7 +2,7 @@
 
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
-import { RefusedByRate } from '../generation/request.ts'
+import { RefusedByRate } from '../generation/problems.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { faultsOf } from './validation.ts'
 
@@ -16,6 +16,9 @@ const fastifyErrors: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_MAX_PARAM_LENGTH: 'uri-too-long',
   FST_ERR_ASYNC_CONSTRAINT: 'bad-request'
 }
+
+/** When to come again, where nothing better is known. */
+const usualRetryAfterSeconds: Readonly<Record<number, number>> = { 429: 5, 503: 5, 504: 5 }
 
 /** Fastify's error handler. */
 export function sendProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
@@ -36,8 +39,13 @@ export function problemOf (error: FastifyError | Problem): Problem {
       ? new Problem('invalid-input', { errors: faultsOf(error.validation), detail: 'See `errors` for each field.' })
       : new Problem('bad-query', { errors: faultsOf(error.validation), detail: 'See `errors` for each parameter.' })
   }
-  const code = fastifyErrors[error.code]
-  return code === undefined ? new Problem('internal', { cause: error }) : new Problem(code)
+  const code = fastifyErrors[error.code] ?? (isCallersFault(error) ? 'bad-request' : 'internal')
+  return code === 'internal' ? new Problem(code, { cause: error }) : new Problem(code)
+}
+
+/** Does Fastify itself lay it at the caller's door? */
+function isCallersFault ({ code, statusCode }: FastifyError): boolean {
+  return code?.startsWith('FST_ERR_') && statusCode !== undefined && statusCode >= 400 && statusCode < 500
 }
 
 /** The body of RFC 9457, with our members beside the standard ones. */
@@ -57,10 +65,11 @@ export function bodyOf (problem: Problem, requestId: string): Record<string, unk
 
 function headersOf (problem: Problem): Record<string, string> {
   const { facts } = problem
+  const retryAfterSeconds = facts.retryAfterSeconds ?? usualRetryAfterSeconds[problem.status]
   return {
     ...facts.headers,
     ...(problem.status === 401 ? { 'www-authenticate': 'Bearer realm="falgate"' } : {}),
-    ...(facts.retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(facts.retryAfterSeconds)) }),
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
     ...(facts.generationId === undefined ? {} : { 'falgate-generation': facts.generationId })
   }
 }

@@ -2,9 +2,11 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
-import type { Source } from '../generation/request.ts'
+import type { ProblemCode } from '../errors.ts'
+import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Tenant } from '../tenants.ts'
+import type { CallerConnection } from './connection.ts'
 
 /** Who calls, once the key was checked. */
 export interface Caller {
@@ -16,11 +18,12 @@ export interface Caller {
 
 /** Filled in on the way and written once, when the answer is out. */
 export interface RequestFacts {
+  readonly connection: CallerConnection
   caller: Caller | null
   /** The digits of the body's `seed`. */
   seed: ExactSeed
-  code: string | null
-  source: Source | null
+  code: ProblemCode | null
+  source: AnswerSource | null
   generationId: string | null
   cost: MicroUsd | null
   prompt: Readonly<Record<string, unknown>> | null
@@ -30,10 +33,14 @@ export interface RequestFacts {
 
 declare module 'fastify' {
   interface FastifyRequest { facts: RequestFacts }
+  interface FastifyContextConfig {
+    /** Every answer of this route says what the cache had to do with it, also when it fails early. */
+    saysCacheStatus?: boolean
+  }
 }
 
-export function freshFacts (): RequestFacts {
-  return { caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, prompt: null, cause: undefined }
+export function freshFacts (connection: CallerConnection): RequestFacts {
+  return { connection, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

@@ -1,20 +1,22 @@
-// One line for each request, and its metrics.
+// One line for each request, and its metrics, when its connection is done with it.
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { isProblemCode } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd } from '../money.ts'
+import { CALLER_GONE } from './answer.ts'
 import { traceIdOf } from './request-facts.ts'
 
 /** Callers' mistakes are information, ours are errors; what was served is information, too. */
-export function logRequest (request: FastifyRequest, reply: FastifyReply, log: Logger, metrics: Metrics): void {
+export function logRequest (request: FastifyRequest, reply: FastifyReply, isDelivered: boolean, log: Logger, metrics: Metrics): void {
   const { facts } = request
   const route = request.routeOptions.url ?? 'none'
-  const { statusCode } = reply
+  const method = request.is404 ? 'other' : request.method // strangers choose methods, and each label is kept
   const durationMs = reply.elapsedTime
-  metrics.httpDuration(route, request.method, statusCode, durationMs / 1000)
-  if (facts.code !== null && isProblemCode(facts.code)) metrics.refused(facts.caller?.tenant.id ?? '', facts.code)
+  // Before anything was written the code of the answer is only Fastify's default.
+  const statusCode = isDelivered || reply.raw.headersSent ? reply.statusCode : CALLER_GONE
+  metrics.httpDuration(route, method, statusCode, durationMs / 1000)
+  if (facts.code !== null) metrics.refused(facts.caller?.tenant.id ?? '', facts.code)
 
   const line = {
     request_id: request.id,
@@ -22,6 +24,8 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, log: L
     method: request.method,
     route,
     status: statusCode,
+    // The answer did not reach its caller, or not as a whole.
+    aborted: isDelivered ? undefined : true,
     code: facts.code ?? undefined,
     tenant: facts.caller?.tenant.id,
     key_id: facts.caller?.keyId,

@@ -1,12 +1,14 @@
 // The door: hooks, scopes and routes, in the order in which a request meets them.
 
-import { STATUS_CODES } from 'node:http'
+import { ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { Problem } from '../errors.ts'
 import type { TenantBook } from '../tenants.ts'
+import { missed } from './answer.ts'
 import { protect } from './authenticate.ts'
+import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
 import { generateRoutes, type GenerateTools } from './generate.ts'
 import { generationRoutes } from './generations.ts'
@@ -21,6 +23,7 @@ import { validatorCompiler } from './validation.ts'
 
 export interface ServerTools extends GenerateTools {
   readonly log: Logger
+  readonly newId: () => string
   readonly tenants: () => TenantBook
   readonly version: string
   readonly readiness: () => Readiness
@@ -48,16 +51,19 @@ export async function buildServer (tools: ServerTools): Promise<FastifyInstance>
 }
 
 async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promise<void> {
-  const { log, metrics } = tools
+  const { metrics } = tools
   const refuseAddress = rememberMethods(gateway)
 
-  gateway.addHook('onRequest', async (request, reply) => { begin(request, reply) })
+  gateway.addHook('onRequest', async (request, reply) => {
+    begin(request, reply, tools)
+    // A stranger's body is not read for an address that does not exist.
+    if (request.is404) throw refuseAddress(request.method, pathOf(request.url))
+  })
   gateway.addHook('onSend', async (_request, reply) => {
     reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
   })
-  gateway.addHook('onResponse', async (request, reply) => { logRequest(request, reply, log, metrics) })
   gateway.setErrorHandler(sendProblem)
-  gateway.setNotFoundHandler(request => { throw refuseAddress(pathOf(request.url)) })
+  gateway.setNotFoundHandler(request => { throw refuseAddress(request.method, pathOf(request.url)) })
   gateway.setValidatorCompiler(validatorCompiler)
   takeJsonOnly(gateway)
 
@@ -69,13 +75,17 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
     await answerPreflights(scope, tools.tenants)
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
-    generationRoutes(scope, tools.ledger, tools.onDeliveryTrouble)
+    generationRoutes(scope, tools.ledger, tools.onTrouble)
   })
 }
 
 /** What every request starts with, also one whose address cannot be read. */
-function begin (request: FastifyRequest, reply: FastifyReply): void {
-  request.facts = freshFacts()
+function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics }: Pick<ServerTools, 'log' | 'metrics'>): void {
+  const connection = watchConnection(request, reply)
+  request.facts = freshFacts(connection)
+  // Fastify's own hook for this does not run when the caller leaves.
+  connection.onceOver(isDelivered => { logRequest(request, reply, isDelivered, log, metrics) })
+  if (request.routeOptions.config.saysCacheStatus === true) reply.header('cache-status', missed('normal'))
   reply.header('x-request-id', request.id)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('cache-control', 'no-store')
@@ -89,7 +99,7 @@ export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics'
   return app
 }
 
-function bareServer ({ log, trustProxy, tls, newId }: ServerTools): FastifyInstance {
+function bareServer ({ log, metrics, trustProxy, tls, newId }: ServerTools): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = log
   const options = {
     loggerInstance,
@@ -104,7 +114,7 @@ function bareServer ({ log, trustProxy, tls, newId }: ServerTools): FastifyInsta
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      begin(request, reply)
+      begin(request, reply, { log, metrics })
       sendProblem(error, request, reply)
     },
     clientErrorHandler: refuseUnreadable
@@ -119,11 +129,13 @@ function pathOf (url: string): string {
 
 /** Answers what is not HTTP, or came too slowly: there is no request yet, only a socket. */
 function refuseUnreadable (error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+  // Behind a request that is still being answered nothing can be said: it would be taken for that answer. Node's own handler looks at this, too.
+  const isAnswering = Reflect.get(socket, '_httpMessage') instanceof ServerResponse
+  if (error.code === 'ECONNRESET' || isAnswering || !socket.writable) {
     socket.destroy()
     return
   }
   const problem = new Problem(error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request-timeout' : error.code === 'HPE_HEADER_OVERFLOW' ? 'headers-too-large' : 'bad-request')
   const body = JSON.stringify(bodyOf(problem, 'none'))
-  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
+  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () => { socket.destroy() })
 }

@@ -29,9 +29,12 @@ export interface UpstreamTimeouts extends StatusReaderPauses {
   readonly streamSilenceMs: number
 }
 
+/** How long a submit may take; whoever stops a process lets those under way have it. */
+export const SUBMIT_TIMEOUT_MS = 45_000
+
 const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
   connectMs: 5_000,
-  submitMs: 45_000,
+  submitMs: SUBMIT_TIMEOUT_MS,
   statusMs: 10_000,
   resultMs: 60_000,
   cancelMs: 10_000,
@@ -62,7 +65,6 @@ const SMALL_BODY_BYTES = 1024 * 1024
 const RESULT_BODY_BYTES = 8 * 1024 * 1024
 /** The core bounds its generations at fal; this bounds file descriptors should it fail to. Further requests wait for a connection. */
 const MAX_CONNECTIONS = 1_024
-const MAX_LOGGED_CHARACTERS = 300
 
 /** fal gives UUIDs. Anything beyond these characters could change the path that it is put into. */
 const REQUEST_ID = /^[\w-]{1,128}$/
@@ -103,7 +105,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
    * Buys, once. The connection is used for this request only: on a pooled one each race with the server's idle close would be a purchase
    * of unknown outcome. Until it is established nothing can have reached fal; after that only fal's answer proves anything.
    */
-  async function submit (model: string, input: string, signal: AbortSignal): Promise<Submitted> {
+  async function submit (model: string, input: string): Promise<Submitted> {
     const url = `${options.queueUrl()}/${model}`
     const connecting = new AbortController()
     const connector = buildConnector({ timeout: timeouts.connectMs, signal: connecting.signal })
@@ -119,7 +121,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     const answer = await exchange(client, { url, method: 'POST', headers: { ...headers(), 'content-type': 'application/json' }, body: input }, {
       deadlineMs: timeouts.submitMs,
       bodyLimitBytes: SMALL_BODY_BYTES,
-      signals: [signal, closing.signal]
+      signals: [closing.signal]
     })
     const sent = established
     await client.destroy()
@@ -202,15 +204,15 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   }
 
   /**
-   * Tells operators what callers are not told: why no answer came, such as the code of a TLS failure, and fal's words about our account,
-   * but never with the key in them.
+   * Tells operators what callers are not told: why no answer came, such as the code of a TLS failure, and fal's known words about our account.
+   * Never a text as it came: a firewall's page may repeat the request, and with it a prompt.
    */
   function tellTrouble (operation: UpstreamOperation, answer: Answer | NoAnswer): void {
     if (answer.kind === 'no-answer') {
       if (answer.why !== 'aborted') options.log?.warn({ operation, error: answer.code }, 'no answer from fal')
     } else if (answer.status === 401 || answer.status === 403) {
       const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
-      options.log?.error({ operation, status: answer.status, fal: text.replaceAll(options.key(), '[key]').slice(0, MAX_LOGGED_CHARACTERS) }, 'fal does not accept our account')
+      options.log?.error({ operation, status: answer.status, fal: /User is locked|No user found|Cannot access application/.exec(text)?.[0] }, 'fal does not accept our account')
     }
   }
 
@@ -228,9 +230,9 @@ function submitted (answer: Answer): Submitted {
   const { status } = answer
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
   if (status === 429) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), busy: true }
-  if (status === 503 && error !== null) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer) }
-  if (status >= 400 && status < 500) return { kind: 'refused', failure: refusalOf(status, error) }
   const named = readRequestId(headerOf(answer, falHeaders.requestId))
+  if (status === 503 && error !== null) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), ...(named === null ? {} : { requestId: named }) }
+  if (status >= 400 && status < 500) return { kind: 'refused', failure: refusalOf(status, error) }
   if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, cause: `answered ${status}` }
   const text = answer.text ?? ''
   const requestId = readRequestId(parseObject(text)?.['request_id'])

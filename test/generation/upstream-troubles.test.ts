@@ -12,6 +12,7 @@ const cases: Readonly<Record<string, Case>> = {
   'a refused prompt that was billed': { fault: { kind: 'job', operation: 'submit', error: 'content_policy_violation', units: 1 }, status: 422, code: 'content-refused', accepted: 1, cost: 0.06 },
   'a refused prompt whose cost fal does not name: booked at full price': { fault: { kind: 'job', operation: 'submit', error: 'content_policy_violation', hideUnits: true }, status: 422, code: 'content-refused', accepted: 1, cost: 0.06 },
   'a failed model': { fault: { kind: 'job', operation: 'submit', error: 'internal_server_error' }, status: 502, code: 'upstream-failed', accepted: 1, cost: 0 },
+  'a model that failed and was billed all the same': { fault: { kind: 'job', operation: 'submit', error: 'generation_timeout', units: 1 }, status: 504, code: 'upstream-timeout', accepted: 1, cost: 0.06 },
   'a model that took too long': { fault: { kind: 'job', operation: 'submit', error: 'generation_timeout' }, status: 504, code: 'upstream-timeout', accepted: 1, cost: 0 },
   'a wrong central key': { fault: { kind: 'answer', operation: 'submit', error: 'unauthorized' }, status: 503, code: 'upstream-account-blocked', accepted: 0, cost: 0 },
   'an exhausted balance': { fault: { kind: 'answer', operation: 'submit', error: 'locked' }, status: 503, code: 'upstream-account-blocked', accepted: 0, cost: 0 },
@@ -66,6 +67,7 @@ t.test('broken status streams, failing polls and late results only delay the pic
     { kind: 'answer', operation: 'stream', error: 'nginx' },
     { kind: 'answer', operation: 'stream', error: 'unauthorized' },
     { kind: 'answer', operation: 'result', error: 'nginx' },
+    { kind: 'answer', operation: 'result', error: 'internal_error', times: 2 },
     { kind: 'reset', operation: 'result' }
   ]
   const gateway = await startGateway(t)
@@ -97,6 +99,27 @@ t.test('an unknown outcome keeps answering for its request with the same id, and
   const fresh = await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { 'falgate-cache': 'refresh' } })
   t.equal(fresh.status, 200)
   t.equal(gateway.sandbox.bill.submits, 2)
+})
+
+t.test('an unknown outcome answers for its body, too: an unseeded retry does not buy', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
+  const first = await gateway.generate({ prompt: 'x' })
+  const id = String(first.json()['generation_id'])
+  await gateway.get(`/generations/${id}`)
+  for (let n = 0; n < 3; n++) {
+    const again = await gateway.generate({ prompt: 'x' })
+    t.equal(again.status, 502)
+    t.equal(again.json()['generation_id'], id)
+  }
+  t.equal(gateway.sandbox.bill.submits, 1)
+})
+
+t.test('a 503 that names a request id is asked about: what was accepted all the same is not bought again', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', accepted: true })
+  t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 200)
+  t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
 t.test('a blocked account refuses purchases before they are sent, while what is stored goes on', async t => {

@@ -1,7 +1,8 @@
 // Callers wait, leave, come back; the generation goes on and is bought once.
 
+import net from 'node:net'
 import t from 'tap'
-import { startGateway } from '../support/gateway.ts'
+import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { generationIds, until, untilStatus } from '../support/until.ts'
 
 t.test('a caller that leaves loses nothing: the generation goes on and is collected by id', async t => {
@@ -129,6 +130,72 @@ t.test('a connection cut after acceptance costs nothing: the same body again get
   release()
   t.equal((await retry).status, 200)
   t.match((await retry).headers.get('cache-status'), /detail=adopted/)
+  t.equal(gateway.sandbox.bill.billedUnits, 1)
+})
+
+t.test('HEAD shows no picture, so it delivers none', async t => {
+  const gateway = await startGateway(t)
+  const release = gateway.sandbox.faults.holdJobs()
+  const leaving = new AbortController()
+  const cut = gateway.generate({ prompt: 'head' }, { signal: leaving.signal })
+  await gateway.sandbox.bill.untilAccepted(1)
+  leaving.abort()
+  await t.rejects(cut)
+  release()
+  const [id = ''] = await generationIds(gateway)
+  await until(async () => (await gateway.get('/generations?status=succeeded')).text.includes(id))
+  await fetch(`${gateway.url}/generations/${id}`, { method: 'HEAD', headers: { authorization: `Bearer ${STUDIO_KEY}` } })
+  t.match((await gateway.generate({ prompt: 'head' })).headers.get('cache-status'), /detail=adopted/)
+  t.equal(gateway.sandbox.bill.billedUnits, 1)
+})
+
+t.test('requests that are pipelined behind another are left with their connection, and cost nothing again', async t => {
+  const gateway = await startGateway(t)
+  const release = gateway.sandbox.faults.holdJobs()
+  const { hostname, port } = new URL(gateway.url)
+  const socket = net.connect(Number(port), hostname)
+  const bodies = ['{"prompt":"first"}', '{"prompt":"second"}']
+  for (const body of bodies) socket.write(`POST /generate HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${STUDIO_KEY}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  await gateway.sandbox.bill.untilAccepted(2)
+  socket.destroy()
+  const retries = bodies.map(async body => await gateway.generate(body))
+  release()
+  for (const retry of await Promise.all(retries)) t.match(retry.headers.get('cache-status'), /detail=adopted/)
+  t.equal(gateway.sandbox.bill.billedUnits, 2)
+})
+
+t.test('a joiner whose buyer cancels in line goes on in its own name', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme', maxInFlight: 1 }), tenant('press', { cacheGroup: 'acme' })] } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const later = { headers: { prefer: 'respond-async' } }
+  await gateway.generate({ prompt: 'ahead', seed: 1 }, later)
+  await gateway.sandbox.bill.untilAccepted(1)
+  const queued = String((await gateway.generate({ prompt: 'shared', seed: 1 }, later)).json()['id'])
+  t.match((await gateway.get(`/generations/${queued}`)).json(), { status: 'queued' })
+  t.equal((await gateway.post(`/generations/${queued}/cancel`)).status, 200)
+  const joined = gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press') })
+  release()
+  t.equal((await joined).status, 200)
+})
+
+t.test('a replayed joiner keeps its own id, and hits show nobody a foreign one', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const buyer = gateway.generate({ prompt: 'shared', seed: 1 })
+  await gateway.sandbox.bill.untilAccepted(1)
+  const headers = { 'idempotency-key': 'joiner' }
+  const joiner = gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press'), headers })
+  const probe = await gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press'), headers: { prefer: 'respond-async' } })
+  t.equal(probe.status, 202)
+  release()
+  const id = String((await buyer).headers.get('falgate-generation'))
+  t.equal((await joiner).status, 200)
+  const replayed = await gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press'), headers })
+  t.equal(replayed.headers.get('falgate-generation'), (await joiner).headers.get('falgate-generation'))
+  const theirs = await gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press') })
+  const own = await gateway.generate({ prompt: 'shared', seed: 1 })
+  t.not(theirs.headers.get('falgate-generation'), id)
+  t.ok([null, id].includes(own.headers.get('falgate-generation')))
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 

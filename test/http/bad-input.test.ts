@@ -37,6 +37,7 @@ const cases: Readonly<Record<string, Case>> = {
   'a seed of null': { body: '{"prompt":"x","seed":null}', status: 422, code: 'invalid-input', path: '/seed', fault: 'wrong_type' },
   'a form': { body: 'prompt=x', options: { headers: { 'content-type': 'application/x-www-form-urlencoded' } }, status: 415, code: 'not-json' },
   'plain text': { body: '{"prompt":"x"}', options: { headers: { 'content-type': 'text/plain' } }, status: 415, code: 'not-json' },
+  'a compressed body': { body: good, options: { headers: { 'content-encoding': 'gzip' } }, status: 415, code: 'not-json' },
   'a 2 MB body': { body: JSON.stringify({ prompt: 'x'.repeat(2_000_000) }), status: 413, code: 'body-too-large' },
   'no key': { body: good, options: { key: null }, status: 401, code: 'key-missing' },
   'an unknown key': { body: good, options: { key: 'fg_nobody_secret' }, status: 401, code: 'key-unknown' },
@@ -137,6 +138,26 @@ t.test('bad queries and ids are refused', async t => {
     t.equal((await gateway.post(`/generations/${id}/cancel`)).status, 404, id)
   }
   t.equal((await gateway.get(`/generations/${'a'.repeat(300)}`)).status, 414)
+})
+
+t.test('methods that nobody knows are the caller\'s fault, and a body for nothing is not read', async t => {
+  const gateway = await open(t)
+  for (const [method, path, status] of [['QUERY', '/generate', 405], ['PROPFIND', '/generate', 405], ['POST', '/nothing', 404], ['PUT', '/generate', 405], ['GET', '/docs/static/nope.js', 404]] as const) {
+    const response = await fetch(gateway.url + path, { method, headers: { authorization: `Bearer ${STUDIO_KEY}` }, ...(method === 'GET' ? {} : { body: '{"prompt":' }) })
+    t.equal(response.status, status, `${method} ${path}`)
+  }
+  const plain = await fetch(gateway.url + '/generate', { method: 'QUERY', headers: { authorization: `Bearer ${STUDIO_KEY}` } })
+  t.equal(plain.status, 405)
+  const response = await fetch(`${gateway.url}/generations/x/cancel`, { method: 'POST', headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' } })
+  t.equal(response.status, 404, 'a cancel needs no body, whatever its content type')
+})
+
+t.test('every answer of /generate says what the cache had to do with it', async t => {
+  const gateway = await open(t)
+  for (const [body, options] of [[good, { key: null }], ['{', {}], [{}, {}], [good, { headers: { 'content-type': 'text/plain' } }]] as const) {
+    t.equal((await gateway.generate(body, options)).headers.get('cache-status'), 'falgate; fwd=miss')
+  }
+  t.equal((await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { 'falgate-cache': 'only' } })).headers.get('cache-status'), 'falgate; detail=not-cached')
 })
 
 t.test('HEAD and GET are the methods of what can be read, and every 405 names those that are allowed', async t => {

@@ -43,7 +43,7 @@ t.test('close ends whatever is under way, and twice is harmless', async t => {
     connection: socket => { closed.push(new Promise(resolve => socket.on('close', resolve))) },
     request: () => { if (++arrived === 4) allArrived() }
   })
-  const submitted = upstream.submit(MODEL, '{}', signal)
+  const submitted = upstream.submit(MODEL, '{}')
   const read = upstream.result(MODEL, REQUEST_ID, signal)
   const cancelled = upstream.cancel(MODEL, REQUEST_ID)
   const sighting = upstream.follow(MODEL, REQUEST_ID).next(signal)
@@ -70,7 +70,7 @@ t.test('close does not wait for connections that are being established', async t
     }
   })
   const { upstream, signal } = await queueClient(t, {}, { queueUrl: () => silent.url.replace('http:', 'https:'), timeouts: { connectMs: 600_000 } })
-  const submitted = upstream.submit(MODEL, '{}', signal)
+  const submitted = upstream.submit(MODEL, '{}')
   const read = upstream.result(MODEL, REQUEST_ID, signal)
   await connecting
   await upstream.close()
@@ -82,7 +82,7 @@ t.test('close does not wait for connections that are being established', async t
 t.test('after close nothing is sent', async t => {
   const { upstream, server, signal } = await queueClient(t, {})
   await upstream.close()
-  t.match(await upstream.submit(MODEL, '{}', signal), { kind: 'unsent' })
+  t.match(await upstream.submit(MODEL, '{}'), { kind: 'unsent' })
   t.match(await upstream.result(MODEL, REQUEST_ID, signal), { kind: 'unavailable' })
   t.equal(await upstream.cancel(MODEL, REQUEST_ID), 'unavailable')
   await t.rejects(upstream.follow(MODEL, REQUEST_ID).next(signal), /closed/)

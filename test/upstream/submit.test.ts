@@ -7,10 +7,10 @@ import { scriptedServer, type Reply } from '../support/scripted-server.ts'
 const INPUT = '{"prompt":"ein rotes Fahrrad ü","seed":123456789012345678901}'
 
 t.test('an accepted submit gives fal\'s id and place in line, and sent the input as it was given', async t => {
-  const { upstream, server, counted, signal } = await queueClient(t, {
+  const { upstream, server, counted } = await queueClient(t, {
     request: (_request, reply) => reply.answer(200, { status: 'IN_QUEUE', request_id: REQUEST_ID, queue_position: 3, logs: null, metrics: {} })
   })
-  t.same(await upstream.submit(MODEL, INPUT, signal), { kind: 'accepted', requestId: REQUEST_ID, position: 3 })
+  t.same(await upstream.submit(MODEL, INPUT), { kind: 'accepted', requestId: REQUEST_ID, position: 3 })
   const [request] = server.requests
   t.match(request, { method: 'POST', path: `/queue/${MODEL}`, body: INPUT })
   t.equal(request?.headers.get('authorization'), `Key ${KEY}`)
@@ -20,19 +20,19 @@ t.test('an accepted submit gives fal\'s id and place in line, and sent the input
 })
 
 t.test('each submit has a connection of its own, even where the server would keep it', async t => {
-  const { upstream, server, signal } = await queueClient(t, {
+  const { upstream, server } = await queueClient(t, {
     request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }, { connection: 'keep-alive' })
   })
-  for (let n = 0; n < 3; n++) await upstream.submit(MODEL, '{}', signal)
+  for (let n = 0; n < 3; n++) await upstream.submit(MODEL, '{}')
   t.same(server.requests.map(request => request.connection), [1, 2, 3])
   t.same(server.requests.map(request => request.headers.get('connection')), ['close', 'close', 'close'])
 })
 
 t.test('the key and the address are asked for each time', async t => {
   const keys = ['a:b', 'c:d']
-  const { upstream, server, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }) }, { key: () => keys.shift() ?? '' })
-  await upstream.submit(MODEL, '{}', signal)
-  await upstream.submit(MODEL, '{}', signal)
+  const { upstream, server } = await queueClient(t, { request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }) }, { key: () => keys.shift() ?? '' })
+  await upstream.submit(MODEL, '{}')
+  await upstream.submit(MODEL, '{}')
   t.same(server.requests.map(request => request.headers.get('authorization')), ['Key a:b', 'Key c:d'])
 })
 
@@ -40,63 +40,42 @@ t.test('what certainly never reached fal is unsent', async t => {
   const unsent = { kind: 'unsent', failure: { code: 'upstream-unavailable' }, retryAfterMs: null }
 
   t.test('a refused connection', async t => {
-    const { upstream, server, counted, logged, signal } = await queueClient(t, {})
+    const { upstream, server, counted, logged } = await queueClient(t, {})
     await server.close()
-    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+    t.match(await upstream.submit(MODEL, INPUT), unsent)
     t.same(counted, ['submit network'])
     t.match(logged(), 'ECONNREFUSED')
   })
 
   t.test('a name that does not resolve', async t => {
-    const { upstream, signal } = await queueClient(t, {}, { queueUrl: () => 'http://queue.invalid' })
-    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+    const { upstream } = await queueClient(t, {}, { queueUrl: () => 'http://queue.invalid' })
+    t.match(await upstream.submit(MODEL, INPUT), unsent)
   })
 
   t.test('a TLS handshake that fails', async t => {
     const plain = await scriptedServer(t, { connection: socket => { socket.end('HTTP/1.1 400 Bad Request\r\n\r\n') } })
-    const { upstream, signal } = await queueClient(t, {}, { queueUrl: () => plain.url.replace('http:', 'https:') })
-    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+    const { upstream } = await queueClient(t, {}, { queueUrl: () => plain.url.replace('http:', 'https:') })
+    t.match(await upstream.submit(MODEL, INPUT), unsent)
   })
 
   t.test('a TLS handshake that hangs', async t => {
     const silent = await scriptedServer(t, {})
-    const { upstream, counted, signal } = await queueClient(t, {}, { queueUrl: () => silent.url.replace('http:', 'https:'), timeouts: { connectMs: 50 } })
-    t.match(await upstream.submit(MODEL, INPUT, signal), unsent)
+    const { upstream, counted } = await queueClient(t, {}, { queueUrl: () => silent.url.replace('http:', 'https:'), timeouts: { connectMs: 50 } })
+    t.match(await upstream.submit(MODEL, INPUT), unsent)
     t.same(counted, ['submit timeout'])
   })
 
-  t.test('a signal that was aborted before', async t => {
-    const { upstream, server } = await queueClient(t, {})
-    t.match(await upstream.submit(MODEL, INPUT, AbortSignal.abort()), unsent)
-    t.same(server.requests, [])
-  })
-
-  t.test('a signal that is aborted while the connection is being established, which then goes away', async t => {
-    const leaving = new AbortController()
-    let gone: Promise<unknown> = Promise.resolve()
-    const silent = await scriptedServer(t, {
-      connection: socket => {
-        gone = new Promise(resolve => socket.on('close', resolve))
-        leaving.abort()
-      }
-    })
-    const { upstream, counted } = await queueClient(t, {}, { queueUrl: () => silent.url.replace('http:', 'https:') })
-    t.match(await upstream.submit(MODEL, INPUT, leaving.signal), unsent)
-    await gone
-    t.same(counted, ['submit aborted'])
-  })
-
   t.test('429, told apart because it is no failure of fal\'s', async t => {
-    const { upstream, counted, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(429, 'whatever', { 'retry-after': '7' }) })
-    t.match(await upstream.submit(MODEL, INPUT, signal), { ...unsent, retryAfterMs: 7_000, busy: true })
+    const { upstream, counted } = await queueClient(t, { request: (_request, reply) => reply.answer(429, 'whatever', { 'retry-after': '7' }) })
+    t.match(await upstream.submit(MODEL, INPUT), { ...unsent, retryAfterMs: 7_000, busy: true })
     t.same(counted, ['submit 429'])
   })
 
   t.test('503 with a body of fal\'s', async t => {
-    const { upstream, counted, signal } = await queueClient(t, {
+    const { upstream, counted } = await queueClient(t, {
       request: (_request, reply) => reply.answer(503, { detail: 'no runner', error_type: 'runner_scheduling_failure' }, { 'retry-after': 'Sun, 22 Nov 2026 10:00:20 GMT', date: 'Sun, 22 Nov 2026 10:00:00 GMT' })
     })
-    const submitted = await upstream.submit(MODEL, INPUT, signal)
+    const submitted = await upstream.submit(MODEL, INPUT)
     t.match(submitted, { ...unsent, retryAfterMs: 20_000 })
     t.notOk('busy' in submitted)
     t.same(counted, ['submit 5xx'])
@@ -105,8 +84,8 @@ t.test('what certainly never reached fal is unsent', async t => {
 
 t.test('a Retry-After that cannot be read, or a date without the answer\'s own, is none', async t => {
   for (const retryAfter of ['soon', '-1', 'Sun, 22 Nov 2026 10:00:20 GMT', '']) {
-    const { upstream, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(429, '', { 'retry-after': retryAfter }) })
-    t.match(await upstream.submit(MODEL, INPUT, signal), { kind: 'unsent', retryAfterMs: null }, retryAfter)
+    const { upstream } = await queueClient(t, { request: (_request, reply) => reply.answer(429, '', { 'retry-after': retryAfter }) })
+    t.match(await upstream.submit(MODEL, INPUT), { kind: 'unsent', retryAfterMs: null }, retryAfter)
   }
 })
 
@@ -122,8 +101,8 @@ t.test('a clear no ends it, in words that are ours', async t => {
     { status: 422, body: { detail: [{ loc: ['body', 'prompt'], msg: 'flagged', type: 'content_policy_violation' }] }, code: 'content-refused' }
   ]
   for (const { status, body, code } of cases) {
-    const { upstream, signal } = await queueClient(t, { request: (_request, reply) => reply.answer(status, body) })
-    const submitted = await upstream.submit(MODEL, INPUT, signal)
+    const { upstream } = await queueClient(t, { request: (_request, reply) => reply.answer(status, body) })
+    const submitted = await upstream.submit(MODEL, INPUT)
     t.match(submitted, { kind: 'refused', failure: { code } }, `${status} ${code}`)
     t.notMatch(JSON.stringify(submitted), /Top up|Key ID|secret words/)
   }
@@ -155,8 +134,8 @@ t.test('what may have reached fal and was not clearly answered is lost, and was 
   ]
   for (const { name, script, expected, submitMs = 30_000 } of cases) {
     t.test(name, async t => {
-      const { upstream, server, signal } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { submitMs } })
-      const submitted = await upstream.submit(MODEL, INPUT, signal)
+      const { upstream, server } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { submitMs } })
+      const submitted = await upstream.submit(MODEL, INPUT)
       t.match(submitted, expected)
       t.equal(server.requests.length, 1)
       t.notMatch(JSON.stringify(submitted), /key-secret|Fahrrad/)
@@ -164,33 +143,26 @@ t.test('what may have reached fal and was not clearly answered is lost, and was 
   }
 
   t.test('a reset at the first byte', async t => {
-    const { upstream, counted, signal } = await queueClient(t, { connection: socket => { socket.once('data', () => socket.resetAndDestroy()) } })
-    t.match(await upstream.submit(MODEL, INPUT, signal), lost())
+    const { upstream, counted } = await queueClient(t, { connection: socket => { socket.once('data', () => socket.resetAndDestroy()) } })
+    t.match(await upstream.submit(MODEL, INPUT), lost())
     t.same(counted, ['submit network'])
-  })
-
-  t.test('a caller\'s signal after the request went out', async t => {
-    const leaving = new AbortController()
-    const { upstream, counted } = await queueClient(t, { request: () => leaving.abort() })
-    t.match(await upstream.submit(MODEL, INPUT, leaving.signal), lost())
-    t.same(counted, ['submit aborted'])
   })
 })
 
 t.test('a body that never ends is not waited for', async t => {
-  const { upstream, signal } = await queueClient(t, {
+  const { upstream } = await queueClient(t, {
     request: (_request, reply) => {
       reply.head(200)
       const trickle = setInterval(() => reply.socket.write(' '), 10)
       reply.socket.on('close', () => clearInterval(trickle))
     }
   }, { timeouts: { submitMs: 100 } })
-  t.match(await upstream.submit(MODEL, INPUT, signal), { kind: 'lost', requestId: null })
+  t.match(await upstream.submit(MODEL, INPUT), { kind: 'lost', requestId: null })
 })
 
 t.test('fal\'s words about the account are logged for operators, without the key', async t => {
-  const { upstream, logged, signal } = await queueClient(t, { request: (request, reply) => reply.answer(403, { detail: `User is locked: ${request.headers.get('authorization')}` }) })
-  await upstream.submit(MODEL, INPUT, signal)
+  const { upstream, logged } = await queueClient(t, { request: (request, reply) => reply.answer(403, { detail: `User is locked: ${request.headers.get('authorization')}` }) })
+  await upstream.submit(MODEL, INPUT)
   t.match(logged(), 'User is locked')
   t.notMatch(logged(), 'key-secret')
 })

@@ -53,6 +53,8 @@ export async function docsPages (app: FastifyInstance): Promise<void> {
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: true,
+      // Without TLS, anywhere but on loopback, this directive would make browsers ask for styles and scripts in vain.
+      transformStaticCSP: policy => policy.replace(/;?\s*upgrade-insecure-requests/, ''),
       uiConfig: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null },
       theme: { title: 'falgate' }
     })

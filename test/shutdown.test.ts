@@ -1,0 +1,108 @@
+// Ends: what is under way is answered, what was sent is accounted for, and nothing is left.
+
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { CENTRAL_KEY, STUDIO_KEY, tenant } from './support/gateway.ts'
+import { cliFile } from './support/paths.ts'
+import { answering, freePort, start, type Running } from './support/processes.ts'
+import { startSandbox, type RunningSandbox } from './support/sandbox.ts'
+import { until } from './support/until.ts'
+
+interface Process extends Running {
+  readonly base: string
+  readonly sandbox: RunningSandbox
+  readonly generate: (body: object, headers?: Readonly<Record<string, string>>, signal?: AbortSignal) => Promise<Response>
+}
+
+async function open (t: Test, env: Readonly<Record<string, string>> = {}): Promise<Process> {
+  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
+  const tenantsFile = join(t.testdir({}), 'tenants.json')
+  writeFileSync(tenantsFile, JSON.stringify({ tenants: [tenant('studio')] }))
+  const port = String(await freePort())
+  const running = start(t, [cliFile, 'serve'], { PORT: port, FAL_KEY: CENTRAL_KEY, FAL_QUEUE_URL: `${sandbox.base}/queue`, TENANTS_FILE: tenantsFile, ...env })
+  const base = `http://127.0.0.1:${port}`
+  await answering(running, `${base}/readyz`)
+  return {
+    ...running,
+    base,
+    sandbox,
+    generate: async (body, headers = {}, signal) => await fetch(`${base}/generate`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json', ...headers },
+      ...(signal === undefined ? {} : { signal })
+    })
+  }
+}
+
+async function isDraining (base: string): Promise<boolean> {
+  const response = await fetch(`${base}/readyz`)
+  return response.status === 503 && await response.text() === 'draining'
+}
+
+t.test('SIGTERM: who waits is answered, new work is refused, what is stored is served, and the process ends with 0', async t => {
+  const gateway = await open(t)
+  await (await gateway.generate({ prompt: 'stored', seed: 1 })).text()
+  const release = gateway.sandbox.faults.holdJobs()
+  const waiting = gateway.generate({ prompt: 'waiting', seed: 1 })
+  await gateway.sandbox.bill.untilAccepted(2)
+  gateway.child.kill('SIGTERM')
+  await until(async () => await isDraining(gateway.base))
+  const refused = await gateway.generate({ prompt: 'new', seed: 1 })
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { code: 'draining' })
+  t.ok(refused.headers.get('retry-after'))
+  t.equal((await gateway.generate({ prompt: 'stored', seed: 1 })).status, 200)
+  release()
+  t.equal((await waiting).status, 200)
+  const { code, stderr } = await gateway.ended
+  t.equal(code, 0)
+  t.equal(stderr, '')
+  t.equal(gateway.sandbox.bill.accepted, 2)
+})
+
+t.test('SIGTERM with a submit under way and nobody waiting: its answer is waited for', async t => {
+  const gateway = await open(t)
+  const slow = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
+  t.equal((await gateway.generate({ prompt: 'x' }, { prefer: 'respond-async' })).status, 202)
+  await slow.untilHit()
+  gateway.child.kill('SIGTERM')
+  await until(async () => await isDraining(gateway.base))
+  slow.release()
+  const { code, stdout } = await gateway.ended
+  t.equal(code, 0)
+  t.match(stdout, /"to":"accepted"/)
+  t.notMatch(stdout, /"to":"unknown"/)
+})
+
+t.test('a second signal ends the process at once', async t => {
+  const gateway = await open(t)
+  gateway.sandbox.faults.holdJobs()
+  const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+  const cut = t.rejects(waiting)
+  await gateway.sandbox.bill.untilAccepted(1)
+  gateway.child.kill('SIGTERM')
+  await until(async () => await isDraining(gateway.base))
+  gateway.child.kill('SIGTERM')
+  t.equal((await gateway.ended).code, 1)
+  await cut
+})
+
+t.test('callers who leave have their log line', async t => {
+  const gateway = await open(t)
+  const release = gateway.sandbox.faults.holdJobs()
+  const leaving = new AbortController()
+  const cut = t.rejects(gateway.generate({ prompt: 'x', seed: 1 }, { 'x-request-id': 'the-one-who-left' }, leaving.signal))
+  await gateway.sandbox.bill.untilAccepted(1)
+  leaving.abort()
+  await cut
+  release()
+  let logged = ''
+  gateway.child.stdout?.on('data', text => { logged += String(text) })
+  await until(() => logged.includes('the-one-who-left'))
+  t.match(logged, /"request_id":"the-one-who-left".*"status":499,"aborted":true/)
+  gateway.child.kill('SIGTERM')
+  await once(gateway.child, 'close')
+})
