@@ -1,12 +1,10 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
-import type { Ledger, LedgerTimes, Row, Upstream } from './ports.ts'
+import type { LedgerTimes, Row } from './ports.ts'
 import type { Hands } from './step.ts'
-import { tend, type Hold } from './tending.ts'
-import type { Watch } from './watch.ts'
+import { tend, type Hold, type TendingTools } from './tending.ts'
 
 export interface Runner {
   start: () => void
@@ -18,21 +16,11 @@ export interface Runner {
   stop: (graceMs: number) => Promise<void>
 }
 
-export interface RunnerTools {
-  readonly ledger: Ledger
-  readonly upstream: Upstream
-  readonly watch: Watch
-  readonly guard: Guard
+export interface RunnerTools extends TendingTools {
   readonly times: LedgerTimes
-  /** This process, as it stands in rows and leases. */
-  readonly replica: string
   /** Generations at fal at once, all replicas together. */
   readonly slots: number
   readonly newId: () => string
-  /** Told of every change of phase that this process made, and how long the last phase took, where that was seen here. */
-  readonly onMove: (from: Row, to: Row, phaseMs: number | null) => void
-  /** Told of troubles with the ledger; everything is tried again. */
-  readonly onTrouble: (doing: string, error: unknown) => void
 }
 
 /** How often the line is looked at without being nudged, and due rows are swept. */

@@ -2,10 +2,24 @@
 
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
+import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
-import type { Row, StatusReader } from './ports.ts'
-import type { RunnerTools } from './runner.ts'
+import type { Ledger, Row, StatusReader, Upstream } from './ports.ts'
 import { step, type Hands } from './step.ts'
+import type { Watch } from './watch.ts'
+
+export interface TendingTools {
+  readonly ledger: Ledger
+  readonly upstream: Upstream
+  readonly watch: Watch
+  readonly guard: Guard
+  /** This process, as it stands in rows and leases. */
+  readonly replica: string
+  /** Told of every change of phase that this process made, and how long the last phase took, where that was seen here. */
+  readonly onMove: (from: Row, to: Row, phaseMs: number | null) => void
+  /** Told of troubles with the ledger; everything is tried again. */
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
 
 /** A generation that this process looks after. */
 export interface Hold {
@@ -28,7 +42,7 @@ const CANCEL_TRIES = 5
 const CANCEL_PAUSE_MS = 1000
 
 /** Begins to look after `row`. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of evidence. */
-export function tend (row: Row, permit: Hands['permit'], tools: RunnerTools, stopped: AbortSignal): Hold {
+export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, stopped: AbortSignal): Hold {
   const { ledger, upstream } = tools
   const letGo = new AbortController()
   let current = row
