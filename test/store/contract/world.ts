@@ -121,7 +121,9 @@ export function audited ({ ledger, audit }: Store): Ledger {
       if (typeof operation !== 'function') return operation
       return (...given: unknown[]) => {
         const result: unknown = Reflect.apply(operation, target, given)
-        return result instanceof Promise ? result.then(async answer => { await assertSound(audit, String(name)); return answer }) : result
+        // A store that is closed may be out of reach.
+        if (!(result instanceof Promise) || name === 'close') return result
+        return result.then(async answer => { await assertSound(audit, String(name)); return answer })
       }
     }
   })

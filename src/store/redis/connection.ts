@@ -1,0 +1,227 @@
+// One connection that commands go through: bounded in time and in number, cut when it hangs, made anew without a stampede.
+// ioredis is told to repeat nothing by itself: whether a call may run twice is known here and nowhere below (rule 1).
+
+import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
+import { Problem } from '../../errors.ts'
+
+export type RedisClient = Redis | Cluster
+
+/** Makes a client that is not connected yet; called once for commands and once for events. */
+export type MakeClient = () => RedisClient
+
+export interface Connection {
+  /** Begins to connect, and goes on trying until it is closed. Resolves when calls are possible; rejects after `withinMs`, without giving up. */
+  readonly open: (withinMs: number) => Promise<void>
+  /** Sends something, if calls are possible. Rejects with `store-unavailable` within the deadline, whatever Redis does; refusals by scripts pass through. */
+  readonly run: <T>(send: (client: RedisClient) => Promise<T>) => Promise<T>
+  /** Resolves once calls are possible, or after `withinMs`. */
+  readonly whenUp: (withinMs: number) => Promise<boolean>
+  readonly close: () => void
+}
+
+interface ConnectionOptions {
+  readonly makeClient: MakeClient
+  readonly deadlineMs: number
+  /** What has to succeed on every new connection, and on one that did not answer in time, before anything else may use it. */
+  readonly prepare: (client: RedisClient) => Promise<unknown>
+  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onState: (up: boolean) => void
+}
+
+/** Calls that wait for an answer; more are refused, so that a slow Redis does not fill this process' memory. */
+const MAX_IN_FLIGHT = 10_000
+
+const MAX_PAUSE_MS = 2000
+
+/** Redis' words for "not now" and "not you": it refused before it ran anything. */
+const refusals = new Set([
+  'OOM', 'NOREPLICAS', 'READONLY', 'LOADING', 'BUSY', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'MOVED', 'ASK', 'MISCONF', 'NOAUTH', 'WRONGPASS', 'NOPERM'
+])
+
+/** Options that every client of the ledger has to have. */
+function clientOptions (deadlineMs: number) {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    // For the handshake; calls have a timer of their own, which fires first.
+    commandTimeout: 2 * deadlineMs,
+    connectTimeout: 2 * deadlineMs,
+    // A hung peer never answers a FIN: the socket is destroyed soon after.
+    disconnectTimeout: 100,
+    keepAlive: 10_000,
+    // After a failover the old primary refuses writes on connections that it keeps.
+    reconnectOnError: error => error.message.startsWith('READONLY'),
+    retryStrategy: pauseBefore
+  } satisfies RedisOptions
+}
+
+/** A client for `redis://` or `rediss://`, with user and password of an ACL if need be. What stands behind `?` is ignored. */
+export function clientOf (url: string, deadlineMs: number): MakeClient {
+  const plain = new URL(url)
+  plain.search = ''
+  return () => new Redis(plain.href, clientOptions(deadlineMs))
+}
+
+/** A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. */
+export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): MakeClient {
+  return () => new Cluster([...nodes], {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
+    maxRedirections: 3,
+    retryDelayOnFailover: 0,
+    clusterRetryStrategy: pauseBefore,
+    redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
+  })
+}
+
+/** How long to wait before another attempt: growing, and at random, so that a thousand clients do not come back at once. */
+export function pauseBefore (attempt: number): number {
+  return 20 + Math.random() * Math.min(MAX_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10))
+}
+
+/** What a caller gets when Redis cannot be reached, hangs or refuses. */
+export function unavailable (cause: unknown): Problem {
+  return new Problem('store-unavailable', { retryAfterSeconds: 1, cause })
+}
+
+/** Marks the cause of a call whose answer was lost with its connection: it may have been run. */
+export class ConnectionLost extends Error {
+  constructor (cause: unknown) {
+    super('The connection to Redis was lost before an answer came.', { cause })
+    this.name = 'ConnectionLost'
+  }
+}
+
+export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
+  const client = makeClient()
+  const waiters = new Set<() => void>()
+  let isUp = false
+  let isClosed = false
+  /** Raised with every connection made or lost: what was begun for an older one is over. */
+  let session = 0
+  let inFlight = 0
+  let trouble: unknown = new Error('Redis was not reached yet.')
+  let isTroubleTold = false
+
+  client.on('error', tell)
+  client.on('ready', () => { makeUsable(++session) })
+  client.on('close', () => {
+    session += 1
+    goDown(new Error('The connection to Redis was closed.'))
+  })
+
+  /** One word per outage: attempts that fail for the same reason would fill the log. */
+  function tell (error: unknown): void {
+    if (isClosed) return
+    trouble = error
+    if (isTroubleTold) return
+    isTroubleTold = true
+    onTrouble('reaching Redis', error)
+  }
+
+  function goDown (cause: unknown): void {
+    if (!isUp) return
+    isUp = false
+    tell(cause)
+    onState(false)
+  }
+
+  async function makeUsable (mine: number): Promise<void> {
+    try {
+      await withDeadline(prepare(client))
+      if (mine !== session || isClosed) return
+      isUp = true
+      isTroubleTold = false
+      onState(true)
+      for (const waiter of waiters) waiter()
+    } catch (error) {
+      if (mine !== session || isClosed) return
+      tell(error)
+      // ioredis connects again after the pause that grows with `retryAttempts`, which it resets when a connection is ready; this one never was.
+      setTimeout(() => { if (mine === session && !isClosed) client.disconnect(true) }, pauseBefore(3))
+    }
+  }
+
+  /** Nobody waits on a connection that did not answer one call in time: it has to answer a question first, or is cut and made anew. */
+  function suspect (): void {
+    if (!isUp) return
+    const mine = ++session
+    goDown(new Error(`Redis did not answer within ${deadlineMs} ms.`))
+    makeUsable(mine)
+  }
+
+  /** Rejects in time whatever becomes of `answer`; ioredis leaves some promises unsettled when a connection closes. */
+  function withDeadline<T> (answer: Promise<T>, onLate = (): void => {}): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let isSettled = false
+      const timer = setTimeout(() => {
+        // When this process itself was busy, the answer may lie in the socket unread: look there first.
+        setImmediate(() => {
+          if (isSettled) return
+          onLate()
+          reject(unavailable(new Error(`Redis did not answer within ${deadlineMs} ms.`)))
+        })
+      }, deadlineMs)
+      const settle = (): void => {
+        isSettled = true
+        clearTimeout(timer)
+      }
+      answer.then(value => { settle(); resolve(value) }, (error: unknown) => { settle(); reject(problemOf(error)) })
+    })
+  }
+
+  async function run<T> (send: (client: RedisClient) => Promise<T>): Promise<T> {
+    if (!isUp) throw unavailable(trouble)
+    if (inFlight >= MAX_IN_FLIGHT) throw unavailable(new Error(`${inFlight} calls wait for Redis.`))
+    inFlight += 1
+    try {
+      return await withDeadline(send(client), suspect)
+    } finally {
+      inFlight -= 1
+    }
+  }
+
+  async function whenUp (withinMs: number): Promise<boolean> {
+    if (isUp || isClosed) return isUp
+    await new Promise<void>(resolve => {
+      const settle = (): void => {
+        clearTimeout(timer)
+        waiters.delete(settle)
+        resolve()
+      }
+      const timer = setTimeout(settle, withinMs)
+      waiters.add(settle)
+    })
+    return isUp
+  }
+
+  return {
+    async open (withinMs) {
+      // Its failures come as events, and it is tried again.
+      if (client.status === 'wait') client.connect().catch(tell)
+      if (!await whenUp(withinMs)) throw unavailable(trouble)
+    },
+    run,
+    whenUp,
+    close () {
+      isClosed = true
+      session += 1
+      isUp = false
+      trouble = new Error('The ledger was closed.')
+      for (const waiter of waiters) waiter()
+      client.disconnect()
+    }
+  }
+}
+
+/** What a failed command means. A refusal by a script itself is no outage but a fault of ours, and stays what it is. */
+function problemOf (error: unknown): unknown {
+  if (error instanceof Problem || !(error instanceof Error)) return error
+  if (error.name !== 'ReplyError') return unavailable(new ConnectionLost(error))
+  const [word = ''] = error.message.split(' ')
+  return refusals.has(word) ? unavailable(error) : error
+}

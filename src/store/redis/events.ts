@@ -1,0 +1,129 @@
+// What replicas tell each other beside the rows: changes that wake waiters, and questions whether a connection is still open.
+// Pub/sub loses messages; whoever listens is told to look again whenever the subscription was made anew.
+
+import { randomUUID } from 'node:crypto'
+import type { Ledger } from '../../generation/ports.ts'
+import type { Connection, RedisClient } from './connection.ts'
+import { changeIn, listIn, recordIn, textIn } from './wire.ts'
+
+/** How long a replica may take to say which of its connections are open. */
+const ANSWER_WITHIN_MS = 300
+
+export type Events = Pick<Ledger, 'listen' | 'askOpen' | 'answerOpen'> & {
+  /** Subscribes a connection that was just made. */
+  readonly prepare: (client: RedisClient) => Promise<void>
+  readonly lookAgain: () => void
+  readonly close: () => void
+}
+
+interface EventsOptions {
+  /** The namespace as every channel's prefix. */
+  readonly prefix: string
+  /** Publishes; a command like others. */
+  readonly commands: () => Connection
+  readonly subscription: () => Connection
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+export function createEvents ({ prefix, commands, subscription, onTrouble }: EventsOptions): Events {
+  const listeners = new Set<Parameters<Ledger['listen']>[0]>()
+  const answerers = new Map<string, (connection: string) => boolean>()
+  const questions = new Map<string, (open: readonly string[]) => void>()
+  const subscribed = new WeakSet<RedisClient>()
+  const changes = prefix + 'changes'
+  const replies = `${prefix}reply:${randomUUID()}`
+
+  const askingOf = (replica: string): string => `${prefix}ask:${replica}`
+
+  function onMessage (channel: string, message: string): void {
+    try {
+      if (channel === changes) tell(changeIn(message))
+      else if (channel === replies) takeAnswer(message)
+      else answer(channel.slice(prefix.length + 'ask:'.length), message)
+    } catch (error) {
+      onTrouble('reading an event', error)
+    }
+  }
+
+  function tell (change: Parameters<Parameters<Ledger['listen']>[0]>[0]): void {
+    for (const listener of listeners) {
+      try {
+        listener(change)
+      } catch (error) {
+        // A listener's fault is its own: the others may not suffer from it.
+        onTrouble('telling a change', error)
+      }
+    }
+  }
+
+  function answer (replica: string, message: string): void {
+    const isOpen = answerers.get(replica)
+    if (isOpen === undefined) return
+    const { question, reply, connections } = recordIn(JSON.parse(message))
+    const open = listIn(connections).map(textIn).filter(isOpen)
+    publish(textIn(reply), { question, open }).catch((error: unknown) => { onTrouble('answering who is there', error) })
+  }
+
+  function takeAnswer (message: string): void {
+    const { question, open } = recordIn(JSON.parse(message))
+    questions.get(textIn(question))?.(listIn(open).map(textIn))
+  }
+
+  async function publish (channel: string, message: object): Promise<void> {
+    await commands().run(async client => await client.publish(channel, JSON.stringify(message)))
+  }
+
+  async function askOpen (replica: string, connections: readonly string[]): Promise<ReadonlySet<string>> {
+    const own = answerers.get(replica)
+    if (own !== undefined) return new Set(connections.filter(own))
+    const question = randomUUID()
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const answered = new Promise<readonly string[]>(resolve => {
+        questions.set(question, resolve)
+        timer = setTimeout(() => { resolve([]) }, ANSWER_WITHIN_MS)
+      })
+      await publish(askingOf(replica), { question, reply: replies, connections })
+      return new Set(await answered)
+    } finally {
+      clearTimeout(timer)
+      questions.delete(question)
+    }
+  }
+
+  /** Should the subscription be away just now: every new one has the channels of all answerers. */
+  function resubscribe (change: (client: RedisClient) => Promise<unknown>): void {
+    subscription().run(change).catch((error: unknown) => { onTrouble('subscribing', error) })
+  }
+
+  return {
+    async prepare (client) {
+      if (!subscribed.has(client)) {
+        subscribed.add(client)
+        client.on('message', onMessage)
+      }
+      await client.subscribe(changes, replies, ...[...answerers.keys()].map(askingOf))
+      tell('look-again')
+    },
+    lookAgain: () => { tell('look-again') },
+    listen: listener => {
+      listeners.add(listener)
+      return () => { listeners.delete(listener) }
+    },
+    askOpen,
+    answerOpen: (replica, isOpen) => {
+      answerers.set(replica, isOpen)
+      resubscribe(async client => await client.subscribe(askingOf(replica)))
+      return () => {
+        if (answerers.get(replica) !== isOpen) return
+        answerers.delete(replica)
+        resubscribe(async client => await client.unsubscribe(askingOf(replica)))
+      }
+    },
+    close: () => {
+      listeners.clear()
+      answerers.clear()
+      for (const resolve of questions.values()) resolve([])
+    }
+  }
+}

@@ -1,0 +1,139 @@
+-- Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
+
+-- The tenant's purchases in the window under way; a window begins with its first purchase. -> [used, resetSeconds]
+local function rateOf (admission)
+  local tenant = readTenant(admission.tenant)
+  local leftMs = tenant.endsAtMs - now
+  return { text(leftMs > 0 and tenant.used or 0), text(leftMs > 0 and math.ceil(leftMs / 1000) or admission.rate.windowSeconds) }
+end
+
+-- The same admission once more: the answer that it got, with the row as it now is.
+local function repeated (admission)
+  local own = readRow(admission.id)
+  if own then return { 'bought', show(own), rateOf(admission) } end
+  local answer = readEnding(key('a', admission.id))
+  if not answer then return nil end
+  local row, alias = follow(answer.id)
+  return row and { answer.outcome, show(row, answer.id, alias) }
+end
+
+-- Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since.
+local function answerFree (admission, outcome, id)
+  writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
+  local row, alias = follow(id)
+  if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
+  return { outcome, show(row, id, alias) }
+end
+
+local function replay (admission)
+  if not admission.idempotency then return nil end
+  local lead = idempotencyLead(admission.idempotency.name)
+  if not lead then return nil end
+  if lead.fingerprint ~= admission.idempotency.fingerprint then return { 'refused', 'reused' } end
+  return answerFree(admission, 'replayed', lead.id)
+end
+
+-- Waits with others for one purchase. The same reader gets the purchase's own id; another tenant or subject an alias, which is in its own list and
+-- lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
+local function join (admission, row)
+  if (row.phase == 'waiting' or isAtUpstream(row.phase)) and not row.joined then change(row, { joined = true }) end
+  local id = row.id
+  if row.tenant ~= admission.tenant or row.subject ~= admission.subject then
+    id = admission.id
+    writeEnding(key('g', id), now + times.queueMs + times.runMs + times.resultTtlMs,
+      'tenant', admission.tenant, 'subject', admission.subject, 'target', row.id)
+    local number = redis.call('HINCRBY', GLOB, 'counter', 1)
+    redis.call('ZADD', key('l', admission.tenant .. ' ' .. admission.subject), text(number), id)
+  end
+  bindIdempotency(admission.idempotency, id)
+  return answerFree(admission, 'joined', id)
+end
+
+local function readCache (admission)
+  if not admission.cacheName or admission.mode ~= 'normal' then return nil end
+  local lead, row = cacheLead(admission.cacheName)
+  if not lead then return nil end
+  if row.phase == 'succeeded' then return { 'hit', show(row) } end
+  return join(admission, row)
+end
+
+local function askForTwins (admission)
+  local twin, ask = findTwin(admission)
+  if twin then
+    adopt(twin, admission.connection)
+    return answerFree(admission, 'adopted', twin.id)
+  end
+  return #ask > 0 and { 'twins', ask } or nil
+end
+
+-- Every reason not to buy. Writes nothing.
+local function refuse (admission)
+  local guard = blockedBy(admission.id, admission.model)
+  if guard then return { 'refused', 'guard', guard.state, text(retryAfterSecondsOf(guard)) } end
+  local token = refuseToken(admission)
+  if token then return { 'refused', 'token', token } end
+  local rate = rateOf(admission)
+  if tonumber(rate[1]) >= admission.rate.max then return { 'refused', 'rate', rate } end
+  local underWay = tonumber(redis.call('HGET', WAITING, admission.tenant) or 0) + readTenant(admission.tenant).running
+  if underWay >= admission.maxInFlight + admission.maxQueued then return { 'refused', 'full', rate } end
+  for _, budget in ipairs(admission.budgets) do
+    local held, spent = balanceOf({ owner = budget.owner, period = periodOf(now, budget.per) })
+    if held + spent + admission.price > budget.limit then return { 'refused', 'budget', rate, budget.owner } end
+  end
+  return nil
+end
+
+-- Writes the row, reserves its money, counts it, binds its names and gives it its place in line.
+local function buy (admission)
+  local accounts = {}
+  for _, budget in ipairs(admission.budgets) do
+    table.insert(accounts, { owner = budget.owner, period = periodOf(now, budget.per) })
+  end
+  local row = {
+    id = admission.id,
+    tenant = admission.tenant,
+    subject = admission.subject,
+    model = admission.model,
+    phase = 'waiting',
+    version = 1,
+    attempt = 0,
+    takeovers = 0,
+    connectionReplica = admission.connection and admission.connection.replica,
+    connection = admission.connection and admission.connection.connection,
+    priority = admission.priority,
+    input = payload,
+    seed = admission.seed,
+    price = admission.price,
+    accounts = encodeList(accounts),
+    token = admission.token,
+    cacheGroup = admission.cacheGroup,
+    createdAtMs = now,
+    waitUntilMs = now + times.queueMs,
+    number = redis.call('HINCRBY', GLOB, 'counter', 1),
+    cacheName = admission.mode ~= 'bypass' and admission.cacheName or nil,
+    twinName = admission.twinName,
+    keyless = admission.idempotency == nil or nil,
+    mode = admission.mode,
+    leaseUntilMs = 0,
+    retryAtMs = 0,
+    unknownSinceMs = 0
+  }
+  local before = readTenant(admission.tenant)
+  local isOpen = now < before.endsAtMs
+  redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
+    'used', text(isOpen and before.used + 1 or 1), 'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
+  if admission.mode == 'normal' and admission.cacheName then takeCacheName(admission.cacheName, row.id) end
+  bindIdempotency(admission.idempotency, row.id)
+  insert(row)
+  becomeProbe(row.id, row.model)
+  return { 'bought', show(row), rateOf(admission) }
+end
+
+-- admit { the port's Admission without its input; startByMs: started later it changes nothing }, payload: the input
+-- -> ['replayed' | 'joined' | 'adopted' | 'hit', row], ['twins', [[id, replica, connection]]], ['bought', row, rate],
+--    ['refused', 'reused' | 'late'], ['refused', 'guard', state, retryAfterSeconds], ['refused', 'token', why],
+--    ['refused', 'rate' | 'full', rate], ['refused', 'budget', rate, owner]
+local function admit ()
+  if now > given.startByMs then return { 'refused', 'late' } end
+  return repeated(given) or replay(given) or readCache(given) or askForTwins(given) or refuse(given) or buy(given)
+end

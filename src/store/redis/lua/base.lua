@@ -1,0 +1,94 @@
+-- What every operation leans on: its arguments, the clock, keys, numbers as text, and entries that end.
+--
+-- A call is KEYS = { '{<namespace>}:glob' }, whose hash tag puts every key that is built here into the same slot, and
+--   ARGV[1] operation
+--   ARGV[2] JSON: resultTtlMs, queueMs, runMs, leaseMs, and in tests clockMs, which takes the place of Redis' clock
+--   ARGV[3] JSON: the operation's arguments; what is null is left out
+--   ARGV[4] one text that is kept byte for byte, `''` when the operation has none
+-- and its answer { time in ms, sequence, answer of the operation }, every number as text.
+--
+-- nil stands for null and for false alike: a field that is not there. In a table of changes `false` takes a field away.
+
+local times = cjson.decode(ARGV[2])
+local given = cjson.decode(ARGV[3])
+local payload = ARGV[4]
+local prefix = string.sub(KEYS[1], 1, -5)
+
+local now = times.clockMs
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- The most entries that one operation tidies up, so that none takes long.
+local TIDY_PER_CALL = 32
+
+local GLOB = KEYS[1] -- hash: counter, sequence, active, virtual, journalTrimmed
+local DUE = prefix .. 'due' -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention
+local LATER = prefix .. 'later' -- zset: waiting ids that may not be claimed yet -> from when on they may
+local LINE = prefix .. 'line' -- zset: tenant -> virtual time; only tenants with claimable work and a free place
+local UNKNOWN = prefix .. 'unknown' -- zset: open unknowns -> since when
+local CLAIMS = prefix .. 'claims' -- hash: claim id -> id, while that attempt is submitting
+local WAITING = prefix .. 'waiting' -- hash: tenant -> how many wait; every tenant that ever bought is in it
+local GUARDS = prefix .. 'guards' -- hash: scope -> JSON
+local JOURNAL = prefix .. 'j' -- stream
+local CHANGES = prefix .. 'changes' -- channel
+
+-- g: row or alias, n: name, a: answer, o: twins, q: a tenant's line, t: tenant, m: book, tok: token, l: a reader's list
+local function key (kind, name)
+  return prefix .. kind .. ':' .. name
+end
+
+-- Lua prints integers of 15 digits and more with an exponent, which neither HINCRBY nor a reader of money takes.
+local function text (number)
+  return string.format('%.0f', number)
+end
+
+local function copy (record)
+  local other = {}
+  for name, value in pairs(record) do other[name] = value end
+  return other
+end
+
+local function contains (list, value)
+  for _, each in ipairs(list) do
+    if each == value then return true end
+  end
+  return false
+end
+
+-- An empty table would be encoded as `{}`.
+local function encodeList (list)
+  return #list == 0 and '[]' or cjson.encode(list)
+end
+
+-- A hash as a table of texts, or nil when there is none.
+local function readHash (at)
+  local flat = redis.call('HGETALL', at)
+  if #flat == 0 then return nil end
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  return record
+end
+
+-- Redis ends a key by its own clock. Under a test's clock the end is only written down, and judged when read.
+local function endKey (at, endMs)
+  if not times.clockMs then redis.call('PEXPIREAT', at, text(endMs)) end
+end
+
+local function hasEnded (record)
+  return record.endMs ~= nil and tonumber(record.endMs) <= now
+end
+
+-- A hash that has an end, in place of what was there before.
+local function writeEnding (at, endMs, ...)
+  redis.call('DEL', at)
+  redis.call('HSET', at, 'endMs', text(endMs), ...)
+  endKey(at, endMs)
+end
+
+local function readEnding (at)
+  local record = readHash(at)
+  if record and hasEnded(record) then return nil end
+  return record
+end

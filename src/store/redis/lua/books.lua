@@ -1,0 +1,116 @@
+-- Money: what is held for open rows, what was spent, and the journal that explains it.
+-- Spending and journal follow from two versions of a row, so no operation can forget one of them. Books change by HINCRBY only, which is exact.
+
+-- Has it ended for good? An `unknown` has not: its money is held.
+local function isFinal (row)
+  return row.phase == 'succeeded' or row.phase == 'failed' or row.phase == 'cancelled'
+end
+
+-- Ended for good, and nothing was paid.
+local function isUnbilledEnd (row)
+  return (row.phase == 'failed' or row.phase == 'cancelled') and row.cost == 0
+end
+
+-- The UTC day or month that holds this moment. Redis' Lua has no `os.date`; the days are counted after H. Hinnant's `civil_from_days`.
+local function periodOf (atMs, per)
+  local days = math.floor(atMs / 86400000) + 719468
+  local era = math.floor(days / 146097)
+  local dayOfEra = days - era * 146097
+  local yearOfEra = math.floor((dayOfEra - math.floor(dayOfEra / 1460) + math.floor(dayOfEra / 36524) - math.floor(dayOfEra / 146096)) / 365)
+  local dayOfYear = dayOfEra - (365 * yearOfEra + math.floor(yearOfEra / 4) - math.floor(yearOfEra / 100)) -- from the first of March
+  local monthFromMarch = math.floor((5 * dayOfYear + 2) / 153)
+  local day = dayOfYear - math.floor((153 * monthFromMarch + 2) / 5) + 1
+  local month = monthFromMarch < 10 and monthFromMarch + 3 or monthFromMarch - 9
+  local year = yearOfEra + era * 400 + (month <= 2 and 1 or 0)
+  if per == 'day' then return string.format('%04d-%02d-%02d', year, month, day) end
+  return string.format('%04d-%02d', year, month)
+end
+
+local function bookOf (account)
+  return key('m', account.owner .. ':' .. account.period)
+end
+
+-- held and spent of an account.
+local function balanceOf (account)
+  local book = redis.call('HMGET', bookOf(account), 'held', 'spent')
+  return tonumber(book[1] or 0), tonumber(book[2] or 0)
+end
+
+-- A book that holds nothing is forgotten with the journal lines that explain it.
+local function enter (account, what, amount)
+  local at = bookOf(account)
+  redis.call('HINCRBY', at, what, text(amount))
+  if tonumber(redis.call('HGET', at, 'held') or 0) == 0 then endKey(at, now + constants.journalMs)
+  else redis.call('PERSIST', at) end
+end
+
+-- Holds, or with -1 lets go of, the reserved price of an open row, in its accounts and its token.
+local function hold (row, direction)
+  for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'held', direction * row.price) end
+  if row.token then draw(row.token, direction, direction * row.price, 'held') end
+end
+
+local function spentOf (row)
+  return isFinal(row) and row.cost or 0
+end
+
+-- What a row adds to the journal: its cost, or while it is `unknown` the price that it may have cost.
+local function worthOf (row)
+  return row.phase == 'unknown' and row.price or spentOf(row)
+end
+
+-- A line's time is that of its stream id. Should Redis' clock go back, lines stay at the time of the latest one: a stream takes nothing older.
+local function writeJournal (row, kind, amount, requestId, isAssumed)
+  local last = redis.call('XREVRANGE', JOURNAL, '+', '-', 'COUNT', 1)[1]
+  local atMs = math.max(now, last and tonumber(string.match(last[1], '^%d+')) or 0)
+  redis.call('XADD', JOURNAL, text(atMs) .. '-*', 'kind', kind, 'id', row.id, 'tenant', row.tenant, 'model', row.model,
+    'requestId', requestId or '', 'accounts', row.accounts, 'amount', text(amount), 'assumed', isAssumed and '1' or '0')
+end
+
+-- Books what a change of a row means in money. `before` is nil for a new row.
+local function book (before, after)
+  local wasSpent = before and spentOf(before) or 0
+  local spent = spentOf(after) - wasSpent
+  local amount = worthOf(after) - (before and worthOf(before) or 0)
+  local isUnknown = after.phase == 'unknown'
+  local wasUnknown = before ~= nil and before.phase == 'unknown'
+  if amount ~= 0 or (wasUnknown and not isUnknown) then
+    local kind = 'purchase'
+    if isUnknown then kind = 'unknown'
+    elseif before and (wasUnknown or isFinal(before)) then kind = 'correction' end
+    writeJournal(after, kind, amount, after.requestId, isUnknown or after.costAssumed)
+  end
+  if spent == 0 then return end
+  for _, account in ipairs(cjson.decode(after.accounts)) do enter(account, 'spent', spent) end
+  if after.token then
+    draw(after.token, (spentOf(after) > 0 and 1 or 0) - (wasSpent > 0 and 1 or 0), spent, 'spent')
+  end
+end
+
+-- A second purchase for one attempt, at the reserved price: it counts against the budgets, not against the holder of a token.
+local function bookDouble (row, requestId)
+  writeJournal(row, 'double', row.price, requestId, true)
+  for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'spent', row.price) end
+end
+
+local function tidyJournal ()
+  local trimmed = redis.call('XTRIM', JOURNAL, 'MINID', text(math.max(0, now - constants.journalMs)))
+  if trimmed > 0 then redis.call('HSET', GLOB, 'journalTrimmed', '1') end
+end
+
+-- balances { accounts: [{ owner, per }] } -> [[owner, period, held, spent]]
+local function balances ()
+  local found = {}
+  for _, asked in ipairs(given.accounts) do
+    local account = { owner = asked.owner, period = periodOf(now, asked.per) }
+    local held, spent = balanceOf(account)
+    table.insert(found, { account.owner, account.period, text(held), text(spent) })
+  end
+  return found
+end
+
+-- journal { fromMs, toMs, limit } -> stream entries, oldest first, from inclusive to exclusive
+local function journal ()
+  if given.toMs < 1 or given.limit < 1 then return {} end
+  return redis.call('XRANGE', JOURNAL, text(math.max(0, math.ceil(given.fromMs))), text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))
+end

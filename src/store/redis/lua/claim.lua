@@ -1,0 +1,79 @@
+-- Claims: the grant of one submit attempt, which is the journal line before the POST.
+
+-- What a generation ends with whose time in our line is over.
+local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as long as it may, and nothing was bought."}'
+
+-- Ends a generation that waited here past its deadline, unspent.
+local function expire (row)
+  change(row, { phase = 'failed', failure = EXPIRED, cost = 0, finishedAtMs = now })
+end
+
+-- Puts generations whose pause is over back into the line, at the places that they had.
+local function bringBack ()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
+    local row = readRow(id)
+    if row then adjust(row, { retryAtMs = 0 }) end
+  end
+end
+
+local function grant (row)
+  becomeProbe(row.id, row.model)
+  charge(row.tenant)
+  change(row, {
+    phase = 'submitting',
+    attempt = row.attempt + 1,
+    owner = given.replica,
+    runUntilMs = row.runUntilMs or now + times.runMs,
+    claimId = given.claimId,
+    leaseUntilMs = now + times.leaseMs
+  })
+  return { 'go', show(row) }
+end
+
+-- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
+-- `look` answers nil to be shown the next one.
+local function eachCandidate (look)
+  for _, guard in ipairs(allGuards()) do
+    local row = guard.probe and readRow(guard.probe)
+    if row and redis.call('ZSCORE', LINE, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
+      local found = look(row)
+      if found then return found end
+    end
+  end
+  local looks = TIDY_PER_CALL
+  for _, tenant in ipairs(redis.call('ZRANGE', LINE, 0, TIDY_PER_CALL - 1)) do
+    if looks == 0 then return nil end
+    for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
+      local row = readRow(id)
+      local found = row and look(row)
+      if found then return found end
+      looks = looks - 1
+    end
+  end
+  return nil
+end
+
+-- claim { claimId, startByMs, replica, slots } -> ['go', row] or ['busy' | 'empty' | 'guard' | 'late']
+-- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
+local function claim ()
+  if now > given.startByMs then return { 'late' } end
+  local granted = redis.call('HGET', CLAIMS, given.claimId)
+  granted = granted and readRow(granted)
+  if granted then return { 'go', show(granted) } end
+  bringBack()
+  if tonumber(redis.call('HGET', GLOB, 'active') or 0) >= given.slots then return { 'busy' } end
+
+  local isBlocked = false
+  local found = eachCandidate(function (row)
+    if row.waitUntilMs <= now then
+      expire(row)
+      return nil
+    end
+    if blockedBy(row.id, row.model) then
+      isBlocked = true
+      return nil
+    end
+    return grant(row)
+  end)
+  return found or { isBlocked and 'guard' or 'empty' }
+end

@@ -1,0 +1,131 @@
+-- Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
+-- Every operation here answers with the row as it now is, or null when there is none.
+
+-- Has this attempt another request id already? Then this one is a second purchase, and booked once.
+local function bookIfDouble (row, requestId)
+  if not requestId or not row.requestId or row.requestId == requestId then return false end
+  local doubles = cjson.decode(row.doubles or '[]')
+  if not contains(doubles, requestId) then
+    bookDouble(row, requestId)
+    table.insert(doubles, requestId)
+    write(row, { doubles = encodeList(doubles) })
+  end
+  return true
+end
+
+-- The row is older than the evidence: the attempt was granted, and the store forgot it.
+local function catchUp (row, attempt)
+  if isFinal(row) then return change(row, { attempt = attempt }) end
+  local forgotten = { attempt = attempt, requestId = false, runUntilMs = row.runUntilMs or now + times.runMs }
+  if row.phase == 'waiting' then
+    forgotten.phase = 'submitting'
+    forgotten.claimId = false
+    forgotten.retryAtMs = 0
+    forgotten.leaseUntilMs = now
+  end
+  change(row, forgotten)
+end
+
+-- Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up.
+local function weigh (take)
+  local row = readRow(given.id)
+  if not row then return false end
+  if given.attempt > row.attempt then catchUp(row, given.attempt) end
+  if given.attempt == row.attempt then take(row) end
+  return show(row)
+end
+
+-- At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once.
+local function atUpstream (row, changes)
+  if row.phase == 'unknown' then
+    changes.failure = false
+    changes.leaseUntilMs = now
+  else
+    changes.claimId = false
+  end
+  change(row, changes)
+end
+
+-- It may have been bought: the money stays held until evidence or an operator says what became of it.
+local function becomeUnknown (row, failure)
+  change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now })
+end
+
+-- sent { id, attempt, requestId }
+local function sent ()
+  return weigh(function (row)
+    if row.phase == 'waiting' or bookIfDouble(row, given.requestId) then return end
+    if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId })
+    elseif not row.requestId then change(row, { requestId = given.requestId }) end
+  end)
+end
+
+-- unsent { id, attempt, failure (JSON) | retryAfterMs }
+-- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line.
+local function unsent ()
+  return weigh(function (row)
+    if row.phase ~= 'submitting' and (row.phase ~= 'unknown' or row.requestId) then return end
+    if row.cancelWished then
+      change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
+    elseif given.failure then
+      change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
+    else
+      change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
+    end
+  end)
+end
+
+-- lost { id, attempt, failure (JSON) }
+local function lost ()
+  return weigh(function (row)
+    if isAtUpstream(row.phase) then becomeUnknown(row, given.failure) end
+  end)
+end
+
+-- progressed { id, attempt, kind: 'queued' | 'running', position }
+-- Nothing can be seen of a generation without its request id, so such a sighting is no evidence.
+local function progressed ()
+  return weigh(function (row)
+    if not row.requestId or row.phase == 'waiting' or row.phase == 'running' or isFinal(row) then return end
+    if given.kind == 'running' then
+      atUpstream(row, { phase = 'running', queuePosition = false, startedAtMs = row.startedAtMs or now })
+    elseif row.phase == 'unknown' or row.queuePosition ~= given.position then
+      atUpstream(row, { phase = 'accepted', queuePosition = given.position or false })
+    end
+  end)
+end
+
+local function close (row, facts)
+  local changes = facts
+  changes.phase = given.kind
+  changes.owner = false
+  changes.queuePosition = false
+  changes.finishedAtMs = now
+  changes.claimId = false
+  changes.failure = given.kind == 'failed' and given.failure or false
+  if given.kind == 'succeeded' then
+    local isKept = given.outputSha256 == nil
+    -- Until this moment a refresh left its cache name to the old result.
+    if isKept and row.mode == 'refresh' and row.cacheName then takeCacheName(row.cacheName, row.id) end
+    if isKept and row.mode ~= 'bypass' and given.learnedName and not cacheLead(given.learnedName) then
+      changes.learnedName = given.learnedName
+      takeCacheName(given.learnedName, row.id)
+    end
+    if isKept then changes.output = payload else changes.outputSha256 = given.outputSha256 end
+    if given.seed then changes.seed = given.seed end
+  end
+  change(row, changes)
+end
+
+-- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, outputSha256 }, payload: the output
+-- With `outputSha256` the output was too large to be kept: the row has its hash instead, and no name leads to it.
+local function finish ()
+  return weigh(function (row)
+    if row.phase == 'waiting' then return end
+    local isSecond = bookIfDouble(row, given.requestId)
+    local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = row.requestId or given.requestId }
+    if not isFinal(row) then return close(row, facts) end
+    -- A double was booked in full when it was noticed.
+    if not isSecond and facts.cost > (row.cost or 0) then change(row, facts) end
+  end)
+end

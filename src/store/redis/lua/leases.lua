@@ -1,0 +1,115 @@
+-- Leases say who looks after a generation, nothing more: signs of life, letting go, taking over, and rows written again after a rollback.
+
+local LOST = '{"code":"outcome-unknown","detail":"Every process that looked after it went silent."}'
+
+local function isSecondRequest (row, fact)
+  return row.attempt == fact.attempt and row.requestId ~= nil and fact.requestId ~= nil and row.requestId ~= fact.requestId
+end
+
+-- Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
+-- Missing is right for a row whose retention is over, and one that has ended is never opened again; late evidence books what it missed.
+local function isRollback (row, fact)
+  if not row then return not isFinal(fact) or (fact.finishedAtMs or 0) + times.resultTtlMs > now end
+  if isSecondRequest(row, fact) then return not contains(cjson.decode(row.doubles or '[]'), fact.requestId) end
+  if isFinal(row) then return false end
+  local lacksRequest = not row.requestId and fact.requestId ~= nil and row.attempt == fact.attempt
+  return row.version < fact.version or row.attempt < fact.attempt or lacksRequest
+end
+
+-- renew { replica, facts: [{ id, phase, version, attempt, requestId, finishedAtMs, holds }] } -> [[gone ids], [rolled back ids]]
+local function renew ()
+  local gone, rolledBack = {}, {}
+  for _, fact in ipairs(given.facts) do
+    local row = readRow(fact.id)
+    if isRollback(row, fact) then table.insert(rolledBack, fact.id)
+    elseif fact.holds and row and row.owner == given.replica then adjust(row, { leaseUntilMs = now + times.leaseMs })
+    elseif fact.holds then table.insert(gone, fact.id) end
+  end
+  return { gone, rolledBack }
+end
+
+-- The fact's row as it is written: its owner goes on with it, one that nobody holds is due at once.
+local function restoredRow (fact, holds, version)
+  local row = {}
+  for _, name in ipairs(PUBLIC) do row[name] = fact[name] end
+  row.version = math.max(fact.version, version) + 1
+  row.owner = holds and isAtUpstream(fact.phase) and given.replica or nil
+  row.token = fact.token and readToken(fact.token) and fact.token or nil
+  row.leaseUntilMs = holds and now + times.leaseMs or now
+  row.retryAtMs = 0
+  row.unknownSinceMs = now
+  return row
+end
+
+-- restore { replica, facts: [{ id, holds, fields: the row's public fields as texts }] } -> 'OK'
+-- What is missing or older than the facts is written, over the budget if need be. What only the lost row knew (its names) stays lost.
+-- Where the store has another request id for the same attempt, both were bought: the row stays, the second is booked as a double.
+local function restore ()
+  for _, each in ipairs(given.facts) do
+    local fact = typed(each.id, each.fields)
+    local row = readRow(each.id)
+    if isRollback(row, fact) then
+      if not row then
+        local fresh = restoredRow(fact, each.holds, 0)
+        fresh.id = each.id
+        fresh.number = redis.call('HINCRBY', GLOB, 'counter', 1)
+        fresh.mode = 'normal'
+        insert(fresh)
+      elseif isSecondRequest(row, fact) then
+        bookIfDouble(row, fact.requestId)
+      else
+        local changes = restoredRow(fact, each.holds, row.version)
+        for _, name in ipairs(PUBLIC) do
+          if changes[name] == nil then changes[name] = false end
+        end
+        changes.claimId = false
+        replace(row, changes)
+      end
+    end
+  end
+  return 'OK'
+end
+
+-- release { replica, ids } -> 'OK'. To let go is no sign of trouble, so the next owner's taking over is not counted.
+local function release ()
+  for _, id in ipairs(given.ids) do
+    local row = readRow(id)
+    if row and row.owner == given.replica then
+      freeProbe(id)
+      change(row, { owner = false, leaseUntilMs = now })
+    end
+  end
+  return 'OK'
+end
+
+-- Gives a generation whose lease ran out to the sweeping replica. Its own owner gets it back as it was; one that was let go costs nothing; one whose
+-- owner went silent counts, because what kills five owners is not given to a sixth.
+local function takeOver (row)
+  local leaseUntilMs = now + times.leaseMs
+  if row.owner == given.replica then
+    adjust(row, { leaseUntilMs = leaseUntilMs })
+    return true
+  end
+  freeProbe(row.id)
+  if row.owner and row.takeovers >= constants.maxTakeovers then
+    becomeUnknown(row, LOST)
+    return false
+  end
+  change(row, { owner = given.replica, takeovers = row.owner and row.takeovers + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })
+  return true
+end
+
+-- sweep { replica, max } -> rows taken over
+local function sweep ()
+  local taken = {}
+  bringBack()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)) do
+    local row = readRow(id)
+    if not row then redis.call('ZREM', DUE, id)
+    elseif row.phase == 'waiting' then expire(row)
+    elseif isFinal(row) then forget(row)
+    elseif takeOver(row) then table.insert(taken, show(row)) end
+  end
+  tidyJournal()
+  return taken
+end

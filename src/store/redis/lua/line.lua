@@ -1,0 +1,58 @@
+-- The waiting line: who stands where, and whose turn it is.
+-- Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
+-- who enters the line starts no earlier than the latest claim did, so nobody saves up turns by staying away.
+
+-- Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order.
+local TURN = 1000000
+
+-- Ranks of two priorities are this far apart, which no counter reaches; three times this is below 2^53.
+local PRIORITY_STEP = 1e15
+
+local ORDER = { interactive = 0, background = 1, low = 2 }
+
+-- A tenant's place, limits (those of its latest purchase) and rate window; a new one has the smallest limits until its next purchase.
+local function readTenant (name)
+  local kept = redis.call('HMGET', key('t', name), 'running', 'virtual', 'weight', 'maxInFlight', 'used', 'endsAtMs')
+  return {
+    running = tonumber(kept[1] or 0), virtual = tonumber(kept[2] or 0), weight = tonumber(kept[3] or 1),
+    maxInFlight = tonumber(kept[4] or 1), used = tonumber(kept[5] or 0), endsAtMs = tonumber(kept[6] or 0)
+  }
+end
+
+-- The place in a tenant's line: by priority, then by admission.
+local function rankOf (row)
+  return ORDER[row.priority] * PRIORITY_STEP + row.number
+end
+
+-- How many of its tenant's generations would be claimed before this waiting one.
+local function positionOf (row)
+  return redis.call('ZCOUNT', key('q', row.tenant), '-inf', '(' .. text(rankOf(row)))
+end
+
+local function lineVirtual ()
+  return tonumber(redis.call('HGET', GLOB, 'virtual') or 0)
+end
+
+-- Puts a tenant into the line or takes it out: it stands there exactly when it has claimable work and a free place.
+local function updateLine (name)
+  local tenant = readTenant(name)
+  if redis.call('ZCARD', key('q', name)) == 0 or tenant.running >= tenant.maxInFlight then
+    redis.call('ZREM', LINE, name)
+    return
+  end
+  if not redis.call('ZSCORE', LINE, name) then
+    tenant.virtual = math.max(tenant.virtual, lineVirtual())
+    redis.call('HSET', key('t', name), 'virtual', text(tenant.virtual))
+  end
+  redis.call('ZADD', LINE, text(tenant.virtual), name)
+end
+
+-- Charges a tenant of the line for one claim. To be called before the row changes, while the tenant still stands in the line.
+local function charge (name)
+  local foremost = redis.call('ZRANGE', LINE, 0, 0, 'WITHSCORES')
+  if #foremost > 0 then
+    redis.call('HSET', GLOB, 'virtual', text(math.max(lineVirtual(), tonumber(foremost[2]))))
+  end
+  local turn = math.max(1, math.floor(TURN / readTenant(name).weight + 0.5))
+  redis.call('HINCRBY', key('t', name), 'virtual', text(turn))
+end

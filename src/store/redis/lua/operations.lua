@@ -1,0 +1,23 @@
+-- The last lines of the script: one operation, and the answer's envelope (see base.lua).
+
+-- ping {} -> 'PONG'
+local function ping ()
+  return 'PONG'
+end
+
+local operations = {
+  ping = ping,
+  admit = admit,
+  claim = claim,
+  sent = sent, unsent = unsent, lost = lost, progressed = progressed, finish = finish,
+  renew = renew, restore = restore, release = release, sweep = sweep,
+  seen = seen, left = left,
+  read = read, lookup = lookup, look = look, list = list, unknowns = unknowns, gauges = gauges,
+  cancel = cancel, settle = settle,
+  guard = judge, guards = guards,
+  mint = mint, token = showToken, revoke = revoke,
+  balances = balances, journal = journal
+}
+
+local answer = operations[ARGV[1]]()
+return { text(now), redis.call('HGET', GLOB, 'sequence') or '0', answer }

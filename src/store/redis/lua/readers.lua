@@ -1,0 +1,67 @@
+-- What readers see: one generation, a page of them, a stored result, figures. Nothing here changes a row.
+
+-- How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long.
+local LOOKS_PER_ROW = 10
+
+-- read { id, tenant, subject } -> row, or null
+local function read ()
+  local row, alias = follow(given.id)
+  local reader = alias or row
+  if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return false end
+  return show(row, given.id, alias)
+end
+
+-- lookup { name } -> row of a success, or null
+local function lookup ()
+  local lead, row = cacheLead(given.name)
+  return lead and row.phase == 'succeeded' and show(row) or false
+end
+
+local function lookAt (ids)
+  local rows = {}
+  for _, id in ipairs(ids) do
+    local row = readRow(id)
+    if row then table.insert(rows, show(row)) end
+  end
+  return rows
+end
+
+-- look { ids } -> rows
+local function look ()
+  return lookAt(given.ids)
+end
+
+-- list { tenant, subject, limit, below: upper end of the numbers ('+inf' or a number as text), phases: those to be shown, or nothing }
+-- -> [rows, next cursor or null]
+-- A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way.
+local function list ()
+  local at = key('l', given.tenant .. ' ' .. given.subject)
+  local entries = redis.call('ZREVRANGEBYSCORE', at, '(' .. given.below, '-inf', 'WITHSCORES', 'LIMIT', 0, given.limit * LOOKS_PER_ROW)
+  local rows, lastNumber = {}, nil
+  for i = 1, #entries, 2 do
+    if #rows == given.limit then break end
+    lastNumber = tonumber(entries[i + 1])
+    local row, alias = follow(entries[i])
+    if not row then redis.call('ZREM', at, entries[i])
+    elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, show(row, entries[i], alias)) end
+  end
+  local isMore = lastNumber and redis.call('ZCOUNT', at, '-inf', '(' .. text(lastNumber)) > 0
+  return { rows, isMore and text(lastNumber) or false }
+end
+
+-- unknowns { limit } -> rows, by the time since when
+local function unknowns ()
+  if given.limit < 1 then return {} end
+  return lookAt(redis.call('ZRANGE', UNKNOWN, 0, given.limit - 1))
+end
+
+-- gauges {} -> [[tenant, waiting, ...], places used at fal, open unknowns, admission of the oldest or null]
+local function gauges ()
+  local oldestMs
+  local open = redis.call('ZRANGE', UNKNOWN, 0, -1)
+  for _, id in ipairs(open) do
+    local createdAtMs = tonumber(redis.call('HGET', key('g', id), 'createdAtMs'))
+    oldestMs = math.min(oldestMs or createdAtMs, createdAtMs)
+  end
+  return { redis.call('HGETALL', WAITING), redis.call('HGET', GLOB, 'active') or '0', text(#open), oldestMs and text(oldestMs) or false }
+end

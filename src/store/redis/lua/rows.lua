@@ -1,0 +1,217 @@
+-- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
+
+-- What callers see of a row, as kept in its hash; null and false are fields that are not there.
+local PUBLIC = {
+  'tenant', 'subject', 'model', 'phase', 'version', 'attempt', 'requestId', 'owner', 'takeovers', 'connectionReplica', 'connection', 'delivered',
+  'joined', 'cancelWished', 'priority', 'input', 'seed', 'output', 'outputSha256', 'failure', 'price', 'cost', 'costAssumed', 'accounts', 'token',
+  'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'waitUntilMs', 'runUntilMs'
+}
+
+-- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, doubles,
+-- and `schema`, the version of this list.
+local SCHEMA = '1'
+
+local NUMBERS = {
+  'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'waitUntilMs', 'runUntilMs',
+  'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs'
+}
+
+local FLAGS = { 'delivered', 'joined', 'cancelWished', 'costAssumed', 'keyless' }
+
+local function isAtUpstream (phase)
+  return phase == 'submitting' or phase == 'accepted' or phase == 'running'
+end
+
+-- A row from its texts.
+local function typed (id, record)
+  record.id = id
+  for _, name in ipairs(NUMBERS) do
+    if record[name] then record[name] = tonumber(record[name]) end
+  end
+  for _, name in ipairs(FLAGS) do
+    if record[name] then record[name] = record[name] == '1' or nil end
+  end
+  return record
+end
+
+local function texts (value)
+  if type(value) == 'number' then return text(value) end
+  return value == true and '1' or value
+end
+
+-- The row with this id, or nil; an alias is none.
+local function readRow (id)
+  local record = readHash(key('g', id))
+  if not record or record.target then return nil end
+  return typed(id, record)
+end
+
+-- What an id leads to, own or through an alias, and that alias.
+local function follow (id)
+  local record = readHash(key('g', id))
+  if not record then return nil end
+  if not record.target then return typed(id, record) end
+  if hasEnded(record) then return nil end
+  return readRow(record.target), record
+end
+
+local function leadsTo (name, id)
+  return name ~= nil and redis.call('HGET', key('n', name), 'id') == id
+end
+
+-- The row as it is handed out: fields and values. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
+local function show (row, id, alias)
+  local shown = { 'id', id or row.id, 'purchase', row.id }
+  for _, name in ipairs(PUBLIC) do
+    local value = row[name]
+    if alias then
+      if name == 'tenant' or name == 'subject' then value = alias[name]
+      elseif name == 'accounts' then value = '[]'
+      elseif name == 'token' or name == 'connection' or name == 'connectionReplica' then value = nil end
+    end
+    if name == 'queuePosition' and row.phase == 'waiting' then value = positionOf(row) end
+    if value ~= nil then
+      table.insert(shown, name)
+      table.insert(shown, texts(value))
+    end
+  end
+  if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then
+    table.insert(shown, 'stored')
+    table.insert(shown, '1')
+  end
+  return shown
+end
+
+-- When a row that is not `unknown` has to be looked after.
+local function dueOf (row)
+  if row.phase == 'waiting' then return row.waitUntilMs end
+  return isFinal(row) and (row.finishedAtMs or 0) + times.resultTtlMs or row.leaseUntilMs
+end
+
+-- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
+local function placesOf (row)
+  local at = {}
+  if not row then return at end
+  at.waiting = row.phase == 'waiting'
+  at.running = isAtUpstream(row.phase)
+  if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
+  if at.waiting and row.retryAtMs == 0 then at.queue = rankOf(row) end
+  if row.phase == 'submitting' then at.claim = row.claimId end
+  if row.phase == 'unknown' then at.unknown = row.unknownSinceMs else at.due = dueOf(row) end
+  if row.twinName and not row.delivered and not isUnbilledEnd(row) then at.twin = row.number end
+  if not isFinal(row) then at.held = row.accounts .. ' ' .. text(row.price) .. ' ' .. (row.token or '') end
+  return at
+end
+
+local function place (set, id, before, after)
+  if before == after then return end
+  if after then redis.call('ZADD', set, text(after), id) else redis.call('ZREM', set, id) end
+end
+
+local function count (at, field, before, after)
+  if (before or false) ~= (after or false) then redis.call('HINCRBY', at, field, after and 1 or -1) end
+end
+
+-- Moves a row from where it stood to where it stands, writing only what differs. One of the two may be nil.
+local function reindex (before, after)
+  local row = after or before
+  local was, is = placesOf(before), placesOf(after)
+  count(WAITING, row.tenant, was.waiting, is.waiting)
+  count(key('t', row.tenant), 'running', was.running, is.running)
+  count(GLOB, 'active', was.running, is.running)
+  place(LATER, row.id, was.later, is.later)
+  place(key('q', row.tenant), row.id, was.queue, is.queue)
+  place(UNKNOWN, row.id, was.unknown, is.unknown)
+  place(DUE, row.id, was.due, is.due)
+  if row.twinName then place(key('o', row.twinName), row.id, was.twin, is.twin) end
+  if was.claim ~= is.claim then
+    if was.claim then redis.call('HDEL', CLAIMS, was.claim) end
+    if is.claim then redis.call('HSET', CLAIMS, is.claim, row.id) end
+  end
+  if was.held ~= is.held then
+    if was.held then hold(before, -1) end
+    if is.held then hold(after, 1) end
+  end
+end
+
+-- Tells listeners, and counts the change: a sequence that falls is a store that went back in time (rule 16).
+local function publish (row)
+  redis.call('HINCRBY', GLOB, 'sequence', 1)
+  local position = row.phase == 'waiting' and positionOf(row) or row.queuePosition
+  redis.call('PUBLISH', CHANGES, cjson.encode({
+    id = row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0',
+    queuePosition = position and text(position) or nil
+  }))
+end
+
+-- Applies changes to a row in its hash and in `row`, and gives the row as it was.
+local function write (row, changes)
+  local before = copy(row)
+  local at = key('g', row.id)
+  local sets, gone = {}, {}
+  for name, value in pairs(changes) do
+    if value == false then
+      if row[name] ~= nil then table.insert(gone, name) end
+      row[name] = nil
+    else
+      if row[name] ~= value then
+        table.insert(sets, name)
+        table.insert(sets, texts(value))
+      end
+      row[name] = value
+    end
+  end
+  if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
+  if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
+  return before
+end
+
+-- Writes a new row.
+local function insert (row)
+  local fresh = { id = row.id }
+  local fields = copy(row)
+  fields.id = nil
+  fields.schema = SCHEMA
+  write(fresh, fields)
+  redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
+  reindex(nil, row)
+  book(nil, row)
+  updateLine(row.tenant)
+  publish(row)
+end
+
+-- Changes a row to whatever a replica proved it to be (rule 16), legal move or not.
+local function replace (row, changes)
+  local before = write(row, changes)
+  reindex(before, row)
+  book(before, row)
+  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then freeProbe(row.id) end
+  updateLine(row.tenant)
+  publish(row)
+end
+
+-- Changes a row: its version rises by one, structures and money follow, listeners are told.
+local function change (row, changes)
+  local phase = changes.phase
+  if phase and phase ~= row.phase and not moves[row.phase][phase] then
+    error('The ledger was about to move generation ' .. row.id .. ' from ' .. row.phase .. ' to ' .. phase .. '.')
+  end
+  changes.version = row.version + 1
+  replace(row, changes)
+end
+
+-- Changes what callers cannot see: neither version nor listeners.
+local function adjust (row, changes)
+  local before = write(row, changes)
+  reindex(before, row)
+  updateLine(row.tenant)
+end
+
+-- Forgets an ended row, and the cache names that lead to it.
+local function forget (row)
+  reindex(row, nil)
+  redis.call('DEL', key('g', row.id))
+  redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
+  if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
+  if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
+end

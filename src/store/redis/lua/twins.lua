@@ -1,0 +1,52 @@
+-- Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
+
+local function isSameConnection (row, connection)
+  return connection ~= nil and row.connectionReplica == connection.replica and row.connection == connection.connection
+end
+
+-- The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` is passed over, evidence may revive it.
+local function adoptable (twinName)
+  local found = {}
+  for _, id in ipairs(redis.call('ZRANGE', key('o', twinName), 0, -1)) do
+    local row = readRow(id)
+    if row then
+      if isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
+      elseif row.phase ~= 'unknown' or not isVerdictOver(row) then table.insert(found, row) end
+    end
+    if #found == constants.maxTwins then break end
+  end
+  return found
+end
+
+-- Looks at the 8 oldest undelivered twins. The oldest whose caller is certainly gone is adopted: nobody waits for it, its replica said that
+-- the connection is closed, or it is the asker's own. Otherwise those are named whose present connection was not asked about; in the last round
+-- the oldest of them counts as left. Gives the row to adopt, or nil and those to ask about.
+local function findTwin (admission)
+  local ask, unasked = {}, nil
+  if not admission.twinName then return nil, ask end
+  for _, row in ipairs(adoptable(admission.twinName)) do
+    if not row.connection or isSameConnection(row, admission.connection) then return row end
+    local answer
+    for _, twin in ipairs(admission.twins) do
+      if twin.id == row.id and isSameConnection(row, twin) then
+        answer = twin
+        break
+      end
+    end
+    if answer and not answer.open then return row end
+    if not answer then
+      table.insert(ask, { row.id, row.connectionReplica, row.connection })
+      unasked = unasked or row
+    end
+  end
+  if unasked and admission.lastRound then return unasked end
+  return nil, ask
+end
+
+-- Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it. Without a connection
+-- (the new caller asked for the id only) it stays adoptable until that id was delivered.
+local function adopt (row, connection)
+  local changes = { connection = connection and connection.connection or false, connectionReplica = connection and connection.replica or false }
+  if row.phase == 'waiting' then changes.waitUntilMs = row.createdAtMs + times.queueMs end
+  change(row, changes)
+end

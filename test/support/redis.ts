@@ -1,0 +1,108 @@
+// A Redis for tests: the one that REDIS_URL names, or a private server on a free port that ends with the test process.
+
+import { execFileSync, spawn, type ExecFileSyncOptions } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants, mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { freePort } from './processes.ts'
+
+/** A server of one's own, to be stopped, filled and cut. */
+export interface RedisServer {
+  readonly url: string
+  readonly port: number
+  readonly pid: number
+  readonly stop: () => Promise<void>
+}
+
+let shared: Promise<RedisServer> | null = null
+
+/** The URL of a Redis that may be shared with other tests: use a namespace of your own. */
+export async function redisUrl (): Promise<string> {
+  const given = process.env['REDIS_URL']
+  if (given !== undefined && given !== '') return given
+  shared ??= launch([])
+  return (await shared).url
+}
+
+/** A server for one test, ended with it. `args` are those of redis-server, and override what is set here. */
+export async function startRedis (t: Test, args: readonly string[] = []): Promise<RedisServer> {
+  const server = await launch(args)
+  t.teardown(server.stop)
+  return server
+}
+
+async function launch (args: readonly string[]): Promise<RedisServer> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'falgate-redis-'))
+  const command = [findServer(), '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, '--logfile', 'redis.log', ...args]
+  // The shell ends the server when its input does, which happens however this process dies.
+  const child = spawn('sh', ['-c', '"$@" & echo $!; read -r _; kill -CONT $!; kill -KILL $!', 'sh', ...command], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const ended = once(child, 'close')
+  const [line] = await once(createInterface(child.stdout), 'line')
+  child.unref()
+  for (const stream of [child.stdin, child.stdout]) if ('unref' in stream && typeof stream.unref === 'function') stream.unref()
+  await untilListening(port)
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    pid: Number(line),
+    stop: async () => {
+      child.ref()
+      child.stdin.end()
+      await ended
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+/** redis-server or valkey-server from the PATH; as root on Debian it is installed when there is none. */
+function findServer (): string {
+  const found = inPath('redis-server') ?? inPath('valkey-server')
+  if (found !== null) return found
+  if (process.getuid?.() === 0 && inPath('apt-get') !== null) {
+    process.stderr.write('# Installing redis-server with apt-get: the tests of the ledger need it.\n')
+    const quiet: ExecFileSyncOptions = { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+    execFileSync('apt-get', ['update'], quiet)
+    execFileSync('apt-get', ['install', '--yes', '--no-install-recommends', 'redis-server'], quiet)
+    const installed = inPath('redis-server')
+    if (installed !== null) return installed
+  }
+  throw new Error('The tests of the ledger need a Redis: install redis-server or valkey-server 7 or newer, or set REDIS_URL.')
+}
+
+function inPath (name: string): string | null {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    try {
+      accessSync(join(folder, name), constants.X_OK)
+      return join(folder, name)
+    } catch {
+      // not in this one
+    }
+  }
+  return null
+}
+
+/** Any answer will do: one that asks for a password comes from a server that is there. */
+async function untilListening (port: number): Promise<void> {
+  const deadlineMs = performance.now() + 10_000
+  while (performance.now() < deadlineMs) {
+    const socket = connect(port, '127.0.0.1')
+    try {
+      await once(socket, 'connect')
+      socket.write('PING\r\n')
+      const [data] = await once(socket, 'data')
+      if (!String(data).startsWith('-LOADING')) return
+    } catch {
+      await pause(20)
+    } finally {
+      socket.destroy()
+    }
+  }
+  throw new Error('redis-server did not begin to listen within ten seconds.')
+}
