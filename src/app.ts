@@ -8,6 +8,7 @@ import { v7 as uuidv7 } from 'uuid'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
+import type { Ledger, LedgerTimes } from './generation/ports.ts'
 import { createGuard } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createPresence } from './generation/presence.ts'
@@ -21,6 +22,8 @@ import { createLogger, createTroubleLog, describePrompt } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
+import { clusterAt } from './store/redis/connection.ts'
+import { createRedisLedger } from './store/redis/ledger.ts'
 import type { TenantBook } from './tenants.ts'
 import { loadFalKey } from './tenants/load.ts'
 import { watchTenants } from './tenants/watch.ts'
@@ -31,6 +34,8 @@ export interface AppOptions {
   readonly tenants: TenantBook
   /** The central key at the start; `null` for the sandbox. */
   readonly falKey: string | null
+  /** The address of Redis with its password; `null`: the store is in this process. */
+  readonly redisUrl: string | null
   readonly version: string
 }
 
@@ -64,7 +69,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 
   // store and upstream
   const times = { resultTtlMs: config.resultTtlMs, queueMs: config.queueMs, runMs: config.runMs, leaseMs: config.leaseMs }
-  const ledger = createMemoryLedger({ times })
+  let isStoreUp = options.redisUrl === null
+  const store = openStore(options, times, trouble, isUp => {
+    isStoreUp = isUp
+    metrics.redisUp(isUp)
+  })
+  const { ledger } = store
   const sandbox = config.falQueueUrl === null ? createSandbox({ log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   const upstream = createUpstream({
     queueUrl: () => config.falQueueUrl ?? `${sandboxUrl}/queue`,
@@ -92,7 +102,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   })
 
   // doors
-  const readiness = (): Readiness => ({ state, store: 'up', upstream: guard.state })
+  const readiness = (): Readiness => ({ state, store: isStoreUp ? 'up' : 'down', upstream: guard.state })
   const server = await buildServer({
     log,
     metrics,
@@ -129,9 +139,13 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const sandboxServer = sandbox !== null && config.tls !== null ? await listenToSandbox(sandbox, log, { host: '127.0.0.1', port: 0 }) : null
   sandboxUrl = sandboxServer === null ? `${url}/sandbox` : sandboxServer.url
   await opsServer?.listen({ host: config.host, port: config.opsPort ?? 0 })
-  await ledger.ping()
-  runner.start()
-  state = 'ready'
+  const contact = store.connect(() => state === 'starting').then(() => {
+    if (state !== 'starting') return
+    runner.start()
+    state = 'ready'
+    log.info({ version, url, replica }, 'ready')
+  })
+  if (options.redisUrl === null) await contact
 
   async function reload (): Promise<void> {
     await tenantsWatch?.reload()
@@ -182,6 +196,25 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   }
 
   return { log, url, reload, close }
+}
+
+interface Store {
+  readonly ledger: Ledger
+  /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
+  readonly connect: (isWanted: () => boolean) => Promise<void>
+}
+
+function openStore ({ config, redisUrl }: AppOptions, times: LedgerTimes, onTrouble: (doing: string, error: unknown) => void, onState: (isUp: boolean) => void): Store {
+  if (redisUrl === null || config.redis === null) return { ledger: createMemoryLedger({ times }), connect: async () => {} }
+  const { cluster, namespace } = config.redis
+  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, times, namespace, onTrouble, onState })
+  return {
+    ledger,
+    connect: async isWanted => {
+      let isConnected = false
+      while (!isConnected && isWanted()) isConnected = await ledger.connect().then(() => true, () => false) // told by onTrouble
+    }
+  }
 }
 
 /** How long what is under way may take at least, at the end. */

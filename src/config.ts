@@ -8,12 +8,24 @@ export type FalAccess =
   | { readonly kind: 'key', readonly key: () => string }
   | { readonly kind: 'key-file', readonly file: string }
 
+/** Where the Redis is. Its address is behind a function because it may hold a password. */
+export interface RedisAccess {
+  readonly url: () => string
+  readonly passwordFile: string | null
+  /** The address is that of one node of a Redis Cluster. */
+  readonly cluster: boolean
+  /** The hash tag of all keys. */
+  readonly namespace: string
+}
+
 /** All that can be set, checked and normalised. Units stand at the end of names. */
 export interface Config {
   readonly production: boolean
   readonly fal: FalAccess
   /** Base of the upstream queue, without a trailing slash; `null`: the sandbox inside this process. */
   readonly falQueueUrl: string | null
+  /** The Redis that replicas share; `null`: the store is in this process. */
+  readonly redis: RedisAccess | null
   readonly tenantsFile: string | null
   readonly host: string
   /** `0` lets the system choose. */
@@ -65,6 +77,9 @@ const table = {
   falKeyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
   falQueueUrl: defaulted('FAL_QUEUE_URL', DEFAULT_QUEUE_URL, url('http:', 'https:'), 'Base of the upstream queue'),
   redisUrl: optional('REDIS_URL', url('redis:', 'rediss:'), 'The Redis that replicas share. Without it one process keeps everything in memory and forgets it at its end'),
+  redisPasswordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL'),
+  redisCluster: defaulted('REDIS_CLUSTER', 'off', word(['on', 'off']), 'Whether that address is a node of a Redis Cluster'),
+  redisNamespace: defaulted('REDIS_NAMESPACE', 'fg', namespace(), 'The tag of all keys in that Redis: gateways with different ones know nothing of each other'),
   tenantsFile: optional('TENANTS_FILE', line(), 'The tenants, their keys and limits; required with a real key. With the sandbox and no file there is a demo tenant with the key `fg_demo_sandbox`'),
   host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
   port: defaulted('PORT', 8080, integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
@@ -129,6 +144,16 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return key === null || key === 'sandbox' ? { kind: 'sandbox' } : { kind: 'key', key: () => key }
   }
 
+  function redisAccess (): RedisAccess | null {
+    const url = read(table.redisUrl)
+    const passwordFile = read(table.redisPasswordFile)
+    const cluster = readOr(table.redisCluster) === 'on'
+    const namespace = readOr(table.redisNamespace)
+    if (url !== null) return { url: () => url, passwordFile, cluster, namespace }
+    if ((passwordFile !== null || cluster) && textOf(table.redisUrl) === null) faults.push('REDIS_URL: not set, but other settings for Redis are')
+    return null
+  }
+
   const production = read(table.nodeEnv) === 'production'
   const fal = falAccess()
   const queueUrl = readOr(table.falQueueUrl)
@@ -137,6 +162,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     fal,
     // The sandbox under any other address is one that runs elsewhere and is shared.
     falQueueUrl: fal.kind === 'sandbox' && queueUrl === DEFAULT_QUEUE_URL ? null : queueUrl,
+    redis: redisAccess(),
     tenantsFile: read(table.tenantsFile),
     host: readOr(table.host),
     port: readOr(table.port),
@@ -157,7 +183,6 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
 
   if (fal.kind !== 'sandbox' && textOf(table.tenantsFile) === null) faults.push('TENANTS_FILE: not set; it is required with a real fal key')
   if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
-  if (read(table.redisUrl) !== null) faults.push('REDIS_URL: is set, but this version has only the in-process store')
 
   return faults.length === 0 ? { ok: true, config } : { ok: false, faults }
 }
@@ -200,6 +225,10 @@ function integer (min: number, max: number): Kind<number> {
 
 function word<const Words extends readonly string[]> (words: Words): Kind<Words[number]> {
   return { expects: `one of ${words.join(', ')}`, parse: text => words.find(word => word === text) ?? null }
+}
+
+function namespace (): Kind<string> {
+  return { expects: 'at most 64 letters, digits, - and _', parse: text => /^[\w-]{1,64}$/.test(text) ? text : null }
 }
 
 /** Credentials would end in logs and links, a query or fragment could not be a base; Redis may have the first. */

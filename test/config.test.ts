@@ -22,6 +22,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     production: false,
     fal: { kind: 'sandbox' },
     falQueueUrl: null,
+    redis: null,
     tenantsFile: null,
     host: '127.0.0.1',
     port: 8080,
@@ -78,6 +79,7 @@ t.test('every variable is read', async t => {
     production: true,
     fal: { kind: 'key-file', file: '/run/key' },
     falQueueUrl: 'http://127.0.0.1:9/base',
+    redis: null,
     tenantsFile: '/etc/tenants.json',
     host: '::',
     port: 0,
@@ -99,7 +101,7 @@ t.test('every variable is read', async t => {
 
 t.test('all faults are told at once, by name and without values', async t => {
   const marker = 'SeCrEt"\\'
-  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'NODE_ENV'].includes(name))
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'NODE_ENV'].includes(name))
   const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
   for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
   t.notMatch(faults.join('\n'), 'SeCrEt')
@@ -136,9 +138,18 @@ t.test('a real key needs tenants, and is shown by nothing that prints the config
   t.notMatch(inspect(config, { depth: null, showHidden: true }) + JSON.stringify(config), 'abc:def')
 })
 
+t.test('the address of Redis is shown by nothing that prints the configuration', async t => {
+  t.equal(configOf({}).redis, null)
+  const config = configOf({ REDIS_URL: 'rediss://user:pass@a.example:6380/0', REDIS_CLUSTER: 'on', REDIS_NAMESPACE: 'staging' })
+  t.match(config.redis, { cluster: true, namespace: 'staging', passwordFile: null })
+  t.equal(config.redis?.url(), 'rediss://user:pass@a.example:6380/0')
+  t.notMatch(inspect(config, { depth: null, showHidden: true }) + JSON.stringify(config), 'user:pass')
+})
+
 t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ FAL_KEY: 'sandbox', FAL_KEY_FILE: '/k', TENANTS_FILE: '/t' }), ['FAL_KEY, FAL_KEY_FILE: set one of them, not both'])
   t.match(faultsOf({ TLS_CERT_FILE: '/c' }), ['TLS_CERT_FILE, TLS_KEY_FILE: set both or none'])
   t.match(faultsOf({ PORT: '9464', OPS_PORT: '9464' }), ['OPS_PORT: has to differ from PORT'])
-  t.match(faultsOf({ REDIS_URL: 'rediss://user:pass@a.example:6380/0' }), ['REDIS_URL: is set, but this version has only the in-process store'])
+  t.match(faultsOf({ REDIS_PASSWORD_FILE: '/p' }), ['REDIS_URL: not set, but other settings for Redis are'])
+  t.match(faultsOf({ REDIS_CLUSTER: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
 })

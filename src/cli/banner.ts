@@ -27,7 +27,9 @@ export function bannerText ({ config, version, url, seconds }: Started): string 
           '            (README, "With a real key").'
         ]
       : [`  Upstream  ${config.falQueueUrl ?? 'this process'}: pictures cost money.`]),
-    '  Store     in this process: it ends with it, and so does everything in it.',
+    config.redis === null
+      ? '  Store     in this process: it ends with it, and so does everything in it.'
+      : `  Store     Redis at ${new URL(config.redis.url()).host}.`,
     demo ? `  Key       ${DEMO_KEY}` : `  Keys      those of ${config.tenantsFile ?? 'the demo tenant'}`,
     `  Docs      ${url}/docs`,
     '',

@@ -2,12 +2,12 @@
 
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
-import { parseConfig, type Config } from '../config.ts'
+import { parseConfig, type Config, type RedisAccess } from '../config.ts'
 import type { TenantBook } from '../tenants.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 
 /** A configuration with the files it names. */
-export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null }
+export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
 
 /** Reads the environment and its files; nothing is started. */
 export async function prepare (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
@@ -18,9 +18,23 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
     return { ok: false, faults: [...parsed.faults, ...(tenants === null || tenants.ok ? [] : tenants.faults)] }
   }
   const { config } = parsed
-  const [tenants, falKey, tlsFaults] = await Promise.all([loadTenants(config), loadFalKey(config.fal), tlsFaultsOf(config)])
-  if (tenants.ok && falKey.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key } }
-  return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...tlsFaults] }
+  const [tenants, falKey, redis, tlsFaults] = await Promise.all([loadTenants(config), loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
+  if (tenants.ok && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
+  return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
+}
+
+/** The address of Redis with its password. */
+async function loadRedisUrl (redis: RedisAccess | null): Promise<{ readonly ok: true, readonly url: string | null } | { readonly ok: false, readonly fault: string }> {
+  if (redis === null) return { ok: true, url: null }
+  if (redis.passwordFile === null) return { ok: true, url: redis.url() }
+  const url = new URL(redis.url())
+  try {
+    // Whatever stands in the file, a URL can hold it only encoded.
+    url.password = encodeURIComponent((await readFile(redis.passwordFile, 'utf8')).trim())
+  } catch (error) {
+    return { ok: false, fault: `REDIS_PASSWORD_FILE: ${describeReadError(error)}` }
+  }
+  return url.password === '' ? { ok: false, fault: 'REDIS_PASSWORD_FILE: the file is empty' } : { ok: true, url: url.href }
 }
 
 async function tlsFaultsOf ({ tls }: Config): Promise<readonly string[]> {

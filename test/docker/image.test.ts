@@ -45,9 +45,9 @@ t.test('the image\'s files and command, and nothing else, serve; its health chec
   const [port, opsPort] = [await freePort(), await freePort()]
   const env = { ...image.env, HOST: '127.0.0.1', PORT: String(port), OPS_PORT: String(opsPort), FAL_KEY: 'sandbox' }
 
-  const running = start(t, image.command.slice(1), env, dir)
+  const running = start(t, image.command.slice(1), env, { cwd: dir })
   await answering(running, `http://127.0.0.1:${opsPort}/healthz`)
-  t.match(await start(t, image.healthCommand.slice(1), env, dir).ended, { code: 0 })
+  t.match(await start(t, image.healthCommand.slice(1), env, { cwd: dir }).ended, { code: 0 })
   running.child.kill('SIGTERM')
   t.match(await running.ended, { code: 0, stderr: '' })
   t.equal(readdirSync(dir, { recursive: true }).length, files)

@@ -74,6 +74,7 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
     config: { ...configOf(options.env), falQueueUrl: `${sandbox.base}/queue`, ...options.config },
     tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }),
     falKey: CENTRAL_KEY,
+    redisUrl: null,
     version: '0.0.0-test'
   })
   t.teardown(async () => { await app.close() })

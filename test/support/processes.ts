@@ -15,13 +15,13 @@ export interface Ended { readonly code: number | null, readonly stdout: string, 
 /** A process under test. */
 export interface Running {
   readonly child: ChildProcess
-  /** Its end; killed after 20 seconds, and when the test is over. */
+  /** Its end; killed when its time is up, and when the test is over. */
   readonly ended: Promise<Ended>
 }
 
-/** Starts a Node program. */
-export function start (t: Test, args: readonly string[], env: Env = {}, cwd?: string): Running {
-  const child = spawn(process.execPath, [...args], { env: { ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000, killSignal: 'SIGKILL' })
+/** Starts a Node program, for 20 seconds at most unless told otherwise. */
+export function start (t: Test, args: readonly string[], env: Env = {}, { cwd, timeoutMs = 20_000 }: { readonly cwd?: string, readonly timeoutMs?: number } = {}): Running {
+  const child = spawn(process.execPath, [...args], { env: { ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })

@@ -78,6 +78,13 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
   })
 }
 
+/** The same, from the address of one of the cluster's nodes. */
+export function clusterAt (url: string, deadlineMs = 800): MakeClient {
+  const { protocol, hostname, port, username, password } = new URL(url)
+  const credentials = { ...(username === '' ? {} : { username: decodeURIComponent(username) }), ...(password === '' ? {} : { password: decodeURIComponent(password) }) }
+  return clusterOf([{ host: hostname, port: port === '' ? 6379 : Number(port) }], { ...credentials, ...(protocol === 'rediss:' ? { tls: {} } : {}) }, deadlineMs)
+}
+
 /** How long to wait before another attempt: growing, and at random, so that a thousand clients do not come back at once. */
 export function pauseBefore (attempt: number): number {
   return 20 + Math.random() * Math.min(MAX_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10))

@@ -50,6 +50,17 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.admit(admissionOf({ ...at('c3'), lastRound: true, twins: [open] })), { outcome: 'bought' }, 'one found open does not')
   })
 
+  t.test('an unknown is never delivered: whoever was told of it and asks again gets it again', async t => {
+    const { ledger, buy, go, admit, row } = await createWorld(t, make)
+    const { id } = await buy(at('c1'))
+    const { attempt } = await go()
+    await ledger.lost(id, attempt, traceLost)
+    await ledger.seen(id, { replica: 'r1', connection: 'c1' })
+    await ledger.seen(id, null)
+    t.match(await row(id), { delivered: false })
+    t.match(await admit({ ...at('c2'), twins: [{ id, replica: 'r1', connection: 'c1', open: false }] }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
+  })
+
   t.test('the asker\'s own connection waits for nothing else', async t => {
     const { buy, admit } = await createWorld(t, make)
     const { id } = await buy(at('c1'))

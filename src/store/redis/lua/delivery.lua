@@ -3,7 +3,8 @@
 -- seen { id, connection: { replica, connection } or nothing } -> 'OK'
 local function seen ()
   local row = readRow(given.id)
-  if row and not row.delivered and (not given.connection or isSameConnection(row, given.connection)) then change(row, { delivered = true }) end
+  -- An unknown is no end: whoever was told of it may ask again, and must not buy again.
+  if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or isSameConnection(row, given.connection)) then change(row, { delivered = true }) end
   return 'OK'
 end
 

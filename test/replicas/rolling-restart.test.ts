@@ -1,0 +1,74 @@
+// Both replicas are replaced, one after the other, while requests come in: nothing fails but what the leaving one refuses, nothing is lost or bought twice.
+
+import t from 'tap'
+import { deploy, type Replica } from '../support/replicas.ts'
+import type { Reply } from '../support/gateway.ts'
+import { until } from '../support/until.ts'
+
+t.test('a rolling restart under load loses nothing and buys nothing twice', async t => {
+  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: { runMs: 50 } })
+  const serving: Replica[] = await Promise.all([startReplica(), startReplica()])
+  const refusals: string[] = []
+  const over = new AbortController()
+  let asked = 0
+  let answered = 0
+
+  /** A plain client behind a round robin: it takes the next replica when one is leaving, as load balancers do on 503. */
+  async function client (number: number): Promise<void> {
+    for (let n = 0; !over.signal.aborted; n++) {
+      const seed = number * 100_000 + n
+      asked += 1
+      let reply: Reply | null = null
+      for (let tries = 0; reply === null || reply.status === 503; tries++) {
+        if (tries > 20) throw new Error('no replica takes the request')
+        const replica = serving[(number + n + tries) % serving.length]
+        reply = await replica?.generate({ prompt: 'load', seed }).catch((error: unknown) => {
+          // A keep-alive connection that the leaving process closed; the request may not have been read.
+          if (replica.child.exitCode === null && !replica.log().includes('"msg":"closing"')) throw error
+          return null
+        }) ?? null
+        if (reply?.status === 503) refusals.push(String(reply.json()['code']))
+      }
+      if (reply.status === 200) answered += 1
+      else throw new Error(`${reply.status}: ${reply.text}`)
+    }
+  }
+
+  const clients = Promise.all(Array.from({ length: 8 }, async (_, number) => await client(number)))
+  await until(() => answered >= 50)
+  for (const index of [0, 1]) {
+    const leaving = serving[index]
+    if (leaving === undefined) throw new Error('there is no such replica')
+    const fresh = await startReplica()
+    leaving.child.kill('SIGTERM')
+    await until(() => leaving.log().includes('"msg":"closing"'))
+    serving[index] = fresh
+    t.match(await leaving.ended, { code: 0, stderr: '' })
+    const before = answered
+    await until(() => answered >= before + 50)
+  }
+  over.abort()
+  await clients
+  t.equal(answered, asked)
+  t.same([...new Set(refusals)].filter(code => code !== 'draining'), [])
+  t.equal(sandbox.bill.accepted, asked)
+  t.equal(sandbox.bill.billedUnits, asked)
+  t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: 0 })
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a leaving replica hands its generations over at once, not after their lease', async t => {
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { LEASE_SECONDS: '600', WAIT_SECONDS: '1' } })
+  const [leaving, staying] = await Promise.all([startReplica(), startReplica({ FAL_CONCURRENCY: '0' })])
+  const release = sandbox.faults.holdJobs()
+  await leaving.generate({ prompt: 'x', seed: 1 }, { headers: { prefer: 'respond-async' } })
+  const row = await untilRow(({ phase }) => phase === 'running')
+  t.equal(row.owner, leaving.name)
+  leaving.child.kill('SIGTERM')
+  t.match(await leaving.ended, { code: 0 })
+  await untilRow(({ owner }) => owner === staying.name)
+  release()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { takeovers: 0, cost: 60_000 })
+  t.equal(sandbox.bill.submits, 1)
+  t.same(await ledger.audit(), [])
+})

@@ -1,0 +1,100 @@
+// Many replicas, one of them killed: one purchase, and whoever is left has the picture.
+
+import t from 'tap'
+import { deploy, ownerAmong } from '../support/replicas.ts'
+import { until } from '../support/until.ts'
+
+t.test('200 identical seeded requests over two replicas are one purchase and 200 equal answers', async t => {
+  const { sandbox, ledger, startReplica } = await deploy(t)
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const release = sandbox.faults.holdJobs()
+  const calls = Array.from({ length: 200 }, async (_, n) => await replicas[n % 2]?.generate({ prompt: 'a crowd', seed: 7 }))
+  await sandbox.bill.untilAccepted(1)
+  release()
+  const replies = await Promise.all(calls)
+  t.ok(replies.every(reply => reply?.status === 200))
+  t.equal(new Set(replies.map(reply => reply?.text)).size, 1)
+  t.equal(replies.filter(reply => reply?.headers.get('falgate-cost-usd') === '0.06').length, 1)
+  t.equal(sandbox.bill.submits, 1)
+  t.equal(sandbox.bill.billedUnits, 1)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('the owner is killed while the picture is made: the other follows the stored request id, and all its callers are answered', async t => {
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const release = sandbox.faults.holdJobs()
+  const calls = replicas.map(replica => Array.from({ length: 20 }, async () => await replica.generate({ prompt: 'x', seed: 1 }).catch(() => null)))
+  const row = await untilRow(({ phase }) => phase === 'running')
+  const { owner, others: [survivor] } = ownerAmong(replicas, row)
+  owner.child.kill('SIGKILL')
+  await owner.ended
+  await until(async () => (await ledger.look([row.id]))[0]?.owner === survivor?.name)
+  release()
+  const answers = await Promise.all(calls[replicas.indexOf(survivor ?? owner)] ?? [])
+  t.equal(answers.length, 20)
+  t.ok(answers.every(reply => reply?.status === 200))
+  t.equal(sandbox.bill.submits, 1)
+  t.equal(sandbox.bill.billedUnits, 1)
+  t.match((await ledger.look([row.id]))[0], { phase: 'succeeded', takeovers: 1, cost: 60_000, requestId: row.requestId })
+  t.same(await ledger.audit(), [])
+})
+
+t.test('the owner is killed after acceptance and before the id is stored: unknown, and never bought again', async t => {
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const lost = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
+  const calls = replicas.map(async replica => await replica.generate({ prompt: 'x', seed: 1 }).catch(() => null))
+  await lost.untilHit()
+  const row = await untilRow(({ phase }) => phase === 'submitting')
+  const { owner, others: [survivor] } = ownerAmong(replicas, row)
+  owner.child.kill('SIGKILL')
+  await owner.ended
+  const answers = await Promise.all(calls)
+  const told = answers.find(reply => reply !== null)
+  t.equal(told?.status, 502)
+  t.match(told?.json(), { code: 'outcome-unknown', generation_id: row.id })
+  const again = await survivor?.generate({ prompt: 'x', seed: 1 })
+  t.match(again?.json(), { code: 'outcome-unknown', generation_id: row.id })
+  t.equal(sandbox.bill.submits, 1)
+  t.match(await ledger.unknowns(10), [{ id: row.id, phase: 'unknown' }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a slow owner, stopped beyond its lease and woken: what it knows is taken, and nothing is sent twice', async t => {
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
+  const call = replicas[0]?.generate({ prompt: 'x', seed: 1 })
+  await slow.untilHit()
+  const row = await untilRow(({ phase }) => phase === 'submitting')
+  const { owner } = ownerAmong(replicas, row)
+  owner.child.kill('SIGSTOP')
+  await untilRow(({ phase }) => phase === 'unknown') // the other concluded that nobody knows
+  slow.release() // the answer lies in the stopped process' socket
+  owner.child.kill('SIGCONT')
+  const ended = await untilRow(({ phase }) => phase === 'succeeded')
+  t.equal(ended.id, row.id)
+  t.equal(sandbox.bill.submits, 1)
+  t.equal(sandbox.bill.billedUnits, 1)
+  t.match(await ledger.unknowns(10), [])
+  t.ok([200, 502].includes(Number((await call)?.status)))
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a slow owner begins no submit that it claimed before it was stopped', async t => {
+  const { sandbox, ledger, startReplica } = await deploy(t)
+  const [owner, other] = await Promise.all([startReplica(), startReplica()])
+  // Stopped while requests arrive: claims that were granted to it are older than half a lease when it wakes.
+  const calls = Array.from({ length: 30 }, async (_, seed) => await other.generate({ prompt: 'x', seed }))
+  await sandbox.bill.untilAccepted(1)
+  owner.child.kill('SIGSTOP')
+  const settled = Promise.all(calls)
+  await until(async () => (await ledger.gauges()).atUpstream === 0 && (await ledger.gauges()).waiting.get('studio') !== undefined && [...(await ledger.gauges()).waiting.values()].every(count => count === 0))
+  owner.child.kill('SIGCONT')
+  await settled
+  await other.generate({ prompt: 'after', seed: 1 })
+  t.ok(sandbox.bill.accepted <= 31)
+  t.ok(sandbox.bill.requests.every(({ bodyDigest }, _, all) => all.filter(entry => entry.bodyDigest === bodyDigest).length === 1), 'no body was sent twice')
+  t.same(await ledger.audit(), [])
+})

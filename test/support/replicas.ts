@@ -1,0 +1,115 @@
+// Several real gateway processes on one Redis, in front of one sandbox: the shape of a deployment, for tests that kill, stop and race.
+
+import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { Row } from '../../src/generation/ports.ts'
+import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
+import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
+import { CENTRAL_KEY, STUDIO_KEY, parseObject, tenant, type Reply } from './gateway.ts'
+import { cliFile } from './paths.ts'
+import { answering, freePort, start, type Running } from './processes.ts'
+import { redisUrl } from './redis.ts'
+import { startSandbox, type RunningSandbox } from './sandbox.ts'
+import { until } from './until.ts'
+
+/** One gateway process. */
+export interface Replica extends Running {
+  readonly base: string
+  /** Its name in leases. */
+  readonly name: string
+  readonly pid: number
+  readonly generate: (body: object, options?: { readonly headers?: Readonly<Record<string, string>>, readonly key?: string, readonly signal?: AbortSignal }) => Promise<Reply>
+  readonly get: (path: string, key?: string) => Promise<Reply>
+  /** What it has logged so far. */
+  readonly log: () => string
+}
+
+export interface Deployment {
+  readonly sandbox: RunningSandbox
+  /** A window into the shared ledger, with its audit. */
+  readonly ledger: RedisLedger
+  readonly startReplica: (env?: Readonly<Record<string, string>>) => Promise<Replica>
+  /** The one row, once it is as wanted. */
+  readonly untilRow: (isSo: (row: Row) => boolean) => Promise<Row>
+}
+
+export interface DeploymentOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly tenants?: Readonly<Record<string, unknown>>
+  readonly sandbox?: SandboxOptions
+  /** A server of the test's own; by default one that is shared, with a namespace apart. */
+  readonly redisUrl?: string
+}
+
+/** Leases of a second, so that a test sees them run out. */
+const SHORT_LEASE = { LEASE_SECONDS: '1' }
+
+export async function deploy (t: Test, options: DeploymentOptions = {}): Promise<Deployment> {
+  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], ...options.sandbox })
+  const url = options.redisUrl ?? await redisUrl()
+  const namespace = randomUUID()
+  const tenantsFile = join(t.testdir({}), `${namespace}.json`)
+  writeFileSync(tenantsFile, JSON.stringify(options.tenants ?? { tenants: [tenant('studio', { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }))
+  const ledger = createRedisLedger({ url, namespace, times: { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000 } })
+  await ledger.connect()
+  t.teardown(async () => { await ledger.close() })
+
+  async function startReplica (env: Readonly<Record<string, string>> = {}): Promise<Replica> {
+    const port = String(await freePort())
+    const running = start(t, [cliFile, 'serve'], {
+      PORT: port,
+      FAL_KEY: CENTRAL_KEY,
+      FAL_QUEUE_URL: `${sandbox.base}/queue`,
+      TENANTS_FILE: tenantsFile,
+      REDIS_URL: url,
+      REDIS_NAMESPACE: namespace,
+      FAL_CONCURRENCY: '100',
+      NODE_ENV: 'production',
+      ...SHORT_LEASE,
+      ...options.env,
+      ...env
+    }, { timeoutMs: 90_000 })
+    let logged = ''
+    running.child.stdout?.on('data', text => { logged += String(text) })
+    const base = `http://127.0.0.1:${port}`
+    await answering(running, `${base}/readyz`)
+    await until(() => logged.includes('"msg":"ready"'))
+    const line = logged.split('\n').find(text => text.includes('"msg":"ready"')) ?? '{}'
+
+    async function call (method: string, path: string, headers: Readonly<Record<string, string>>, body: string | null, signal?: AbortSignal): Promise<Reply> {
+      const response = await fetch(base + path, { method, headers, body, ...(signal === undefined ? {} : { signal }) })
+      const text = await response.text()
+      return { status: response.status, headers: response.headers, text, json: () => parseObject(text) }
+    }
+
+    return {
+      ...running,
+      base,
+      name: String(parseObject(line)['replica']),
+      pid: Number(running.child.pid),
+      log: () => logged,
+      generate: async (body, { headers = {}, key = STUDIO_KEY, signal } = {}) =>
+        await call('POST', '/generate', { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers }, JSON.stringify(body), signal),
+      get: async (path, key = STUDIO_KEY) => await call('GET', path, { authorization: `Bearer ${key}` }, null)
+    }
+  }
+
+  async function untilRow (isSo: (row: Row) => boolean): Promise<Row> {
+    for (;;) {
+      const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
+      const [row] = rows
+      if (row !== undefined && isSo(row)) return row
+    }
+  }
+
+  return { sandbox, ledger, startReplica, untilRow }
+}
+
+/** The replica that looks after the row, and the others. */
+export function ownerAmong (replicas: readonly Replica[], row: Row): { readonly owner: Replica, readonly others: readonly Replica[] } {
+  const owner = replicas.find(({ name }) => name === row.owner)
+  if (owner === undefined) throw new Error(`None of the replicas is ${String(row.owner)}.`)
+  return { owner, others: replicas.filter(replica => replica !== owner) }
+}
