@@ -62,7 +62,7 @@ async function launch (args: readonly string[]): Promise<RedisServer> {
 }
 
 /** redis-server or valkey-server from the PATH; as root on Debian it is installed when there is none. */
-function findServer (): string {
+export function findServer (): string {
   const found = inPath('redis-server') ?? inPath('valkey-server')
   if (found !== null) return found
   if (process.getuid?.() === 0 && inPath('apt-get') !== null) {
@@ -89,7 +89,7 @@ function inPath (name: string): string | null {
 }
 
 /** Any answer will do: one that asks for a password comes from a server that is there. */
-async function untilListening (port: number): Promise<void> {
+export async function untilListening (port: number): Promise<void> {
   const deadlineMs = performance.now() + 10_000
   while (performance.now() < deadlineMs) {
     const socket = connect(port, '127.0.0.1')

@@ -1,0 +1,111 @@
+// What happens while Redis is away, hangs, or comes back without what it knew: the table of the README, line by line.
+
+import t, { type Test } from 'tap'
+import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
+import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
+import { until } from '../support/until.ts'
+
+interface Scene extends Deployment { readonly redis: RestartableRedis, readonly gateway: Replica }
+
+async function open (t: Test): Promise<Scene> {
+  const redis = await restartableRedis(t)
+  const deployment = await deploy(t, { redisUrl: redis.url })
+  const gateway = await deployment.startReplica()
+  // Something in the in-process layer, and something that runs while its caller waits.
+  await gateway.generate({ prompt: 'stored', seed: 1 })
+  return { ...deployment, redis, gateway }
+}
+
+async function isStoreDown (gateway: Replica): Promise<boolean> {
+  const reply = await gateway.generate({ prompt: 'is it down', seed: 1 }, { headers: { 'falgate-cache': 'only' } })
+  return reply.status === 503
+}
+
+/** Every line of the table that does not depend on how Redis is away. */
+async function checkWhileAway (t: Test, { gateway, sandbox }: Scene): Promise<void> {
+  const stored = await gateway.generate({ prompt: 'stored', seed: 1 })
+  t.equal(stored.status, 200, 'cached answers go on')
+  t.match(stored.headers.get('cache-status'), /hit/)
+  const submits = sandbox.bill.submits
+  for (const headers of [{}, { 'idempotency-key': 'k' }, { prefer: 'respond-async' }] as const) {
+    const sinceMs = performance.now()
+    const refused = await gateway.generate({ prompt: 'new', seed: 2 }, { headers })
+    t.equal(refused.status, 503)
+    t.equal(refused.json()['code'], 'store-unavailable')
+    t.ok(refused.headers.get('retry-after'))
+    t.ok(performance.now() - sinceMs < 1500, 'refused within about a second')
+  }
+  t.equal((await gateway.get('/generations')).status, 503)
+  t.equal((await gateway.get('/healthz')).status, 200)
+  t.equal((await gateway.get('/readyz')).status, 200, 'what is stored can still be had here')
+  t.equal(sandbox.bill.submits, submits, 'nothing is bought that cannot be written down')
+}
+
+for (const how of ['stopped', 'hung'] as const) {
+  t.test(`Redis ${how}: hits go on, purchases are refused, a running generation reaches its caller and, afterwards, its row`, async t => {
+    const scene = await open(t)
+    const { redis, gateway, sandbox, ledger, untilRow } = scene
+    const release = sandbox.faults.holdJobs()
+    const waiting = gateway.generate({ prompt: 'running', seed: 1 })
+    const { id } = await untilRow(({ phase }) => phase === 'running')
+    if (how === 'stopped') await redis.kill()
+    else redis.hang()
+    await until(async () => await isStoreDown(gateway))
+    const logBefore = gateway.log().length
+    await checkWhileAway(t, scene)
+    release()
+    const answer = await waiting
+    t.equal(answer.status, 200, 'the caller who waits has its picture')
+    if (how === 'stopped') await redis.start('with-file')
+    else redis.wake()
+    await until(async () => await ledger.ping().then(() => true, () => false))
+    t.match(await untilRow(row => row.id === id && row.phase === 'succeeded'), { cost: 60_000 })
+    t.match((await gateway.get(`/generations/${id}`)).json(), { status: 'succeeded', output: { seed: 1 } })
+    await until(async () => (await gateway.generate({ prompt: 'new', seed: 2 })).status === 200)
+    t.equal(sandbox.bill.accepted, 3, 'what was answered 503 had bought nothing')
+    t.ok(gateway.log().length - logBefore < 50_000, 'the log grows by lines')
+    t.same(await ledger.audit(), [])
+  })
+}
+
+t.test('requests that meet a hung Redis are answered 503 and have bought nothing, also when it wakes and runs them late', async t => {
+  const { redis, gateway, sandbox, ledger } = await open(t)
+  redis.hang()
+  const replies = await Promise.all(Array.from({ length: 50 }, async (_, seed) => await gateway.generate({ prompt: 'late', seed })))
+  t.ok(replies.every(reply => reply.status === 503))
+  redis.wake()
+  await until(async () => (await gateway.generate({ prompt: 'awake', seed: 1 })).status === 200)
+  t.equal(sandbox.bill.accepted, 2)
+  const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null })
+  t.equal(rows.length, 2)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('Redis restarted empty: what a replica holds is put back and said, callers get their pictures, and buying goes on', async t => {
+  const { redis, gateway, sandbox, ledger, untilRow } = await open(t)
+  const release = sandbox.faults.holdJobs()
+  const calls = Array.from({ length: 5 }, async (_, seed) => await gateway.generate({ prompt: 'held', seed }))
+  await sandbox.bill.untilAccepted(6)
+  await until(async () => (await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: 'running' })).rows.length === 5)
+  await redis.kill()
+  await redis.start('empty')
+  await until(async () => await ledger.ping().then(() => true, () => false))
+  await until(async () => (await ledger.gauges().catch(() => null))?.atUpstream === 5)
+  t.match(gateway.log(), /"level":"error".*back in time/)
+  release()
+  for (const call of calls) t.equal((await call).status, 200)
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.equal((await gateway.generate({ prompt: 'afterwards', seed: 1 })).status, 200)
+  t.equal(sandbox.bill.accepted, 7, 'nothing was bought twice')
+  t.match(await (await fetch(`${gateway.base}/metrics`)).text(), /falgate_ledger_rollbacks_total [1-9]/)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a process that starts before its Redis serves as soon as there is one', async t => {
+  const redis = await restartableRedis(t)
+  const { startReplica } = await deploy(t, { redisUrl: redis.url })
+  await redis.kill()
+  const starting = startReplica()
+  await redis.start('empty')
+  t.equal((await (await starting).generate({ prompt: 'x', seed: 1 })).status, 200)
+})
