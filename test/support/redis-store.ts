@@ -2,9 +2,12 @@
 
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+import { Problem } from '../../src/errors.ts'
 import type { LedgerTimes } from '../../src/generation/ports.ts'
-import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
+import { createRedisLedger, type RedisLedger, type RedisLedgerOptions } from '../../src/store/redis/ledger.ts'
 import type { Store } from '../store/contract/world.ts'
+import { times as usualTimes } from './admission.ts'
 import { redisUrl } from './redis.ts'
 
 export function freshNamespace (): string {
@@ -37,4 +40,47 @@ async function forget (url: string, namespace: string): Promise<void> {
   } finally {
     redis.disconnect()
   }
+}
+
+/** A ledger with Redis' own clock, closed with the test, and what it told. */
+export async function liveLedger (t: Test, url: RedisLedgerOptions['url'], given: Partial<RedisLedgerOptions> = {}): Promise<LiveLedger> {
+  const troubles: string[] = []
+  const states: boolean[] = []
+  const ledger = createRedisLedger({
+    url,
+    times: usualTimes,
+    namespace: freshNamespace(),
+    onTrouble: doing => { troubles.push(doing) },
+    onState: up => { states.push(up) },
+    ...given
+  })
+  t.teardown(ledger.close)
+  await ledger.connect()
+  return { ledger, troubles, states }
+}
+
+export interface LiveLedger {
+  readonly ledger: RedisLedger
+  /** What was being done when trouble was told. */
+  readonly troubles: readonly string[]
+  readonly states: readonly boolean[]
+}
+
+/** A connection to look and change behind the ledger's back, closed with the test. */
+export function plainClient (t: Test, url: string): Redis {
+  const redis = new Redis(url)
+  t.teardown(() => { redis.disconnect() })
+  return redis
+}
+
+/** How long a promise took to be rejected, and with which code. */
+export async function rejection (promise: Promise<unknown>): Promise<{ readonly code: string, readonly afterMs: number, readonly retryAfterSeconds: unknown }> {
+  const startMs = performance.now()
+  try {
+    await promise
+  } catch (error) {
+    if (error instanceof Problem) return { code: error.code, afterMs: performance.now() - startMs, retryAfterSeconds: error.facts.retryAfterSeconds }
+    throw error
+  }
+  throw new Error('It was not rejected.')
 }

@@ -26,34 +26,39 @@ let shared: Promise<RedisServer> | null = null
 export async function redisUrl (): Promise<string> {
   const given = process.env['REDIS_URL']
   if (given !== undefined && given !== '') return given
-  shared ??= launch([])
+  shared ??= launch([]).then(server => {
+    server.letGo()
+    return server
+  })
   return (await shared).url
 }
 
-/** A server for one test, ended with it. `args` are those of redis-server, and override what is set here. */
-export async function startRedis (t: Test, args: readonly string[] = []): Promise<RedisServer> {
-  const server = await launch(args)
+/** A server for one test, ended with it. `args` are those of redis-server. */
+export async function startRedis (t: Test, args: readonly string[] = [], port?: number): Promise<RedisServer> {
+  const server = await launch(args, port)
   t.teardown(server.stop)
   return server
 }
 
-async function launch (args: readonly string[]): Promise<RedisServer> {
-  const port = await freePort()
+async function launch (args: readonly string[], given?: number): Promise<RedisServer & { readonly letGo: () => void }> {
+  const port = given ?? await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'falgate-redis-'))
   const command = [findServer(), '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, '--logfile', 'redis.log', ...args]
   // The shell ends the server when its input does, which happens however this process dies.
   const child = spawn('sh', ['-c', '"$@" & echo $!; read -r _; kill -CONT $!; kill -KILL $!', 'sh', ...command], { stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = once(child, 'close')
   const [line] = await once(createInterface(child.stdout), 'line')
-  child.unref()
-  for (const stream of [child.stdin, child.stdout]) if ('unref' in stream && typeof stream.unref === 'function') stream.unref()
   await untilListening(port)
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
     pid: Number(line),
+    /** The test process does not stay for it. */
+    letGo: () => {
+      child.unref()
+      for (const stream of [child.stdin, child.stdout]) if ('unref' in stream && typeof stream.unref === 'function') stream.unref()
+    },
     stop: async () => {
-      child.ref()
       child.stdin.end()
       await ended
       await rm(folder, { recursive: true, force: true })

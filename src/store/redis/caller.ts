@@ -41,13 +41,13 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
 
   async function evaluate (client: RedisClient, script: Script, given: readonly string[]): Promise<unknown> {
     try {
-      return open(await client.evalsha(script.sha, 1, key, ...given))
+      return await client.evalsha(script.sha, 1, key, ...given)
     } catch (error) {
       if (!isNoScript(error)) throw error
     }
     await load(client, script)
     try {
-      return open(await client.evalsha(script.sha, 1, key, ...given))
+      return await client.evalsha(script.sha, 1, key, ...given)
     } catch (error) {
       throw isNoScript(error) ? unavailable(error) : error
     }
@@ -57,7 +57,7 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
   async function load (client: RedisClient, script: Script): Promise<void> {
     let upload = loading.get(script)
     if (upload === undefined) {
-      upload = client.eval(script.source, 1, key, ...argumentsOf('ping', {}, '')).then(open).finally(() => { loading.delete(script) })
+      upload = client.eval(script.source, 1, key, ...argumentsOf('ping', {}, '')).finally(() => { loading.delete(script) })
       loading.set(script, upload)
     }
     await upload
@@ -74,14 +74,14 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
   }
 
   async function run (script: Script, operation: string, given: object, payload: string): Promise<unknown> {
-    return await connection().run(async client => await evaluate(client, script, argumentsOf(operation, given, payload)))
+    return open(await connection().run(async client => await evaluate(client, script, argumentsOf(operation, given, payload))))
   }
 
   return {
     call: async (operation, given = {}, payload = '') => await run(scripts.unbounded, operation, given, payload),
     callBounded: async (operation, given, payload) => await run(scripts.bounded, operation, given, payload),
     audit: async () => await run(scripts.audit, 'audit', {}, ''),
-    prepare: async client => { await evaluate(client, scripts.unbounded, argumentsOf('ping', {}, '')) }
+    prepare: async client => { open(await evaluate(client, scripts.unbounded, argumentsOf('ping', {}, ''))) }
   }
 }
 

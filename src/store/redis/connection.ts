@@ -52,6 +52,8 @@ function clientOptions (deadlineMs: number) {
     // A hung peer never answers a FIN: the socket is destroyed soon after.
     disconnectTimeout: 100,
     keepAlive: 10_000,
+    // Spares an ACL user the right to CLIENT.
+    disableClientInfo: true,
     // After a failover the old primary refuses writes on connections that it keeps.
     reconnectOnError: error => error.message.startsWith('READONLY'),
     retryStrategy: pauseBefore
@@ -153,31 +155,37 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
     }
   }
 
-  /** Nobody waits on a connection that did not answer one call in time: it has to answer a question first, or is cut and made anew. */
-  function suspect (): void {
-    if (!isUp) return
+  /** Nobody waits on a connection that left one call without an answer: it has to answer a question first, or is cut and made anew. */
+  function suspect (theirs: number, cause: unknown): void {
+    if (!isUp || theirs !== session) return
     const mine = ++session
-    goDown(new Error(`Redis did not answer within ${deadlineMs} ms.`))
+    goDown(cause)
     makeUsable(mine)
   }
 
   /** Rejects in time whatever becomes of `answer`; ioredis leaves some promises unsettled when a connection closes. */
-  function withDeadline<T> (answer: Promise<T>, onLate = (): void => {}): Promise<T> {
+  function withDeadline<T> (answer: Promise<T>, onSilence = (_cause: unknown): void => {}): Promise<T> {
     return new Promise((resolve, reject) => {
       let isSettled = false
       const timer = setTimeout(() => {
         // When this process itself was busy, the answer may lie in the socket unread: look there first.
         setImmediate(() => {
           if (isSettled) return
-          onLate()
-          reject(unavailable(new Error(`Redis did not answer within ${deadlineMs} ms.`)))
+          const cause = new Error(`Redis did not answer within ${deadlineMs} ms.`)
+          onSilence(cause)
+          reject(unavailable(cause))
         })
       }, deadlineMs)
       const settle = (): void => {
         isSettled = true
         clearTimeout(timer)
       }
-      answer.then(value => { settle(); resolve(value) }, (error: unknown) => { settle(); reject(problemOf(error)) })
+      answer.then(value => { settle(); resolve(value) }, (error: unknown) => {
+        settle()
+        // A connection that lost an answer is about to close, or in a cluster one of several: either way it has to prove itself first.
+        if (isLoss(error)) onSilence(error)
+        reject(problemOf(error))
+      })
     })
   }
 
@@ -185,8 +193,9 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
     if (!isUp) throw unavailable(trouble)
     if (inFlight >= MAX_IN_FLIGHT) throw unavailable(new Error(`${inFlight} calls wait for Redis.`))
     inFlight += 1
+    const mine = session
     try {
-      return await withDeadline(send(client), suspect)
+      return await withDeadline(send(client), cause => { suspect(mine, cause) })
     } finally {
       inFlight -= 1
     }
@@ -225,10 +234,14 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
   }
 }
 
-/** What a failed command means. A refusal by a script itself is no outage but a fault of ours, and stays what it is. */
+/** Did the command fail without an answer? Whatever is no answer of Redis and no word of ours comes from ioredis. */
+function isLoss (error: unknown): boolean {
+  return error instanceof Error && error.name !== 'ReplyError' && !(error instanceof Problem)
+}
+
+/** What a failed command means. A fault in a script is no outage but ours, and stays what it is. */
 function problemOf (error: unknown): unknown {
-  if (error instanceof Problem || !(error instanceof Error)) return error
-  if (error.name !== 'ReplyError') return unavailable(new ConnectionLost(error))
-  const [word = ''] = error.message.split(' ')
+  if (isLoss(error)) return unavailable(new ConnectionLost(error))
+  const [word = ''] = error instanceof Error ? error.message.split(' ') : []
   return refusals.has(word) ? unavailable(error) : error
 }

@@ -1,0 +1,204 @@
+// Redis hangs, is gone, full, emptied, or loses an answer: every caller hears of it within a second, and nothing is bought that was answered 503.
+
+import t, { type Test } from 'tap'
+import type { Change } from '../../src/generation/ports.ts'
+import { admissionOf, freshId, price, successOf } from '../support/admission.ts'
+import { freePort } from '../support/processes.ts'
+import { liveLedger, plainClient, rejection, type LiveLedger } from '../support/redis-store.ts'
+import { startRedis } from '../support/redis.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
+
+const studio = [{ owner: 'studio', per: 'month' }] as const
+
+/** Buys and claims one, and gives its id. */
+async function underWay ({ ledger }: LiveLedger): Promise<string> {
+  await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))
+  const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 })
+  if (claimed.outcome !== 'go') throw new Error(`Nothing was granted: ${claimed.outcome}`)
+  return claimed.row.id
+}
+
+t.test('a hung Redis is answered for within a second; rights that it runs later change nothing, evidence is taken', async t => {
+  const server = await startRedis(t)
+  const live = await liveLedger(t, server.url)
+  const { ledger, states, troubles } = live
+  const id = await underWay(live)
+  const given = admissionOf({ deadlineMs: ledger.now() + 60_000 })
+  process.kill(server.pid, 'SIGSTOP')
+  const hung = await Promise.all([
+    rejection(ledger.admit(given)),
+    rejection(ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 60_000, replica: 'r1', slots: 10 })),
+    rejection(ledger.sent(id, 1, 'request')),
+    rejection(ledger.ping())
+  ])
+  for (const { code, afterMs, retryAfterSeconds } of hung) {
+    t.equal(code, 'store-unavailable')
+    t.equal(retryAfterSeconds, 1)
+    t.ok(afterMs < 1000, `${afterMs} ms`)
+  }
+  t.ok((await rejection(ledger.admit(admissionOf()))).afterMs < 100, 'from then on at once')
+  process.kill(server.pid, 'SIGCONT')
+  await until(() => states.at(-1) === true)
+  t.same(await ledger.look([given.id]), [])
+  t.match(await ledger.balances(studio), [{ held: price, spent: 0 }])
+  t.match(await ledger.look([id]), [{ phase: 'accepted', requestId: 'request' }])
+  t.match(await ledger.admit({ ...given, deadlineMs: ledger.now() + 5000 }), { outcome: 'bought' })
+  t.same(await ledger.audit(), [])
+  t.same(troubles, ['reaching Redis'], 'one word for one outage')
+})
+
+t.test('a Redis that hangs for long is left: nothing that its socket kept is bought when it wakes', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const { ledger, states } = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`, { deadlineMs: 150 })
+  const connections = proxy.connections()
+  const given = admissionOf({ deadlineMs: ledger.now() + 60_000 })
+  process.kill(server.pid, 'SIGSTOP')
+  t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
+  await until(() => proxy.connections() > connections)
+  process.kill(server.pid, 'SIGCONT')
+  await until(() => states.at(-1) === true)
+  t.same(await ledger.look([given.id]), [])
+  t.same(await ledger.balances([{ owner: '*', per: 'month' }]), [{ owner: '*', period: new Date(ledger.now()).toISOString().slice(0, 7), held: 0, spent: 0 }])
+})
+
+t.test('no more than ten thousand calls wait for a Redis that does not answer', async t => {
+  const server = await startRedis(t)
+  const { ledger } = await liveLedger(t, server.url)
+  process.kill(server.pid, 'SIGSTOP')
+  const waiting = Array.from({ length: 10_000 }, async () => await rejection(ledger.ping()))
+  const { code, afterMs } = await rejection(ledger.ping())
+  t.equal(code, 'store-unavailable')
+  t.ok(afterMs < 500, `${afterMs} ms`)
+  t.ok((await Promise.all(waiting)).every(({ code }) => code === 'store-unavailable'))
+})
+
+t.test('a right whose answer was lost is asked for again under its id, and granted once', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const { ledger } = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const given = admissionOf({ deadlineMs: ledger.now() + 5000 })
+  const lost = proxy.loseAnswerTo('admit')
+  t.match(await ledger.admit(given), { outcome: 'bought', row: { id: given.id, version: 1 } })
+  await lost
+  const claimLost = proxy.loseAnswerTo('claim')
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'go', row: { id: given.id, attempt: 1 } })
+  await claimLost
+  t.match(await ledger.balances(studio), [{ held: price, spent: 0 }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('an answer that stays lost is given to whoever asks with the same id, and evidence is booked once', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const { ledger, states } = live
+  const id = await underWay(live)
+  await ledger.sent(id, 1, 'request')
+
+  const given = admissionOf({ deadlineMs: ledger.now() + 60_000 })
+  proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
+  const { code, afterMs } = await rejection(ledger.admit(given))
+  t.equal(code, 'store-unavailable')
+  t.ok(afterMs < 1000, `${afterMs} ms`)
+  proxy.setOpen(true)
+  await until(() => states.at(-1) === true)
+  t.match(await ledger.admit(given), { outcome: 'bought', row: { id: given.id, version: 1 } })
+
+  const lost = proxy.loseAnswerTo('finish')
+  t.equal((await rejection(ledger.finish(id, 1, 'request', successOf()))).code, 'store-unavailable')
+  await lost
+  await until(() => states.at(-1) === true)
+  t.match(await ledger.finish(id, 1, 'request', successOf()), { phase: 'succeeded', cost: price })
+  t.equal((await ledger.journal(0, ledger.now() + 1000, 10)).length, 1)
+  t.match(await ledger.balances(studio), [{ held: price, spent: price }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('scripts that Redis forgot are loaded again, once for all who miss them', async t => {
+  const server = await startRedis(t)
+  const { ledger } = await liveLedger(t, server.url)
+  const redis = plainClient(t, server.url)
+  await redis.script('FLUSH')
+  await redis.config('RESETSTAT')
+  const answers = await Promise.all(Array.from({ length: 64 }, async () => await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))))
+  t.ok(answers.every(({ outcome }) => outcome === 'bought'))
+  t.match(await redis.info('commandstats'), /cmdstat_eval:calls=1,/)
+})
+
+t.test('a subscription that was cut is made anew, and listeners are told to look again', async t => {
+  const server = await startRedis(t)
+  const { ledger } = await liveLedger(t, server.url)
+  const told: (Change | 'look-again')[] = []
+  ledger.listen(change => { told.push(change) })
+  t.equal(await plainClient(t, server.url).call('CLIENT', 'KILL', 'TYPE', 'pubsub'), 1)
+  await until(() => told.includes('look-again'))
+  const { id } = admissionOf()
+  await ledger.admit(admissionOf({ id, deadlineMs: ledger.now() + 5000 }))
+  await until(() => told.length > 1)
+  t.match(told[1], { id, version: 1, phase: 'waiting' })
+})
+
+t.test('a Redis whose memory is full refuses admission, and takes everything else', async t => {
+  const server = await startRedis(t)
+  const live = await liveLedger(t, server.url)
+  const { ledger } = live
+  const id = await underWay(live)
+  await plainClient(t, server.url).config('SET', 'maxmemory', '1mb')
+  const { code, afterMs } = await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))
+  t.equal(code, 'store-unavailable')
+  t.ok(afterMs < 1000)
+  t.match(await ledger.sent(id, 1, 'request'), { phase: 'accepted' })
+  t.match(await ledger.finish(id, 1, 'request', successOf()), { phase: 'succeeded' })
+  t.match(await ledger.read(id, { tenant: 'studio', subject: '' }), { output: /images/ })
+  t.match(await ledger.balances(studio), [{ held: 0, spent: price }], 'the refused admission left nothing behind')
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a Redis that was emptied is noticed at the next answer', async t => {
+  const server = await startRedis(t)
+  const live = await liveLedger(t, server.url)
+  await underWay(live)
+  const told: (Change | 'look-again')[] = []
+  live.ledger.listen(change => { told.push(change) })
+  await plainClient(t, server.url).flushall()
+  await live.ledger.ping()
+  t.same(live.troubles, ['comparing the sequence'])
+  t.ok(told.includes('look-again'))
+  await live.ledger.ping()
+  t.equal(live.troubles.length, 1, 'and told once')
+})
+
+t.test('a Redis that is not there yet is waited for without a word too much', async t => {
+  const port = await freePort()
+  const { ledger, troubles, states } = await laterLedger(t, port)
+  const { code, afterMs } = await rejection(ledger.admit(admissionOf()))
+  t.equal(code, 'store-unavailable')
+  t.ok(afterMs < 100)
+  const server = await startRedis(t, [], port)
+  await until(() => states.at(-1) === true)
+  await ledger.ping()
+  await server.stop()
+  await until(() => states.at(-1) === false)
+  t.equal((await rejection(ledger.ping())).code, 'store-unavailable')
+  t.same(troubles.filter(doing => doing !== 'reaching Redis'), [])
+  t.ok(troubles.length <= 4, `${troubles.length} words for two outages of two connections`)
+})
+
+/** A ledger whose Redis does not listen yet; its `connect` is given up here and goes on trying. */
+async function laterLedger (t: Test, port: number): Promise<LiveLedger> {
+  const { createRedisLedger } = await import('../../src/store/redis/ledger.ts')
+  const troubles: string[] = []
+  const states: boolean[] = []
+  const ledger = createRedisLedger({
+    url: `redis://127.0.0.1:${port}`,
+    times: { resultTtlMs: 1000, queueMs: 1000, runMs: 1000, leaseMs: 1000 },
+    onTrouble: doing => { troubles.push(doing) },
+    onState: up => { states.push(up) }
+  })
+  t.teardown(ledger.close)
+  ledger.connect().catch(() => {})
+  await until(() => troubles.length > 0)
+  return { ledger, troubles, states }
+}

@@ -1,0 +1,171 @@
+// What only a real Redis shows: its own clock and key ends, ACL users, replicas that talk to each other, a cluster.
+
+import t from 'tap'
+import { clusterOf } from '../../src/store/redis/connection.ts'
+import { createRedisLedger } from '../../src/store/redis/ledger.ts'
+import { admissionOf, freshId, successOf, times, tokenOf } from '../support/admission.ts'
+import { startCluster } from '../support/redis-cluster.ts'
+import { freshNamespace, liveLedger, plainClient, rejection } from '../support/redis-store.ts'
+import { redisUrl, startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+
+const studio = { tenant: 'studio', subject: '' }
+const hour = 3_600_000
+
+t.test('the clock is Redis\' own, known before the first call, and never goes back', async t => {
+  const { ledger } = await liveLedger(t, await redisUrl())
+  const redis = plainClient(t, await redisUrl())
+  const [seconds] = await redis.time()
+  t.ok(Math.abs(ledger.now() - Number(seconds) * 1000) < 2000)
+  let latestMs = 0
+  for (let count = 0; count < 200; count += 1) {
+    const nowMs = ledger.now()
+    t.ok(Number.isInteger(nowMs))
+    if (nowMs < latestMs) t.fail(`${latestMs} was followed by ${nowMs}`)
+    latestMs = nowMs
+    if (count % 10 === 0) await ledger.ping()
+  }
+})
+
+t.test('a deadline is judged on Redis\' clock', async t => {
+  const { ledger } = await liveLedger(t, await redisUrl())
+  const given = admissionOf({ deadlineMs: ledger.now() - 1 })
+  t.same(await ledger.admit(given), { outcome: 'refused', why: 'late' })
+  t.same(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() - 1, replica: 'r1', slots: 1 }), { outcome: 'late' })
+  t.match(await ledger.admit({ ...given, deadlineMs: ledger.now() + 1000 }), { outcome: 'bought' })
+})
+
+t.test('what has an end is ended by Redis itself', async t => {
+  const namespace = freshNamespace()
+  const { ledger } = await liveLedger(t, await redisUrl(), { namespace })
+  const redis = plainClient(t, await redisUrl())
+  const leftMs = async (key: string): Promise<number> => await redis.pttl(`{${namespace}}:${key}`)
+  const about = async (key: string, ms: number): Promise<void> => {
+    const left = await leftMs(key)
+    t.ok(left <= ms + 1 && left > ms - 5000, `${key} has ${left} ms left`)
+  }
+  const deadlineMs = ledger.now() + 60_000
+  const { id } = admissionOf()
+  await ledger.admit(admissionOf({ id, deadlineMs, cacheName: 'cache', idempotency: { name: 'key', fingerprint: 'f' } }))
+  const joiner = admissionOf({ tenant: 'agency', deadlineMs, cacheName: 'cache' })
+  t.match(await ledger.admit(joiner), { outcome: 'joined', row: { id: joiner.id, purchase: id } })
+  await about('n:key', 24 * hour)
+  await about(`g:${joiner.id}`, times.queueMs + times.runMs + times.resultTtlMs)
+  await about(`a:${joiner.id}`, 60_000)
+  t.equal(await leftMs('n:cache'), -1, 'a cache name lives as long as its row')
+  t.equal(await leftMs(`g:${id}`), -1)
+  await ledger.mint(tokenOf({ expiresAtMs: ledger.now() + hour }))
+  await about('tok:tok1', hour + times.resultTtlMs)
+
+  const period = new Date(ledger.now()).toISOString().slice(0, 7)
+  t.equal(await leftMs(`m:studio:${period}`), -1, 'a book that holds money does not end')
+  await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 })
+  await ledger.finish(id, 1, 'request', successOf())
+  await about(`m:studio:${period}`, 92 * 24 * hour)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('texts and numbers come back as they went in', async t => {
+  const { ledger } = await liveLedger(t, await redisUrl())
+  const price = 4_000_000_000_000_001
+  const input = '{"prompt":"ein rötes Fahrrad 🚲 \\ud800 \\u0000 \u0000","n":1.0}'
+  const output = '{"seed":9007199254740993,"s":"\\u0000 \u2028 😀","x":1e3, "empty":""}'
+  const budgets = [{ owner: 'studio', limit: 9_000_000_000_000_000, per: 'day' }] as const
+  const given = admissionOf({ input, price, budgets, seed: '18446744073709551615', deadlineMs: ledger.now() + 5000, cacheGroup: '', connection: { replica: 'r', connection: '' } })
+  const failure = { code: 'content-refused', detail: 'No \ud800 "quotes"', errors: [{ path: '', message: '', code: 'x', ctx: { le: 1 } }] } as const
+  t.match(await ledger.admit(given), { outcome: 'bought', row: { input, price, seed: '18446744073709551615', cacheGroup: '', token: null, connection: { connection: '' } } })
+  await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 1 })
+  t.match(await ledger.lost(given.id, 1, failure), { failure })
+  t.match(await ledger.balances([{ owner: 'studio', per: 'day' }]), [{ held: price }])
+  t.match(await ledger.finish(given.id, 1, null, successOf({ output, seed: '9007199254740993', cost: price + 1 })), { output, seed: '9007199254740993', cost: price + 1, requestId: null })
+  t.match(await ledger.balances([{ owner: 'studio', per: 'day' }]), [{ held: 0, spent: price + 1 }])
+  t.match(await ledger.journal(0, ledger.now() + 1000, 5), [{ amount: price }, { amount: 1, kind: 'correction', requestId: null }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a result above 1 MiB goes to the callers who are there; its row keeps no output, and no name leads to it', async t => {
+  const { ledger } = await liveLedger(t, await redisUrl())
+  const deadlineMs = ledger.now() + 60_000
+  const id = freshId()
+  await ledger.admit(admissionOf({ id, deadlineMs, cacheName: 'cache' }))
+  await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 })
+  const output = JSON.stringify({ text: 'ä'.repeat(600_000) })
+  const row = await ledger.finish(id, 1, 'request', successOf({ output, learnedName: 'learned' }))
+  t.ok(row?.output === output)
+  t.match(row, { phase: 'succeeded', requestId: 'request', seed: '42' })
+  t.match(await ledger.look([id]), [{ phase: 'succeeded', output: null, requestId: 'request' }])
+  t.equal(await ledger.lookup('cache'), null)
+  t.equal(await ledger.lookup('learned'), null)
+  t.match(await ledger.admit(admissionOf({ deadlineMs, cacheName: 'cache' })), { outcome: 'bought' })
+  t.same(await ledger.audit(), [])
+})
+
+t.test('replicas ask each other who is still there, and hear of each other\'s changes', async t => {
+  const namespace = freshNamespace()
+  const one = await liveLedger(t, await redisUrl(), { namespace })
+  const two = await liveLedger(t, await redisUrl(), { namespace })
+  one.ledger.answerOpen('r1', connection => connection !== 'c2')
+  await until(async () => (await two.ledger.askOpen('r1', ['c1'])).size === 1)
+  t.same(await two.ledger.askOpen('r1', ['c1', 'c2', 'c3']), new Set(['c1', 'c3']))
+  const startMs = performance.now()
+  t.same(await two.ledger.askOpen('r9', ['c1']), new Set(), 'no answer means none')
+  t.ok(performance.now() - startMs < 600)
+  const woken = new Promise(resolve => { two.ledger.listen(resolve) })
+  const { id } = admissionOf()
+  await one.ledger.admit(admissionOf({ id, deadlineMs: one.ledger.now() + 5000 }))
+  t.match(await woken, { id, version: 1, phase: 'waiting', queuePosition: 0 })
+})
+
+t.test('an ACL user with few rights is enough, and a wrong password is told without it', async t => {
+  const server = await startRedis(t)
+  const root = plainClient(t, server.url)
+  const password = 'p@ss:w/rd %&'
+  // The commands that the ledger needs; `keys` is for the audit of tests.
+  const commands = ('hello info eval evalsha publish subscribe unsubscribe time del pexpireat persist hget hset hdel hgetall hmget hkeys hincrby ' +
+    'zadd zrem zrange zrangebyscore zrevrangebyscore zcount zcard zscore xadd xrange xrevrange xtrim keys').split(' ').map(command => '+' + command)
+  await root.call('ACL', 'SETUSER', 'gate', 'on', '>' + password, '~{fg}:*', '&{fg}:*', '-@all', ...commands)
+  await root.call('ACL', 'SETUSER', 'default', 'off')
+  const url = (secret: string): string => `redis://gate:${encodeURIComponent(secret)}@127.0.0.1:${server.port}`
+  const { ledger, troubles } = await liveLedger(t, url(password), { namespace: 'fg' })
+  const { id } = admissionOf()
+  t.match(await ledger.admit(admissionOf({ id, deadlineMs: ledger.now() + 5000, idempotency: { name: 'key', fingerprint: 'f' } })), { outcome: 'bought' })
+  await ledger.sweep('r1', 10)
+  t.same(await ledger.audit(), [])
+  t.same(troubles, [])
+
+  const told: unknown[] = []
+  const stranger = createRedisLedger({ url: url('another'), times, onTrouble: (doing, error) => { told.push(doing, String(error)) } })
+  t.teardown(stranger.close)
+  const refused = rejection(stranger.connect())
+  await until(() => told.length > 0)
+  t.match(told[1], /WRONGPASS/)
+  t.notMatch(told.join(), /another/)
+  await stranger.close()
+  t.equal((await refused).code, 'store-unavailable')
+})
+
+t.test('everything stays in one slot of a cluster', async t => {
+  const nodes = await startCluster(t)
+  // In each of a few namespaces the slot, and so the node, is another one.
+  for (const namespace of ['fg', 'a', 'b', 'c']) {
+    const { ledger } = await liveLedger(t, clusterOf(nodes), { namespace })
+    const deadlineMs = ledger.now() + 60_000
+    const changes: string[] = []
+    ledger.listen(change => { if (change !== 'look-again') changes.push(change.phase) })
+    await ledger.mint(tokenOf())
+    const { id } = admissionOf()
+    const given = { deadlineMs, subject: 'visitor', token: 'tok1', cacheName: 'cache', twinName: 'twin', idempotency: { name: 'key', fingerprint: 'f' } }
+    t.match(await ledger.admit(admissionOf({ ...given, id })), { outcome: 'bought' })
+    t.match(await ledger.admit(admissionOf({ tenant: 'agency', deadlineMs, cacheName: 'cache' })), { outcome: 'joined' })
+    t.match(await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 }), { outcome: 'go', row: { id } })
+    await ledger.sent(id, 1, 'request')
+    await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
+    t.match(await ledger.finish(id, 1, 'request', successOf({ learnedName: 'learned' })), { phase: 'succeeded', stored: true })
+    t.match(await ledger.renew('r1', []), { gone: [] })
+    await ledger.sweep('r1', 10)
+    t.match(await ledger.list(studio, { limit: 5, cursor: null, status: null }), { rows: [] })
+    t.equal((await ledger.journal(0, ledger.now() + 1000, 5)).length, 1)
+    t.same(await ledger.audit(), [])
+    await until(() => changes.includes('succeeded'))
+  }
+})

@@ -1,0 +1,72 @@
+// A TCP proxy that can lose an answer: the server got the request and acted on it, the client only sees its connection break.
+
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import type { Test } from 'tap'
+
+export interface TcpProxy {
+  readonly port: number
+  /** Connections that were made so far. */
+  readonly connections: () => number
+  /** The next connection that sends these bytes is cut when its answer comes. Resolves then. */
+  readonly loseAnswerTo: (bytes: string) => Promise<void>
+  /** While it is `false`, connections are cut and new ones refused at once. */
+  readonly setOpen: (isOpen: boolean) => void
+}
+
+export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>()
+  let isOpen = true
+  let connections = 0
+  let trap: { readonly bytes: string, readonly onCut: () => void } | null = null
+
+  const server = createServer(client => {
+    connections += 1
+    const target = connect(targetPort, '127.0.0.1')
+    let caught: (() => void) | null = null
+    for (const [socket, other] of [[client, target], [target, client]] as const) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+    }
+    if (!isOpen) {
+      client.destroy()
+      return
+    }
+    client.on('data', chunk => {
+      if (trap !== null && chunk.includes(trap.bytes)) {
+        caught = trap.onCut
+        trap = null
+      }
+      target.write(chunk)
+    })
+    target.on('data', chunk => {
+      if (caught === null) {
+        client.write(chunk)
+        return
+      }
+      client.destroy()
+      caught()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(async () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+    await once(server, 'close')
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
+  return {
+    port: address.port,
+    connections: () => connections,
+    loseAnswerTo: async bytes => await new Promise(resolve => { trap = { bytes, onCut: resolve } }),
+    setOpen: open => {
+      isOpen = open
+      if (!open) for (const socket of sockets) socket.destroy()
+    }
+  }
+}
