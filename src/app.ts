@@ -8,7 +8,7 @@ import { v7 as uuidv7 } from 'uuid'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
-import type { Ledger, LedgerTimes } from './generation/ports.ts'
+import type { Ledger } from './generation/ports.ts'
 import { createGuard } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createPresence } from './generation/presence.ts'
@@ -23,7 +23,7 @@ import { createMetrics } from './metrics.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import { clusterAt } from './store/redis/connection.ts'
-import { createRedisLedger } from './store/redis/ledger.ts'
+import { createRedisLedger, type RedisLedgerOptions } from './store/redis/ledger.ts'
 import type { TenantBook } from './tenants.ts'
 import { loadFalKey } from './tenants/load.ts'
 import { watchTenants } from './tenants/watch.ts'
@@ -66,13 +66,23 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel, secrets: () => options.falKey === null ? [] : [falKey] })
   const metrics = createMetrics({ version })
   const trouble = createTroubleLog(log)
+  const onRollback = (error: Error): void => {
+    metrics.ledgerRollback()
+    log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
+  }
+  const onRestored = (generations: number): void => { log.error({ generations }, 'the ledger went back in time; generations held here were put back') }
 
   // store and upstream
   const times = { resultTtlMs: config.resultTtlMs, queueMs: config.queueMs, runMs: config.runMs, leaseMs: config.leaseMs }
   let isStoreUp = options.redisUrl === null
-  const store = openStore(options, times, trouble, isUp => {
-    isStoreUp = isUp
-    metrics.redisUp(isUp)
+  const store = openStore(options, {
+    times,
+    onRollback,
+    onTrouble: trouble,
+    onState: isUp => {
+      isStoreUp = isUp
+      metrics.redisUp(isUp)
+    }
   })
   const { ledger } = store
   const sandbox = config.falQueueUrl === null ? createSandbox({ log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
@@ -88,7 +98,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
-  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, onMove: createObserver(log, metrics, ledger.now), onTrouble: trouble })
+  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, onMove: createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
   const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),
@@ -204,10 +214,10 @@ interface Store {
   readonly connect: (isWanted: () => boolean) => Promise<void>
 }
 
-function openStore ({ config, redisUrl }: AppOptions, times: LedgerTimes, onTrouble: (doing: string, error: unknown) => void, onState: (isUp: boolean) => void): Store {
-  if (redisUrl === null || config.redis === null) return { ledger: createMemoryLedger({ times }), connect: async () => {} }
+function openStore ({ config, redisUrl }: AppOptions, options: Omit<RedisLedgerOptions, 'url' | 'namespace'>): Store {
+  if (redisUrl === null || config.redis === null) return { ledger: createMemoryLedger(options), connect: async () => {} }
   const { cluster, namespace } = config.redis
-  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, times, namespace, onTrouble, onState })
+  const ledger = createRedisLedger({ ...options, url: cluster ? clusterAt(redisUrl) : redisUrl, namespace })
   return {
     ledger,
     connect: async isWanted => {

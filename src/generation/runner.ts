@@ -120,7 +120,9 @@ export function createRunner (tools: RunnerTools): Runner {
     try {
       const { gone, rolledBack } = await ledger.renew(replica, facts)
       for (const id of gone) holds.get(id)?.letGo()
-      if (rolledBack.length > 0) await ledger.restore(replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
+      if (rolledBack.length === 0) return
+      await ledger.restore(replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
+      tools.onRestored(rolledBack.length)
     } catch (error) {
       tools.onTrouble('renewing leases', error)
     }

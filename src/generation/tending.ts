@@ -17,6 +17,8 @@ export interface TendingTools {
   readonly replica: string
   /** Told of every change of phase that this process made, and how long the last phase took, where that was seen here. */
   readonly onMove: (from: Row, to: Row, phaseMs: number | null) => void
+  /** Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. */
+  readonly onRestored: (generations: number) => void
   /** Told of troubles with the ledger; everything is tried again. */
   readonly onTrouble: (doing: string, error: unknown) => void
 }
@@ -126,6 +128,7 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     if (next !== null) return next
     // A ledger without this row went back in time: the row is put back first, from what is known here.
     await write(() => ledger.restore(tools.replica, [{ row: reported, holds: true }]))
+    tools.onRestored(1)
     return await write(evidence)
   }
 

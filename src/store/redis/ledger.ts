@@ -34,7 +34,9 @@ export interface RedisLedgerOptions {
   readonly clock?: { readonly now: () => number }
   /** After this long a call that was not answered is given up. */
   readonly deadlineMs?: number
-  /** Told once per outage, and when Redis went back in time. */
+  /** Told when Redis went back in time: it was restored, failed over, or is empty (rule 16). */
+  readonly onRollback?: (error: Error) => void
+  /** Told once per outage. */
   readonly onTrouble?: (doing: string, error: unknown) => void
   /** Told whenever calls become possible or impossible. */
   readonly onState?: (up: boolean) => void
@@ -43,7 +45,7 @@ export interface RedisLedgerOptions {
 const CONNECT_WITHIN_MS = 5000
 
 export function createRedisLedger ({
-  url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onTrouble = () => {}, onState = () => {}
+  url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}
 }: RedisLedgerOptions): RedisLedger {
   if (!/^[\w-]+$/.test(namespace)) throw new Error('A namespace is made of letters, digits, - and _.')
   const prefix = `{${namespace}}:`
@@ -59,7 +61,7 @@ export function createRedisLedger ({
     clock,
     fixedNow: fixed?.now,
     onRollback: error => {
-      onTrouble('comparing the sequence', error)
+      onRollback(error)
       events.lookAgain()
     }
   })
