@@ -10,10 +10,10 @@ import { enlist, tenantOf, type Alias, type Answer, type State } from './state.t
 import { refuseToken } from './tokens.ts'
 import { adopt, findTwin } from './twins.ts'
 
-/** The ledger's `admit`. */
+/** The ledger's `admit`. Who asks once more because the first answer was lost has to hear of what was bought, however late. */
 export function admit (state: State, admission: Admission): Admitted {
-  if (state.now() > admission.deadlineMs) return { outcome: 'refused', why: 'late' }
   return repeated(state, admission) ??
+    refuseLate(state, admission) ??
     replay(state, admission) ??
     readCache(state, admission) ??
     askForTwins(state, admission) ??
@@ -28,6 +28,10 @@ function repeated (state: State, admission: Admission): Admitted | null {
   const answer = state.answers.get(admission.id)
   const found = answer === undefined ? null : follow(state, answer.id)
   return answer === undefined || found === null ? null : { outcome: answer.outcome, row: found.row }
+}
+
+function refuseLate (state: State, { deadlineMs }: Admission): Refused | null {
+  return state.now() > deadlineMs ? { outcome: 'refused', why: 'late' } : null
 }
 
 function replay (state: State, admission: Admission): Admitted | null {

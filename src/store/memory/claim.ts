@@ -13,9 +13,9 @@ const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line 
 
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
-  if (state.now() > deadlineMs) return { outcome: 'late' }
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
   if (granted !== undefined) return { outcome: 'go', row: show(state, granted) }
+  if (state.now() > deadlineMs) return { outcome: 'late' }
   bringBack(state)
   if (state.active >= slots) return { outcome: 'busy' }
 

@@ -39,6 +39,15 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.look([given.id]), [])
   })
 
+  t.test('a purchase whose answer was lost is told to who asks again, also after the deadline', async t => {
+    const { ledger, buy, advance, nowMs, balance } = await createWorld(t, make)
+    const given = admissionOf({ deadlineMs: nowMs() + 1000 })
+    await buy(given)
+    await advance(5000)
+    t.match(await ledger.admit(given), { outcome: 'bought', row: { id: given.id, version: 1 } })
+    t.same(await balance(), { held: price, spent: 0 })
+  })
+
   t.test('an admission that starts at its deadline is in time', async t => {
     const { buy, nowMs } = await createWorld(t, make)
     await buy({ deadlineMs: nowMs() })

@@ -31,7 +31,8 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     const { id } = await buy()
     t.equal(await claim({ deadlineMs: nowMs() - 1 }), 'late')
     t.match(await row(id), { phase: 'waiting', attempt: 0 })
-    t.equal(await claim({ deadlineMs: nowMs() }), id)
+    t.equal(await claim({ deadlineMs: nowMs(), claimId: 'c' }), id)
+    t.equal(await claim({ deadlineMs: nowMs() - 1, claimId: 'c' }), id, 'which was granted already is told')
   })
 
   t.test('the same claim gets the same grant while that attempt is submitting, and no second one', async t => {

@@ -129,11 +129,15 @@ local function buy (admission)
   return { 'bought', show(row), rateOf(admission) }
 end
 
+local function refuseLate (admission)
+  return now > admission.startByMs and { 'refused', 'late' } or nil
+end
+
 -- admit { the port's Admission without its input; startByMs: started later it changes nothing }, payload: the input
 -- -> ['replayed' | 'joined' | 'adopted' | 'hit', row], ['twins', [[id, replica, connection]]], ['bought', row, rate],
 --    ['refused', 'reused' | 'late'], ['refused', 'guard', state, retryAfterSeconds], ['refused', 'token', why],
 --    ['refused', 'rate' | 'full', rate], ['refused', 'budget', rate, owner]
+-- Who asks once more because the first answer was lost has to hear of what was bought, however late.
 local function admit ()
-  if now > given.startByMs then return { 'refused', 'late' } end
-  return repeated(given) or replay(given) or readCache(given) or askForTwins(given) or refuse(given) or buy(given)
+  return repeated(given) or refuseLate(given) or replay(given) or readCache(given) or askForTwins(given) or refuse(given) or buy(given)
 end

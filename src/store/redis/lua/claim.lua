@@ -56,10 +56,10 @@ end
 -- claim { claimId, startByMs, replica, slots } -> ['go', row] or ['busy' | 'empty' | 'guard' | 'late']
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
-  if now > given.startByMs then return { 'late' } end
   local granted = redis.call('HGET', CLAIMS, given.claimId)
   granted = granted and readRow(granted)
   if granted then return { 'go', show(granted) } end
+  if now > given.startByMs then return { 'late' } end
   bringBack()
   if tonumber(redis.call('HGET', GLOB, 'active') or 0) >= given.slots then return { 'busy' } end
 
