@@ -174,10 +174,13 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     state = 'draining'
     tenantsWatch?.close()
     const endMs = performance.now() + config.waitMs
+    // Load balancers and clients with open connections get the time to hear of it.
+    const isHeard = setTimeout(config.production ? MIN_DRAIN_MS : 0)
     // What is sent now must be answered before the end: a submit that is cut off is money that nobody can account for.
     const lastClaims = startTimer(() => { runner.stopClaiming() }, Math.max(0, config.waitMs - SUBMIT_TIMEOUT_MS))
     await untilIdle(() => watch.waiting > 0, config.waitMs)
     clearTimeout(lastClaims)
+    await isHeard
     await runner.stop(Math.max(MIN_STOP_GRACE_MS, endMs - performance.now()))
     if (runner.held > 0) log.warn({ generations: runner.held }, 'generations under way end with this process')
     watch.close()
@@ -227,6 +230,8 @@ function openStore ({ config, redisUrl }: AppOptions, options: Omit<RedisLedgerO
   }
 }
 
+/** The shortest drain in production. */
+const MIN_DRAIN_MS = 1000
 /** How long what is under way may take at least, at the end. */
 const MIN_STOP_GRACE_MS = 2000
 const IDLE_POLL_MS = 20

@@ -80,7 +80,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
 }
 
 /** What every request starts with, also one whose address cannot be read. */
-function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics }: Pick<ServerTools, 'log' | 'metrics'>): void {
+function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): void {
   const connection = watchConnection(request, reply)
   request.facts = freshFacts(connection)
   // Fastify's own hook for this does not run when the caller leaves.
@@ -89,6 +89,8 @@ function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics }: 
   reply.header('x-request-id', request.id)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('cache-control', 'no-store')
+  // Who is told so now is not cut off later, when the listener closes.
+  if (readiness().state === 'draining') reply.header('connection', 'close')
 }
 
 /** The operators' own listener. */
@@ -99,7 +101,7 @@ export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics'
   return app
 }
 
-function bareServer ({ log, metrics, trustProxy, tls, newId }: ServerTools): FastifyInstance {
+function bareServer ({ log, metrics, readiness, trustProxy, tls, newId }: ServerTools): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = log
   const options = {
     loggerInstance,
@@ -114,7 +116,7 @@ function bareServer ({ log, metrics, trustProxy, tls, newId }: ServerTools): Fas
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      begin(request, reply, { log, metrics })
+      begin(request, reply, { log, metrics, readiness })
       sendProblem(error, request, reply)
     },
     clientErrorHandler: refuseUnreadable

@@ -19,8 +19,8 @@ export interface Running {
   readonly ended: Promise<Ended>
 }
 
-/** Starts a Node program, for 20 seconds at most unless told otherwise. */
-export function start (t: Test, args: readonly string[], env: Env = {}, { cwd, timeoutMs = 20_000 }: { readonly cwd?: string, readonly timeoutMs?: number } = {}): Running {
+/** Starts a Node program, for a minute at most unless told otherwise. */
+export function start (t: Test, args: readonly string[], env: Env = {}, { cwd, timeoutMs = 60_000 }: { readonly cwd?: string, readonly timeoutMs?: number } = {}): Running {
   const child = spawn(process.execPath, [...args], { env: { ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' })
   let stdout = ''
   let stderr = ''
@@ -57,7 +57,7 @@ function addressOf (address: AddressInfo | string | null): AddressInfo {
 /** Waits until the process answers `GET url` with 200, and gives the body. Rejects when the process ends first. */
 export async function answering ({ ended }: Running, url: string): Promise<string> {
   const gaveUp = ended.then(({ code, stderr }) => { throw new Error(`ended with ${code}: ${stderr}`) })
-  const deadlineMs = performance.now() + 15_000
+  const deadlineMs = performance.now() + 45_000
   const ask = async (): Promise<string> => {
     while (performance.now() < deadlineMs) {
       const response = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(() => null)

@@ -70,7 +70,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       ...SHORT_LEASE,
       ...options.env,
       ...env
-    }, { timeoutMs: 90_000 })
+    }, { timeoutMs: 110_000 })
     let logged = ''
     running.child.stdout?.on('data', text => { logged += String(text) })
     const base = `http://127.0.0.1:${port}`

@@ -1,0 +1,73 @@
+// Redis behind TLS, with an ACL user and a password from a file: as a hosted Redis is reached.
+
+import { execFileSync, spawn } from 'node:child_process'
+import { hash } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { cliFile } from '../support/paths.ts'
+import { answering, freePort, runCli, start } from '../support/processes.ts'
+import { findServer } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+
+t.test('a gateway reaches Redis over TLS, as an ACL user, with the password from its file', async t => {
+  const dir = t.testdir({})
+  const file = (name: string): string => join(dir, name)
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'ignore' })
+  writeFileSync(file('password'), 'p@ss/word with %\n')
+  writeFileSync(file('users.acl'), `user default off\nuser falgate on #${hash('sha256', 'p@ss/word with %')} ~{fg}:* &{fg}:* +@all\n`)
+  const redisPort = await freePort()
+  const server = spawn(findServer(), ['--port', '0', '--tls-port', String(redisPort), '--tls-cert-file', file('cert.pem'), '--tls-key-file', file('key.pem'), '--tls-auth-clients', 'no', '--aclfile', file('users.acl'), '--dir', dir, '--save', '', '--logfile', 'redis.log'], { stdio: 'ignore' })
+  t.teardown(async () => {
+    const ended = once(server, 'exit')
+    server.kill('SIGKILL')
+    await ended
+  })
+  await until(() => read(file('redis.log')).includes('Ready to accept connections'))
+
+  const port = String(await freePort())
+  const env = { PORT: port, REDIS_URL: `rediss://falgate@localhost:${redisPort}`, REDIS_PASSWORD_FILE: file('password') }
+  t.match(await runCli(t, ['check'], env), { code: 0 })
+  const running = start(t, [cliFile, 'serve'], { ...env, NODE_EXTRA_CA_CERTS: file('cert.pem') })
+  const base = `http://127.0.0.1:${port}`
+  await answering(running, `${base}/readyz`)
+  const reply = await fetch(`${base}/generate`, { method: 'POST', headers: { authorization: 'Bearer fg_demo_sandbox', 'content-type': 'application/json' }, body: '{"prompt":"x","seed":1}' })
+  t.equal(reply.status, 200)
+  running.child.kill('SIGTERM')
+  const { code, stdout, stderr } = await running.ended
+  t.equal(code, 0)
+  t.notMatch(stdout + stderr, /p@ss|p%40ss/)
+})
+
+t.test('a certificate that nobody vouches for is not talked to, and said without the password', async t => {
+  const dir = t.testdir({})
+  const file = (name: string): string => join(dir, name)
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '1', '-subj', '/CN=localhost'], { stdio: 'ignore' })
+  const redisPort = await freePort()
+  const server = spawn(findServer(), ['--port', '0', '--tls-port', String(redisPort), '--tls-cert-file', file('cert.pem'), '--tls-key-file', file('key.pem'), '--tls-auth-clients', 'no', '--dir', dir, '--save', '', '--logfile', 'redis.log'], { stdio: 'ignore' })
+  t.teardown(async () => {
+    const ended = once(server, 'exit')
+    server.kill('SIGKILL')
+    await ended
+  })
+  await until(() => read(file('redis.log')).includes('Ready to accept connections'))
+  const port = String(await freePort())
+  const running = start(t, [cliFile, 'serve'], { PORT: port, REDIS_URL: `rediss://:very-secret@localhost:${redisPort}` })
+  let logged = ''
+  running.child.stdout?.on('data', text => { logged += String(text) })
+  await until(() => /SELF_SIGNED|self-signed/i.test(logged))
+  const ready = await fetch(`http://127.0.0.1:${port}/readyz`)
+  t.equal(ready.status, 503)
+  running.child.kill('SIGTERM')
+  const { stdout, stderr } = await running.ended
+  t.notMatch(stdout + stderr, 'very-secret')
+})
+
+function read (file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return '' // not written yet
+  }
+}
