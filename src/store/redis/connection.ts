@@ -119,10 +119,10 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
   /** One word per outage: attempts that fail for the same reason would fill the log. */
   function tell (error: unknown): void {
     if (isClosed) return
-    trouble = error
+    trouble = withoutCommand(error)
     if (isTroubleTold) return
     isTroubleTold = true
-    onTrouble('reaching Redis', error)
+    onTrouble('reaching Redis', trouble)
   }
 
   function goDown (cause: unknown): void {
@@ -234,7 +234,19 @@ function isLoss (error: unknown): boolean {
 
 /** What a failed command means. A fault in a script is no outage but ours, and stays what it is. */
 function problemOf (error: unknown): unknown {
-  if (isLoss(error)) return unavailable(new ConnectionLost(error))
-  const [word = ''] = error instanceof Error ? error.message.split(' ') : []
-  return refusals.has(word) ? unavailable(error) : error
+  if (error instanceof Problem) return error
+  const cause = withoutCommand(error)
+  if (isLoss(error)) return unavailable(new ConnectionLost(cause))
+  const [word = ''] = cause.message.split(' ')
+  return refusals.has(word) ? unavailable(cause) : cause
+}
+
+/** ioredis hangs the command on its errors, with all arguments: passwords, prompts, results. None of that may reach a log. */
+function withoutCommand (error: unknown): Error {
+  if (!(error instanceof Error)) return new Error('Redis failed in an unknown way.')
+  if (error instanceof Problem) return error
+  const plain = new Error(error.message)
+  plain.name = error.name
+  if ('code' in error) Object.assign(plain, { code: error.code })
+  return plain
 }
