@@ -67,7 +67,10 @@ export function clientOf (url: string, deadlineMs: number): MakeClient {
   return () => new Redis(plain.href, clientOptions(deadlineMs))
 }
 
-/** A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. */
+/**
+ * A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. ioredis makes a lost subscription of a cluster
+ * anew by itself and does not tell: who waits then looks again by the clock only.
+ */
 export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): MakeClient {
   return () => new Cluster([...nodes], {
     lazyConnect: true,
