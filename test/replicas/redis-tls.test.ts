@@ -5,31 +5,40 @@ import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { cliFile } from '../support/paths.ts'
 import { answering, freePort, runCli, start } from '../support/processes.ts'
 import { findServer } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
-t.test('a gateway reaches Redis over TLS, as an ACL user, with the password from its file', async t => {
+interface TlsRedis { readonly port: number, readonly certFile: string, readonly file: (name: string) => string }
+
+/** A Redis that speaks TLS only, with a certificate of its own for `localhost`. */
+async function startTlsRedis (t: Test, users: string | null = null): Promise<TlsRedis> {
   const dir = t.testdir({})
   const file = (name: string): string => join(dir, name)
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'ignore' })
-  writeFileSync(file('password'), 'p@ss/word with %\n')
-  writeFileSync(file('users.acl'), `user default off\nuser falgate on #${hash('sha256', 'p@ss/word with %')} ~{fg}:* &{fg}:* +@all\n`)
-  const redisPort = await freePort()
-  const server = spawn(findServer(), ['--port', '0', '--tls-port', String(redisPort), '--tls-cert-file', file('cert.pem'), '--tls-key-file', file('key.pem'), '--tls-auth-clients', 'no', '--aclfile', file('users.acl'), '--dir', dir, '--save', '', '--logfile', 'redis.log'], { stdio: 'ignore' })
+  if (users !== null) writeFileSync(file('users.acl'), users)
+  const port = await freePort()
+  const args = ['--port', '0', '--tls-port', String(port), '--tls-cert-file', file('cert.pem'), '--tls-key-file', file('key.pem'), '--tls-auth-clients', 'no', '--dir', dir, '--save', '', '--logfile', 'redis.log']
+  const server = spawn(findServer(), users === null ? args : [...args, '--aclfile', file('users.acl')], { stdio: 'ignore' })
   t.teardown(async () => {
     const ended = once(server, 'exit')
     server.kill('SIGKILL')
     await ended
   })
   await until(() => read(file('redis.log')).includes('Ready to accept connections'))
+  return { port, certFile: file('cert.pem'), file }
+}
 
+t.test('a gateway reaches Redis over TLS, as an ACL user, with the password from its file', async t => {
+  const password = 'p@ss/word with %'
+  const redis = await startTlsRedis(t, `user default off\nuser falgate on #${hash('sha256', password)} ~{fg}:* &{fg}:* +@all\n`)
+  writeFileSync(redis.file('password'), `${password}\n`)
   const port = String(await freePort())
-  const env = { PORT: port, REDIS_URL: `rediss://falgate@localhost:${redisPort}`, REDIS_PASSWORD_FILE: file('password') }
+  const env = { PORT: port, REDIS_URL: `rediss://falgate@localhost:${redis.port}`, REDIS_PASSWORD_FILE: redis.file('password') }
   t.match(await runCli(t, ['check'], env), { code: 0 })
-  const running = start(t, [cliFile, 'serve'], { ...env, NODE_EXTRA_CA_CERTS: file('cert.pem') })
+  const running = start(t, [cliFile, 'serve'], { ...env, NODE_EXTRA_CA_CERTS: redis.certFile })
   const base = `http://127.0.0.1:${port}`
   await answering(running, `${base}/readyz`)
   const reply = await fetch(`${base}/generate`, { method: 'POST', headers: { authorization: 'Bearer fg_demo_sandbox', 'content-type': 'application/json' }, body: '{"prompt":"x","seed":1}' })
@@ -41,24 +50,13 @@ t.test('a gateway reaches Redis over TLS, as an ACL user, with the password from
 })
 
 t.test('a certificate that nobody vouches for is not talked to, and said without the password', async t => {
-  const dir = t.testdir({})
-  const file = (name: string): string => join(dir, name)
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '1', '-subj', '/CN=localhost'], { stdio: 'ignore' })
-  const redisPort = await freePort()
-  const server = spawn(findServer(), ['--port', '0', '--tls-port', String(redisPort), '--tls-cert-file', file('cert.pem'), '--tls-key-file', file('key.pem'), '--tls-auth-clients', 'no', '--dir', dir, '--save', '', '--logfile', 'redis.log'], { stdio: 'ignore' })
-  t.teardown(async () => {
-    const ended = once(server, 'exit')
-    server.kill('SIGKILL')
-    await ended
-  })
-  await until(() => read(file('redis.log')).includes('Ready to accept connections'))
+  const redis = await startTlsRedis(t)
   const port = String(await freePort())
-  const running = start(t, [cliFile, 'serve'], { PORT: port, REDIS_URL: `rediss://:very-secret@localhost:${redisPort}` })
+  const running = start(t, [cliFile, 'serve'], { PORT: port, REDIS_URL: `rediss://:very-secret@localhost:${redis.port}` })
   let logged = ''
   running.child.stdout?.on('data', text => { logged += String(text) })
   await until(() => /SELF_SIGNED|self-signed/i.test(logged))
-  const ready = await fetch(`http://127.0.0.1:${port}/readyz`)
-  t.equal(ready.status, 503)
+  t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 503)
   running.child.kill('SIGTERM')
   const { stdout, stderr } = await running.ended
   t.notMatch(stdout + stderr, 'very-secret')

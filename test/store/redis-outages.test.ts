@@ -1,5 +1,6 @@
 // Redis hangs, is gone, full, emptied, or loses an answer: every caller hears of it within a second, and nothing is bought that was answered 503.
 
+import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import type { Change } from '../../src/generation/ports.ts'
 import { admissionOf, freshId, price, successOf } from '../support/admission.ts'
@@ -154,6 +155,15 @@ t.test('a Redis whose memory is full refuses admission, and takes everything els
   t.match(await ledger.read(id, { tenant: 'studio', subject: '' }), { output: /images/ })
   t.match(await ledger.balances(studio), [{ held: 0, spent: price }], 'the refused admission left nothing behind')
   t.same(await ledger.audit(), [])
+})
+
+t.test('what a failure tells does not repeat what was sent', async t => {
+  const server = await startRedis(t)
+  const { ledger } = await liveLedger(t, server.url)
+  await plainClient(t, server.url).config('SET', 'maxmemory', '1mb')
+  const told = await ledger.admit(admissionOf({ input: '{"prompt":"a secret bicycle"}' })).catch((error: unknown) => inspect(error, { depth: 10, showHidden: true }))
+  t.match(told, /OOM/)
+  t.notMatch(told, /bicycle/)
 })
 
 t.test('a Redis that was emptied is noticed at the next answer', async t => {

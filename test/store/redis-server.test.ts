@@ -1,5 +1,6 @@
 // What only a real Redis shows: its own clock and key ends, ACL users, replicas that talk to each other, a cluster.
 
+import { inspect } from 'node:util'
 import t from 'tap'
 import { clusterOf } from '../../src/store/redis/connection.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
@@ -133,12 +134,12 @@ t.test('an ACL user with few rights is enough, and a wrong password is told with
   t.same(await ledger.audit(), [])
   t.same(troubles, [])
 
-  const told: unknown[] = []
-  const stranger = createRedisLedger({ url: url('another'), times, onTrouble: (doing, error) => { told.push(doing, String(error)) } })
+  const told: string[] = []
+  const stranger = createRedisLedger({ url: url('another'), times, onTrouble: (_, error) => { told.push(inspect(error, { depth: 10, showHidden: true })) } })
   t.teardown(stranger.close)
   const refused = rejection(stranger.connect())
   await until(() => told.length > 0)
-  t.match(told[1], /WRONGPASS/)
+  t.match(told[0], /WRONGPASS/)
   t.notMatch(told.join(), /another/)
   await stranger.close()
   t.equal((await refused).code, 'store-unavailable')

@@ -33,7 +33,7 @@ export async function redisStore (times: LedgerTimes, startMs: number): Promise<
 }
 
 async function forget (url: string, namespace: string): Promise<void> {
-  const redis = new Redis(url)
+  const redis = new Redis(url, { maxRetriesPerRequest: 1 })
   try {
     const keys = await redis.keys(`{${namespace}}:*`)
     if (keys.length > 0) await redis.del(...keys)

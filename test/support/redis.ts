@@ -40,20 +40,36 @@ export async function startRedis (t: Test, args: readonly string[] = [], port?: 
   return server
 }
 
-async function launch (args: readonly string[], given?: number): Promise<RedisServer & { readonly letGo: () => void }> {
-  const port = given ?? await freePort()
+interface Launched extends RedisServer {
+  /** The test process does not stay for it. */
+  readonly letGo: () => void
+}
+
+/** Another process may take a port between choosing and listening, so it is tried again with another one. */
+async function launch (args: readonly string[], port?: number): Promise<Launched> {
+  for (let attempt = 1; ; attempt += 1) {
+    const server = await spawnServer(args, port ?? await freePort())
+    try {
+      await untilListening(server.port, server.pid)
+      return server
+    } catch (error) {
+      await server.stop()
+      if (attempt === 5) throw error
+    }
+  }
+}
+
+async function spawnServer (args: readonly string[], port: number): Promise<Launched> {
   const folder = mkdtempSync(join(tmpdir(), 'falgate-redis-'))
   const command = [findServer(), '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, '--logfile', 'redis.log', ...args]
   // The shell ends the server when its input does, which happens however this process dies.
-  const child = spawn('sh', ['-c', '"$@" & echo $!; read -r _; kill -CONT $!; kill -KILL $!', 'sh', ...command], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn('sh', ['-c', '"$@" & echo $!; read -r _; kill -CONT $!; kill -KILL $!', 'sh', ...command], { stdio: ['pipe', 'pipe', 'ignore'] })
   const ended = once(child, 'close')
   const [line] = await once(createInterface(child.stdout), 'line')
-  await untilListening(port)
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
     pid: Number(line),
-    /** The test process does not stay for it. */
     letGo: () => {
       child.unref()
       for (const stream of [child.stdin, child.stdout]) if ('unref' in stream && typeof stream.unref === 'function') stream.unref()
@@ -93,21 +109,26 @@ function inPath (name: string): string | null {
   return null
 }
 
-/** Any answer will do: one that asks for a password comes from a server that is there. */
-export async function untilListening (port: number): Promise<void> {
-  const deadlineMs = performance.now() + 10_000
+/**
+ * Waits until Redis answers: any answer but that it is still loading, one that asks for a password too; with `pid` only one of that very process,
+ * since another may have taken the port.
+ */
+export async function untilListening (port: number, pid?: number): Promise<void> {
+  const deadlineMs = performance.now() + 20_000
   while (performance.now() < deadlineMs) {
     const socket = connect(port, '127.0.0.1')
     try {
       await once(socket, 'connect')
-      socket.write('PING\r\n')
+      socket.write('INFO server\r\n')
       const [data] = await once(socket, 'data')
-      if (!String(data).startsWith('-LOADING')) return
+      const id = /process_id:(\d+)/.exec(String(data))?.[1]
+      if (pid === undefined ? !String(data).startsWith('-LOADING') : id === String(pid)) return
+      if (pid !== undefined && id !== undefined) break
     } catch {
       await pause(20)
     } finally {
       socket.destroy()
     }
   }
-  throw new Error('redis-server did not begin to listen within ten seconds.')
+  throw new Error(`redis-server did not begin to listen on port ${port}.`)
 }

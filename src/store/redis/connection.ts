@@ -67,7 +67,10 @@ export function clientOf (url: string, deadlineMs: number): MakeClient {
   return () => new Redis(plain.href, clientOptions(deadlineMs))
 }
 
-/** A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. */
+/**
+ * A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. ioredis makes a lost subscription of a cluster
+ * anew by itself and does not tell: who waits then looks again by the clock only.
+ */
 export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): MakeClient {
   return () => new Cluster([...nodes], {
     lazyConnect: true,
@@ -126,10 +129,10 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
   /** One word per outage: attempts that fail for the same reason would fill the log. */
   function tell (error: unknown): void {
     if (isClosed) return
-    trouble = error
+    trouble = withoutCommand(error)
     if (isTroubleTold) return
     isTroubleTold = true
-    onTrouble('reaching Redis', error)
+    onTrouble('reaching Redis', trouble)
   }
 
   function goDown (cause: unknown): void {
@@ -241,7 +244,19 @@ function isLoss (error: unknown): boolean {
 
 /** What a failed command means. A fault in a script is no outage but ours, and stays what it is. */
 function problemOf (error: unknown): unknown {
-  if (isLoss(error)) return unavailable(new ConnectionLost(error))
-  const [word = ''] = error instanceof Error ? error.message.split(' ') : []
-  return refusals.has(word) ? unavailable(error) : error
+  if (error instanceof Problem) return error
+  const cause = withoutCommand(error)
+  if (isLoss(error)) return unavailable(new ConnectionLost(cause))
+  const [word = ''] = cause.message.split(' ')
+  return refusals.has(word) ? unavailable(cause) : cause
+}
+
+/** ioredis hangs the command on its errors, with all arguments: passwords, prompts, results. None of that may reach a log. */
+function withoutCommand (error: unknown): Error {
+  if (!(error instanceof Error)) return new Error('Redis failed in an unknown way.')
+  if (error instanceof Problem) return error
+  const plain = new Error(error.message)
+  plain.name = error.name
+  if ('code' in error) Object.assign(plain, { code: error.code })
+  return plain
 }

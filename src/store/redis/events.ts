@@ -2,6 +2,7 @@
 // Pub/sub loses messages; whoever listens is told to look again whenever the subscription was made anew.
 
 import { randomUUID } from 'node:crypto'
+import { Problem } from '../../errors.ts'
 import type { Ledger } from '../../generation/ports.ts'
 import type { Connection, RedisClient } from './connection.ts'
 import { changeIn, listIn, recordIn, textIn } from './wire.ts'
@@ -91,9 +92,9 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
     }
   }
 
-  /** Should the subscription be away just now: every new one has the channels of all answerers. */
+  /** A subscription that is away just now, or did not answer, is made anew with the channels of all answerers; that is no trouble of its own. */
   function resubscribe (change: (client: RedisClient) => Promise<unknown>): void {
-    subscription().run(change).catch((error: unknown) => { onTrouble('subscribing', error) })
+    subscription().run(change).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('subscribing', error) })
   }
 
   return {

@@ -1,5 +1,6 @@
 // The ledger on Redis: one atomic script per operation, the same story as in `store/memory`, which is its model.
-// Redis needs `maxmemory-policy noeviction`, version 7 or newer, and for ACL users `~{<namespace>}:*`, `&{<namespace>}:*` and the commands used in `lua/`.
+// Redis has to be 7 or newer, with `maxmemory-policy noeviction`. An ACL user needs `~{<namespace>}:*`, `&{<namespace>}:*`, the commands used in `lua/`,
+// and HELLO, INFO, EVAL, EVALSHA, PUBLISH, SUBSCRIBE, UNSUBSCRIBE.
 
 import { statuses, statusOf, phases } from '../../generation/phases.ts'
 import type { Ending, Failure, Guard, Ledger, LedgerTimes, Row, Token } from '../../generation/ports.ts'
@@ -7,7 +8,7 @@ import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { clientOf, createConnection, type MakeClient } from './connection.ts'
 import { createEvents } from './events.ts'
-import { createRights } from './admission.ts'
+import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import {
   fieldsIn, fieldsOf, guardStateIn, integerIn, isKept, journalEntryIn, listIn, rowIn, rowOrNullIn, rowsIn, sha256Of, textIn, wordIn

@@ -62,6 +62,11 @@ end
 -- The row as it is handed out: fields and values. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
 local function show (row, id, alias)
   local shown = { 'id', id or row.id, 'purchase', row.id }
+  local function add (name, value)
+    local size = #shown
+    shown[size + 1] = name
+    shown[size + 2] = texts(value)
+  end
   for _, name in ipairs(PUBLIC) do
     local value = row[name]
     if alias then
@@ -70,15 +75,9 @@ local function show (row, id, alias)
       elseif name == 'token' or name == 'connection' or name == 'connectionReplica' then value = nil end
     end
     if name == 'queuePosition' and row.phase == 'waiting' then value = positionOf(row) end
-    if value ~= nil then
-      table.insert(shown, name)
-      table.insert(shown, texts(value))
-    end
+    if value ~= nil then add(name, value) end
   end
-  if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then
-    table.insert(shown, 'stored')
-    table.insert(shown, '1')
-  end
+  if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then add('stored', true) end
   return shown
 end
 
