@@ -3,7 +3,6 @@
 import { execFileSync, spawn, type ExecFileSyncOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -62,8 +61,9 @@ async function launch (args: readonly string[], port?: number): Promise<Launched
 async function spawnServer (args: readonly string[], port: number): Promise<Launched> {
   const folder = mkdtempSync(join(tmpdir(), 'falgate-redis-'))
   const command = [findServer(), '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder, '--logfile', 'redis.log', ...args]
-  // The shell ends the server when its input does, which happens however this process dies.
-  const child = spawn('sh', ['-c', '"$@" & echo $!; read -r _; kill -CONT $!; kill -KILL $!', 'sh', ...command], { stdio: ['pipe', 'pipe', 'ignore'] })
+  // The shell ends the server and its folder when its input ends, which happens however this process dies.
+  const script = 'folder=$1; shift; "$@" & echo $!; read -r _; kill -CONT $!; kill -KILL $!; wait; rm -rf "$folder"'
+  const child = spawn('sh', ['-c', script, 'sh', folder, ...command], { stdio: ['pipe', 'pipe', 'ignore'] })
   const ended = once(child, 'close')
   const [line] = await once(createInterface(child.stdout), 'line')
   return {
@@ -77,7 +77,6 @@ async function spawnServer (args: readonly string[], port: number): Promise<Laun
     stop: async () => {
       child.stdin.end()
       await ended
-      await rm(folder, { recursive: true, force: true })
     }
   }
 }
