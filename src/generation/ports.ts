@@ -204,6 +204,8 @@ export interface Token extends Reader {
 
 /** One line of the append-only journal, for finance. */
 export interface JournalEntry {
+  /** The line's place, to read on from. Lines of one millisecond have different ones. */
+  readonly cursor: string
   readonly atMs: number
   readonly kind: 'purchase' | 'unknown' | 'correction' | 'double'
   readonly id: string
@@ -312,7 +314,8 @@ export interface Ledger {
 
   balances: (accounts: readonly Pick<Budget, 'owner' | 'per'>[]) => Promise<readonly Balance[]>
   unknowns: (limit: number) => Promise<readonly Row[]>
-  journal: (fromMs: number, toMs: number, limit: number) => Promise<readonly JournalEntry[]>
+  /** Oldest first, from `fromMs` on and before `toMs`; with `after` only what follows the line with this cursor. Fewer than `limit` lines: these are the last. */
+  journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
   /** Facts for gauges: waiting per tenant, places used at fal, open unknowns and the admission time of the oldest. */
   gauges: () => Promise<{ readonly waiting: ReadonlyMap<string, number>, readonly atUpstream: number, readonly unknownOpen: number, readonly unknownOldestMs: number | null }>
 

@@ -92,6 +92,8 @@ export interface State {
   readonly unknown: SortedSet
   readonly guards: Map<string, Guard>
   readonly journal: JournalEntry[]
+  /** The time of the journal's latest line, and how many lines of that time came before it. */
+  journalLast: { readonly atMs: number, readonly number: number }
   /** The journal has lost lines to its bounds, so it does not add up to the books any more. */
   journalTrimmed: boolean
   readonly listeners: Set<(change: Change | 'look-again') => void>
@@ -129,6 +131,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     unknown: createSortedSet(),
     guards: new Map(),
     journal: [],
+    journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,
     listeners: new Set(),
     answerers: new Map()

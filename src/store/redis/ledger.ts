@@ -147,7 +147,7 @@ export function createRedisLedger ({
       return { owner: textIn(owner), period: textIn(period), held: integerIn(held), spent: integerIn(spent) }
     }),
     unknowns: async limit => rowsIn(await call('unknowns', { limit })),
-    journal: async (fromMs, toMs, limit) => listIn(await call('journal', { fromMs, toMs, limit })).map(journalEntryIn),
+    journal: async (fromMs, toMs, limit, after) => listIn(await call('journal', { fromMs, toMs, limit, after })).map(journalEntryIn),
     async gauges () {
       const [waiting, atUpstream, unknownOpen, unknownOldestMs] = listIn(await call('gauges'))
       return {

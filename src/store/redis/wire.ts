@@ -133,8 +133,10 @@ export function journalEntryIn (value: unknown): JournalEntry {
   const [streamId, flat] = listIn(value)
   const fields = fieldsIn(flat)
   const requestId = textIn(fields.get('requestId'))
+  const cursor = textIn(streamId)
   return {
-    atMs: integerIn(textIn(streamId).split('-')[0]),
+    cursor,
+    atMs: integerIn(cursor.split('-')[0]),
     kind: wordIn(journalKinds, fields.get('kind')),
     id: textIn(fields.get('id')),
     tenant: textIn(fields.get('tenant')),
