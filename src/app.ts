@@ -99,7 +99,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
-  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, onMove: createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
+  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, ...createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
   const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),

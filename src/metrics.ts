@@ -46,6 +46,10 @@ export interface Metrics {
   readonly ledgerRollback: () => void
   readonly overrun: () => void
   readonly resultExpired: () => void
+  readonly costAssumed: () => void
+  readonly lateCost: () => void
+  readonly doublePurchase: () => void
+  readonly undelivered: (tenant: string) => void
   /** Names the one source of shared facts; it may reject, then the last ones are shown again. */
   readonly onCollect: (read: () => Promise<SharedFacts>) => void
   readonly contentType: string
@@ -75,6 +79,10 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time.' })
   const overruns = new Counter({ registers, name: 'falgate_overruns_total', help: 'Generations billed above their reservation.' })
   const resultsExpired = new Counter({ registers, name: 'falgate_results_expired_total', help: 'Results that were gone before they could be fetched.' })
+  const costsAssumed = new Counter({ registers, name: 'falgate_costs_assumed_total', help: 'Generations whose cost is that of our price table, because nobody named another.' })
+  const lateCosts = new Counter({ registers, name: 'falgate_late_costs_total', help: 'Costs that were booked after a generation had ended.' })
+  const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one attempt.' })
+  const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there to be adopted or collected.', labelNames: ['tenant'] })
   const unknownOldest = new Gauge({ registers, name: 'falgate_unknown_oldest_seconds', help: 'Age of the oldest generation whose outcome is unknown.' })
   const unknownOpen = new Gauge({ registers, name: 'falgate_unknown_open', help: 'Generations whose outcome is unknown. The same on every replica.' })
   const waiting = new Gauge({ registers, name: 'falgate_waiting', help: 'Generations that wait for a place. The same on every replica.', labelNames: ['tenant'] })
@@ -134,6 +142,10 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     ledgerRollback: () => { rollbacks.inc() },
     overrun: () => { overruns.inc() },
     resultExpired: () => { resultsExpired.inc() },
+    costAssumed: () => { costsAssumed.inc() },
+    lateCost: () => { lateCosts.inc() },
+    doublePurchase: () => { doublePurchases.inc() },
+    undelivered: tenant => { undelivered.inc({ tenant }) },
     onCollect: read => { readFacts = read },
     contentType: registry.contentType,
     render

@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, Row, Token } from '../../generation/ports.ts'
+import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, News, Row, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -91,6 +91,8 @@ export interface State {
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
   readonly guards: Map<string, Guard>
+  /** What nobody was told yet, oldest first. */
+  readonly news: (Omit<News, 'row'> & { readonly id: string })[]
   readonly journal: JournalEntry[]
   /** The time of the journal's latest line, and how many lines of that time came before it. */
   journalLast: { readonly atMs: number, readonly number: number }
@@ -130,6 +132,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     lists,
     unknown: createSortedSet(),
     guards: new Map(),
+    news: [],
     journal: [],
     journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,
