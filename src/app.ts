@@ -9,6 +9,7 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { Ledger } from './generation/ports.ts'
+import { leftOf, monthOf } from './generation/budgets.ts'
 import { createGuard } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createPresence } from './generation/presence.ts'
@@ -24,7 +25,7 @@ import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import { clusterAt } from './store/redis/connection.ts'
 import { createRedisLedger, type RedisLedgerOptions } from './store/redis/ledger.ts'
-import type { TenantBook } from './tenants.ts'
+import type { BudgetLimit, TenantBook } from './tenants.ts'
 import { loadFalKey } from './tenants/load.ts'
 import { watchTenants } from './tenants/watch.ts'
 import { createUpstream, SUBMIT_TIMEOUT_MS } from './upstream/queue.ts'
@@ -98,7 +99,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
-  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, onMove: createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
+  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, ...createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
   const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),
@@ -194,14 +195,17 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   async function sharedFacts () {
     const { waiting, atUpstream, unknownOpen, unknownOldestMs } = await ledger.gauges()
     const guards = await ledger.guards()
-    const limits = new Map([...tenants.tenants.values()].flatMap(({ id, budget }) => budget === null ? [] : [[id, budget] as const]))
+    // A tenant's reservations are told for its budget's period, or for the month when it has none.
+    const limits = new Map<string, BudgetLimit>([...tenants.tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
     if (tenants.companyBudget !== null) limits.set('*', tenants.companyBudget)
     const balances = await ledger.balances([...limits].map(([owner, { per }]) => ({ owner, per })))
+    const limited = balances.filter(({ owner }) => owner === '*' || (tenants.tenants.get(owner)?.budget ?? null) !== null)
     return {
       waiting,
       slotsUsed: atUpstream,
       slots: config.falConcurrency,
-      budgetLeft: new Map(balances.map(({ owner, held, spent }) => [owner, (limits.get(owner)?.limit ?? 0) - held - spent])),
+      budgetLeft: new Map(limited.map(balance => [balance.owner, leftOf(limits.get(balance.owner)?.limit ?? 0, balance)])),
+      held: new Map(balances.map(({ owner, held }) => [owner, held])),
       unknownOpen,
       unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
       upstreamState: guards.find(({ scope }) => scope === '*')?.state ?? 'ok'

@@ -5,7 +5,11 @@ import type { ProblemCode } from './errors.ts'
 import type { MicroUsd } from './money.ts'
 
 /** How an answer came about. */
-export type AnswerSource = 'bought' | 'hit' | 'joined' | 'replayed' | 'adopted'
+export type AnswerSource = 'bought' | Saver
+
+/** What kept an answer from costing anything. */
+export const savers = ['hit', 'joined', 'replayed', 'adopted'] as const
+export type Saver = typeof savers[number]
 
 /** States of the upstream's guard; the gauge shows one of them as 1 and the others as 0. */
 export const upstreamStates = ['ok', 'open', 'account-blocked', 'retired'] as const
@@ -17,6 +21,8 @@ export interface SharedFacts {
   readonly slotsUsed: number
   readonly slots: number
   readonly budgetLeft: ReadonlyMap<string, MicroUsd>
+  /** By tenant, and `*` for the company where it has a budget. */
+  readonly held: ReadonlyMap<string, MicroUsd>
   readonly unknownOpen: number
   /** Seconds since the admission of the oldest open unknown, `0` when there is none. */
   readonly unknownOldestSeconds: number
@@ -30,7 +36,9 @@ export interface Metrics {
   readonly generationEnded: (tenant: string, model: string, outcome: string) => void
   readonly phaseSeconds: (model: string, phase: string, seconds: number) => void
   readonly spent: (tenant: string, model: string, cost: MicroUsd) => void
-  readonly saved: (tenant: string, by: Exclude<AnswerSource, 'bought'>, cost: MicroUsd) => void
+  readonly saved: (tenant: string, by: Saver, cost: MicroUsd) => void
+  /** What this process has saved a tenant since its start. */
+  readonly savedBy: (tenant: string, by: Saver) => MicroUsd
   /** `tenant` is empty where the refusal came before anybody was recognised. */
   readonly refused: (tenant: string, code: ProblemCode) => void
   readonly upstreamRequest: (operation: string, outcome: string) => void
@@ -38,6 +46,10 @@ export interface Metrics {
   readonly ledgerRollback: () => void
   readonly overrun: () => void
   readonly resultExpired: () => void
+  readonly costAssumed: () => void
+  readonly lateCost: () => void
+  readonly doublePurchase: () => void
+  readonly undelivered: (tenant: string) => void
   /** Names the one source of shared facts; it may reject, then the last ones are shown again. */
   readonly onCollect: (read: () => Promise<SharedFacts>) => void
   readonly contentType: string
@@ -59,20 +71,25 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const answers = new Counter({ registers, name: 'falgate_answers_total', help: 'Answers with a result, by where it came from.', labelNames: ['tenant', 'source'] })
   const generations = new Counter({ registers, name: 'falgate_generations_total', help: 'Generations that ended.', labelNames: ['tenant', 'model', 'outcome'] })
   const phases = new Histogram({ registers, name: 'falgate_generation_phase_seconds', help: 'Time that generations spent in a phase.', labelNames: ['model', 'phase'], buckets: PHASE_BUCKETS_SECONDS })
-  const spend = new Counter({ registers, name: 'falgate_spend_usd_total', help: 'Money spent at fal.', labelNames: ['tenant', 'model'] })
-  const savings = new Counter({ registers, name: 'falgate_saved_usd_total', help: 'Money that repeated requests did not cost.', labelNames: ['tenant', 'by'] })
+  const spend = moneyCounter(registry, { name: 'falgate_spend_usd_total', help: 'Money spent at fal, as booked by this process. Over all of its life: the journal.', labelNames: ['tenant', 'model'] })
+  const savings = moneyCounter(registry, { name: 'falgate_saved_usd_total', help: 'Money that repeated requests did not cost.', labelNames: ['tenant', 'by'] })
   const refusals = new Counter({ registers, name: 'falgate_refusals_total', help: 'Requests answered with a problem.', labelNames: ['tenant', 'code'] })
   const upstreamRequests = new Counter({ registers, name: 'falgate_upstream_requests_total', help: 'Requests to fal.', labelNames: ['operation', 'outcome'] })
   const redisUp = new Gauge({ registers, name: 'falgate_redis_up', help: 'Whether Redis answers.' })
   const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time.' })
   const overruns = new Counter({ registers, name: 'falgate_overruns_total', help: 'Generations billed above their reservation.' })
   const resultsExpired = new Counter({ registers, name: 'falgate_results_expired_total', help: 'Results that were gone before they could be fetched.' })
+  const costsAssumed = new Counter({ registers, name: 'falgate_costs_assumed_total', help: 'Generations whose cost is that of our price table, because nobody named another.' })
+  const lateCosts = new Counter({ registers, name: 'falgate_late_costs_total', help: 'Costs that were booked after a generation had ended.' })
+  const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one attempt.' })
+  const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there to be adopted or collected.', labelNames: ['tenant'] })
   const unknownOldest = new Gauge({ registers, name: 'falgate_unknown_oldest_seconds', help: 'Age of the oldest generation whose outcome is unknown.' })
   const unknownOpen = new Gauge({ registers, name: 'falgate_unknown_open', help: 'Generations whose outcome is unknown. The same on every replica.' })
   const waiting = new Gauge({ registers, name: 'falgate_waiting', help: 'Generations that wait for a place. The same on every replica.', labelNames: ['tenant'] })
   const slotsUsed = new Gauge({ registers, name: 'falgate_slots_used', help: 'Places at fal in use. The same on every replica.' })
   const slots = new Gauge({ registers, name: 'falgate_slots', help: 'Places at fal. The same on every replica.' })
   const budgetLeft = new Gauge({ registers, name: 'falgate_budget_left_usd', help: 'What is left of a budget in this period. The same on every replica.', labelNames: ['tenant'] })
+  const held = new Gauge({ registers, name: 'falgate_budget_held_usd', help: 'Reserved in this period for generations that have not ended. The same on every replica.', labelNames: ['tenant'] })
   const upstreamState = new Gauge({ registers, name: 'falgate_upstream_state', help: 'State of the upstream: 1 for the current one. The same on every replica.', labelNames: ['state'] })
   new Gauge({ registers, name: 'falgate_build_info', help: 'Always 1; the labels say what runs.', labelNames: ['version', 'node'] }).set({ version, node: process.version }, 1)
 
@@ -95,6 +112,8 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     for (const [tenant, count] of facts.waiting) waiting.set({ tenant }, count)
     budgetLeft.reset()
     for (const [tenant, left] of facts.budgetLeft) budgetLeft.set({ tenant }, left / 1_000_000)
+    held.reset()
+    for (const [tenant, amount] of facts.held) held.set({ tenant }, amount / 1_000_000)
     slotsUsed.set(facts.slotsUsed)
     slots.set(facts.slots)
     unknownOpen.set(facts.unknownOpen)
@@ -114,16 +133,51 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     answered: (tenant, source) => { answers.inc({ tenant, source }) },
     generationEnded: (tenant, model, outcome) => { generations.inc({ tenant, model, outcome }) },
     phaseSeconds: (model, phase, seconds) => { phases.observe({ model, phase }, seconds) },
-    spent: (tenant, model, cost) => { spend.inc({ tenant, model }, cost / 1_000_000) },
-    saved: (tenant, by, cost) => { savings.inc({ tenant, by }, cost / 1_000_000) },
+    spent: (tenant, model, cost) => { spend.add(cost, tenant, model) },
+    saved: (tenant, by, cost) => { savings.add(cost, tenant, by) },
+    savedBy: (tenant, by) => savings.read(tenant, by),
     refused: (tenant, code) => { refusals.inc({ tenant, code }) },
     upstreamRequest: (operation, outcome) => { upstreamRequests.inc({ operation, outcome }) },
     redisUp: isUp => { redisUp.set(isUp ? 1 : 0) },
     ledgerRollback: () => { rollbacks.inc() },
     overrun: () => { overruns.inc() },
     resultExpired: () => { resultsExpired.inc() },
+    costAssumed: () => { costsAssumed.inc() },
+    lateCost: () => { lateCosts.inc() },
+    doublePurchase: () => { doublePurchases.inc() },
+    undelivered: tenant => { undelivered.inc({ tenant }) },
     onCollect: read => { readFacts = read },
     contentType: registry.contentType,
     render
+  }
+}
+
+interface MoneyCounter {
+  readonly add: (amount: MicroUsd, first: string, second: string) => void
+  readonly read: (first: string, second: string) => MicroUsd
+}
+
+/** A counter of dollars with two labels. It adds up micro-dollars, which is exact, and shows dollars when it is asked. */
+function moneyCounter<Label extends string> (registry: Registry, { labelNames, ...named }: { readonly name: string, readonly help: string, readonly labelNames: readonly [Label, Label] }): MoneyCounter {
+  const sums = new Map<string, Map<string, MicroUsd>>()
+  const [firstName, secondName] = labelNames
+  registry.registerMetric(new Counter<string>({
+    ...named,
+    registers: [],
+    labelNames,
+    collect () {
+      this.reset()
+      for (const [first, row] of sums) {
+        for (const [second, amount] of row) this.inc({ [firstName]: first, [secondName]: second }, amount / 1_000_000)
+      }
+    }
+  }))
+  return {
+    add: (amount, first, second) => {
+      let row = sums.get(first)
+      if (row === undefined) sums.set(first, row = new Map())
+      row.set(second, (row.get(second) ?? 0) + amount)
+    },
+    read: (first, second) => sums.get(first)?.get(second) ?? 0
   }
 }

@@ -8,6 +8,7 @@ const facts: SharedFacts = {
   slotsUsed: 2,
   slots: 10,
   budgetLeft: new Map([['studio', 1_500_000]]),
+  held: new Map([['studio', 120_000]]),
   unknownOpen: 1,
   unknownOldestSeconds: 42,
   upstreamState: 'open'
@@ -28,6 +29,10 @@ function used (): Metrics {
   metrics.ledgerRollback()
   metrics.overrun()
   metrics.resultExpired()
+  metrics.costAssumed()
+  metrics.lateCost()
+  metrics.doublePurchase()
+  metrics.undelivered('studio')
   metrics.onCollect(async () => facts)
   return metrics
 }
@@ -51,11 +56,16 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_unknown_oldest_seconds 42',
     'falgate_overruns_total 1',
     'falgate_results_expired_total 1',
+    'falgate_costs_assumed_total 1',
+    'falgate_late_costs_total 1',
+    'falgate_double_purchases_total 1',
+    'falgate_undelivered_total{tenant="studio"} 1',
     `falgate_build_info{version="1.2.3",node="${process.version}"} 1`,
     'falgate_waiting{tenant="studio"} 3',
     'falgate_slots_used 2',
     'falgate_slots 10',
     'falgate_budget_left_usd{tenant="studio"} 1.5',
+    'falgate_budget_held_usd{tenant="studio"} 0.12',
     'falgate_unknown_open 1',
     'falgate_upstream_state{state="open"} 1',
     'falgate_upstream_state{state="ok"} 0'
@@ -68,9 +78,9 @@ t.test('every metric has its fixed name and labels', async t => {
 t.test('no metric has a name that is not in the contract', async t => {
   const names = (await used().render()).split('\n').flatMap(line => line.startsWith('# TYPE falgate_') ? [line.split(' ')[2]] : [])
   t.same(names.toSorted(), [
-    'falgate_answers_total', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_generation_phase_seconds', 'falgate_generations_total',
-    'falgate_http_request_duration_seconds', 'falgate_ledger_rollbacks_total', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
-    'falgate_results_expired_total', 'falgate_saved_usd_total', 'falgate_slots', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_unknown_oldest_seconds',
+    'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
+    'falgate_http_request_duration_seconds', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
+    'falgate_results_expired_total', 'falgate_saved_usd_total', 'falgate_slots', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
     'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting'
   ])
 })

@@ -1,37 +1,70 @@
-// One log line and the counters for each change of a generation's state.
+// One log line and the counters for each change of a generation's state, and for money that is booked outside of one.
 
 import type { Logger } from 'pino'
 import type { Metrics } from '../metrics.ts'
-import { formatUsd } from '../money.ts'
-import { hasEnded } from './phases.ts'
-import type { Row } from './ports.ts'
+import { formatUsd, type MicroUsd } from '../money.ts'
+import { hasEnded, type Phase } from './phases.ts'
+import type { News, Row } from './ports.ts'
 
-/** Tells log and metrics about every change that this process made. */
-export function createObserver (log: Logger, metrics: Metrics, now: () => number): (from: Row, to: Row, phaseMs: number | null) => void {
-  return (from, to, phaseMs) => {
+export interface Observer {
+  /** A change that this process' evidence made. */
+  readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
+  /** What happened without anybody's evidence; each piece is told to one process. */
+  readonly onNews: (news: News) => void
+}
+
+/** Tells log and metrics. Every change is told once, whichever process makes it. */
+export function createObserver (log: Logger, metrics: Metrics, now: () => number): Observer {
+  function moved (from: Phase, to: Row, booked: MicroUsd, phaseMs: number | null): void {
     const seconds = phaseMs === null ? undefined : Math.max(0, Math.round(phaseMs)) / 1000
-    if (seconds !== undefined) metrics.phaseSeconds(to.model, from.phase, seconds)
-    if (hasEnded(to.phase)) count(to, metrics)
+    const ended = hasEnded(to.phase)
+    if (seconds !== undefined) metrics.phaseSeconds(to.model, from, seconds)
+    if (ended) countEnd(to, booked, metrics)
     log[levelOf(to)]({
-      generation_id: to.id,
-      tenant: to.tenant,
-      model: to.model,
-      from: from.phase,
+      ...factsOf(to),
+      from,
       to: to.phase,
       attempt: to.attempt,
-      fal_request_id: to.requestId ?? undefined,
       code: to.failure?.code,
       cost_usd: to.cost === null ? undefined : formatUsd(to.cost),
+      reserved_usd: ended ? formatUsd(to.price) : undefined,
+      cost_assumed: to.costAssumed || undefined,
       phase_seconds: seconds,
-      total_seconds: hasEnded(to.phase) ? (now() - to.createdAtMs) / 1000 : undefined
+      total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined
     }, 'generation')
+  }
+
+  return {
+    onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
+    onNews: ({ kind, from, row, booked }) => {
+      if (kind === 'ended') {
+        moved(from, row, booked, null)
+        return
+      }
+      metrics.spent(row.tenant, row.model, booked)
+      const facts = { ...factsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
+      if (kind === 'late') {
+        metrics.lateCost()
+        const cost = row.cost ?? 0
+        if (cost > row.price && cost - booked <= row.price) metrics.overrun()
+        log.error(facts, 'a generation that had ended was billed after all, or higher; the difference was booked')
+      } else {
+        metrics.doublePurchase()
+        log.error(facts, 'one attempt was bought twice; both purchases were booked')
+      }
+    }
   }
 }
 
-function count (row: Row, metrics: Metrics): void {
+function factsOf ({ id, tenant, model, requestId }: Row) {
+  return { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined }
+}
+
+function countEnd (row: Row, booked: MicroUsd, metrics: Metrics): void {
   metrics.generationEnded(row.tenant, row.model, row.phase)
-  if (row.cost !== null && row.cost > 0) metrics.spent(row.tenant, row.model, row.cost)
-  if (row.cost !== null && row.cost > row.price) metrics.overrun()
+  if (booked > 0) metrics.spent(row.tenant, row.model, booked)
+  if (booked > 0 && row.costAssumed) metrics.costAssumed()
+  if (booked > row.price) metrics.overrun()
   if (row.failure?.code === 'result-expired') metrics.resultExpired()
 }
 

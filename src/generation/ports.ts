@@ -179,6 +179,25 @@ export type Ending =
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 
+/** A row as a piece of evidence left it, and the phase that it found; the same phase when it changed none. */
+export interface Weighed extends Row { readonly from: Phase }
+
+/**
+ * What happened to a generation without its owner's doing, for log and metrics.
+ *
+ * - `ended`: cancelled or given up while it waited here, given up because its owners kept dying, or settled by an operator.
+ * - `late`: one that had ended turned out to be more expensive.
+ * - `double`: a second purchase for one attempt.
+ */
+export interface News {
+  readonly kind: 'ended' | 'late' | 'double'
+  /** The phase before. */
+  readonly from: Phase
+  readonly row: Row
+  /** What this added to what was spent. */
+  readonly booked: MicroUsd
+}
+
 /** A change that somebody may wait for. */
 export interface Change { readonly id: string, readonly version: number, readonly phase: Phase, readonly cancelWished: boolean, readonly queuePosition: number | null }
 
@@ -204,6 +223,8 @@ export interface Token extends Reader {
 
 /** One line of the append-only journal, for finance. */
 export interface JournalEntry {
+  /** The line's place, to read on from. Lines of one millisecond have different ones. */
+  readonly cursor: string
   readonly atMs: number
   readonly kind: 'purchase' | 'unknown' | 'correction' | 'double'
   readonly id: string
@@ -247,15 +268,15 @@ export interface Ledger {
   // Evidence about another attempt than the row's changes nothing, except that a newer one proves a rollback and is taken.
 
   /** Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. A second id for one attempt is a double purchase: booked and told. */
-  sent: (id: string, attempt: number, requestId: string) => Promise<Row | null>
+  sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
   /** Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent. */
-  unsent: (id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }) => Promise<Row | null>
+  unsent: (id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }) => Promise<Weighed | null>
   /** Attempt `attempt` went out and no answer came: `submitting` → `unknown`, money held. A row followed at fal becomes `unknown` too when its trace is lost. */
-  lost: (id: string, attempt: number, failure: Failure) => Promise<Row | null>
+  lost: (id: string, attempt: number, failure: Failure) => Promise<Weighed | null>
   /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`). */
-  progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }) => Promise<Row | null>
+  progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }) => Promise<Weighed | null>
   /** The end of attempt `attempt`: closes the row with the result in it, settles money, tells waiters. The first end wins; a later, higher cost is booked as late. */
-  finish: (id: string, attempt: number, requestId: string | null, ending: Ending) => Promise<Row | null>
+  finish: (id: string, attempt: number, requestId: string | null, ending: Ending) => Promise<Weighed | null>
 
   // Leases
 
@@ -270,6 +291,8 @@ export interface Ledger {
    * (after five times `unknown`); retention over → forgotten.
    */
   sweep: (replica: string, max: number) => Promise<readonly Row[]>
+  /** At most `max` pieces of news, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
+  takeNews: (max: number) => Promise<readonly News[]>
 
   // Delivery
 
@@ -312,7 +335,8 @@ export interface Ledger {
 
   balances: (accounts: readonly Pick<Budget, 'owner' | 'per'>[]) => Promise<readonly Balance[]>
   unknowns: (limit: number) => Promise<readonly Row[]>
-  journal: (fromMs: number, toMs: number, limit: number) => Promise<readonly JournalEntry[]>
+  /** Oldest first, from `fromMs` on and before `toMs`; with `after` only what follows the line with this cursor. Fewer than `limit` lines: these are the last. */
+  journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
   /** Facts for gauges: waiting per tenant, places used at fal, open unknowns and the admission time of the oldest. */
   gauges: () => Promise<{ readonly waiting: ReadonlyMap<string, number>, readonly atUpstream: number, readonly unknownOpen: number, readonly unknownOldestMs: number | null }>
 

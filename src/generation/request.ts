@@ -5,9 +5,10 @@ import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Model } from '../models/model.ts'
 import type { BudgetLimit, Tenant } from '../tenants.ts'
+import { budgetsOf } from './budgets.ts'
 import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
-import type { Admission, Admitted, Budget, Connection, Ledger, RateState, Row, TwinAnswer } from './ports.ts'
+import type { Admission, Admitted, Connection, Ledger, RateState, Row, TwinAnswer } from './ports.ts'
 import { problemOfRefusal, resultGone } from './problems.ts'
 import type { ResultCache, StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
@@ -143,10 +144,6 @@ export function createRequests (tools: RequestTools): Requests {
 
   function admissionOf (call: Call, cacheName: string | null): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
     const { tenant, subject, model, idempotency } = call
-    const company = tools.companyBudget()
-    const budgets: Budget[] = []
-    if (tenant.budget !== null) budgets.push({ owner: tenant.id, ...tenant.budget })
-    if (company !== null) budgets.push({ owner: '*', ...company })
     return {
       id: tools.newId(),
       tenant: tenant.id,
@@ -168,7 +165,7 @@ export function createRequests (tools: RequestTools): Requests {
       maxInFlight: tenant.maxInFlight,
       maxQueued: tenant.maxQueued,
       weight: tenant.weight,
-      budgets,
+      budgets: budgetsOf(tenant, tools.companyBudget()),
       token: subject === '' ? null : subject
     }
   }

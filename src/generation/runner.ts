@@ -2,7 +2,7 @@
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { hasEnded } from './phases.ts'
-import type { LedgerTimes, Row } from './ports.ts'
+import type { LedgerTimes, News, Row } from './ports.ts'
 import type { Hands } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
@@ -17,6 +17,8 @@ export interface Runner {
 }
 
 export interface RunnerTools extends TendingTools {
+  /** Told once, by whichever process takes it, of what happened to a generation without anybody's evidence. */
+  readonly onNews: (news: News) => void
   readonly times: LedgerTimes
   /** Generations at fal at once, all replicas together. */
   readonly slots: number
@@ -31,6 +33,9 @@ const CLAIM_DEADLINE_MS = 900
 
 /** Due rows looked after in one sweep. */
 const SWEEP_MAX = 100
+
+/** Pieces of news taken at once. */
+const NEWS_MAX = 1000
 
 export function createRunner (tools: RunnerTools): Runner {
   const { ledger, replica, times } = tools
@@ -78,7 +83,7 @@ export function createRunner (tools: RunnerTools): Runner {
     openClaim = null
     if (claimed.outcome !== 'go') return false
     const { row } = claimed
-    tools.onMove({ ...row, phase: 'waiting' }, row, ledger.now() - row.createdAtMs)
+    tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
     // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
     hold(row, { attempt: row.attempt, isFresh: () => performance.now() - sentAtMs < times.leaseMs / 2 })
     return true
@@ -101,7 +106,7 @@ export function createRunner (tools: RunnerTools): Runner {
   }
 
   async function tick (): Promise<void> {
-    await Promise.all([sweep(), tools.guard.look()])
+    await Promise.all([sweep(), tellNews(), tools.guard.look()])
     claimAll()
   }
 
@@ -110,6 +115,14 @@ export function createRunner (tools: RunnerTools): Runner {
       for (const row of await ledger.sweep(replica, SWEEP_MAX)) hold(row, null)
     } catch (error) {
       tools.onTrouble('sweeping', error)
+    }
+  }
+
+  async function tellNews (): Promise<void> {
+    try {
+      for (const news of await ledger.takeNews(NEWS_MAX)) tools.onNews(news)
+    } catch (error) {
+      tools.onTrouble('taking news', error)
     }
   }
 
@@ -168,6 +181,7 @@ export function createRunner (tools: RunnerTools): Runner {
     await Promise.race([untilQuiet(), setTimeout(graceMs, undefined, { signal: graceOver.signal })])
     graceOver.abort()
     stopped.abort()
+    await tellNews()
     try {
       await ledger.release(replica, ids)
     } catch (error) {

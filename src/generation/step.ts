@@ -4,7 +4,7 @@ import { modelOf } from '../models/catalogue.ts'
 import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, Result, Row, StatusReader, Upstream } from './ports.ts'
+import type { Ending, Failure, Ledger, Result, Row, StatusReader, Upstream, Weighed } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
 export interface Hands {
@@ -27,7 +27,7 @@ export interface Hands {
    * Writes evidence about `row`, however long the ledger is away and even if it has lost the row: a fact that is late is better than one that is lost.
    * Waiters of this process are told `end` when the ledger cannot be.
    */
-  readonly report: (row: Row, evidence: () => Promise<Row | null>, end?: () => Row) => Promise<Row | null>
+  readonly report: (row: Row, evidence: () => Promise<Weighed | null>, end?: () => Row) => Promise<Row | null>
 }
 
 /** Submits of one generation that were certainly not accepted before it is given up. */

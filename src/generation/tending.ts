@@ -3,8 +3,8 @@
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
 import type { Guard } from './guard.ts'
-import { hasEnded } from './phases.ts'
-import type { Ledger, Row, StatusReader, Upstream } from './ports.ts'
+import { hasEnded, type Phase } from './phases.ts'
+import type { Ledger, Row, StatusReader, Upstream, Weighed } from './ports.ts'
 import { step, type Hands } from './step.ts'
 import type { Watch } from './watch.ts'
 
@@ -15,8 +15,8 @@ export interface TendingTools {
   readonly guard: Guard
   /** This process, as it stands in rows and leases. */
   readonly replica: string
-  /** Told of every change of phase that this process made, and how long the last phase took, where that was seen here. */
-  readonly onMove: (from: Row, to: Row, phaseMs: number | null) => void
+  /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
+  readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
   /** Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. */
   readonly onRestored: (generations: number) => void
   /** Told of troubles with the ledger; everything is tried again. */
@@ -92,10 +92,7 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
   }
 
   function note (next: Row): void {
-    if (next.phase !== current.phase) {
-      tools.onMove(current, next, movedAtMs === null ? null : performance.now() - movedAtMs)
-      movedAtMs = performance.now()
-    }
+    if (next.phase !== current.phase) movedAtMs = performance.now()
     current = next
     if (hasEnded(next.phase)) tools.watch.tell(next)
   }
@@ -122,7 +119,16 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     }
   }
 
-  async function report (reported: Row, evidence: () => Promise<Row | null>, end?: () => Row): Promise<Row | null> {
+  async function report (reported: Row, evidence: () => Promise<Weighed | null>, end?: () => Row): Promise<Row | null> {
+    const weighed = await writeEvidence(reported, evidence, end)
+    if (weighed === null) return null
+    const { from, ...row } = weighed
+    // Others may have told the same before, and then it was they who changed it.
+    if (from !== row.phase) tools.onMove(from, row, movedAtMs === null || from !== reported.phase ? null : performance.now() - movedAtMs)
+    return row
+  }
+
+  async function writeEvidence (reported: Row, evidence: () => Promise<Weighed | null>, end?: () => Row): Promise<Weighed | null> {
     const onAway = end === undefined ? undefined : () => { tools.watch.tell(end()) }
     const next = await write(evidence, onAway)
     if (next !== null) return next

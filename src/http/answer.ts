@@ -69,6 +69,7 @@ function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Ki
 function sayCost (request: FastifyRequest, reply: FastifyReply, cost: Row['cost'], saved: MicroUsd): void {
   if (cost === null) return
   request.facts.cost = cost
+  request.facts.saved = saved
   reply.header('falgate-cost-usd', formatUsd(cost))
   reply.header('falgate-saved-usd', formatUsd(saved))
 }

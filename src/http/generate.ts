@@ -93,6 +93,7 @@ async function attended (ask: Ask, patience: Pick<Call, 'waitMs' | 'async'>, cal
   const call: Call = { ...ask, waitMs, async, connection, gone: gone.signal }
   try {
     const answer = await tools.requests.request(call)
+    if (answer.kind === 'caller-gone') tools.metrics.undelivered(call.tenant.id)
     rememberDelivery(caller, answer, call, tools)
     return answer
   } finally {
@@ -106,6 +107,7 @@ function rememberDelivery (caller: CallerConnection, answer: Answer, call: Call,
   const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
   if (id === null || (answer.kind === 'under-way' && !call.async)) return
   caller.onceOver(isDelivered => {
+    if (!isDelivered) tools.metrics.undelivered(call.tenant.id)
     const told = isDelivered
       ? tools.ledger.seen(id, call.waitMs > 0 ? call.connection : null)
       : tools.ledger.left(id, call.connection)

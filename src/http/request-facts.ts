@@ -26,6 +26,7 @@ export interface RequestFacts {
   source: AnswerSource | null
   generationId: string | null
   cost: MicroUsd | null
+  saved: MicroUsd | null
   prompt: Readonly<Record<string, unknown>> | null
   /** What was behind a problem; for the log only. */
   cause: unknown
@@ -40,7 +41,7 @@ declare module 'fastify' {
 }
 
 export function freshFacts (connection: CallerConnection): RequestFacts {
-  return { connection, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, prompt: null, cause: undefined }
+  return { connection, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

@@ -32,6 +32,7 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     source: facts.source ?? undefined,
     generation_id: facts.generationId ?? undefined,
     cost_usd: facts.cost === null ? undefined : formatUsd(facts.cost),
+    saved_usd: facts.saved === null ? undefined : formatUsd(facts.saved),
     duration_ms: Math.round(durationMs * 10) / 10,
     ...facts.prompt,
     err: facts.cause

@@ -19,6 +19,7 @@ import { describeRoutes, docsPages } from './pages/docs.ts'
 import { bodyOf, sendProblem } from './problem.ts'
 import { acceptableRequestId, freshFacts } from './request-facts.ts'
 import { logRequest } from './request-log.ts'
+import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
 export interface ServerTools extends GenerateTools {
@@ -76,6 +77,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onTrouble)
+    usageRoute(scope, tools)
   })
 }
 

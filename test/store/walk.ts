@@ -170,7 +170,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     return answer
   }
   if (step.do === 'guard') return ledger.guard(step.scope, step)
-  if (step.do === 'sweep') return ledger.sweep(step.replica, step.max)
+  if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeNews(step.max)]
   if (step.do === 'list') return ledger.list({ tenant: step.tenant, subject: '' }, { limit: step.limit, cursor: null, status: null })
   if (step.do === 'renew') return renew(ledger, witness, step)
 

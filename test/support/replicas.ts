@@ -9,7 +9,7 @@ import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
 import { CENTRAL_KEY, STUDIO_KEY, parseObject, tenant, type Reply } from './gateway.ts'
 import { cliFile } from './paths.ts'
-import { answering, freePort, start, type Running } from './processes.ts'
+import { start, type Running } from './processes.ts'
 import { redisUrl } from './redis.ts'
 import { startSandbox, type RunningSandbox } from './sandbox.ts'
 import { until } from './until.ts'
@@ -52,14 +52,14 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   const namespace = randomUUID()
   const tenantsFile = join(t.testdir({}), `${namespace}.json`)
   writeFileSync(tenantsFile, JSON.stringify(options.tenants ?? { tenants: [tenant('studio', { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }))
-  const ledger = createRedisLedger({ url, namespace, times: { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000 } })
+  // What a test reads may take its time on a machine whose processors are all busy.
+  const ledger = createRedisLedger({ url, namespace, deadlineMs: 10_000, times: { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000 } })
   await ledger.connect()
   t.teardown(async () => { await ledger.close() })
 
   async function startReplica (env: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    const port = String(await freePort())
     const running = start(t, [cliFile, 'serve'], {
-      PORT: port,
+      PORT: '0',
       FAL_KEY: CENTRAL_KEY,
       FAL_QUEUE_URL: `${sandbox.base}/queue`,
       TENANTS_FILE: tenantsFile,
@@ -73,10 +73,8 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     }, { timeoutMs: 110_000 })
     let logged = ''
     running.child.stdout?.on('data', text => { logged += String(text) })
-    const base = `http://127.0.0.1:${port}`
-    await answering(running, `${base}/readyz`)
-    await until(() => logged.includes('"msg":"ready"'))
-    const line = logged.split('\n').find(text => text.includes('"msg":"ready"')) ?? '{}'
+    const ready = parseObject(await readyLine(running, () => logged))
+    const base = String(ready['url'])
 
     async function call (method: string, path: string, headers: Readonly<Record<string, string>>, body: string | null, signal?: AbortSignal): Promise<Reply> {
       const response = await fetch(base + path, { method, headers, body, ...(signal === undefined ? {} : { signal }) })
@@ -87,7 +85,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     return {
       ...running,
       base,
-      name: String(parseObject(line)['replica']),
+      name: String(ready['replica']),
       pid: Number(running.child.pid),
       log: () => logged,
       generate: async (body, { headers = {}, key = STUDIO_KEY, signal } = {}) =>
@@ -97,14 +95,27 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   }
 
   async function untilRow (isSo: (row: Row) => boolean): Promise<Row> {
-    for (;;) {
-      const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
-      const [row] = rows
-      if (row !== undefined && isSo(row)) return row
-    }
+    let found: Row | undefined
+    await until(async () => {
+      const { rows: [row] } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
+      if (row !== undefined && isSo(row)) found = row
+      return found !== undefined
+    })
+    if (found === undefined) throw new Error('there is no such row')
+    return found
   }
 
   return { sandbox, ledger, startReplica, untilRow }
+}
+
+/** The line that says that it serves, and where. */
+async function readyLine ({ child, ended }: Running, logged: () => string): Promise<string> {
+  const line = (): string | undefined => logged().split('\n').slice(0, -1).find(text => text.includes('"msg":"ready"'))
+  await until(() => line() !== undefined || child.exitCode !== null || child.signalCode !== null)
+  const found = line()
+  if (found !== undefined) return found
+  const { code, stderr } = await ended
+  throw new Error(`ended with ${code}: ${stderr}`)
 }
 
 /** The replica that looks after the row, and the others. */

@@ -1,11 +1,14 @@
 // Waiting for a state instead of for time.
 
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { CallOptions, Gateway } from './gateway.ts'
+
+/** Long enough to leave the processor to those that are waited for. */
+const POLL_MS = 5
 
 /** Asks until the answer is yes; the test's own timeout ends it. */
 export async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!await isSo()) await setImmediate()
+  while (!await isSo()) await pause(POLL_MS)
 }
 
 /** Reads the generation until it has this status. */

@@ -7,10 +7,11 @@ import type { FastifyInstance } from 'fastify'
 import { GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { requestHeaders } from '../generate-schema.ts'
+import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationList: GenerationListSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationList: GenerationListSchema, Usage: UsageSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -23,7 +24,8 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
       servers: [{ url: '/', description: 'This gateway.' }],
       tags: [
         { name: 'pictures', description: 'Make pictures.' },
-        { name: 'generations', description: 'Look at, collect and cancel what was asked for.' }
+        { name: 'generations', description: 'Look at, collect and cancel what was asked for.' },
+        { name: 'money', description: 'What was spent, what is left.' }
       ],
       components: {
         securitySchemes: {

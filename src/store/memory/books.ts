@@ -83,8 +83,13 @@ function spentOf (row: Row): MicroUsd {
   return isFinal(row) ? row.cost ?? 0 : 0
 }
 
+/** A line is never older than the one before it. Its cursor is what a stream of Redis would call it. */
 function write (state: State, row: Row, kind: JournalEntry['kind'], amount: MicroUsd, requestId: string | null, assumed: boolean): void {
-  state.journal.push({ atMs: state.now(), kind, id: row.id, tenant: row.tenant, model: row.model, requestId, accounts: row.accounts, amount, assumed })
+  const last = state.journalLast
+  const atMs = Math.max(state.now(), last.atMs)
+  const number = atMs === last.atMs ? last.number + 1 : 0
+  state.journalLast = { atMs, number }
+  state.journal.push({ cursor: `${atMs}-${number}`, atMs, kind, id: row.id, tenant: row.tenant, model: row.model, requestId, accounts: row.accounts, amount, assumed })
 }
 
 function bookFor (state: State, account: Account): Book {

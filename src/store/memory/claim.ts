@@ -3,6 +3,7 @@
 import type { Claimed, Failure } from '../../generation/ports.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
 import { charge } from './line.ts'
+import { tell } from './news.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
 
@@ -35,6 +36,7 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
 /** Ends a generation that waited here past its deadline, unspent. */
 export function expire (state: State, entry: Entry): void {
   change(state, entry, { phase: 'failed', failure: expired, cost: 0, finishedAtMs: state.now() })
+  tell(state, entry, 'ended', 'waiting', 0)
 }
 
 /** Puts generations whose pause is over back into the line, at the places that they had. */

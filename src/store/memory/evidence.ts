@@ -1,13 +1,14 @@
 // Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
 
-import type { Ending, Failure, Row } from '../../generation/ports.ts'
+import type { Ending, Failure, Row, Weighed } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { bookDouble, isFinal } from './books.ts'
 import { cacheLead, takeCacheName } from './names.ts'
+import { tell } from './news.ts'
 import { change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
-type Evidence = Row | null
+type Evidence = Weighed | null
 
 /** The ledger's `sent`. */
 export function sent (state: State, id: string, attempt: number, requestId: string): Evidence {
@@ -62,7 +63,10 @@ export function finish (state: State, id: string, attempt: number, requestId: st
     const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId: row.requestId ?? requestId }
     if (!isFinal(row)) return end(state, entry, ending, facts)
     // A double was booked in full when it was noticed.
-    if (!isSecond && facts.cost > (row.cost ?? 0)) change(state, entry, facts)
+    const booked = facts.cost - (row.cost ?? 0)
+    if (isSecond || booked <= 0) return
+    change(state, entry, facts)
+    tell(state, entry, 'late', row.phase, booked)
   })
 }
 
@@ -91,9 +95,10 @@ function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost
 function weigh (state: State, id: string, attempt: number, take: (entry: Entry) => void): Evidence {
   const entry = state.rows.get(id)
   if (entry === undefined) return null
+  const from = entry.row.phase
   if (attempt > entry.row.attempt) catchUp(state, entry, attempt)
   if (attempt === entry.row.attempt) take(entry)
-  return show(state, entry)
+  return { ...show(state, entry), from }
 }
 
 /** The row is older than the evidence: the attempt was granted, and the store forgot it. */
@@ -116,6 +121,7 @@ export function bookIfDouble (state: State, entry: Entry, requestId: string | nu
   if (requestId === null || row.requestId === null || row.requestId === requestId) return false
   if (!hidden.doubles.includes(requestId)) {
     bookDouble(state, row, requestId)
+    tell(state, entry, 'double', row.phase, row.price)
     entry.hidden = { ...hidden, doubles: [...hidden.doubles, requestId] }
   }
   return true

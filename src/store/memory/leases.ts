@@ -7,6 +7,7 @@ import { isFinal, tidyBooks } from './books.ts'
 import { bringBack, expire } from './claim.ts'
 import { becomeUnknown, bookIfDouble } from './evidence.ts'
 import { freeProbe } from './guards.ts'
+import { tell } from './news.ts'
 import { adjust, change, forget, insert, replace, show } from './rows.ts'
 import { TIDY_PER_CALL, type Entry, type Hidden, type State } from './state.ts'
 
@@ -68,7 +69,7 @@ export function sweep (state: State, replica: string, max: number): Row[] {
  * went silent counts, because what kills five owners is not given to a sixth.
  */
 function takeOver (state: State, entry: Entry, replica: string): boolean {
-  const { id, owner, takeovers } = entry.row
+  const { id, phase, owner, takeovers } = entry.row
   const leaseUntilMs = leaseOf(state)
   if (owner === replica) {
     adjust(state, entry, { leaseUntilMs })
@@ -77,6 +78,7 @@ function takeOver (state: State, entry: Entry, replica: string): boolean {
   freeProbe(state, id)
   if (owner !== null && takeovers >= ledgerConstants.maxTakeovers) {
     becomeUnknown(state, entry, { code: 'outcome-unknown', detail: 'Every process that looked after it went silent.' })
+    tell(state, entry, 'ended', phase, 0)
     return false
   }
   change(state, entry, { owner: replica, takeovers: owner === null ? takeovers : takeovers + 1 }, { leaseUntilMs })

@@ -10,6 +10,7 @@ import { answerOpen, askOpen, left, seen } from './delivery.ts'
 import { finish, lost, progressed, sent, unsent } from './evidence.ts'
 import { guards, judge } from './guards.ts'
 import { release, renew, restore, sweep } from './leases.ts'
+import { takeNews } from './news.ts'
 import { list, look, lookup, read } from './readers.ts'
 import { balances, gauges, journal, unknowns } from './reports.ts'
 import { createState, type State } from './state.ts'
@@ -55,6 +56,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     restore: atomic(restore),
     release: atomic(release),
     sweep: atomic(sweep),
+    takeNews: atomic(takeNews),
 
     seen: atomic(seen),
     left: atomic(left),

@@ -15,9 +15,10 @@ export function unknowns (state: State, limit: number): Row[] {
   return look(state, state.unknown.first(limit))
 }
 
-/** The ledger's `journal`, oldest first: from `fromMs` on, before `toMs`. */
-export function journal (state: State, fromMs: number, toMs: number, limit: number): JournalEntry[] {
-  return state.journal.filter(({ atMs }) => atMs >= fromMs && atMs < toMs).slice(0, limit)
+/** The ledger's `journal`. A cursor whose line is forgotten stands before everything: only the oldest lines are ever forgotten. */
+export function journal (state: State, fromMs: number, toMs: number, limit: number, after?: string): JournalEntry[] {
+  const first = after === undefined ? 0 : state.journal.findIndex(({ cursor }) => cursor === after) + 1
+  return state.journal.slice(first).filter(({ atMs }) => atMs >= fromMs && atMs < toMs).slice(0, limit)
 }
 
 /** The ledger's `gauges`. */

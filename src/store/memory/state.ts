@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, Row, Token } from '../../generation/ports.ts'
+import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, News, Row, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -91,7 +91,11 @@ export interface State {
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
   readonly guards: Map<string, Guard>
+  /** What nobody was told yet, oldest first. */
+  readonly news: (Omit<News, 'row'> & { readonly id: string })[]
   readonly journal: JournalEntry[]
+  /** The time of the journal's latest line, and how many lines of that time came before it. */
+  journalLast: { readonly atMs: number, readonly number: number }
   /** The journal has lost lines to its bounds, so it does not add up to the books any more. */
   journalTrimmed: boolean
   readonly listeners: Set<(change: Change | 'look-again') => void>
@@ -128,7 +132,9 @@ export function createState (times: LedgerTimes, now: () => number): State {
     lists,
     unknown: createSortedSet(),
     guards: new Map(),
+    news: [],
     journal: [],
+    journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,
     listeners: new Set(),
     answerers: new Map()

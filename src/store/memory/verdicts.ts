@@ -4,6 +4,7 @@ import type { Cancelled, Reader, Settled } from '../../generation/ports.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal } from './books.ts'
+import { tell } from './news.ts'
 import { change, follow, show } from './rows.ts'
 import { unlist, type State } from './state.ts'
 
@@ -22,6 +23,7 @@ export function cancel (state: State, id: string, reader: Reader): Cancelled {
   if (row.joined) return { outcome: 'others-waiting', row }
   if (!isAtUpstream(row.phase)) {
     change(state, entry, { phase: 'cancelled', cancelWished: true, cost: 0, finishedAtMs: state.now() })
+    tell(state, entry, 'ended', 'waiting', 0)
     return { outcome: 'cancelled', row: show(state, entry) }
   }
   if (!row.cancelWished) change(state, entry, { cancelWished: true })
@@ -35,6 +37,8 @@ export function settle (state: State, id: string, billed: boolean): Settled {
   if (entry.row.phase !== 'unknown') return { outcome: 'not-unknown' }
   const now = state.now()
   if (now < entry.hidden.unknownSinceMs + ledgerConstants.settleAfterMs) return { outcome: 'too-young' }
-  change(state, entry, { phase: 'failed', cost: billed ? entry.row.price : 0, costAssumed: billed, finishedAtMs: now })
+  const cost = billed ? entry.row.price : 0
+  change(state, entry, { phase: 'failed', cost, costAssumed: billed, finishedAtMs: now })
+  tell(state, entry, 'ended', 'unknown', cost)
   return { outcome: 'settled', row: show(state, entry) }
 }

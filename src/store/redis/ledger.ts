@@ -3,7 +3,7 @@
 // and HELLO, INFO, EVAL, EVALSHA, PUBLISH, SUBSCRIBE, UNSUBSCRIBE.
 
 import { statuses, statusOf, phases } from '../../generation/phases.ts'
-import type { Ending, Failure, Guard, Ledger, LedgerTimes, Row, Token } from '../../generation/ports.ts'
+import type { Ending, Failure, Guard, Ledger, LedgerTimes, Token, Weighed } from '../../generation/ports.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { clientOf, createConnection, type MakeClient } from './connection.ts'
@@ -11,7 +11,7 @@ import { createEvents } from './events.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import {
-  fieldsIn, fieldsOf, guardStateIn, integerIn, isKept, journalEntryIn, listIn, rowIn, rowOrNullIn, rowsIn, sha256Of, textIn, wordIn
+  fieldsIn, fieldsOf, guardStateIn, integerIn, isKept, journalEntryIn, listIn, newsIn, rowIn, rowOrNullIn, rowsIn, sha256Of, textIn, weighedIn, wordIn
 } from './wire.ts'
 
 /** A ledger that has to be connected first. */
@@ -71,20 +71,20 @@ export function createRedisLedger ({
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
   const { call } = caller
 
-  async function evidence (operation: string, given: object): Promise<Row | null> {
-    return rowOrNullIn(await call(operation, given))
+  async function evidence (operation: string, given: object, payload?: string): Promise<Weighed | null> {
+    return weighedIn(await call(operation, given, payload))
   }
 
   /**
    * An output too large to be kept is not even sent. The row given back has it all the same, for the callers who are there; whoever reads the row
    * later finds a success without output, and no name leads to it.
    */
-  async function finish (id: string, attempt: number, requestId: string | null, ending: Ending): Promise<Row | null> {
+  async function finish (id: string, attempt: number, requestId: string | null, ending: Ending): Promise<Weighed | null> {
     const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost }
     if (ending.kind === 'cancelled') return await evidence('finish', given)
     if (ending.kind === 'failed') return await evidence('finish', { ...given, failure: JSON.stringify(ending.failure) })
     const { output, seed, learnedName } = ending
-    if (isKept(output)) return rowOrNullIn(await call('finish', { ...given, seed, learnedName }, output))
+    if (isKept(output)) return await evidence('finish', { ...given, seed, learnedName }, output)
     const row = await evidence('finish', { ...given, seed, learnedName, outputSha256: sha256Of(output) })
     return row?.phase === 'succeeded' && row.output === null ? { ...row, output } : row
   }
@@ -110,6 +110,7 @@ export function createRedisLedger ({
     restore: async (replica, facts) => { await call('restore', { replica, facts: facts.map(({ row, holds }) => ({ id: row.id, holds, fields: fieldsOf(row) })) }) },
     release: async (replica, ids) => { await call('release', { replica, ids }) },
     sweep: async (replica, max) => rowsIn(await call('sweep', { replica, max })),
+    takeNews: async max => listIn(await call('takeNews', { max })).map(newsIn),
 
     seen: async (id, connection) => { await call('seen', { id, connection }) },
     left: async (id, connection) => { await call('left', { id, connection }) },
@@ -148,7 +149,7 @@ export function createRedisLedger ({
       return { owner: textIn(owner), period: textIn(period), held: integerIn(held), spent: integerIn(spent) }
     }),
     unknowns: async limit => rowsIn(await call('unknowns', { limit })),
-    journal: async (fromMs, toMs, limit) => listIn(await call('journal', { fromMs, toMs, limit })).map(journalEntryIn),
+    journal: async (fromMs, toMs, limit, after) => listIn(await call('journal', { fromMs, toMs, limit, after })).map(journalEntryIn),
     async gauges () {
       const [waiting, atUpstream, unknownOpen, unknownOldestMs] = listIn(await call('gauges'))
       return {

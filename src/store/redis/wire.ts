@@ -4,13 +4,14 @@
 import { createHash } from 'node:crypto'
 import { isProblemCode, type FieldFault } from '../../errors.ts'
 import { phases, type Phase } from '../../generation/phases.ts'
-import type { Account, Change, Failure, GuardState, JournalEntry, Priority, Row } from '../../generation/ports.ts'
+import type { Account, Change, Failure, GuardState, JournalEntry, News, Priority, Row, Weighed } from '../../generation/ports.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
 
 const priorities: readonly Priority[] = ['interactive', 'background', 'low']
 const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired']
+const newsKinds: readonly News['kind'][] = ['ended', 'late', 'double']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 /** Fields and values of one record. */
@@ -105,6 +106,18 @@ export function rowIn (value: unknown): Row {
   }
 }
 
+/** What evidence is answered with: the phase that it found and the row, or null when there is none. */
+export function weighedIn (value: unknown): Weighed | null {
+  if (value === null) return null
+  const [from, row] = listIn(value)
+  return { ...rowIn(row), from: wordIn(phases, from) }
+}
+
+export function newsIn (value: unknown): News {
+  const [kind, from, booked, row] = listIn(value)
+  return { kind: wordIn(newsKinds, kind), from: wordIn(phases, from), booked: integerIn(booked), row: rowIn(row) }
+}
+
 /** A row's fields as its hash has them: the way back, for rows that are restored. */
 export function fieldsOf (row: Row): Record<string, string> {
   const { id, purchase, connection, failure, accounts, stored, output, ...others } = row
@@ -133,8 +146,10 @@ export function journalEntryIn (value: unknown): JournalEntry {
   const [streamId, flat] = listIn(value)
   const fields = fieldsIn(flat)
   const requestId = textIn(fields.get('requestId'))
+  const cursor = textIn(streamId)
   return {
-    atMs: integerIn(textIn(streamId).split('-')[0]),
+    cursor,
+    atMs: integerIn(cursor.split('-')[0]),
     kind: wordIn(journalKinds, fields.get('kind')),
     id: textIn(fields.get('id')),
     tenant: textIn(fields.get('tenant')),

@@ -125,6 +125,21 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     t.same(await amounts(startMs + 4000, startMs + 9000, 3), [])
   })
 
+  t.test('the journal is read on from any of its lines, however many share a millisecond', async t => {
+    const { ledger, ended, advance, nowMs } = await createWorld(t, make)
+    for (let count = 1; count <= 5; count += 1) {
+      await ended(successOf({ cost: count }))
+      if (count === 3) await advance(1)
+    }
+    const amounts: number[] = []
+    let after: string | undefined
+    for (let page = await ledger.journal(0, nowMs() + 1, 2); page.length > 0; page = await ledger.journal(0, nowMs() + 1, 2, after)) {
+      amounts.push(...page.map(({ amount }) => amount))
+      after = page.at(-1)?.cursor
+    }
+    t.same(amounts, [1, 2, 3, 4, 5])
+  })
+
   t.test('the journal is kept for 92 days', async t => {
     const { ledger, ended, advance, nowMs } = await createWorld(t, make)
     await ended()

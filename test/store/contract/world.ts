@@ -72,7 +72,8 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     const { id } = await buy(given)
     const granted = await go()
     if (granted.id !== id) throw new Error(`Another one was granted: ${granted.id}`)
-    return present(await ledger.sent(id, granted.attempt, requestId))
+    await ledger.sent(id, granted.attempt, requestId)
+    return present((await ledger.look([id]))[0])
   }
 
   return {
@@ -95,7 +96,8 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     },
     async ended (ending = successOf(), given = {}) {
       const { id, attempt, requestId } = await accepted('request-' + freshId(), given)
-      return present(await ledger.finish(id, attempt, requestId, ending))
+      await ledger.finish(id, attempt, requestId, ending)
+      return present((await ledger.look([id]))[0])
     },
     async row (id) {
       return present((await ledger.look([id]))[0])

@@ -31,6 +31,7 @@ local UNKNOWN = prefix .. 'unknown' -- zset: open unknowns -> since when
 local CLAIMS = prefix .. 'claims' -- hash: claim id -> id, while that attempt is submitting
 local WAITING = prefix .. 'waiting' -- hash: tenant -> how many wait; every tenant that ever bought is in it
 local GUARDS = prefix .. 'guards' -- hash: scope -> JSON
+local NEWS = prefix .. 'news' -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL = prefix .. 'j' -- stream
 local CHANGES = prefix .. 'changes' -- channel
 

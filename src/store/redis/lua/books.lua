@@ -109,8 +109,9 @@ local function balances ()
   return found
 end
 
--- journal { fromMs, toMs, limit } -> stream entries, oldest first, from inclusive to exclusive
+-- journal { fromMs, toMs, limit, after: id of a stream entry, or nothing } -> stream entries, oldest first, from inclusive to exclusive
 local function journal ()
   if given.toMs < 1 or given.limit < 1 then return {} end
-  return redis.call('XRANGE', JOURNAL, text(math.max(0, math.ceil(given.fromMs))), text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))
+  local from = given.after and '(' .. given.after or text(math.max(0, math.ceil(given.fromMs)))
+  return redis.call('XRANGE', JOURNAL, from, text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))
 end

@@ -6,6 +6,7 @@ local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as l
 -- Ends a generation that waited here past its deadline, unspent.
 local function expire (row)
   change(row, { phase = 'failed', failure = EXPIRED, cost = 0, finishedAtMs = now })
+  tell(row, 'ended', 'waiting', 0)
 end
 
 -- Puts generations whose pause is over back into the line, at the places that they had.

@@ -1,5 +1,5 @@
 -- Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
--- Every operation here answers with the row as it now is, or null when there is none.
+-- Every operation here answers [the phase that it found, the row as it now is], or null when there is none.
 
 -- Has this attempt another request id already? Then this one is a second purchase, and booked once.
 local function bookIfDouble (row, requestId)
@@ -7,6 +7,7 @@ local function bookIfDouble (row, requestId)
   local doubles = cjson.decode(row.doubles or '[]')
   if not contains(doubles, requestId) then
     bookDouble(row, requestId)
+    tell(row, 'double', row.phase, row.price)
     table.insert(doubles, requestId)
     write(row, { doubles = encodeList(doubles) })
   end
@@ -30,9 +31,10 @@ end
 local function weigh (take)
   local row = readRow(given.id)
   if not row then return false end
+  local from = row.phase
   if given.attempt > row.attempt then catchUp(row, given.attempt) end
   if given.attempt == row.attempt then take(row) end
-  return show(row)
+  return { from, show(row) }
 end
 
 -- At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once.
@@ -126,6 +128,9 @@ local function finish ()
     local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = row.requestId or given.requestId }
     if not isFinal(row) then return close(row, facts) end
     -- A double was booked in full when it was noticed.
-    if not isSecond and facts.cost > (row.cost or 0) then change(row, facts) end
+    local booked = facts.cost - (row.cost or 0)
+    if isSecond or booked <= 0 then return end
+    change(row, facts)
+    tell(row, 'late', row.phase, booked)
   end)
 end

@@ -92,7 +92,9 @@ local function takeOver (row)
   end
   freeProbe(row.id)
   if row.owner and row.takeovers >= constants.maxTakeovers then
+    local from = row.phase
     becomeUnknown(row, LOST)
+    tell(row, 'ended', from, 0)
     return false
   end
   change(row, { owner = given.replica, takeovers = row.owner and row.takeovers + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })

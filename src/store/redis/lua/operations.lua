@@ -10,7 +10,7 @@ local operations = {
   admit = admit,
   claim = claim,
   sent = sent, unsent = unsent, lost = lost, progressed = progressed, finish = finish,
-  renew = renew, restore = restore, release = release, sweep = sweep,
+  renew = renew, restore = restore, release = release, sweep = sweep, takeNews = takeNews,
   seen = seen, left = left,
   read = read, lookup = lookup, look = look, list = list, unknowns = unknowns, gauges = gauges,
   cancel = cancel, settle = settle,

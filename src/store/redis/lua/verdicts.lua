@@ -16,6 +16,7 @@ local function cancel ()
   if row.joined then return { 'others-waiting', show(row) } end
   if not isAtUpstream(row.phase) then
     change(row, { phase = 'cancelled', cancelWished = true, cost = 0, finishedAtMs = now })
+    tell(row, 'ended', 'waiting', 0)
     return { 'cancelled', show(row) }
   end
   if not row.cancelWished then change(row, { cancelWished = true }) end
@@ -29,6 +30,8 @@ local function settle ()
   if not row then return { 'no-such-generation' } end
   if row.phase ~= 'unknown' then return { 'not-unknown' } end
   if now < row.unknownSinceMs + constants.settleAfterMs then return { 'too-young' } end
-  change(row, { phase = 'failed', cost = given.billed and row.price or 0, costAssumed = given.billed, finishedAtMs = now })
+  local cost = given.billed and row.price or 0
+  change(row, { phase = 'failed', cost = cost, costAssumed = given.billed, finishedAtMs = now })
+  tell(row, 'ended', 'unknown', cost)
   return { 'settled', show(row) }
 end

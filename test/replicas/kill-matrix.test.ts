@@ -1,0 +1,116 @@
+// The kill matrix: a gateway dies before and after every write, and while every call to fal is under way; another one goes on.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Fault } from '../../src/sandbox/fault-schema.ts'
+import { die, openPlace, type Point } from '../support/kill-scene.ts'
+import { projectDir } from '../support/paths.ts'
+
+const busy: Fault = { kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit' }
+const lost: Fault = { kind: 'reset', operation: 'submit', accepted: true }
+const blocked: Fault = { kind: 'answer', operation: 'submit', error: 'unauthorized' }
+const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
+
+/** Every point between two writes, in the order of a generation's life. What has no point here fails the last test of this file. */
+const points: readonly Point[] = [
+  { says: 'before its row is written', before: 'admit', ends: 'succeeded' },
+  { says: 'after its row is written, before it is claimed', after: 'admit', ends: 'succeeded' },
+  { says: 'before the claim', before: 'claim', ends: 'succeeded' },
+  // Whoever comes later cannot tell a claim without its submit from one whose submit is under way.
+  { says: 'after the claim, before the submit', after: 'claim', having: '\r\ngo\r\n', ends: 'unknown', purchases: 0 },
+  { says: 'while the submit is under way', atFal: 'submit', ends: 'unknown', purchases: 0 },
+  { says: 'after acceptance, before the answer', atFal: 'submit', fault: slowAnswer, ends: 'unknown' },
+  { says: 'after acceptance, before the id is stored', before: 'sent', ends: 'unknown' },
+  { says: 'after the id is stored', after: 'sent', ends: 'succeeded' },
+  { says: 'before fal\'s status is seen', atFal: 'stream', ends: 'succeeded' },
+  { says: 'before it is noted as running', before: 'progressed', ends: 'succeeded' },
+  { says: 'after it is noted as running', after: 'progressed', ends: 'succeeded' },
+  { says: 'while it runs', once: 'it runs', ends: 'succeeded' },
+  { says: 'after completion, before the result is fetched', atFal: 'result', ends: 'succeeded' },
+  { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded' },
+  { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded' },
+  { says: 'after the answer, before its delivery is noted', before: 'seen', ends: 'succeeded' },
+  { says: 'after its delivery is noted', after: 'seen', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after its delivery is noted', after: 'seen', ends: 'succeeded', callers: 'unseeded', retries: false },
+
+  // A submit that did not succeed.
+  { says: 'before a refused submit is noted', before: 'unsent', fault: busy, ends: 'unknown', purchases: 0, callers: 'seeded' },
+  { says: 'after a refused submit is noted', after: 'unsent', fault: busy, ends: 'succeeded', callers: 'seeded' },
+  { says: 'before a lost submit is noted', before: 'lost', fault: lost, ends: 'unknown', callers: 'unseeded' },
+  { says: 'after a lost submit is noted', after: 'lost', fault: lost, ends: 'unknown', callers: 'unseeded' },
+  { says: 'before the others are told that fal blocks the account', before: 'guard', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
+  { says: 'after the others are told that fal blocks the account', after: 'guard', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
+
+  // Leases.
+  { says: 'before a sign of life', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after a sign of life', once: 'it runs', after: 'renew', ends: 'succeeded', callers: 'seeded' },
+  { says: 'before it lets go', once: 'the process drains', before: 'release', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it let go', once: 'the process drains', after: 'release', ends: 'succeeded', callers: 'seeded' },
+  { says: 'before it takes over from a dead one', once: 'its owner dies', before: 'sweep', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it took over from a dead one', once: 'its owner dies', after: 'sweep', having: 'id', ends: 'succeeded', callers: 'unseeded' },
+  // What no living replica held is gone, and only what it was bought for can be asked again.
+  { says: 'before a row that Redis lost is put back', once: 'Redis is emptied', before: 'restore', ends: 'forgotten', callers: 'seeded', retries: false },
+  { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', ends: 'succeeded', callers: 'seeded', retries: false },
+
+  // Callers.
+  { says: 'before it is noted that the caller left', once: 'its caller leaves', before: 'left', ends: 'succeeded' },
+  { says: 'after it is noted that the caller left', once: 'its caller leaves', after: 'left', ends: 'succeeded' },
+  { says: 'before a wish to cancel is noted', once: 'its caller cancels', before: 'cancel', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'after a wish to cancel is noted', once: 'its caller cancels', after: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
+  { says: 'while fal is asked to cancel', once: 'its caller cancels', atFal: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false }
+]
+
+/** Deployments in which deaths happen one after the other; processes have to start, and leases to run out, so several are played at once. */
+const PLACES = 4
+
+/** Operations that change nothing: a death around one of them is the death before the next write. */
+const reads = new Set(['lookup', 'look', 'read', 'list', 'guards', 'gauges', 'balances', 'askOpen'])
+
+/** What is no call. */
+const local = new Set(['now', 'listen', 'answerOpen'])
+
+interface Death { readonly point: Point, readonly isSeeded: boolean }
+
+const deaths: readonly Death[] = points.flatMap(point => [true, false]
+  .filter(isSeeded => point.callers === undefined || (point.callers === 'seeded') === isSeeded)
+  .map(isSeeded => ({ point, isSeeded })))
+
+/** What stays behind in these would be met by those that follow: a blocked account, an emptied Redis. */
+function isLonely ({ point: { once, before, after } }: Death): boolean {
+  return once === 'Redis is emptied' || (before ?? after) === 'guard'
+}
+
+const shared = deaths.filter(death => !isLonely(death))
+const places: ReadonlyArray<readonly Death[]> = [
+  ...Array.from({ length: PLACES }, (_, place) => shared.filter((_, number) => number % PLACES === place)),
+  ...deaths.filter(isLonely).map(death => [death])
+]
+
+t.jobs = PLACES
+t.setTimeout(180_000)
+
+for (const [number, here] of places.entries()) {
+  t.test(`place ${number + 1}`, { buffered: true }, async t => {
+    t.jobs = 1
+    const place = await openPlace(t, here.map(({ point }) => point))
+    for (const { point, isSeeded } of here) {
+      const title = `killed ${point.says}${point.once === undefined ? '' : `, once ${point.once}`} (${isSeeded ? 'seeded' : 'unseeded'}): ${point.ends}`
+      await t.test(title, async t => { await die(t, place, point, isSeeded) })
+    }
+  })
+}
+
+t.test('every operation of the ledger and of fal that the gateway uses has its points in the table', async t => {
+  const used = (port: string): string[] => [...new Set(sources().flatMap(text => [...text.matchAll(new RegExp(`\\b${port}\\.(\\w+)\\(`, 'g'))].map(([, name]) => String(name))))]
+  const has = (isSo: (point: Point) => boolean): boolean => points.some(isSo)
+  t.same(used('ledger').filter(name => !reads.has(name) && !local.has(name) && !(has(({ before }) => before === name) && has(({ after }) => after === name))), [])
+  const calls: Readonly<Record<string, string>> = { submit: 'submit', follow: 'stream', result: 'result', cancel: 'cancel' }
+  t.same(used('upstream').filter(name => !has(({ atFal }) => atFal === calls[name])), [])
+})
+
+/** Everything between a request's door and the ledger. */
+function sources (): string[] {
+  return ['src/generation', 'src/http'].flatMap(folder => readdirSync(join(projectDir, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts')).map(file => readFileSync(join(projectDir, folder, file), 'utf8')))
+}

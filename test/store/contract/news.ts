@@ -1,0 +1,82 @@
+// News: what ends, or costs more, without its owner's doing is told, once, to whoever asks first; and evidence tells whether it changed anything.
+
+import type { Test } from 'tap'
+import { failureOf, price, successOf, traceLost } from '../../support/admission.ts'
+import { createWorld, type MakeStore, type World } from './world.ts'
+
+/** What there is to tell, in short. */
+async function told ({ ledger }: World): Promise<string[]> {
+  return (await ledger.takeNews(100)).map(({ kind, from, row, booked }) => `${row.id} ${kind} ${from} ${row.phase} ${booked}`)
+}
+
+export async function news (t: Test, make: MakeStore): Promise<void> {
+  t.test('what is closed while it waits is told: by a claim, by a sweep, by a cancel', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, buy, claim, advance } = world
+    const cancelled = await buy()
+    await ledger.cancel(cancelled.id, cancelled)
+    await ledger.cancel(cancelled.id, cancelled)
+    const first = await buy()
+    await advance(900_000)
+    t.equal(await claim(), 'empty')
+    const second = await buy()
+    await advance(900_000)
+    await ledger.sweep('r1', 10)
+    t.same(await told(world), [`${cancelled.id} ended waiting cancelled 0`, `${first.id} ended waiting failed 0`, `${second.id} ended waiting failed 0`])
+    t.same(await told(world), [], 'once')
+  })
+
+  t.test('what kills its owners, and what an operator settles, is told with what it cost', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, accepted, advance } = world
+    const poison = await accepted('a')
+    for (let takeover = 1; takeover <= 6; takeover += 1) {
+      await advance(15_000)
+      await ledger.sweep(`victim${takeover}`, 10)
+    }
+    const lost = await accepted('b')
+    await ledger.lost(lost.id, 1, traceLost)
+    t.same(await told(world), [`${poison.id} ended accepted unknown 0`], 'evidence is told to its owner')
+    await advance(600_000)
+    await ledger.settle(poison.id, true)
+    await ledger.settle(lost.id, false)
+    await ledger.settle(lost.id, true)
+    t.same(await told(world), [`${poison.id} ended unknown failed ${price}`, `${lost.id} ended unknown failed 0`])
+  })
+
+  t.test('late costs and double purchases are told with what they added', async t => {
+    const world = await createWorld(t, make)
+    const { ledger } = world
+    const { id, requestId } = await world.ended(failureOf(0))
+    await ledger.finish(id, 1, requestId, failureOf(40_000))
+    await ledger.finish(id, 1, requestId, failureOf(40_000))
+    await ledger.finish(id, 1, requestId, successOf({ cost: 70_000 }))
+    await ledger.sent(id, 1, 'another')
+    await ledger.finish(id, 1, 'another', successOf())
+    t.same((await told(world)).map(line => line.replace(id + ' ', '')), ['late failed failed 40000', 'late failed failed 30000', `double failed failed ${price}`])
+  })
+
+  t.test('no more is taken than asked for; what is forgotten meanwhile is not told', async t => {
+    const world = await createWorld(t, make, { resultTtlMs: 1000 })
+    const { ledger, buy, advance } = world
+    for (const { id } of [await buy(), await buy(), await buy()]) await ledger.cancel(id, { tenant: 'studio', subject: '' })
+    t.same(await ledger.takeNews(0), [])
+    t.equal((await ledger.takeNews(2)).length, 2)
+    await advance(1000)
+    await ledger.sweep('r1', 10)
+    t.same(await told(world), [])
+  })
+
+  t.test('evidence is answered with the phase that it found, so that one teller knows that it changed something', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    t.match(await ledger.sent(id, 1, 'a'), { from: 'submitting', phase: 'accepted' })
+    t.match(await ledger.sent(id, 1, 'a'), { from: 'accepted', phase: 'accepted' })
+    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { from: 'accepted', phase: 'running' })
+    t.match(await ledger.lost(id, 1, traceLost), { from: 'running', phase: 'unknown' })
+    t.match(await ledger.finish(id, 1, 'a', successOf()), { from: 'unknown', phase: 'succeeded' })
+    t.match(await ledger.finish(id, 1, 'a', successOf()), { from: 'succeeded', phase: 'succeeded' })
+    t.equal(await ledger.sent('nobody', 1, 'a'), null)
+  })
+}
