@@ -31,6 +31,10 @@ const TICK_MS = 1000
 /** A claim that starts later than this grants nothing. */
 const CLAIM_DEADLINE_MS = 900
 
+/** How long, and how many, ends that were written here are compared with what the ledger has. */
+const REMEMBERED_MS = 60_000
+const MAX_REMEMBERED = 1000
+
 /** Due rows looked after in one sweep. */
 const SWEEP_MAX = 100
 
@@ -40,6 +44,7 @@ const NEWS_MAX = 1000
 export function createRunner (tools: RunnerTools): Runner {
   const { ledger, replica, times } = tools
   const held = new Map<string, Hold>()
+  const ended = new Map<string, { readonly row: Row, readonly untilMs: number }>()
   const timers: NodeJS.Timeout[] = []
   const stopped = new AbortController()
   let unlisten = (): void => {}
@@ -101,6 +106,7 @@ export function createRunner (tools: RunnerTools): Runner {
     held.set(row.id, one)
     one.done.then(() => {
       held.delete(row.id)
+      remember(one.row)
       claimAll()
     })
   }
@@ -126,9 +132,20 @@ export function createRunner (tools: RunnerTools): Runner {
     }
   }
 
+  /** What was ended here a moment ago is the first thing that a ledger loses which goes back in time. */
+  function remember (row: Row): void {
+    if (!hasEnded(row.phase)) return
+    ended.set(row.id, { row, untilMs: performance.now() + REMEMBERED_MS })
+    for (const [id, { untilMs }] of ended) {
+      if (untilMs > performance.now() && ended.size <= MAX_REMEMBERED) break // the oldest stand in front
+      ended.delete(id)
+    }
+  }
+
   async function renew (): Promise<void> {
     const holds = new Map(held)
-    const facts = [...holds.values()].map(({ row }) => ({ row, holds: true }))
+    const recent = [...ended.values()].filter(({ untilMs }) => untilMs > performance.now())
+    const facts = [...[...holds.values()].map(({ row }) => ({ row, holds: true })), ...recent.map(({ row }) => ({ row, holds: false }))]
     if (facts.length === 0) return
     try {
       const { gone, rolledBack } = await ledger.renew(replica, facts)
@@ -144,7 +161,9 @@ export function createRunner (tools: RunnerTools): Runner {
   function start (): void {
     unlisten = ledger.listen(change => {
       if (change === 'look-again') {
+        // A new connection, perhaps to a Redis that knows less than this process does.
         for (const { wake } of held.values()) wake()
+        renew()
         return
       }
       if (change.cancelWished && !hasEnded(change.phase)) wakeForCancel(change.id, change.version)

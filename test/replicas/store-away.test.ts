@@ -5,15 +5,15 @@ import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
 
-interface Scene extends Deployment { readonly redis: RestartableRedis, readonly gateway: Replica }
+interface Scene extends Deployment { readonly redis: RestartableRedis, readonly gateway: Replica, readonly storedId: string }
 
 async function open (t: Test): Promise<Scene> {
   const redis = await restartableRedis(t)
   const deployment = await deploy(t, { redisUrl: redis.url })
   const gateway = await deployment.startReplica()
   // Something in the in-process layer, and something that runs while its caller waits.
-  await gateway.generate({ prompt: 'stored', seed: 1 })
-  return { ...deployment, redis, gateway }
+  const stored = await gateway.generate({ prompt: 'stored', seed: 1 })
+  return { ...deployment, redis, gateway, storedId: String(stored.headers.get('falgate-generation')) }
 }
 
 async function isStoreDown (gateway: Replica): Promise<boolean> {
@@ -40,6 +40,44 @@ async function checkWhileAway (t: Test, { gateway, sandbox }: Scene): Promise<vo
   t.equal((await gateway.get('/readyz')).status, 200, 'what is stored can still be had here')
   t.equal(sandbox.bill.submits, submits, 'nothing is bought that cannot be written down')
 }
+
+/** Callers who go on asking for new and for stored pictures, whatever happens; tells what they were answered. */
+function load (gateway: Replica): { readonly stop: () => Promise<ReadonlyMap<string, number>> } {
+  const over = new AbortController()
+  const answers = new Map<string, number>()
+  const callers = Array.from({ length: 8 }, async (_, number) => {
+    for (let n = 0; !over.signal.aborted; n++) {
+      const reply = await gateway.generate(number < 4 ? { prompt: 'stored', seed: 1 } : { prompt: 'load', seed: number * 100_000 + n })
+      const answer = reply.status === 200 ? '200' : `${reply.status} ${String(reply.json()['code'])}`
+      answers.set(answer, (answers.get(answer) ?? 0) + 1)
+    }
+  })
+  return { stop: async () => { over.abort(); await Promise.all(callers); return answers } }
+}
+
+t.test('Redis dies and comes back under load: callers see pictures and 503s, the books agree, and the log stays small', async t => {
+  const { redis, gateway, sandbox, ledger } = await open(t)
+  const callers = load(gateway)
+  await sandbox.bill.untilAccepted(20)
+  const logBefore = gateway.log().split('\n').filter(line => line.includes('"level":"error"')).length
+  for (let round = 0; round < 2; round++) {
+    await redis.kill()
+    await until(async () => await isStoreDown(gateway))
+    await redis.start('with-file')
+    const { accepted } = sandbox.bill
+    await sandbox.bill.untilAccepted(accepted + 20)
+  }
+  const answers = await callers.stop()
+  t.same([...answers.keys()].filter(answer => answer !== '200' && answer !== '503 store-unavailable'), [])
+  await until(async () => (await ledger.gauges()).atUpstream === 0)
+  const [balance] = await ledger.balances([{ owner: 'studio', per: 'month' }])
+  t.match(balance, { held: 0, spent: sandbox.bill.billedUnits * 60_000 })
+  t.equal(sandbox.bill.accepted, sandbox.bill.billedUnits)
+  const digests = sandbox.bill.requests.map(({ bodyDigest }) => bodyDigest)
+  t.equal(new Set(digests).size, digests.length, 'nothing was bought twice')
+  t.ok(gateway.log().split('\n').filter(line => line.includes('"level":"error"')).length - logBefore < 40, 'the log grows by lines')
+  t.same(await ledger.audit(), [])
+})
 
 for (const how of ['stopped', 'hung'] as const) {
   t.test(`Redis ${how}: hits go on, purchases are refused, a running generation reaches its caller and, afterwards, its row`, async t => {
@@ -82,7 +120,7 @@ t.test('requests that meet a hung Redis are answered 503 and have bought nothing
 })
 
 t.test('Redis restarted empty: what a replica holds is put back and said, callers get their pictures, and buying goes on', async t => {
-  const { redis, gateway, sandbox, ledger, untilRow } = await open(t)
+  const { redis, gateway, sandbox, ledger, untilRow, storedId } = await open(t)
   const release = sandbox.faults.holdJobs()
   const calls = Array.from({ length: 5 }, async (_, seed) => await gateway.generate({ prompt: 'held', seed }))
   await sandbox.bill.untilAccepted(6)
@@ -92,6 +130,7 @@ t.test('Redis restarted empty: what a replica holds is put back and said, caller
   await until(async () => await ledger.ping().then(() => true, () => false))
   await until(async () => (await ledger.gauges().catch(() => null))?.atUpstream === 5)
   t.match(gateway.log(), /"level":"error".*back in time/)
+  await until(async () => (await gateway.get(`/generations/${storedId}`)).status === 200) // what ended a moment ago is put back, too
   release()
   for (const call of calls) t.equal((await call).status, 200)
   t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
