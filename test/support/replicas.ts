@@ -70,7 +70,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       ...SHORT_LEASE,
       ...options.env,
       ...env
-    }, { timeoutMs: 110_000 })
+    }, { timeoutMs: 240_000 })
     let logged = ''
     running.child.stdout?.on('data', text => { logged += String(text) })
     const ready = parseObject(await readyLine(running, () => logged))
