@@ -8,10 +8,11 @@ import { v7 as uuidv7 } from 'uuid'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
-import type { Ledger } from './generation/ports.ts'
+import type { Ledger, LedgerTimes } from './generation/ports.ts'
 import { leftOf, monthOf } from './generation/budgets.ts'
 import { createGuard } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
+import { createOperators, type Operators } from './generation/operators.ts'
 import { createPresence } from './generation/presence.ts'
 import { createRequests } from './generation/request.ts'
 import { createResultCache } from './generation/result-cache.ts'
@@ -74,7 +75,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const onRestored = (generations: number): void => { log.error({ generations }, 'the ledger went back in time; generations held here were put back') }
 
   // store and upstream
-  const times = { resultTtlMs: config.resultTtlMs, queueMs: config.queueMs, runMs: config.runMs, leaseMs: config.leaseMs }
+  const times = timesOf(config)
   let isStoreUp = options.redisUrl === null
   const store = openStore(options, {
     times,
@@ -212,6 +213,10 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   return { log, url, reload, close }
 }
 
+function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs }: Config): LedgerTimes {
+  return { resultTtlMs, queueMs, runMs, leaseMs }
+}
+
 interface Store {
   readonly ledger: Ledger
   /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
@@ -249,6 +254,20 @@ async function closeServer (server: FastifyInstance): Promise<void> {
 async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<void> {
   const untilMs = performance.now() + timeoutMs
   while (isBusy() && performance.now() < untilMs) await setTimeout(IDLE_POLL_MS)
+}
+
+/** The ledger of a Redis as operators use it. Rejects with one sentence when it cannot be reached. */
+export async function openOperators ({ config, redisUrl }: Pick<AppOptions, 'config'> & { readonly redisUrl: string }): Promise<Operators> {
+  const times = timesOf(config)
+  const { cluster = false, namespace = 'fg' } = config.redis ?? {}
+  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times })
+  try {
+    await ledger.connect()
+  } catch {
+    await ledger.close()
+    throw new Error('REDIS_URL: the ledger there cannot be reached')
+  }
+  return createOperators(ledger)
 }
 
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */

@@ -2,13 +2,14 @@
 // The command line: the only reader of `process.env`, and the only one to choose exit codes.
 
 import { readFileSync } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
 import closeWithGrace from 'close-with-grace'
-import { startApp, startSandbox, type RunningApp } from './app.ts'
+import { openOperators, startApp, startSandbox, type RunningApp } from './app.ts'
 import { readArguments, type Asked } from './cli/arguments.ts'
 import { bannerText } from './cli/banner.ts'
 import { healthFault } from './cli/health.ts'
 import { helpText } from './cli/help.ts'
-import { prepare } from './cli/prepare.ts'
+import { prepare, prepareOperators } from './cli/prepare.ts'
 import { parseConfig } from './config.ts'
 import { createKey } from './tenants/keys.ts'
 
@@ -36,7 +37,14 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
     case 'check': await check(); return
     case 'health': await health(); return
     case 'key': key(asked.tenantId); return
-    case 'sandbox': await sandbox()
+    case 'sandbox': await sandbox(); return
+    case 'usage': await operate(async ({ usage }) => { await print(usage(asked)) }); return
+    case 'unknown': await operate(async ({ unknown }) => { await print(unknown(asked.format)) }); return
+    case 'settle': await operate(async ({ settle }) => {
+      const { done, text } = await settle(asked.id, asked.billed)
+      if (done) say(text)
+      else fail([text])
+    })
   }
 }
 
@@ -71,6 +79,27 @@ async function health (): Promise<void> {
   const fault = await healthFault(parsed.config)
   if (fault === null) say('the gateway lives')
   else fail([fault])
+}
+
+/** Runs an operator's command on the ledger that the environment names. */
+async function operate (command: (operators: Awaited<ReturnType<typeof openOperators>>) => Promise<void>): Promise<void> {
+  const read = await prepareOperators(process.env)
+  if (!read.ok) { fail(read.faults); return }
+  const operators = await openOperators(read)
+  try {
+    await command(operators)
+  } finally {
+    await operators.close()
+  }
+}
+
+/** Writes no faster than it is read; a reader that has had enough is no fault. */
+async function print (lines: AsyncIterable<string>): Promise<void> {
+  try {
+    await pipeline(lines, process.stdout, { end: false })
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error
+  }
 }
 
 function key (tenantId: string): void {

@@ -2,18 +2,44 @@
 
 import { parseArgs } from 'node:util'
 
-export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox'] as const
+export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle'> }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
+  /** `null`: the command's own default. */
+  | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
+  | { readonly kind: 'run', readonly command: 'unknown', readonly format: 'table' | 'jsonl' }
+  | { readonly kind: 'run', readonly command: 'settle', readonly id: string, readonly billed: boolean }
   | { readonly kind: 'help', readonly command: CommandName | null }
   | { readonly kind: 'version' }
   | { readonly kind: 'misused', readonly message: string }
 
+const options = {
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'V' },
+  csv: { type: 'boolean' },
+  jsonl: { type: 'boolean' },
+  from: { type: 'string' },
+  to: { type: 'string' },
+  billed: { type: 'boolean' },
+  unbilled: { type: 'boolean' }
+} as const
+
+type Parsed = ReturnType<typeof parseArgs<{ options: typeof options, allowPositionals: true }>>
+type Values = Parsed['values']
+
+/** The options that belong to one command. */
+const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]>>> = {
+  usage: ['csv', 'jsonl', 'from', 'to'],
+  unknown: ['jsonl'],
+  settle: ['billed', 'unbilled']
+}
+
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
+const GENERATION_ID = /^[0-9A-Za-z-]{1,64}$/
 
 /** Reads the arguments after `falgate`. Help wins over everything that else would be wrong. */
 export function readArguments (args: readonly string[]): Asked {
@@ -25,18 +51,53 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === undefined) return misused(`there is no command "${name}"`)
   if (values.help === true) return { kind: 'help', command: name === undefined ? null : command }
   if (values.version === true) return { kind: 'version' }
-  if (command === 'key') {
-    const [tenantId, ...others] = operands
-    if (tenantId === undefined) return misused('key needs the id of a tenant')
-    if (others.length > 0) return misused('key takes one tenant at a time')
-    return TENANT_ID.test(tenantId) ? { kind: 'run', command, tenantId } : misused('a tenant\'s id has 1 to 64 letters, digits, dots, underscores and hyphens')
-  }
-  return operands.length === 0 ? { kind: 'run', command } : misused(`${command} takes no argument`)
+  const stray = Object.keys(values).find(option => !ownOptions[command]?.some(own => own === option))
+  if (stray !== undefined) return misused(`${command} has no option --${stray}`)
+
+  if (command === 'key') return readKey(operands)
+  if (command === 'settle') return readSettle(operands, values)
+  if (operands.length > 0) return misused(`${command} takes no argument`)
+  if (command === 'usage') return readUsage(values)
+  if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
+  return { kind: 'run', command }
 }
 
-const options = { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'V' } } as const
+function readKey ([tenantId, ...others]: readonly string[]): Asked {
+  if (tenantId === undefined) return misused('key needs the id of a tenant')
+  if (others.length > 0) return misused('key takes one tenant at a time')
+  return TENANT_ID.test(tenantId) ? { kind: 'run', command: 'key', tenantId } : misused('a tenant\'s id has 1 to 64 letters, digits, dots, underscores and hyphens')
+}
 
-function parse (args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof options, allowPositionals: true }>> | string {
+function readSettle ([id, ...others]: readonly string[], { billed, unbilled }: Values): Asked {
+  if (id === undefined) return misused('settle needs the id of a generation')
+  if (others.length > 0) return misused('settle takes one generation at a time')
+  if (!GENERATION_ID.test(id)) return misused('a generation\'s id has up to 64 letters, digits and hyphens')
+  // Neither is a default: a slip of the hand must not decide about money.
+  if ((billed === true) === (unbilled === true)) return misused('settle needs one of --billed and --unbilled')
+  return { kind: 'run', command: 'settle', id, billed: billed === true }
+}
+
+function readUsage ({ csv, jsonl, from, to }: Values): Asked {
+  if ((csv === true) === (jsonl === true)) return misused('usage needs one of --csv and --jsonl')
+  const fromMs = from === undefined ? null : timeOf(from)
+  const toMs = to === undefined ? null : timeOf(to)
+  if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return misused('--from and --to need a day such as 2026-11-01 or a time such as 2026-11-01T12:00:00Z')
+  if (fromMs !== null && toMs !== null && fromMs >= toMs) return misused('--from has to be before --to')
+  return { kind: 'run', command: 'usage', format: csv === true ? 'csv' : 'jsonl', fromMs, toMs }
+}
+
+const DAY = /^\d{4}-\d\d-\d\d$/
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
+
+/** Milliseconds since 1970 of the first moment of a UTC day, or of an RFC 3339 time; `NaN` for anything else, also for a day that no month has. */
+function timeOf (text: string): number {
+  if (!DAY.test(text) && !DATE_TIME.test(text)) return NaN
+  const day = Date.parse(text.slice(0, 10))
+  // Some dates that do not exist are taken for later ones.
+  return Number.isNaN(day) || new Date(day).toISOString().slice(0, 10) !== text.slice(0, 10) ? NaN : Date.parse(text)
+}
+
+function parse (args: readonly string[]): Parsed | string {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (error) {

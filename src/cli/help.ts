@@ -8,7 +8,10 @@ const summaries: Readonly<Record<CommandName, string>> = {
   check: 'check the environment and the tenants file, and name every fault',
   health: 'ask the gateway of this environment whether it lives',
   key: 'make a new key for a tenant',
-  sandbox: 'serve the stand-in for fal alone'
+  sandbox: 'serve the stand-in for fal alone',
+  usage: 'export the journal of purchases',
+  unknown: 'show the generations whose outcome is unknown',
+  settle: 'say of one of them whether it was billed'
 }
 
 const details: Readonly<Record<CommandName, string>> = {
@@ -33,7 +36,28 @@ file is the line with its hash.`,
   sandbox: `Usage: falgate sandbox
 
 Serves the stand-in for fal on HOST and PORT. Pictures are drawn locally and cost
-nothing; any key is accepted.`
+nothing; any key is accepted.`,
+  usage: `Usage: falgate usage --csv|--jsonl [--from <time>] [--to <time>]
+
+Writes the journal on standard output, oldest first: every purchase, every unknown
+outcome with the price that is held for it, every correction and double purchase. The
+sum of the amounts is what was spent, and what is held for open unknowns.
+A time is a day (its first moment, UTC) or RFC 3339; --from is included, --to is not.
+Default: from the start of this month, UTC, until now. The journal goes back 92 days.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE.
+Exit code: 0, 1 when the ledger cannot be read, 2 when the arguments are wrong.`,
+  unknown: `Usage: falgate unknown [--jsonl]
+
+Shows the generations of which nobody knows whether they were bought, the longest
+unknown first, and what to do about them.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE.
+Exit code: 0 also when there are some, 1 when the ledger cannot be read.`,
+  settle: `Usage: falgate settle <id> --billed|--unbilled
+
+Ends a generation whose outcome is unknown: billed, its price is spent; unbilled, it is
+free again, and so are its idempotency key and its place in the cache. Possible from
+10 minutes after it became unknown. Should the truth be learned later, it is booked.
+Exit code: 0 when it is settled, 1 when it cannot be, 2 when the arguments are wrong.`
 }
 
 /** The text of `falgate --help`, or of one command's. */

@@ -23,6 +23,16 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
   return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
 }
 
+/** The part of the configuration that operators' commands need: the ledger's, and nothing about fal, tenants or TLS. */
+export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string } | { readonly ok: false, readonly faults: readonly string[] }> {
+  const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
+  if (!parsed.ok) return parsed
+  const redis = await loadRedisUrl(parsed.config.redis)
+  if (!redis.ok) return { ok: false, faults: [redis.fault] }
+  if (redis.url === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it'] }
+  return { ok: true, config: parsed.config, redisUrl: redis.url }
+}
+
 /** The address of Redis with its password. */
 async function loadRedisUrl (redis: RedisAccess | null): Promise<{ readonly ok: true, readonly url: string | null } | { readonly ok: false, readonly fault: string }> {
   if (redis === null) return { ok: true, url: null }

@@ -237,6 +237,9 @@ export interface JournalEntry {
   readonly assumed: boolean
 }
 
+/** A row whose outcome is unknown, and since when. */
+export interface OpenUnknown extends Row { readonly sinceMs: number }
+
 export interface Balance { readonly owner: string, readonly period: string, readonly held: MicroUsd, readonly spent: MicroUsd }
 
 // ---------------------------------------------------------------------------------------------- the ledger
@@ -334,7 +337,8 @@ export interface Ledger {
   // Books
 
   balances: (accounts: readonly Pick<Budget, 'owner' | 'per'>[]) => Promise<readonly Balance[]>
-  unknowns: (limit: number) => Promise<readonly Row[]>
+  /** Those that are unknown for longest come first. */
+  unknowns: (limit: number) => Promise<readonly OpenUnknown[]>
   /** Oldest first, from `fromMs` on and before `toMs`; with `after` only what follows the line with this cursor. Fewer than `limit` lines: these are the last. */
   journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
   /** Facts for gauges: waiting per tenant, places used at fal, open unknowns and the admission time of the oldest. */

@@ -10,6 +10,17 @@ t.test('each command is understood, and none means serve', async t => {
   t.same(readArguments(['key', 'studio']), { kind: 'run', command: 'key', tenantId: 'studio' })
 })
 
+t.test('operators\' commands are understood', async t => {
+  const fromMs = Date.UTC(2026, 10, 1)
+  t.same(readArguments(['usage', '--csv']), { kind: 'run', command: 'usage', format: 'csv', fromMs: null, toMs: null })
+  t.same(readArguments(['usage', '--jsonl', '--from', '2026-11-01', '--to=2026-11-01T01:00:00+01:00']), { kind: 'misused', message: '--from has to be before --to' })
+  t.same(readArguments(['usage', '--jsonl', '--from', '2026-11-01', '--to=2026-11-01T02:00:00+01:00']), { kind: 'run', command: 'usage', format: 'jsonl', fromMs, toMs: fromMs + 3_600_000 })
+  t.same(readArguments(['unknown']), { kind: 'run', command: 'unknown', format: 'table' })
+  t.same(readArguments(['unknown', '--jsonl']), { kind: 'run', command: 'unknown', format: 'jsonl' })
+  t.same(readArguments(['settle', 'an-id', '--billed']), { kind: 'run', command: 'settle', id: 'an-id', billed: true })
+  t.same(readArguments(['settle', '--unbilled', 'an-id']), { kind: 'run', command: 'settle', id: 'an-id', billed: false })
+})
+
 t.test('help and version are found in both spellings, before or after a command', async t => {
   t.same(readArguments(['--help']), { kind: 'help', command: null })
   t.same(readArguments(['-h']), { kind: 'help', command: null })
@@ -32,6 +43,17 @@ t.test('what is not understood is named', async t => {
     [['--frob'], 'Unknown option \'--frob\''],
     [['serve', 'now'], 'serve takes no argument'],
     [['--help=1'], 'Option \'-h, --help\' does not take an argument'],
+    [['serve', '--csv'], 'serve has no option --csv'],
+    [['unknown', '--billed'], 'unknown has no option --billed'],
+    [['usage'], 'usage needs one of --csv and --jsonl'],
+    [['usage', '--csv', '--jsonl'], 'usage needs one of --csv and --jsonl'],
+    [['usage', '--csv', '--from', 'today'], '--from and --to need a day such as 2026-11-01 or a time such as 2026-11-01T12:00:00Z'],
+    [['usage', '--csv', '--to', '2026-02-30'], '--from and --to need a day such as 2026-11-01 or a time such as 2026-11-01T12:00:00Z'],
+    [['settle', '--billed'], 'settle needs the id of a generation'],
+    [['settle', 'a', 'b', '--billed'], 'settle takes one generation at a time'],
+    [['settle', 'a'], 'settle needs one of --billed and --unbilled'],
+    [['settle', 'a', '--billed', '--unbilled'], 'settle needs one of --billed and --unbilled'],
+    [['settle', '{}', '--billed'], 'a generation\'s id has up to 64 letters, digits and hyphens'],
     [['key'], 'key needs the id of a tenant'],
     [['key', 'a', 'b'], 'key takes one tenant at a time'],
     [['key', 'a b'], 'a tenant\'s id has 1 to 64 letters, digits, dots, underscores and hyphens']

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { Row } from '../../src/generation/ports.ts'
+import type { Row, Settled } from '../../src/generation/ports.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
 import { CENTRAL_KEY, STUDIO_KEY, parseObject, tenant, type Reply } from './gateway.ts'
@@ -30,6 +30,8 @@ export interface Deployment {
   readonly sandbox: RunningSandbox
   /** A window into the shared ledger, with its audit. */
   readonly ledger: RedisLedger
+  /** An operator's word, said as if it were this late already. */
+  readonly settleAt: (id: string, billed: boolean, atMs: number) => Promise<Settled>
   readonly startReplica: (env?: Readonly<Record<string, string>>) => Promise<Replica>
   /** The one row, once it is as wanted. */
   readonly untilRow: (isSo: (row: Row) => boolean) => Promise<Row>
@@ -52,8 +54,9 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   const namespace = randomUUID()
   const tenantsFile = join(t.testdir({}), `${namespace}.json`)
   writeFileSync(tenantsFile, JSON.stringify(options.tenants ?? { tenants: [tenant('studio', { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }))
+  const times = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000 }
   // What a test reads may take its time on a machine whose processors are all busy.
-  const ledger = createRedisLedger({ url, namespace, deadlineMs: 10_000, times: { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000 } })
+  const ledger = createRedisLedger({ url, namespace, deadlineMs: 10_000, times })
   await ledger.connect()
   t.teardown(async () => { await ledger.close() })
 
@@ -94,6 +97,16 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     }
   }
 
+  async function settleAt (id: string, billed: boolean, atMs: number): Promise<Settled> {
+    const operator = createRedisLedger({ url, namespace, times, clock: { now: () => atMs } })
+    try {
+      await operator.connect()
+      return await operator.settle(id, billed)
+    } finally {
+      await operator.close()
+    }
+  }
+
   async function untilRow (isSo: (row: Row) => boolean): Promise<Row> {
     let found: Row | undefined
     await until(async () => {
@@ -105,7 +118,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     return found
   }
 
-  return { sandbox, ledger, startReplica, untilRow }
+  return { sandbox, ledger, settleAt, startReplica, untilRow }
 }
 
 /** The line that says that it serves, and where. */

@@ -1,6 +1,6 @@
 // What operators and gauges read: balances, open unknowns, the journal, and how full the ledger is.
 
-import type { Balance, Budget, JournalEntry, Row } from '../../generation/ports.ts'
+import type { Balance, Budget, JournalEntry, OpenUnknown } from '../../generation/ports.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { look } from './readers.ts'
 import type { State } from './state.ts'
@@ -11,8 +11,8 @@ export function balances (state: State, accounts: readonly Pick<Budget, 'owner' 
 }
 
 /** The ledger's `unknowns`: those that are unknown for longest come first. */
-export function unknowns (state: State, limit: number): Row[] {
-  return look(state, state.unknown.first(limit))
+export function unknowns (state: State, limit: number): OpenUnknown[] {
+  return look(state, state.unknown.first(limit)).map(row => ({ ...row, sinceMs: state.unknown.score(row.id) ?? 0 }))
 }
 
 /** The ledger's `journal`. A cursor whose line is forgotten stands before everything: only the oldest lines are ever forgotten. */

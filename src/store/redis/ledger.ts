@@ -147,7 +147,10 @@ export function createRedisLedger ({
       const [owner, period, held, spent] = listIn(balance)
       return { owner: textIn(owner), period: textIn(period), held: integerIn(held), spent: integerIn(spent) }
     }),
-    unknowns: async limit => rowsIn(await call('unknowns', { limit })),
+    unknowns: async limit => listIn(await call('unknowns', { limit })).map(unknown => {
+      const [sinceMs, row] = listIn(unknown)
+      return { ...rowIn(row), sinceMs: integerIn(sinceMs) }
+    }),
     journal: async (fromMs, toMs, limit, after) => listIn(await call('journal', { fromMs, toMs, limit, after })).map(journalEntryIn),
     async gauges () {
       const [waiting, atUpstream, unknownOpen, unknownOldestMs] = listIn(await call('gauges'))

@@ -168,7 +168,7 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     const gauges = await ledger.gauges()
     t.match(gauges, { atUpstream: 1, unknownOpen: 2, unknownOldestMs: oldestMs })
     t.same([gauges.waiting.get('studio'), gauges.waiting.get('lab'), gauges.waiting.get('agency') ?? 0], [2, 1, 0])
-    t.match(await ledger.unknowns(1), [{ id: second.id }], 'unknowns are told by the time since when')
+    t.match(await ledger.unknowns(1), [{ id: second.id, sinceMs: oldestMs + 1000 }], 'unknowns are told by the time since when')
     t.equal((await ledger.unknowns(10)).length, 2)
   })
 }

@@ -17,18 +17,14 @@ local function lookup ()
   return lead and row.phase == 'succeeded' and show(row) or false
 end
 
-local function lookAt (ids)
+-- look { ids } -> rows
+local function look ()
   local rows = {}
-  for _, id in ipairs(ids) do
+  for _, id in ipairs(given.ids) do
     local row = readRow(id)
     if row then table.insert(rows, show(row)) end
   end
   return rows
-end
-
--- look { ids } -> rows
-local function look ()
-  return lookAt(given.ids)
 end
 
 -- list { tenant, subject, limit, below: upper end of the numbers ('+inf' or a number as text), phases: those to be shown, or nothing }
@@ -49,10 +45,15 @@ local function list ()
   return { rows, isMore and text(lastNumber) or false }
 end
 
--- unknowns { limit } -> rows, by the time since when
+-- unknowns { limit } -> [[since when, row]], by that time
 local function unknowns ()
-  if given.limit < 1 then return {} end
-  return lookAt(redis.call('ZRANGE', UNKNOWN, 0, given.limit - 1))
+  local found = {}
+  if given.limit < 1 then return found end
+  for _, id in ipairs(redis.call('ZRANGE', UNKNOWN, 0, given.limit - 1)) do
+    local row = readRow(id)
+    if row then table.insert(found, { text(row.unknownSinceMs), show(row) }) end
+  end
+  return found
 end
 
 -- gauges {} -> [[tenant, waiting, ...], places used at fal, open unknowns, admission of the oldest or null]

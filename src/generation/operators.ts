@@ -1,0 +1,120 @@
+// What operators ask the ledger: the journal for finance, the open unknowns, a word on one of them. Texts for people and lines for programs.
+
+import { formatUsd } from '../money.ts'
+import { ledgerConstants, type JournalEntry, type Ledger, type OpenUnknown } from './ports.ts'
+
+export interface Operators {
+  /**
+   * The journal's lines from `fromMs` on (by default since the start of the UTC month) and before `toMs` (by default now), with a head for CSV.
+   * Read page by page, so that memory stays bounded however long it is.
+   */
+  readonly usage: (asked: { readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }) => AsyncIterable<string>
+  /** The open unknowns as a table that says what to do next, or as JSON lines. */
+  readonly unknown: (format: 'table' | 'jsonl') => AsyncIterable<string>
+  /** An operator's word; `done`: it was taken. `text` says what happened, or why not. */
+  readonly settle: (id: string, billed: boolean) => Promise<{ readonly done: boolean, readonly text: string }>
+  readonly close: () => Promise<void>
+}
+
+const PAGE = 1000
+
+/** More open unknowns than that are another kind of trouble. */
+const MAX_UNKNOWNS = 10_000
+
+const MINUTE_MS = 60_000
+
+export function createOperators (ledger: Ledger): Operators {
+  async function * usage ({ format, fromMs, toMs }: Parameters<Operators['usage']>[0]): AsyncGenerator<string> {
+    const endMs = toMs ?? ledger.now() + 1
+    const startMs = fromMs ?? monthStartMs(ledger.now())
+    if (format === 'csv') yield columns.join(',') + '\n'
+    let after: string | undefined
+    for (;;) {
+      const page = await ledger.journal(startMs, endMs, PAGE, after)
+      for (const entry of page) yield lineOf(entry, format)
+      if (page.length < PAGE) return
+      after = page.at(-1)?.cursor
+    }
+  }
+
+  async function * unknown (format: 'table' | 'jsonl'): AsyncGenerator<string> {
+    const open = await ledger.unknowns(MAX_UNKNOWNS)
+    if (format === 'table') yield tableOf(open, ledger.now())
+    else for (const each of open) yield JSON.stringify(factsOf(each, ledger.now())) + '\n'
+  }
+
+  async function settle (id: string, billed: boolean): Promise<{ done: boolean, text: string }> {
+    const settled = await ledger.settle(id, billed)
+    switch (settled.outcome) {
+      case 'settled': {
+        const price = formatUsd(settled.row.price)
+        return { done: true, text: billed ? `${id} is settled as billed: $${price} of ${settled.row.tenant} is spent` : `${id} is settled as not billed: $${price} of ${settled.row.tenant} is free again` }
+      }
+      case 'too-young':
+        return { done: false, text: `${id} is unknown for less than ${ledgerConstants.settleAfterMs / MINUTE_MS} minutes: what became of it may still be learned, so try again later` }
+      case 'not-unknown':
+        return { done: false, text: `${id} is not unknown (any more): there is nothing to settle` }
+      case 'no-such-generation':
+        return { done: false, text: `there is no generation ${id}` }
+    }
+  }
+
+  return { usage, unknown, settle, close: ledger.close }
+}
+
+const columns = ['time', 'kind', 'generation', 'tenant', 'model', 'request_id', 'accounts', 'amount_usd', 'assumed'] as const
+
+function lineOf (entry: JournalEntry, format: 'csv' | 'jsonl'): string {
+  const { atMs, kind, id, tenant, model, requestId, accounts, amount, assumed } = entry
+  const time = new Date(atMs).toISOString()
+  const names = accounts.map(({ owner, period }) => `${owner}:${period}`)
+  if (format === 'csv') return [time, kind, id, tenant, model, requestId ?? '', names.join(' '), formatUsd(amount), String(assumed)].map(cell).join(',') + '\n'
+  // Dollars are written from micro-dollars, digit by digit.
+  const head = JSON.stringify({ time, kind, generation: id, tenant, model, request_id: requestId, accounts: names })
+  return `${head.slice(0, -1)},"amount_usd":${formatUsd(amount)},"assumed":${String(assumed)}}\n`
+}
+
+/** RFC 4180. */
+function cell (text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}
+
+function factsOf (row: OpenUnknown, nowMs: number) {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    model: row.model,
+    request_id: row.requestId,
+    admitted: new Date(row.createdAtMs).toISOString(),
+    since: new Date(row.sinceMs).toISOString(),
+    age_seconds: Math.max(0, Math.floor((nowMs - row.sinceMs) / 1000)),
+    price_usd: Number(formatUsd(row.price)),
+    settleable: nowMs >= row.sinceMs + ledgerConstants.settleAfterMs
+  }
+}
+
+const advice = `
+Each may or may not have been bought; its price is held until that is known. Look it up
+at fal: by its request id, or where there is none by the time it was admitted. Then
+  falgate settle <id> --billed      when it was billed: its price is spent
+  falgate settle <id> --unbilled    when it was not: its price is free again
+That is possible ${ledgerConstants.settleAfterMs / MINUTE_MS} minutes after it became unknown.
+`
+
+function tableOf (open: readonly OpenUnknown[], nowMs: number): string {
+  if (open.length === 0) return 'nothing is unknown\n'
+  const head = ['id', 'tenant', 'model', 'admitted', 'unknown since', 'age', 'price', 'request id']
+  const rows = open.map(row => {
+    const { id, tenant, model, admitted, since, age_seconds: age, request_id: requestId } = factsOf(row, nowMs)
+    return [id, tenant, model, admitted.slice(0, 19) + 'Z', since.slice(0, 19) + 'Z', `${Math.floor(age / 60)} min`, `$${formatUsd(row.price)}`, requestId ?? '-']
+  })
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map(cells => cells[column]?.length ?? 0)))
+  const text = [head, ...rows].map(cells => cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ').trimEnd() + '\n').join('')
+  return text + advice
+}
+
+/** The first moment of the UTC month. */
+function monthStartMs (nowMs: number): number {
+  const now = new Date(nowMs)
+  return Date.UTC(now.getUTCFullYear(), now.getUTCMonth())
+}

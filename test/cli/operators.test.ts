@@ -1,0 +1,124 @@
+// Operators' commands on the ledger of a Redis: the journal for finance, the open unknowns, a word on one of them.
+
+import t from 'tap'
+import type { Test } from 'tap'
+import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
+import { admissionOf, freshId, never, price, successOf, times, traceLost } from '../support/admission.ts'
+import { parseObject } from '../support/gateway.ts'
+import { runCli, start, type Env } from '../support/processes.ts'
+import { cliFile } from '../support/paths.ts'
+import { freshNamespace } from '../support/redis-store.ts'
+import { redisUrl } from '../support/redis.ts'
+
+interface Books {
+  /** The ledger, with a clock that the test moves. */
+  readonly ledger: RedisLedger
+  readonly env: Env
+  readonly setNow: (atMs: number) => void
+  /** A generation that was bought at this price. */
+  readonly buy: (cost: number) => Promise<string>
+  /** One whose outcome is unknown. */
+  readonly lose: () => Promise<string>
+}
+
+async function books (t: Test): Promise<Books> {
+  const [url, namespace] = [await redisUrl(), freshNamespace()]
+  let nowMs = Date.now()
+  const ledger = createRedisLedger({ url, namespace, times, clock: { now: () => nowMs } })
+  t.teardown(ledger.close)
+  await ledger.connect()
+
+  async function claimed (): Promise<string> {
+    const { id } = admissionOf()
+    await ledger.admit(admissionOf({ id, rate: { max: 10_000, windowSeconds: 60 } }))
+    await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1000 })
+    return id
+  }
+  return {
+    ledger,
+    env: { REDIS_URL: url, REDIS_NAMESPACE: namespace, NODE_ENV: 'production' },
+    setNow: atMs => { nowMs = atMs },
+    buy: async cost => {
+      const id = await claimed()
+      await ledger.sent(id, 1, `request,"${id}"`)
+      await ledger.finish(id, 1, null, successOf({ cost }))
+      return id
+    },
+    lose: async () => {
+      const id = await claimed()
+      await ledger.lost(id, 1, traceLost)
+      return id
+    }
+  }
+}
+
+t.test('usage exports every line once, in order, page after page, from inclusive to exclusive', async t => {
+  const { env, buy, setNow } = await books(t)
+  const startMs = Date.UTC(2026, 9, 31, 23, 59, 59, 999)
+  const ids: string[] = []
+  for (let count = 0; count < 1005; count += 1) {
+    if (count < 3 || count === 1004) setNow(startMs + count)
+    ids.push(await buy(count))
+  }
+  const whole = await runCli(t, ['usage', '--csv', '--from', '2026-10-01', '--to', '2026-12-01'], env)
+  t.match(whole, { code: 0, stderr: '' })
+  const [head, ...lines] = whole.stdout.trimEnd().split('\n')
+  t.equal(head, 'time,kind,generation,tenant,model,request_id,accounts,amount_usd,assumed')
+  t.same(lines.map(line => line.split(',')[2]), ids.slice(1), 'what cost nothing is no line')
+  t.equal(lines[0], `2026-11-01T00:00:00.000Z,purchase,${ids[1]},studio,fal-ai/imagen4/preview/ultra,"request,""${ids[1]}""",studio:2026-11 *:2026-11,0.000001,false`)
+
+  const part = await runCli(t, ['usage', '--jsonl', '--from', '2026-11-01T00:00:00.001Z', '--to', '2026-11-01T00:00:00.002Z'], env)
+  const entries = part.stdout.trimEnd().split('\n').map(parseObject)
+  t.equal(entries.length, 1002)
+  t.match(entries[0], { time: '2026-11-01T00:00:00.001Z', kind: 'purchase', generation: ids[2], tenant: 'studio', accounts: ['studio:2026-11', '*:2026-11'], amount_usd: 0.000002, assumed: false })
+})
+
+t.test('usage without dates is this month until now', async t => {
+  const { env, buy, setNow } = await books(t)
+  setNow(Date.now() - 40 * 86_400_000)
+  await buy(1)
+  setNow(Date.now())
+  const id = await buy(2)
+  const { stdout } = await runCli(t, ['usage', '--jsonl'], env)
+  t.same(stdout.trimEnd().split('\n').map(line => parseObject(line)['generation']), [id])
+})
+
+t.test('usage whose reader leaves ends quietly', async t => {
+  const { env, buy } = await books(t)
+  for (let count = 1; count < 200; count += 1) await buy(count)
+  const running = start(t, [cliFile, 'usage', '--csv'], env)
+  running.child.stdout?.destroy()
+  t.match(await running.ended, { code: 0, stderr: '' })
+})
+
+t.test('unknown tells what there is and what to do, settle ends it, and both say clearly when there is nothing', async t => {
+  const { ledger, env, lose, setNow } = await books(t)
+  t.same(await runCli(t, ['unknown'], env), { code: 0, stdout: 'nothing is unknown\n', stderr: '' })
+  t.same(await runCli(t, ['unknown', '--jsonl'], env), { code: 0, stdout: '', stderr: '' })
+  setNow(Date.now() - 11 * 60_000)
+  const [billed, unbilled] = [await lose(), await lose()]
+  setNow(Date.now())
+  const young = await lose()
+
+  const table = await runCli(t, ['unknown'], env)
+  t.match(table, { code: 0, stderr: '' })
+  t.match(table.stdout, new RegExp(`^id +tenant +model +admitted +unknown since +age +price +request id\n${billed} +studio .* 11 min +\\$0.06 +-\n${unbilled} [^]*\n${young} .* 0 min [^]*falgate settle <id> --billed`))
+  const facts = (await runCli(t, ['unknown', '--jsonl'], env)).stdout.trimEnd().split('\n').map(parseObject)
+  t.match(facts, [{ id: billed, tenant: 'studio', price_usd: 0.06, request_id: null, settleable: true }, { id: unbilled }, { id: young, settleable: false }])
+
+  t.same(await runCli(t, ['settle', billed, '--billed'], env), { code: 0, stdout: `${billed} is settled as billed: $0.06 of studio is spent\n`, stderr: '' })
+  t.same(await runCli(t, ['settle', unbilled, '--unbilled'], env), { code: 0, stdout: `${unbilled} is settled as not billed: $0.06 of studio is free again\n`, stderr: '' })
+  t.match(await runCli(t, ['settle', billed, '--unbilled'], env), { code: 1, stdout: '', stderr: /is not unknown/ })
+  t.match(await runCli(t, ['settle', young, '--billed'], env), { code: 1, stdout: '', stderr: /less than 10 minutes/ })
+  t.match(await runCli(t, ['settle', 'nobody', '--billed'], env), { code: 1, stdout: '', stderr: 'falgate: there is no generation nobody\n' })
+  t.match(await runCli(t, ['settle', young], env), { code: 2 })
+  t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: price, spent: price }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('without a shared ledger, or one that answers, there is one sentence', async t => {
+  t.same(await runCli(t, ['unknown'], {}), {
+    code: 1, stdout: '', stderr: 'falgate: REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it\n'
+  })
+  t.same(await runCli(t, ['usage', '--csv'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' }), { code: 1, stdout: '', stderr: 'falgate: REDIS_URL: the ledger there cannot be reached\n' })
+})
