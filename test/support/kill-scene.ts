@@ -7,6 +7,7 @@ import type { Phase } from '../../src/generation/phases.ts'
 import type { Row } from '../../src/generation/ports.ts'
 import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
 import { key, tenant, type Reply } from './gateway.ts'
+import { moneyOf } from './money.ts'
 import { redisUrl, startRedis } from './redis.ts'
 import { startRedisGate, type RedisGate } from './redis-gate.ts'
 import { deploy, type Deployment, type Replica } from './replicas.ts'
@@ -234,6 +235,9 @@ async function checkBooks (t: Test, scene: Scene): Promise<void> {
   const journal = (await ledger.journal(0, Number.MAX_SAFE_INTEGER, 1000)).filter(entry => entry.tenant === tenantId)
   t.equal(journal.reduce((total, { amount }) => total + amount, 0), spent + held, 'and the journal explains it')
 
+  // What was assumed or forgotten is on no bill, or on no other side of the sum.
+  const isOnBill = !['cancelled', 'forgotten'].includes(ends)
+  if (isOnBill) await moneyOf(t, scene, [survivor], { tenants, counters: 'at-most' })
   t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: sum('held') / PRICE }, 'and every price that is still held is an unknown\'s')
   t.same(await ledger.audit(), [], 'no reservation, lease, place in line or entry of an index is left behind')
 }

@@ -1,0 +1,162 @@
+// Crowds: many callers on many replicas for one picture, one budget, one key; and callers who repeat what they got no answer to.
+
+import t, { type Test } from 'tap'
+import { tenant, type Reply } from '../support/gateway.ts'
+import { patiently } from '../support/kill-scene.ts'
+import { moneyOf } from '../support/money.ts'
+import { deploy, ownerAmong, type Deployment, type Replica } from '../support/replicas.ts'
+import { until } from '../support/until.ts'
+
+/** One caller each; the requests go round the replicas. */
+async function crowd (replicas: readonly Replica[], size: number, bodyOf: (caller: number) => object, headers: Readonly<Record<string, string>> = {}): Promise<Reply[]> {
+  return await Promise.all(Array.from({ length: size }, async (_, caller) => {
+    const replica = at(replicas, caller)
+    return await patiently(async () => await replica.generate(bodyOf(caller), { headers }))
+  }))
+}
+
+function at (replicas: readonly Replica[], caller: number): Replica {
+  const replica = replicas[caller % replicas.length]
+  if (replica === undefined) throw new Error('there is no replica')
+  return replica
+}
+
+function counts (replies: readonly Reply[]): Record<string, number> {
+  const by: Record<string, number> = {}
+  for (const { status } of replies) by[String(status)] = (by[String(status)] ?? 0) + 1
+  return by
+}
+
+/** Nothing is left behind, and all who know about money agree. */
+async function checkSum (t: Test, { ledger, sandbox }: Deployment, replicas: readonly Replica[], counters: 'exact' | 'at-most' = 'exact'): Promise<void> {
+  await until(async () => (await ledger.gauges()).atUpstream === 0)
+  t.match(await moneyOf(t, { ledger, sandbox }, replicas, { counters }), { held: 0, unknown: 0 })
+  t.same(await ledger.audit(), [])
+}
+
+t.test('1,000 identical seeded requests over three replicas are one purchase and 1,000 equal answers', async t => {
+  const deployment = await deploy(t)
+  const { sandbox, startReplica } = deployment
+  const replicas = await Promise.all([startReplica(), startReplica(), startReplica()])
+  const replies = await crowd(replicas, 1000, () => ({ prompt: 'a crowd', seed: 7 }))
+  t.same(counts(replies), { 200: 1000 })
+  t.equal(new Set(replies.map(reply => reply.text)).size, 1)
+  t.equal(replies.filter(reply => reply.headers.get('falgate-cost-usd') === '0.06').length, 1, 'one of them paid')
+  t.equal(sandbox.bill.submits, 1)
+  await checkSum(t, deployment, replicas)
+})
+
+t.test('the same with the owner killed midway: one purchase, the survivors\' callers are answered, the dead one\'s when they ask again', async t => {
+  const deployment = await deploy(t)
+  const { sandbox, startReplica, untilRow } = deployment
+  const replicas = await Promise.all([startReplica(), startReplica(), startReplica()])
+  const release = sandbox.faults.holdJobs()
+  const body = { prompt: 'a crowd', seed: 7 }
+  const calls = Array.from({ length: 1000 }, async (_, caller) => {
+    const replica = at(replicas, caller)
+    const reply = await patiently(async () => await replica.generate(body)).catch(() => null)
+    return { replica, reply }
+  })
+  const { owner, others } = ownerAmong(replicas, await untilRow(({ phase }) => phase === 'running'))
+  owner.child.kill('SIGKILL')
+  await owner.ended
+  release()
+  const answers = await Promise.all(calls)
+  const unanswered = answers.filter(({ reply }) => reply === null)
+  t.ok(unanswered.every(({ replica }) => replica === owner), 'only the callers of the dead one have no answer')
+  const again = await crowd(others, unanswered.length, () => body)
+  const replies = [...answers.flatMap(({ reply }) => reply ?? []), ...again]
+  t.same(counts(replies), { 200: 1000 })
+  t.equal(new Set(replies.map(reply => reply.text)).size, 1)
+  t.equal(sandbox.bill.submits, 1)
+  await checkSum(t, deployment, others, 'at-most')
+})
+
+t.test('500 different requests race over two replicas for a budget of 20 pictures: 20 are bought, 480 are 402', async t => {
+  const limits = { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } }
+  const deployment = await deploy(t, { tenants: { tenants: [tenant('studio', { ...limits, budget: { usd: 1.2, per: 'month' } })] } })
+  const { sandbox, startReplica } = deployment
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const replies = await crowd(replicas, 500, seed => ({ prompt: 'for the last cents', seed }))
+  t.same(counts(replies), { 200: 20, 402: 480 })
+  t.ok(replies.every(reply => reply.status === 200 || reply.json()['code'] === 'budget-exhausted'))
+  t.equal(sandbox.bill.submits, 20)
+  t.equal(sandbox.bill.billedUnits, 20)
+  await checkSum(t, deployment, replicas)
+})
+
+t.test('one Idempotency-Key raced 200-fold over two replicas is one purchase and 200 equal answers', async t => {
+  const deployment = await deploy(t)
+  const { sandbox, startReplica } = deployment
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const replies = await crowd(replicas, 200, () => ({ prompt: 'x' }), { 'idempotency-key': 'order-1' })
+  t.same(counts(replies), { 200: 200 })
+  t.equal(new Set(replies.map(reply => reply.text)).size, 1)
+  t.equal(replies.filter(reply => reply.headers.get('idempotent-replayed') !== 'true').length, 1, 'all but the first are replays')
+  t.equal(sandbox.bill.submits, 1)
+  await checkSum(t, deployment, replicas)
+})
+
+/** A caller without key or seed, whose connection ends after fal accepted and before anything was answered. */
+async function loseAnswer (t: Test, how: 'the connection breaks' | 'its replica is killed'): Promise<void> {
+  const deployment = await deploy(t)
+  const { sandbox, startReplica, untilRow, ledger } = deployment
+  const [one, other] = await Promise.all([startReplica(), startReplica()])
+  const release = sandbox.faults.holdJobs()
+  const body = { prompt: 'sent once, asked twice' }
+  const caller = new AbortController()
+  const lost = t.rejects(one.generate(body, { signal: caller.signal }), 'no answer')
+  const { id } = await untilRow(({ requestId }) => requestId !== null)
+  if (how === 'the connection breaks') {
+    caller.abort()
+    await lost
+  } else {
+    one.child.kill('SIGKILL')
+    await Promise.all([one.ended, lost])
+  }
+  const retry = patiently(async () => await other.generate(body))
+  await until(async () => (await ledger.look([id]))[0]?.connection?.replica === other.name)
+  release()
+  const reply = await retry
+  t.equal(reply.status, 200)
+  t.equal(reply.headers.get('falgate-generation'), id, 'it is the generation that was bought first')
+  t.match(reply.headers.get('cache-status'), /detail=adopted/)
+  t.equal(reply.headers.get('falgate-cost-usd'), '0')
+  t.equal(sandbox.bill.submits, 1)
+  if (how === 'the connection breaks') await checkSum(t, deployment, [one, other])
+  else await checkSum(t, deployment, [other], 'at-most')
+
+  await until(async () => (await ledger.look([id]))[0]?.delivered === true)
+  t.equal((await other.generate(body)).status, 200)
+  t.equal(sandbox.bill.submits, 2, 'once it is delivered the same request is another picture')
+}
+
+t.test('a blind retry on another replica, after the connection broke between acceptance and answer, gets the picture that was bought', async t => {
+  await loseAnswer(t, 'the connection breaks')
+})
+
+t.test('a blind retry after the replica that had the caller was killed gets the picture that was bought', async t => {
+  await loseAnswer(t, 'its replica is killed')
+})
+
+t.test('ten blind retries at once for one lost answer: it is handed out, and there are no more purchases than callers', async t => {
+  const deployment = await deploy(t)
+  const { sandbox, ledger, startReplica, untilRow } = deployment
+  const [one, ...others] = await Promise.all([startReplica(), startReplica(), startReplica()])
+  const release = sandbox.faults.holdJobs()
+  const body = { prompt: 'sent once, asked ten times' }
+  const lost = t.rejects(one.generate(body), 'no answer')
+  const { id } = await untilRow(({ phase }) => phase === 'running')
+  one.child.kill('SIGKILL')
+  await Promise.all([one.ended, lost])
+  const retries = crowd(others, 10, () => body)
+  await until(async () => (await ledger.look([id]))[0]?.connection?.replica !== one.name)
+  release()
+  const replies = await retries
+  t.same(counts(replies), { 200: 10 })
+  t.ok(replies.some(reply => reply.headers.get('falgate-generation') === id), 'the lost answer was handed out')
+  // Where the many questions who is there find no answer in time, money is saved and a picture shared.
+  t.equal(new Set(replies.map(reply => reply.text)).size, sandbox.bill.accepted, 'every purchase has its caller')
+  t.ok(sandbox.bill.accepted <= 10)
+  await checkSum(t, deployment, others, 'at-most')
+})
