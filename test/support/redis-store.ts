@@ -45,24 +45,27 @@ async function forget (url: string, namespace: string): Promise<void> {
 /** A ledger with Redis' own clock, closed with the test, and what it told. */
 export async function liveLedger (t: Test, url: RedisLedgerOptions['url'], given: Partial<RedisLedgerOptions> = {}): Promise<LiveLedger> {
   const troubles: string[] = []
+  const rollbacks: string[] = []
   const states: boolean[] = []
   const ledger = createRedisLedger({
     url,
     times: usualTimes,
     namespace: freshNamespace(),
     onTrouble: doing => { troubles.push(doing) },
+    onRollback: ({ message }) => { rollbacks.push(message) },
     onState: up => { states.push(up) },
     ...given
   })
   t.teardown(ledger.close)
   await ledger.connect()
-  return { ledger, troubles, states }
+  return { ledger, troubles, rollbacks, states }
 }
 
 export interface LiveLedger {
   readonly ledger: RedisLedger
   /** What was being done when trouble was told. */
   readonly troubles: readonly string[]
+  readonly rollbacks: readonly string[]
   readonly states: readonly boolean[]
 }
 
