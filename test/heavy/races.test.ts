@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { tenant, type Reply } from '../support/gateway.ts'
 import { patiently } from '../support/kill-scene.ts'
 import { moneyOf } from '../support/money.ts'
-import { deploy, ownerAmong, type Deployment, type Replica } from '../support/replicas.ts'
+import { deploy, ownerAmong, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
 /** One caller each; the requests go round the replicas. */
@@ -74,7 +74,7 @@ t.test('the same with the owner killed midway: one purchase, the survivors\' cal
 
 t.test('500 different requests race over two replicas for a budget of 20 pictures: 20 are bought, 480 are 402', async t => {
   const limits = { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } }
-  const deployment = await deploy(t, { tenants: { tenants: [tenant('studio', { ...limits, budget: { usd: 1.2, per: 'month' } })] } })
+  const deployment = await deploy(t, { env: USUAL_LEASE, tenants: { tenants: [tenant('studio', { ...limits, budget: { usd: 1.2, per: 'month' } })] } })
   const { sandbox, startReplica } = deployment
   const replicas = await Promise.all([startReplica(), startReplica()])
   const replies = await crowd(replicas, 500, seed => ({ prompt: 'for the last cents', seed }))

@@ -1,12 +1,12 @@
 // Both replicas are replaced, one after the other, while requests come in: nothing fails but what the leaving one refuses, nothing is lost or bought twice.
 
 import t from 'tap'
-import { deploy, type Replica } from '../support/replicas.ts'
+import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import type { Reply } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
 t.test('a rolling restart under load loses nothing and buys nothing twice', async t => {
-  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: { runMs: 50 } })
+  const { sandbox, ledger, startReplica } = await deploy(t, { env: USUAL_LEASE, sandbox: { runMs: 50 } })
   const serving: Replica[] = await Promise.all([startReplica(), startReplica()])
   const refusals: string[] = []
   const over = new AbortController()

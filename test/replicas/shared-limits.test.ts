@@ -2,11 +2,11 @@
 
 import t from 'tap'
 import { tenant } from '../support/gateway.ts'
-import { deploy } from '../support/replicas.ts'
+import { deploy, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
 t.test('of 1,000 distinct requests at once over two replicas exactly 100 pass a rate limit of 100', async t => {
-  const { sandbox, ledger, startReplica } = await deploy(t, { tenants: { tenants: [tenant('studio', { rateLimit: { max: 100, windowSeconds: 3600 }, maxInFlight: 100, maxQueued: 10_000 })] } })
+  const { sandbox, ledger, startReplica } = await deploy(t, { env: USUAL_LEASE, tenants: { tenants: [tenant('studio', { rateLimit: { max: 100, windowSeconds: 3600 }, maxInFlight: 100, maxQueued: 10_000 })] } })
   const replicas = await Promise.all([startReplica(), startReplica()])
   const replies = await Promise.all(Array.from({ length: 1000 }, async (_, seed) => await replicas[seed % 2]?.generate({ prompt: 'x', seed })))
   const counts: Record<string, number> = {}
@@ -17,7 +17,7 @@ t.test('of 1,000 distinct requests at once over two replicas exactly 100 pass a 
 })
 
 t.test('FAL_CONCURRENCY counts the generations of all replicas together', async t => {
-  const { sandbox, ledger, startReplica } = await deploy(t, { env: { FAL_CONCURRENCY: '3' } })
+  const { sandbox, ledger, startReplica } = await deploy(t, { env: { ...USUAL_LEASE, FAL_CONCURRENCY: '3' } })
   const replicas = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const calls = Array.from({ length: 20 }, async (_, seed) => await replicas[seed % 2]?.generate({ prompt: 'x', seed }))
@@ -32,7 +32,7 @@ t.test('FAL_CONCURRENCY counts the generations of all replicas together', async 
 })
 
 t.test('what one replica bought is a hit on the other, is listed there, and is collected there by id', async t => {
-  const { sandbox, startReplica } = await deploy(t)
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
   const [one, other] = await Promise.all([startReplica(), startReplica()])
   const bought = await one.generate({ prompt: 'x', seed: 1 })
   const id = String(bought.headers.get('falgate-generation'))
@@ -45,7 +45,7 @@ t.test('what one replica bought is a hit on the other, is listed there, and is c
 })
 
 t.test('the same Idempotency-Key on two replicas at once is one purchase, replayed by both', async t => {
-  const { sandbox, startReplica } = await deploy(t)
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
   const replicas = await Promise.all([startReplica(), startReplica()])
   const headers = { 'idempotency-key': 'order-1' }
   const replies = await Promise.all(Array.from({ length: 50 }, async (_, n) => await replicas[n % 2]?.generate({ prompt: 'x' }, { headers })))
@@ -55,7 +55,7 @@ t.test('the same Idempotency-Key on two replicas at once is one purchase, replay
 })
 
 t.test('a retry that reaches another replica after the first connection was cut gets the picture that was bought', async t => {
-  const { sandbox, startReplica } = await deploy(t)
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
   const [one, other] = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const leaving = new AbortController()
@@ -70,7 +70,7 @@ t.test('a retry that reaches another replica after the first connection was cut 
 })
 
 t.test('callers on two replicas who are both there and ask for the same without a seed get two pictures', async t => {
-  const { sandbox, startReplica } = await deploy(t)
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
   const [one, other] = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const first = one.generate({ prompt: 'x' })

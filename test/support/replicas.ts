@@ -45,6 +45,9 @@ export interface DeploymentOptions {
   readonly redisUrl?: string
 }
 
+/** Leases as they are by default, for crowds: with short ones a machine that is busy for a second looks like a dead one. */
+export const USUAL_LEASE = { LEASE_SECONDS: '15' }
+
 /** Leases of a second, so that a test sees them run out. */
 const SHORT_LEASE = { LEASE_SECONDS: '1' }
 
