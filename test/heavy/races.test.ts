@@ -4,8 +4,11 @@ import t, { type Test } from 'tap'
 import { tenant, type Reply } from '../support/gateway.ts'
 import { patiently } from '../support/kill-scene.ts'
 import { moneyOf } from '../support/money.ts'
-import { deploy, ownerAmong, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
+import { deploy, ownerAmong, type Deployment, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
+
+/** A process that 300 callers reach at once, on a machine that is busy with others, may be silent for longer than the second that tests usually lease for. */
+const LONG_LEASE = { LEASE_SECONDS: '10' }
 
 /** One caller each; the requests go round the replicas. */
 async function crowd (replicas: readonly Replica[], size: number, bodyOf: (caller: number) => object, headers: Readonly<Record<string, string>> = {}): Promise<Reply[]> {
@@ -21,9 +24,13 @@ function at (replicas: readonly Replica[], caller: number): Replica {
   return replica
 }
 
+/** How many answers of each kind: 200, or a problem's code. */
 function counts (replies: readonly Reply[]): Record<string, number> {
   const by: Record<string, number> = {}
-  for (const { status } of replies) by[String(status)] = (by[String(status)] ?? 0) + 1
+  for (const reply of replies) {
+    const kind = reply.status === 200 ? '200' : String(reply.json()['code'])
+    by[kind] = (by[kind] ?? 0) + 1
+  }
   return by
 }
 
@@ -35,7 +42,7 @@ async function checkSum (t: Test, { ledger, sandbox }: Deployment, replicas: rea
 }
 
 t.test('1,000 identical seeded requests over three replicas are one purchase and 1,000 equal answers', async t => {
-  const deployment = await deploy(t)
+  const deployment = await deploy(t, { env: LONG_LEASE })
   const { sandbox, startReplica } = deployment
   const replicas = await Promise.all([startReplica(), startReplica(), startReplica()])
   const replies = await crowd(replicas, 1000, () => ({ prompt: 'a crowd', seed: 7 }))
@@ -47,7 +54,7 @@ t.test('1,000 identical seeded requests over three replicas are one purchase and
 })
 
 t.test('the same with the owner killed midway: one purchase, the survivors\' callers are answered, the dead one\'s when they ask again', async t => {
-  const deployment = await deploy(t)
+  const deployment = await deploy(t, { env: LONG_LEASE })
   const { sandbox, startReplica, untilRow } = deployment
   const replicas = await Promise.all([startReplica(), startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
@@ -74,19 +81,18 @@ t.test('the same with the owner killed midway: one purchase, the survivors\' cal
 
 t.test('500 different requests race over two replicas for a budget of 20 pictures: 20 are bought, 480 are 402', async t => {
   const limits = { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } }
-  const deployment = await deploy(t, { env: USUAL_LEASE, tenants: { tenants: [tenant('studio', { ...limits, budget: { usd: 1.2, per: 'month' } })] } })
+  const deployment = await deploy(t, { env: LONG_LEASE, tenants: { tenants: [tenant('studio', { ...limits, budget: { usd: 1.2, per: 'month' } })] } })
   const { sandbox, startReplica } = deployment
   const replicas = await Promise.all([startReplica(), startReplica()])
   const replies = await crowd(replicas, 500, seed => ({ prompt: 'for the last cents', seed }))
-  t.same(counts(replies), { 200: 20, 402: 480 })
-  t.ok(replies.every(reply => reply.status === 200 || reply.json()['code'] === 'budget-exhausted'))
+  t.same(counts(replies), { 200: 20, 'budget-exhausted': 480 })
   t.equal(sandbox.bill.submits, 20)
   t.equal(sandbox.bill.billedUnits, 20)
   await checkSum(t, deployment, replicas)
 })
 
 t.test('one Idempotency-Key raced 200-fold over two replicas is one purchase and 200 equal answers', async t => {
-  const deployment = await deploy(t)
+  const deployment = await deploy(t, { env: LONG_LEASE })
   const { sandbox, startReplica } = deployment
   const replicas = await Promise.all([startReplica(), startReplica()])
   const replies = await crowd(replicas, 200, () => ({ prompt: 'x' }), { 'idempotency-key': 'order-1' })
