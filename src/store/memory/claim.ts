@@ -12,6 +12,9 @@ interface Claim { readonly claimId: string, readonly deadlineMs: number, readonl
 /** What a generation ends with whose time in our line is over. */
 const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line for as long as it may, and nothing was bought.' }
 
+/** The same when its caller had set the time. */
+const notStarted: Failure = { code: 'start-timeout', detail: 'It did not start in the time that the request gave it, and nothing was bought.' }
+
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
@@ -35,7 +38,9 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
 
 /** Ends a generation that waited here past its deadline, unspent. */
 export function expire (state: State, entry: Entry): void {
-  change(state, entry, { phase: 'failed', failure: expired, cost: 0, finishedAtMs: state.now() })
+  const { startUntilMs } = entry.row
+  const failure = startUntilMs !== null && startUntilMs <= state.now() ? notStarted : expired
+  change(state, entry, { phase: 'failed', failure, cost: 0, finishedAtMs: state.now() })
   tell(state, entry, 'ended', 'waiting', 0)
 }
 

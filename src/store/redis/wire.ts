@@ -102,6 +102,7 @@ export function rowIn (value: unknown): Row {
     startedAtMs: integerOrNull('startedAtMs'),
     finishedAtMs: integerOrNull('finishedAtMs'),
     waitUntilMs: integer('waitUntilMs'),
+    startUntilMs: integerOrNull('startUntilMs'),
     runUntilMs: integerOrNull('runUntilMs')
   }
 }

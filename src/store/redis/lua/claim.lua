@@ -3,9 +3,13 @@
 -- What a generation ends with whose time in our line is over.
 local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as long as it may, and nothing was bought."}'
 
+-- The same when its caller had set the time.
+local NOT_STARTED = '{"code":"start-timeout","detail":"It did not start in the time that the request gave it, and nothing was bought."}'
+
 -- Ends a generation that waited here past its deadline, unspent.
 local function expire (row)
-  change(row, { phase = 'failed', failure = EXPIRED, cost = 0, finishedAtMs = now })
+  local failure = row.startUntilMs and row.startUntilMs <= now and NOT_STARTED or EXPIRED
+  change(row, { phase = 'failed', failure = failure, cost = 0, finishedAtMs = now })
   tell(row, 'ended', 'waiting', 0)
 end
 
