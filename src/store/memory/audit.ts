@@ -18,6 +18,7 @@ export function audit (state: State): string[] {
     ...auditNames(state),
     ...auditTwins(state),
     ...auditLists(state),
+    ...auditLogs(state),
     ...auditGuards(state)
   ]
 }
@@ -174,6 +175,13 @@ function auditLists (state: State): string[] {
     if (ids.size() === 0) faults.push(`the list of ${reader} is an empty set`)
   }
   return faults
+}
+
+function auditLogs (state: State): string[] {
+  return [...state.logs].flatMap(([id, lines]) => {
+    const told = state.rows.get(id)?.row.logged
+    return told !== undefined && lines.length <= told ? [] : [`${lines.length} log lines of ${id} are kept, told were ${told}`]
+  })
 }
 
 function auditGuards (state: State): string[] {
