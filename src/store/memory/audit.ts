@@ -1,5 +1,6 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
+import { endOf } from '../../generation/log-text.ts'
 import type { Account } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
@@ -178,9 +179,9 @@ function auditLists (state: State): string[] {
 }
 
 function auditLogs (state: State): string[] {
-  return [...state.logs].flatMap(([id, lines]) => {
+  return [...state.logs].flatMap(([id, log]) => {
     const told = state.rows.get(id)?.row.logged
-    return told !== undefined && lines.length <= told ? [] : [`${lines.length} log lines of ${id} are kept, told were ${told}`]
+    return told === endOf(log) ? [] : [`log lines up to ${endOf(log)} of ${id} are kept, told were ${told}`]
   })
 }
 

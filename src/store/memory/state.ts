@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, LogLine, News, Row, Token } from '../../generation/ports.ts'
+import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, LogPiece, News, Row, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -71,7 +71,7 @@ export interface State {
   virtual: number
   readonly rows: Map<string, Entry>
   /** Id → the last lines of its log. */
-  readonly logs: Map<string, readonly LogLine[]>
+  readonly logs: Map<string, LogPiece>
   readonly aliases: ExpiringMap<Alias>
   readonly names: ExpiringMap<Name>
   readonly answers: ExpiringMap<Answer>
