@@ -171,6 +171,7 @@ function buy (state: State, admission: Admission): Admitted {
     createdAtMs: now,
     startedAtMs: null,
     finishedAtMs: null,
+    logged: 0,
     waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
     startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs,
     runUntilMs: null

@@ -35,7 +35,7 @@ local NEWS = prefix .. 'news' -- list: JSON, what nobody was told yet, oldest fi
 local JOURNAL = prefix .. 'j' -- stream
 local CHANGES = prefix .. 'changes' -- channel
 
--- g: row or alias, n: name, a: answer, o: twins, q: a tenant's line, t: tenant, m: book, tok: token, l: a reader's list
+-- g: row or alias, log: a row's log lines, n: name, a: answer, o: twins, q: a tenant's line, t: tenant, m: book, tok: token, l: a reader's list
 local function key (kind, name)
   return prefix .. kind .. ':' .. name
 end
