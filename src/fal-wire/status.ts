@@ -70,8 +70,7 @@ export function codeOfState (state: QueueStatus['status']): 200 | 202 {
 }
 
 /** Logs are asked for with `1` or `true`, by whichever client. */
-export function wantsLogs (query: URLSearchParams): boolean {
-  const logs = query.get('logs')
+export function wantsLogs (logs: string | null | undefined): boolean {
   return logs === '1' || logs === 'true'
 }
 

@@ -1,24 +1,21 @@
-// From a validated input to the core and back: the ask, the caller who waits for the answer, and the note whether it arrived. All doors that make pictures use it.
+// From a validated input to the core and back, for all doors that make pictures: the ask, and the caller who waits for the answer.
 
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { canonicalJson } from '../generation/key.ts'
-import type { Ledger } from '../generation/ports.ts'
 import type { Presence } from '../generation/presence.ts'
 import type { Answer, Ask, Call, Requests } from '../generation/request.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import { permits } from '../tenants.ts'
 import type { CallerConnection } from './connection.ts'
+import { rememberDelivery, type DeliveryTools } from './delivery.ts'
 import { callerOf } from './request-facts.ts'
 
-export interface AskTools {
+export interface AskTools extends DeliveryTools {
   readonly requests: Requests
-  readonly ledger: Ledger
   readonly presence: Presence
-  readonly metrics: Metrics
   readonly describePrompt: (prompt: string) => Readonly<Record<string, unknown>>
-  readonly onTrouble: (doing: string, error: unknown) => void
 }
 
 /** How the caller wants to be served. */
@@ -89,18 +86,6 @@ async function attended (ask: Ask, { waitMs, async, priority, startWithinMs }: M
   } finally {
     unwatch()
   }
-}
-
-/** The generation is delivered when its result, its final error or an asked-for id went out on an open socket. */
-function rememberDelivery (caller: CallerConnection, answer: Answer, call: Call, tools: AskTools): void {
-  if (answer.kind === 'caller-gone' || answer.source === 'hit') return
-  const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
-  if (id === null || (answer.kind === 'under-way' && !call.async)) return
-  caller.onceOver(isDelivered => {
-    if (!isDelivered) tools.metrics.undelivered(call.tenant.id)
-    const told = isDelivered ? tools.ledger.seen(id, call.connection) : tools.ledger.left(id, call.connection)
-    told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
-  })
 }
 
 function count (answer: Answer, tenant: string, metrics: Metrics): void {

@@ -11,6 +11,9 @@ import { missed } from './answer.ts'
 import { protect } from './authenticate.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
+import { isFalAddress, routedUrl } from './fal/address.ts'
+import { falDoor, type FalTools } from './fal/door.ts'
+import { sendFalProblem } from './fal/render.ts'
 import { generateRoutes, type GenerateTools } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
@@ -23,7 +26,7 @@ import { logRequest } from './request-log.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface ServerTools extends GenerateTools {
+export interface ServerTools extends GenerateTools, FalTools {
   readonly log: Logger
   readonly follow: Follow
   readonly newId: () => string
@@ -80,6 +83,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onTrouble)
     usageRoute(scope, tools)
+    await falDoor(scope, tools)
   })
 }
 
@@ -117,11 +121,13 @@ function bareServer ({ log, metrics, readiness, trustProxy, tls, newId }: Server
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
+    rewriteUrl: routedUrl,
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       begin(request, reply, { log, metrics, readiness })
-      sendProblem(error, request, reply)
+      if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
+      else sendProblem(error, request, reply)
     },
     clientErrorHandler: refuseUnreadable
   }

@@ -115,7 +115,7 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
     },
 
     status (call, job) {
-      return withRequestId(json(codeOfState(job.state), statusObject(call, job, wantsLogs(call.query) ? 0 : null)), job.id)
+      return withRequestId(json(codeOfState(job.state), statusObject(call, job, wantsLogs(call.query.get('logs')) ? 0 : null)), job.id)
     },
 
     result (job) {

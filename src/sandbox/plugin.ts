@@ -100,7 +100,7 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
       job,
       raw,
       headers: { [falHeaders.requestId]: job.id },
-      logs: wantsLogs(call.query),
+      logs: wantsLogs(call.query.get('logs')),
       pingMs,
       statusObject: logsFrom => operations.statusObject(call, job, logsFrom),
       truncate: call.fault?.kind === 'truncate' ? (call.fault.cleanly === true ? 'cleanly' : 'broken') : undefined

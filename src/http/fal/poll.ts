@@ -1,0 +1,100 @@
+// What has become of a submitted request: status, status stream, result, cancel. Nothing here asks fal.
+
+import type { Static } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
+import { appIdOf } from '../../fal-wire/endpoint-id.ts'
+import { falHeaders } from '../../fal-wire/headers.ts'
+import { IN_PROGRESS_TEXT, codeOfState, queueWords, wantsLogs } from '../../fal-wire/status.ts'
+import type { Follow } from '../../generation/follow.ts'
+import { hasEnded } from '../../generation/phases.ts'
+import type { Row } from '../../generation/ports.ts'
+import { problemOfRow, resultGone } from '../../generation/problems.ts'
+import { models } from '../../models/catalogue.ts'
+import { rememberFetch, type DeliveryTools } from '../delivery.ts'
+import { readerOf } from '../request-facts.ts'
+import { billableUnits, queueStatusOf } from './render.ts'
+import { parseRequestId, type RequestId } from './request-id.ts'
+import { cancelSchema, hiddenSchema, resultSchema, statusSchema, type RequestParams, type StatusQuery } from './schema.ts'
+
+export interface PollTools extends Pick<DeliveryTools, 'ledger' | 'onTrouble'> {
+  readonly follow: Follow
+  readonly queueBase: (request: FastifyRequest) => string
+}
+
+interface Named { Params: Static<typeof RequestParams> }
+interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
+
+/** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
+export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
+  const appIds = new Set(models.map(model => appIdOf(model.endpointId)))
+  for (const named of new Set([...appIds, ...models.map(model => model.endpointId)])) {
+    const at = `/queue/${named}/requests/:id`
+    const isShown = appIds.has(named)
+    fal.get<Asked>(`${at}/status`, { schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, tools))
+    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(named, tools))
+    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(named, tools))
+    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(named, tools))
+  }
+}
+
+function status (named: string, { follow, queueBase }: PollTools) {
+  return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = requestIdOf(request, reply)
+    const moment = await follow.now(id, readerOf(request))
+    if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    const said = queueStatusOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
+    return reply.code(codeOfState(said.status)).type('application/json').send(JSON.stringify(said))
+  }
+}
+
+function result (named: string, { ledger, onTrouble }: PollTools) {
+  return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id, isFree } = requestIdOf(request, reply)
+    const row = await ledger.read(id, readerOf(request))
+    if (row === null || !isNamed(row, named)) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    if (!hasEnded(row.phase)) return reply.code(400).type('application/json').send(JSON.stringify({ detail: IN_PROGRESS_TEXT, message: IN_PROGRESS_TEXT }))
+    const units = billableUnits(row, isFree || row.id !== row.purchase)
+    if (units !== null) reply.header(falHeaders.billableUnits, units)
+    // Looking at it with HEAD shows no picture.
+    if (request.method === 'GET') rememberFetch(request.facts.connection, id, { ledger, onTrouble })
+    if (row.phase !== 'succeeded') throw problemOfRow(row)
+    if (row.output === null) throw resultGone(row)
+    return reply.code(200).type('application/json').send(row.output)
+  }
+}
+
+function cancel (named: string, { ledger }: PollTools) {
+  return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = requestIdOf(request, reply)
+    const reader = readerOf(request)
+    const row = await ledger.read(id, reader)
+    if (row === null || !isNamed(row, named)) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    const { outcome } = await ledger.cancel(id, reader)
+    switch (outcome) {
+      case 'cancelled':
+      case 'asked':
+      case 'already-cancelled': // a client that did not hear of it asks again
+        return reply.code(202).type('application/json').send(JSON.stringify({ status: queueWords.cancelling }))
+      case 'no-such-generation':
+      case 'others-waiting':
+      case 'already-finished':
+        throw new Problem(outcome)
+    }
+  }
+}
+
+/** The id in the path, which every answer to it repeats. */
+function requestIdOf (request: FastifyRequest<Named>, reply: FastifyReply): RequestId {
+  const parsed = parseRequestId(request.params.id)
+  if (parsed === null) throw new Problem('no-such-generation')
+  reply.header(falHeaders.requestId, request.params.id)
+  return parsed
+}
+
+function isNamed ({ model }: Row, named: string): boolean {
+  return named === model || named === appIdOf(model)
+}
