@@ -11,6 +11,8 @@ export interface RedisGate {
    * hears of it (only an answer that contains `having`). Resolves when that is so; nothing passes any more, over new connections either.
    */
   readonly holdAt: (operation: string, when: 'before' | 'after', having?: string) => Promise<void>
+  /** Lets traffic pass again, over new connections: the old ones break, and what they held is lost. */
+  readonly resume: () => void
   /** Until `refuse([])` these operations get an error from Redis and are not run. */
   readonly refuse: (operations: readonly string[]) => void
   /** Resolves when the next call of `operation` was answered. */
@@ -93,6 +95,10 @@ export async function startRedisGate (t: Test, redisUrl: string): Promise<RedisG
   return {
     url: `redis://127.0.0.1:${address.port}`,
     holdAt: async (operation, when, having = '') => await new Promise(resolve => { trap = { operation, when, having, onHeld: resolve } }),
+    resume: () => {
+      isStopped = false
+      for (const socket of sockets) socket.destroy()
+    },
     refuse: operations => { refused = operations },
     untilAnswered: async operation => await new Promise(resolve => { listeners.set(operation, resolve) })
   }
