@@ -90,6 +90,43 @@ t.test('a right whose answer was lost is asked for again under its id, and grant
   t.same(await ledger.audit(), [])
 })
 
+t.test('an admission whose answer stays lost is taken back before the process goes on: what was answered 503 is not bought', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const { ledger, states } = live
+  await underWay(live)
+  const connection = { replica: 'r1', connection: 'c1' }
+  const given = admissionOf({ deadlineMs: ledger.now() + 60_000, connection })
+  proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
+  t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
+  proxy.setOpen(true)
+  await until(() => states.at(-1) === true)
+  t.match(await ledger.look([given.id]), [{ phase: 'waiting' }], 'Redis had written it')
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
+  t.match(await ledger.look([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
+  t.match(await ledger.balances(studio), [{ held: price, spent: 0 }], 'the price of the one under way')
+  t.match(await ledger.takeNews(10), [{ kind: 'ended', from: 'waiting', row: { id: given.id } }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('an admission whose answer stays lost is not taken from the retry that has adopted it meanwhile', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const { ledger, states } = live
+  await underWay(live)
+  const twin = { twinName: 'twin', connection: { replica: 'r1', connection: 'c1' } }
+  const given = admissionOf({ ...twin, deadlineMs: ledger.now() + 60_000 })
+  proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
+  t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
+  proxy.setOpen(true)
+  await until(() => states.at(-1) === true)
+  const retry = admissionOf({ ...twin, connection: { replica: 'r1', connection: 'c2' }, deadlineMs: ledger.now() + 5000, lastRound: true })
+  t.match(await ledger.admit(retry), { outcome: 'adopted', row: { id: given.id } })
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'go', row: { id: given.id } })
+})
+
 t.test('an answer that stays lost is given to whoever asks with the same id, and evidence is booked once', async t => {
   const server = await startRedis(t)
   const proxy = await startTcpProxy(t, server.port)

@@ -11,7 +11,7 @@ local operations = {
   claim = claim,
   sent = sent, unsent = unsent, lost = lost, progressed = progressed, finish = finish,
   renew = renew, restore = restore, release = release, sweep = sweep, takeNews = takeNews,
-  seen = seen, left = left,
+  seen = seen, left = left, withdraw = withdraw,
   read = read, lookup = lookup, look = look, list = list, unknowns = unknowns, gauges = gauges,
   cancel = cancel, settle = settle,
   guard = judge, guards = guards,
