@@ -130,7 +130,7 @@ function endOfValue (bytes: Buffer, start: number): number | null {
   return end !== null && end <= bytes.length ? end : null
 }
 
-/** The ledger's operation in `EVALSHA sha 1 key operation …`; of other commands the command. */
+/** The ledger's operation in `FCALL function 1 key operation …`, or EVALSHA with a script; of other commands the command. */
 function operationIn (call: Buffer): string {
   const words: string[] = []
   let at = call.indexOf('\r\n') + 2
@@ -141,5 +141,5 @@ function operationIn (call: Buffer): string {
     at = line + 2 + length + 2
   }
   const [command = ''] = words
-  return command.toUpperCase() === 'EVALSHA' ? words[4] ?? '' : command
+  return ['FCALL', 'EVALSHA'].includes(command.toUpperCase()) ? words[4] ?? '' : command
 }

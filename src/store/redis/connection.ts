@@ -90,6 +90,15 @@ export function clusterAt (url: string, deadlineMs = 800): MakeClient {
   return clusterOf([{ host: hostname, port: port === '' ? 6379 : Number(port) }], { ...credentials, ...(protocol === 'rediss:' ? { tls: {} } : {}) }, deadlineMs)
 }
 
+/**
+ * Loads a library of functions wherever it may be needed: FUNCTION LOAD knows no key, so in a cluster every primary gets it. A failure shows when a
+ * function is called; that it is there already is none.
+ */
+export async function loadLibrary (client: RedisClient, library: string): Promise<void> {
+  const servers = client instanceof Cluster ? client.nodes('master') : [client]
+  await Promise.allSettled(servers.map(async server => await server.function('LOAD', library)))
+}
+
 /** How long to wait before another attempt: growing, and at random, so that a thousand clients do not come back at once. */
 export function pauseBefore (attempt: number): number {
   return 20 + Math.random() * Math.min(MAX_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10))
