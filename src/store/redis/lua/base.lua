@@ -11,6 +11,7 @@
 
 -- Whatever an operation is about stands in these variables, which `begin` sets; nothing else outlives a call, except the functions.
 local times, given, payload, prefix, now
+local sequence -- after the last change of this call, or nil
 local settings -- the JSON that `times` was read from
 
 -- The most entries that one operation tidies up, so that none takes long.
@@ -48,6 +49,7 @@ local function begin (keys, args)
   if args[2] ~= settings then times, settings = cjson.decode(args[2]), args[2] end
   given = cjson.decode(args[3])
   payload = args[4]
+  sequence = nil
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')
