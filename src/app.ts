@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { Ledger, LedgerTimes } from './generation/ports.ts'
 import { leftOf, monthOf } from './generation/budgets.ts'
+import { createFollow } from './generation/follow.ts'
 import { createGuard } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createOperators, type Operators } from './generation/operators.ts'
@@ -98,6 +99,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   // core
   const guard = createGuard(ledger, error => { trouble('telling the guard', error) })
   const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
+  const follow = createFollow({ ledger, watch, onTrouble: trouble })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
   const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, ...createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
@@ -127,6 +129,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     sandbox: config.tls === null ? sandbox?.plugin ?? null : null,
     requests,
     ledger,
+    follow,
     presence,
     waitMs: config.waitMs,
     addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
@@ -175,6 +178,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   async function drainAndClose (): Promise<void> {
     state = 'draining'
     tenantsWatch?.close()
+    // Who only listens goes on elsewhere.
+    follow.letGo()
     const endMs = performance.now() + config.waitMs
     // Load balancers and clients with open connections get the time to hear of it.
     const isHeard = setTimeout(config.production ? MIN_DRAIN_MS : 0)
@@ -185,6 +190,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await isHeard
     await runner.stop(Math.max(MIN_STOP_GRACE_MS, endMs - performance.now()))
     if (runner.held > 0) log.warn({ generations: runner.held }, 'generations under way end with this process')
+    follow.close()
     watch.close()
     stopAnswering()
     await Promise.all([closeServer(server), opsServer === null ? null : closeServer(opsServer)])

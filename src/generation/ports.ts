@@ -81,6 +81,8 @@ export interface Row extends Reader {
   /** When fal began to work on it. */
   readonly startedAtMs: number | null
   readonly finishedAtMs: number | null
+  /** Lines of fal's log told so far; the last of them are kept, see {@link Ledger.logs}. */
+  readonly logged: number
   /** It leaves the line unspent when it still waits then. */
   readonly waitUntilMs: number
   /** Set by the first claim: after this it is cancelled at fal, then `unknown`. */
@@ -198,8 +200,8 @@ export interface News {
   readonly booked: MicroUsd
 }
 
-/** A change that somebody may wait for. */
-export interface Change { readonly id: string, readonly version: number, readonly phase: Phase, readonly cancelWished: boolean, readonly queuePosition: number | null }
+/** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
+export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'logged'>
 
 /** What a replica knows about a generation it holds; more than the row's own facts proves that the store went back in time. */
 export interface Fact { readonly row: Row, readonly holds: boolean }
@@ -276,10 +278,13 @@ export interface Ledger {
   unsent: (id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }) => Promise<Weighed | null>
   /** Attempt `attempt` went out and no answer came: `submitting` → `unknown`, money held. A row followed at fal becomes `unknown` too when its trace is lost. */
   lost: (id: string, attempt: number, failure: Failure) => Promise<Weighed | null>
-  /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`). */
-  progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }) => Promise<Weighed | null>
-  /** The end of attempt `attempt`: closes the row with the result in it, settles money, tells waiters. The first end wins; a later, higher cost is booked as late. */
-  finish: (id: string, attempt: number, requestId: string | null, ending: Ending) => Promise<Weighed | null>
+  /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
+  progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
+  /**
+   * The end of attempt `attempt`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
+   * The first end wins; a later, higher cost is booked as late.
+   */
+  finish: (id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
 
   // Leases
 
@@ -318,6 +323,13 @@ export interface Ledger {
   list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<{ readonly rows: readonly Row[], readonly nextCursor: string | null }>
   /** The rows with these ids, for processes that wait for them or tend them: no reader is checked and aliases are not known. */
   look: (ids: readonly string[]) => Promise<readonly Row[]>
+  /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
+  glance: (ids: readonly string[]) => Promise<readonly Change[]>
+  /**
+   * Lines of fal's log from the `from`th on (0 is the first), as far as they are kept: the last 200 and at most 32 KiB, as long as the row.
+   * Like `look` it checks no reader and knows no aliases; nothing for a row that is not there.
+   */
+  logs: (id: string, from: number) => Promise<LogPiece>
   /** Calls `listener` with every change of every generation until the returned function is called. May lose some: `look` again. */
   listen: (listener: (change: Change | 'look-again') => void) => () => void
 
@@ -368,6 +380,9 @@ export const ledgerConstants = {
   maxTakeovers: 5,
   /** How many undelivered twins one admission names. */
   maxTwins: 8,
+  /** What is kept of one generation's log: its last lines, as JSON text. */
+  maxLogLines: 200,
+  maxLogBytes: 32_768,
   journalMs: 92 * 86_400_000
 } as const
 
@@ -389,12 +404,19 @@ export type Submitted =
 
 /** One thing seen while following a generation. `missing`: fal does not know the id (any more). */
 export type Sighting =
-  | { readonly kind: 'queued', readonly position: number | null, readonly logs: readonly LogLine[] }
-  | { readonly kind: 'running', readonly logs: readonly LogLine[] }
-  | { readonly kind: 'completed', readonly logs: readonly LogLine[] }
+  | { readonly kind: 'queued', readonly position: number | null, readonly log: LogPiece }
+  | { readonly kind: 'running', readonly log: LogPiece }
+  | { readonly kind: 'completed', readonly log: LogPiece }
   | { readonly kind: 'missing' }
 
+/** A line that the model logged, as fal tells it. Time and level are its words. */
 export interface LogLine { readonly message: string, readonly timestamp: string | null, readonly level: string | null }
+
+/**
+ * Consecutive lines of one generation's log; the first of them is its `from`th (0 is the first of all). Places make lines the same on all replicas:
+ * who tells the ledger a line again adds none, and who has read up to a place goes on from there anywhere.
+ */
+export interface LogPiece { readonly from: number, readonly lines: readonly LogLine[] }
 
 /** Follows one generation by status stream, by polling where that breaks. */
 export interface StatusReader {

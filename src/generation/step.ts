@@ -4,7 +4,7 @@ import { modelOf } from '../models/catalogue.ts'
 import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, Result, Row, StatusReader, Upstream, Weighed } from './ports.ts'
+import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Upstream, Weighed } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
 export interface Hands {
@@ -136,10 +136,11 @@ async function follow (row: Row & { requestId: string }, hands: Hands): Promise<
   }
   switch (seen.kind) {
     case 'queued':
-      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }))
+      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }, seen.log))
     case 'running':
-      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'running' }))
+      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'running' }, seen.log))
     case 'completed':
+      return await collect(row, hands, seen.log)
     case 'missing':
       return await collect(row, hands)
   }
@@ -152,8 +153,8 @@ function isOverdue (row: Row, ledger: Ledger): boolean {
 /** A result that will not change any more. */
 type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
 
-/** Fetches the result of a completed generation and closes the row with it. */
-async function collect (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
+/** Fetches the result of a completed generation and closes the row with it, and with the last lines of its log. */
+async function collect (row: Row & { requestId: string }, hands: Hands, log?: LogPiece): Promise<Row | null> {
   const { ledger, upstream, report } = hands
   for (let tries = 1; ; tries++) {
     const result = await upstream.result(row.model, row.requestId, hands.letGo)
@@ -171,7 +172,7 @@ async function collect (row: Row & { requestId: string }, hands: Hands): Promise
       continue
     }
     const ending = endingOf(row, result)
-    return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending), () => endedBy(row, ending, ledger.now()))
+    return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), () => endedBy(row, ending, ledger.now()))
   }
 }
 

@@ -1,55 +1,91 @@
-// Waiting for generations to end: one subscription per process, fanned out to everybody who waits here.
+// What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
 
 import { hasEnded } from './phases.ts'
-import type { Ledger, Row } from './ports.ts'
+import type { Change, Ledger, Row } from './ports.ts'
 
 export interface Watch {
   /** The generation once it has ended, or `null` when the time is up or the signal fires first. */
   untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Row | null>
-  /** Hands an ended row to its waiters without asking the ledger: for whoever wrote the end in this process. */
+  /** Tells `listener` how the generation stands and whatever becomes of it, until the returned function is called. */
+  attend: (id: string, listener: Listener) => () => void
+  /** Hands an ended row to its listeners without asking the ledger: for whoever wrote the end in this process. */
   tell: (row: Row) => void
   /** How many callers wait. */
   readonly waiting: number
   close: () => void
 }
 
-type Waiter = (row: Row | null) => void
+/** Whoever attends a generation. Neither function may throw. */
+export interface Listener {
+  /** It stands otherwise than before, and has not ended. */
+  readonly changed?: (change: Change) => void
+  /** It has ended; may be told more than once. */
+  readonly ended: (row: Row) => void
+}
 
-/** How often all awaited generations are looked at again, since published changes can be lost. */
+/** A generation that is attended, and what was told of it last. */
+interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null }
+
+/** How often all attended generations are looked at again, since published changes can be lost and places in line move unpublished. */
 const LOOK_AGAIN_MS = 1000
 
 /** Generations looked at in one call. */
 const LOOK_BATCH = 500
 
 export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => void): Watch {
-  const waiters = new Map<string, Set<Waiter>>()
+  const attended = new Map<string, Attended>()
   const soon = new Set<string>()
-  let callers = 0
+  const callers = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
   let looking = false
 
   const unlisten = ledger.listen(change => {
-    if (change === 'look-again') look([...waiters.keys()])
-    else if (hasEnded(change.phase) && waiters.has(change.id)) look([change.id])
+    if (change === 'look-again') look([...attended.keys()])
+    else if (attended.has(change.id)) take([change])
   })
 
   function tell (row: Row): void {
-    for (const waiter of waiters.get(row.id) ?? []) waiter(row)
+    for (const { ended } of attended.get(row.id)?.listeners ?? []) ended(row)
   }
 
-  async function look (ids: readonly string[]): Promise<void> {
+  /** Whole rows are read of those only that have ended. */
+  async function take (changes: readonly Change[]): Promise<void> {
+    const ended: string[] = []
+    for (const change of changes) {
+      if (hasEnded(change.phase)) ended.push(change.id)
+      else pass(change)
+    }
+    if (ended.length === 0) return
     try {
-      for (let from = 0; from < ids.length; from += LOOK_BATCH) {
-        for (const row of await ledger.look(ids.slice(from, from + LOOK_BATCH))) {
-          if (hasEnded(row.phase)) tell(row)
-        }
+      for (const row of await ledger.look(ended)) {
+        if (hasEnded(row.phase)) tell(row)
       }
     } catch (error) {
       onLookFailed(error) // the next look comes within a second
     }
   }
 
-  /** Looks once for all who began to wait in this turn of the event loop. */
+  /** What was published while a look was under way is newer than what that look saw. */
+  function pass (change: Change): void {
+    const one = attended.get(change.id)
+    if (one === undefined || change.version < one.version) return
+    if (change.version === one.version && change.queuePosition === one.position) return
+    one.version = change.version
+    one.position = change.queuePosition
+    for (const { changed } of one.listeners) changed?.(change)
+  }
+
+  async function look (ids: readonly string[]): Promise<void> {
+    try {
+      for (let from = 0; from < ids.length; from += LOOK_BATCH) {
+        await take(await ledger.glance(ids.slice(from, from + LOOK_BATCH)))
+      }
+    } catch (error) {
+      onLookFailed(error)
+    }
+  }
+
+  /** Looks once for all who came in this turn of the event loop. */
   function lookSoon (id: string): void {
     if (soon.size === 0) {
       setImmediate(() => {
@@ -61,50 +97,60 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     soon.add(id)
   }
 
-  /** Runs while anybody waits; a look that is still under way is not overtaken. */
+  /** Runs while anything is attended; a look that is still under way is not overtaken. */
   function lookRegularly (): void {
     timer ??= setInterval(() => {
       if (looking) return
       looking = true
-      look([...waiters.keys()]).finally(() => { looking = false })
+      look([...attended.keys()]).finally(() => { looking = false })
     }, LOOK_AGAIN_MS)
+  }
+
+  function attend (id: string, listener: Listener): () => void {
+    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null }
+    one.listeners.add(listener)
+    // Who comes later is told by the look how it stands, too.
+    one.version = -1
+    attended.set(id, one)
+    lookRegularly()
+    // It may have changed between the caller's last look and the lines above.
+    lookSoon(id)
+    return () => {
+      one.listeners.delete(listener)
+      if (one.listeners.size === 0 && attended.get(id) === one) attended.delete(id)
+      if (attended.size > 0) return
+      clearInterval(timer)
+      timer = undefined
+    }
   }
 
   async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Row | null> {
     if (signal.aborted) return null
-    let settle: Waiter = () => {}
+    let settle = (_row: Row | null): void => {}
     const promise = new Promise<Row | null>(resolve => { settle = resolve })
     const leave = (): void => { settle(null) }
     const timeout = setTimeout(leave, timeoutMs)
     signal.addEventListener('abort', leave)
-    const others = waiters.get(id) ?? new Set<Waiter>()
-    others.add(settle)
-    waiters.set(id, others)
-    callers++
-    lookRegularly()
+    const unattend = attend(id, { ended: settle })
+    callers.add(leave)
     try {
-      // It may have ended between the caller's last look and the lines above.
-      lookSoon(id)
       return await promise
     } finally {
       clearTimeout(timeout)
       signal.removeEventListener('abort', leave)
-      others.delete(settle)
-      if (others.size === 0) waiters.delete(id)
-      if (--callers === 0) {
-        clearInterval(timer)
-        timer = undefined
-      }
+      callers.delete(leave)
+      unattend()
     }
   }
 
   return {
     untilEnded,
+    attend,
     tell,
-    get waiting () { return callers },
+    get waiting () { return callers.size },
     close: () => {
       unlisten()
-      for (const set of waiters.values()) for (const waiter of set) waiter(null)
+      for (const leave of callers) leave()
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { Problem } from '../errors.ts'
+import type { Follow } from '../generation/follow.ts'
 import type { TenantBook } from '../tenants.ts'
 import { missed } from './answer.ts'
 import { protect } from './authenticate.ts'
@@ -24,6 +25,7 @@ import { validatorCompiler } from './validation.ts'
 
 export interface ServerTools extends GenerateTools {
   readonly log: Logger
+  readonly follow: Follow
   readonly newId: () => string
   readonly tenants: () => TenantBook
   readonly version: string

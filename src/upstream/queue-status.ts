@@ -1,10 +1,11 @@
 // Reads fal's status objects, and tells which of their log lines are new.
 
 import { queueStates, type QueueStatus } from '../fal-wire/status.ts'
-import type { LogLine } from '../generation/ports.ts'
+import type { LogLine, LogPiece } from '../generation/ports.ts'
 
 const MAX_LOG_LINES = 500
 const MAX_LOG_CHARACTERS = 2_000
+const MAX_WORD_CHARACTERS = 100
 
 /** What a status object says, as far as it can be used. */
 export interface SeenStatus {
@@ -56,17 +57,22 @@ function readLogLine (line: unknown): LogLine[] {
   if (!isObject(line) || typeof line['message'] !== 'string') return []
   const { timestamp, level } = line
   return [{
-    message: line['message'].slice(0, MAX_LOG_CHARACTERS).toWellFormed(),
-    timestamp: typeof timestamp === 'string' ? timestamp : null,
-    level: typeof level === 'string' ? level : null
+    message: shortened(line['message'], MAX_LOG_CHARACTERS),
+    timestamp: typeof timestamp === 'string' ? shortened(timestamp, MAX_WORD_CHARACTERS) : null,
+    level: typeof level === 'string' ? shortened(level, MAX_WORD_CHARACTERS) : null
   }]
 }
 
+/** `toWellFormed` because the cut may fall inside a surrogate pair. */
+function shortened (text: string, maxCharacters: number): string {
+  return text.slice(0, maxCharacters).toWellFormed()
+}
+
 /**
- * Remembers the log lines of one generation and gives those that are new. A poll lists all lines so far, and so may the first event of a
+ * Remembers the log lines of one generation and gives those that are new, with their places. A poll lists all lines so far, and so may the first event of a
  * stream; later events list only new ones. After 500 lines nothing is new any more, so that a talkative model costs bounded memory.
  */
-export function createLogMemory (): (lines: readonly LogLine[], listing: 'all' | 'new') => readonly LogLine[] {
+export function createLogMemory (): (lines: readonly LogLine[], listing: 'all' | 'new') => LogPiece {
   const known = new Map<string, number>()
   let total = 0
   return (lines, listing) => {
@@ -81,7 +87,8 @@ export function createLogMemory (): (lines: readonly LogLine[], listing: 'all' |
       const name = JSON.stringify([line.timestamp, line.message])
       known.set(name, (known.get(name) ?? 0) + 1)
     }
+    const from = total
     total += fresh.length
-    return fresh
+    return { from, lines: fresh }
   }
 }

@@ -1,7 +1,7 @@
 // Follows one generation at fal: by its status stream, by polling where that breaks.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { LogLine, Sighting, StatusReader } from '../generation/ports.ts'
+import type { LogPiece, Sighting, StatusReader } from '../generation/ports.ts'
 import { untilAborted, type Answer, type NoAnswer } from './exchange.ts'
 import { retryAfterMsOf } from './failures.ts'
 import { createLogMemory, readStatus, statusWord, type SeenStatus } from './queue-status.ts'
@@ -77,22 +77,24 @@ async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGener
   const newLogs = createLogMemory()
   let last: string | null = null
   for await (const observed of observations) {
-    const logs = observed.kind === 'status' ? newLogs(observed.status.logs, observed.listing) : []
-    const sighting = sightingOf(observed, logs)
+    const log = observed.kind === 'status' ? newLogs(observed.status.logs, observed.listing) : NO_LINES
+    const sighting = sightingOf(observed, log)
     const position = sighting.kind === 'queued' ? sighting.position : null
     const name = `${sighting.kind} ${position}`
-    if (name === last && logs.length === 0) continue
+    if (name === last && log.lines.length === 0) continue
     last = name
     yield sighting
   }
 }
 
-function sightingOf (observed: Observed, logs: readonly LogLine[]): Sighting {
+const NO_LINES: LogPiece = { from: 0, lines: [] }
+
+function sightingOf (observed: Observed, log: LogPiece): Sighting {
   if (observed.kind === 'missing') return { kind: 'missing' }
   switch (observed.status.state) {
-    case 'IN_QUEUE': return { kind: 'queued', position: observed.status.position, logs }
-    case 'IN_PROGRESS': return { kind: 'running', logs }
-    case 'COMPLETED': return { kind: 'completed', logs }
+    case 'IN_QUEUE': return { kind: 'queued', position: observed.status.position, log }
+    case 'IN_PROGRESS': return { kind: 'running', log }
+    case 'COMPLETED': return { kind: 'completed', log }
   }
 }
 

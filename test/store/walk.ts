@@ -1,7 +1,7 @@
 // A walk: a list of ledger operations drawn at random, and what has to hold after each of them beside the audit.
 
 import fc from 'fast-check'
-import type { Admission, Fact, Ledger, LedgerTimes, Row } from '../../src/generation/ports.ts'
+import type { Admission, Fact, Ledger, LedgerTimes, LogPiece, Row } from '../../src/generation/ports.ts'
 import { ledgerConstants } from '../../src/generation/ports.ts'
 import { isAtUpstream } from '../../src/generation/phases.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
@@ -44,13 +44,16 @@ const sentStep = fc.record({
 })
 const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute) })
 const lostStep = fc.record({ do: fc.constant('lost' as const), which })
-const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean() })
+/** Lines of fal's log: from where on, and how many; none when there are no new ones. */
+const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
+const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
 const finishStep = fc.record({
   do: fc.constant('finish' as const),
   which,
   cost,
   kind: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const),
   learned: fc.option(name),
+  log,
   requestId: fc.constantFrom('x', 'x', 'y', null)
 })
 
@@ -116,6 +119,17 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       await take(ledger, witness, step)
     }
     witness.compare(await ledger.look(witness.ids()))
+    await compareLogs(ledger, witness.ids())
+  }
+}
+
+/** Every line stands at its place, and what a glance shows is what the rows say. */
+async function compareLogs (ledger: Ledger, ids: readonly string[]): Promise<void> {
+  for (const { id, logged } of await ledger.glance(ids)) {
+    const { from, lines } = await ledger.logs(id, 0)
+    if (lines.length > 0 && from + lines.length !== logged) throw new Error(`${id} was told ${logged} log lines and keeps ${lines.length} from ${from}`)
+    const misplaced = lines.findIndex(({ message }, n) => message !== `line ${from + n}`)
+    if (misplaced >= 0) throw new Error(`${id} has ${lines[misplaced]?.message} at place ${from + misplaced}`)
   }
 }
 
@@ -182,20 +196,24 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), `${purchase}-${attempt}-${step.requestId}`)
     case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs })
     case 'lost': return ledger.lost(purchase, attempt, traceLost)
-    case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position })
+    case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
     case 'settle': return ledger.settle(purchase, step.billed)
     case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
       const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
-      return ledger.finish(purchase, attempt, step.requestId === null ? null : `${purchase}-${attempt}-${step.requestId}`, ending)
+      return ledger.finish(purchase, attempt, step.requestId === null ? null : `${purchase}-${attempt}-${step.requestId}`, ending, linesOf(step.log))
     }
     case 'seen': {
       const connection = step.connection === null ? null : { replica: 'r1', connection: step.connection }
       return step.left && connection !== null ? ledger.left(purchase, connection) : ledger.seen(purchase, connection)
     }
   }
+}
+
+function linesOf ({ from, count }: { readonly from: number, readonly count: number }): LogPiece {
+  return { from, lines: Array.from({ length: count }, (_, n) => ({ message: `line ${from + n}`, timestamp: null, level: 'INFO' })) }
 }
 
 /** Signs of life; now and then the store lost something that one replica knew. */

@@ -36,7 +36,7 @@ async function all (reader: StatusReader): Promise<Sighting[]> {
 
 function told (sightings: readonly Sighting[]): string[] {
   return sightings.map(sighting => {
-    const logs = 'logs' in sighting ? sighting.logs.map(line => line.message) : NOTHING
+    const logs = 'log' in sighting ? sighting.log.lines.map(line => line.message) : NOTHING
     return [sighting.kind, ...(sighting.kind === 'queued' ? [String(sighting.position)] : NOTHING), ...logs].join(' ')
   })
 }
@@ -54,7 +54,7 @@ t.test('the stream alone tells every change once, with its new log lines', async
   })
   const sightings = await all(upstream.follow(MODEL, REQUEST_ID))
   t.same(told(sightings), ['queued 2', 'queued 0', 'running one', 'running one', 'completed two ü'])
-  t.same(sightings.at(-1), { kind: 'completed', logs: [{ message: 'two ü', timestamp: '2026-11-22T10:00:00Z', level: 'INFO' }] })
+  t.same(sightings.at(-1), { kind: 'completed', log: { from: 2, lines: [{ message: 'two ü', timestamp: '2026-11-22T10:00:00Z', level: 'INFO' }] } })
   t.match(server.requests, [{ method: 'GET', path: `${REQUEST_PATH}/status/stream?logs=1` }])
   t.equal(server.requests[0]?.headers.get('accept'), 'text/event-stream')
   t.equal(server.requests[0]?.headers.get('authorization'), `Key ${KEY}`)
@@ -161,8 +161,8 @@ t.test('a model that logs without end costs bounded memory', async t => {
       : reply.answer(200, status('COMPLETED')))
   })
   const sightings = await all(upstream.follow(MODEL, REQUEST_ID))
-  t.same(sightings.map(sighting => 'logs' in sighting && sighting.logs.length), [150, 150, 0])
-  t.equal(sightings.flatMap(sighting => 'logs' in sighting ? sighting.logs : []).every(line => line.message.length === 2_000), true)
+  t.same(sightings.map(sighting => 'log' in sighting && sighting.log.lines.length), [150, 150, 0])
+  t.equal(sightings.flatMap(sighting => 'log' in sighting ? sighting.log.lines : []).every(line => line.message.length === 2_000), true)
 })
 
 t.test('an aborted next rejects with the signal\'s reason, and what it waited for goes to the one after it', async t => {

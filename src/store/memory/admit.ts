@@ -144,6 +144,7 @@ function buy (state: State, admission: Admission): Admitted {
     createdAtMs: now,
     startedAtMs: null,
     finishedAtMs: null,
+    logged: 0,
     waitUntilMs: now + state.times.queueMs,
     runUntilMs: null
   }

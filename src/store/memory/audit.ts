@@ -1,5 +1,6 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
+import { endOf } from '../../generation/log-text.ts'
 import type { Account } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
@@ -18,6 +19,7 @@ export function audit (state: State): string[] {
     ...auditNames(state),
     ...auditTwins(state),
     ...auditLists(state),
+    ...auditLogs(state),
     ...auditGuards(state)
   ]
 }
@@ -174,6 +176,13 @@ function auditLists (state: State): string[] {
     if (ids.size() === 0) faults.push(`the list of ${reader} is an empty set`)
   }
   return faults
+}
+
+function auditLogs (state: State): string[] {
+  return [...state.logs].flatMap(([id, log]) => {
+    const told = state.rows.get(id)?.row.logged
+    return told === endOf(log) ? [] : [`log lines up to ${endOf(log)} of ${id} are kept, told were ${told}`]
+  })
 }
 
 function auditGuards (state: State): string[] {

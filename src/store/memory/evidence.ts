@@ -1,8 +1,9 @@
 // Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
 
-import type { Ending, Failure, Row, Weighed } from '../../generation/ports.ts'
+import type { Ending, Failure, LogPiece, Row, Weighed } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { bookDouble, isFinal } from './books.ts'
+import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { tell } from './news.ts'
 import { change, show } from './rows.ts'
@@ -41,27 +42,30 @@ export function lost (state: State, id: string, attempt: number, failure: Failur
 
 /** The ledger's `progressed`. Nothing can be seen of a generation without its request id, so such a sighting is no evidence. */
 export function progressed (
-  state: State, id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }
+  state: State, id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece
 ): Evidence {
   return weigh(state, id, attempt, entry => {
     const { phase, requestId, queuePosition, startedAtMs } = entry.row
-    if (requestId === null || phase === 'waiting' || phase === 'running' || isFinal(entry.row)) return
-    if (seen.kind === 'running') {
-      atUpstream(state, entry, { phase: 'running', queuePosition: null, startedAtMs: startedAtMs ?? state.now() })
-    } else if (phase === 'unknown' || queuePosition !== seen.position) {
-      atUpstream(state, entry, { phase: 'accepted', queuePosition: seen.position })
+    if (requestId === null || phase === 'waiting' || isFinal(entry.row)) return
+    const logged = keepLog(state, entry, log)
+    if (phase === 'running') {
+      if (logged !== entry.row.logged) change(state, entry, { logged })
+    } else if (seen.kind === 'running') {
+      atUpstream(state, entry, { phase: 'running', queuePosition: null, startedAtMs: startedAtMs ?? state.now(), logged })
+    } else if (phase === 'unknown' || queuePosition !== seen.position || logged !== entry.row.logged) {
+      atUpstream(state, entry, { phase: 'accepted', queuePosition: seen.position, logged })
     }
   })
 }
 
 /** The ledger's `finish`. */
-export function finish (state: State, id: string, attempt: number, requestId: string | null, ending: Ending): Evidence {
+export function finish (state: State, id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece): Evidence {
   return weigh(state, id, attempt, entry => {
     const { row } = entry
     if (row.phase === 'waiting') return
     const isSecond = bookIfDouble(state, entry, requestId)
     const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId: row.requestId ?? requestId }
-    if (!isFinal(row)) return end(state, entry, ending, facts)
+    if (!isFinal(row)) return end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
     // A double was booked in full when it was noticed.
     const booked = facts.cost - (row.cost ?? 0)
     if (isSecond || booked <= 0) return
@@ -75,7 +79,7 @@ export function becomeUnknown (state: State, entry: Entry, failure: Failure): vo
   change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null }, { claimId: null, unknownSinceMs: state.now() })
 }
 
-function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId'>): void {
+function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
   const closed = { ...facts, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
     return change(state, entry, { ...closed, failure: ending.kind === 'failed' ? ending.failure : null }, { claimId: null })

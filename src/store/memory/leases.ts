@@ -34,7 +34,11 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
     if (!isRollback(state, entry, fact)) continue
     if (entry === undefined) write(state, replica, fact)
     else if (isSecondRequest(entry, fact)) bookIfDouble(state, entry, fact.row.requestId)
-    else replace(state, entry, restoredRow(state, replica, fact, entry.row.version), restoredLease(state, fact))
+    else {
+      // How many lines were told is known, which ones is not.
+      state.logs.delete(fact.row.id)
+      replace(state, entry, restoredRow(state, replica, fact, entry.row.version), restoredLease(state, fact))
+    }
   }
 }
 

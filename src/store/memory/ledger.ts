@@ -10,8 +10,9 @@ import { answerOpen, askOpen, left, seen } from './delivery.ts'
 import { finish, lost, progressed, sent, unsent } from './evidence.ts'
 import { guards, judge } from './guards.ts'
 import { release, renew, restore, sweep } from './leases.ts'
+import { logs } from './logs.ts'
 import { takeNews } from './news.ts'
-import { list, look, lookup, read } from './readers.ts'
+import { glance, list, look, lookup, read } from './readers.ts'
 import { balances, gauges, journal, unknowns } from './reports.ts'
 import { createState, type State } from './state.ts'
 import { mint, readToken, revoke } from './tokens.ts'
@@ -67,6 +68,8 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     lookup: atomic(lookup),
     list: atomic(list),
     look: atomic(look),
+    glance: atomic(glance),
+    logs: atomic(logs),
     listen: listener => {
       state.listeners.add(listener)
       return () => { state.listeners.delete(listener) }

@@ -1,9 +1,9 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
-import type { Reader, Row } from '../../generation/ports.ts'
+import type { Change, Reader, Row } from '../../generation/ports.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
-import { follow, show } from './rows.ts'
+import { changeOf, follow, show } from './rows.ts'
 import { listKeyOf, unlist, type State } from './state.ts'
 
 /** How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long. */
@@ -26,6 +26,14 @@ export function look (state: State, ids: readonly string[]): Row[] {
   return ids.flatMap(id => {
     const entry = state.rows.get(id)
     return entry === undefined ? [] : [show(state, entry)]
+  })
+}
+
+/** The ledger's `glance`. */
+export function glance (state: State, ids: readonly string[]): Change[] {
+  return ids.flatMap(id => {
+    const entry = state.rows.get(id)
+    return entry === undefined ? [] : [changeOf(state, entry)]
   })
 }
 

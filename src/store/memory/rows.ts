@@ -53,6 +53,7 @@ export function forget (state: State, entry: Entry): void {
   const { id } = entry.row
   unindex(state, entry)
   state.rows.delete(id)
+  state.logs.delete(id)
   unlist(state.lists, entry.row, id)
   for (const name of [entry.hidden.cacheName, entry.hidden.learnedName]) {
     if (name !== null && leadsTo(state, name, id)) state.names.delete(name)
@@ -67,6 +68,12 @@ export function show (state: State, entry: Entry): Row {
     stored: [hidden.cacheName, hidden.learnedName].some(name => name !== null && leadsTo(state, name, row.id)),
     queuePosition: row.phase === 'waiting' ? positionOf(state, entry) : row.queuePosition
   }
+}
+
+/** What changes about the row while somebody waits for it. */
+export function changeOf (state: State, entry: Entry): Change {
+  const { id, version, phase, cancelWished, queuePosition, startedAtMs, logged } = entry.row
+  return { id, version, phase, cancelWished, queuePosition: phase === 'waiting' ? positionOf(state, entry) : queuePosition, startedAtMs, logged }
 }
 
 /** The row as the holder of an alias sees it: under the alias' id and name, without the buyer's accounts, token and socket. */
@@ -134,8 +141,7 @@ function leadsTo (state: State, name: string, id: string): boolean {
 /** Tells listeners once the operation is over, so that what they do next sees it whole. */
 function publish (state: State, entry: Entry): void {
   if (state.listeners.size === 0) return
-  const { id, version, phase, cancelWished, queuePosition } = show(state, entry)
-  const change: Change = { id, version, phase, cancelWished, queuePosition }
+  const change = changeOf(state, entry)
   queueMicrotask(() => {
     for (const listener of state.listeners) {
       try {

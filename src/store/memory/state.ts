@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, News, Row, Token } from '../../generation/ports.ts'
+import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, LogPiece, News, Row, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -70,6 +70,8 @@ export interface State {
   /** Virtual time of the latest claim: who enters the line is not behind it. */
   virtual: number
   readonly rows: Map<string, Entry>
+  /** Id → the last lines of its log. */
+  readonly logs: Map<string, LogPiece>
   readonly aliases: ExpiringMap<Alias>
   readonly names: ExpiringMap<Name>
   readonly answers: ExpiringMap<Answer>
@@ -118,6 +120,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     active: 0,
     virtual: 0,
     rows: new Map(),
+    logs: new Map(),
     aliases: createExpiringMap<Alias>(now, (id, alias) => { unlist(lists, alias, id) }),
     names: createExpiringMap<Name>(now),
     answers: createExpiringMap<Answer>(now),

@@ -3,7 +3,8 @@
 // and HELLO, INFO, FCALL, FUNCTION LOAD, PUBLISH, SUBSCRIBE, UNSUBSCRIBE. Without FCALL and FUNCTION LOAD it needs EVAL and EVALSHA, and is slower.
 
 import { statuses, statusOf, phases } from '../../generation/phases.ts'
-import type { Ending, Failure, Guard, Ledger, LedgerTimes, Token, Weighed } from '../../generation/ports.ts'
+import { logText } from '../../generation/log-text.ts'
+import type { Ending, Failure, Guard, Ledger, LedgerTimes, LogPiece, Token, Weighed } from '../../generation/ports.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { clientOf, createConnection, type MakeClient } from './connection.ts'
@@ -11,7 +12,7 @@ import { createEvents } from './events.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import {
-  fieldsIn, fieldsOf, guardStateIn, integerIn, isKept, journalEntryIn, listIn, newsIn, rowIn, rowOrNullIn, rowsIn, sha256Of, textIn, weighedIn, wordIn
+  fieldsIn, fieldsOf, glanceIn, guardStateIn, integerIn, isKept, journalEntryIn, listIn, logPieceIn, newsIn, rowIn, rowOrNullIn, rowsIn, sha256Of, textIn, weighedIn, wordIn
 } from './wire.ts'
 
 /** A ledger that has to be connected first. */
@@ -79,8 +80,8 @@ export function createRedisLedger ({
    * An output too large to be kept is not even sent. The row given back has it all the same, for the callers who are there; whoever reads the row
    * later finds a success without output, and no name leads to it.
    */
-  async function finish (id: string, attempt: number, requestId: string | null, ending: Ending): Promise<Weighed | null> {
-    const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost }
+  async function finish (id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
+    const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await evidence('finish', given)
     if (ending.kind === 'failed') return await evidence('finish', { ...given, failure: JSON.stringify(ending.failure) })
     const { output, seed, learnedName } = ending
@@ -99,7 +100,7 @@ export function createRedisLedger ({
     sent: async (id, attempt, requestId) => await evidence('sent', { id, attempt, requestId }),
     unsent: async (id, attempt, then) => await evidence('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure) } : { id, attempt, ...then }),
     lost: async (id, attempt, failure: Failure) => await evidence('lost', { id, attempt, failure: JSON.stringify(failure) }),
-    progressed: async (id, attempt, sighting) => await evidence('progressed', { id, attempt, ...sighting }),
+    progressed: async (id, attempt, sighting, log) => await evidence('progressed', { id, attempt, ...sighting, ...logOf(log) }),
     finish,
 
     async renew (replica, facts) {
@@ -127,6 +128,8 @@ export function createRedisLedger ({
       return { rows: rowsIn(rows), nextCursor: nextCursor === null ? null : textIn(nextCursor) }
     },
     look: async ids => ids.length === 0 ? [] : rowsIn(await call('look', { ids })),
+    glance: async ids => ids.length === 0 ? [] : listIn(await call('glance', { ids })).map(glanceIn),
+    logs: async (id, from) => logPieceIn(await call('logs', { id, from })),
     listen: events.listen,
 
     async cancel (id, { tenant, subject }) {
@@ -170,6 +173,11 @@ export function createRedisLedger ({
     },
     audit: async () => listIn(await caller.audit()).map(textIn)
   }
+}
+
+/** As scripts take it; without lines there is nothing to tell. */
+function logOf (log: LogPiece | undefined): { readonly log?: { readonly from: number, readonly lines: readonly string[] } } {
+  return log === undefined || log.lines.length === 0 ? {} : { log: { from: log.from, lines: log.lines.map(logText) } }
 }
 
 function guardIn (value: unknown): Guard {

@@ -28,7 +28,7 @@ export interface Scripts {
 
 /** What the operations are made of, in the order in which the parts need each other. */
 const parts = [
-  'base', 'tokens', 'books', 'guards', 'line', 'rows', 'news', 'names', 'twins', 'admit', 'claim', 'evidence', 'leases', 'delivery', 'readers', 'verdicts', 'operations'
+  'base', 'tokens', 'books', 'guards', 'line', 'rows', 'logs', 'news', 'names', 'twins', 'admit', 'claim', 'evidence', 'leases', 'delivery', 'readers', 'verdicts', 'operations'
 ] as const
 
 /** Lua stands in `src/` as it was written; this file runs from `build/src/store/redis/`. */

@@ -4,7 +4,8 @@
 import { createHash } from 'node:crypto'
 import { isProblemCode, type FieldFault } from '../../errors.ts'
 import { phases, type Phase } from '../../generation/phases.ts'
-import type { Account, Change, Failure, GuardState, JournalEntry, News, Priority, Row, Weighed } from '../../generation/ports.ts'
+import { logLineOf } from '../../generation/log-text.ts'
+import type { Account, Change, Failure, GuardState, JournalEntry, LogPiece, News, Priority, Row, Weighed } from '../../generation/ports.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
@@ -31,6 +32,10 @@ export function integerIn (value: unknown): number {
   const number = typeof value === 'string' && /^-?\d{1,16}$/.test(value) ? Number(value) : NaN
   if (Number.isSafeInteger(number)) return number
   throw unreadable('a whole number', value)
+}
+
+function integerOrNullIn (value: unknown): number | null {
+  return value === undefined || value === null ? null : integerIn(value)
 }
 
 /** One of these words. */
@@ -101,6 +106,7 @@ export function rowIn (value: unknown): Row {
     createdAtMs: integer('createdAtMs'),
     startedAtMs: integerOrNull('startedAtMs'),
     finishedAtMs: integerOrNull('finishedAtMs'),
+    logged: integerOrNull('logged') ?? 0,
     waitUntilMs: integer('waitUntilMs'),
     runUntilMs: integerOrNull('runUntilMs')
   }
@@ -169,8 +175,29 @@ export function changeIn (message: string): Change {
     version: integerIn(change['version']),
     phase: wordIn<Phase>(phases, change['phase']),
     cancelWished: change['cancelWished'] === '1',
-    queuePosition: change['queuePosition'] === undefined ? null : integerIn(change['queuePosition'])
+    queuePosition: integerOrNullIn(change['queuePosition']),
+    startedAtMs: integerOrNullIn(change['startedAtMs']),
+    logged: integerOrNullIn(change['logged']) ?? 0
   }
+}
+
+/** The same as `glance` answers it. */
+export function glanceIn (value: unknown): Change {
+  const [id, version, phase, cancelWished, queuePosition, startedAtMs, logged] = listIn(value)
+  return {
+    id: textIn(id),
+    version: integerIn(version),
+    phase: wordIn(phases, phase),
+    cancelWished: cancelWished === '1',
+    queuePosition: integerOrNullIn(queuePosition),
+    startedAtMs: integerOrNullIn(startedAtMs),
+    logged: integerOrNullIn(logged) ?? 0
+  }
+}
+
+export function logPieceIn (value: unknown): LogPiece {
+  const [from, lines] = listIn(value)
+  return { from: integerIn(from), lines: listIn(lines).map(line => logLineOf(textIn(line))) }
 }
 
 export function recordIn (value: unknown): Record<string, unknown> {

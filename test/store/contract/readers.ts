@@ -86,7 +86,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('every change of a row is told once, with its version, after the operation', async t => {
-    const { ledger, buy, go } = await createWorld(t, make)
+    const { ledger, buy, go, nowMs } = await createWorld(t, make)
     const told: Change[] = []
     let stop = (): void => {}
     const over = new Promise<void>(resolve => {
@@ -101,18 +101,19 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     await ledger.sent(row.id, 1, 'a')
     await ledger.progressed(row.id, 1, { kind: 'queued', position: 4 })
     await ledger.cancel(row.id, row)
-    await ledger.progressed(row.id, 1, { kind: 'running' })
+    await ledger.progressed(row.id, 1, { kind: 'running' }, { from: 0, lines: [{ message: 'begun', timestamp: null, level: null }] })
     await ledger.finish(row.id, 1, 'a', successOf())
     await over
-    const common = { id: row.id, cancelWished: false, queuePosition: null }
+    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, logged: 0 }
+    const begun = { cancelWished: true, startedAtMs: nowMs(), logged: 1 }
     t.same(told, [
       { ...common, version: 1, phase: 'waiting', queuePosition: 0 },
       { ...common, version: 2, phase: 'submitting' },
       { ...common, version: 3, phase: 'accepted' },
       { ...common, version: 4, phase: 'accepted', queuePosition: 4 },
       { ...common, version: 5, phase: 'accepted', queuePosition: 4, cancelWished: true },
-      { ...common, version: 6, phase: 'running', cancelWished: true },
-      { ...common, version: 7, phase: 'succeeded', cancelWished: true }
+      { ...common, ...begun, version: 6, phase: 'running' },
+      { ...common, ...begun, version: 7, phase: 'succeeded' }
     ])
     stop()
     await ledger.seen(row.id, null)

@@ -206,6 +206,13 @@ local function auditLists ()
   end
 end
 
+local function auditLogs ()
+  for _, id in ipairs(keysOf('log')) do
+    local kept, told = redis.call('LLEN', key('log', id)), rows[id] and rows[id].logged
+    if not told or kept > told then fault(kept, 'log lines of', id, 'are kept, told were', told) end
+  end
+end
+
 local function auditGuards ()
   for _, guard in ipairs(allGuards()) do
     local row = guard.probe and rows[guard.probe]
@@ -224,6 +231,7 @@ auditDue()
 auditNames()
 auditTwins()
 auditLists()
+auditLogs()
 auditGuards()
 
 return { text(now), redis.call('HGET', GLOB, 'sequence') or '0', faults }

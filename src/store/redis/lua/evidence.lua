@@ -84,15 +84,18 @@ local function lost ()
   end)
 end
 
--- progressed { id, attempt, kind: 'queued' | 'running', position }
+-- progressed { id, attempt, kind: 'queued' | 'running', position, log: { from, lines } or nothing }
 -- Nothing can be seen of a generation without its request id, so such a sighting is no evidence.
 local function progressed ()
   return weigh(function (row)
-    if not row.requestId or row.phase == 'waiting' or row.phase == 'running' or isFinal(row) then return end
-    if given.kind == 'running' then
-      atUpstream(row, { phase = 'running', queuePosition = false, startedAtMs = row.startedAtMs or now })
-    elseif row.phase == 'unknown' or row.queuePosition ~= given.position then
-      atUpstream(row, { phase = 'accepted', queuePosition = given.position or false })
+    if not row.requestId or row.phase == 'waiting' or isFinal(row) then return end
+    local logged = keepLog(row, given.log)
+    if row.phase == 'running' then
+      if logged then change(row, { logged = logged }) end
+    elseif given.kind == 'running' then
+      atUpstream(row, { phase = 'running', queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
+    elseif row.phase == 'unknown' or row.queuePosition ~= given.position or logged then
+      atUpstream(row, { phase = 'accepted', queuePosition = given.position or false, logged = logged })
     end
   end)
 end
@@ -119,14 +122,17 @@ local function close (row, facts)
   change(row, changes)
 end
 
--- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, outputSha256 }, payload: the output
+-- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, outputSha256, log: { from, lines } or nothing }, payload: the output
 -- With `outputSha256` the output was too large to be kept: the row has its hash instead, and no name leads to it.
 local function finish ()
   return weigh(function (row)
     if row.phase == 'waiting' then return end
     local isSecond = bookIfDouble(row, given.requestId)
     local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = row.requestId or given.requestId }
-    if not isFinal(row) then return close(row, facts) end
+    if not isFinal(row) then
+      facts.logged = keepLog(row, given.log)
+      return close(row, facts)
+    end
     -- A double was booked in full when it was noticed.
     local booked = facts.cost - (row.cost or 0)
     if isSecond or booked <= 0 then return end

@@ -63,6 +63,7 @@ local function restore ()
           if changes[name] == nil then changes[name] = false end
         end
         changes.claimId = false
+        redis.call('DEL', key('log', row.id)) -- how many lines were told is known, which ones is not
         replace(row, changes)
       end
     end

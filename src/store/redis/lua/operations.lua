@@ -12,7 +12,7 @@ local operations = {
   sent = sent, unsent = unsent, lost = lost, progressed = progressed, finish = finish,
   renew = renew, restore = restore, release = release, sweep = sweep, takeNews = takeNews,
   seen = seen, left = left, withdraw = withdraw,
-  read = read, lookup = lookup, look = look, list = list, unknowns = unknowns, gauges = gauges,
+  read = read, lookup = lookup, look = look, glance = glance, logs = logs, list = list, unknowns = unknowns, gauges = gauges,
   cancel = cancel, settle = settle,
   guard = judge, guards = guards,
   mint = mint, token = showToken, revoke = revoke,

@@ -27,6 +27,20 @@ local function look ()
   return rows
 end
 
+-- glance { ids } -> [[id, version, phase, cancelWished '1' or null, position or null, startedAtMs or null, logged or null]]
+local function glance ()
+  local found = {}
+  for _, id in ipairs(given.ids) do
+    local kept = redis.call('HMGET', key('g', id), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged')
+    if kept[2] == 'waiting' then
+      local place = redis.call('HMGET', key('g', id), 'tenant', 'priority', 'number')
+      kept[4] = text(positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
+    end
+    if kept[2] then table.insert(found, { id, unpack(kept) }) end
+  end
+  return found
+end
+
 -- list { tenant, subject, limit, below: upper end of the numbers ('+inf' or a number as text), phases: those to be shown, or nothing }
 -- -> [rows, next cursor or null]
 -- A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way.

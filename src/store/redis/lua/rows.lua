@@ -4,7 +4,7 @@
 local PUBLIC = {
   'tenant', 'subject', 'model', 'phase', 'version', 'attempt', 'requestId', 'owner', 'takeovers', 'connectionReplica', 'connection', 'delivered',
   'joined', 'cancelWished', 'priority', 'input', 'seed', 'output', 'outputSha256', 'failure', 'price', 'cost', 'costAssumed', 'accounts', 'token',
-  'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'waitUntilMs', 'runUntilMs'
+  'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'runUntilMs'
 }
 
 -- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, doubles,
@@ -12,7 +12,7 @@ local PUBLIC = {
 local SCHEMA = '1'
 
 local NUMBERS = {
-  'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'waitUntilMs', 'runUntilMs',
+  'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'runUntilMs',
   'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs'
 }
 
@@ -133,7 +133,7 @@ local function publish (row)
   local position = row.phase == 'waiting' and positionOf(row) or row.queuePosition
   redis.call('PUBLISH', CHANGES, cjson.encode({
     id = row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0',
-    queuePosition = position and text(position) or nil
+    queuePosition = position and text(position) or nil, startedAtMs = row.startedAtMs and text(row.startedAtMs) or nil, logged = row.logged and text(row.logged) or nil
   }))
 end
 
@@ -202,7 +202,7 @@ end
 -- Forgets an ended row, and the cache names that lead to it.
 local function forget (row)
   reindex(row, nil)
-  redis.call('DEL', key('g', row.id))
+  redis.call('DEL', key('g', row.id), key('log', row.id))
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
   if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
   if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
