@@ -64,6 +64,14 @@ export function statusObjectOf ({ queueBase, endpointId, requestId, state, posit
   }
 }
 
+/** A status object as an event of the status stream. */
+export function statusEvent (status: QueueStatus): string {
+  return `data: ${JSON.stringify(status)}\n\n`
+}
+
+/** The comment by which fal shows that a status stream lives. */
+export const PING = 'ping'
+
 /** The HTTP status of a status object. */
 export function codeOfState (state: QueueStatus['status']): 200 | 202 {
   return state === 'COMPLETED' ? 200 : 202

@@ -92,8 +92,8 @@ export interface Requests {
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
 const ADMISSION_DEADLINE_MS = 900
 
-/** Rounds of asking whether the callers of undelivered twins are still there. */
-const MAX_TWIN_ROUNDS = 4
+/** Rounds of asking whether the callers of undelivered twins are still there, eight a round: as many as a tenant's line holds by default, so that each has its own picture. */
+const MAX_TWIN_ROUNDS = 16
 
 export function createRequests (tools: RequestTools): Requests {
   const { ledger, cache, watch } = tools

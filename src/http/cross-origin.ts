@@ -8,7 +8,7 @@ import type { TenantBook } from '../tenants.ts'
 import { callerOf } from './request-facts.ts'
 
 const requestHeaders = [
-  'authorization', 'content-type', 'idempotency-key', 'prefer', 'falgate-cache', 'x-request-id', 'traceparent',
+  'authorization', 'content-type', 'idempotency-key', 'prefer', 'falgate-cache', 'last-event-id', 'x-request-id', 'traceparent',
   // What fal's JavaScript client sends from a page, also where it is refused or left out: the answer says so better than the browser.
   falHeaders.targetUrl, falHeaders.queuePriority, falHeaders.startTimeout, falHeaders.startTimeoutOld, falHeaders.runnerHint, falHeaders.objectLifecycle, falHeaders.storeIo
 ]

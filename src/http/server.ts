@@ -11,6 +11,8 @@ import { missed } from './answer.ts'
 import { protect } from './authenticate.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
+import { createEventStreams } from './event-stream.ts'
+import { eventRoute } from './events.ts'
 import { isFalAddress, routedUrl } from './fal/address.ts'
 import { falDoor, type FalTools } from './fal/door.ts'
 import { sendFalProblem } from './fal/render.ts'
@@ -26,9 +28,11 @@ import { logRequest } from './request-log.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface ServerTools extends GenerateTools, FalTools {
+export interface ServerTools extends GenerateTools, Omit<FalTools, 'eventStreams'> {
   readonly log: Logger
   readonly follow: Follow
+  /** How often event streams beat, and after how long an unread one is dropped. */
+  readonly events: { readonly beatMs: number, readonly stallMs: number }
   readonly newId: () => string
   readonly tenants: () => TenantBook
   readonly version: string
@@ -82,8 +86,10 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onTrouble)
+    const eventStreams = createEventStreams({ ...tools, ...tools.events })
+    eventRoute(scope, { ...tools, eventStreams })
     usageRoute(scope, tools)
-    await falDoor(scope, tools)
+    await falDoor(scope, { ...tools, eventStreams })
   })
 }
 

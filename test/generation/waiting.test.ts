@@ -164,6 +164,27 @@ t.test('requests that are pipelined behind another are left with their connectio
   t.equal(gateway.sandbox.bill.billedUnits, 2)
 })
 
+t.test('an answer that was ready when its connection broke is not delivered: the same request gets the picture', async t => {
+  const gateway = await startGateway(t)
+  // Two requests on one connection: the second one's answer has to wait behind the first one's, which does not come.
+  const first = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit' })
+  const { hostname, port } = new URL(gateway.url)
+  const socket = net.connect(Number(port), hostname)
+  const ask = (body: string): void => { socket.write(`POST /generate HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${STUDIO_KEY}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`) }
+  ask('{"prompt":"behind which"}')
+  await first.untilHit()
+  ask('{"prompt":"the answer waits"}')
+  const isAnswered = async (): Promise<boolean> => (await gateway.get('/metrics')).text.includes('falgate_answers_total{tenant="studio",source="bought"} 1')
+  await until(isAnswered)
+  socket.destroy()
+  const retry = await gateway.generate({ prompt: 'the answer waits' })
+  t.match(retry.headers.get('cache-status'), /detail=adopted/)
+  t.equal(retry.headers.get('falgate-cost-usd'), '0')
+  t.equal(gateway.sandbox.bill.billedUnits, 1)
+  t.match((await gateway.get('/metrics')).text, /falgate_undelivered_total\{tenant="studio"\} [12]\b/)
+  first.release()
+})
+
 t.test('a joiner whose buyer cancels in line goes on in its own name', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme', maxInFlight: 1 }), tenant('press', { cacheGroup: 'acme' })] } })
   const release = gateway.sandbox.faults.holdJobs()

@@ -1,7 +1,7 @@
 // Counts that hold over all replicas together: purchases in a window, generations at fal, what is stored.
 
 import t from 'tap'
-import { tenant } from '../support/gateway.ts'
+import { tenant, type Reply } from '../support/gateway.ts'
 import { deploy, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
@@ -79,4 +79,21 @@ t.test('callers on two replicas who are both there and ask for the same without 
   await sandbox.bill.untilAccepted(2)
   release()
   t.not((await first).text, (await second).text)
+})
+
+t.test('however many callers are there for the same without a seed, each gets a picture of its own', async t => {
+  const callers = 30
+  const { sandbox, startReplica, ledger } = await deploy(t, { env: { ...USUAL_LEASE, FAL_CONCURRENCY: '2' } })
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const release = sandbox.faults.holdJobs()
+  const calls: Array<Promise<Reply> | undefined> = []
+  for (let caller = 1; caller <= callers; caller++) {
+    calls.push(replicas[caller % 2]?.generate({ prompt: 'x' }))
+    await until(async () => (await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null })).rows.length === caller)
+  }
+  release()
+  const replies = await Promise.all(calls)
+  t.ok(replies.every(reply => reply?.status === 200))
+  t.equal(new Set(replies.map(reply => reply?.headers.get('falgate-generation'))).size, callers)
+  t.equal(sandbox.bill.accepted, callers)
 })

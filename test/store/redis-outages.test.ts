@@ -90,6 +90,43 @@ t.test('a right whose answer was lost is asked for again under its id, and grant
   t.same(await ledger.audit(), [])
 })
 
+t.test('an admission whose answer stays lost is taken back before the process goes on: what was answered 503 is not bought', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const { ledger, states } = live
+  await underWay(live)
+  const connection = { replica: 'r1', connection: 'c1' }
+  const given = admissionOf({ deadlineMs: ledger.now() + 60_000, connection })
+  proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
+  t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
+  proxy.setOpen(true)
+  await until(() => states.at(-1) === true)
+  t.match(await ledger.look([given.id]), [{ phase: 'waiting' }], 'Redis had written it')
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
+  t.match(await ledger.look([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
+  t.match(await ledger.balances(studio), [{ held: price, spent: 0 }], 'the price of the one under way')
+  t.match(await ledger.takeNews(10), [{ kind: 'ended', from: 'waiting', row: { id: given.id } }])
+  t.same(await ledger.audit(), [])
+})
+
+t.test('an admission whose answer stays lost is not taken from the retry that has adopted it meanwhile', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const { ledger, states } = live
+  await underWay(live)
+  const twin = { twinName: 'twin', connection: { replica: 'r1', connection: 'c1' } }
+  const given = admissionOf({ ...twin, deadlineMs: ledger.now() + 60_000 })
+  proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
+  t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
+  proxy.setOpen(true)
+  await until(() => states.at(-1) === true)
+  const retry = admissionOf({ ...twin, connection: { replica: 'r1', connection: 'c2' }, deadlineMs: ledger.now() + 5000, lastRound: true })
+  t.match(await ledger.admit(retry), { outcome: 'adopted', row: { id: given.id } })
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'go', row: { id: given.id } })
+})
+
 t.test('an answer that stays lost is given to whoever asks with the same id, and evidence is booked once', async t => {
   const server = await startRedis(t)
   const proxy = await startTcpProxy(t, server.port)
@@ -117,15 +154,46 @@ t.test('an answer that stays lost is given to whoever asks with the same id, and
   t.same(await ledger.audit(), [])
 })
 
-t.test('scripts that Redis forgot are loaded again, once for all who miss them', async t => {
+t.test('functions that Redis forgot are loaded again, once for all who miss them', async t => {
   const server = await startRedis(t)
   const { ledger } = await liveLedger(t, server.url)
   const redis = plainClient(t, server.url)
+  await redis.function('FLUSH')
+  await redis.config('RESETSTAT')
+  const answers = await Promise.all(Array.from({ length: 64 }, async () => await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))))
+  t.ok(answers.every(({ outcome }) => outcome === 'bought'))
+  t.match(await redis.info('commandstats'), /cmdstat_function\|load:calls=1,/)
+})
+
+t.test('where functions cannot be loaded scripts do the same, loaded again when Redis forgot them', async t => {
+  const server = await startRedis(t)
+  const redis = plainClient(t, server.url)
+  // As on a server that knows no functions.
+  await redis.call('ACL', 'SETUSER', 'default', '-fcall', '-function')
+  const live = await liveLedger(t, server.url)
+  const { ledger } = live
   await redis.script('FLUSH')
   await redis.config('RESETSTAT')
   const answers = await Promise.all(Array.from({ length: 64 }, async () => await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))))
   t.ok(answers.every(({ outcome }) => outcome === 'bought'))
   t.match(await redis.info('commandstats'), /cmdstat_eval:calls=1,/)
+  await redis.config('SET', 'maxmemory', '1mb')
+  t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))).code, 'store-unavailable')
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 1 }), { outcome: 'go' })
+  t.same(live.troubles, [])
+})
+
+t.test('a Redis whose memory is full takes evidence from a process that meets it so', async t => {
+  const server = await startRedis(t)
+  const before = await liveLedger(t, server.url, { namespace: 'fg' })
+  const id = await underWay(before)
+  const redis = plainClient(t, server.url)
+  await redis.config('SET', 'maxmemory', '1mb')
+  await redis.function('FLUSH')
+  const { ledger } = await liveLedger(t, server.url, { namespace: 'fg' })
+  t.match(await ledger.sent(id, 1, 'request'), { phase: 'accepted' })
+  t.match(await ledger.finish(id, 1, 'request', successOf()), { phase: 'succeeded' })
+  t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))).code, 'store-unavailable')
 })
 
 t.test('a subscription that was cut is made anew, and listeners are told to look again', async t => {

@@ -121,8 +121,8 @@ t.test('an ACL user with few rights is enough, and a wrong password is told with
   const server = await startRedis(t)
   const root = plainClient(t, server.url)
   const password = 'p@ss:w/rd %&'
-  // The commands that the ledger needs; `keys` is for the audit of tests.
-  const commands = ('hello info eval evalsha publish subscribe unsubscribe time del pexpireat persist hget hset hdel hgetall hmget hkeys hincrby ' +
+  // The commands that the ledger needs; `eval`, `evalsha` and `keys` are for the audit of tests.
+  const commands = ('hello info fcall function|load eval evalsha publish subscribe unsubscribe time del pexpireat persist hget hset hdel hgetall hmget hkeys hincrby ' +
     'zadd zrem zrange zrangebyscore zrevrangebyscore zcount zcard zscore xadd xrange xrevrange xtrim keys').split(' ').map(command => '+' + command)
   await root.call('ACL', 'SETUSER', 'gate', 'on', '>' + password, '~{fg}:*', '&{fg}:*', '-@all', ...commands)
   await root.call('ACL', 'SETUSER', 'default', 'off')

@@ -11,6 +11,8 @@ export interface RedisGate {
    * hears of it (only an answer that contains `having`). Resolves when that is so; nothing passes any more, over new connections either.
    */
   readonly holdAt: (operation: string, when: 'before' | 'after', having?: string) => Promise<void>
+  /** Lets traffic pass again, over new connections: the old ones break, and what they held is lost. */
+  readonly resume: () => void
   /** Until `refuse([])` these operations get an error from Redis and are not run. */
   readonly refuse: (operations: readonly string[]) => void
   /** Resolves when the next call of `operation` was answered. */
@@ -93,6 +95,10 @@ export async function startRedisGate (t: Test, redisUrl: string): Promise<RedisG
   return {
     url: `redis://127.0.0.1:${address.port}`,
     holdAt: async (operation, when, having = '') => await new Promise(resolve => { trap = { operation, when, having, onHeld: resolve } }),
+    resume: () => {
+      isStopped = false
+      for (const socket of sockets) socket.destroy()
+    },
     refuse: operations => { refused = operations },
     untilAnswered: async operation => await new Promise(resolve => { listeners.set(operation, resolve) })
   }
@@ -124,7 +130,7 @@ function endOfValue (bytes: Buffer, start: number): number | null {
   return end !== null && end <= bytes.length ? end : null
 }
 
-/** The ledger's operation in `EVALSHA sha 1 key operation …`; of other commands the command. */
+/** The ledger's operation in `FCALL function 1 key operation …`, or EVALSHA with a script; of other commands the command. */
 function operationIn (call: Buffer): string {
   const words: string[] = []
   let at = call.indexOf('\r\n') + 2
@@ -135,5 +141,5 @@ function operationIn (call: Buffer): string {
     at = line + 2 + length + 2
   }
   const [command = ''] = words
-  return command.toUpperCase() === 'EVALSHA' ? words[4] ?? '' : command
+  return ['FCALL', 'EVALSHA'].includes(command.toUpperCase()) ? words[4] ?? '' : command
 }

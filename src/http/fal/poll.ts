@@ -5,20 +5,22 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
-import { IN_PROGRESS_TEXT, codeOfState, queueWords, wantsLogs } from '../../fal-wire/status.ts'
-import type { Follow } from '../../generation/follow.ts'
+import { IN_PROGRESS_TEXT, PING, codeOfState, queueWords, statusEvent, wantsLogs } from '../../fal-wire/status.ts'
+import type { Follow, Moment } from '../../generation/follow.ts'
 import { hasEnded } from '../../generation/phases.ts'
 import type { Row } from '../../generation/ports.ts'
 import { problemOfRow, resultGone } from '../../generation/problems.ts'
 import { models } from '../../models/catalogue.ts'
 import { rememberFetch, type DeliveryTools } from '../delivery.ts'
+import type { EventStreams } from '../event-stream.ts'
 import { readerOf } from '../request-facts.ts'
 import { billableUnits, queueStatusOf } from './render.ts'
 import { parseRequestId, type RequestId } from './request-id.ts'
-import { cancelSchema, hiddenSchema, resultSchema, statusSchema, type RequestParams, type StatusQuery } from './schema.ts'
+import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, type RequestParams, type StatusQuery } from './schema.ts'
 
 export interface PollTools extends Pick<DeliveryTools, 'ledger' | 'onTrouble'> {
   readonly follow: Follow
+  readonly eventStreams: EventStreams
   readonly queueBase: (request: FastifyRequest) => string
 }
 
@@ -32,6 +34,8 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
     fal.get<Asked>(`${at}/status`, { schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, tools))
+    // Without a body there is no stream.
+    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(named, tools))
     fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(named, tools))
     fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(named, tools))
     fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(named, tools))
@@ -46,6 +50,37 @@ function status (named: string, { follow, queueBase }: PollTools) {
     request.facts.generationId = id
     const said = queueStatusOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
     return reply.code(codeOfState(said.status)).type('application/json').send(JSON.stringify(said))
+  }
+}
+
+function stream (named: string, { ledger, follow, eventStreams, queueBase }: PollTools) {
+  return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = requestIdOf(request, reply)
+    const { connection } = request.facts
+    const gone = new AbortController()
+    connection.onceOver(() => { gone.abort() })
+    if (!connection.isOpen()) gone.abort()
+
+    const row = await ledger.read(id, readerOf(request))
+    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: gone.signal })
+    if (moments === null) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
+    await eventStreams.write(request, reply, eventsOf(moments, asked), PING)
+    return reply
+  }
+}
+
+interface StreamAsked { readonly queueBase: string, readonly requestId: string, readonly withLogs: boolean }
+
+/** An event for every change, with the lines that are new. It ends with the last state, or early when this process shuts down: fal's client does not come back. */
+async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked }: StreamAsked): AsyncGenerator<string> {
+  let last = ''
+  for await (const { row, log } of moments) {
+    const event = statusEvent(queueStatusOf(row, { ...asked, logs: withLogs ? log.lines : null }))
+    // What changed may be something that fal's queue does not tell.
+    if (event !== last) yield event
+    last = event
   }
 }
 

@@ -2,8 +2,8 @@
 
 import type { LedgerTimes } from '../../generation/ports.ts'
 import type { LedgerClock } from './clock.ts'
-import { unavailable, type Connection, type RedisClient } from './connection.ts'
-import type { Script, Scripts } from './script.ts'
+import { loadLibrary, unavailable, type Connection, type RedisClient } from './connection.ts'
+import type { Program, Script, Scripts } from './script.ts'
 import { integerIn, listIn } from './wire.ts'
 
 export interface Caller {
@@ -12,7 +12,7 @@ export interface Caller {
   /** The same for `admit`: refused when Redis' memory is full. */
   readonly callBounded: (operation: string, given: object, payload: string) => Promise<unknown>
   readonly audit: () => Promise<unknown>
-  /** Loads the scripts, reads the clock and compares the sequence; for a connection that nothing else may use yet. */
+  /** Loads the library, reads the clock and compares the sequence; for a connection that nothing else may use yet. */
   readonly prepare: (client: RedisClient) => Promise<void>
 }
 
@@ -30,13 +30,33 @@ interface CallerOptions {
 
 export function createCaller ({ connection, scripts, key, times, clock, fixedNow, onRollback }: CallerOptions): Caller {
   const settings = JSON.stringify(times)
-  /** Scripts that are being loaded: one upload is enough for all who find them missing. */
-  const loading = new Map<Script, Promise<unknown>>()
+  /** What is being loaded: one upload is enough for all who find it missing. */
+  const loading = new Map<string, Promise<unknown>>()
+  /** Until this connection showed that it can neither call the library nor load it. */
+  let hasLibrary = true
   let sequence = 0
 
   function argumentsOf (operation: string, given: object, payload: string): [string, string, string, string] {
     const now = fixedNow === undefined ? settings : JSON.stringify({ ...times, clockMs: fixedNow() })
     return [operation, now, JSON.stringify(given, (_, value: unknown) => value === null ? undefined : value), payload]
+  }
+
+  /** By the library; by the script where the server knows no functions, the user may not load them, or its memory is too full for that. */
+  async function perform (client: RedisClient, { functionName, script }: Program, given: readonly string[]): Promise<unknown> {
+    const callFunction = async (): Promise<unknown> => await client.fcall(functionName, 1, key, ...given)
+    try {
+      if (hasLibrary) return await callFunction()
+    } catch (error) {
+      if (!isNoFunction(error)) throw error
+      await once(scripts.library, async () => { await loadLibrary(client, scripts.library) })
+      try {
+        return await callFunction()
+      } catch (again) {
+        if (!isNoFunction(again)) throw again
+        hasLibrary = false
+      }
+    }
+    return await evaluate(client, script, given)
   }
 
   async function evaluate (client: RedisClient, script: Script, given: readonly string[]): Promise<unknown> {
@@ -45,7 +65,8 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
     } catch (error) {
       if (!isNoScript(error)) throw error
     }
-    await load(client, script)
+    // By EVAL of a harmless operation and not by SCRIPT LOAD, which knows no key: in a cluster it would go to any node.
+    await once(script.source, async () => await client.eval(script.source, 1, key, ...argumentsOf('ping', {}, '')))
     try {
       return await client.evalsha(script.sha, 1, key, ...given)
     } catch (error) {
@@ -53,12 +74,11 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
     }
   }
 
-  /** By EVAL of a harmless operation and not by SCRIPT LOAD, which knows no key: in a cluster it would go to any node. */
-  async function load (client: RedisClient, script: Script): Promise<void> {
-    let upload = loading.get(script)
+  async function once (source: string, load: () => Promise<unknown>): Promise<void> {
+    let upload = loading.get(source)
     if (upload === undefined) {
-      upload = client.eval(script.source, 1, key, ...argumentsOf('ping', {}, '')).finally(() => { loading.delete(script) })
-      loading.set(script, upload)
+      upload = load().finally(() => { loading.delete(source) })
+      loading.set(source, upload)
     }
     await upload
   }
@@ -73,16 +93,24 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
     return answer
   }
 
-  async function run (script: Script, operation: string, given: object, payload: string): Promise<unknown> {
-    return open(await connection().run(async client => await evaluate(client, script, argumentsOf(operation, given, payload))))
+  async function run (program: Program, operation: string, given: object, payload: string): Promise<unknown> {
+    return open(await connection().run(async client => await perform(client, program, argumentsOf(operation, given, payload))))
   }
 
   return {
     call: async (operation, given = {}, payload = '') => await run(scripts.unbounded, operation, given, payload),
     callBounded: async (operation, given, payload) => await run(scripts.bounded, operation, given, payload),
-    audit: async () => await run(scripts.audit, 'audit', {}, ''),
-    prepare: async client => { open(await evaluate(client, scripts.unbounded, argumentsOf('ping', {}, ''))) }
+    audit: async () => open(await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, '')))),
+    prepare: async client => {
+      hasLibrary = true
+      open(await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))
+    }
   }
+}
+
+/** No such function, no functions at all, or none for this user; a user without the keys is told the same about the script. */
+function isNoFunction (error: unknown): boolean {
+  return error instanceof Error && /^(ERR Function not found|ERR unknown command|NOPERM)/.test(error.message)
 }
 
 function isNoScript (error: unknown): boolean {

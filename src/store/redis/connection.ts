@@ -29,7 +29,7 @@ interface ConnectionOptions {
 }
 
 /** Calls that wait for an answer; more are refused, so that a slow Redis does not fill this process' memory. */
-const MAX_IN_FLIGHT = 10_000
+export const MAX_IN_FLIGHT = 10_000
 
 const MAX_PAUSE_MS = 2000
 
@@ -90,6 +90,15 @@ export function clusterAt (url: string, deadlineMs = 800): MakeClient {
   return clusterOf([{ host: hostname, port: port === '' ? 6379 : Number(port) }], { ...credentials, ...(protocol === 'rediss:' ? { tls: {} } : {}) }, deadlineMs)
 }
 
+/**
+ * Loads a library of functions wherever it may be needed: FUNCTION LOAD knows no key, so in a cluster every primary gets it. A failure shows when a
+ * function is called; that it is there already is none.
+ */
+export async function loadLibrary (client: RedisClient, library: string): Promise<void> {
+  const servers = client instanceof Cluster ? client.nodes('master') : [client]
+  await Promise.allSettled(servers.map(async server => await server.function('LOAD', library)))
+}
+
 /** How long to wait before another attempt: growing, and at random, so that a thousand clients do not come back at once. */
 export function pauseBefore (attempt: number): number {
   return 20 + Math.random() * Math.min(MAX_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10))
@@ -100,11 +109,17 @@ export function unavailable (cause: unknown): Problem {
   return new Problem('store-unavailable', { retryAfterSeconds: 1, cause })
 }
 
-/** Marks the cause of a call whose answer was lost with its connection: it may have been run. */
-export class ConnectionLost extends Error {
+/** Marks the cause of a call that was sent and got no answer: it may have been run. */
+export class Unanswered extends Error {
+  override readonly name: string = 'Unanswered'
+}
+
+/** It got none because its connection was lost, so there may be time to ask again over another one. */
+export class ConnectionLost extends Unanswered {
+  override readonly name = 'ConnectionLost'
+
   constructor (cause: unknown) {
     super('The connection to Redis was lost before an answer came.', { cause })
-    this.name = 'ConnectionLost'
   }
 }
 
@@ -174,7 +189,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
         // When this process itself was busy, the answer may lie in the socket unread: look there first.
         setImmediate(() => {
           if (isSettled) return
-          const cause = new Error(`Redis did not answer within ${deadlineMs} ms.`)
+          const cause = new Unanswered(`Redis did not answer within ${deadlineMs} ms.`)
           onSilence(cause)
           reject(unavailable(cause))
         })

@@ -1,6 +1,6 @@
 // The ledger on Redis: one atomic script per operation, the same story as in `store/memory`, which is its model.
 // Redis has to be 7 or newer, with `maxmemory-policy noeviction`. An ACL user needs `~{<namespace>}:*`, `&{<namespace>}:*`, the commands used in `lua/`,
-// and HELLO, INFO, EVAL, EVALSHA, PUBLISH, SUBSCRIBE, UNSUBSCRIBE.
+// and HELLO, INFO, FCALL, FUNCTION LOAD, PUBLISH, SUBSCRIBE, UNSUBSCRIBE. Without FCALL and FUNCTION LOAD it needs EVAL and EVALSHA, and is slower.
 
 import { statuses, statusOf, phases } from '../../generation/phases.ts'
 import { logText } from '../../generation/log-text.ts'

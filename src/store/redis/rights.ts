@@ -3,13 +3,15 @@
 import type { Admission, Admitted, Claimed, Ledger, RateState } from '../../generation/ports.ts'
 import { Problem } from '../../errors.ts'
 import type { Caller } from './caller.ts'
-import { ConnectionLost, type Connection } from './connection.ts'
+import { ConnectionLost, MAX_IN_FLIGHT, Unanswered, type Connection } from './connection.ts'
 import { guardStateIn, integerIn, listIn, rowIn, textIn, wordIn } from './wire.ts'
 
 /** A script that starts this much before the caller is given up still has its answer there in time. */
 const TRAVEL_MS = 50
 
 type Rights = Pick<Ledger, 'admit' | 'claim'>
+
+type AdmittedFor = Pick<Admission, 'id' | 'connection'>
 
 interface RightsOptions {
   readonly caller: Caller
@@ -18,11 +20,14 @@ interface RightsOptions {
   readonly deadlineMs: number
 }
 
+/** Admissions taken back in one call. */
+const WITHDRAW_BATCH = 500
+
 export function createRights ({ caller, connection, now, deadlineMs }: RightsOptions): Rights {
-  /**
-   * A lost connection leaves open whether the right was granted. It is asked for again under the same id while there is time, which gives the same
-   * answer; after that whoever repeats the request meets what was bought.
-   */
+  /** Admissions whose callers were told that nothing was bought, while Redis may have written them. At most as many as calls wait for Redis at once. */
+  const doubtful = new Map<string, AdmittedFor>()
+
+  /** A lost connection leaves open whether the right was granted. It is asked for again under the same id while there is time, which gives the same answer. */
   async function insist (ask: () => Promise<unknown>): Promise<unknown> {
     const endMs = performance.now() + deadlineMs
     for (;;) {
@@ -41,12 +46,33 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
     return Math.min(givenMs, now() + deadlineMs - TRAVEL_MS)
   }
 
+  function doubt ({ id, connection }: AdmittedFor): void {
+    const [oldest] = doubtful.keys()
+    if (doubtful.size >= MAX_IN_FLIGHT && oldest !== undefined) doubtful.delete(oldest)
+    doubtful.set(id, { id, connection })
+  }
+
+  /** Makes true what those callers were told, before this process claims anything; a script that is still to start is too late for its deadline. */
+  async function withdraw (): Promise<void> {
+    while (doubtful.size > 0) {
+      const batch = [...doubtful.values()].slice(0, WITHDRAW_BATCH)
+      await caller.call('withdraw', { admissions: batch })
+      for (const { id } of batch) doubtful.delete(id)
+    }
+  }
+
   return {
     async admit ({ input, ...admission }) {
       const given = { ...admission, startByMs: startBy(admission.deadlineMs) }
-      return admittedIn(await insist(async () => await caller.callBounded('admit', given, input)), admission)
+      try {
+        return admittedIn(await insist(async () => await caller.callBounded('admit', given, input)), admission)
+      } catch (error) {
+        if (error instanceof Problem && error.facts.cause instanceof Unanswered) doubt(admission)
+        throw error
+      }
     },
     async claim (claim) {
+      await withdraw()
       const given = { ...claim, startByMs: startBy(claim.deadlineMs) }
       return claimedIn(await insist(async () => await caller.call('claim', given)))
     }

@@ -66,12 +66,12 @@ export function rowOrNullIn (value: unknown): Row | null {
 }
 
 export function rowIn (value: unknown): Row {
-  const fields = fieldsIn(value)
-  const word = (name: string): string => textIn(fields.get(name))
-  const text = (name: string): string | null => fields.get(name) ?? null
-  const integer = (name: string): number => integerIn(fields.get(name))
-  const integerOrNull = (name: string): number | null => fields.has(name) ? integer(name) : null
-  const flag = (name: string): boolean => fields.get(name) === '1'
+  const fields = recordIn(JSON.parse(textIn(value)))
+  const word = (name: string): string => textIn(fields[name])
+  const text = (name: string): string | null => fields[name] === undefined ? null : word(name)
+  const integer = (name: string): number => integerIn(fields[name])
+  const integerOrNull = (name: string): number | null => fields[name] === undefined ? null : integer(name)
+  const flag = (name: string): boolean => fields[name] === '1'
   const replica = text('connectionReplica')
   const failure = text('failure')
   return {
@@ -80,7 +80,7 @@ export function rowIn (value: unknown): Row {
     tenant: word('tenant'),
     subject: word('subject'),
     model: word('model'),
-    phase: wordIn(phases, fields.get('phase')),
+    phase: wordIn(phases, fields['phase']),
     version: integer('version'),
     attempt: integer('attempt'),
     requestId: text('requestId'),
@@ -90,7 +90,7 @@ export function rowIn (value: unknown): Row {
     delivered: flag('delivered'),
     joined: flag('joined'),
     cancelWished: flag('cancelWished'),
-    priority: wordIn(priorities, fields.get('priority')),
+    priority: wordIn(priorities, fields['priority']),
     input: word('input'),
     seed: text('seed'),
     output: text('output'),

@@ -2,6 +2,7 @@
 -- -> one sentence for each broken invariant
 
 local faults = {}
+begin(KEYS, ARGV)
 
 local function fault (...)
   local words = { ... }

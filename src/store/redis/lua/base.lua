@@ -1,39 +1,61 @@
 -- What every operation leans on: its arguments, the clock, keys, numbers as text, and entries that end.
 --
--- A call is KEYS = { '{<namespace>}:glob' }, whose hash tag puts every key that is built here into the same slot, and
---   ARGV[1] operation
---   ARGV[2] JSON: resultTtlMs, queueMs, runMs, leaseMs, and in tests clockMs, which takes the place of Redis' clock
---   ARGV[3] JSON: the operation's arguments; what is null is left out
---   ARGV[4] one text that is kept byte for byte, `''` when the operation has none
+-- A call has one key, '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and four arguments:
+--   1 operation
+--   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, and in tests clockMs, which takes the place of Redis' clock
+--   3 JSON: the operation's arguments; what is null is left out
+--   4 one text that is kept byte for byte, `''` when the operation has none
 -- and its answer { time in ms, sequence, answer of the operation }, every number as text.
 --
 -- nil stands for null and for false alike: a field that is not there. In a table of changes `false` takes a field away.
 
-local times = cjson.decode(ARGV[2])
-local given = cjson.decode(ARGV[3])
-local payload = ARGV[4]
-local prefix = string.sub(KEYS[1], 1, -5)
-
-local now = times.clockMs
-if not now then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
+-- Whatever an operation is about stands in these variables, which `begin` sets; nothing else outlives a call, except the functions.
+local times, given, payload, prefix, now
+local sequence -- after the last change of this call, or nil
+local settings -- the JSON that `times` was read from
 
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
 
-local GLOB = KEYS[1] -- hash: counter, sequence, active, virtual, journalTrimmed
-local DUE = prefix .. 'due' -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention
-local LATER = prefix .. 'later' -- zset: waiting ids that may not be claimed yet -> from when on they may
-local LINE = prefix .. 'line' -- zset: tenant -> virtual time; only tenants with claimable work and a free place
-local UNKNOWN = prefix .. 'unknown' -- zset: open unknowns -> since when
-local CLAIMS = prefix .. 'claims' -- hash: claim id -> id, while that attempt is submitting
-local WAITING = prefix .. 'waiting' -- hash: tenant -> how many wait; every tenant that ever bought is in it
-local GUARDS = prefix .. 'guards' -- hash: scope -> JSON
-local NEWS = prefix .. 'news' -- list: JSON, what nobody was told yet, oldest first
-local JOURNAL = prefix .. 'j' -- stream
-local CHANGES = prefix .. 'changes' -- channel
+local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed
+local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention
+local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
+local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
+local UNKNOWN -- zset: open unknowns -> since when
+local CLAIMS -- hash: claim id -> id, while that attempt is submitting
+local WAITING -- hash: tenant -> how many wait; every tenant that ever bought is in it
+local GUARDS -- hash: scope -> JSON
+local NEWS -- list: JSON, what nobody was told yet, oldest first
+local JOURNAL -- stream
+local CHANGES -- channel
+
+local function nameKeys (glob)
+  prefix = string.sub(glob, 1, -5)
+  GLOB = glob
+  DUE = prefix .. 'due'
+  LATER = prefix .. 'later'
+  LINE = prefix .. 'line'
+  UNKNOWN = prefix .. 'unknown'
+  CLAIMS = prefix .. 'claims'
+  WAITING = prefix .. 'waiting'
+  GUARDS = prefix .. 'guards'
+  NEWS = prefix .. 'news'
+  JOURNAL = prefix .. 'j'
+  CHANGES = prefix .. 'changes'
+end
+
+local function begin (keys, args)
+  if keys[1] ~= GLOB then nameKeys(keys[1]) end
+  if args[2] ~= settings then times, settings = cjson.decode(args[2]), args[2] end
+  given = cjson.decode(args[3])
+  payload = args[4]
+  sequence = nil
+  now = times.clockMs
+  if not now then
+    local time = redis.call('TIME')
+    now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  end
+end
 
 -- g: row or alias, log: a row's log lines, n: name, a: answer, o: twins, q: a tenant's line, t: tenant, m: book, tok: token, l: a reader's list
 local function key (kind, name)

@@ -36,12 +36,13 @@ local function balanceOf (account)
   return tonumber(book[1] or 0), tonumber(book[2] or 0)
 end
 
--- A book that holds nothing is forgotten with the journal lines that explain it.
+-- A book that holds nothing is forgotten with the journal lines that explain it; one that begins to hold something is kept.
 local function enter (account, what, amount)
   local at = bookOf(account)
-  redis.call('HINCRBY', at, what, text(amount))
-  if tonumber(redis.call('HGET', at, 'held') or 0) == 0 then endKey(at, now + constants.journalMs)
-  else redis.call('PERSIST', at) end
+  local sum = redis.call('HINCRBY', at, what, text(amount))
+  local held = what == 'held' and sum or tonumber(redis.call('HGET', at, 'held') or 0)
+  if held == 0 then endKey(at, now + constants.journalMs)
+  elseif what == 'held' and held == amount then redis.call('PERSIST', at) end
 end
 
 -- Holds, or with -1 lets go of, the reserved price of an open row, in its accounts and its token.
@@ -61,10 +62,12 @@ end
 
 -- A line's time is that of its stream id. Should Redis' clock go back, lines stay at the time of the latest one: a stream takes nothing older.
 local function writeJournal (row, kind, amount, requestId, isAssumed)
+  local line = { 'kind', kind, 'id', row.id, 'tenant', row.tenant, 'model', row.model,
+    'requestId', requestId or '', 'accounts', row.accounts, 'amount', text(amount), 'assumed', isAssumed and '1' or '0' }
+  local added = redis.pcall('XADD', JOURNAL, text(now) .. '-*', unpack(line))
+  if type(added) == 'string' then return end
   local last = redis.call('XREVRANGE', JOURNAL, '+', '-', 'COUNT', 1)[1]
-  local atMs = math.max(now, last and tonumber(string.match(last[1], '^%d+')) or 0)
-  redis.call('XADD', JOURNAL, text(atMs) .. '-*', 'kind', kind, 'id', row.id, 'tenant', row.tenant, 'model', row.model,
-    'requestId', requestId or '', 'accounts', row.accounts, 'amount', text(amount), 'assumed', isAssumed and '1' or '0')
+  redis.call('XADD', JOURNAL, string.match(last[1], '^%d+') .. '-*', unpack(line))
 end
 
 -- Books what a change of a row means in money. `before` is nil for a new row.

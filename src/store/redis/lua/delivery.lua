@@ -17,3 +17,20 @@ local function left ()
   change(row, changes)
   return 'OK'
 end
+
+-- What a generation ends with whose caller was told that the store was away.
+local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not confirmed in time, so nothing was bought."}'
+
+-- withdraw { admissions: [{ id, connection: { replica, connection } or nothing }] } -> 'OK'
+-- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by adopting, joining or asking for the id.
+local function withdraw ()
+  for _, admission in ipairs(given.admissions) do
+    local row = readRow(admission.id)
+    local isLeft = row and row.phase == 'waiting' and row.attempt == 0 and not row.joined and not row.delivered
+    if isLeft and (not admission.connection or isSameConnection(row, admission.connection)) then
+      change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })
+      tell(row, 'ended', 'waiting', 0)
+    end
+  end
+  return 'OK'
+end

@@ -1,4 +1,4 @@
--- The last lines of the script: one operation, and the answer's envelope (see base.lua).
+-- Runs one operation and puts its answer into the envelope (see base.lua).
 
 -- ping {} -> 'PONG'
 local function ping ()
@@ -11,7 +11,7 @@ local operations = {
   claim = claim,
   sent = sent, unsent = unsent, lost = lost, progressed = progressed, finish = finish,
   renew = renew, restore = restore, release = release, sweep = sweep, takeNews = takeNews,
-  seen = seen, left = left,
+  seen = seen, left = left, withdraw = withdraw,
   read = read, lookup = lookup, look = look, glance = glance, logs = logs, list = list, unknowns = unknowns, gauges = gauges,
   cancel = cancel, settle = settle,
   guard = judge, guards = guards,
@@ -19,5 +19,8 @@ local operations = {
   balances = balances, journal = journal
 }
 
-local answer = operations[ARGV[1]]()
-return { text(now), redis.call('HGET', GLOB, 'sequence') or '0', answer }
+local function run (keys, args)
+  begin(keys, args)
+  local answer = operations[args[1]]()
+  return { text(now), sequence and text(sequence) or redis.call('HGET', GLOB, 'sequence') or '0', answer }
+end
