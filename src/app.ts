@@ -4,7 +4,6 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
-import { v7 as uuidv7 } from 'uuid'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
@@ -23,6 +22,7 @@ import type { Readiness } from './http/ops.ts'
 import { buildOpsServer, buildServer } from './http/server.ts'
 import { createLogger, createTroubleLog, describePrompt } from './logger.ts'
 import { createMetrics } from './metrics.ts'
+import { newId } from './new-id.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import { clusterAt } from './store/redis/connection.ts'
@@ -60,7 +60,6 @@ const SANDBOX_KEY = 'sandbox'
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, version } = options
   const replica = randomUUID()
-  const newId = (): string => uuidv7()
   let tenants = options.tenants
   let falKey = options.falKey ?? SANDBOX_KEY
   let sandboxUrl = ''

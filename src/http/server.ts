@@ -64,13 +64,15 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
   const { metrics } = tools
   const refuseAddress = rememberMethods(gateway)
 
-  gateway.addHook('onRequest', async (request, reply) => {
+  // Hooks that wait for nothing use callbacks: for each promise every request would wait a turn.
+  gateway.addHook('onRequest', (request, reply, done) => {
     begin(request, reply, tools)
     // A stranger's body is not read for an address that does not exist.
-    if (request.is404) throw refuseAddress(request.method, pathOf(request.url))
+    done(request.is404 ? refuseAddress(request.method, pathOf(request.url)) : undefined)
   })
-  gateway.addHook('onSend', async (_request, reply) => {
+  gateway.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
+    done(null, payload)
   })
   gateway.setErrorHandler(sendProblem)
   gateway.setNotFoundHandler(request => { throw refuseAddress(request.method, pathOf(request.url)) })

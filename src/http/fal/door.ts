@@ -22,7 +22,10 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
   }
 
   await scope.register(async fal => {
-    fal.addHook('onRequest', async (request, reply) => { reply.header(falHeaders.requestId, request.id) })
+    fal.addHook('onRequest', (request, reply, done) => {
+      reply.header(falHeaders.requestId, request.id)
+      done()
+    })
     fal.setErrorHandler(sendFalProblem)
     // So that an address that does not exist is answered in fal's manner, too.
     fal.setNotFoundHandler(() => { throw new Problem('no-such-route') })

@@ -8,7 +8,7 @@ import { falHeaders } from '../../fal-wire/headers.ts'
 import { IN_PROGRESS_TEXT, PING, codeOfState, queueWords, statusEvent, wantsLogs } from '../../fal-wire/status.ts'
 import type { Follow, Moment } from '../../generation/follow.ts'
 import { hasEnded } from '../../generation/phases.ts'
-import type { Row } from '../../generation/ports.ts'
+import type { LogLine, Row } from '../../generation/ports.ts'
 import { problemOfRow, resultGone } from '../../generation/problems.ts'
 import { models } from '../../models/catalogue.ts'
 import { rememberFetch, type DeliveryTools } from '../delivery.ts'
@@ -48,9 +48,24 @@ function status (named: string, { follow, queueBase }: PollTools) {
     const moment = await follow.now(id, readerOf(request))
     if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
     request.facts.generationId = id
-    const said = queueStatusOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
-    return reply.code(codeOfState(said.status)).type('application/json').send(JSON.stringify(said))
+    const { code, text } = saidOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
+    return reply.code(code).type('application/json').send(text)
   }
+}
+
+interface StatusAsked { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }
+interface Said extends StatusAsked { readonly code: number, readonly text: string }
+
+/** What a row was said to be the last time. Polls are many and changes few; a row that changes is another object. */
+const lastSaid = new WeakMap<Row, Said>()
+
+function saidOf (row: Row, asked: StatusAsked): Said {
+  const last = lastSaid.get(row)
+  if (last !== undefined && last.queueBase === asked.queueBase && last.requestId === asked.requestId && last.logs === asked.logs) return last
+  const status = queueStatusOf(row, asked)
+  const said = { ...asked, code: codeOfState(status.status), text: JSON.stringify(status) }
+  lastSaid.set(row, said)
+  return said
 }
 
 function stream (named: string, { ledger, follow, eventStreams, queueBase }: PollTools) {
@@ -130,6 +145,9 @@ function requestIdOf (request: FastifyRequest<Named>, reply: FastifyReply): Requ
   return parsed
 }
 
+/** By what a model's requests are named. Looked up, because polls are many. */
+const namesOf = new Map(models.map(({ endpointId }) => [endpointId, new Set([endpointId, appIdOf(endpointId)])]))
+
 function isNamed ({ model }: Row, named: string): boolean {
-  return named === model || named === appIdOf(model)
+  return namesOf.get(model)?.has(named) ?? named === appIdOf(model)
 }
