@@ -122,7 +122,7 @@ export interface Admission extends Reader {
   readonly twins: readonly TwinAnswer[]
   /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
-  /** Who waits; `null` when nobody does. */
+  /** Who waits, be it for the id only; `null` when nobody does. */
   readonly connection: Connection | null
   readonly priority: Priority
   readonly rate: { readonly max: number, readonly windowSeconds: number }
