@@ -83,7 +83,7 @@ export interface Row extends Reader {
   readonly finishedAtMs: number | null
   /** It leaves the line unspent when it still waits then. */
   readonly waitUntilMs: number
-  /** Set by the first claim: after this it is cancelled at fal, then `unknown`. */
+  /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
   readonly runUntilMs: number | null
 }
 
