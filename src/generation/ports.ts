@@ -85,7 +85,7 @@ export interface Row extends Reader {
   readonly logged: number
   /** It leaves the line unspent when it still waits then. */
   readonly waitUntilMs: number
-  /** Set by the first claim: after this it is cancelled at fal, then `unknown`. */
+  /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
   readonly runUntilMs: number | null
 }
 
@@ -124,7 +124,7 @@ export interface Admission extends Reader {
   readonly twins: readonly TwinAnswer[]
   /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
-  /** Who waits; `null` when nobody does. */
+  /** Who waits, be it for the id only; `null` when nobody does. */
   readonly connection: Connection | null
   readonly priority: Priority
   readonly rate: { readonly max: number, readonly windowSeconds: number }

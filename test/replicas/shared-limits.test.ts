@@ -97,3 +97,12 @@ t.test('however many callers are there for the same without a seed, each gets a 
   t.equal(new Set(replies.map(reply => reply?.headers.get('falgate-generation'))).size, callers)
   t.equal(sandbox.bill.accepted, callers)
 })
+
+t.test('whoever asks for the id only is a caller like others: at the same moment for the same, each gets a picture of its own', async t => {
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const replies = await Promise.all(Array.from({ length: 8 }, async (_, caller) =>
+    await replicas[caller % 2]?.generate({ prompt: 'x' }, { headers: { prefer: 'respond-async' } })))
+  t.equal(new Set(replies.map(reply => reply?.headers.get('falgate-generation'))).size, replies.length)
+  await sandbox.bill.untilAccepted(replies.length)
+})

@@ -73,7 +73,7 @@ function grant (state: State, entry: Entry, claimId: string, replica: string): C
     phase: 'submitting',
     attempt: row.attempt + 1,
     owner: replica,
-    runUntilMs: row.runUntilMs ?? now + state.times.runMs
+    runUntilMs: now + state.times.runMs
   }, { claimId, leaseUntilMs: now + state.times.leaseMs })
   return { outcome: 'go', row: show(state, entry) }
 }

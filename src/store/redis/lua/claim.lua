@@ -24,7 +24,7 @@ local function grant (row)
     phase = 'submitting',
     attempt = row.attempt + 1,
     owner = given.replica,
-    runUntilMs = row.runUntilMs or now + times.runMs,
+    runUntilMs = now + times.runMs,
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })

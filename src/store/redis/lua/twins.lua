@@ -44,7 +44,7 @@ local function findTwin (admission)
 end
 
 -- Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it. Without a connection
--- (the new caller asked for the id only) it stays adoptable until that id was delivered.
+-- it stays adoptable until its id was delivered.
 local function adopt (row, connection)
   local changes = { connection = connection and connection.connection or false, connectionReplica = connection and connection.replica or false }
   if row.phase == 'waiting' then changes.waitUntilMs = row.createdAtMs + times.queueMs end
