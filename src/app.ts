@@ -130,6 +130,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     requests,
     ledger,
     follow,
+    events: { beatMs: config.eventBeatMs, stallMs: config.eventStallMs },
     presence,
     waitMs: config.waitMs,
     addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },

@@ -45,6 +45,8 @@ export interface Config {
   readonly runMs: number
   readonly leaseMs: number
   readonly cacheMemoryBytes: number
+  readonly eventBeatMs: number
+  readonly eventStallMs: number
   readonly logLevel: LogLevel
   readonly logPrompts: PromptLogging
 }
@@ -94,6 +96,8 @@ const table = {
   queueSeconds: defaulted('QUEUE_SECONDS', 900, integer(1, 86_400), 'How long a generation may wait here for a free place'),
   runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
+  eventBeatSeconds: defaulted('EVENT_BEAT_SECONDS', 15, integer(1, 3600), 'How often an event stream on which nothing happens sends a comment; less than the idle time of what stands in front of the gateway'),
+  eventStallSeconds: defaulted('EVENT_STALL_SECONDS', 30, integer(1, 3600), 'After this long without reading any of what was sent a reader of an event stream is dropped'),
   leaseSeconds: defaulted('LEASE_SECONDS', 15, integer(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
   logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
   logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
@@ -177,6 +181,8 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     runMs: readOr(table.runSeconds) * 1000,
     leaseMs: readOr(table.leaseSeconds) * 1000,
     cacheMemoryBytes: readOr(table.cacheMemoryBytes),
+    eventBeatMs: readOr(table.eventBeatSeconds) * 1000,
+    eventStallMs: readOr(table.eventStallSeconds) * 1000,
     logLevel: readOr(table.logLevel),
     logPrompts: readOr(table.logPrompts)
   }

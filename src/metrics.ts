@@ -50,6 +50,9 @@ export interface Metrics {
   readonly lateCost: () => void
   readonly doublePurchase: () => void
   readonly undelivered: (tenant: string) => void
+  /** How many event streams are open. */
+  readonly eventStreams: (open: number) => void
+  readonly eventStreamDropped: (reason: string) => void
   /** Names the one source of shared facts; it may reject, then the last ones are shown again. */
   readonly onCollect: (read: () => Promise<SharedFacts>) => void
   readonly contentType: string
@@ -83,6 +86,8 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const lateCosts = new Counter({ registers, name: 'falgate_late_costs_total', help: 'Costs that were booked after a generation had ended.' })
   const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one attempt.' })
   const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there to be adopted or collected.', labelNames: ['tenant'] })
+  const eventStreams = new Gauge({ registers, name: 'falgate_event_streams', help: 'Event streams that are open.' })
+  const eventStreamsDropped = new Counter({ registers, name: 'falgate_event_streams_dropped_total', help: 'Event streams that were ended because nobody read them.', labelNames: ['reason'] })
   const unknownOldest = new Gauge({ registers, name: 'falgate_unknown_oldest_seconds', help: 'Age of the oldest generation whose outcome is unknown.' })
   const unknownOpen = new Gauge({ registers, name: 'falgate_unknown_open', help: 'Generations whose outcome is unknown. The same on every replica.' })
   const waiting = new Gauge({ registers, name: 'falgate_waiting', help: 'Generations that wait for a place. The same on every replica.', labelNames: ['tenant'] })
@@ -146,6 +151,8 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     lateCost: () => { lateCosts.inc() },
     doublePurchase: () => { doublePurchases.inc() },
     undelivered: tenant => { undelivered.inc({ tenant }) },
+    eventStreams: open => { eventStreams.set(open) },
+    eventStreamDropped: reason => { eventStreamsDropped.inc({ reason }) },
     onCollect: read => { readFacts = read },
     contentType: registry.contentType,
     render

@@ -37,6 +37,8 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     runMs: 3_600_000,
     leaseMs: 15_000,
     cacheMemoryBytes: 67_108_864,
+    eventBeatMs: 15_000,
+    eventStallMs: 30_000,
     logLevel: 'info',
     logPrompts: 'hash'
   })
@@ -70,6 +72,8 @@ t.test('every variable is read', async t => {
     QUEUE_SECONDS: '3',
     RUN_SECONDS: '4',
     CACHE_MEMORY_BYTES: '1048576',
+    EVENT_BEAT_SECONDS: '5',
+    EVENT_STALL_SECONDS: '6',
     LEASE_SECONDS: '5',
     LOG_LEVEL: 'warn',
     LOG_PROMPTS: 'off',
@@ -93,6 +97,8 @@ t.test('every variable is read', async t => {
     queueMs: 3000,
     runMs: 4000,
     cacheMemoryBytes: 1_048_576,
+    eventBeatMs: 5000,
+    eventStallMs: 6000,
     leaseMs: 5000,
     logLevel: 'warn',
     logPrompts: 'off'

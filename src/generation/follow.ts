@@ -188,7 +188,8 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
       return
     }
     const pending: Row[] = []
-    let seen = logged
+    // Places beyond the end are from before the ledger went back in time.
+    let seen = Math.min(logged, asked.logged)
     let wake = (): void => {}
     const place: Place = {
       push: row => {

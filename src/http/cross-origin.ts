@@ -6,7 +6,7 @@ import { Problem } from '../errors.ts'
 import type { TenantBook } from '../tenants.ts'
 import { callerOf } from './request-facts.ts'
 
-const requestHeaders = ['authorization', 'content-type', 'idempotency-key', 'prefer', 'falgate-cache', 'x-request-id', 'traceparent']
+const requestHeaders = ['authorization', 'content-type', 'idempotency-key', 'prefer', 'falgate-cache', 'last-event-id', 'x-request-id', 'traceparent']
 
 /** What scripts may read besides the few headers that they always may. */
 const answerHeaders = ['x-request-id', 'falgate-generation', 'falgate-cost-usd', 'falgate-saved-usd', 'cache-status', 'idempotent-replayed', 'location', 'preference-applied', 'ratelimit', 'ratelimit-policy', 'retry-after', 'server-timing']

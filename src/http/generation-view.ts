@@ -29,10 +29,28 @@ export const GenerationListSchema = Type.Object({
   next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'Send it as `cursor` for the next page; null on the last one.' })
 }, { title: 'GenerationList' })
 
+/** What an event tells: the input stays as it was, and may be long. */
+export const GenerationEventSchema = Type.Omit(GenerationSchema, ['input'], { title: 'GenerationEvent' })
+
 /** The generation as JSON text. */
 export function generationJson (row: Row, requestId: string): string {
+  return objectJson(fieldsOf(row, requestId))
+}
+
+/** The same without its input. */
+export function generationEventJson (row: Row, requestId: string): string {
+  return objectJson(fieldsOf(row, requestId).filter(([name]) => name !== 'input'))
+}
+
+type Fields = ReadonlyArray<readonly [name: string, json: string]>
+
+function objectJson (fields: Fields): string {
+  return `{${fields.map(([name, json]) => `"${name}":${json}`).join(',')}}`
+}
+
+function fieldsOf (row: Row, requestId: string): Fields {
   const failed = hasEnded(row.phase) && row.phase !== 'succeeded'
-  const fields: ReadonlyArray<readonly [name: string, json: string]> = [
+  return [
     ['id', JSON.stringify(row.id)],
     ['status', JSON.stringify(statusOf(row.phase))],
     ['model', JSON.stringify(row.model)],
@@ -46,7 +64,6 @@ export function generationJson (row: Row, requestId: string): string {
     ['output', row.output ?? 'null'],
     ['error', failed ? JSON.stringify(bodyOf(problemOfRow(row), requestId)) : 'null']
   ]
-  return `{${fields.map(([name, json]) => `"${name}":${json}`).join(',')}}`
 }
 
 /** A page of generations as JSON text. */

@@ -11,6 +11,8 @@ import { missed } from './answer.ts'
 import { protect } from './authenticate.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
+import { createEventStreams } from './event-stream.ts'
+import { eventRoute } from './events.ts'
 import { generateRoutes, type GenerateTools } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
@@ -26,6 +28,8 @@ import { validatorCompiler } from './validation.ts'
 export interface ServerTools extends GenerateTools {
   readonly log: Logger
   readonly follow: Follow
+  /** How often event streams beat, and after how long an unread one is dropped. */
+  readonly events: { readonly beatMs: number, readonly stallMs: number }
   readonly newId: () => string
   readonly tenants: () => TenantBook
   readonly version: string
@@ -79,6 +83,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onTrouble)
+    eventRoute(scope, { ...tools, eventStreams: createEventStreams({ ...tools, ...tools.events }) })
     usageRoute(scope, tools)
   })
 }

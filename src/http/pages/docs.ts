@@ -4,14 +4,15 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
-import { GenerationListSchema, GenerationSchema } from '../generation-view.ts'
+import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { ProblemSchema } from '../problem-schema.ts'
+import { followHeaders } from '../events.ts'
 import { requestHeaders } from '../generate-schema.ts'
 import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationList: GenerationListSchema, Usage: UsageSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -38,12 +39,17 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
       if (!('openapiObject' in document)) return document.swaggerObject
       const described = document.openapiObject
       for (const [path, item] of Object.entries(described.paths ?? {})) {
+        if (path.endsWith('/events') && item?.get !== undefined) item.get.parameters = [...item.get.parameters ?? [], ...followHeaders.map(documented)]
         if (!path.startsWith('/generate') || path.startsWith('/generations') || item?.post === undefined) continue
-        item.post.parameters = requestHeaders.map(header => ({ ...header, in: 'header', required: false, schema: { type: 'string' } }))
+        item.post.parameters = requestHeaders.map(documented)
       }
       return described
     }
   })
+}
+
+function documented (header: { readonly name: string, readonly description: string }) {
+  return { ...header, in: 'header' as const, required: false, schema: { type: 'string' as const } }
 }
 
 /** `GET /openapi.json` and the page that reads it. */

@@ -1,0 +1,113 @@
+// Server-sent events on a socket: beats while nothing happens, back pressure, and an end for readers that do not read.
+// Nothing is queued here: the next event is asked for when the one before has left this process.
+
+import type { ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Metrics } from '../metrics.ts'
+
+/** All streams of this process. */
+export interface EventStreams {
+  /**
+   * Takes the answer out of Fastify's hands and writes these texts, whole events each, as an event stream. Resolves when it is over: they ended and were
+   * handed to the socket, the reader left, or it was dropped because it read nothing for too long. Never rejects; texts that fail end the stream.
+   */
+  readonly write: (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>) => Promise<void>
+}
+
+export interface EventStreamsOptions {
+  /** A comment is sent so often, so that nobody on the way takes the stream for dead. */
+  readonly beatMs: number
+  /** A reader that takes nothing of what is sent for so long is dropped. */
+  readonly stallMs: number
+  readonly metrics: Pick<Metrics, 'eventStreams' | 'eventStreamDropped'>
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+interface Stream {
+  readonly request: FastifyRequest
+  readonly raw: ServerResponse
+  /** Bytes that have left this process, and since when no more have although there were some. */
+  sent: number
+  stalledSinceMs: number | null
+  isDropped: boolean
+}
+
+/** How long a dropped reader has to read why. */
+const FAREWELL_MS = 1000
+
+export function createEventStreams ({ beatMs, stallMs, metrics, onTrouble }: EventStreamsOptions): EventStreams {
+  const streams = new Set<Stream>()
+  let beats: NodeJS.Timeout | undefined
+
+  /** One timer for all: a thousand of them would be a storm. */
+  function beat (): void {
+    for (const stream of streams) {
+      if (stream.isDropped) continue
+      if (isStalled(stream)) drop(stream)
+      else if (stream.raw.writableLength === 0 && !stream.raw.writableEnded) stream.raw.write(': beat\n\n')
+    }
+  }
+
+  function isStalled (stream: Stream): boolean {
+    const { raw } = stream
+    const sent = (raw.socket?.bytesWritten ?? 0) - raw.writableLength
+    const isMoving = raw.writableLength === 0 || sent > stream.sent
+    stream.sent = sent
+    stream.stalledSinceMs = isMoving ? null : stream.stalledSinceMs ?? performance.now()
+    return stream.stalledSinceMs !== null && performance.now() - stream.stalledSinceMs >= stallMs
+  }
+
+  function drop (stream: Stream): void {
+    const { request, raw } = stream
+    stream.isDropped = true
+    metrics.eventStreamDropped('unread')
+    request.log.warn({ request_id: request.id, tenant: request.facts.caller?.tenant.id, generation_id: request.facts.generationId, unread_bytes: raw.writableLength }, 'an event stream was dropped, because its reader does not read')
+    if (!raw.writableEnded) raw.end(': dropped, because nothing was read\n\n')
+    // What it has not read by then it never will.
+    const farewell = setTimeout(() => { raw.destroy() }, FAREWELL_MS)
+    raw.once('close', () => { clearTimeout(farewell) })
+  }
+
+  async function write (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>): Promise<void> {
+    const { raw } = reply
+    reply.hijack()
+    const stream: Stream = { request, raw, sent: 0, stalledSinceMs: null, isDropped: false }
+    const over = new Promise<void>(resolve => { raw.once('close', resolve) })
+    streams.add(stream)
+    beats ??= setInterval(beat, Math.min(beatMs, stallMs))
+    metrics.eventStreams(streams.size)
+    raw.on('error', () => {}) // a reader that leaves while it is written to; `close` follows
+    try {
+      raw.writeHead(200, { ...headersOf(reply), 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' })
+      raw.flushHeaders()
+      for await (const text of texts) {
+        if (raw.destroyed || raw.writableEnded) break
+        if (!raw.write(text)) await Promise.race([over, drained(raw)])
+      }
+    } catch (error) {
+      onTrouble('writing an event stream', error)
+    } finally {
+      if (!raw.writableEnded) raw.end()
+      await over
+      streams.delete(stream)
+      metrics.eventStreams(streams.size)
+      if (streams.size === 0) {
+        clearInterval(beats)
+        beats = undefined
+      }
+    }
+  }
+
+  return { write }
+}
+
+function drained (raw: ServerResponse): Promise<void> {
+  return new Promise(resolve => { raw.once('drain', resolve) })
+}
+
+/** What hooks and handlers have said so far, as Node takes it. */
+function headersOf (reply: FastifyReply): Record<string, string | number | string[]> {
+  const headers: Record<string, string | number | string[]> = {}
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) headers[name] = value
+  return headers
+}

@@ -1,0 +1,119 @@
+// `GET /generations/{id}/events`: a generation's story as server-sent events, to its last state.
+
+import { Type, type Static } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { Problem } from '../errors.ts'
+import type { Follow, Moment } from '../generation/follow.ts'
+import { hasEnded, statusOf } from '../generation/phases.ts'
+import type { Ledger } from '../generation/ports.ts'
+import type { EventStreams } from './event-stream.ts'
+import { generationEventJson } from './generation-view.ts'
+import { problemResponses } from './problem-schema.ts'
+import { callerOf } from './request-facts.ts'
+
+export interface EventsTools {
+  readonly follow: Follow
+  readonly eventStreams: EventStreams
+  readonly ledger: Ledger
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })
+
+/** What callers may say in headers. Whatever cannot be read begins at the beginning. */
+export const followHeaders = [
+  { name: 'Last-Event-ID', description: 'The `id` of the last event that was read.' }
+] as const
+
+/** How long clients wait before they connect again, whyever the stream ended. */
+const RETRY_MS = 2000
+
+/**
+ * Names a place in the story on every replica: version, log lines, and for the last state its word. What changes after the end, such as that the result
+ * was collected, raises the version once more; the word stays.
+ */
+const EVENT_ID = /^\d{1,15}\.(\d{1,9})(?:\.([a-z]+))?$/
+
+export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledger, onTrouble }: EventsTools): void {
+  scope.get<{ Params: Static<typeof Id> }>('/generations/:id/events', {
+    // Without a body there is no stream.
+    exposeHeadRoute: false,
+    schema: {
+      operationId: 'follow_generation',
+      tags: ['generations'],
+      security: [{ key: [] }],
+      summary: 'Follow a generation, as server-sent events',
+      description: [
+        'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error.',
+        'Event `log`: a line that the model logged, `{"message", "timestamp", "level"}`.',
+        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down.',
+        'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.'
+      ].join('\n\n'),
+      params: Id,
+      response: {
+        200: Type.Unsafe<unknown>({ description: 'Events until the generation has ended.', content: { 'text/event-stream': { schema: { type: 'string' } } } }),
+        204: Type.Unsafe<unknown>({ description: 'It has ended, and `Last-Event-ID` is that of its last state: nothing more will come.', type: 'null' }),
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'rate-limited', 'store-unavailable')
+      }
+    }
+  }, async (request, reply) => {
+    const { tenant, subject } = callerOf(request)
+    const { connection } = request.facts
+    const last = placeIn(request.headers['last-event-id'])
+    const gone = new AbortController()
+    connection.onceOver(() => { gone.abort() })
+    if (!connection.isOpen()) gone.abort()
+
+    const moments = await follow.moments(request.params.id, { tenant: tenant.id, subject }, { logged: last.logged, signal: gone.signal })
+    if (moments === null) throw new Problem('no-such-generation')
+    request.facts.generationId = request.params.id
+    const story = moments[Symbol.asyncIterator]()
+    const first = await story.next()
+    if (first.done === true) throw new Problem('no-such-generation')
+    const isTold = hasEnded(first.value.row.phase) && statusOf(first.value.row.phase) === last.end && first.value.log.lines.length === 0
+    if (isTold) {
+      await story.return?.()
+      return reply.code(204).send()
+    }
+
+    let isLastWritten = false
+    connection.onceOver(isDelivered => {
+      if (isDelivered && isLastWritten) ledger.seen(request.params.id, null).catch((error: unknown) => { onTrouble('noting a delivery', error) })
+    })
+    async function * texts (): AsyncGenerator<string> {
+      yield `retry: ${RETRY_MS}\n\n`
+      let moment = first
+      try {
+        for (; moment.done !== true; moment = await story.next()) {
+          isLastWritten = hasEnded(moment.value.row.phase)
+          yield eventsOf(moment.value, request.id)
+          if (isLastWritten) return
+        }
+        yield ': this process shuts down, connect again\n\n'
+      } finally {
+        await story.return?.()
+      }
+    }
+    await eventStreams.write(request, reply, texts())
+    return reply
+  })
+}
+
+/** Where a reader that comes back goes on; what is no id of ours is a beginning. */
+function placeIn (header: string | string[] | undefined): { readonly logged: number, readonly end: string | null } {
+  const [, logged, end] = EVENT_ID.exec(typeof header === 'string' ? header : '') ?? []
+  return { logged: logged === undefined ? 0 : Number(logged), end: end ?? null }
+}
+
+/** Lines come before the state that they were told with: whoever read the last state has read everything. */
+function eventsOf ({ row, log, moved }: Moment, requestId: string): string {
+  const lines = log.lines.map((line, n) => event('log', `${row.version}.${log.from + n + 1}`, JSON.stringify(line)))
+  if (!moved) return lines.join('')
+  const id = `${row.version}.${log.from + log.lines.length}${hasEnded(row.phase) ? '.' + statusOf(row.phase) : ''}`
+  return lines.join('') + event('generation', id, generationEventJson(row, requestId))
+}
+
+/** JSON text holds no line break of its own when it was written by us, but an output comes byte for byte as fal sent it. */
+function event (name: string, id: string, json: string): string {
+  return `event: ${name}\nid: ${id}\ndata: ${json.replaceAll(/\r\n|[\r\n]/g, '\ndata: ')}\n\n`
+}

@@ -1,0 +1,101 @@
+// The writing of event streams, on real sockets: nothing is queued for a reader that does not read, and it is dropped with a reason.
+
+import net from 'node:net'
+import { once } from 'node:events'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { createEventStreams } from '../../src/http/event-stream.ts'
+import { freshFacts } from '../../src/http/request-facts.ts'
+import { watchConnection } from '../../src/http/connection.ts'
+import { until } from '../support/until.ts'
+
+interface Scene {
+  readonly port: number
+  readonly dropped: string[]
+  readonly logged: string[]
+  readonly open: () => number
+  /** How many texts were asked for, by the order of the requests. */
+  readonly asked: number[]
+}
+
+/** A server whose only answer is an endless stream of texts of 64 KiB. */
+async function scene (t: Test, options: { readonly beatMs: number, readonly stallMs: number }): Promise<Scene> {
+  const dropped: string[] = []
+  const logged: string[] = []
+  const asked: number[] = []
+  let open = 0
+  const streams = createEventStreams({
+    ...options,
+    metrics: { eventStreams: count => { open = count }, eventStreamDropped: reason => { dropped.push(reason) } },
+    onTrouble: (doing, error) => { t.fail(doing, { found: error }) }
+  })
+  const app: FastifyInstance = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { logged.push(line) } } } })
+  app.decorateRequest('facts')
+  app.get('/', async (request, reply) => {
+    request.facts = freshFacts(watchConnection(request, reply))
+    const nth = asked.push(0) - 1
+    async function * texts (): AsyncGenerator<string> {
+      for (;;) {
+        asked[nth] = (asked[nth] ?? 0) + 1
+        yield `data: ${'x'.repeat(65_536)}\n\n`
+      }
+    }
+    await streams.write(request, reply, texts())
+    return reply
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(async () => {
+    app.server.closeAllConnections()
+    await app.close()
+  })
+  const address = app.server.address()
+  return { port: typeof address === 'object' && address !== null ? address.port : 0, dropped, logged, asked, open: () => open }
+}
+
+/** A client that asks and then reads nothing. */
+async function ask (t: Test, port: number): Promise<net.Socket> {
+  const socket = net.connect(port, '127.0.0.1')
+  t.teardown(() => { socket.destroy() })
+  socket.pause()
+  await once(socket, 'connect')
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  return socket
+}
+
+t.test('a reader that never reads is dropped with a reason; little was made for it, and others get theirs meanwhile', async t => {
+  const { port, dropped, logged, asked, open } = await scene(t, { beatMs: 50, stallMs: 300 })
+  const silent = await ask(t, port)
+  await until(() => asked.length === 1)
+  const reader = await ask(t, port)
+  let read = 0
+  reader.on('data', chunk => { read += chunk.length })
+  reader.resume()
+  await until(() => dropped.length > 0)
+  t.same(dropped, ['unread'])
+  t.match(logged.join(''), /does not read/)
+  t.ok((asked[0] ?? 0) < 200, `${asked[0]} texts of 64 KiB were made for it, which is what the system's buffers hold`)
+  t.ok(read > (asked[0] ?? 0) * 65_536, 'the other one was not held up')
+  await until(() => open() === 1)
+  silent.destroy()
+  reader.destroy()
+  await until(() => open() === 0)
+})
+
+t.test('a slow reader is not dropped as long as it reads', async t => {
+  const { port, dropped, open } = await scene(t, { beatMs: 20, stallMs: 400 })
+  const socket = await ask(t, port)
+  let read = 0
+  socket.on('data', chunk => {
+    read += chunk.length
+    socket.pause()
+    setTimeout(() => { socket.resume() }, 5)
+  })
+  socket.resume()
+  const endMs = performance.now() + 1500
+  await until(() => performance.now() > endMs)
+  t.same(dropped, [])
+  t.equal(open(), 1)
+  t.ok(read > 0)
+  socket.destroy()
+  await until(() => open() === 0)
+})
