@@ -272,12 +272,15 @@ export interface Ledger {
   // Evidence: taken from whoever has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
   // Evidence about another attempt than the row's changes nothing, except that a newer one proves a rollback and is taken.
 
-  /** Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. A second id for one attempt is a double purchase: booked and told. */
+  /** Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. A second id for one attempt is a double purchase: booked and told. So is the price of one that had ended as not bought. */
   sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
   /** Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent. */
   unsent: (id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }) => Promise<Weighed | null>
-  /** Attempt `attempt` went out and no answer came: `submitting` → `unknown`, money held. A row followed at fal becomes `unknown` too when its trace is lost. */
-  lost: (id: string, attempt: number, failure: Failure) => Promise<Weighed | null>
+  /**
+   * Attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held; nothing changes when somebody else heard the answer.
+   * A `run` (the default), which is followed at fal, becomes `unknown` when its trace is lost.
+   */
+  lost: (id: string, attempt: number, failure: Failure, what?: 'submit' | 'run') => Promise<Weighed | null>
   /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
   progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
   /**

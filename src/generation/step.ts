@@ -216,8 +216,9 @@ function costOf (row: Row, units: string | null): MicroUsd | null {
   return units === null ? null : costOfUnits(units, row.price)
 }
 
+/** What was learned here is all that is told: a request id that another process heard of meanwhile stays, and the generation is followed. */
 async function lose (row: Row, { ledger, report }: Hands): Promise<Row | null> {
-  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN))
+  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, hasRequestId(row) ? 'run' : 'submit'))
 }
 
 function hasRequestId (row: Row): row is Row & { requestId: string } {

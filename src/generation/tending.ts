@@ -120,9 +120,15 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
   }
 
   async function report (reported: Row, evidence: () => Promise<Weighed | null>, end?: () => Row): Promise<Row | null> {
-    const weighed = await writeEvidence(reported, evidence, end)
+    let tries = 0
+    const weighed = await writeEvidence(reported, () => {
+      tries += 1
+      return evidence()
+    }, end)
     if (weighed === null) return null
-    const { from, ...row } = weighed
+    const { from: found, ...row } = weighed
+    // What changed it was an earlier try, whose answer was lost, when nothing else did: others who have evidence took the row over first.
+    const from = tries > 1 && row.version === reported.version + 1 ? reported.phase : found
     // Others may have told the same before, and then it was they who changed it.
     if (from !== row.phase) tools.onMove(from, row, movedAtMs === null || from !== reported.phase ? null : performance.now() - movedAtMs)
     return row

@@ -43,7 +43,7 @@ const sentStep = fc.record({
   off: fc.constantFrom(0, 0, 0, 0, -1, 1)
 })
 const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute) })
-const lostStep = fc.record({ do: fc.constant('lost' as const), which })
+const lostStep = fc.record({ do: fc.constant('lost' as const), which, what: fc.constantFrom('submit' as const, 'run' as const) })
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
 const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
@@ -195,7 +195,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   switch (step.do) {
     case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), `${purchase}-${attempt}-${step.requestId}`)
     case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs })
-    case 'lost': return ledger.lost(purchase, attempt, traceLost)
+    case 'lost': return ledger.lost(purchase, attempt, traceLost, step.what)
     case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
     case 'settle': return ledger.settle(purchase, step.billed)

@@ -2,7 +2,7 @@
 
 import type { Ending, Failure, LogPiece, Row, Weighed } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import { bookDouble, isFinal } from './books.ts'
+import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { tell } from './news.ts'
@@ -17,8 +17,16 @@ export function sent (state: State, id: string, attempt: number, requestId: stri
     const { row } = entry
     if (row.phase === 'waiting' || bookIfDouble(state, entry, requestId)) return
     if (row.phase === 'submitting' || row.phase === 'unknown') atUpstream(state, entry, { phase: 'accepted', requestId })
+    else if (isUnbilledEnd(row) && row.requestId === null) bookAfterAll(state, entry, requestId)
     else if (row.requestId === null) change(state, entry, { requestId })
   })
+}
+
+/** It ended as not bought, by an operator's word, and now fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption. */
+function bookAfterAll (state: State, entry: Entry, requestId: string): void {
+  const { phase, price } = entry.row
+  change(state, entry, { requestId, cost: price, costAssumed: true })
+  tell(state, entry, 'late', phase, price)
 }
 
 /** The ledger's `unsent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
@@ -33,10 +41,11 @@ export function unsent (state: State, id: string, attempt: number, then: { reado
   })
 }
 
-/** The ledger's `lost`. */
-export function lost (state: State, id: string, attempt: number, failure: Failure): Evidence {
+/** The ledger's `lost`: that a submit was not answered here is no evidence against a request id that came elsewhere. */
+export function lost (state: State, id: string, attempt: number, failure: Failure, what: 'submit' | 'run' = 'run'): Evidence {
   return weigh(state, id, attempt, entry => {
-    if (isAtUpstream(entry.row.phase)) becomeUnknown(state, entry, failure)
+    const { phase, requestId } = entry.row
+    if (isAtUpstream(phase) && (what === 'run' || requestId === null)) becomeUnknown(state, entry, failure)
   })
 }
 

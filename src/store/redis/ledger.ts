@@ -99,7 +99,7 @@ export function createRedisLedger ({
 
     sent: async (id, attempt, requestId) => await evidence('sent', { id, attempt, requestId }),
     unsent: async (id, attempt, then) => await evidence('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure) } : { id, attempt, ...then }),
-    lost: async (id, attempt, failure: Failure) => await evidence('lost', { id, attempt, failure: JSON.stringify(failure) }),
+    lost: async (id, attempt, failure: Failure, what = 'run') => await evidence('lost', { id, attempt, failure: JSON.stringify(failure), what }),
     progressed: async (id, attempt, sighting, log) => await evidence('progressed', { id, attempt, ...sighting, ...logOf(log) }),
     finish,
 
