@@ -57,16 +57,19 @@ end
 local function sent ()
   return weigh(function (row)
     if row.phase == 'waiting' or bookIfDouble(row, given.requestId) then return end
+    if row.phase == 'submitting' then clear(row) end
     if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId })
     elseif not row.requestId then change(row, { requestId = given.requestId }) end
   end)
 end
 
--- unsent { id, attempt, failure (JSON) | retryAfterMs }
+-- unsent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
 -- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line.
 local function unsent ()
   return weigh(function (row)
     if row.phase ~= 'submitting' and (row.phase ~= 'unknown' or row.requestId) then return end
+    if given.verdict then judge(given.verdict) end
+    if given.busy then lowerPlaces(given.retryAfterMs) end
     if row.cancelWished then
       change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
     elseif given.failure then
@@ -77,10 +80,12 @@ local function unsent ()
   end)
 end
 
--- lost { id, attempt, failure (JSON) }
+-- lost { id, attempt, failure (JSON), verdict or nothing }
 local function lost ()
   return weigh(function (row)
-    if isAtUpstream(row.phase) then becomeUnknown(row, given.failure) end
+    if not isAtUpstream(row.phase) then return end
+    if given.verdict then judge(given.verdict) end
+    becomeUnknown(row, given.failure)
   end)
 end
 
