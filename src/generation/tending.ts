@@ -17,6 +17,8 @@ export interface TendingTools {
   readonly replica: string
   /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
   readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
+  /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
+  readonly onBehind: (row: Row, position: number) => void
   /** Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. */
   readonly onRestored: (generations: number) => void
   /** Told of troubles with the ledger; everything is tried again. */
@@ -62,6 +64,7 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     letGo: letGo.signal,
     wake: () => wake.signal,
     askToCancel,
+    onBehind: tools.onBehind,
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
     report
   }

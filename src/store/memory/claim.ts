@@ -2,7 +2,7 @@
 
 import type { Claimed, Failure } from '../../generation/ports.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
-import { charge } from './line.ts'
+import { charge, placesNow } from './line.ts'
 import { tell } from './news.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
@@ -12,22 +12,28 @@ interface Claim { readonly claimId: string, readonly deadlineMs: number, readonl
 /** What a generation ends with whose time in our line is over. */
 const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line for as long as it may, and nothing was bought.' }
 
+/** What a generation ends with whose model is gone: it would wait in vain, and before others. */
+const retired: Failure = { code: 'model-retired', detail: 'The model is no longer offered upstream, and nothing was bought.' }
+
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
   if (granted !== undefined) return { outcome: 'go', row: show(state, granted) }
   if (state.now() > deadlineMs) return { outcome: 'late' }
   bringBack(state)
-  if (state.active >= slots) return { outcome: 'busy' }
+  if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
 
   let blocked = false
   for (const entry of candidates(state)) {
+    const guard = blockedBy(state, entry.row.id, entry.row.model)
     if (entry.row.waitUntilMs <= state.now()) {
       expire(state, entry)
-    } else if (blockedBy(state, entry.row.id, entry.row.model) !== undefined) {
-      blocked = true
-    } else {
+    } else if (guard === undefined) {
       return grant(state, entry, claimId, replica)
+    } else if (guard.state === 'retired') {
+      giveUp(state, entry, retired)
+    } else {
+      blocked = true
     }
   }
   return { outcome: blocked ? 'guard' : 'empty' }
@@ -35,7 +41,11 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
 
 /** Ends a generation that waited here past its deadline, unspent. */
 export function expire (state: State, entry: Entry): void {
-  change(state, entry, { phase: 'failed', failure: expired, cost: 0, finishedAtMs: state.now() })
+  giveUp(state, entry, expired)
+}
+
+function giveUp (state: State, entry: Entry, failure: Failure): void {
+  change(state, entry, { phase: 'failed', failure, cost: 0, finishedAtMs: state.now() })
   tell(state, entry, 'ended', 'waiting', 0)
 }
 

@@ -104,12 +104,12 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
   t.test('a submit that one process takes for lost goes on when another one heard the answer', async t => {
     const { ledger, buy, go, accepted } = await createWorld(t, make)
     const heard = await accepted('a')
-    t.match(await ledger.lost(heard.id, 1, traceLost, 'submit'), { from: 'accepted', phase: 'accepted', requestId: 'a' })
+    t.match(await ledger.lost(heard.id, 1, traceLost, { what: 'submit' }), { from: 'accepted', phase: 'accepted', requestId: 'a' })
     await ledger.progressed(heard.id, 1, { kind: 'running' })
-    t.match(await ledger.lost(heard.id, 1, traceLost, 'submit'), { phase: 'running' })
+    t.match(await ledger.lost(heard.id, 1, traceLost, { what: 'submit' }), { phase: 'running' })
     const { id } = await buy()
     await go()
-    t.match(await ledger.lost(id, 1, traceLost, 'submit'), { phase: 'unknown', failure: traceLost })
+    t.match(await ledger.lost(id, 1, traceLost, { what: 'submit' }), { phase: 'unknown', failure: traceLost })
   })
 
   t.test('evidence turns unknown back: accepted, seen, not sent, or ended', async t => {

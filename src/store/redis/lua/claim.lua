@@ -3,10 +3,17 @@
 -- What a generation ends with whose time in our line is over.
 local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as long as it may, and nothing was bought."}'
 
+-- What a generation ends with whose model is gone: it would wait in vain, and before others.
+local RETIRED = '{"code":"model-retired","detail":"The model is no longer offered upstream, and nothing was bought."}'
+
+local function giveUp (row, failure)
+  change(row, { phase = 'failed', failure = failure, cost = 0, finishedAtMs = now })
+  tell(row, 'ended', 'waiting', 0)
+end
+
 -- Ends a generation that waited here past its deadline, unspent.
 local function expire (row)
-  change(row, { phase = 'failed', failure = EXPIRED, cost = 0, finishedAtMs = now })
-  tell(row, 'ended', 'waiting', 0)
+  giveUp(row, EXPIRED)
 end
 
 -- Puts generations whose pause is over back into the line, at the places that they had.
@@ -62,7 +69,8 @@ local function claim ()
   if granted then return { 'go', show(granted) } end
   if now > given.startByMs then return { 'late' } end
   bringBack()
-  if tonumber(redis.call('HGET', GLOB, 'active') or 0) >= given.slots then return { 'busy' } end
+  local active, places = placesNow()
+  if active >= math.min(given.slots, places or given.slots) then return { 'busy' } end
 
   local isBlocked = false
   local found = eachCandidate(function (row)
@@ -70,11 +78,10 @@ local function claim ()
       expire(row)
       return nil
     end
-    if blockedBy(row.id, row.model) then
-      isBlocked = true
-      return nil
-    end
-    return grant(row)
+    local guard = blockedBy(row.id, row.model)
+    if not guard then return grant(row) end
+    if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
+    return nil
   end)
   return found or { isBlocked and 'guard' or 'empty' }
 end
