@@ -53,10 +53,12 @@ export interface GatewayOptions {
   readonly delayMs?: number
   readonly tenants?: number
   readonly env?: Readonly<Record<string, string>>
+  /** A folder for the CPU profile that Node writes when the gateway ends. */
+  readonly profile?: string | undefined
 }
 
 /** Everything that production has: the ledger on Redis, limits, logs, metrics. Limits are so wide that none is reached. */
-export async function startGateway ({ redisPort, upstreamPort }: Ground, { name, delayMs = 0, tenants = 1, env = {} }: GatewayOptions): Promise<Gateway> {
+export async function startGateway ({ redisPort, upstreamPort }: Ground, { name, delayMs = 0, tenants = 1, env = {}, profile }: GatewayOptions): Promise<Gateway> {
   const port = await freePort()
   const tenantsFile = join(folder, name + '-tenants.json')
   const most = { max: 1_000_000, windowSeconds: 1 }
@@ -76,7 +78,7 @@ export async function startGateway ({ redisPort, upstreamPort }: Ground, { name,
       }
     })
   }))
-  const started = startNode(name, cores.server, [cliFile, 'serve'], {
+  const started = startNode(name, cores.server, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cliFile, 'serve'], {
     NODE_ENV: 'production',
     PORT: String(port),
     FAL_KEY: 'central-key-id:central-key-secret',

@@ -25,6 +25,7 @@ Measures falgate against what it is compared with, on this machine, and writes t
   --only <part>    throughput, latency or scale; may be repeated (default: all)
   --rounds <n>     rounds of each contestant (default 5)
   --seconds <n>    length of a round (default 5)
+  --profile <dir>  CPU profiles of the gateway that is measured for throughput
   --help
 
 Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-install-recommends wrk nginx-light redis-server).
@@ -34,7 +35,7 @@ Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-ins
 const parts = ['throughput', 'latency', 'scale'] as const
 type Part = typeof parts[number]
 
-interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number }
+interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined }
 
 const CONNECTIONS = 32
 
@@ -66,7 +67,7 @@ async function main (): Promise<void> {
 
 function readPlan (): Plan | null {
   const { values } = parseArgs({
-    options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, help: { type: 'boolean' } }
+    options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
   })
   if (values.help === true) {
     process.stdout.write(HELP)
@@ -74,7 +75,7 @@ function readPlan (): Plan | null {
   }
   const isQuick = values.quick === true
   const wanted = parts.filter(part => values.only?.includes(part) ?? true)
-  return { isQuick, parts: new Set(wanted), rounds: Number(values.rounds ?? (isQuick ? 2 : 5)), seconds: Number(values.seconds ?? (isQuick ? 1 : 5)) }
+  return { isQuick, parts: new Set(wanted), rounds: Number(values.rounds ?? (isQuick ? 2 : 5)), seconds: Number(values.seconds ?? (isQuick ? 1 : 5)), profile: values.profile }
 }
 
 // ------------------------------------------------------------------------------------------------ throughput
@@ -114,7 +115,7 @@ Joins: ${joins}.`)
 
 async function contestants (ground: Ground, plan: Plan): Promise<{ readonly taking: readonly Contestant[], readonly absent: readonly Absent[] }> {
   progress('starting the contestants')
-  const gateway = await startGateway(ground, { name: 'falgate' })
+  const gateway = await startGateway(ground, { name: 'falgate', profile: plan.profile })
   const taking: Contestant[] = [falgateHit(gateway), await bareFastify(), await composition(ground), falgateMiss(gateway)]
   const absent: Absent[] = []
   const fetched = fetchPackages(!plan.isQuick)
