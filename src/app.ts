@@ -4,7 +4,6 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
-import { v7 as uuidv7 } from 'uuid'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
@@ -21,7 +20,8 @@ import { createRunner } from './generation/runner.ts'
 import { createWatch } from './generation/watch.ts'
 import type { Readiness } from './http/ops.ts'
 import { buildOpsServer, buildServer } from './http/server.ts'
-import { createLogger, createTroubleLog, describePrompt } from './logger.ts'
+import { newId } from './ids.ts'
+import { createLogger, createTroubleLog, describePrompt, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
@@ -60,13 +60,12 @@ const SANDBOX_KEY = 'sandbox'
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, version } = options
   const replica = randomUUID()
-  const newId = (): string => uuidv7()
   let tenants = options.tenants
   let falKey = options.falKey ?? SANDBOX_KEY
   let sandboxUrl = ''
   let state: Readiness['state'] = 'starting'
 
-  const log = createLogger({ level: config.logLevel, secrets: () => options.falKey === null ? [] : [falKey] })
+  const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: () => options.falKey === null ? [] : [falKey] })
   const metrics = createMetrics({ version })
   const trouble = createTroubleLog(log)
   const onRollback = (error: Error): void => {
@@ -292,7 +291,7 @@ export async function openOperators ({ config, redisUrl }: Pick<AppOptions, 'con
 
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */
 export async function startSandbox ({ config }: Pick<AppOptions, 'config' | 'version'>): Promise<RunningApp> {
-  const log = createLogger({ level: config.logLevel })
+  const log = createLogger({ level: config.logLevel, destination: standardOutput() })
   const sandbox = createSandbox({ log: (facts, message) => { log.info(facts, message) } })
   const { server, url } = await listenToSandbox(sandbox, log, config)
   return { log, url, reload: async () => {}, close: () => closeServer(server) }
