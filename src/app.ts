@@ -7,10 +7,10 @@ import { setTimeout } from 'node:timers/promises'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
-import type { Ledger, LedgerTimes } from './generation/ports.ts'
+import type { Guard as SharedGuard, Ledger, LedgerTimes } from './generation/ports.ts'
 import { leftOf, monthOf } from './generation/budgets.ts'
 import { createFollow } from './generation/follow.ts'
-import { createGuard } from './generation/guard.ts'
+import { createGuard, worstOf } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createOperators, type Operators } from './generation/operators.ts'
 import { createPresence } from './generation/presence.ts'
@@ -20,9 +20,9 @@ import { createRunner } from './generation/runner.ts'
 import { createWatch } from './generation/watch.ts'
 import type { Readiness } from './http/ops.ts'
 import { buildOpsServer, buildServer } from './http/server.ts'
-import { createLogger, createTroubleLog, describePrompt } from './logger.ts'
+import { newId } from './ids.ts'
+import { createLogger, createTroubleLog, describePrompt, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
-import { newId } from './new-id.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import { clusterAt } from './store/redis/connection.ts'
@@ -65,7 +65,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   let sandboxUrl = ''
   let state: Readiness['state'] = 'starting'
 
-  const log = createLogger({ level: config.logLevel, secrets: () => options.falKey === null ? [] : [falKey] })
+  const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: () => options.falKey === null ? [] : [falKey] })
   const metrics = createMetrics({ version })
   const trouble = createTroubleLog(log)
   const onRollback = (error: Error): void => {
@@ -96,7 +96,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   })
 
   // core
-  const guard = createGuard(ledger, error => { trouble('telling the guard', error) })
+  const guard = createGuard(ledger, config.guard, error => { trouble('asking the guard', error) })
   const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
   const follow = createFollow({ ledger, watch, onTrouble: trouble })
   const presence = createPresence(replica)
@@ -115,7 +115,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   })
 
   // doors
-  const readiness = (): Readiness => ({ state, store: isStoreUp ? 'up' : 'down', upstream: guard.state })
+  const readiness = (): Readiness => ({ state, store: isStoreUp ? 'up' : 'down', upstream: guard.state, guards: guard.closed.map(guardFacts) })
   const server = await buildServer({
     log,
     metrics,
@@ -168,6 +168,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     const read = await loadFalKey(config.fal)
     if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
     else if (read.key !== null) falKey = read.key
+    // Whoever asks for this has a new key, or has paid.
+    await guard.tryAgain()
   }
 
   let closing: Promise<void> | null = null
@@ -201,7 +203,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   }
 
   async function sharedFacts () {
-    const { waiting, atUpstream, unknownOpen, unknownOldestMs } = await ledger.gauges()
+    const { waiting, atUpstream, places, unknownOpen, unknownOldestMs } = await ledger.gauges()
     const guards = await ledger.guards()
     // A tenant's reservations are told for its budget's period, or for the month when it has none.
     const limits = new Map<string, BudgetLimit>([...tenants.tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
@@ -212,11 +214,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       waiting,
       slotsUsed: atUpstream,
       slots: config.falConcurrency,
+      slotsOpen: Math.min(config.falConcurrency, places ?? config.falConcurrency),
       budgetLeft: new Map(limited.map(balance => [balance.owner, leftOf(limits.get(balance.owner)?.limit ?? 0, balance)])),
       held: new Map(balances.map(({ owner, held }) => [owner, held])),
       unknownOpen,
       unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
-      upstreamState: guards.find(({ scope }) => scope === '*')?.state ?? 'ok'
+      upstreamState: worstOf(guards)
     }
   }
 
@@ -225,6 +228,11 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 
 function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs }: Config): LedgerTimes {
   return { resultTtlMs, queueMs, runMs, leaseMs }
+}
+
+/** A guard that is not ok, as operators read it. */
+function guardFacts ({ scope, state, sinceMs, retryAtMs }: SharedGuard) {
+  return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: new Date(retryAtMs).toISOString() }
 }
 
 interface Store {
@@ -284,7 +292,7 @@ export async function openOperators ({ config, redisUrl }: Pick<AppOptions, 'con
 
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */
 export async function startSandbox ({ config }: Pick<AppOptions, 'config' | 'version'>): Promise<RunningApp> {
-  const log = createLogger({ level: config.logLevel })
+  const log = createLogger({ level: config.logLevel, destination: standardOutput() })
   const sandbox = createSandbox({ log: (facts, message) => { log.info(facts, message) } })
   const { server, url } = await listenToSandbox(sandbox, log, config)
   return { log, url, reload: async () => {}, close: () => closeServer(server) }

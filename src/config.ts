@@ -45,6 +45,8 @@ export interface Config {
   readonly runMs: number
   readonly leaseMs: number
   readonly cacheMemoryBytes: number
+  /** When buying stops because of what fal answers, and for how long. */
+  readonly guard: { readonly failuresToOpen: number, readonly openMs: number, readonly blockedMs: number, readonly retiredMs: number }
   readonly eventBeatMs: number
   readonly eventStallMs: number
   readonly logLevel: LogLevel
@@ -96,6 +98,10 @@ const table = {
   queueSeconds: defaulted('QUEUE_SECONDS', 900, integer(1, 86_400), 'How long a generation may wait here for a free place'),
   runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
+  guardFailures: defaulted('GUARD_FAILURES', 5, integer(1, 1000), 'So many failures of fal in a row, on all replicas together, and nothing is bought for a while'),
+  guardOpenSeconds: defaulted('GUARD_OPEN_SECONDS', 10, integer(1, 3600), 'After so long one generation tries whether fal works again'),
+  guardBlockedSeconds: defaulted('GUARD_BLOCKED_SECONDS', 30, integer(1, 3600), 'The same after fal did not accept the account: wrong key, no balance. SIGHUP lets one try at once'),
+  guardRetiredSeconds: defaulted('GUARD_RETIRED_SECONDS', 600, integer(1, 86_400), 'The same after fal did not know the model any more'),
   eventBeatSeconds: defaulted('EVENT_BEAT_SECONDS', 15, integer(1, 3600), 'How often an event stream on which nothing happens sends a comment; less than the idle time of what stands in front of the gateway'),
   eventStallSeconds: defaulted('EVENT_STALL_SECONDS', 30, integer(1, 3600), 'After this long without reading any of what was sent a reader of an event stream is dropped'),
   leaseSeconds: defaulted('LEASE_SECONDS', 15, integer(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
@@ -181,6 +187,12 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     runMs: readOr(table.runSeconds) * 1000,
     leaseMs: readOr(table.leaseSeconds) * 1000,
     cacheMemoryBytes: readOr(table.cacheMemoryBytes),
+    guard: {
+      failuresToOpen: readOr(table.guardFailures),
+      openMs: readOr(table.guardOpenSeconds) * 1000,
+      blockedMs: readOr(table.guardBlockedSeconds) * 1000,
+      retiredMs: readOr(table.guardRetiredSeconds) * 1000
+    },
     eventBeatMs: readOr(table.eventBeatSeconds) * 1000,
     eventStallMs: readOr(table.eventStallSeconds) * 1000,
     logLevel: readOr(table.logLevel),

@@ -6,8 +6,7 @@ import type { LogLevel, PromptLogging } from './config.ts'
 
 export interface LoggerOptions {
   readonly level: LogLevel
-  /** Where lines go; standard output when absent. */
-  readonly destination?: DestinationStream
+  readonly destination: DestinationStream
   /** Texts that must never appear, wherever they turn up: the central fal key. Asked for each line, because a key may be replaced. */
   readonly secrets?: () => readonly string[]
 }
@@ -28,7 +27,44 @@ export function createLogger ({ level, destination, secrets }: LoggerOptions): L
     redact: { paths: PLACES.flatMap(place => CREDENTIALS.map(field => join(place, field))), censor: CENSOR },
     ...(secrets === undefined ? {} : { hooks: { streamWrite: (line: string) => withoutSecrets(line, secrets()) } })
   }
-  return destination === undefined ? pino(options) : pino(options, destination)
+  return pino(options, destination)
+}
+
+/**
+ * Standard output, with the lines of one turn of the event loop in one write: each write is handed to another thread and back, which costs more than
+ * making the line. What was logged is there before the process ends, unless it is killed within that turn.
+ */
+export function standardOutput (): DestinationStream {
+  output ??= openOutput()
+  return output
+}
+
+let output: DestinationStream | undefined
+
+function openOutput (): DestinationStream & { readonly flushSync: () => void } {
+  const out = pino.destination({ dest: 1, sync: false })
+  let lines = ''
+
+  function pass (): void {
+    if (lines === '') return
+    const text = lines
+    lines = ''
+    out.write(text)
+  }
+
+  function flushSync (): void {
+    pass()
+    out.flushSync()
+  }
+
+  process.on('exit', flushSync)
+  return {
+    write: line => {
+      if (lines === '') setImmediate(pass)
+      lines += line
+    },
+    flushSync
+  }
 }
 
 function join (place: string, field: string): string {

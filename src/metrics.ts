@@ -20,6 +20,8 @@ export interface SharedFacts {
   readonly waiting: ReadonlyMap<string, number>
   readonly slotsUsed: number
   readonly slots: number
+  /** Those of them that are used while fal takes no more. */
+  readonly slotsOpen: number
   readonly budgetLeft: ReadonlyMap<string, MicroUsd>
   /** By tenant, and `*` for the company where it has a budget. */
   readonly held: ReadonlyMap<string, MicroUsd>
@@ -93,6 +95,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const waiting = new Gauge({ registers, name: 'falgate_waiting', help: 'Generations that wait for a place. The same on every replica.', labelNames: ['tenant'] })
   const slotsUsed = new Gauge({ registers, name: 'falgate_slots_used', help: 'Places at fal in use. The same on every replica.' })
   const slots = new Gauge({ registers, name: 'falgate_slots', help: 'Places at fal. The same on every replica.' })
+  const slotsOpen = new Gauge({ registers, name: 'falgate_slots_open', help: 'Places at fal that may be used now: fewer for a while after fal took no more. The same on every replica.' })
   const budgetLeft = new Gauge({ registers, name: 'falgate_budget_left_usd', help: 'What is left of a budget in this period. The same on every replica.', labelNames: ['tenant'] })
   const held = new Gauge({ registers, name: 'falgate_budget_held_usd', help: 'Reserved in this period for generations that have not ended. The same on every replica.', labelNames: ['tenant'] })
   const upstreamState = new Gauge({ registers, name: 'falgate_upstream_state', help: 'State of the upstream: 1 for the current one. The same on every replica.', labelNames: ['state'] })
@@ -121,6 +124,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     for (const [tenant, amount] of facts.held) held.set({ tenant }, amount / 1_000_000)
     slotsUsed.set(facts.slotsUsed)
     slots.set(facts.slots)
+    slotsOpen.set(facts.slotsOpen)
     unknownOpen.set(facts.unknownOpen)
     unknownOldest.set(facts.unknownOldestSeconds)
     for (const state of upstreamStates) upstreamState.set({ state }, state === facts.upstreamState ? 1 : 0)

@@ -7,6 +7,7 @@ const facts: SharedFacts = {
   waiting: new Map([['studio', 3]]),
   slotsUsed: 2,
   slots: 10,
+  slotsOpen: 4,
   budgetLeft: new Map([['studio', 1_500_000]]),
   held: new Map([['studio', 120_000]]),
   unknownOpen: 1,
@@ -68,6 +69,7 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_waiting{tenant="studio"} 3',
     'falgate_slots_used 2',
     'falgate_slots 10',
+    'falgate_slots_open 4',
     'falgate_budget_left_usd{tenant="studio"} 1.5',
     'falgate_budget_held_usd{tenant="studio"} 0.12',
     'falgate_unknown_open 1',
@@ -84,7 +86,7 @@ t.test('no metric has a name that is not in the contract', async t => {
   t.same(names.toSorted(), [
     'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_event_streams', 'falgate_event_streams_dropped_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
     'falgate_http_request_duration_seconds', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
-    'falgate_results_expired_total', 'falgate_saved_usd_total', 'falgate_slots', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
+    'falgate_results_expired_total', 'falgate_saved_usd_total', 'falgate_slots', 'falgate_slots_open', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
     'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting'
   ])
 })

@@ -1,64 +1,72 @@
 // What the upstream's answers say about buying at all: repeated failures, a blocked account, a retired model. The state itself is shared in the ledger.
 
 import type { ProblemCode } from '../errors.ts'
-import type { GuardState, Ledger } from './ports.ts'
+import type { Guard as SharedGuard, GuardState, Ledger, Verdict } from './ports.ts'
 
-/** Tells the shared guard; never rejects, because an unreachable ledger refuses purchases by itself. */
+/** The upstream's guard as this process knows it. */
 export interface Guard {
-  /** A submit or result failed with this code. */
-  failed: (model: string, code: ProblemCode) => Promise<void>
-  /** fal accepted a generation. */
-  worked: (model: string) => Promise<void>
-  /** What is known here of buying at all: the account's state. */
+  /** What a submit that failed with this code says about buying at all. It goes to the ledger with the evidence, so that nothing is sent between the two. */
+  readonly verdictOn: (model: string, code: ProblemCode) => Verdict | undefined
+  /** The worst that holds: of the account, then of any model. At most a second old. */
   readonly state: GuardState
-  /** Learns what other processes told. Without it a probe that works here would not open what was closed elsewhere. */
-  look: () => Promise<void>
+  /** What is not ok, the account's first. */
+  readonly closed: readonly SharedGuard[]
+  /** Learns what holds. Never rejects, because an unreachable ledger refuses purchases by itself. */
+  readonly look: () => Promise<void>
+  /** There is reason to think that fal takes our account again: the next one may try at once, not after the pause. Never rejects. */
+  readonly tryAgain: () => Promise<void>
 }
 
-/** This many failures in a row, with nothing that worked between them, open the guard. */
-const FAILURES_TO_OPEN = 5
-
-/** How long nothing is bought before one generation goes through as a probe. */
-const retryAfterMs: Readonly<Record<Exclude<GuardState, 'ok'>, number>> = {
-  open: 10_000,
-  'account-blocked': 30_000,
-  retired: 600_000
+/** When the guard closes, and for how long before one generation goes through as the probe. */
+export interface GuardLimits {
+  /** This many failures in a row, on all replicas together and with nothing that worked between them, open the guard. */
+  readonly failuresToOpen: number
+  readonly openMs: number
+  readonly blockedMs: number
+  readonly retiredMs: number
 }
 
-export function createGuard (ledger: Ledger, onError: (error: unknown) => void): Guard {
-  let failuresInARow = 0
-  /** Scopes that are not ok, as far as this process knows; of others nothing is told, so that a working upstream costs no call. */
-  let closed = new Map<string, GuardState>()
+/** The scope of the whole account. */
+const ACCOUNT = '*'
 
-  async function tell (scope: string, state: GuardState): Promise<void> {
+export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs, retiredMs }: GuardLimits, onError: (error: unknown) => void): Guard {
+  let closed: readonly SharedGuard[] = []
+
+  async function look (): Promise<void> {
     try {
-      await ledger.guard(scope, { state, retryAfterMs: state === 'ok' ? 0 : retryAfterMs[state] })
-      if (state === 'ok') closed.delete(scope)
-      else closed.set(scope, state)
+      const guards = await ledger.guards()
+      closed = guards.filter(({ state }) => state !== 'ok').toSorted((one, other) => one.scope < other.scope ? -1 : 1)
     } catch (error) {
       onError(error)
     }
   }
 
   return {
-    failed: async (model, code) => {
-      if (code === 'upstream-account-blocked') await tell('*', 'account-blocked')
-      else if (code === 'model-retired') await tell(model, 'retired')
-      else if (code === 'upstream-unavailable' && ++failuresInARow >= FAILURES_TO_OPEN) await tell('*', 'open')
-    },
-    worked: async model => {
-      failuresInARow = 0
-      for (const scope of ['*', model]) {
-        if (closed.has(scope)) await tell(scope, 'ok')
+    verdictOn: (model, code) => {
+      switch (code) {
+        case 'upstream-account-blocked': return { scope: ACCOUNT, state: 'account-blocked', retryAfterMs: blockedMs }
+        case 'model-retired': return { scope: model, state: 'retired', retryAfterMs: retiredMs }
+        case 'upstream-unavailable':
+        case 'outcome-unknown': return { scope: ACCOUNT, state: 'open', retryAfterMs: openMs, after: failuresToOpen }
+        default: return undefined
       }
     },
-    get state () { return closed.get('*') ?? 'ok' },
-    look: async () => {
+    get state () { return worstOf(closed) },
+    get closed () { return closed },
+    look,
+    tryAgain: async () => {
+      await look()
+      if (!closed.some(({ scope, state }) => scope === ACCOUNT && state === 'account-blocked')) return
       try {
-        closed = new Map((await ledger.guards()).filter(({ state }) => state !== 'ok').map(({ scope, state }) => [scope, state]))
+        await ledger.guard(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0 })
       } catch (error) {
         onError(error)
       }
     }
   }
+}
+
+/** The account's state when it is not ok, since it stops everything; else `retired` when some model is. */
+export function worstOf (guards: readonly SharedGuard[]): GuardState {
+  return guards.find(({ scope, state }) => scope === ACCOUNT && state !== 'ok')?.state ?? guards.find(({ state }) => state !== 'ok')?.state ?? 'ok'
 }

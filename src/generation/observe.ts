@@ -4,13 +4,15 @@ import type { Logger } from 'pino'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { hasEnded, type Phase } from './phases.ts'
-import type { News, Row } from './ports.ts'
+import type { GuardNews, GuardState, News, Row } from './ports.ts'
 
 export interface Observer {
   /** A change that this process' evidence made. */
   readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
-  /** What happened without anybody's evidence; each piece is told to one process. */
+  /** What happened without anybody's evidence, and how guards stand; each piece is told to one process. */
   readonly onNews: (news: News) => void
+  /** A generation that fal lets wait, at this position. */
+  readonly onBehind: (row: Row, position: number) => void
 }
 
 /** Tells log and metrics. Every change is told once, whichever process makes it. */
@@ -34,9 +36,21 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
     }, 'generation')
   }
 
+  let isBehindTold = false
+
   return {
+    onBehind: (row, position) => {
+      if (isBehindTold) return
+      isBehindTold = true
+      log.warn({ ...factsOf(row), queue_position: position }, 'fal lets generations wait in its own queue: the account may run fewer at once than FAL_CONCURRENCY, or the model is busy')
+    },
     onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
-    onNews: ({ kind, from, row, booked }) => {
+    onNews: news => {
+      if (news.kind === 'guard') {
+        tellGuard(news, log)
+        return
+      }
+      const { kind, from, row, booked } = news
       if (kind === 'ended') {
         moved(from, row, booked, null)
         return
@@ -68,8 +82,20 @@ function countEnd (row: Row, booked: MicroUsd, metrics: Metrics): void {
   if (row.failure?.code === 'result-expired') metrics.resultExpired()
 }
 
-/** Money without a picture, and an upstream that does not take our key, are ours to look after; a refused prompt is not. */
+/** What operators read when a guard changes; one line, whichever process made the change, and none for each generation that meets it. */
+const guardTexts: Readonly<Record<GuardState, string>> = {
+  ok: 'fal takes generations again',
+  open: 'fal fails again and again; nothing is bought until a probe works',
+  'account-blocked': 'fal does not accept our account (key or balance); nothing is bought until a probe works',
+  retired: 'fal does not offer this model any more; it is not bought until a probe works'
+}
+
+function tellGuard ({ scope, from, state }: GuardNews, log: Logger): void {
+  log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, guardTexts[state])
+}
+
+/** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its guard. */
 function levelOf (row: Row): 'info' | 'warn' | 'error' {
-  if (row.phase === 'unknown' || row.failure?.code === 'result-expired' || row.failure?.code === 'upstream-account-blocked' || row.failure?.code === 'model-retired') return 'error'
+  if (row.phase === 'unknown' || row.failure?.code === 'result-expired') return 'error'
   return row.phase === 'failed' && row.failure?.code !== 'content-refused' && row.failure?.code !== 'invalid-input' ? 'warn' : 'info'
 }

@@ -87,7 +87,7 @@ export interface Row extends Reader {
   readonly waitUntilMs: number
   /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */
   readonly startUntilMs: number | null
-  /** Set by the first claim: after this it is cancelled at fal, then `unknown`. */
+  /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
   readonly runUntilMs: number | null
 }
 
@@ -126,7 +126,7 @@ export interface Admission extends Reader {
   readonly twins: readonly TwinAnswer[]
   /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
-  /** Who waits; `null` when nobody does. */
+  /** Who waits, be it for the id only; `null` when nobody does. */
   readonly connection: Connection | null
   readonly priority: Priority
   /** How long the caller lets it wait in line; `null`: as long as the ledger does. */
@@ -174,7 +174,23 @@ export type Refused =
 /** Whether anything may be bought, for the whole account (`*`) or one model. */
 export type GuardState = 'ok' | 'open' | 'account-blocked' | 'retired'
 
-export interface Guard { readonly scope: string, readonly state: GuardState, readonly sinceMs: number, readonly retryAtMs: number, readonly probe: string | null }
+export interface Guard {
+  readonly scope: string
+  readonly state: GuardState
+  readonly sinceMs: number
+  /** When the next one may go through as the probe, while it is not ok. */
+  readonly retryAtMs: number
+  /** The generation that finds out whether buying works again. */
+  readonly probe: string | null
+  /** Failures in a row, on all replicas together. */
+  readonly failures: number
+}
+
+/**
+ * A word about buying at all. With `after` it is one failure of many: it closes the guard when it is the `after`th in a row, and lengthens the pause of
+ * one that is open already; what our account was refused for is not opened by it.
+ */
+export interface Verdict { readonly scope: string, readonly state: GuardState, readonly retryAfterMs: number, readonly after?: number }
 
 /** What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. */
 export type Claimed =
@@ -187,17 +203,26 @@ export type Ending =
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 
+/** What becomes of an attempt that fal has not got. */
+export type Unsent = { readonly retryAfterMs: number, readonly busy?: boolean } | { readonly failure: Failure }
+
 /** A row as a piece of evidence left it, and the phase that it found; the same phase when it changed none. */
 export interface Weighed extends Row { readonly from: Phase }
 
+/** What log and metrics are told once, whichever process takes it. */
+export type News = RowNews | GuardNews
+
+/** A guard that stands otherwise than before. */
+export interface GuardNews { readonly kind: 'guard', readonly scope: string, readonly from: GuardState, readonly state: GuardState }
+
 /**
- * What happened to a generation without its owner's doing, for log and metrics.
+ * What happened to a generation without its owner's doing.
  *
  * - `ended`: cancelled or given up while it waited here, given up because its owners kept dying, or settled by an operator.
  * - `late`: one that had ended turned out to be more expensive.
  * - `double`: a second purchase for one attempt.
  */
-export interface News {
+export interface RowNews {
   readonly kind: 'ended' | 'late' | 'double'
   /** The phase before. */
   readonly from: Phase
@@ -271,19 +296,30 @@ export interface Ledger {
   /**
    * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
    * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.
-   * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed are closed unspent on the way.
+   * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed, or whose model is retired, are closed
+   * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `unsent`).
    */
   claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
 
   // Evidence: taken from whoever has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
   // Evidence about another attempt than the row's changes nothing, except that a newer one proves a rollback and is taken.
 
-  /** Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. A second id for one attempt is a double purchase: booked and told. */
+  /**
+   * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It opens the guards whose probe it is, and ends a row of
+   * failures. A second id for one attempt is a double purchase: booked and told. So is the price of one that had ended as not bought.
+   */
   sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
-  /** Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent. */
-  unsent: (id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }) => Promise<Weighed | null>
-  /** Attempt `attempt` went out and no answer came: `submitting` → `unknown`, money held. A row followed at fal becomes `unknown` too when its trace is lost. */
-  lost: (id: string, attempt: number, failure: Failure) => Promise<Weighed | null>
+  /**
+   * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
+   * `busy`: fal takes no more than what is there without this one, so there are that many places until `retryAfterMs`, then one more every five seconds.
+   * The verdict is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the verdict.
+   */
+  unsent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
+  /**
+   * Attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held; nothing changes when somebody else heard the answer.
+   * A `run` (the default), which is followed at fal, becomes `unknown` when its trace is lost.
+   */
+  lost: (id: string, attempt: number, failure: Failure, about?: { readonly what?: 'submit' | 'run', readonly verdict?: Verdict | undefined }) => Promise<Weighed | null>
   /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
   progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
   /**
@@ -345,8 +381,8 @@ export interface Ledger {
   cancel: (id: string, reader: Reader) => Promise<Cancelled>
   /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
   settle: (id: string, billed: boolean) => Promise<Settled>
-  /** Tells the guard what the upstream said. Gives the state that holds now. */
-  guard: (scope: string, verdict: { readonly state: GuardState, readonly retryAfterMs: number }) => Promise<Guard>
+  /** Tells the guard a word of its own, without evidence. Gives the state that holds now. */
+  guard: (scope: string, verdict: Omit<Verdict, 'scope'>) => Promise<Guard>
   guards: () => Promise<readonly Guard[]>
   mint: (token: Token) => Promise<void>
   token: (id: string) => Promise<Token | null>
@@ -359,11 +395,22 @@ export interface Ledger {
   unknowns: (limit: number) => Promise<readonly OpenUnknown[]>
   /** Oldest first, from `fromMs` on and before `toMs`; with `after` only what follows the line with this cursor. Fewer than `limit` lines: these are the last. */
   journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
-  /** Facts for gauges: waiting per tenant, places used at fal, open unknowns and the admission time of the oldest. */
-  gauges: () => Promise<{ readonly waiting: ReadonlyMap<string, number>, readonly atUpstream: number, readonly unknownOpen: number, readonly unknownOldestMs: number | null }>
+  gauges: () => Promise<Gauges>
 
   /** Ends subscriptions and connections. Twice is harmless. */
   close: () => Promise<void>
+}
+
+/** Facts for gauges. */
+export interface Gauges {
+  readonly waiting: ReadonlyMap<string, number>
+  /** Places used at fal. */
+  readonly atUpstream: number
+  /** How many may be used at most, since fal took no more; `null` when nothing was heard of that. */
+  readonly places: number | null
+  readonly unknownOpen: number
+  /** The admission time of the oldest open unknown. */
+  readonly unknownOldestMs: number | null
 }
 
 /** Durations that every store needs, fixed at its construction. */
@@ -386,6 +433,9 @@ export const ledgerConstants = {
   maxTakeovers: 5,
   /** How many undelivered twins one admission names. */
   maxTwins: 8,
+  /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */
+  maxBusyMs: 60_000,
+  busyStepMs: 5000,
   /** What is kept of one generation's log: its last lines, as JSON text. */
   maxLogLines: 200,
   maxLogBytes: 32_768,

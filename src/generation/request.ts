@@ -166,6 +166,7 @@ export function createRequests (tools: RequestTools): Requests {
         ? null
         : { name: idempotencyName(tenant.id, subject, idempotency.key), fingerprint: fingerprint(model, idempotency.sent) },
       twinName: idempotency === null && call.seed === null && call.mode === 'normal' ? twinName(tenant.id, subject, model, call.input) : null,
+      // Who asked for the id only waits for that one: until it went out, a twin's caller has to buy its own.
       connection: call.connection,
       priority: call.priority,
       startWithinMs: call.startWithinMs,
@@ -188,7 +189,7 @@ export function createRequests (tools: RequestTools): Requests {
     }
     if (ended !== null) return answerOf(origin, ended, cacheName)
     if (!call.gone.aborted) return { ...origin, kind: 'under-way', row: await latest(call, row) }
-    await tellLeft(call, row)
+    if (call.waitMs > 0) await tellLeft(call, row)
     return { kind: 'caller-gone' }
   }
 

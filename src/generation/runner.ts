@@ -17,7 +17,7 @@ export interface Runner {
 }
 
 export interface RunnerTools extends TendingTools {
-  /** Told once, by whichever process takes it, of what happened to a generation without anybody's evidence. */
+  /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of guards. */
   readonly onNews: (news: News) => void
   readonly times: LedgerTimes
   /** Generations at fal at once, all replicas together. */

@@ -4,7 +4,7 @@ import { modelOf } from '../models/catalogue.ts'
 import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Upstream, Weighed } from './ports.ts'
+import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream, Weighed } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
 export interface Hands {
@@ -21,6 +21,8 @@ export interface Hands {
   readonly wake: () => AbortSignal
   /** Asks fal to stop, the first time it is called; the answer is not waited for. */
   readonly askToCancel: (row: Row & { requestId: string }) => void
+  /** Told that fal has requests in front of this one. */
+  readonly onBehind: (row: Row, position: number) => void
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
   /**
@@ -67,43 +69,43 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, permit, letGo, report } = hands
+  const { ledger, upstream, guard, permit, letGo, report } = hands
   if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
   if (!permit.isFresh() || letGo.aborted) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
-  // Evidence first, the guard afterwards: a crash between the two must not lose a purchase.
   const submitted = await upstream.submit(row.model, row.input)
   switch (submitted.kind) {
     case 'accepted':
       return await accept(row, submitted.requestId, hands)
     case 'unsent': {
       if (submitted.requestId !== undefined && await exists(row, submitted.requestId, hands)) return await accept(row, submitted.requestId, hands)
-      const next = await report(row, () => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
-        ? { failure: submitted.failure }
-        : { retryAfterMs: submitted.retryAfterMs ?? backoffMs(row.attempt) }))
+      const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
-      if (submitted.busy !== true) await hands.guard.failed(row.model, submitted.failure.code)
-      return next
+      const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code)
+      return await report(row, () => ledger.unsent(row.id, row.attempt, then, verdict))
     }
-    case 'refused': {
-      const next = await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }))
-      await hands.guard.failed(row.model, submitted.failure.code)
-      return next
-    }
+    case 'refused':
+      return await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }, guard.verdictOn(row.model, submitted.failure.code)))
     case 'lost': {
       const requestId = submitted.requestId
       if (requestId !== null && await exists(row, requestId, hands)) return await accept(row, requestId, hands)
-      const next = await lose(row, hands)
-      await hands.guard.failed(row.model, 'upstream-unavailable')
-      return next
+      return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict: guard.verdictOn(row.model, OUTCOME_UNKNOWN.code) }))
     }
   }
 }
 
-async function accept (row: Row, requestId: string, { ledger, guard, report }: Hands): Promise<Row | null> {
-  const next = await report(row, () => ledger.sent(row.id, row.attempt, requestId))
-  await guard.worked(row.model)
-  return next
+/**
+ * A pause and another attempt, or the end: after a few failures, and when its time in line is over before the pause is. While fal is only busy its time
+ * in line alone decides.
+ */
+function unsentThen (row: Row, { failure, retryAfterMs, busy }: Extract<Submitted, { kind: 'unsent' }>, nowMs: number): Unsent {
+  const pauseMs = pauseBefore(row.attempt, retryAfterMs)
+  const isOver = (busy !== true && row.attempt >= MAX_ATTEMPTS) || nowMs + pauseMs >= row.waitUntilMs
+  return isOver ? { failure } : { retryAfterMs: pauseMs, ...(busy === true ? { busy } : {}) }
+}
+
+async function accept (row: Row, requestId: string, { ledger, report }: Hands): Promise<Row | null> {
+  return await report(row, () => ledger.sent(row.id, row.attempt, requestId))
 }
 
 /** Does fal know the id that came with an error answer? */
@@ -136,6 +138,7 @@ async function follow (row: Row & { requestId: string }, hands: Hands): Promise<
   }
   switch (seen.kind) {
     case 'queued':
+      if (seen.position !== null && seen.position > 0) hands.onBehind(row, seen.position)
       return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }, seen.log))
     case 'running':
       return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'running' }, seen.log))
@@ -216,12 +219,18 @@ function costOf (row: Row, units: string | null): MicroUsd | null {
   return units === null ? null : costOfUnits(units, row.price)
 }
 
+/** What was learned here is all that is told: a request id that another process heard of meanwhile stays, and the generation is followed. */
 async function lose (row: Row, { ledger, report }: Hands): Promise<Row | null> {
-  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN))
+  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: hasRequestId(row) ? 'run' : 'submit' }))
 }
 
 function hasRequestId (row: Row): row is Row & { requestId: string } {
   return row.requestId !== null
+}
+
+/** No sooner than fal asks for, and no sooner than after the usual pause; never at the same moment as others that fal told the same. */
+function pauseBefore (attempt: number, askedMs: number | null): number {
+  return Math.round(Math.max(backoffMs(attempt), (askedMs ?? 0) * (1 + Math.random() / 4)))
 }
 
 /** 0.5 s, 1 s, 2 s, … at most 30 s, with a quarter of chance either way so that many do not come back at once. */

@@ -17,6 +17,8 @@ export interface TendingTools {
   readonly replica: string
   /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
   readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
+  /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
+  readonly onBehind: (row: Row, position: number) => void
   /** Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. */
   readonly onRestored: (generations: number) => void
   /** Told of troubles with the ledger; everything is tried again. */
@@ -62,6 +64,7 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     letGo: letGo.signal,
     wake: () => wake.signal,
     askToCancel,
+    onBehind: tools.onBehind,
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
     report
   }
@@ -120,9 +123,15 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
   }
 
   async function report (reported: Row, evidence: () => Promise<Weighed | null>, end?: () => Row): Promise<Row | null> {
-    const weighed = await writeEvidence(reported, evidence, end)
+    let tries = 0
+    const weighed = await writeEvidence(reported, () => {
+      tries += 1
+      return evidence()
+    }, end)
     if (weighed === null) return null
-    const { from, ...row } = weighed
+    const { from: found, ...row } = weighed
+    // What changed it was an earlier try, whose answer was lost, when nothing else did: others who have evidence took the row over first.
+    const from = tries > 1 && row.version === reported.version + 1 ? reported.phase : found
     // Others may have told the same before, and then it was they who changed it.
     if (from !== row.phase) tools.onMove(from, row, movedAtMs === null || from !== reported.phase ? null : performance.now() - movedAtMs)
     return row

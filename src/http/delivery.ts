@@ -18,6 +18,8 @@ export function rememberDelivery (caller: CallerConnection, answer: Answer, call
   if (id === null || (answer.kind === 'under-way' && !call.async)) return
   caller.onceOver(isDelivered => {
     if (!isDelivered) tools.metrics.undelivered(call.tenant.id)
+    // Who asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
+    if (!isDelivered && call.waitMs === 0) return
     const told = isDelivered ? tools.ledger.seen(id, call.connection) : tools.ledger.left(id, call.connection)
     told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
   })

@@ -8,7 +8,10 @@ export interface Readiness {
   /** `starting` until the store was reached once; `draining` after a signal to stop. */
   readonly state: 'ready' | 'starting' | 'draining'
   readonly store: 'up' | 'down'
+  /** The worst that holds of the upstream's guards. */
   readonly upstream: string
+  /** Those that are not ok: `*` for the account, or a model. Times are RFC 3339, on the ledger's clock. */
+  readonly guards: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string }[]
 }
 
 export interface OpsTools {

@@ -66,6 +66,9 @@ const RESULT_BODY_BYTES = 8 * 1024 * 1024
 /** The core bounds its generations at fal; this bounds file descriptors should it fail to. Further requests wait for a connection. */
 const MAX_CONNECTIONS = 1_024
 
+/** How long the same trouble is not told again. */
+const QUIET_MS = 60_000
+
 /** fal gives UUIDs. Anything beyond these characters could change the path that it is put into. */
 const REQUEST_ID = /^[\w-]{1,128}$/
 
@@ -77,6 +80,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   setMaxListeners(0, closing.signal)
   const pool = new Agent({ connections: MAX_CONNECTIONS, connect: buildConnector({ timeout: timeouts.connectMs, signal: closing.signal }) })
   const readers = new Set<StatusReader>()
+  /** When a trouble was told last; its names are operations, statuses and fal's few words, so there are not many. */
+  const saidAtMs = new Map<string, number>()
 
   /**
    * What every request carries. Nothing that asks fal for other than its default behaviour: its own retries cost nothing, as only
@@ -212,8 +217,19 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       if (answer.why !== 'aborted') options.log?.warn({ operation, error: answer.code }, 'no answer from fal')
     } else if (answer.status === 401 || answer.status === 403) {
       const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
-      options.log?.error({ operation, status: answer.status, fal: /User is locked|No user found|Cannot access application/.exec(text)?.[0] }, 'fal does not accept our account')
+      const fal = /User is locked|No user found|Cannot access application/.exec(text)?.[0]
+      if (isNews(`${operation} ${answer.status} ${fal}`)) options.log?.warn({ operation, status: answer.status, fal }, 'fal does not accept our account')
+    } else if (answer.status === 429 && isNews(`${operation} 429`)) {
+      options.log?.warn({ operation, status: answer.status }, 'fal takes no more at the moment')
     }
+  }
+
+  /** Was it not said a moment ago? What all generations meet at once is one line, and the guard's alarm another. */
+  function isNews (what: string): boolean {
+    const nowMs = performance.now()
+    if (nowMs - (saidAtMs.get(what) ?? -Infinity) < QUIET_MS) return false
+    saidAtMs.set(what, nowMs)
+    return true
   }
 
   async function close (): Promise<void> {
@@ -232,7 +248,11 @@ function submitted (answer: Answer): Submitted {
   if (status === 429) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), busy: true }
   const named = readRequestId(headerOf(answer, falHeaders.requestId))
   if (status === 503 && error !== null) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), ...(named === null ? {} : { requestId: named }) }
-  if (status >= 400 && status < 500) return { kind: 'refused', failure: refusalOf(status, error) }
+  if (status >= 400 && status < 500) {
+    // A 4xx is no purchase whatever else it says, and here fal says that it would go well another time.
+    const isTransient = headerOf(answer, falHeaders.needsRetry) === '1' && status !== 401 && status !== 403
+    return isTransient ? { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer) } : { kind: 'refused', failure: refusalOf(status, error) }
+  }
   if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, cause: `answered ${status}` }
   const text = answer.text ?? ''
   const requestId = readRequestId(parseObject(text)?.['request_id'])

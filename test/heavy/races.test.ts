@@ -1,38 +1,14 @@
 // Crowds: many callers on many replicas for one picture, one budget, one key; and callers who repeat what they got no answer to.
 
 import t, { type Test } from 'tap'
-import { tenant, type Reply } from '../support/gateway.ts'
-import { patiently } from '../support/kill-scene.ts'
+import { at, counts, crowd, patiently } from '../support/crowd.ts'
+import { tenant } from '../support/gateway.ts'
 import { moneyOf } from '../support/money.ts'
 import { deploy, ownerAmong, type Deployment, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
 /** A process that 300 callers reach at once, on a machine that is busy with others, may be silent for longer than the second that tests usually lease for. */
 const LONG_LEASE = { LEASE_SECONDS: '10' }
-
-/** One caller each; the requests go round the replicas. */
-async function crowd (replicas: readonly Replica[], size: number, bodyOf: (caller: number) => object, headers: Readonly<Record<string, string>> = {}): Promise<Reply[]> {
-  return await Promise.all(Array.from({ length: size }, async (_, caller) => {
-    const replica = at(replicas, caller)
-    return await patiently(async () => await replica.generate(bodyOf(caller), { headers }))
-  }))
-}
-
-function at (replicas: readonly Replica[], caller: number): Replica {
-  const replica = replicas[caller % replicas.length]
-  if (replica === undefined) throw new Error('there is no replica')
-  return replica
-}
-
-/** How many answers of each kind: 200, or a problem's code. */
-function counts (replies: readonly Reply[]): Record<string, number> {
-  const by: Record<string, number> = {}
-  for (const reply of replies) {
-    const kind = reply.status === 200 ? '200' : String(reply.json()['code'])
-    by[kind] = (by[kind] ?? 0) + 1
-  }
-  return by
-}
 
 /** Nothing is left behind, and all who know about money agree. */
 async function checkSum (t: Test, { ledger, sandbox }: Deployment, replicas: readonly Replica[], counters: 'exact' | 'at-most' = 'exact'): Promise<void> {

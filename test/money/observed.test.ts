@@ -3,6 +3,8 @@
 import t from 'tap'
 import { startGateway, tenant, type Gateway } from '../support/gateway.ts'
 import { moneyOf, sumOf } from '../support/money.ts'
+import { redisUrl } from '../support/redis.ts'
+import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, type Replica } from '../support/replicas.ts'
 import { until, untilStatus } from '../support/until.ts'
 
@@ -86,6 +88,20 @@ t.test('an end that two processes report is told by the one that came first', as
   await moneyOf(t, deployment, replicas)
   t.equal(moves(replicas, 'succeeded').length, 1)
   t.match(moves(replicas, 'succeeded')[0], /"cost_usd":"0.06","reserved_usd":"0.06"/)
+})
+
+t.test('an end whose answer from Redis is lost is counted and logged all the same, once', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const deployment = await deploy(t)
+  const replica = await deployment.startReplica({ REDIS_URL: gate.url })
+  const held = gate.holdAt('finish', 'after')
+  const call = replica.generate({ prompt: 'x' })
+  await held
+  gate.resume()
+  t.equal((await call).status, 200)
+  await until(() => moves([replica], 'succeeded').length > 0)
+  await moneyOf(t, deployment, [replica])
+  t.equal(moves([replica], 'succeeded').length, 1)
 })
 
 t.test('the request line says what a call cost and saved', async t => {

@@ -1,6 +1,7 @@
 // Counts that hold over all replicas together: purchases in a window, generations at fal, what is stored.
 
 import t from 'tap'
+import { counts, crowd } from '../support/crowd.ts'
 import { tenant, type Reply } from '../support/gateway.ts'
 import { deploy, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
@@ -8,10 +9,8 @@ import { until } from '../support/until.ts'
 t.test('of 1,000 distinct requests at once over two replicas exactly 100 pass a rate limit of 100', async t => {
   const { sandbox, ledger, startReplica } = await deploy(t, { env: USUAL_LEASE, tenants: { tenants: [tenant('studio', { rateLimit: { max: 100, windowSeconds: 3600 }, maxInFlight: 100, maxQueued: 10_000 })] } })
   const replicas = await Promise.all([startReplica(), startReplica()])
-  const replies = await Promise.all(Array.from({ length: 1000 }, async (_, seed) => await replicas[seed % 2]?.generate({ prompt: 'x', seed })))
-  const counts: Record<string, number> = {}
-  for (const reply of replies) counts[String(reply?.status)] = (counts[String(reply?.status)] ?? 0) + 1
-  t.same(counts, { 200: 100, 429: 900 })
+  const replies = await crowd(replicas, 1000, seed => ({ prompt: 'x', seed }))
+  t.same(counts(replies), { 200: 100, 'rate-limited': 900 })
   t.equal(sandbox.bill.billedUnits, 100)
   t.same(await ledger.audit(), [])
 })
@@ -96,4 +95,13 @@ t.test('however many callers are there for the same without a seed, each gets a 
   t.ok(replies.every(reply => reply?.status === 200))
   t.equal(new Set(replies.map(reply => reply?.headers.get('falgate-generation'))).size, callers)
   t.equal(sandbox.bill.accepted, callers)
+})
+
+t.test('whoever asks for the id only is a caller like others: at the same moment for the same, each gets a picture of its own', async t => {
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
+  const replicas = await Promise.all([startReplica(), startReplica()])
+  const replies = await Promise.all(Array.from({ length: 8 }, async (_, caller) =>
+    await replicas[caller % 2]?.generate({ prompt: 'x' }, { headers: { prefer: 'respond-async' } })))
+  t.equal(new Set(replies.map(reply => reply?.headers.get('falgate-generation'))).size, replies.length)
+  await sandbox.bill.untilAccepted(replies.length)
 })

@@ -1,6 +1,7 @@
 // Many replicas, one of them killed: one purchase, and whoever is left has the picture.
 
 import t from 'tap'
+import { moneyOf } from '../support/money.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, ownerAmong } from '../support/replicas.ts'
@@ -101,5 +102,45 @@ t.test('a claim that its owner hears of after half a lease sends nothing: the at
   await until(async () => (await ledger.look([String(id)]))[0]?.phase === 'succeeded')
   t.match(await ledger.look([String(id)]), [{ attempt: 2, takeovers: 0 }])
   t.equal(sandbox.bill.submits, 1)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a replica that takes over a submit and hears late of its answer follows it: what is accepted does not become unknown', async t => {
+  const [gateOfOne, gateOfOther] = [await startRedisGate(t, await redisUrl()), await startRedisGate(t, await redisUrl())]
+  const { sandbox, startReplica, untilRow } = await deploy(t)
+  const release = sandbox.faults.holdJobs()
+  const one = await startReplica({ REDIS_URL: gateOfOne.url })
+  const heard = gateOfOne.holdAt('sent', 'before')
+  const call = one.generate({ prompt: 'x' })
+  await heard
+  const concluded = gateOfOther.holdAt('lost', 'before')
+  await startReplica({ REDIS_URL: gateOfOther.url })
+  await concluded
+  gateOfOne.resume()
+  const { requestId } = await untilRow(({ phase }) => phase === 'running')
+  const told = gateOfOther.untilAnswered('lost')
+  gateOfOther.resume()
+  await told
+  release()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded' || phase === 'unknown'), { phase: 'succeeded', requestId })
+  t.equal((await call).status, 200)
+  t.equal(sandbox.bill.accepted, 1)
+})
+
+t.test('what an operator settled as not bought, while the one replica that knew better was cut off, is in the books when it is back', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const deployment = await deploy(t)
+  const { ledger, settleAt, startReplica, untilRow } = deployment
+  const one = await startReplica({ REDIS_URL: gate.url })
+  const accepted = gate.holdAt('sent', 'before')
+  one.generate({ prompt: 'x' }).catch(() => {})
+  await accepted
+  const other = await startReplica()
+  const { id } = await untilRow(({ phase }) => phase === 'unknown')
+  t.match(await settleAt(id, false, ledger.now() + 600_000), { outcome: 'settled', row: { cost: 0 } })
+  gate.resume()
+  t.match(await untilRow(({ requestId }) => requestId !== null), { phase: 'failed', costAssumed: true })
+  await until(() => [one, other].some(replica => replica.log().includes('billed after all')))
+  await moneyOf(t, deployment, [one, other])
   t.same(await ledger.audit(), [])
 })

@@ -110,6 +110,25 @@ t.test('an admission whose answer stays lost is taken back before the process go
   t.same(await ledger.audit(), [])
 })
 
+t.test('an admission whose answer was lost, and that is refused when it is asked for again, is taken back as well', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const { ledger } = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const redis = plainClient(t, server.url)
+  const given = admissionOf({ deadlineMs: ledger.now() + 60_000 })
+  const full = proxy.loseAnswerTo('admit').then(async () => {
+    proxy.setOpen(false)
+    await redis.config('SET', 'maxmemory', '1mb')
+    proxy.setOpen(true)
+  })
+  t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
+  await full
+  t.match(await ledger.look([given.id]), [{ phase: 'waiting' }], 'Redis had written it, and then refused')
+  await redis.config('SET', 'maxmemory', '0')
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
+  t.match(await ledger.look([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
+})
+
 t.test('an admission whose answer stays lost is not taken from the retry that has adopted it meanwhile', async t => {
   const server = await startRedis(t)
   const proxy = await startTcpProxy(t, server.port)

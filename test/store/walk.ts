@@ -44,8 +44,16 @@ const sentStep = fc.record({
   /** Which attempt it is about, counted from the row's. */
   off: fc.constantFrom(0, 0, 0, 0, -1, 1)
 })
-const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute) })
-const lostStep = fc.record({ do: fc.constant('lost' as const), which })
+/** A word of the guard that comes with a failed attempt. */
+const verdict = fc.constantFrom(
+  undefined,
+  undefined,
+  { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const,
+  { scope: '*', state: 'account-blocked', retryAfterMs: 1000 } as const,
+  { scope: 'fal-ai/imagen4/preview/ultra', state: 'retired', retryAfterMs: 1000 } as const
+)
+const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), verdict })
+const lostStep = fc.record({ do: fc.constant('lost' as const), which, what: fc.constantFrom('submit' as const, 'run' as const), verdict })
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
 const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
@@ -198,8 +206,8 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   const { id, purchase, attempt } = row
   switch (step.do) {
     case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), `${purchase}-${attempt}-${step.requestId}`)
-    case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs })
-    case 'lost': return ledger.lost(purchase, attempt, traceLost)
+    case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
+    case 'lost': return ledger.lost(purchase, attempt, traceLost, step)
     case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
     case 'settle': return ledger.settle(purchase, step.billed)

@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import type { Phase } from '../../src/generation/phases.ts'
 import type { Row } from '../../src/generation/ports.ts'
 import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
+import { patiently } from './crowd.ts'
 import { key, tenant, type Reply } from './gateway.ts'
 import { moneyOf } from './money.ts'
 import { redisUrl, startRedis } from './redis.ts'
@@ -187,14 +188,6 @@ async function joinOn ({ survivor, survivorGate, ask }: Scene): Promise<{ readon
   const answer = ask(survivor)
   await Promise.race([admitted, answer])
   return { answer }
-}
-
-/** As any client does: 503 `store-unavailable` has bought nothing and is asked again. */
-export async function patiently (ask: () => Promise<Reply>): Promise<Reply> {
-  for (;;) {
-    const reply = await ask()
-    if (reply.status !== 503 || reply.json()['code'] !== 'store-unavailable') return reply
-  }
 }
 
 /** All who were answered got the same picture, or the same word that nobody knows. */

@@ -71,6 +71,11 @@ t.test('what certainly never reached fal is unsent', async t => {
     t.same(counted, ['submit 429'])
   })
 
+  t.test('another 4xx that fal marks as one to be repeated', async t => {
+    const { upstream } = await queueClient(t, { request: (_request, reply) => reply.answer(409, { detail: 'not now' }, { 'x-fal-needs-retry': '1', 'retry-after': '3' }) })
+    t.match(await upstream.submit(MODEL, INPUT), { ...unsent, retryAfterMs: 3000 })
+  })
+
   t.test('503 with a body of fal\'s', async t => {
     const { upstream, counted } = await queueClient(t, {
       request: (_request, reply) => reply.answer(503, { detail: 'no runner', error_type: 'runner_scheduling_failure' }, { 'retry-after': 'Sun, 22 Nov 2026 10:00:20 GMT', date: 'Sun, 22 Nov 2026 10:00:00 GMT' })
@@ -86,6 +91,13 @@ t.test('a Retry-After that cannot be read, or a date without the answer\'s own, 
   for (const retryAfter of ['soon', '-1', 'Sun, 22 Nov 2026 10:00:20 GMT', '']) {
     const { upstream } = await queueClient(t, { request: (_request, reply) => reply.answer(429, '', { 'retry-after': retryAfter }) })
     t.match(await upstream.submit(MODEL, INPUT), { kind: 'unsent', retryAfterMs: null }, retryAfter)
+  }
+})
+
+t.test('that it could be repeated says nothing about our account, nor about what may have been bought', async t => {
+  for (const [status, kind] of [[403, 'refused'], [500, 'lost'], [502, 'lost'], [504, 'lost']] as const) {
+    const { upstream } = await queueClient(t, { request: (_request, reply) => reply.answer(status, { detail: 'x' }, { 'x-fal-needs-retry': '1' }) })
+    t.match(await upstream.submit(MODEL, INPUT), { kind }, String(status))
   }
 })
 
@@ -162,7 +174,8 @@ t.test('a body that never ends is not waited for', async t => {
 
 t.test('fal\'s words about the account are logged for operators, without the key', async t => {
   const { upstream, logged } = await queueClient(t, { request: (request, reply) => reply.answer(403, { detail: `User is locked: ${request.headers.get('authorization')}` }) })
-  await upstream.submit(MODEL, INPUT)
+  for (let n = 0; n < 5; n++) await upstream.submit(MODEL, INPUT)
   t.match(logged(), 'User is locked')
+  t.equal(logged().split('User is locked').length, 2, 'once, not for each request')
   t.notMatch(logged(), 'key-secret')
 })

@@ -2,7 +2,7 @@
 
 import type { Claimed, Failure } from '../../generation/ports.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
-import { charge } from './line.ts'
+import { charge, placesNow } from './line.ts'
 import { tell } from './news.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
@@ -15,22 +15,28 @@ const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line 
 /** The same when its caller had set the time. */
 const notStarted: Failure = { code: 'start-timeout', detail: 'It did not start in the time that the request gave it, and nothing was bought.' }
 
+/** What a generation ends with whose model is gone: it would wait in vain, and before others. */
+const retired: Failure = { code: 'model-retired', detail: 'The model is no longer offered upstream, and nothing was bought.' }
+
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
   if (granted !== undefined) return { outcome: 'go', row: show(state, granted) }
   if (state.now() > deadlineMs) return { outcome: 'late' }
   bringBack(state)
-  if (state.active >= slots) return { outcome: 'busy' }
+  if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
 
   let blocked = false
   for (const entry of candidates(state)) {
+    const guard = blockedBy(state, entry.row.id, entry.row.model)
     if (entry.row.waitUntilMs <= state.now()) {
       expire(state, entry)
-    } else if (blockedBy(state, entry.row.id, entry.row.model) !== undefined) {
-      blocked = true
-    } else {
+    } else if (guard === undefined) {
       return grant(state, entry, claimId, replica)
+    } else if (guard.state === 'retired') {
+      giveUp(state, entry, retired)
+    } else {
+      blocked = true
     }
   }
   return { outcome: blocked ? 'guard' : 'empty' }
@@ -40,6 +46,10 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
 export function expire (state: State, entry: Entry): void {
   const { startUntilMs } = entry.row
   const failure = startUntilMs !== null && startUntilMs <= state.now() ? notStarted : expired
+  giveUp(state, entry, failure)
+}
+
+function giveUp (state: State, entry: Entry, failure: Failure): void {
   change(state, entry, { phase: 'failed', failure, cost: 0, finishedAtMs: state.now() })
   tell(state, entry, 'ended', 'waiting', 0)
 }
@@ -78,7 +88,7 @@ function grant (state: State, entry: Entry, claimId: string, replica: string): C
     phase: 'submitting',
     attempt: row.attempt + 1,
     owner: replica,
-    runUntilMs: row.runUntilMs ?? now + state.times.runMs
+    runUntilMs: now + state.times.runMs
   }, { claimId, leaseUntilMs: now + state.times.leaseMs })
   return { outcome: 'go', row: show(state, entry) }
 }

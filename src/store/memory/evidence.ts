@@ -1,8 +1,10 @@
 // Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
 
-import type { Ending, Failure, LogPiece, Row, Weighed } from '../../generation/ports.ts'
+import type { Ending, Failure, Ledger, LogPiece, Row, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import { bookDouble, isFinal } from './books.ts'
+import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
+import { clear, judge } from './guards.ts'
+import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { tell } from './news.ts'
@@ -16,16 +18,27 @@ export function sent (state: State, id: string, attempt: number, requestId: stri
   return weigh(state, id, attempt, entry => {
     const { row } = entry
     if (row.phase === 'waiting' || bookIfDouble(state, entry, requestId)) return
+    if (row.phase === 'submitting') clear(state, row)
     if (row.phase === 'submitting' || row.phase === 'unknown') atUpstream(state, entry, { phase: 'accepted', requestId })
+    else if (isUnbilledEnd(row) && row.requestId === null) bookAfterAll(state, entry, requestId)
     else if (row.requestId === null) change(state, entry, { requestId })
   })
 }
 
+/** It ended as not bought, by an operator's word, and now fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption. */
+function bookAfterAll (state: State, entry: Entry, requestId: string): void {
+  const { phase, price } = entry.row
+  change(state, entry, { requestId, cost: price, costAssumed: true })
+  tell(state, entry, 'late', phase, price)
+}
+
 /** The ledger's `unsent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
-export function unsent (state: State, id: string, attempt: number, then: { readonly retryAfterMs: number } | { readonly failure: Failure }): Evidence {
+export function unsent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
   return weigh(state, id, attempt, entry => {
     const { phase, requestId, cancelWished } = entry.row
     if (phase !== 'submitting' && (phase !== 'unknown' || requestId !== null)) return
+    if (verdict !== undefined) judge(state, verdict)
+    if ('busy' in then && then.busy === true) lowerPlaces(state, then.retryAfterMs)
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
     if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
@@ -33,10 +46,13 @@ export function unsent (state: State, id: string, attempt: number, then: { reado
   })
 }
 
-/** The ledger's `lost`. */
-export function lost (state: State, id: string, attempt: number, failure: Failure): Evidence {
+/** The ledger's `lost`: that a submit was not answered here is no evidence against a request id that came elsewhere. */
+export function lost (state: State, id: string, attempt: number, failure: Failure, { what = 'run', verdict }: Parameters<Ledger['lost']>[3] = {}): Evidence {
   return weigh(state, id, attempt, entry => {
-    if (isAtUpstream(entry.row.phase)) becomeUnknown(state, entry, failure)
+    const { phase, requestId } = entry.row
+    if (!isAtUpstream(phase) || (what === 'submit' && requestId !== null)) return
+    if (verdict !== undefined) judge(state, verdict)
+    becomeUnknown(state, entry, failure)
   })
 }
 

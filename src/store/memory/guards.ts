@@ -1,6 +1,7 @@
 // The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rule 14).
 
-import type { Guard, GuardState } from '../../generation/ports.ts'
+import type { Guard, Row, Verdict } from '../../generation/ports.ts'
+import { tellGuard } from './news.ts'
 import type { State } from './state.ts'
 
 /** The guards that stand before a model and are not ok: the account's, then the model's own. */
@@ -40,29 +41,42 @@ export function retryAfterSecondsOf (state: State, guard: Guard): number {
 }
 
 /**
- * What the upstream said, the last word counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
+ * Takes a word about buying at all, the last one counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
  * the place by ending.
  */
-export function judge (state: State, scope: string, verdict: { readonly state: GuardState, readonly retryAfterMs: number }): Guard {
-  const now = state.now()
-  const before = guardOf(state, scope)
-  const ok = verdict.state === 'ok'
-  const guard: Guard = {
-    scope,
-    state: verdict.state,
-    sinceMs: verdict.state === before.state ? before.sinceMs : now,
-    retryAtMs: ok ? 0 : now + verdict.retryAfterMs,
-    probe: ok ? null : before.probe
-  }
+export function judge (state: State, verdict: Verdict): Guard {
+  const { scope, after } = verdict
+  const before = state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0 }
+  const guard = judged(state, before, verdict, verdict.state === 'ok' ? 0 : before.failures + 1, after)
   state.guards.set(scope, guard)
+  if (guard.state !== before.state) tellGuard(state, scope, before.state, guard.state)
   return guard
+}
+
+function judged (state: State, before: Guard, { state: word, retryAfterMs }: Verdict, failures: number, after: number | undefined): Guard {
+  const isFirst = before.state === 'ok'
+  if (after !== undefined && (isFirst ? failures < after : before.state !== word)) return { ...before, failures }
+  const now = state.now()
+  const isOk = word === 'ok'
+  return {
+    scope: before.scope,
+    state: word,
+    sinceMs: word === before.state ? before.sinceMs : now,
+    retryAtMs: isOk ? 0 : now + retryAfterMs,
+    probe: isOk ? null : before.probe,
+    failures
+  }
+}
+
+/** fal accepted this generation: it opens the guards whose probe it is, and ends a row of failures. */
+export function clear (state: State, { id, model }: Row): void {
+  for (const scope of ['*', model]) {
+    const guard = state.guards.get(scope)
+    if (guard !== undefined && (guard.state === 'ok' ? guard.failures > 0 : guard.probe === id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
+  }
 }
 
 /** Every guard that ever got a verdict. */
 export function guards (state: State): Guard[] {
   return [...state.guards.values()]
-}
-
-function guardOf (state: State, scope: string): Guard {
-  return state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null }
 }

@@ -2,7 +2,7 @@
 // Each operation runs to its end within one turn of the event loop, which is what makes it atomic.
 
 import { performance } from 'node:perf_hooks'
-import type { Ledger, LedgerTimes } from '../../generation/ports.ts'
+import type { Ledger, LedgerTimes, Verdict } from '../../generation/ports.ts'
 import { admit } from './admit.ts'
 import { audit } from './audit.ts'
 import { claim } from './claim.ts'
@@ -57,7 +57,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     restore: atomic(restore),
     release: atomic(release),
     sweep: atomic(sweep),
-    takeNews: atomic(takeNews),
+    takeNews: atomic((state, max: number) => takeNews(state, max, id => look(state, [id])[0])),
 
     seen: atomic(seen),
     left: atomic(left),
@@ -77,7 +77,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
 
     cancel: atomic(cancel),
     settle: atomic(settle),
-    guard: atomic(judge),
+    guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope'>) => judge(state, { scope, ...verdict })),
     guards: atomic(guards),
     mint: atomic(mint),
     token: atomic(readToken),

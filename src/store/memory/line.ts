@@ -2,7 +2,7 @@
 // Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
 // who enters the line starts no earlier than the latest claim did, so nobody saves up turns by staying away.
 
-import type { Priority } from '../../generation/ports.ts'
+import { ledgerConstants, type Priority } from '../../generation/ports.ts'
 import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
 
 /** Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order. */
@@ -16,6 +16,19 @@ const order: readonly Priority[] = ['interactive', 'background', 'low']
 /** The place in a tenant's line: by priority, then by admission. */
 export function rankOf (entry: Entry): number {
   return order.indexOf(entry.row.priority) * PRIORITY_STEP + entry.hidden.number
+}
+
+/** fal took no more than what is there without this one: so many places there are for a while. */
+export function lowerPlaces (state: State, pauseMs: number): void {
+  state.lowered = { places: Math.max(0, state.active - 1), untilMs: state.now() + Math.min(pauseMs, ledgerConstants.maxBusyMs) }
+}
+
+/** How many places may be used now, or null when fal never took no more: after its pause one more, and another with every step. */
+export function placesNow (state: State): number | null {
+  if (state.lowered === null) return null
+  const { places, untilMs } = state.lowered
+  const sinceMs = state.now() - untilMs
+  return places + (sinceMs < 0 ? 0 : 1 + Math.floor(sinceMs / ledgerConstants.busyStepMs))
 }
 
 /** How many of its tenant's generations would be claimed before this waiting one. */

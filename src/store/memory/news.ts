@@ -1,20 +1,26 @@
-// News: what happened to a generation without its owner's doing. Kept until one replica takes it, so that it is told once.
+// News: what happened to a generation without its owner's doing, and how guards stand. Kept until one replica takes it, so that it is told once.
 
-import type { News } from '../../generation/ports.ts'
+import type { GuardState, News, Row, RowNews } from '../../generation/ports.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { MicroUsd } from '../../money.ts'
-import { show } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 /** Writes down that a row has just changed from this phase, or got more expensive. */
-export function tell (state: State, { row }: Entry, kind: News['kind'], from: Phase, booked: MicroUsd): void {
+export function tell (state: State, { row }: { readonly row: Row }, kind: RowNews['kind'], from: Phase, booked: MicroUsd): void {
   state.news.push({ kind, id: row.id, from, booked })
 }
 
-/** The ledger's `takeNews`. */
-export function takeNews (state: State, max: number): News[] {
-  return state.news.splice(0, max).flatMap(({ id, ...news }) => {
-    const entry = state.rows.get(id)
-    return entry === undefined ? [] : [{ ...news, row: show(state, entry) }]
+/** Writes down that a guard has just changed. */
+export function tellGuard (state: State, scope: string, from: GuardState, to: GuardState): void {
+  state.news.push({ kind: 'guard', scope, from, state: to })
+}
+
+/** The ledger's `takeNews`. `show` gives the row as it now is, or nothing when it is forgotten. */
+export function takeNews (state: State, max: number, show: (id: string) => Row | undefined): News[] {
+  return state.news.splice(0, max).flatMap<News>(news => {
+    if (news.kind === 'guard') return [news]
+    const { id, ...told } = news
+    const row = show(id)
+    return row === undefined ? [] : [{ ...told, row }]
   })
 }

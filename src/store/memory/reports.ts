@@ -1,7 +1,8 @@
 // What operators and gauges read: balances, open unknowns, the journal, and how full the ledger is.
 
-import type { Balance, Budget, JournalEntry, OpenUnknown } from '../../generation/ports.ts'
+import type { Balance, Budget, Gauges, JournalEntry, OpenUnknown } from '../../generation/ports.ts'
 import { balanceOf, periodOf } from './books.ts'
+import { placesNow } from './line.ts'
 import { look } from './readers.ts'
 import type { State } from './state.ts'
 
@@ -22,11 +23,12 @@ export function journal (state: State, fromMs: number, toMs: number, limit: numb
 }
 
 /** The ledger's `gauges`. */
-export function gauges (state: State): { waiting: Map<string, number>, atUpstream: number, unknownOpen: number, unknownOldestMs: number | null } {
+export function gauges (state: State): Gauges {
   const open = unknowns(state, Infinity)
   return {
     waiting: new Map([...state.tenants].map(([tenant, { waiting }]) => [tenant, waiting])),
     atUpstream: state.active,
+    places: placesNow(state),
     unknownOpen: open.length,
     unknownOldestMs: open.reduce<number | null>((oldestMs, { createdAtMs }) => Math.min(oldestMs ?? createdAtMs, createdAtMs), null)
   }

@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Change, Guard, JournalEntry, LedgerTimes, LogPiece, News, Row, Token } from '../../generation/ports.ts'
+import type { Account, Admission, Change, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, Row, RowNews, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -94,7 +94,9 @@ export interface State {
   readonly unknown: SortedSet
   readonly guards: Map<string, Guard>
   /** What nobody was told yet, oldest first. */
-  readonly news: (Omit<News, 'row'> & { readonly id: string })[]
+  readonly news: (GuardNews | Omit<RowNews, 'row'> & { readonly id: string })[]
+  /** Places at fal since it took no more: so many until then, afterwards more and more. */
+  lowered: { readonly places: number, readonly untilMs: number } | null
   readonly journal: JournalEntry[]
   /** The time of the journal's latest line, and how many lines of that time came before it. */
   journalLast: { readonly atMs: number, readonly number: number }
@@ -136,6 +138,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     unknown: createSortedSet(),
     guards: new Map(),
     news: [],
+    lowered: null,
     journal: [],
     journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,

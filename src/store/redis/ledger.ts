@@ -98,8 +98,8 @@ export function createRedisLedger ({
     ...createRights({ caller, connection: commands, now, deadlineMs }),
 
     sent: async (id, attempt, requestId) => await evidence('sent', { id, attempt, requestId }),
-    unsent: async (id, attempt, then) => await evidence('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure) } : { id, attempt, ...then }),
-    lost: async (id, attempt, failure: Failure) => await evidence('lost', { id, attempt, failure: JSON.stringify(failure) }),
+    unsent: async (id, attempt, then, verdict) => await evidence('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
+    lost: async (id, attempt, failure: Failure, { what = 'run', verdict } = {}) => await evidence('lost', { id, attempt, failure: JSON.stringify(failure), what, verdict }),
     progressed: async (id, attempt, sighting, log) => await evidence('progressed', { id, attempt, ...sighting, ...logOf(log) }),
     finish,
 
@@ -157,10 +157,11 @@ export function createRedisLedger ({
     }),
     journal: async (fromMs, toMs, limit, after) => listIn(await call('journal', { fromMs, toMs, limit, after })).map(journalEntryIn),
     async gauges () {
-      const [waiting, atUpstream, unknownOpen, unknownOldestMs] = listIn(await call('gauges'))
+      const [waiting, atUpstream, places, unknownOpen, unknownOldestMs] = listIn(await call('gauges'))
       return {
         waiting: new Map([...fieldsIn(waiting)].map(([tenant, count]) => [tenant, integerIn(count)])),
         atUpstream: integerIn(atUpstream),
+        places: places === null ? null : integerIn(places),
         unknownOpen: integerIn(unknownOpen),
         unknownOldestMs: unknownOldestMs === null ? null : integerIn(unknownOldestMs)
       }
@@ -181,8 +182,15 @@ function logOf (log: LogPiece | undefined): { readonly log?: { readonly from: nu
 }
 
 function guardIn (value: unknown): Guard {
-  const [scope, state, sinceMs, retryAtMs, probe] = listIn(value)
-  return { scope: textIn(scope), state: guardStateIn(state), sinceMs: integerIn(sinceMs), retryAtMs: integerIn(retryAtMs), probe: probe === null ? null : textIn(probe) }
+  const [scope, state, sinceMs, retryAtMs, probe, failures] = listIn(value)
+  return {
+    scope: textIn(scope),
+    state: guardStateIn(state),
+    sinceMs: integerIn(sinceMs),
+    retryAtMs: integerIn(retryAtMs),
+    probe: probe === null ? null : textIn(probe),
+    failures: integerIn(failures)
+  }
 }
 
 function tokenOrNullIn (value: unknown): Token | null {

@@ -28,14 +28,16 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
   const doubtful = new Map<string, AdmittedFor>()
 
   /** A lost connection leaves open whether the right was granted. It is asked for again under the same id while there is time, which gives the same answer. */
-  async function insist (ask: () => Promise<unknown>): Promise<unknown> {
+  async function insist (ask: () => Promise<unknown>, onUnanswered = (): void => {}): Promise<unknown> {
     const endMs = performance.now() + deadlineMs
     for (;;) {
       try {
         return await ask()
       } catch (error) {
         const leftMs = endMs - performance.now()
-        const isLost = error instanceof Problem && error.facts.cause instanceof ConnectionLost
+        const cause = error instanceof Problem ? error.facts.cause : undefined
+        if (cause instanceof Unanswered) onUnanswered()
+        const isLost = cause instanceof ConnectionLost
         if (!isLost || leftMs < TRAVEL_MS || !await connection.whenUp(leftMs)) throw error
       }
     }
@@ -64,10 +66,12 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
   return {
     async admit ({ input, ...admission }) {
       const given = { ...admission, startByMs: startBy(admission.deadlineMs) }
+      // Whatever its last answer was: one of them was lost, and may have told of a purchase.
+      let isDoubtful = false
       try {
-        return admittedIn(await insist(async () => await caller.callBounded('admit', given, input)), admission)
+        return admittedIn(await insist(async () => await caller.callBounded('admit', given, input), () => { isDoubtful = true }), admission)
       } catch (error) {
-        if (error instanceof Problem && error.facts.cause instanceof Unanswered) doubt(admission)
+        if (isDoubtful) doubt(admission)
         throw error
       }
     },

@@ -5,14 +5,14 @@ import { createHash } from 'node:crypto'
 import { isProblemCode, type FieldFault } from '../../errors.ts'
 import { phases, type Phase } from '../../generation/phases.ts'
 import { logLineOf } from '../../generation/log-text.ts'
-import type { Account, Change, Failure, GuardState, JournalEntry, LogPiece, News, Priority, Row, Weighed } from '../../generation/ports.ts'
+import type { Account, Change, Failure, GuardState, JournalEntry, LogPiece, News, Priority, Row, RowNews, Weighed } from '../../generation/ports.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
 
 const priorities: readonly Priority[] = ['interactive', 'background', 'low']
 const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired']
-const newsKinds: readonly News['kind'][] = ['ended', 'late', 'double']
+const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 /** Fields and values of one record. */
@@ -122,6 +122,7 @@ export function weighedIn (value: unknown): Weighed | null {
 
 export function newsIn (value: unknown): News {
   const [kind, from, booked, row] = listIn(value)
+  if (kind === 'guard') return { kind, scope: textIn(row), from: guardStateIn(from), state: guardStateIn(booked) }
   return { kind: wordIn(newsKinds, kind), from: wordIn(phases, from), booked: integerIn(booked), row: rowIn(row) }
 }
 

@@ -101,6 +101,17 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.unsent(id, 1, { retryAfterMs: 0 }), { phase: 'unknown', requestId: 'a' }, 'what has one was sent')
   })
 
+  t.test('a submit that one process takes for lost goes on when another one heard the answer', async t => {
+    const { ledger, buy, go, accepted } = await createWorld(t, make)
+    const heard = await accepted('a')
+    t.match(await ledger.lost(heard.id, 1, traceLost, { what: 'submit' }), { from: 'accepted', phase: 'accepted', requestId: 'a' })
+    await ledger.progressed(heard.id, 1, { kind: 'running' })
+    t.match(await ledger.lost(heard.id, 1, traceLost, { what: 'submit' }), { phase: 'running' })
+    const { id } = await buy()
+    await go()
+    t.match(await ledger.lost(id, 1, traceLost, { what: 'submit' }), { phase: 'unknown', failure: traceLost })
+  })
+
   t.test('evidence turns unknown back: accepted, seen, not sent, or ended', async t => {
     const { ledger, buy, go, balance, accepted } = await createWorld(t, make)
     const ids: string[] = []
@@ -146,13 +157,29 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('a request id that comes after the end is written down', async t => {
-    const { ledger, buy, go, advance } = await createWorld(t, make)
+    const { ledger, buy, go, advance, balance } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    await ledger.lost(id, 1, traceLost)
+    await advance(600_000)
+    await ledger.settle(id, true)
+    t.match(await ledger.sent(id, 1, 'a'), { phase: 'failed', requestId: 'a', cost: price })
+    t.same(await balance(), { held: 0, spent: price })
+  })
+
+  t.test('what an operator settled as not bought and fal turns out to have accepted is booked at its price, once and with news', async t => {
+    const { ledger, buy, go, advance, balance, nowMs } = await createWorld(t, make)
     const { id } = await buy()
     await go()
     await ledger.lost(id, 1, traceLost)
     await advance(600_000)
     await ledger.settle(id, false)
-    t.match(await ledger.sent(id, 1, 'a'), { phase: 'failed', requestId: 'a' })
+    await ledger.takeNews(10)
+    t.match(await ledger.sent(id, 1, 'a'), { from: 'failed', phase: 'failed', requestId: 'a', cost: price, costAssumed: true })
+    t.match(await ledger.sent(id, 1, 'a'), { cost: price })
+    t.same(await balance(), { held: 0, spent: price })
+    t.match(await ledger.takeNews(10), [{ kind: 'late', from: 'failed', booked: price, row: { id } }])
+    t.match(await ledger.journal(0, nowMs() + 1, 10), [{ kind: 'unknown', amount: price }, { kind: 'correction', amount: -price }, { kind: 'correction', amount: price, requestId: 'a', assumed: true }])
   })
 
   t.test('a generation whose cancel was wished does not go back into the line', async t => {

@@ -1,6 +1,7 @@
 // The guard: while it is closed nothing is bought, and exactly one probe at a time finds out whether it may open.
 
 import type { Test } from 'tap'
+import type { Row } from '../../../src/generation/ports.ts'
 import { failureOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
@@ -9,7 +10,7 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     const { ledger, nowMs, advance } = await createWorld(t, make)
     t.same(await ledger.guards(), [])
     const sinceMs = nowMs()
-    t.same(await ledger.guard('*', { state: 'open', retryAfterMs: 1000 }), { scope: '*', state: 'open', sinceMs, retryAtMs: sinceMs + 1000, probe: null })
+    t.same(await ledger.guard('*', { state: 'open', retryAfterMs: 1000 }), { scope: '*', state: 'open', sinceMs, retryAtMs: sinceMs + 1000, probe: null, failures: 1 })
     await advance(500)
     t.match(await ledger.guard('*', { state: 'open', retryAfterMs: 1000 }), { sinceMs, retryAtMs: sinceMs + 1500 })
     t.match(await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 }), { state: 'account-blocked', sinceMs: sinceMs + 500 })
@@ -123,8 +124,112 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     await ledger.guard(retired.model, { state: 'retired', retryAfterMs: 60_000 })
     t.match(await refused(), { why: 'guard', guard: 'retired', retryAfterSeconds: 60 })
     t.equal(await claim(), other.id)
-    t.equal(await claim(), 'guard')
     await buy({ model: 'fal-ai/another' })
+  })
+
+  t.test('what waits for a model that is gone ends at once, unspent, and holds nobody up', async t => {
+    const { ledger, buy, claim, row, balance } = await createWorld(t, make)
+    const waiting: Row[] = []
+    for (let count = 0; count < 40; count += 1) waiting.push(await buy())
+    const other = await buy({ model: 'fal-ai/another', priority: 'low' })
+    await ledger.guard('fal-ai/imagen4/preview/ultra', { state: 'retired', retryAfterMs: 60_000 })
+    t.equal(await claim(), 'empty', 'one claim closes a bounded number')
+    t.equal(await claim(), other.id)
+    for (const { id } of waiting) t.match(await row(id), { phase: 'failed', failure: { code: 'model-retired' }, cost: 0, attempt: 0 })
+    t.equal((await balance()).spent, 0)
+  })
+
+  t.test('one of many failures closes it at the given number in a row, whoever tells them', async t => {
+    const { ledger, buy, go, refused } = await createWorld(t, make)
+    const verdict = { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const
+    async function fail (): Promise<void> {
+      const { id } = await buy()
+      await go('r' + id)
+      await ledger.unsent(id, 1, { failure: unreachable }, verdict)
+    }
+    await fail()
+    await fail()
+    t.match(await ledger.guards(), [{ state: 'ok', failures: 2 }])
+    const works = await buy()
+    await go()
+    await ledger.sent(works.id, 1, 'a')
+    t.match(await ledger.guards(), [{ state: 'ok', failures: 0 }], 'what works ends the row')
+    await fail()
+    await fail()
+    t.match(await ledger.guards(), [{ state: 'ok', failures: 2 }])
+    const { id } = await buy()
+    await go()
+    await ledger.lost(id, 1, traceLost, { verdict })
+    t.match(await ledger.guards(), [{ state: 'open', failures: 3 }], 'a lost one counts, too')
+    await refused()
+  })
+
+  t.test('evidence told twice is one failure, and about another attempt none', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const verdict = { scope: '*', state: 'open', retryAfterMs: 1000, after: 2 } as const
+    const { id } = await buy()
+    await go()
+    await ledger.lost(id, 1, traceLost, { verdict })
+    await ledger.lost(id, 1, traceLost, { verdict })
+    await ledger.unsent(id, 0, { failure: unreachable }, verdict)
+    t.match(await ledger.guards(), [{ state: 'ok', failures: 1 }])
+  })
+
+  t.test('a failure lengthens the pause of an open guard, and opens nothing that the account was refused for', async t => {
+    const { ledger, nowMs, advance } = await createWorld(t, make)
+    const failure = { state: 'open', retryAfterMs: 1000, after: 5 } as const
+    await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
+    await advance(600)
+    t.match(await ledger.guard('*', failure), { state: 'open', retryAtMs: nowMs() + 1000 })
+    const blocked = await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 30_000 })
+    t.match(await ledger.guard('*', failure), { state: 'account-blocked', retryAtMs: blocked.retryAtMs })
+  })
+
+  t.test('the verdict of a probe holds before its place is free: nothing is granted between the two', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    const first = await buy()
+    const second = await buy()
+    await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 })
+    await advance(1000)
+    t.equal(await claim(), first.id)
+    await ledger.unsent(first.id, 1, { failure: unreachable }, { scope: '*', state: 'account-blocked', retryAfterMs: 1000 })
+    t.match(await ledger.guards(), [{ state: 'account-blocked', probe: null }])
+    t.equal(await claim(), 'guard')
+    await advance(1000)
+    t.equal(await claim(), second.id)
+  })
+
+  t.test('only the probe\'s acceptance opens it: what was sent before it closed says nothing', async t => {
+    const { ledger, buy, go, claim } = await createWorld(t, make)
+    const before = await buy()
+    await go()
+    const probe = await buy()
+    const waiting = await buy()
+    await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 0 })
+    await ledger.guard(probe.model, { state: 'open', retryAfterMs: 0 })
+    t.equal(await claim(), probe.id)
+    await ledger.sent(before.id, 1, 'a')
+    t.same((await ledger.guards()).map(({ state }) => state), ['account-blocked', 'open'])
+    t.equal(await claim(), 'guard')
+    await ledger.sent(probe.id, 1, 'b')
+    t.match(await ledger.guards(), [{ state: 'ok', probe: null, failures: 0 }, { state: 'ok', probe: null }], 'all whose probe it was')
+    t.equal(await claim(), waiting.id)
+  })
+
+  t.test('each change of state is news, once', async t => {
+    const { ledger } = await createWorld(t, make)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 1000, after: 2 })
+    t.same(await ledger.takeNews(10), [])
+    for (let count = 0; count < 5; count += 1) await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 })
+    await ledger.guard('*', { state: 'ok', retryAfterMs: 0 })
+    await ledger.guard('*', { state: 'ok', retryAfterMs: 0 })
+    await ledger.guard('fal-ai/gone', { state: 'retired', retryAfterMs: 1000 })
+    t.same(await ledger.takeNews(10), [
+      { kind: 'guard', scope: '*', from: 'ok', state: 'account-blocked' },
+      { kind: 'guard', scope: '*', from: 'account-blocked', state: 'ok' },
+      { kind: 'guard', scope: 'fal-ai/gone', from: 'ok', state: 'retired' }
+    ])
+    t.same(await ledger.takeNews(10), [])
   })
 
   t.test('what the guard stops still leaves the line at its deadline', async t => {

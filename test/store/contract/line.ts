@@ -23,7 +23,7 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(id), { phase: 'submitting', attempt: 1, version: 2 })
     await ledger.unsent(id, 1, { retryAfterMs: 0 })
     await advance(1000)
-    t.match(await go('r8'), { id, attempt: 2, owner: 'r8', runUntilMs: nowMs() - 1000 + 3_600_000 }, 'only the first claim sets the end of the run')
+    t.match(await go('r8'), { id, attempt: 2, owner: 'r8', runUntilMs: nowMs() + 3_600_000 }, 'what waited again has its whole time to run')
   })
 
   t.test('a claim that starts after its deadline grants nothing', async t => {
@@ -58,6 +58,54 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     await ledger.finish(first, 1, 'a', successOf())
     t.not(await claim({ slots: 2 }), 'busy')
     t.equal(await claim({ slots: 3 }), 'empty')
+  })
+
+  t.test('when fal takes no more there are as many places as it has taken, and after the pause more and more', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    const ids: string[] = []
+    for (let count = 0; count < 8; count += 1) ids.push((await buy()).id)
+    for (let count = 0; count < 4; count += 1) await claim({ slots: 6 })
+    for (const id of ids.slice(0, 2)) await ledger.sent(id, 1, 'request-' + id)
+    for (const id of ids.slice(2, 4)) await ledger.unsent(id, 1, { retryAfterMs: 1000, busy: true })
+    t.match(await ledger.gauges(), { atUpstream: 2, places: 2 })
+    t.equal(await claim({ slots: 6 }), 'busy')
+    await advance(999)
+    t.equal(await claim({ slots: 6 }), 'busy')
+    await advance(1)
+    t.match(await ledger.gauges(), { places: 3 })
+    t.equal(await claim({ slots: 6 }), ids[2])
+    t.equal(await claim({ slots: 6 }), 'busy')
+    await advance(4999)
+    t.equal(await claim({ slots: 6 }), 'busy')
+    await advance(1)
+    t.equal(await claim({ slots: 6 }), ids[3])
+    t.equal(await claim({ slots: 6 }), 'busy')
+    await advance(60_000)
+    for (const id of ids.slice(4, 6)) t.equal(await claim({ slots: 6 }), id)
+    t.equal(await claim({ slots: 6 }), 'busy', 'never more than `slots`')
+    t.equal(await claim({ slots: 1 }), 'busy')
+  })
+
+  t.test('with nothing at fal one goes when the pause is over, and no pause is longer than a minute', async t => {
+    const { ledger, buy, go, claim, advance } = await createWorld(t, make)
+    const { id } = await buy()
+    const next = await buy()
+    await go()
+    await ledger.unsent(id, 1, { retryAfterMs: 600_000, busy: true })
+    t.match(await ledger.gauges(), { places: 0 })
+    await advance(59_999)
+    t.equal(await claim(), 'busy')
+    await advance(1)
+    t.equal(await claim(), next.id)
+    t.equal(await claim(), 'busy')
+  })
+
+  t.test('an attempt that was not sent for other reasons lowers nothing', async t => {
+    const { ledger, buy, go } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    await ledger.unsent(id, 1, { retryAfterMs: 1000 })
+    t.match(await ledger.gauges(), { places: null })
   })
 
   t.test('a tenant has no more than its maxInFlight at fal; others go on', async t => {

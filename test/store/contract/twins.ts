@@ -67,7 +67,7 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit(at('c1')), { outcome: 'adopted', row: { id } })
   })
 
-  t.test('a caller who asked for the id only adopts too, and the twin stays adoptable until that id was delivered', async t => {
+  t.test('an admission without a connection adopts too, and the twin stays adoptable until its id was delivered', async t => {
     const { ledger, buy, admit } = await createWorld(t, make)
     const { id } = await buy({ twinName: 'twin' })
     t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, connection: null } })

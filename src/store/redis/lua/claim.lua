@@ -6,11 +6,17 @@ local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as l
 -- The same when its caller had set the time.
 local NOT_STARTED = '{"code":"start-timeout","detail":"It did not start in the time that the request gave it, and nothing was bought."}'
 
--- Ends a generation that waited here past its deadline, unspent.
-local function expire (row)
-  local failure = row.startUntilMs and row.startUntilMs <= now and NOT_STARTED or EXPIRED
+-- What a generation ends with whose model is gone: it would wait in vain, and before others.
+local RETIRED = '{"code":"model-retired","detail":"The model is no longer offered upstream, and nothing was bought."}'
+
+local function giveUp (row, failure)
   change(row, { phase = 'failed', failure = failure, cost = 0, finishedAtMs = now })
   tell(row, 'ended', 'waiting', 0)
+end
+
+-- Ends a generation that waited here past its deadline, unspent.
+local function expire (row)
+  giveUp(row, row.startUntilMs and row.startUntilMs <= now and NOT_STARTED or EXPIRED)
 end
 
 -- Puts generations whose pause is over back into the line, at the places that they had.
@@ -28,7 +34,7 @@ local function grant (row)
     phase = 'submitting',
     attempt = row.attempt + 1,
     owner = given.replica,
-    runUntilMs = row.runUntilMs or now + times.runMs,
+    runUntilMs = now + times.runMs,
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })
@@ -66,7 +72,8 @@ local function claim ()
   if granted then return { 'go', show(granted) } end
   if now > given.startByMs then return { 'late' } end
   bringBack()
-  if tonumber(redis.call('HGET', GLOB, 'active') or 0) >= given.slots then return { 'busy' } end
+  local active, places = placesNow()
+  if active >= math.min(given.slots, places or given.slots) then return { 'busy' } end
 
   local isBlocked = false
   local found = eachCandidate(function (row)
@@ -74,11 +81,10 @@ local function claim ()
       expire(row)
       return nil
     end
-    if blockedBy(row.id, row.model) then
-      isBlocked = true
-      return nil
-    end
-    return grant(row)
+    local guard = blockedBy(row.id, row.model)
+    if not guard then return grant(row) end
+    if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
+    return nil
   end)
   return found or { isBlocked and 'guard' or 'empty' }
 end

@@ -53,20 +53,30 @@ local function becomeUnknown (row, failure)
   change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now })
 end
 
+-- It ended as not bought, by an operator's word, and now fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption.
+local function bookAfterAll (row, requestId)
+  change(row, { requestId = requestId, cost = row.price, costAssumed = true })
+  tell(row, 'late', row.phase, row.price)
+end
+
 -- sent { id, attempt, requestId }
 local function sent ()
   return weigh(function (row)
     if row.phase == 'waiting' or bookIfDouble(row, given.requestId) then return end
+    if row.phase == 'submitting' then clear(row) end
     if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId })
+    elseif not row.requestId and isUnbilledEnd(row) then bookAfterAll(row, given.requestId)
     elseif not row.requestId then change(row, { requestId = given.requestId }) end
   end)
 end
 
--- unsent { id, attempt, failure (JSON) | retryAfterMs }
+-- unsent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
 -- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line.
 local function unsent ()
   return weigh(function (row)
     if row.phase ~= 'submitting' and (row.phase ~= 'unknown' or row.requestId) then return end
+    if given.verdict then judge(given.verdict) end
+    if given.busy then lowerPlaces(given.retryAfterMs) end
     if row.cancelWished then
       change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
     elseif given.failure then
@@ -77,10 +87,13 @@ local function unsent ()
   end)
 end
 
--- lost { id, attempt, failure (JSON) }
+-- lost { id, attempt, failure (JSON), what: 'submit' | 'run', verdict or nothing }
+-- That a submit was not answered here is no evidence against a request id that came elsewhere.
 local function lost ()
   return weigh(function (row)
-    if isAtUpstream(row.phase) then becomeUnknown(row, given.failure) end
+    if not isAtUpstream(row.phase) or (given.what == 'submit' and row.requestId) then return end
+    if given.verdict then judge(given.verdict) end
+    becomeUnknown(row, given.failure)
   end)
 end
 

@@ -8,12 +8,13 @@ local function readGuard (scope)
   guard.scope = scope
   guard.sinceMs = tonumber(guard.sinceMs)
   guard.retryAtMs = tonumber(guard.retryAtMs)
+  guard.failures = tonumber(guard.failures or 0)
   return guard
 end
 
 local function writeGuard (guard)
   redis.call('HSET', GUARDS, guard.scope, cjson.encode({
-    state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe
+    state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe, failures = text(guard.failures)
   }))
 end
 
@@ -68,23 +69,40 @@ local function retryAfterSecondsOf (guard)
 end
 
 local function showGuard (guard)
-  return { guard.scope, guard.state, text(guard.sinceMs), text(guard.retryAtMs), guard.probe or false }
+  return { guard.scope, guard.state, text(guard.sinceMs), text(guard.retryAtMs), guard.probe or false, text(guard.failures) }
 end
 
--- guard { scope, state, retryAfterMs } -> [scope, state, sinceMs, retryAtMs, probe or null]
--- The last word counts. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending.
-local function judge ()
-  local before = readGuard(given.scope) or { state = 'ok', sinceMs = now }
-  local isOk = given.state == 'ok'
-  local guard = {
-    scope = given.scope,
-    state = given.state,
-    sinceMs = given.state == before.state and before.sinceMs or now,
-    retryAtMs = isOk and 0 or now + given.retryAfterMs
-  }
-  if not isOk then guard.probe = before.probe end
+-- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing }, the last one counting; see the port's Verdict for `after`. While it
+-- stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending. -> the guard as it now is
+local function judge (verdict)
+  local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
+  local from, isOk = guard.state, verdict.state == 'ok'
+  guard.failures = isOk and 0 or guard.failures + 1
+  local isOneOfMany = verdict.after and (from == 'ok' and guard.failures < verdict.after or from ~= 'ok' and from ~= verdict.state)
+  if not isOneOfMany then
+    guard.state = verdict.state
+    if guard.state ~= from then guard.sinceMs = now end
+    guard.retryAtMs = isOk and 0 or now + verdict.retryAfterMs
+    if isOk then guard.probe = nil end
+    if guard.state ~= from then redis.call('RPUSH', NEWS, cjson.encode({ guard.scope, 'guard', from, guard.state })) end
+  end
   writeGuard(guard)
-  return showGuard(guard)
+  return guard
+end
+
+-- fal accepted this generation: it opens the guards whose probe it is, and ends a row of failures.
+local function clear (row)
+  for i, kept in ipairs(redis.call('HMGET', GUARDS, '*', row.model)) do
+    local guard = kept and readGuard(i == 1 and '*' or row.model)
+    if guard and (guard.state == 'ok' and guard.failures > 0 or guard.state ~= 'ok' and guard.probe == row.id) then
+      judge({ scope = guard.scope, state = 'ok', retryAfterMs = 0 })
+    end
+  end
+end
+
+-- guard { scope, state, retryAfterMs, after or nothing } -> [scope, state, sinceMs, retryAtMs, probe or null, failures]
+local function tellGuard ()
+  return showGuard(judge(given))
 end
 
 -- guards {} -> as `guard`, of all scopes

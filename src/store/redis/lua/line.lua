@@ -24,6 +24,20 @@ local function rankOf (row)
   return ORDER[row.priority] * PRIORITY_STEP + row.number
 end
 
+-- fal took no more than what is there without this one: so many places there are for a while.
+local function lowerPlaces (pauseMs)
+  local active = tonumber(redis.call('HGET', GLOB, 'active') or 0)
+  redis.call('HSET', GLOB, 'places', text(math.max(0, active - 1)), 'placesUntilMs', text(now + math.min(pauseMs, constants.maxBusyMs)))
+end
+
+-- Places in use, and how many may be used now, nil when fal never took no more: after its pause one more, and another with every step.
+local function placesNow ()
+  local kept = redis.call('HMGET', GLOB, 'active', 'places', 'placesUntilMs')
+  if not kept[2] then return tonumber(kept[1] or 0), nil end
+  local sinceMs = now - tonumber(kept[3])
+  return tonumber(kept[1] or 0), tonumber(kept[2]) + (sinceMs < 0 and 0 or 1 + math.floor(sinceMs / constants.busyStepMs))
+end
+
 -- How many of its tenant's generations would be claimed before this waiting one.
 local function positionOf (row)
   return redis.call('ZCOUNT', key('q', row.tenant), '-inf', '(' .. text(rankOf(row)))

@@ -14,7 +14,7 @@ local operations = {
   seen = seen, left = left, withdraw = withdraw,
   read = read, lookup = lookup, look = look, glance = glance, logs = logs, list = list, unknowns = unknowns, gauges = gauges,
   cancel = cancel, settle = settle,
-  guard = judge, guards = guards,
+  guard = tellGuard, guards = guards,
   mint = mint, token = showToken, revoke = revoke,
   balances = balances, journal = journal
 }

@@ -70,7 +70,7 @@ local function unknowns ()
   return found
 end
 
--- gauges {} -> [[tenant, waiting, ...], places used at fal, open unknowns, admission of the oldest or null]
+-- gauges {} -> [[tenant, waiting, ...], places used at fal, how many may be used or null, open unknowns, admission of the oldest or null]
 local function gauges ()
   local oldestMs
   local open = redis.call('ZRANGE', UNKNOWN, 0, -1)
@@ -78,5 +78,6 @@ local function gauges ()
     local createdAtMs = tonumber(redis.call('HGET', key('g', id), 'createdAtMs'))
     oldestMs = math.min(oldestMs or createdAtMs, createdAtMs)
   end
-  return { redis.call('HGETALL', WAITING), redis.call('HGET', GLOB, 'active') or '0', text(#open), oldestMs and text(oldestMs) or false }
+  local active, places = placesNow()
+  return { redis.call('HGETALL', WAITING), text(active), places and text(places) or false, text(#open), oldestMs and text(oldestMs) or false }
 end

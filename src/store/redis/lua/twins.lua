@@ -45,7 +45,7 @@ end
 
 -- Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it; that caller's own deadline
 -- holds on, counted from the start, when the other has one, too (a retry has). Without a connection
--- (the new caller asked for the id only) it stays adoptable until that id was delivered.
+-- it stays adoptable until its id was delivered.
 local function adopt (row, admission)
   local connection = admission.connection
   local changes = { connection = connection and connection.connection or false, connectionReplica = connection and connection.replica or false }

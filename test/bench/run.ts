@@ -1,0 +1,244 @@
+// The benchmark: everybody is started, checked, warmed up and measured in turn, round by round, and a table is printed and kept.
+// npm run bench -- --help
+
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { projectDir } from '../support/paths.ts'
+import {
+  bareFastify, check, composition, expressProxy, falgateHit, falgateMiss, fetchPackages, hitRequest, nginxCache, portkey, startGateway, startGround,
+  type Absent, type Contestant, type Ground
+} from './contestants.ts'
+import { addedTime, hitTimes, joinsPerSecond, type Times } from './latency.ts'
+import { flood, hasWrk } from './load.ts'
+import { cores, cpuUsOf, describeLoad, describeMachine, endAll, pinSelf } from './machine.ts'
+import { median, ratioTable, throughputTable, type Measured } from './report.ts'
+import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
+
+const HELP = `npm run bench [-- options]
+
+Measures falgate against what it is compared with, on this machine, and writes test/bench/results.md.
+
+  --quick          one short round of what is at hand, within a minute; writes nothing
+  --only <part>    throughput, latency or scale; may be repeated (default: all)
+  --rounds <n>     rounds of each contestant (default 5)
+  --seconds <n>    length of a round (default 5)
+  --profile <dir>  CPU profiles of the gateway that is measured for throughput
+  --help
+
+Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-install-recommends wrk nginx-light redis-server).
+@fal-ai/server-proxy and Portkey's gateway are fetched by npm into ~/.cache/falgate-bench the first time.
+`
+
+const parts = ['throughput', 'latency', 'scale'] as const
+type Part = typeof parts[number]
+
+interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined }
+
+const CONNECTIONS = 32
+
+const startedMs = performance.now()
+/** Paragraphs of the report. */
+const report: string[] = []
+
+function progress (said: string): void {
+  process.stderr.write(`${((performance.now() - startedMs) / 1000).toFixed(0).padStart(4)} s  ${said}\n`)
+}
+
+async function main (): Promise<void> {
+  const plan = readPlan()
+  if (plan === null) return
+  pinSelf()
+  const loadBefore = describeLoad()
+  const ground = await startGround()
+  let hitsPerSecond = 0
+  if (plan.parts.has('throughput')) hitsPerSecond = await throughput(ground, plan)
+  if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
+  if (plan.parts.has('scale')) await scale(ground, plan)
+
+  const text = [heading(loadBefore), ...report].join('\n\n') + '\n'
+  process.stdout.write(text)
+  if (plan.isQuick || plan.parts.size < parts.length) return
+  writeFileSync(join(projectDir, 'test/bench/results.md'), text)
+  progress('written to test/bench/results.md')
+}
+
+function readPlan (): Plan | null {
+  const { values } = parseArgs({
+    options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
+  })
+  if (values.help === true) {
+    process.stdout.write(HELP)
+    return null
+  }
+  const isQuick = values.quick === true
+  const wanted = parts.filter(part => values.only?.includes(part) ?? true)
+  return { isQuick, parts: new Set(wanted), rounds: Number(values.rounds ?? (isQuick ? 2 : 5)), seconds: Number(values.seconds ?? (isQuick ? 1 : 5)), profile: values.profile }
+}
+
+// ------------------------------------------------------------------------------------------------ throughput
+
+async function throughput (ground: Ground, plan: Plan): Promise<number> {
+  const { taking, absent } = await contestants(ground, plan)
+  for (const contestant of taking) await check(contestant)
+  progress(`${taking.length} contestants answer as they should`)
+  for (const { name, port, request } of taking) {
+    progress(`warming up ${name}`)
+    await flood(port, request, CONNECTIONS, plan.isQuick ? 1 : 3)
+  }
+  const rounds = new Map<Contestant, { perSecond: number, cpuUs: number, p50Ms: number, p99Ms: number }[]>(taking.map(contestant => [contestant, []]))
+  for (let round = 1; round <= plan.rounds; round++) {
+    for (const [contestant, results] of rounds) {
+      const beforeUs = cpuUsOf(contestant.pid)
+      const { requests, seconds, failed, p50Ms, p99Ms } = await flood(contestant.port, contestant.request, CONNECTIONS, plan.seconds)
+      if (failed > 0) throw new Error(`${contestant.name}: ${failed} of ${requests} requests failed`)
+      results.push({ perSecond: requests / seconds, cpuUs: (cpuUsOf(contestant.pid) - beforeUs) / requests, p50Ms, p99Ms })
+      progress(`round ${round} of ${plan.rounds}: ${contestant.name} ${(requests / seconds).toFixed(0)}/s`)
+    }
+  }
+  const measured: Measured[] = [...rounds].map(([{ name, what }, results]) => ({ name, what, rounds: results }))
+  const joins = await joinRounds(ground, plan)
+  report.push(`## Throughput
+
+${CONNECTIONS} connections, ${plan.rounds} rounds of ${plan.seconds} s, in turn; load by ${hasWrk ? 'wrk' : 'the benchmark\'s own client, which slows the fastest ones down (wrk is not installed)'}.
+Requests per second are medians, with the least and the most of all rounds; CPU is that of the server's process alone.
+
+${throughputTable(measured)}
+
+Joins: ${joins}.`)
+  if (absent.length > 0) report.push(absent.map(({ name, why }) => `${name} did not take part: ${why}.`).join('\n'))
+  report.push(`### Ratios\n\n${ratioTable(measured)}`)
+  return Math.max(...(measured.find(({ name }) => name === 'falgate, hit')?.rounds ?? []).map(({ perSecond }) => perSecond))
+}
+
+async function contestants (ground: Ground, plan: Plan): Promise<{ readonly taking: readonly Contestant[], readonly absent: readonly Absent[] }> {
+  progress('starting the contestants')
+  const gateway = await startGateway(ground, { name: 'falgate', profile: plan.profile })
+  const taking: Contestant[] = [falgateHit(gateway), await bareFastify(), await composition(ground), falgateMiss(gateway)]
+  const absent: Absent[] = []
+  const fetched = fetchPackages(!plan.isQuick)
+  if ('packages' in fetched) taking.push(await expressProxy(ground, fetched.packages), await portkey(ground, fetched.packages))
+  else absent.push({ name: '@fal-ai/server-proxy', why: fetched.why }, { name: 'Portkey gateway', why: fetched.why })
+  const nginx = await nginxCache(ground)
+  if ('why' in nginx) absent.push(nginx)
+  else taking.push(nginx)
+  return { taking, absent }
+}
+
+async function joinRounds (ground: Ground, { isQuick }: Plan): Promise<string> {
+  const [delayMs, callers] = [300, 256]
+  progress(`${callers} callers join one generation`)
+  const gateway = await startGateway(ground, { name: 'joins', delayMs })
+  const rates = (await joinsPerSecond(gateway, delayMs, callers, isQuick ? 4 : 20)).slice(1).toSorted((one, other) => one - other)
+  await gateway.stop()
+  return `${callers} callers ask for a picture that takes ${delayMs} ms; ${median(rates).toFixed(0)} of them a second are admitted and answered, the ${delayMs} ms left out (median of ${rates.length} rounds, ${rates[0]?.toFixed(0)} to ${rates.at(-1)?.toFixed(0)})`
+}
+
+// ------------------------------------------------------------------------------------------------ latency
+
+async function latency (ground: Ground, plan: Plan, knownHitsPerSecond: number): Promise<void> {
+  const gateway = await startGateway(ground, { name: 'latency' })
+  const rows: string[] = []
+  for (const concurrent of [1, 64]) {
+    progress(`whole generations, ${concurrent} at a time, through falgate and by hand`)
+    await addedTime(ground, gateway, concurrent, 1, plan.isQuick ? 0.5 : 2) // warm
+    const { byHand, throughFalgate } = await addedTime(ground, gateway, concurrent, plan.rounds, plan.isQuick ? 0.5 : plan.seconds / 2)
+    const ms = (value: number): string => value.toFixed(2)
+    rows.push(`| ${concurrent} | ${ms(byHand.p50Ms)} | ${ms(byHand.p99Ms)} | ${ms(throughFalgate.p50Ms)} | ${ms(throughFalgate.p99Ms)} | ${ms(throughFalgate.p50Ms - byHand.p50Ms)} | ${ms(throughFalgate.p99Ms - byHand.p99Ms)} |`)
+  }
+  const most = knownHitsPerSecond > 0 ? knownHitsPerSecond : await highestRate(gateway.port)
+  const perSecond = Math.round(most / 2 / 100) * 100
+  progress(`hits at ${perSecond} a second`)
+  await hitTimes(gateway, perSecond, 1)
+  const hits = await hitTimes(gateway, perSecond, plan.isQuick ? 2 : 10)
+  await gateway.stop()
+  report.push(`## Latency
+
+A whole generation against an upstream that answers at once, in milliseconds: by hand (submit, status, result on kept connections) and through falgate.
+To reach: p50 at most 3 ms more, p99 at most 10 ms more.
+
+| at a time | by hand p50 | p99 | falgate p50 | p99 | added p50 | added p99 |
+| ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+${rows.join('\n')}
+
+Hits at ${perSecond} a second, half of the highest rate, counted from when each was due: ${describeTimes(hits)}.`)
+}
+
+async function highestRate (port: number): Promise<number> {
+  await flood(port, hitRequest, CONNECTIONS, 1)
+  const { requests, seconds } = await flood(port, hitRequest, CONNECTIONS, 2)
+  return requests / seconds
+}
+
+function describeTimes ({ count, p50Ms, p99Ms, p999Ms }: Times): string {
+  return `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, p99.9 ${p999Ms.toFixed(2)} ms of ${count}`
+}
+
+// ------------------------------------------------------------------------------------------------ scale
+
+async function scale (ground: Ground, plan: Plan): Promise<void> {
+  const startMs = await startTimes(ground, plan.isQuick ? 1 : 5)
+  const callers = plan.isQuick ? 500 : 10_000
+  const waiting = plan.isQuick ? [] : await waitingCallers(ground, callers, progress)
+  const heldBack = plan.isQuick ? '\n\nLeft out by --quick.' : ''
+  const costs = await hitCosts(ground, plan.isQuick ? [1, 1000] : [1, 100, 1000], plan.isQuick ? [] : [100, 1000, 10_000], plan.isQuick ? 1 : plan.seconds, progress)
+  progress('100,000 results into the in-process layer')
+  const cache = cacheScale(100_000)
+  report.push(`## Scale
+
+From start to the first answer, with Redis: ${startMs.map(ms => ms.toFixed(0)).join(', ')} ms. To reach: 1,000 ms.
+
+Callers that wait on one process, each for a generation of its own, while nothing happens for 10 s. To reach with 10,000: 400 MiB, p99 of the event loop's delay 20 ms
+(Node's measure shows about 10 ms for a process that does nothing).
+
+| callers | resident MiB | event loop p99 ms | CPU of one core |
+| ---: | ---: | ---: | ---: |
+${waiting.map(({ callers, residentMib, loopP99Ms, cpu }) => `| ${callers} | ${residentMib.toFixed(0)} | ${loopP99Ms.toFixed(1)} | ${(cpu * 100).toFixed(1)} % |`).join('\n')}${heldBack}
+
+What a hit costs the process, as tenants and results grow:
+
+| tenants | results | CPU µs a hit | hits a second |
+| ---: | ---: | ---: | ---: |
+${costs.map(({ tenants, results, cpuUs, perSecond }) => `| ${tenants} | ${results} | ${cpuUs.toFixed(1)} | ${perSecond.toFixed(0)} |`).join('\n')}
+
+${cache.put} results put into the in-process layer, whose bound is ${cache.maxMib} MiB: ${cache.kept} are kept, the process grew by ${cache.residentMib.toFixed(0)} MiB; ${cache.putUs.toFixed(2)} µs to put one, ${cache.getUs.toFixed(2)} µs to get one.`)
+}
+
+/** From spawning the process to its first answer. */
+async function startTimes (ground: Ground, times: number): Promise<readonly number[]> {
+  const took: number[] = []
+  for (let time = 0; time < times; time++) {
+    progress('starting a gateway')
+    const beganMs = performance.now()
+    const gateway = await startGateway(ground, { name: `start-${time}` })
+    took.push(performance.now() - beganMs)
+    await gateway.stop()
+    await pause(100)
+  }
+  return took
+}
+
+// ------------------------------------------------------------------------------------------------ the report's head
+
+function heading (loadBefore: string): string {
+  const git = (...args: readonly string[]): string => execFileSync('git', args, { cwd: projectDir, encoding: 'utf8' }).trim()
+  const isDirty = git('status', '--porcelain', '--untracked-files=no') !== ''
+  return `# Benchmark
+
+Only ratios within one run mean something: absolute figures are those of this machine at that moment.
+
+- Date: ${new Date().toISOString().slice(0, 16)}Z
+- Commit: ${git('rev-parse', '--short', 'HEAD')}${isDirty ? ' and changes that were not committed' : ''}
+- Machine: ${describeMachine()}
+- Load average before ${loadBefore}, after ${describeLoad()}
+- Cores: ${cores.server === null ? 'not pinned' : `what is measured on core ${cores.server}; load, Redis and upstream on core ${cores.load}`}
+- Command: \`npm run bench${process.argv.length > 2 ? ' -- ' + process.argv.slice(2).join(' ') : ''}\``
+}
+
+try {
+  await main()
+} finally {
+  await endAll()
+}
