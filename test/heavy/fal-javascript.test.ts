@@ -10,6 +10,8 @@ function redirectTo ({ runBase, queueBase }: Station): RequestMiddleware {
   return async request => ({ ...request, url: request.url.replace(/^https:\/\/queue\.fal\.run/, queueBase).replace(/^https:\/\/fal\.run/, runBase) })
 }
 
+t.setTimeout(240_000)
+
 t.test('through requestMiddleware to the gateway', async t => {
   const station = await gatewayStation(t)
   const requestMiddleware = redirectTo(station)

@@ -37,6 +37,8 @@ async function pythonSuite (t: Test, python: string, station: Station, { caFile 
   t.equal(kept.length, PROMISES, 'every promise was looked at')
 }
 
+t.setTimeout(600_000)
+
 t.test('fal\'s Python client', { timeout: 600_000 }, async t => {
   const found = await pythonWithFalClient()
   if ('missing' in found) {
