@@ -4,7 +4,7 @@ import { modelOf } from '../models/catalogue.ts'
 import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Upstream, Weighed } from './ports.ts'
+import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Upstream, Weighed } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
 export interface Hands {
@@ -77,10 +77,11 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
     case 'accepted':
       return await accept(row, submitted.requestId, hands)
     case 'unsent': {
-      if (submitted.requestId !== undefined && await exists(row, submitted.requestId, hands)) return await accept(row, submitted.requestId, hands)
-      const next = await report(row, () => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS
-        ? { failure: submitted.failure }
-        : { retryAfterMs: submitted.retryAfterMs ?? backoffMs(row.attempt) }))
+      const { requestId } = submitted
+      const known = requestId === undefined ? 'no' : await isKnown(row, requestId, hands)
+      if (requestId !== undefined && known === 'yes') return await accept(row, requestId, hands)
+      // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
+      const next = known === 'perhaps' ? await lose(row, hands) : await sendBack(row, submitted, hands)
       // fal that is merely busy is no failure of fal.
       if (submitted.busy !== true) await hands.guard.failed(row.model, submitted.failure.code)
       return next
@@ -92,12 +93,17 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
     }
     case 'lost': {
       const requestId = submitted.requestId
-      if (requestId !== null && await exists(row, requestId, hands)) return await accept(row, requestId, hands)
+      if (requestId !== null && await isKnown(row, requestId, hands) === 'yes') return await accept(row, requestId, hands)
       const next = await lose(row, hands)
       await hands.guard.failed(row.model, 'upstream-unavailable')
       return next
     }
   }
+}
+
+/** Back into the line, for another attempt later; or given up. */
+async function sendBack (row: Row, { failure, retryAfterMs }: Extract<Submitted, { kind: 'unsent' }>, { ledger, report }: Hands): Promise<Row | null> {
+  return await report(row, () => ledger.unsent(row.id, row.attempt, row.attempt >= MAX_ATTEMPTS ? { failure } : { retryAfterMs: retryAfterMs ?? backoffMs(row.attempt) }))
 }
 
 async function accept (row: Row, requestId: string, { ledger, guard, report }: Hands): Promise<Row | null> {
@@ -106,14 +112,14 @@ async function accept (row: Row, requestId: string, { ledger, guard, report }: H
   return next
 }
 
-/** Does fal know the id that came with an error answer? */
-async function exists (row: Row, requestId: string, { upstream }: Hands): Promise<boolean> {
+/** Does fal know the id that came with an error answer? `perhaps`: it did not say in time. */
+async function isKnown (row: Row, requestId: string, { upstream }: Hands): Promise<'yes' | 'no' | 'perhaps'> {
   const reader = upstream.follow(row.model, requestId)
   try {
     const seen = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
-    return seen.kind !== 'missing'
+    return seen.kind === 'missing' ? 'no' : 'yes'
   } catch {
-    return false // no answer in time: the outcome stays unknown
+    return 'perhaps'
   } finally {
     reader.close()
   }
