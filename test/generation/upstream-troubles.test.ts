@@ -129,6 +129,17 @@ t.test('a 503 that names a request id is asked about: what was accepted all the 
   t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
+t.test('a 503 that names a request id about which fal says nothing is not sent again: its outcome is unknown', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', accepted: true })
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'stream', error: 'nginx', times: 'always' })
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'status', error: 'nginx', times: 'always' })
+  const reply = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.equal(reply.status, 502)
+  t.equal(reply.json()['code'], 'outcome-unknown')
+  t.equal(gateway.sandbox.bill.submits, 1)
+})
+
 t.test('a blocked account refuses purchases before they are sent, while what is stored goes on', async t => {
   const gateway = await startGateway(t)
   await gateway.generate({ prompt: 'stored', seed: 1 })
