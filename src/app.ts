@@ -132,6 +132,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     events: { beatMs: config.eventBeatMs, stallMs: config.eventStallMs },
     presence,
     waitMs: config.waitMs,
+    publicUrl: config.publicUrl,
     addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
     newId,
     describePrompt: prompt => describePrompt(prompt, config.logPrompts),

@@ -25,6 +25,7 @@ export const problems = {
   'malformed-json': { status: 400, title: 'The body is not valid JSON', again: 'after-change' },
   'bad-header': { status: 400, title: 'A request header has a value that cannot be used', again: 'after-change' },
   'bad-query': { status: 400, title: 'A query parameter has a value that cannot be used', again: 'after-change' },
+  'target-refused': { status: 400, title: 'The proxy does not go there', again: 'after-change' },
   'bad-request': { status: 400, title: 'The request could not be read', again: 'after-change' },
   'key-missing': { status: 401, title: 'No key was sent', again: 'after-change' },
   'key-unknown': { status: 401, title: 'The key is not known', again: 'after-change' },
@@ -62,6 +63,7 @@ export const problems = {
   draining: { status: 503, title: 'This process is shutting down', again: 'yes' },
   'still-running': { status: 504, title: 'The generation is still running', again: 'collect', cost: 'once' },
   'not-cached': { status: 504, title: 'No stored result answers this request', again: 'after-change' },
+  'start-timeout': { status: 504, title: 'The generation did not start in the time that the request gave it', again: 'yes' },
   'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'yes', cost: 'as-billed' }
 } as const satisfies Record<string, ProblemEntry>
 

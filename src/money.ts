@@ -29,6 +29,11 @@ export function costOfUnits (units: string, price: MicroUsd): MicroUsd | null {
   return scaledUp(units.trim(), price)
 }
 
+/** The units that a cost stands for, as fal writes them: the way back, to a millionth. */
+export function unitsOf (cost: MicroUsd, price: MicroUsd): string {
+  return String(Number((cost / price).toFixed(6)))
+}
+
 function scaledUp (decimal: string, factor: number): number | null {
   const match = DECIMAL.exec(decimal)
   if (match === null) return null

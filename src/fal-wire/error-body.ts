@@ -71,3 +71,16 @@ function readLine (line: unknown): ErrorLine[] {
 function oneType (type: string | null): string[] {
   return type === null || type === '' ? [] : [type]
 }
+
+/** The types of fal's own list that checks of an input give; others are pydantic's, or the gateway's, and come without an address. */
+const documentedTypes = new Set(['greater_than_equal', 'less_than_equal', 'sequence_too_short', 'sequence_too_long', 'one_of', 'content_policy_violation', 'no_media_generated'])
+
+/** Where fal documents this type of error, as a part of a line; empty where it does not. */
+export function addressOfType (type: string): { readonly url?: string } {
+  return documentedTypes.has(type) ? { url: errorUrl(type) } : {}
+}
+
+/** Where the documentation of a documented error type is. */
+export function errorUrl (type: string): string {
+  return `https://docs.fal.ai/errors/#${type}`
+}

@@ -51,7 +51,15 @@ interface Track {
 interface Place { readonly push: (row: Row) => void, readonly wake: () => void }
 
 /** A generation that is asked for again and again. */
-interface Polled { readonly asked: Row, readonly track: Track, readonly leave: () => void, untilMs: number }
+interface Polled {
+  readonly asked: Row
+  readonly track: Track
+  readonly leave: () => void
+  untilMs: number
+  /** The latest answer, and the row that it was made of: as long as nothing changes, every poll gets the same object. */
+  shown: Row
+  of: Row
+}
 
 /** How long an answer is kept for the next poll; fal's clients and ours ask at least every second. */
 const POLLED_MS = 5000
@@ -147,7 +155,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     const known = polled.get(id)
     if (known !== undefined && known.asked.tenant === reader.tenant && known.asked.subject === reader.subject) {
       known.untilMs = performance.now() + POLLED_MS
-      return { row: seenAs(known.asked, known.track.row), log: known.track.log, moved: true }
+      return { row: shownTo(known), log: known.track.log, moved: true }
     }
     const row = await ledger.read(id, reader)
     if (row === null) return null
@@ -161,10 +169,19 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     const place: Place = { push: row => { if (hasEnded(row.phase)) forget(asked.id) }, wake: () => {} }
     const { track, leave } = join(asked, place)
     track.log = joinLogs(track.log, log)
-    polled.set(asked.id, { asked, track, leave, untilMs: performance.now() + POLLED_MS })
+    polled.set(asked.id, { asked, track, leave, untilMs: performance.now() + POLLED_MS, shown: asked, of: asked })
     forgetting ??= setInterval(() => {
       for (const [id, { untilMs }] of polled) if (untilMs < performance.now()) forget(id)
     }, POLLED_MS / 5)
+  }
+
+  function shownTo (known: Polled): Row {
+    const { asked, track } = known
+    if (known.of !== track.row) {
+      known.of = track.row
+      known.shown = seenAs(asked, track.row)
+    }
+    return known.shown
   }
 
   function forget (id: string): void {

@@ -85,6 +85,8 @@ export interface Row extends Reader {
   readonly logged: number
   /** It leaves the line unspent when it still waits then. */
   readonly waitUntilMs: number
+  /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */
+  readonly startUntilMs: number | null
   /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
   readonly runUntilMs: number | null
 }
@@ -127,6 +129,10 @@ export interface Admission extends Reader {
   /** Who waits, be it for the id only; `null` when nobody does. */
   readonly connection: Connection | null
   readonly priority: Priority
+  /** How long the caller lets it wait in line; `null`: as long as the ledger does. */
+  readonly startWithinMs: number | null
+  /** The caller has to be given an id, also for what is stored. */
+  readonly needsId: boolean
   readonly rate: { readonly max: number, readonly windowSeconds: number }
   readonly maxInFlight: number
   readonly maxQueued: number
@@ -142,7 +148,7 @@ export interface RateState { readonly max: number, readonly windowSeconds: numbe
  * What became of an admission. Free answers come before refusals, in the order of this list; a refusal writes nothing.
  *
  * - `replayed`: the idempotency key leads here.
- * - `hit`: the cache name leads to a success. Makes no row, binds no key.
+ * - `hit`: the cache name leads to a success. Makes no row, binds no key. Who needs an id and may not read the purchase's gets an alias, always the same.
  * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
  * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.
  * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again.

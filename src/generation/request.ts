@@ -2,15 +2,15 @@
 
 import { Problem } from '../errors.ts'
 import type { AnswerSource } from '../metrics.ts'
-import type { MicroUsd } from '../money.ts'
+import { unitsOf, type MicroUsd } from '../money.ts'
 import type { Model } from '../models/model.ts'
 import type { BudgetLimit, Tenant } from '../tenants.ts'
 import { budgetsOf } from './budgets.ts'
 import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
-import type { Admission, Admitted, Connection, Ledger, RateState, Row, TwinAnswer } from './ports.ts'
+import type { Admission, Admitted, Connection, Ledger, Priority, RateState, Row, TwinAnswer } from './ports.ts'
 import { problemOfRefusal, resultGone } from './problems.ts'
-import type { ResultCache, StoredResult } from './result-cache.ts'
+import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
 
 /** What is asked for, by whom; validated and authenticated. */
@@ -26,6 +26,8 @@ export interface Ask {
   readonly mode: 'normal' | 'refresh' | 'bypass' | 'only'
   /** The caller's key, and the canonical JSON of its request as it was sent. */
   readonly idempotency: { readonly key: string, readonly sent: string } | null
+  /** The caller has to be given an id that it may read, also for what is stored. */
+  readonly needsId: boolean
 }
 
 /** One call: an ask, and somebody who waits for its answer. */
@@ -34,6 +36,9 @@ export interface Call extends Ask {
   readonly waitMs: number
   /** The caller asked not to be kept waiting: time up is a 202, not a failure. */
   readonly async: boolean
+  readonly priority: Priority
+  /** How long the caller lets it wait in line; `null`: as long as the gateway does. */
+  readonly startWithinMs: number | null
   readonly connection: Connection
   /** Fires when the caller's connection is gone. */
   readonly gone: AbortSignal
@@ -55,6 +60,8 @@ export type Answer =
     readonly body: Buffer | string
     readonly cost: MicroUsd
     readonly saved: MicroUsd
+    /** What fal billed for this answer, in fal's units. */
+    readonly units: string
     readonly stored: boolean
     readonly ageMs: number
     readonly ttlMs: number
@@ -97,7 +104,7 @@ export function createRequests (tools: RequestTools): Requests {
     if (ask.idempotency !== null || ask.mode === 'refresh') return null
     const name = cacheNameOf(ask)
     const stored = name === null ? undefined : cache.get(name)
-    return stored === undefined ? null : hit(ask, stored)
+    return stored === undefined || (ask.needsId && !isOwn(ask, stored)) ? null : hit(ask, stored)
   }
 
   async function request (call: Call): Promise<Answer> {
@@ -107,7 +114,7 @@ export function createRequests (tools: RequestTools): Requests {
 
     const admitted = await admit(call, cacheName)
     if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
-    if (admitted.outcome === 'hit') return hit(call, keep(cacheName, admitted.row))
+    if (admitted.outcome === 'hit') return hit(call, isAlias(admitted.row) ? resultOf(admitted.row) : keep(cacheName, admitted.row))
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
     return await answerWhenEnded(call, origin, admitted.row, cacheName)
   }
@@ -161,7 +168,9 @@ export function createRequests (tools: RequestTools): Requests {
       twinName: idempotency === null && call.seed === null && call.mode === 'normal' ? twinName(tenant.id, subject, model, call.input) : null,
       // Who asked for the id only waits for that one: until it went out, a twin's caller has to buy its own.
       connection: call.connection,
-      priority: call.async ? 'background' : 'interactive',
+      priority: call.priority,
+      startWithinMs: call.startWithinMs,
+      needsId: call.needsId,
       rate: tenant.rateLimit,
       maxInFlight: tenant.maxInFlight,
       maxQueued: tenant.maxQueued,
@@ -222,6 +231,7 @@ export function createRequests (tools: RequestTools): Requests {
       body: cacheName !== null && row.stored ? keep(cacheName, row).body : row.output,
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
+      units: bought ? unitsOf(cost, row.price) : '0',
       stored: row.stored,
       ageMs: 0,
       ttlMs: tools.resultTtlMs
@@ -229,16 +239,16 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   function hit (ask: Ask, stored: StoredResult): Answer {
-    const own = stored.tenant === ask.tenant.id && stored.subject === ask.subject
     const ageMs = Math.max(0, ledger.now() - stored.finishedAtMs)
     return {
       kind: 'picture',
       source: 'hit',
       rate: null,
-      generationId: own ? stored.generationId : null,
+      generationId: isOwn(ask, stored) ? stored.generationId : null,
       body: stored.body,
       cost: 0,
       saved: stored.cost,
+      units: '0',
       stored: true,
       ageMs,
       ttlMs: Math.max(0, tools.resultTtlMs - ageMs)
@@ -252,6 +262,20 @@ export function createRequests (tools: RequestTools): Requests {
   }
 }
 
+/** A success under the id that its reader was given, which is nobody else's. */
+function resultOf (row: Row): StoredResult {
+  if (row.output === null) throw resultGone(row)
+  return storedResultOf(row, row.output)
+}
+
+function isAlias ({ id, purchase }: Row): boolean {
+  return id !== purchase
+}
+
+function isOwn ({ tenant, subject }: Ask, stored: StoredResult): boolean {
+  return stored.tenant === tenant.id && stored.subject === subject
+}
+
 /** The name under which the result is stored; none without a seed, and none for who wants nothing stored. */
 function cacheNameOf ({ seed, mode, tenant, model, input }: Ask): string | null {
   return seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
@@ -259,5 +283,5 @@ function cacheNameOf ({ seed, mode, tenant, model, input }: Ask): string | null 
 
 /** Did it end without ever being accepted: cancelled, or past its deadline in line? */
 function leftTheLineUnspent (row: Row): boolean {
-  return row.requestId === null && row.cost === 0 && (row.phase === 'cancelled' || row.failure?.code === 'upstream-timeout')
+  return row.requestId === null && row.cost === 0 && (row.phase === 'cancelled' || row.failure?.code === 'upstream-timeout' || row.failure?.code === 'start-timeout')
 }

@@ -28,6 +28,18 @@ const MAX_AGE_MS = 60_000
 /** What an entry costs beside its body: name, object and the bookkeeping of the map. */
 const ENTRY_OVERHEAD_BYTES = 512
 
+/** A row's output, ready to be sent. */
+export function storedResultOf (row: Row, output: string): StoredResult {
+  return {
+    body: Buffer.from(output),
+    generationId: row.id,
+    tenant: row.tenant,
+    subject: row.subject,
+    cost: row.cost ?? 0,
+    finishedAtMs: row.finishedAtMs ?? 0
+  }
+}
+
 export function createResultCache (maxBytes: number): ResultCache {
   const entries = new LRUCache<string, StoredResult>({
     maxSize: Math.max(1, maxBytes),
@@ -39,14 +51,7 @@ export function createResultCache (maxBytes: number): ResultCache {
   return {
     get: name => entries.get(name),
     put: (name, row, output) => {
-      const stored = {
-        body: Buffer.from(output),
-        generationId: row.id,
-        tenant: row.tenant,
-        subject: row.subject,
-        cost: row.cost ?? 0,
-        finishedAtMs: row.finishedAtMs ?? 0
-      }
+      const stored = storedResultOf(row, output)
       if (maxBytes > 0) entries.set(name, stored)
       return stored
     }

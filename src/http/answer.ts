@@ -13,6 +13,9 @@ import { addPurchaseLimit } from './rate-limit-headers.ts'
 /** The addresses that callers are given. */
 export interface Addresses { readonly generation: (id: string) => string }
 
+/** An answer that somebody waits for. */
+export type Arrived = Exclude<Answer, { kind: 'caller-gone' }>
+
 type Kind<K extends Answer['kind']> = Extract<Answer, { kind: K }>
 
 /** When a caller whose generation still runs should ask again. */
@@ -24,45 +27,55 @@ export const CALLER_GONE = 499
 /** Writes the answer of `POST /generate`; failures are thrown for the error handler, with what is known about them in headers. */
 export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, wishes: Wishes, addresses: Addresses): FastifyReply {
   if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
-  request.facts.source = answer.source
-  if (answer.rate !== null) addPurchaseLimit(reply, answer.rate)
-  if (answer.source === 'replayed') reply.header('idempotent-replayed', 'true')
-  if (answer.source !== 'hit') reply.header('cache-status', cacheStatus(answer, wishes))
+  tellAnswer(request, reply, answer, wishes.mode)
   switch (answer.kind) {
     case 'picture':
-      return sendPicture(request, reply, answer)
+      return reply.code(200).type('application/json').send(answer.body)
     case 'failed':
-      sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
       throw problemOfRow(answer.row)
     case 'under-way':
       return sendUnderWay(request, reply, answer, wishes, addresses)
   }
 }
 
-function sendPicture (request: FastifyRequest, reply: FastifyReply, answer: Kind<'picture'>): FastifyReply {
-  request.facts.generationId = answer.generationId
-  if (answer.generationId !== null) reply.header('falgate-generation', answer.generationId)
-  if (answer.source === 'hit') {
-    reply.header('cache-status', `falgate; hit; ttl=${Math.floor(answer.ttlMs / 1000)}`)
-    reply.header('age', Math.floor(answer.ageMs / 1000))
+/** Says in headers, and notes for the log, where an answer comes from, which generation it belongs to and what it cost. */
+export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer: Arrived, mode: Wishes['mode']): void {
+  const id = idOf(answer)
+  request.facts.source = answer.source
+  request.facts.generationId = id
+  if (id !== null) reply.header('falgate-generation', id)
+  if (answer.rate !== null) addPurchaseLimit(reply, answer.rate)
+  if (answer.source === 'replayed') reply.header('idempotent-replayed', 'true')
+  reply.header('cache-status', cacheStatus(answer, mode))
+  switch (answer.kind) {
+    case 'picture':
+      if (answer.source === 'hit') reply.header('age', Math.floor(answer.ageMs / 1000))
+      return sayCost(request, reply, answer.cost, answer.saved)
+    case 'failed':
+      return sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
+    case 'under-way':
   }
-  sayCost(request, reply, answer.cost, answer.saved)
-  return reply.code(200).type('application/json').send(answer.body)
+}
+
+/** The id that an answer gives its caller, or null where the caller may not have it. */
+export function idOf (answer: Arrived): string | null {
+  return answer.kind === 'picture' ? answer.generationId : answer.row.id
 }
 
 function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, wishes: Wishes, addresses: Addresses): FastifyReply {
-  request.facts.generationId = row.id
   reply.header('location', addresses.generation(row.id))
-  if (!wishes.async) {
-    throw new Problem('still-running', {
-      generationId: row.id,
-      retryAfterSeconds: COLLECT_AFTER_SECONDS,
-      detail: 'It goes on. Send the same request again, or read the generation, to collect it; nothing is bought twice.'
-    })
-  }
+  if (!wishes.async) throw stillRunning(row)
   if (wishes.applied !== null) reply.header('preference-applied', wishes.applied)
-  reply.header('falgate-generation', row.id)
   return reply.code(202).type('application/json').send(generationJson(row, request.id))
+}
+
+/** For a caller that was not asked how long it wants to wait. */
+export function stillRunning (row: Row): Problem {
+  return new Problem('still-running', {
+    generationId: row.id,
+    retryAfterSeconds: COLLECT_AFTER_SECONDS,
+    detail: 'It goes on. Send the same request again, or read the generation, to collect it; nothing is bought twice.'
+  })
 }
 
 /** A cost that is not known yet is not told. */
@@ -85,7 +98,8 @@ export function missed (mode: Wishes['mode']): string {
 }
 
 /** The same once it is known what became of it. */
-function cacheStatus (answer: Exclude<Answer, { kind: 'caller-gone' }>, { mode }: Wishes): string {
+function cacheStatus (answer: Arrived, mode: Wishes['mode']): string {
+  if (answer.kind === 'picture' && answer.source === 'hit') return `falgate; hit; ttl=${Math.floor(answer.ttlMs / 1000)}`
   const stored = answer.kind === 'picture' && answer.stored
   return `${missed(mode)}${stored ? '; stored' : ''}${answer.source === 'joined' ? '; collapsed' : ''}; detail=${answer.source}`
 }

@@ -14,11 +14,12 @@ const COUNTED_TENANTS = 10_000
 
 /** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. */
 export async function protect (scope: FastifyInstance, tenants: () => TenantBook): Promise<void> {
-  scope.addHook('onRequest', async (request: FastifyRequest) => {
+  scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
     const found = identify(tenants(), request.headers.authorization, Date.now())
     if (typeof found === 'string') throw new Problem(found, found === 'key-missing' ? { detail: 'Send `Authorization: Bearer <key>`.' } : {})
     request.facts.caller = { ...found, subject: '' }
     refuseForeignOrigin(request)
+    done()
   })
 
   await scope.register(rateLimit, {

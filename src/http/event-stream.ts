@@ -10,8 +10,9 @@ export interface EventStreams {
   /**
    * Takes the answer out of Fastify's hands and writes these texts, whole events each, as an event stream. Resolves when it is over: they ended and were
    * handed to the socket, the reader left, or it was dropped because it read nothing for too long. Never rejects; texts that fail end the stream.
+   * `beat` is the comment that is sent while nothing happens.
    */
-  readonly write: (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>) => Promise<void>
+  readonly write: (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>, beat?: string) => Promise<void>
 }
 
 export interface EventStreamsOptions {
@@ -26,6 +27,7 @@ export interface EventStreamsOptions {
 interface Stream {
   readonly request: FastifyRequest
   readonly raw: ServerResponse
+  readonly beat: string
   /** Bytes that have left this process, and since when no more have although there were some. */
   sent: number
   stalledSinceMs: number | null
@@ -40,11 +42,11 @@ export function createEventStreams ({ beatMs, stallMs, metrics, onTrouble }: Eve
   let beats: NodeJS.Timeout | undefined
 
   /** One timer for all: a thousand of them would be a storm. */
-  function beat (): void {
+  function beatAll (): void {
     for (const stream of streams) {
       if (stream.isDropped) continue
       if (isStalled(stream)) drop(stream)
-      else if (stream.raw.writableLength === 0 && !stream.raw.writableEnded) stream.raw.write(': beat\n\n')
+      else if (stream.raw.writableLength === 0 && !stream.raw.writableEnded) stream.raw.write(`: ${stream.beat}\n\n`)
     }
   }
 
@@ -68,13 +70,13 @@ export function createEventStreams ({ beatMs, stallMs, metrics, onTrouble }: Eve
     raw.once('close', () => { clearTimeout(farewell) })
   }
 
-  async function write (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>): Promise<void> {
+  async function write (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>, beat = 'beat'): Promise<void> {
     const { raw } = reply
     reply.hijack()
-    const stream: Stream = { request, raw, sent: 0, stalledSinceMs: null, isDropped: false }
+    const stream: Stream = { request, raw, beat, sent: 0, stalledSinceMs: null, isDropped: false }
     const over = new Promise<void>(resolve => { raw.once('close', resolve) })
     streams.add(stream)
-    beats ??= setInterval(beat, Math.min(beatMs, stallMs))
+    beats ??= setInterval(beatAll, Math.min(beatMs, stallMs))
     metrics.eventStreams(streams.size)
     raw.on('error', () => {}) // a reader that leaves while it is written to; `close` follows
     try {

@@ -20,7 +20,12 @@ const PREFERENCE = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*"?([^";]*)"?)?/
 
 /** Reads the wishes of a call; `maxWaitMs` is what the gateway is ready to wait. Throws `bad-header`. */
 export function wishesOf (headers: IncomingHttpHeaders, maxWaitMs: number): Wishes {
-  return { mode: modeOf(headers['falgate-cache']), idempotencyKey: idempotencyKeyOf(headers['idempotency-key']), ...patienceOf(headers['prefer'], maxWaitMs) }
+  return { ...purchaseWishesOf(headers), ...patienceOf(headers['prefer'], maxWaitMs) }
+}
+
+/** The wishes that every door understands. Throws `bad-header`. */
+export function purchaseWishesOf (headers: IncomingHttpHeaders): Pick<Wishes, 'mode' | 'idempotencyKey'> {
+  return { mode: modeOf(headers['falgate-cache']), idempotencyKey: idempotencyKeyOf(headers['idempotency-key']) }
 }
 
 function modeOf (header: string | string[] | undefined): Wishes['mode'] {

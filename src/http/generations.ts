@@ -4,10 +4,11 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
-import type { Ledger, Reader, Row } from '../generation/ports.ts'
+import type { Ledger, Row } from '../generation/ports.ts'
+import { rememberFetch } from './delivery.ts'
 import { generationJson, generationListJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
-import { callerOf, type Caller } from './request-facts.ts'
+import { readerOf } from './request-facts.ts'
 
 const Page = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page.' }),
@@ -34,7 +35,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     }
   }, async (request, reply) => {
     const { limit, cursor = null, status = null } = request.query
-    const { rows, nextCursor } = await ledger.list(readerOf(callerOf(request)), { limit, cursor, status })
+    const { rows, nextCursor } = await ledger.list(readerOf(request), { limit, cursor, status })
     return reply.type('application/json').send(generationListJson(rows, nextCursor, request.id))
   })
 
@@ -50,15 +51,11 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       }
     }
   }, async (request, reply) => {
-    const row = await ledger.read(request.params.id, readerOf(callerOf(request)))
+    const row = await ledger.read(request.params.id, readerOf(request))
     if (row === null) throw new Problem('no-such-generation')
     request.facts.generationId = row.id
     // Looking at it with HEAD shows no picture.
-    if (hasEnded(row.phase) && request.method === 'GET') {
-      request.facts.connection.onceOver(isDelivered => {
-        if (isDelivered) ledger.seen(row.id, null).catch((error: unknown) => { onTrouble('noting a delivery', error) })
-      })
-    }
+    if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
     return reply.headers(headersOf(row)).type('application/json').send(generationJson(row, request.id))
   })
 
@@ -76,16 +73,12 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     }
   }, async (request, reply) => {
     const { id } = request.params
-    const cancelled = await ledger.cancel(id, readerOf(callerOf(request)))
+    const cancelled = await ledger.cancel(id, readerOf(request))
     if (cancelled.outcome === 'no-such-generation') throw new Problem('no-such-generation')
     request.facts.generationId = id
     if (cancelled.outcome === 'others-waiting' || cancelled.outcome === 'already-finished') throw new Problem(cancelled.outcome, { generationId: id })
     return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(cancelled.row, request.id))
   })
-}
-
-function readerOf ({ tenant, subject }: Caller): Reader {
-  return { tenant: tenant.id, subject }
 }
 
 /** Tells pollers when another look is worth it. */

@@ -1,4 +1,4 @@
-// From whatever was thrown to `application/problem+json` (RFC 9457). Nothing else writes error bodies on native routes.
+// From whatever was thrown to `application/problem+json` (RFC 9457). Nothing else writes error bodies on native routes; those of `/fal` are written in `fal/render.ts`.
 
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
@@ -22,13 +22,19 @@ const usualRetryAfterSeconds: Readonly<Record<number, number>> = { 429: 5, 503: 
 
 /** Fastify's error handler. */
 export function sendProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = tellProblem(error, request, reply)
+  reply.code(problem.status).type('application/problem+json').send(JSON.stringify(bodyOf(problem, request.id)))
+}
+
+/** Notes a failure for the log and says in headers what all doors say of it. */
+export function tellProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Problem {
   const problem = problemOf(error)
   request.facts.code = problem.code
   request.facts.cause = problem.facts.cause
   if (problem.facts.generationId !== undefined) request.facts.generationId = problem.facts.generationId
   for (const [name, value] of Object.entries(headersOf(problem))) reply.header(name, value)
   if (problem instanceof RefusedByRate) addPurchaseLimit(reply, problem.rate)
-  reply.code(problem.status).type('application/problem+json').send(JSON.stringify(bodyOf(problem, request.id)))
+  return problem
 }
 
 /** The public face of anything thrown: an allow-list, the rest is `internal` with the request id. */

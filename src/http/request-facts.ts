@@ -3,6 +3,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { ProblemCode } from '../errors.ts'
+import type { Reader } from '../generation/ports.ts'
 import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Tenant } from '../tenants.ts'
@@ -49,6 +50,12 @@ export function callerOf (request: FastifyRequest): Caller {
   const { caller } = request.facts
   if (caller === null) throw new Error('a protected route was reached without authentication')
   return caller
+}
+
+/** Who reads, as the ledger knows it. */
+export function readerOf (request: FastifyRequest): Reader {
+  const { tenant, subject } = callerOf(request)
+  return { tenant: tenant.id, subject }
 }
 
 const REQUEST_ID = /^[\w.-]{1,128}$/

@@ -13,6 +13,9 @@ import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
 import { eventRoute } from './events.ts'
+import { isFalAddress, routedUrl } from './fal/address.ts'
+import { falDoor, type FalTools } from './fal/door.ts'
+import { sendFalProblem } from './fal/render.ts'
 import { generateRoutes, type GenerateTools } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
@@ -25,7 +28,7 @@ import { logRequest } from './request-log.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface ServerTools extends GenerateTools {
+export interface ServerTools extends GenerateTools, Omit<FalTools, 'eventStreams'> {
   readonly log: Logger
   readonly follow: Follow
   /** How often event streams beat, and after how long an unread one is dropped. */
@@ -61,13 +64,15 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
   const { metrics } = tools
   const refuseAddress = rememberMethods(gateway)
 
-  gateway.addHook('onRequest', async (request, reply) => {
+  // Hooks that wait for nothing use callbacks: for each promise every request would wait a turn.
+  gateway.addHook('onRequest', (request, reply, done) => {
     begin(request, reply, tools)
     // A stranger's body is not read for an address that does not exist.
-    if (request.is404) throw refuseAddress(request.method, pathOf(request.url))
+    done(request.is404 ? refuseAddress(request.method, pathOf(request.url)) : undefined)
   })
-  gateway.addHook('onSend', async (_request, reply) => {
+  gateway.addHook('onSend', (_request, reply, payload, done) => {
     reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
+    done(null, payload)
   })
   gateway.setErrorHandler(sendProblem)
   gateway.setNotFoundHandler(request => { throw refuseAddress(request.method, pathOf(request.url)) })
@@ -83,8 +88,10 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
     await protect(scope, tools.tenants)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onTrouble)
-    eventRoute(scope, { ...tools, eventStreams: createEventStreams({ ...tools, ...tools.events }) })
+    const eventStreams = createEventStreams({ ...tools, ...tools.events })
+    eventRoute(scope, { ...tools, eventStreams })
     usageRoute(scope, tools)
+    await falDoor(scope, { ...tools, eventStreams })
   })
 }
 
@@ -122,11 +129,13 @@ function bareServer ({ log, metrics, readiness, trustProxy, tls, newId }: Server
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
+    rewriteUrl: routedUrl,
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       begin(request, reply, { log, metrics, readiness })
-      sendProblem(error, request, reply)
+      if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
+      else sendProblem(error, request, reply)
     },
     clientErrorHandler: refuseUnreadable
   }

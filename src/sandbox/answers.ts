@@ -2,7 +2,10 @@
 // "Model Errors" and "Request Error Types" pages and of recorded answers; where those are silent it is said so.
 
 import type { ServerResponse } from 'node:http'
+import { missingEndpoint } from '../fal-wire/endpoint-id.ts'
+import { errorUrl } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
+import { queueWords } from '../fal-wire/status.ts'
 
 /** One HTTP answer before it is sent. */
 export interface Answer {
@@ -50,22 +53,14 @@ export function modelError (status: number, details: readonly Detail[]): Answer 
   return json(status, { detail: details }, { [falHeaders.billableUnits]: '0' })
 }
 
-/** Where the documentation of a documented error type is. */
-export function errorUrl (type: string): string {
-  return `https://docs.fal.ai/errors/#${type}`
-}
-
 /** A request id that is not known, or whose result is gone. */
 export function notFound (): Answer {
-  return json(404, { status: 'NOT_FOUND' })
+  return json(404, { status: queueWords.notFound })
 }
 
-export function applicationNotFound (application: string): Answer {
-  return detail(404, `Application "${application}" not found`)
-}
-
-export function pathNotFound (path: string): Answer {
-  return detail(404, `Path ${path} not found`, { [falHeaders.billableUnits]: '0' })
+/** A path that an application does not have; `text` names it. */
+export function pathNotFound (text: string): Answer {
+  return detail(404, text, { [falHeaders.billableUnits]: '0' })
 }
 
 const transient = { [falHeaders.needsRetry]: '1' }
@@ -83,7 +78,7 @@ const nginxPage = '<html>\r\n<head><title>503 Service Temporarily Unavailable</t
 export const errorAnswers = {
   unauthorized: detail(401, 'No user found for Key ID and Secret'),
   locked: detail(403, 'User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing.'),
-  application_not_found: applicationNotFound('imagen4'),
+  application_not_found: detail(404, missingEndpoint('fal-ai/imagen4', []).text),
   result_expired: notFound(),
   // Of fal's 429 only the type and the header are documented; that the body is a text is our choice.
   concurrent_requests_limit: requestError(429, 'concurrent_requests_limit', 'Too many concurrent requests', transient),

@@ -1,9 +1,10 @@
 // Reads a model's input the way fal's app server does: what is wrong becomes the list of a 422, what is right a canonical text.
 
 import type { TSchema } from '@sinclair/typebox'
+import { addressOfType } from '../fal-wire/error-body.ts'
 import { exactSeed, type ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { Model, ModelInput } from '../models/model.ts'
-import { errorUrl, type Detail } from './answers.ts'
+import type { Detail } from './answers.ts'
 
 /** A body that the model takes. */
 export interface ReadInput {
@@ -18,9 +19,6 @@ const MAX_ECHO_CHARACTERS = 1_000
 
 /** The most digits that Python reads as an integer, and with it a FastAPI model. */
 const MAX_SEED_DIGITS = 4_300
-
-/** The types of fal's own list; the others are pydantic's and come without an address. */
-const documented = new Set(['greater_than_equal', 'less_than_equal'])
 
 /**
  * The input in `text`, or what is wrong with it. Fields the model does not have are ignored, as FastAPI models do by default. Only what fal
@@ -76,7 +74,7 @@ function detailOf (name: string, { msg, type, value, ctx }: Wrong): Detail {
     loc: ['body', name],
     msg,
     type,
-    ...(documented.has(type) ? { url: errorUrl(type) } : {}),
+    ...addressOfType(type),
     ...(ctx === undefined ? {} : { ctx }),
     ...echo(value)
   }

@@ -2,12 +2,12 @@
 
 import { createHash, randomInt } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import { appIdOf, requestUrls } from '../fal-wire/endpoint-id.ts'
-import { falHeaders } from '../fal-wire/headers.ts'
-import type { QueueStatus } from '../fal-wire/status.ts'
+import { appIdOf, missingEndpoint } from '../fal-wire/endpoint-id.ts'
+import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../fal-wire/headers.ts'
+import { IN_PROGRESS_TEXT, codeOfState, queueWords, statusObjectOf, wantsLogs, type QueueStatus } from '../fal-wire/status.ts'
 import { modelOf, models } from '../models/catalogue.ts'
 import type { Model } from '../models/model.ts'
-import { applicationNotFound, detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
+import { detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
 import type { BillBook } from './bill.ts'
 import type { Fault } from './fault-schema.ts'
 import { readInput } from './input.ts'
@@ -74,18 +74,16 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
   }
 
   function statusObject (call: Call, job: Job, logsFrom: number | null): QueueStatus {
-    const urls = requestUrls(`${call.base}/queue`, job.endpointId, job.id)
-    return {
-      status: job.state,
-      request_id: job.id,
-      response_url: urls.response,
-      status_url: urls.status,
-      cancel_url: urls.cancel,
+    return statusObjectOf({
+      queueBase: `${call.base}/queue`,
+      endpointId: job.endpointId,
+      requestId: job.id,
+      state: job.state,
+      position: job.state === 'IN_QUEUE' ? jobs.positionOf(job) : 0,
       logs: logsFrom === null ? null : job.logs.slice(logsFrom),
-      metrics: job.end === null ? {} : { inference_time: job.inferenceSeconds },
-      ...(job.state === 'IN_QUEUE' ? { queue_position: jobs.positionOf(job) } : {}),
-      ...(job.end?.error === undefined ? {} : { error: job.end.error.text, error_type: job.end.error.type })
-    }
+      inferenceSeconds: job.inferenceSeconds,
+      error: job.end?.error
+    })
   }
 
   return {
@@ -93,11 +91,11 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
       const model = modelOf(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       const startTimeoutMs = startTimeoutMsIn(call.headers)
-      if (startTimeoutMs === null) return requestError(400, 'bad_request', 'The start timeout has to be a number of seconds above 0.1')
+      if (startTimeoutMs === null) return requestError(400, 'bad_request', START_TIMEOUT_RULE)
       const longest = call.query.get('fal_max_queue_length')
       // Of this 429 fal documents neither text nor type.
       if (longest !== null && jobs.waiting > Number(longest)) return detail(429, 'The queue is longer than fal_max_queue_length')
-      const lowPriority = call.headers[falHeaders.queuePriority] === 'low'
+      const lowPriority = asksForLowPriority(call.headers)
       const job = accept(call, model, { direct: false, lowPriority, startTimeoutMs })
       if (job === null) return errorAnswers.runner_scheduling_failure
       // The answer tells of the moment of arrival, even when a sandbox without delays has the job done by now.
@@ -117,16 +115,16 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
     },
 
     status (call, job) {
-      return withRequestId(json(job.end === null ? 202 : 200, statusObject(call, job, wantsLogs(call.query) ? 0 : null)), job.id)
+      return withRequestId(json(codeOfState(job.state), statusObject(call, job, wantsLogs(call.query.get('logs')) ? 0 : null)), job.id)
     },
 
     result (job) {
-      return withRequestId(job.end?.answer ?? detail(400, 'Request is still in progress'), job.id)
+      return withRequestId(job.end?.answer ?? detail(400, IN_PROGRESS_TEXT), job.id)
     },
 
     cancel (job) {
       const cancelled = jobs.cancel(job)
-      return withRequestId(cancelled ? json(202, { status: 'CANCELLATION_REQUESTED' }) : json(400, { status: 'ALREADY_COMPLETED' }), job.id)
+      return withRequestId(cancelled ? json(202, { status: queueWords.cancelling }) : json(400, { status: queueWords.completed }), job.id)
     },
 
     find (id, endpointId) {
@@ -138,28 +136,11 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
   }
 }
 
-/** Logs are asked for with `1` or `true`, by whichever client. */
-export function wantsLogs (query: URLSearchParams): boolean {
-  const logs = query.get('logs')
-  return logs === '1' || logs === 'true'
-}
-
 export function withRequestId (answer: Answer, id: string): Answer {
   return { ...answer, headers: { ...answer.headers, [falHeaders.requestId]: id } }
 }
 
-/** Milliseconds that a request may wait before it starts: absent, or `null` when the header is no such number. The newer name wins. */
-function startTimeoutMsIn (headers: IncomingHttpHeaders): number | undefined | null {
-  const text = headers[falHeaders.startTimeout] ?? headers[falHeaders.startTimeoutOld]
-  if (text === undefined) return undefined
-  const seconds = Number(text)
-  // Longer than a timer can run is as good as for ever.
-  return seconds > 0.1 ? Math.min(seconds * 1000, 2 ** 31 - 1) : null
-}
-
-/** fal resolves the application first and leaves the rest of the path to it. */
 function unknownEndpoint (endpointId: string): Answer {
-  const appId = appIdOf(endpointId)
-  const known = models.some(model => appIdOf(model.endpointId) === appId)
-  return known ? pathNotFound(endpointId.slice(appId.length) || '/') : applicationNotFound(appId.split('/').at(-1) ?? appId)
+  const { missing, text } = missingEndpoint(endpointId, models.map(model => model.endpointId))
+  return missing === 'path' ? pathNotFound(text) : detail(404, text)
 }

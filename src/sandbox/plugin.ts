@@ -5,6 +5,8 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { falHeaders } from '../fal-wire/headers.ts'
+import { parseQueuePath } from '../fal-wire/queue-path.ts'
+import { wantsLogs } from '../fal-wire/status.ts'
 import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
 import { createBill, type Bill } from './bill.ts'
 import { addControlRoutes } from './control.ts'
@@ -12,10 +14,9 @@ import type { Fault, Operation } from './fault-schema.ts'
 import { createFaults, type Faults } from './faults.ts'
 import { playFault } from './fault-play.ts'
 import { createJobs, type Job } from './jobs.ts'
-import { createOperations, wantsLogs, withRequestId, type Call } from './operations.ts'
+import { createOperations, withRequestId, type Call } from './operations.ts'
 import type { OutputShape } from './output.ts'
 import { createPictures } from './pictures.ts'
-import { parseQueuePath } from './queue-path.ts'
 import { recipeIn } from './recipe.ts'
 import { writeStatusStream } from './status-stream.ts'
 
@@ -99,7 +100,7 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
       job,
       raw,
       headers: { [falHeaders.requestId]: job.id },
-      logs: wantsLogs(call.query),
+      logs: wantsLogs(call.query.get('logs')),
       pingMs,
       statusObject: logsFrom => operations.statusObject(call, job, logsFrom),
       truncate: call.fault?.kind === 'truncate' ? (call.fault.cleanly === true ? 'cleanly' : 'broken') : undefined
@@ -162,7 +163,7 @@ export function createSandbox (options: SandboxOptions = {}): Sandbox {
       })
     })
 
-    app.all('/*', async (request, reply) => send(reply, pathNotFound(request.url.split('?')[0] ?? request.url)))
+    app.all('/*', async (request, reply) => send(reply, pathNotFound(`Path ${request.url.split('?')[0]} not found`)))
 
     // Before the server waits for open connections: those that only the sandbox keeps open have to end first.
     app.addHook('preClose', async () => {

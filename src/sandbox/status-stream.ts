@@ -1,7 +1,7 @@
 // The status stream: one event for every change of a job, new log lines only, the end after the last.
 
 import type { ServerResponse } from 'node:http'
-import type { QueueStatus } from '../fal-wire/status.ts'
+import { PING, statusEvent, type QueueStatus } from '../fal-wire/status.ts'
 import type { Job, Jobs } from './jobs.ts'
 
 export interface StatusStreamOptions {
@@ -26,11 +26,11 @@ export function writeStatusStream ({ jobs, job, raw, headers, logs, pingMs, stat
 
     function send (): void {
       const status = statusObject(logs ? logsSent : null)
-      const event = JSON.stringify(status)
+      const event = statusEvent(status)
       if (event === last) return
       last = event
       logsSent += status.logs?.length ?? 0
-      raw.write(`data: ${event}\n\n`, () => {
+      raw.write(event, () => {
         if (truncate === 'broken') raw.destroy()
       })
       if (truncate !== undefined) unwatch()
@@ -38,7 +38,7 @@ export function writeStatusStream ({ jobs, job, raw, headers, logs, pingMs, stat
     }
 
     const unwatch = jobs.watch(job, () => { if (!raw.writableEnded) send() })
-    const ping = setInterval(() => { raw.write(': ping\n\n') }, pingMs)
+    const ping = setInterval(() => { raw.write(`: ${PING}\n\n`) }, pingMs)
     raw.once('close', () => {
       clearInterval(ping)
       unwatch()

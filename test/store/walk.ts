@@ -30,6 +30,8 @@ const admitStep = fc.record({
   connection: fc.constantFrom(null, 'c1', 'c2'),
   lastRound: fc.boolean(),
   priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const),
+  startWithinMs: fc.constantFrom(null, null, minute),
+  needsId: fc.boolean(),
   /** The latest admission once more, under its own id. */
   again: fc.boolean()
 })
@@ -158,6 +160,8 @@ function drawAdmission (step: Extract<Step, { do: 'admit' }>, nowMs: number): Ad
     lastRound: step.lastRound,
     connection: connection === null ? null : { replica: 'r1', connection },
     priority: step.priority,
+    startWithinMs: step.startWithinMs,
+    needsId: step.needsId,
     rate: { max: 9, windowSeconds: 60 },
     maxInFlight: 2,
     maxQueued: 3,

@@ -42,6 +42,8 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     lastRound: false,
     connection: null,
     priority: 'interactive',
+    startWithinMs: null,
+    needsId: false,
     rate: { max: 1000, windowSeconds: 60 },
     maxInFlight: 100,
     maxQueued: 1000,

@@ -4,6 +4,7 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { followHeaders } from '../events.ts'
@@ -12,7 +13,7 @@ import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -26,7 +27,8 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
       tags: [
         { name: 'pictures', description: 'Make pictures.' },
         { name: 'generations', description: 'Look at, collect and cancel what was asked for.' },
-        { name: 'money', description: 'What was spent, what is left.' }
+        { name: 'money', description: 'What was spent, what is left.' },
+        { name: 'fal', description: 'fal\'s own protocol, for its clients: the same key, limits, cache and books. The server proxy is at `/fal/proxy` and `/api/fal/proxy`.' }
       ],
       components: {
         securitySchemes: {

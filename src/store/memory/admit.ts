@@ -1,11 +1,12 @@
 // Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
 
-import type { Account, Admission, Admitted, RateState, Refused, Row } from '../../generation/ports.ts'
+import { hash } from 'node:crypto'
+import type { Account, Admission, Admitted, RateState, Reader, Refused, Row } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, retryAfterSecondsOf } from './guards.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName, type Lead } from './names.ts'
-import { change, follow, insert, show } from './rows.ts'
+import { change, follow, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 import { adopt, findTwin } from './twins.ts'
@@ -46,7 +47,16 @@ function readCache (state: State, admission: Admission): Admitted | null {
   if (admission.cacheName === null || admission.mode !== 'normal') return null
   const lead = cacheLead(state, admission.cacheName)
   if (lead === null) return null
-  return lead.entry.row.phase === 'succeeded' ? { outcome: 'hit', row: show(state, lead.entry) } : join(state, admission, lead)
+  return lead.entry.row.phase === 'succeeded' ? hit(state, admission, lead) : join(state, admission, lead)
+}
+
+/** What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store. */
+function hit (state: State, admission: Admission, { entry }: Lead): Admitted {
+  const { row } = entry
+  if (!admission.needsId || isSameReader(row, admission)) return { outcome: 'hit', row: show(state, entry) }
+  const id = aliasIdOf(admission, row.id)
+  if (state.aliases.get(id) === undefined) addAlias(state, admission, id, row.id)
+  return { outcome: 'hit', row: showAlias(state, id, admission, entry) }
 }
 
 /**
@@ -55,25 +65,42 @@ function readCache (state: State, admission: Admission): Admitted | null {
  */
 function join (state: State, admission: Admission, { entry }: Lead): Admitted {
   const { row } = entry
-  if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, { joined: true })
-  let id = row.id
-  if (row.tenant !== admission.tenant || row.subject !== admission.subject) {
-    id = admission.id
-    state.counter += 1
-    const alias: Alias = { tenant: admission.tenant, subject: admission.subject, target: row.id, number: state.counter }
-    const { queueMs, runMs, resultTtlMs } = state.times
-    state.aliases.set(id, alias, state.now() + queueMs + runMs + resultTtlMs)
-    enlist(state, alias, id, alias.number)
-  }
+  if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, { joined: true, ...unhurried(state, row) })
+  const id = isSameReader(row, admission) ? row.id : admission.id
+  if (id !== row.id) addAlias(state, admission, id, row.id)
   bindIdempotency(state, admission.idempotency, id)
   return answerFree(state, admission, 'joined', id)
+}
+
+/** Others wait as long as the ledger lets them: the buyer's own deadline ends for good. */
+function unhurried (state: State, { phase, startUntilMs, createdAtMs }: Row): Partial<Row> {
+  if (startUntilMs === null) return {}
+  return phase === 'waiting' ? { startUntilMs: null, waitUntilMs: createdAtMs + state.times.queueMs } : { startUntilMs: null }
+}
+
+function addAlias (state: State, { tenant, subject }: Reader, id: string, target: string): void {
+  state.counter += 1
+  const alias: Alias = { tenant, subject, target, number: state.counter }
+  const { queueMs, runMs, resultTtlMs } = state.times
+  state.aliases.set(id, alias, state.now() + queueMs + runMs + resultTtlMs)
+  enlist(state, alias, id, alias.number)
+}
+
+/** The id under which a reader hits a purchase of somebody else, in the form of all ids. Nobody can guess it without knowing that one's. */
+function aliasIdOf ({ tenant, subject }: Reader, purchase: string): string {
+  const digits = hash('sha1', `${tenant} ${subject} ${purchase}`)
+  return `${digits.slice(0, 8)}-${digits.slice(8, 12)}-7${digits.slice(12, 15)}-8${digits.slice(15, 18)}-${digits.slice(18, 30)}`
+}
+
+function isSameReader (one: Reader, other: Reader): boolean {
+  return one.tenant === other.tenant && one.subject === other.subject
 }
 
 function askForTwins (state: State, admission: Admission): Admitted | null {
   const found = findTwin(state, admission)
   if (found === null) return null
   if ('ask' in found) return { outcome: 'twins', twins: found.ask }
-  adopt(state, found.adopt, admission.connection)
+  adopt(state, found.adopt, admission)
   return answerFree(state, admission, 'adopted', found.adopt.row.id)
 }
 
@@ -145,7 +172,8 @@ function buy (state: State, admission: Admission): Admitted {
     startedAtMs: null,
     finishedAtMs: null,
     logged: 0,
-    waitUntilMs: now + state.times.queueMs,
+    waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
+    startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs,
     runUntilMs: null
   }
   const entry = {

@@ -12,6 +12,9 @@ interface Claim { readonly claimId: string, readonly deadlineMs: number, readonl
 /** What a generation ends with whose time in our line is over. */
 const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line for as long as it may, and nothing was bought.' }
 
+/** The same when its caller had set the time. */
+const notStarted: Failure = { code: 'start-timeout', detail: 'It did not start in the time that the request gave it, and nothing was bought.' }
+
 /** What a generation ends with whose model is gone: it would wait in vain, and before others. */
 const retired: Failure = { code: 'model-retired', detail: 'The model is no longer offered upstream, and nothing was bought.' }
 
@@ -41,7 +44,9 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
 
 /** Ends a generation that waited here past its deadline, unspent. */
 export function expire (state: State, entry: Entry): void {
-  giveUp(state, entry, expired)
+  const { startUntilMs } = entry.row
+  const failure = startUntilMs !== null && startUntilMs <= state.now() ? notStarted : expired
+  giveUp(state, entry, failure)
 }
 
 function giveUp (state: State, entry: Entry, failure: Failure): void {

@@ -1,6 +1,6 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
-import type { Change, Row } from '../../generation/ports.ts'
+import type { Change, Reader, Row } from '../../generation/ports.ts'
 import { isAtUpstream, moves } from '../../generation/phases.ts'
 import { book, hold, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
@@ -77,7 +77,7 @@ export function changeOf (state: State, entry: Entry): Change {
 }
 
 /** The row as the holder of an alias sees it: under the alias' id and name, without the buyer's accounts, token and socket. */
-export function showAlias (state: State, id: string, alias: Alias, entry: Entry): Row {
+export function showAlias (state: State, id: string, alias: Reader, entry: Entry): Row {
   return { ...show(state, entry), id, tenant: alias.tenant, subject: alias.subject, accounts: [], token: null, connection: null }
 }
 

@@ -33,13 +33,15 @@ export function findTwin (state: State, admission: Admission): TwinsFound {
 }
 
 /**
- * Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it. Without a connection
+ * Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it; that caller's own deadline
+ * holds on, counted from the start, when the other has one, too (a retry has). Without a connection
  * it stays adoptable until its id was delivered.
  */
-export function adopt (state: State, entry: Entry, connection: Connection | null): void {
+export function adopt (state: State, entry: Entry, { connection, startWithinMs }: Admission): void {
   const { row } = entry
-  if (row.phase === 'waiting') change(state, entry, { connection, waitUntilMs: row.createdAtMs + state.times.queueMs })
-  else change(state, entry, { connection })
+  const startUntilMs = startWithinMs === null ? null : row.startUntilMs
+  if (row.phase === 'waiting') change(state, entry, { connection, startUntilMs, waitUntilMs: Math.min(row.createdAtMs + state.times.queueMs, startUntilMs ?? Infinity) })
+  else change(state, entry, { connection, startUntilMs })
 }
 
 function isSame (one: Connection, other: Connection | null): boolean {

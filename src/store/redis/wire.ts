@@ -108,6 +108,7 @@ export function rowIn (value: unknown): Row {
     finishedAtMs: integerOrNull('finishedAtMs'),
     logged: integerOrNull('logged') ?? 0,
     waitUntilMs: integer('waitUntilMs'),
+    startUntilMs: integerOrNull('startUntilMs'),
     runUntilMs: integerOrNull('runUntilMs')
   }
 }

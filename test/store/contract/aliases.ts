@@ -97,4 +97,22 @@ export async function aliases (t: Test, make: MakeStore): Promise<void> {
     const { id } = await buy(agency)
     t.match(await ledger.list(agency, { limit: 5, cursor: null, status: null }), { rows: [{ id }], nextCursor: null })
   })
+
+  t.test('a hit gives an id only to who needs one: the reader\'s own, or always the same alias', async t => {
+    const { ledger, ended, admit } = await createWorld(t, make)
+    const purchase = await ended(successOf(), { cacheName: 'cache' })
+    t.match(await admit({ cacheName: 'cache', needsId: true }), { outcome: 'hit', row: { id: purchase.id } })
+    t.match(await admit({ ...agency, cacheName: 'cache' }), { outcome: 'hit', row: { id: purchase.id } })
+    t.same((await ledger.list(agency, { limit: 5, cursor: null, status: null })).rows, [], 'who needs none gets none')
+
+    const { outcome, row } = await admit({ ...agency, cacheName: 'cache', needsId: true })
+    t.match({ outcome, row }, { outcome: 'hit', row: { purchase: purchase.id, ...agency, phase: 'succeeded', output: /images/ } })
+    t.not(row.id, purchase.id)
+    t.match(await ledger.read(row.id, agency), { id: row.id, output: /images/ })
+    t.equal(await ledger.read(row.id, purchase), null)
+    t.match(await admit({ ...agency, cacheName: 'cache', needsId: true }), { outcome: 'hit', row: { id: row.id } }, 'a second hit adds nothing')
+    t.match((await ledger.list(agency, { limit: 5, cursor: null, status: null })).rows, [{ id: row.id }])
+    t.match(await admit({ tenant: 'agency', subject: 'visitor', cacheName: 'cache', needsId: true }), { outcome: 'hit', row: { subject: 'visitor' } })
+    t.match(await ledger.cancel(row.id, agency), { outcome: 'already-finished' })
+  })
 }

@@ -240,4 +240,49 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.ok(turns.includes(second.id))
     t.equal(present((await ledger.look([first.id]))[0]).phase, 'cancelled')
   })
+
+  t.test('a generation that its caller gave less time to start is closed unspent then, and says whose time it was', async t => {
+    const { ledger, buy, claim, advance, row, balance, nowMs } = await createWorld(t, make)
+    const hurried = await buy({ startWithinMs: 5000 })
+    t.match(hurried, { waitUntilMs: nowMs() + 5000, startUntilMs: nowMs() + 5000 })
+    const patient = await buy({ startWithinMs: 5_000_000 })
+    t.match(patient, { waitUntilMs: nowMs() + 900_000 }, 'no caller waits for longer than the ledger lets it')
+    await advance(5000)
+    t.equal(await claim(), patient.id)
+    t.match(await row(hurried.id), { phase: 'failed', failure: { code: 'start-timeout' }, cost: 0, attempt: 0 })
+    const late = await buy({ startWithinMs: 5_000_000 })
+    await advance(900_000)
+    await ledger.sweep('r1', 10)
+    t.match(await row(late.id), { failure: { code: 'upstream-timeout' } })
+    t.equal((await balance()).spent, 0)
+  })
+
+  t.test('what has started in time is not ended by its caller\'s time', async t => {
+    const { ledger, buy, go, advance, row } = await createWorld(t, make)
+    const { id } = await buy({ startWithinMs: 5000 })
+    await go()
+    await advance(5000)
+    await ledger.renew('r1', [{ row: await row(id), holds: true }])
+    await ledger.sweep('r1', 10)
+    t.match(await row(id), { phase: 'submitting' })
+  })
+
+  t.test('where others wait, too, the buyer\'s own time does not end it', async t => {
+    const { buy, admit, advance, claim, nowMs } = await createWorld(t, make)
+    const { id } = await buy({ cacheName: 'cache', startWithinMs: 5000 })
+    t.match(await admit({ cacheName: 'cache' }), { outcome: 'joined', row: { id, startUntilMs: null, waitUntilMs: nowMs() + 900_000 } })
+    await advance(6000)
+    t.equal(await claim(), id)
+  })
+
+  t.test('a retry adopts the time that is left; who set none waits as long as anybody', async t => {
+    const { ledger, buy, admit, advance, nowMs } = await createWorld(t, make)
+    const at = (connection: string) => ({ twinName: 'twin', connection: { replica: 'r1', connection } })
+    const { id, startUntilMs } = await buy({ ...at('c1'), startWithinMs: 5000 })
+    await ledger.left(id, { replica: 'r1', connection: 'c1' })
+    await advance(1000)
+    t.match(await admit({ ...at('c2'), startWithinMs: 5000 }), { outcome: 'adopted', row: { id, startUntilMs, waitUntilMs: startUntilMs } })
+    await ledger.left(id, { replica: 'r1', connection: 'c2' })
+    t.match(await admit(at('c3')), { outcome: 'adopted', row: { id, startUntilMs: null, waitUntilMs: nowMs() + 899_000 } })
+  })
 }

@@ -33,18 +33,44 @@ local function replay (admission)
   return answerFree(admission, 'replayed', lead.id)
 end
 
+local function isSameReader (one, other)
+  return one.tenant == other.tenant and one.subject == other.subject
+end
+
+local function addAlias (reader, id, target)
+  writeEnding(key('g', id), now + times.queueMs + times.runMs + times.resultTtlMs, 'tenant', reader.tenant, 'subject', reader.subject, 'target', target)
+  redis.call('ZADD', key('l', reader.tenant .. ' ' .. reader.subject), text(redis.call('HINCRBY', GLOB, 'counter', 1)), id)
+end
+
+-- The id under which a reader hits a purchase of somebody else, in the form of all ids. Nobody can guess it without knowing that one's.
+local function aliasIdOf (reader, purchase)
+  local digits = redis.sha1hex(reader.tenant .. ' ' .. reader.subject .. ' ' .. purchase)
+  return table.concat({ digits:sub(1, 8), digits:sub(9, 12), '7' .. digits:sub(13, 15), '8' .. digits:sub(16, 18), digits:sub(19, 30) }, '-')
+end
+
+-- What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store.
+local function hit (admission, row)
+  if not admission.needsId or isSameReader(row, admission) then return { 'hit', show(row) } end
+  local id = aliasIdOf(admission, row.id)
+  local _, alias = follow(id)
+  if not alias then addAlias(admission, id, row.id) end
+  return { 'hit', show(row, id, admission) }
+end
+
+-- Others wait as long as the ledger lets them: the buyer's own deadline ends for good.
+local function unhurry (row, changes)
+  if not row.startUntilMs then return changes end
+  changes.startUntilMs = false
+  if row.phase == 'waiting' then changes.waitUntilMs = row.createdAtMs + times.queueMs end
+  return changes
+end
+
 -- Waits with others for one purchase. The same reader gets the purchase's own id; another tenant or subject an alias, which is in its own list and
 -- lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
 local function join (admission, row)
-  if (row.phase == 'waiting' or isAtUpstream(row.phase)) and not row.joined then change(row, { joined = true }) end
-  local id = row.id
-  if row.tenant ~= admission.tenant or row.subject ~= admission.subject then
-    id = admission.id
-    writeEnding(key('g', id), now + times.queueMs + times.runMs + times.resultTtlMs,
-      'tenant', admission.tenant, 'subject', admission.subject, 'target', row.id)
-    local number = redis.call('HINCRBY', GLOB, 'counter', 1)
-    redis.call('ZADD', key('l', admission.tenant .. ' ' .. admission.subject), text(number), id)
-  end
+  if (row.phase == 'waiting' or isAtUpstream(row.phase)) and not row.joined then change(row, unhurry(row, { joined = true })) end
+  local id = isSameReader(row, admission) and row.id or admission.id
+  if id ~= row.id then addAlias(admission, id, row.id) end
   bindIdempotency(admission.idempotency, id)
   return answerFree(admission, 'joined', id)
 end
@@ -53,14 +79,14 @@ local function readCache (admission)
   if not admission.cacheName or admission.mode ~= 'normal' then return nil end
   local lead, row = cacheLead(admission.cacheName)
   if not lead then return nil end
-  if row.phase == 'succeeded' then return { 'hit', show(row) } end
+  if row.phase == 'succeeded' then return hit(admission, row) end
   return join(admission, row)
 end
 
 local function askForTwins (admission)
   local twin, ask = findTwin(admission)
   if twin then
-    adopt(twin, admission.connection)
+    adopt(twin, admission)
     return answerFree(admission, 'adopted', twin.id)
   end
   return #ask > 0 and { 'twins', ask } or nil
@@ -108,7 +134,8 @@ local function buy (admission)
     token = admission.token,
     cacheGroup = admission.cacheGroup,
     createdAtMs = now,
-    waitUntilMs = now + times.queueMs,
+    waitUntilMs = now + math.min(times.queueMs, admission.startWithinMs or math.huge),
+    startUntilMs = admission.startWithinMs and now + admission.startWithinMs,
     number = redis.call('HINCRBY', GLOB, 'counter', 1),
     cacheName = admission.mode ~= 'bypass' and admission.cacheName or nil,
     twinName = admission.twinName,

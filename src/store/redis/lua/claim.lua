@@ -3,6 +3,9 @@
 -- What a generation ends with whose time in our line is over.
 local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as long as it may, and nothing was bought."}'
 
+-- The same when its caller had set the time.
+local NOT_STARTED = '{"code":"start-timeout","detail":"It did not start in the time that the request gave it, and nothing was bought."}'
+
 -- What a generation ends with whose model is gone: it would wait in vain, and before others.
 local RETIRED = '{"code":"model-retired","detail":"The model is no longer offered upstream, and nothing was bought."}'
 
@@ -13,7 +16,7 @@ end
 
 -- Ends a generation that waited here past its deadline, unspent.
 local function expire (row)
-  giveUp(row, EXPIRED)
+  giveUp(row, row.startUntilMs and row.startUntilMs <= now and NOT_STARTED or EXPIRED)
 end
 
 -- Puts generations whose pause is over back into the line, at the places that they had.

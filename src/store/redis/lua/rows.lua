@@ -4,7 +4,7 @@
 local PUBLIC = {
   'tenant', 'subject', 'model', 'phase', 'version', 'attempt', 'requestId', 'owner', 'takeovers', 'connectionReplica', 'connection', 'delivered',
   'joined', 'cancelWished', 'priority', 'input', 'seed', 'output', 'outputSha256', 'failure', 'price', 'cost', 'costAssumed', 'accounts', 'token',
-  'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'runUntilMs'
+  'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs', 'runUntilMs'
 }
 
 -- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, doubles,
@@ -12,8 +12,8 @@ local PUBLIC = {
 local SCHEMA = '1'
 
 local NUMBERS = {
-  'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'runUntilMs',
-  'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs'
+  'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs',
+  'runUntilMs', 'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs'
 }
 
 local FLAGS = { 'delivered', 'joined', 'cancelWished', 'costAssumed', 'keyless' }

@@ -43,10 +43,14 @@ local function findTwin (admission)
   return nil, ask
 end
 
--- Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it. Without a connection
+-- Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it; that caller's own deadline
+-- holds on, counted from the start, when the other has one, too (a retry has). Without a connection
 -- it stays adoptable until its id was delivered.
-local function adopt (row, connection)
+local function adopt (row, admission)
+  local connection = admission.connection
   local changes = { connection = connection and connection.connection or false, connectionReplica = connection and connection.replica or false }
-  if row.phase == 'waiting' then changes.waitUntilMs = row.createdAtMs + times.queueMs end
+  local startUntilMs = admission.startWithinMs and row.startUntilMs
+  changes.startUntilMs = startUntilMs or false
+  if row.phase == 'waiting' then changes.waitUntilMs = math.min(row.createdAtMs + times.queueMs, startUntilMs or math.huge) end
   change(row, changes)
 end

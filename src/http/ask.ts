@@ -1,0 +1,95 @@
+// From a validated input to the core and back, for all doors that make pictures: the ask, and the caller who waits for the answer.
+
+import type { FastifyRequest } from 'fastify'
+import { Problem } from '../errors.ts'
+import { canonicalJson } from '../generation/key.ts'
+import type { Presence } from '../generation/presence.ts'
+import type { Answer, Ask, Call, Requests } from '../generation/request.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Model, ModelInput } from '../models/model.ts'
+import { permits } from '../tenants.ts'
+import type { CallerConnection } from './connection.ts'
+import { rememberDelivery, type DeliveryTools } from './delivery.ts'
+import { callerOf } from './request-facts.ts'
+
+export interface AskTools extends DeliveryTools {
+  readonly requests: Requests
+  readonly presence: Presence
+  readonly describePrompt: (prompt: string) => Readonly<Record<string, unknown>>
+}
+
+/** How the caller wants to be served. */
+export interface Manner extends Pick<Call, 'mode' | 'async' | 'waitMs' | 'priority' | 'startWithinMs' | 'needsId'> {
+  readonly idempotencyKey: string | null
+}
+
+/** Asks the core for a picture of this model; `body` is the input as it was sent, checked by the model's schema. */
+export function askerOf (model: Model, tools: AskTools): (request: FastifyRequest, body: ModelInput, manner: Manner) => Promise<Answer> {
+  const defaults = defaultsOf(model)
+
+  return async (request, body, manner) => {
+    const { tenant, subject } = callerOf(request)
+    const { seed } = request.facts
+    const input = { ...defaults, ...body }
+    if (typeof input['prompt'] === 'string') request.facts.prompt = tools.describePrompt(input['prompt'])
+    if (seed.kind === 'inexact') throw seedFault()
+    const forbidden = permits(tenant, model, input)
+    if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
+
+    const { mode, idempotencyKey, needsId } = manner
+    const digits = seed.kind === 'digits' ? seed.digits : null
+    const ask: Ask = {
+      tenant,
+      subject,
+      model,
+      input: canonicalJson(input, digits),
+      seed: digits,
+      mode,
+      idempotency: idempotencyKey === null ? null : { key: idempotencyKey, sent: canonicalJson(body, digits) },
+      needsId
+    }
+    const answer = tools.requests.fromMemory(ask) ?? await attended(ask, manner, request.facts.connection, tools)
+    count(answer, tenant.id, tools.metrics)
+    return answer
+  }
+}
+
+/** The defaults that a model's schema states. */
+function defaultsOf (model: Model): ModelInput {
+  const defaults: Record<string, unknown> = {}
+  for (const [name, schema] of Object.entries(model.input.properties)) {
+    if (schema.default !== undefined) defaults[name] = schema.default
+  }
+  return defaults
+}
+
+function seedFault (): Problem {
+  return new Problem('invalid-input', {
+    detail: 'See `errors` for each field.',
+    errors: [{ path: '/seed', message: 'must be a whole number; beyond 2^53 in plain digits', code: 'inexact_integer' }]
+  })
+}
+
+/** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation adoptable. */
+async function attended (ask: Ask, { waitMs, async, priority, startWithinMs }: Manner, caller: CallerConnection, tools: AskTools): Promise<Answer> {
+  const gone = new AbortController()
+  const { connection, close } = tools.presence.arrive(caller.isOpen)
+  caller.onceOver(close)
+  const unwatch = caller.onceOver(() => { gone.abort() })
+  if (!caller.isOpen()) { close(); gone.abort() }
+  const call: Call = { ...ask, waitMs, async, priority, startWithinMs, connection, gone: gone.signal }
+  try {
+    const answer = await tools.requests.request(call)
+    if (answer.kind === 'caller-gone') tools.metrics.undelivered(call.tenant.id)
+    rememberDelivery(caller, answer, call, tools)
+    return answer
+  } finally {
+    unwatch()
+  }
+}
+
+function count (answer: Answer, tenant: string, metrics: Metrics): void {
+  if (answer.kind !== 'picture') return
+  metrics.answered(tenant, answer.source)
+  if (answer.source !== 'bought') metrics.saved(tenant, answer.source, answer.saved)
+}

@@ -1,0 +1,33 @@
+// What reached its caller (rule 6): the generation whose answer went out on an open socket is delivered, any other may be adopted.
+
+import type { Ledger } from '../generation/ports.ts'
+import type { Answer, Call } from '../generation/request.ts'
+import type { Metrics } from '../metrics.ts'
+import type { CallerConnection } from './connection.ts'
+
+export interface DeliveryTools {
+  readonly ledger: Ledger
+  readonly metrics: Metrics
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+/** The generation is delivered when its result, its final error or an asked-for id went out on an open socket. */
+export function rememberDelivery (caller: CallerConnection, answer: Answer, call: Call, tools: DeliveryTools): void {
+  if (answer.kind === 'caller-gone' || answer.source === 'hit') return
+  const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
+  if (id === null || (answer.kind === 'under-way' && !call.async)) return
+  caller.onceOver(isDelivered => {
+    if (!isDelivered) tools.metrics.undelivered(call.tenant.id)
+    // Who asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
+    if (!isDelivered && call.waitMs === 0) return
+    const told = isDelivered ? tools.ledger.seen(id, call.connection) : tools.ledger.left(id, call.connection)
+    told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
+  })
+}
+
+/** One that has ended is delivered, too, when it was fetched by its id. */
+export function rememberFetch (caller: CallerConnection, id: string, { ledger, onTrouble }: Pick<DeliveryTools, 'ledger' | 'onTrouble'>): void {
+  caller.onceOver(isDelivered => {
+    if (isDelivered) ledger.seen(id, null).catch((error: unknown) => { onTrouble('noting a delivery', error) })
+  })
+}

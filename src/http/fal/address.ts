@@ -1,0 +1,79 @@
+// Which address of fal's doors a request means: without trailing slashes, and for the proxy the one that its target stands for.
+
+import { appIdOf } from '../../fal-wire/endpoint-id.ts'
+import { falHeaders } from '../../fal-wire/headers.ts'
+import { parseQueuePath } from '../../fal-wire/queue-path.ts'
+import { models } from '../../models/catalogue.ts'
+
+/** Where all of fal's doors are. */
+export const FAL_PREFIX = '/fal'
+
+/** Where clients send what is meant for another address; the second one is what fal's JavaScript client takes unless told otherwise. */
+const proxyPaths = new Set([`${FAL_PREFIX}/proxy`, '/api/fal/proxy'])
+
+/** Where a proxied request goes, or why it does not. */
+export type Target = { readonly url: string } | { readonly refusal: string }
+
+const RUN_HOST = 'fal.run'
+const QUEUE_HOST = 'queue.fal.run'
+
+/** Longer than any address that fal's clients make. */
+const MAX_TARGET_CHARACTERS = 2048
+
+interface RawRequest { readonly url?: string | undefined, readonly headers: Readonly<Record<string, string | string[] | undefined>> }
+
+/** The address that a request is routed by. Never throws, because it runs before anything could answer. */
+export function routedUrl ({ url = '/', headers }: RawRequest): string {
+  if (!isFalAddress(url)) return url
+  const [path = '/', ...query] = url.split('?')
+  const plain = path.replace(/(?<=.)\/$/, '')
+  if (!proxyPaths.has(plain)) return [plain, ...query].join('?')
+  const target = targetOf(headers[falHeaders.targetUrl])
+  return 'url' in target ? target.url : `${FAL_PREFIX}/proxy`
+}
+
+/** Is it answered in fal's manner? */
+export function isFalAddress (url: string): boolean {
+  return /^(?:\/fal|\/api\/fal\/proxy)(?:[/?]|$)/.test(url)
+}
+
+/** Where the target of a proxied request is served here. Only what fal's clients send for a model on offer is, spelt exactly so. */
+export function targetOf (header: string | string[] | undefined): Target {
+  if (typeof header !== 'string' || header === '') return { refusal: `Send the address that is meant in ${falHeaders.targetUrl}.` }
+  if (header.length > MAX_TARGET_CHARACTERS || !URL.canParse(header)) return { refusal: `${falHeaders.targetUrl} is no address.` }
+  const target = new URL(header)
+  if (target.protocol !== 'https:') return { refusal: 'Only https targets are served.' }
+  if (target.username !== '' || target.password !== '' || target.port !== '') return { refusal: 'A target has neither user nor port.' }
+  const path = target.pathname.slice(1).replace(/\/$/, '')
+  switch (target.hostname) {
+    case RUN_HOST: return runTarget(path, target.search)
+    case QUEUE_HOST: return queueTarget(path, target.search)
+    default: return { refusal: refusalOfHost(target) }
+  }
+}
+
+function runTarget (path: string, search: string): Target {
+  if (models.some(({ endpointId }) => endpointId === path)) return { url: `${FAL_PREFIX}/${path}${search}` }
+  if (/\/(?:realtime|ws)$/.test(path)) return { refusal: REALTIME }
+  if (path.endsWith('/stream')) return { refusal: 'No model on offer streams its result; stream the status of a queued request.' }
+  return { refusal: UNKNOWN_MODEL }
+}
+
+function queueTarget (path: string, search: string): Target {
+  const parsed = parseQueuePath(path)
+  const isKnown = models.some(({ endpointId }) => parsed.endpointId === endpointId || (parsed.operation !== 'submit' && parsed.endpointId === appIdOf(endpointId)))
+  if (!isKnown) return { refusal: UNKNOWN_MODEL }
+  return { url: `${FAL_PREFIX}/queue/${path}${search}` }
+}
+
+const UNKNOWN_MODEL = 'The target is no model on offer, spelt as in its endpoint id.'
+const REALTIME = 'Realtime models are not offered.'
+
+function refusalOfHost ({ hostname, pathname }: URL): string {
+  if (hostname === 'ws.fal.run') return REALTIME
+  if (/^rest\.(?:alpha\.)?fal\.ai$/.test(hostname)) return pathname.startsWith('/tokens') ? 'Tokens for fal itself are not given out; realtime models and streams past the gateway are not offered.' : UPLOADS
+  if (/(?:^|\.)fal\.media$/.test(hostname)) return UPLOADS
+  return `Only ${RUN_HOST} and ${QUEUE_HOST} are served.`
+}
+
+const UPLOADS = 'Files are neither uploaded nor fetched through the gateway; no model on offer takes any, and pictures are read at their own addresses.'

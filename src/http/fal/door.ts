@@ -1,0 +1,46 @@
+// fal's own protocol as a door: synchronous calls, the queue and the server proxy, for clients that were written for fal.
+
+import type { FastifyInstance } from 'fastify'
+import { Problem } from '../../errors.ts'
+import { falHeaders } from '../../fal-wire/headers.ts'
+import { FAL_PREFIX, targetOf } from './address.ts'
+import { pollRoutes, type PollTools } from './poll.ts'
+import { sendFalProblem } from './render.ts'
+import { proxySchema } from './schema.ts'
+import { submitRoutes, type SubmitTools } from './submit.ts'
+
+export interface FalTools extends Omit<SubmitTools, 'queueBase'>, Omit<PollTools, 'queueBase'> {
+  /** Base of the addresses that are handed out; `null`: as the caller reached the gateway. */
+  readonly publicUrl: string | null
+}
+
+/** Has to be registered where callers are authenticated. */
+export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise<void> {
+  const withAddresses: SubmitTools & PollTools = {
+    ...tools,
+    queueBase: request => `${tools.publicUrl ?? `${request.protocol}://${request.host}`}${FAL_PREFIX}/queue`
+  }
+
+  await scope.register(async fal => {
+    fal.addHook('onRequest', (request, reply, done) => {
+      reply.header(falHeaders.requestId, request.id)
+      done()
+    })
+    fal.setErrorHandler(sendFalProblem)
+    // So that an address that does not exist is answered in fal's manner, too.
+    fal.setNotFoundHandler(() => { throw new Problem('no-such-route') })
+
+    submitRoutes(fal, withAddresses)
+    pollRoutes(fal, withAddresses)
+    // What the proxy serves was routed to its own address before; only what it does not serve arrives here.
+    fal.route({
+      method: ['GET', 'POST', 'PUT', 'DELETE'],
+      url: '/proxy',
+      schema: proxySchema,
+      handler: async request => {
+        const target = targetOf(request.headers[falHeaders.targetUrl])
+        throw new Problem('target-refused', 'refusal' in target ? { detail: target.refusal } : {})
+      }
+    })
+  }, { prefix: FAL_PREFIX })
+}

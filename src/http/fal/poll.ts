@@ -1,0 +1,153 @@
+// What has become of a submitted request: status, status stream, result, cancel. Nothing here asks fal.
+
+import type { Static } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
+import { appIdOf } from '../../fal-wire/endpoint-id.ts'
+import { falHeaders } from '../../fal-wire/headers.ts'
+import { IN_PROGRESS_TEXT, PING, codeOfState, queueWords, statusEvent, wantsLogs } from '../../fal-wire/status.ts'
+import type { Follow, Moment } from '../../generation/follow.ts'
+import { hasEnded } from '../../generation/phases.ts'
+import type { LogLine, Row } from '../../generation/ports.ts'
+import { problemOfRow, resultGone } from '../../generation/problems.ts'
+import { models } from '../../models/catalogue.ts'
+import { rememberFetch, type DeliveryTools } from '../delivery.ts'
+import type { EventStreams } from '../event-stream.ts'
+import { readerOf } from '../request-facts.ts'
+import { billableUnits, queueStatusOf } from './render.ts'
+import { parseRequestId, type RequestId } from './request-id.ts'
+import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, type RequestParams, type StatusQuery } from './schema.ts'
+
+export interface PollTools extends Pick<DeliveryTools, 'ledger' | 'onTrouble'> {
+  readonly follow: Follow
+  readonly eventStreams: EventStreams
+  readonly queueBase: (request: FastifyRequest) => string
+}
+
+interface Named { Params: Static<typeof RequestParams> }
+interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
+
+/** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
+export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
+  const appIds = new Set(models.map(model => appIdOf(model.endpointId)))
+  for (const named of new Set([...appIds, ...models.map(model => model.endpointId)])) {
+    const at = `/queue/${named}/requests/:id`
+    const isShown = appIds.has(named)
+    fal.get<Asked>(`${at}/status`, { schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, tools))
+    // Without a body there is no stream.
+    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(named, tools))
+    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(named, tools))
+    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(named, tools))
+    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(named, tools))
+  }
+}
+
+function status (named: string, { follow, queueBase }: PollTools) {
+  return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = requestIdOf(request, reply)
+    const moment = await follow.now(id, readerOf(request))
+    if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    const { code, text } = saidOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
+    return reply.code(code).type('application/json').send(text)
+  }
+}
+
+interface StatusAsked { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }
+interface Said extends StatusAsked { readonly code: number, readonly text: string }
+
+/** What a row was said to be the last time. Polls are many and changes few; a row that changes is another object. */
+const lastSaid = new WeakMap<Row, Said>()
+
+function saidOf (row: Row, asked: StatusAsked): Said {
+  const last = lastSaid.get(row)
+  if (last !== undefined && last.queueBase === asked.queueBase && last.requestId === asked.requestId && last.logs === asked.logs) return last
+  const status = queueStatusOf(row, asked)
+  const said = { ...asked, code: codeOfState(status.status), text: JSON.stringify(status) }
+  lastSaid.set(row, said)
+  return said
+}
+
+function stream (named: string, { ledger, follow, eventStreams, queueBase }: PollTools) {
+  return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = requestIdOf(request, reply)
+    const { connection } = request.facts
+    const gone = new AbortController()
+    connection.onceOver(() => { gone.abort() })
+    if (!connection.isOpen()) gone.abort()
+
+    const row = await ledger.read(id, readerOf(request))
+    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: gone.signal })
+    if (moments === null) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
+    await eventStreams.write(request, reply, eventsOf(moments, asked), PING)
+    return reply
+  }
+}
+
+interface StreamAsked { readonly queueBase: string, readonly requestId: string, readonly withLogs: boolean }
+
+/** An event for every change, with the lines that are new. It ends with the last state, or early when this process shuts down: fal's client does not come back. */
+async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked }: StreamAsked): AsyncGenerator<string> {
+  let last = ''
+  for await (const { row, log } of moments) {
+    const event = statusEvent(queueStatusOf(row, { ...asked, logs: withLogs ? log.lines : null }))
+    // What changed may be something that fal's queue does not tell.
+    if (event !== last) yield event
+    last = event
+  }
+}
+
+function result (named: string, { ledger, onTrouble }: PollTools) {
+  return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id, isFree } = requestIdOf(request, reply)
+    const row = await ledger.read(id, readerOf(request))
+    if (row === null || !isNamed(row, named)) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    if (!hasEnded(row.phase)) return reply.code(400).type('application/json').send(JSON.stringify({ detail: IN_PROGRESS_TEXT, message: IN_PROGRESS_TEXT }))
+    const units = billableUnits(row, isFree || row.id !== row.purchase)
+    if (units !== null) reply.header(falHeaders.billableUnits, units)
+    // Looking at it with HEAD shows no picture.
+    if (request.method === 'GET') rememberFetch(request.facts.connection, id, { ledger, onTrouble })
+    if (row.phase !== 'succeeded') throw problemOfRow(row)
+    if (row.output === null) throw resultGone(row)
+    return reply.code(200).type('application/json').send(row.output)
+  }
+}
+
+function cancel (named: string, { ledger }: PollTools) {
+  return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = requestIdOf(request, reply)
+    const reader = readerOf(request)
+    const row = await ledger.read(id, reader)
+    if (row === null || !isNamed(row, named)) throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    const { outcome } = await ledger.cancel(id, reader)
+    switch (outcome) {
+      case 'cancelled':
+      case 'asked':
+      case 'already-cancelled': // a client that did not hear of it asks again
+        return reply.code(202).type('application/json').send(JSON.stringify({ status: queueWords.cancelling }))
+      case 'no-such-generation':
+      case 'others-waiting':
+      case 'already-finished':
+        throw new Problem(outcome)
+    }
+  }
+}
+
+/** The id in the path, which every answer to it repeats. */
+function requestIdOf (request: FastifyRequest<Named>, reply: FastifyReply): RequestId {
+  const parsed = parseRequestId(request.params.id)
+  if (parsed === null) throw new Problem('no-such-generation')
+  reply.header(falHeaders.requestId, request.params.id)
+  return parsed
+}
+
+/** By what a model's requests are named. Looked up, because polls are many. */
+const namesOf = new Map(models.map(({ endpointId }) => [endpointId, new Set([endpointId, appIdOf(endpointId)])]))
+
+function isNamed ({ model }: Row, named: string): boolean {
+  return namesOf.get(model)?.has(named) ?? named === appIdOf(model)
+}

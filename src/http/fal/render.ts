@@ -1,0 +1,141 @@
+// What fal's clients are told: errors in fal's shapes, with statuses that make none of them repeat what must not be repeated, and the state of a request.
+
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { problems, type FieldFault, type Problem, type ProblemCode } from '../../errors.ts'
+import { missingEndpoint } from '../../fal-wire/endpoint-id.ts'
+import { addressOfType, type ErrorBody, type ErrorLine } from '../../fal-wire/error-body.ts'
+import { falHeaders } from '../../fal-wire/headers.ts'
+import { queueWords, statusObjectOf, type QueueLog, type QueueStatus } from '../../fal-wire/status.ts'
+import { hasEnded, statusOf } from '../../generation/phases.ts'
+import type { LogLine, Row } from '../../generation/ports.ts'
+import { problemOfRow } from '../../generation/problems.ts'
+import { models } from '../../models/catalogue.ts'
+import { unitsOf } from '../../money.ts'
+import { tellProblem } from '../problem.ts'
+
+/**
+ * Where the status of the catalogue would mislead a client. Python's repeats a 409 nine times. JavaScript's repeats a 502 three times, which
+ * could buy three more pictures; nobody repeats a 500, except JavaScript's when it asks for a status.
+ */
+const statuses: Partial<Readonly<Record<ProblemCode, number>>> = {
+  'others-waiting': 400,
+  'already-finished': 400,
+  cancelled: 499,
+  'upstream-failed': 500,
+  'outcome-unknown': 500,
+  'result-expired': 500
+}
+
+/** fal's own names where it has one for the case. */
+const errorTypes: Partial<Readonly<Record<ProblemCode, string>>> = {
+  'malformed-json': 'bad_request',
+  'bad-header': 'bad_request',
+  'bad-query': 'bad_request',
+  'bad-request': 'bad_request',
+  'target-refused': 'bad_request',
+  'rate-limited': 'concurrent_requests_limit',
+  'queue-full': 'concurrent_requests_limit',
+  cancelled: 'client_cancelled',
+  internal: 'internal_error',
+  'upstream-failed': 'runner_server_error',
+  'upstream-unavailable': 'runner_connection_error',
+  'still-running': 'request_timeout',
+  'start-timeout': 'request_timeout',
+  'upstream-timeout': 'request_timeout'
+}
+
+/** Statuses of which fal says that the same request may be sent again. */
+const transient = new Set([429, 503])
+
+/** Time that was the caller's own: no client repeats a request that ran out of it. */
+const callersTime = new Set<ProblemCode>(['still-running', 'start-timeout'])
+
+/** The error handler of fal's doors. */
+export function sendFalProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = tellProblem(error, request, reply)
+  const status = statuses[problem.code] ?? problem.status
+  const body = bodyOf(problem, request.url)
+  if (!reply.hasHeader(falHeaders.requestId)) reply.header(falHeaders.requestId, request.id)
+  if (body.error_type !== undefined) reply.header(falHeaders.errorType, body.error_type)
+  if (transient.has(status)) reply.header(falHeaders.needsRetry, '1')
+  if (callersTime.has(problem.code)) reply.header(falHeaders.timeoutType, 'user')
+  reply.code(status).type('application/json').send(JSON.stringify(body))
+}
+
+/** fal's body, and beside it `message`, which is what its JavaScript client shows. */
+interface RenderedError extends ErrorBody { readonly message: string, readonly status?: string }
+
+function bodyOf (problem: Problem, url: string): RenderedError {
+  const { code, facts: { errors } } = problem
+  const message = messageOf(problem, url)
+  if (errors !== undefined && errors.length > 0) return { detail: errors.map(lineOf), message: `${problems[code].title}. ${errors.map(sayFault).join('; ')}` }
+  if (code === 'content-refused' || code === 'invalid-input') return { detail: [{ loc: ['body'], msg: message, type: 'value_error' }], message }
+  const word = code === 'no-such-generation' ? queueWords.notFound : code === 'already-finished' ? queueWords.completed : undefined
+  return { detail: message, message, error_type: errorTypeOf(code), ...(word === undefined ? {} : { status: word }) }
+}
+
+function messageOf ({ code, facts }: Problem, url: string): string {
+  if (code === 'no-such-route') return missingEndpoint(endpointIn(url), models.map(model => model.endpointId)).text
+  const { title } = problems[code]
+  return facts.detail === undefined ? title : `${title}. ${facts.detail}`
+}
+
+/** Below which door something was looked for. */
+function endpointIn (url: string): string {
+  const [path = ''] = url.split('?')
+  return path.replace(/^\/fal\/(?:queue\/)?/, '')
+}
+
+function errorTypeOf (code: ProblemCode): string {
+  return errorTypes[code] ?? code.replaceAll('-', '_')
+}
+
+function lineOf ({ path, message, code, ctx }: FieldFault): ErrorLine {
+  return { loc: ['body', ...stepsOf(path)], msg: message, type: code, ...addressOfType(code), ...(ctx === undefined ? {} : { ctx: { ...ctx } }) }
+}
+
+function sayFault ({ path, message }: FieldFault): string {
+  return path === '' ? message : `${stepsOf(path).join('.')} ${message}`
+}
+
+/** A JSON pointer as fal writes places. */
+function stepsOf (pointer: string): (string | number)[] {
+  return pointer.split('/').slice(1).map(step => /^\d{1,9}$/.test(step) ? Number(step) : step.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** What a request was billed, in fal's units, or null while nobody knows. */
+export function billableUnits ({ cost, price }: Row, isFree: boolean): string | null {
+  if (isFree) return '0'
+  return cost === null ? null : unitsOf(cost, price)
+}
+
+/** How a generation stands, as fal's queue tells it. `logs` is null when nobody asked for them. */
+export function queueStatusOf (row: Row, { queueBase, requestId, logs }: { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }): QueueStatus {
+  const { startedAtMs, finishedAtMs } = row
+  return statusObjectOf({
+    queueBase,
+    endpointId: row.model,
+    requestId,
+    state: stateOf(row),
+    position: row.queuePosition ?? 0,
+    logs: logs === null ? null : logs.map(logOf),
+    inferenceSeconds: startedAtMs === null || finishedAtMs === null ? null : (finishedAtMs - startedAtMs) / 1000,
+    error: errorOf(row)
+  })
+}
+
+function stateOf ({ phase }: Row): QueueStatus['status'] {
+  if (hasEnded(phase)) return 'COMPLETED'
+  return statusOf(phase) === 'running' ? 'IN_PROGRESS' : 'IN_QUEUE'
+}
+
+function errorOf (row: Row): { readonly text: string, readonly type: string } | undefined {
+  if (!hasEnded(row.phase) || row.phase === 'succeeded') return undefined
+  const problem = problemOfRow(row)
+  return { text: messageOf(problem, ''), type: problem.facts.errors?.[0]?.code ?? errorTypeOf(problem.code) }
+}
+
+/** A log line with every field that some client shows. */
+function logOf ({ message, timestamp, level }: LogLine): QueueLog {
+  return { message, timestamp, level: level ?? 'INFO', source: 'USER', labels: {} }
+}

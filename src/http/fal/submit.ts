@@ -1,0 +1,103 @@
+// Making pictures by fal's protocol: the synchronous call, and the submit of the queue.
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
+import { falHeaders } from '../../fal-wire/headers.ts'
+import { problemOfRow } from '../../generation/problems.ts'
+import { models } from '../../models/catalogue.ts'
+import type { Model, ModelInput } from '../../models/model.ts'
+import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
+import { askerOf, type AskTools } from '../ask.ts'
+import { requestIdFor } from './request-id.ts'
+import { billableUnits } from './render.ts'
+import { runSchema, submitSchema } from './schema.ts'
+import { statusObjectOf } from '../../fal-wire/status.ts'
+import { falWishesOf } from './wishes.ts'
+
+export interface SubmitTools extends AskTools {
+  readonly waitMs: number
+  /** Base of the queue's addresses as this caller knows it. */
+  readonly queueBase: (request: FastifyRequest) => string
+}
+
+interface Call { Body: ModelInput, Querystring: Readonly<Record<string, unknown>> }
+
+export function submitRoutes (fal: FastifyInstance, tools: SubmitTools): void {
+  for (const model of models) {
+    const shared = { config: { saysCacheStatus: true }, preValidation: keepKnownFields(model) }
+    fal.post<Call>(`/${model.endpointId}`, { ...shared, schema: runSchema(model) }, run(model, tools))
+    fal.post<Call>(`/queue/${model.endpointId}`, { ...shared, schema: submitSchema(model) }, submit(model, tools))
+  }
+}
+
+/** fal's models leave out fields that they do not have, and take null for no seed; clients that were written for them may count on it. */
+function keepKnownFields (model: Model) {
+  const names = Object.keys(model.input.properties)
+  return async (request: FastifyRequest): Promise<void> => {
+    const { body } = request
+    if (typeof body !== 'object' || body === null || Array.isArray(body)) return
+    const fields = new Map<string, unknown>(Object.entries(body))
+    if (fields.get('seed') === null) fields.delete('seed')
+    request.body = Object.fromEntries(names.filter(name => fields.has(name)).map(name => [name, fields.get(name)]))
+  }
+}
+
+function run (model: Model, tools: SubmitTools) {
+  const ask = askerOf(model, tools)
+
+  return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { isLow, ...wishes } = falWishesOf(request)
+    reply.header('cache-status', missed(wishes.mode))
+    const answer = await ask(request, request.body, { ...wishes, waitMs: tools.waitMs, async: false, priority: isLow ? 'low' : 'interactive', needsId: false })
+    if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
+    tellAnswer(request, reply, answer, wishes.mode)
+    nameRequest(reply, answer)
+    switch (answer.kind) {
+      case 'picture':
+        return reply.header(falHeaders.billableUnits, answer.units).code(200).type('application/json').send(answer.body)
+      case 'failed': {
+        const units = billableUnits(answer.row, answer.source !== 'bought')
+        if (units !== null) reply.header(falHeaders.billableUnits, units)
+        throw problemOfRow(answer.row)
+      }
+      case 'under-way':
+        throw stillRunning(answer.row)
+    }
+  }
+}
+
+function submit (model: Model, tools: SubmitTools) {
+  const ask = askerOf(model, tools)
+
+  return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { isLow, ...wishes } = falWishesOf(request)
+    reply.header('cache-status', missed(wishes.mode))
+    // An id that was asked for is an answer, so nobody is kept waiting.
+    const answer = await ask(request, request.body, { ...wishes, waitMs: 0, async: true, priority: isLow ? 'low' : 'background', needsId: true })
+    if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
+    tellAnswer(request, reply, answer, wishes.mode)
+    const requestId = nameRequest(reply, answer)
+    // Only what is stored and somebody else's has none, when this process takes no new work.
+    if (requestId === null) throw new Problem('draining')
+    // As fal's, it tells of the moment of arrival, also when it is done by now: an error is the result's to tell.
+    const status = statusObjectOf({
+      queueBase: tools.queueBase(request),
+      endpointId: model.endpointId,
+      requestId,
+      state: 'IN_QUEUE',
+      position: answer.kind === 'under-way' ? answer.row.queuePosition ?? 0 : 0,
+      logs: null,
+      inferenceSeconds: null
+    })
+    return reply.code(200).type('application/json').send(JSON.stringify(status))
+  }
+}
+
+/** Gives the request the id under which its caller can come back, if there is one. */
+function nameRequest (reply: FastifyReply, answer: Arrived): string | null {
+  const id = idOf(answer)
+  if (id === null) return null
+  const requestId = requestIdFor(id, answer.source)
+  reply.header(falHeaders.requestId, requestId)
+  return requestId
+}
