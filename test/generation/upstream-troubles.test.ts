@@ -66,6 +66,17 @@ t.test('what fal sent back into the line has its whole time to run, however long
   t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
+t.test('what runs longer than it may is stopped at fal, once, and its outcome is unknown', async t => {
+  const gateway = await startGateway(t, { env: { RUN_SECONDS: '1' } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const reply = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.equal(reply.json()['code'], 'outcome-unknown')
+  await until(() => gateway.sandbox.bill.cancels > 0)
+  t.equal(gateway.sandbox.bill.cancels, 1)
+  t.match((await gateway.get('/usage')).json(), { month: { spent_usd: 0, reserved_usd: 0.06 } })
+  release()
+})
+
 t.test('broken status streams, failing polls and late results only delay the picture', async t => {
   const troubles: readonly Fault[] = [
     { kind: 'truncate', operation: 'stream' },
