@@ -5,7 +5,7 @@ import { tellGuard } from './news.ts'
 import type { State } from './state.ts'
 
 /** The guards that stand before a model and are not ok: the account's, then the model's own. */
-function closedGuards (state: State, model: string): Guard[] {
+export function closedGuards (state: State, model: string): Guard[] {
   return ['*', model].flatMap(scope => {
     const guard = state.guards.get(scope)
     return guard === undefined || guard.state === 'ok' ? [] : [guard]

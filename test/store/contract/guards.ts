@@ -53,10 +53,20 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     await buy()
   })
 
+  t.test('an admission whose tenant has no free place is no probe: it could not be sent, and others could', async t => {
+    const { ledger, buy, claim, refused } = await createWorld(t, make)
+    const running = await buy({ maxInFlight: 1 })
+    t.equal(await claim(), running.id)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    t.match(await refused({ maxInFlight: 1 }), { why: 'guard', guard: 'open' })
+    const probe = await buy({ tenant: 'agency' })
+    t.equal(await claim(), probe.id)
+  })
+
   t.test('a probe that was refused for other reasons does not take the place', async t => {
     const { ledger, buy, refused } = await createWorld(t, make)
     await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
-    t.match(await refused({ maxInFlight: 0, maxQueued: 0 }), { why: 'full' })
+    t.match(await refused({ rate: { max: 0, windowSeconds: 60 } }), { why: 'rate' })
     await buy()
     t.match(await refused(), { why: 'guard' })
   })
