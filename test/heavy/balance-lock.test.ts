@@ -26,11 +26,11 @@ t.test('a balance lock of ten seconds under load', async t => {
   const locked = sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'locked', times: 'always' })
   const lockedMs = performance.now()
   const seen = new Map<string, number>()
-  let isOver = false
+  const over = new AbortController()
   let seed = 0
   let boughtAtMs = 0
   const load = Array.from({ length: 12 }, async (_, caller) => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const reply = await replicas[caller % 2]?.generate({ prompt: 'load', seed: seed++ })
       const code = reply?.status === 200 ? '200' : String(reply?.json()['code'])
       seen.set(code, (seen.get(code) ?? 0) + 1)
@@ -62,7 +62,7 @@ t.test('a balance lock of ten seconds under load', async t => {
   await until(() => boughtAtMs > 0)
   t.ok(boughtAtMs - paidMs <= PROBE_SECONDS * 1000 + 1500, `the first picture came ${Math.round(boughtAtMs - paidMs)} ms after the top-up`)
   await until(() => (seen.get('200') ?? 0) >= 50)
-  isOver = true
+  over.abort()
   await Promise.all(load)
   t.ok(sandbox.bill.submits - atPayment <= (seen.get('200') ?? 0) + PLACES, 'each call bought a picture that somebody waited for')
   t.match(await ledger.guards(), [{ state: 'ok', probe: null }])

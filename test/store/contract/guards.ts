@@ -185,7 +185,7 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.guards(), [{ state: 'ok', failures: 1 }])
   })
 
-  t.test('a failure lengthens the pause of an open guard, and opens nothing that the account was refused for', async t => {
+  t.test('a failure lengthens the pause of a closed guard, and does not change why it is closed', async t => {
     const { ledger, nowMs, advance } = await createWorld(t, make)
     const failure = { state: 'open', retryAfterMs: 1000, after: 5 } as const
     await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
@@ -193,6 +193,8 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.guard('*', failure), { state: 'open', retryAtMs: nowMs() + 1000 })
     const blocked = await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 30_000 })
     t.match(await ledger.guard('*', failure), { state: 'account-blocked', retryAtMs: blocked.retryAtMs })
+    await advance(29_900)
+    t.match(await ledger.guard('*', failure), { state: 'account-blocked', retryAtMs: nowMs() + 1000, sinceMs: blocked.sinceMs })
   })
 
   t.test('the verdict of a probe holds before its place is free: nothing is granted between the two', async t => {
