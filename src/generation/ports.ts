@@ -188,7 +188,7 @@ export interface Guard {
 
 /**
  * A word about buying at all. With `after` it is one failure of many: it closes the guard when it is the `after`th in a row, and lengthens the pause of
- * one that is open already; what our account was refused for is not opened by it.
+ * one that is closed already, for whatever reason.
  */
 export interface Verdict { readonly scope: string, readonly state: GuardState, readonly retryAfterMs: number, readonly after?: number }
 

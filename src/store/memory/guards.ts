@@ -5,7 +5,7 @@ import { tellGuard } from './news.ts'
 import type { State } from './state.ts'
 
 /** The guards that stand before a model and are not ok: the account's, then the model's own. */
-function closedGuards (state: State, model: string): Guard[] {
+export function closedGuards (state: State, model: string): Guard[] {
   return ['*', model].flatMap(scope => {
     const guard = state.guards.get(scope)
     return guard === undefined || guard.state === 'ok' ? [] : [guard]
@@ -54,9 +54,9 @@ export function judge (state: State, verdict: Verdict): Guard {
 }
 
 function judged (state: State, before: Guard, { state: word, retryAfterMs }: Verdict, failures: number, after: number | undefined): Guard {
-  const isFirst = before.state === 'ok'
-  if (after !== undefined && (isFirst ? failures < after : before.state !== word)) return { ...before, failures }
   const now = state.now()
+  if (after !== undefined && before.state === 'ok' && failures < after) return { ...before, failures }
+  if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...before, failures, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
   const isOk = word === 'ok'
   return {
     scope: before.scope,

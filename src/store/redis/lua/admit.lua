@@ -94,7 +94,9 @@ end
 
 -- Every reason not to buy. Writes nothing.
 local function refuse (admission)
-  local guard = blockedBy(admission.id, admission.model)
+  -- Whoever could not be sent at once would not be a probe, but keep others from being one.
+  local hasPlace = readTenant(admission.tenant).running < admission.maxInFlight
+  local guard = blockedBy(admission.id, admission.model) or not hasPlace and closedGuards(admission.model)[1]
   if guard then return { 'refused', 'guard', guard.state, text(retryAfterSecondsOf(guard)) } end
   local token = refuseToken(admission)
   if token then return { 'refused', 'token', token } end

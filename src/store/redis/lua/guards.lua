@@ -78,8 +78,9 @@ local function judge (verdict)
   local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
   local from, isOk = guard.state, verdict.state == 'ok'
   guard.failures = isOk and 0 or guard.failures + 1
-  local isOneOfMany = verdict.after and (from == 'ok' and guard.failures < verdict.after or from ~= 'ok' and from ~= verdict.state)
-  if not isOneOfMany then
+  if verdict.after and from ~= 'ok' and from ~= verdict.state then
+    guard.retryAtMs = math.max(guard.retryAtMs, now + verdict.retryAfterMs)
+  elseif not verdict.after or from ~= 'ok' or guard.failures >= verdict.after then
     guard.state = verdict.state
     if guard.state ~= from then guard.sinceMs = now end
     guard.retryAtMs = isOk and 0 or now + verdict.retryAfterMs
