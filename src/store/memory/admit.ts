@@ -191,6 +191,7 @@ function buy (state: State, admission: Admission): Admitted {
       leaseUntilMs: 0,
       retryAtMs: 0,
       unknownSinceMs: 0,
+      answersUntilMs: 0,
       doubles: []
     }
   }

@@ -25,6 +25,8 @@ export interface Hidden {
   /** Waiting: not claimable before this; 0 when it stands in the line. */
   readonly retryAtMs: number
   readonly unknownSinceMs: number
+  /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
+  readonly answersUntilMs: number
   /** Second request ids of one attempt, each booked as a double purchase. */
   readonly doubles: readonly string[]
 }

@@ -145,7 +145,8 @@ local function buy (admission)
     mode = admission.mode,
     leaseUntilMs = 0,
     retryAtMs = 0,
-    unknownSinceMs = 0
+    unknownSinceMs = 0,
+    answersUntilMs = 0
   }
   local before = readTenant(admission.tenant)
   local isOpen = now < before.endsAtMs

@@ -7,13 +7,14 @@ local PUBLIC = {
   'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs', 'runUntilMs'
 }
 
--- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, doubles,
--- and `schema`, the version of this list.
+-- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, answersUntilMs (`unknown`,
+-- or ended without a picture: how long it answers for its cache key or body all the same, which a settlement does not lengthen), doubles, and `schema`, the version of this list.
 local SCHEMA = '1'
 
 local NUMBERS = {
   'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs',
-  'runUntilMs', 'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs'
+  'runUntilMs', 'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs',
+  'answersUntilMs'
 }
 
 local FLAGS = { 'delivered', 'joined', 'cancelWished', 'costAssumed', 'keyless' }
