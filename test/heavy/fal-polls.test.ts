@@ -13,6 +13,8 @@ const GENERATIONS = 500
 const POLL_MS = 100
 const MEASURED_MS = 10_000
 
+t.setTimeout(240_000)
+
 t.test('500 running generations, each polled 10 times a second, cost one process less than half a core and fal nothing', { timeout: 120_000 }, async t => {
   const { sandbox, startReplica } = await deploy(t, { env: { ...USUAL_LEASE, FAL_CONCURRENCY: '1000' }, sandbox: { concurrency: 1000 }, tenants: roomForAll() })
   const replica = await startReplica()
