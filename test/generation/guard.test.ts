@@ -132,3 +132,18 @@ t.test('more attempts than a failing fal would get: busy alone never ends a gene
   await until(async () => (await gateway.get(`/generations/${id}`)).json()['status'] === 'succeeded')
   t.equal(gateway.sandbox.bill.submits, 4)
 })
+
+t.test('when fal takes no more there are fewer places for a while, and operators see it', async t => {
+  const gateway = await startGateway(t, { config: { falConcurrency: 4 } })
+  const busy = gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 20, skip: 2 })
+  const release = gateway.sandbox.faults.holdJobs()
+  for (let seed = 0; seed < 8; seed++) t.equal((await gateway.generate({ prompt: 'x', seed }, later)).status, 202)
+  await busy.untilHit()
+  const shown = async (): Promise<string[]> => (await gateway.get('/metrics', { key: null })).text.split('\n').filter(line => /^falgate_slots/.test(line)).toSorted()
+  await until(async () => (await shown()).includes('falgate_slots_used 3'))
+  t.same(await shown(), ['falgate_slots 4', 'falgate_slots_open 3', 'falgate_slots_used 3'])
+  t.equal(gateway.sandbox.bill.submits, 4)
+  release()
+  await until(() => gateway.sandbox.bill.accepted === 7)
+  t.equal(busy.hits, 1, 'the others went on with the places that are left')
+})

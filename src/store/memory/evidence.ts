@@ -4,7 +4,7 @@ import type { Ending, Failure, Ledger, LogPiece, Row, Unsent, Verdict, Weighed }
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
-import { clear, judge } from './guards.ts'
+import { clear, judge, yieldProbe } from './guards.ts'
 import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
@@ -44,6 +44,7 @@ export function unsent (state: State, id: string, attempt: number, then: Unsent,
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
     if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
     change(state, entry, { phase: 'waiting', owner: null, failure: null }, { claimId: null, retryAtMs: finishedAtMs + then.retryAfterMs })
+    yieldProbe(state, entry)
   })
 }
 

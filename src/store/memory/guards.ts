@@ -2,7 +2,7 @@
 
 import type { Guard, Row, Verdict } from '../../generation/ports.ts'
 import { tellGuard } from './news.ts'
-import type { State } from './state.ts'
+import type { Entry, State } from './state.ts'
 
 /** The guards that stand before a model and are not ok: the account's, then the model's own. */
 export function closedGuards (state: State, model: string): Guard[] {
@@ -26,6 +26,13 @@ export function becomeProbe (state: State, id: string, model: string): void {
 export function freeProbe (state: State, id: string): void {
   for (const guard of state.guards.values()) {
     if (guard.probe === id) state.guards.set(guard.scope, { ...guard, probe: null })
+  }
+}
+
+/** The probe pauses for longer than its guard does: another may try before it. */
+export function yieldProbe (state: State, { row: { id, model }, hidden: { retryAtMs } }: Entry): void {
+  for (const guard of closedGuards(state, model)) {
+    if (guard.probe === id && guard.retryAtMs < retryAtMs) state.guards.set(guard.scope, { ...guard, probe: null })
   }
 }
 

@@ -99,6 +99,18 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), 'empty')
   })
 
+  t.test('a probe that has to pause for longer than its guard lets another one try', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    const { id } = await buy()
+    t.equal(await claim(), id)
+    await ledger.unsent(id, 1, { retryAfterMs: 600_000 }, { scope: '*', state: 'open', retryAfterMs: 5000, after: 5 })
+    t.match(await ledger.guards(), [{ state: 'open', probe: null }])
+    await advance(5000)
+    const other = await buy()
+    t.equal(await claim(), other.id)
+  })
+
   for (const [end, what] of [['ended', 'a failed'], ['lost', 'a lost'], ['cancelled', 'a cancelled']] as const) {
     t.test(`${what} probe frees the place`, async t => {
       const { ledger, buy, claim } = await createWorld(t, make)

@@ -85,6 +85,7 @@ local function unsent ()
       change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
     else
       change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
+      yieldProbe(row)
     end
   end)
 end

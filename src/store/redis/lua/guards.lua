@@ -62,6 +62,16 @@ local function freeProbe (id)
   end
 end
 
+-- The probe pauses for longer than its guard does: another may try before it.
+local function yieldProbe (row)
+  for _, guard in ipairs(closedGuards(row.model)) do
+    if guard.probe == row.id and guard.retryAtMs < row.retryAtMs then
+      guard.probe = nil
+      writeGuard(guard)
+    end
+  end
+end
+
 -- How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent.
 local function retryAfterSecondsOf (guard)
   local pauseMs = guard.retryAtMs - now
