@@ -72,6 +72,9 @@ const POLLED_MS = 5000
 /** Generations that are kept for polls; beyond that every poll asks the ledger. */
 const MAX_POLLED = 10_000
 
+/** The same by what they hold, since inputs may be long. */
+const MAX_POLLED_CHARACTERS = 32 * 1024 * 1024
+
 /** States that wait for one reader; with more the oldest are passed over. */
 const MAX_PENDING = 16
 
@@ -79,6 +82,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   const tracks = new Map<string, Track>()
   const polled = new Map<string, Polled>()
   const streams = new Set<Place>()
+  let polledCharacters = 0
   let isLetGo = false
   let forgetting: NodeJS.Timeout | undefined
 
@@ -171,7 +175,8 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   }
 
   function remember (asked: Row, log: LogPiece): void {
-    if (polled.size >= MAX_POLLED || polled.has(asked.id)) return
+    if (polled.size >= MAX_POLLED || polledCharacters >= MAX_POLLED_CHARACTERS || polled.has(asked.id)) return
+    polledCharacters += asked.input.length
     const place: Place = { push: row => { if (hasEnded(row.phase)) forget(asked.id) }, wake: () => {}, lose: () => { forget(asked.id) } }
     const { track, leave } = join(asked, place)
     track.log = joinLogs(track.log, log)
@@ -191,8 +196,11 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   }
 
   function forget (id: string): void {
-    polled.get(id)?.leave()
+    const one = polled.get(id)
+    if (one === undefined) return
+    one.leave()
     polled.delete(id)
+    polledCharacters -= one.asked.input.length
     if (polled.size > 0) return
     clearInterval(forgetting)
     forgetting = undefined

@@ -80,3 +80,14 @@ t.test('a model that is gone: 410 on every replica, hits are served, one alarm',
   await until(() => lines(replicas, 'error', 'does not offer this model') > 0)
   t.equal(lines(replicas, 'error', ''), 1)
 })
+
+t.test('that fal lets generations wait in its own queue is told once', async t => {
+  const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE, sandbox: { concurrency: 1 } })
+  const replica = await startReplica()
+  const release = sandbox.faults.holdJobs()
+  const calls = Array.from({ length: 5 }, async (_, seed) => await replica.generate({ prompt: 'x', seed }))
+  await until(() => lines([replica], 'warn', 'in its own queue') > 0)
+  release()
+  for (const reply of await Promise.all(calls)) t.equal(reply.status, 200)
+  t.equal(lines([replica], 'warn', 'in its own queue'), 1)
+})
