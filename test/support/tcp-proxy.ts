@@ -8,8 +8,10 @@ export interface TcpProxy {
   readonly port: number
   /** Connections that were made so far. */
   readonly connections: () => number
-  /** The next connection that sends these bytes is cut when its answer comes. Resolves then. */
-  readonly loseAnswerTo: (bytes: string) => Promise<void>
+  /** The next connection that sends these bytes, or such ones, is cut when its answer comes. Resolves then. */
+  readonly loseAnswerTo: (bytes: string | RegExp) => Promise<void>
+  /** The next connection that sends these bytes, or such ones, ends with them: the server gets the whole request, and finds nobody to answer. Resolves then. */
+  readonly cutBehind: (bytes: string | RegExp) => Promise<void>
   /** While it is `false`, connections are cut and new ones refused at once. */
   readonly setOpen: (isOpen: boolean) => void
 }
@@ -18,7 +20,7 @@ export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpPr
   const sockets = new Set<Socket>()
   let isOpen = true
   let connections = 0
-  let trap: { readonly bytes: string, readonly onCut: () => void } | null = null
+  let trap: { readonly bytes: string | RegExp, readonly when: 'behind' | 'answered', readonly onCut: () => void } | null = null
 
   const server = createServer(client => {
     connections += 1
@@ -37,9 +39,17 @@ export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpPr
       return
     }
     client.on('data', chunk => {
-      if (trap !== null && chunk.includes(trap.bytes)) {
-        caught = trap.onCut
+      if (trap !== null && isIn(chunk, trap.bytes)) {
+        const { when, onCut } = trap
         trap = null
+        if (when === 'behind') {
+          target.end(chunk, () => {
+            client.destroy()
+            onCut()
+          })
+          return
+        }
+        caught = onCut
       }
       target.write(chunk)
     })
@@ -63,10 +73,15 @@ export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpPr
   return {
     port: address.port,
     connections: () => connections,
-    loseAnswerTo: async bytes => await new Promise(resolve => { trap = { bytes, onCut: resolve } }),
+    loseAnswerTo: async bytes => await new Promise(resolve => { trap = { bytes, when: 'answered', onCut: resolve } }),
+    cutBehind: async bytes => await new Promise(resolve => { trap = { bytes, when: 'behind', onCut: resolve } }),
     setOpen: open => {
       isOpen = open
       if (!open) for (const socket of sockets) socket.destroy()
     }
   }
+}
+
+function isIn (chunk: Buffer, bytes: string | RegExp): boolean {
+  return typeof bytes === 'string' ? chunk.includes(bytes) : bytes.test(chunk.toString('latin1'))
 }

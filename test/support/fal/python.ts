@@ -28,6 +28,8 @@ export async function pythonWithFalClient (): Promise<{ readonly python: string 
     if (!existsSync(folder)) renameSync(draft, folder)
     return { python }
   } catch (error) {
+    // Another suite may have been faster.
+    if (existsSync(python)) return { python }
     return { missing: `fal_client ${FAL_CLIENT_VERSION} could not be installed from PyPI: ${firstLine(error)}` }
   } finally {
     rmSync(draft, { recursive: true, force: true })
