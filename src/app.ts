@@ -62,10 +62,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const replica = randomUUID()
   let tenants = options.tenants
   let falKey = options.falKey ?? SANDBOX_KEY
+  /** Requests under way may still carry the one before. */
+  let formerFalKey = falKey
   let sandboxUrl = ''
   let state: Readiness['state'] = 'starting'
 
-  const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: () => options.falKey === null ? [] : [falKey] })
+  const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: () => options.falKey === null ? [] : [falKey, formerFalKey] })
   const metrics = createMetrics({ version })
   const trouble = createTroubleLog(log)
   const onRollback = (error: Error): void => {
@@ -167,7 +169,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await tenantsWatch?.reload()
     const read = await loadFalKey(config.fal)
     if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
-    else if (read.key !== null) falKey = read.key
+    else if (read.key !== null && read.key !== falKey) [falKey, formerFalKey] = [read.key, falKey]
     // Whoever asks for this has a new key, or has paid.
     await guard.tryAgain()
   }

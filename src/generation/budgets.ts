@@ -1,10 +1,13 @@
-// Which accounts a generation counts against: the tenant's budget and the company's, and always what its tenant spends in a month.
+// Which accounts a generation counts against: the tenant's budget and the company's, and always what both spend in a month, so that a budget
+// that is set within it knows what was spent before.
 
 import type { BudgetLimit, Tenant } from '../tenants.ts'
 import type { Budget } from './ports.ts'
 
 /** No spending reaches it, and sums below it are exact. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER
+
+const COMPANY = '*'
 
 /** The account that every tenant has, with or without a budget: money that nobody limits is counted all the same. */
 export function monthOf (tenant: Tenant): Budget {
@@ -16,7 +19,8 @@ export function budgetsOf (tenant: Tenant, company: BudgetLimit | null): readonl
   return [
     monthOf(tenant),
     ...(tenant.budget?.per === 'day' ? [{ owner: tenant.id, ...tenant.budget }] : []),
-    ...(company === null ? [] : [{ owner: '*', ...company }])
+    company?.per === 'month' ? { owner: COMPANY, ...company } : { owner: COMPANY, limit: UNLIMITED, per: 'month' },
+    ...(company?.per === 'day' ? [{ owner: COMPANY, ...company }] : [])
   ]
 }
 

@@ -25,7 +25,7 @@ export interface Follow {
   /**
    * The moments of a generation, or null as above: the present one at once, with the log lines from the `logged`th on, then one for every change,
    * the last one when it has ended. A reader that does not keep up misses states in between, never the last, and lines only when they are not kept
-   * any more. Ends early, without a last moment, when `signal` fires or when this process lets its readers go.
+   * any more. Ends early, without a last moment, when `signal` fires, when this process lets its readers go, or when the ledger has lost the generation.
    */
   moments: (id: string, reader: Reader, from: { readonly logged: number, readonly signal: AbortSignal }) => Promise<AsyncIterable<Moment> | null>
   /** How many read moments now. */
@@ -48,7 +48,12 @@ interface Track {
 }
 
 /** What a reader of moments has not seen yet. */
-interface Place { readonly push: (row: Row) => void, readonly wake: () => void }
+interface Place {
+  readonly push: (row: Row) => void
+  readonly wake: () => void
+  /** The ledger does not know the generation any more. */
+  readonly lose: () => void
+}
 
 /** A generation that is asked for again and again. */
 interface Polled {
@@ -67,6 +72,9 @@ const POLLED_MS = 5000
 /** Generations that are kept for polls; beyond that every poll asks the ledger. */
 const MAX_POLLED = 10_000
 
+/** The same by what they hold, since inputs may be long. */
+const MAX_POLLED_CHARACTERS = 32 * 1024 * 1024
+
 /** States that wait for one reader; with more the oldest are passed over. */
 const MAX_PENDING = 16
 
@@ -74,6 +82,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   const tracks = new Map<string, Track>()
   const polled = new Map<string, Polled>()
   const streams = new Set<Place>()
+  let polledCharacters = 0
   let isLetGo = false
   let forgetting: NodeJS.Timeout | undefined
 
@@ -101,7 +110,8 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
       places: new Set(),
       leave: watch.attend(row.purchase, {
         changed: change => { takeChange(track, change) },
-        ended: ended => { takeEnd(track, ended) }
+        ended: ended => { takeEnd(track, ended) },
+        gone: () => { for (const { lose } of track.places) lose() }
       }),
       isReadingLog: false
     }
@@ -165,8 +175,9 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   }
 
   function remember (asked: Row, log: LogPiece): void {
-    if (polled.size >= MAX_POLLED || polled.has(asked.id)) return
-    const place: Place = { push: row => { if (hasEnded(row.phase)) forget(asked.id) }, wake: () => {} }
+    if (polled.size >= MAX_POLLED || polledCharacters >= MAX_POLLED_CHARACTERS || polled.has(asked.id)) return
+    polledCharacters += asked.input.length
+    const place: Place = { push: row => { if (hasEnded(row.phase)) forget(asked.id) }, wake: () => {}, lose: () => { forget(asked.id) } }
     const { track, leave } = join(asked, place)
     track.log = joinLogs(track.log, log)
     polled.set(asked.id, { asked, track, leave, untilMs: performance.now() + POLLED_MS, shown: asked, of: asked })
@@ -185,8 +196,11 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   }
 
   function forget (id: string): void {
-    polled.get(id)?.leave()
+    const one = polled.get(id)
+    if (one === undefined) return
+    one.leave()
     polled.delete(id)
+    polledCharacters -= one.asked.input.length
     if (polled.size > 0) return
     clearInterval(forgetting)
     forgetting = undefined
@@ -208,13 +222,19 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     // Places beyond the end are from before the ledger went back in time.
     let seen = Math.min(logged, asked.logged)
     let wake = (): void => {}
+    let isLost = false
+    const isOver = (): boolean => isLost || isLetGo || signal.aborted
     const place: Place = {
       push: row => {
         if (pending.length === MAX_PENDING) pending.shift()
         pending.push(row)
         wake()
       },
-      wake: () => { wake() }
+      wake: () => { wake() },
+      lose: () => {
+        isLost = true
+        wake()
+      }
     }
     const { track, leave } = join(asked, place)
     let shown = seenAs(asked, track.row.version > asked.version ? track.row : asked)
@@ -222,7 +242,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     signal.addEventListener('abort', place.wake)
     try {
       yield { row: shown, log: { from: seen, lines: [] }, moved: true }
-      while (pending.length > 0 || !isOver(signal)) {
+      while (pending.length > 0 || !isOver()) {
         const row = pending.shift()
         const log = linesFrom(track.log, seen)
         if (row === undefined && log.lines.length === 0) {
@@ -239,10 +259,6 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
       streams.delete(place)
       leave()
     }
-  }
-
-  function isOver (signal: AbortSignal): boolean {
-    return isLetGo || signal.aborted
   }
 
   function letGo (): void {

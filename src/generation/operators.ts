@@ -95,7 +95,8 @@ function factsOf (row: OpenUnknown, nowMs: number) {
 
 const advice = `
 Each may or may not have been bought; its price is held until that is known. Look it up
-at fal: by its request id, or where there is none by the time it was admitted. Then
+at fal: by its request id, or where there is none by its time, which lies between
+"admitted" and "unknown since". Then
   falgate settle <id> --billed      when it was billed: its price is spent
   falgate settle <id> --unbilled    when it was not: its price is free again
 That is possible ${ledgerConstants.settleAfterMs / MINUTE_MS} minutes after it became unknown.

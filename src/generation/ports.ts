@@ -188,13 +188,16 @@ export interface Guard {
 
 /**
  * A word about buying at all. With `after` it is one failure of many: it closes the guard when it is the `after`th in a row, and lengthens the pause of
- * one that is open already; what our account was refused for is not opened by it.
+ * one that is closed already, for whatever reason.
  */
 export interface Verdict { readonly scope: string, readonly state: GuardState, readonly retryAfterMs: number, readonly after?: number }
 
-/** What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. */
+/**
+ * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isLineEmpty`: nobody else stands
+ * in the line who could be claimed.
+ */
 export type Claimed =
-  | { readonly outcome: 'go', readonly row: Row }
+  | { readonly outcome: 'go', readonly row: Row, readonly isLineEmpty: boolean }
   | { readonly outcome: 'busy' | 'empty' | 'guard' | 'late' }
 
 /** How a generation ended at fal. `cost` is `null` when fal named none and the price table decides. */
@@ -233,6 +236,9 @@ export interface RowNews {
 
 /** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
 export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'logged'>
+
+/** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
+export type Published = Change & { readonly isLineEmpty: boolean }
 
 /** What a replica knows about a generation it holds; more than the row's own facts proves that the store went back in time. */
 export interface Fact { readonly row: Row, readonly holds: boolean }
@@ -373,7 +379,7 @@ export interface Ledger {
    */
   logs: (id: string, from: number) => Promise<LogPiece>
   /** Calls `listener` with every change of every generation until the returned function is called. May lose some: `look` again. */
-  listen: (listener: (change: Change | 'look-again') => void) => () => void
+  listen: (listener: (change: Published | 'look-again') => void) => () => void
 
   // Small compare-and-sets
 

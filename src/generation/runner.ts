@@ -55,6 +55,8 @@ export function createRunner (tools: RunnerTools): Runner {
   let openClaim: { readonly claimId: string, readonly sentAtMs: number } | null = null
   let claims: Promise<void> | null = null
   let isClaimNudged = false
+  /** When it was last heard of, there was nobody in the line to claim. */
+  let isLineEmpty = false
 
   /** Claims until there is nothing more to claim; nudged while it does so, it looks once more. */
   function claimAll (): void {
@@ -81,17 +83,19 @@ export function createRunner (tools: RunnerTools): Runner {
     return isClaimingOver
   }
 
+  /** Claims, and tells whether it is worth to claim again at once. */
   async function claimOne (): Promise<boolean> {
     openClaim ??= { claimId: tools.newId(), sentAtMs: performance.now() }
     const { claimId, sentAtMs } = openClaim
     const claimed = await ledger.claim({ claimId, deadlineMs: ledger.now() + CLAIM_DEADLINE_MS, replica, slots: tools.slots })
     openClaim = null
+    isLineEmpty = claimed.outcome === 'empty' || (claimed.outcome === 'go' && claimed.isLineEmpty)
     if (claimed.outcome !== 'go') return false
     const { row } = claimed
     tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
     // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
     hold(row, { attempt: row.attempt, isFresh: () => performance.now() - sentAtMs < times.leaseMs / 2 })
-    return true
+    return !isLineEmpty
   }
 
   function hold (row: Row, permit: Hands['permit']): void {
@@ -107,7 +111,8 @@ export function createRunner (tools: RunnerTools): Runner {
     one.done.then(() => {
       held.delete(row.id)
       remember(one.row)
-      claimAll()
+      // Its place is free. Who comes into an empty line is published.
+      if (!isLineEmpty) claimAll()
     })
   }
 
@@ -167,7 +172,7 @@ export function createRunner (tools: RunnerTools): Runner {
         return
       }
       if (change.cancelWished && !hasEnded(change.phase)) wakeForCancel(change.id, change.version)
-      if (change.phase === 'waiting' || hasEnded(change.phase)) claimAll()
+      if (!change.isLineEmpty) claimAll()
     })
     timers.push(
       setInterval(() => { tick() }, TICK_MS),

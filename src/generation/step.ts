@@ -78,7 +78,11 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
     case 'accepted':
       return await accept(row, submitted.requestId, hands)
     case 'unsent': {
-      if (submitted.requestId !== undefined && await exists(row, submitted.requestId, hands)) return await accept(row, submitted.requestId, hands)
+      const { requestId } = submitted
+      const known = requestId === undefined ? 'no' : await isKnown(row, requestId, hands)
+      if (requestId !== undefined && known === 'yes') return await accept(row, requestId, hands)
+      // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
+      if (known === 'perhaps') return await loseSubmit(row, hands)
       const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
       const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code)
@@ -88,8 +92,8 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
       return await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }, guard.verdictOn(row.model, submitted.failure.code)))
     case 'lost': {
       const requestId = submitted.requestId
-      if (requestId !== null && await exists(row, requestId, hands)) return await accept(row, requestId, hands)
-      return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict: guard.verdictOn(row.model, OUTCOME_UNKNOWN.code) }))
+      if (requestId !== null && await isKnown(row, requestId, hands) === 'yes') return await accept(row, requestId, hands)
+      return await loseSubmit(row, hands)
     }
   }
 }
@@ -104,18 +108,23 @@ function unsentThen (row: Row, { failure, retryAfterMs, busy }: Extract<Submitte
   return isOver ? { failure } : { retryAfterMs: pauseMs, ...(busy === true ? { busy } : {}) }
 }
 
+/** It went out, and nobody knows whether fal has it. */
+async function loseSubmit (row: Row, { ledger, guard, report }: Hands): Promise<Row | null> {
+  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict: guard.verdictOn(row.model, OUTCOME_UNKNOWN.code) }))
+}
+
 async function accept (row: Row, requestId: string, { ledger, report }: Hands): Promise<Row | null> {
   return await report(row, () => ledger.sent(row.id, row.attempt, requestId))
 }
 
-/** Does fal know the id that came with an error answer? */
-async function exists (row: Row, requestId: string, { upstream }: Hands): Promise<boolean> {
+/** Does fal know the id that came with an error answer? `perhaps`: it did not say in time. */
+async function isKnown (row: Row, requestId: string, { upstream }: Hands): Promise<'yes' | 'no' | 'perhaps'> {
   const reader = upstream.follow(row.model, requestId)
   try {
     const seen = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
-    return seen.kind !== 'missing'
+    return seen.kind === 'missing' ? 'no' : 'yes'
   } catch {
-    return false // no answer in time: the outcome stays unknown
+    return 'perhaps'
   } finally {
     reader.close()
   }

@@ -21,18 +21,23 @@ export interface Listener {
   readonly changed?: (change: Change) => void
   /** It has ended; may be told more than once. */
   readonly ended: (row: Row) => void
+  /** The ledger has not known it for so long that nobody will put it back. */
+  readonly gone?: () => void
 }
 
 /** A generation that is attended, and what was told of it last. */
-interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null }
+interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number }
 
 /** How often all attended generations are looked at again, since published changes can be lost and places in line move unpublished. */
 const LOOK_AGAIN_MS = 1000
 
+/** Regular looks that did not find it before it counts as gone: whoever holds it would have put it back by then. */
+const MISSES_TO_BE_GONE = 30
+
 /** Generations looked at in one call. */
 const LOOK_BATCH = 500
 
-export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => void): Watch {
+export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => void, lookAgainMs = LOOK_AGAIN_MS): Watch {
   const attended = new Map<string, Attended>()
   const soon = new Set<string>()
   const callers = new Set<() => void>()
@@ -68,17 +73,31 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   /** What was published while a look was under way is newer than what that look saw. */
   function pass (change: Change): void {
     const one = attended.get(change.id)
-    if (one === undefined || change.version < one.version) return
+    if (one === undefined) return
+    one.misses = 0
+    if (change.version < one.version) return
     if (change.version === one.version && change.queuePosition === one.position) return
     one.version = change.version
     one.position = change.queuePosition
     for (const { changed } of one.listeners) changed?.(change)
   }
 
-  async function look (ids: readonly string[]): Promise<void> {
+  function miss (asked: readonly string[], found: readonly Change[]): void {
+    const known = new Set(found.map(({ id }) => id))
+    for (const id of asked) {
+      const one = known.has(id) ? undefined : attended.get(id)
+      if (one === undefined || ++one.misses < MISSES_TO_BE_GONE) continue
+      for (const { gone } of one.listeners) gone?.()
+    }
+  }
+
+  async function look (ids: readonly string[], isRegular = false): Promise<void> {
     try {
       for (let from = 0; from < ids.length; from += LOOK_BATCH) {
-        await take(await ledger.glance(ids.slice(from, from + LOOK_BATCH)))
+        const batch = ids.slice(from, from + LOOK_BATCH)
+        const found = await ledger.glance(batch)
+        await take(found)
+        if (isRegular && found.length < batch.length) miss(batch, found)
       }
     } catch (error) {
       onLookFailed(error)
@@ -102,12 +121,12 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     timer ??= setInterval(() => {
       if (looking) return
       looking = true
-      look([...attended.keys()]).finally(() => { looking = false })
-    }, LOOK_AGAIN_MS)
+      look([...attended.keys()], true).finally(() => { looking = false })
+    }, lookAgainMs)
   }
 
   function attend (id: string, listener: Listener): () => void {
-    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null }
+    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null, misses: 0 }
     one.listeners.add(listener)
     // Who comes later is told by the look how it stands, too.
     one.version = -1

@@ -37,36 +37,82 @@ export interface ExchangeLimits {
 
 const TIMEOUT_CODES = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'])
 
-/** Sends one request, once, and reads its answer. Never rejects, follows no redirect, repeats nothing. */
-export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, limits: ExchangeLimits): Promise<Answer | NoAnswer> {
-  const deadline = startDeadline(limits.deadlineMs, limits.signals)
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * Sends one request, once, and reads its answer. Never rejects, follows no redirect, repeats nothing. What was given up before it was sent is not sent later.
+ * On undici's bare `dispatch`: a stream and a signal for each request cost as much as the request.
+ */
+export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bodyLimitBytes, signals }: ExchangeLimits): Promise<Answer | NoAnswer> {
+  return await new Promise(resolve => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    let head: Pick<Answer, 'status' | 'headers'> | null = null
+    let controller: Dispatcher.DispatchController | null = null
+    let isOver = false
+
+    function settle (result: Answer | NoAnswer): void {
+      isOver = true
+      clearTimeout(timer)
+      for (const signal of signals) signal.removeEventListener('abort', abort)
+      resolve(result)
+    }
+
+    /** Headers that arrived are an answer, whatever becomes of its body. */
+    function stop (trouble: Pick<NoAnswer, 'why' | 'code'>, unreadable: Unreadable): void {
+      if (isOver) return
+      settle(head === null ? { kind: 'no-answer', ...trouble } : { kind: 'answer', ...head, text: null, unreadable })
+      controller?.abort(new Error(trouble.code))
+    }
+
+    const abort = (): void => { stop({ why: 'aborted', code: 'ABORTED' }, 'cut') }
+    // The one deadline counts; undici's own would stop at 300 s and know nothing of trickled bodies.
+    const timer = setTimeout(() => { stop({ why: 'timeout', code: 'DEADLINE' }, 'cut') }, deadlineMs)
+    for (const signal of signals) {
+      if (signal.aborted) abort()
+      else signal.addEventListener('abort', abort, { once: true })
+    }
+    if (isOver) return
+
+    const { origin, pathname, search } = new URL(request.url)
+    try {
+      dispatcher.dispatch({ origin, path: pathname + search, method: request.method, headers: request.headers, body: request.body ?? null, headersTimeout: 0, bodyTimeout: 0 }, {
+        onRequestStart (given) {
+          controller = given
+          if (isOver) given.abort(new Error('GIVEN_UP'))
+        },
+        onResponseStart (_given, status, headers) {
+          if (status >= 200) head = { status, headers }
+        },
+        onResponseData (_given, chunk) {
+          bytes += chunk.byteLength
+          if (bytes > bodyLimitBytes) stop({ why: 'network', code: 'TOO_LONG' }, 'too-long')
+          else chunks.push(chunk)
+        },
+        onResponseEnd () {
+          if (!isOver && head !== null) settle({ kind: 'answer', ...head, ...textIn(chunks) })
+        },
+        onResponseError (_given, error) {
+          stop(troubleOf(error, false), 'cut')
+        }
+      })
+    } catch (error) {
+      stop(troubleOf(error, false), 'cut')
+    }
+  })
+}
+
+function textIn (chunks: readonly Buffer[]): Pick<Answer, 'text' | 'unreadable'> {
   try {
-    deadline.signal.throwIfAborted()
-    const url = new URL(request.url)
-    // undici looks at a signal only once the request has a connection, hence the race.
-    const { statusCode, headers, body } = await untilAborted(deadline.signal, dispatcher.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method: request.method,
-      headers: request.headers,
-      body: request.body ?? null,
-      signal: deadline.signal,
-      // The one deadline counts; undici's own would stop at 300 s and know nothing of trickled bodies.
-      headersTimeout: 0,
-      bodyTimeout: 0
-    }))
-    return { kind: 'answer', status: statusCode, headers, ...await readText(body, limits.bodyLimitBytes) }
-  } catch (error) {
-    if (deadline.passed()) return { kind: 'no-answer', why: 'timeout', code: 'DEADLINE' }
-    return { kind: 'no-answer', ...troubleOf(error, deadline.signal) }
-  } finally {
-    deadline.end()
+    return { text: utf8.decode(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)), unreadable: null }
+  } catch {
+    return { text: null, unreadable: 'not-text' }
   }
 }
 
 /** What a network error is, by its code alone: messages may hold addresses and headers. */
-export function troubleOf (error: unknown, signal: AbortSignal): Pick<NoAnswer, 'why' | 'code'> {
-  if (signal.aborted) return { why: 'aborted', code: 'ABORTED' }
+export function troubleOf (error: unknown, isAborted: boolean): Pick<NoAnswer, 'why' | 'code'> {
+  if (isAborted) return { why: 'aborted', code: 'ABORTED' }
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'UNNAMED'
   return { why: TIMEOUT_CODES.has(code) ? 'timeout' : 'network', code }
 }
@@ -96,50 +142,4 @@ export function outcomeOf (result: Pick<Answer, 'kind' | 'status'> | NoAnswer): 
   if (result.status >= 500) return '5xx'
   if (result.status >= 400) return '4xx'
   return result.status >= 300 ? '3xx' : '2xx'
-}
-
-async function readText (body: Dispatcher.ResponseData['body'], limitBytes: number): Promise<Pick<Answer, 'text' | 'unreadable'>> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  try {
-    const read: AsyncIterable<Uint8Array> = body
-    // Leaving the loop early destroys the body, and with it the connection.
-    for await (const chunk of read) {
-      bytes += chunk.byteLength
-      if (bytes > limitBytes) return { text: null, unreadable: 'too-long' }
-      chunks.push(chunk)
-    }
-  } catch {
-    return { text: null, unreadable: 'cut' }
-  }
-  try {
-    return { text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks)), unreadable: null }
-  } catch {
-    return { text: null, unreadable: 'not-text' }
-  }
-}
-
-interface Deadline { readonly signal: AbortSignal, readonly passed: () => boolean, readonly end: () => void }
-
-/** Aborts after `ms` or with the first of the signals. Leaves no timer and no listener behind, unlike `AbortSignal.timeout` and `AbortSignal.any`. */
-function startDeadline (ms: number, signals: readonly AbortSignal[]): Deadline {
-  const controller = new AbortController()
-  let passed = false
-  const abort = (): void => controller.abort()
-  const timer = setTimeout(() => {
-    passed = true
-    abort()
-  }, ms)
-  for (const signal of signals) {
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-  }
-  return {
-    signal: controller.signal,
-    passed: () => passed,
-    end: () => {
-      clearTimeout(timer)
-      for (const signal of signals) signal.removeEventListener('abort', abort)
-    }
-  }
 }

@@ -2,6 +2,7 @@
 // those in fal's answers are never followed, so no answer can lead the key elsewhere.
 
 import { setMaxListeners } from 'node:events'
+import { Socket } from 'node:net'
 import { Agent, buildConnector, Client } from 'undici'
 import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
@@ -78,6 +79,10 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)
+  // One for all submits: it remembers TLS sessions, so that a new connection need not shake hands in full. It gets no signal: Node would keep a listener
+  // for each connection that there ever was.
+  const connector = buildConnector({ timeout: timeouts.connectMs })
+  const connecting = new Set<Socket>()
   const pool = new Agent({ connections: MAX_CONNECTIONS, connect: buildConnector({ timeout: timeouts.connectMs, signal: closing.signal }) })
   const readers = new Set<StatusReader>()
   /** When a trouble was told last; its names are operations, statuses and fal's few words, so there are not many. */
@@ -97,6 +102,17 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     }
   }
 
+  /** A connection for one submit; `established` is called before anything can be sent over it. */
+  function connectAnew (target: buildConnector.Options, established: () => void, callback: buildConnector.Callback): void {
+    // undici gives back the socket that it connects, which its types do not say.
+    const socket: unknown = connector(target, (...outcome) => {
+      if (socket instanceof Socket) connecting.delete(socket)
+      if (outcome[0] === null) established()
+      callback(...outcome)
+    })
+    if (socket instanceof Socket) connecting.add(socket)
+  }
+
   /** One request on the pool. */
   async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
     const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
@@ -112,16 +128,11 @@ export function createUpstream (options: UpstreamOptions): Upstream {
    */
   async function submit (model: string, input: string): Promise<Submitted> {
     const url = `${options.queueUrl()}/${model}`
-    const connecting = new AbortController()
-    const connector = buildConnector({ timeout: timeouts.connectMs, signal: connecting.signal })
     let established = false
     const client = new Client(new URL(url).origin, {
       // No pipelining at all means `connection: close`.
       pipelining: 0,
-      connect: (target, callback) => connector(target, (...outcome) => {
-        established ||= outcome[0] === null
-        callback(...outcome)
-      })
+      connect: (target, callback) => { connectAnew(target, () => { established = true }, callback) }
     })
     const answer = await exchange(client, { url, method: 'POST', headers: { ...headers(), 'content-type': 'application/json' }, body: input }, {
       deadlineMs: timeouts.submitMs,
@@ -129,9 +140,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       signals: [closing.signal]
     })
     const sent = established
-    await client.destroy()
-    // `destroy` waits for no socket that still connects.
-    connecting.abort()
+    // An answer ended its connection; what got none must not be sent any more.
+    if (answer.kind === 'no-answer') await client.destroy()
     options.onRequest?.('submit', outcomeOf(answer))
     tellTrouble('submit', answer)
     if (answer.kind === 'answer') return submitted(answer)
@@ -179,7 +189,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       }
       yield * readEvents(body, SMALL_BODY_BYTES)
     } catch (error) {
-      const trouble = troubleOf(error, signal)
+      const trouble = troubleOf(error, signal.aborted)
       outcome = trouble.why
       options.log?.debug({ requestId, error: trouble.code }, 'a status stream broke; polling')
     } finally {
@@ -235,6 +245,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   async function close (): Promise<void> {
     for (const reader of readers) reader.close()
     closing.abort()
+    for (const socket of connecting) socket.destroy()
     await pool.destroy()
   }
 

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { cores, inPath, pinned } from './machine.ts'
 import { fill, type RawRequest } from './requests.ts'
@@ -115,15 +116,17 @@ export async function eachConnection (port: number, connections: number, work: (
   }))
 }
 
-/** Connections that send one request each and wait; their answers come later, or never. */
-export async function openWaiting (port: number, requests: readonly string[]): Promise<readonly Socket[]> {
+/** Connections that send one request each, so many a second, and wait; their answers come later, or never. */
+export async function openWaiting (port: number, requests: readonly string[], perSecond: number): Promise<readonly Socket[]> {
   const sockets: Socket[] = []
+  const startMs = performance.now()
   for (const request of requests) {
     const socket = connect({ port, host: '127.0.0.1' })
     socket.on('error', () => {})
     await once(socket, 'connect')
     socket.write(request)
     sockets.push(socket)
+    await pause(Math.max(0, startMs + sockets.length / perSecond * 1000 - performance.now()))
   }
   return sockets
 }

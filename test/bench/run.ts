@@ -237,8 +237,20 @@ Only ratios within one run mean something: absolute figures are those of this ma
 - Command: \`npm run bench${process.argv.length > 2 ? ' -- ' + process.argv.slice(2).join(' ') : ''}\``
 }
 
-try {
-  await main()
-} finally {
+let isEnding = false
+
+/** What was started here ends with the benchmark, however that ends. */
+async function end (code: number): Promise<void> {
+  if (isEnding) return
+  isEnding = true
   await endAll()
+  process.exit(code)
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { end(1) })
+process.once('uncaughtException', error => {
+  process.stderr.write(`${error.stack ?? error.message}\n`)
+  end(1)
+})
+await main()
+await end(0)

@@ -21,14 +21,19 @@ interface Scene {
   readonly buy: () => Promise<Row>
   /** Claims the next one and reports it as accepted. */
   readonly accept: () => Promise<void>
+  /** Lets it end in line and its time be over, and tells nobody. */
+  readonly forget: (id: string) => Promise<void>
 }
 
-function scene (t: Test): Scene {
+function scene (t: Test, lookAgainMs = 1000): Scene {
   const calls = new Map<string, number>()
-  const memory = createMemoryLedger({ times })
+  let atMs = Date.now()
+  const memory = createMemoryLedger({ times, now: () => atMs })
+  let silent = false
+  const listenUnlessSilent: Ledger['listen'] = listener => memory.listen(change => { if (!silent) listener(change) })
   const ledger = new Proxy<Ledger>(memory, {
     get (target, name) {
-      const operation: unknown = Reflect.get(target, name)
+      const operation: unknown = name === 'listen' ? listenUnlessSilent : Reflect.get(target, name)
       if (typeof operation !== 'function') return operation
       return (...given: unknown[]): unknown => {
         calls.set(String(name), (calls.get(String(name)) ?? 0) + 1)
@@ -37,7 +42,7 @@ function scene (t: Test): Scene {
     }
   })
   const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
-  const watch = createWatch(ledger, error => { fail('looking', error) })
+  const watch = createWatch(ledger, error => { fail('looking', error) }, lookAgainMs)
   const follow = createFollow({ ledger, watch, onTrouble: fail })
   t.teardown(async () => {
     follow.close()
@@ -57,6 +62,13 @@ function scene (t: Test): Scene {
       const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 100 })
       if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
       await ledger.sent(claimed.row.id, 1, 'request-' + claimed.row.id)
+    },
+    forget: async id => {
+      silent = true
+      await ledger.cancel(id, studio)
+      atMs += times.resultTtlMs
+      await ledger.sweep('r1', 10)
+      silent = false
     }
   }
 }
@@ -247,4 +259,17 @@ t.test('when the process lets its readers go they end without a last moment, and
   const later = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
   await later.over
   t.same(states(later.told), ['queued 0'])
+})
+
+t.test('what the ledger has forgotten is not told for ever: streams end, and polls say so', async t => {
+  const { ledger, follow, buy, forget } = scene(t, 5)
+  const { id } = await buy()
+  await follow.now(id, studio)
+  const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
+  await until(() => told.length === 1)
+  await forget(id)
+  await over
+  t.same(states(told), ['queued 0'])
+  t.same(await ledger.look([id]), [])
+  await until(async () => await follow.now(id, studio) === null)
 })

@@ -66,6 +66,17 @@ t.test('what fal sent back into the line has its whole time to run, however long
   t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
+t.test('what runs longer than it may is stopped at fal, once, and its outcome is unknown', async t => {
+  const gateway = await startGateway(t, { env: { RUN_SECONDS: '1' } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const reply = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.equal(reply.json()['code'], 'outcome-unknown')
+  await until(() => gateway.sandbox.bill.cancels > 0)
+  t.equal(gateway.sandbox.bill.cancels, 1)
+  t.match((await gateway.get('/usage')).json(), { month: { spent_usd: 0, reserved_usd: 0.06 } })
+  release()
+})
+
 t.test('broken status streams, failing polls and late results only delay the picture', async t => {
   const troubles: readonly Fault[] = [
     { kind: 'truncate', operation: 'stream' },
@@ -127,6 +138,17 @@ t.test('a 503 that names a request id is asked about: what was accepted all the 
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', accepted: true })
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 200)
   t.equal(gateway.sandbox.bill.accepted, 1)
+})
+
+t.test('a 503 that names a request id about which fal says nothing is not sent again: its outcome is unknown', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', accepted: true })
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'stream', error: 'nginx', times: 'always' })
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'status', error: 'nginx', times: 'always' })
+  const reply = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.equal(reply.status, 502)
+  t.equal(reply.json()['code'], 'outcome-unknown')
+  t.equal(gateway.sandbox.bill.submits, 1)
 })
 
 t.test('a blocked account refuses purchases before they are sent, while what is stored goes on', async t => {

@@ -185,7 +185,7 @@ t.test('an answer that was ready when its connection broke is not delivered: the
   first.release()
 })
 
-t.test('a joiner whose buyer cancels in line goes on in its own name', async t => {
+t.test('whoever asks for what its buyer has cancelled in line buys in its own name', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme', maxInFlight: 1 }), tenant('press', { cacheGroup: 'acme' })] } })
   const release = gateway.sandbox.faults.holdJobs()
   const later = { headers: { prefer: 'respond-async' } }
@@ -194,9 +194,9 @@ t.test('a joiner whose buyer cancels in line goes on in its own name', async t =
   const queued = String((await gateway.generate({ prompt: 'shared', seed: 1 }, later)).json()['id'])
   t.match((await gateway.get(`/generations/${queued}`)).json(), { status: 'queued' })
   t.equal((await gateway.post(`/generations/${queued}/cancel`)).status, 200)
-  const joined = gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press') })
+  const own = gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press') })
   release()
-  t.equal((await joined).status, 200)
+  t.match((await own).headers.get('cache-status'), /detail=bought/)
 })
 
 t.test('a replayed joiner keeps its own id, and hits show nobody a foreign one', async t => {
@@ -229,6 +229,42 @@ t.test('two callers who are both there and ask for the same without a seed get t
   const [one, two] = await Promise.all(calls)
   t.not(one?.text, two?.text)
   t.equal(gateway.sandbox.bill.billedUnits, 2)
+})
+
+t.test('an Idempotency-Key is held against its request also when the result of another one lies in this process', async t => {
+  const gateway = await startGateway(t)
+  const headers = { 'idempotency-key': 'k' }
+  await gateway.generate({ prompt: 'first', seed: 1 }, { headers })
+  await gateway.generate({ prompt: 'second', seed: 2 })
+  t.match((await gateway.generate({ prompt: 'second', seed: 2 })).headers.get('cache-status'), /hit/)
+  t.equal((await gateway.generate({ prompt: 'second', seed: 2 }, { headers })).json()['code'], 'idempotency-key-reused')
+})
+
+t.test('what was fetched by its id is delivered: the same body again is another picture', async t => {
+  const gateway = await startGateway(t, { config: { waitMs: 50 } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const id = String((await gateway.generate({ prompt: 'slow' })).json()['generation_id'])
+  release()
+  await untilStatus(gateway, id, 'succeeded')
+  const other = await gateway.generate({ prompt: 'slow' }, { headers: { prefer: 'respond-async' } })
+  t.not(other.headers.get('falgate-generation'), id)
+  t.match(other.headers.get('cache-status'), /detail=bought/)
+})
+
+t.test('whoever joined a purchase that ended in line buys in its own name', async t => {
+  const gateway = await startGateway(t, {
+    config: { falConcurrency: 1, queueMs: 1500 },
+    tenants: { tenants: [tenant('studio', { cacheGroup: 'all' }), tenant('press', { cacheGroup: 'all' })] }
+  })
+  const release = gateway.sandbox.faults.holdJobs()
+  await gateway.generate({ prompt: 'in the way' }, { headers: { prefer: 'respond-async' } })
+  await gateway.sandbox.bill.untilAccepted(1)
+  const id = String((await gateway.generate({ prompt: 'shared', seed: 1 }, { headers: { prefer: 'respond-async' } })).json()['id'])
+  const joiner = gateway.generate({ prompt: 'shared', seed: 1 }, { key: key('press') })
+  t.match(await untilStatus(gateway, id, 'failed'), { cost_usd: 0, error: { code: 'upstream-timeout' } })
+  release()
+  t.equal((await joiner).status, 200)
+  t.match((await gateway.get('/usage', { key: key('press') })).json(), { month: { spent_usd: 0.06 } })
 })
 
 t.test('generations are listed newest first, in pages, and by status', async t => {

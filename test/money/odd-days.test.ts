@@ -61,6 +61,23 @@ t.test('a budget that is lowered below what is spent: nothing more is bought, 0 
   t.equal(gateway.sandbox.bill.billedUnits, 2)
 })
 
+t.test('a budget of the company that is set within a month counts what was spent in it before', async t => {
+  const file = join(t.testdir({}), 'tenants.json')
+  const write = (budget: object): void => {
+    writeFileSync(file + '.new', JSON.stringify({ ...budget, tenants: [tenant('studio'), tenant('press')] }))
+    renameSync(file + '.new', file)
+  }
+  write({})
+  const gateway = await startGateway(t, { env: { TENANTS_FILE: file } })
+  await gateway.generate({ prompt: 'x', seed: 1 })
+  await gateway.generate({ prompt: 'x', seed: 2 }, { key: key('press') })
+  write({ budget: { usd: 0.12, per: 'month' } })
+  await gateway.reload()
+  t.equal((await gateway.generate({ prompt: 'x', seed: 3 })).status, 402)
+  t.match((await gateway.get('/metrics')).text, 'falgate_budget_left_usd{tenant="*"} 0\n')
+  t.equal(gateway.sandbox.bill.billedUnits, 2)
+})
+
 t.test('a month that ends between reserving and settling: the old month pays, the new one starts with nothing', async t => {
   let nowMs = Date.UTC(2026, 10, 30, 23, 59, 59, 999)
   const ledger = createMemoryLedger({ times, now: () => nowMs })

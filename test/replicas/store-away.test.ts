@@ -1,6 +1,9 @@
 // What happens while Redis is away, hangs, or comes back without what it knew: the table of the README, line by line.
 
 import t, { type Test } from 'tap'
+import type { Reply } from '../support/gateway.ts'
+import { redisUrl } from '../support/redis.ts'
+import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
@@ -129,7 +132,7 @@ t.test('Redis restarted empty: what a replica holds is put back and said, caller
   await redis.start('empty')
   await until(async () => await ledger.ping().then(() => true, () => false))
   await until(async () => (await ledger.gauges().catch(() => null))?.atUpstream === 5)
-  t.match(gateway.log(), /"level":"error".*back in time/)
+  await until(() => /"level":"error".*back in time/.test(gateway.log()))
   await until(async () => (await gateway.get(`/generations/${storedId}`)).status === 200) // what ended a moment ago is put back, too
   release()
   for (const call of calls) t.equal((await call).status, 200)
@@ -138,6 +141,28 @@ t.test('Redis restarted empty: what a replica holds is put back and said, caller
   t.equal(sandbox.bill.accepted, 7, 'nothing was bought twice')
   t.match(await (await fetch(`${gateway.base}/metrics`)).text(), /falgate_ledger_rollbacks_total [1-9]/)
   t.same(await ledger.audit(), [])
+})
+
+t.test('a purchase that is withdrawn because its caller was answered 503 is not taken from a retry that was given its id', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, startReplica } = await deploy(t, { env: { REDIS_URL: gate.url } })
+  const gateway = await startReplica()
+  const held = gate.holdAt('admit', 'after')
+  const first = gateway.generate({ prompt: 'x' }, { headers: { 'idempotency-key': 'k' } })
+  await held
+  t.equal((await first).status, 503)
+  gate.refuse(['claim', 'withdraw'])
+  gate.resume()
+  const retry = async (): Promise<Reply> => await gateway.generate({ prompt: 'x' }, { headers: { 'idempotency-key': 'k', prefer: 'respond-async' } })
+  let answer = await retry()
+  while (answer.status === 503) answer = await retry()
+  t.match(answer.headers.get('cache-status'), /detail=replayed/)
+  const noted = gate.untilAnswered('seen')
+  await retry()
+  await noted
+  gate.refuse([])
+  t.equal((await gateway.generate({ prompt: 'x' }, { headers: { 'idempotency-key': 'k' } })).status, 200)
+  t.equal(sandbox.bill.accepted, 1)
 })
 
 t.test('a process that starts before its Redis serves as soon as there is one', async t => {

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import type { Account, Admission, Admitted, RateState, Reader, Refused, Row } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { becomeProbe, blockedBy, retryAfterSecondsOf } from './guards.ts'
+import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName, type Lead } from './names.ts'
 import { change, follow, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type State } from './state.ts'
@@ -114,7 +114,9 @@ function answerFree (state: State, admission: Admission, outcome: Answer['outcom
 
 /** Every reason not to buy. Writes nothing. */
 function refuse (state: State, admission: Admission): Refused | null {
-  const guard = blockedBy(state, admission.id, admission.model)
+  // Whoever could not be sent at once would not be a probe, but keep others from being one.
+  const hasPlace = (state.tenants.get(admission.tenant)?.running ?? 0) < admission.maxInFlight
+  const guard = blockedBy(state, admission.id, admission.model) ?? (hasPlace ? undefined : closedGuards(state, admission.model)[0])
   if (guard !== undefined) {
     return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
   }
@@ -189,6 +191,7 @@ function buy (state: State, admission: Admission): Admitted {
       leaseUntilMs: 0,
       retryAtMs: 0,
       unknownSinceMs: 0,
+      answersUntilMs: 0,
       doubles: []
     }
   }

@@ -2,7 +2,7 @@
 
 import type { Claimed, Failure } from '../../generation/ports.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
-import { charge, placesNow } from './line.ts'
+import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
@@ -21,7 +21,7 @@ const retired: Failure = { code: 'model-retired', detail: 'The model is no longe
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
-  if (granted !== undefined) return { outcome: 'go', row: show(state, granted) }
+  if (granted !== undefined) return { outcome: 'go', row: show(state, granted), isLineEmpty: false }
   if (state.now() > deadlineMs) return { outcome: 'late' }
   bringBack(state)
   if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
@@ -90,5 +90,5 @@ function grant (state: State, entry: Entry, claimId: string, replica: string): C
     owner: replica,
     runUntilMs: now + state.times.runMs
   }, { claimId, leaseUntilMs: now + state.times.leaseMs })
-  return { outcome: 'go', row: show(state, entry) }
+  return { outcome: 'go', row: show(state, entry), isLineEmpty: isLineEmpty(state) }
 }

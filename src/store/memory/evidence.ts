@@ -2,8 +2,9 @@
 
 import type { Ending, Failure, Ledger, LogPiece, Row, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
 import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
-import { clear, judge } from './guards.ts'
+import { clear, judge, yieldProbe } from './guards.ts'
 import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
@@ -25,8 +26,8 @@ export function sent (state: State, id: string, attempt: number, requestId: stri
   })
 }
 
-/** It ended as not bought, by an operator's word, and now fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption. */
-function bookAfterAll (state: State, entry: Entry, requestId: string): void {
+/** It ended as not bought, by an operator's word or in a copy from a rollback, and fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption. */
+export function bookAfterAll (state: State, entry: Entry, requestId: string | null): void {
   const { phase, price } = entry.row
   change(state, entry, { requestId, cost: price, costAssumed: true })
   tell(state, entry, 'late', phase, price)
@@ -43,6 +44,7 @@ export function unsent (state: State, id: string, attempt: number, then: Unsent,
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
     if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
     change(state, entry, { phase: 'waiting', owner: null, failure: null }, { claimId: null, retryAtMs: finishedAtMs + then.retryAfterMs })
+    yieldProbe(state, entry)
   })
 }
 
@@ -92,13 +94,13 @@ export function finish (state: State, id: string, attempt: number, requestId: st
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */
 export function becomeUnknown (state: State, entry: Entry, failure: Failure): void {
-  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null }, { claimId: null, unknownSinceMs: state.now() })
+  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null }, { claimId: null, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs })
 }
 
 function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
   const closed = { ...facts, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
-    return change(state, entry, { ...closed, failure: ending.kind === 'failed' ? ending.failure : null }, { claimId: null })
+    return change(state, entry, { ...closed, failure: ending.kind === 'failed' ? ending.failure : null }, { claimId: null, answersUntilMs: state.now() + ledgerConstants.verdictMs })
   }
   const { mode, cacheName } = entry.hidden
   let { learnedName } = entry.hidden

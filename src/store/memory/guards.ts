@@ -2,10 +2,10 @@
 
 import type { Guard, Row, Verdict } from '../../generation/ports.ts'
 import { tellGuard } from './news.ts'
-import type { State } from './state.ts'
+import type { Entry, State } from './state.ts'
 
 /** The guards that stand before a model and are not ok: the account's, then the model's own. */
-function closedGuards (state: State, model: string): Guard[] {
+export function closedGuards (state: State, model: string): Guard[] {
   return ['*', model].flatMap(scope => {
     const guard = state.guards.get(scope)
     return guard === undefined || guard.state === 'ok' ? [] : [guard]
@@ -26,6 +26,13 @@ export function becomeProbe (state: State, id: string, model: string): void {
 export function freeProbe (state: State, id: string): void {
   for (const guard of state.guards.values()) {
     if (guard.probe === id) state.guards.set(guard.scope, { ...guard, probe: null })
+  }
+}
+
+/** The probe pauses for longer than its guard does: another may try before it. */
+export function yieldProbe (state: State, { row: { id, model }, hidden: { retryAtMs } }: Entry): void {
+  for (const guard of closedGuards(state, model)) {
+    if (guard.probe === id && guard.retryAtMs < retryAtMs) state.guards.set(guard.scope, { ...guard, probe: null })
   }
 }
 
@@ -54,9 +61,9 @@ export function judge (state: State, verdict: Verdict): Guard {
 }
 
 function judged (state: State, before: Guard, { state: word, retryAfterMs }: Verdict, failures: number, after: number | undefined): Guard {
-  const isFirst = before.state === 'ok'
-  if (after !== undefined && (isFirst ? failures < after : before.state !== word)) return { ...before, failures }
   const now = state.now()
+  if (after !== undefined && before.state === 'ok' && failures < after) return { ...before, failures }
+  if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...before, failures, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
   const isOk = word === 'ok'
   return {
     scope: before.scope,

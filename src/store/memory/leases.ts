@@ -3,9 +3,9 @@
 import type { Fact, Row } from '../../generation/ports.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import { isFinal, tidyBooks } from './books.ts'
+import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { bringBack, expire } from './claim.ts'
-import { becomeUnknown, bookIfDouble } from './evidence.ts'
+import { becomeUnknown, bookAfterAll, bookIfDouble } from './evidence.ts'
 import { freeProbe } from './guards.ts'
 import { tell } from './news.ts'
 import { adjust, change, forget, insert, replace, show } from './rows.ts'
@@ -17,6 +17,7 @@ export function renew (state: State, replica: string, facts: readonly Fact[]): {
   const rolledBack: string[] = []
   for (const fact of facts) {
     const entry = state.rows.get(fact.row.id)
+    if (entry !== undefined && endedTooSoon(entry, fact)) bookAfterAll(state, entry, fact.row.requestId)
     if (isRollback(state, entry, fact)) rolledBack.push(fact.row.id)
     else if (fact.holds && entry !== undefined && entry.row.owner === replica) adjust(state, entry, { leaseUntilMs: leaseOf(state) })
     else if (fact.holds) gone.push(fact.row.id)
@@ -102,6 +103,11 @@ function isRollback (state: State, entry: Entry | undefined, fact: Fact): boolea
   return entry.row.version < row.version || entry.row.attempt < row.attempt || lacksRequest
 }
 
+/** Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it? */
+function endedTooSoon (entry: Entry, { row }: Fact): boolean {
+  return isUnbilledEnd(entry.row) && entry.row.requestId === null && row.requestId !== null && (!isFinal(row) || row.phase === 'succeeded')
+}
+
 function isSecondRequest (entry: Entry, { row }: Fact): boolean {
   return entry.row.attempt === row.attempt && entry.row.requestId !== null && row.requestId !== null && entry.row.requestId !== row.requestId
 }
@@ -122,8 +128,8 @@ function restoredRow (state: State, replica: string, { row, holds }: Fact, versi
 }
 
 /** Who holds it goes on with it; one that nobody holds is due at once. */
-function restoredLease (state: State, { holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs'> {
-  return { claimId: null, leaseUntilMs: holds ? leaseOf(state) : state.now(), retryAtMs: 0, unknownSinceMs: state.now() }
+function restoredLease (state: State, { holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'answersUntilMs'> {
+  return { claimId: null, leaseUntilMs: holds ? leaseOf(state) : state.now(), retryAtMs: 0, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs }
 }
 
 function leaseOf (state: State): number {

@@ -53,3 +53,8 @@ export function charge (state: State, tenant: TenantState): void {
   if (foremost !== undefined) state.virtual = Math.max(state.virtual, state.line.score(foremost) ?? 0)
   tenant.virtual += Math.max(1, Math.round(TURN / tenant.weight))
 }
+
+/** Is there nobody with claimable work and a free place? */
+export function isLineEmpty (state: State): boolean {
+  return state.line.first(1).length === 0
+}

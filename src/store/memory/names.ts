@@ -22,8 +22,7 @@ export function cacheLead (state: State, name: string): Lead | null {
 
 /** Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body? */
 export function isVerdictOver (state: State, { row, hidden }: Entry): boolean {
-  if (row.phase === 'unknown') return state.now() >= hidden.unknownSinceMs + ledgerConstants.verdictMs
-  return row.phase !== 'succeeded' && isFinal(row) && state.now() >= (row.finishedAtMs ?? 0) + ledgerConstants.verdictMs
+  return (row.phase === 'unknown' || (row.phase !== 'succeeded' && isFinal(row))) && state.now() >= hidden.answersUntilMs
 }
 
 /** Lets an idempotency name lead to an id for 24 h. */

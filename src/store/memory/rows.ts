@@ -4,7 +4,7 @@ import type { Change, Reader, Row } from '../../generation/ports.ts'
 import { isAtUpstream, moves } from '../../generation/phases.ts'
 import { book, hold, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
-import { positionOf, rankOf, updateLine } from './line.ts'
+import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
 import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type Hidden, type State } from './state.ts'
 
 /** Writes a new row. */
@@ -141,7 +141,8 @@ function leadsTo (state: State, name: string, id: string): boolean {
 /** Tells listeners once the operation is over, so that what they do next sees it whole. */
 function publish (state: State, entry: Entry): void {
   if (state.listeners.size === 0) return
-  const change = changeOf(state, entry)
+  // A generation that keeps its place at fal lets nobody else in.
+  const change = { ...changeOf(state, entry), isLineEmpty: isAtUpstream(entry.row.phase) || isLineEmpty(state) }
   queueMicrotask(() => {
     for (const listener of state.listeners) {
       try {

@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Change, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, Row, RowNews, Token } from '../../generation/ports.ts'
+import type { Account, Admission, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, Row, RowNews, Token } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -25,6 +25,8 @@ export interface Hidden {
   /** Waiting: not claimable before this; 0 when it stands in the line. */
   readonly retryAtMs: number
   readonly unknownSinceMs: number
+  /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
+  readonly answersUntilMs: number
   /** Second request ids of one attempt, each booked as a double purchase. */
   readonly doubles: readonly string[]
 }
@@ -102,7 +104,7 @@ export interface State {
   journalLast: { readonly atMs: number, readonly number: number }
   /** The journal has lost lines to its bounds, so it does not add up to the books any more. */
   journalTrimmed: boolean
-  readonly listeners: Set<(change: Change | 'look-again') => void>
+  readonly listeners: Set<(change: Published | 'look-again') => void>
   /** Replica → who can look at its sockets. */
   readonly answerers: Map<string, (connection: string) => boolean>
 }

@@ -55,7 +55,7 @@ function adoptable (state: State, twinName: string): Entry[] {
     const entry = state.rows.get(id)
     if (entry === undefined) continue
     if (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.adoptableMs) dropFrom(state.twins, twinName, id)
-    else if (entry.row.phase !== 'unknown' || !isVerdictOver(state, entry)) found.push(entry)
+    else if (!isVerdictOver(state, entry)) found.push(entry)
     if (found.length === ledgerConstants.maxTwins) break
   }
   return found

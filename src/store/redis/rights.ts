@@ -113,6 +113,6 @@ function rateIn (value: unknown, { max, windowSeconds }: Admission['rate']): Rat
 }
 
 function claimedIn (answer: unknown): Claimed {
-  const [outcome, row] = listIn(answer)
-  return outcome === 'go' ? { outcome, row: rowIn(row) } : { outcome: wordIn(['busy', 'empty', 'guard', 'late'], outcome) }
+  const [outcome, row, isLineEmpty] = listIn(answer)
+  return outcome === 'go' ? { outcome, row: rowIn(row), isLineEmpty: isLineEmpty === '1' } : { outcome: wordIn(['busy', 'empty', 'guard', 'late'], outcome) }
 }

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { isProblemCode, type FieldFault } from '../../errors.ts'
 import { phases, type Phase } from '../../generation/phases.ts'
 import { logLineOf } from '../../generation/log-text.ts'
-import type { Account, Change, Failure, GuardState, JournalEntry, LogPiece, News, Priority, Row, RowNews, Weighed } from '../../generation/ports.ts'
+import type { Account, Change, Published, Failure, GuardState, JournalEntry, LogPiece, News, Priority, Row, RowNews, Weighed } from '../../generation/ports.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
@@ -170,13 +170,15 @@ export function journalEntryIn (value: unknown): JournalEntry {
 }
 
 /** A published change. */
-export function changeIn (message: string): Change {
+export function changeIn (message: string): Published {
   const change = recordIn(JSON.parse(message))
   return {
     id: textIn(change['id']),
     version: integerIn(change['version']),
     phase: wordIn<Phase>(phases, change['phase']),
     cancelWished: change['cancelWished'] === '1',
+    // An older replica says nothing of it: then it is worth a look.
+    isLineEmpty: change['isLineEmpty'] === '1',
     queuePosition: integerOrNullIn(change['queuePosition']),
     startedAtMs: integerOrNullIn(change['startedAtMs']),
     logged: integerOrNullIn(change['logged']) ?? 0

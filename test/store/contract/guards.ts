@@ -53,10 +53,20 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     await buy()
   })
 
+  t.test('an admission whose tenant has no free place is no probe: it could not be sent, and others could', async t => {
+    const { ledger, buy, claim, refused } = await createWorld(t, make)
+    const running = await buy({ maxInFlight: 1 })
+    t.equal(await claim(), running.id)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    t.match(await refused({ maxInFlight: 1 }), { why: 'guard', guard: 'open' })
+    const probe = await buy({ tenant: 'agency' })
+    t.equal(await claim(), probe.id)
+  })
+
   t.test('a probe that was refused for other reasons does not take the place', async t => {
     const { ledger, buy, refused } = await createWorld(t, make)
     await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
-    t.match(await refused({ maxInFlight: 0, maxQueued: 0 }), { why: 'full' })
+    t.match(await refused({ rate: { max: 0, windowSeconds: 60 } }), { why: 'rate' })
     await buy()
     t.match(await refused(), { why: 'guard' })
   })
@@ -87,6 +97,18 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     await advance(1)
     t.equal(await claim(), id)
     t.equal(await claim(), 'empty')
+  })
+
+  t.test('a probe that has to pause for longer than its guard lets another one try', async t => {
+    const { ledger, buy, claim, advance } = await createWorld(t, make)
+    await ledger.guard('*', { state: 'open', retryAfterMs: 0 })
+    const { id } = await buy()
+    t.equal(await claim(), id)
+    await ledger.unsent(id, 1, { retryAfterMs: 600_000 }, { scope: '*', state: 'open', retryAfterMs: 5000, after: 5 })
+    t.match(await ledger.guards(), [{ state: 'open', probe: null }])
+    await advance(5000)
+    const other = await buy()
+    t.equal(await claim(), other.id)
   })
 
   for (const [end, what] of [['ended', 'a failed'], ['lost', 'a lost'], ['cancelled', 'a cancelled']] as const) {
@@ -175,7 +197,7 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.guards(), [{ state: 'ok', failures: 1 }])
   })
 
-  t.test('a failure lengthens the pause of an open guard, and opens nothing that the account was refused for', async t => {
+  t.test('a failure lengthens the pause of a closed guard, and does not change why it is closed', async t => {
     const { ledger, nowMs, advance } = await createWorld(t, make)
     const failure = { state: 'open', retryAfterMs: 1000, after: 5 } as const
     await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
@@ -183,6 +205,8 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.guard('*', failure), { state: 'open', retryAtMs: nowMs() + 1000 })
     const blocked = await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 30_000 })
     t.match(await ledger.guard('*', failure), { state: 'account-blocked', retryAtMs: blocked.retryAtMs })
+    await advance(29_900)
+    t.match(await ledger.guard('*', failure), { state: 'account-blocked', retryAtMs: nowMs() + 1000, sinceMs: blocked.sinceMs })
   })
 
   t.test('the verdict of a probe holds before its place is free: nothing is granted between the two', async t => {

@@ -1,7 +1,8 @@
 // The line and the claim: whose turn it is, and that every turn is granted once.
 
 import type { Test } from 'tap'
-import { freshId, successOf } from '../../support/admission.ts'
+import { freshId, never, successOf } from '../../support/admission.ts'
+import { until } from '../../support/until.ts'
 import { createWorld, present, type MakeStore, type World } from './world.ts'
 
 async function order (world: World, count: number): Promise<string[]> {
@@ -284,5 +285,32 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ ...at('c2'), startWithinMs: 5000 }), { outcome: 'adopted', row: { id, startUntilMs, waitUntilMs: startUntilMs } })
     await ledger.left(id, { replica: 'r1', connection: 'c2' })
     t.match(await admit(at('c3')), { outcome: 'adopted', row: { id, startUntilMs: null, waitUntilMs: nowMs() + 899_000 } })
+  })
+
+  t.test('a claim tells whether others could be claimed, and a change that let somebody come to the front says so', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const told: boolean[] = []
+    const stop = ledger.listen(change => { if (change !== 'look-again') told.push(change.isLineEmpty) })
+    const heard = async (count: number): Promise<boolean | undefined> => {
+      await until(() => told.length === count)
+      return told.at(-1)
+    }
+    const claimed = async (): Promise<unknown> => await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 10 })
+    const one = await buy({ maxInFlight: 1 })
+    t.equal(await heard(1), false)
+    await buy({ maxInFlight: 1 })
+    await heard(2)
+    t.match(await claimed(), { row: { id: one.id }, isLineEmpty: true }, 'the other waits for the tenant\'s own place')
+    t.equal(await heard(3), true)
+    await buy({ tenant: 'agency' })
+    t.equal(await heard(4), false)
+    await ledger.sent(one.id, 1, 'a')
+    t.equal(await heard(5), true, 'it keeps its place')
+    await ledger.finish(one.id, 1, 'a', successOf())
+    t.equal(await heard(6), false, 'the place is the other\'s now')
+    t.match(await claimed(), { isLineEmpty: false })
+    t.match(await claimed(), { isLineEmpty: true })
+    t.match(await claimed(), { outcome: 'empty' })
+    stop()
   })
 }

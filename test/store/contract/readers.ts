@@ -1,7 +1,7 @@
 // Readers: what they may see, page by page, and how they are woken.
 
 import type { Test } from 'tap'
-import type { Change } from '../../../src/generation/ports.ts'
+import type { Published } from '../../../src/generation/ports.ts'
 import { admissionOf, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
@@ -87,7 +87,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
 
   t.test('every change of a row is told once, with its version, after the operation', async t => {
     const { ledger, buy, go, nowMs } = await createWorld(t, make)
-    const told: Change[] = []
+    const told: Published[] = []
     let stop = (): void => {}
     const over = new Promise<void>(resolve => {
       stop = ledger.listen(change => {
@@ -104,10 +104,10 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     await ledger.progressed(row.id, 1, { kind: 'running' }, { from: 0, lines: [{ message: 'begun', timestamp: null, level: null }] })
     await ledger.finish(row.id, 1, 'a', successOf())
     await over
-    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, logged: 0 }
+    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, logged: 0, isLineEmpty: true }
     const begun = { cancelWished: true, startedAtMs: nowMs(), logged: 1 }
     t.same(told, [
-      { ...common, version: 1, phase: 'waiting', queuePosition: 0 },
+      { ...common, version: 1, phase: 'waiting', queuePosition: 0, isLineEmpty: false },
       { ...common, version: 2, phase: 'submitting' },
       { ...common, version: 3, phase: 'accepted' },
       { ...common, version: 4, phase: 'accepted', queuePosition: 4 },

@@ -112,6 +112,20 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(open.id), { phase: 'succeeded' })
   })
 
+  t.test('one that came back as waiting and left the line, while its owner knows that fal accepted it, is booked at its price', async t => {
+    const { ledger, accepted, buy, nowMs, balance } = await createWorld(t, make)
+    const known = await accepted('a')
+    const older = await buy()
+    await ledger.cancel(older.id, older)
+    const fact = { row: { ...known, id: older.id, purchase: older.id }, holds: true }
+    t.match(await ledger.renew('r1', [fact]), { gone: [older.id], rolledBack: [] })
+    t.match(await ledger.look([older.id]), [{ phase: 'cancelled', requestId: 'a', cost: price, costAssumed: true }])
+    await ledger.renew('r1', [fact])
+    t.same(await balance(), { held: price, spent: price }, 'once')
+    t.match((await ledger.takeNews(10)).at(-1), { kind: 'late', booked: price, row: { id: older.id } })
+    t.match((await ledger.journal(0, nowMs() + 1, 10)).at(-1), { id: older.id, amount: price, requestId: 'a', assumed: true })
+  })
+
   t.test('a row that is missing because its retention is over is not a rollback', async t => {
     const { ledger, ended, advance } = await createWorld(t, make, { resultTtlMs: 5000 })
     const row = await ended()

@@ -91,4 +91,15 @@ export async function verdicts (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.finish(id, 1, 'a', successOf({ cost: 50_000 })), { phase: 'failed', cost: 50_000 })
     t.same(await balance(), { held: 2 * price, spent: 50_000 })
   })
+
+  t.test('settling as billed does not make it answer again: its cache key and body stay as free as they were', async t => {
+    const { ledger, accepted, advance, admit } = await createWorld(t, make)
+    const cached = await accepted('a', { cacheName: 'cache' })
+    const twin = await accepted('b', { twinName: 'twin' })
+    for (const { id } of [cached, twin]) await ledger.lost(id, 1, traceLost)
+    await advance(60 * minute)
+    for (const { id } of [cached, twin]) t.match(await ledger.settle(id, true), { outcome: 'settled' })
+    t.match(await admit({ cacheName: 'cache' }), { outcome: 'bought' })
+    t.match(await admit({ twinName: 'twin', lastRound: true }), { outcome: 'bought' })
+  })
 }

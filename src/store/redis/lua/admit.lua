@@ -94,13 +94,15 @@ end
 
 -- Every reason not to buy. Writes nothing.
 local function refuse (admission)
-  local guard = blockedBy(admission.id, admission.model)
+  -- Whoever could not be sent at once would not be a probe, but keep others from being one.
+  local running = readTenant(admission.tenant).running
+  local guard = blockedBy(admission.id, admission.model) or running >= admission.maxInFlight and closedGuards(admission.model)[1]
   if guard then return { 'refused', 'guard', guard.state, text(retryAfterSecondsOf(guard)) } end
   local token = refuseToken(admission)
   if token then return { 'refused', 'token', token } end
   local rate = rateOf(admission)
   if tonumber(rate[1]) >= admission.rate.max then return { 'refused', 'rate', rate } end
-  local underWay = tonumber(redis.call('HGET', WAITING, admission.tenant) or 0) + readTenant(admission.tenant).running
+  local underWay = tonumber(redis.call('HGET', WAITING, admission.tenant) or 0) + running
   if underWay >= admission.maxInFlight + admission.maxQueued then return { 'refused', 'full', rate } end
   for _, budget in ipairs(admission.budgets) do
     local held, spent = balanceOf({ owner = budget.owner, period = periodOf(now, budget.per) })
@@ -143,7 +145,8 @@ local function buy (admission)
     mode = admission.mode,
     leaseUntilMs = 0,
     retryAtMs = 0,
-    unknownSinceMs = 0
+    unknownSinceMs = 0,
+    answersUntilMs = 0
   }
   local before = readTenant(admission.tenant)
   local isOpen = now < before.endsAtMs

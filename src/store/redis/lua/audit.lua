@@ -1,237 +1,242 @@
 -- Invariants of the ledger, checked from the rows up. For tests: it reads the whole namespace, which no operation does.
 -- -> one sentence for each broken invariant
 
-local faults = {}
-begin(KEYS, ARGV)
+-- All of it inside one function: Lua allows 200 local names in one, and the operations need most of those.
+local function auditAll (keys, args)
+  local faults = {}
+  begin(keys, args)
 
-local function fault (...)
-  local words = { ... }
-  for i = 1, #words do words[i] = type(words[i]) == 'number' and text(words[i]) or tostring(words[i]) end
-  table.insert(faults, table.concat(words, ' '))
-end
-
-local function keysOf (kind)
-  local names = {}
-  for _, at in ipairs(redis.call('KEYS', prefix .. kind .. ':*')) do
-    table.insert(names, string.sub(at, #prefix + #kind + 2))
+  local function fault (...)
+    local words = { ... }
+    for i = 1, #words do words[i] = type(words[i]) == 'number' and text(words[i]) or tostring(words[i]) end
+    table.insert(faults, table.concat(words, ' '))
   end
-  return names
-end
 
-local function membersOf (set)
-  local flat = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
-  local members = {}
-  for i = 1, #flat, 2 do members[flat[i]] = tonumber(flat[i + 1]) end
-  return members
-end
-
-local rows, aliases = {}, {}
-for _, id in ipairs(keysOf('g')) do
-  local record = readHash(key('g', id))
-  if not record.target then rows[id] = typed(id, record)
-  elseif not hasEnded(record) then aliases[id] = record end
-end
-
-local function auditPhases ()
-  for id, row in pairs(rows) do
-    if isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
-    if isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
-    if (row.phase == 'succeeded') ~= (row.output ~= nil or row.outputSha256 ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
-    if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
-    if isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
-    if not isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
-    if row.phase == 'waiting' and row.requestId then fault(id, 'waits and has a request id') end
+  local function keysOf (kind)
+    local names = {}
+    for _, at in ipairs(redis.call('KEYS', prefix .. kind .. ':*')) do
+      table.insert(names, string.sub(at, #prefix + #kind + 2))
+    end
+    return names
   end
-end
 
-local function auditLine ()
-  local tenants, active, later = {}, 0, membersOf(LATER)
-  local function tenantOf (name)
-    tenants[name] = tenants[name] or { waiting = 0, running = 0, claimable = {}, claimables = 0 }
-    return tenants[name]
+  local function membersOf (set)
+    local flat = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
+    local members = {}
+    for i = 1, #flat, 2 do members[flat[i]] = tonumber(flat[i + 1]) end
+    return members
   end
-  for _, name in ipairs(keysOf('t')) do tenantOf(name) end
-  for _, name in ipairs(keysOf('q')) do tenantOf(name) end
-  for name in pairs(membersOf(LINE)) do tenantOf(name) end
-  for id, row in pairs(rows) do
-    local tenant = tenantOf(row.tenant)
-    if isAtUpstream(row.phase) then
-      active = active + 1
-      tenant.running = tenant.running + 1
-    elseif row.phase == 'waiting' then
-      tenant.waiting = tenant.waiting + 1
-      if row.retryAtMs == 0 then
-        tenant.claimable[id] = rankOf(row)
-        tenant.claimables = tenant.claimables + 1
+
+  local rows, aliases = {}, {}
+  for _, id in ipairs(keysOf('g')) do
+    local record = readHash(key('g', id))
+    if not record.target then rows[id] = typed(id, record)
+    elseif not hasEnded(record) then aliases[id] = record end
+  end
+
+  local function auditPhases ()
+    for id, row in pairs(rows) do
+      if isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
+      if isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
+      if (row.phase == 'succeeded') ~= (row.output ~= nil or row.outputSha256 ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
+      if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
+      if isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
+      if not isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
+      if row.phase == 'waiting' and row.requestId then fault(id, 'waits and has a request id') end
+    end
+  end
+
+  local function auditLine ()
+    local tenants, active, later = {}, 0, membersOf(LATER)
+    local function tenantOf (name)
+      tenants[name] = tenants[name] or { waiting = 0, running = 0, claimable = {}, claimables = 0 }
+      return tenants[name]
+    end
+    for _, name in ipairs(keysOf('t')) do tenantOf(name) end
+    for _, name in ipairs(keysOf('q')) do tenantOf(name) end
+    for name in pairs(membersOf(LINE)) do tenantOf(name) end
+    for id, row in pairs(rows) do
+      local tenant = tenantOf(row.tenant)
+      if isAtUpstream(row.phase) then
+        active = active + 1
+        tenant.running = tenant.running + 1
+      elseif row.phase == 'waiting' then
+        tenant.waiting = tenant.waiting + 1
+        if row.retryAtMs == 0 then
+          tenant.claimable[id] = rankOf(row)
+          tenant.claimables = tenant.claimables + 1
+        end
       end
+      local paused = row.phase == 'waiting' and row.retryAtMs > 0 and row.retryAtMs or nil
+      if later[id] ~= paused then fault(id, 'pauses until', later[id], 'instead of', paused) end
+      local claimed = row.phase == 'submitting' and row.claimId or nil
+      if claimed and redis.call('HGET', CLAIMS, claimed) ~= id then fault('claim', claimed, 'does not lead to', id) end
     end
-    local paused = row.phase == 'waiting' and row.retryAtMs > 0 and row.retryAtMs or nil
-    if later[id] ~= paused then fault(id, 'pauses until', later[id], 'instead of', paused) end
-    local claimed = row.phase == 'submitting' and row.claimId or nil
-    if claimed and redis.call('HGET', CLAIMS, claimed) ~= id then fault('claim', claimed, 'does not lead to', id) end
-  end
-  for id in pairs(later) do
-    if not rows[id] then fault(id, 'pauses and has no row') end
-  end
-  local claims = redis.call('HGETALL', CLAIMS)
-  for i = 1, #claims, 2 do
-    local row = rows[claims[i + 1]]
-    if not row or row.phase ~= 'submitting' or row.claimId ~= claims[i] then fault('claim', claims[i], 'leads to', claims[i + 1], 'which is not its') end
-  end
-  local counted = tonumber(redis.call('HGET', GLOB, 'active') or 0)
-  if counted ~= active then fault(counted, 'places are counted as used,', active, 'rows are at fal') end
-  for name, tenant in pairs(tenants) do
-    local state = readTenant(name)
-    local waiting = tonumber(redis.call('HGET', WAITING, name) or 0)
-    if state.running ~= tenant.running then fault(name, 'is counted with', state.running, 'running,', tenant.running, 'rows are') end
-    if waiting ~= tenant.waiting then fault(name, 'is counted with', waiting, 'waiting,', tenant.waiting, 'rows are') end
-    local queue = membersOf(key('q', name))
-    for id, rank in pairs(queue) do
-      if tenant.claimable[id] ~= rank then fault(id, 'is in the queue of', name, 'at', rank) end
+    for id in pairs(later) do
+      if not rows[id] then fault(id, 'pauses and has no row') end
     end
-    for id in pairs(tenant.claimable) do
-      if not queue[id] then fault(id, 'is not in the queue of', name) end
+    local claims = redis.call('HGETALL', CLAIMS)
+    for i = 1, #claims, 2 do
+      local row = rows[claims[i + 1]]
+      if not row or row.phase ~= 'submitting' or row.claimId ~= claims[i] then fault('claim', claims[i], 'leads to', claims[i + 1], 'which is not its') end
     end
-    local belongs = tenant.claimables > 0 and tenant.running < state.maxInFlight
-    local score = redis.call('ZSCORE', LINE, name)
-    if belongs ~= (score ~= false) then fault(name, belongs and 'is not' or 'stands', 'in the line') end
-    if score and tonumber(score) ~= state.virtual then fault(name, 'stands in the line at', score, 'its virtual time is', state.virtual) end
+    local counted = tonumber(redis.call('HGET', GLOB, 'active') or 0)
+    if counted ~= active then fault(counted, 'places are counted as used,', active, 'rows are at fal') end
+    for name, tenant in pairs(tenants) do
+      local state = readTenant(name)
+      local waiting = tonumber(redis.call('HGET', WAITING, name) or 0)
+      if state.running ~= tenant.running then fault(name, 'is counted with', state.running, 'running,', tenant.running, 'rows are') end
+      if waiting ~= tenant.waiting then fault(name, 'is counted with', waiting, 'waiting,', tenant.waiting, 'rows are') end
+      local queue = membersOf(key('q', name))
+      for id, rank in pairs(queue) do
+        if tenant.claimable[id] ~= rank then fault(id, 'is in the queue of', name, 'at', rank) end
+      end
+      for id in pairs(tenant.claimable) do
+        if not queue[id] then fault(id, 'is not in the queue of', name) end
+      end
+      local belongs = tenant.claimables > 0 and tenant.running < state.maxInFlight
+      local score = redis.call('ZSCORE', LINE, name)
+      if belongs ~= (score ~= false) then fault(name, belongs and 'is not' or 'stands', 'in the line') end
+      if score and tonumber(score) ~= state.virtual then fault(name, 'stands in the line at', score, 'its virtual time is', state.virtual) end
+    end
   end
-end
 
-local function auditMoney ()
-  local held, open, explained, books = {}, {}, {}, {}
-  local function add (sums, account, amount)
-    local name = account.owner .. ':' .. account.period
-    books[name] = true
-    sums[name] = (sums[name] or 0) + amount
-  end
-  for _, row in pairs(rows) do
-    for _, account in ipairs(cjson.decode(row.accounts)) do
-      if not isFinal(row) then add(held, account, row.price) end
-      if row.phase == 'unknown' then add(open, account, row.price) end
+  local function auditMoney ()
+    local held, open, explained, books = {}, {}, {}, {}
+    local function add (sums, account, amount)
+      local name = account.owner .. ':' .. account.period
+      books[name] = true
+      sums[name] = (sums[name] or 0) + amount
     end
-  end
-  for _, line in ipairs(redis.call('XRANGE', JOURNAL, '-', '+')) do
-    local fields = {}
-    for i = 1, #line[2], 2 do fields[line[2][i]] = line[2][i + 1] end
-    for _, account in ipairs(cjson.decode(fields.accounts)) do add(explained, account, tonumber(fields.amount)) end
-  end
-  for _, name in ipairs(keysOf('m')) do books[name] = true end
-  local isTrimmed = redis.call('HGET', GLOB, 'journalTrimmed')
-  for name in pairs(books) do
-    local book = redis.call('HMGET', key('m', name), 'held', 'spent')
-    local isHeld, isSpent = tonumber(book[1] or 0), tonumber(book[2] or 0)
-    if isHeld ~= (held[name] or 0) then fault(name, 'holds', isHeld, 'open rows are worth', held[name] or 0) end
-    if isHeld < 0 or isSpent < 0 then fault(name, 'is below nothing') end
-    local booked = isSpent + (open[name] or 0)
-    if not isTrimmed and (explained[name] or 0) ~= booked then fault('the journal explains', explained[name] or 0, 'of', name, 'booked are', booked) end
-  end
-end
-
-local function auditTokens ()
-  for _, id in ipairs(keysOf('tok')) do
-    local token = readToken(id)
-    local pictures, money = 0, 0
     for _, row in pairs(rows) do
-      if row.token == id and not isFinal(row) then
-        pictures = pictures + 1
-        money = money + row.price
+      for _, account in ipairs(cjson.decode(row.accounts)) do
+        if not isFinal(row) then add(held, account, row.price) end
+        if row.phase == 'unknown' then add(open, account, row.price) end
       end
     end
-    if token then
-      if tonumber(token.heldPictures) ~= pictures then fault('token', id, 'holds', token.heldPictures, 'pictures,', pictures, 'rows are open') end
-      if tonumber(token.heldMoney) ~= money then fault('token', id, 'holds', token.heldMoney, 'open rows are worth', money) end
-      if tonumber(token.spentPictures) < 0 or tonumber(token.spentMoney) < 0 then fault('token', id, 'has spent less than nothing') end
+    for _, line in ipairs(redis.call('XRANGE', JOURNAL, '-', '+')) do
+      local fields = {}
+      for i = 1, #line[2], 2 do fields[line[2][i]] = line[2][i + 1] end
+      for _, account in ipairs(cjson.decode(fields.accounts)) do add(explained, account, tonumber(fields.amount)) end
+    end
+    for _, name in ipairs(keysOf('m')) do books[name] = true end
+    local isTrimmed = redis.call('HGET', GLOB, 'journalTrimmed')
+    for name in pairs(books) do
+      local book = redis.call('HMGET', key('m', name), 'held', 'spent')
+      local isHeld, isSpent = tonumber(book[1] or 0), tonumber(book[2] or 0)
+      if isHeld ~= (held[name] or 0) then fault(name, 'holds', isHeld, 'open rows are worth', held[name] or 0) end
+      if isHeld < 0 or isSpent < 0 then fault(name, 'is below nothing') end
+      local booked = isSpent + (open[name] or 0)
+      if not isTrimmed and (explained[name] or 0) ~= booked then fault('the journal explains', explained[name] or 0, 'of', name, 'booked are', booked) end
     end
   end
-end
 
-local function auditDue ()
-  local due, unknown = membersOf(DUE), membersOf(UNKNOWN)
-  for id, row in pairs(rows) do
-    local isUnknown = row.phase == 'unknown'
-    local expected = not isUnknown and dueOf(row) or nil
-    if due[id] ~= expected then fault(id, 'is', row.phase, 'and due at', due[id], 'instead of', expected) end
-    if (unknown[id] ~= nil) ~= isUnknown then fault(id, 'is', row.phase, isUnknown and 'and not' or 'and', 'among the unknowns') end
-  end
-  for _, ids in ipairs({ due, unknown }) do
-    for id in pairs(ids) do
-      if not rows[id] then fault(id, 'is due or unknown and has no row') end
+  local function auditTokens ()
+    for _, id in ipairs(keysOf('tok')) do
+      local token = readToken(id)
+      local pictures, money = 0, 0
+      for _, row in pairs(rows) do
+        if row.token == id and not isFinal(row) then
+          pictures = pictures + 1
+          money = money + row.price
+        end
+      end
+      if token then
+        if tonumber(token.heldPictures) ~= pictures then fault('token', id, 'holds', token.heldPictures, 'pictures,', pictures, 'rows are open') end
+        if tonumber(token.heldMoney) ~= money then fault('token', id, 'holds', token.heldMoney, 'open rows are worth', money) end
+        if tonumber(token.spentPictures) < 0 or tonumber(token.spentMoney) < 0 then fault('token', id, 'has spent less than nothing') end
+      end
     end
   end
-end
 
-local function auditNames ()
-  for _, name in ipairs(keysOf('n')) do
-    local entry = readEnding(key('n', name))
-    if entry and not entry.fingerprint then
-      local row = rows[entry.id]
-      if not row then fault('cache name', name, 'leads to', entry.id, 'which has no row')
-      elseif row.cacheName ~= name and row.learnedName ~= name then fault('cache name', name, 'leads to', entry.id, 'which does not know it') end
+  local function auditDue ()
+    local due, unknown = membersOf(DUE), membersOf(UNKNOWN)
+    for id, row in pairs(rows) do
+      local isUnknown = row.phase == 'unknown'
+      local expected = not isUnknown and dueOf(row) or nil
+      if due[id] ~= expected then fault(id, 'is', row.phase, 'and due at', due[id], 'instead of', expected) end
+      if (unknown[id] ~= nil) ~= isUnknown then fault(id, 'is', row.phase, isUnknown and 'and not' or 'and', 'among the unknowns') end
+    end
+    for _, ids in ipairs({ due, unknown }) do
+      for id in pairs(ids) do
+        if not rows[id] then fault(id, 'is due or unknown and has no row') end
+      end
     end
   end
-  for id, alias in pairs(aliases) do
-    local target = rows[alias.target]
-    if target and target.tenant == alias.tenant and target.subject == alias.subject then fault('alias', id, 'leads to its own reader\'s row') end
-  end
-end
 
-local function auditTwins ()
-  local function isTwin (row)
-    return not row.delivered and not isUnbilledEnd(row)
-  end
-  for _, name in ipairs(keysOf('o')) do
-    for id, number in pairs(membersOf(key('o', name))) do
-      local row = rows[id]
-      if not row or not isTwin(row) or row.twinName ~= name or row.number ~= number then fault(id, 'is among the twins of', name) end
+  local function auditNames ()
+    for _, name in ipairs(keysOf('n')) do
+      local entry = readEnding(key('n', name))
+      if entry and not entry.fingerprint then
+        local row = rows[entry.id]
+        if not row then fault('cache name', name, 'leads to', entry.id, 'which has no row')
+        elseif row.cacheName ~= name and row.learnedName ~= name then fault('cache name', name, 'leads to', entry.id, 'which does not know it') end
+      end
+    end
+    for id, alias in pairs(aliases) do
+      local target = rows[alias.target]
+      if target and target.tenant == alias.tenant and target.subject == alias.subject then fault('alias', id, 'leads to its own reader\'s row') end
     end
   end
-  for id, row in pairs(rows) do
-    if row.twinName and isTwin(row) and not isFinal(row) and not redis.call('ZSCORE', key('o', row.twinName), id) then
-      fault(id, 'is not among the twins of', row.twinName)
+
+  local function auditTwins ()
+    local function isTwin (row)
+      return not row.delivered and not isUnbilledEnd(row)
+    end
+    for _, name in ipairs(keysOf('o')) do
+      for id, number in pairs(membersOf(key('o', name))) do
+        local row = rows[id]
+        if not row or not isTwin(row) or row.twinName ~= name or row.number ~= number then fault(id, 'is among the twins of', name) end
+      end
+    end
+    for id, row in pairs(rows) do
+      if row.twinName and isTwin(row) and not isFinal(row) and not redis.call('ZSCORE', key('o', row.twinName), id) then
+        fault(id, 'is not among the twins of', row.twinName)
+      end
     end
   end
-end
 
-local function auditLists ()
-  local function isListed (reader, id)
-    return redis.call('ZSCORE', key('l', reader.tenant .. ' ' .. reader.subject), id)
-  end
-  for id, row in pairs(rows) do
-    if tonumber(isListed(row, id) or 0) ~= row.number then fault(id, 'is not in the list of its reader') end
-  end
-  for id, alias in pairs(aliases) do
-    if rows[alias.target] and not isListed(alias, id) then fault('alias', id, 'is not in the list of its reader') end
-  end
-end
-
-local function auditLogs ()
-  for _, id in ipairs(keysOf('log')) do
-    local kept, told = redis.call('LLEN', key('log', id)), rows[id] and rows[id].logged
-    if not told or kept > told then fault(kept, 'log lines of', id, 'are kept, told were', told) end
-  end
-end
-
-local function auditGuards ()
-  for _, guard in ipairs(allGuards()) do
-    local row = guard.probe and rows[guard.probe]
-    local tries = row and (row.phase == 'waiting' or isAtUpstream(row.phase))
-    if guard.probe and (guard.state == 'ok' or not tries) then
-      fault('the guard of', guard.scope, 'is', guard.state, 'and waits for the probe', guard.probe, 'which is', row and row.phase or 'gone')
+  local function auditLists ()
+    local function isListed (reader, id)
+      return redis.call('ZSCORE', key('l', reader.tenant .. ' ' .. reader.subject), id)
+    end
+    for id, row in pairs(rows) do
+      if tonumber(isListed(row, id) or 0) ~= row.number then fault(id, 'is not in the list of its reader') end
+    end
+    for id, alias in pairs(aliases) do
+      if rows[alias.target] and not isListed(alias, id) then fault('alias', id, 'is not in the list of its reader') end
     end
   end
+
+  local function auditLogs ()
+    for _, id in ipairs(keysOf('log')) do
+      local kept, told = redis.call('LLEN', key('log', id)), rows[id] and rows[id].logged
+      if not told or kept > told then fault(kept, 'log lines of', id, 'are kept, told were', told) end
+    end
+  end
+
+  local function auditGuards ()
+    for _, guard in ipairs(allGuards()) do
+      local row = guard.probe and rows[guard.probe]
+      local tries = row and (row.phase == 'waiting' or isAtUpstream(row.phase))
+      if guard.probe and (guard.state == 'ok' or not tries) then
+        fault('the guard of', guard.scope, 'is', guard.state, 'and waits for the probe', guard.probe, 'which is', row and row.phase or 'gone')
+      end
+    end
+  end
+
+  auditPhases()
+  auditLine()
+  auditMoney()
+  auditTokens()
+  auditDue()
+  auditNames()
+  auditTwins()
+  auditLists()
+  auditLogs()
+  auditGuards()
+
+  return { text(now), redis.call('HGET', GLOB, 'sequence') or '0', faults }
 end
 
-auditPhases()
-auditLine()
-auditMoney()
-auditTokens()
-auditDue()
-auditNames()
-auditTwins()
-auditLists()
-auditLogs()
-auditGuards()
-
-return { text(now), redis.call('HGET', GLOB, 'sequence') or '0', faults }
+return auditAll(KEYS, ARGV)

@@ -38,7 +38,7 @@ local function grant (row)
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })
-  return { 'go', show(row) }
+  return { 'go', show(row), redis.call('ZCARD', LINE) == 0 and '1' or '0' }
 end
 
 -- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
@@ -64,12 +64,12 @@ local function eachCandidate (look)
   return nil
 end
 
--- claim { claimId, startByMs, replica, slots } -> ['go', row] or ['busy' | 'empty' | 'guard' | 'late']
+-- claim { claimId, startByMs, replica, slots } -> ['go', row, is the line empty? '1' or '0'] or ['busy' | 'empty' | 'guard' | 'late']
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
   granted = granted and readRow(granted)
-  if granted then return { 'go', show(granted) } end
+  if granted then return { 'go', show(granted), '0' } end
   if now > given.startByMs then return { 'late' } end
   bringBack()
   local active, places = placesNow()

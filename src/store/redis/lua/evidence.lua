@@ -50,10 +50,12 @@ end
 
 -- It may have been bought: the money stays held until evidence or an operator says what became of it.
 local function becomeUnknown (row, failure)
-  change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now })
+  change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now,
+    answersUntilMs = now + constants.verdictMs })
 end
 
--- It ended as not bought, by an operator's word, and now fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption.
+-- It ended as not bought, by an operator's word or in a copy from a rollback, and fal turns out to have it. Nobody follows what has ended, so the price is
+-- booked, as an assumption.
 local function bookAfterAll (row, requestId)
   change(row, { requestId = requestId, cost = row.price, costAssumed = true })
   tell(row, 'late', row.phase, row.price)
@@ -83,6 +85,7 @@ local function unsent ()
       change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
     else
       change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
+      yieldProbe(row)
     end
   end)
 end
@@ -131,6 +134,8 @@ local function close (row, facts)
     end
     if isKept then changes.output = payload else changes.outputSha256 = given.outputSha256 end
     if given.seed then changes.seed = given.seed end
+  else
+    changes.answersUntilMs = now + constants.verdictMs
   end
   change(row, changes)
 end

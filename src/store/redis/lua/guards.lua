@@ -62,6 +62,16 @@ local function freeProbe (id)
   end
 end
 
+-- The probe pauses for longer than its guard does: another may try before it.
+local function yieldProbe (row)
+  for _, guard in ipairs(closedGuards(row.model)) do
+    if guard.probe == row.id and guard.retryAtMs < row.retryAtMs then
+      guard.probe = nil
+      writeGuard(guard)
+    end
+  end
+end
+
 -- How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent.
 local function retryAfterSecondsOf (guard)
   local pauseMs = guard.retryAtMs - now
@@ -78,8 +88,9 @@ local function judge (verdict)
   local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
   local from, isOk = guard.state, verdict.state == 'ok'
   guard.failures = isOk and 0 or guard.failures + 1
-  local isOneOfMany = verdict.after and (from == 'ok' and guard.failures < verdict.after or from ~= 'ok' and from ~= verdict.state)
-  if not isOneOfMany then
+  if verdict.after and from ~= 'ok' and from ~= verdict.state then
+    guard.retryAtMs = math.max(guard.retryAtMs, now + verdict.retryAfterMs)
+  elseif not verdict.after or from ~= 'ok' or guard.failures >= verdict.after then
     guard.state = verdict.state
     if guard.state ~= from then guard.sinceMs = now end
     guard.retryAtMs = isOk and 0 or now + verdict.retryAfterMs

@@ -6,6 +6,11 @@ local function isSecondRequest (row, fact)
   return row.attempt == fact.attempt and row.requestId ~= nil and fact.requestId ~= nil and row.requestId ~= fact.requestId
 end
 
+-- Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it?
+local function endedTooSoon (row, fact)
+  return isUnbilledEnd(row) and not row.requestId and fact.requestId ~= nil and (not isFinal(fact) or fact.phase == 'succeeded')
+end
+
 -- Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
 -- Missing is right for a row whose retention is over, and one that has ended is never opened again; late evidence books what it missed.
 local function isRollback (row, fact)
@@ -21,6 +26,7 @@ local function renew ()
   local gone, rolledBack = {}, {}
   for _, fact in ipairs(given.facts) do
     local row = readRow(fact.id)
+    if row and endedTooSoon(row, fact) then bookAfterAll(row, fact.requestId) end
     if isRollback(row, fact) then table.insert(rolledBack, fact.id)
     elseif fact.holds and row and row.owner == given.replica then adjust(row, { leaseUntilMs = now + times.leaseMs })
     elseif fact.holds then table.insert(gone, fact.id) end
@@ -38,6 +44,7 @@ local function restoredRow (fact, holds, version)
   row.leaseUntilMs = holds and now + times.leaseMs or now
   row.retryAtMs = 0
   row.unknownSinceMs = now
+  row.answersUntilMs = now + constants.verdictMs
   return row
 end
 

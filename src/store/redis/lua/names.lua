@@ -11,8 +11,7 @@ end
 
 -- Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body?
 local function isVerdictOver (row)
-  if row.phase == 'unknown' then return now >= row.unknownSinceMs + constants.verdictMs end
-  return row.phase ~= 'succeeded' and isFinal(row) and now >= (row.finishedAtMs or 0) + constants.verdictMs
+  return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and isFinal(row))) and now >= row.answersUntilMs
 end
 
 -- What an idempotency name leads to, or nil when it is free: it led to no row, or to an end that was not billed.

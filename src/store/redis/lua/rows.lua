@@ -7,13 +7,14 @@ local PUBLIC = {
   'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs', 'runUntilMs'
 }
 
--- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, doubles,
--- and `schema`, the version of this list.
+-- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, answersUntilMs (`unknown`,
+-- or ended without a picture: how long it answers for its cache key or body all the same, which a settlement does not lengthen), doubles, and `schema`, the version of this list.
 local SCHEMA = '1'
 
 local NUMBERS = {
   'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs',
-  'runUntilMs', 'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs'
+  'runUntilMs', 'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs',
+  'answersUntilMs'
 }
 
 local FLAGS = { 'delivered', 'joined', 'cancelWished', 'costAssumed', 'keyless' }
@@ -131,8 +132,10 @@ end
 local function publish (row)
   sequence = redis.call('HINCRBY', GLOB, 'sequence', 1)
   local position = row.phase == 'waiting' and positionOf(row) or row.queuePosition
+  -- A generation that keeps its place at fal lets nobody else in.
+  local isLineEmpty = isAtUpstream(row.phase) or redis.call('ZCARD', LINE) == 0
   redis.call('PUBLISH', CHANGES, cjson.encode({
-    id = row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0',
+    id = row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
     queuePosition = position and text(position) or nil, startedAtMs = row.startedAtMs and text(row.startedAtMs) or nil, logged = row.logged and text(row.logged) or nil
   }))
 end

@@ -11,7 +11,7 @@ local function adoptable (twinName)
     local row = readRow(id)
     if row then
       if isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
-      elseif row.phase ~= 'unknown' or not isVerdictOver(row) then table.insert(found, row) end
+      elseif not isVerdictOver(row) then table.insert(found, row) end
     end
     if #found == constants.maxTwins then break end
   end
