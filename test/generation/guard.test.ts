@@ -10,7 +10,8 @@ const limits = { failuresToOpen: 3, openMs: 600, blockedMs: 600, retiredMs: 600 
 const later = { headers: { prefer: 'respond-async' } }
 
 t.test('after so many failures in a row nothing is sent; after the pause one tries, and what it meets decides', async t => {
-  const gateway = await startGateway(t, { config: { guard: limits } })
+  // Longer than a busy machine takes to answer a crowd.
+  const gateway = await startGateway(t, { config: { guard: { ...limits, openMs: 3000 } } })
   const { bill, faults } = gateway.sandbox
   await gateway.generate({ prompt: 'stored', seed: 1 })
   const submits = bill.submits
@@ -20,7 +21,7 @@ t.test('after so many failures in a row nothing is sent; after the pause one tri
   const refused = await gateway.generate({ prompt: 'y', seed: 1 })
   t.equal(refused.status, 503)
   t.equal(refused.json()['code'], 'upstream-unavailable')
-  t.equal(refused.headers.get('retry-after'), '1')
+  t.match(refused.headers.get('retry-after'), /^[123]$/)
   t.equal((await gateway.generate({ prompt: 'stored', seed: 1 })).status, 200, 'what is stored is served')
   // The probe of one pause, and everybody else at the same time.
   await until(async () => (await gateway.generate({ prompt: 'probe', seed: Math.random() * 1e9 | 0 })).json()['code'] === 'outcome-unknown')
