@@ -2,7 +2,7 @@
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { hasEnded } from './phases.ts'
-import type { LedgerTimes, News, Row } from './ports.ts'
+import type { Claimed, LedgerTimes, News, Row } from './ports.ts'
 import type { Hands } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
@@ -28,6 +28,11 @@ export interface RunnerTools extends TendingTools {
 /** How often the line is looked at without being nudged, and due rows are swept. */
 const TICK_MS = 1000
 
+interface Claim { readonly claimId: string, readonly sentAtMs: number }
+
+/** Claims under way at once. */
+const MAX_CLAIMS = 16
+
 /** A claim that starts later than this grants nothing. */
 const CLAIM_DEADLINE_MS = 900
 
@@ -51,17 +56,20 @@ export function createRunner (tools: RunnerTools): Runner {
   let isClaimingOver = false
   let stopping: Promise<void> | null = null
 
-  /** A claim whose answer was lost is asked for again under its own id, because it may have been granted. */
-  let openClaim: { readonly claimId: string, readonly sentAtMs: number } | null = null
-  let claims: Promise<void> | null = null
+  /** Claims whose answers were lost, to be asked for again under their own ids, because they may have been granted. */
+  const lostClaims: Claim[] = []
+  /** Claims are sent side by side: one after the other, a store that writes each to its disk would let few through. */
+  const claiming = new Set<Promise<void>>()
   let isClaimNudged = false
   /** When it was last heard of, there was nobody in the line to claim. */
   let isLineEmpty = false
 
-  /** Claims until there is nothing more to claim; nudged while it does so, it looks once more. */
+  /** Claims until there is nothing more to claim; nudged when enough is being claimed already, it looks once more afterwards. */
   function claimAll (): void {
     isClaimNudged = true
-    claims ??= claimWhileNudged().finally(() => { claims = null })
+    if (claiming.size === MAX_CLAIMS) return
+    const one = claimWhileNudged().finally(() => { claiming.delete(one) })
+    claiming.add(one)
   }
 
   async function claimWhileNudged (): Promise<void> {
@@ -85,17 +93,24 @@ export function createRunner (tools: RunnerTools): Runner {
 
   /** Claims, and tells whether it is worth to claim again at once. */
   async function claimOne (): Promise<boolean> {
-    openClaim ??= { claimId: tools.newId(), sentAtMs: performance.now() }
-    const { claimId, sentAtMs } = openClaim
-    const claimed = await ledger.claim({ claimId, deadlineMs: ledger.now() + CLAIM_DEADLINE_MS, replica, slots: tools.slots })
-    openClaim = null
+    const claim = lostClaims.pop() ?? { claimId: tools.newId(), sentAtMs: performance.now() }
+    const claimed = await send(claim)
     isLineEmpty = claimed.outcome === 'empty' || (claimed.outcome === 'go' && claimed.isLineEmpty)
     if (claimed.outcome !== 'go') return false
     const { row } = claimed
     tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
     // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
-    hold(row, { attempt: row.attempt, isFresh: () => performance.now() - sentAtMs < times.leaseMs / 2 })
+    hold(row, { attempt: row.attempt, isFresh: () => performance.now() - claim.sentAtMs < times.leaseMs / 2 })
     return !isLineEmpty
+  }
+
+  async function send (claim: Claim): Promise<Claimed> {
+    try {
+      return await ledger.claim({ claimId: claim.claimId, deadlineMs: ledger.now() + CLAIM_DEADLINE_MS, replica, slots: tools.slots })
+    } catch (error) {
+      lostClaims.push(claim)
+      throw error
+    }
   }
 
   function hold (row: Row, permit: Hands['permit']): void {
@@ -213,10 +228,12 @@ export function createRunner (tools: RunnerTools): Runner {
     }
   }
 
-  /** Resolves when no claim is open and nothing is held. */
+  /** Resolves when no claim is under way and nothing is held. */
   async function untilQuiet (): Promise<void> {
-    await claims
-    if (openClaim !== null) await claimOne().catch((error: unknown) => { tools.onTrouble('claiming from the line', error) })
+    await Promise.all(claiming)
+    await Promise.all([...lostClaims].map(async () => {
+      await claimOne().catch((error: unknown) => { tools.onTrouble('claiming from the line', error) })
+    }))
     while (held.size > 0) {
       await Promise.all([...held.values()].map(({ done }) => done))
       await setImmediate()

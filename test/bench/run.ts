@@ -75,7 +75,7 @@ function readPlan (): Plan | null {
   }
   const isQuick = values.quick === true
   const wanted = parts.filter(part => values.only?.includes(part) ?? true)
-  return { isQuick, parts: new Set(wanted), rounds: Number(values.rounds ?? (isQuick ? 2 : 5)), seconds: Number(values.seconds ?? (isQuick ? 1 : 5)), profile: values.profile }
+  return { isQuick, parts: new Set(wanted), rounds: Number(values.rounds ?? (isQuick ? 1 : 5)), seconds: Number(values.seconds ?? (isQuick ? 1 : 5)), profile: values.profile }
 }
 
 // ------------------------------------------------------------------------------------------------ throughput
