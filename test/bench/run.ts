@@ -131,7 +131,7 @@ async function joinRounds (ground: Ground, { isQuick }: Plan): Promise<string> {
   const [delayMs, callers] = [300, 256]
   progress(`${callers} callers join one generation`)
   const gateway = await startGateway(ground, { name: 'joins', delayMs })
-  const rates = (await joinsPerSecond(gateway, delayMs, callers, isQuick ? 4 : 20)).slice(1).toSorted((one, other) => one - other)
+  const rates = (await joinsPerSecond(gateway, delayMs, callers, isQuick ? 3 : 20)).slice(1).toSorted((one, other) => one - other)
   await gateway.stop()
   return `${callers} callers ask for a picture that takes ${delayMs} ms; ${median(rates).toFixed(0)} of them a second are admitted and answered, the ${delayMs} ms left out (median of ${rates.length} rounds, ${rates[0]?.toFixed(0)} to ${rates.at(-1)?.toFixed(0)})`
 }
@@ -152,7 +152,7 @@ async function latency (ground: Ground, plan: Plan, knownHitsPerSecond: number):
   const perSecond = Math.round(most / 2 / 100) * 100
   progress(`hits at ${perSecond} a second`)
   await hitTimes(gateway, perSecond, 1)
-  const hits = await hitTimes(gateway, perSecond, plan.isQuick ? 2 : 10)
+  const hits = await hitTimes(gateway, perSecond, plan.isQuick ? 1 : 10)
   await gateway.stop()
   report.push(`## Latency
 
@@ -183,7 +183,7 @@ async function scale (ground: Ground, plan: Plan): Promise<void> {
   const callers = plan.isQuick ? 500 : 10_000
   const waiting = plan.isQuick ? [] : await waitingCallers(ground, callers, progress)
   const heldBack = plan.isQuick ? '\n\nLeft out by --quick.' : ''
-  const costs = await hitCosts(ground, plan.isQuick ? [1, 1000] : [1, 100, 1000], plan.isQuick ? [] : [100, 1000, 10_000], plan.isQuick ? 1 : plan.seconds, progress)
+  const costs = await hitCosts(ground, plan.isQuick ? [1000] : [1, 100, 1000], plan.isQuick ? [] : [100, 1000, 10_000], plan.isQuick ? 1 : plan.seconds, progress)
   progress('100,000 results into the in-process layer')
   const cache = cacheScale(100_000)
   report.push(`## Scale
