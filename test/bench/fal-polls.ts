@@ -1,4 +1,5 @@
-// Python's client asks for the status of a request ten times a second: what that costs the gateway.
+// Python's client asks for the status of a request ten times a second: what that costs the gateway. Run by hand, on a quiet machine, after a build:
+//   node build/test/bench/fal-polls.js
 
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
