@@ -150,7 +150,14 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       onChange: book => { tenants = book; log.info({ version: book.version, tenants: book.tenants.size }, 'tenants file in force') },
       onRefused: faults => { log.error({ faults }, 'tenants file refused, the old one stays in force') }
     })
-  metrics.onCollect(sharedFacts)
+  metrics.onCollect(async () => {
+    try {
+      return await sharedFacts()
+    } catch (error) {
+      trouble('reading facts for the metrics', error)
+      throw error
+    }
+  })
 
   const url = await server.listen({ host: config.host, port: config.port })
   // Behind TLS the sandbox has a plain listener of its own, since nobody vouches here for the certificate.

@@ -55,7 +55,7 @@ export interface Metrics {
   /** How many event streams are open. */
   readonly eventStreams: (open: number) => void
   readonly eventStreamDropped: (reason: string) => void
-  /** Names the one source of shared facts; it may reject, then the last ones are shown again. */
+  /** Names the one source of shared facts; it may reject, when it has told why itself: then the last ones are shown again. */
   readonly onCollect: (read: () => Promise<SharedFacts>) => void
   readonly contentType: string
   readonly render: () => Promise<string>
