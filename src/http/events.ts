@@ -6,6 +6,7 @@ import { Problem } from '../errors.ts'
 import type { Follow, Moment } from '../generation/follow.ts'
 import { hasEnded, statusOf } from '../generation/phases.ts'
 import type { Ledger } from '../generation/ports.ts'
+import { rememberFetch } from './delivery.ts'
 import type { EventStreams } from './event-stream.ts'
 import { generationEventJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
@@ -76,18 +77,15 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       return reply.code(204).send()
     }
 
-    let isLastWritten = false
-    connection.onceOver(isDelivered => {
-      if (isDelivered && isLastWritten) ledger.seen(request.params.id, null).catch((error: unknown) => { onTrouble('noting a delivery', error) })
-    })
     async function * texts (): AsyncGenerator<string> {
       yield `retry: ${RETRY_MS}\n\n`
       let moment = first
       try {
         for (; moment.done !== true; moment = await story.next()) {
-          isLastWritten = hasEnded(moment.value.row.phase)
+          const isLast = hasEnded(moment.value.row.phase)
+          if (isLast) rememberFetch(connection, request.params.id, { ledger, onTrouble })
           yield eventsOf(moment.value, request.id)
-          if (isLastWritten) return
+          if (isLast) return
         }
         yield ': this process shuts down, connect again\n\n'
       } finally {
