@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { falClientScript } from '../support/fal/browser-bundle.ts'
 import { findChromium } from '../support/fal/chromium.ts'
 import { gatewayStation, type Station } from '../support/fal/stations.ts'
+import { listen } from '../support/listen.ts'
 
 const PAGE_TIMEOUT_MS = 30_000
 
@@ -17,16 +18,14 @@ async function serveOrigin (t: Test): Promise<string> {
     const isScript = request.url === '/client.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
     response.end(isScript ? script : '<!doctype html><title>A page</title><script type="module" src="/client.js"></script>')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  })
+  const port = await listen(server)
   t.teardown(async () => {
     server.closeAllConnections()
     server.close()
     await once(server, 'close')
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
-  return `http://127.0.0.1:${address.port}`
+  return `http://127.0.0.1:${port}`
 }
 
 async function openPage (t: Test, url: string): Promise<Page> {

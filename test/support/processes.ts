@@ -2,9 +2,10 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { listen } from './listen.ts'
 import { cliFile } from './paths.ts'
 
 export type Env = Readonly<Record<string, string>>
@@ -42,17 +43,11 @@ export async function runCli (t: Test, args: readonly string[], env: Env = {}): 
 
 /** A port that was free a moment ago. */
 export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = addressOf(server.address())
+  const server = createServer()
+  const port = await listen(server)
   server.close()
   await once(server, 'close')
   return port
-}
-
-function addressOf (address: AddressInfo | string | null): AddressInfo {
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
-  return address
 }
 
 /** Waits until the process answers `GET url` with 200, and gives the body. Rejects when the process ends first. */

@@ -1,8 +1,8 @@
 // A door in front of Redis that understands its protocol: one gateway's calls stop exactly before or after a named operation of the ledger, or are refused.
 
-import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import { listenFor } from './listen.ts'
 
 export interface RedisGate {
   readonly url: string
@@ -82,18 +82,11 @@ export async function startRedisGate (t: Test, redisUrl: string): Promise<RedisG
         listeners.delete(operation)
       }
     }))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-    await once(server, 'close')
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
+  const port = await listenFor(t, server, sockets)
 
   return {
-    url: `redis://127.0.0.1:${address.port}`,
+    url: `redis://127.0.0.1:${port}`,
     holdAt: async (operation, when, having = '') => await new Promise(resolve => { trap = { operation, when, having, onHeld: resolve } }),
     resume: () => {
       isStopped = false

@@ -1,8 +1,8 @@
 // A TCP proxy that can lose an answer: the server got the request and acted on it, the client only sees its connection break.
 
-import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import { listenFor } from './listen.ts'
 
 export interface TcpProxy {
   readonly port: number
@@ -61,17 +61,10 @@ export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpPr
       client.destroy()
       caught()
     })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-    await once(server, 'close')
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
+  const port = await listenFor(t, server, sockets)
   return {
-    port: address.port,
+    port,
     connections: () => connections,
     loseAnswerTo: async bytes => await new Promise(resolve => { trap = { bytes, when: 'answered', onCut: resolve } }),
     cutBehind: async bytes => await new Promise(resolve => { trap = { bytes, when: 'behind', onCut: resolve } }),
