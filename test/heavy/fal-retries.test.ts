@@ -10,6 +10,7 @@ import { STUDIO_KEY } from '../support/gateway.ts'
 import { projectDir } from '../support/paths.ts'
 import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
 
 t.setTimeout(600_000)
 
@@ -89,10 +90,15 @@ t.test('JavaScript: a synchronous call loses its connection while the picture is
   const at = await scene(t)
   const release = at.deployment.sandbox.faults.holdJobs()
   const made = clientAt(at.base).run(MODEL, { input: unseeded })
-  await at.deployment.sandbox.bill.untilAccepted(1)
+  const { id, connection: first } = await at.deployment.untilRow(({ requestId }) => requestId !== null)
   at.proxy.setOpen(false)
   at.proxy.setOpen(true)
-  setTimeout(release, 1500) // after the retry, which adopts what is under way
+  // The retry adopts what is under way.
+  await until(async () => {
+    const [row] = await at.deployment.ledger.look([id])
+    return row !== undefined && row.connection !== null && row.connection.connection !== first?.connection
+  })
+  release()
   t.match((await made).data, { images: [{ url: /^http/ }] })
   await assertBoughtOnce(t, at)
 })
