@@ -73,11 +73,11 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   collectDefaultMetrics({ register: registry })
 
   const http = new Histogram({ registers, name: 'falgate_http_request_duration_seconds', help: 'Time from a request to the end of its answer.', labelNames: ['route', 'method', 'status'], buckets: REQUEST_BUCKETS_SECONDS })
-  const answers = new Counter({ registers, name: 'falgate_answers_total', help: 'Answers with a result, by where it came from.', labelNames: ['tenant', 'source'] })
+  const answers = sumCounter(registry, { name: 'falgate_answers_total', help: 'Answers with a result, by where it came from.', labelNames: ['tenant', 'source'] })
   const generations = new Counter({ registers, name: 'falgate_generations_total', help: 'Generations that ended.', labelNames: ['tenant', 'model', 'outcome'] })
   const phases = new Histogram({ registers, name: 'falgate_generation_phase_seconds', help: 'Time that generations spent in a phase.', labelNames: ['model', 'phase'], buckets: PHASE_BUCKETS_SECONDS })
-  const spend = moneyCounter(registry, { name: 'falgate_spend_usd_total', help: 'Money spent at fal, as booked by this process. Over all of its life: the journal.', labelNames: ['tenant', 'model'] })
-  const savings = moneyCounter(registry, { name: 'falgate_saved_usd_total', help: 'Money that repeated requests did not cost.', labelNames: ['tenant', 'by'] })
+  const spend = sumCounter(registry, { name: 'falgate_spend_usd_total', one: MICRO_PER_USD, help: 'Money spent at fal, as booked by this process. Over all of its life: the journal.', labelNames: ['tenant', 'model'] })
+  const savings = sumCounter(registry, { name: 'falgate_saved_usd_total', one: MICRO_PER_USD, help: 'Money that repeated requests did not cost.', labelNames: ['tenant', 'by'] })
   const refusals = new Counter({ registers, name: 'falgate_refusals_total', help: 'Requests answered with a problem.', labelNames: ['tenant', 'code'] })
   const upstreamRequests = new Counter({ registers, name: 'falgate_upstream_requests_total', help: 'Requests to fal.', labelNames: ['operation', 'outcome'] })
   const redisUp = new Gauge({ registers, name: 'falgate_redis_up', help: 'Whether Redis answers.' })
@@ -119,9 +119,9 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     waiting.reset()
     for (const [tenant, count] of facts.waiting) waiting.set({ tenant }, count)
     budgetLeft.reset()
-    for (const [tenant, left] of facts.budgetLeft) budgetLeft.set({ tenant }, left / 1_000_000)
+    for (const [tenant, left] of facts.budgetLeft) budgetLeft.set({ tenant }, left / MICRO_PER_USD)
     held.reset()
-    for (const [tenant, amount] of facts.held) held.set({ tenant }, amount / 1_000_000)
+    for (const [tenant, amount] of facts.held) held.set({ tenant }, amount / MICRO_PER_USD)
     slotsUsed.set(facts.slotsUsed)
     slots.set(facts.slots)
     slotsOpen.set(facts.slotsOpen)
@@ -139,7 +139,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
 
   return {
     httpDuration: (route, method, status, seconds) => { durationsOf(route, method, status)(seconds) },
-    answered: (tenant, source) => { answers.inc({ tenant, source }) },
+    answered: (tenant, source) => { answers.add(1, tenant, source) },
     generationEnded: (tenant, model, outcome) => { generations.inc({ tenant, model, outcome }) },
     phaseSeconds: (model, phase, seconds) => { phases.observe({ model, phase }, seconds) },
     spent: (tenant, model, cost) => { spend.add(cost, tenant, model) },
@@ -163,14 +163,19 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   }
 }
 
-interface MoneyCounter {
-  readonly add: (amount: MicroUsd, first: string, second: string) => void
-  readonly read: (first: string, second: string) => MicroUsd
+interface SumCounter {
+  readonly add: (amount: number, first: string, second: string) => void
+  readonly read: (first: string, second: string) => number
 }
 
-/** A counter of dollars with two labels. It adds up micro-dollars, which is exact, and shows dollars when it is asked. */
-function moneyCounter<Label extends string> (registry: Registry, { labelNames, ...named }: { readonly name: string, readonly help: string, readonly labelNames: readonly [Label, Label] }): MoneyCounter {
-  const sums = new Map<string, Map<string, MicroUsd>>()
+const MICRO_PER_USD = 1_000_000
+
+/**
+ * A counter with two labels that hits write to. It adds up whole numbers, `one` of them for 1, and shows them when it is asked:
+ * micro-dollars stay exact, and prom-client, which checks and hashes labels on each call, is only called for reading.
+ */
+function sumCounter<Label extends string> (registry: Registry, { labelNames, one = 1, ...named }: { readonly name: string, readonly help: string, readonly labelNames: readonly [Label, Label], readonly one?: number }): SumCounter {
+  const sums = new Map<string, Map<string, number>>()
   const [firstName, secondName] = labelNames
   registry.registerMetric(new Counter<string>({
     ...named,
@@ -179,7 +184,7 @@ function moneyCounter<Label extends string> (registry: Registry, { labelNames, .
     collect () {
       this.reset()
       for (const [first, row] of sums) {
-        for (const [second, amount] of row) this.inc({ [firstName]: first, [secondName]: second }, amount / 1_000_000)
+        for (const [second, amount] of row) this.inc({ [firstName]: first, [secondName]: second }, amount / one)
       }
     }
   }))
