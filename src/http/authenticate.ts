@@ -1,13 +1,15 @@
 // Who calls, and whether it calls too often: the hooks in front of every protected route, before any body is read.
 
+import { timingSafeEqual } from 'node:crypto'
+import type { Socket } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { identify } from '../tenants/keys.ts'
-import type { TenantBook } from '../tenants.ts'
+import type { Limit, TenantBook } from '../tenants.ts'
 import { refuseForeignOrigin } from './cross-origin.ts'
-import { addLimit } from './rate-limit-headers.ts'
-import { callerOf } from './request-facts.ts'
+import { policyOf, setCallLimit } from './rate-limit-headers.ts'
+import { callerOf, type Caller } from './request-facts.ts'
 
 /** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
 const COUNTED_TENANTS = 10_000
@@ -15,27 +17,60 @@ const COUNTED_TENANTS = 10_000
 /** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. */
 export async function protect (scope: FastifyInstance, tenants: () => TenantBook): Promise<void> {
   scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
-    const found = identify(tenants(), request.headers.authorization, Date.now())
-    if (typeof found === 'string') throw new Problem(found, found === 'key-missing' ? { detail: 'Send `Authorization: Bearer <key>`.' } : {})
-    request.facts.caller = { ...found, subject: '' }
+    request.facts.caller = recognise(tenants(), request)
     refuseForeignOrigin(request)
     done()
   })
 
   await scope.register(rateLimit, {
     global: false,
-    cache: COUNTED_TENANTS,
-    keyGenerator: request => callerOf(request).tenant.id,
-    max: request => callerOf(request).tenant.callLimit.max,
-    timeWindow: request => callerOf(request).tenant.callLimit.windowSeconds * 1000
+    keyGenerator: request => callerOf(request).tenant.id
   })
-  const countCall = scope.createRateLimit()
+  // A counter for each limit that some tenant has, so that it need not be asked for the limit of each call, which costs as much as counting.
+  const counters = new Map<string, ReturnType<typeof scope.createRateLimit>>()
 
-  scope.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
-    const count = await countCall(request)
-    if (count.isAllowed) return
-    const resetSeconds = Math.max(1, count.ttlInSeconds)
-    addLimit(reply, 'calls', { max: count.max, windowSeconds: Math.round(count.timeWindow / 1000), remaining: count.remaining, resetSeconds })
-    if (count.isExceeded) throw new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds })
+  function counterFor (policy: string, { max, windowSeconds }: Limit): ReturnType<typeof scope.createRateLimit> {
+    let counter = counters.get(policy)
+    if (counter === undefined) {
+      const options = { max, timeWindow: windowSeconds * 1000, cache: COUNTED_TENANTS } // the last one is read, but missing in the type
+      counters.set(policy, counter = scope.createRateLimit(options))
+    }
+    return counter
+  }
+
+  scope.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
+    const { callLimit } = callerOf(request).tenant
+    const policy = policyOf('calls', callLimit)
+    counterFor(policy, callLimit)(request).then(count => {
+      if (count.isAllowed) return done()
+      const resetSeconds = Math.max(1, count.ttlInSeconds)
+      setCallLimit(reply, policy, count.remaining, resetSeconds)
+      done(count.isExceeded ? new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds }) : undefined)
+    }, done)
   })
+}
+
+/** Whom a connection spoke for the last time. */
+interface Recognised {
+  readonly book: TenantBook
+  readonly authorization: Buffer
+  readonly caller: Caller
+  readonly expiresAtMs: number
+}
+
+/** Callers keep their connections and say the same on each request: it is compared with what was right the last time, instead of being hashed and looked up. */
+const recognised = new WeakMap<Socket, Recognised>()
+
+/** Who sent this request. Throws a `Problem` when its key is not known, or not any more. */
+function recognise (book: TenantBook, { headers: { authorization }, socket }: FastifyRequest): Caller {
+  const nowMs = Date.now()
+  const said = Buffer.from(authorization ?? '')
+  const last = recognised.get(socket)
+  if (last !== undefined && last.book === book && nowMs < last.expiresAtMs && said.length === last.authorization.length && timingSafeEqual(said, last.authorization)) return last.caller
+
+  const found = identify(book, authorization, nowMs)
+  if (typeof found === 'string') throw new Problem(found, found === 'key-missing' ? { detail: 'Send `Authorization: Bearer <key>`.' } : {})
+  const caller = { tenant: found.tenant, keyId: found.keyId, subject: '' }
+  recognised.set(socket, { book, authorization: said, caller, expiresAtMs: book.find(found.keyId)?.expiresAtMs ?? Infinity })
+  return caller
 }

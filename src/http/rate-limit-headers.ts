@@ -2,16 +2,27 @@
 
 import type { FastifyReply } from 'fastify'
 import type { RateState } from '../generation/ports.ts'
+import type { Limit } from '../tenants.ts'
 
-/** Adds a policy to what the answer already says about limits. */
-export function addLimit (reply: FastifyReply, name: 'calls' | 'purchases', limit: { readonly max: number, readonly windowSeconds: number, readonly remaining: number, readonly resetSeconds: number }): void {
-  append(reply, 'ratelimit-policy', `"${name}";q=${limit.max};w=${limit.windowSeconds}`)
-  append(reply, 'ratelimit', `"${name}";r=${limit.remaining};t=${limit.resetSeconds}`)
+/** The item of `RateLimit-Policy` for a limit. */
+export function policyOf (name: 'calls' | 'purchases', { max, windowSeconds }: Limit): string {
+  return `"${name}";q=${max};w=${windowSeconds}`
 }
 
-/** The tenant's purchases, known only on answers that went through admission. */
+/** What is left of the tenant's calls; every answer behind authentication begins its limits with this one. */
+export function setCallLimit (reply: FastifyReply, policy: string, remaining: number, resetSeconds: number): void {
+  reply.header('ratelimit-policy', policy)
+  reply.header('ratelimit', stateOf('calls', remaining, resetSeconds))
+}
+
+/** Adds the tenant's purchases, known only on answers that went through admission. */
 export function addPurchaseLimit (reply: FastifyReply, rate: RateState): void {
-  addLimit(reply, 'purchases', { ...rate, remaining: Math.max(0, rate.max - rate.used) })
+  append(reply, 'ratelimit-policy', policyOf('purchases', rate))
+  append(reply, 'ratelimit', stateOf('purchases', Math.max(0, rate.max - rate.used), rate.resetSeconds))
+}
+
+function stateOf (name: 'calls' | 'purchases', remaining: number, resetSeconds: number): string {
+  return `"${name}";r=${remaining};t=${resetSeconds}`
 }
 
 function append (reply: FastifyReply, name: string, item: string): void {
