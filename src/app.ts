@@ -136,7 +136,6 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     waitMs: config.waitMs,
     publicUrl: config.publicUrl,
     addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
-    newId,
     describePrompt: prompt => describePrompt(prompt, config.logPrompts),
     onTrouble: trouble
   })

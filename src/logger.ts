@@ -30,9 +30,15 @@ export function createLogger ({ level, destination, secrets }: LoggerOptions): L
   return pino(options, destination)
 }
 
+/** How long a line may wait for others. */
+const GATHER_MS = 10
+
+/** What is gathered at most. */
+const GATHER_CHARACTERS = 64 * 1024
+
 /**
- * Standard output, with the lines of one turn of the event loop in one write: each write is handed to another thread and back, which costs more than
- * making the line. What was logged is there before the process ends, unless it is killed within that turn.
+ * Standard output, with the lines of ten milliseconds in one write: each write is handed to another thread and back, which costs more than
+ * making the line. What was logged is there before the process ends, unless it is killed within that time.
  */
 export function standardOutput (): DestinationStream {
   output ??= openOutput()
@@ -60,8 +66,9 @@ function openOutput (): DestinationStream & { readonly flushSync: () => void } {
   process.on('exit', flushSync)
   return {
     write: line => {
-      if (lines === '') setImmediate(pass)
+      if (lines === '') setTimeout(pass, GATHER_MS)
       lines += line
+      if (lines.length >= GATHER_CHARACTERS) pass()
     },
     flushSync
   }
@@ -100,11 +107,21 @@ export function createTroubleLog (log: Logger, now: () => number = () => perform
   }
 }
 
+/** What a log line may say about a prompt. */
+export interface PromptFacts { readonly prompt?: string, readonly prompt_sha256?: string, readonly prompt_characters?: number }
+
 /** What a log line may say about a prompt: nothing, its SHA-256 and its length in characters, or the text. */
-export function describePrompt (prompt: string, mode: PromptLogging): { readonly prompt?: string, readonly prompt_sha256?: string, readonly prompt_characters?: number } {
+export function describePrompt (prompt: string, mode: PromptLogging): PromptFacts {
   switch (mode) {
     case 'off': return {}
-    case 'hash': return { prompt_sha256: hash('sha256', prompt), prompt_characters: Array.from(prompt).length }
+    case 'hash': return { prompt_sha256: hash('sha256', prompt), prompt_characters: charactersIn(prompt) }
     case 'full': return { prompt }
   }
+}
+
+/** Code points, because halves of them are no characters to anybody. */
+function charactersIn (text: string): number {
+  let characters = 0
+  for (let at = 0; at < text.length; at += (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1) characters++
+  return characters
 }

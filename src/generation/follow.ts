@@ -22,6 +22,8 @@ export interface Follow {
    * a second for all; also while the ledger is away. What has ended is always read from the ledger. Rejects as `read` of the ledger does.
    */
   now: (id: string, reader: Reader) => Promise<Moment | null>
+  /** The same where the answer lies in this process, else undefined. */
+  nowKept: (id: string, reader: Reader) => Moment | undefined
   /**
    * The moments of a generation, or null as above: the present one at once, with the log lines from the `logged`th on, then one for every change,
    * the last one when it has ended. A reader that does not keep up misses states in between, never the last, and lines only when they are not kept
@@ -161,12 +163,16 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
 
   // ------------------------------------------------------------------------------------------------ polls
 
-  async function now (id: string, reader: Reader): Promise<Moment | null> {
+  function nowKept (id: string, reader: Reader): Moment | undefined {
     const known = polled.get(id)
-    if (known !== undefined && known.asked.tenant === reader.tenant && known.asked.subject === reader.subject) {
-      known.untilMs = performance.now() + POLLED_MS
-      return { row: shownTo(known), log: known.track.log, moved: true }
-    }
+    if (known === undefined || known.asked.tenant !== reader.tenant || known.asked.subject !== reader.subject) return undefined
+    known.untilMs = performance.now() + POLLED_MS
+    return { row: shownTo(known), log: known.track.log, moved: true }
+  }
+
+  async function now (id: string, reader: Reader): Promise<Moment | null> {
+    const kept = nowKept(id, reader)
+    if (kept !== undefined) return kept
     const row = await ledger.read(id, reader)
     if (row === null) return null
     const log = row.logged === 0 ? { from: 0, lines: [] } : await ledger.logs(row.purchase, 0)
@@ -268,6 +274,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
 
   return {
     now,
+    nowKept,
     moments,
     get readers () { return streams.size },
     letGo,

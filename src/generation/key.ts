@@ -7,11 +7,12 @@ import type { Model } from '../models/model.ts'
  * JSON with sorted keys and no spaces. `seed` at the top is written with these digits, so that seeds beyond 2^53 stay what they were.
  */
 export function canonicalJson (value: Readonly<Record<string, unknown>>, seed: string | null): string {
-  const fields = Object.keys(value).sort().map(key => {
+  let fields = ''
+  for (const key of Object.keys(value).sort()) {
     const text = key === 'seed' && seed !== null ? seed : encode(value[key])
-    return `${JSON.stringify(key)}:${text}`
-  })
-  return `{${fields.join(',')}}`
+    fields += `${fields === '' ? '' : ','}${JSON.stringify(key)}:${text}`
+  }
+  return `{${fields}}`
 }
 
 function encode (value: unknown): string {

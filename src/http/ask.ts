@@ -5,6 +5,7 @@ import { Problem } from '../errors.ts'
 import { canonicalJson } from '../generation/key.ts'
 import type { Presence } from '../generation/presence.ts'
 import type { Answer, Ask, Call, Requests } from '../generation/request.ts'
+import type { PromptFacts } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import { permits } from '../tenants.ts'
@@ -15,7 +16,7 @@ import { callerOf } from './request-facts.ts'
 export interface AskTools extends DeliveryTools {
   readonly requests: Requests
   readonly presence: Presence
-  readonly describePrompt: (prompt: string) => Readonly<Record<string, unknown>>
+  readonly describePrompt: (prompt: string) => PromptFacts
 }
 
 /** How the caller wants to be served. */
@@ -23,14 +24,16 @@ export interface Manner extends Pick<Call, 'mode' | 'async' | 'waitMs' | 'priori
   readonly idempotencyKey: string | null
 }
 
-/** Asks the core for a picture of this model; `body` is the input as it was sent, checked by the model's schema. */
-export function askerOf (model: Model, tools: AskTools): (request: FastifyRequest, body: ModelInput, manner: Manner) => Promise<Answer> {
-  const defaults = defaultsOf(model)
+/** Asks the core for a picture of this model; `body` is the input as it was sent, checked by the model's schema. An answer out of this process' memory comes at once. */
+export function askerOf (model: Model, tools: AskTools): (request: FastifyRequest, body: ModelInput, manner: Manner) => Answer | Promise<Answer> {
+  const fields = Object.entries(model.input.properties)
+    .map(([name, schema]): readonly [string, unknown] => [name, schema.default])
+    .sort(([one], [other]) => one < other ? -1 : 1)
 
-  return async (request, body, manner) => {
+  return (request, body, manner) => {
     const { tenant, subject } = callerOf(request)
     const { seed } = request.facts
-    const input = { ...defaults, ...body }
+    const input = withDefaults(body, fields)
     if (typeof input['prompt'] === 'string') request.facts.prompt = tools.describePrompt(input['prompt'])
     if (seed.kind === 'inexact') throw seedFault()
     const forbidden = permits(tenant, model, input)
@@ -48,19 +51,22 @@ export function askerOf (model: Model, tools: AskTools): (request: FastifyReques
       idempotency: idempotencyKey === null ? null : { key: idempotencyKey, sent: canonicalJson(body, digits) },
       needsId
     }
-    const answer = tools.requests.fromMemory(ask) ?? await attended(ask, manner, request.facts.connection, tools)
-    count(answer, tenant.id, tools.metrics)
-    return answer
+    const kept = tools.requests.fromMemory(ask)
+    if (kept === null) return attended(ask, manner, request.facts.connection, tools)
+    count(kept, tenant.id, tools.metrics)
+    return kept
   }
 }
 
-/** The defaults that a model's schema states. */
-function defaultsOf (model: Model): ModelInput {
-  const defaults: Record<string, unknown> = {}
-  for (const [name, schema] of Object.entries(model.input.properties)) {
-    if (schema.default !== undefined) defaults[name] = schema.default
+/** The input with the defaults of the model's schema; `fields` are all that it may have. */
+function withDefaults (body: ModelInput, fields: ReadonlyArray<readonly [string, unknown]>): ModelInput {
+  const input: Record<string, unknown> = {}
+  for (const [name, byDefault] of fields) {
+    const sent = body[name]
+    const value = sent === undefined ? byDefault : sent
+    if (value !== undefined) input[name] = value
   }
-  return defaults
+  return input
 }
 
 function seedFault (): Problem {
@@ -73,7 +79,7 @@ function seedFault (): Problem {
 /** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation adoptable. */
 async function attended (ask: Ask, { waitMs, async, priority, startWithinMs }: Manner, caller: CallerConnection, tools: AskTools): Promise<Answer> {
   const gone = new AbortController()
-  const { connection, close } = tools.presence.arrive(caller.isOpen)
+  const { connection, close } = tools.presence.arrive(() => caller.isOpen())
   caller.onceOver(close)
   const unwatch = caller.onceOver(() => { gone.abort() })
   if (!caller.isOpen()) { close(); gone.abort() }
@@ -82,6 +88,7 @@ async function attended (ask: Ask, { waitMs, async, priority, startWithinMs }: M
     const answer = await tools.requests.request(call)
     if (answer.kind === 'caller-gone') tools.metrics.undelivered(call.tenant.id)
     rememberDelivery(caller, answer, call, tools)
+    count(answer, call.tenant.id, tools.metrics)
     return answer
   } finally {
     unwatch()

@@ -1,52 +1,74 @@
 // When a request is over: its answer went out, or whoever asked is gone.
 
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
-/** The caller's side of one request. */
-export interface CallerConnection {
+/** Told once, when a request is over; `isDelivered`: the whole answer was handed to an open socket. */
+type Listener = (isDelivered: boolean) => void
+
+/**
+ * The caller's side of one request. One object with few parts, because every request has one: what is made for each poll
+ * has to be collected again.
+ */
+export class CallerConnection {
+  readonly #response: ServerResponse
+  readonly #socket: Socket
+  readonly #whenOver: Listener
+  /** Made for those requests that somebody waits for, which few are. */
+  #listeners: Set<Listener> | null = null
+  #isOver = false
+
+  /** `whenOver` is told first. */
+  constructor (response: ServerResponse, socket: Socket, whenOver: Listener) {
+    this.#response = response
+    this.#socket = socket
+    this.#whenOver = whenOver
+  }
+
   /** Can an answer still be written? */
-  readonly isOpen: () => boolean
-  /** Calls `listener` once, when the request is over; `isDelivered`: the whole answer was handed to an open socket. Gives a function that forgets it. */
-  readonly onceOver: (listener: (isDelivered: boolean) => void) => () => void
+  isOpen (): boolean {
+    return !this.#isOver && !this.#response.closed && !this.#socket.destroyed
+  }
+
+  /** Calls `listener` once, when the request is over. Gives a function that forgets it. */
+  onceOver (listener: Listener): () => void {
+    const listeners = this.#listeners ??= new Set()
+    listeners.add(listener)
+    return () => { listeners.delete(listener) }
+  }
+
+  /** The request is over. Twice is harmless. */
+  end (): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    requestsOf.get(this.#socket)?.delete(this)
+    const isDelivered = this.#response.writableFinished
+    this.#whenOver(isDelivered)
+    if (this.#listeners !== null) for (const listener of this.#listeners) listener(isDelivered)
+  }
 }
 
 /**
  * The requests of each socket. Several may wait on one, when they are pipelined, and Node tells those behind the first nothing when the socket closes:
  * their responses never got it.
  */
-const requestsOf = new WeakMap<Socket, Set<() => void>>()
+const requestsOf = new WeakMap<Socket, Set<CallerConnection>>()
 
-/** Watches the connection of a request. `request.signal` would not do: it fires as soon as the body has been read. */
-export function watchConnection (request: FastifyRequest, reply: FastifyReply): CallerConnection {
-  const { raw } = reply
+/** Watches the connection of a request and tells `whenOver` once. `request.signal` would not do: it fires as soon as the body has been read. */
+export function watchConnection (request: FastifyRequest, reply: FastifyReply, whenOver: Listener): CallerConnection {
   const { socket } = request.raw
-  const listeners = new Set<(isDelivered: boolean) => void>()
-  let isOver = false
-
-  const over = (): void => {
-    if (isOver) return
-    isOver = true
-    requestsOf.get(socket)?.delete(over)
-    for (const listener of listeners) listener(raw.writableFinished)
-  }
-  raw.once('close', over)
-  requestsOn(socket).add(over)
-
-  return {
-    isOpen: () => !isOver && !raw.closed && !socket.destroyed,
-    onceOver: listener => {
-      listeners.add(listener)
-      return () => { listeners.delete(listener) }
-    }
-  }
+  const connection = new CallerConnection(reply.raw, socket, whenOver)
+  reply.raw.on('close', () => { connection.end() })
+  requestsOn(socket).add(connection)
+  return connection
 }
 
-function requestsOn (socket: Socket): Set<() => void> {
+function requestsOn (socket: Socket): Set<CallerConnection> {
   const known = requestsOf.get(socket)
   if (known !== undefined) return known
-  const requests = new Set<() => void>()
+  const requests = new Set<CallerConnection>()
   requestsOf.set(socket, requests)
-  socket.once('close', () => { for (const over of [...requests]) over() })
+  socket.once('close', () => { for (const request of [...requests]) request.end() })
   return requests
 }

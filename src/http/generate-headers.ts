@@ -20,7 +20,8 @@ const PREFERENCE = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*"?([^";]*)"?)?/
 
 /** Reads the wishes of a call; `maxWaitMs` is what the gateway is ready to wait. Throws `bad-header`. */
 export function wishesOf (headers: IncomingHttpHeaders, maxWaitMs: number): Wishes {
-  return { ...purchaseWishesOf(headers), ...patienceOf(headers['prefer'], maxWaitMs) }
+  const { async, waitMs, applied } = patienceOf(headers['prefer'], maxWaitMs)
+  return { mode: modeOf(headers['falgate-cache']), idempotencyKey: idempotencyKeyOf(headers['idempotency-key']), async, waitMs, applied }
 }
 
 /** The wishes that every door understands. Throws `bad-header`. */
@@ -46,9 +47,10 @@ function idempotencyKeyOf (header: string | string[] | undefined): string | null
 
 /** `respond-async` alone does not wait; `wait=n` waits n seconds at most. What is not understood is ignored, as RFC 7240 asks. */
 function patienceOf (header: string | string[] | undefined, maxWaitMs: number): Pick<Wishes, 'async' | 'waitMs' | 'applied'> {
+  if (header === undefined) return { async: false, waitMs: maxWaitMs, applied: null }
   let isAsync = false
   let waitSeconds: number | null = null
-  for (const part of (typeof header === 'string' ? header : header?.join(',') ?? '').split(',')) {
+  for (const part of (typeof header === 'string' ? header : header.join(',')).split(',')) {
     const [, name, value] = PREFERENCE.exec(part) ?? []
     if (name?.toLowerCase() === 'respond-async') isAsync = true
     if (name?.toLowerCase() === 'wait' && value !== undefined && /^\d{1,6}$/.test(value)) waitSeconds ??= Number(value)

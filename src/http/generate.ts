@@ -25,10 +25,14 @@ export function generateRoutes (scope: FastifyInstance, tools: GenerateTools): v
 function generate (model: Model, tools: GenerateTools) {
   const ask = askerOf(model, tools)
 
-  return async (request: FastifyRequest<{ Body: ModelInput }>, reply: FastifyReply): Promise<FastifyReply> => {
+  return (request: FastifyRequest<{ Body: ModelInput }>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const wishes = wishesOf(request.headers, tools.waitMs)
     reply.header('cache-status', missed(wishes.mode))
-    const answer = await ask(request, request.body, { ...wishes, priority: wishes.async ? 'background' : 'interactive', startWithinMs: null, needsId: false })
-    return sendAnswer(request, reply, answer, wishes, tools.addresses)
+    const { mode, idempotencyKey, async, waitMs } = wishes
+    const answer = ask(request, request.body, { mode, idempotencyKey, async, waitMs, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false })
+    if (answer instanceof Promise) return answer.then(arrived => sendAnswer(request, reply, arrived, wishes, tools.addresses))
+    // What lies in this process is sent in the same turn.
+    sendAnswer(request, reply, answer, wishes, tools.addresses)
+    return undefined
   }
 }

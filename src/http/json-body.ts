@@ -12,17 +12,28 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 /** Lets an application take `application/json` and nothing else. */
 export function takeJsonOnly (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
-    const encoding = request.headers['content-encoding'] ?? 'identity'
-    if (encoding !== 'identity') throw new Problem('not-json', { detail: 'Send the body without Content-Encoding.' })
-    if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return undefined
-    const text = decode(bytes)
-    const body = parse(text)
-    if (typeof body !== 'object' || body === null) return body
-    request.facts.seed = exactSeed(text, body)
-    makeFinite(body, request.facts.seed.kind === 'digits')
-    return body
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, bytes: Buffer, done) => {
+    let body: unknown
+    try {
+      body = read(request, bytes)
+    } catch (error) {
+      done(error instanceof Error ? error : new Error('a body could not be read', { cause: error }))
+      return
+    }
+    done(null, body)
   })
+}
+
+function read (request: FastifyRequest, bytes: Buffer): unknown {
+  const encoding = request.headers['content-encoding'] ?? 'identity'
+  if (encoding !== 'identity') throw new Problem('not-json', { detail: 'Send the body without Content-Encoding.' })
+  if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return undefined
+  const text = decode(bytes)
+  const body = parse(text)
+  if (typeof body !== 'object' || body === null) return body
+  request.facts.seed = exactSeed(text, body)
+  makeFinite(body, request.facts.seed.kind === 'digits')
+  return body
 }
 
 function decode (bytes: Buffer): string {

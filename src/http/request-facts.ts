@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { ProblemCode } from '../errors.ts'
 import type { Reader } from '../generation/ports.ts'
+import type { PromptFacts } from '../logger.ts'
 import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Tenant } from '../tenants.ts'
@@ -28,7 +29,7 @@ export interface RequestFacts {
   generationId: string | null
   cost: MicroUsd | null
   saved: MicroUsd | null
-  prompt: Readonly<Record<string, unknown>> | null
+  prompt: PromptFacts | null
   /** What was behind a problem; for the log only. */
   cause: unknown
 }

@@ -34,7 +34,9 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     cost_usd: facts.cost === null ? undefined : formatUsd(facts.cost),
     saved_usd: facts.saved === null ? undefined : formatUsd(facts.saved),
     duration_ms: Math.round(durationMs * 10) / 10,
-    ...facts.prompt,
+    prompt: facts.prompt?.prompt,
+    prompt_sha256: facts.prompt?.prompt_sha256,
+    prompt_characters: facts.prompt?.prompt_characters,
     err: facts.cause
   }
   if (statusCode === 500) log.error(line, 'request')

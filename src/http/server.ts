@@ -1,5 +1,6 @@
 // The door: hooks, scopes and routes, in the order in which a request meets them.
 
+import { randomUUID } from 'node:crypto'
 import { ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -33,7 +34,6 @@ export interface ServerTools extends GenerateTools, Omit<FalTools, 'eventStreams
   readonly follow: Follow
   /** How often event streams beat, and after how long an unread one is dropped. */
   readonly events: { readonly beatMs: number, readonly stallMs: number }
-  readonly newId: () => string
   readonly tenants: () => TenantBook
   readonly version: string
   readonly readiness: () => Readiness
@@ -99,10 +99,8 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
 
 /** What every request starts with, also one whose address cannot be read. */
 function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): void {
-  const connection = watchConnection(request, reply)
-  request.facts = freshFacts(connection)
-  // Fastify's own hook for this does not run when the caller leaves.
-  connection.onceOver(isDelivered => { logRequest(request, reply, isDelivered, log, metrics) })
+  // Fastify's own hook for the end does not run when the caller leaves.
+  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }))
   if (request.routeOptions.config.saysCacheStatus === true) reply.header('cache-status', missed('normal'))
   reply.header('x-request-id', request.id)
   reply.header('x-content-type-options', 'nosniff')
@@ -119,7 +117,7 @@ export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics'
   return app
 }
 
-function bareServer ({ log, metrics, readiness, trustProxy, tls, newId }: ServerTools): FastifyInstance {
+function bareServer ({ log, metrics, readiness, trustProxy, tls }: ServerTools): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = log
   const options = {
     loggerInstance,
@@ -132,7 +130,9 @@ function bareServer ({ log, metrics, readiness, trustProxy, tls, newId }: Server
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
     rewriteUrl: routedUrl,
-    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? newId(),
+    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? randomUUID(),
+    // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
+    childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       begin(request, reply, { log, metrics, readiness })

@@ -25,9 +25,10 @@ interface RawRequest { readonly url?: string | undefined, readonly headers: Read
 /** The address that a request is routed by. Never throws, because it runs before anything could answer. */
 export function routedUrl ({ url = '/', headers }: RawRequest): string {
   if (!isFalAddress(url)) return url
-  const [path = '/', ...query] = url.split('?')
-  const plain = path.replace(/(?<=.)\/$/, '')
-  if (!proxyPaths.has(plain)) return [plain, ...query].join('?')
+  const queryAt = url.indexOf('?')
+  const path = queryAt === -1 ? url : url.slice(0, queryAt)
+  const plain = path.endsWith('/') ? path.slice(0, -1) : path
+  if (!proxyPaths.has(plain)) return plain === path ? url : plain + url.slice(path.length)
   const target = targetOf(headers[falHeaders.targetUrl])
   return 'url' in target ? target.url : `${FAL_PREFIX}/proxy`
 }

@@ -43,9 +43,17 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
 }
 
 function status (named: string, { follow, queueBase }: PollTools) {
-  return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
+  return (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const { id } = requestIdOf(request, reply)
-    const moment = await follow.now(id, readerOf(request))
+    const reader = readerOf(request)
+    const kept = follow.nowKept(id, reader)
+    if (kept === undefined) return follow.now(id, reader).then(moment => tell(request, reply, id, moment))
+    // What is asked ten times a second is answered in the same turn.
+    tell(request, reply, id, kept)
+    return undefined
+  }
+
+  function tell (request: FastifyRequest<Asked>, reply: FastifyReply, id: string, moment: Moment | null): FastifyReply {
     if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { code, text } = saidOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
