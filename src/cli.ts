@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
+import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { openOperators, startApp, startSandbox, type RunningApp } from './app.ts'
 import { readArguments, type Asked } from './cli/arguments.ts'
@@ -49,6 +50,7 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
 }
 
 async function serve (): Promise<void> {
+  collectYoungGarbageYoung()
   const read = await prepare(process.env)
   if (!read.ok) { fail(read.faults); return }
   const { config } = read.prepared
@@ -57,6 +59,15 @@ async function serve (): Promise<void> {
   if (!config.production) say(bannerText({ config, version: version(), url: app.url, seconds: performance.now() / 1000 }))
   process.on('SIGHUP', () => { app.reload() })
   closeOnSignals(app, config.waitMs)
+}
+
+/**
+ * Keeps V8 from making objects old at birth. It does so at places whose objects once outlived two collections, as those of a burst of connections do.
+ * From then on each request leaves old garbage that points to its young garbage, and every small collection copies what all requests since the last one
+ * have left: with 500 connections that poll, a quarter of the young memory and a seventh of the process' time.
+ */
+function collectYoungGarbageYoung (): void {
+  setFlagsFromString('--no-allocation-site-pretenuring')
 }
 
 async function sandbox (): Promise<void> {
