@@ -42,7 +42,7 @@ export class CallerConnection {
   end (): void {
     if (this.#isOver) return
     this.#isOver = true
-    requestsOf.get(this.#socket)?.delete(this)
+    queuedOf.get(this.#socket)?.delete(this)
     const isDelivered = this.#response.writableFinished
     this.#whenOver(isDelivered)
     if (this.#listeners !== null) for (const listener of this.#listeners) listener(isDelivered)
@@ -50,25 +50,25 @@ export class CallerConnection {
 }
 
 /**
- * The requests of each socket. Several may wait on one, when they are pipelined, and Node tells those behind the first nothing when the socket closes:
- * their responses never got it.
+ * The requests that came while another one of their socket was being answered, because callers may pipeline. Node tells them nothing when the socket
+ * closes: their responses never got it.
  */
-const requestsOf = new WeakMap<Socket, Set<CallerConnection>>()
+const queuedOf = new WeakMap<Socket, Set<CallerConnection>>()
 
 /** Watches the connection of a request and tells `whenOver` once. `request.signal` would not do: it fires as soon as the body has been read. */
 export function watchConnection (request: FastifyRequest, reply: FastifyReply, whenOver: Listener): CallerConnection {
   const { socket } = request.raw
   const connection = new CallerConnection(reply.raw, socket, whenOver)
   reply.raw.on('close', () => { connection.end() })
-  requestsOn(socket).add(connection)
+  if (reply.raw.socket === null) queuedOn(socket).add(connection)
   return connection
 }
 
-function requestsOn (socket: Socket): Set<CallerConnection> {
-  const known = requestsOf.get(socket)
+function queuedOn (socket: Socket): Set<CallerConnection> {
+  const known = queuedOf.get(socket)
   if (known !== undefined) return known
-  const requests = new Set<CallerConnection>()
-  requestsOf.set(socket, requests)
-  socket.once('close', () => { for (const request of [...requests]) request.end() })
-  return requests
+  const queued = new Set<CallerConnection>()
+  queuedOf.set(socket, queued)
+  socket.once('close', () => { for (const request of [...queued]) request.end() })
+  return queued
 }
