@@ -2,9 +2,10 @@
 
 import { modelOf } from '../models/catalogue.ts'
 import { costOfUnits, type MicroUsd } from '../money.ts'
+import type { Evidence } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream, Weighed } from './ports.ts'
+import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
 export interface Hands {
@@ -25,11 +26,10 @@ export interface Hands {
   readonly onBehind: (row: Row, position: number) => void
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
-  /**
-   * Writes evidence about `row`, however long the ledger is away and even if it has lost the row: a fact that is late is better than one that is lost.
-   * Waiters of this process are told `end` when the ledger cannot be.
-   */
-  readonly report: (row: Row, evidence: () => Promise<Weighed | null>, end?: () => Row) => Promise<Row | null>
+  /** Writes evidence, see {@link Evidence.report}. */
+  readonly report: Evidence['report']
+  /** Writes what fal shows of a generation at work. */
+  readonly progress: Evidence['progress']
 }
 
 /** Submits of one generation that were certainly not accepted before it is given up. */
@@ -86,10 +86,12 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
       const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
       const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code)
-      return await report(row, () => ledger.unsent(row.id, row.attempt, then, verdict))
+      return await report(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined)
     }
-    case 'refused':
-      return await report(row, () => ledger.unsent(row.id, row.attempt, { failure: submitted.failure }, guard.verdictOn(row.model, submitted.failure.code)))
+    case 'refused': {
+      const { failure } = submitted
+      return await report(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger))
+    }
     case 'lost': {
       const requestId = submitted.requestId
       if (requestId !== null && await isKnown(row, requestId, hands) === 'yes') return await accept(row, requestId, hands)
@@ -110,11 +112,17 @@ function unsentThen (row: Row, { failure, retryAfterMs, busy }: Extract<Submitte
 
 /** It went out, and nobody knows whether fal has it. */
 async function loseSubmit (row: Row, { ledger, guard, report }: Hands): Promise<Row | null> {
-  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict: guard.verdictOn(row.model, OUTCOME_UNKNOWN.code) }))
+  const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code)
+  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict }), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN })
+}
+
+/** The row as the ledger will have it when fal would not take it. */
+function unbought (row: Row, failure: Failure, ledger: Ledger): Row {
+  return endedBy(row, { kind: 'failed', failure, cost: 0 }, ledger.now())
 }
 
 async function accept (row: Row, requestId: string, { ledger, report }: Hands): Promise<Row | null> {
-  return await report(row, () => ledger.sent(row.id, row.attempt, requestId))
+  return await report(row, () => ledger.sent(row.id, row.attempt, requestId), { ...row, phase: 'accepted', requestId })
 }
 
 /** Does fal know the id that came with an error answer? `perhaps`: it did not say in time. */
@@ -131,7 +139,7 @@ async function isKnown (row: Row, requestId: string, { upstream }: Hands): Promi
 }
 
 async function follow (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
-  const { ledger, report } = hands
+  const { ledger } = hands
   if (row.cancelWished) hands.askToCancel(row)
   if (isOverdue(row, ledger)) {
     hands.askToCancel(row)
@@ -148,9 +156,9 @@ async function follow (row: Row & { requestId: string }, hands: Hands): Promise<
   switch (seen.kind) {
     case 'queued':
       if (seen.position !== null && seen.position > 0) hands.onBehind(row, seen.position)
-      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'queued', position: seen.position }, seen.log))
+      return await hands.progress(row, seen)
     case 'running':
-      return await report(row, () => ledger.progressed(row.id, row.attempt, { kind: 'running' }, seen.log))
+      return await hands.progress(row, seen)
     case 'completed':
       return await collect(row, hands, seen.log)
     case 'missing':
@@ -184,11 +192,11 @@ async function collect (row: Row & { requestId: string }, hands: Hands, log?: Lo
       continue
     }
     const ending = endingOf(row, result)
-    return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), () => endedBy(row, ending, ledger.now()))
+    return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
   }
 }
 
-/** The row as the ledger will have it, for those who wait here while the ledger is away. */
+/** The row as the ledger will have it. */
 function endedBy (row: Row, ending: Ending, nowMs: number): Row {
   return {
     ...row,

@@ -2,32 +2,22 @@
 
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
+import { createEvidence, type EvidenceTools } from './evidence.ts'
 import type { Guard } from './guard.ts'
-import { hasEnded, type Phase } from './phases.ts'
-import type { Ledger, Row, StatusReader, Upstream, Weighed } from './ports.ts'
+import { hasEnded } from './phases.ts'
+import type { Row, StatusReader, Upstream } from './ports.ts'
 import { step, type Hands } from './step.ts'
-import type { Watch } from './watch.ts'
 
-export interface TendingTools {
-  readonly ledger: Ledger
+export interface TendingTools extends EvidenceTools {
   readonly upstream: Upstream
-  readonly watch: Watch
   readonly guard: Guard
-  /** This process, as it stands in rows and leases. */
-  readonly replica: string
-  /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
-  readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
   /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
   readonly onBehind: (row: Row, position: number) => void
-  /** Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. */
-  readonly onRestored: (generations: number) => void
-  /** Told of troubles with the ledger; everything is tried again. */
-  readonly onTrouble: (doing: string, error: unknown) => void
 }
 
 /** A generation that this process looks after. */
 export interface Hold {
-  /** As it was known last. */
+  /** As the ledger had it last. */
   readonly row: Row
   /** Resolves when nothing is done for it here any more. Never rejects. */
   readonly done: Promise<void>
@@ -38,9 +28,6 @@ export interface Hold {
   readonly isLetGo: boolean
 }
 
-/** Longest pause between two tries to write evidence while the ledger is away. */
-const MAX_WRITE_PAUSE_MS = 2000
-
 /** Tries to reach fal with a wish to cancel. */
 const CANCEL_TRIES = 5
 const CANCEL_PAUSE_MS = 1000
@@ -49,10 +36,10 @@ const CANCEL_PAUSE_MS = 1000
 export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, stopped: AbortSignal): Hold {
   const { ledger, upstream } = tools
   const letGo = new AbortController()
+  const evidence = createEvidence(row, permit !== null, tools, () => { wake.abort() }, stopped)
   let current = row
   let wake = new AbortController()
-  let reader: StatusReader | undefined
-  let movedAtMs: number | null = permit === null ? null : performance.now()
+  let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
   let isCancelAsked = false
 
   const hands: Hands = {
@@ -60,18 +47,19 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     upstream,
     guard: tools.guard,
     permit,
-    status: followed => (reader ??= upstream.follow(followed.model, followed.requestId)),
+    status,
     letGo: letGo.signal,
     wake: () => wake.signal,
     askToCancel,
     onBehind: tools.onBehind,
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
-    report
+    report: evidence.report,
+    progress: evidence.progress
   }
   const overtime = row.runUntilMs === null ? undefined : startTimer(() => { wake.abort() }, Math.max(0, row.runUntilMs - ledger.now()))
 
   return {
-    get row () { return current },
+    get row () { return evidence.row },
     done: stepToEnd(),
     wake: () => { wake.abort() },
     letGo: () => { letGo.abort(); wake.abort() },
@@ -82,29 +70,33 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     try {
       do {
         const next = wake.signal.aborted && !letGo.signal.aborted ? await readAgain() : await step(current, hands)
-        if (next === null) return
-        note(next)
+        if (next === null) break
+        current = next
+        if (hasEnded(next.phase)) tools.watch.tell(next)
       } while (!letGo.signal.aborted)
     } catch (error) {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
       if (!letGo.signal.aborted) tools.onTrouble('looking after a generation', error)
     } finally {
       clearTimeout(overtime)
-      reader?.close()
+      followed?.reader.close()
+      await evidence.close()
     }
   }
 
-  function note (next: Row): void {
-    if (next.phase !== current.phase) movedAtMs = performance.now()
-    current = next
-    if (hasEnded(next.phase)) tools.watch.tell(next)
-  }
-
-  /** After a wish to cancel came in, or its time is over. */
+  /** After a wish to cancel came in, its time is over, or the ledger was away. */
   async function readAgain (): Promise<Row> {
     wake = new AbortController()
-    const [fresh] = await write(() => ledger.look([current.id]))
-    return fresh ?? current
+    return await evidence.read() ?? current
+  }
+
+  /** One reader as long as the row has one id: a copy that was put back may have another. */
+  function status ({ model, requestId }: Row & { requestId: string }): StatusReader {
+    if (followed?.requestId !== requestId) {
+      followed?.reader.close()
+      followed = { requestId, reader: upstream.follow(model, requestId) }
+    }
+    return followed.reader
   }
 
   /** Asks fal to stop, once; nobody waits for that, because the generation ends as fal ends it. */
@@ -119,43 +111,6 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
   async function tellFal ({ model, requestId }: Row & { requestId: string }): Promise<void> {
     for (let tries = 1; await upstream.cancel(model, requestId) === 'unavailable' && tries < CANCEL_TRIES; tries++) {
       await setTimeout(CANCEL_PAUSE_MS * tries, undefined, { signal: letGo.signal })
-    }
-  }
-
-  async function report (reported: Row, evidence: () => Promise<Weighed | null>, end?: () => Row): Promise<Row | null> {
-    let tries = 0
-    const weighed = await writeEvidence(reported, () => {
-      tries += 1
-      return evidence()
-    }, end)
-    if (weighed === null) return null
-    const { from: found, ...row } = weighed
-    // What changed it was an earlier try, whose answer was lost, when nothing else did: others who have evidence took the row over first.
-    const from = tries > 1 && row.version === reported.version + 1 ? reported.phase : found
-    // Others may have told the same before, and then it was they who changed it.
-    if (from !== row.phase) tools.onMove(from, row, movedAtMs === null || from !== reported.phase ? null : performance.now() - movedAtMs)
-    return row
-  }
-
-  async function writeEvidence (reported: Row, evidence: () => Promise<Weighed | null>, end?: () => Row): Promise<Weighed | null> {
-    const onAway = end === undefined ? undefined : () => { tools.watch.tell(end()) }
-    const next = await write(evidence, onAway)
-    if (next !== null) return next
-    // A ledger without this row went back in time: the row is put back first, from what is known here.
-    await write(() => ledger.restore(tools.replica, [{ row: reported, holds: true }]))
-    tools.onRestored(1)
-    return await write(evidence)
-  }
-
-  async function write<T> (evidence: () => Promise<T>, onAway?: () => void): Promise<T> {
-    for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, MAX_WRITE_PAUSE_MS)) {
-      try {
-        return await evidence()
-      } catch (error) {
-        tools.onTrouble('writing evidence', error)
-        onAway?.()
-        await setTimeout(pauseMs, undefined, { signal: stopped })
-      }
     }
   }
 }

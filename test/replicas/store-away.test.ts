@@ -109,6 +109,85 @@ for (const how of ['stopped', 'hung'] as const) {
   })
 }
 
+for (const [operation, fact] of [['sent', 'that fal accepted it'], ['progressed', 'that fal works on it']] as const) {
+  for (const when of ['before', 'after'] as const) {
+    t.test(`Redis goes away ${when} it hears ${fact}: the caller has its picture all the same, and the row afterwards`, async t => {
+      const gate = await startRedisGate(t, await redisUrl())
+      const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, WAIT_SECONDS: '20' } })
+      const gateway = await startReplica()
+      const held = gate.holdAt(operation, when)
+      const release = sandbox.faults.holdJobs()
+      const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+      await held
+      t.ok(await isStoreDown(gateway))
+      release()
+      t.equal((await waiting).status, 200)
+      t.match(await untilRow(() => true), { cost: null }, 'that was while Redis was away')
+      gate.resume()
+      t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000, seed: '1' })
+      t.ok((await ledger.logs((await untilRow(() => true)).id, 0)).lines.length > 0, 'with its log')
+      t.equal(sandbox.bill.accepted, 1)
+      t.same(await ledger.audit(), [])
+    })
+  }
+}
+
+for (const [what, operation, fault, status, phase] of [
+  ['fal refuses the input', 'unsent', { kind: 'answer', operation: 'submit', error: 'content_policy_violation' }, 422, 'failed'],
+  ['the answer to a submit is lost', 'lost', { kind: 'reset', operation: 'submit', accepted: true }, 502, 'unknown']
+] as const) {
+  t.test(`Redis goes away when ${what}: the caller is told at once, and the row afterwards`, async t => {
+    const gate = await startRedisGate(t, await redisUrl())
+    const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, WAIT_SECONDS: '20' } })
+    const gateway = await startReplica()
+    sandbox.faults.add(fault)
+    const held = gate.holdAt(operation, 'before')
+    const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+    await held
+    t.equal((await waiting).status, status)
+    gate.resume()
+    await untilRow(row => row.phase === phase)
+    t.same(await ledger.audit(), [])
+  })
+}
+
+t.test('Redis goes away again while a row is read again: its caller has the picture all the same', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, WAIT_SECONDS: '20' } })
+  const gateway = await startReplica()
+  const release = sandbox.faults.holdJobs()
+  const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+  await untilRow(({ phase }) => phase === 'running')
+  await gate.holdAt('renew', 'before')
+  const held = gate.holdAt('look', 'before')
+  gate.resume()
+  await held
+  release()
+  t.equal((await waiting).status, 200)
+  gate.resume()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a replica that alone lost Redis still has the picture for its caller, though another one has given the generation up', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { WAIT_SECONDS: '20' } })
+  const gateway = await startReplica({ REDIS_URL: gate.url })
+  const held = gate.holdAt('sent', 'before')
+  const release = sandbox.faults.holdJobs()
+  const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+  await held
+  await startReplica()
+  await untilRow(({ phase }) => phase === 'unknown')
+  release()
+  t.equal((await waiting).status, 200)
+  gate.resume()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.equal(sandbox.bill.accepted, 1)
+  t.same(await ledger.unknowns(10), [])
+  t.same(await ledger.audit(), [])
+})
+
 t.test('requests that meet a hung Redis are answered 503 and have bought nothing, also when it wakes and runs them late', async t => {
   const { redis, gateway, sandbox, ledger } = await open(t)
   redis.hang()

@@ -1,0 +1,185 @@
+// Writing what a process learned, on the ledger in memory behind a switch: the order is kept, nothing is lost, and a generation goes on while the ledger is away.
+
+import t, { type Test } from 'tap'
+import { Problem } from '../../src/errors.ts'
+import { createEvidence, type Evidence } from '../../src/generation/evidence.ts'
+import type { Ledger, LogPiece, Row } from '../../src/generation/ports.ts'
+import { createWatch } from '../../src/generation/watch.ts'
+import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
+import { admissionOf, freshId, never, successOf, times } from '../support/admission.ts'
+import { until } from '../support/until.ts'
+
+interface Scene {
+  /** Behind the switch. */
+  readonly ledger: Ledger
+  /** The same in front of it. */
+  readonly memory: Ledger
+  readonly evidence: Evidence
+  /** As it was claimed. */
+  readonly row: Row
+  /** From now on operations fail: before they are run, or after. */
+  readonly away: (how: 'before' | 'after') => void
+  readonly back: () => void
+  /** Operations that were run, in their order. */
+  readonly run: string[]
+  /** Changes of phase that were told. */
+  readonly moves: string[]
+  /** Ends that waiters here were told. */
+  readonly ends: Row[]
+  /** How often it was said that the ledger is back. */
+  readonly returns: () => number
+  readonly stop: () => void
+}
+
+async function scene (t: Test): Promise<Scene> {
+  const memory = createMemoryLedger({ times })
+  const run: string[] = []
+  const moves: string[] = []
+  const ends: Row[] = []
+  let isAway: false | 'before' | 'after' = false
+  let returns = 0
+  const ledger = new Proxy<Ledger>(memory, {
+    get (target, name) {
+      const operation: unknown = Reflect.get(target, name)
+      if (typeof operation !== 'function' || name === 'now') return operation
+      return async (...given: unknown[]): Promise<unknown> => {
+        if (isAway === 'before') throw new Problem('store-unavailable')
+        run.push(String(name))
+        const answer: unknown = await Reflect.apply(operation, target, given)
+        if (isAway === 'after') throw new Problem('store-unavailable')
+        return answer
+      }
+    }
+  })
+  await memory.admit(admissionOf())
+  const claimed = await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
+  if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
+  const { row } = claimed
+  const watch = createWatch(memory, error => { t.fail('looking', { found: error }) })
+  const unattend = watch.attend(row.id, { ended: ended => { ends.push(ended) } })
+  const stopping = new AbortController()
+  const evidence = createEvidence(row, true, {
+    ledger,
+    watch,
+    replica: 'r1',
+    onMove: (from, to) => { moves.push(`${from} ${to.phase}`) },
+    onRestored: () => { moves.push('restored') },
+    onTrouble: () => {}
+  }, () => { returns += 1 }, stopping.signal)
+  t.teardown(async () => {
+    stopping.abort()
+    await evidence.close()
+    unattend()
+    watch.close()
+    await memory.close()
+  })
+  return {
+    ledger,
+    memory,
+    evidence,
+    row,
+    away: how => { isAway = how },
+    back: () => { isAway = false },
+    run,
+    moves,
+    ends,
+    returns: () => returns,
+    stop: () => { stopping.abort() }
+  }
+}
+
+function piece (from: number, to: number): LogPiece {
+  return { from, lines: Array.from({ length: to - from }, (_, n) => ({ message: `line ${from + n}`, timestamp: null, level: null })) }
+}
+
+/** Tells the whole story of a generation, one step after the other; gives the promise of its last step. */
+async function tellAll ({ ledger, evidence, row }: Scene): Promise<{ readonly end: Promise<Row | null> }> {
+  const accepted = await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'), { ...row, phase: 'accepted', requestId: 'request' })
+  if (accepted === null) throw new Error('there is no row')
+  await evidence.progress(accepted, { kind: 'queued', position: 2, log: piece(0, 1) })
+  await evidence.progress(accepted, { kind: 'running', log: piece(1, 3) })
+  await evidence.progress(accepted, { kind: 'running', log: piece(3, 4) })
+  return { end: evidence.report(accepted, async () => await ledger.finish(row.id, 1, 'request', successOf(), piece(4, 5)), { ...accepted, phase: 'succeeded' }) }
+}
+
+async function checkBooks (t: Test, { memory, row, evidence }: Scene): Promise<void> {
+  const [kept] = await memory.look([row.id])
+  t.match(kept, { phase: 'succeeded', requestId: 'request', cost: 60_000, logged: 5 })
+  t.same(evidence.row, kept)
+  t.same(await memory.logs(row.id, 0), piece(0, 5), 'every line once, at its place')
+}
+
+t.test('while the ledger answers, each piece is written when it is learned', async t => {
+  const told = await scene(t)
+  const { end } = await tellAll(told)
+  t.match(await end, { phase: 'succeeded' })
+  t.same(told.run, ['sent', 'progressed', 'progressed', 'progressed', 'finish'])
+  t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
+  t.equal(told.returns(), 0)
+  await checkBooks(t, told)
+})
+
+for (const how of ['before', 'after'] as const) {
+  t.test(`while the ledger is away (calls fail ${how} they are run) the story goes on to its end, and waiters are told; afterwards all of it is written, in order, and told once`, async t => {
+    const told = await scene(t)
+    told.away(how)
+    const { end } = await tellAll(told)
+    await until(() => told.ends.length > 0)
+    t.match(told.ends, [{ phase: 'succeeded', requestId: 'request' }])
+    told.back()
+    t.match(await end, { phase: 'succeeded' })
+    if (how === 'before') t.same(told.run, ['sent', 'progressed', 'finish'], 'what was seen meanwhile is one piece')
+    else t.same([...new Set(told.run)], ['sent', 'progressed', 'finish'])
+    t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
+    await checkBooks(t, told)
+  })
+}
+
+t.test('what is seen while another sighting is being written is written after it', async t => {
+  const told = await scene(t)
+  const { ledger, evidence, row, memory } = told
+  const accepted = await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'))
+  if (accepted === null) throw new Error('there is no row')
+  told.away('after')
+  await evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  await evidence.progress(accepted, { kind: 'running', log: piece(1, 2) })
+  t.match(await memory.look([row.id]), [{ phase: 'running', logged: 1 }])
+  told.back()
+  await until(() => told.returns() === 1)
+  t.same(await memory.logs(row.id, 0), piece(0, 2))
+  t.same(told.moves, ['submitting accepted', 'accepted running'])
+})
+
+t.test('the row is not read before the ledger knows what is known here, and when it cannot be read it is said when to try again', async t => {
+  const told = await scene(t)
+  const { ledger, evidence, row } = told
+  told.away('before')
+  t.equal(await evidence.read(), null)
+  await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'), { ...row, phase: 'accepted', requestId: 'request' })
+  t.equal(await evidence.read(), null)
+  t.equal(evidence.row.phase, 'submitting')
+  told.back()
+  await until(() => told.returns() > 0)
+  t.match(await evidence.read(), { phase: 'accepted', requestId: 'request' })
+  t.equal(told.run.indexOf('sent') < told.run.indexOf('look'), true)
+  await until(() => told.returns() === 2)
+})
+
+t.test('a ledger that lost the row is given it back before the piece', async t => {
+  const told = await scene(t)
+  const { ledger, evidence, memory } = told
+  const lost: Row = { ...told.row, id: freshId() }
+  t.match(await evidence.report(lost, async () => await ledger.sent(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
+  t.same(told.run, ['sent', 'restore', 'sent'])
+  t.same(told.moves, ['restored', 'submitting accepted'])
+  t.match(await memory.look([lost.id]), [{ phase: 'accepted' }])
+})
+
+t.test('a process that stops does not wait for a ledger that is away', async t => {
+  const told = await scene(t)
+  told.away('before')
+  const { end } = await tellAll(told)
+  told.stop()
+  await t.rejects(end)
+  await told.evidence.close()
+})
