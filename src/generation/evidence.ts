@@ -28,13 +28,14 @@ export interface Evidence {
   /** The generation as the ledger had it last. */
   readonly row: Row
   /**
-   * Writes one piece about `reported` and gives the row as it then is; null when there is none any more. What the ledger has lost is put back first.
-   * `then` is the row that this makes, as far as this process can tell: while the ledger is away, the step goes on with one that has not ended, and the
-   * piece is written later; of one that has ended the waiters here are told. Rejects when `stopped` fires.
+   * Writes how an attempt went and gives the row as it then is; null when there is none any more. What the ledger has lost is put back first. `end` is that
+   * row as far as this process can tell: while the ledger is away, it is what the waiters here are told. Rejects when `stopped` fires.
    */
-  readonly report: (reported: Row, write: () => Promise<Weighed | null>, then?: Row) => Promise<Row | null>
-  /** Reports what fal shows. While the ledger is away it becomes one piece: the last state, and all log lines. */
-  readonly progress: (reported: Row, seen: Progress) => Promise<Row | null>
+  readonly report: (reported: Row, write: () => Promise<Weighed | null>, end?: Row) => Promise<Row | null>
+  /** Writes that fal took it under this id, and gives the row to go on with meanwhile. */
+  readonly accepted: (reported: Row, requestId: string) => Row
+  /** Writes what fal shows of it, and gives the row to go on with meanwhile. What is seen before it can be written becomes one piece. */
+  readonly progress: (reported: Row, seen: Progress) => Row
   /** The row as the ledger has it now; null when it has none, cannot be asked, or was not told yet what is known here. */
   readonly read: () => Promise<Row | null>
   /** Resolves when everything is written, or given up because `stopped` fired. */
@@ -45,10 +46,10 @@ export interface Evidence {
 const MAX_PAUSE_MS = 2000
 
 /**
- * `row` as it was given to this process; `isFresh`: its phase began just now. `onBack` is called when the ledger was away and knows now what was learned
- * meanwhile, or may be read again.
+ * `row` as it was given to this process; `isFresh`: its phase began just now. `onReadingDue` is called when all is written and the row should be read:
+ * it stands otherwise than this process went on with, or the ledger was away.
  */
-export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools, onBack: () => void, stopped: AbortSignal): Evidence {
+export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools, onReadingDue: () => void, stopped: AbortSignal): Evidence {
   const { ledger } = tools
   let known = row
   let phaseSinceMs = isFresh ? performance.now() : null
@@ -56,55 +57,68 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
   let unwritten = 0
   let writing: Promise<unknown> = Promise.resolve()
   /** What fal showed and nobody tried to write yet. */
-  let untold: { seen: Progress } | null = null
+  let untried: { seen: Progress } | null = null
+  /** What waiters are told while the ledger is away. */
+  let told: Row | null = null
+  let isAway = false
+  /** The row is to be read when all is written. */
+  let isReadingDue = false
   let readingAgain: NodeJS.Timeout | undefined
 
-  async function report (reported: Row, write: () => Promise<Weighed | null>, then?: Row): Promise<Row | null> {
-    if (then === undefined) return await inTurn(reported, write, () => {})
-    if (hasEnded(then.phase)) return await inTurn(reported, write, () => { tools.watch.tell(then) })
-    let isAway = false
-    return await new Promise((resolve, reject) => {
-      inTurn(reported, write, () => {
-        isAway = true
-        resolve(then)
-      }).then(written => {
-        resolve(written)
-        if (isAway && unwritten === 0) onBack()
-      }, reject)
-    })
+  async function report (reported: Row, write: () => Promise<Weighed | null>, end?: Row): Promise<Row | null> {
+    if (end !== undefined) {
+      told = end
+      if (isAway) tools.watch.tell(end)
+    }
+    return await inTurn(reported, write)
   }
 
-  async function progress (reported: Row, seen: Progress): Promise<Row | null> {
+  function accepted (reported: Row, requestId: string): Row {
+    const next: Row = { ...reported, phase: 'accepted', requestId }
+    goOn(reported, async () => await ledger.sent(reported.id, reported.attempt, requestId), next)
+    return next
+  }
+
+  function progress (reported: Row, seen: Progress): Row {
     const next: Row = seen.kind === 'queued' ? reported : { ...reported, phase: 'running', startedAtMs: reported.startedAtMs ?? ledger.now() }
-    if (untold !== null) {
-      untold.seen = { ...seen, log: joinLogs(untold.seen.log, seen.log) }
+    if (untried !== null) {
+      untried.seen = { ...seen, log: joinLogs(untried.seen.log, seen.log) }
       return next
     }
     const piece = { seen }
-    untold = piece
-    return await report(reported, async () => {
+    untried = piece
+    goOn(reported, async () => {
       // Once tried it stays as it is: with more in it, its own answer that was lost would not be recognised.
-      if (untold === piece) untold = null
+      if (untried === piece) untried = null
       const { log, ...sighting } = piece.seen
       return await ledger.progressed(reported.id, reported.attempt, sighting, log)
     }, next)
+    return next
   }
 
-  /** `onAway` is called whenever it could not be written, and when something before it still waits to be. */
-  async function inTurn (reported: Row, write: () => Promise<Weighed | null>, onAway: () => void): Promise<Row | null> {
-    if (unwritten > 0) onAway()
+  /** Has it written while the generation goes on as `next`. */
+  function goOn (reported: Row, write: () => Promise<Weighed | null>, next: Row): void {
+    inTurn(reported, write).then(written => {
+      if (written === null || isOtherwise(written, next)) isReadingDue = true
+      if (!isReadingDue || unwritten > 0) return
+      isReadingDue = false
+      onReadingDue()
+    }, () => {}) // `stopped`: whoever takes over learns it again
+  }
+
+  async function inTurn (reported: Row, write: () => Promise<Weighed | null>): Promise<Row | null> {
     unwritten += 1
-    const turn = writing.then(async () => await put(reported, write, onAway)).finally(() => { unwritten -= 1 })
+    const turn = writing.then(async () => await put(reported, write)).finally(() => { unwritten -= 1 })
     writing = turn.catch(() => {}) // told to whoever reported it
     return await turn
   }
 
-  async function put (reported: Row, write: () => Promise<Weighed | null>, onAway: () => void): Promise<Row | null> {
+  async function put (reported: Row, write: () => Promise<Weighed | null>): Promise<Row | null> {
     let tries = 0
     const weighed = await putBackAnd(reported, async () => {
       tries += 1
       return await write()
-    }, onAway)
+    })
     if (weighed === null) return null
     const { from: found, ...now } = weighed
     // What changed it was an earlier try, whose answer was lost, when nothing else did: others who have evidence took the row over first.
@@ -115,22 +129,25 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     return now
   }
 
-  async function putBackAnd (reported: Row, write: () => Promise<Weighed | null>, onAway: () => void): Promise<Weighed | null> {
-    const weighed = await untilAnswered(write, onAway)
+  async function putBackAnd (reported: Row, write: () => Promise<Weighed | null>): Promise<Weighed | null> {
+    const weighed = await untilAnswered(write)
     if (weighed !== null) return weighed
     // A ledger without this row went back in time: the row is put back first, from what is known here.
-    await untilAnswered(async () => { await ledger.restore(tools.replica, [{ row: reported, holds: true }]) }, onAway)
+    await untilAnswered(async () => { await ledger.restore(tools.replica, [{ row: reported, holds: true }]) })
     tools.onRestored(1)
-    return await untilAnswered(write, onAway)
+    return await untilAnswered(write)
   }
 
-  async function untilAnswered<T> (ask: () => Promise<T>, onAway: () => void): Promise<T> {
+  async function untilAnswered<T> (ask: () => Promise<T>): Promise<T> {
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
       try {
-        return await ask()
+        const answer = await ask()
+        isAway = false
+        return answer
       } catch (error) {
+        isAway = isReadingDue = true
         tools.onTrouble('writing evidence', error)
-        onAway()
+        if (told !== null) tools.watch.tell(told)
         await setTimeout(pauseMs, undefined, { signal: stopped })
       }
     }
@@ -151,7 +168,7 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     } catch (error) {
       tools.onTrouble('reading a generation', error)
       clearTimeout(readingAgain)
-      readingAgain = startTimer(onBack, MAX_PAUSE_MS)
+      readingAgain = startTimer(onReadingDue, MAX_PAUSE_MS)
       return null
     }
   }
@@ -159,6 +176,7 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
   return {
     get row () { return known },
     report,
+    accepted,
     progress,
     read,
     close: async () => {
@@ -166,4 +184,9 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
       await writing
     }
   }
+}
+
+/** Does the row stand otherwise than its owner thought? Then others had a word: an operator, a caller who cancels, a process that took it over. */
+function isOtherwise (row: Row, thought: Row): boolean {
+  return hasEnded(row.phase) || row.requestId !== thought.requestId || row.cancelWished !== thought.cancelWished
 }

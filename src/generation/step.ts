@@ -8,7 +8,7 @@ import { learnedName } from './key.ts'
 import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
 
 /** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
-export interface Hands {
+export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'progress'> {
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly guard: Guard
@@ -26,10 +26,6 @@ export interface Hands {
   readonly onBehind: (row: Row, position: number) => void
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
-  /** Writes evidence, see {@link Evidence.report}. */
-  readonly report: Evidence['report']
-  /** Writes what fal shows of a generation at work. */
-  readonly progress: Evidence['progress']
 }
 
 /** Submits of one generation that were certainly not accepted before it is given up. */
@@ -69,18 +65,18 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, guard, permit, letGo, report } = hands
+  const { ledger, upstream, guard, permit, letGo, report, accepted } = hands
   if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
   if (!permit.isFresh() || letGo.aborted) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
   const submitted = await upstream.submit(row.model, row.input)
   switch (submitted.kind) {
     case 'accepted':
-      return await accept(row, submitted.requestId, hands)
+      return accepted(row, submitted.requestId)
     case 'unsent': {
       const { requestId } = submitted
       const known = requestId === undefined ? 'no' : await isKnown(row, requestId, hands)
-      if (requestId !== undefined && known === 'yes') return await accept(row, requestId, hands)
+      if (requestId !== undefined && known === 'yes') return accepted(row, requestId)
       // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
       if (known === 'perhaps') return await loseSubmit(row, hands)
       const then = unsentThen(row, submitted, ledger.now())
@@ -94,7 +90,7 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
     }
     case 'lost': {
       const requestId = submitted.requestId
-      if (requestId !== null && await isKnown(row, requestId, hands) === 'yes') return await accept(row, requestId, hands)
+      if (requestId !== null && await isKnown(row, requestId, hands) === 'yes') return accepted(row, requestId)
       return await loseSubmit(row, hands)
     }
   }
@@ -119,10 +115,6 @@ async function loseSubmit (row: Row, { ledger, guard, report }: Hands): Promise<
 /** The row as the ledger will have it when fal would not take it. */
 function unbought (row: Row, failure: Failure, ledger: Ledger): Row {
   return endedBy(row, { kind: 'failed', failure, cost: 0 }, ledger.now())
-}
-
-async function accept (row: Row, requestId: string, { ledger, report }: Hands): Promise<Row | null> {
-  return await report(row, () => ledger.sent(row.id, row.attempt, requestId), { ...row, phase: 'accepted', requestId })
 }
 
 /** Does fal know the id that came with an error answer? `perhaps`: it did not say in time. */
@@ -156,9 +148,9 @@ async function follow (row: Row & { requestId: string }, hands: Hands): Promise<
   switch (seen.kind) {
     case 'queued':
       if (seen.position !== null && seen.position > 0) hands.onBehind(row, seen.position)
-      return await hands.progress(row, seen)
+      return hands.progress(row, seen)
     case 'running':
-      return await hands.progress(row, seen)
+      return hands.progress(row, seen)
     case 'completed':
       return await collect(row, hands, seen.log)
     case 'missing':

@@ -54,6 +54,7 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     onBehind: tools.onBehind,
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
     report: evidence.report,
+    accepted: evidence.accepted,
     progress: evidence.progress
   }
   const overtime = row.runUntilMs === null ? undefined : startTimer(() => { wake.abort() }, Math.max(0, row.runUntilMs - ledger.now()))

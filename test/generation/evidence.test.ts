@@ -26,8 +26,8 @@ interface Scene {
   readonly moves: string[]
   /** Ends that waiters here were told. */
   readonly ends: Row[]
-  /** How often it was said that the ledger is back. */
-  readonly returns: () => number
+  /** How often it was said that the row should be read. */
+  readonly news: () => number
   readonly stop: () => void
 }
 
@@ -37,7 +37,7 @@ async function scene (t: Test): Promise<Scene> {
   const moves: string[] = []
   const ends: Row[] = []
   let isAway: false | 'before' | 'after' = false
-  let returns = 0
+  let news = 0
   const ledger = new Proxy<Ledger>(memory, {
     get (target, name) {
       const operation: unknown = Reflect.get(target, name)
@@ -65,7 +65,7 @@ async function scene (t: Test): Promise<Scene> {
     onMove: (from, to) => { moves.push(`${from} ${to.phase}`) },
     onRestored: () => { moves.push('restored') },
     onTrouble: () => {}
-  }, () => { returns += 1 }, stopping.signal)
+  }, () => { news += 1 }, stopping.signal)
   t.teardown(async () => {
     stopping.abort()
     await evidence.close()
@@ -83,7 +83,7 @@ async function scene (t: Test): Promise<Scene> {
     run,
     moves,
     ends,
-    returns: () => returns,
+    news: () => news,
     stop: () => { stopping.abort() }
   }
 }
@@ -93,12 +93,14 @@ function piece (from: number, to: number): LogPiece {
 }
 
 /** Tells the whole story of a generation, one step after the other; gives the promise of its last step. */
-async function tellAll ({ ledger, evidence, row }: Scene): Promise<{ readonly end: Promise<Row | null> }> {
-  const accepted = await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'), { ...row, phase: 'accepted', requestId: 'request' })
-  if (accepted === null) throw new Error('there is no row')
-  await evidence.progress(accepted, { kind: 'queued', position: 2, log: piece(0, 1) })
-  await evidence.progress(accepted, { kind: 'running', log: piece(1, 3) })
-  await evidence.progress(accepted, { kind: 'running', log: piece(3, 4) })
+async function tellAll ({ ledger, evidence, row }: Scene, afterPiece = async (_pieces: number): Promise<void> => {}): Promise<{ readonly end: Promise<Row | null> }> {
+  const accepted = evidence.accepted(row, 'request')
+  const seen = [{ kind: 'queued', position: 2, log: piece(0, 1) }, { kind: 'running', log: piece(1, 3) }, { kind: 'running', log: piece(3, 4) }] as const
+  for (const [n, progress] of seen.entries()) {
+    await afterPiece(n + 1)
+    evidence.progress(accepted, progress)
+  }
+  await afterPiece(4)
   return { end: evidence.report(accepted, async () => await ledger.finish(row.id, 1, 'request', successOf(), piece(4, 5)), { ...accepted, phase: 'succeeded' }) }
 }
 
@@ -109,14 +111,39 @@ async function checkBooks (t: Test, { memory, row, evidence }: Scene): Promise<v
   t.same(await memory.logs(row.id, 0), piece(0, 5), 'every line once, at its place')
 }
 
-t.test('while the ledger answers, each piece is written when it is learned', async t => {
+t.test('each piece is written in its turn, and nobody waits for one but the last', async t => {
   const told = await scene(t)
-  const { end } = await tellAll(told)
+  const { end } = await tellAll(told, async pieces => { await until(() => told.run.length === pieces) })
   t.match(await end, { phase: 'succeeded' })
   t.same(told.run, ['sent', 'progressed', 'progressed', 'progressed', 'finish'])
   t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
-  t.equal(told.returns(), 0)
+  t.equal(told.news(), 0)
   await checkBooks(t, told)
+})
+
+t.test('what is seen before it can be written becomes one piece', async t => {
+  const told = await scene(t)
+  const { end } = await tellAll(told)
+  t.match(await end, { phase: 'succeeded' })
+  t.same(told.run, ['sent', 'progressed', 'finish'])
+  t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
+  await checkBooks(t, told)
+})
+
+t.test('it is said when the row stands otherwise than was thought: another request id, an end, a wish to cancel', async t => {
+  const others: ReadonlyArray<(told: Scene) => Promise<unknown>> = [
+    async ({ memory, row }) => await memory.sent(row.id, 1, 'of-another-submit'),
+    async ({ memory, row }) => await memory.finish(row.id, 1, 'request', successOf()),
+    async ({ memory, row }) => await memory.cancel(row.id, { tenant: 'studio', subject: '' })
+  ]
+  for (const act of others) {
+    const told = await scene(t)
+    await act(told)
+    const { evidence, row } = told
+    evidence.accepted(row, 'request')
+    await until(() => told.news() === 1)
+    t.same([await evidence.read()], await told.memory.look([row.id]))
+  }
 })
 
 for (const how of ['before', 'after'] as const) {
@@ -141,28 +168,29 @@ t.test('what is seen while another sighting is being written is written after it
   const accepted = await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'))
   if (accepted === null) throw new Error('there is no row')
   told.away('after')
-  await evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
-  await evidence.progress(accepted, { kind: 'running', log: piece(1, 2) })
+  evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  await until(() => told.run.includes('progressed'))
+  evidence.progress(accepted, { kind: 'running', log: piece(1, 2) })
   t.match(await memory.look([row.id]), [{ phase: 'running', logged: 1 }])
   told.back()
-  await until(() => told.returns() === 1)
+  await until(() => told.news() === 1)
   t.same(await memory.logs(row.id, 0), piece(0, 2))
   t.same(told.moves, ['submitting accepted', 'accepted running'])
 })
 
 t.test('the row is not read before the ledger knows what is known here, and when it cannot be read it is said when to try again', async t => {
   const told = await scene(t)
-  const { ledger, evidence, row } = told
+  const { evidence, row } = told
   told.away('before')
   t.equal(await evidence.read(), null)
-  await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'), { ...row, phase: 'accepted', requestId: 'request' })
+  evidence.accepted(row, 'request')
   t.equal(await evidence.read(), null)
   t.equal(evidence.row.phase, 'submitting')
   told.back()
-  await until(() => told.returns() > 0)
+  await until(() => told.news() > 0)
   t.match(await evidence.read(), { phase: 'accepted', requestId: 'request' })
   t.equal(told.run.indexOf('sent') < told.run.indexOf('look'), true)
-  await until(() => told.returns() === 2)
+  await until(() => told.news() === 2)
 })
 
 t.test('a ledger that lost the row is given it back before the piece', async t => {
