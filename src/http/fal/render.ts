@@ -14,7 +14,7 @@ import { unitsOf } from '../../money.ts'
 import { tellProblem } from '../problem.ts'
 
 /**
- * Where the status of the catalogue would mislead a client. Python's repeats a 409 nine times. JavaScript's repeats a 502 three times, which
+ * Where the status of the catalogue would mislead a client. Python's repeats a 409 nine times. JavaScript's repeats a 502 and a 504 three times, which
  * could buy three more pictures; nobody repeats a 500, except JavaScript's when it asks for a status.
  */
 const statuses: Partial<Readonly<Record<ProblemCode, number>>> = {
@@ -23,7 +23,8 @@ const statuses: Partial<Readonly<Record<ProblemCode, number>>> = {
   cancelled: 499,
   'upstream-failed': 500,
   'outcome-unknown': 500,
-  'result-expired': 500
+  'result-expired': 500,
+  'upstream-timeout': 500
 }
 
 /** fal's own names where it has one for the case. */
@@ -59,6 +60,8 @@ export function sendFalProblem (error: FastifyError, request: FastifyRequest, re
   if (body.error_type !== undefined) reply.header(falHeaders.errorType, body.error_type)
   if (transient.has(status)) reply.header(falHeaders.needsRetry, '1')
   if (callersTime.has(problem.code)) reply.header(falHeaders.timeoutType, 'user')
+  // Whom the status tells not to repeat it is not told when to.
+  if (status !== problem.status) reply.removeHeader('retry-after')
   reply.code(status).type('application/json').send(JSON.stringify(body))
 }
 

@@ -250,8 +250,12 @@ t.test('errors have fal\'s shape, a message, an id and a code that no client rep
 
 t.test('troubles of the upstream: what must not be repeated is 500', async t => {
   const gateway = await startGateway(t)
-  gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'internal_server_error' })
-  t.match(await gateway.generate({ prompt: 'x' }, { path: RUN }), { status: 500 })
+  for (const error of ['internal_server_error', 'generation_timeout', 'request_timeout'] as const) {
+    gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error })
+    const reply = await gateway.generate({ prompt: 'x' }, { path: RUN })
+    t.equal(reply.status, 500, error)
+    t.equal(reply.headers.get('retry-after'), null, error)
+  }
   gateway.sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
   const unknown = await gateway.generate({ prompt: 'y' }, { path: RUN })
   t.equal(unknown.status, 500)
