@@ -15,11 +15,12 @@ import { tellProblem } from '../problem.ts'
 
 /**
  * Where the status of the catalogue would mislead a client. Python's repeats a 409 nine times. JavaScript's repeats a 502 and a 504 three times, which
- * could buy three more pictures; nobody repeats a 500, except JavaScript's when it asks for a status.
+ * could buy three more pictures, or would be in vain; nobody repeats a 500, except JavaScript's when it asks for a status.
  */
 const statuses: Partial<Readonly<Record<ProblemCode, number>>> = {
   'others-waiting': 400,
   'already-finished': 400,
+  'not-cached': 400,
   cancelled: 499,
   'upstream-failed': 500,
   'outcome-unknown': 500,

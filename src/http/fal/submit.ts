@@ -77,8 +77,8 @@ function submit (model: Model, tools: SubmitTools) {
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, wishes.mode)
     const requestId = nameRequest(reply, answer)
-    // Only what is stored and somebody else's has none, when this process takes no new work.
-    if (requestId === null) throw new Problem('draining')
+    // Only what is stored and somebody else's has none, where no id of one's own could be written down for it.
+    if (requestId === null) throw wishes.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
     // As fal's, it tells of the moment of arrival, also when it is done by now: an error is the result's to tell.
     const status = statusObjectOf({
       queueBase: tools.queueBase(request),

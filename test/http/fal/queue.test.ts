@@ -118,6 +118,18 @@ t.test('billable units: what was bought says so, what was free says 0, by a sync
   t.equal(gateway.sandbox.bill.billedUnits, 2)
 })
 
+t.test('who wants only what is stored gets it, or a refusal that no client repeats', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
+  const headers = { 'falgate-cache': 'only' }
+  const body = { prompt: 'x', seed: 1 }
+  for (const path of [RUN, QUEUE]) t.match(await gateway.generate(body, { path, headers }), { status: 400, text: /"error_type":"not_cached"/ })
+  await gateway.generate(body, { path: RUN })
+  for (const path of [RUN, QUEUE]) t.equal((await gateway.generate(body, { path, headers })).status, 200)
+  t.equal((await gateway.generate(body, { path: RUN, headers, key: key('press') })).status, 200)
+  t.match(await gateway.generate(body, { path: QUEUE, headers, key: key('press') }), { status: 400, text: /bought by others.*"error_type":"not_cached"/ }, 'there is no id to come back with')
+  t.equal(gateway.sandbox.bill.submits, 1)
+})
+
 t.test('joins and replays by the queue lead to the same picture and cost nothing', async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
