@@ -70,9 +70,10 @@ export function sendFalProblem (error: FastifyError, request: FastifyRequest, re
 interface RenderedError extends ErrorBody { readonly message: string, readonly status?: string }
 
 function bodyOf (problem: Problem, url: string): RenderedError {
-  const { code, facts: { errors } } = problem
-  const message = messageOf(problem, url)
-  if (errors !== undefined && errors.length > 0) return { detail: errors.map(lineOf), message: `${problems[code].title}. ${errors.map(sayFault).join('; ')}` }
+  const { code, status, facts: { errors = [] } } = problem
+  const message = errors.length > 0 ? `${problems[code].title}. ${errors.map(sayFault).join('; ')}` : messageOf(problem, url)
+  // Lines are about the body; what is wrong with a query has a text.
+  if (errors.length > 0 && status === 422) return { detail: errors.map(lineOf), message }
   if (code === 'content-refused' || code === 'invalid-input') return { detail: [{ loc: ['body'], msg: message, type: 'value_error' }], message }
   const word = code === 'no-such-generation' ? queueWords.notFound : code === 'already-finished' ? queueWords.completed : undefined
   return { detail: message, message, error_type: errorTypeOf(code), ...(word === undefined ? {} : { status: word }) }

@@ -135,7 +135,7 @@ t.test('joins and replays by the queue lead to the same picture and cost nothing
   const release = gateway.sandbox.faults.holdJobs()
   const first = await submit(gateway, { prompt: 'x', seed: 1 })
   const joined = await submit(gateway, { prompt: 'x', seed: 1 })
-  const keyed = await submit(gateway, { prompt: 'y' }, { 'idempotency-key': 'order 1'.replace(' ', '-') })
+  const keyed = await submit(gateway, { prompt: 'y' }, { 'idempotency-key': 'order-1' })
   const replayed = await submit(gateway, { prompt: 'y' }, { 'idempotency-key': 'order-1' })
   release()
   for (const [one, other] of [[first, joined], [keyed, replayed]] as const) {
@@ -247,6 +247,7 @@ t.test('errors have fal\'s shape, a message, an id and a code that no client rep
     ['an unknown application', await post('/fal/fal-ai/flux', {}), 404, 'no_such_route'],
     ['an unknown path', await post('/fal/fal-ai/imagen4/nothing', {}), 404, 'no_such_route'],
     ['a broken address', await post('/fal/%zz', {}), 400, 'bad_request'],
+    ['a query that cannot be read', await call(gateway, 'GET', '/fal/queue/fal-ai/imagen4/requests/x/status?logs=0&logs=1'), 400, 'bad_request'],
     ['a wrong method', await call(gateway, 'GET', RUN), 405, 'method_not_allowed'],
     ['what the budget allows', await post(RUN, { prompt: 'x', seed: 1 }), 200, null],
     ['a budget that is used up', await post(RUN, { prompt: 'x', seed: 2 }), 402, 'budget_exhausted'],
