@@ -207,7 +207,7 @@ t.test('fields that the model does not have are left out as fal does, and null i
   t.match((await gateway.generate('{"prompt":"x","seed":196619188014358660}', { path: RUN })).text, '"seed":196619188014358660}')
 })
 
-t.test('time up on a synchronous call is the caller\'s time, and the same call again collects', async t => {
+t.test('time up on a synchronous call is the caller\'s time, and the same call again collects, or its id in the queue', async t => {
   const gateway = await startGateway(t, { config: { waitMs: 200 } })
   const release = gateway.sandbox.faults.holdJobs()
   const late = await gateway.generate({ prompt: 'x' }, { path: RUN })
@@ -217,6 +217,7 @@ t.test('time up on a synchronous call is the caller\'s time, and the same call a
   const again = await gateway.generate({ prompt: 'x' }, { path: RUN })
   t.equal(again.status, 200)
   t.equal(again.headers.get('x-fal-billable-units'), '0')
+  t.equal((await resultOf(gateway, late.headers.get('x-fal-request-id'))).text, again.text)
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
