@@ -189,14 +189,14 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   async function drainAndClose (): Promise<void> {
     state = 'draining'
     tenantsWatch?.close()
-    // Who only listens goes on elsewhere.
+    // Who only listens goes on elsewhere; who cannot is waited for.
     follow.letGo()
     const endMs = performance.now() + config.waitMs
     // Load balancers and clients with open connections get the time to hear of it.
     const isHeard = setTimeout(config.production ? MIN_DRAIN_MS : 0)
     // What is sent now must be answered before the end: a submit that is cut off is money that nobody can account for.
     const lastClaims = startTimer(() => { runner.stopClaiming() }, Math.max(0, config.waitMs - SUBMIT_TIMEOUT_MS))
-    await untilIdle(() => watch.waiting > 0, config.waitMs)
+    await untilIdle(() => watch.waiting > 0 || follow.staying > 0, config.waitMs)
     clearTimeout(lastClaims)
     await isHeard
     await runner.stop(Math.max(MIN_STOP_GRACE_MS, endMs - performance.now()))

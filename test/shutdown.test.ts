@@ -77,6 +77,20 @@ t.test('SIGTERM with a submit under way and nobody waiting: its answer is waited
   t.notMatch(stdout, /"to":"unknown"/)
 })
 
+t.test('SIGTERM: a status stream of fal\'s queue, whose reader does not come back, is told the end', async t => {
+  const gateway = await open(t)
+  const release = gateway.sandbox.faults.holdJobs()
+  const headers = { authorization: `Key ${STUDIO_KEY}`, 'content-type': 'application/json' }
+  const submitted: unknown = await (await fetch(`${gateway.base}/fal/queue/fal-ai/imagen4/preview/ultra`, { method: 'POST', headers, body: '{"prompt":"x"}' })).json()
+  await gateway.sandbox.bill.untilAccepted(1)
+  const stream = await fetch(`${String(Reflect.get(Object(submitted), 'status_url'))}/stream`, { headers })
+  gateway.child.kill('SIGTERM')
+  await until(async () => await isDraining(gateway.base))
+  release()
+  t.match(await stream.text(), /"status":"COMPLETED".*\n\n$/)
+  t.equal((await gateway.ended).code, 0)
+})
+
 t.test('a second signal ends the process at once', async t => {
   const gateway = await open(t)
   gateway.sandbox.faults.holdJobs()

@@ -28,11 +28,14 @@ export interface Follow {
    * The moments of a generation, or null as above: the present one at once, with the log lines from the `logged`th on, then one for every change,
    * the last one when it has ended. A reader that does not keep up misses states in between, never the last, and lines only when they are not kept
    * any more. Ends early, without a last moment, when `signal` fires, when this process lets its readers go, or when the ledger has lost the generation.
+   * A reader that cannot come back (`comesBack: false`) is not let go before everything ends.
    */
-  moments: (id: string, reader: Reader, from: { readonly logged: number, readonly signal: AbortSignal }) => Promise<AsyncIterable<Moment> | null>
+  moments: (id: string, reader: Reader, from: { readonly logged: number, readonly signal: AbortSignal, readonly comesBack?: boolean }) => Promise<AsyncIterable<Moment> | null>
   /** How many read moments now. */
   readonly readers: number
-  /** Ends all streams of moments, now and from now on; polls go on. Twice is harmless. */
+  /** How many of them cannot come back. */
+  readonly staying: number
+  /** Ends all streams of moments whose readers come back, now and from now on; polls go on. Twice is harmless. */
   letGo: () => void
   /** Ends everything. */
   close: () => void
@@ -84,8 +87,10 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
   const tracks = new Map<string, Track>()
   const polled = new Map<string, Polled>()
   const streams = new Set<Place>()
+  const staying = new Set<Place>()
   let polledCharacters = 0
   let isLetGo = false
+  let isClosed = false
   let forgetting: NodeJS.Timeout | undefined
 
   // ------------------------------------------------------------------------------------------------ tracks
@@ -214,12 +219,12 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
 
   // ------------------------------------------------------------------------------------------------ streams
 
-  async function moments (id: string, reader: Reader, { logged, signal }: Parameters<Follow['moments']>[2]): Promise<AsyncIterable<Moment> | null> {
+  async function moments (id: string, reader: Reader, { logged, signal, comesBack = true }: Parameters<Follow['moments']>[2]): Promise<AsyncIterable<Moment> | null> {
     const row = await ledger.read(id, reader)
-    return row === null ? null : momentsOf(row, logged, signal)
+    return row === null ? null : momentsOf(row, { logged, signal, comesBack })
   }
 
-  async function * momentsOf (asked: Row, logged: number, signal: AbortSignal): AsyncGenerator<Moment> {
+  async function * momentsOf (asked: Row, { logged, signal, comesBack }: Required<Parameters<Follow['moments']>[2]>): AsyncGenerator<Moment> {
     if (hasEnded(asked.phase)) {
       yield { row: asked, log: await ledger.logs(asked.purchase, logged), moved: true }
       return
@@ -229,7 +234,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     let seen = Math.min(logged, asked.logged)
     let wake = (): void => {}
     let isLost = false
-    const isOver = (): boolean => isLost || isLetGo || signal.aborted
+    const isOver = (): boolean => isLost || isClosed || (isLetGo && comesBack) || signal.aborted
     const place: Place = {
       push: row => {
         if (pending.length === MAX_PENDING) pending.shift()
@@ -245,6 +250,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     const { track, leave } = join(asked, place)
     let shown = seenAs(asked, track.row.version > asked.version ? track.row : asked)
     streams.add(place)
+    if (!comesBack) staying.add(place)
     signal.addEventListener('abort', place.wake)
     try {
       yield { row: shown, log: { from: seen, lines: [] }, moved: true }
@@ -263,6 +269,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     } finally {
       signal.removeEventListener('abort', place.wake)
       streams.delete(place)
+      staying.delete(place)
       leave()
     }
   }
@@ -277,8 +284,10 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     nowKept,
     moments,
     get readers () { return streams.size },
+    get staying () { return staying.size },
     letGo,
     close: () => {
+      isClosed = true
       letGo()
       for (const id of [...polled.keys()]) forget(id)
     }

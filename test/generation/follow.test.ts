@@ -261,6 +261,29 @@ t.test('when the process lets its readers go they end without a last moment, and
   t.same(states(later.told), ['queued 0'])
 })
 
+t.test('a reader that cannot come back is told the end after the others were let go, and is let go with everything', async t => {
+  const { ledger, follow, buy, accept } = scene(t)
+  const { id } = await buy()
+  const stay = async () => listen(await follow.moments(id, studio, { logged: 0, signal: forever(), comesBack: false }))
+  const early = await stay()
+  await until(() => early.told.length === 1)
+  follow.letGo()
+  const late = await stay()
+  await until(() => follow.staying === 2)
+  await accept()
+  await ledger.finish(id, 1, 'request-' + id, successOf())
+  await Promise.all([early.over, late.over])
+  for (const { told } of [early, late]) t.equal(told.at(-1)?.row.phase, 'succeeded')
+  t.equal(follow.staying, 0)
+
+  const { id: other } = await buy()
+  const { told, over } = listen(await follow.moments(other, studio, { logged: 0, signal: forever(), comesBack: false }))
+  await until(() => told.length === 1)
+  follow.close()
+  await over
+  t.equal(follow.staying, 0)
+})
+
 t.test('what the ledger has forgotten is not told for ever: streams end, and polls say so', async t => {
   const { ledger, follow, buy, forget } = scene(t, 5)
   const { id } = await buy()

@@ -85,7 +85,7 @@ function stream (named: string, { ledger, follow, eventStreams, queueBase }: Pol
     if (!connection.isOpen()) gone.abort()
 
     const row = await ledger.read(id, readerOf(request))
-    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: gone.signal })
+    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: gone.signal, comesBack: false })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
@@ -96,7 +96,10 @@ function stream (named: string, { ledger, follow, eventStreams, queueBase }: Pol
 
 interface StreamAsked { readonly queueBase: string, readonly requestId: string, readonly withLogs: boolean }
 
-/** An event for every change, with the lines that are new. It ends with the last state, or early when this process shuts down: fal's client does not come back. */
+/**
+ * An event for every change, with the lines that are new. It ends with the last state: fal's client does not come back, and takes every end for that
+ * one. A process that shuts down waits for it as for a synchronous call, and ends it early only when that lasts too long.
+ */
 async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked }: StreamAsked): AsyncGenerator<string> {
   let last = ''
   for await (const { row, log } of moments) {
