@@ -7,15 +7,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { identify } from '../tenants/keys.ts'
 import type { Limit, TenantBook } from '../tenants.ts'
-import { refuseForeignOrigin } from './cross-origin.ts'
+import { foreignOriginRefuser } from './cross-origin.ts'
 import { policyOf, setCallLimit } from './rate-limit-headers.ts'
 import { callerOf, type Caller } from './request-facts.ts'
 
 /** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
 const COUNTED_TENANTS = 10_000
 
-/** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. */
-export async function protect (scope: FastifyInstance, tenants: () => TenantBook): Promise<void> {
+/** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. `publicUrl`: where the gateway's own pages are, if it was told. */
+export async function protect (scope: FastifyInstance, tenants: () => TenantBook, publicUrl: string | null): Promise<void> {
+  const refuseForeignOrigin = foreignOriginRefuser(publicUrl)
+
   scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
     request.facts.caller = recognise(tenants(), request)
     refuseForeignOrigin(request)

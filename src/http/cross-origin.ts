@@ -37,10 +37,14 @@ function isListed (book: TenantBook, origin: string): boolean {
 }
 
 /** A tenant that lists origins is used from those, from the gateway's own pages, and by programs that name none. */
-export function refuseForeignOrigin (request: FastifyRequest): void {
-  const { origin } = request.headers
-  const { origins } = callerOf(request).tenant
-  if (origin === undefined || origins.length === 0 || origins.includes(origin)) return
-  if (origin === `${request.protocol}://${request.host}`) return
-  throw new Problem('origin-not-allowed')
+export function foreignOriginRefuser (publicUrl: string | null): (request: FastifyRequest) => void {
+  const publicOrigin = publicUrl === null ? null : new URL(publicUrl).origin
+
+  return request => {
+    const { origin } = request.headers
+    const { origins } = callerOf(request).tenant
+    if (origin === undefined || origins.length === 0 || origins.includes(origin)) return
+    if (origin === publicOrigin || origin === `${request.protocol}://${request.host}`) return
+    throw new Problem('origin-not-allowed')
+  }
 }

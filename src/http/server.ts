@@ -87,7 +87,7 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
 
   await gateway.register(async scope => {
     await answerPreflights(scope, tools.tenants)
-    await protect(scope, tools.tenants)
+    await protect(scope, tools.tenants, tools.publicUrl)
     generateRoutes(scope, tools)
     generationRoutes(scope, tools.ledger, tools.onTrouble)
     const eventStreams = createEventStreams({ ...tools, ...tools.events })

@@ -35,6 +35,13 @@ t.test('the gateway\'s own pages and programs without an origin are welcome', as
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 200)
 })
 
+t.test('behind a proxy that ends TLS the gateway\'s own pages are those below PUBLIC_URL', async t => {
+  const gateway = await startGateway(t, { env: { PUBLIC_URL: 'https://ai.example/pictures' }, tenants: { tenants: [tenant('studio', { origins: [page] })] } })
+  for (const [origin, status] of [['https://ai.example', 200], ['https://ai.example.evil.example', 403], ['null', 403]] as const) {
+    t.equal((await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { origin } })).status, status, origin)
+  }
+})
+
 t.test('OPTIONS that is no preflight does not hide what is missing', async t => {
   const gateway = await startGateway(t)
   for (const [path, status] of [['/nothing', 404], ['/generations', 405]] as const) {
