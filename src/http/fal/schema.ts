@@ -31,12 +31,12 @@ export const FalQueueStatusSchema = Type.Object({
 
 const documented = { tags: ['fal'], security: [{ key: [] }] }
 
-const units = { [falHeaders.billableUnits]: { type: 'string', description: 'What this request was billed; `0` for what was stored, joined, replayed or adopted.' } }
-const named = { [falHeaders.requestId]: { type: 'string', description: 'The id of the request.' } }
+const unitsHeader = { [falHeaders.billableUnits]: { type: 'string', description: 'What this request was billed; `0` for what was stored, joined, replayed or adopted.' } }
+const idHeader = { [falHeaders.requestId]: { type: 'string', description: 'The id of the request.' } }
 
-function answers (content: object, description: string, headers: object = named): Record<string, unknown> {
+function answers (content: object, description: string, headers: object = {}): Record<string, unknown> {
   return {
-    200: Type.Unsafe<unknown>({ description, headers, content: { 'application/json': { schema: content } } }),
+    200: Type.Unsafe<unknown>({ description, headers: { ...idHeader, ...headers }, content: { 'application/json': { schema: content } } }),
     ...failures
   }
 }
@@ -55,7 +55,7 @@ export function runSchema (model: Model): FastifySchema {
     summary: `fal.run: ${model.title}`,
     description: 'A synchronous call as at `https://fal.run`, for clients that were written for fal. Fields that the model does not have are left out.',
     body: model.input,
-    response: answers(model.output, 'The model\'s output, byte for byte.', { ...named, ...units })
+    response: answers(model.output, 'The model\'s output, byte for byte.', unitsHeader)
   }
 }
 
@@ -102,7 +102,7 @@ export function resultSchema (named: string): FastifySchema {
     operationId: `fal_result_${nameOf(named)}`,
     summary: 'queue.fal.run: result',
     params: RequestParams,
-    response: answers({ type: 'object', additionalProperties: true }, 'The model\'s output, byte for byte.', { ...units })
+    response: answers({ type: 'object', additionalProperties: true }, 'The model\'s output, byte for byte.', unitsHeader)
   }
 }
 
