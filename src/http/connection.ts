@@ -38,6 +38,14 @@ export class CallerConnection {
     return () => { listeners.delete(listener) }
   }
 
+  /** Fires when the request is over, at once when it is already. */
+  untilOver (): AbortSignal {
+    const over = new AbortController()
+    this.onceOver(() => { over.abort() })
+    if (!this.isOpen()) over.abort()
+    return over.signal
+  }
+
   /** The request is over. Twice is harmless. */
   end (): void {
     if (this.#isOver) return

@@ -61,11 +61,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
     const { tenant, subject } = callerOf(request)
     const { connection } = request.facts
     const last = placeIn(request.headers['last-event-id'])
-    const gone = new AbortController()
-    connection.onceOver(() => { gone.abort() })
-    if (!connection.isOpen()) gone.abort()
-
-    const moments = await follow.moments(request.params.id, { tenant: tenant.id, subject }, { logged: last.logged, signal: gone.signal })
+    const moments = await follow.moments(request.params.id, { tenant: tenant.id, subject }, { logged: last.logged, signal: connection.untilOver() })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = request.params.id
     const story = moments[Symbol.asyncIterator]()

@@ -79,13 +79,8 @@ function saidOf (row: Row, asked: StatusAsked): Said {
 function stream (named: string, { ledger, follow, eventStreams, queueBase }: PollTools) {
   return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
-    const { connection } = request.facts
-    const gone = new AbortController()
-    connection.onceOver(() => { gone.abort() })
-    if (!connection.isOpen()) gone.abort()
-
     const row = await ledger.read(id, readerOf(request))
-    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: gone.signal, comesBack: false })
+    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: request.facts.connection.untilOver(), comesBack: false })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
