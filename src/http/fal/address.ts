@@ -38,7 +38,10 @@ export function isFalAddress (url: string): boolean {
   return /^(?:\/fal|\/api\/fal\/proxy)(?:[/?]|$)/.test(url)
 }
 
-/** Where the target of a proxied request is served here. Only what fal's clients send for a model on offer is, spelt exactly so. */
+/**
+ * Where the target of a proxied request is served here: only what fal's clients send for a model on offer. It is compared as `URL` reads it, so that
+ * `https:\\fal.run\…` is served, too; nothing is ever sent to a target.
+ */
 export function targetOf (header: string | string[] | undefined): Target {
   if (typeof header !== 'string' || header === '') return { refusal: `Send the address that is meant in ${falHeaders.targetUrl}.` }
   if (header.length > MAX_TARGET_CHARACTERS || !URL.canParse(header)) return { refusal: `${falHeaders.targetUrl} is no address.` }

@@ -1,8 +1,7 @@
 // The server proxy goes exactly where fal's clients go for a model on offer, and nowhere else.
 
 import t from 'tap'
-import { key, startGateway, STUDIO_KEY } from '../../support/gateway.ts'
-import { parseObject } from '../../support/gateway.ts'
+import { key, parseObject, startGateway, STUDIO_KEY } from '../../support/gateway.ts'
 
 const MODEL = 'fal-ai/imagen4/preview/ultra'
 const id = '01a20450-0b62-7611-9b51-7a1d0c9e6f10'
