@@ -1,7 +1,7 @@
 // What happens while Redis is away, hangs, or comes back without what it knew: the table of the README, line by line.
 
 import t, { type Test } from 'tap'
-import type { Reply } from '../support/gateway.ts'
+import { STUDIO_KEY, type Reply } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
@@ -24,8 +24,13 @@ async function isStoreDown (gateway: Replica): Promise<boolean> {
   return reply.status === 503
 }
 
+async function falCall ({ base }: Replica, method: 'GET' | 'POST', path: string, body?: object): Promise<Response> {
+  const headers = { authorization: `Key ${STUDIO_KEY}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) }
+  return await fetch(base + path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+}
+
 /** Every line of the table that does not depend on how Redis is away. */
-async function checkWhileAway (t: Test, { gateway, sandbox }: Scene): Promise<void> {
+async function checkWhileAway (t: Test, { gateway, sandbox, storedId }: Scene): Promise<void> {
   const stored = await gateway.generate({ prompt: 'stored', seed: 1 })
   t.equal(stored.status, 200, 'cached answers go on')
   t.match(stored.headers.get('cache-status'), /hit/)
@@ -39,6 +44,12 @@ async function checkWhileAway (t: Test, { gateway, sandbox }: Scene): Promise<vo
     t.ok(performance.now() - sinceMs < 1500, 'refused within about a second')
   }
   t.equal((await gateway.get('/generations')).status, 503)
+  for (const tail of ['', '/status']) {
+    const poll = await gateway.get(`/fal/queue/fal-ai/imagen4/requests/${storedId}${tail}`)
+    t.equal(poll.status, 429, 'fal\'s clients go on asking for what they bought')
+    t.equal(poll.json()['error_type'], 'store_unavailable')
+  }
+  t.equal((await falCall(gateway, 'POST', '/fal/fal-ai/imagen4/preview/ultra', { prompt: 'new', seed: 2 })).status, 503, 'and are not made to go on buying')
   t.equal((await gateway.get('/healthz')).status, 200)
   t.equal((await gateway.get('/readyz')).status, 200, 'what is stored can still be had here')
   t.equal(sandbox.bill.submits, submits, 'nothing is bought that cannot be written down')

@@ -55,15 +55,20 @@ const callersTime = new Set<ProblemCode>(['still-running', 'start-timeout'])
 /** The error handler of fal's doors. */
 export function sendFalProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem = tellProblem(error, request, reply)
-  const status = statuses[problem.code] ?? problem.status
+  const status = httpStatusOf(problem, request.method)
   const body = bodyOf(problem, request.url)
   if (!reply.hasHeader(falHeaders.requestId)) reply.header(falHeaders.requestId, request.id)
   if (body.error_type !== undefined) reply.header(falHeaders.errorType, body.error_type)
   if (transient.has(status)) reply.header(falHeaders.needsRetry, '1')
   if (callersTime.has(problem.code)) reply.header(falHeaders.timeoutType, 'user')
   // Whom the status tells not to repeat it is not told when to.
-  if (status !== problem.status) reply.removeHeader('retry-after')
+  if (!transient.has(status) && !callersTime.has(problem.code)) reply.removeHeader('retry-after')
   reply.code(status).type('application/json').send(JSON.stringify(body))
+}
+
+/** Python's client gives up at a 503, and with it a paid picture that it only asked about; a 429 both repeat, long enough for a store to come back. */
+function httpStatusOf ({ code, status }: Problem, method: string): number {
+  return code === 'store-unavailable' && method !== 'POST' ? 429 : statuses[code] ?? status
 }
 
 /** fal's body, and beside it `message`, which is what its JavaScript client shows. */
