@@ -1,7 +1,7 @@
 // What happens while Redis is away, hangs, or comes back without what it knew: the table of the README, line by line.
 
 import t, { type Test } from 'tap'
-import { STUDIO_KEY, type Reply } from '../support/gateway.ts'
+import { parseObject, STUDIO_KEY, type Reply } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
@@ -119,6 +119,27 @@ for (const how of ['stopped', 'hung'] as const) {
     t.same(await ledger.audit(), [])
   })
 }
+
+t.test('Redis stopped: a status stream of fal\'s queue tells the end once the result can be fetched', async t => {
+  const { redis, gateway, sandbox, untilRow } = await open(t)
+  const release = sandbox.faults.holdJobs()
+  const body = { prompt: 'running', seed: 1 }
+  const waiting = gateway.generate(body)
+  await untilRow(({ phase }) => phase === 'running')
+  const { request_id: id } = parseObject(await (await falCall(gateway, 'POST', '/fal/queue/fal-ai/imagen4/preview/ultra', body)).text())
+  const at = `/fal/queue/fal-ai/imagen4/requests/${String(id)}`
+  const stream = await falCall(gateway, 'GET', `${at}/status/stream`)
+  const collected = stream.text().then(async told => ({ told, result: await falCall(gateway, 'GET', at) }))
+  await redis.kill()
+  await until(async () => await isStoreDown(gateway))
+  release()
+  t.equal((await waiting).status, 200, 'this process knows the end')
+  await redis.start('with-file')
+  const { told, result } = await collected
+  t.match(told, /"status":"COMPLETED".*\n\n$/)
+  t.equal(result.status, 200)
+  await result.text()
+})
 
 for (const [operation, fact] of [['sent', 'that fal accepted it'], ['progressed', 'that fal works on it']] as const) {
   for (const when of ['before', 'after'] as const) {

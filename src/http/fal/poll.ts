@@ -1,5 +1,6 @@
 // What has become of a submitted request: status, status stream, result, cancel. Nothing here asks fal.
 
+import { setTimeout } from 'node:timers/promises'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
@@ -76,18 +77,36 @@ function saidOf (row: Row, asked: StatusAsked): Said {
   return said
 }
 
-function stream (named: string, { ledger, follow, eventStreams, queueBase }: PollTools) {
+function stream (named: string, { ledger, follow, eventStreams, queueBase, onTrouble }: PollTools) {
   return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
-    const row = await ledger.read(id, readerOf(request))
-    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, readerOf(request), { logged: 0, signal: request.facts.connection.untilOver(), comesBack: false })
+    const reader = readerOf(request)
+    const signal = request.facts.connection.untilOver()
+    const row = await ledger.read(id, reader)
+    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, reader, { logged: 0, signal, comesBack: false })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
-    await eventStreams.write(request, reply, eventsOf(moments, asked), PING)
+    await eventStreams.write(request, reply, eventsOf(moments, asked, untilWritten), PING)
     return reply
+
+    /** Resolves when the ledger knows the end, too. While it is away this process may be the only one, and the result is asked for next, perhaps elsewhere. */
+    async function untilWritten (): Promise<void> {
+      while (!signal.aborted) {
+        try {
+          const written = await ledger.read(id, reader)
+          if (written === null || hasEnded(written.phase)) return
+        } catch (error) {
+          onTrouble('looking whether an end is written', error)
+        }
+        await setTimeout(LOOK_AGAIN_MS)
+      }
+    }
   }
 }
+
+/** How soon it is looked again whether the ledger has an end that this process knows. */
+const LOOK_AGAIN_MS = 250
 
 interface StreamAsked { readonly queueBase: string, readonly requestId: string, readonly withLogs: boolean }
 
@@ -95,9 +114,10 @@ interface StreamAsked { readonly queueBase: string, readonly requestId: string, 
  * An event for every change, with the lines that are new. It ends with the last state: fal's client does not come back, and takes every end for that
  * one. A process that shuts down waits for it as for a synchronous call, and ends it early only when that lasts too long.
  */
-async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked }: StreamAsked): AsyncGenerator<string> {
+async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked }: StreamAsked, untilWritten: () => Promise<void>): AsyncGenerator<string> {
   let last = ''
   for await (const { row, log } of moments) {
+    if (hasEnded(row.phase)) await untilWritten()
     const event = statusEvent(queueStatusOf(row, { ...asked, logs: withLogs ? log.lines : null }))
     // What changed may be something that fal's queue does not tell.
     if (event !== last) yield event
