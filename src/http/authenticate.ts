@@ -14,6 +14,12 @@ import { callerOf, type Caller } from './request-facts.ts'
 /** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
 const COUNTED_TENANTS = 10_000
 
+/**
+ * Status polls that a tenant may make for each call that it may make. fal's Python client asks ten times a second for each picture it follows, and a call
+ * limit that lets a tenant have so many under way must not keep it from collecting them; a poll costs a fraction of any other call.
+ */
+const POLLS_PER_CALL = 20
+
 /** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. `publicUrl`: where the gateway's own pages are, if it was told. */
 export async function protect (scope: FastifyInstance, tenants: () => TenantBook, publicUrl: string | null): Promise<void> {
   const refuseForeignOrigin = foreignOriginRefuser(publicUrl)
@@ -41,12 +47,14 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
   }
 
   scope.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
-    const { callLimit } = callerOf(request).tenant
-    const policy = policyOf('calls', callLimit)
-    counterFor(policy, callLimit)(request).then(count => {
+    const { callLimit: { max, windowSeconds } } = callerOf(request).tenant
+    const limit = request.facts.isPoll ? { max: max * POLLS_PER_CALL, windowSeconds } : { max, windowSeconds }
+    const kind = request.facts.isPoll ? 'polls' : 'calls'
+    const policy = policyOf(kind, limit)
+    counterFor(policy, limit)(request).then(count => {
       if (count.isAllowed) return done()
       const resetSeconds = Math.max(1, count.ttlInSeconds)
-      setCallLimit(reply, policy, count.remaining, resetSeconds)
+      setCallLimit(reply, { kind, policy }, count.remaining, resetSeconds)
       done(count.isExceeded ? new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds }) : undefined)
     }, done)
   })

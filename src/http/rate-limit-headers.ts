@@ -4,15 +4,17 @@ import type { FastifyReply } from 'fastify'
 import type { RateState } from '../generation/ports.ts'
 import type { Limit } from '../tenants.ts'
 
+type LimitName = 'calls' | 'polls' | 'purchases'
+
 /** The item of `RateLimit-Policy` for a limit. */
-export function policyOf (name: 'calls' | 'purchases', { max, windowSeconds }: Limit): string {
+export function policyOf (name: LimitName, { max, windowSeconds }: Limit): string {
   return `"${name}";q=${max};w=${windowSeconds}`
 }
 
-/** What is left of the tenant's calls; every answer behind authentication begins its limits with this one. */
-export function setCallLimit (reply: FastifyReply, policy: string, remaining: number, resetSeconds: number): void {
+/** What is left of the tenant's calls, or of its polls; every answer behind authentication begins its limits with this one. */
+export function setCallLimit (reply: FastifyReply, { kind, policy }: { readonly kind: 'calls' | 'polls', readonly policy: string }, remaining: number, resetSeconds: number): void {
   reply.header('ratelimit-policy', policy)
-  reply.header('ratelimit', stateOf('calls', remaining, resetSeconds))
+  reply.header('ratelimit', stateOf(kind, remaining, resetSeconds))
 }
 
 /** Adds the tenant's purchases, known only on answers that went through admission. */
@@ -21,7 +23,7 @@ export function addPurchaseLimit (reply: FastifyReply, rate: RateState): void {
   append(reply, 'ratelimit', stateOf('purchases', Math.max(0, rate.max - rate.used), rate.resetSeconds))
 }
 
-function stateOf (name: 'calls' | 'purchases', remaining: number, resetSeconds: number): string {
+function stateOf (name: LimitName, remaining: number, resetSeconds: number): string {
   return `"${name}";r=${remaining};t=${resetSeconds}`
 }
 

@@ -21,6 +21,8 @@ export interface Caller {
 /** Filled in on the way and written once, when the answer is out. */
 export interface RequestFacts {
   readonly connection: CallerConnection
+  /** It asks how something stands, as clients do again and again. */
+  readonly isPoll: boolean
   caller: Caller | null
   /** The digits of the body's `seed`. */
   seed: ExactSeed
@@ -39,11 +41,13 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Every answer of this route says what the cache had to do with it, also when it fails early. */
     saysCacheStatus?: boolean
+    /** Clients ask it again and again while they wait: it is counted apart from other calls. */
+    isPoll?: boolean
   }
 }
 
-export function freshFacts (connection: CallerConnection): RequestFacts {
-  return { connection, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+export function freshFacts (connection: CallerConnection, isPoll: boolean): RequestFacts {
+  return { connection, isPoll, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

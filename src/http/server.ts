@@ -100,8 +100,9 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
 /** What every request starts with, also one whose address cannot be read. */
 function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): void {
   // Fastify's own hook for the end does not run when the caller leaves.
-  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }))
-  if (request.routeOptions.config.saysCacheStatus === true) reply.header('cache-status', missed('normal'))
+  const { saysCacheStatus = false, isPoll = false } = request.routeOptions.config
+  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), isPoll)
+  if (saysCacheStatus) reply.header('cache-status', missed('normal'))
   reply.header('x-request-id', request.id)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('cache-control', 'no-store')

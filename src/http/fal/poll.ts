@@ -34,7 +34,7 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
   for (const named of new Set([...appIds, ...models.map(model => model.endpointId)])) {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
-    fal.get<Asked>(`${at}/status`, { schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, tools))
+    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, tools))
     // Without a body there is no stream.
     fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(named, tools))
     fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(named, tools))

@@ -281,12 +281,25 @@ t.test('troubles of the upstream: what must not be repeated is 500', async t => 
 
 t.test('calls are limited, logged and counted as on every other address, under labels that callers cannot make', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { callLimit: { max: 3, windowSeconds: 60 } }), tenant('press')] } })
-  for (const id of ['a', 'b', 'c']) t.equal((await call(gateway, 'GET', `/fal/queue/fal-ai/imagen4/requests/${id}/status`)).status, 404)
-  const limited = await call(gateway, 'GET', '/fal/queue/fal-ai/imagen4/requests/d/status')
+  for (const id of ['a', 'b', 'c']) t.equal((await call(gateway, 'GET', `/fal/queue/fal-ai/imagen4/requests/${id}`)).status, 404)
+  const limited = await call(gateway, 'GET', '/fal/queue/fal-ai/imagen4/requests/d')
   t.equal(limited.status, 429)
   t.match(limited.json(), { error_type: 'concurrent_requests_limit' })
   t.equal(limited.headers.get('x-fal-needs-retry'), '1')
   t.match(limited.headers.get('ratelimit'), /"calls";r=0/)
   const metrics = (await gateway.get('/metrics')).text
-  t.match(metrics, 'route="/fal/queue/fal-ai/imagen4/requests/:id/status",method="GET",status="404"} 3')
+  t.match(metrics, 'route="/fal/queue/fal-ai/imagen4/requests/:id",method="GET",status="404"} 3')
+})
+
+t.test('status polls do not use up a tenant\'s calls, and are bounded by themselves', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { callLimit: { max: 2, windowSeconds: 60 } })] } })
+  gateway.sandbox.faults.holdJobs()
+  const { status_url: url } = await submit(gateway, { prompt: 'x' })
+  for (let poll = 0; poll < 40; poll++) t.equal((await call(gateway, 'GET', String(url))).status, 202)
+  const limited = await call(gateway, 'GET', String(url))
+  t.equal(limited.status, 429)
+  t.match(limited.headers.get('ratelimit-policy'), '"polls";q=40;w=60')
+  t.match(limited.headers.get('ratelimit'), /^"polls";r=0;t=\d+$/)
+  t.equal((await call(gateway, 'GET', '/generations')).status, 200)
+  t.match((await call(gateway, 'GET', '/generations')).headers.get('ratelimit'), /^"calls";r=0/)
 })
