@@ -22,7 +22,7 @@ export const accountBlocked: Failure = { code: 'upstream-account-blocked', detai
 export const noOutput: Failure = { code: 'upstream-failed', detail: 'The model\'s answer was not an output of this model.' }
 const retired: Failure = { code: 'model-retired', detail: 'The model is no longer offered upstream.' }
 const timedOut: Failure = { code: 'upstream-timeout', detail: 'The model did not finish in time.' }
-const failed: Failure = { code: 'upstream-failed', detail: 'The model failed to make the picture.' }
+const failed: Failure = { code: 'upstream-failed', detail: 'It made no picture.' }
 const refusedRequest: Failure = { code: 'upstream-failed', detail: 'The upstream refused the request.' }
 
 /** Why a submit that was answered with this 4xx was refused for good. */

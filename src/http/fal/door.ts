@@ -1,6 +1,6 @@
 // fal's own protocol as a door: synchronous calls, the queue and the server proxy, for clients that were written for fal.
 
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { FAL_PREFIX, targetOf } from './address.ts'
@@ -16,9 +16,20 @@ export interface FalTools extends Omit<SubmitTools, 'queueBase'>, Omit<PollTools
 
 /** Has to be registered where callers are authenticated. */
 export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise<void> {
+  let isTold = false
+
+  /** As the caller reached it, as far as can be told. */
+  function baseOf (request: FastifyRequest): string {
+    if (!isTold && request.protocol === 'http' && request.headers['x-forwarded-proto'] === 'https') {
+      isTold = true
+      request.log.warn('a proxy ends TLS in front of this process, and the addresses that /fal hands out begin with http:// all the same: set PUBLIC_URL, or TRUST_PROXY')
+    }
+    return `${request.protocol}://${request.host}`
+  }
+
   const withAddresses: SubmitTools & PollTools = {
     ...tools,
-    queueBase: request => `${tools.publicUrl ?? `${request.protocol}://${request.host}`}${FAL_PREFIX}/queue`
+    queueBase: request => `${tools.publicUrl ?? baseOf(request)}${FAL_PREFIX}/queue`
   }
 
   await scope.register(async fal => {

@@ -105,7 +105,7 @@ function lineOf ({ path, message, code, ctx }: FieldFault): ErrorLine {
 }
 
 function sayFault ({ path, message }: FieldFault): string {
-  return path === '' ? message : `${stepsOf(path).join('.')} ${message}`
+  return `${path === '' ? 'body' : stepsOf(path).join('.')}: ${message}`
 }
 
 /** A JSON pointer as fal writes places. */

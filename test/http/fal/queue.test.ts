@@ -2,6 +2,7 @@
 
 import t from 'tap'
 import { key, parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type Reply } from '../../support/gateway.ts'
+import { deploy } from '../../support/replicas.ts'
 import { until } from '../../support/until.ts'
 
 const MODEL = 'fal-ai/imagen4/preview/ultra'
@@ -50,6 +51,17 @@ t.test('addresses are the gateway\'s own, as the caller reaches it, or as it was
   t.match((await submit(behind, { prompt: 'x' }))['status_url'], /^https:\/\/ai\.example\/pictures\/fal\/queue\/fal-ai\/imagen4\/requests\//)
   const trusting = await startGateway(t, { env: { TRUST_PROXY: 'on' } })
   t.match((await submit(trusting, { prompt: 'x' }, { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'ai.example' }))['status_url'], /^https:\/\/ai\.example\/fal\/queue\//)
+})
+
+t.test('that addresses are plain http behind a proxy that ends TLS is said in the log, once', async t => {
+  const gateway = await (await deploy(t)).startReplica()
+  for (const seed of [1, 2, 3]) {
+    const headers = { authorization: `Key ${STUDIO_KEY}`, 'content-type': 'application/json', ...(seed === 1 ? {} : { 'x-forwarded-proto': 'https' }) }
+    const submitted = await fetch(gateway.base + QUEUE, { method: 'POST', headers, body: JSON.stringify({ prompt: 'x', seed }) })
+    t.match(parseObject(await submitted.text())['status_url'], /^http:/)
+  }
+  await until(() => gateway.log().split('"msg":"request"').length > 3)
+  t.equal(gateway.log().split('set PUBLIC_URL').length, 2)
 })
 
 t.test('a status says 202 while it waits or runs and 200 at its end, with log lines for who asks', async t => {
