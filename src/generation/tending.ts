@@ -74,7 +74,8 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
         if (next === null) break
         current = next
         if (hasEnded(next.phase)) tools.watch.tell(next)
-      } while (!letGo.signal.aborted)
+        // Another attempt is looked after by whoever claimed it.
+      } while (!letGo.signal.aborted && current.attempt === row.attempt)
     } catch (error) {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
       if (!letGo.signal.aborted) tools.onTrouble('looking after a generation', error)

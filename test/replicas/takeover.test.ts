@@ -4,7 +4,7 @@ import t from 'tap'
 import { moneyOf } from '../support/money.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
-import { deploy, ownerAmong } from '../support/replicas.ts'
+import { deploy, ownerAmong, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
 t.test('200 identical seeded requests over two replicas are one purchase and 200 equal answers', async t => {
@@ -125,6 +125,28 @@ t.test('a replica that takes over a submit and hears late of its answer follows 
   t.match(await untilRow(({ phase }) => phase === 'succeeded' || phase === 'unknown'), { phase: 'succeeded', requestId })
   t.equal((await call).status, 200)
   t.equal(sandbox.bill.accepted, 1)
+})
+
+t.test('a replica that hears late that its attempt went back into the line leaves the next one to whoever claimed it', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: USUAL_LEASE })
+  const one = await startReplica({ REDIS_URL: gate.url })
+  sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 0 })
+  const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
+  const unheard = gate.holdAt('unsent', 'after')
+  const call = one.generate({ prompt: 'x', seed: 1 })
+  await unheard
+  const other = await startReplica()
+  await slow.untilHit()
+  const heard = gate.untilAnswered('unsent')
+  gate.resume()
+  await heard
+  await gate.untilAnswered('sweep') // whatever it would say of the row, it has said by now
+  t.match(await untilRow(() => true), { phase: 'submitting', attempt: 2, owner: other.name })
+  slow.release()
+  t.equal((await call).status, 200)
+  t.equal(sandbox.bill.accepted, 1)
+  t.same(await ledger.audit(), [])
 })
 
 t.test('what an operator settled as not bought, while the one replica that knew better was cut off, is in the books when it is back', async t => {
