@@ -121,8 +121,8 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     })
     if (weighed === null) return null
     const { from: found, ...now } = weighed
-    // What changed it was an earlier try, whose answer was lost, when nothing else did: others who have evidence took the row over first.
-    const from = tries > 1 && now.version === known.version + 1 ? known.phase : found
+    // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
+    const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
     // Others may have told the same before, and then it was they who changed it.
     if (from !== now.phase) tools.onMove(from, now, phaseSinceMs === null || from !== known.phase ? null : performance.now() - phaseSinceMs)
     note(now)

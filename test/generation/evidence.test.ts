@@ -203,6 +203,18 @@ t.test('a ledger that lost the row is given it back before the piece', async t =
   t.match(await memory.look([lost.id]), [{ phase: 'accepted' }])
 })
 
+t.test('an end whose answer was lost is told, also when its row was changed before it could be asked for again', async t => {
+  const told = await scene(t)
+  const { ledger, evidence, memory, row } = told
+  told.away('after')
+  const end = evidence.report(row, async () => await ledger.finish(row.id, 1, 'request', successOf()), { ...row, phase: 'succeeded' })
+  await until(() => told.ends.length > 0)
+  await memory.seen(row.id, null)
+  told.back()
+  t.match(await end, { phase: 'succeeded', delivered: true })
+  t.same(told.moves, ['submitting succeeded'])
+})
+
 t.test('a process that stops does not wait for a ledger that is away', async t => {
   const told = await scene(t)
   told.away('before')
