@@ -36,7 +36,7 @@ export interface Evidence {
   readonly accepted: (reported: Row, requestId: string) => Row
   /** Writes what fal shows of it, and gives the row to go on with meanwhile. What is seen before it can be written becomes one piece. */
   readonly progress: (reported: Row, seen: Progress) => Row
-  /** The row as the ledger has it now; null when it has none, cannot be asked, or was not told yet what is known here. */
+  /** The row as the ledger has it now; null when it has none or an older one, cannot be asked, or was not told yet what is known here. */
   readonly read: () => Promise<Row | null>
   /** Resolves when everything is written, or given up because `stopped` fired. */
   readonly close: () => Promise<void>
@@ -131,9 +131,11 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
 
   async function putBackAnd (reported: Row, write: () => Promise<Weighed | null>): Promise<Weighed | null> {
     const weighed = await untilAnswered(write)
-    if (weighed !== null) return weighed
-    // A ledger without this row went back in time: the row is put back first, from what is known here.
-    await untilAnswered(async () => { await ledger.restore(tools.replica, [{ row: reported, holds: true }]) })
+    if (weighed !== null && !lacksRequest(weighed, reported)) return weighed
+    // The ledger went back in time. The row is put back first, from what is known here; what ended as not bought is booked by the renewal.
+    const facts = [{ row: reported, holds: true }]
+    await untilAnswered(async () => await ledger.renew(tools.replica, facts))
+    await untilAnswered(async () => { await ledger.restore(tools.replica, facts) })
     tools.onRestored(1)
     return await untilAnswered(write)
   }
@@ -162,7 +164,8 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     if (unwritten > 0) return null
     try {
       const [now] = await ledger.look([known.id])
-      if (now === undefined) return null
+      // A copy from before what was told is put back with the next renewal. Meanwhile it must not be acted upon: a submit would be begun twice.
+      if (now === undefined || isOlder(now, known)) return null
       note(now)
       return now
     } catch (error) {
@@ -189,4 +192,13 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
 /** Does the row stand otherwise than its owner thought? Then others had a word: an operator, a caller who cancels, a process that took it over. */
 function isOtherwise (row: Row, thought: Row): boolean {
   return hasEnded(row.phase) || row.requestId !== thought.requestId || row.cancelWished !== thought.cancelWished
+}
+
+/** Is it from before something that the ledger knew already? Its version alone does not tell: others may have changed it since. */
+function isOlder (row: Row, known: Row): boolean {
+  return row.version < known.version || row.attempt < known.attempt || lacksRequest(row, known)
+}
+
+function lacksRequest (row: Row, known: Row): boolean {
+  return row.requestId === null && known.requestId !== null && row.attempt === known.attempt
 }

@@ -3,7 +3,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { hasEnded } from './phases.ts'
 import type { Claimed, LedgerTimes, News, Row } from './ports.ts'
-import type { Hands } from './step.ts'
+import type { Permit } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
 export interface Runner {
@@ -100,7 +100,7 @@ export function createRunner (tools: RunnerTools): Runner {
     const { row } = claimed
     tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
     // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
-    hold(row, { attempt: row.attempt, isFresh: () => performance.now() - claim.sentAtMs < times.leaseMs / 2 })
+    hold(row, { isFresh: () => performance.now() - claim.sentAtMs < times.leaseMs / 2 })
     return !isLineEmpty
   }
 
@@ -113,7 +113,7 @@ export function createRunner (tools: RunnerTools): Runner {
     }
   }
 
-  function hold (row: Row, permit: Hands['permit']): void {
+  function hold (row: Row, permit: Permit | null): void {
     const before = held.get(row.id)
     if (before !== undefined) {
       // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.

@@ -7,13 +7,16 @@ import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
 import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
 
-/** What a step works with. One per generation and process; `permit` and `status` outlive a single step. */
+/** The right to begin a submit, from a claim that this process made. */
+export interface Permit { readonly isFresh: () => boolean }
+
+/** What a step works with. One per generation, attempt and process; `status` outlives a single step. */
 export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'progress'> {
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly guard: Guard
-  /** The right to begin submit attempt n, from the claim that this process made; `null` for a generation taken over. */
-  readonly permit: { readonly attempt: number, readonly isFresh: () => boolean } | null
+  /** The right to begin this attempt, once: whatever the ledger says afterwards, it is not begun again. `null` for a generation taken over, too. */
+  readonly takePermit: () => Permit | null
   /** The reader of fal's status; the same one for all steps, so that nothing seen is lost. */
   readonly status: (row: Row & { requestId: string }) => StatusReader
   /** Aborted when this process lets go of the generation. */
@@ -65,8 +68,9 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, guard, permit, letGo, report, accepted } = hands
-  if (permit === null || permit.attempt !== row.attempt) return await lose(row, hands) // a dead process may have sent it
+  const { ledger, upstream, guard, letGo, report, accepted } = hands
+  const permit = hands.takePermit()
+  if (permit === null) return await lose(row, hands) // a dead process may have sent it, or this one did and the ledger forgot what came of it
   if (!permit.isFresh() || letGo.aborted) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
   const submitted = await upstream.submit(row.model, row.input)

@@ -6,7 +6,7 @@ import { createEvidence, type EvidenceTools } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
 import type { Row, StatusReader, Upstream } from './ports.ts'
-import { step, type Hands } from './step.ts'
+import { step, type Hands, type Permit } from './step.ts'
 
 export interface TendingTools extends EvidenceTools {
   readonly upstream: Upstream
@@ -33,11 +33,12 @@ const CANCEL_TRIES = 5
 const CANCEL_PAUSE_MS = 1000
 
 /** Begins to look after `row`. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of evidence. */
-export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, stopped: AbortSignal): Hold {
+export function tend (row: Row, permit: Permit | null, tools: TendingTools, stopped: AbortSignal): Hold {
   const { ledger, upstream } = tools
   const letGo = new AbortController()
   const evidence = createEvidence(row, permit !== null, tools, () => { wake.abort() }, stopped)
   let current = row
+  let unused = permit
   let wake = new AbortController()
   let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
   let isCancelAsked = false
@@ -46,7 +47,11 @@ export function tend (row: Row, permit: Hands['permit'], tools: TendingTools, st
     ledger,
     upstream,
     guard: tools.guard,
-    permit,
+    takePermit: () => {
+      const taken = unused
+      unused = null
+      return taken
+    },
     status,
     letGo: letGo.signal,
     wake: () => wake.signal,

@@ -6,7 +6,7 @@ import { createEvidence, type Evidence } from '../../src/generation/evidence.ts'
 import type { Ledger, LogPiece, Row } from '../../src/generation/ports.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, freshId, never, successOf, times } from '../support/admission.ts'
+import { admissionOf, freshId, never, successOf, times, unreachable } from '../support/admission.ts'
 import { until } from '../support/until.ts'
 
 interface Scene {
@@ -198,9 +198,29 @@ t.test('a ledger that lost the row is given it back before the piece', async t =
   const { ledger, evidence, memory } = told
   const lost: Row = { ...told.row, id: freshId() }
   t.match(await evidence.report(lost, async () => await ledger.sent(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
-  t.same(told.run, ['sent', 'restore', 'sent'])
+  t.same(told.run, ['sent', 'renew', 'restore', 'sent'])
   t.same(told.moves, ['restored', 'submitting accepted'])
   t.match(await memory.look([lost.id]), [{ phase: 'accepted' }])
+})
+
+t.test('a ledger with an older copy of the row is told again what it forgot, before the piece', async t => {
+  const { evidence, memory, row, run, moves } = await scene(t)
+  const accepted: Row = { ...row, phase: 'accepted', requestId: 'request' }
+  evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  await evidence.close()
+  t.same(run, ['progressed', 'renew', 'restore', 'progressed'])
+  t.same(moves, ['restored', 'submitting running'])
+  t.match(await memory.look([row.id]), [{ phase: 'running', requestId: 'request', owner: 'r1', logged: 1 }])
+})
+
+t.test('what ended as not bought in an older copy is booked, because fal has it', async t => {
+  const { evidence, memory, row } = await scene(t)
+  await memory.unsent(row.id, 1, { failure: unreachable })
+  const accepted: Row = { ...row, phase: 'accepted', requestId: 'request' }
+  evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  await evidence.close()
+  t.match(evidence.row, { phase: 'failed', requestId: 'request', cost: 60_000, costAssumed: true })
+  t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
 })
 
 t.test('an end whose answer was lost is told, also when its row was changed before it could be asked for again', async t => {

@@ -254,6 +254,31 @@ t.test('Redis restarted empty: what a replica holds is put back and said, caller
   t.same(await ledger.audit(), [])
 })
 
+for (const [leaseSeconds, when] of [[15, 'might still begin a submit'], [2, 'may begin no submit any more']] as const) {
+  t.test(`Redis comes back with a copy from before fal accepted a picture, while its replica ${when}: it is put back, and not sent again`, async t => {
+    const redis = await restartableRedis(t)
+    const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: { LEASE_SECONDS: String(leaseSeconds), WAIT_SECONDS: '20' } })
+    const gateway = await startReplica()
+    const release = sandbox.faults.holdJobs()
+    const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
+    const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+    await slow.untilHit()
+    redis.keep()
+    slow.release()
+    const { createdAtMs, requestId } = await untilRow(({ phase }) => phase === 'running')
+    if (leaseSeconds === 2) await until(() => ledger.now() > createdAtMs + 1100)
+    await redis.kill()
+    await redis.start('kept')
+    await until(async () => await ledger.ping().then(() => true, () => false))
+    await untilRow(({ phase }) => phase === 'running')
+    release()
+    t.equal((await waiting).status, 200)
+    t.match(await untilRow(({ phase }) => phase === 'succeeded'), { attempt: 1, requestId, cost: 60_000 })
+    t.equal(sandbox.bill.submits, 1)
+    t.same(await ledger.audit(), [])
+  })
+}
+
 t.test('a purchase that is withdrawn because its caller was answered 503 is not taken from a retry that was given its id', async t => {
   const gate = await startRedisGate(t, await redisUrl())
   const { sandbox, startReplica } = await deploy(t, { env: { REDIS_URL: gate.url } })
