@@ -99,8 +99,8 @@ export function createRunner (tools: RunnerTools): Runner {
     if (claimed.outcome !== 'go') return false
     const { row } = claimed
     tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
-    // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already.
-    hold(row, { isFresh: () => performance.now() - claim.sentAtMs < times.leaseMs / 2 })
+    // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already. And none while this process leaves.
+    hold(row, { isValid: () => stopping === null && performance.now() - claim.sentAtMs < times.leaseMs / 2 })
     return !isLineEmpty
   }
 

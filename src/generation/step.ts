@@ -8,7 +8,7 @@ import { learnedName } from './key.ts'
 import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
 
 /** The right to begin a submit, from a claim that this process made. */
-export interface Permit { readonly isFresh: () => boolean }
+export interface Permit { readonly isValid: () => boolean }
 
 /** What a step works with. One per generation, attempt and process; `status` outlives a single step. */
 export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'progress'> {
@@ -68,10 +68,10 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, guard, letGo, report, accepted } = hands
+  const { ledger, upstream, guard, report, accepted } = hands
   const permit = hands.takePermit()
   if (permit === null) return await lose(row, hands) // a dead process may have sent it, or this one did and the ledger forgot what came of it
-  if (!permit.isFresh() || letGo.aborted) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
+  if (!permit.isValid()) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
   const submitted = await upstream.submit(row.model, row.input)
   switch (submitted.kind) {

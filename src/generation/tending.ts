@@ -23,7 +23,7 @@ export interface Hold {
   readonly done: Promise<void>
   /** Interrupts waiting, so that the row is read again. */
   readonly wake: () => void
-  /** Ends with the step under way. A submit is not disturbed; one that was only claimed is given back. */
+  /** Ends with the step under way. A submit is not disturbed. */
   readonly letGo: () => void
   readonly isLetGo: boolean
 }

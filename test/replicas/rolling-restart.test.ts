@@ -1,6 +1,8 @@
 // Both replicas are replaced, one after the other, while requests come in: nothing fails but what the leaving one refuses, nothing is lost or bought twice.
 
 import t from 'tap'
+import { redisUrl } from '../support/redis.ts'
+import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import type { Reply } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
@@ -65,6 +67,28 @@ t.test('a leaving replica hands its generations over at once, not after their le
   await untilRow(({ owner }) => owner === staying.name)
   release()
   t.match(await untilRow(({ phase }) => phase === 'succeeded'), { takeovers: 0, cost: 60_000 })
+  t.equal(sandbox.bill.submits, 1)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a claim that a leaving replica hears of only at its end is given back unsent', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, LEASE_SECONDS: '600', WAIT_SECONDS: '20' } })
+  const leaving = await startReplica()
+  const release = sandbox.faults.holdJobs()
+  const waiting = leaving.generate({ prompt: 'whose caller is waited for' })
+  await untilRow(({ phase }) => phase === 'running')
+  gate.refuse(['claim'])
+  await leaving.generate({ prompt: 'x' }, { headers: { prefer: 'respond-async' } })
+  await until(() => leaving.log().includes('claiming from the line'))
+  leaving.child.kill('SIGTERM')
+  await until(async () => (await leaving.get('/readyz')).status === 503)
+  await gate.untilAnswered('sweep') // now nothing is claimed any more, but lost answers are asked for at the end
+  gate.refuse([])
+  release()
+  t.equal((await waiting).status, 200)
+  t.match(await leaving.ended, { code: 0, stderr: '' })
+  t.match(await untilRow(() => true), { phase: 'waiting', attempt: 1 })
   t.equal(sandbox.bill.submits, 1)
   t.same(await ledger.audit(), [])
 })
