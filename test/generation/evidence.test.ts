@@ -223,6 +223,18 @@ t.test('what ended as not bought in an older copy is booked, because fal has it'
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
 })
 
+t.test('while the ledger is away others tell it another request id: both purchases are booked, each once', async t => {
+  const told = await scene(t)
+  const { memory, row } = told
+  told.away('before')
+  const { end } = await tellAll(told)
+  await memory.sent(row.id, 1, 'other')
+  told.back()
+  t.match(await end, { phase: 'succeeded' })
+  t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 120_000 }])
+  t.same((await memory.journal(0, never, 10)).map(({ kind, requestId }) => [kind, requestId]), [['double', 'request'], ['purchase', 'other']])
+})
+
 t.test('an end whose answer was lost is told, also when its row was changed before it could be asked for again', async t => {
   const told = await scene(t)
   const { ledger, evidence, memory, row } = told

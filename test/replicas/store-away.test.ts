@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { parseObject, STUDIO_KEY, type Reply } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
-import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
+import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
 
@@ -278,6 +278,79 @@ for (const [leaseSeconds, when] of [[15, 'might still begin a submit'], [2, 'may
     t.same(await ledger.audit(), [])
   })
 }
+
+t.test('Redis goes away before it hears that fal accepted a picture and comes back empty when it is made: the row is put back and has it', async t => {
+  const redis = await restartableRedis(t)
+  const gate = await startRedisGate(t, redis.url)
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: { ...USUAL_LEASE, REDIS_URL: gate.url } })
+  const gateway = await startReplica()
+  const held = gate.holdAt('sent', 'before')
+  const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+  await held
+  t.equal((await waiting).status, 200)
+  await redis.kill()
+  await redis.start('empty')
+  gate.resume()
+  await until(async () => await ledger.ping().then(() => true, () => false))
+  await untilRow(({ phase }) => phase === 'succeeded')
+  t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
+  t.equal(sandbox.bill.accepted, 1)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a wish to cancel that another replica took, while the one that follows the generation was cut off, reaches fal when that one is back', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: USUAL_LEASE })
+  const one = await startReplica({ REDIS_URL: gate.url })
+  const other = await startReplica({ FAL_CONCURRENCY: '0' })
+  sandbox.faults.holdJobs()
+  const held = gate.holdAt('sent', 'after')
+  const waiting = one.generate({ prompt: 'x', seed: 1 })
+  await held
+  const { id } = await untilRow(({ phase }) => phase === 'accepted')
+  t.equal((await other.post(`/generations/${id}/cancel`)).status, 200)
+  t.ok(await isStoreDown(one))
+  gate.resume()
+  await untilRow(({ phase }) => phase === 'cancelled')
+  t.equal((await waiting).status, 409)
+  t.equal(sandbox.bill.cancels, 1)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a replica that leaves while Redis is away waits for it, and writes what it owes', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { ...USUAL_LEASE, REDIS_URL: gate.url, WAIT_SECONDS: '30' } })
+  const leaving = await startReplica()
+  const held = gate.holdAt('sent', 'before')
+  const waiting = leaving.generate({ prompt: 'x', seed: 1 })
+  await held
+  t.equal((await waiting).status, 200)
+  leaving.child.kill('SIGTERM')
+  await until(() => leaving.log().includes('"msg":"closing"'))
+  gate.resume()
+  t.match(await leaving.ended, { code: 0, stderr: '' })
+  t.match(await untilRow(() => true), { phase: 'succeeded', cost: 60_000 })
+  t.equal(sandbox.bill.accepted, 1)
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a replica that leaves while Redis stays away ends in time, and the others have the picture', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { WAIT_SECONDS: '3' } })
+  const leaving = await startReplica({ REDIS_URL: gate.url })
+  const held = gate.holdAt('finish', 'before')
+  const waiting = leaving.generate({ prompt: 'x', seed: 1 })
+  await held
+  t.equal((await waiting).status, 200)
+  const sinceMs = performance.now()
+  leaving.child.kill('SIGTERM')
+  t.match(await leaving.ended, { code: 0, stderr: '' })
+  t.ok(performance.now() - sinceMs < 10_000)
+  await startReplica()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.equal(sandbox.bill.accepted, 1)
+  t.same(await ledger.audit(), [])
+})
 
 t.test('a purchase that is withdrawn because its caller was answered 503 is not taken from a retry that was given its id', async t => {
   const gate = await startRedisGate(t, await redisUrl())

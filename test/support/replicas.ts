@@ -22,6 +22,7 @@ export interface Replica extends Running {
   readonly pid: number
   readonly generate: (body: object, options?: { readonly headers?: Readonly<Record<string, string>>, readonly key?: string, readonly signal?: AbortSignal }) => Promise<Reply>
   readonly get: (path: string, key?: string) => Promise<Reply>
+  readonly post: (path: string, key?: string) => Promise<Reply>
   /** What it has logged so far. */
   readonly log: () => string
 }
@@ -96,7 +97,8 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       log: () => logged,
       generate: async (body, { headers = {}, key = STUDIO_KEY, signal } = {}) =>
         await call('POST', '/generate', { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers }, JSON.stringify(body), signal),
-      get: async (path, key = STUDIO_KEY) => await call('GET', path, { authorization: `Bearer ${key}` }, null)
+      get: async (path, key = STUDIO_KEY) => await call('GET', path, { authorization: `Bearer ${key}` }, null),
+      post: async (path, key = STUDIO_KEY) => await call('POST', path, { authorization: `Bearer ${key}` }, null)
     }
   }
 
