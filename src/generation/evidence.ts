@@ -107,13 +107,14 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
   }
 
   async function inTurn (reported: Row, write: () => Promise<Weighed | null>): Promise<Row | null> {
+    const learnedAtMs = performance.now()
     unwritten += 1
-    const turn = writing.then(async () => await put(reported, write)).finally(() => { unwritten -= 1 })
+    const turn = writing.then(async () => await put(reported, learnedAtMs, write)).finally(() => { unwritten -= 1 })
     writing = turn.catch(() => {}) // told to whoever reported it
     return await turn
   }
 
-  async function put (reported: Row, write: () => Promise<Weighed | null>): Promise<Row | null> {
+  async function put (reported: Row, learnedAtMs: number, write: () => Promise<Weighed | null>): Promise<Row | null> {
     let tries = 0
     const weighed = await putBackAnd(reported, async () => {
       tries += 1
@@ -124,8 +125,8 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
     // Others may have told the same before, and then it was they who changed it.
-    if (from !== now.phase) tools.onMove(from, now, phaseSinceMs === null || from !== known.phase ? null : performance.now() - phaseSinceMs)
-    note(now)
+    if (from !== now.phase) tools.onMove(from, now, phaseSinceMs === null || from !== known.phase ? null : learnedAtMs - phaseSinceMs)
+    note(now, learnedAtMs)
     return now
   }
 
@@ -155,8 +156,8 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     }
   }
 
-  function note (now: Row): void {
-    if (now.phase !== known.phase) phaseSinceMs = performance.now()
+  function note (now: Row, atMs: number): void {
+    if (now.phase !== known.phase) phaseSinceMs = atMs
     known = now
   }
 
@@ -166,7 +167,7 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
       const [now] = await ledger.look([known.id])
       // A copy from before what was told is put back with the next renewal. Meanwhile it must not be acted upon: a submit would be begun twice.
       if (now === undefined || isOlder(now, known)) return null
-      note(now)
+      note(now, performance.now())
       return now
     } catch (error) {
       tools.onTrouble('reading a generation', error)

@@ -24,6 +24,8 @@ interface Scene {
   readonly run: string[]
   /** Changes of phase that were told. */
   readonly moves: string[]
+  /** How long the phases took that those ended, all together, as it was told. */
+  readonly phasesMs: () => number
   /** Ends that waiters here were told. */
   readonly ends: Row[]
   /** How often it was said that the row should be read. */
@@ -38,6 +40,7 @@ async function scene (t: Test): Promise<Scene> {
   const ends: Row[] = []
   let isAway: false | 'before' | 'after' = false
   let news = 0
+  let phasesMs = 0
   const ledger = new Proxy<Ledger>(memory, {
     get (target, name) {
       const operation: unknown = Reflect.get(target, name)
@@ -62,7 +65,10 @@ async function scene (t: Test): Promise<Scene> {
     ledger,
     watch,
     replica: 'r1',
-    onMove: (from, to) => { moves.push(`${from} ${to.phase}`) },
+    onMove: (from, to, phaseMs) => {
+      moves.push(`${from} ${to.phase}`)
+      phasesMs += phaseMs ?? NaN
+    },
     onRestored: () => { moves.push('restored') },
     onTrouble: () => {}
   }, () => { news += 1 }, stopping.signal)
@@ -82,6 +88,7 @@ async function scene (t: Test): Promise<Scene> {
     back: () => { isAway = false },
     run,
     moves,
+    phasesMs: () => phasesMs,
     ends,
     news: () => news,
     stop: () => { stopping.abort() }
@@ -148,16 +155,19 @@ t.test('it is said when the row stands otherwise than was thought: another reque
 
 for (const how of ['before', 'after'] as const) {
   t.test(`while the ledger is away (calls fail ${how} they are run) the story goes on to its end, and waiters are told; afterwards all of it is written, in order, and told once`, async t => {
+    const sinceMs = performance.now()
     const told = await scene(t)
     told.away(how)
     const { end } = await tellAll(told)
     await until(() => told.ends.length > 0)
+    const tookMs = performance.now() - sinceMs
     t.match(told.ends, [{ phase: 'succeeded', requestId: 'request' }])
     told.back()
     t.match(await end, { phase: 'succeeded' })
     if (how === 'before') t.same(told.run, ['sent', 'progressed', 'finish'], 'what was seen meanwhile is one piece')
     else t.same([...new Set(told.run)], ['sent', 'progressed', 'finish'])
     t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
+    t.ok(told.phasesMs() <= tookMs, 'a phase took as long as it did, not as long as the ledger was away')
     await checkBooks(t, told)
   })
 }
