@@ -70,7 +70,11 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
       told = end
       if (isAway) tools.watch.tell(end)
     }
-    return await inTurn(reported, write)
+    try {
+      return await inTurn(reported, write)
+    } finally {
+      told = null // the ledger has the last word
+    }
   }
 
   function accepted (reported: Row, requestId: string): Row {

@@ -6,7 +6,7 @@ import { createEvidence, type Evidence } from '../../src/generation/evidence.ts'
 import type { Ledger, LogPiece, Row } from '../../src/generation/ports.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, freshId, never, successOf, times, unreachable } from '../support/admission.ts'
+import { admissionOf, freshId, never, successOf, times, traceLost, unreachable } from '../support/admission.ts'
 import { until } from '../support/until.ts'
 
 interface Scene {
@@ -26,6 +26,8 @@ interface Scene {
   readonly moves: string[]
   /** How long the phases took that those ended, all together, as it was told. */
   readonly phasesMs: () => number
+  /** Calls that failed. */
+  readonly troubles: () => number
   /** Ends that waiters here were told. */
   readonly ends: Row[]
   /** How often it was said that the row should be read. */
@@ -41,6 +43,7 @@ async function scene (t: Test): Promise<Scene> {
   let isAway: false | 'before' | 'after' = false
   let news = 0
   let phasesMs = 0
+  let troubles = 0
   const ledger = new Proxy<Ledger>(memory, {
     get (target, name) {
       const operation: unknown = Reflect.get(target, name)
@@ -70,7 +73,7 @@ async function scene (t: Test): Promise<Scene> {
       phasesMs += phaseMs ?? NaN
     },
     onRestored: () => { moves.push('restored') },
-    onTrouble: () => {}
+    onTrouble: () => { troubles += 1 }
   }, () => { news += 1 }, stopping.signal)
   t.teardown(async () => {
     stopping.abort()
@@ -89,6 +92,7 @@ async function scene (t: Test): Promise<Scene> {
     run,
     moves,
     phasesMs: () => phasesMs,
+    troubles: () => troubles,
     ends,
     news: () => news,
     stop: () => { stopping.abort() }
@@ -255,6 +259,20 @@ t.test('an end whose answer was lost is told, also when its row was changed befo
   told.back()
   t.match(await end, { phase: 'succeeded', delivered: true })
   t.same(told.moves, ['submitting succeeded'])
+})
+
+t.test('an end that turned out to be none is not told any more, should the ledger go away later', async t => {
+  const told = await scene(t)
+  const { ledger, evidence, memory, row } = told
+  await memory.sent(row.id, 1, 'request')
+  const followed = await evidence.report(row, async () => await ledger.lost(row.id, 1, traceLost, { what: 'submit' }), { ...row, phase: 'unknown' })
+  if (followed === null) throw new Error('there is no row')
+  told.away('before')
+  evidence.progress(followed, { kind: 'running', log: piece(0, 1) })
+  await until(() => told.troubles() > 0)
+  told.back()
+  await evidence.close()
+  t.same(told.ends, [])
 })
 
 t.test('a process that stops does not wait for a ledger that is away', async t => {
