@@ -94,11 +94,16 @@ t.test('never more than FAL_CONCURRENCY at fal over three replicas, one of them 
   if (doomed === undefined) throw new Error('there is no replica')
   const calls = Array.from({ length: 120 }, async (_, seed) => await replicas[seed % 3]?.generate({ prompt: 'x', seed }).catch(() => null))
   await sandbox.bill.untilAccepted(30)
-  const release = sandbox.faults.holdJobs()
+  let release = sandbox.faults.holdJobs()
   // It dies while it holds places.
   await until(async () => {
     const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: 'running' })
-    return rows.some(({ owner }) => owner === doomed.name)
+    if (rows.length < PLACES) return false
+    if (rows.some(({ owner }) => owner === doomed.name)) return true
+    // The others have all of them: the next ones get their turn.
+    release()
+    release = sandbox.faults.holdJobs()
+    return false
   })
   doomed.child.kill('SIGKILL')
   await doomed.ended

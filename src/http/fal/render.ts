@@ -105,7 +105,9 @@ function lineOf ({ path, message, code, ctx }: FieldFault): ErrorLine {
 }
 
 function sayFault ({ path, message }: FieldFault): string {
-  return `${path === '' ? 'body' : stepsOf(path).join('.')}: ${message}`
+  // Ours go on from the field's name; fal's are sentences.
+  const joint = /^[a-z]/.test(message) ? ' ' : ': '
+  return (path === '' ? 'body' : stepsOf(path).join('.')) + joint + message
 }
 
 /** A JSON pointer as fal writes places. */
