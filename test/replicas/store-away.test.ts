@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap'
 import { parseObject, STUDIO_KEY, type Reply } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
-import { startRedisGate } from '../support/redis-gate.ts'
+import { startRedisGate, type RedisGate } from '../support/redis-gate.ts'
 import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
@@ -17,6 +17,13 @@ async function open (t: Test): Promise<Scene> {
   // Something in the in-process layer, and something that runs while its caller waits.
   const stored = await gateway.generate({ prompt: 'stored', seed: 1 })
   return { ...deployment, redis, gateway, storedId: String(stored.headers.get('falgate-generation')) }
+}
+
+/** The first replica has a door of its own to Redis; those that are started later reach it without. */
+async function openGated (t: Test, env: Readonly<Record<string, string>> = {}): Promise<Deployment & { readonly gate: RedisGate, readonly gateway: Replica }> {
+  const gate = await startRedisGate(t, await redisUrl())
+  const deployment = await deploy(t, { env })
+  return { ...deployment, gate, gateway: await deployment.startReplica({ REDIS_URL: gate.url }) }
 }
 
 async function isStoreDown (gateway: Replica): Promise<boolean> {
@@ -144,9 +151,7 @@ t.test('Redis stopped: a status stream of fal\'s queue tells the end once the re
 for (const [operation, fact] of [['sent', 'that fal accepted it'], ['progressed', 'that fal works on it']] as const) {
   for (const when of ['before', 'after'] as const) {
     t.test(`Redis goes away ${when} it hears ${fact}: the caller has its picture all the same, and the row afterwards`, async t => {
-      const gate = await startRedisGate(t, await redisUrl())
-      const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, WAIT_SECONDS: '20' } })
-      const gateway = await startReplica()
+      const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
       const held = gate.holdAt(operation, when)
       const release = sandbox.faults.holdJobs()
       const waiting = gateway.generate({ prompt: 'x', seed: 1 })
@@ -169,9 +174,7 @@ for (const [what, operation, fault, status, phase] of [
   ['the answer to a submit is lost', 'lost', { kind: 'reset', operation: 'submit', accepted: true }, 502, 'unknown']
 ] as const) {
   t.test(`Redis goes away when ${what}: the caller is told at once, and the row afterwards`, async t => {
-    const gate = await startRedisGate(t, await redisUrl())
-    const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, WAIT_SECONDS: '20' } })
-    const gateway = await startReplica()
+    const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
     sandbox.faults.add(fault)
     const held = gate.holdAt(operation, 'before')
     const waiting = gateway.generate({ prompt: 'x', seed: 1 })
@@ -184,9 +187,7 @@ for (const [what, operation, fault, status, phase] of [
 }
 
 t.test('Redis goes away again while a row is read again: its caller has the picture all the same', async t => {
-  const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, WAIT_SECONDS: '20' } })
-  const gateway = await startReplica()
+  const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
   await untilRow(({ phase }) => phase === 'running')
@@ -202,9 +203,7 @@ t.test('Redis goes away again while a row is read again: its caller has the pict
 })
 
 t.test('a replica that alone lost Redis still has the picture for its caller, though another one has given the generation up', async t => {
-  const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, startReplica, ledger, untilRow } = await deploy(t, { env: { WAIT_SECONDS: '20' } })
-  const gateway = await startReplica({ REDIS_URL: gate.url })
+  const { sandbox, startReplica, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
   const held = gate.holdAt('sent', 'before')
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
@@ -299,9 +298,7 @@ t.test('Redis goes away before it hears that fal accepted a picture and comes ba
 })
 
 t.test('a wish to cancel that another replica took, while the one that follows the generation was cut off, reaches fal when that one is back', async t => {
-  const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: USUAL_LEASE })
-  const one = await startReplica({ REDIS_URL: gate.url })
+  const { sandbox, ledger, startReplica, untilRow, gate, gateway: one } = await openGated(t, USUAL_LEASE)
   const other = await startReplica({ FAL_CONCURRENCY: '0' })
   sandbox.faults.holdJobs()
   const held = gate.holdAt('sent', 'after')
@@ -318,9 +315,7 @@ t.test('a wish to cancel that another replica took, while the one that follows t
 })
 
 t.test('a replica that leaves while Redis is away waits for it, and writes what it owes', async t => {
-  const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { ...USUAL_LEASE, REDIS_URL: gate.url, WAIT_SECONDS: '30' } })
-  const leaving = await startReplica()
+  const { sandbox, ledger, untilRow, gate, gateway: leaving } = await openGated(t, { ...USUAL_LEASE, WAIT_SECONDS: '30' })
   const held = gate.holdAt('sent', 'before')
   const waiting = leaving.generate({ prompt: 'x', seed: 1 })
   await held
@@ -335,9 +330,7 @@ t.test('a replica that leaves while Redis is away waits for it, and writes what 
 })
 
 t.test('a replica that leaves while Redis stays away ends in time, and the others have the picture', async t => {
-  const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { WAIT_SECONDS: '3' } })
-  const leaving = await startReplica({ REDIS_URL: gate.url })
+  const { sandbox, ledger, startReplica, untilRow, gate, gateway: leaving } = await openGated(t, { WAIT_SECONDS: '3' })
   const held = gate.holdAt('finish', 'before')
   const waiting = leaving.generate({ prompt: 'x', seed: 1 })
   await held
@@ -353,9 +346,7 @@ t.test('a replica that leaves while Redis stays away ends in time, and the other
 })
 
 t.test('a purchase that is withdrawn because its caller was answered 503 is not taken from a retry that was given its id', async t => {
-  const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, startReplica } = await deploy(t, { env: { REDIS_URL: gate.url } })
-  const gateway = await startReplica()
+  const { sandbox, gate, gateway } = await openGated(t)
   const held = gate.holdAt('admit', 'after')
   const first = gateway.generate({ prompt: 'x' }, { headers: { 'idempotency-key': 'k' } })
   await held
