@@ -65,17 +65,37 @@ async function main (): Promise<void> {
   progress('written to test/bench/results.md')
 }
 
+/** What is asked for, or null when that was only help. */
 function readPlan (): Plan | null {
-  const { values } = parseArgs({
-    options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
-  })
+  const { values } = readOptions()
   if (values.help === true) {
     process.stdout.write(HELP)
     return null
   }
   const isQuick = values.quick === true
-  const wanted = parts.filter(part => values.only?.includes(part) ?? true)
-  return { isQuick, parts: new Set(wanted), rounds: Number(values.rounds ?? (isQuick ? 1 : 5)), seconds: Number(values.seconds ?? (isQuick ? 1 : 5)), profile: values.profile }
+  const only = values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
+  const usual = isQuick ? 1 : 5
+  return { isQuick, parts: new Set(only ?? parts), rounds: countIn('--rounds', values.rounds, usual), seconds: countIn('--seconds', values.seconds, usual), profile: values.profile }
+}
+
+function readOptions () {
+  try {
+    return parseArgs({
+      options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
+    })
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function countIn (name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  return /^[1-9]\d{0,3}$/.test(text) ? Number(text) : refuse(`${name}: expected a whole number from 1`)
+}
+
+function refuse (fault: string): never {
+  process.stderr.write(`bench: ${fault} (see npm run bench -- --help)\n`)
+  process.exit(2)
 }
 
 // ------------------------------------------------------------------------------------------------ throughput
