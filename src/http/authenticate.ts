@@ -6,9 +6,9 @@ import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { identify } from '../tenants/keys.ts'
-import type { Limit, TenantBook } from '../tenants.ts'
+import type { Limit, Tenant, TenantBook } from '../tenants.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
-import { policyOf, setCallLimit } from './rate-limit-headers.ts'
+import { policyOf, setCallLimit, type CallKind } from './rate-limit-headers.ts'
 import { callerOf, type Caller } from './request-facts.ts'
 
 /** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
@@ -34,27 +34,39 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
     global: false,
     keyGenerator: request => callerOf(request).tenant.id
   })
-  // A counter for each limit that some tenant has, so that it need not be asked for the limit of each call, which costs as much as counting.
-  const counters = new Map<string, ReturnType<typeof scope.createRateLimit>>()
+  type Counter = ReturnType<typeof scope.createRateLimit>
+  interface Counted { readonly kind: CallKind, readonly policy: string, readonly count: Counter }
 
-  function counterFor (policy: string, { max, windowSeconds }: Limit): ReturnType<typeof scope.createRateLimit> {
-    let counter = counters.get(policy)
-    if (counter === undefined) {
-      const options = { max, timeWindow: windowSeconds * 1000, cache: COUNTED_TENANTS } // the last one is read, but missing in the type
-      counters.set(policy, counter = scope.createRateLimit(options))
+  // A counter for each limit that some tenant has, so that it need not be asked for the limit of each call, which costs as much as counting.
+  const counters = new Map<string, Counter>()
+  const countedOf = new WeakMap<Tenant, Readonly<Record<CallKind, Counted>>>()
+
+  function countedFor (tenant: Tenant): Readonly<Record<CallKind, Counted>> {
+    let counted = countedOf.get(tenant)
+    if (counted === undefined) {
+      const { max, windowSeconds } = tenant.callLimit
+      counted = { calls: counter('calls', { max, windowSeconds }), polls: counter('polls', { max: max * POLLS_PER_CALL, windowSeconds }) }
+      countedOf.set(tenant, counted)
     }
-    return counter
+    return counted
+  }
+
+  function counter (kind: CallKind, limit: Limit): Counted {
+    const policy = policyOf(kind, limit)
+    let count = counters.get(policy)
+    if (count === undefined) {
+      const options = { max: limit.max, timeWindow: limit.windowSeconds * 1000, cache: COUNTED_TENANTS } // the last one is read, but missing in the type
+      counters.set(policy, count = scope.createRateLimit(options))
+    }
+    return { kind, policy, count }
   }
 
   scope.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
-    const { callLimit: { max, windowSeconds } } = callerOf(request).tenant
-    const limit = request.facts.isPoll ? { max: max * POLLS_PER_CALL, windowSeconds } : { max, windowSeconds }
-    const kind = request.facts.isPoll ? 'polls' : 'calls'
-    const policy = policyOf(kind, limit)
-    counterFor(policy, limit)(request).then(count => {
+    const counted = countedFor(callerOf(request).tenant)[request.facts.isPoll ? 'polls' : 'calls']
+    counted.count(request).then(count => {
       if (count.isAllowed) return done()
       const resetSeconds = Math.max(1, count.ttlInSeconds)
-      setCallLimit(reply, { kind, policy }, count.remaining, resetSeconds)
+      setCallLimit(reply, counted, count.remaining, resetSeconds)
       done(count.isExceeded ? new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds }) : undefined)
     }, done)
   })

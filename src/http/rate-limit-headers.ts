@@ -4,7 +4,10 @@ import type { FastifyReply } from 'fastify'
 import type { RateState } from '../generation/ports.ts'
 import type { Limit } from '../tenants.ts'
 
-type LimitName = 'calls' | 'polls' | 'purchases'
+/** Calls are counted in two kinds: those that ask how something stands, and all others. */
+export type CallKind = 'calls' | 'polls'
+
+type LimitName = CallKind | 'purchases'
 
 /** The item of `RateLimit-Policy` for a limit. */
 export function policyOf (name: LimitName, { max, windowSeconds }: Limit): string {
@@ -12,7 +15,7 @@ export function policyOf (name: LimitName, { max, windowSeconds }: Limit): strin
 }
 
 /** What is left of the tenant's calls, or of its polls; every answer behind authentication begins its limits with this one. */
-export function setCallLimit (reply: FastifyReply, { kind, policy }: { readonly kind: 'calls' | 'polls', readonly policy: string }, remaining: number, resetSeconds: number): void {
+export function setCallLimit (reply: FastifyReply, { kind, policy }: { readonly kind: CallKind, readonly policy: string }, remaining: number, resetSeconds: number): void {
   reply.header('ratelimit-policy', policy)
   reply.header('ratelimit', stateOf(kind, remaining, resetSeconds))
 }

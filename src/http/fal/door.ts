@@ -16,7 +16,10 @@ export interface FalTools extends Omit<SubmitTools, 'queueBase'>, Omit<PollTools
 
 /** Has to be registered where callers are authenticated. */
 export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise<void> {
+  const publicBase = tools.publicUrl === null ? null : queueAt(tools.publicUrl)
   let isTold = false
+  /** Nearly all callers reach it in the same way: polls are spared making the same text again, and comparing it. */
+  let last = { protocol: '', host: '', base: '' }
 
   /** As the caller reached it, as far as can be told. */
   function baseOf (request: FastifyRequest): string {
@@ -24,12 +27,14 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
       isTold = true
       request.log.warn('a proxy ends TLS in front of this process, and the addresses that /fal hands out begin with http:// all the same: set PUBLIC_URL, or TRUST_PROXY')
     }
-    return `${request.protocol}://${request.host}`
+    const { protocol, host } = request
+    if (protocol !== last.protocol || host !== last.host) last = { protocol, host, base: queueAt(`${protocol}://${host}`) }
+    return last.base
   }
 
   const withAddresses: SubmitTools & PollTools = {
     ...tools,
-    queueBase: request => `${tools.publicUrl ?? baseOf(request)}${FAL_PREFIX}/queue`
+    queueBase: request => publicBase ?? baseOf(request)
   }
 
   await scope.register(async fal => {
@@ -54,4 +59,8 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
       }
     })
   }, { prefix: FAL_PREFIX })
+}
+
+function queueAt (base: string): string {
+  return `${base}${FAL_PREFIX}/queue`
 }

@@ -15,6 +15,7 @@ import { models } from '../../models/catalogue.ts'
 import { rememberFetch, type DeliveryTools } from '../delivery.ts'
 import type { EventStreams } from '../event-stream.ts'
 import { readerOf } from '../request-facts.ts'
+import { createGathering } from './gather.ts'
 import { billableUnits, queueStatusOf } from './render.ts'
 import { parseRequestId, type RequestId } from './request-id.ts'
 import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, type RequestParams, type StatusQuery } from './schema.ts'
@@ -44,35 +45,42 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
 }
 
 function status (named: string, { follow, queueBase }: PollTools) {
+  const gather = createGathering()
+
   return (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
     const kept = follow.nowKept(id, reader)
-    if (kept === undefined) return follow.now(id, reader).then(moment => tell(request, reply, id, moment))
-    // What is asked ten times a second is answered in the same turn.
-    tell(request, reply, id, kept)
+    if (kept === undefined) return follow.now(id, reader).then(moment => reply.send(prepare(request, reply, id, moment)))
+    // What is asked ten times a second, and has not ended, waits for nothing but others of its kind.
+    const text = prepare(request, reply, id, kept)
+    gather(() => { reply.send(text) })
     return undefined
   }
 
-  function tell (request: FastifyRequest<Asked>, reply: FastifyReply, id: string, moment: Moment | null): FastifyReply {
+  /** Says in the head of the answer how it stands, and gives its text. */
+  function prepare (request: FastifyRequest<Asked>, reply: FastifyReply, id: string, moment: Moment | null): string {
     if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { code, text } = saidOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
-    return reply.code(code).type('application/json').send(text)
+    reply.code(code).type('application/json')
+    return text
   }
 }
 
 interface StatusAsked { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }
-interface Said extends StatusAsked { readonly code: number, readonly text: string }
+
+/** No copy of what was asked: objects made by spreading have many shapes, and each poll reads this one. */
+interface Said { readonly asked: StatusAsked, readonly code: number, readonly text: string }
 
 /** What a row was said to be the last time. Polls are many and changes few; a row that changes is another object. */
 const lastSaid = new WeakMap<Row, Said>()
 
 function saidOf (row: Row, asked: StatusAsked): Said {
   const last = lastSaid.get(row)
-  if (last !== undefined && last.queueBase === asked.queueBase && last.requestId === asked.requestId && last.logs === asked.logs) return last
+  if (last !== undefined && last.asked.queueBase === asked.queueBase && last.asked.requestId === asked.requestId && last.asked.logs === asked.logs) return last
   const status = queueStatusOf(row, asked)
-  const said = { ...asked, code: codeOfState(status.status), text: JSON.stringify(status) }
+  const said = { asked, code: codeOfState(status.status), text: JSON.stringify(status) }
   lastSaid.set(row, said)
   return said
 }

@@ -14,6 +14,9 @@ export interface RequestId {
 /** Version 7 of RFC 9562 for what was bought, as all ids here; version 8, which is free to mean anything, for what was not. */
 const ID = /^([0-9a-f]{8}-[0-9a-f]{4}-)([78])([0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$/
 
+/** Where the digit of the version stands in an id. */
+const VERSION_AT = 14
+
 /** The id for an answer that came about like this. */
 export function requestIdFor (id: string, source: AnswerSource): string {
   return source === 'bought' ? id : id.replace(ID, '$18$3')
@@ -21,6 +24,7 @@ export function requestIdFor (id: string, source: AnswerSource): string {
 
 /** Reads an id that was given out; null for everything that cannot be one. */
 export function parseRequestId (text: string): RequestId | null {
-  const [, start, version, end] = ID.exec(text) ?? []
-  return start === undefined || end === undefined ? null : { id: `${start}7${end}`, isFree: version === '8' }
+  if (!ID.test(text)) return null
+  // Mostly it is the generation's own, which is looked up faster than a copy.
+  return text[VERSION_AT] === '7' ? { id: text, isFree: false } : { id: text.replace(ID, '$17$3'), isFree: true }
 }
