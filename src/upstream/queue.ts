@@ -67,6 +67,9 @@ const RESULT_BODY_BYTES = 8 * 1024 * 1024
 /** The core bounds its generations at fal; this bounds file descriptors should it fail to. Further requests wait for a connection. */
 const MAX_CONNECTIONS = 1_024
 
+/** How long a status stream may take to end after its last event. */
+const STREAM_END_MS = 1000
+
 /** How long the same trouble is not told again. */
 const QUIET_MS = 60_000
 
@@ -117,7 +120,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
     const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
     const bodyLimitBytes = operation === 'result' ? RESULT_BODY_BYTES : SMALL_BODY_BYTES
-    const answer = await exchange(pool, { ...request, headers: headers() }, { deadlineMs, bodyLimitBytes, signals: [...signals, closing.signal] })
+    const answer = await exchange(pool, { headers: headers(), ...request }, { deadlineMs, bodyLimitBytes, signals: [...signals, closing.signal] })
     options.onRequest?.(operation, outcomeOf(answer))
     return answer
   }
@@ -134,7 +137,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       pipelining: 0,
       connect: (target, callback) => { connectAnew(target, () => { established = true }, callback) }
     })
-    const answer = await exchange(client, { url, method: 'POST', headers: { ...headers(), 'content-type': 'application/json' }, body: input }, {
+    const answer = await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headers() }, body: input }, {
       deadlineMs: timeouts.submitMs,
       bodyLimitBytes: SMALL_BODY_BYTES,
       signals: [closing.signal]
@@ -187,7 +190,12 @@ export function createUpstream (options: UpstreamOptions): Upstream {
         body.on('error', () => {}).destroy()
         return
       }
-      yield * readEvents(body, SMALL_BODY_BYTES)
+      try {
+        yield * readEvents(body.iterator({ destroyOnReturn: false }), SMALL_BODY_BYTES)
+      } finally {
+        // Whoever reads stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
+        body.dump({ limit: SMALL_BODY_BYTES, signal: AbortSignal.timeout(STREAM_END_MS) }).catch(() => {})
+      }
     } catch (error) {
       const trouble = troubleOf(error, signal.aborted)
       outcome = trouble.why

@@ -4,6 +4,7 @@ import t from 'tap'
 import type { Sighting, StatusReader } from '../../src/generation/ports.ts'
 import { KEY, MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 import type { ReceivedRequest, Reply } from '../support/scripted-server.ts'
+import { until } from '../support/until.ts'
 
 const STREAM_HEAD = { 'content-type': 'text/event-stream; charset=utf-8', connection: 'close' }
 const NOTHING: readonly string[] = []
@@ -14,6 +15,11 @@ function status (state: string, more: object = {}): string {
 
 function log (message: string, timestamp = '2026-11-22T10:00:00Z'): object {
   return { message, timestamp, level: 'INFO', source: 'USER', labels: {} }
+}
+
+/** A chunk of a body of unknown length; an empty one ends it. */
+function chunkOf (text: string): string {
+  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
 }
 
 /** Answers the stream and the polls by two scripts. */
@@ -59,6 +65,37 @@ t.test('the stream alone tells every change once, with its new log lines', async
   t.equal(server.requests[0]?.headers.get('accept'), 'text/event-stream')
   t.equal(server.requests[0]?.headers.get('authorization'), `Key ${KEY}`)
   t.same(counted, ['stream 2xx'])
+})
+
+t.test('a stream that ends behind its last event leaves its connection to the next request', async t => {
+  let end = (): void => {}
+  const { upstream, server, signal } = await queueClient(t, {
+    request: ({ path }, { head, socket, answer }) => {
+      if (!path.includes('/status/stream')) return answer(404, { detail: 'no result' })
+      head(200, { 'content-type': 'text/event-stream', 'transfer-encoding': 'chunked' })
+      socket.write(chunkOf(`data: ${status('COMPLETED')}\n\n`))
+      end = () => { socket.write(chunkOf('')) }
+    }
+  })
+  t.match(await upstream.follow(MODEL, REQUEST_ID).next(signal), { kind: 'completed' }, 'told before the stream ended')
+  end()
+  await until(async () => {
+    await upstream.result(MODEL, REQUEST_ID, signal)
+    return server.requests.at(-1)?.connection === 1
+  })
+})
+
+t.test('a stream that goes on behind its last event is hung up on', async t => {
+  let isHungUp = false
+  const { upstream, signal } = await queueClient(t, {
+    connection: socket => { socket.on('close', () => { isHungUp = true }) },
+    request: (_request, { head, socket }) => {
+      head(200, { 'content-type': 'text/event-stream', 'transfer-encoding': 'chunked' })
+      socket.write(chunkOf(`data: ${status('COMPLETED')}\n\n`))
+    }
+  })
+  t.match(await upstream.follow(MODEL, REQUEST_ID).next(signal), { kind: 'completed' })
+  await until(() => isHungUp)
 })
 
 t.test('a stream cut before COMPLETED is followed by polls, and nothing is told twice', async t => {
