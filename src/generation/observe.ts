@@ -23,7 +23,6 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
     if (seconds !== undefined) metrics.phaseSeconds(to.model, from, seconds)
     if (ended) countEnd(to, booked, metrics)
     log[levelOf(to)]({
-      ...factsOf(to),
       from,
       to: to.phase,
       attempt: to.attempt,
@@ -32,7 +31,8 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
       reserved_usd: ended ? formatUsd(to.price) : undefined,
       cost_assumed: to.costAssumed || undefined,
       phase_seconds: seconds,
-      total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined
+      total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined,
+      ...factsOf(to)
     }, 'generation')
   }
 

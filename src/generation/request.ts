@@ -131,7 +131,7 @@ export function createRequests (tools: RequestTools): Requests {
     const admission = admissionOf(call, cacheName)
     let twins: readonly TwinAnswer[] = []
     for (let round = 1; ; round++) {
-      const admitted = await ledger.admit({ ...admission, deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS })
+      const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS, ...admission })
       if (admitted.outcome !== 'twins') return admitted
       if (round === MAX_TWIN_ROUNDS) throw new Error('the ledger asked about twins in the last round')
       twins = [...twins, ...await askAboutTwins(admitted.twins)]
@@ -188,7 +188,7 @@ export function createRequests (tools: RequestTools): Requests {
       return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
     }
     if (ended !== null) return answerOf(origin, ended, cacheName)
-    if (!call.gone.aborted) return { ...origin, kind: 'under-way', row: await latest(call, row) }
+    if (!call.gone.aborted) return { kind: 'under-way', row: await latest(call, row), ...origin }
     if (call.waitMs > 0) await tellLeft(call, row)
     return { kind: 'caller-gone' }
   }
@@ -220,12 +220,11 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   function answerOf (origin: Origin, row: Row, cacheName: string | null): Answer {
-    if (row.phase !== 'succeeded') return { ...origin, kind: 'failed', row }
+    if (row.phase !== 'succeeded') return { kind: 'failed', row, ...origin }
     if (row.output === null) throw resultGone(row)
     const cost = row.cost ?? 0
     const bought = origin.source === 'bought'
     return {
-      ...origin,
       kind: 'picture',
       generationId: row.id,
       body: cacheName !== null && row.stored ? keep(cacheName, row).body : row.output,
@@ -234,7 +233,8 @@ export function createRequests (tools: RequestTools): Requests {
       units: bought ? unitsOf(cost, row.price) : '0',
       stored: row.stored,
       ageMs: 0,
-      ttlMs: tools.resultTtlMs
+      ttlMs: tools.resultTtlMs,
+      ...origin
     }
   }
 

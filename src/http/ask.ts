@@ -83,7 +83,7 @@ async function attended (ask: Ask, { waitMs, async, priority, startWithinMs }: M
   caller.onceOver(close)
   const unwatch = caller.onceOver(() => { gone.abort() })
   if (!caller.isOpen()) { close(); gone.abort() }
-  const call: Call = { ...ask, waitMs, async, priority, startWithinMs, connection, gone: gone.signal }
+  const call: Call = { waitMs, async, priority, startWithinMs, connection, gone: gone.signal, ...ask }
   try {
     const answer = await tools.requests.request(call)
     if (answer.kind === 'caller-gone') tools.metrics.undelivered(call.tenant.id)

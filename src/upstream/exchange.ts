@@ -61,7 +61,7 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
     /** Headers that arrived are an answer, whatever becomes of its body. */
     function stop (trouble: Pick<NoAnswer, 'why' | 'code'>, unreadable: Unreadable): void {
       if (isOver) return
-      settle(head === null ? { kind: 'no-answer', ...trouble } : { kind: 'answer', ...head, text: null, unreadable })
+      settle(head === null ? { kind: 'no-answer', ...trouble } : { kind: 'answer', text: null, unreadable, ...head })
       controller?.abort(new Error(trouble.code))
     }
 
@@ -90,7 +90,7 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
           else chunks.push(chunk)
         },
         onResponseEnd () {
-          if (!isOver && head !== null) settle({ kind: 'answer', ...head, ...textIn(chunks) })
+          if (!isOver && head !== null) settle({ kind: 'answer', status: head.status, headers: head.headers, ...textIn(chunks) })
         },
         onResponseError (_given, error) {
           stop(troubleOf(error, false), 'cut')

@@ -47,7 +47,7 @@ export function createStatusReader (options: StatusReaderOptions): StatusReader 
 
   async function nextChange (): Promise<Sighting> {
     const { done, value } = await sightings.next()
-    if (done === true) throw closedError()
+    if (done === true) throw closed
     return value
   }
 
@@ -61,7 +61,7 @@ export function createStatusReader (options: StatusReaderOptions): StatusReader 
     },
     close: () => {
       if (closing.signal.aborted) return
-      closing.abort(closedError())
+      closing.abort(closed)
       // A generator that rests at a `yield` hears no signal.
       sightings.return().catch(() => {})
       options.onClose()
@@ -69,9 +69,8 @@ export function createStatusReader (options: StatusReaderOptions): StatusReader 
   }
 }
 
-function closedError (): Error {
-  return new Error('the status reader is closed')
-}
+/** One for all: every generation ends with it, and where it was made tells nobody anything. */
+const closed = new Error('the status reader is closed')
 
 async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGenerator<Sighting, void> {
   const newLogs = createLogMemory()

@@ -48,7 +48,7 @@ function run (model: Model, tools: SubmitTools) {
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
     const { isLow, ...wishes } = falWishesOf(request)
     reply.header('cache-status', missed(wishes.mode))
-    const answer = await ask(request, request.body, { ...wishes, waitMs: tools.waitMs, async: false, priority: isLow ? 'low' : 'interactive', needsId: false })
+    const answer = await ask(request, request.body, { waitMs: tools.waitMs, async: false, priority: isLow ? 'low' : 'interactive', needsId: false, ...wishes })
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, wishes.mode)
     nameRequest(reply, answer)
@@ -73,7 +73,7 @@ function submit (model: Model, tools: SubmitTools) {
     const { isLow, ...wishes } = falWishesOf(request)
     reply.header('cache-status', missed(wishes.mode))
     // An id that was asked for is an answer, so nobody is kept waiting.
-    const answer = await ask(request, request.body, { ...wishes, waitMs: 0, async: true, priority: isLow ? 'low' : 'background', needsId: true })
+    const answer = await ask(request, request.body, { waitMs: 0, async: true, priority: isLow ? 'low' : 'background', needsId: true, ...wishes })
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, wishes.mode)
     const requestId = nameRequest(reply, answer)

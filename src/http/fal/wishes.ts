@@ -32,5 +32,5 @@ export function falWishesOf (request: FastifyRequest<{ Querystring: Readonly<Rec
   }
   const startWithinMs = startTimeoutMsIn(headers)
   if (startWithinMs === null) throw new Problem('bad-header', { detail: `${START_TIMEOUT_RULE}.` })
-  return { ...purchaseWishesOf(headers), startWithinMs: startWithinMs ?? null, isLow: asksForLowPriority(headers) }
+  return { startWithinMs: startWithinMs ?? null, isLow: asksForLowPriority(headers), ...purchaseWishesOf(headers) }
 }

@@ -83,10 +83,10 @@ export function createRedisLedger ({
   async function finish (id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
     const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await evidence('finish', given)
-    if (ending.kind === 'failed') return await evidence('finish', { ...given, failure: JSON.stringify(ending.failure) })
+    if (ending.kind === 'failed') return await evidence('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName } = ending
-    if (isKept(output)) return await evidence('finish', { ...given, seed, learnedName }, output)
-    const row = await evidence('finish', { ...given, seed, learnedName, outputSha256: sha256Of(output) })
+    if (isKept(output)) return await evidence('finish', { seed, learnedName, ...given }, output)
+    const row = await evidence('finish', { seed, learnedName, outputSha256: sha256Of(output), ...given })
     return row?.phase === 'succeeded' && row.output === null ? { ...row, output } : row
   }
 

@@ -65,7 +65,7 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
 
   return {
     async admit ({ input, ...admission }) {
-      const given = { ...admission, startByMs: startBy(admission.deadlineMs) }
+      const given = { startByMs: startBy(admission.deadlineMs), ...admission }
       // Whatever its last answer was: one of them was lost, and may have told of a purchase.
       let isDoubtful = false
       try {
@@ -77,7 +77,7 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
     },
     async claim (claim) {
       await withdraw()
-      const given = { ...claim, startByMs: startBy(claim.deadlineMs) }
+      const given = { startByMs: startBy(claim.deadlineMs), ...claim }
       return claimedIn(await insist(async () => await caller.call('claim', given)))
     }
   }

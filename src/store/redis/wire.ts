@@ -117,7 +117,7 @@ export function rowIn (value: unknown): Row {
 export function weighedIn (value: unknown): Weighed | null {
   if (value === null) return null
   const [from, row] = listIn(value)
-  return { ...rowIn(row), from: wordIn(phases, from) }
+  return Object.assign(rowIn(row), { from: wordIn(phases, from) })
 }
 
 export function newsIn (value: unknown): News {
@@ -204,9 +204,13 @@ export function logPieceIn (value: unknown): LogPiece {
   return { from: integerIn(from), lines: listIn(lines).map(line => logLineOf(textIn(line))) }
 }
 
-export function recordIn (value: unknown): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+export function recordIn (value: unknown): Readonly<Record<string, unknown>> {
+  if (isRecord(value)) return value
   throw unreadable('a record', value)
+}
+
+function isRecord (value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** A failure; one whose code a newer replica knows and this one does not is told as the model's. */
