@@ -194,7 +194,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
         yield * readEvents(body.iterator({ destroyOnReturn: false }), SMALL_BODY_BYTES)
       } finally {
         // Whoever reads stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
-        body.dump({ limit: SMALL_BODY_BYTES, signal: AbortSignal.timeout(STREAM_END_MS) }).catch(() => {})
+        const hangUp = setTimeout(() => { body.destroy() }, STREAM_END_MS)
+        body.dump({ limit: SMALL_BODY_BYTES }).catch(() => {}).finally(() => { clearTimeout(hangUp) })
       }
     } catch (error) {
       const trouble = troubleOf(error, signal.aborted)
