@@ -73,8 +73,12 @@ export function createEventStreams ({ beatMs, stallMs, metrics, onTrouble }: Eve
   async function write (request: FastifyRequest, reply: FastifyReply, texts: AsyncIterable<string>, beat = 'beat'): Promise<void> {
     const { raw } = reply
     reply.hijack()
+    const { connection } = request.facts
+    const over = new Promise<void>(resolve => {
+      connection.onceOver(() => { resolve() })
+      if (!connection.isOpen()) resolve() // hung up before, which nobody tells again
+    })
     const stream: Stream = { request, raw, beat, sent: 0, stalledSinceMs: null, isDropped: false }
-    const over = new Promise<void>(resolve => { raw.once('close', resolve) })
     streams.add(stream)
     beats ??= setInterval(beatAll, Math.min(beatMs, stallMs))
     metrics.eventStreams(streams.size)

@@ -74,9 +74,9 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
     }
 
     async function * texts (): AsyncGenerator<string> {
-      yield `retry: ${RETRY_MS}\n\n`
       let moment = first
       try {
+        yield `retry: ${RETRY_MS}\n\n`
         for (; moment.done !== true; moment = await story.next()) {
           const isLast = hasEnded(moment.value.row.phase)
           if (isLast) rememberFetch(connection, request.params.id, { ledger, onTrouble })

@@ -1,7 +1,10 @@
 // Event streams over replicas: whichever serves one, the story goes on elsewhere when it stops or dies, with no line twice.
 
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import t from 'tap'
 import { followAt, type ReadStream } from '../support/event-stream.ts'
+import { STUDIO_KEY } from '../support/gateway.ts'
 import { deploy, ownerAmong, type Deployment, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
@@ -67,4 +70,26 @@ t.test('the replica is killed: the same, and who takes the generation over tells
   t.match((await ledger.look([id]))[0], { logged: 1, takeovers: 1 })
   t.equal((await followAt(other.base, id, { lastEventId: next.events.at(-1)?.id ?? '' })).status, 204)
   t.equal(sandbox.bill.submits, 1)
+})
+
+t.test('readers that hang up while the ledger is asked leave nothing behind', async t => {
+  const { sandbox, startReplica } = await deploy(t)
+  const gateway = await startReplica()
+  const release = sandbox.faults.holdJobs()
+  const id = String((await gateway.generate({ prompt: 'a story', seed: 1 }, { headers: { prefer: 'respond-async' } })).json()['id'])
+  const { hostname, port } = new URL(gateway.base)
+  for (const path of [`/generations/${id}/events`, `/fal/queue/fal-ai/imagen4/requests/${id}/status/stream`]) {
+    for (let nth = 0; nth < 50; nth++) {
+      const socket = connect(Number(port), hostname)
+      await once(socket, 'connect')
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Key ${STUDIO_KEY}\r\n\r\n`, () => { socket.resetAndDestroy() })
+      await once(socket, 'close')
+    }
+  }
+  // One that stays is counted alone in the end.
+  const stays = await followAt(gateway.base, id)
+  await until(async () => /^falgate_event_streams 1$/m.test((await gateway.get('/metrics')).text))
+  release()
+  await stays.over
+  await until(async () => /^falgate_event_streams 0$/m.test((await gateway.get('/metrics')).text))
 })
