@@ -58,7 +58,8 @@ export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs
       await look()
       if (!closed.some(({ scope, state }) => scope === ACCOUNT && state === 'account-blocked')) return
       try {
-        await ledger.guard(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0 })
+        // A probe may have opened it since.
+        await ledger.guard(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' })
       } catch (error) {
         onError(error)
       }

@@ -188,9 +188,9 @@ export interface Guard {
 
 /**
  * A word about buying at all. With `after` it is one failure of many: it closes the guard when it is the `after`th in a row, and lengthens the pause of
- * one that is closed already, for whatever reason.
+ * one that is closed already, for whatever reason. With `only` it says nothing about a guard in another state.
  */
-export interface Verdict { readonly scope: string, readonly state: GuardState, readonly retryAfterMs: number, readonly after?: number }
+export interface Verdict { readonly scope: string, readonly state: GuardState, readonly retryAfterMs: number, readonly after?: number, readonly only?: GuardState }
 
 /**
  * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isLineEmpty`: nobody else stands

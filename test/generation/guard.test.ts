@@ -3,6 +3,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { createGuard } from '../../src/generation/guard.ts'
+import type { Ledger } from '../../src/generation/ports.ts'
+import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
+import { times } from '../support/admission.ts'
 import { CENTRAL_KEY, startGateway } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
@@ -92,6 +96,24 @@ t.test('a new key in its file and a reload: the next generation tries at once, w
   async function sent (): Promise<number> {
     return Number(/falgate_upstream_requests_total\{operation="submit",outcome="4xx"\} (\d+)/.exec((await gateway.get('/metrics', { key: null })).text)?.[1])
   }
+})
+
+t.test('a reload closes nothing: a probe of another replica may have opened it since it was looked at', async t => {
+  const memory = createMemoryLedger({ times, now: () => Date.now() })
+  t.teardown(async () => { await memory.close() })
+  await memory.guard('*', { state: 'account-blocked', retryAfterMs: 3_600_000 })
+  const ledger = new Proxy<Ledger>(memory, {
+    get: (target, name) => name !== 'guards'
+      ? Reflect.get(target, name)
+      : async () => {
+        const found = await memory.guards()
+        await memory.guard('*', { state: 'ok', retryAfterMs: 0 })
+        return found
+      }
+  })
+  await createGuard(ledger, limits, error => { t.fail('asking the guard', { found: error }) }).tryAgain()
+  t.match(await memory.guards(), [{ scope: '*', state: 'ok' }])
+  t.equal((await memory.takeNews(10)).length, 2, 'closed and opened, and no third alarm')
 })
 
 t.test('a reload opens nothing that was closed for other reasons', async t => {

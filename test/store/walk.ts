@@ -78,8 +78,9 @@ const guardStep = fc.record({
   do: fc.constant('guard' as const),
   scope: fc.constantFrom('*', 'fal-ai/imagen4/preview/ultra'),
   state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const),
-  retryAfterMs: fc.constantFrom(0, 1000)
-})
+  retryAfterMs: fc.constantFrom(0, 1000),
+  only: fc.constantFrom('ok' as const, 'account-blocked' as const)
+}, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 26 * 60 * minute, -999, -minute) })

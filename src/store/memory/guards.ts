@@ -52,8 +52,9 @@ export function retryAfterSecondsOf (state: State, guard: Guard): number {
  * the place by ending.
  */
 export function judge (state: State, verdict: Verdict): Guard {
-  const { scope, after } = verdict
+  const { scope, after, only } = verdict
   const before = state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0 }
+  if (only !== undefined && before.state !== only) return before
   const guard = judged(state, before, verdict, verdict.state === 'ok' ? 0 : before.failures + 1, after)
   state.guards.set(scope, guard)
   if (guard.state !== before.state) tellGuard(state, scope, before.state, guard.state)

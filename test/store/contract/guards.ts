@@ -256,6 +256,18 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.takeNews(10), [])
   })
 
+  t.test('a word for one state alone says nothing in another', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const now = { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' } as const
+    t.match(await ledger.guard('*', now), { state: 'ok', failures: 0 })
+    await buy()
+    await buy()
+    const open = await ledger.guard('*', { state: 'open', retryAfterMs: 5000 })
+    t.same(await ledger.guard('*', now), open)
+    const { retryAtMs } = await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 5000 })
+    t.match(await ledger.guard('*', now), { state: 'account-blocked', retryAtMs: retryAtMs - 5000 })
+  })
+
   t.test('what the guard stops still leaves the line at its deadline', async t => {
     const { ledger, buy, claim, advance, row } = await createWorld(t, make)
     const { id } = await buy()

@@ -82,10 +82,11 @@ local function showGuard (guard)
   return { guard.scope, guard.state, text(guard.sinceMs), text(guard.retryAtMs), guard.probe or false, text(guard.failures) }
 end
 
--- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing }, the last one counting; see the port's Verdict for `after`. While it
--- stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending. -> the guard as it now is
+-- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing, only or nothing }, the last one counting; see the port's Verdict for
+-- `after` and `only`. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending. -> the guard as it now is
 local function judge (verdict)
   local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
+  if verdict.only and guard.state ~= verdict.only then return guard end
   local from, isOk = guard.state, verdict.state == 'ok'
   guard.failures = isOk and 0 or guard.failures + 1
   if verdict.after and from ~= 'ok' and from ~= verdict.state then
@@ -111,7 +112,7 @@ local function clear (row)
   end
 end
 
--- guard { scope, state, retryAfterMs, after or nothing } -> [scope, state, sinceMs, retryAtMs, probe or null, failures]
+-- guard { scope, state, retryAfterMs, after or nothing, only or nothing } -> [scope, state, sinceMs, retryAtMs, probe or null, failures]
 local function tellGuard ()
   return showGuard(judge(given))
 end
