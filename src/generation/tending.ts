@@ -32,6 +32,9 @@ export interface Hold {
 const CANCEL_TRIES = 5
 const CANCEL_PAUSE_MS = 1000
 
+/** How soon it is looked again whether the time to run is over. */
+const OVERTIME_AGAIN_MS = 1000
+
 /** Begins to look after `row`. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of evidence. */
 export function tend (row: Row, permit: Permit | null, tools: TendingTools, stopped: AbortSignal): Hold {
   const { ledger, upstream } = tools
@@ -62,7 +65,8 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     accepted: evidence.accepted,
     progress: evidence.progress
   }
-  const overtime = row.runUntilMs === null ? undefined : startTimer(() => { wake.abort() }, Math.max(0, row.runUntilMs - ledger.now()))
+  let overtime: NodeJS.Timeout | undefined
+  if (row.runUntilMs !== null) watchTime(row.runUntilMs)
 
   return {
     get row () { return evidence.row },
@@ -89,6 +93,13 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
       followed?.reader.close()
       await evidence.close()
     }
+  }
+
+  /** The ledger's clock decides, and between two looks it goes otherwise than timers do: it is a little behind Redis', which may be put back. */
+  function watchTime (runUntilMs: number): void {
+    const leftMs = runUntilMs - ledger.now()
+    if (leftMs <= 0) wake.abort()
+    overtime = startTimer(() => { watchTime(runUntilMs) }, Math.max(leftMs, OVERTIME_AGAIN_MS))
   }
 
   /** After a wish to cancel came in, its time is over, or the ledger was away. */

@@ -1,0 +1,44 @@
+// The end of a run at fal is told by the ledger's clock, which is not the one that timers go by.
+
+import t from 'tap'
+import { createGuard } from '../../src/generation/guard.ts'
+import { tend } from '../../src/generation/tending.ts'
+import { createWatch } from '../../src/generation/watch.ts'
+import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
+import { createUpstream } from '../../src/upstream/queue.ts'
+import { admissionOf, freshId, never, times } from '../support/admission.ts'
+import { CENTRAL_KEY } from '../support/gateway.ts'
+import { startSandbox } from '../support/sandbox.ts'
+import { until } from '../support/until.ts'
+
+t.test('a run that lasts too long is ended though the ledger\'s clock was put back meanwhile, and its place is free', async t => {
+  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
+  const release = sandbox.faults.holdJobs()
+  let behindMs = 0
+  const ledger = createMemoryLedger({ times: { ...times, runMs: 500 }, now: () => Date.now() - behindMs })
+  const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
+  const watch = createWatch(ledger, error => { fail('looking', error) })
+  const upstream = createUpstream({ queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const stopped = new AbortController()
+  t.teardown(async () => {
+    stopped.abort()
+    release()
+    watch.close()
+    await upstream.close()
+    await ledger.close()
+  })
+  await ledger.admit(admissionOf())
+  const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
+  if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
+  const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
+  const hold = tend(claimed.row, { isValid: () => true }, {
+    ledger, watch, upstream, guard, replica: 'r1', onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail
+  }, stopped.signal)
+  await until(() => hold.row.phase === 'running')
+  behindMs = 200
+  await hold.done
+  t.equal(hold.row.phase, 'unknown')
+  t.equal((await ledger.gauges()).atUpstream, 0)
+  await until(() => sandbox.bill.cancels === 1)
+  hold.letGo()
+})
