@@ -195,6 +195,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       } finally {
         // Whoever reads stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
         const hangUp = setTimeout(() => { body.destroy() }, STREAM_END_MS)
+        // How it ends concerns nobody any more: whoever reads has stopped.
         body.dump({ limit: SMALL_BODY_BYTES }).catch(() => {}).finally(() => { clearTimeout(hangUp) })
       }
     } catch (error) {

@@ -32,10 +32,11 @@ interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
 /** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
 export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
   const appIds = new Set(models.map(model => appIdOf(model.endpointId)))
+  const gather = createGathering() // one for all: answers to both names go out together
   for (const named of new Set([...appIds, ...models.map(model => model.endpointId)])) {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
-    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, tools))
+    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, gather, tools))
     // Without a body there is no stream.
     fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(named, tools))
     fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(named, tools))
@@ -44,9 +45,7 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
   }
 }
 
-function status (named: string, { follow, queueBase }: PollTools) {
-  const gather = createGathering()
-
+function status (named: string, gather: (send: () => void) => void, { follow, queueBase }: PollTools) {
   return (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)

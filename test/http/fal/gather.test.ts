@@ -37,7 +37,7 @@ t.test('under steady load nobody is answered alone, and after a while of quiet t
     const before = sent
     gather(send)
     const isAtOnce = sent === before + 1
-    await pause(20)
+    await pause(20) // quiet is a span of time in which nobody asks
     return isAtOnce
   })
   t.pass('quiet was noticed')
