@@ -30,18 +30,18 @@ local function auditAll (keys, args)
   local rows, aliases = {}, {}
   for _, id in ipairs(keysOf('g')) do
     local record = readHash(key('g', id))
-    if not record.target then rows[id] = typed(id, record)
+    if not record.target then rows[id] = Rows.typed(id, record)
     elseif not hasEnded(record) then aliases[id] = record end
   end
 
   local function auditPhases ()
     for id, row in pairs(rows) do
-      if isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
-      if isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
+      if Books.isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
+      if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
       if (row.phase == 'succeeded') ~= (row.output ~= nil or row.outputSha256 ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
       if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
-      if isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
-      if not isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
+      if Rows.isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
+      if not Rows.isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
       if row.phase == 'waiting' and row.requestId then fault(id, 'waits and has a request id') end
     end
   end
@@ -57,13 +57,13 @@ local function auditAll (keys, args)
     for name in pairs(membersOf(LINE)) do tenantOf(name) end
     for id, row in pairs(rows) do
       local tenant = tenantOf(row.tenant)
-      if isAtUpstream(row.phase) then
+      if Rows.isAtUpstream(row.phase) then
         active = active + 1
         tenant.running = tenant.running + 1
       elseif row.phase == 'waiting' then
         tenant.waiting = tenant.waiting + 1
         if row.retryAtMs == 0 then
-          tenant.claimable[id] = rankOf(row)
+          tenant.claimable[id] = Line.rankOf(row)
           tenant.claimables = tenant.claimables + 1
         end
       end
@@ -83,7 +83,7 @@ local function auditAll (keys, args)
     local counted = tonumber(redis.call('HGET', GLOB, 'active') or 0)
     if counted ~= active then fault(counted, 'places are counted as used,', active, 'rows are at fal') end
     for name, tenant in pairs(tenants) do
-      local state = readTenant(name)
+      local state = Line.readTenant(name)
       local waiting = tonumber(redis.call('HGET', WAITING, name) or 0)
       if state.running ~= tenant.running then fault(name, 'is counted with', state.running, 'running,', tenant.running, 'rows are') end
       if waiting ~= tenant.waiting then fault(name, 'is counted with', waiting, 'waiting,', tenant.waiting, 'rows are') end
@@ -110,7 +110,7 @@ local function auditAll (keys, args)
     end
     for _, row in pairs(rows) do
       for _, account in ipairs(cjson.decode(row.accounts)) do
-        if not isFinal(row) then add(held, account, row.price) end
+        if not Books.isFinal(row) then add(held, account, row.price) end
         if row.phase == 'unknown' then add(open, account, row.price) end
       end
     end
@@ -133,10 +133,10 @@ local function auditAll (keys, args)
 
   local function auditTokens ()
     for _, id in ipairs(keysOf('tok')) do
-      local token = readToken(id)
+      local token = Tokens.readToken(id)
       local pictures, money = 0, 0
       for _, row in pairs(rows) do
-        if row.token == id and not isFinal(row) then
+        if row.token == id and not Books.isFinal(row) then
           pictures = pictures + 1
           money = money + row.price
         end
@@ -153,7 +153,7 @@ local function auditAll (keys, args)
     local due, unknown = membersOf(DUE), membersOf(UNKNOWN)
     for id, row in pairs(rows) do
       local isUnknown = row.phase == 'unknown'
-      local expected = not isUnknown and dueOf(row) or nil
+      local expected = not isUnknown and Rows.dueOf(row) or nil
       if due[id] ~= expected then fault(id, 'is', row.phase, 'and due at', due[id], 'instead of', expected) end
       if (unknown[id] ~= nil) ~= isUnknown then fault(id, 'is', row.phase, isUnknown and 'and not' or 'and', 'among the unknowns') end
     end
@@ -181,7 +181,7 @@ local function auditAll (keys, args)
 
   local function auditTwins ()
     local function isTwin (row)
-      return not row.delivered and not isUnbilledEnd(row)
+      return not row.delivered and not Books.isUnbilledEnd(row)
     end
     for _, name in ipairs(keysOf('o')) do
       for id, number in pairs(membersOf(key('o', name))) do
@@ -190,7 +190,7 @@ local function auditAll (keys, args)
       end
     end
     for id, row in pairs(rows) do
-      if row.twinName and isTwin(row) and not isFinal(row) and not redis.call('ZSCORE', key('o', row.twinName), id) then
+      if row.twinName and isTwin(row) and not Books.isFinal(row) and not redis.call('ZSCORE', key('o', row.twinName), id) then
         fault(id, 'is not among the twins of', row.twinName)
       end
     end
@@ -216,9 +216,9 @@ local function auditAll (keys, args)
   end
 
   local function auditGuards ()
-    for _, guard in ipairs(allGuards()) do
+    for _, guard in ipairs(Guards.allGuards()) do
       local row = guard.probe and rows[guard.probe]
-      local tries = row and (row.phase == 'waiting' or isAtUpstream(row.phase))
+      local tries = row and (row.phase == 'waiting' or Rows.isAtUpstream(row.phase))
       if guard.probe and (guard.state == 'ok' or not tries) then
         fault('the guard of', guard.scope, 'is', guard.state, 'and waits for the probe', guard.probe, 'which is', row and row.phase or 'gone')
       end

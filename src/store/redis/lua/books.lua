@@ -48,7 +48,7 @@ end
 -- Holds, or with -1 lets go of, the reserved price of an open row, in its accounts and its token.
 local function hold (row, direction)
   for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'held', direction * row.price) end
-  if row.token then draw(row.token, direction, direction * row.price, 'held') end
+  if row.token then Tokens.draw(row.token, direction, direction * row.price, 'held') end
 end
 
 local function spentOf (row)
@@ -86,7 +86,7 @@ local function book (before, after)
   if spent == 0 then return end
   for _, account in ipairs(cjson.decode(after.accounts)) do enter(account, 'spent', spent) end
   if after.token then
-    draw(after.token, (spentOf(after) > 0 and 1 or 0) - (wasSpent > 0 and 1 or 0), spent, 'spent')
+    Tokens.draw(after.token, (spentOf(after) > 0 and 1 or 0) - (wasSpent > 0 and 1 or 0), spent, 'spent')
   end
 end
 
@@ -118,3 +118,8 @@ local function journal ()
   local from = given.after and '(' .. given.after or text(math.max(0, math.ceil(given.fromMs)))
   return redis.call('XRANGE', JOURNAL, from, text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))
 end
+
+return {
+  isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, periodOf = periodOf, balanceOf = balanceOf, hold = hold, book = book,
+  bookDouble = bookDouble, tidyJournal = tidyJournal, balances = balances, journal = journal
+}

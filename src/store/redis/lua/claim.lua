@@ -10,8 +10,8 @@ local NOT_STARTED = '{"code":"start-timeout","detail":"It did not start in the t
 local RETIRED = '{"code":"model-retired","detail":"The model is no longer offered upstream, and nothing was bought."}'
 
 local function giveUp (row, failure)
-  change(row, { phase = 'failed', failure = failure, cost = 0, finishedAtMs = now })
-  tell(row, 'ended', 'waiting', 0)
+  Rows.change(row, { phase = 'failed', failure = failure, cost = 0, finishedAtMs = now })
+  News.tell(row, 'ended', 'waiting', 0)
 end
 
 -- Ends a generation that waited here past its deadline, unspent.
@@ -22,15 +22,15 @@ end
 -- Puts generations whose pause is over back into the line, at the places that they had.
 local function bringBack ()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
-    local row = readRow(id)
-    if row then adjust(row, { retryAtMs = 0 }) end
+    local row = Rows.readRow(id)
+    if row then Rows.adjust(row, { retryAtMs = 0 }) end
   end
 end
 
 local function grant (row)
-  becomeProbe(row.id, row.model)
-  charge(row.tenant)
-  change(row, {
+  Guards.becomeProbe(row.id, row.model)
+  Line.charge(row.tenant)
+  Rows.change(row, {
     phase = 'submitting',
     attempt = row.attempt + 1,
     owner = given.replica,
@@ -38,14 +38,14 @@ local function grant (row)
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })
-  return { 'go', show(row), redis.call('ZCARD', LINE) == 0 and '1' or '0' }
+  return { 'go', Rows.show(row), redis.call('ZCARD', LINE) == 0 and '1' or '0' }
 end
 
 -- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
 -- `look` answers nil to be shown the next one.
 local function eachCandidate (look)
-  for _, guard in ipairs(allGuards()) do
-    local row = guard.probe and readRow(guard.probe)
+  for _, guard in ipairs(Guards.allGuards()) do
+    local row = guard.probe and Rows.readRow(guard.probe)
     if row and redis.call('ZSCORE', LINE, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
       local found = look(row)
       if found then return found end
@@ -55,7 +55,7 @@ local function eachCandidate (look)
   for _, tenant in ipairs(redis.call('ZRANGE', LINE, 0, TIDY_PER_CALL - 1)) do
     if looks == 0 then return nil end
     for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
-      local row = readRow(id)
+      local row = Rows.readRow(id)
       local found = row and look(row)
       if found then return found end
       looks = looks - 1
@@ -68,11 +68,11 @@ end
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
-  granted = granted and readRow(granted)
-  if granted then return { 'go', show(granted), '0' } end
+  granted = granted and Rows.readRow(granted)
+  if granted then return { 'go', Rows.show(granted), '0' } end
   if now > given.startByMs then return { 'late' } end
   bringBack()
-  local active, places = placesNow()
+  local active, places = Line.placesNow()
   if active >= math.min(given.slots, places or given.slots) then return { 'busy' } end
 
   local isBlocked = false
@@ -81,10 +81,14 @@ local function claim ()
       expire(row)
       return nil
     end
-    local guard = blockedBy(row.id, row.model)
+    local guard = Guards.blockedBy(row.id, row.model)
     if not guard then return grant(row) end
     if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
     return nil
   end)
   return found or { isBlocked and 'guard' or 'empty' }
 end
+
+return {
+  expire = expire, bringBack = bringBack, claim = claim
+}

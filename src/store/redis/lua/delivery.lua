@@ -2,19 +2,19 @@
 
 -- seen { id, connection: { replica, connection } or nothing } -> 'OK'
 local function seen ()
-  local row = readRow(given.id)
+  local row = Rows.readRow(given.id)
   -- An unknown is no end: whoever was told of it may ask again, and must not buy again.
-  if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or isSameConnection(row, given.connection)) then change(row, { delivered = true }) end
+  if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or Twins.isSameConnection(row, given.connection)) then Rows.change(row, { delivered = true }) end
   return 'OK'
 end
 
 -- left { id, connection: { replica, connection } } -> 'OK'. Who has been answered may leave: a delivered generation keeps its time.
 local function left ()
-  local row = readRow(given.id)
-  if not row or row.delivered or not isSameConnection(row, given.connection) then return 'OK' end
+  local row = Rows.readRow(given.id)
+  if not row or row.delivered or not Twins.isSameConnection(row, given.connection) then return 'OK' end
   local changes = { connection = false, connectionReplica = false }
   if row.phase == 'waiting' and row.keyless then changes.waitUntilMs = math.min(row.waitUntilMs, now + constants.abandonedMs) end
-  change(row, changes)
+  Rows.change(row, changes)
   return 'OK'
 end
 
@@ -25,12 +25,16 @@ local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not c
 -- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by adopting, joining or asking for the id.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do
-    local row = readRow(admission.id)
+    local row = Rows.readRow(admission.id)
     local isLeft = row and row.phase == 'waiting' and row.attempt == 0 and not row.joined and not row.delivered
-    if isLeft and (not admission.connection or isSameConnection(row, admission.connection)) then
-      change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })
-      tell(row, 'ended', 'waiting', 0)
+    if isLeft and (not admission.connection or Twins.isSameConnection(row, admission.connection)) then
+      Rows.change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })
+      News.tell(row, 'ended', 'waiting', 0)
     end
   end
   return 'OK'
 end
+
+return {
+  seen = seen, left = left, withdraw = withdraw
+}

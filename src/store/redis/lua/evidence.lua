@@ -6,17 +6,17 @@ local function bookIfDouble (row, requestId)
   if not requestId or not row.requestId or row.requestId == requestId then return false end
   local doubles = cjson.decode(row.doubles or '[]')
   if not contains(doubles, requestId) then
-    bookDouble(row, requestId)
-    tell(row, 'double', row.phase, row.price)
+    Books.bookDouble(row, requestId)
+    News.tell(row, 'double', row.phase, row.price)
     table.insert(doubles, requestId)
-    write(row, { doubles = encodeList(doubles) })
+    Rows.write(row, { doubles = encodeList(doubles) })
   end
   return true
 end
 
 -- The row is older than the evidence: the attempt was granted, and the store forgot it.
 local function catchUp (row, attempt)
-  if isFinal(row) then return change(row, { attempt = attempt }) end
+  if Books.isFinal(row) then return Rows.change(row, { attempt = attempt }) end
   local forgotten = { attempt = attempt, requestId = false, runUntilMs = row.runUntilMs or now + times.runMs }
   if row.phase == 'waiting' then
     forgotten.phase = 'submitting'
@@ -24,17 +24,17 @@ local function catchUp (row, attempt)
     forgotten.retryAtMs = 0
     forgotten.leaseUntilMs = now
   end
-  change(row, forgotten)
+  Rows.change(row, forgotten)
 end
 
 -- Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up.
 local function weigh (take)
-  local row = readRow(given.id)
+  local row = Rows.readRow(given.id)
   if not row then return false end
   local from = row.phase
   if given.attempt > row.attempt then catchUp(row, given.attempt) end
   if given.attempt == row.attempt then take(row) end
-  return { from, show(row) }
+  return { from, Rows.show(row) }
 end
 
 -- At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once.
@@ -45,30 +45,30 @@ local function atUpstream (row, changes)
   else
     changes.claimId = false
   end
-  change(row, changes)
+  Rows.change(row, changes)
 end
 
 -- It may have been bought: the money stays held until evidence or an operator says what became of it.
 local function becomeUnknown (row, failure)
-  change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now,
+  Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now,
     answersUntilMs = now + constants.verdictMs })
 end
 
 -- It ended as not bought, by an operator's word or in a copy from a rollback, and fal turns out to have it. Nobody follows what has ended, so the price is
 -- booked, as an assumption.
 local function bookAfterAll (row, requestId)
-  change(row, { requestId = requestId, cost = row.price, costAssumed = true })
-  tell(row, 'late', row.phase, row.price)
+  Rows.change(row, { requestId = requestId, cost = row.price, costAssumed = true })
+  News.tell(row, 'late', row.phase, row.price)
 end
 
 -- sent { id, attempt, requestId }
 local function sent ()
   return weigh(function (row)
     if row.phase == 'waiting' or bookIfDouble(row, given.requestId) then return end
-    if row.phase == 'submitting' then clear(row) end
+    if row.phase == 'submitting' then Guards.clear(row) end
     if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId })
-    elseif not row.requestId and isUnbilledEnd(row) then bookAfterAll(row, given.requestId)
-    elseif not row.requestId then change(row, { requestId = given.requestId }) end
+    elseif not row.requestId and Books.isUnbilledEnd(row) then bookAfterAll(row, given.requestId)
+    elseif not row.requestId then Rows.change(row, { requestId = given.requestId }) end
   end)
 end
 
@@ -77,15 +77,15 @@ end
 local function unsent ()
   return weigh(function (row)
     if row.phase ~= 'submitting' and (row.phase ~= 'unknown' or row.requestId) then return end
-    if given.verdict then judge(given.verdict) end
-    if given.busy then lowerPlaces(given.retryAfterMs) end
+    if given.verdict then Guards.judge(given.verdict) end
+    if given.busy then Line.lowerPlaces(given.retryAfterMs) end
     if row.cancelWished then
-      change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
+      Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
     elseif given.failure then
-      change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
+      Rows.change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
     else
-      change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
-      yieldProbe(row)
+      Rows.change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
+      Guards.yieldProbe(row)
     end
   end)
 end
@@ -94,8 +94,8 @@ end
 -- That a submit was not answered here is no evidence against a request id that came elsewhere.
 local function lost ()
   return weigh(function (row)
-    if not isAtUpstream(row.phase) or (given.what == 'submit' and row.requestId) then return end
-    if given.verdict then judge(given.verdict) end
+    if not Rows.isAtUpstream(row.phase) or (given.what == 'submit' and row.requestId) then return end
+    if given.verdict then Guards.judge(given.verdict) end
     becomeUnknown(row, given.failure)
   end)
 end
@@ -104,10 +104,10 @@ end
 -- Nothing can be seen of a generation without its request id, so such a sighting is no evidence.
 local function progressed ()
   return weigh(function (row)
-    if not row.requestId or row.phase == 'waiting' or isFinal(row) then return end
-    local logged = keepLog(row, given.log)
+    if not row.requestId or row.phase == 'waiting' or Books.isFinal(row) then return end
+    local logged = Logs.keepLog(row, given.log)
     if row.phase == 'running' then
-      if logged then change(row, { logged = logged }) end
+      if logged then Rows.change(row, { logged = logged }) end
     elseif given.kind == 'running' then
       atUpstream(row, { phase = 'running', queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
     elseif row.phase == 'unknown' or row.queuePosition ~= given.position or logged then
@@ -127,17 +127,17 @@ local function close (row, facts)
   if given.kind == 'succeeded' then
     local isKept = given.outputSha256 == nil
     -- Until this moment a refresh left its cache name to the old result.
-    if isKept and row.mode == 'refresh' and row.cacheName then takeCacheName(row.cacheName, row.id) end
-    if isKept and row.mode ~= 'bypass' and given.learnedName and not cacheLead(given.learnedName) then
+    if isKept and row.mode == 'refresh' and row.cacheName then Names.takeCacheName(row.cacheName, row.id) end
+    if isKept and row.mode ~= 'bypass' and given.learnedName and not Names.cacheLead(given.learnedName) then
       changes.learnedName = given.learnedName
-      takeCacheName(given.learnedName, row.id)
+      Names.takeCacheName(given.learnedName, row.id)
     end
     if isKept then changes.output = payload else changes.outputSha256 = given.outputSha256 end
     if given.seed then changes.seed = given.seed end
   else
     changes.answersUntilMs = now + constants.verdictMs
   end
-  change(row, changes)
+  Rows.change(row, changes)
 end
 
 -- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, outputSha256, log: { from, lines } or nothing }, payload: the output
@@ -147,14 +147,19 @@ local function finish ()
     if row.phase == 'waiting' then return end
     local isSecond = bookIfDouble(row, given.requestId)
     local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = row.requestId or given.requestId }
-    if not isFinal(row) then
-      facts.logged = keepLog(row, given.log)
+    if not Books.isFinal(row) then
+      facts.logged = Logs.keepLog(row, given.log)
       return close(row, facts)
     end
     -- A double was booked in full when it was noticed.
     local booked = facts.cost - (row.cost or 0)
     if isSecond or booked <= 0 then return end
-    change(row, facts)
-    tell(row, 'late', row.phase, booked)
+    Rows.change(row, facts)
+    News.tell(row, 'late', row.phase, booked)
   end)
 end
+
+return {
+  bookIfDouble = bookIfDouble, becomeUnknown = becomeUnknown, bookAfterAll = bookAfterAll, sent = sent, unsent = unsent, lost = lost,
+  progressed = progressed, finish = finish
+}

@@ -123,3 +123,8 @@ local function guards ()
   for _, guard in ipairs(allGuards()) do table.insert(found, showGuard(guard)) end
   return found
 end
+
+return {
+  allGuards = allGuards, closedGuards = closedGuards, blockedBy = blockedBy, becomeProbe = becomeProbe, freeProbe = freeProbe,
+  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, judge = judge, clear = clear, tellGuard = tellGuard, guards = guards
+}

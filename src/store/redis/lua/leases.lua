@@ -8,15 +8,15 @@ end
 
 -- Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it?
 local function endedTooSoon (row, fact)
-  return isUnbilledEnd(row) and not row.requestId and fact.requestId ~= nil and (not isFinal(fact) or fact.phase == 'succeeded')
+  return Books.isUnbilledEnd(row) and not row.requestId and fact.requestId ~= nil and (not Books.isFinal(fact) or fact.phase == 'succeeded')
 end
 
 -- Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
 -- Missing is right for a row whose retention is over, and one that has ended is never opened again; late evidence books what it missed.
 local function isRollback (row, fact)
-  if not row then return not isFinal(fact) or (fact.finishedAtMs or 0) + times.resultTtlMs > now end
+  if not row then return not Books.isFinal(fact) or (fact.finishedAtMs or 0) + times.resultTtlMs > now end
   if isSecondRequest(row, fact) then return not contains(cjson.decode(row.doubles or '[]'), fact.requestId) end
-  if isFinal(row) then return false end
+  if Books.isFinal(row) then return false end
   local lacksRequest = not row.requestId and fact.requestId ~= nil and row.attempt == fact.attempt
   return row.version < fact.version or row.attempt < fact.attempt or lacksRequest
 end
@@ -24,7 +24,7 @@ end
 -- Is the row of an ended generation still the very one that this replica saw? Nearly all are, a thousand with each renewal, and three fields tell.
 local function isAsItEnded (fact)
   local kept = redis.call('HMGET', key('g', fact.id), 'phase', 'version', 'requestId')
-  return isFinal(fact) and kept[1] == fact.phase and kept[2] == text(fact.version) and kept[3] == (fact.requestId or false)
+  return Books.isFinal(fact) and kept[1] == fact.phase and kept[2] == text(fact.version) and kept[3] == (fact.requestId or false)
 end
 
 -- renew { replica, facts: [{ id, phase, version, attempt, requestId, finishedAtMs, holds }] } -> [[gone ids], [rolled back ids]]
@@ -32,10 +32,10 @@ local function renew ()
   local gone, rolledBack = {}, {}
   for _, fact in ipairs(given.facts) do
     if fact.holds or not isAsItEnded(fact) then
-      local row = readRow(fact.id)
-      if row and endedTooSoon(row, fact) then bookAfterAll(row, fact.requestId) end
+      local row = Rows.readRow(fact.id)
+      if row and endedTooSoon(row, fact) then Evidence.bookAfterAll(row, fact.requestId) end
       if isRollback(row, fact) then table.insert(rolledBack, fact.id)
-      elseif fact.holds and row and row.owner == given.replica then adjust(row, { leaseUntilMs = now + times.leaseMs })
+      elseif fact.holds and row and row.owner == given.replica then Rows.adjust(row, { leaseUntilMs = now + times.leaseMs })
       elseif fact.holds then table.insert(gone, fact.id) end
     end
   end
@@ -45,10 +45,10 @@ end
 -- The fact's row as it is written: its owner goes on with it, one that nobody holds is due at once.
 local function restoredRow (fact, holds, version)
   local row = {}
-  for _, name in ipairs(PUBLIC) do row[name] = fact[name] end
+  for _, name in ipairs(Rows.PUBLIC) do row[name] = fact[name] end
   row.version = math.max(fact.version, version) + 1
-  row.owner = holds and isAtUpstream(fact.phase) and given.replica or nil
-  row.token = fact.token and readToken(fact.token) and fact.token or nil
+  row.owner = holds and Rows.isAtUpstream(fact.phase) and given.replica or nil
+  row.token = fact.token and Tokens.readToken(fact.token) and fact.token or nil
   row.leaseUntilMs = holds and now + times.leaseMs or now
   row.retryAtMs = 0
   row.unknownSinceMs = now
@@ -61,25 +61,25 @@ end
 -- Where the store has another request id for the same attempt, both were bought: the row stays, the second is booked as a double.
 local function restore ()
   for _, each in ipairs(given.facts) do
-    local fact = typed(each.id, each.fields)
-    local row = readRow(each.id)
+    local fact = Rows.typed(each.id, each.fields)
+    local row = Rows.readRow(each.id)
     if isRollback(row, fact) then
       if not row then
         local fresh = restoredRow(fact, each.holds, 0)
         fresh.id = each.id
         fresh.number = redis.call('HINCRBY', GLOB, 'counter', 1)
         fresh.mode = 'normal'
-        insert(fresh)
+        Rows.insert(fresh)
       elseif isSecondRequest(row, fact) then
-        bookIfDouble(row, fact.requestId)
+        Evidence.bookIfDouble(row, fact.requestId)
       else
         local changes = restoredRow(fact, each.holds, row.version)
-        for _, name in ipairs(PUBLIC) do
+        for _, name in ipairs(Rows.PUBLIC) do
           if changes[name] == nil then changes[name] = false end
         end
         changes.claimId = false
         redis.call('DEL', key('log', row.id)) -- how many lines were told is known, which ones is not
-        replace(row, changes)
+        Rows.replace(row, changes)
       end
     end
   end
@@ -89,10 +89,10 @@ end
 -- release { replica, ids } -> 'OK'. To let go is no sign of trouble, so the next owner's taking over is not counted.
 local function release ()
   for _, id in ipairs(given.ids) do
-    local row = readRow(id)
+    local row = Rows.readRow(id)
     if row and row.owner == given.replica then
-      freeProbe(id)
-      change(row, { owner = false, leaseUntilMs = now })
+      Guards.freeProbe(id)
+      Rows.change(row, { owner = false, leaseUntilMs = now })
     end
   end
   return 'OK'
@@ -103,31 +103,35 @@ end
 local function takeOver (row)
   local leaseUntilMs = now + times.leaseMs
   if row.owner == given.replica then
-    adjust(row, { leaseUntilMs = leaseUntilMs })
+    Rows.adjust(row, { leaseUntilMs = leaseUntilMs })
     return true
   end
-  freeProbe(row.id)
+  Guards.freeProbe(row.id)
   if row.owner and row.takeovers >= constants.maxTakeovers then
     local from = row.phase
-    becomeUnknown(row, LOST)
-    tell(row, 'ended', from, 0)
+    Evidence.becomeUnknown(row, LOST)
+    News.tell(row, 'ended', from, 0)
     return false
   end
-  change(row, { owner = given.replica, takeovers = row.owner and row.takeovers + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })
+  Rows.change(row, { owner = given.replica, takeovers = row.owner and row.takeovers + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })
   return true
 end
 
 -- sweep { replica, max } -> rows taken over
 local function sweep ()
   local taken = {}
-  bringBack()
+  Claim.bringBack()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)) do
-    local row = readRow(id)
+    local row = Rows.readRow(id)
     if not row then redis.call('ZREM', DUE, id)
-    elseif row.phase == 'waiting' then expire(row)
-    elseif isFinal(row) then forget(row)
-    elseif takeOver(row) then table.insert(taken, show(row)) end
+    elseif row.phase == 'waiting' then Claim.expire(row)
+    elseif Books.isFinal(row) then Rows.forget(row)
+    elseif takeOver(row) then table.insert(taken, Rows.show(row)) end
   end
-  tidyJournal()
+  Books.tidyJournal()
   return taken
 end
+
+return {
+  renew = renew, restore = restore, release = release, sweep = sweep
+}

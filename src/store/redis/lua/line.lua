@@ -70,3 +70,8 @@ local function charge (name)
   local turn = math.max(1, math.floor(TURN / readTenant(name).weight + 0.5))
   redis.call('HINCRBY', key('t', name), 'virtual', text(turn))
 end
+
+return {
+  readTenant = readTenant, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
+  updateLine = updateLine, charge = charge
+}

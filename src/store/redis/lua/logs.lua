@@ -30,3 +30,7 @@ local function logs ()
   local first = math.max(given.from, told - redis.call('LLEN', at))
   return { text(first), first < told and redis.call('LRANGE', at, first - told, -1) or {} }
 end
+
+return {
+  keepLog = keepLog, logs = logs
+}

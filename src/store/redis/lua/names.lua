@@ -4,20 +4,20 @@
 local function leadOf (name)
   local entry = readEnding(key('n', name))
   if not entry then return nil end
-  local row = follow(entry.id)
+  local row = Rows.follow(entry.id)
   if not row then return nil end
   return entry, row
 end
 
 -- Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body?
 local function isVerdictOver (row)
-  return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and isFinal(row))) and now >= row.answersUntilMs
+  return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= row.answersUntilMs
 end
 
 -- What an idempotency name leads to, or nil when it is free: it led to no row, or to an end that was not billed.
 local function idempotencyLead (name)
   local entry, row = leadOf(name)
-  if not entry or isUnbilledEnd(row) then return nil end
+  if not entry or Books.isUnbilledEnd(row) then return nil end
   return entry, row
 end
 
@@ -25,7 +25,7 @@ end
 -- was too large to be kept does not hold it at all.
 local function cacheLead (name)
   local entry, row = leadOf(name)
-  if not entry or isUnbilledEnd(row) or isVerdictOver(row) then return nil end
+  if not entry or Books.isUnbilledEnd(row) or isVerdictOver(row) then return nil end
   if row.phase == 'succeeded' and not row.output then return nil end
   return entry, row
 end
@@ -41,3 +41,8 @@ local function takeCacheName (name, id)
   redis.call('DEL', key('n', name))
   redis.call('HSET', key('n', name), 'id', id)
 end
+
+return {
+  isVerdictOver = isVerdictOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindIdempotency = bindIdempotency,
+  takeCacheName = takeCacheName
+}

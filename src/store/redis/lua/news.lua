@@ -10,9 +10,13 @@ local function takeNews ()
   local taken = {}
   for _, line in ipairs(given.max > 0 and redis.call('LPOP', NEWS, text(given.max)) or {}) do
     local id, kind, from, booked = unpack(cjson.decode(line))
-    local row = kind ~= 'guard' and readRow(id)
-    if row then table.insert(taken, { kind, from, booked, show(row) }) end
+    local row = kind ~= 'guard' and Rows.readRow(id)
+    if row then table.insert(taken, { kind, from, booked, Rows.show(row) }) end
     if kind == 'guard' then table.insert(taken, { kind, from, booked, id }) end
   end
   return taken
 end
+
+return {
+  tell = tell, takeNews = takeNews
+}

@@ -7,16 +7,16 @@ end
 
 local operations = {
   ping = ping,
-  admit = admit,
-  claim = claim,
-  sent = sent, unsent = unsent, lost = lost, progressed = progressed, finish = finish,
-  renew = renew, restore = restore, release = release, sweep = sweep, takeNews = takeNews,
-  seen = seen, left = left, withdraw = withdraw,
-  read = read, lookup = lookup, look = look, glance = glance, logs = logs, list = list, unknowns = unknowns, gauges = gauges,
-  cancel = cancel, settle = settle,
-  guard = tellGuard, guards = guards,
-  mint = mint, token = showToken, revoke = revoke,
-  balances = balances, journal = journal
+  admit = Admission.admit,
+  claim = Claim.claim,
+  sent = Evidence.sent, unsent = Evidence.unsent, lost = Evidence.lost, progressed = Evidence.progressed, finish = Evidence.finish,
+  renew = Leases.renew, restore = Leases.restore, release = Leases.release, sweep = Leases.sweep, takeNews = News.takeNews,
+  seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
+  read = Readers.read, lookup = Readers.lookup, look = Readers.look, glance = Readers.glance, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
+  cancel = Verdicts.cancel, settle = Verdicts.settle,
+  guard = Guards.tellGuard, guards = Guards.guards,
+  mint = Tokens.mint, token = Tokens.showToken, revoke = Tokens.revoke,
+  balances = Books.balances, journal = Books.journal
 }
 
 local function run (keys, args)

@@ -5,24 +5,24 @@ local LOOKS_PER_ROW = 10
 
 -- read { id, tenant, subject } -> row, or null
 local function read ()
-  local row, alias = follow(given.id)
+  local row, alias = Rows.follow(given.id)
   local reader = alias or row
   if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return false end
-  return show(row, given.id, alias)
+  return Rows.show(row, given.id, alias)
 end
 
 -- lookup { name } -> row of a success, or null
 local function lookup ()
-  local lead, row = cacheLead(given.name)
-  return lead and row.phase == 'succeeded' and show(row) or false
+  local lead, row = Names.cacheLead(given.name)
+  return lead and row.phase == 'succeeded' and Rows.show(row) or false
 end
 
 -- look { ids } -> rows
 local function look ()
   local rows = {}
   for _, id in ipairs(given.ids) do
-    local row = readRow(id)
-    if row then table.insert(rows, show(row)) end
+    local row = Rows.readRow(id)
+    if row then table.insert(rows, Rows.show(row)) end
   end
   return rows
 end
@@ -34,7 +34,7 @@ local function glance ()
     local kept = redis.call('HMGET', key('g', id), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged')
     if kept[2] == 'waiting' then
       local place = redis.call('HMGET', key('g', id), 'tenant', 'priority', 'number')
-      kept[4] = text(positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
+      kept[4] = text(Line.positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
     end
     if kept[2] then table.insert(found, { id, unpack(kept) }) end
   end
@@ -51,9 +51,9 @@ local function list ()
   for i = 1, #entries, 2 do
     if #rows == given.limit then break end
     lastNumber = tonumber(entries[i + 1])
-    local row, alias = follow(entries[i])
+    local row, alias = Rows.follow(entries[i])
     if not row then redis.call('ZREM', at, entries[i])
-    elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, show(row, entries[i], alias)) end
+    elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, Rows.show(row, entries[i], alias)) end
   end
   local isMore = lastNumber and redis.call('ZCOUNT', at, '-inf', '(' .. text(lastNumber)) > 0
   return { rows, isMore and text(lastNumber) or false }
@@ -64,8 +64,8 @@ local function unknowns ()
   local found = {}
   if given.limit < 1 then return found end
   for _, id in ipairs(redis.call('ZRANGE', UNKNOWN, 0, given.limit - 1)) do
-    local row = readRow(id)
-    if row then table.insert(found, { text(row.unknownSinceMs), show(row) }) end
+    local row = Rows.readRow(id)
+    if row then table.insert(found, { text(row.unknownSinceMs), Rows.show(row) }) end
   end
   return found
 end
@@ -78,6 +78,10 @@ local function gauges ()
     local createdAtMs = tonumber(redis.call('HGET', key('g', id), 'createdAtMs'))
     oldestMs = math.min(oldestMs or createdAtMs, createdAtMs)
   end
-  local active, places = placesNow()
+  local active, places = Line.placesNow()
   return { redis.call('HGETALL', WAITING), text(active), places and text(places) or false, text(#open), oldestMs and text(oldestMs) or false }
 end
+
+return {
+  read = read, lookup = lookup, look = look, glance = glance, list = list, unknowns = unknowns, gauges = gauges
+}

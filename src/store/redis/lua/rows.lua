@@ -69,7 +69,7 @@ local function show (row, id, alias)
     shown.tenant, shown.subject, shown.accounts = alias.tenant, alias.subject, '[]'
     shown.token, shown.connection, shown.connectionReplica = nil, nil, nil
   end
-  if row.phase == 'waiting' then shown.queuePosition = text(positionOf(row)) end
+  if row.phase == 'waiting' then shown.queuePosition = text(Line.positionOf(row)) end
   if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then shown.stored = '1' end
   return cjson.encode(shown)
 end
@@ -77,7 +77,7 @@ end
 -- When a row that is not `unknown` has to be looked after.
 local function dueOf (row)
   if row.phase == 'waiting' then return row.waitUntilMs end
-  return isFinal(row) and (row.finishedAtMs or 0) + times.resultTtlMs or row.leaseUntilMs
+  return Books.isFinal(row) and (row.finishedAtMs or 0) + times.resultTtlMs or row.leaseUntilMs
 end
 
 -- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
@@ -87,11 +87,11 @@ local function placesOf (row)
   at.waiting = row.phase == 'waiting'
   at.running = isAtUpstream(row.phase)
   if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
-  if at.waiting and row.retryAtMs == 0 then at.queue = rankOf(row) end
+  if at.waiting and row.retryAtMs == 0 then at.queue = Line.rankOf(row) end
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs else at.due = dueOf(row) end
-  if row.twinName and not row.delivered and not isUnbilledEnd(row) then at.twin = row.number end
-  if not isFinal(row) then at.held = row.accounts .. ' ' .. text(row.price) .. ' ' .. (row.token or '') end
+  if row.twinName and not row.delivered and not Books.isUnbilledEnd(row) then at.twin = row.number end
+  if not Books.isFinal(row) then at.held = row.accounts .. ' ' .. text(row.price) .. ' ' .. (row.token or '') end
   return at
 end
 
@@ -122,8 +122,8 @@ local function reindex (before, after)
     if is.claim then redis.call('HSET', CLAIMS, is.claim, row.id) end
   end
   if was.held ~= is.held then
-    if was.held then hold(before, -1) end
-    if is.held then hold(after, 1) end
+    if was.held then Books.hold(before, -1) end
+    if is.held then Books.hold(after, 1) end
   end
   return was.queue ~= is.queue or was.running ~= is.running
 end
@@ -131,7 +131,7 @@ end
 -- Tells listeners, and counts the change: a sequence that falls is a store that went back in time (rule 16).
 local function publish (row)
   sequence = redis.call('HINCRBY', GLOB, 'sequence', 1)
-  local position = row.phase == 'waiting' and positionOf(row) or row.queuePosition
+  local position = row.phase == 'waiting' and Line.positionOf(row) or row.queuePosition
   -- A generation that keeps its place at fal lets nobody else in.
   local isLineEmpty = isAtUpstream(row.phase) or redis.call('ZCARD', LINE) == 0
   redis.call('PUBLISH', CHANGES, cjson.encode({
@@ -171,8 +171,8 @@ local function insert (row)
   write(fresh, fields)
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
-  book(nil, row)
-  updateLine(row.tenant)
+  Books.book(nil, row)
+  Line.updateLine(row.tenant)
   publish(row)
 end
 
@@ -180,9 +180,9 @@ end
 local function replace (row, changes)
   local before = write(row, changes)
   local isLineChanged = reindex(before, row)
-  book(before, row)
-  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then freeProbe(row.id) end
-  if isLineChanged then updateLine(row.tenant) end
+  Books.book(before, row)
+  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Guards.freeProbe(row.id) end
+  if isLineChanged then Line.updateLine(row.tenant) end
   publish(row)
 end
 
@@ -199,7 +199,7 @@ end
 -- Changes what callers cannot see: neither version nor listeners.
 local function adjust (row, changes)
   local before = write(row, changes)
-  if reindex(before, row) then updateLine(row.tenant) end
+  if reindex(before, row) then Line.updateLine(row.tenant) end
 end
 
 -- Forgets an ended row, and the cache names that lead to it.
@@ -210,3 +210,8 @@ local function forget (row)
   if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
   if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
 end
+
+return {
+  PUBLIC = PUBLIC, isAtUpstream = isAtUpstream, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
+  write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
+}

@@ -62,3 +62,7 @@ local function revoke ()
   redis.call('HSET', key('tok', given.id), 'revoked', '1')
   return '1'
 end
+
+return {
+  readToken = readToken, draw = draw, refuseToken = refuseToken, mint = mint, showToken = showToken, revoke = revoke
+}

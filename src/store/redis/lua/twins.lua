@@ -8,10 +8,10 @@ end
 local function adoptable (twinName)
   local found = {}
   for _, id in ipairs(redis.call('ZRANGE', key('o', twinName), 0, -1)) do
-    local row = readRow(id)
+    local row = Rows.readRow(id)
     if row then
-      if isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
-      elseif not isVerdictOver(row) then table.insert(found, row) end
+      if Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
+      elseif not Names.isVerdictOver(row) then table.insert(found, row) end
     end
     if #found == constants.maxTwins then break end
   end
@@ -52,5 +52,9 @@ local function adopt (row, admission)
   local startUntilMs = admission.startWithinMs and row.startUntilMs
   changes.startUntilMs = startUntilMs or false
   if row.phase == 'waiting' then changes.waitUntilMs = math.min(row.createdAtMs + times.queueMs, startUntilMs or math.huge) end
-  change(row, changes)
+  Rows.change(row, changes)
 end
+
+return {
+  isSameConnection = isSameConnection, findTwin = findTwin, adopt = adopt
+}

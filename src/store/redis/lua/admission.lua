@@ -2,32 +2,32 @@
 
 -- The tenant's purchases in the window under way; a window begins with its first purchase. -> [used, resetSeconds]
 local function rateOf (admission)
-  local tenant = readTenant(admission.tenant)
+  local tenant = Line.readTenant(admission.tenant)
   local leftMs = tenant.endsAtMs - now
   return { text(leftMs > 0 and tenant.used or 0), text(leftMs > 0 and math.ceil(leftMs / 1000) or admission.rate.windowSeconds) }
 end
 
 -- The same admission once more: the answer that it got, with the row as it now is.
 local function repeated (admission)
-  local own = readRow(admission.id)
-  if own then return { 'bought', show(own), rateOf(admission) } end
+  local own = Rows.readRow(admission.id)
+  if own then return { 'bought', Rows.show(own), rateOf(admission) } end
   local answer = readEnding(key('a', admission.id))
   if not answer then return nil end
-  local row, alias = follow(answer.id)
-  return row and { answer.outcome, show(row, answer.id, alias) }
+  local row, alias = Rows.follow(answer.id)
+  return row and { answer.outcome, Rows.show(row, answer.id, alias) }
 end
 
 -- Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since.
 local function answerFree (admission, outcome, id)
   writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
-  local row, alias = follow(id)
+  local row, alias = Rows.follow(id)
   if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
-  return { outcome, show(row, id, alias) }
+  return { outcome, Rows.show(row, id, alias) }
 end
 
 local function replay (admission)
   if not admission.idempotency then return nil end
-  local lead = idempotencyLead(admission.idempotency.name)
+  local lead = Names.idempotencyLead(admission.idempotency.name)
   if not lead then return nil end
   if lead.fingerprint ~= admission.idempotency.fingerprint then return { 'refused', 'reused' } end
   return answerFree(admission, 'replayed', lead.id)
@@ -50,11 +50,11 @@ end
 
 -- What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store.
 local function hit (admission, row)
-  if not admission.needsId or isSameReader(row, admission) then return { 'hit', show(row) } end
+  if not admission.needsId or isSameReader(row, admission) then return { 'hit', Rows.show(row) } end
   local id = aliasIdOf(admission, row.id)
-  local _, alias = follow(id)
+  local _, alias = Rows.follow(id)
   if not alias then addAlias(admission, id, row.id) end
-  return { 'hit', show(row, id, admission) }
+  return { 'hit', Rows.show(row, id, admission) }
 end
 
 -- Others wait as long as the ledger lets them: the buyer's own deadline ends for good.
@@ -68,25 +68,25 @@ end
 -- Waits with others for one purchase. The same reader gets the purchase's own id; another tenant or subject an alias, which is in its own list and
 -- lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
 local function join (admission, row)
-  if (row.phase == 'waiting' or isAtUpstream(row.phase)) and not row.joined then change(row, unhurry(row, { joined = true })) end
+  if (row.phase == 'waiting' or Rows.isAtUpstream(row.phase)) and not row.joined then Rows.change(row, unhurry(row, { joined = true })) end
   local id = isSameReader(row, admission) and row.id or admission.id
   if id ~= row.id then addAlias(admission, id, row.id) end
-  bindIdempotency(admission.idempotency, id)
+  Names.bindIdempotency(admission.idempotency, id)
   return answerFree(admission, 'joined', id)
 end
 
 local function readCache (admission)
   if not admission.cacheName or admission.mode ~= 'normal' then return nil end
-  local lead, row = cacheLead(admission.cacheName)
+  local lead, row = Names.cacheLead(admission.cacheName)
   if not lead then return nil end
   if row.phase == 'succeeded' then return hit(admission, row) end
   return join(admission, row)
 end
 
 local function askForTwins (admission)
-  local twin, ask = findTwin(admission)
+  local twin, ask = Twins.findTwin(admission)
   if twin then
-    adopt(twin, admission)
+    Twins.adopt(twin, admission)
     return answerFree(admission, 'adopted', twin.id)
   end
   return #ask > 0 and { 'twins', ask } or nil
@@ -95,17 +95,17 @@ end
 -- Every reason not to buy. Writes nothing.
 local function refuse (admission)
   -- Whoever could not be sent at once would not be a probe, but keep others from being one.
-  local running = readTenant(admission.tenant).running
-  local guard = blockedBy(admission.id, admission.model) or running >= admission.maxInFlight and closedGuards(admission.model)[1]
-  if guard then return { 'refused', 'guard', guard.state, text(retryAfterSecondsOf(guard)) } end
-  local token = refuseToken(admission)
+  local running = Line.readTenant(admission.tenant).running
+  local guard = Guards.blockedBy(admission.id, admission.model) or running >= admission.maxInFlight and Guards.closedGuards(admission.model)[1]
+  if guard then return { 'refused', 'guard', guard.state, text(Guards.retryAfterSecondsOf(guard)) } end
+  local token = Tokens.refuseToken(admission)
   if token then return { 'refused', 'token', token } end
   local rate = rateOf(admission)
   if tonumber(rate[1]) >= admission.rate.max then return { 'refused', 'rate', rate } end
   local underWay = tonumber(redis.call('HGET', WAITING, admission.tenant) or 0) + running
   if underWay >= admission.maxInFlight + admission.maxQueued then return { 'refused', 'full', rate } end
   for _, budget in ipairs(admission.budgets) do
-    local held, spent = balanceOf({ owner = budget.owner, period = periodOf(now, budget.per) })
+    local held, spent = Books.balanceOf({ owner = budget.owner, period = Books.periodOf(now, budget.per) })
     if held + spent + admission.price > budget.limit then return { 'refused', 'budget', rate, budget.owner } end
   end
   return nil
@@ -115,7 +115,7 @@ end
 local function buy (admission)
   local accounts = {}
   for _, budget in ipairs(admission.budgets) do
-    table.insert(accounts, { owner = budget.owner, period = periodOf(now, budget.per) })
+    table.insert(accounts, { owner = budget.owner, period = Books.periodOf(now, budget.per) })
   end
   local row = {
     id = admission.id,
@@ -148,15 +148,15 @@ local function buy (admission)
     unknownSinceMs = 0,
     answersUntilMs = 0
   }
-  local before = readTenant(admission.tenant)
+  local before = Line.readTenant(admission.tenant)
   local isOpen = now < before.endsAtMs
   redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
     'used', text(isOpen and before.used + 1 or 1), 'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
-  if admission.mode == 'normal' and admission.cacheName then takeCacheName(admission.cacheName, row.id) end
-  bindIdempotency(admission.idempotency, row.id)
-  insert(row)
-  becomeProbe(row.id, row.model)
-  return { 'bought', show(row), rateOf(admission) }
+  if admission.mode == 'normal' and admission.cacheName then Names.takeCacheName(admission.cacheName, row.id) end
+  Names.bindIdempotency(admission.idempotency, row.id)
+  Rows.insert(row)
+  Guards.becomeProbe(row.id, row.model)
+  return { 'bought', Rows.show(row), rateOf(admission) }
 end
 
 local function refuseLate (admission)
@@ -171,3 +171,7 @@ end
 local function admit ()
   return repeated(given) or refuseLate(given) or replay(given) or readCache(given) or askForTwins(given) or refuse(given) or buy(given)
 end
+
+return {
+  admit = admit
+}
