@@ -5,7 +5,8 @@ import { clearTimeout, setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
 import { joinLogs } from './log-text.ts'
 import { hasEnded, type Phase } from './phases.ts'
-import type { Ledger, Row, Sighting, Weighed } from './ports.ts'
+import type { Ledger, Sighting, Weighed } from './ports.ts'
+import type { Row } from './row.ts'
 import type { Watch } from './watch.ts'
 
 /** A generation as fal shows it at work. */

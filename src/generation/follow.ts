@@ -3,7 +3,8 @@
 
 import { endOf, joinLogs, linesFrom } from './log-text.ts'
 import { hasEnded, statusOf } from './phases.ts'
-import type { Change, Ledger, LogPiece, Reader, Row } from './ports.ts'
+import type { Change, Ledger, LogPiece } from './ports.ts'
+import type { Reader, Row } from './row.ts'
 import type { Watch } from './watch.ts'
 
 /** How a generation stands, as its reader sees it. It is the last moment when `hasEnded(row.phase)`; before that there is no output. */

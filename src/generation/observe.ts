@@ -4,7 +4,8 @@ import type { Logger } from 'pino'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { hasEnded, type Phase } from './phases.ts'
-import type { GuardNews, GuardState, News, Row } from './ports.ts'
+import type { GuardNews, GuardState, News } from './ports.ts'
+import type { Row } from './row.ts'
 
 export interface Observer {
   /** A change that this process' evidence made. */

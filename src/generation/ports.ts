@@ -2,97 +2,9 @@
 // The guarantees stand here in words; every store has to keep them and one contract suite checks that it does.
 // Terms: a *right* may be refused and has a deadline, *evidence* is a fact and is always taken.
 
-import type { FieldFault, ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Phase, Status } from './phases.ts'
-
-// ---------------------------------------------------------------------------------------------- the row
-
-/** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */
-export interface Reader { readonly tenant: string, readonly subject: string }
-
-/** The socket that waits for a generation: which process, and which connection of it. */
-export interface Connection { readonly replica: string, readonly connection: string }
-
-/** Why a generation failed, as its callers will be told. */
-export interface Failure {
-  readonly code: ProblemCode
-  readonly detail: string
-  /** fal's own lines for a refused input (`loc` as a JSON pointer), without the offending values. */
-  readonly errors?: readonly FieldFault[]
-}
-
-/** A budget that one generation counts against: whose, and the UTC period that was current at its admission. */
-export interface Account {
-  /** The tenant's id, or `*` for the company. */
-  readonly owner: string
-  /** `2026-11-22` or `2026-11`. */
-  readonly period: string
-}
-
-/** A generation as the ledger keeps it. Times are milliseconds of the ledger's clock. */
-export interface Row extends Reader {
-  readonly id: string
-  /** The id that changes are published and `look` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
-  readonly purchase: string
-  /** The endpoint id, such as `fal-ai/imagen4/preview/ultra`. */
-  readonly model: string
-  readonly phase: Phase
-  /** Raised by one with every change. */
-  readonly version: number
-  /** Submit attempts granted so far; evidence names the attempt it is about. */
-  readonly attempt: number
-  /** fal's id of this generation, once known. */
-  readonly requestId: string | null
-  /** The replica that looks after it. Says nothing about rights. */
-  readonly owner: string | null
-  /** How many times another replica took it over. */
-  readonly takeovers: number
-  /** The socket whose delivery would make it delivered; `null` when nobody waits. */
-  readonly connection: Connection | null
-  readonly delivered: boolean
-  /** Somebody joined it once; set once, never cleared. Such a generation cannot be cancelled. */
-  readonly joined: boolean
-  readonly cancelWished: boolean
-  readonly priority: Priority
-  /** The canonical JSON that is sent to fal. */
-  readonly input: string
-  /** The seed's digits, as asked or, once it ended, as answered. */
-  readonly seed: string | null
-  /** The answer's JSON text, byte for byte as fal sent it. */
-  readonly output: string | null
-  readonly failure: Failure | null
-  /** What was reserved: the highest price of our table. */
-  readonly price: MicroUsd
-  /** What it cost, once settled; `null` while money is reserved. */
-  readonly cost: MicroUsd | null
-  /** The cost is our table's because fal named none. */
-  readonly costAssumed: boolean
-  readonly accounts: readonly Account[]
-  /** The browser token whose pictures and money it counts against. */
-  readonly token: string | null
-  /** The tenants with whom its result is shared; `null` when it is not to be stored. */
-  readonly cacheGroup: string | null
-  /** A cache name leads here: its own, or one learned from the answer's seed. */
-  readonly stored: boolean
-  /** Requests ahead of it at fal, when fal said so; before that the place in our own line, when read. */
-  readonly queuePosition: number | null
-  readonly createdAtMs: number
-  /** When fal began to work on it. */
-  readonly startedAtMs: number | null
-  readonly finishedAtMs: number | null
-  /** Lines of fal's log told so far; the last of them are kept, see {@link Ledger.logs}. */
-  readonly logged: number
-  /** It leaves the line unspent when it still waits then. */
-  readonly waitUntilMs: number
-  /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */
-  readonly startUntilMs: number | null
-  /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
-  readonly runUntilMs: number | null
-}
-
-/** Places in a tenant's own line: someone waits, nobody waits, asked to stand behind. */
-export type Priority = 'interactive' | 'background' | 'low'
+import type { Account, AdmittedFields, Connection, Failure, Reader, Row } from './row.ts'
 
 // ---------------------------------------------------------------------------------------------- admission
 
@@ -102,33 +14,22 @@ export interface Budget { readonly owner: string, readonly limit: MicroUsd, read
 /** An undelivered twin, and what its replica said about the connection that waits for it. */
 export interface TwinAnswer extends Connection { readonly id: string, readonly open: boolean }
 
-/** All the ledger has to know to admit one request. Everything that names something is a digest, never a text of the caller. */
-export interface Admission extends Reader {
+/**
+ * All the ledger has to know to admit one request: what stands in the new row, and what decides whether there will be one. Everything that names
+ * something is a digest, never a text of the caller. `cacheName` (digest of cache group, model and input) is given only with a seed; `twinName` (digest of
+ * tenant, subject, model and input) only for keyless unseeded requests, which it makes twins; `connection` is `null` when nobody waits, be it for the id only.
+ */
+export interface Admission extends AdmittedFields {
   /** The id the new generation, or an alias, will have. Asked twice with one id, `admit` answers the same. */
   readonly id: string
   /** On the ledger's clock. An admission that starts later changes nothing. */
   readonly deadlineMs: number
-  readonly model: string
-  readonly input: string
-  readonly seed: string | null
-  readonly price: MicroUsd
-  /** `refresh` buys and takes the cache name when it succeeds; `bypass` never reads nor takes it. */
-  readonly mode: 'normal' | 'refresh' | 'bypass'
-  /** The tenants that share the result, for the name that is learned from an answer's seed; `null` with `bypass`. */
-  readonly cacheGroup: string | null
-  /** The name of the result: digest of cache group, model and input. Given only with a seed. */
-  readonly cacheName: string | null
   /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
   readonly idempotency: { readonly name: string, readonly fingerprint: string } | null
-  /** What makes two keyless unseeded requests twins: digest of tenant, subject, model and input. `null` for all others. */
-  readonly twinName: string | null
   /** What is known about the twins that an earlier answer named. */
   readonly twins: readonly TwinAnswer[]
   /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
-  /** Who waits, be it for the id only; `null` when nobody does. */
-  readonly connection: Connection | null
-  readonly priority: Priority
   /** How long the caller lets it wait in line; `null`: as long as the ledger does. */
   readonly startWithinMs: number | null
   /** The caller has to be given an id, also for what is stored. */
@@ -138,7 +39,6 @@ export interface Admission extends Reader {
   readonly maxQueued: number
   readonly weight: number
   readonly budgets: readonly Budget[]
-  readonly token: string | null
 }
 
 /** The state of a tenant's purchases in this window. */
@@ -299,6 +199,11 @@ export interface Ledger {
 
   /** Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. */
   admit: (admission: Admission) => Promise<Admitted>
+  /**
+   * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the line unspent, unless somebody has come to them since, by
+   * adopting, joining or asking for the id.
+   */
+  withdraw: (admissions: readonly Pick<Admission, 'id' | 'connection'>[]) => Promise<void>
   /**
    * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
    * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.

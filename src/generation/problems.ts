@@ -2,7 +2,8 @@
 
 import { Problem } from '../errors.ts'
 import { formatUsd } from '../money.ts'
-import type { RateState, Refused, Row } from './ports.ts'
+import type { RateState, Refused } from './ports.ts'
+import type { Row } from './row.ts'
 
 /** A refusal after the purchases were counted, so that the answer can tell the state of the window. */
 export class RefusedByRate extends Problem {

@@ -2,7 +2,7 @@
 
 import { LRUCache } from 'lru-cache'
 import type { MicroUsd } from '../money.ts'
-import type { Row } from './ports.ts'
+import type { Row } from './row.ts'
 
 /** A finished result, ready to be sent. */
 export interface StoredResult {

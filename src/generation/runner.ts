@@ -2,7 +2,8 @@
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { hasEnded } from './phases.ts'
-import type { Claimed, LedgerTimes, News, Row } from './ports.ts'
+import type { Claimed, LedgerTimes, News } from './ports.ts'
+import type { Row } from './row.ts'
 import type { Permit } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 

@@ -5,7 +5,8 @@ import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Evidence } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Failure, Ledger, LogPiece, Result, Row, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
+import type { Ending, Ledger, LogPiece, Result, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
+import type { Failure, Row } from './row.ts'
 
 /** The right to begin a submit, from a claim that this process made. */
 export interface Permit { readonly isValid: () => boolean }

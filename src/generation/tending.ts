@@ -5,7 +5,8 @@ import { setTimeout } from 'node:timers/promises'
 import { createEvidence, type EvidenceTools } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
-import type { Row, StatusReader, Upstream } from './ports.ts'
+import type { StatusReader, Upstream } from './ports.ts'
+import type { Row } from './row.ts'
 import { step, type Hands, type Permit } from './step.ts'
 
 export interface TendingTools extends EvidenceTools {

@@ -1,7 +1,8 @@
 // What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
 
 import { hasEnded } from './phases.ts'
-import type { Change, Ledger, Row } from './ports.ts'
+import type { Change, Ledger } from './ports.ts'
+import type { Row } from './row.ts'
 
 export interface Watch {
   /** The generation once it has ended, or `null` when the time is up or the signal fires first. */

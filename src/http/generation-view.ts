@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { bodyOf } from './problem.ts'
 import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
-import type { Row } from '../generation/ports.ts'
+import type { Row } from '../generation/row.ts'
 import { problemOfRow } from '../generation/problems.ts'
 import { formatUsd } from '../money.ts'
 

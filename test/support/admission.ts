@@ -1,6 +1,7 @@
 // Builders for what ledger tests admit, claim and report: every field has a default, a test names only what it is about.
 
-import type { Admission, Ending, Failure, LedgerTimes, Token } from '../../src/generation/ports.ts'
+import type { Admission, Ending, LedgerTimes, Token } from '../../src/generation/ports.ts'
+import type { Failure } from '../../src/generation/row.ts'
 
 export const price = 60_000
 

@@ -1,13 +1,14 @@
 // Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import type { Account, Admission, Admitted, RateState, Reader, Refused, Row } from '../../generation/ports.ts'
+import type { Admission, Admitted, RateState, Refused } from '../../generation/ports.ts'
+import { beginRow, type Account, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName, type Lead } from './names.ts'
 import { change, follow, insert, show, showAlias } from './rows.ts'
-import { enlist, tenantOf, type Alias, type Answer, type State } from './state.ts'
+import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 import { adopt, findTwin } from './twins.ts'
 
@@ -141,59 +142,19 @@ function buy (state: State, admission: Admission): Admitted {
   const { id, mode, cacheName, idempotency } = admission
   const accounts: Account[] = admission.budgets.map(({ owner, per }) => ({ owner, period: periodOf(now, per) }))
   state.counter += 1
-  const row: Row = {
-    id,
-    purchase: id,
-    tenant: admission.tenant,
-    subject: admission.subject,
-    model: admission.model,
-    phase: 'waiting',
-    version: 1,
-    attempt: 0,
-    requestId: null,
-    owner: null,
-    takeovers: 0,
-    connection: admission.connection,
-    delivered: false,
-    joined: false,
-    cancelWished: false,
-    priority: admission.priority,
-    input: admission.input,
-    seed: admission.seed,
-    output: null,
-    failure: null,
-    price: admission.price,
-    cost: null,
-    costAssumed: false,
-    accounts,
-    token: admission.token,
-    cacheGroup: admission.cacheGroup,
-    stored: false,
-    queuePosition: null,
-    createdAtMs: now,
-    startedAtMs: null,
-    finishedAtMs: null,
-    logged: 0,
-    waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
-    startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs,
-    runUntilMs: null
-  }
-  const entry = {
-    row,
-    hidden: {
-      number: state.counter,
-      cacheName,
-      learnedName: null,
-      twinName: admission.twinName,
-      keyless: idempotency === null,
-      mode,
-      claimId: null,
-      leaseUntilMs: 0,
-      retryAtMs: 0,
-      unknownSinceMs: 0,
-      answersUntilMs: 0,
-      doubles: []
-    }
+  const begun = beginRow(admission)
+  const entry: Entry = {
+    row: {
+      ...begun.row,
+      id,
+      purchase: id,
+      stored: false,
+      accounts,
+      createdAtMs: now,
+      waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
+      startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs
+    },
+    hidden: { ...begun.hidden, number: state.counter, keyless: idempotency === null }
   }
   const tenant = tenantOf(state, admission.tenant)
   tenant.weight = admission.weight

@@ -1,7 +1,7 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
 import { endOf } from '../../generation/log-text.ts'
-import type { Account } from '../../generation/ports.ts'
+import type { Account } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { rankOf } from './line.ts'

@@ -1,7 +1,8 @@
 // Money: what is held for open rows, what was spent, and the journal that explains it.
 // Spending and journal follow from two versions of a row, so no operation can forget one of them.
 
-import type { Account, Balance, Budget, JournalEntry, Row } from '../../generation/ports.ts'
+import type { Balance, Budget, JournalEntry } from '../../generation/ports.ts'
+import type { Account, Row } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
 import { MAX_JOURNAL_LINES, type Book, type State } from './state.ts'

@@ -1,6 +1,7 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
-import type { Claimed, Failure } from '../../generation/ports.ts'
+import type { Claimed } from '../../generation/ports.ts'
+import type { Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'

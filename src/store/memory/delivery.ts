@@ -1,7 +1,8 @@
 // Whether an answer reached its caller, and whether a caller is still there (rules 6 and 7).
 
-import type { Connection } from '../../generation/ports.ts'
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants, type Admission } from '../../generation/ports.ts'
+import type { Connection, Failure } from '../../generation/row.ts'
+import { tell } from './news.ts'
 import { change } from './rows.ts'
 import type { State } from './state.ts'
 
@@ -20,6 +21,22 @@ export function left (state: State, id: string, connection: Connection): void {
   const { phase, waitUntilMs } = entry.row
   if (phase !== 'waiting' || !entry.hidden.keyless) return change(state, entry, { connection: null })
   change(state, entry, { connection: null, waitUntilMs: Math.min(waitUntilMs, state.now() + ledgerConstants.abandonedMs) })
+}
+
+/** What a generation ends with whose caller was told that the store was away. */
+const withdrawn: Failure = { code: 'store-unavailable', detail: 'Its admission was not confirmed in time, so nothing was bought.' }
+
+/** The ledger's `withdraw`. */
+export function withdraw (state: State, admissions: readonly Pick<Admission, 'id' | 'connection'>[]): void {
+  for (const { id, connection } of admissions) {
+    const entry = state.rows.get(id)
+    if (entry === undefined) continue
+    const { phase, attempt, joined, delivered } = entry.row
+    if (phase !== 'waiting' || attempt > 0 || joined || delivered) continue
+    if (connection !== null && !isWrittenThere(entry.row.connection, connection)) continue
+    change(state, entry, { phase: 'failed', failure: withdrawn, cost: 0, finishedAtMs: state.now() })
+    tell(state, entry, 'ended', 'waiting', 0)
+  }
 }
 
 /** The ledger's `askOpen`: every replica of this ledger lives in this process. */

@@ -1,6 +1,7 @@
 // Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
 
-import type { Ending, Failure, Ledger, LogPiece, Row, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
+import type { Ending, Ledger, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
+import type { Failure, Row } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'

@@ -1,6 +1,7 @@
 // The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rule 14).
 
-import type { Guard, Row, Verdict } from '../../generation/ports.ts'
+import type { Guard, Verdict } from '../../generation/ports.ts'
+import type { Row } from '../../generation/row.ts'
 import { tellGuard } from './news.ts'
 import type { Entry, State } from './state.ts'
 

@@ -1,6 +1,7 @@
 // Leases say who looks after a generation, nothing more: signs of life, letting go, taking over, and rows written again after a rollback.
 
-import type { Fact, Row } from '../../generation/ports.ts'
+import type { Fact } from '../../generation/ports.ts'
+import type { Hidden, Row } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
@@ -9,7 +10,7 @@ import { becomeUnknown, bookAfterAll, bookIfDouble } from './evidence.ts'
 import { freeProbe } from './guards.ts'
 import { tell } from './news.ts'
 import { adjust, change, forget, insert, replace, show } from './rows.ts'
-import { TIDY_PER_CALL, type Entry, type Hidden, type State } from './state.ts'
+import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
 
 /** The ledger's `renew`. */
 export function renew (state: State, replica: string, facts: readonly Fact[]): { gone: string[], rolledBack: string[] } {
@@ -114,7 +115,7 @@ function isSecondRequest (entry: Entry, { row }: Fact): boolean {
 
 function write (state: State, replica: string, fact: Fact): void {
   state.counter += 1
-  const unknowable = { number: state.counter, cacheName: null, learnedName: null, twinName: null, keyless: false, mode: 'normal', doubles: [] } as const
+  const unknowable = { number: state.counter, cacheName: null, learnedName: null, twinName: null, keyless: false, mode: 'normal', doubles: [], outputSha256: null } as const
   insert(state, { row: restoredRow(state, replica, fact, 0), hidden: { ...unknowable, ...restoredLease(state, fact) } })
 }
 

@@ -6,7 +6,7 @@ import type { Ledger, LedgerTimes, Verdict } from '../../generation/ports.ts'
 import { admit } from './admit.ts'
 import { audit } from './audit.ts'
 import { claim } from './claim.ts'
-import { answerOpen, askOpen, left, seen } from './delivery.ts'
+import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
 import { finish, lost, progressed, sent, unsent } from './evidence.ts'
 import { guards, judge } from './guards.ts'
 import { release, renew, restore, sweep } from './leases.ts'
@@ -45,6 +45,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     ping: async () => {},
 
     admit: atomic(admit),
+    withdraw: atomic(withdraw),
     claim: atomic(claim),
 
     sent: atomic(sent),

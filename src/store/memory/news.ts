@@ -1,6 +1,7 @@
 // News: what happened to a generation without its owner's doing, and how guards stand. Kept until one replica takes it, so that it is told once.
 
-import type { GuardState, News, Row, RowNews } from '../../generation/ports.ts'
+import type { GuardState, News, RowNews } from '../../generation/ports.ts'
+import type { Row } from '../../generation/row.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { State } from './state.ts'

@@ -1,6 +1,7 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
-import type { Change, Reader, Row } from '../../generation/ports.ts'
+import type { Change } from '../../generation/ports.ts'
+import type { Reader, Row } from '../../generation/row.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
 import { changeOf, follow, show } from './rows.ts'

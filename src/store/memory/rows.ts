@@ -1,11 +1,12 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
-import type { Change, Reader, Row } from '../../generation/ports.ts'
+import type { Change } from '../../generation/ports.ts'
+import type { Hidden, Reader, Row } from '../../generation/row.ts'
 import { isAtUpstream, moves } from '../../generation/phases.ts'
 import { book, hold, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
-import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type Hidden, type State } from './state.ts'
+import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
 
 /** Writes a new row. */
 export function insert (state: State, entry: Entry): void {

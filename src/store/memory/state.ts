@@ -1,35 +1,11 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Account, Admission, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, Row, RowNews, Token } from '../../generation/ports.ts'
+import type { Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
+import type { Account, Hidden, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
-
-/** What only the ledger knows about a row. */
-export interface Hidden {
-  /** The ledger's counter at admission: the order of lists, twins and lines. */
-  readonly number: number
-  /** The cache name that it takes at admission, with `refresh` when it succeeds, with `bypass` never. */
-  readonly cacheName: string | null
-  /** The cache name that it took because its answer named a seed. */
-  readonly learnedName: string | null
-  readonly twinName: string | null
-  /** Admitted without an `Idempotency-Key`. */
-  readonly keyless: boolean
-  readonly mode: Admission['mode']
-  /** The claim that holds attempt `row.attempt` while it is `submitting`. */
-  readonly claimId: string | null
-  /** At fal: when another replica may take it over. */
-  readonly leaseUntilMs: number
-  /** Waiting: not claimable before this; 0 when it stands in the line. */
-  readonly retryAtMs: number
-  readonly unknownSinceMs: number
-  /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
-  readonly answersUntilMs: number
-  /** Second request ids of one attempt, each booked as a double purchase. */
-  readonly doubles: readonly string[]
-}
 
 /** A row as the ledger keeps it. Both halves are replaced, never edited, so that rows handed out stay as they were. */
 export interface Entry { row: Row, hidden: Hidden }

@@ -1,6 +1,7 @@
 // Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
 
-import type { Admission, Connection } from '../../generation/ports.ts'
+import type { Admission } from '../../generation/ports.ts'
+import type { Connection } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isFinal } from './books.ts'
 import { isVerdictOver } from './names.ts'

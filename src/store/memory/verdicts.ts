@@ -1,6 +1,7 @@
 // The two words that people have in a generation's story: a reader's cancel and an operator's settlement.
 
-import type { Cancelled, Reader, Settled } from '../../generation/ports.ts'
+import type { Cancelled, Settled } from '../../generation/ports.ts'
+import type { Reader } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal } from './books.ts'

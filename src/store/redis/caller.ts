@@ -4,14 +4,15 @@ import type { LedgerTimes } from '../../generation/ports.ts'
 import type { LedgerClock } from './clock.ts'
 import { loadLibrary, unavailable, type Connection, type RedisClient } from './connection.ts'
 import type { Program, Script, Scripts } from './script.ts'
-import { integerIn, listIn } from './wire.ts'
+import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
+import { readers, textsIn, type AnswerOf, type Operation } from './wire.ts'
 
 export interface Caller {
-  /** Runs an operation; the answer is what its Lua documents. */
-  readonly call: (operation: string, given?: object, payload?: string) => Promise<unknown>
+  /** Runs an operation and reads its answer. */
+  readonly call: <Name extends Operation>(operation: Name, given?: object, payload?: string) => Promise<AnswerOf<Name>>
   /** The same for `admit`: refused when Redis' memory is full. */
-  readonly callBounded: (operation: string, given: object, payload: string) => Promise<unknown>
-  readonly audit: () => Promise<unknown>
+  readonly callBounded: <Name extends Operation>(operation: Name, given: object, payload: string) => Promise<AnswerOf<Name>>
+  readonly audit: () => Promise<readonly string[]>
   /** Loads the library, reads the clock and compares the sequence; for a connection that nothing else may use yet. */
   readonly prepare: (client: RedisClient) => Promise<void>
 }
@@ -85,22 +86,22 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
 
   /** Takes the answer out of its envelope. */
   function open (envelope: unknown): unknown {
-    const [timeMs, count, answer] = listIn(envelope)
-    clock.learn(integerIn(timeMs))
+    const { time, sequence: count, answer } = recordOf(JSON.parse(textOf(envelope)))
+    clock.learn(integerOf(time))
     const before = sequence
-    sequence = integerIn(count)
+    sequence = integerOf(count)
     if (sequence < before) onRollback(new Error(`Redis went back in time: the ledger's sequence fell from ${before} to ${sequence}.`))
     return answer
   }
 
-  async function run (program: Program, operation: string, given: object, payload: string): Promise<unknown> {
-    return open(await connection().run(async client => await perform(client, program, argumentsOf(operation, given, payload))))
+  async function run<Name extends Operation> (program: Program, operation: Name, given: object, payload: string): Promise<AnswerOf<Name>> {
+    return readers[operation](open(await connection().run(async client => await perform(client, program, argumentsOf(operation, given, payload)))))
   }
 
   return {
     call: async (operation, given = {}, payload = '') => await run(scripts.unbounded, operation, given, payload),
     callBounded: async (operation, given, payload) => await run(scripts.bounded, operation, given, payload),
-    audit: async () => open(await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, '')))),
+    audit: async () => textsIn(open(await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, ''))))),
     prepare: async client => {
       hasLibrary = true
       open(await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))

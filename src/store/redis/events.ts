@@ -5,7 +5,8 @@ import { randomUUID } from 'node:crypto'
 import { Problem } from '../../errors.ts'
 import type { Ledger } from '../../generation/ports.ts'
 import type { Connection, RedisClient } from './connection.ts'
-import { changeIn, listIn, recordIn, textIn } from './wire.ts'
+import { listOf, recordOf, textOf } from '../../generation/fields.ts'
+import { publishedIn } from './wire.ts'
 
 /** How long a replica may take to say which of its connections are open. */
 const ANSWER_WITHIN_MS = 300
@@ -38,7 +39,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
 
   function onMessage (channel: string, message: string): void {
     try {
-      if (channel === changes) tell(changeIn(message))
+      if (channel === changes) tell(publishedIn(message))
       else if (channel === replies) takeAnswer(message)
       else answer(channel.slice(prefix.length + 'ask:'.length), message)
     } catch (error) {
@@ -60,14 +61,14 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
   function answer (replica: string, message: string): void {
     const isOpen = answerers.get(replica)
     if (isOpen === undefined) return
-    const { question, reply, connections } = recordIn(JSON.parse(message))
-    const open = listIn(connections).map(textIn).filter(isOpen)
-    publish(textIn(reply), { question, open }).catch((error: unknown) => { onTrouble('answering who is there', error) })
+    const { question, reply, connections } = recordOf(JSON.parse(message))
+    const open = listOf(connections).map(textOf).filter(isOpen)
+    publish(textOf(reply), { question, open }).catch((error: unknown) => { onTrouble('answering who is there', error) })
   }
 
   function takeAnswer (message: string): void {
-    const { question, open } = recordIn(JSON.parse(message))
-    questions.get(textIn(question))?.(listIn(open).map(textIn))
+    const { question, open } = recordOf(JSON.parse(message))
+    questions.get(textOf(question))?.(listOf(open).map(textOf))
   }
 
   async function publish (channel: string, message: object): Promise<void> {

@@ -1,15 +1,15 @@
 // The two rights, admission and claim: asked for with a deadline on Redis' clock, so that what was answered too late has changed nothing (rule 1).
 
-import type { Admission, Admitted, Claimed, Ledger, RateState } from '../../generation/ports.ts'
+import type { Admission, Ledger } from '../../generation/ports.ts'
 import { Problem } from '../../errors.ts'
 import type { Caller } from './caller.ts'
 import { ConnectionLost, MAX_IN_FLIGHT, Unanswered, type Connection } from './connection.ts'
-import { guardStateIn, integerIn, listIn, rowIn, textIn, wordIn } from './wire.ts'
+import { connectionText } from './wire.ts'
 
 /** A script that starts this much before the caller is given up still has its answer there in time. */
 const TRAVEL_MS = 50
 
-type Rights = Pick<Ledger, 'admit' | 'claim'>
+type Rights = Pick<Ledger, 'admit' | 'withdraw' | 'claim'>
 
 type AdmittedFor = Pick<Admission, 'id' | 'connection'>
 
@@ -28,7 +28,7 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
   const doubtful = new Map<string, AdmittedFor>()
 
   /** A lost connection leaves open whether the right was granted. It is asked for again under the same id while there is time, which gives the same answer. */
-  async function insist (ask: () => Promise<unknown>, onUnanswered = (): void => {}): Promise<unknown> {
+  async function insist<Answer> (ask: () => Promise<Answer>, onUnanswered = (): void => {}): Promise<Answer> {
     const endMs = performance.now() + deadlineMs
     for (;;) {
       try {
@@ -54,65 +54,41 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
     doubtful.set(id, { id, connection })
   }
 
+  async function withdraw (admissions: readonly AdmittedFor[]): Promise<void> {
+    await caller.call('withdraw', { admissions: admissions.map(({ id, connection }) => ({ id, connection: connectionText(connection) })) })
+  }
+
   /** Makes true what those callers were told, before this process claims anything; a script that is still to start is too late for its deadline. */
-  async function withdraw (): Promise<void> {
+  async function withdrawDoubtful (): Promise<void> {
     while (doubtful.size > 0) {
       const batch = [...doubtful.values()].slice(0, WITHDRAW_BATCH)
-      await caller.call('withdraw', { admissions: batch })
+      await withdraw(batch)
       for (const { id } of batch) doubtful.delete(id)
     }
   }
 
   return {
     async admit ({ input, ...admission }) {
-      const given = { startByMs: startBy(admission.deadlineMs), ...admission }
+      const given = {
+        startByMs: startBy(admission.deadlineMs),
+        ...admission,
+        connection: connectionText(admission.connection),
+        twins: admission.twins.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
+      }
       // Whatever its last answer was: one of them was lost, and may have told of a purchase.
       let isDoubtful = false
       try {
-        return admittedIn(await insist(async () => await caller.callBounded('admit', given, input), () => { isDoubtful = true }), admission)
+        return await insist(async () => await caller.callBounded('admit', given, input), () => { isDoubtful = true })
       } catch (error) {
         if (isDoubtful) doubt(admission)
         throw error
       }
     },
+    withdraw,
     async claim (claim) {
-      await withdraw()
+      await withdrawDoubtful()
       const given = { startByMs: startBy(claim.deadlineMs), ...claim }
-      return claimedIn(await insist(async () => await caller.call('claim', given)))
+      return await insist(async () => await caller.call('claim', given))
     }
   }
-}
-
-function admittedIn (answer: unknown, { rate }: Pick<Admission, 'rate'>): Admitted {
-  const [outcome, first, second, third] = listIn(answer)
-  switch (outcome) {
-    case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: rowIn(first) }
-    case 'bought': return { outcome, row: rowIn(first), rate: rateIn(second, rate) }
-    case 'twins': return {
-      outcome,
-      twins: listIn(first).map(twin => {
-        const [id, replica, connection] = listIn(twin)
-        return { id: textIn(id), replica: textIn(replica), connection: textIn(connection) }
-      })
-    }
-  }
-  wordIn(['refused'], outcome)
-  const why = wordIn(['reused', 'late', 'guard', 'token', 'rate', 'full', 'budget'], first)
-  switch (why) {
-    case 'reused': case 'late': return { outcome: 'refused', why }
-    case 'guard': return { outcome: 'refused', why, guard: guardStateIn(second), retryAfterSeconds: integerIn(third) }
-    case 'token': return { outcome: 'refused', why, token: wordIn(['unknown', 'expired', 'revoked', 'exhausted'], second) }
-    case 'rate': case 'full': return { outcome: 'refused', why, rate: rateIn(second, rate) }
-    case 'budget': return { outcome: 'refused', why, rate: rateIn(second, rate), owner: textIn(third) }
-  }
-}
-
-function rateIn (value: unknown, { max, windowSeconds }: Admission['rate']): RateState {
-  const [used, resetSeconds] = listIn(value)
-  return { max, windowSeconds, used: integerIn(used), resetSeconds: integerIn(resetSeconds) }
-}
-
-function claimedIn (answer: unknown): Claimed {
-  const [outcome, row, isLineEmpty] = listIn(answer)
-  return outcome === 'go' ? { outcome, row: rowIn(row), isLineEmpty: isLineEmpty === '1' } : { outcome: wordIn(['busy', 'empty', 'guard', 'late'], outcome) }
 }

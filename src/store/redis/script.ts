@@ -7,7 +7,9 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { moves } from '../../generation/phases.ts'
+import { entriesOf, initialTextOf, type SomeField } from '../../generation/fields.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
+import { hiddenFields, rowFields } from '../../generation/row.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -63,12 +65,37 @@ function fileOf (block: string): string {
   return block.toLowerCase()
 }
 
-/** What TypeScript knows already, as Lua: the legal moves and the constants of the rules. */
+/** What TypeScript knows already, as Lua: the legal moves, the constants of the rules, the fields of a row. */
 function facts (): string {
-  const table = (fields: readonly string[]): string => `{ ${fields.join(', ')} }`
   const legal = Object.entries(moves).map(([from, to]) => `${from} = ${table(to.map(phase => `${phase} = true`))}`)
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
-  return `local moves = ${table(legal)}\nlocal constants = ${table(limits)}`
+  return `local moves = ${table(legal)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}`
+}
+
+/** A field whose initial value has no text is not there in a new row. */
+function fieldFacts (): readonly string[] {
+  const all = [...entriesOf(rowFields), ...entriesOf(hiddenFields)]
+  const named = (name: string, isSo: (field: SomeField) => boolean): string => `${name} = ${listOfTexts(all.filter(([, field]) => isSo(field)).map(([field]) => field))}`
+  const initial = all.flatMap(([name, field]) => {
+    const text = initialTextOf(field)
+    return text === undefined ? [] : [`${name} = ${field.kind === 'integer' ? text : `'${text}'`}`]
+  })
+  return [
+    `shown = ${listOfTexts(Object.keys(rowFields))}`,
+    `hidden = ${listOfTexts(Object.keys(hiddenFields))}`,
+    named('numbers', ({ kind }) => kind === 'integer'),
+    named('flags', ({ kind }) => kind === 'flag'),
+    named('admitted', ({ from }) => from === 'admitted'),
+    `initial = ${table(initial)}`
+  ]
+}
+
+function table (entries: readonly string[]): string {
+  return `{ ${entries.join(', ')} }`
+}
+
+function listOfTexts (texts: readonly string[]): string {
+  return table(texts.map(text => `'${text}'`))
 }
 
 function read (part: string): string {

@@ -1,143 +1,113 @@
-// What scripts answer, parsed: rows, figures, changes. Numbers travel as text, null as a field that is not there.
-// Whatever cannot be read is an error of ours and never passed on.
+// What travels between this process and the ledger's scripts: one table of readers, an operation each, for the JSON that they answer, and rows on their way
+// back. Numbers are texts there, null and false are what is left out. What cannot be read is an error of ours and never passed on.
 
 import { createHash } from 'node:crypto'
-import { isProblemCode, type FieldFault } from '../../errors.ts'
-import { phases, type Phase } from '../../generation/phases.ts'
+import { integerOf, listOf, readAll, recordOf, textOf, wordOf, writeAll } from '../../generation/fields.ts'
 import { logLineOf } from '../../generation/log-text.ts'
-import type { Account, Change, Published, Failure, GuardState, JournalEntry, LogPiece, News, Priority, Row, RowNews, Weighed } from '../../generation/ports.ts'
+import { phases } from '../../generation/phases.ts'
+import type {
+  Admitted, Balance, Cancelled, Change, Claimed, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, RowNews, Settled, Token, Weighed
+} from '../../generation/ports.ts'
+import { accountsIn, connection, hiddenFields, rowFields, type Connection, type Row } from '../../generation/row.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
 
-const priorities: readonly Priority[] = ['interactive', 'background', 'low']
 const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired']
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
-/** Fields and values of one record. */
-type Fields = ReadonlyMap<string, string>
+/** How the answer of each operation is read. */
+const answers = {
+  ping: nothing,
+  admit: admittedIn,
+  withdraw: nothing,
+  claim: claimedIn,
+  sent: orNothing(weighedIn),
+  unsent: orNothing(weighedIn),
+  lost: orNothing(weighedIn),
+  progressed: orNothing(weighedIn),
+  finish: orNothing(weighedIn),
+  renew: (value: unknown) => {
+    const { gone, rolledBack } = recordOf(value)
+    return { gone: textsIn(gone), rolledBack: textsIn(rolledBack) }
+  },
+  restore: nothing,
+  release: nothing,
+  sweep: listIn(rowIn),
+  takeNews: listIn(newsIn),
+  seen: nothing,
+  left: nothing,
+  read: orNothing(rowIn),
+  lookup: orNothing(rowIn),
+  list: (value: unknown) => {
+    const { rows, nextCursor } = recordOf(value)
+    return { rows: listIn(rowIn)(rows), nextCursor: orNothing(textOf)(nextCursor) }
+  },
+  look: listIn(rowIn),
+  glance: listIn(changeIn),
+  logs: logPieceIn,
+  cancel: cancelledIn,
+  settle: settledIn,
+  guard: guardIn,
+  guards: listIn(guardIn),
+  mint: nothing,
+  token: orNothing(tokenIn),
+  revoke: (value: unknown) => value === '1',
+  balances: listIn(balanceIn),
+  unknowns: listIn(unknownIn),
+  journal: listIn(journalEntryIn),
+  gauges: gaugesIn
+} as const
 
-export function listIn (value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value
-  throw unreadable('a list', value)
+export type Operation = keyof typeof answers
+
+export type AnswerOf<Name extends Operation> = ReturnType<typeof answers[Name]>
+
+export const readers: { readonly [Name in Operation]: (value: unknown) => AnswerOf<Name> } = answers
+
+// ------------------------------------------------------------------------------------------------ pieces
+
+function nothing (): void {}
+
+function orNothing<Value> (read: (value: unknown) => Value): (value: unknown) => Value | null {
+  return value => value === undefined || value === null ? null : read(value)
 }
 
-export function textIn (value: unknown): string {
-  if (typeof value === 'string') return value
-  throw unreadable('a text', value)
+/** A list; Lua cannot tell an empty one from an empty record. */
+function listIn<Value> (read: (value: unknown) => Value): (value: unknown) => Value[] {
+  return value => (isEmpty(value) ? [] : listOf(value)).map(each => read(each))
 }
 
-export function integerIn (value: unknown): number {
-  const number = typeof value === 'string' && /^-?\d{1,16}$/.test(value) ? Number(value) : NaN
-  if (Number.isSafeInteger(number)) return number
-  throw unreadable('a whole number', value)
+function isEmpty (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
 }
 
-function integerOrNullIn (value: unknown): number | null {
-  return value === undefined || value === null ? null : integerIn(value)
-}
+export const textsIn = listIn(textOf)
 
-/** One of these words. */
-export function wordIn<Word extends string> (words: readonly Word[], value: unknown): Word {
-  const word = words.find(word => word === value)
-  if (word !== undefined) return word
-  throw unreadable(words.join(' or '), value)
-}
+const integerOrNull = orNothing(integerOf)
+const textOrNull = orNothing(textOf)
 
-export function guardStateIn (value: unknown): GuardState {
-  return wordIn(guardStates, value)
-}
-
-export function fieldsIn (value: unknown): Fields {
-  const flat = listIn(value)
-  const fields = new Map<string, string>()
-  for (let index = 0; index < flat.length; index += 2) fields.set(textIn(flat[index]), textIn(flat[index + 1]))
-  return fields
-}
-
-export function rowsIn (value: unknown): Row[] {
-  return listIn(value).map(rowIn)
-}
-
-/** A row, or null where there is none. */
-export function rowOrNullIn (value: unknown): Row | null {
-  return value === null ? null : rowIn(value)
-}
+// ------------------------------------------------------------------------------------------------ rows
 
 export function rowIn (value: unknown): Row {
-  const fields = recordIn(JSON.parse(textIn(value)))
-  const word = (name: string): string => textIn(fields[name])
-  const text = (name: string): string | null => fields[name] === undefined ? null : word(name)
-  const integer = (name: string): number => integerIn(fields[name])
-  const integerOrNull = (name: string): number | null => fields[name] === undefined ? null : integer(name)
-  const flag = (name: string): boolean => fields[name] === '1'
-  const replica = text('connectionReplica')
-  const failure = text('failure')
-  return {
-    id: word('id'),
-    purchase: word('purchase'),
-    tenant: word('tenant'),
-    subject: word('subject'),
-    model: word('model'),
-    phase: wordIn(phases, fields['phase']),
-    version: integer('version'),
-    attempt: integer('attempt'),
-    requestId: text('requestId'),
-    owner: text('owner'),
-    takeovers: integer('takeovers'),
-    connection: replica === null ? null : { replica, connection: word('connection') },
-    delivered: flag('delivered'),
-    joined: flag('joined'),
-    cancelWished: flag('cancelWished'),
-    priority: wordIn(priorities, fields['priority']),
-    input: word('input'),
-    seed: text('seed'),
-    output: text('output'),
-    failure: failure === null ? null : failureIn(failure),
-    price: integer('price'),
-    cost: integerOrNull('cost'),
-    costAssumed: flag('costAssumed'),
-    accounts: accountsIn(word('accounts')),
-    token: text('token'),
-    cacheGroup: text('cacheGroup'),
-    stored: flag('stored'),
-    queuePosition: integerOrNull('queuePosition'),
-    createdAtMs: integer('createdAtMs'),
-    startedAtMs: integerOrNull('startedAtMs'),
-    finishedAtMs: integerOrNull('finishedAtMs'),
-    logged: integerOrNull('logged') ?? 0,
-    waitUntilMs: integer('waitUntilMs'),
-    startUntilMs: integerOrNull('startUntilMs'),
-    runUntilMs: integerOrNull('runUntilMs')
-  }
-}
-
-/** What evidence is answered with: the phase that it found and the row, or null when there is none. */
-export function weighedIn (value: unknown): Weighed | null {
-  if (value === null) return null
-  const [from, row] = listIn(value)
-  return Object.assign(rowIn(row), { from: wordIn(phases, from) })
-}
-
-export function newsIn (value: unknown): News {
-  const [kind, from, booked, row] = listIn(value)
-  if (kind === 'guard') return { kind, scope: textIn(row), from: guardStateIn(from), state: guardStateIn(booked) }
-  return { kind: wordIn(newsKinds, kind), from: wordIn(phases, from), booked: integerIn(booked), row: rowIn(row) }
+  const record = recordOf(value)
+  const fields = readAll(rowFields, name => record[name] === undefined ? undefined : textOf(record[name]))
+  return { id: textOf(record['id']), purchase: textOf(record['purchase']), stored: record['stored'] === '1', ...fields }
 }
 
 /** A row's fields as its hash has them: the way back, for rows that are restored. */
 export function fieldsOf (row: Row): Record<string, string> {
-  const { id, purchase, connection, failure, accounts, stored, output, ...others } = row
-  const fields: Record<string, string> = { accounts: JSON.stringify(accounts) }
-  for (const [name, value] of Object.entries(others)) {
-    if (value === true) fields[name] = '1'
-    else if (value !== false && value !== null) fields[name] = String(value)
-  }
-  if (connection !== null) Object.assign(fields, { connectionReplica: connection.replica, connection: connection.connection })
-  if (failure !== null) fields['failure'] = JSON.stringify(failure)
-  if (output !== null) fields[isKept(output) ? 'output' : 'outputSha256'] = isKept(output) ? output : sha256Of(output)
-  return fields
+  const fields = writeAll(rowFields, row)
+  const { output } = row
+  if (output === null || isKept(output)) return fields
+  delete fields['output']
+  return { ...fields, outputSha256: hiddenFields.outputSha256.write(sha256Of(output)) ?? '' }
+}
+
+/** A socket as scripts know it. */
+export function connectionText (given: Connection | null): string | null {
+  return given === null ? null : connection.write(given)
 }
 
 /** Is it small enough to be kept in its row? */
@@ -149,92 +119,153 @@ export function sha256Of (text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** A line of the journal from its stream entry; its time is that of the entry's id. */
-export function journalEntryIn (value: unknown): JournalEntry {
-  const [streamId, flat] = listIn(value)
-  const fields = fieldsIn(flat)
-  const requestId = textIn(fields.get('requestId'))
-  const cursor = textIn(streamId)
+// ------------------------------------------------------------------------------------------------ rights and evidence
+
+function admittedIn (value: unknown): Admitted {
+  const answer = recordOf(value)
+  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'bought', 'twins', 'refused'], answer['outcome'])
+  switch (outcome) {
+    case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: rowIn(answer['row']) }
+    case 'bought': return { outcome, row: rowIn(answer['row']), rate: rateIn(answer['rate']) }
+    case 'twins': return {
+      outcome,
+      twins: listIn(recordOf)(answer['twins']).map(twin => ({ id: textOf(twin['id']), ...connection.read(textOf(twin['connection'])) }))
+    }
+    case 'refused':
+  }
+  const why = wordOf(['reused', 'late', 'guard', 'token', 'rate', 'full', 'budget'], answer['why'])
+  switch (why) {
+    case 'reused': case 'late': return { outcome, why }
+    case 'guard': return { outcome, why, guard: wordOf(guardStates, answer['guard']), retryAfterSeconds: integerOf(answer['retryAfterSeconds']) }
+    case 'token': return { outcome, why, token: wordOf(['unknown', 'expired', 'revoked', 'exhausted'], answer['token']) }
+    case 'rate': case 'full': return { outcome, why, rate: rateIn(answer['rate']) }
+    case 'budget': return { outcome, why, rate: rateIn(answer['rate']), owner: textOf(answer['owner']) }
+  }
+}
+
+function rateIn (value: unknown): RateState {
+  const rate = recordOf(value)
+  return { max: integerOf(rate['max']), windowSeconds: integerOf(rate['windowSeconds']), used: integerOf(rate['used']), resetSeconds: integerOf(rate['resetSeconds']) }
+}
+
+function claimedIn (value: unknown): Claimed {
+  const { outcome, row, isLineEmpty } = recordOf(value)
+  return outcome === 'go' ? { outcome, row: rowIn(row), isLineEmpty: isLineEmpty === '1' } : { outcome: wordOf(['busy', 'empty', 'guard', 'late'], outcome) }
+}
+
+/** The phase that a piece of evidence found, and the row. */
+function weighedIn (value: unknown): Weighed {
+  const { from, row } = recordOf(value)
+  return Object.assign(rowIn(row), { from: wordOf(phases, from) })
+}
+
+function newsIn (value: unknown): News {
+  const { kind, from, scope, state, booked, row } = recordOf(value)
+  if (kind === 'guard') return { kind, scope: textOf(scope), from: wordOf(guardStates, from), state: wordOf(guardStates, state) }
+  return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: rowIn(row) }
+}
+
+function cancelledIn (value: unknown): Cancelled {
+  const { outcome, row } = recordOf(value)
+  if (outcome === 'no-such-generation') return { outcome }
+  return { outcome: wordOf(['cancelled', 'asked', 'already-cancelled', 'others-waiting', 'already-finished'], outcome), row: rowIn(row) }
+}
+
+function settledIn (value: unknown): Settled {
+  const { outcome, row } = recordOf(value)
+  return outcome === 'settled' ? { outcome, row: rowIn(row) } : { outcome: wordOf(['too-young', 'not-unknown', 'no-such-generation'], outcome) }
+}
+
+// ------------------------------------------------------------------------------------------------ changes and figures
+
+function changeIn (value: unknown): Change {
+  const change = recordOf(value)
   return {
-    cursor,
-    atMs: integerIn(cursor.split('-')[0]),
-    kind: wordIn(journalKinds, fields.get('kind')),
-    id: textIn(fields.get('id')),
-    tenant: textIn(fields.get('tenant')),
-    model: textIn(fields.get('model')),
-    requestId: requestId === '' ? null : requestId,
-    accounts: accountsIn(textIn(fields.get('accounts'))),
-    amount: integerIn(fields.get('amount')),
-    assumed: fields.get('assumed') === '1'
+    id: textOf(change['id']),
+    version: integerOf(change['version']),
+    phase: wordOf(phases, change['phase']),
+    cancelWished: change['cancelWished'] === '1',
+    queuePosition: integerOrNull(change['queuePosition']),
+    startedAtMs: integerOrNull(change['startedAtMs']),
+    logged: integerOrNull(change['logged']) ?? 0
   }
 }
 
 /** A published change. */
-export function changeIn (message: string): Published {
-  const change = recordIn(JSON.parse(message))
+export function publishedIn (message: string): Published {
+  const published: unknown = JSON.parse(message)
+  // An older replica says nothing of the line: then it is worth a look.
+  return { ...changeIn(published), isLineEmpty: recordOf(published)['isLineEmpty'] === '1' }
+}
+
+function logPieceIn (value: unknown): LogPiece {
+  const { from, lines } = recordOf(value)
+  return { from: integerOf(from), lines: textsIn(lines).map(logLineOf) }
+}
+
+function guardIn (value: unknown): Guard {
+  const guard = recordOf(value)
   return {
-    id: textIn(change['id']),
-    version: integerIn(change['version']),
-    phase: wordIn<Phase>(phases, change['phase']),
-    cancelWished: change['cancelWished'] === '1',
-    // An older replica says nothing of it: then it is worth a look.
-    isLineEmpty: change['isLineEmpty'] === '1',
-    queuePosition: integerOrNullIn(change['queuePosition']),
-    startedAtMs: integerOrNullIn(change['startedAtMs']),
-    logged: integerOrNullIn(change['logged']) ?? 0
+    scope: textOf(guard['scope']),
+    state: wordOf(guardStates, guard['state']),
+    sinceMs: integerOf(guard['sinceMs']),
+    retryAtMs: integerOf(guard['retryAtMs']),
+    probe: textOrNull(guard['probe']),
+    failures: integerOf(guard['failures'])
   }
 }
 
-/** The same as `glance` answers it. */
-export function glanceIn (value: unknown): Change {
-  const [id, version, phase, cancelWished, queuePosition, startedAtMs, logged] = listIn(value)
+function tokenIn (value: unknown): Token {
+  const token = recordOf(value)
   return {
-    id: textIn(id),
-    version: integerIn(version),
-    phase: wordIn(phases, phase),
-    cancelWished: cancelWished === '1',
-    queuePosition: integerOrNullIn(queuePosition),
-    startedAtMs: integerOrNullIn(startedAtMs),
-    logged: integerOrNullIn(logged) ?? 0
+    id: textOf(token['id']),
+    tenant: textOf(token['tenant']),
+    subject: textOf(token['subject']),
+    secretSha256: textOf(token['secretSha256']),
+    origins: textsIn(JSON.parse(textOf(token['origins']))),
+    expiresAtMs: integerOf(token['expiresAtMs']),
+    revoked: token['revoked'] === '1',
+    picturesLeft: integerOf(token['picturesLeft']),
+    moneyLeft: integerOf(token['moneyLeft'])
   }
 }
 
-export function logPieceIn (value: unknown): LogPiece {
-  const [from, lines] = listIn(value)
-  return { from: integerIn(from), lines: listIn(lines).map(line => logLineOf(textIn(line))) }
+function balanceIn (value: unknown): Balance {
+  const { owner, period, held, spent } = recordOf(value)
+  return { owner: textOf(owner), period: textOf(period), held: integerOf(held), spent: integerOf(spent) }
 }
 
-export function recordIn (value: unknown): Readonly<Record<string, unknown>> {
-  if (isRecord(value)) return value
-  throw unreadable('a record', value)
+function unknownIn (value: unknown): OpenUnknown {
+  const { sinceMs, row } = recordOf(value)
+  return { ...rowIn(row), sinceMs: integerOf(sinceMs) }
 }
 
-function isRecord (value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** A line of the journal; its time is that of its entry's id. */
+function journalEntryIn (value: unknown): JournalEntry {
+  const line = recordOf(value)
+  const cursor = textOf(line['cursor'])
+  const requestId = textOf(line['requestId'])
+  return {
+    cursor,
+    atMs: integerOf(cursor.split('-')[0]),
+    kind: wordOf(journalKinds, line['kind']),
+    id: textOf(line['id']),
+    tenant: textOf(line['tenant']),
+    model: textOf(line['model']),
+    requestId: requestId === '' ? null : requestId,
+    accounts: accountsIn(JSON.parse(textOf(line['accounts']))),
+    amount: integerOf(line['amount']),
+    assumed: line['assumed'] === '1'
+  }
 }
 
-/** A failure; one whose code a newer replica knows and this one does not is told as the model's. */
-function failureIn (json: string): Failure {
-  const failure = recordIn(JSON.parse(json))
-  const code = textIn(failure['code'])
-  const base = { code: isProblemCode(code) ? code : 'upstream-failed', detail: textIn(failure['detail']) } as const
-  return failure['errors'] === undefined ? base : { ...base, errors: listIn(failure['errors']).map(faultIn) }
-}
-
-function faultIn (value: unknown): FieldFault {
-  const fault = recordIn(value)
-  const base = { path: textIn(fault['path']), message: textIn(fault['message']), code: textIn(fault['code']) }
-  return fault['ctx'] === undefined ? base : { ...base, ctx: recordIn(fault['ctx']) }
-}
-
-function accountsIn (json: string): Account[] {
-  return listIn(JSON.parse(json)).map(value => {
-    const account = recordIn(value)
-    return { owner: textIn(account['owner']), period: textIn(account['period']) }
-  })
-}
-
-/** Never quotes the value: it may be a prompt. */
-function unreadable (expected: string, value: unknown): Error {
-  return new Error(`The ledger on Redis answered with ${value === null ? 'null' : typeof value} where ${expected} was expected.`)
+function gaugesIn (value: unknown): Gauges {
+  const { waiting, atUpstream, places, unknownOpen, unknownOldestMs } = recordOf(value)
+  return {
+    waiting: new Map(Object.entries(recordOf(waiting)).map(([tenant, count]) => [tenant, integerOf(count)])),
+    atUpstream: integerOf(atUpstream),
+    places: integerOrNull(places),
+    unknownOpen: integerOf(unknownOpen),
+    unknownOldestMs: integerOrNull(unknownOldestMs)
+  }
 }

@@ -1,7 +1,7 @@
 // The guard: while it is closed nothing is bought, and exactly one probe at a time finds out whether it may open.
 
 import type { Test } from 'tap'
-import type { Row } from '../../../src/generation/ports.ts'
+import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 

@@ -1,7 +1,8 @@
 // The world of one contract test: a ledger of its own, audited after every operation, and a clock that only the test moves.
 
 import type { Test } from 'tap'
-import type { Admission, Admitted, Balance, Ending, Ledger, LedgerTimes, Refused, Row } from '../../../src/generation/ports.ts'
+import type { Admission, Admitted, Balance, Ending, Ledger, LedgerTimes, Refused } from '../../../src/generation/ports.ts'
+import type { Row } from '../../../src/generation/row.ts'
 import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'
 
 /** A store under test. Its clock stands where `setNow` put it. */

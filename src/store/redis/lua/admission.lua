@@ -1,20 +1,24 @@
 -- Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
 
--- The tenant's purchases in the window under way; a window begins with its first purchase. -> [used, resetSeconds]
+-- The tenant's purchases in the window under way; a window begins with its first purchase. -> { max, windowSeconds, used, resetSeconds }
 local function rateOf (admission)
   local tenant = Line.readTenant(admission.tenant)
   local leftMs = tenant.endsAtMs - now
-  return { text(leftMs > 0 and tenant.used or 0), text(leftMs > 0 and math.ceil(leftMs / 1000) or admission.rate.windowSeconds) }
+  local max, windowSeconds = admission.rate.max, admission.rate.windowSeconds
+  return {
+    max = text(max), windowSeconds = text(windowSeconds), used = text(leftMs > 0 and tenant.used or 0),
+    resetSeconds = text(leftMs > 0 and math.ceil(leftMs / 1000) or windowSeconds)
+  }
 end
 
 -- The same admission once more: the answer that it got, with the row as it now is.
 local function repeated (admission)
   local own = Rows.readRow(admission.id)
-  if own then return { 'bought', Rows.show(own), rateOf(admission) } end
+  if own then return { outcome = 'bought', row = Rows.show(own), rate = rateOf(admission) } end
   local answer = readEnding(key('a', admission.id))
   if not answer then return nil end
   local row, alias = Rows.follow(answer.id)
-  return row and { answer.outcome, Rows.show(row, answer.id, alias) }
+  return row and { outcome = answer.outcome, row = Rows.show(row, answer.id, alias) }
 end
 
 -- Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since.
@@ -22,14 +26,14 @@ local function answerFree (admission, outcome, id)
   writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
   local row, alias = Rows.follow(id)
   if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
-  return { outcome, Rows.show(row, id, alias) }
+  return { outcome = outcome, row = Rows.show(row, id, alias) }
 end
 
 local function replay (admission)
   if not admission.idempotency then return nil end
   local lead = Names.idempotencyLead(admission.idempotency.name)
   if not lead then return nil end
-  if lead.fingerprint ~= admission.idempotency.fingerprint then return { 'refused', 'reused' } end
+  if lead.fingerprint ~= admission.idempotency.fingerprint then return { outcome = 'refused', why = 'reused' } end
   return answerFree(admission, 'replayed', lead.id)
 end
 
@@ -50,11 +54,11 @@ end
 
 -- What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store.
 local function hit (admission, row)
-  if not admission.needsId or isSameReader(row, admission) then return { 'hit', Rows.show(row) } end
+  if not admission.needsId or isSameReader(row, admission) then return { outcome = 'hit', row = Rows.show(row) } end
   local id = aliasIdOf(admission, row.id)
   local _, alias = Rows.follow(id)
   if not alias then addAlias(admission, id, row.id) end
-  return { 'hit', Rows.show(row, id, admission) }
+  return { outcome = 'hit', row = Rows.show(row, id, admission) }
 end
 
 -- Others wait as long as the ledger lets them: the buyer's own deadline ends for good.
@@ -89,7 +93,7 @@ local function askForTwins (admission)
     Twins.adopt(twin, admission)
     return answerFree(admission, 'adopted', twin.id)
   end
-  return #ask > 0 and { 'twins', ask } or nil
+  return #ask > 0 and { outcome = 'twins', twins = ask } or nil
 end
 
 -- Every reason not to buy. Writes nothing.
@@ -97,16 +101,16 @@ local function refuse (admission)
   -- Whoever could not be sent at once would not be a probe, but keep others from being one.
   local running = Line.readTenant(admission.tenant).running
   local guard = Guards.blockedBy(admission.id, admission.model) or running >= admission.maxInFlight and Guards.closedGuards(admission.model)[1]
-  if guard then return { 'refused', 'guard', guard.state, text(Guards.retryAfterSecondsOf(guard)) } end
+  if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
   local token = Tokens.refuseToken(admission)
-  if token then return { 'refused', 'token', token } end
+  if token then return { outcome = 'refused', why = 'token', token = token } end
   local rate = rateOf(admission)
-  if tonumber(rate[1]) >= admission.rate.max then return { 'refused', 'rate', rate } end
+  if tonumber(rate.used) >= admission.rate.max then return { outcome = 'refused', why = 'rate', rate = rate } end
   local underWay = tonumber(redis.call('HGET', WAITING, admission.tenant) or 0) + running
-  if underWay >= admission.maxInFlight + admission.maxQueued then return { 'refused', 'full', rate } end
+  if underWay >= admission.maxInFlight + admission.maxQueued then return { outcome = 'refused', why = 'full', rate = rate } end
   for _, budget in ipairs(admission.budgets) do
     local held, spent = Books.balanceOf({ owner = budget.owner, period = Books.periodOf(now, budget.per) })
-    if held + spent + admission.price > budget.limit then return { 'refused', 'budget', rate, budget.owner } end
+    if held + spent + admission.price > budget.limit then return { outcome = 'refused', why = 'budget', rate = rate, owner = budget.owner } end
   end
   return nil
 end
@@ -117,37 +121,13 @@ local function buy (admission)
   for _, budget in ipairs(admission.budgets) do
     table.insert(accounts, { owner = budget.owner, period = Books.periodOf(now, budget.per) })
   end
-  local row = {
-    id = admission.id,
-    tenant = admission.tenant,
-    subject = admission.subject,
-    model = admission.model,
-    phase = 'waiting',
-    version = 1,
-    attempt = 0,
-    takeovers = 0,
-    connectionReplica = admission.connection and admission.connection.replica,
-    connection = admission.connection and admission.connection.connection,
-    priority = admission.priority,
-    input = payload,
-    seed = admission.seed,
-    price = admission.price,
-    accounts = encodeList(accounts),
-    token = admission.token,
-    cacheGroup = admission.cacheGroup,
-    createdAtMs = now,
-    waitUntilMs = now + math.min(times.queueMs, admission.startWithinMs or math.huge),
-    startUntilMs = admission.startWithinMs and now + admission.startWithinMs,
-    number = redis.call('HINCRBY', GLOB, 'counter', 1),
-    cacheName = admission.mode ~= 'bypass' and admission.cacheName or nil,
-    twinName = admission.twinName,
-    keyless = admission.idempotency == nil or nil,
-    mode = admission.mode,
-    leaseUntilMs = 0,
-    retryAtMs = 0,
-    unknownSinceMs = 0,
-    answersUntilMs = 0
-  }
+  local row = Rows.begin(admission)
+  row.accounts = encodeList(accounts)
+  row.createdAtMs = now
+  row.waitUntilMs = now + math.min(times.queueMs, admission.startWithinMs or math.huge)
+  row.startUntilMs = admission.startWithinMs and now + admission.startWithinMs
+  row.number = redis.call('HINCRBY', GLOB, 'counter', 1)
+  row.keyless = admission.idempotency == nil or nil
   local before = Line.readTenant(admission.tenant)
   local isOpen = now < before.endsAtMs
   redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
@@ -156,19 +136,18 @@ local function buy (admission)
   Names.bindIdempotency(admission.idempotency, row.id)
   Rows.insert(row)
   Guards.becomeProbe(row.id, row.model)
-  return { 'bought', Rows.show(row), rateOf(admission) }
+  return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }
 end
 
 local function refuseLate (admission)
-  return now > admission.startByMs and { 'refused', 'late' } or nil
+  return now > admission.startByMs and { outcome = 'refused', why = 'late' } or nil
 end
 
 -- admit { the port's Admission without its input; startByMs: started later it changes nothing }, payload: the input
--- -> ['replayed' | 'joined' | 'adopted' | 'hit', row], ['twins', [[id, replica, connection]]], ['bought', row, rate],
---    ['refused', 'reused' | 'late'], ['refused', 'guard', state, retryAfterSeconds], ['refused', 'token', why],
---    ['refused', 'rate' | 'full', rate], ['refused', 'budget', rate, owner]
+-- -> the port's Admitted: outcome, and of row, rate, twins [{ id, connection }], why, guard, retryAfterSeconds, token, owner what belongs to it
 -- Who asks once more because the first answer was lost has to hear of what was bought, however late.
 local function admit ()
+  given.input = payload
   return repeated(given) or refuseLate(given) or replay(given) or readCache(given) or askForTwins(given) or refuse(given) or buy(given)
 end
 

@@ -236,7 +236,7 @@ local function auditAll (keys, args)
   auditLogs()
   auditGuards()
 
-  return { text(now), redis.call('HGET', GLOB, 'sequence') or '0', faults }
+  return cjson.encode({ time = text(now), sequence = redis.call('HGET', GLOB, 'sequence') or '0', answer = faults })
 end
 
 return auditAll(KEYS, ARGV)

@@ -5,7 +5,8 @@
 --   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, and in tests clockMs, which takes the place of Redis' clock
 --   3 JSON: the operation's arguments; what is null is left out
 --   4 one text that is kept byte for byte, `''` when the operation has none
--- and its answer { time in ms, sequence, answer of the operation }, every number as text.
+-- and its answer is JSON, { time in ms, sequence, answer of the operation }, every number in it as text. What is nil is left out, and an empty list looks like
+-- an empty record, `{}`.
 --
 -- nil stands for null and for false alike: a field that is not there. In a table of changes `false` takes a field away.
 
@@ -80,18 +81,23 @@ local function contains (list, value)
   return false
 end
 
--- An empty table would be encoded as `{}`.
+-- A list as it is kept. An empty table would be encoded as `{}`.
 local function encodeList (list)
   return #list == 0 and '[]' or cjson.encode(list)
+end
+
+-- Names and values in turn as a table.
+local function recordOf (flat)
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  return record
 end
 
 -- A hash as a table of texts, or nil when there is none.
 local function readHash (at)
   local flat = redis.call('HGETALL', at)
   if #flat == 0 then return nil end
-  local record = {}
-  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  return record
+  return recordOf(flat)
 end
 
 -- Redis ends a key by its own clock. Under a test's clock the end is only written down, and judged when read.

@@ -101,22 +101,29 @@ local function tidyJournal ()
   if trimmed > 0 then redis.call('HSET', GLOB, 'journalTrimmed', '1') end
 end
 
--- balances { accounts: [{ owner, per }] } -> [[owner, period, held, spent]]
+-- balances { accounts: [{ owner, per }] } -> [{ owner, period, held, spent }]
 local function balances ()
   local found = {}
   for _, asked in ipairs(given.accounts) do
     local account = { owner = asked.owner, period = periodOf(now, asked.per) }
     local held, spent = balanceOf(account)
-    table.insert(found, { account.owner, account.period, text(held), text(spent) })
+    table.insert(found, { owner = account.owner, period = account.period, held = text(held), spent = text(spent) })
   end
   return found
 end
 
--- journal { fromMs, toMs, limit, after: id of a stream entry, or nothing } -> stream entries, oldest first, from inclusive to exclusive
+-- journal { fromMs, toMs, limit, after: id of a stream entry, or nothing } -> [the fields of a line and `cursor`, the id of its
+-- entry], oldest first, from inclusive to exclusive
 local function journal ()
   if given.toMs < 1 or given.limit < 1 then return {} end
   local from = given.after and '(' .. given.after or text(math.max(0, math.ceil(given.fromMs)))
-  return redis.call('XRANGE', JOURNAL, from, text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))
+  local lines = {}
+  for _, entry in ipairs(redis.call('XRANGE', JOURNAL, from, text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))) do
+    local line = recordOf(entry[2])
+    line.cursor = entry[1]
+    table.insert(lines, line)
+  end
+  return lines
 end
 
 return {

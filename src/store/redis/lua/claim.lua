@@ -38,7 +38,7 @@ local function grant (row)
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })
-  return { 'go', Rows.show(row), redis.call('ZCARD', LINE) == 0 and '1' or '0' }
+  return { outcome = 'go', row = Rows.show(row), isLineEmpty = redis.call('ZCARD', LINE) == 0 and '1' or nil }
 end
 
 -- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
@@ -64,16 +64,16 @@ local function eachCandidate (look)
   return nil
 end
 
--- claim { claimId, startByMs, replica, slots } -> ['go', row, is the line empty? '1' or '0'] or ['busy' | 'empty' | 'guard' | 'late']
+-- claim { claimId, startByMs, replica, slots } -> { outcome: 'go', row, isLineEmpty } or { outcome: 'busy' | 'empty' | 'guard' | 'late' }
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
   granted = granted and Rows.readRow(granted)
-  if granted then return { 'go', Rows.show(granted), '0' } end
-  if now > given.startByMs then return { 'late' } end
+  if granted then return { outcome = 'go', row = Rows.show(granted) } end
+  if now > given.startByMs then return { outcome = 'late' } end
   bringBack()
   local active, places = Line.placesNow()
-  if active >= math.min(given.slots, places or given.slots) then return { 'busy' } end
+  if active >= math.min(given.slots, places or given.slots) then return { outcome = 'busy' } end
 
   local isBlocked = false
   local found = eachCandidate(function (row)
@@ -86,7 +86,7 @@ local function claim ()
     if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
     return nil
   end)
-  return found or { isBlocked and 'guard' or 'empty' }
+  return found or { outcome = isBlocked and 'guard' or 'empty' }
 end
 
 return {

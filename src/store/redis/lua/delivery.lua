@@ -1,6 +1,6 @@
 -- Whether an answer reached its caller, and whether a caller is still there (rules 6 and 7).
 
--- seen { id, connection: { replica, connection } or nothing } -> 'OK'
+-- seen { id, connection or nothing } -> 'OK'
 local function seen ()
   local row = Rows.readRow(given.id)
   -- An unknown is no end: whoever was told of it may ask again, and must not buy again.
@@ -8,11 +8,11 @@ local function seen ()
   return 'OK'
 end
 
--- left { id, connection: { replica, connection } } -> 'OK'. Who has been answered may leave: a delivered generation keeps its time.
+-- left { id, connection } -> 'OK'. Who has been answered may leave: a delivered generation keeps its time.
 local function left ()
   local row = Rows.readRow(given.id)
   if not row or row.delivered or not Twins.isSameConnection(row, given.connection) then return 'OK' end
-  local changes = { connection = false, connectionReplica = false }
+  local changes = { connection = false }
   if row.phase == 'waiting' and row.keyless then changes.waitUntilMs = math.min(row.waitUntilMs, now + constants.abandonedMs) end
   Rows.change(row, changes)
   return 'OK'
@@ -21,7 +21,7 @@ end
 -- What a generation ends with whose caller was told that the store was away.
 local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not confirmed in time, so nothing was bought."}'
 
--- withdraw { admissions: [{ id, connection: { replica, connection } or nothing }] } -> 'OK'
+-- withdraw { admissions: [{ id, connection or nothing }] } -> 'OK'
 -- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by adopting, joining or asking for the id.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do

@@ -1,5 +1,5 @@
 -- Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
--- Every operation here answers [the phase that it found, the row as it now is], or null when there is none.
+-- Every operation here answers { from: the phase that it found, row: as it now is }, or nothing when there is none.
 
 -- Has this attempt another request id already? Then this one is a second purchase, and booked once.
 local function bookIfDouble (row, requestId)
@@ -30,11 +30,11 @@ end
 -- Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up.
 local function weigh (take)
   local row = Rows.readRow(given.id)
-  if not row then return false end
+  if not row then return nil end
   local from = row.phase
   if given.attempt > row.attempt then catchUp(row, given.attempt) end
   if given.attempt == row.attempt then take(row) end
-  return { from, Rows.show(row) }
+  return { from = from, row = Rows.show(row) }
 end
 
 -- At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once.

@@ -79,7 +79,7 @@ local function retryAfterSecondsOf (guard)
 end
 
 local function showGuard (guard)
-  return { guard.scope, guard.state, text(guard.sinceMs), text(guard.retryAtMs), guard.probe or false, text(guard.failures) }
+  return { scope = guard.scope, state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe, failures = text(guard.failures) }
 end
 
 -- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing, only or nothing }, the last one counting; see the port's Verdict for
@@ -112,7 +112,7 @@ local function clear (row)
   end
 end
 
--- guard { scope, state, retryAfterMs, after or nothing, only or nothing } -> [scope, state, sinceMs, retryAtMs, probe or null, failures]
+-- guard { scope, state, retryAfterMs, after or nothing, only or nothing } -> { scope, state, sinceMs, retryAtMs, probe or nothing, failures }
 local function tellGuard ()
   return showGuard(judge(given))
 end

@@ -27,7 +27,7 @@ local function isAsItEnded (fact)
   return Books.isFinal(fact) and kept[1] == fact.phase and kept[2] == text(fact.version) and kept[3] == (fact.requestId or false)
 end
 
--- renew { replica, facts: [{ id, phase, version, attempt, requestId, finishedAtMs, holds }] } -> [[gone ids], [rolled back ids]]
+-- renew { replica, facts: [{ id, phase, version, attempt, requestId, finishedAtMs, holds }] } -> { gone: [ids], rolledBack: [ids] }
 local function renew ()
   local gone, rolledBack = {}, {}
   for _, fact in ipairs(given.facts) do
@@ -39,13 +39,13 @@ local function renew ()
       elseif fact.holds then table.insert(gone, fact.id) end
     end
   end
-  return { gone, rolledBack }
+  return { gone = gone, rolledBack = rolledBack }
 end
 
 -- The fact's row as it is written: its owner goes on with it, one that nobody holds is due at once.
 local function restoredRow (fact, holds, version)
-  local row = {}
-  for _, name in ipairs(Rows.PUBLIC) do row[name] = fact[name] end
+  local row = copy(fact)
+  row.id = nil
   row.version = math.max(fact.version, version) + 1
   row.owner = holds and Rows.isAtUpstream(fact.phase) and given.replica or nil
   row.token = fact.token and Tokens.readToken(fact.token) and fact.token or nil
@@ -74,7 +74,7 @@ local function restore ()
         Evidence.bookIfDouble(row, fact.requestId)
       else
         local changes = restoredRow(fact, each.holds, row.version)
-        for _, name in ipairs(Rows.PUBLIC) do
+        for _, name in ipairs(fields.shown) do
           if changes[name] == nil then changes[name] = false end
         end
         changes.claimId = false

@@ -23,12 +23,12 @@ local function keepLog (row, log)
   return log.from + #log.lines
 end
 
--- logs { id, from } -> [place of the first line, [texts]]
+-- logs { id, from } -> { from: place of the first line, lines: [texts] }
 local function logs ()
   local told = tonumber(redis.call('HGET', key('g', given.id), 'logged') or 0)
   local at = key('log', given.id)
   local first = math.max(given.from, told - redis.call('LLEN', at))
-  return { text(first), first < told and redis.call('LRANGE', at, first - told, -1) or {} }
+  return { from = text(first), lines = first < told and redis.call('LRANGE', at, first - told, -1) or {} }
 end
 
 return {

@@ -5,14 +5,14 @@ local function tell (row, kind, from, booked)
   redis.call('RPUSH', NEWS, cjson.encode({ row.id, kind, from, text(booked) }))
 end
 
--- takeNews { max } -> [[kind, from, booked, row] or ['guard', from, state, scope]], the row as it is now; of a row that is forgotten there is no news
+-- takeNews { max } -> [{ kind, from, booked, row } or { kind: 'guard', scope, from, state }], the row as it is now; of a row that is forgotten there is no news
 local function takeNews ()
   local taken = {}
   for _, line in ipairs(given.max > 0 and redis.call('LPOP', NEWS, text(given.max)) or {}) do
     local id, kind, from, booked = unpack(cjson.decode(line))
     local row = kind ~= 'guard' and Rows.readRow(id)
-    if row then table.insert(taken, { kind, from, booked, Rows.show(row) }) end
-    if kind == 'guard' then table.insert(taken, { kind, from, booked, id }) end
+    if row then table.insert(taken, { kind = kind, from = from, booked = booked, row = Rows.show(row) }) end
+    if kind == 'guard' then table.insert(taken, { kind = kind, scope = id, from = from, state = booked }) end
   end
   return taken
 end

@@ -22,5 +22,5 @@ local operations = {
 local function run (keys, args)
   begin(keys, args)
   local answer = operations[args[1]]()
-  return { text(now), sequence and text(sequence) or redis.call('HGET', GLOB, 'sequence') or '0', answer }
+  return cjson.encode({ time = text(now), sequence = sequence and text(sequence) or redis.call('HGET', GLOB, 'sequence') or '0', answer = answer })
 end

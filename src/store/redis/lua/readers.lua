@@ -3,18 +3,18 @@
 -- How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long.
 local LOOKS_PER_ROW = 10
 
--- read { id, tenant, subject } -> row, or null
+-- read { id, tenant, subject } -> row, or nothing
 local function read ()
   local row, alias = Rows.follow(given.id)
   local reader = alias or row
-  if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return false end
+  if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return nil end
   return Rows.show(row, given.id, alias)
 end
 
--- lookup { name } -> row of a success, or null
+-- lookup { name } -> row of a success, or nothing
 local function lookup ()
   local lead, row = Names.cacheLead(given.name)
-  return lead and row.phase == 'succeeded' and Rows.show(row) or false
+  return lead and row.phase == 'succeeded' and Rows.show(row) or nil
 end
 
 -- look { ids } -> rows
@@ -27,22 +27,25 @@ local function look ()
   return rows
 end
 
--- glance { ids } -> [[id, version, phase, cancelWished '1' or null, position or null, startedAtMs or null, logged or null]]
+-- glance { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, logged }], what is not there left out
 local function glance ()
   local found = {}
   for _, id in ipairs(given.ids) do
     local kept = redis.call('HMGET', key('g', id), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged')
-    if kept[2] == 'waiting' then
+    local seen = {
+      id = id, version = kept[1], phase = kept[2], cancelWished = kept[3] or nil, queuePosition = kept[4] or nil, startedAtMs = kept[5] or nil, logged = kept[6] or nil
+    }
+    if seen.phase == 'waiting' then
       local place = redis.call('HMGET', key('g', id), 'tenant', 'priority', 'number')
-      kept[4] = text(Line.positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
+      seen.queuePosition = text(Line.positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
     end
-    if kept[2] then table.insert(found, { id, unpack(kept) }) end
+    if seen.phase then table.insert(found, seen) end
   end
   return found
 end
 
 -- list { tenant, subject, limit, below: upper end of the numbers ('+inf' or a number as text), phases: those to be shown, or nothing }
--- -> [rows, next cursor or null]
+-- -> { rows, nextCursor or nothing }
 -- A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way.
 local function list ()
   local at = key('l', given.tenant .. ' ' .. given.subject)
@@ -56,21 +59,21 @@ local function list ()
     elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, Rows.show(row, entries[i], alias)) end
   end
   local isMore = lastNumber and redis.call('ZCOUNT', at, '-inf', '(' .. text(lastNumber)) > 0
-  return { rows, isMore and text(lastNumber) or false }
+  return { rows = rows, nextCursor = isMore and text(lastNumber) or nil }
 end
 
--- unknowns { limit } -> [[since when, row]], by that time
+-- unknowns { limit } -> [{ sinceMs, row }], by that time
 local function unknowns ()
   local found = {}
   if given.limit < 1 then return found end
   for _, id in ipairs(redis.call('ZRANGE', UNKNOWN, 0, given.limit - 1)) do
     local row = Rows.readRow(id)
-    if row then table.insert(found, { text(row.unknownSinceMs), Rows.show(row) }) end
+    if row then table.insert(found, { sinceMs = text(row.unknownSinceMs), row = Rows.show(row) }) end
   end
   return found
 end
 
--- gauges {} -> [[tenant, waiting, ...], places used at fal, how many may be used or null, open unknowns, admission of the oldest or null]
+-- gauges {} -> { waiting by tenant, atUpstream: places used at fal, places: how many may be used, unknownOpen, unknownOldestMs: its admission }
 local function gauges ()
   local oldestMs
   local open = redis.call('ZRANGE', UNKNOWN, 0, -1)
@@ -79,7 +82,10 @@ local function gauges ()
     oldestMs = math.min(oldestMs or createdAtMs, createdAtMs)
   end
   local active, places = Line.placesNow()
-  return { redis.call('HGETALL', WAITING), text(active), places and text(places) or false, text(#open), oldestMs and text(oldestMs) or false }
+  return {
+    waiting = recordOf(redis.call('HGETALL', WAITING)), atUpstream = text(active), places = places and text(places), unknownOpen = text(#open),
+    unknownOldestMs = oldestMs and text(oldestMs)
+  }
 end
 
 return {

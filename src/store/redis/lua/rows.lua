@@ -1,23 +1,8 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
--- What callers see of a row, as kept in its hash; null and false are fields that are not there.
-local PUBLIC = {
-  'tenant', 'subject', 'model', 'phase', 'version', 'attempt', 'requestId', 'owner', 'takeovers', 'connectionReplica', 'connection', 'delivered',
-  'joined', 'cancelWished', 'priority', 'input', 'seed', 'output', 'outputSha256', 'failure', 'price', 'cost', 'costAssumed', 'accounts', 'token',
-  'cacheGroup', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs', 'runUntilMs'
-}
-
--- Besides, only for the ledger: number, cacheName, learnedName, twinName, keyless, mode, claimId, leaseUntilMs, retryAtMs, unknownSinceMs, answersUntilMs (`unknown`,
--- or ended without a picture: how long it answers for its cache key or body all the same, which a settlement does not lengthen), doubles, and `schema`, the version of this list.
-local SCHEMA = '1'
-
-local NUMBERS = {
-  'version', 'attempt', 'takeovers', 'price', 'cost', 'queuePosition', 'createdAtMs', 'startedAtMs', 'finishedAtMs', 'logged', 'waitUntilMs', 'startUntilMs',
-  'runUntilMs', 'number', 'leaseUntilMs', 'retryAtMs', 'unknownSinceMs',
-  'answersUntilMs'
-}
-
-local FLAGS = { 'delivered', 'joined', 'cancelWished', 'costAssumed', 'keyless' }
+-- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `hidden`, `numbers`, `flags`, `admitted` (copied from the
+-- admission), `initial`. In the hash beside them: `schema`, the version of that list.
+local SCHEMA = '2'
 
 local function isAtUpstream (phase)
   return phase == 'submitting' or phase == 'accepted' or phase == 'running'
@@ -26,10 +11,10 @@ end
 -- A row from its texts.
 local function typed (id, record)
   record.id = id
-  for _, name in ipairs(NUMBERS) do
+  for _, name in ipairs(fields.numbers) do
     if record[name] then record[name] = tonumber(record[name]) end
   end
-  for _, name in ipairs(FLAGS) do
+  for _, name in ipairs(fields.flags) do
     if record[name] then record[name] = record[name] == '1' or nil end
   end
   return record
@@ -60,18 +45,25 @@ local function leadsTo (name, id)
   return name ~= nil and redis.call('HGET', key('n', name), 'id') == id
 end
 
--- The row as it is handed out: JSON with fields as texts, one value to read instead of eighty. Through an alias it has the alias' id and reader, and not
--- the buyer's accounts, token and socket.
+-- A new row as far as it follows from its admission.
+local function begin (admission)
+  local row = copy(fields.initial)
+  row.id = admission.id
+  for _, name in ipairs(fields.admitted) do row[name] = admission[name] end
+  return row
+end
+
+-- The row as it is handed out, fields as texts. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
 local function show (row, id, alias)
   local shown = { id = id or row.id, purchase = row.id }
-  for _, name in ipairs(PUBLIC) do shown[name] = texts(row[name]) end
+  for _, name in ipairs(fields.shown) do shown[name] = texts(row[name]) end
   if alias then
     shown.tenant, shown.subject, shown.accounts = alias.tenant, alias.subject, '[]'
-    shown.token, shown.connection, shown.connectionReplica = nil, nil, nil
+    shown.token, shown.connection = nil, nil
   end
   if row.phase == 'waiting' then shown.queuePosition = text(Line.positionOf(row)) end
   if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then shown.stored = '1' end
-  return cjson.encode(shown)
+  return shown
 end
 
 -- When a row that is not `unknown` has to be looked after.
@@ -165,10 +157,10 @@ end
 -- Writes a new row.
 local function insert (row)
   local fresh = { id = row.id }
-  local fields = copy(row)
-  fields.id = nil
-  fields.schema = SCHEMA
-  write(fresh, fields)
+  local values = copy(row)
+  values.id = nil
+  values.schema = SCHEMA
+  write(fresh, values)
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
   Books.book(nil, row)
@@ -212,6 +204,6 @@ local function forget (row)
 end
 
 return {
-  PUBLIC = PUBLIC, isAtUpstream = isAtUpstream, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
+  begin = begin, isAtUpstream = isAtUpstream, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }

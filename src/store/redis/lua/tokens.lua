@@ -44,14 +44,14 @@ local function mint ()
   return 'OK'
 end
 
--- token { id } -> fields and values, or null
+-- token { id } -> the token as minted, with what is left in it, or nothing
 local function showToken ()
   local token = readToken(given.id)
-  if not token then return false end
+  if not token then return nil end
   local pictures, money = leftIn(token)
   return {
-    'id', given.id, 'tenant', token.tenant, 'subject', token.subject, 'secretSha256', token.secretSha256, 'origins', token.origins,
-    'expiresAtMs', token.expiresAtMs, 'revoked', token.revoked or '0', 'picturesLeft', text(pictures), 'moneyLeft', text(money)
+    id = given.id, tenant = token.tenant, subject = token.subject, secretSha256 = token.secretSha256, origins = token.origins,
+    expiresAtMs = token.expiresAtMs, revoked = token.revoked, picturesLeft = text(pictures), moneyLeft = text(money)
   }
 end
 

@@ -1,7 +1,7 @@
 -- Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
 
 local function isSameConnection (row, connection)
-  return connection ~= nil and row.connectionReplica == connection.replica and row.connection == connection.connection
+  return connection ~= nil and row.connection == connection
 end
 
 -- The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` is passed over, evidence may revive it.
@@ -28,14 +28,14 @@ local function findTwin (admission)
     if not row.connection or isSameConnection(row, admission.connection) then return row end
     local answer
     for _, twin in ipairs(admission.twins) do
-      if twin.id == row.id and isSameConnection(row, twin) then
+      if twin.id == row.id and isSameConnection(row, twin.connection) then
         answer = twin
         break
       end
     end
     if answer and not answer.open then return row end
     if not answer then
-      table.insert(ask, { row.id, row.connectionReplica, row.connection })
+      table.insert(ask, { id = row.id, connection = row.connection })
       unasked = unasked or row
     end
   end
@@ -47,8 +47,7 @@ end
 -- holds on, counted from the start, when the other has one, too (a retry has). Without a connection
 -- it stays adoptable until its id was delivered.
 local function adopt (row, admission)
-  local connection = admission.connection
-  local changes = { connection = connection and connection.connection or false, connectionReplica = connection and connection.replica or false }
+  local changes = { connection = admission.connection or false }
   local startUntilMs = admission.startWithinMs and row.startUntilMs
   changes.startUntilMs = startUntilMs or false
   if row.phase == 'waiting' then changes.waitUntilMs = math.min(row.createdAtMs + times.queueMs, startUntilMs or math.huge) end

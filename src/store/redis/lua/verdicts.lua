@@ -1,39 +1,39 @@
 -- The two words that people have in a generation's story: a reader's cancel and an operator's settlement.
 
--- cancel { id, tenant, subject } -> ['no-such-generation'] or ['cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', row]
+-- cancel { id, tenant, subject } -> { outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', row } or { outcome: 'no-such-generation' }
 -- There is nothing left to cancel about an `unknown`, so it counts as finished (rule 8).
 local function cancel ()
   local row, alias = Rows.follow(given.id)
   local reader = alias or row
-  if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return { 'no-such-generation' } end
-  if row.phase == 'cancelled' then return { 'already-cancelled', Rows.show(row, given.id, alias) } end
-  if Books.isFinal(row) or row.phase == 'unknown' then return { 'already-finished', Rows.show(row, given.id, alias) } end
+  if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return { outcome = 'no-such-generation' } end
+  if row.phase == 'cancelled' then return { outcome = 'already-cancelled', row = Rows.show(row, given.id, alias) } end
+  if Books.isFinal(row) or row.phase == 'unknown' then return { outcome = 'already-finished', row = Rows.show(row, given.id, alias) } end
   if alias then
     redis.call('DEL', key('g', given.id))
     redis.call('ZREM', key('l', alias.tenant .. ' ' .. alias.subject), given.id)
-    return { 'cancelled', Rows.show(row, given.id, alias) }
+    return { outcome = 'cancelled', row = Rows.show(row, given.id, alias) }
   end
-  if row.joined then return { 'others-waiting', Rows.show(row) } end
+  if row.joined then return { outcome = 'others-waiting', row = Rows.show(row) } end
   if not Rows.isAtUpstream(row.phase) then
     Rows.change(row, { phase = 'cancelled', cancelWished = true, cost = 0, finishedAtMs = now })
     News.tell(row, 'ended', 'waiting', 0)
-    return { 'cancelled', Rows.show(row) }
+    return { outcome = 'cancelled', row = Rows.show(row) }
   end
   if not row.cancelWished then Rows.change(row, { cancelWished = true }) end
-  return { 'asked', Rows.show(row) }
+  return { outcome = 'asked', row = Rows.show(row) }
 end
 
--- settle { id, billed } -> ['settled', row] or ['too-young' | 'not-unknown' | 'no-such-generation']
+-- settle { id, billed } -> { outcome: 'settled', row } or { outcome: 'too-young' | 'not-unknown' | 'no-such-generation' }
 -- The failure that the row tells stays the one that made it `unknown` (rule 5).
 local function settle ()
   local row = Rows.readRow(given.id)
-  if not row then return { 'no-such-generation' } end
-  if row.phase ~= 'unknown' then return { 'not-unknown' } end
-  if now < row.unknownSinceMs + constants.settleAfterMs then return { 'too-young' } end
+  if not row then return { outcome = 'no-such-generation' } end
+  if row.phase ~= 'unknown' then return { outcome = 'not-unknown' } end
+  if now < row.unknownSinceMs + constants.settleAfterMs then return { outcome = 'too-young' } end
   local cost = given.billed and row.price or 0
   Rows.change(row, { phase = 'failed', cost = cost, costAssumed = given.billed, finishedAtMs = now })
   News.tell(row, 'ended', 'unknown', cost)
-  return { 'settled', Rows.show(row) }
+  return { outcome = 'settled', row = Rows.show(row) }
 end
 
 return {

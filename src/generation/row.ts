@@ -1,0 +1,177 @@
+// A generation as the ledger keeps it. Each field is declared here and nowhere else: its type, how stores keep it, and what a new row has in it.
+
+import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
+import type { MicroUsd } from '../money.ts'
+import { admitted, begin, decided, flag, initially, integer, json, listOf, or, orNull, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
+import { phases, type Phase } from './phases.ts'
+
+/** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */
+export interface Reader { readonly tenant: string, readonly subject: string }
+
+/** The socket that waits for a generation: which process, and which connection of it. */
+export interface Connection { readonly replica: string, readonly connection: string }
+
+/** Why a generation failed, as its callers will be told. */
+export interface Failure {
+  readonly code: ProblemCode
+  readonly detail: string
+  /** fal's own lines for a refused input (`loc` as a JSON pointer), without the offending values. */
+  readonly errors?: readonly FieldFault[]
+}
+
+/** A budget that one generation counts against: whose, and the UTC period that was current at its admission. */
+export interface Account {
+  /** The tenant's id, or `*` for the company. */
+  readonly owner: string
+  /** `2026-11-22` or `2026-11`. */
+  readonly period: string
+}
+
+/** Places in a tenant's own line: someone waits, nobody waits, asked to stand behind. */
+export type Priority = 'interactive' | 'background' | 'low'
+
+const priorities: readonly Priority[] = ['interactive', 'background', 'low']
+
+/** How a purchase deals with what is stored: `refresh` buys and takes the cache name when it succeeds; `bypass` never reads nor takes it. */
+export type Mode = 'normal' | 'refresh' | 'bypass'
+
+const modes: readonly Mode[] = ['normal', 'refresh', 'bypass']
+
+/** A socket as one text: a process' name holds no space. */
+export const connection = {
+  kind: 'text',
+  read: (kept: string | undefined): Connection => {
+    const [replica = '', ...rest] = textOf(kept).split(' ')
+    return { replica, connection: rest.join(' ') }
+  },
+  write: (value: Connection): string => `${value.replica} ${value.connection}`
+} as const
+
+/** What is handed out of a row. Times are milliseconds of the ledger's clock; `null` is a field that is not there. */
+export const rowFields = {
+  /** Who pays. */
+  tenant: admitted(text),
+  subject: admitted(text),
+  /** The endpoint id, such as `fal-ai/imagen4/preview/ultra`. */
+  model: admitted(text),
+  phase: initially<Phase>('waiting', word(phases)),
+  /** Raised by one with every change. */
+  version: initially(1, integer),
+  /** Submit attempts granted so far; evidence names the attempt it is about. */
+  attempt: initially(0, integer),
+  /** fal's id of this generation, once known. */
+  requestId: initially(null, orNull(text)),
+  /** The replica that looks after it. Says nothing about rights. */
+  owner: initially(null, orNull(text)),
+  /** How many times another replica took it over. */
+  takeovers: initially(0, integer),
+  /** The socket whose delivery would make it delivered; `null` when nobody waits. */
+  connection: admitted(orNull<Connection>(connection)),
+  delivered: initially(false, flag),
+  /** Somebody joined it once; set once, never cleared. Such a generation cannot be cancelled. */
+  joined: initially(false, flag),
+  cancelWished: initially(false, flag),
+  priority: admitted(word(priorities)),
+  /** The canonical JSON that is sent to fal. */
+  input: admitted(text),
+  /** The seed's digits, as asked or, once it ended, as answered. */
+  seed: admitted(orNull(text)),
+  /** The answer's JSON text, byte for byte as fal sent it. */
+  output: initially(null, orNull(text)),
+  failure: initially(null, orNull(json(failureIn))),
+  /** What was reserved: the highest price of our table. */
+  price: admitted(integer),
+  /** What it cost, once settled; `null` while money is reserved. */
+  cost: initially<MicroUsd | null>(null, orNull(integer)),
+  /** The cost is our table's because fal named none. */
+  costAssumed: initially(false, flag),
+  accounts: decided<readonly Account[]>(json<readonly Account[]>(accountsIn)),
+  /** The browser token whose pictures and money it counts against. */
+  token: admitted(orNull(text)),
+  /** The tenants with whom its result is shared; `null` when it is not to be stored. */
+  cacheGroup: admitted(orNull(text)),
+  /** Requests ahead of it at fal, when fal said so; before that the place in our own line, when read. */
+  queuePosition: initially<number | null>(null, orNull(integer)),
+  createdAtMs: decided(integer),
+  /** When fal began to work on it. */
+  startedAtMs: initially<number | null>(null, orNull(integer)),
+  finishedAtMs: initially<number | null>(null, orNull(integer)),
+  /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
+  logged: initially(0, or(0, integer)),
+  /** It leaves the line unspent when it still waits then. */
+  waitUntilMs: decided(integer),
+  /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */
+  startUntilMs: decided<number | null>(orNull(integer)),
+  /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
+  runUntilMs: initially<number | null>(null, orNull(integer))
+}
+
+const NO_DOUBLES: readonly string[] = []
+
+/** What only the ledger knows about a row. */
+export const hiddenFields = {
+  /** The ledger's counter at admission: the order of lists, twins and lines. */
+  number: decided(integer),
+  /** The cache name that it takes at admission, with `refresh` when it succeeds, with `bypass` never. */
+  cacheName: admitted(orNull(text)),
+  /** The cache name that it took because its answer named a seed. */
+  learnedName: initially<string | null>(null, orNull(text)),
+  twinName: admitted(orNull(text)),
+  /** Admitted without an `Idempotency-Key`. */
+  keyless: decided(flag),
+  mode: admitted(word(modes)),
+  /** The claim that holds attempt `attempt` while it is `submitting`. */
+  claimId: initially<string | null>(null, orNull(text)),
+  /** At fal: when another replica may take it over. */
+  leaseUntilMs: initially(0, integer),
+  /** Waiting: not claimable before this; 0 when it stands in the line. */
+  retryAtMs: initially(0, integer),
+  unknownSinceMs: initially(0, integer),
+  /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
+  answersUntilMs: initially(0, integer),
+  /** Second request ids of one attempt, each booked as a double purchase. */
+  doubles: initially(NO_DOUBLES, or(NO_DOUBLES, json<readonly string[]>(parsed => listOf(parsed).map(textOf)))),
+  /** The hash of an output that was too large to be kept. */
+  outputSha256: initially<string | null>(null, orNull(text))
+}
+
+/** A generation as the ledger hands it out. */
+export interface Row extends Values<typeof rowFields> {
+  readonly id: string
+  /** The id that changes are published and `look` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
+  readonly purchase: string
+  /** A cache name leads here: its own, or one learned from the answer's seed. */
+  readonly stored: boolean
+}
+
+/** What only the ledger knows about a row. */
+export interface Hidden extends Values<typeof hiddenFields> {}
+
+/** What an admission says about the row that it may make. */
+export interface AdmittedFields extends Admitted<typeof rowFields>, Admitted<typeof hiddenFields> {}
+
+/** A new row as far as it follows from its admission; the rest is the store's to decide. */
+export function beginRow (admission: AdmittedFields): { readonly row: Begun<typeof rowFields>, readonly hidden: Begun<typeof hiddenFields> } {
+  return { row: begin(rowFields, admission), hidden: begin(hiddenFields, admission) }
+}
+
+/** A failure; one whose code a newer replica knows and this one does not is told as the model's. */
+function failureIn (parsed: unknown): Failure {
+  const failure = recordOf(parsed)
+  const code = textOf(failure['code'])
+  const base = { code: isProblemCode(code) ? code : 'upstream-failed', detail: textOf(failure['detail']) } as const
+  return failure['errors'] === undefined ? base : { ...base, errors: listOf(failure['errors']).map(faultIn) }
+}
+
+function faultIn (value: unknown): FieldFault {
+  const fault = recordOf(value)
+  const base = { path: textOf(fault['path']), message: textOf(fault['message']), code: textOf(fault['code']) }
+  return fault['ctx'] === undefined ? base : { ...base, ctx: recordOf(fault['ctx']) }
+}
+
+export function accountsIn (parsed: unknown): Account[] {
+  return listOf(parsed).map(value => {
+    const account = recordOf(value)
+    return { owner: textOf(account['owner']), period: textOf(account['period']) }
+  })
+}
