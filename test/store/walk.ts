@@ -1,7 +1,8 @@
 // A walk: a list of ledger operations drawn at random, and what has to hold after each of them beside the audit.
 
 import fc from 'fast-check'
-import type { Admission, Fact, Ledger, LedgerTimes, LogPiece, Row } from '../../src/generation/ports.ts'
+import type { Admission, Fact, Ledger, LedgerTimes, LogPiece } from '../../src/generation/ports.ts'
+import type { Row } from '../../src/generation/row.ts'
 import { ledgerConstants } from '../../src/generation/ports.ts'
 import { isAtUpstream } from '../../src/generation/phases.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
@@ -36,6 +37,8 @@ const admitStep = fc.record({
   again: fc.boolean()
 })
 const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) })
+
+const withdrawStep = fc.record({ do: fc.constant('withdraw' as const), which, connection: fc.constantFrom(null, 'c1') })
 
 const sentStep = fc.record({
   do: fc.constant('sent' as const),
@@ -88,6 +91,7 @@ const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFr
 const step = fc.oneof(
   { weight: 8, arbitrary: admitStep },
   { weight: 6, arbitrary: claimStep },
+  { weight: 1, arbitrary: withdrawStep },
   { weight: 4, arbitrary: sentStep },
   { weight: 2, arbitrary: unsentStep },
   { weight: 2, arbitrary: lostStep },
@@ -206,6 +210,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   if (row === undefined) return null
   const { id, purchase, attempt } = row
   switch (step.do) {
+    case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection } }])
     case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), `${purchase}-${attempt}-${step.requestId}`)
     case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
     case 'lost': return ledger.lost(purchase, attempt, traceLost, step)

@@ -142,4 +142,22 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     t.match(answer, { outcome: 'bought', rate: { used: 1 } })
     await buy({ deadlineMs: never })
   })
+
+  t.test('what a caller was told is not bought leaves the line unspent, unless somebody came to it since', async t => {
+    const { ledger, buy, admit, row, balance } = await createWorld(t, make)
+    const connection = { replica: 'r1', connection: 'c1' }
+    const left = await buy({ connection })
+    const joined = await buy({ connection, cacheName: 'cache', seed: '7' })
+    await admit({ cacheName: 'cache', seed: '7' })
+    const adopted = await buy({ connection, twinName: 'twin' })
+    await ledger.left(adopted.id, connection)
+    await admit({ twinName: 'twin', connection: { replica: 'r1', connection: 'c2' } })
+    const delivered = await buy({ connection })
+    await ledger.seen(delivered.id, connection)
+    await ledger.withdraw([left, joined, adopted, delivered].map(({ id }) => ({ id, connection })))
+    t.match(await row(left.id), { phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } })
+    for (const { id } of [joined, adopted, delivered]) t.match(await row(id), { phase: 'waiting' })
+    t.same(await balance(), { held: 3 * price, spent: 0 })
+    t.match(await ledger.takeNews(5), [{ kind: 'ended', from: 'waiting', row: { id: left.id }, booked: 0 }])
+  })
 }
