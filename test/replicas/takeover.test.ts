@@ -90,7 +90,7 @@ t.test('a claim that its owner hears of after half a lease sends nothing: the at
   const gate = await startRedisGate(t, await redisUrl())
   const { sandbox, ledger, startReplica } = await deploy(t, { env: { LEASE_SECONDS: String(lease / 1000), REDIS_URL: gate.url } })
   const owner = await startReplica()
-  const held = gate.holdAt('claim', 'after', '\r\ngo\r\n')
+  const held = gate.holdAt('claim', 'after', '"outcome":"go"')
   const accepted = await owner.generate({ prompt: 'x', seed: 1 }, { headers: { prefer: 'respond-async' } })
   await held
   const { id } = accepted.json()
