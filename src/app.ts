@@ -49,7 +49,7 @@ export interface RunningApp {
   readonly url: string
   /** Reads the tenants file and the key file again. Never rejects: what is faulty is logged and the old stays. */
   readonly reload: () => Promise<void>
-  /** Drains for at most `waitMs`, then closes everything. Twice is harmless. */
+  /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. See {@link longestCloseMs}. Twice is harmless. */
   readonly close: () => Promise<void>
 }
 
@@ -194,7 +194,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     const endMs = performance.now() + config.waitMs
     // Load balancers and clients with open connections get the time to hear of it.
     const isHeard = setTimeout(config.production ? MIN_DRAIN_MS : 0)
-    // What is sent now must be answered before the end: a submit that is cut off is money that nobody can account for.
+    // A submit that is cut off is money that nobody can account for, so none is begun that could not be answered while callers are waited for anyway.
     const lastClaims = startTimer(() => { runner.stopClaiming() }, Math.max(0, config.waitMs - SUBMIT_TIMEOUT_MS))
     await untilIdle(() => watch.waiting > 0 || follow.staying > 0, config.waitMs)
     clearTimeout(lastClaims)
@@ -261,6 +261,16 @@ function openStore ({ config, redisUrl }: AppOptions, options: Omit<RedisLedgerO
     }
   }
 }
+
+/**
+ * The longest that `close` may take, for whoever ends a process that does not end by itself. Callers have their time; a submit has its own, however short
+ * that one is, and after it the look for a request id that an error named, the writing of what was heard, and the closing of listeners and connections.
+ */
+export function longestCloseMs (waitMs: number): number {
+  return Math.max(waitMs, SUBMIT_TIMEOUT_MS) + CLOSE_MARGIN_MS
+}
+
+const CLOSE_MARGIN_MS = 18_000
 
 /** The shortest drain in production. */
 const MIN_DRAIN_MS = 1000

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
-import { openOperators, startApp, startSandbox, type RunningApp } from './app.ts'
+import { longestCloseMs, openOperators, startApp, startSandbox, type RunningApp } from './app.ts'
 import { readArguments, type Asked } from './cli/arguments.ts'
 import { bannerText } from './cli/banner.ts'
 import { healthFault } from './cli/health.ts'
@@ -16,8 +16,6 @@ import { createKey } from './tenants/keys.ts'
 
 const EXIT_FAULT = 1
 const EXIT_MISUSED = 2
-/** A drain may take as long as the longest caller waits; then this much is left for the rest. */
-const CLOSE_MARGIN_MS = 8000
 
 async function main (args: readonly string[]): Promise<void> {
   const asked = readArguments(args)
@@ -126,7 +124,7 @@ Its line for "keys" of tenant "${tenantId}" in the tenants file:
 
 /** Ends the process in order at the first signal or unexpected error, at once at the second. */
 function closeOnSignals (app: RunningApp, waitMs: number): void {
-  closeWithGrace({ delay: waitMs + CLOSE_MARGIN_MS, logger: app.log, skip: ['SIGHUP'] }, async ({ err, signal }) => {
+  closeWithGrace({ delay: longestCloseMs(waitMs), logger: app.log, skip: ['SIGHUP'] }, async ({ err, signal }) => {
     if (err === undefined) app.log.info({ signal }, 'closing')
     else {
       app.log.fatal({ err }, 'unexpected error, closing')

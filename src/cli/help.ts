@@ -17,7 +17,8 @@ const summaries: Readonly<Record<CommandName, string>> = {
 const details: Readonly<Record<CommandName, string>> = {
   serve: `Usage: falgate serve
 
-Serves the gateway until SIGTERM or SIGINT, then drains for at most WAIT_SECONDS.
+Serves the gateway until SIGTERM or SIGINT, then drains: callers have WAIT_SECONDS,
+and what was sent to fal the 45 s that fal may take to answer it.
 SIGHUP reads the tenants file and the key file again.
 Exit code: 0 after a drain, 1 after a fault.`,
   check: `Usage: falgate check

@@ -13,7 +13,10 @@ export interface Runner {
   readonly held: number
   /** Claims no more; what is held goes on. */
   stopClaiming: () => void
-  /** Claims no more, waits at most `graceMs` for submits under way, then lets go of everything so that others go on at once. Twice is harmless. */
+  /**
+   * Claims and sends no more. Submits under way are waited for, as long as the upstream takes to answer them; everything else has `graceMs` to come to
+   * rest. Then lets go of everything, so that others go on at once. Twice is harmless.
+   */
   stop: (graceMs: number) => Promise<void>
 }
 
@@ -43,6 +46,9 @@ const MAX_REMEMBERED = 1000
 
 /** Due rows looked after in one sweep. */
 const SWEEP_MAX = 100
+
+/** What was heard at the very end has this time to reach the ledger. */
+const WRITING_MS = 2000
 
 /** Pieces of news taken at once. */
 const NEWS_MAX = 1000
@@ -217,9 +223,9 @@ export function createRunner (tools: RunnerTools): Runner {
     for (const timer of timers) clearInterval(timer)
     const ids = [...held.keys()]
     for (const { letGo } of held.values()) letGo()
-    const graceOver = new AbortController()
-    await Promise.race([untilQuiet(), setTimeout(graceMs, undefined, { signal: graceOver.signal })])
-    graceOver.abort()
+    const quiet = new AbortController()
+    await Promise.race([untilQuiet(), untilGraceOver(graceMs, quiet.signal)])
+    quiet.abort()
     stopped.abort()
     await tellNews()
     try {
@@ -227,6 +233,13 @@ export function createRunner (tools: RunnerTools): Runner {
     } catch (error) {
       tools.onTrouble('releasing leases', error)
     }
+  }
+
+  /** Resolves when this time is over, every submit was answered, and its answer had a moment to be written down. */
+  async function untilGraceOver (graceMs: number, signal: AbortSignal): Promise<void> {
+    const pause = async (ms: number): Promise<void> => { await setTimeout(ms, undefined, { signal }).catch(() => {}) } // not waited for any more
+    const answers = Promise.all([...held.values()].map(async ({ answered }) => { await answered() }))
+    await Promise.all([pause(graceMs), answers.then(async () => { await pause(WRITING_MS) })])
   }
 
   /** Resolves when no claim is under way and nothing is held. */

@@ -30,6 +30,8 @@ export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'progress'
   readonly onBehind: (row: Row, position: number) => void
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
+  /** Does what this process must not end before: a submit, and what has to be asked until it is clear what came of it. */
+  readonly undisturbed: <T>(work: () => Promise<T>) => Promise<T>
 }
 
 /** Submits of one generation that were certainly not accepted before it is given up. */
@@ -74,16 +76,11 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
   if (permit === null) return await lose(row, hands) // a dead process may have sent it, or this one did and the ledger forgot what came of it
   if (!permit.isValid()) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
-  const submitted = await upstream.submit(row.model, row.input)
+  const submitted = await hands.undisturbed(() => send(row, upstream))
   switch (submitted.kind) {
     case 'accepted':
       return accepted(row, submitted.requestId)
     case 'unsent': {
-      const { requestId } = submitted
-      const known = requestId === undefined ? 'no' : await isKnown(row, requestId, hands)
-      if (requestId !== undefined && known === 'yes') return accepted(row, requestId)
-      // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
-      if (known === 'perhaps') return await loseSubmit(row, hands)
       const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
       const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code)
@@ -93,12 +90,20 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
       const { failure } = submitted
       return await report(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger))
     }
-    case 'lost': {
-      const requestId = submitted.requestId
-      if (requestId !== null && await isKnown(row, requestId, hands) === 'yes') return accepted(row, requestId)
+    case 'lost':
       return await loseSubmit(row, hands)
-    }
   }
+}
+
+/** What became of a submit, once fal was asked about an id that an error answer named. */
+async function send (row: Row, upstream: Upstream): Promise<Submitted> {
+  const submitted = await upstream.submit(row.model, row.input)
+  const requestId = submitted.kind === 'unsent' || submitted.kind === 'lost' ? submitted.requestId ?? null : null
+  if (requestId === null) return submitted
+  const known = await isKnown(row, requestId, upstream)
+  if (known === 'yes') return { kind: 'accepted', requestId, position: null }
+  // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
+  return known === 'no' ? submitted : { kind: 'lost', requestId, cause: 'answered with a request id that fal says nothing about' }
 }
 
 /**
@@ -123,7 +128,7 @@ function unbought (row: Row, failure: Failure, ledger: Ledger): Row {
 }
 
 /** Does fal know the id that came with an error answer? `perhaps`: it did not say in time. */
-async function isKnown (row: Row, requestId: string, { upstream }: Hands): Promise<'yes' | 'no' | 'perhaps'> {
+async function isKnown (row: Row, requestId: string, upstream: Upstream): Promise<'yes' | 'no' | 'perhaps'> {
   const reader = upstream.follow(row.model, requestId)
   try {
     const seen = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))

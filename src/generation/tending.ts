@@ -26,6 +26,8 @@ export interface Hold {
   readonly wake: () => void
   /** Ends with the step under way. A submit is not disturbed. */
   readonly letGo: () => void
+  /** Resolves when no submit is under way here. Its answer is the only trace of a purchase. */
+  readonly answered: () => Promise<void>
   readonly isLetGo: boolean
 }
 
@@ -46,6 +48,7 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
   let wake = new AbortController()
   let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
   let isCancelAsked = false
+  let sending: Promise<unknown> = Promise.resolve()
 
   const hands: Hands = {
     ledger,
@@ -62,6 +65,11 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     askToCancel,
     onBehind: tools.onBehind,
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
+    undisturbed: async work => {
+      const done = work()
+      sending = done.catch(() => {}) // told to whoever asked for it
+      return await done
+    },
     report: evidence.report,
     accepted: evidence.accepted,
     progress: evidence.progress
@@ -74,6 +82,7 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     done: stepToEnd(),
     wake: () => { wake.abort() },
     letGo: () => { letGo.abort(); wake.abort() },
+    answered: async () => { await sending },
     get isLetGo () { return letGo.signal.aborted }
   }
 

@@ -71,6 +71,24 @@ t.test('a leaving replica hands its generations over at once, not after their le
   t.same(await ledger.audit(), [])
 })
 
+t.test('a drain waits for the answer to a submit, however short callers wait and however long fal takes', async t => {
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { LEASE_SECONDS: '600', WAIT_SECONDS: '1' } })
+  const [leaving, staying] = await Promise.all([startReplica(), startReplica({ FAL_CONCURRENCY: '0' })])
+  const release = sandbox.faults.holdJobs()
+  const slow = sandbox.faults.add({ kind: 'delay', operation: 'submit', delayMs: 7000 })
+  await leaving.generate({ prompt: 'x', seed: 1 }, { headers: { prefer: 'respond-async' } })
+  await slow.untilHit()
+  leaving.child.kill('SIGTERM')
+  t.match(await leaving.ended, { code: 0, stderr: '' })
+  t.match(leaving.log(), /"to":"accepted"/)
+  t.notMatch(leaving.log(), /"to":"unknown"/)
+  await untilRow(({ owner }) => owner === staying.name)
+  release()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { takeovers: 0, cost: 60_000 })
+  t.equal(sandbox.bill.submits, 1)
+  t.same(await ledger.audit(), [])
+})
+
 t.test('a claim that a leaving replica hears of only at its end is given back unsent', async t => {
   const gate = await startRedisGate(t, await redisUrl())
   const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, LEASE_SECONDS: '600', WAIT_SECONDS: '20' } })
