@@ -3,6 +3,18 @@
 /** The value of `seed` at the top of a JSON object: its exact digits, absent, or not a whole number that can be kept. */
 export type ExactSeed = { readonly kind: 'digits', readonly digits: string } | { readonly kind: 'absent' } | { readonly kind: 'inexact' }
 
+/**
+ * The longest seed that is passed on. fal's documents say `integer`, without bounds, and show seeds of 18 digits. fal's servers are Python, which refuses to
+ * read an integer of more than 4,300 digits (`sys.int_info.default_max_str_digits`) with an error that is not of fal's form and so looks like an outage.
+ * This stays far from both.
+ */
+export const MAX_SEED_DIGITS = 1_000
+
+/** Can fal's side read this seed? */
+export function isSeedReadable (digits: string): boolean {
+  return digits.length - (digits.startsWith('-') ? 1 : 0) <= MAX_SEED_DIGITS
+}
+
 const PLAIN_DIGITS = /^-?\d+$/
 
 /** What follows a key: the colon and the first word of the value. */

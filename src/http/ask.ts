@@ -2,6 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
+import { isSeedReadable, MAX_SEED_DIGITS } from '../fal-wire/exact-seed.ts'
 import { canonicalJson } from '../generation/key.ts'
 import type { Presence } from '../generation/presence.ts'
 import type { Answer, Ask, Call, Requests } from '../generation/request.ts'
@@ -35,7 +36,8 @@ export function askerOf (model: Model, tools: AskTools): (request: FastifyReques
     const { seed } = request.facts
     const input = withDefaults(body, fields)
     if (typeof input['prompt'] === 'string') request.facts.prompt = tools.describePrompt(input['prompt'])
-    if (seed.kind === 'inexact') throw seedFault()
+    if (seed.kind === 'inexact') throw seedFault('must be a whole number; beyond 2^53 in plain digits', 'inexact_integer')
+    if (seed.kind === 'digits' && !isSeedReadable(seed.digits)) throw seedFault(`must have at most ${MAX_SEED_DIGITS} digits`, 'int_parsing_size')
     const forbidden = permits(tenant, model, input)
     if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
 
@@ -69,11 +71,8 @@ function withDefaults (body: ModelInput, fields: ReadonlyArray<readonly [string,
   return input
 }
 
-function seedFault (): Problem {
-  return new Problem('invalid-input', {
-    detail: 'See `errors` for each field.',
-    errors: [{ path: '/seed', message: 'must be a whole number; beyond 2^53 in plain digits', code: 'inexact_integer' }]
-  })
+function seedFault (message: string, code: string): Problem {
+  return new Problem('invalid-input', { detail: 'See `errors` for each field.', errors: [{ path: '/seed', message, code }] })
 }
 
 /** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation adoptable. */

@@ -35,7 +35,7 @@ export const imagen4Ultra: Model = {
     negative_prompt: Type.Optional(text({ description: 'What to keep out of the picture.', default: '' })),
     aspect_ratio: Type.Optional(oneOf(aspectRatios, { description: 'Width to height of the picture.', default: '1:1' })),
     num_images: Type.Optional(Type.Integer({ description: 'How many pictures; this model makes one a call.', minimum: 1, maximum: 1, default: 1 })),
-    seed: Type.Optional(Type.Integer({ description: 'Any whole number, of any size. With the same seed the same request is bought once.', examples: [42] })),
+    seed: Type.Optional(Type.Integer({ description: 'Any whole number of at most 1,000 digits: the model reads JSON in Python, which takes no integer of more than 4,300. With the same seed the same request is bought once.', examples: [42] })),
     resolution: Type.Optional(oneOf(resolutions, { description: 'Size of the picture: about one or about four million pixels.', default: '1K' }))
   }, { additionalProperties: false, title: 'Imagen4UltraInput', description: 'What to make.' }),
   output: Type.Object({

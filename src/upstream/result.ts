@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { readErrorBody } from '../fal-wire/error-body.ts'
-import { exactSeed } from '../fal-wire/exact-seed.ts'
+import { exactSeed, isSeedReadable } from '../fal-wire/exact-seed.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import type { Result } from '../generation/ports.ts'
 import { modelOf } from '../models/catalogue.ts'
@@ -45,7 +45,7 @@ function readOutput (endpointId: string, answer: Answer, units: string | null): 
   const output = parseObject(body)
   if (output === null || !isOutput(endpointId, output)) return { kind: 'failed', failure: noOutput, units, free: false }
   const seed = exactSeed(body, output)
-  return { kind: 'succeeded', body, seed: seed.kind === 'digits' ? seed.digits : null, units }
+  return { kind: 'succeeded', body, seed: seed.kind === 'digits' && isSeedReadable(seed.digits) ? seed.digits : null, units }
 }
 
 const checks = new Map<string, TypeCheck<ReturnType<typeof Type.Object>>>()

@@ -34,6 +34,8 @@ const cases: Readonly<Record<string, Case>> = {
   'a seed of "1"': { body: '{"prompt":"x","seed":"1"}', status: 422, code: 'invalid-input', path: '/seed', fault: 'wrong_type' },
   'a seed of 1e400': { body: '{"prompt":"x","seed":1e400}', status: 422, code: 'invalid-input', path: '/seed' },
   'a seed of 1e20, whose digits nobody can know': { body: '{"prompt":"x","seed":1e20}', status: 422, code: 'invalid-input', path: '/seed' },
+  'a seed of 1,001 digits': { body: `{"prompt":"x","seed":${'7'.repeat(1001)}}`, status: 422, code: 'invalid-input', path: '/seed', fault: 'int_parsing_size' },
+  'a seed of 4,401 digits': { body: `{"prompt":"x","seed":-${'7'.repeat(4401)}}`, status: 422, code: 'invalid-input', path: '/seed', fault: 'int_parsing_size' },
   'a seed of null': { body: '{"prompt":"x","seed":null}', status: 422, code: 'invalid-input', path: '/seed', fault: 'wrong_type' },
   'a form': { body: 'prompt=x', options: { headers: { 'content-type': 'application/x-www-form-urlencoded' } }, status: 415, code: 'not-json' },
   'plain text': { body: '{"prompt":"x"}', options: { headers: { 'content-type': 'text/plain' } }, status: 415, code: 'not-json' },

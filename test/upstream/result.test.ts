@@ -24,7 +24,7 @@ t.test('a picture is given as fal sent it: spacing, order, unknown fields, seeds
 })
 
 t.test('a picture whose seed is absent or odd was still paid for, and teaches no seed', async t => {
-  for (const seed of ['', ',"seed":null', ',"seed":1.5', ',"seed":1e30', ',"seed":1e999', ',"seed":"7"']) {
+  for (const seed of ['', ',"seed":null', ',"seed":1.5', ',"seed":1e30', ',"seed":1e999', ',"seed":"7"', `,"seed":${'7'.repeat(1001)}`]) {
     const body = `{"images":[{"url":"u"}]${seed}}`
     const { result } = await resultOf(t, reply => reply.answer(200, body))
     t.same(result, { kind: 'succeeded', body, seed: null, units: null }, body)

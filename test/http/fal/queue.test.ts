@@ -255,6 +255,8 @@ t.test('errors have fal\'s shape, a message, an id and a code that no client rep
   const cases: readonly (readonly [title: string, reply: Reply, status: number, type: string | null])[] = [
     ['a refusal of the model', await post(RUN, { prompt: 'x' }), 422, null],
     ['an input that does not fit', await post(RUN, { prompt: '' }), 422, null],
+    ['a seed that fal\'s side could not read', await post(RUN, `{"prompt":"x","seed":${'7'.repeat(4401)}}`), 422, null],
+    ['the same by the queue', await post(QUEUE, `{"prompt":"x","seed":${'7'.repeat(4401)}}`), 422, null],
     ['malformed JSON', await post(RUN, '{'), 400, 'bad_request'],
     ['an unknown key', await post(RUN, { prompt: 'x' }, {}, 'fg_nobody_x'), 401, 'key_unknown'],
     ['an unknown application', await post('/fal/fal-ai/flux', {}), 404, 'no_such_route'],
