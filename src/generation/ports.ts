@@ -181,6 +181,14 @@ export interface OpenUnknown extends Row { readonly sinceMs: number }
 
 export interface Balance { readonly owner: string, readonly period: string, readonly held: MicroUsd, readonly spent: MicroUsd }
 
+/** A page of a reader's list. Its cursor is an id of that list, so that it tells nothing of other readers. */
+export interface Page {
+  readonly rows: readonly Row[]
+  readonly nextCursor: string | null
+  /** The list has no such id, or not any more: nothing can be said to follow it. */
+  readonly isCursorUnknown?: true
+}
+
 // ---------------------------------------------------------------------------------------------- the ledger
 
 /**
@@ -272,8 +280,8 @@ export interface Ledger {
   read: (id: string, reader: Reader) => Promise<Row | null>
   /** A success that this cache name leads to. Changes nothing. */
   lookup: (cacheName: string) => Promise<Row | null>
-  /** Newest first. The cursor is the ledger's counter as text. */
-  list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<{ readonly rows: readonly Row[], readonly nextCursor: string | null }>
+  /** Newest first. */
+  list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<Page>
   /** The rows with these ids, for processes that wait for them or tend them: no reader is checked and aliases are not known. */
   look: (ids: readonly string[]) => Promise<readonly Row[]>
   /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */

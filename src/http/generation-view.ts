@@ -26,7 +26,7 @@ export const GenerationSchema = Type.Object({
 
 export const GenerationListSchema = Type.Object({
   generations: Type.Array(Type.Unsafe<unknown>({ $ref: 'Generation#' })),
-  next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'Send it as `cursor` for the next page; null on the last one.' })
+  next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'The id to send as `cursor` for the next page; null on the last one.' })
 }, { title: 'GenerationList' })
 
 /** What an event tells: the input stays as it was, and may be long. */

@@ -13,7 +13,7 @@ import { readerOf } from './request-facts.ts'
 
 const Page = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page.' }),
-  cursor: Type.Optional(Type.String({ pattern: '^\\d{1,16}$', description: '`next_cursor` of the page before.' })),
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'The page after the generation with this id: `next_cursor` of the page before.' })),
   status: Type.Optional(Type.Unsafe<Status>({ type: 'string', enum: [...statuses], description: 'Only these.' }))
 }, { additionalProperties: false })
 
@@ -36,8 +36,9 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     }
   }, async (request, reply) => {
     const { limit, cursor = null, status = null } = request.query
-    const { rows, nextCursor } = await ledger.list(readerOf(request), { limit, cursor, status })
-    return reply.type('application/json').send(generationListJson(rows, nextCursor, request.id))
+    const page = await ledger.list(readerOf(request), { limit, cursor, status })
+    if (page.isCursorUnknown === true) throw new Problem('bad-query', { detail: 'No generation with the id in `cursor` is in this list, or it was forgotten meanwhile. Begin again without a cursor.' })
+    return reply.type('application/json').send(generationListJson(page.rows, page.nextCursor, request.id))
   })
 
   scope.get<{ Params: Static<typeof Id> }>('/generations/:id', {

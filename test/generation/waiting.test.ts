@@ -272,8 +272,11 @@ t.test('generations are listed newest first, in pages, and by status', async t =
   const ids: string[] = []
   for (let seed = 0; seed < 5; seed++) ids.unshift(String((await gateway.generate({ prompt: 'list', seed })).headers.get('falgate-generation')))
   const first = (await gateway.get('/generations?limit=2')).json()
-  t.match(first, { generations: [{ id: ids[0] }, { id: ids[1] }], next_cursor: String })
+  t.match(first, { generations: [{ id: ids[0] }, { id: ids[1] }], next_cursor: ids[1] })
   const second = (await gateway.get(`/generations?limit=3&cursor=${String(first['next_cursor'])}`)).json()
   t.match(second, { generations: [{ id: ids[2] }, { id: ids[3] }, { id: ids[4] }] })
   t.same((await gateway.get('/generations?status=failed')).json()['generations'], [])
+  const unknown = await gateway.get('/generations?cursor=01a20450-0b62-7611-9b51-7a1d0c9e6f10')
+  t.equal(unknown.status, 400)
+  t.match(unknown.json(), { code: 'bad-query', detail: /[Bb]egin again/ })
 })

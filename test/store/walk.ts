@@ -84,7 +84,7 @@ const guardStep = fc.record({
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
-const listStep = fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10) })
+const listStep = fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10), after: fc.option(which) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 26 * 60 * minute, -999, -minute) })
 
@@ -203,7 +203,10 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   }
   if (step.do === 'guard') return ledger.guard(step.scope, step)
   if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeNews(step.max)]
-  if (step.do === 'list') return ledger.list({ tenant: step.tenant, subject: '' }, { limit: step.limit, cursor: null, status: null })
+  if (step.do === 'list') {
+    const cursor = step.after === null ? null : witness.rows()[step.after % Math.max(1, witness.rows().length)]?.id ?? null
+    return ledger.list({ tenant: step.tenant, subject: '' }, { limit: step.limit, cursor, status: null })
+  }
   if (step.do === 'renew') return renew(ledger, witness, step)
 
   const row = witness.pick(step.which)

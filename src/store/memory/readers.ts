@@ -1,6 +1,6 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
-import type { Change } from '../../generation/ports.ts'
+import type { Change, Page } from '../../generation/ports.ts'
 import type { Reader, Row } from '../../generation/row.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
@@ -39,25 +39,31 @@ export function glance (state: State, ids: readonly string[]): Change[] {
 }
 
 /**
- * The ledger's `list`. A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way.
- * A cursor that is no number of this ledger gives an empty page.
+ * The ledger's `list`. A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way, except one
+ * that is the cursor.
  */
 export function list (
   state: State, reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }
-): { rows: Row[], nextCursor: string | null } {
+): Page {
   const rows: Row[] = []
   const entries = state.lists.get(listKeyOf(reader))
-  const below = page.cursor === null ? Infinity : Number(page.cursor)
-  if (entries === undefined || Number.isNaN(below)) return { rows, nextCursor: null }
+  const below = page.cursor === null ? Infinity : entries?.score(page.cursor)
+  if (below === undefined) return { rows, nextCursor: null, isCursorUnknown: true }
+  if (entries === undefined) return { rows, nextCursor: null }
 
-  let lastNumber: number | undefined
+  const gone: string[] = []
+  let last: string | undefined
   for (const id of entries.last(page.limit * LOOKS_PER_ROW, below)) {
     if (rows.length === page.limit) break
-    lastNumber = entries.score(id)
+    last = id
     const row = follow(state, id)?.row
-    if (row === undefined) unlist(state.lists, reader, id)
+    if (row === undefined) gone.push(id)
     else if (page.status === null || statusOf(row.phase) === page.status) rows.push(row)
   }
-  const isMore = lastNumber !== undefined && entries.countBelow(lastNumber) > 0
-  return { rows, nextCursor: isMore ? String(lastNumber) : null }
+  const lastNumber = last === undefined ? undefined : entries.score(last)
+  const nextCursor = last !== undefined && lastNumber !== undefined && entries.countBelow(lastNumber) > 0 ? last : null
+  for (const id of gone) {
+    if (id !== nextCursor) unlist(state.lists, reader, id)
+  }
+  return { rows, nextCursor }
 }

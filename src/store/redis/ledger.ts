@@ -115,10 +115,8 @@ export function createRedisLedger ({
     read: async (id, { tenant, subject }) => await call('read', { id, tenant, subject }),
     lookup: async name => await call('lookup', { name }),
     async list ({ tenant, subject }, { limit, cursor, status }) {
-      const below = cursor === null ? Infinity : Number(cursor)
-      if (Number.isNaN(below) || limit < 1) return { rows: [], nextCursor: null }
       const shown = status === null ? null : phases.filter(phase => statusOf(phase) === status)
-      return await call('list', { tenant, subject, limit, below: below === Infinity ? '+inf' : String(below), phases: shown })
+      return await call('list', { tenant, subject, limit, cursor, phases: shown })
     },
     look: async ids => ids.length === 0 ? [] : await call('look', { ids }),
     glance: async ids => ids.length === 0 ? [] : await call('glance', { ids }),

@@ -6,7 +6,7 @@ import { integerOf, listOf, readAll, recordOf, textOf, wordOf, writeAll } from '
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  Admitted, Balance, Cancelled, Change, Claimed, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, RowNews, Settled, Token, Weighed
+  Admitted, Balance, Cancelled, Change, Claimed, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, RowNews, Settled, Token, Weighed
 } from '../../generation/ports.ts'
 import { accountsIn, connection, hiddenFields, rowFields, type Connection, type Row } from '../../generation/row.ts'
 
@@ -40,10 +40,7 @@ const answers = {
   left: nothing,
   read: orNothing(rowIn),
   lookup: orNothing(rowIn),
-  list: (value: unknown) => {
-    const { rows, nextCursor } = recordOf(value)
-    return { rows: listIn(rowIn)(rows), nextCursor: orNothing(textOf)(nextCursor) }
-  },
+  list: pageIn,
   look: listIn(rowIn),
   glance: listIn(changeIn),
   logs: logPieceIn,
@@ -163,6 +160,12 @@ function newsIn (value: unknown): News {
   const { kind, from, scope, state, booked, row } = recordOf(value)
   if (kind === 'guard') return { kind, scope: textOf(scope), from: wordOf(guardStates, from), state: wordOf(guardStates, state) }
   return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: rowIn(row) }
+}
+
+function pageIn (value: unknown): Page {
+  const { rows, nextCursor, isCursorUnknown } = recordOf(value)
+  const page = { rows: listIn(rowIn)(rows), nextCursor: textOrNull(nextCursor) }
+  return isCursorUnknown === '1' ? { ...page, isCursorUnknown: true } : page
 }
 
 function cancelledIn (value: unknown): Cancelled {

@@ -54,13 +54,51 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     t.same(seen, ids)
   })
 
-  t.test('a list of exactly one page has no next one, and a cursor of nobody finds nothing', async t => {
+  t.test('a list of exactly one page has no next one', async t => {
     const { ledger, buy } = await createWorld(t, make)
     await buy()
     await buy()
     t.equal((await ledger.list(studio, { limit: 2, cursor: null, status: null })).nextCursor, null)
-    t.same(await ledger.list(studio, { limit: 2, cursor: '0', status: null }), { rows: [], nextCursor: null })
-    t.same(await ledger.list(studio, { limit: 2, cursor: 'x', status: null }), { rows: [], nextCursor: null })
+  })
+
+  t.test('a cursor is the last generation of its page, so it tells nothing of what others buy', async t => {
+    const { ledger, buy } = await createWorld(t, make)
+    const oldest = await buy()
+    const middle = await buy()
+    await buy()
+    const page = await ledger.list(studio, { limit: 2, cursor: null, status: null })
+    t.equal(page.nextCursor, middle.id)
+    t.match(await ledger.list(studio, { limit: 2, cursor: middle.id, status: null }), { rows: [{ id: oldest.id }], nextCursor: null })
+    t.same(await ledger.list(studio, { limit: 2, cursor: oldest.id, status: null }), { rows: [], nextCursor: null })
+  })
+
+  t.test('a cursor that is not in the reader\'s own list is told, and is no empty page', async t => {
+    const { ledger, buy, ended, advance } = await createWorld(t, make, { resultTtlMs: 5000 })
+    const forgotten = await ended()
+    await advance(5000)
+    await ledger.sweep('r1', 10)
+    await buy()
+    const visitors = await buy({ subject: 'visitor' })
+    for (const cursor of ['x', '1', forgotten.id, visitors.id]) {
+      t.same(await ledger.list(studio, { limit: 2, cursor, status: null }), { rows: [], nextCursor: null, isCursorUnknown: true })
+    }
+    t.match(await ledger.list({ tenant: 'nobody', subject: '' }, { limit: 2, cursor: visitors.id, status: null }), { isCursorUnknown: true })
+  })
+
+  t.test('pages go on after entries that lead nowhere any more', async t => {
+    const { ledger, accepted, advance, admit } = await createWorld(t, make, { resultTtlMs: 1000 })
+    const agency = { tenant: 'agency', subject: '' }
+    const oldest = await accepted('oldest', agency)
+    for (let count = 0; count < 12; count += 1) {
+      const { id } = await accepted(`request${count}`, { cacheName: `cache${count}` })
+      await admit({ ...agency, cacheName: `cache${count}` })
+      await ledger.finish(id, 1, `request${count}`, successOf())
+    }
+    await advance(1000)
+    while ((await ledger.list(studio, { limit: 1, cursor: null, status: null })).rows.length > 0) await ledger.sweep('r1', 50)
+    const first = await ledger.list(agency, { limit: 1, cursor: null, status: null })
+    t.match(first, { rows: [], nextCursor: String })
+    t.match(await ledger.list(agency, { limit: 1, cursor: first.nextCursor, status: null }), { rows: [{ id: oldest.id }], nextCursor: null })
   })
 
   t.test('a list by status finds all of them, in pages of bounded work', async t => {

@@ -44,22 +44,31 @@ local function glance ()
   return found
 end
 
--- list { tenant, subject, limit, below: upper end of the numbers ('+inf' or a number as text), phases: those to be shown, or nothing }
--- -> { rows, nextCursor or nothing }
--- A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way.
+-- list { tenant, subject, limit, cursor: the id below which the page begins, or nothing, phases: those to be shown, or nothing }
+-- -> { rows, nextCursor or nothing, isCursorUnknown: the list has no such id }
+-- A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way, except one that is the cursor.
 local function list ()
   local at = key('l', given.tenant .. ' ' .. given.subject)
-  local entries = redis.call('ZREVRANGEBYSCORE', at, '(' .. given.below, '-inf', 'WITHSCORES', 'LIMIT', 0, given.limit * LOOKS_PER_ROW)
-  local rows, lastNumber = {}, nil
+  local highest = '+inf'
+  if given.cursor then
+    local number = redis.call('ZSCORE', at, given.cursor)
+    if not number then return { rows = {}, isCursorUnknown = '1' } end
+    highest = '(' .. number
+  end
+  local entries = redis.call('ZREVRANGEBYSCORE', at, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, given.limit * LOOKS_PER_ROW)
+  local rows, gone, last, lastNumber = {}, {}, nil, nil
   for i = 1, #entries, 2 do
     if #rows == given.limit then break end
-    lastNumber = tonumber(entries[i + 1])
-    local row, alias = Rows.follow(entries[i])
-    if not row then redis.call('ZREM', at, entries[i])
-    elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, Rows.show(row, entries[i], alias)) end
+    last, lastNumber = entries[i], entries[i + 1]
+    local row, alias = Rows.follow(last)
+    if not row then table.insert(gone, last)
+    elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, Rows.show(row, last, alias)) end
   end
-  local isMore = lastNumber and redis.call('ZCOUNT', at, '-inf', '(' .. text(lastNumber)) > 0
-  return { rows = rows, nextCursor = isMore and text(lastNumber) or nil }
+  local isMore = last and redis.call('ZCOUNT', at, '-inf', '(' .. lastNumber) > 0
+  for _, id in ipairs(gone) do
+    if not (isMore and id == last) then redis.call('ZREM', at, id) end
+  end
+  return { rows = rows, nextCursor = isMore and last or nil }
 end
 
 -- unknowns { limit } -> [{ sinceMs, row }], by that time
