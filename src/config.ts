@@ -98,7 +98,7 @@ const table = {
   queueSeconds: defaulted('QUEUE_SECONDS', 900, integer(1, 86_400), 'How long a generation may wait here for a free place'),
   runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
-  guardFailures: defaulted('GUARD_FAILURES', 5, integer(1, 1000), 'So many failures of fal in a row, on all replicas together, and nothing is bought for a while'),
+  guardFailures: defaulted('GUARD_FAILURES', 5, integer(1, 1000), 'So many failures of fal in a row, on all replicas together, and nothing is bought for a while; for one tenant only, when it alone meets them after its requests went out'),
   guardOpenSeconds: defaulted('GUARD_OPEN_SECONDS', 10, integer(1, 3600), 'After so long one generation tries whether fal works again'),
   guardBlockedSeconds: defaulted('GUARD_BLOCKED_SECONDS', 30, integer(1, 3600), 'The same after fal did not accept the account: wrong key, no balance. SIGHUP lets one try at once'),
   guardRetiredSeconds: defaulted('GUARD_RETIRED_SECONDS', 600, integer(1, 86_400), 'The same after fal did not know the model any more'),

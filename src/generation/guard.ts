@@ -1,13 +1,13 @@
 // What the upstream's answers say about buying at all: repeated failures, a blocked account, a retired model. The state itself is shared in the ledger.
 
 import type { ProblemCode } from '../errors.ts'
-import type { Guard as SharedGuard, GuardState, Ledger, Verdict } from './ports.ts'
+import type { Guard as SharedGuard, GuardState, Ledger, Suspect, Verdict } from './ports.ts'
 
 /** The upstream's guard as this process knows it. */
 export interface Guard {
   /** What a submit that failed with this code says about buying at all. It goes to the ledger with the evidence, so that nothing is sent between the two. */
-  readonly verdictOn: (model: string, code: ProblemCode) => Verdict | undefined
-  /** The worst that holds: of the account, then of any model. At most a second old. */
+  readonly verdictOn: (model: string, code: ProblemCode, suspect?: Suspect) => Verdict | undefined
+  /** The worst that holds: of the account, then of any model or tenant. At most a second old. */
   readonly state: GuardState
   /** What is not ok, the account's first. */
   readonly closed: readonly SharedGuard[]
@@ -42,12 +42,12 @@ export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs
   }
 
   return {
-    verdictOn: (model, code) => {
+    verdictOn: (model, code, suspect = 'account') => {
       switch (code) {
         case 'upstream-account-blocked': return { scope: ACCOUNT, state: 'account-blocked', retryAfterMs: blockedMs }
         case 'model-retired': return { scope: model, state: 'retired', retryAfterMs: retiredMs }
         case 'upstream-unavailable':
-        case 'outcome-unknown': return { scope: ACCOUNT, state: 'open', retryAfterMs: openMs, after: failuresToOpen }
+        case 'outcome-unknown': return { scope: ACCOUNT, state: 'open', retryAfterMs: openMs, after: failuresToOpen, ...(suspect === 'request' ? { tenantFirst: true } : {}) }
         default: return undefined
       }
     },
@@ -67,7 +67,7 @@ export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs
   }
 }
 
-/** The account's state when it is not ok, since it stops everything; else `retired` when some model is. */
+/** The account's state when it is not ok, since it stops everything; else that of some model or tenant which is not. */
 export function worstOf (guards: readonly SharedGuard[]): GuardState {
   return guards.find(({ scope, state }) => scope === ACCOUNT && state !== 'ok')?.state ?? guards.find(({ state }) => state !== 'ok')?.state ?? 'ok'
 }

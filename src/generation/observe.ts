@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { hasEnded, type Phase } from './phases.ts'
-import type { GuardNews, GuardState, News } from './ports.ts'
+import { tenantScopeOf, type GuardNews, type GuardState, type News } from './ports.ts'
 import type { Row } from './row.ts'
 
 export interface Observer {
@@ -91,8 +91,15 @@ const guardTexts: Readonly<Record<GuardState, string>> = {
   retired: 'fal does not offer this model any more; it is not bought until a probe works'
 }
 
+/** The same of a tenant's own guard, which only failures close. */
+const tenantGuardTexts = {
+  ok: 'fal takes this tenant\'s generations again',
+  closed: 'this tenant\'s generations fail again and again when they are sent; nothing is bought for it until a probe works, others go on'
+} as const
+
 function tellGuard ({ scope, from, state }: GuardNews, log: Logger): void {
-  log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, guardTexts[state])
+  const ofTenant = tenantGuardTexts[state === 'ok' ? 'ok' : 'closed']
+  log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, scope.startsWith(tenantScopeOf('')) ? ofTenant : guardTexts[state])
 }
 
 /** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its guard. */

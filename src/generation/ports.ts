@@ -71,7 +71,7 @@ export type Refused =
 
 // ---------------------------------------------------------------------------------------------- claims and evidence
 
-/** Whether anything may be bought, for the whole account (`*`) or one model. */
+/** Whether anything may be bought: for the whole account (`*`), for a tenant (see {@link tenantScopeOf}), or of a model (its endpoint id). */
 export type GuardState = 'ok' | 'open' | 'account-blocked' | 'retired'
 
 export interface Guard {
@@ -86,11 +86,28 @@ export interface Guard {
   readonly failures: number
 }
 
+/** The scope of the guard that stands before one tenant only. No endpoint id has a colon. */
+export function tenantScopeOf (tenant: string): string {
+  return 'tenant:' + tenant
+}
+
 /**
  * A word about buying at all. With `after` it is one failure of many: it closes the guard when it is the `after`th in a row, and lengthens the pause of
  * one that is closed already, for whatever reason. With `only` it says nothing about a guard in another state.
  */
-export interface Verdict { readonly scope: string, readonly state: GuardState, readonly retryAfterMs: number, readonly after?: number, readonly only?: GuardState }
+export interface Verdict {
+  readonly scope: string
+  readonly state: GuardState
+  readonly retryAfterMs: number
+  readonly after?: number
+  readonly only?: GuardState
+  /**
+   * Of a word about the account that comes with evidence: it may be the doing of the generation's tenant, whose own guard counts it, too. The account's
+   * guard is closed when a second tenant meets it in the same row of failures, or when the probe of the tenant's guard, with another input than the last
+   * that failed, meets it as well; the latter once, until something of the tenant's is accepted.
+   */
+  readonly tenantFirst?: true
+}
 
 /**
  * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isLineEmpty`: nobody else stands
@@ -301,7 +318,8 @@ export interface Ledger {
   /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
   settle: (id: string, billed: boolean) => Promise<Settled>
   /** Tells the guard a word of its own, without evidence. Gives the state that holds now. */
-  guard: (scope: string, verdict: Omit<Verdict, 'scope'>) => Promise<Guard>
+  guard: (scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => Promise<Guard>
+  /** Of tenants only those that are not ok or count failures, and no more than sixteen. */
   guards: () => Promise<readonly Guard[]>
   mint: (token: Token) => Promise<void>
   token: (id: string) => Promise<Token | null>
@@ -355,6 +373,10 @@ export const ledgerConstants = {
   /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */
   maxBusyMs: 60_000,
   busyStepMs: 5000,
+  /** Guards of tenants; more of them failing at once are the account's failure. */
+  maxTenantGuards: 16,
+  /** How many different inputs of one tenant are remembered that failed last. */
+  maxFailedInputs: 8,
   /** What is kept of one generation's log: its last lines, as JSON text. */
   maxLogLines: 200,
   maxLogBytes: 32_768,
@@ -370,12 +392,18 @@ export const ledgerConstants = {
  *   `requestId`: the answer named one all the same, whose status is better asked for first.
  * - `refused`: it certainly was not accepted, and trying again would not help.
  * - `lost`: it may have been accepted; `requestId` is set when an error answer named one whose status can be asked for.
+ *
+ * `suspect`: whose doing the trouble is (rule 37). After the body went out, no answer and fal's own errors may be the request's; a connection that was not
+ * made, and an answer that is not of fal's form, are nobody's in particular.
  */
 export type Submitted =
   | { readonly kind: 'accepted', readonly requestId: string, readonly position: number | null }
-  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null, readonly busy?: true, readonly requestId?: string }
+  | { readonly kind: 'unsent', readonly failure: Failure, readonly retryAfterMs: number | null, readonly suspect: Suspect, readonly busy?: true, readonly requestId?: string }
   | { readonly kind: 'refused', readonly failure: Failure }
-  | { readonly kind: 'lost', readonly requestId: string | null, readonly cause: string }
+  | { readonly kind: 'lost', readonly requestId: string | null, readonly suspect: Suspect, readonly cause: string }
+
+/** Whose doing it may be that a submit was not accepted. */
+export type Suspect = 'account' | 'request'
 
 /** One thing seen while following a generation. `missing`: fal does not know the id (any more). */
 export type Sighting =

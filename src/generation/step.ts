@@ -5,7 +5,7 @@ import { costOfUnits, type MicroUsd } from '../money.ts'
 import type { Evidence } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Ledger, LogPiece, Result, StatusReader, Submitted, Unsent, Upstream } from './ports.ts'
+import type { Ending, Ledger, LogPiece, Result, StatusReader, Submitted, Suspect, Unsent, Upstream } from './ports.ts'
 import type { Failure, Row } from './row.ts'
 
 /** The right to begin a submit, from a claim that this process made. */
@@ -83,7 +83,7 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
     case 'unsent': {
       const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
-      const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code)
+      const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code, submitted.suspect)
       return await report(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined)
     }
     case 'refused': {
@@ -91,19 +91,20 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
       return await report(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger))
     }
     case 'lost':
-      return await loseSubmit(row, hands)
+      return await loseSubmit(row, submitted.suspect, hands)
   }
 }
 
 /** What became of a submit, once fal was asked about an id that an error answer named. */
 async function send (row: Row, upstream: Upstream): Promise<Submitted> {
   const submitted = await upstream.submit(row.model, row.input)
-  const requestId = submitted.kind === 'unsent' || submitted.kind === 'lost' ? submitted.requestId ?? null : null
+  if (submitted.kind !== 'unsent' && submitted.kind !== 'lost') return submitted
+  const requestId = submitted.requestId ?? null
   if (requestId === null) return submitted
   const known = await isKnown(row, requestId, upstream)
   if (known === 'yes') return { kind: 'accepted', requestId, position: null }
   // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
-  return known === 'no' ? submitted : { kind: 'lost', requestId, cause: 'answered with a request id that fal says nothing about' }
+  return known === 'no' ? submitted : { kind: 'lost', requestId, suspect: submitted.suspect, cause: 'answered with a request id that fal says nothing about' }
 }
 
 /**
@@ -117,8 +118,8 @@ function unsentThen (row: Row, { failure, retryAfterMs, busy }: Extract<Submitte
 }
 
 /** It went out, and nobody knows whether fal has it. */
-async function loseSubmit (row: Row, { ledger, guard, report }: Hands): Promise<Row | null> {
-  const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code)
+async function loseSubmit (row: Row, suspect: Suspect, { ledger, guard, report }: Hands): Promise<Row | null> {
+  const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
   return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict }), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN })
 }
 

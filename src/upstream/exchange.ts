@@ -1,6 +1,6 @@
 // One HTTP exchange with a deadline: whatever the network does becomes a value, because for a purchase each outcome means something else.
 
-import type { Dispatcher } from 'undici'
+import { errors, type Dispatcher } from 'undici'
 
 /** An answer whose headers arrived. `text` is null when its body could not be read, and `unreadable` says why. */
 export interface Answer {
@@ -36,6 +36,9 @@ export interface ExchangeLimits {
 }
 
 const TIMEOUT_CODES = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'])
+
+/** The code of an answer that is not HTTP. undici gives its parser's errors none, or one for each way. */
+export const NOT_HTTP = 'NOT_HTTP'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -113,6 +116,7 @@ function textIn (chunks: readonly Buffer[]): Pick<Answer, 'text' | 'unreadable'>
 /** What a network error is, by its code alone: messages may hold addresses and headers. */
 export function troubleOf (error: unknown, isAborted: boolean): Pick<NoAnswer, 'why' | 'code'> {
   if (isAborted) return { why: 'aborted', code: 'ABORTED' }
+  if (error instanceof errors.HTTPParserError) return { why: 'network', code: NOT_HTTP }
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'UNNAMED'
   return { why: TIMEOUT_CODES.has(code) ? 'timeout' : 'network', code }
 }

@@ -8,7 +8,7 @@ import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import type { StatusReader, Submitted, Upstream } from '../generation/ports.ts'
-import { exchange, headerOf, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
+import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
 import { readResult } from './result.ts'
@@ -149,8 +149,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     tellTrouble('submit', answer)
     if (answer.kind === 'answer') return submitted(answer)
     return sent
-      ? { kind: 'lost', requestId: null, cause: `no answer: ${answer.why} (${answer.code})` }
-      : { kind: 'unsent', failure: unreachable, retryAfterMs: null }
+      ? { kind: 'lost', requestId: null, suspect: answer.code === NOT_HTTP ? 'account' : 'request', cause: `no answer: ${answer.why} (${answer.code})` }
+      : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
   }
 
   function follow (model: string, requestId: string): StatusReader {
@@ -266,18 +266,20 @@ export function createUpstream (options: UpstreamOptions): Upstream {
 function submitted (answer: Answer): Submitted {
   const { status } = answer
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
-  if (status === 429) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), busy: true }
+  // What is cut off is an answer that was lost; what is there and not of fal's form comes from something in front of fal.
+  const suspect = error === null && answer.unreadable !== 'cut' ? 'account' : 'request'
+  if (status === 429) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), suspect, busy: true }
   const named = readRequestId(headerOf(answer, falHeaders.requestId))
-  if (status === 503 && error !== null) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), ...(named === null ? {} : { requestId: named }) }
+  if (status === 503 && error !== null) return { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), suspect, ...(named === null ? {} : { requestId: named }) }
   if (status >= 400 && status < 500) {
     // A 4xx is no purchase whatever else it says, and here fal says that it would go well another time.
     const isTransient = headerOf(answer, falHeaders.needsRetry) === '1' && status !== 401 && status !== 403
-    return isTransient ? { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer) } : { kind: 'refused', failure: refusalOf(status, error) }
+    return isTransient ? { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), suspect } : { kind: 'refused', failure: refusalOf(status, error) }
   }
-  if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, cause: `answered ${status}` }
+  if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, suspect, cause: `answered ${status}` }
   const text = answer.text ?? ''
   const requestId = readRequestId(parseObject(text)?.['request_id'])
-  if (requestId === null) return { kind: 'lost', requestId: named, cause: `answered ${status} without a request id` }
+  if (requestId === null) return { kind: 'lost', requestId: named, suspect, cause: `answered ${status} without a request id` }
   return { kind: 'accepted', requestId, position: readStatus(text)?.position ?? null }
 }
 

@@ -7,7 +7,7 @@ import { createGuard } from '../../src/generation/guard.ts'
 import type { Ledger } from '../../src/generation/ports.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { times } from '../support/admission.ts'
-import { CENTRAL_KEY, startGateway } from '../support/gateway.ts'
+import { CENTRAL_KEY, key, startGateway, tenant } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
 const limits = { failuresToOpen: 3, openMs: 600, blockedMs: 600, retiredMs: 600 }
@@ -36,6 +36,44 @@ t.test('after so many failures in a row nothing is sent; after the pause one tri
   broken.remove()
   await until(async () => (await gateway.generate({ prompt: 'again', seed: 1 })).status === 200)
   t.equal((await gateway.generate({ prompt: 'more', seed: 1 })).status, 200)
+})
+
+const threeTenants = { tenants: [tenant('studio'), tenant('press'), tenant('agency')] }
+const press = { key: key('press') }
+const agency = { key: key('agency') }
+
+t.test('what breaks after it was sent stops its tenant only, until another tenant meets it, too', async t => {
+  const gateway = await startGateway(t, { tenants: threeTenants, config: { guard: { ...limits, openMs: 3_600_000 } } })
+  const { bill, faults } = gateway.sandbox
+  const broken = faults.add({ kind: 'reset', operation: 'submit', times: 'always' })
+  for (let seed = 1; seed <= 3; seed++) t.equal((await gateway.generate({ prompt: 'breaks it', seed })).json()['code'], 'outcome-unknown')
+  const refused = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.match(refused.json(), { status: 503, code: 'upstream-unavailable' })
+  t.ok(refused.headers.get('retry-after'))
+  t.equal(bill.submits, 3)
+  t.equal((await gateway.generate({ prompt: 'meets it', seed: 1 }, press)).json()['code'], 'outcome-unknown', 'others are not stopped')
+  t.equal(bill.submits, 4)
+  t.equal((await gateway.generate({ prompt: 'y', seed: 1 }, agency)).status, 503, 'now two have met it')
+  t.equal((await gateway.generate({ prompt: 'y', seed: 1 }, press)).status, 503)
+  broken.remove()
+  t.equal(bill.submits, 4)
+})
+
+t.test('a tenant that is stopped does not stop the others; its probe does, when it meets the same with another picture', async t => {
+  const gateway = await startGateway(t, { tenants: threeTenants, config: { guard: { ...limits, openMs: 2000 } } })
+  const { faults } = gateway.sandbox
+  const broken = faults.add({ kind: 'reset', operation: 'submit', times: 3 })
+  for (let seed = 1; seed <= 3; seed++) t.equal((await gateway.generate({ prompt: 'breaks it', seed })).json()['code'], 'outcome-unknown')
+  t.equal(broken.hits, 3)
+  t.equal((await gateway.generate({ prompt: 'goes on', seed: 1 }, press)).status, 200)
+  t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 503)
+  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="open"\} 1$/m)
+  faults.add({ kind: 'reset', operation: 'submit' })
+  let probes = 0
+  await until(async () => (await gateway.generate({ prompt: 'another', seed: probes++ })).json()['code'] === 'outcome-unknown')
+  t.equal((await gateway.generate({ prompt: 'stops', seed: 1 }, press)).status, 503)
+  await until(async () => (await gateway.generate({ prompt: 'again', seed: 1 }, press)).status === 200)
+  await until(async () => (await gateway.generate({ prompt: 'again', seed: 1 })).status === 200)
 })
 
 t.test('what works in between ends the row of failures', async t => {

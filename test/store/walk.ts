@@ -52,6 +52,8 @@ const verdict = fc.constantFrom(
   undefined,
   undefined,
   { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const,
+  { scope: '*', state: 'open', retryAfterMs: 1000, after: 2, tenantFirst: true } as const,
+  { scope: '*', state: 'open', retryAfterMs: 0, after: 2, tenantFirst: true } as const,
   { scope: '*', state: 'account-blocked', retryAfterMs: 1000 } as const,
   { scope: 'fal-ai/imagen4/preview/ultra', state: 'retired', retryAfterMs: 1000 } as const
 )
@@ -79,7 +81,7 @@ const cancelStep = fc.record({ do: fc.constant('cancel' as const), which, tenant
 const settleStep = fc.record({ do: fc.constant('settle' as const), which, billed: fc.boolean() })
 const guardStep = fc.record({
   do: fc.constant('guard' as const),
-  scope: fc.constantFrom('*', 'fal-ai/imagen4/preview/ultra'),
+  scope: fc.constantFrom('*', '*', 'fal-ai/imagen4/preview/ultra', 'tenant:studio'),
   state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const),
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const)

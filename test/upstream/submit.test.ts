@@ -1,6 +1,7 @@
 // What a submit's answer, or its absence, is taken to prove: the difference between repeating and paying twice.
 
 import t from 'tap'
+import type { Suspect } from '../../src/generation/ports.ts'
 import { KEY, MODEL, queueClient, REQUEST_ID } from './queue-client.ts'
 import { scriptedServer, type Reply } from '../support/scripted-server.ts'
 
@@ -159,6 +160,29 @@ t.test('what may have reached fal and was not clearly answered is lost, and was 
     t.match(await upstream.submit(MODEL, INPUT), lost())
     t.same(counted, ['submit network'])
   })
+})
+
+t.test('after the body went out no answer, and an error in fal\'s form, may be the request\'s doing; everything else is nobody\'s in particular', async t => {
+  const cases: { readonly name: string, readonly script: (reply: Reply) => void, readonly suspect: Suspect, readonly submitMs?: number }[] = [
+    { name: 'a reset after the request was read', script: reply => reply.reset(), suspect: 'request' },
+    { name: 'no answer in time', script: () => {}, suspect: 'request', submitMs: 100 },
+    { name: 'half a head', script: reply => reply.socket.end('HTTP/1.1 200 OK\r\ncontent-le'), suspect: 'request' },
+    { name: 'a body cut short', script: reply => { reply.head(200, { 'content-length': '100' }); reply.socket.end('{"request_id":') }, suspect: 'request' },
+    { name: '500 of fal', script: reply => reply.answer(500, { detail: 'Internal Server Error' }), suspect: 'request' },
+    { name: '503 of fal', script: reply => reply.answer(503, { detail: 'no runner', error_type: 'runner_scheduling_failure' }), suspect: 'request' },
+    { name: '503 of an ingress', script: reply => reply.answer(503, '<html>nginx</html>', { 'content-type': 'text/html' }), suspect: 'account' },
+    { name: '500 in another form', script: reply => reply.answer(500, { error: 'oops' }), suspect: 'account' },
+    { name: '200 that is not JSON', script: reply => reply.answer(200, '<html>welcome</html>'), suspect: 'account' },
+    { name: 'a redirect', script: reply => reply.answer(307, '', { location: '/elsewhere' }), suspect: 'account' },
+    { name: 'an answer that is not HTTP', script: reply => reply.socket.end('220 smtp.example ESMTP\r\n'), suspect: 'account' }
+  ]
+  for (const { name, script, suspect, submitMs = 30_000 } of cases) {
+    const { upstream } = await queueClient(t, { request: (_request, reply) => script(reply) }, { timeouts: { submitMs } })
+    t.match(await upstream.submit(MODEL, INPUT), { suspect }, name)
+  }
+  const { upstream, server } = await queueClient(t, {})
+  await server.close()
+  t.match(await upstream.submit(MODEL, INPUT), { suspect: 'account' }, 'a refused connection')
 })
 
 t.test('a body that never ends is not waited for', async t => {

@@ -117,7 +117,7 @@ function answerFree (state: State, admission: Admission, outcome: Answer['outcom
 function refuse (state: State, admission: Admission): Refused | null {
   // Whoever could not be sent at once would not be a probe, but keep others from being one.
   const hasPlace = (state.tenants.get(admission.tenant)?.running ?? 0) < admission.maxInFlight
-  const guard = blockedBy(state, admission.id, admission.model) ?? (hasPlace ? undefined : closedGuards(state, admission.model)[0])
+  const guard = blockedBy(state, admission.id, admission) ?? (hasPlace ? undefined : closedGuards(state, admission)[0])
   if (guard !== undefined) {
     return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
   }
@@ -164,7 +164,7 @@ function buy (state: State, admission: Admission): Admitted {
   if (mode === 'normal' && cacheName !== null) takeCacheName(state, cacheName, id)
   bindIdempotency(state, idempotency, id)
   insert(state, entry)
-  becomeProbe(state, id, admission.model)
+  becomeProbe(state, id, admission)
   return { outcome: 'bought', row: show(state, entry), rate: rateOf(state, admission) }
 }
 

@@ -1,9 +1,11 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
 import { endOf } from '../../generation/log-text.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
 import type { Account } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
+import { isTenants } from './guards.ts'
 import { rankOf } from './line.ts'
 import { dueOf } from './rows.ts'
 import { listKeyOf, type Entry, type State } from './state.ts'
@@ -186,6 +188,13 @@ function auditLogs (state: State): string[] {
 }
 
 function auditGuards (state: State): string[] {
+  const ofTenants = [...state.guards.values()].filter(({ scope }) => isTenants(scope))
+  const kept = ofTenants.filter(guard => guard.state === 'ok' && guard.failures === 0).map(({ scope }) => `the guard of ${scope} is ok and kept`)
+  if (ofTenants.length > ledgerConstants.maxTenantGuards) kept.push(`${ofTenants.length} guards of tenants are kept`)
+  return [...kept, ...auditProbes(state)]
+}
+
+function auditProbes (state: State): string[] {
   return [...state.guards.values()].flatMap(({ scope, state: word, probe }) => {
     if (probe === null) return []
     const phase = state.rows.get(probe)?.row.phase

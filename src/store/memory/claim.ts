@@ -1,6 +1,6 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
-import type { Claimed } from '../../generation/ports.ts'
+import { tenantScopeOf, type Claimed } from '../../generation/ports.ts'
 import type { Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'
@@ -28,8 +28,10 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
   if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
 
   let blocked = false
-  for (const entry of candidates(state)) {
-    const guard = blockedBy(state, entry.row.id, entry.row.model)
+  /** Tenants whose own guard is not ok: looking at their other generations would take the place of others' in the line. */
+  const passed = new Set<string>()
+  for (const entry of candidates(state, passed)) {
+    const guard = blockedBy(state, entry.row.id, entry.row)
     if (entry.row.waitUntilMs <= state.now()) {
       expire(state, entry)
     } else if (guard === undefined) {
@@ -38,6 +40,7 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
       giveUp(state, entry, retired)
     } else {
       blocked = true
+      if (guard.scope === tenantScopeOf(entry.row.tenant)) passed.add(entry.row.tenant)
     }
   }
   return { outcome: blocked ? 'guard' : 'empty' }
@@ -63,8 +66,11 @@ export function bringBack (state: State): void {
   }
 }
 
-/** Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank. */
-function * candidates (state: State): Generator<Entry> {
+/**
+ * Those to be looked at, in order: the probes, which nobody may go before, then tenants by virtual time and their generations by rank. Tenants that are
+ * among `passed` by then are passed over.
+ */
+function * candidates (state: State, passed: ReadonlySet<string>): Generator<Entry> {
   for (const id of probes(state)) {
     const entry = state.rows.get(id)
     if (entry === undefined || state.line.score(entry.row.tenant) === undefined) continue
@@ -73,6 +79,7 @@ function * candidates (state: State): Generator<Entry> {
   let looks = TIDY_PER_CALL
   for (const tenant of state.line.first(TIDY_PER_CALL)) {
     for (const id of tenantOf(state, tenant).queue.first(looks)) {
+      if (passed.has(tenant)) break
       const entry = state.rows.get(id)
       if (entry !== undefined) yield entry
       looks -= 1
@@ -83,7 +90,7 @@ function * candidates (state: State): Generator<Entry> {
 function grant (state: State, entry: Entry, claimId: string, replica: string): Claimed {
   const now = state.now()
   const { row } = entry
-  becomeProbe(state, row.id, row.model)
+  becomeProbe(state, row.id, row)
   charge(state, tenantOf(state, row.tenant))
   change(state, entry, {
     phase: 'submitting',

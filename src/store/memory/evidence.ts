@@ -5,7 +5,7 @@ import type { Failure, Row } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
-import { clear, judge, yieldProbe } from './guards.ts'
+import { clear, judgeFor, yieldProbe } from './guards.ts'
 import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
@@ -39,7 +39,7 @@ export function unsent (state: State, id: string, attempt: number, then: Unsent,
   return weigh(state, id, attempt, entry => {
     const { phase, requestId, cancelWished } = entry.row
     if (phase !== 'submitting' && (phase !== 'unknown' || requestId !== null)) return
-    if (verdict !== undefined) judge(state, verdict)
+    if (verdict !== undefined) judgeFor(state, entry.row, verdict)
     if ('busy' in then && then.busy === true) lowerPlaces(state, then.retryAfterMs)
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
@@ -54,7 +54,7 @@ export function lost (state: State, id: string, attempt: number, failure: Failur
   return weigh(state, id, attempt, entry => {
     const { phase, requestId } = entry.row
     if (!isAtUpstream(phase) || (what === 'submit' && requestId !== null)) return
-    if (verdict !== undefined) judge(state, verdict)
+    if (verdict !== undefined) judgeFor(state, entry.row, verdict)
     becomeUnknown(state, entry, failure)
   })
 }

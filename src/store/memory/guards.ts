@@ -1,39 +1,57 @@
-// The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rule 14).
+// The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rules 14 and 37).
 
-import type { Guard, Verdict } from '../../generation/ports.ts'
+import { hash } from 'node:crypto'
+import { ledgerConstants, tenantScopeOf, type Guard, type Verdict } from '../../generation/ports.ts'
 import type { Row } from '../../generation/row.ts'
 import { tellGuard } from './news.ts'
-import type { Entry, State } from './state.ts'
+import type { Entry, KeptGuard, State } from './state.ts'
 
-/** The guards that stand before a model and are not ok: the account's, then the model's own. */
-export function closedGuards (state: State, model: string): Guard[] {
-  return ['*', model].flatMap(scope => {
+/** What stands before a generation: it is one of a model, and of a tenant. */
+type Asker = Pick<Row, 'model' | 'tenant'>
+
+/** The account: the scope that stands before everybody. */
+const ACCOUNT = '*'
+
+/** Met by more than one tenant, or by something that is no tenant's doing. */
+const EVERYBODY = '*'
+
+function scopesOf ({ model, tenant }: Asker): string[] {
+  return [ACCOUNT, tenantScopeOf(tenant), model]
+}
+
+/** The guards that stand before a generation and are not ok: the account's, then its tenant's, then its model's. */
+export function closedGuards (state: State, asker: Asker): Guard[] {
+  return closedOf(state, asker).map(shown)
+}
+
+function closedOf (state: State, asker: Asker): KeptGuard[] {
+  return scopesOf(asker).flatMap(scope => {
     const guard = state.guards.get(scope)
     return guard === undefined || guard.state === 'ok' ? [] : [guard]
   })
 }
 
 /** The first guard that keeps this generation from being bought now: its pause is not over, or another one is the probe. */
-export function blockedBy (state: State, id: string, model: string): Guard | undefined {
-  return closedGuards(state, model).find(guard => state.now() < guard.retryAtMs || (guard.probe !== null && guard.probe !== id))
+export function blockedBy (state: State, id: string, asker: Asker): Guard | undefined {
+  return closedGuards(state, asker).find(guard => state.now() < guard.retryAtMs || (guard.probe !== null && guard.probe !== id))
 }
 
 /** Makes this generation the probe of every guard that is not ok; only for one that nothing blocks. */
-export function becomeProbe (state: State, id: string, model: string): void {
-  for (const guard of closedGuards(state, model)) state.guards.set(guard.scope, { ...guard, probe: id })
+export function becomeProbe (state: State, id: string, asker: Asker): void {
+  for (const guard of closedOf(state, asker)) state.guards.set(guard.scope, { ...guard, probe: id })
 }
 
 /** The probe ended or lost its owner: the next generation may try. */
-export function freeProbe (state: State, id: string): void {
-  for (const guard of state.guards.values()) {
-    if (guard.probe === id) state.guards.set(guard.scope, { ...guard, probe: null })
+export function freeProbe (state: State, row: Row): void {
+  for (const guard of closedOf(state, row)) {
+    if (guard.probe === row.id) state.guards.set(guard.scope, { ...guard, probe: null })
   }
 }
 
 /** The probe pauses for longer than its guard does: another may try before it. */
-export function yieldProbe (state: State, { row: { id, model }, hidden: { retryAtMs } }: Entry): void {
-  for (const guard of closedGuards(state, model)) {
-    if (guard.probe === id && guard.retryAtMs < retryAtMs) state.guards.set(guard.scope, { ...guard, probe: null })
+export function yieldProbe (state: State, { row, hidden: { retryAtMs } }: Entry): void {
+  for (const guard of closedOf(state, row)) {
+    if (guard.probe === row.id && guard.retryAtMs < retryAtMs) state.guards.set(guard.scope, { ...guard, probe: null })
   }
 }
 
@@ -48,44 +66,90 @@ export function retryAfterSecondsOf (state: State, guard: Guard): number {
   return Math.max(1, Math.ceil((pauseMs > 0 ? pauseMs : state.times.leaseMs) / 1000))
 }
 
+/** Takes a word about buying at all that concerns nobody in particular. */
+export function judge (state: State, verdict: Verdict): Guard {
+  return shown(take(state, verdict, EVERYBODY))
+}
+
+/**
+ * Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account, whose guard it
+ * closes only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
+ * something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
+ */
+export function judgeFor (state: State, row: Row, verdict: Verdict): void {
+  if (verdict.tenantFirst !== true) {
+    take(state, verdict, EVERYBODY)
+    return
+  }
+  const scope = tenantScopeOf(row.tenant)
+  const input = hash('sha1', row.input)
+  const before = state.guards.get(scope)
+  const proves = before?.state === 'open' && before.probe === row.id && !before.proved && !before.inputs.includes(input)
+  if (before !== undefined || hasRoom(state)) {
+    const guard = take(state, { ...verdict, scope }, row.tenant)
+    const inputs = [input, ...guard.inputs.filter(other => other !== input)].slice(0, ledgerConstants.maxFailedInputs)
+    state.guards.set(scope, { ...guard, inputs, proved: guard.proved || proves })
+  }
+  const isAccountOk = (state.guards.get(ACCOUNT)?.state ?? 'ok') === 'ok'
+  if (proves && isAccountOk) take(state, { scope: ACCOUNT, state: verdict.state, retryAfterMs: verdict.retryAfterMs }, EVERYBODY)
+  else take(state, { ...verdict, scope: ACCOUNT }, row.tenant)
+}
+
+/** Is there a place for another tenant's guard? If need be the oldest row of failures that closed nothing is forgotten. */
+function hasRoom (state: State): boolean {
+  const tenants = [...state.guards.values()].filter(({ scope }) => isTenants(scope))
+  if (tenants.length < ledgerConstants.maxTenantGuards) return true
+  const [oldest] = tenants.filter(guard => guard.state === 'ok').sort((one, other) => one.sinceMs - other.sinceMs || (one.scope < other.scope ? -1 : 1))
+  if (oldest === undefined) return false
+  state.guards.delete(oldest.scope)
+  return true
+}
+
+/** Is it the scope of a tenant's guard? */
+export function isTenants (scope: string): boolean {
+  return scope.startsWith(tenantScopeOf(''))
+}
+
 /**
  * Takes a word about buying at all, the last one counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
- * the place by ending.
+ * the place by ending. A tenant's guard that is ok is forgotten.
  */
-export function judge (state: State, verdict: Verdict): Guard {
-  const { scope, after, only } = verdict
-  const before = state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0 }
+function take (state: State, verdict: Verdict, metBy: string): KeptGuard {
+  const { scope, only } = verdict
+  const before = state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
   if (only !== undefined && before.state !== only) return before
-  const guard = judged(state, before, verdict, verdict.state === 'ok' ? 0 : before.failures + 1, after)
-  state.guards.set(scope, guard)
+  const guard = verdict.state === 'ok' ? opened(state, before) : judged(state, before, verdict, before.metBy === null || before.metBy === metBy ? metBy : EVERYBODY)
+  if (verdict.state === 'ok' && isTenants(scope)) state.guards.delete(scope)
+  else state.guards.set(scope, guard)
   if (guard.state !== before.state) tellGuard(state, scope, before.state, guard.state)
   return guard
 }
 
-function judged (state: State, before: Guard, { state: word, retryAfterMs }: Verdict, failures: number, after: number | undefined): Guard {
+function opened (state: State, { scope, state: word, sinceMs }: KeptGuard): KeptGuard {
+  return { scope, state: 'ok', sinceMs: word === 'ok' ? sinceMs : state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
+}
+
+function judged (state: State, before: KeptGuard, { state: word, retryAfterMs, after }: Verdict, metBy: string): KeptGuard {
   const now = state.now()
-  if (after !== undefined && before.state === 'ok' && failures < after) return { ...before, failures }
-  if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...before, failures, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
-  const isOk = word === 'ok'
-  return {
-    scope: before.scope,
-    state: word,
-    sinceMs: word === before.state ? before.sinceMs : now,
-    retryAtMs: isOk ? 0 : now + retryAfterMs,
-    probe: isOk ? null : before.probe,
-    failures
-  }
+  const counted = { ...before, failures: before.failures + 1, metBy }
+  if (after !== undefined && before.state === 'ok' && (counted.failures < after || (before.scope === ACCOUNT && metBy !== EVERYBODY))) return counted
+  if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...counted, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
+  return { ...counted, state: word, sinceMs: word === before.state ? before.sinceMs : now, retryAtMs: now + retryAfterMs }
 }
 
 /** fal accepted this generation: it opens the guards whose probe it is, and ends a row of failures. */
-export function clear (state: State, { id, model }: Row): void {
-  for (const scope of ['*', model]) {
+export function clear (state: State, row: Row): void {
+  for (const scope of scopesOf(row)) {
     const guard = state.guards.get(scope)
-    if (guard !== undefined && (guard.state === 'ok' ? guard.failures > 0 : guard.probe === id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
+    if (guard !== undefined && (guard.state === 'ok' ? guard.failures > 0 : guard.probe === row.id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
   }
 }
 
-/** Every guard that ever got a verdict. */
+/** Every guard that ever got a verdict; of tenants, those that are not ok or count failures. */
 export function guards (state: State): Guard[] {
-  return [...state.guards.values()]
+  return [...state.guards.values()].map(shown).sort((one, other) => one.scope < other.scope ? -1 : 1)
+}
+
+function shown ({ scope, state, sinceMs, retryAtMs, probe, failures }: KeptGuard): Guard {
+  return { scope, state, sinceMs, retryAtMs, probe, failures }
 }

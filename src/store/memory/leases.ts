@@ -49,7 +49,7 @@ export function release (state: State, replica: string, ids: readonly string[]):
   for (const id of ids) {
     const entry = state.rows.get(id)
     if (entry === undefined || entry.row.owner !== replica) continue
-    freeProbe(state, id)
+    freeProbe(state, entry.row)
     change(state, entry, { owner: null }, { leaseUntilMs: state.now() })
   }
 }
@@ -75,13 +75,13 @@ export function sweep (state: State, replica: string, max: number): Row[] {
  * went silent counts, because what kills five owners is not given to a sixth.
  */
 function takeOver (state: State, entry: Entry, replica: string): boolean {
-  const { id, phase, owner, takeovers } = entry.row
+  const { phase, owner, takeovers } = entry.row
   const leaseUntilMs = leaseOf(state)
   if (owner === replica) {
     adjust(state, entry, { leaseUntilMs })
     return true
   }
-  freeProbe(state, id)
+  freeProbe(state, entry.row)
   if (owner !== null && takeovers >= ledgerConstants.maxTakeovers) {
     becomeUnknown(state, entry, { code: 'outcome-unknown', detail: 'Every process that looked after it went silent.' })
     tell(state, entry, 'ended', phase, 0)

@@ -78,7 +78,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
 
     cancel: atomic(cancel),
     settle: atomic(settle),
-    guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope'>) => judge(state, { scope, ...verdict })),
+    guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
     guards: atomic(guards),
     mint: atomic(mint),
     token: atomic(readToken),

@@ -36,7 +36,7 @@ export function replace (state: State, entry: Entry, after: Row, hidden: Partial
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
   book(state, before, after)
-  if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after.id)
+  if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after)
   updateLine(state, after.tenant)
   publish(state, entry)
 }

@@ -37,6 +37,16 @@ export interface Book extends Account { held: MicroUsd, spent: MicroUsd, changed
 /** A token as minted, and what was drawn from it. */
 export interface TokenState { token: Token, heldPictures: number, heldMoney: MicroUsd, spentPictures: number, spentMoney: MicroUsd }
 
+/** A guard, and what decides whose a failure is. */
+export interface KeptGuard extends Guard {
+  /** Who met the failures of this row: one tenant, or `*` when several did or it was no tenant's doing. */
+  readonly metBy: string | null
+  /** Digests of the tenant's inputs that failed last. */
+  readonly inputs: readonly string[]
+  /** The tenant's probe has closed the account's guard. */
+  readonly proved: boolean
+}
+
 export interface State {
   readonly times: LedgerTimes
   /** The moment of the operation under way, in milliseconds of the ledger's clock. */
@@ -70,7 +80,7 @@ export interface State {
   readonly lists: Map<string, SortedSet>
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
-  readonly guards: Map<string, Guard>
+  readonly guards: Map<string, KeptGuard>
   /** What nobody was told yet, oldest first. */
   readonly news: (GuardNews | Omit<RowNews, 'row'> & { readonly id: string })[]
   /** Places at fal since it took no more: so many until then, afterwards more and more. */

@@ -1,9 +1,10 @@
 // The guard: while it is closed nothing is bought, and exactly one probe at a time finds out whether it may open.
 
 import type { Test } from 'tap'
+import type { Admission, Verdict } from '../../../src/generation/ports.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, traceLost, unreachable } from '../../support/admission.ts'
-import { createWorld, type MakeStore } from './world.ts'
+import { createWorld, type MakeStore, type World } from './world.ts'
 
 export async function guards (t: Test, make: MakeStore): Promise<void> {
   t.test('a verdict is kept with the time since when it holds', async t => {
@@ -284,5 +285,159 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     await ledger.unsent(id, 1, { failure: unreachable })
     const next = await buy()
     t.equal(await claim(), next.id)
+  })
+
+  const tenants = { scope: '*', state: 'open', retryAfterMs: 1000, after: 3, tenantFirst: true } as const
+
+  /** Buys and claims, and meets what may be its tenant's doing. */
+  function failing ({ ledger, buy, go }: World): (given?: Partial<Admission>, verdict?: Verdict) => Promise<void> {
+    return async (given = {}, verdict = tenants) => {
+      const { id } = await buy(given)
+      const granted = await go()
+      if (granted.id !== id) throw new Error('Another one was granted.')
+      await ledger.unsent(id, 1, { failure: unreachable }, verdict)
+    }
+  }
+
+  t.test('what may be a tenant\'s doing stops that tenant at the given number in a row, and nobody else', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, buy, claim, refused, advance } = world
+    const fail = failing(world)
+    await fail()
+    await fail()
+    t.match(await ledger.guards(), [{ scope: '*', state: 'ok', failures: 2 }, { scope: 'tenant:studio', state: 'ok', failures: 2 }])
+    await fail()
+    const other = await buy({ tenant: 'agency' })
+    t.match(await ledger.guards(), [{ scope: '*', state: 'ok', failures: 3 }, { scope: 'tenant:studio', state: 'open', failures: 3 }])
+    t.match(await refused(), { why: 'guard', guard: 'open', retryAfterSeconds: 1 })
+    t.equal(await claim(), other.id)
+    await ledger.sent(other.id, 1, 'a')
+    t.match(await ledger.guards(), [{ scope: '*', failures: 0 }, { scope: 'tenant:studio', state: 'open' }], 'what works for others says nothing of this one')
+    await advance(1000)
+    const probe = await buy()
+    await refused()
+    t.equal(await claim(), probe.id)
+    await ledger.sent(probe.id, 1, 'b')
+    t.match(await ledger.guards(), [{ scope: '*', state: 'ok' }], 'and a tenant\'s guard that is ok is forgotten')
+    t.same((await ledger.guards()).length, 1)
+    await buy()
+  })
+
+  t.test('a tenant that is stopped keeps nobody else from being claimed, however much of it waits in front', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, buy, claim } = world
+    const broken = await buy()
+    await world.go()
+    for (let count = 0; count < 40; count += 1) await buy()
+    const other = await buy({ tenant: 'agency' })
+    await ledger.unsent(broken.id, 1, { failure: unreachable }, { ...tenants, after: 1 })
+    t.equal(await claim(), other.id)
+    t.equal(await claim(), 'guard')
+  })
+
+  t.test('a second tenant that meets it makes it the account\'s', async t => {
+    const world = await createWorld(t, make)
+    const fail = failing(world)
+    for (let count = 0; count < 3; count += 1) await fail()
+    t.match(await world.ledger.guards(), [{ scope: '*', state: 'ok' }, { scope: 'tenant:studio', state: 'open' }])
+    await fail({ tenant: 'agency' })
+    t.match(await world.ledger.guards(), [{ scope: '*', state: 'open' }, { scope: 'tenant:agency', state: 'ok', failures: 1 }, { scope: 'tenant:studio', state: 'open' }])
+    t.match(await world.refused({ tenant: 'third' }), { why: 'guard' })
+  })
+
+  t.test('in the same row of failures: what worked for anybody in between begins another', async t => {
+    const world = await createWorld(t, make)
+    const fail = failing(world)
+    await fail()
+    await fail()
+    await world.accepted('a', { tenant: 'agency' })
+    await fail({ tenant: 'third' })
+    t.match(await world.ledger.guards(), [{ scope: '*', state: 'ok', failures: 1 }, { scope: 'tenant:studio', failures: 2 }, { scope: 'tenant:third', failures: 1 }])
+  })
+
+  t.test('so does something that is nobody\'s doing', async t => {
+    const world = await createWorld(t, make)
+    const fail = failing(world)
+    await fail()
+    await fail()
+    await fail({}, { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 })
+    t.match(await world.ledger.guards(), [{ scope: '*', state: 'open', failures: 3 }, { scope: 'tenant:studio', state: 'ok', failures: 2 }])
+  })
+
+  t.test('the tenant\'s probe makes it the account\'s when it meets it with another input, and not with one that failed before', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, advance } = world
+    const fail = failing(world)
+    for (const input of ['{"prompt":"a"}', '{"prompt":"b"}', '{"prompt":"a"}']) await fail({ input })
+    t.match(await ledger.guards(), [{ state: 'ok' }, { scope: 'tenant:studio', state: 'open' }])
+    await advance(1000)
+    await fail({ input: '{"prompt":"b"}' })
+    t.match(await ledger.guards(), [{ state: 'ok' }, { state: 'open', probe: null }])
+    await advance(1000)
+    await fail({ input: '{"prompt":"c"}' })
+    t.match(await ledger.guards(), [{ scope: '*', state: 'open' }, { scope: 'tenant:studio', state: 'open' }])
+  })
+
+  t.test('that once: who breaks everything that it sends does not stop the others for ever', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, advance } = world
+    const fail = failing(world)
+    for (let count = 0; count < 3; count += 1) await fail()
+    await advance(1000)
+    await fail({ input: '{"prompt":"another"}' })
+    t.match(await ledger.guards(), [{ scope: '*', state: 'open' }, { state: 'open' }])
+    await advance(1000)
+    await world.accepted('a', { tenant: 'agency' })
+    t.match(await ledger.guards(), [{ scope: '*', state: 'ok', failures: 0 }, { scope: 'tenant:studio', state: 'open' }])
+    for (const input of ['{"prompt":"x"}', '{"prompt":"y"}', '{"prompt":"z"}', '{"prompt":"!"}']) {
+      await fail({ input })
+      await advance(1000)
+    }
+    t.match(await ledger.guards(), [{ scope: '*', state: 'ok' }, { scope: 'tenant:studio', state: 'open' }])
+    await world.accepted('b')
+    t.same((await ledger.guards()).length, 1)
+    for (let count = 0; count < 3; count += 1) await fail()
+    await advance(1000)
+    await fail({ input: '{"prompt":"another"}' })
+    t.match(await ledger.guards(), [{ scope: '*', state: 'open' }, { state: 'open' }], 'after something of its own worked it may be believed again')
+  })
+
+  t.test('a probe whose owner let go frees the place of its tenant, too', async t => {
+    const world = await createWorld(t, make)
+    const { ledger, buy, go, advance } = world
+    const fail = failing(world)
+    for (let count = 0; count < 3; count += 1) await fail()
+    await advance(1000)
+    const probe = await buy()
+    await go('r2')
+    t.match(await ledger.guards(), [{}, { probe: probe.id }])
+    await ledger.release('r2', [probe.id])
+    t.match(await ledger.guards(), [{}, { probe: null }])
+  })
+
+  t.test('no more than sixteen tenants are told apart; the oldest row that closed nothing is forgotten', async t => {
+    const world = await createWorld(t, make)
+    const fail = failing(world)
+    const never = { ...tenants, after: 1000 } as const
+    for (let count = 10; count < 27; count += 1) {
+      await fail({ tenant: `t${count}` }, never)
+      await world.advance(1)
+    }
+    const scopes = (await world.ledger.guards()).map(({ scope }) => scope)
+    t.equal(scopes.length, 17)
+    t.notOk(scopes.includes('tenant:t10'))
+    t.ok(scopes.includes('tenant:t26'))
+  })
+
+  t.test('a tenant\'s guard that changes is news', async t => {
+    const world = await createWorld(t, make)
+    const fail = failing(world)
+    for (let count = 0; count < 3; count += 1) await fail()
+    await world.advance(1000)
+    await world.accepted('a')
+    t.same((await world.ledger.takeNews(10)).filter(({ kind }) => kind === 'guard'), [
+      { kind: 'guard', scope: 'tenant:studio', from: 'ok', state: 'open' },
+      { kind: 'guard', scope: 'tenant:studio', from: 'open', state: 'ok' }
+    ])
   })
 }

@@ -100,7 +100,7 @@ end
 local function refuse (admission)
   -- Whoever could not be sent at once would not be a probe, but keep others from being one.
   local running = Line.readTenant(admission.tenant).running
-  local guard = Guards.blockedBy(admission.id, admission.model) or running >= admission.maxInFlight and Guards.closedGuards(admission.model)[1]
+  local guard = Guards.blockedBy(admission.id, admission) or running >= admission.maxInFlight and Guards.closedGuards(admission)[1]
   if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
   local token = Tokens.refuseToken(admission)
   if token then return { outcome = 'refused', why = 'token', token = token } end
@@ -135,7 +135,7 @@ local function buy (admission)
   if admission.mode == 'normal' and admission.cacheName then Names.takeCacheName(admission.cacheName, row.id) end
   Names.bindIdempotency(admission.idempotency, row.id)
   Rows.insert(row)
-  Guards.becomeProbe(row.id, row.model)
+  Guards.becomeProbe(row.id, row)
   return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }
 end
 

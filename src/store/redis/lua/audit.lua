@@ -216,13 +216,19 @@ local function auditAll (keys, args)
   end
 
   local function auditGuards ()
+    local tenants = 0
     for _, guard in ipairs(Guards.allGuards()) do
       local row = guard.probe and rows[guard.probe]
       local tries = row and (row.phase == 'waiting' or Rows.isAtUpstream(row.phase))
       if guard.probe and (guard.state == 'ok' or not tries) then
         fault('the guard of', guard.scope, 'is', guard.state, 'and waits for the probe', guard.probe, 'which is', row and row.phase or 'gone')
       end
+      if Guards.isTenants(guard.scope) then
+        tenants = tenants + 1
+        if guard.state == 'ok' and guard.failures == 0 then fault('the guard of', guard.scope, 'is ok and kept') end
+      end
     end
+    if tenants > constants.maxTenantGuards then fault(tenants, 'guards of tenants are kept') end
   end
 
   auditPhases()

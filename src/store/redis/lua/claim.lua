@@ -28,7 +28,7 @@ local function bringBack ()
 end
 
 local function grant (row)
-  Guards.becomeProbe(row.id, row.model)
+  Guards.becomeProbe(row.id, row)
   Line.charge(row.tenant)
   Rows.change(row, {
     phase = 'submitting',
@@ -42,22 +42,27 @@ local function grant (row)
 end
 
 -- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
--- `look` answers nil to be shown the next one.
+-- `look` answers nil to be shown the next one, or nil and true to be shown none of this tenant's any more.
 local function eachCandidate (look)
+  local passed = {}
   for _, guard in ipairs(Guards.allGuards()) do
     local row = guard.probe and Rows.readRow(guard.probe)
     if row and redis.call('ZSCORE', LINE, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
-      local found = look(row)
+      local found, isPassed = look(row)
       if found then return found end
+      if isPassed then passed[row.tenant] = true end
     end
   end
   local looks = TIDY_PER_CALL
   for _, tenant in ipairs(redis.call('ZRANGE', LINE, 0, TIDY_PER_CALL - 1)) do
     if looks == 0 then return nil end
     for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
+      if passed[tenant] then break end
       local row = Rows.readRow(id)
-      local found = row and look(row)
+      local found, isPassed
+      if row then found, isPassed = look(row) end
       if found then return found end
+      if isPassed then passed[tenant] = true end
       looks = looks - 1
     end
   end
@@ -81,10 +86,11 @@ local function claim ()
       expire(row)
       return nil
     end
-    local guard = Guards.blockedBy(row.id, row.model)
+    local guard, isTenants = Guards.blockedBy(row.id, row)
     if not guard then return grant(row) end
     if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
-    return nil
+    -- Looking at a blocked tenant's other generations would take the place of others' in the line.
+    return nil, isTenants
   end)
   return found or { outcome = isBlocked and 'guard' or 'empty' }
 end

@@ -77,7 +77,7 @@ end
 local function unsent ()
   return weigh(function (row)
     if row.phase ~= 'submitting' and (row.phase ~= 'unknown' or row.requestId) then return end
-    if given.verdict then Guards.judge(given.verdict) end
+    if given.verdict then Guards.judgeFor(row, given.verdict) end
     if given.busy then Line.lowerPlaces(given.retryAfterMs) end
     if row.cancelWished then
       Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
@@ -95,7 +95,7 @@ end
 local function lost ()
   return weigh(function (row)
     if not Rows.isAtUpstream(row.phase) or (given.what == 'submit' and row.requestId) then return end
-    if given.verdict then Guards.judge(given.verdict) end
+    if given.verdict then Guards.judgeFor(row, given.verdict) end
     becomeUnknown(row, given.failure)
   end)
 end

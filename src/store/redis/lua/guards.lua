@@ -1,8 +1,26 @@
--- The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rule 14).
+-- The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rules 14 and 37).
 
--- A guard as kept, or nil.
-local function readGuard (scope)
-  local kept = redis.call('HGET', GUARDS, scope)
+-- The account: the scope that stands before everybody.
+local ACCOUNT = '*'
+
+-- Met by more than one tenant, or by something that is no tenant's doing.
+local EVERYBODY = '*'
+
+-- The beginning of the scope of the guard that stands before one tenant only.
+local TENANT = 'tenant:'
+
+local function isTenants (scope)
+  return string.sub(scope, 1, #TENANT) == TENANT
+end
+
+-- asker: { tenant, model }
+local function scopesOf (asker)
+  return { ACCOUNT, TENANT .. asker.tenant, asker.model }
+end
+
+-- A guard from its JSON, which is false where none is kept. Beside what is shown: `metBy`, who met the failures of this row, one tenant or everybody;
+-- `inputs`, digests of the tenant's inputs that failed last; `proved`, the tenant's probe has closed the account's guard.
+local function guardIn (scope, kept)
   if not kept then return nil end
   local guard = cjson.decode(kept)
   guard.scope = scope
@@ -12,50 +30,62 @@ local function readGuard (scope)
   return guard
 end
 
+local function readGuard (scope)
+  return guardIn(scope, redis.call('HGET', GUARDS, scope))
+end
+
 local function writeGuard (guard)
   redis.call('HSET', GUARDS, guard.scope, cjson.encode({
-    state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe, failures = text(guard.failures)
+    state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe, failures = text(guard.failures),
+    metBy = guard.metBy, inputs = guard.inputs and #guard.inputs > 0 and guard.inputs or nil, proved = guard.proved or nil
   }))
 end
 
 local function allGuards ()
-  local scopes = redis.call('HKEYS', GUARDS)
-  table.sort(scopes)
   local guards = {}
-  for _, scope in ipairs(scopes) do table.insert(guards, readGuard(scope)) end
+  for scope, kept in pairs(recordOf(redis.call('HGETALL', GUARDS))) do table.insert(guards, guardIn(scope, kept)) end
+  table.sort(guards, function (one, other) return one.scope < other.scope end)
   return guards
 end
 
--- The guards that stand before a model and are not ok: the account's, then the model's own.
-local function closedGuards (model)
+-- The guards that stand before a generation, as far as they are kept: the account's, then its tenant's, then its model's.
+local function guardsBefore (asker)
+  local scopes, found = scopesOf(asker), {}
+  local kept = redis.call('HMGET', GUARDS, unpack(scopes))
+  for i, scope in ipairs(scopes) do table.insert(found, guardIn(scope, kept[i])) end
+  return found
+end
+
+-- Those of them that are not ok.
+local function closedGuards (asker)
   local closed = {}
-  for _, scope in ipairs({ '*', model }) do
-    local guard = readGuard(scope)
-    if guard and guard.state ~= 'ok' then table.insert(closed, guard) end
+  for _, guard in ipairs(guardsBefore(asker)) do
+    if guard.state ~= 'ok' then table.insert(closed, guard) end
   end
   return closed
 end
 
 -- The first guard that keeps this generation from being bought now: its pause is not over, or another one is the probe.
-local function blockedBy (id, model)
-  for _, guard in ipairs(closedGuards(model)) do
-    if now < guard.retryAtMs or (guard.probe and guard.probe ~= id) then return guard end
+-- -> that guard, and whether it is its tenant's own
+local function blockedBy (id, asker)
+  for _, guard in ipairs(closedGuards(asker)) do
+    if now < guard.retryAtMs or (guard.probe and guard.probe ~= id) then return guard, isTenants(guard.scope) end
   end
   return nil
 end
 
 -- Makes this generation the probe of every guard that is not ok; only for one that nothing blocks.
-local function becomeProbe (id, model)
-  for _, guard in ipairs(closedGuards(model)) do
+local function becomeProbe (id, asker)
+  for _, guard in ipairs(closedGuards(asker)) do
     guard.probe = id
     writeGuard(guard)
   end
 end
 
 -- The probe ended or lost its owner: the next generation may try.
-local function freeProbe (id)
-  for _, guard in ipairs(allGuards()) do
-    if guard.probe == id then
+local function freeProbe (row)
+  for _, guard in ipairs(closedGuards(row)) do
+    if guard.probe == row.id then
       guard.probe = nil
       writeGuard(guard)
     end
@@ -64,7 +94,7 @@ end
 
 -- The probe pauses for longer than its guard does: another may try before it.
 local function yieldProbe (row)
-  for _, guard in ipairs(closedGuards(row.model)) do
+  for _, guard in ipairs(closedGuards(row)) do
     if guard.probe == row.id and guard.retryAtMs < row.retryAtMs then
       guard.probe = nil
       writeGuard(guard)
@@ -82,39 +112,93 @@ local function showGuard (guard)
   return { scope = guard.scope, state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe, failures = text(guard.failures) }
 end
 
--- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing, only or nothing }, the last one counting; see the port's Verdict for
--- `after` and `only`. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending. -> the guard as it now is
-local function judge (verdict)
-  local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
-  if verdict.only and guard.state ~= verdict.only then return guard end
-  local from, isOk = guard.state, verdict.state == 'ok'
-  guard.failures = isOk and 0 or guard.failures + 1
-  if verdict.after and from ~= 'ok' and from ~= verdict.state then
-    guard.retryAtMs = math.max(guard.retryAtMs, now + verdict.retryAfterMs)
-  elseif not verdict.after or from ~= 'ok' or guard.failures >= verdict.after then
-    guard.state = verdict.state
-    if guard.state ~= from then guard.sinceMs = now end
-    guard.retryAtMs = isOk and 0 or now + verdict.retryAfterMs
-    if isOk then guard.probe = nil end
-    if guard.state ~= from then redis.call('RPUSH', NEWS, cjson.encode({ guard.scope, 'guard', from, guard.state })) end
+local function open (guard)
+  if guard.state ~= 'ok' then guard.sinceMs = now end
+  guard.state, guard.retryAtMs, guard.failures = 'ok', 0, 0
+  guard.probe, guard.metBy, guard.inputs, guard.proved = nil, nil, nil, nil
+  if isTenants(guard.scope) then redis.call('HDEL', GUARDS, guard.scope) else writeGuard(guard) end
+end
+
+local function fail (guard, verdict, metBy)
+  local isOk = guard.state == 'ok'
+  guard.failures = guard.failures + 1
+  guard.metBy = (not guard.metBy or guard.metBy == metBy) and metBy or EVERYBODY
+  local isCountedOnly = verdict.after and isOk and (guard.failures < verdict.after or guard.scope == ACCOUNT and guard.metBy ~= EVERYBODY)
+  if not isCountedOnly then
+    local isOtherwise = verdict.after and not isOk and guard.state ~= verdict.state
+    guard.retryAtMs = isOtherwise and math.max(guard.retryAtMs, now + verdict.retryAfterMs) or now + verdict.retryAfterMs
+    if not isOtherwise and guard.state ~= verdict.state then
+      guard.state = verdict.state
+      guard.sinceMs = now
+    end
   end
   writeGuard(guard)
+end
+
+-- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing, only or nothing }, the last one counting; see the port's Verdict for
+-- `after` and `only`. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending. A tenant's guard
+-- that is ok is forgotten. -> the guard as it now is
+local function take (verdict, metBy)
+  local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
+  local from = guard.state
+  if verdict.only and from ~= verdict.only then return guard end
+  if verdict.state == 'ok' then open(guard) else fail(guard, verdict, metBy) end
+  if guard.state ~= from then redis.call('RPUSH', NEWS, cjson.encode({ guard.scope, 'guard', from, guard.state })) end
   return guard
+end
+
+-- Is there a place for another tenant's guard? If need be the oldest row of failures that closed nothing is forgotten.
+local function hasRoom ()
+  local tenants, oldest = 0, nil
+  for _, guard in ipairs(allGuards()) do
+    if isTenants(guard.scope) then
+      tenants = tenants + 1
+      if guard.state == 'ok' and (not oldest or guard.sinceMs < oldest.sinceMs) then oldest = guard end
+    end
+  end
+  if tenants < constants.maxTenantGuards then return true end
+  if not oldest then return false end
+  redis.call('HDEL', GUARDS, oldest.scope)
+  return true
+end
+
+-- Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account, whose guard it
+-- closes only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
+-- something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
+local function judgeFor (row, verdict)
+  if not verdict.tenantFirst then return take(verdict, EVERYBODY) end
+  local function about (scope, after)
+    return { scope = scope, state = verdict.state, retryAfterMs = verdict.retryAfterMs, after = after, only = verdict.only }
+  end
+  local own, input = readGuard(TENANT .. row.tenant), redis.sha1hex(row.input)
+  local proves = own and own.state == 'open' and own.probe == row.id and not own.proved and not contains(own.inputs or {}, input)
+  if own or hasRoom() then
+    local guard = take(about(TENANT .. row.tenant, verdict.after), row.tenant)
+    local inputs = { input }
+    for _, other in ipairs(guard.inputs or {}) do
+      if other ~= input and #inputs < constants.maxFailedInputs then table.insert(inputs, other) end
+    end
+    guard.inputs = inputs
+    guard.proved = guard.proved or proves or nil
+    writeGuard(guard)
+  end
+  local account = readGuard(ACCOUNT)
+  if proves and (not account or account.state == 'ok') then take(about(ACCOUNT), EVERYBODY)
+  else take(about(ACCOUNT, verdict.after), row.tenant) end
 end
 
 -- fal accepted this generation: it opens the guards whose probe it is, and ends a row of failures.
 local function clear (row)
-  for i, kept in ipairs(redis.call('HMGET', GUARDS, '*', row.model)) do
-    local guard = kept and readGuard(i == 1 and '*' or row.model)
-    if guard and (guard.state == 'ok' and guard.failures > 0 or guard.state ~= 'ok' and guard.probe == row.id) then
-      judge({ scope = guard.scope, state = 'ok', retryAfterMs = 0 })
+  for _, guard in ipairs(guardsBefore(row)) do
+    if guard.state == 'ok' and guard.failures > 0 or guard.state ~= 'ok' and guard.probe == row.id then
+      take({ scope = guard.scope, state = 'ok', retryAfterMs = 0 })
     end
   end
 end
 
 -- guard { scope, state, retryAfterMs, after or nothing, only or nothing } -> { scope, state, sinceMs, retryAtMs, probe or nothing, failures }
 local function tellGuard ()
-  return showGuard(judge(given))
+  return showGuard(take(given, EVERYBODY))
 end
 
 -- guards {} -> as `guard`, of all scopes
@@ -125,6 +209,6 @@ local function guards ()
 end
 
 return {
-  allGuards = allGuards, closedGuards = closedGuards, blockedBy = blockedBy, becomeProbe = becomeProbe, freeProbe = freeProbe,
-  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, judge = judge, clear = clear, tellGuard = tellGuard, guards = guards
+  allGuards = allGuards, isTenants = isTenants, closedGuards = closedGuards, blockedBy = blockedBy, becomeProbe = becomeProbe, freeProbe = freeProbe,
+  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, judgeFor = judgeFor, clear = clear, tellGuard = tellGuard, guards = guards
 }

@@ -91,7 +91,7 @@ local function release ()
   for _, id in ipairs(given.ids) do
     local row = Rows.readRow(id)
     if row and row.owner == given.replica then
-      Guards.freeProbe(id)
+      Guards.freeProbe(row)
       Rows.change(row, { owner = false, leaseUntilMs = now })
     end
   end
@@ -106,7 +106,7 @@ local function takeOver (row)
     Rows.adjust(row, { leaseUntilMs = leaseUntilMs })
     return true
   end
-  Guards.freeProbe(row.id)
+  Guards.freeProbe(row)
   if row.owner and row.takeovers >= constants.maxTakeovers then
     local from = row.phase
     Evidence.becomeUnknown(row, LOST)

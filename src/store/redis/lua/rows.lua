@@ -173,7 +173,7 @@ local function replace (row, changes)
   local before = write(row, changes)
   local isLineChanged = reindex(before, row)
   Books.book(before, row)
-  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Guards.freeProbe(row.id) end
+  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Guards.freeProbe(row) end
   if isLineChanged then Line.updateLine(row.tenant) end
   publish(row)
 end
