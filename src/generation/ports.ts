@@ -284,7 +284,7 @@ export interface Ledger {
 
   /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. */
   seen: (id: string, connection: Connection | null) => Promise<void>
-  /** The caller at `connection` is gone without an answer; only if it is the one written there. Shortens a waiting generation's deadline to 60 s, when it was keyless. */
+  /** The caller at `connection` is gone without an answer; only if it is the one written there. Shortens a waiting generation's deadline to 60 s, when it was keyless and nobody joined it. */
   left: (id: string, connection: Connection) => Promise<void>
   /** Which of these connections of another replica are open? Asked on the events channel; no answer in time means none. */
   askOpen: (replica: string, connections: readonly string[]) => Promise<ReadonlySet<string>>
@@ -313,7 +313,10 @@ export interface Ledger {
 
   // Small compare-and-sets
 
-  /** Waiting: closed, unspent. Submitting or later: notes the wish and wakes the owner. Refused when anybody ever joined. Through an alias it only lets go of it. */
+  /**
+   * Waiting: closed, unspent. Submitting or later: notes the wish and wakes the owner. Refused when anybody ever joined. Through an alias it only lets go of it.
+   * From the wish on no name leads to it, so that whoever asks for the same buys its own; if it succeeds all the same, it takes names that are free.
+   */
   cancel: (id: string, reader: Reader) => Promise<Cancelled>
   /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
   settle: (id: string, billed: boolean) => Promise<Settled>

@@ -48,10 +48,10 @@ export function problemOfRow (row: Row): Problem {
   const generationId = row.id
   if (row.phase === 'cancelled') return new Problem('cancelled', { generationId })
   if (row.phase === 'unknown') {
-    return new Problem('outcome-unknown', {
-      generationId,
-      detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.`
-    })
+    const then = row.cancelWished
+      ? 'It was cancelled, so the same request buys another picture.'
+      : 'Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.'
+    return new Problem('outcome-unknown', { generationId, detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. ${then}` })
   }
   if (row.failure === null) return new Problem('internal', { generationId })
   const { code, detail, errors } = row.failure

@@ -1,7 +1,7 @@
 // Cancelling: what waits is closed unspent, what runs is asked to stop, what others wait for stays.
 
 import t from 'tap'
-import { key, startGateway, type Gateway } from '../support/gateway.ts'
+import { key, startGateway, tenant, type Gateway } from '../support/gateway.ts'
 import { until, untilStatus } from '../support/until.ts'
 
 const later = { headers: { prefer: 'respond-async' } }
@@ -55,6 +55,21 @@ t.test('others wait for it: 409 and it goes on', async t => {
   t.equal(refused.json()['code'], 'others-waiting')
   release()
   t.equal((await joined).status, 200)
+})
+
+t.test('a cancel is nobody else\'s verdict: others of the cache group, and a repeated call, get pictures of their own', async t => {
+  const group = { cacheGroup: 'acme' }
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', group), tenant('press', group)] } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const keyed = { headers: { prefer: 'respond-async', 'idempotency-key': 'k1' } }
+  const body = { prompt: 'x', seed: 1 }
+  const id = String((await gateway.generate(body, keyed)).json()['id'])
+  await untilStatus(gateway, id, 'running')
+  t.equal((await gateway.post(`/generations/${id}/cancel`)).status, 200)
+  t.match((await gateway.generate(body, { key: key('press'), ...later })).headers.get('cache-status'), /detail=bought/)
+  release()
+  t.match(await untilEnded(gateway, id), { status: /cancelled|succeeded/ })
+  t.equal((await gateway.generate(body, { headers: { 'idempotency-key': 'k1' } })).status, 200)
 })
 
 t.test('ended: 409', async t => {

@@ -283,7 +283,7 @@ function createWitness (): Witness {
   function compareOne (row: Row): void {
     const before = rows.get(row.id)
     rows.set(row.id, row)
-    if (row.phase === 'unknown' || row.cost === 0) excused.add(row.id)
+    if (row.phase === 'unknown' || row.cost === 0 || row.cancelWished) excused.add(row.id)
     if (before === undefined) return
     if (row.version < before.version) throw new Error(`${row.id} went back from version ${before.version} to ${row.version}`)
     if (row.version === before.version && !same({ ...before, stored: 0, queuePosition: 0 }, { ...row, stored: 0, queuePosition: 0 })) throw new Error(`${row.id} changed silently`)

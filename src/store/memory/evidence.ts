@@ -105,8 +105,9 @@ function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost
   }
   const { mode, cacheName } = entry.hidden
   let { learnedName } = entry.hidden
-  // Until this moment a refresh left its cache name to the old result.
-  if (mode === 'refresh' && cacheName !== null) takeCacheName(state, cacheName, entry.row.id)
+  // Until this moment a refresh left its cache name to the old result, and what was called off left it to others.
+  const takesName = entry.row.cancelWished ? cacheName !== null && cacheLead(state, cacheName) === null : mode === 'refresh'
+  if (mode !== 'bypass' && cacheName !== null && takesName) takeCacheName(state, cacheName, entry.row.id)
   if (mode !== 'bypass' && ending.learnedName !== null && cacheLead(state, ending.learnedName) === null) {
     learnedName = ending.learnedName
     takeCacheName(state, learnedName, entry.row.id)

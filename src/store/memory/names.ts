@@ -1,6 +1,7 @@
 // Names (idempotency keys, cache keys) lead to rows. Nothing frees a name: it is judged whenever it is read (rule 4).
 
 import { ledgerConstants } from '../../generation/ports.ts'
+import type { Row } from '../../generation/row.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { follow } from './rows.ts'
 import type { Alias, Entry, State } from './state.ts'
@@ -8,16 +9,21 @@ import type { Alias, Entry, State } from './state.ts'
 /** Where a name leads that is not free. */
 export interface Lead { readonly id: string, readonly entry: Entry, readonly alias: Alias | null, readonly fingerprint: string | null }
 
-/** What an idempotency name leads to, or null when it is free: it led to no row, or to an end that was not billed. */
+/** What an idempotency name leads to, or null when it is free: it led to no row, to an end that was not billed, or to what is called off. */
 export function idempotencyLead (state: State, name: string): Lead | null {
   const lead = leadOf(state, name)
-  return lead === null || isUnbilledEnd(lead.entry.row) ? null : lead
+  return lead === null || isUnbilledEnd(lead.entry.row) || isCalledOff(lead.entry.row) ? null : lead
 }
 
 /** What a cache name leads to, or null when it is free: as above, and an `unknown` or a billed refusal holds it for 15 minutes only. */
 export function cacheLead (state: State, name: string): Lead | null {
   const lead = leadOf(state, name)
-  return lead === null || isUnbilledEnd(lead.entry.row) || isVerdictOver(state, lead.entry) ? null : lead
+  return lead === null || isUnbilledEnd(lead.entry.row) || isCalledOff(lead.entry.row) || isVerdictOver(state, lead.entry) ? null : lead
+}
+
+/** Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another. */
+export function isCalledOff (row: Row): boolean {
+  return row.cancelWished && row.phase !== 'succeeded'
 }
 
 /** Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body? */

@@ -4,7 +4,7 @@ import type { Admission } from '../../generation/ports.ts'
 import type { Connection } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isFinal } from './books.ts'
-import { isVerdictOver } from './names.ts'
+import { isCalledOff, isVerdictOver } from './names.ts'
 import { change } from './rows.ts'
 import { dropFrom, type Entry, type State } from './state.ts'
 
@@ -34,29 +34,28 @@ export function findTwin (state: State, admission: Admission): TwinsFound {
 }
 
 /**
- * Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it; that caller's own deadline
- * holds on, counted from the start, when the other has one, too (a retry has). Without a connection
- * it stays adoptable until its id was delivered.
+ * Hands a generation to another caller, with the time in line that its first caller's leaving cost it, should it wait here or come back to the line. That
+ * caller's own deadline holds on, counted from the start, when the other has one, too (a retry has). Without a connection it stays adoptable until its
+ * id was delivered.
  */
 export function adopt (state: State, entry: Entry, { connection, startWithinMs }: Admission): void {
-  const { row } = entry
-  const startUntilMs = startWithinMs === null ? null : row.startUntilMs
-  if (row.phase === 'waiting') change(state, entry, { connection, startUntilMs, waitUntilMs: Math.min(row.createdAtMs + state.times.queueMs, startUntilMs ?? Infinity) })
-  else change(state, entry, { connection, startUntilMs })
+  const { createdAtMs, startUntilMs: asked } = entry.row
+  const startUntilMs = startWithinMs === null ? null : asked
+  change(state, entry, { connection, startUntilMs, waitUntilMs: Math.min(createdAtMs + state.times.queueMs, startUntilMs ?? Infinity) })
 }
 
 function isSame (one: Connection, other: Connection | null): boolean {
   return other !== null && one.replica === other.replica && one.connection === other.connection
 }
 
-/** The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` is passed over, evidence may revive it. */
+/** The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` and what is called off are passed over, evidence may revive them. */
 function adoptable (state: State, twinName: string): Entry[] {
   const found: Entry[] = []
   for (const id of state.twins.get(twinName)?.first(Infinity) ?? []) {
     const entry = state.rows.get(id)
     if (entry === undefined) continue
     if (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.adoptableMs) dropFrom(state.twins, twinName, id)
-    else if (!isVerdictOver(state, entry)) found.push(entry)
+    else if (!isVerdictOver(state, entry) && !isCalledOff(entry.row)) found.push(entry)
     if (found.length === ledgerConstants.maxTwins) break
   }
   return found

@@ -49,6 +49,55 @@ export async function verdicts (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.cancel(adopted.id, adopted), { outcome: 'cancelled' })
   })
 
+  t.test('while a cancel is under way, and after it, no name leads to the generation: whoever asks for the same buys its own', async t => {
+    const { ledger, accepted, admit } = await createWorld(t, make)
+    const keyed = { name: 'key', fingerprint: 'f' }
+    const cached = await accepted('a', { cacheName: 'cache', idempotency: keyed })
+    const twin = await accepted('b', { twinName: 'twin', connection: { replica: 'r1', connection: 'c1' } })
+    for (const row of [cached, twin]) t.match(await ledger.cancel(row.id, row), { outcome: 'asked' })
+    const other = await admit({ tenant: 'agency', cacheName: 'cache' })
+    t.match(other, { outcome: 'bought' })
+    t.match(await admit({ idempotency: keyed }), { outcome: 'bought' })
+    t.match(await admit({ twinName: 'twin', lastRound: true }), { outcome: 'bought' })
+    for (const [row, requestId] of [[cached, 'a'], [twin, 'b']] as const) await ledger.finish(row.id, 1, requestId, { kind: 'cancelled', cost: price })
+    t.match(await admit({ tenant: 'press', cacheName: 'cache' }), { outcome: 'joined', row: { purchase: other.row.id } })
+  })
+
+  t.test('a generation whose cancel was billed as assumed is nobody else\'s answer, and neither is one that became unknown', async t => {
+    const { ledger, accepted, admit } = await createWorld(t, make)
+    const billed = await accepted('a', { cacheName: 'billed', idempotency: { name: 'first', fingerprint: 'f' } })
+    const lost = await accepted('b', { cacheName: 'lost', twinName: 'twin' })
+    for (const row of [billed, lost]) await ledger.cancel(row.id, row)
+    t.match(await ledger.finish(billed.id, 1, 'a', { kind: 'cancelled', cost: null }), { cost: price, costAssumed: true })
+    await ledger.lost(lost.id, 1, traceLost)
+    t.match(await admit({ idempotency: { name: 'first', fingerprint: 'another' } }), { outcome: 'bought' })
+    for (const given of [{ cacheName: 'billed' }, { cacheName: 'lost' }, { twinName: 'twin' }]) t.match(await admit(given), { outcome: 'bought' })
+  })
+
+  t.test('one that succeeds although its cancel was wished takes names only where they are free', async t => {
+    const { ledger, accepted, admit } = await createWorld(t, make)
+    const alone = await accepted('a', { cacheName: 'alone', idempotency: { name: 'key', fingerprint: 'f' } })
+    const taken = await accepted('b', { cacheName: 'taken' })
+    const unspent = await accepted('c', { cacheName: 'unspent' })
+    const old = await accepted('d', { cacheName: 'old' })
+    await ledger.finish(old.id, 1, 'd', successOf())
+    const refreshed = await accepted('e', { cacheName: 'old', mode: 'refresh' })
+    const passing = await accepted('f', { cacheName: 'bypassed', mode: 'bypass' })
+    for (const row of [alone, taken, unspent, refreshed, passing]) await ledger.cancel(row.id, row)
+    const other = await admit({ cacheName: 'taken' })
+    const gone = await admit({ cacheName: 'unspent' })
+    await ledger.cancel(gone.row.id, gone.row)
+    for (const [row, requestId] of [[alone, 'a'], [taken, 'b'], [unspent, 'c'], [refreshed, 'e'], [passing, 'f']] as const) {
+      t.match(await ledger.finish(row.id, 1, requestId, successOf()), { phase: 'succeeded', stored: row === alone || row === unspent })
+    }
+    t.match(await admit({ cacheName: 'alone' }), { outcome: 'hit', row: { id: alone.id } })
+    t.match(await admit({ idempotency: { name: 'key', fingerprint: 'f' } }), { outcome: 'replayed', row: { id: alone.id } })
+    t.match(await admit({ cacheName: 'taken' }), { outcome: 'joined', row: { id: other.row.id } })
+    t.match(await admit({ cacheName: 'unspent' }), { outcome: 'hit', row: { id: unspent.id } })
+    t.match(await admit({ cacheName: 'old' }), { outcome: 'hit', row: { id: old.id } })
+    t.equal(await ledger.lookup('bypassed'), null)
+  })
+
   t.test('nobody cancels what is not theirs, ended or unknown', async t => {
     const { ledger, buy, ended, accepted } = await createWorld(t, make)
     const { id } = await buy()

@@ -126,8 +126,10 @@ local function close (row, facts)
   changes.failure = given.kind == 'failed' and given.failure or false
   if given.kind == 'succeeded' then
     local isKept = given.outputSha256 == nil
-    -- Until this moment a refresh left its cache name to the old result.
-    if isKept and row.mode == 'refresh' and row.cacheName then Names.takeCacheName(row.cacheName, row.id) end
+    -- Until this moment a refresh left its cache name to the old result, and what was called off left it to others.
+    local takesName = row.mode == 'refresh'
+    if row.cancelWished then takesName = row.mode ~= 'bypass' and row.cacheName ~= nil and not Names.cacheLead(row.cacheName) end
+    if isKept and takesName and row.cacheName then Names.takeCacheName(row.cacheName, row.id) end
     if isKept and row.mode ~= 'bypass' and given.learnedName and not Names.cacheLead(given.learnedName) then
       changes.learnedName = given.learnedName
       Names.takeCacheName(given.learnedName, row.id)

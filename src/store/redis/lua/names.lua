@@ -14,10 +14,15 @@ local function isVerdictOver (row)
   return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= row.answersUntilMs
 end
 
--- What an idempotency name leads to, or nil when it is free: it led to no row, or to an end that was not billed.
+-- Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another.
+local function isCalledOff (row)
+  return row.cancelWished and row.phase ~= 'succeeded'
+end
+
+-- What an idempotency name leads to, or nil when it is free: it led to no row, to an end that was not billed, or to what is called off.
 local function idempotencyLead (name)
   local entry, row = leadOf(name)
-  if not entry or Books.isUnbilledEnd(row) then return nil end
+  if not entry or Books.isUnbilledEnd(row) or isCalledOff(row) then return nil end
   return entry, row
 end
 
@@ -25,7 +30,7 @@ end
 -- was too large to be kept does not hold it at all.
 local function cacheLead (name)
   local entry, row = leadOf(name)
-  if not entry or Books.isUnbilledEnd(row) or isVerdictOver(row) then return nil end
+  if not entry or Books.isUnbilledEnd(row) or isCalledOff(row) or isVerdictOver(row) then return nil end
   if row.phase == 'succeeded' and not row.output then return nil end
   return entry, row
 end
@@ -43,6 +48,6 @@ local function takeCacheName (name, id)
 end
 
 return {
-  isVerdictOver = isVerdictOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindIdempotency = bindIdempotency,
+  isVerdictOver = isVerdictOver, isCalledOff = isCalledOff, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindIdempotency = bindIdempotency,
   takeCacheName = takeCacheName
 }

@@ -4,14 +4,14 @@ local function isSameConnection (row, connection)
   return connection ~= nil and row.connection == connection
 end
 
--- The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` is passed over, evidence may revive it.
+-- The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` and what is called off are passed over, evidence may revive them.
 local function adoptable (twinName)
   local found = {}
   for _, id in ipairs(redis.call('ZRANGE', key('o', twinName), 0, -1)) do
     local row = Rows.readRow(id)
     if row then
       if Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
-      elseif not Names.isVerdictOver(row) then table.insert(found, row) end
+      elseif not Names.isVerdictOver(row) and not Names.isCalledOff(row) then table.insert(found, row) end
     end
     if #found == constants.maxTwins then break end
   end
@@ -43,15 +43,15 @@ local function findTwin (admission)
   return nil, ask
 end
 
--- Hands a generation to another caller. One that waits here gets back the time that its first caller's leaving cost it; that caller's own deadline
--- holds on, counted from the start, when the other has one, too (a retry has). Without a connection
--- it stays adoptable until its id was delivered.
+-- Hands a generation to another caller, with the time in line that its first caller's leaving cost it, should it wait here or come back to the line. That
+-- caller's own deadline holds on, counted from the start, when the other has one, too (a retry has). Without a connection it stays adoptable until its
+-- id was delivered.
 local function adopt (row, admission)
-  local changes = { connection = admission.connection or false }
   local startUntilMs = admission.startWithinMs and row.startUntilMs
-  changes.startUntilMs = startUntilMs or false
-  if row.phase == 'waiting' then changes.waitUntilMs = math.min(row.createdAtMs + times.queueMs, startUntilMs or math.huge) end
-  Rows.change(row, changes)
+  Rows.change(row, {
+    connection = admission.connection or false, startUntilMs = startUntilMs or false,
+    waitUntilMs = math.min(row.createdAtMs + times.queueMs, startUntilMs or math.huge)
+  })
 end
 
 return {
