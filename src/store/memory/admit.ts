@@ -73,10 +73,9 @@ function join (state: State, admission: Admission, { entry }: Lead): Admitted {
   return answerFree(state, admission, 'joined', id)
 }
 
-/** Others wait as long as the ledger lets them: the buyer's own deadline ends for good. */
-function unhurried (state: State, { phase, startUntilMs, createdAtMs }: Row): Partial<Row> {
-  if (startUntilMs === null) return {}
-  return phase === 'waiting' ? { startUntilMs: null, waitUntilMs: createdAtMs + state.times.queueMs } : { startUntilMs: null }
+/** Others wait as long as the ledger lets them: the buyer's own deadline ends for good, and so does what its leaving took. */
+function unhurried (state: State, { createdAtMs }: Row): Pick<Row, 'startUntilMs' | 'waitUntilMs'> {
+  return { startUntilMs: null, waitUntilMs: createdAtMs + state.times.queueMs }
 }
 
 function addAlias (state: State, { tenant, subject }: Reader, id: string, target: string): void {

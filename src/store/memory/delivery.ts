@@ -14,12 +14,12 @@ export function seen (state: State, id: string, connection: Connection | null): 
   if (connection === null || isWrittenThere(entry.row.connection, connection)) change(state, entry, { delivered: true })
 }
 
-/** The ledger's `left`. Who has been answered may leave: a delivered generation keeps its time. */
+/** The ledger's `left`. Who has been answered may leave: a delivered generation keeps its time, and so does one that others wait for. */
 export function left (state: State, id: string, connection: Connection): void {
   const entry = state.rows.get(id)
   if (entry === undefined || entry.row.delivered || !isWrittenThere(entry.row.connection, connection)) return
-  const { phase, waitUntilMs } = entry.row
-  if (phase !== 'waiting' || !entry.hidden.keyless) return change(state, entry, { connection: null })
+  const { phase, waitUntilMs, joined } = entry.row
+  if (phase !== 'waiting' || !entry.hidden.keyless || joined) return change(state, entry, { connection: null })
   change(state, entry, { connection: null, waitUntilMs: Math.min(waitUntilMs, state.now() + ledgerConstants.abandonedMs) })
 }
 

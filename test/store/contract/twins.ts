@@ -191,6 +191,39 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(keyless.id), { phase: 'failed', cost: 0 })
   })
 
+  t.test('who leaves takes no time from a generation that others joined, before or after', async t => {
+    const { ledger, buy, go, admit, row, advance } = await createWorld(t, make)
+    const connection = { replica: 'r1', connection: 'c1' }
+    const before = await buy({ connection, cacheName: 'before' })
+    await admit({ cacheName: 'before' })
+    const after = await buy({ connection, cacheName: 'after' })
+    for (const { id } of [before, after]) await ledger.left(id, connection)
+    await advance(59_000)
+    await admit({ cacheName: 'after', tenant: 'agency' })
+    for (const { id, waitUntilMs } of [before, after]) t.match(await row(id), { connection: null, joined: true, waitUntilMs })
+    await advance(60_000)
+    await ledger.sweep('r1', 10)
+    for (const { id } of [before, after]) t.match(await row(id), { phase: 'waiting' })
+    await go()
+    await go()
+  })
+
+  t.test('the time that leaving took is given back also to what comes back to the line later', async t => {
+    const { ledger, buy, go, admit, row } = await createWorld(t, make)
+    const first = await buy({ connection: { replica: 'r1', connection: 'c1' }, cacheName: 'cache' })
+    await ledger.left(first.id, { replica: 'r1', connection: 'c1' })
+    await go()
+    await admit({ cacheName: 'cache' })
+    const second = await buy(at('c2'))
+    await ledger.left(second.id, { replica: 'r1', connection: 'c2' })
+    await go()
+    t.match(await admit(at('c3')), { outcome: 'adopted', row: { id: second.id } })
+    for (const { id, waitUntilMs } of [first, second]) {
+      await ledger.unsent(id, 1, { retryAfterMs: 0 })
+      t.match(await row(id), { phase: 'waiting', waitUntilMs })
+    }
+  })
+
   t.test('a replica is asked which connections are open; no answer means none', async t => {
     const { ledger } = await createWorld(t, make)
     const stop = ledger.answerOpen('r1', connection => connection === 'c1')

@@ -61,18 +61,16 @@ local function hit (admission, row)
   return { outcome = 'hit', row = Rows.show(row, id, admission) }
 end
 
--- Others wait as long as the ledger lets them: the buyer's own deadline ends for good.
-local function unhurry (row, changes)
-  if not row.startUntilMs then return changes end
-  changes.startUntilMs = false
-  if row.phase == 'waiting' then changes.waitUntilMs = row.createdAtMs + times.queueMs end
-  return changes
+-- What changes about a row that is joined for the first time. Others wait as long as the ledger lets them: the buyer's own deadline ends for good, and so
+-- does what its leaving took.
+local function joining (row)
+  return { joined = true, startUntilMs = false, waitUntilMs = row.createdAtMs + times.queueMs }
 end
 
 -- Waits with others for one purchase. The same reader gets the purchase's own id; another tenant or subject an alias, which is in its own list and
 -- lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
 local function join (admission, row)
-  if (row.phase == 'waiting' or Rows.isAtUpstream(row.phase)) and not row.joined then Rows.change(row, unhurry(row, { joined = true })) end
+  if (row.phase == 'waiting' or Rows.isAtUpstream(row.phase)) and not row.joined then Rows.change(row, joining(row)) end
   local id = isSameReader(row, admission) and row.id or admission.id
   if id ~= row.id then addAlias(admission, id, row.id) end
   Names.bindIdempotency(admission.idempotency, id)

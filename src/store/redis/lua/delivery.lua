@@ -8,12 +8,12 @@ local function seen ()
   return 'OK'
 end
 
--- left { id, connection } -> 'OK'. Who has been answered may leave: a delivered generation keeps its time.
+-- left { id, connection } -> 'OK'. Who has been answered may leave: a delivered generation keeps its time, and so does one that others wait for.
 local function left ()
   local row = Rows.readRow(given.id)
   if not row or row.delivered or not Twins.isSameConnection(row, given.connection) then return 'OK' end
   local changes = { connection = false }
-  if row.phase == 'waiting' and row.keyless then changes.waitUntilMs = math.min(row.waitUntilMs, now + constants.abandonedMs) end
+  if row.phase == 'waiting' and row.keyless and not row.joined then changes.waitUntilMs = math.min(row.waitUntilMs, now + constants.abandonedMs) end
   Rows.change(row, changes)
   return 'OK'
 end
