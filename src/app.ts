@@ -110,6 +110,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     watch,
     companyBudget: () => tenants.companyBudget,
     priceOf: model => tenants.priceOf(model.endpointId),
+    priceRuleOf: model => tenants.priceRuleOf(model.endpointId),
     resultTtlMs: config.resultTtlMs,
     draining: () => state === 'draining',
     newId,

@@ -51,6 +51,8 @@ export interface TenantBook {
   readonly companyBudget: BudgetLimit | null
   /** The highest price of one call of a model on offer: the file's, else the model's own. */
   readonly priceOf: (endpointId: string) => MicroUsd
+  /** Names the rule that a model's price follows: the same in two processes exactly when both would reserve and settle the same. */
+  readonly priceRuleOf: (endpointId: string) => string
   readonly find: (keyId: string) => TenantKey | undefined
   /** What is sound but worth a line at start. */
   readonly warnings: readonly string[]
@@ -187,14 +189,17 @@ function bookOf (file: TenantsFile, version: string): TenantBook {
     }
   }
 
+  function priceOf (endpointId: string): MicroUsd {
+    const price = prices.get(endpointId)
+    if (price === undefined) throw new RangeError('no model on offer has this endpoint id')
+    return price
+  }
+
   return {
     tenants,
     companyBudget: budgetOf(file.budget),
-    priceOf: endpointId => {
-      const price = prices.get(endpointId)
-      if (price === undefined) throw new RangeError('no model on offer has this endpoint id')
-      return price
-    },
+    priceOf,
+    priceRuleOf: endpointId => hash('sha256', JSON.stringify(['price rule', endpointId, priceOf(endpointId)]), 'base64url'),
     find: keyId => keys.get(keyId),
     warnings: warningsOf(file, prices),
     version

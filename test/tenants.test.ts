@@ -87,6 +87,13 @@ t.test('the price of a model is its own unless the file says otherwise', async t
   t.throws(() => bookOf({ tenants: [minimal] }).priceOf('other/model'))
 })
 
+t.test('the price rule of a model is named alike wherever the price is the same, and otherwise wherever it differs', async t => {
+  const ruleAt = (usd?: number): string => bookOf({ ...(usd === undefined ? {} : { prices: { [defaultModel.endpointId]: usd } }), tenants: [minimal] }).priceRuleOf(defaultModel.endpointId)
+  t.equal(ruleAt(0.06), ruleAt(), 'said or not')
+  t.not(ruleAt(0.07), ruleAt())
+  t.throws(() => bookOf({ tenants: [minimal] }).priceRuleOf('other/model'))
+})
+
 t.test('a tenant alone never shares results with a group, whatever the names', async t => {
   const book = bookOf({ tenants: [{ ...minimal, id: 'a' }, { ...minimal, id: 'b', keys: [], cacheGroup: 'a' }] })
   t.not(book.tenants.get('a')?.cacheGroup, book.tenants.get('b')?.cacheGroup)

@@ -24,6 +24,8 @@ export interface Admission extends AdmittedFields {
   readonly id: string
   /** On the ledger's clock. An admission that starts later changes nothing. */
   readonly deadlineMs: number
+  readonly unitPrice: MicroUsd
+  readonly priceRule: string
   /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
   readonly idempotency: { readonly name: string, readonly fingerprint: string } | null
   /** What is known about the twins that an earlier answer named. */
@@ -117,9 +119,12 @@ export type Claimed =
   | { readonly outcome: 'go', readonly row: Row, readonly isLineEmpty: boolean }
   | { readonly outcome: 'busy' | 'empty' | 'guard' | 'late' }
 
-/** How a generation ended at fal. `cost` is `null` when fal named none and the price table decides. */
+/**
+ * How a generation ended at fal. `cost` is `null` when fal named none and the price table decides; `files`: how many it made, where that is known; without
+ * it as many as it might.
+ */
 export type Ending =
-  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null }
+  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null, readonly files?: number }
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 

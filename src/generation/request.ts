@@ -2,9 +2,10 @@
 
 import { Problem } from '../errors.ts'
 import type { AnswerSource } from '../metrics.ts'
-import { unitsOf, type MicroUsd } from '../money.ts'
+import type { MicroUsd } from '../money.ts'
 import type { Model } from '../models/model.ts'
 import type { BudgetLimit, Tenant } from '../tenants.ts'
+import { unitsBilled } from './bill.ts'
 import { budgetsOf } from './budgets.ts'
 import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
@@ -77,6 +78,7 @@ export interface RequestTools {
   readonly watch: Watch
   readonly companyBudget: () => BudgetLimit | null
   readonly priceOf: (model: Model) => MicroUsd
+  readonly priceRuleOf: (model: Model) => string
   readonly resultTtlMs: number
   readonly draining: () => boolean
   /** A fresh UUIDv7. */
@@ -160,6 +162,9 @@ export function createRequests (tools: RequestTools): Requests {
       input: call.input,
       seed: call.seed,
       price: tools.priceOf(model),
+      unitPrice: tools.priceOf(model),
+      priceRule: tools.priceRuleOf(model),
+      files: model.files,
       mode: call.mode === 'only' ? 'normal' : call.mode,
       cacheGroup: call.mode === 'bypass' ? null : tenant.cacheGroup,
       cacheName,
@@ -231,7 +236,7 @@ export function createRequests (tools: RequestTools): Requests {
       body: cacheName !== null && row.stored ? keep(cacheName, row).body : row.output,
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
-      units: bought ? unitsOf(cost, row.price) : '0',
+      units: bought ? unitsBilled(row, cost) : '0',
       stored: row.stored,
       ageMs: 0,
       ttlMs: tools.resultTtlMs,

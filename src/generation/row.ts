@@ -81,6 +81,12 @@ export const rowFields = {
   failure: initially(null, orNull(json(failureIn))),
   /** What was reserved: the highest price of our table. */
   price: admitted(integer),
+  /** The price of one unit when it was admitted, which fal's units are settled with; `null`: that of the whole call, in rows of an older version. */
+  unitPrice: admitted<MicroUsd | null>(orNull(integer)),
+  /** The digest of the model's price rule that it was admitted under; `null` in rows of an older version. */
+  priceRule: admitted(orNull(text)),
+  /** The most files that it may make, and once it succeeded how many it made, where that was told. A token's pictures are files. */
+  files: admitted(or(1, integer)),
   /** What it cost, once settled; `null` while money is reserved. */
   cost: initially<MicroUsd | null>(null, orNull(integer)),
   /** The cost is our table's because fal named none. */

@@ -1,7 +1,7 @@
 // The generation's story: one step from any phase. Fresh generations and those taken over from a dead process run through the same code.
 
 import { modelOf } from '../models/catalogue.ts'
-import { costOfUnits, type MicroUsd } from '../money.ts'
+import { costOf } from './bill.ts'
 import type { Evidence } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
@@ -232,11 +232,6 @@ function nameLearned (row: Row, seed: string | null): string | null {
   const model = modelOf(row.model)
   if (row.seed !== null || seed === null || row.cacheGroup === null || model === undefined) return null
   return learnedName(row.cacheGroup, model, row.input, seed)
-}
-
-/** `x-fal-billable-units` × price; `null` leaves it to the reserved price. */
-function costOf (row: Row, units: string | null): MicroUsd | null {
-  return units === null ? null : costOfUnits(units, row.price)
 }
 
 /** What was learned here is all that is told: a request id that another process heard of meanwhile stays, and the generation is followed. */

@@ -29,6 +29,7 @@ export const imagen4Ultra: Model = {
   description: 'Google\'s highest quality image generation model: one picture from a text.',
   schemaVersion: 1,
   price: 60_000,
+  files: 1,
   pixels,
   input: Type.Object({
     prompt: text({ description: 'What the picture shows.', minLength: 1, pattern: '\\S', examples: ['A red bicycle leaning on a blue wall, morning light'] }),

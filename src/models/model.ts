@@ -17,6 +17,8 @@ export interface Model {
   readonly output: TObject
   /** The highest price of one call, for a reservation; the tenants file may state others. */
   readonly price: MicroUsd
+  /** The most files that one call makes. */
+  readonly files: number
   /** Pixel width and height of the picture that an input asks for. */
   readonly pixels: (input: ModelInput) => { readonly width: number, readonly height: number }
 }

@@ -33,6 +33,7 @@ const admitStep = fc.record({
   priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const),
   startWithinMs: fc.constantFrom(null, null, minute),
   needsId: fc.boolean(),
+  files: fc.constantFrom(1, 1, 2),
   /** The latest admission once more, under its own id. */
   again: fc.boolean()
 })
@@ -68,6 +69,7 @@ const finishStep = fc.record({
   cost,
   kind: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const),
   learned: fc.option(name),
+  files: fc.constantFrom(0, 1, 2),
   log,
   requestId: fc.constantFrom('x', 'x', 'y', null)
 })
@@ -123,7 +125,7 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
   const witness = createWitness()
   let nowMs = startMs
   let latest: Admission | null = null
-  await ledger.mint(tokenOf({ picturesLeft: 2 }))
+  await ledger.mint(tokenOf({ picturesLeft: 4 }))
 
   for (const step of steps) {
     if (step.do === 'wait') {
@@ -169,6 +171,7 @@ function drawAdmission (step: Extract<Step, { do: 'admit' }>, nowMs: number): Ad
     priority: step.priority,
     startWithinMs: step.startWithinMs,
     needsId: step.needsId,
+    files: step.files,
     rate: { max: 9, windowSeconds: 60 },
     maxInFlight: 2,
     maxQueued: 3,
@@ -225,7 +228,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
-      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
+      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
       return ledger.finish(purchase, attempt, step.requestId === null ? null : `${purchase}-${attempt}-${step.requestId}`, ending, linesOf(step.log))
     }
     case 'seen': {

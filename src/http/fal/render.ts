@@ -6,12 +6,12 @@ import { missingEndpoint } from '../../fal-wire/endpoint-id.ts'
 import { addressOfType, type ErrorBody, type ErrorLine } from '../../fal-wire/error-body.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { queueWords, statusObjectOf, type QueueLog, type QueueStatus } from '../../fal-wire/status.ts'
+import { unitsBilled } from '../../generation/bill.ts'
 import { hasEnded, statusOf } from '../../generation/phases.ts'
 import type { LogLine } from '../../generation/ports.ts'
 import type { Row } from '../../generation/row.ts'
 import { problemOfRow } from '../../generation/problems.ts'
 import { models } from '../../models/catalogue.ts'
-import { unitsOf } from '../../money.ts'
 import { tellProblem } from '../problem.ts'
 
 /**
@@ -117,9 +117,9 @@ function stepsOf (pointer: string): (string | number)[] {
 }
 
 /** What a request was billed, in fal's units, or null while nobody knows. */
-export function billableUnits ({ cost, price }: Row, isFree: boolean): string | null {
+export function billableUnits (row: Row, isFree: boolean): string | null {
   if (isFree) return '0'
-  return cost === null ? null : unitsOf(cost, price)
+  return row.cost === null ? null : unitsBilled(row, row.cost)
 }
 
 /** How a generation stands, as fal's queue tells it. `logs` is null when nobody asked for them. */

@@ -106,7 +106,8 @@ function auditTokens (state: State): string[] {
   for (const [id, token] of state.tokens.entries()) {
     const open = [...state.rows.values()].filter(({ row }) => row.token === id && !isFinal(row))
     const price = open.reduce((sum, { row }) => sum + row.price, 0)
-    if (token.heldPictures !== open.length) faults.push(`token ${id} holds ${token.heldPictures} pictures, ${open.length} rows are open`)
+    const files = open.reduce((sum, { row }) => sum + row.files, 0)
+    if (token.heldPictures !== files) faults.push(`token ${id} holds ${token.heldPictures} pictures, open rows may make ${files}`)
     if (token.heldMoney !== price) faults.push(`token ${id} holds ${token.heldMoney}, open rows are worth ${price}`)
     if (token.spentPictures < 0 || token.spentMoney < 0) faults.push(`token ${id} has spent less than nothing`)
   }

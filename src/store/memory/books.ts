@@ -33,7 +33,7 @@ export function hold (state: State, row: Row, direction: 1 | -1): void {
   for (const account of row.accounts) bookFor(state, account).held += direction * row.price
   const token = row.token === null ? undefined : state.tokens.get(row.token)
   if (token === undefined) return
-  token.heldPictures += direction
+  token.heldPictures += direction * row.files
   token.heldMoney += direction * row.price
 }
 
@@ -52,7 +52,7 @@ export function book (state: State, before: Row | null, after: Row): void {
   const token = after.token === null ? undefined : state.tokens.get(after.token)
   if (token === undefined) return
   token.spentMoney += spent
-  token.spentPictures += Number(spentOf(after) > 0) - Number(wasSpent > 0)
+  token.spentPictures += picturesOf(after) - (before === null ? 0 : picturesOf(before))
 }
 
 /** A second purchase for one attempt, at the reserved price: it counts against the budgets, not against the holder of a token. */
@@ -82,6 +82,11 @@ function worthOf (row: Row): MicroUsd {
 
 function spentOf (row: Row): MicroUsd {
   return isFinal(row) ? row.cost ?? 0 : 0
+}
+
+/** What a row draws from its token's pictures for good: its files, when anything was paid for them. */
+function picturesOf (row: Row): number {
+  return spentOf(row) > 0 ? row.files : 0
 }
 
 /** A line is never older than the one before it. Its cursor is what a stream of Redis would call it. */

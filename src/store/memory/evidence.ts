@@ -112,7 +112,8 @@ function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost
     learnedName = ending.learnedName
     takeCacheName(state, learnedName, entry.row.id)
   }
-  change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed }, { claimId: null, learnedName })
+  const files = Math.min(ending.files ?? Infinity, entry.row.files)
+  change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName })
 }
 
 /** Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up. */

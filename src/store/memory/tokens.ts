@@ -36,5 +36,5 @@ export function refuseToken (state: State, admission: Admission): 'unknown' | 'e
   if (token === null || token.tenant !== admission.tenant || token.subject !== admission.subject) return 'unknown'
   if (token.revoked) return 'revoked'
   if (state.now() >= token.expiresAtMs) return 'expired'
-  return token.picturesLeft < 1 || token.moneyLeft < admission.price ? 'exhausted' : null
+  return token.picturesLeft < admission.files || token.moneyLeft < admission.price ? 'exhausted' : null
 }

@@ -79,9 +79,9 @@ export function createRedisLedger ({
     const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
-    const { output, seed, learnedName } = ending
-    if (isKept(output)) return await call('finish', { seed, learnedName, ...given }, output)
-    const row = await call('finish', { seed, learnedName, outputSha256: sha256Of(output), ...given })
+    const { output, seed, learnedName, files } = ending
+    if (isKept(output)) return await call('finish', { seed, learnedName, files, ...given }, output)
+    const row = await call('finish', { seed, learnedName, files, outputSha256: sha256Of(output), ...given })
     return row?.phase === 'succeeded' && row.output === null ? { ...row, output } : row
   }
 

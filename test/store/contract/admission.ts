@@ -7,7 +7,7 @@ import { createWorld, type MakeStore } from './world.ts'
 export async function admission (t: Test, make: MakeStore): Promise<void> {
   t.test('a purchase is a row that waits, with its money held and its deadline set', async t => {
     const { ledger, buy, balance, nowMs } = await createWorld(t, make)
-    const row = await buy({ seed: '7', connection: { replica: 'r1', connection: 'c1' } })
+    const row = await buy({ seed: '7', connection: { replica: 'r1', connection: 'c1' }, unitPrice: 15_000, priceRule: 'a rule', files: 4 })
     t.match(row, {
       purchase: row.id,
       phase: 'waiting',
@@ -17,6 +17,9 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
       connection: { replica: 'r1', connection: 'c1' },
       seed: '7',
       price,
+      unitPrice: 15_000,
+      priceRule: 'a rule',
+      files: 4,
       cost: null,
       accounts: [{ owner: 'studio', period: '2026-11' }, { owner: '*', period: '2026-11' }],
       queuePosition: 0,

@@ -103,6 +103,32 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.token('tok1'), { picturesLeft: 1, moneyLeft: price + 10_000 })
   })
 
+  t.test('a token\'s pictures are files: a purchase holds as many as it may make, and a success that made fewer gives back', async t => {
+    const { ledger, accepted, buy, refused } = await createWorld(t, make)
+    const given = { subject: 'visitor', token: 'tok1', files: 4 }
+    await ledger.mint(tokenOf({ picturesLeft: 10 }))
+    const first = await accepted('a', given)
+    t.match(await ledger.token('tok1'), { picturesLeft: 6 })
+    const second = await accepted('b', given)
+    t.match(await ledger.token('tok1'), { picturesLeft: 2 })
+    t.match(await refused({ ...given, files: 3 }), { why: 'token', token: 'exhausted' })
+    t.match(await ledger.finish(first.id, 1, 'a', successOf({ files: 3 })), { files: 3 })
+    t.match(await ledger.token('tok1'), { picturesLeft: 3 })
+    await buy({ ...given, files: 3 })
+    t.match(await ledger.finish(second.id, 1, 'b', failureOf()), { files: 4 }, 'a failure that was billed is spent in full')
+    t.match(await ledger.token('tok1'), { picturesLeft: 0 })
+  })
+
+  t.test('a success is never counted with more files than were reserved, and without a word with all of them', async t => {
+    const { ledger, accepted } = await createWorld(t, make)
+    const given = { subject: 'visitor', token: 'tok1', files: 2 }
+    await ledger.mint(tokenOf({ picturesLeft: 4 }))
+    await accepted('a', given)
+    const { id } = await accepted('b', given)
+    t.match(await ledger.finish(id, 1, 'b', successOf({ files: 9 })), { files: 2 })
+    t.match(await ledger.token('tok1'), { picturesLeft: 0 })
+  })
+
   t.test('a token runs out of money as well as of pictures', async t => {
     const { ledger, refused } = await createWorld(t, make)
     await ledger.mint(tokenOf({ picturesLeft: 9, moneyLeft: price - 1 }))

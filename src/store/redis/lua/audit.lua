@@ -137,12 +137,12 @@ local function auditAll (keys, args)
       local pictures, money = 0, 0
       for _, row in pairs(rows) do
         if row.token == id and not Books.isFinal(row) then
-          pictures = pictures + 1
+          pictures = pictures + (row.files or 1)
           money = money + row.price
         end
       end
       if token then
-        if tonumber(token.heldPictures) ~= pictures then fault('token', id, 'holds', token.heldPictures, 'pictures,', pictures, 'rows are open') end
+        if tonumber(token.heldPictures) ~= pictures then fault('token', id, 'holds', token.heldPictures, 'pictures, open rows may make', pictures) end
         if tonumber(token.heldMoney) ~= money then fault('token', id, 'holds', token.heldMoney, 'open rows are worth', money) end
         if tonumber(token.spentPictures) < 0 or tonumber(token.spentMoney) < 0 then fault('token', id, 'has spent less than nothing') end
       end

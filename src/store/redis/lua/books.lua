@@ -48,7 +48,7 @@ end
 -- Holds, or with -1 lets go of, the reserved price of an open row, in its accounts and its token.
 local function hold (row, direction)
   for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'held', direction * row.price) end
-  if row.token then Tokens.draw(row.token, direction, direction * row.price, 'held') end
+  if row.token then Tokens.draw(row.token, direction * (row.files or 1), direction * row.price, 'held') end
 end
 
 local function spentOf (row)
@@ -58,6 +58,11 @@ end
 -- What a row adds to the journal: its cost, or while it is `unknown` the price that it may have cost.
 local function worthOf (row)
   return row.phase == 'unknown' and row.price or spentOf(row)
+end
+
+-- What a row draws from its token's pictures for good: its files, when anything was paid for them.
+local function picturesOf (row)
+  return spentOf(row) > 0 and (row.files or 1) or 0
 end
 
 -- A line's time is that of its stream id. Should Redis' clock go back, lines stay at the time of the latest one: a stream takes nothing older.
@@ -86,7 +91,7 @@ local function book (before, after)
   if spent == 0 then return end
   for _, account in ipairs(cjson.decode(after.accounts)) do enter(account, 'spent', spent) end
   if after.token then
-    Tokens.draw(after.token, (spentOf(after) > 0 and 1 or 0) - (wasSpent > 0 and 1 or 0), spent, 'spent')
+    Tokens.draw(after.token, picturesOf(after) - (before and picturesOf(before) or 0), spent, 'spent')
   end
 end
 

@@ -136,13 +136,14 @@ local function close (row, facts)
     end
     if isKept then changes.output = payload else changes.outputSha256 = given.outputSha256 end
     if given.seed then changes.seed = given.seed end
+    if given.files then changes.files = math.min(given.files, row.files or 1) end
   else
     changes.answersUntilMs = now + constants.verdictMs
   end
   Rows.change(row, changes)
 end
 
--- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, outputSha256, log: { from, lines } or nothing }, payload: the output
+-- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, outputSha256, log: { from, lines } or nothing }, payload: the output
 -- With `outputSha256` the output was too large to be kept: the row has its hash instead, and no name leads to it.
 local function finish ()
   return weigh(function (row)

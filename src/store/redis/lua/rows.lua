@@ -83,7 +83,7 @@ local function placesOf (row)
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs else at.due = dueOf(row) end
   if row.twinName and not row.delivered and not Books.isUnbilledEnd(row) then at.twin = row.number end
-  if not Books.isFinal(row) then at.held = row.accounts .. ' ' .. text(row.price) .. ' ' .. (row.token or '') end
+  if not Books.isFinal(row) then at.held = table.concat({ row.accounts, text(row.price), text(row.files or 1), row.token or '' }, ' ') end
   return at
 end
 

@@ -28,7 +28,7 @@ local function refuseToken (admission)
   if token.revoked then return 'revoked' end
   if now >= tonumber(token.expiresAtMs) then return 'expired' end
   local pictures, money = leftIn(token)
-  if pictures < 1 or money < admission.price then return 'exhausted' end
+  if pictures < admission.files or money < admission.price then return 'exhausted' end
   return nil
 end
 
