@@ -9,6 +9,7 @@ import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { Guard as SharedGuard, Ledger, LedgerTimes } from './generation/ports.ts'
 import { leftOf, monthOf } from './generation/budgets.ts'
+import { LOOK_AGAIN_MS } from './generation/doubt.ts'
 import { createFollow } from './generation/follow.ts'
 import { createGuard, worstOf } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
@@ -40,6 +41,8 @@ export interface AppOptions {
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
   readonly version: string
+  /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
+  readonly lookAgainMs?: readonly number[]
 }
 
 /** A gateway that listens. */
@@ -103,7 +106,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const follow = createFollow({ ledger, watch, onTrouble: trouble })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
-  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, newId, ...createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
+  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS, newId, ...createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
   const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),

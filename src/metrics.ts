@@ -48,6 +48,7 @@ export interface Metrics {
   readonly ledgerRollback: () => void
   readonly overrun: () => void
   readonly resultExpired: () => void
+  readonly lookedAgain: (result: string) => void
   readonly costAssumed: () => void
   readonly lateCost: () => void
   readonly doublePurchase: () => void
@@ -84,6 +85,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time.' })
   const overruns = new Counter({ registers, name: 'falgate_overruns_total', help: 'Generations billed above their reservation.' })
   const resultsExpired = new Counter({ registers, name: 'falgate_results_expired_total', help: 'Results that were gone before they could be fetched.' })
+  const looksAgain = new Counter({ registers, name: 'falgate_results_looked_at_again_total', help: 'Results that could not be used, or were lost, and are asked for again.', labelNames: ['result'] })
   const costsAssumed = new Counter({ registers, name: 'falgate_costs_assumed_total', help: 'Generations whose cost is that of our price table, because nobody named another.' })
   const lateCosts = new Counter({ registers, name: 'falgate_late_costs_total', help: 'Costs that were booked after a generation had ended.' })
   const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one attempt.' })
@@ -150,6 +152,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     redisUp: isUp => { redisUp.set(isUp ? 1 : 0) },
     ledgerRollback: () => { rollbacks.inc() },
     overrun: () => { overruns.inc() },
+    lookedAgain: result => { looksAgain.inc({ result }) },
     resultExpired: () => { resultsExpired.inc() },
     costAssumed: () => { costsAssumed.inc() },
     lateCost: () => { lateCosts.inc() },

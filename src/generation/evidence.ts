@@ -3,9 +3,10 @@
 
 import { clearTimeout, setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
+import { doubtAfter, doubtSince, type Doubt } from './doubt.ts'
 import { joinLogs } from './log-text.ts'
 import { hasEnded, type Phase } from './phases.ts'
-import type { Ledger, Sighting, Weighed } from './ports.ts'
+import type { Ledger, LogPiece, Sighting, Weighed } from './ports.ts'
 import type { Row } from './row.ts'
 import type { Watch } from './watch.ts'
 
@@ -37,6 +38,8 @@ export interface Evidence {
   readonly accepted: (reported: Row, requestId: string) => Row
   /** Writes what fal shows of it, and gives the row to go on with meanwhile. What is seen before it can be written becomes one piece. */
   readonly progress: (reported: Row, seen: Progress) => Row
+  /** Writes that fal is done with it and its answer could not be used, and gives the row to go on with meanwhile; nothing is written when that stands in it. */
+  readonly doubted: (reported: Row & { requestId: string }, seen: Doubt, log?: LogPiece) => Row & { requestId: string }
   /** The row as the ledger has it now; null when it has none or an older one, cannot be asked, or was not told yet what is known here. */
   readonly read: () => Promise<Row | null>
   /** Resolves when everything is written, or given up because `stopped` fired. */
@@ -85,7 +88,8 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
   }
 
   function progress (reported: Row, seen: Progress): Row {
-    const next: Row = seen.kind === 'queued' ? reported : { ...reported, phase: 'running', startedAtMs: reported.startedAtMs ?? ledger.now() }
+    const certain: Row = reported.doubt === null ? reported : { ...reported, doubt: null, doubtSinceMs: null }
+    const next: Row = seen.kind === 'queued' ? certain : { ...certain, phase: 'running', startedAtMs: reported.startedAtMs ?? ledger.now() }
     if (untried !== null) {
       untried.seen = { ...seen, log: joinLogs(untried.seen.log, seen.log) }
       return next
@@ -98,6 +102,15 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
       const { log, ...sighting } = piece.seen
       return await ledger.progressed(reported.id, reported.attempt, sighting, log)
     }, next)
+    return next
+  }
+
+  function doubted (reported: Row & { requestId: string }, seen: Doubt, log?: LogPiece): Row & { requestId: string } {
+    const doubt = doubtAfter(reported.doubt, seen)
+    if (doubt === reported.doubt) return reported
+    const next = { ...reported, doubt, doubtSinceMs: doubtSince(reported.doubt, reported.doubtSinceMs, seen, ledger.now()) }
+    untried = null // what is seen at work after this is another piece
+    goOn(reported, async () => await ledger.doubted(reported.id, reported.attempt, reported.requestId, seen, log), next)
     return next
   }
 
@@ -187,6 +200,7 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     report,
     accepted,
     progress,
+    doubted,
     read,
     close: async () => {
       clearTimeout(readingAgain)

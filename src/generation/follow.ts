@@ -302,5 +302,6 @@ function seenAs ({ id, tenant, subject, accounts, token, connection }: Row, row:
 
 /** Do callers see the difference? */
 function looksOther (before: Row, after: Row): boolean {
-  return statusOf(before.phase) !== statusOf(after.phase) || before.queuePosition !== after.queuePosition || before.startedAtMs !== after.startedAtMs
+  return statusOf(before.phase) !== statusOf(after.phase) || before.queuePosition !== after.queuePosition || before.startedAtMs !== after.startedAtMs ||
+    before.doubtSinceMs !== after.doubtSinceMs
 }

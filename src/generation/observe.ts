@@ -3,6 +3,7 @@
 import type { Logger } from 'pino'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
+import type { Doubt } from './doubt.ts'
 import { hasEnded, type Phase } from './phases.ts'
 import { tenantScopeOf, type GuardNews, type GuardState, type News } from './ports.ts'
 import type { Row } from './row.ts'
@@ -12,6 +13,8 @@ export interface Observer {
   readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
   /** What happened without anybody's evidence, and how guards stand; each piece is told to one process. */
   readonly onNews: (news: News) => void
+  /** A result that could not be used, and why: it is looked at again. */
+  readonly onLookAgain: (row: Row, seen: Doubt) => void
   /** A generation that fal lets wait, at this position. */
   readonly onBehind: (row: Row, position: number) => void
 }
@@ -44,6 +47,10 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
       if (isBehindTold) return
       isBehindTold = true
       log.warn({ ...factsOf(row), queue_position: position }, 'fal lets generations wait in its own queue: the account may run fewer at once than FAL_CONCURRENCY, or the model is busy')
+    },
+    onLookAgain: (row, seen) => {
+      metrics.lookedAgain(seen)
+      log.warn({ ...factsOf(row), result: seen }, 'looking again')
     },
     onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
     onNews: news => {

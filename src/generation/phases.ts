@@ -43,7 +43,7 @@ export function hasEnded (phase: Phase): boolean {
   return phase === 'succeeded' || phase === 'failed' || phase === 'cancelled' || phase === 'unknown'
 }
 
-/** Does the generation take one of the places at fal? */
+/** Is the generation at fal, as far as is known? */
 export function isAtUpstream (phase: Phase): boolean {
   return phase === 'submitting' || phase === 'accepted' || phase === 'running'
 }

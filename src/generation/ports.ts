@@ -3,6 +3,7 @@
 // Terms: a *right* may be refused and has a deadline, *evidence* is a fact and is always taken.
 
 import type { MicroUsd } from '../money.ts'
+import type { Doubt } from './doubt.ts'
 import type { Phase, Status } from './phases.ts'
 import type { Account, AdmittedFields, Connection, Failure, Reader, Row } from './row.ts'
 
@@ -157,7 +158,7 @@ export interface RowNews {
 }
 
 /** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
-export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'logged'>
+export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'doubtSinceMs' | 'logged'>
 
 /** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
 export type Published = Change & { readonly isLineEmpty: boolean }
@@ -263,6 +264,11 @@ export interface Ledger {
   lost: (id: string, attempt: number, failure: Failure, about?: { readonly what?: 'submit' | 'run', readonly verdict?: Verdict | undefined }) => Promise<Weighed | null>
   /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
   progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
+  /**
+   * Of `requestId` fal is done, and the answer could not be used (rule 25): the row keeps what was seen, with the time of the first such answer, and gives its
+   * place back; what is seen of it at fal after that takes both away. Changes nothing of a row with another request id, or that is not at fal.
+   */
+  doubted: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
   /**
    * The end of attempt `attempt`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
    * The first end wins; a later, higher cost is booked as late.
@@ -439,13 +445,17 @@ export interface StatusReader {
   close: () => void
 }
 
-/** `units` is the text of `x-fal-billable-units`, or null. `pending` and `unavailable` are asked again; `expired`: the result is gone. */
+/**
+ * `units` is the text of `x-fal-billable-units`, or null. `pending` and `unavailable` say nothing of the picture. `no-output` (a 200 that is no output of the
+ * model), `cancelled` and `expired` (the result is gone) would throw a paid picture away; `isClear`: said in fal's own form, and not perhaps by something in
+ * front of fal.
+ */
 export type Result =
   | { readonly kind: 'succeeded', readonly body: string, readonly seed: string | null, readonly units: string | null }
   | { readonly kind: 'failed', readonly failure: Failure, readonly units: string | null, readonly free: boolean }
-  | { readonly kind: 'cancelled', readonly units: string | null }
+  | { readonly kind: 'no-output' | 'cancelled', readonly units: string | null, readonly isClear: boolean }
+  | { readonly kind: 'expired', readonly isClear: boolean }
   | { readonly kind: 'pending' }
-  | { readonly kind: 'expired' }
   | { readonly kind: 'unavailable', readonly retryAfterMs: number | null }
 
 /** fal's queue. No operation rejects for what the network or fal does; each has a deadline of its own. */
@@ -453,6 +463,8 @@ export interface Upstream {
   /** Never aborted from outside: its answer is the only trace of a purchase. */
   submit: (model: string, input: string) => Promise<Submitted>
   follow: (model: string, requestId: string) => StatusReader
+  /** Where it stands, asked once. */
+  state: (model: string, requestId: string, signal: AbortSignal) => Promise<Sighting['kind'] | 'unavailable'>
   result: (model: string, requestId: string, signal: AbortSignal) => Promise<Result>
   cancel: (model: string, requestId: string) => Promise<'asked' | 'too-late' | 'missing' | 'unavailable'>
   close: () => Promise<void>

@@ -3,7 +3,8 @@
 import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import { admitted, begin, decided, flag, initially, integer, json, listOf, or, orNull, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
-import { phases, type Phase } from './phases.ts'
+import { doubts, type Doubt } from './doubt.ts'
+import { isAtUpstream, phases, type Phase } from './phases.ts'
 
 /** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */
 export interface Reader { readonly tenant: string, readonly subject: string }
@@ -102,6 +103,9 @@ export const rowFields = {
   /** When fal began to work on it. */
   startedAtMs: initially<number | null>(null, orNull(integer)),
   finishedAtMs: initially<number | null>(null, orNull(integer)),
+  /** Why its result is looked at again, and since when: fal is done with it, so it takes no place there. Nothing of this is left when it has ended. */
+  doubt: initially<Doubt | null>(null, orNull(word(doubts))),
+  doubtSinceMs: initially<number | null>(null, orNull(integer)),
   /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
   logged: initially(0, or(0, integer)),
   /** It leaves the line unspent when it still waits then. */
@@ -148,6 +152,11 @@ export interface Row extends Values<typeof rowFields> {
   readonly purchase: string
   /** A cache name leads here: its own, or one learned from the answer's seed. */
   readonly stored: boolean
+}
+
+/** Does it take one of the places at fal? What fal is done with does not, although its result is still looked for. */
+export function hasPlace ({ phase, doubt }: Pick<Row, 'phase' | 'doubt'>): boolean {
+  return isAtUpstream(phase) && doubt === null
 }
 
 /** What only the ledger knows about a row. */

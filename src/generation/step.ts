@@ -2,6 +2,7 @@
 
 import { modelOf } from '../models/catalogue.ts'
 import { costOf } from './bill.ts'
+import { LOOK_FOR_MS, looksOver } from './doubt.ts'
 import type { Evidence } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
@@ -28,8 +29,14 @@ export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'progress'
   readonly askToCancel: (row: Row & { requestId: string }) => void
   /** Told that fal has requests in front of this one. */
   readonly onBehind: (row: Row, position: number) => void
+  /** The pauses before each look at a result that could not be used. */
+  readonly lookAgainMs: readonly number[]
+  /** Notes such an answer, and tells that it is looked again; gives the row to go on with. */
+  readonly doubt: Evidence['doubted']
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
+  /** The same, but also resolves when `wake` fires. */
+  readonly rest: (ms: number) => Promise<void>
   /** Does what this process must not end before: a submit, and what has to be asked until it is clear what came of it. */
   readonly undisturbed: <T>(work: () => Promise<T>) => Promise<T>
 }
@@ -47,6 +54,8 @@ const BELIEVE_PAUSE_MS = 500
 /** The longest pause between two looks for a result that fal does not hand out. */
 const MAX_RESULT_PAUSE_MS = 10_000
 
+const LOOKED_IN_VAIN: Failure = { code: 'outcome-unknown', detail: 'It was done, and its result could not be had.' }
+
 const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The request went out and no answer came back.' }
 
 /**
@@ -60,7 +69,8 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
     case 'accepted':
     case 'running':
       // Both phases have an id; a row without one lost its trace.
-      return hasRequestId(row) ? await follow(row, hands) : await lose(row, hands)
+      if (!hasRequestId(row)) return await lose(row, hands)
+      return row.doubt === null ? await follow(row, hands) : await collect(row, hands, false)
     case 'waiting': // leaves the line by a claim, never by a step
     case 'succeeded':
     case 'failed':
@@ -163,9 +173,9 @@ async function follow (row: Row & { requestId: string }, hands: Hands): Promise<
     case 'running':
       return hands.progress(row, seen)
     case 'completed':
-      return await collect(row, hands, seen.log)
+      return await collect(row, hands, true, seen.log)
     case 'missing':
-      return await collect(row, hands)
+      return await collect(row, hands, false)
   }
 }
 
@@ -173,30 +183,59 @@ function isOverdue (row: Row, ledger: Ledger): boolean {
   return row.runUntilMs !== null && ledger.now() >= row.runUntilMs
 }
 
-/** A result that will not change any more. */
+/** A result that is an end. */
 type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
 
-/** Fetches the result of a completed generation and closes the row with it, and with the last lines of its log. */
-async function collect (row: Row & { requestId: string }, hands: Hands, log?: LogPiece): Promise<Row | null> {
-  const { ledger, upstream, report } = hands
-  for (let tries = 1; ; tries++) {
+/**
+ * Fetches the result of a completed generation and closes the row with it, and with the last lines of its log. What would throw the picture away is looked
+ * at again (rule 25): the doubt and its time stand in the row, so whoever takes it over goes on with the same looks.
+ */
+async function collect (row: Row & { requestId: string }, hands: Hands, isCompleted: boolean, log?: LogPiece): Promise<Row | null> {
+  const { ledger, upstream } = hands
+  const wake = hands.wake()
+  let looks = row.doubtSinceMs === null ? 0 : looksOver(hands.lookAgainMs, ledger.now() - row.doubtSinceMs)
+  let troubles = 0
+  for (let frees = 0; ;) {
     const result = await upstream.result(row.model, row.requestId, hands.letGo)
     hands.letGo.throwIfAborted()
-    if (result.kind === 'pending' || result.kind === 'unavailable') {
-      if (isOverdue(row, ledger)) return await lose(row, hands)
-      // fal keeps a result for an hour at most, so no pause may be long, whatever Retry-After says.
-      const asked = result.kind === 'unavailable' ? result.retryAfterMs : null
-      await hands.pause(Math.min(asked ?? backoffMs(tries), MAX_RESULT_PAUSE_MS))
-      continue
-    }
-    if (result.kind === 'failed' && result.free && tries < TRIES_TO_BELIEVE) {
+    if (result.kind === 'failed' && result.free && ++frees < TRIES_TO_BELIEVE) {
       // The first error may be a proxy's or a restart's; a generation that failed gives the same answer again.
       await hands.pause(BELIEVE_PAUSE_MS)
       continue
     }
-    const ending = endingOf(row, result)
-    return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
+    if (result.kind === 'succeeded' || result.kind === 'failed' || (result.kind === 'cancelled' && row.cancelWished)) return await close(row, result, hands, log)
+    if (result.kind === 'pending' || result.kind === 'unavailable') {
+      row = hands.doubt(row, 'unavailable', log)
+      if (isOverdue(row, ledger) && isLookOver(row, ledger)) return await lose(row, hands, LOOKED_IN_VAIN)
+      // fal keeps a result for an hour at most, so no pause may be long, whatever Retry-After says.
+      const asked = result.kind === 'unavailable' ? result.retryAfterMs : null
+      await hands.rest(Math.min(asked ?? backoffMs(++troubles), MAX_RESULT_PAUSE_MS))
+    } else {
+      row = hands.doubt(row, result.kind, log)
+      const pauseMs = hands.lookAgainMs[looks++]
+      if (pauseMs === undefined || isLookOver(row, ledger)) {
+        // Only what fal itself said, and never anything else, is believed against a picture.
+        return row.doubt === result.kind && result.isClear ? await close(row, result, hands, log) : await lose(row, hands, LOOKED_IN_VAIN)
+      }
+      await hands.rest(pauseMs)
+    }
+    if (wake.aborted) return row // to be read again
+    if (isCompleted) continue
+    const state = await upstream.state(row.model, row.requestId, hands.letGo)
+    hands.letGo.throwIfAborted()
+    // fal did not know it yet, and now it does.
+    if (state === 'queued' || state === 'running') return hands.progress(row, { ...(state === 'queued' ? { kind: state, position: null } : { kind: state }), log: { from: 0, lines: [] } })
+    isCompleted = state === 'completed'
   }
+}
+
+function isLookOver ({ doubtSinceMs }: Row, ledger: Ledger): boolean {
+  return doubtSinceMs !== null && ledger.now() >= doubtSinceMs + LOOK_FOR_MS
+}
+
+async function close (row: Row, result: Final, { ledger, report }: Hands, log?: LogPiece): Promise<Row | null> {
+  const ending = endingOf(row, result)
+  return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
 }
 
 /** The row as the ledger will have it. */
@@ -209,7 +248,9 @@ function endedBy (row: Row, ending: Ending, nowMs: number): Row {
     failure: ending.kind === 'failed' ? ending.failure : null,
     cost: ending.cost ?? row.price,
     costAssumed: ending.cost === null,
-    finishedAtMs: nowMs
+    finishedAtMs: nowMs,
+    doubt: null,
+    doubtSinceMs: null
   }
 }
 
@@ -222,6 +263,8 @@ function endingOf (row: Row, result: Final): Ending {
     case 'cancelled':
       // Whether fal bills a cancelled request is not documented: without a unit header the price table decides.
       return { kind: 'cancelled', cost: costOf(row, result.units) }
+    case 'no-output':
+      return { kind: 'failed', failure: { code: 'upstream-failed', detail: 'The model\'s answer was not an output of this model.' }, cost: costOf(row, result.units) }
     case 'expired':
       return { kind: 'failed', failure: { code: 'result-expired', detail: 'The upstream no longer has the result. It may have been billed.' }, cost: null }
   }
@@ -235,8 +278,8 @@ function nameLearned (row: Row, seed: string | null): string | null {
 }
 
 /** What was learned here is all that is told: a request id that another process heard of meanwhile stays, and the generation is followed. */
-async function lose (row: Row, { ledger, report }: Hands): Promise<Row | null> {
-  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: hasRequestId(row) ? 'run' : 'submit' }))
+async function lose (row: Row, { ledger, report }: Hands, failure = OUTCOME_UNKNOWN): Promise<Row | null> {
+  return await report(row, () => ledger.lost(row.id, row.attempt, failure, { what: hasRequestId(row) ? 'run' : 'submit' }))
 }
 
 function hasRequestId (row: Row): row is Row & { requestId: string } {

@@ -2,6 +2,7 @@
 
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
+import type { Doubt } from './doubt.ts'
 import { createEvidence, type EvidenceTools } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
@@ -12,6 +13,10 @@ import { step, type Hands, type Permit } from './step.ts'
 export interface TendingTools extends EvidenceTools {
   readonly upstream: Upstream
   readonly guard: Guard
+  /** The pauses before each look at a result that could not be used. */
+  readonly lookAgainMs: readonly number[]
+  /** Told when a result that was fetched here could not be used and is looked at again, and why. */
+  readonly onLookAgain: (row: Row, seen: Doubt) => void
   /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
   readonly onBehind: (row: Row, position: number) => void
 }
@@ -48,6 +53,7 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
   let wake = new AbortController()
   let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
   let isCancelAsked = false
+  let isInDoubt = row.doubt !== null
   let sending: Promise<unknown> = Promise.resolve()
 
   const hands: Hands = {
@@ -64,7 +70,18 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     wake: () => wake.signal,
     askToCancel,
     onBehind: tools.onBehind,
+    lookAgainMs: tools.lookAgainMs,
+    doubt: (reported, seen, log) => {
+      const next = evidence.doubted(reported, seen, log)
+      isInDoubt = true
+      if (next !== reported) tools.onLookAgain(next, seen)
+      return next
+    },
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
+    rest: async ms => {
+      await setTimeout(ms, undefined, { signal: wake.signal }).catch(() => {})
+      letGo.signal.throwIfAborted()
+    },
     undisturbed: async work => {
       const done = work()
       sending = done.catch(() => {}) // told to whoever asked for it
@@ -72,7 +89,10 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     },
     report: evidence.report,
     accepted: evidence.accepted,
-    progress: evidence.progress
+    progress: (reported, seen) => {
+      isInDoubt = false
+      return evidence.progress(reported, seen)
+    }
   }
   let overtime: NodeJS.Timeout | undefined
   if (row.runUntilMs !== null) watchTime(row.runUntilMs)
@@ -108,7 +128,8 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
   /** The ledger's clock decides, and between two looks it goes otherwise than timers do: it is a little behind Redis', which may be put back. */
   function watchTime (runUntilMs: number): void {
     const leftMs = runUntilMs - ledger.now()
-    if (leftMs <= 0) wake.abort()
+    // The time to run is none of a look's.
+    if (leftMs <= 0 && !isInDoubt) wake.abort()
     overtime = startTimer(() => { watchTime(runUntilMs) }, Math.max(leftMs, OVERTIME_AGAIN_MS))
   }
 

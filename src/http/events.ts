@@ -45,7 +45,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       security: [{ key: [] }],
       summary: 'Follow a generation, as server-sent events',
       description: [
-        'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error.',
+        'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error. That the model is done and its answer could not be used is such a change: `looking_again_since`.',
         'Event `log`: a line that the model logged, `{"message", "timestamp", "level"}`.',
         'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down.',
         'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.'

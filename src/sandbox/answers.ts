@@ -2,6 +2,7 @@
 // "Model Errors" and "Request Error Types" pages and of recorded answers; where those are silent it is said so.
 
 import type { ServerResponse } from 'node:http'
+import { gzipSync } from 'node:zlib'
 import { missingEndpoint } from '../fal-wire/endpoint-id.ts'
 import { errorUrl } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
@@ -103,6 +104,23 @@ export const errorAnswers = {
 } as const satisfies Readonly<Record<string, Answer>>
 
 export type ErrorName = keyof typeof errorAnswers
+
+/** Something in front of fal that answers in its place: nothing here is of fal's form, and none of it knows a request id. */
+function notFals (status: number, contentType: string, body: string | Buffer, headers: Readonly<Record<string, string>> = {}): Answer {
+  return { status, headers: { 'content-type': contentType, ...headers }, body, fromIngress: true }
+}
+
+/** Every answer that can be asked for by name and is none of fal's, although its status may be right. */
+export const oddAnswers = {
+  html: notFals(200, 'text/html', '<html><body>Welcome</body></html>'),
+  object: notFals(200, 'application/json', '{}'),
+  empty: notFals(200, 'application/json', ''),
+  gzip: notFals(200, 'application/json', gzipSync('{}'), { 'content-encoding': 'gzip' }),
+  not_found: notFals(404, 'application/json', '{"message":"no Route matched with those values"}'),
+  gone_away: notFals(499, 'text/plain', '')
+} as const satisfies Readonly<Record<string, Answer>>
+
+export type OddName = keyof typeof oddAnswers
 
 export function isErrorName (text: string): text is ErrorName {
   return Object.hasOwn(errorAnswers, text)

@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { falHeaders } from '../fal-wire/headers.ts'
-import { errorAnswers, type Answer, type Outcome } from './answers.ts'
+import { errorAnswers, oddAnswers, type Answer, type Outcome } from './answers.ts'
 import type { TakenFault } from './faults.ts'
 
 /** What to answer, or `null` when there is none: the connection is gone, broken by the fault or left by the caller. */
@@ -33,6 +33,8 @@ export async function playFault ({ fault, released }: TakenFault, raw: ServerRes
       if (id !== undefined && named.fromIngress !== true) headers[falHeaders.requestId] = id
       return { ...named, headers }
     }
+    case 'odd':
+      return oddAnswers[fault.answer]
     default:
       return await work()
   }

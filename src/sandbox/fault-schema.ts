@@ -1,7 +1,7 @@
 // What can be made to go wrong, as one schema for programs and for `/control/faults`.
 
 import { Type, type Static, type TProperties } from '@sinclair/typebox'
-import { errorAnswers, type ErrorName } from './answers.ts'
+import { errorAnswers, oddAnswers, type ErrorName, type OddName } from './answers.ts'
 
 export const operations = ['submit', 'status', 'stream', 'result', 'cancel', 'run', 'file'] as const
 
@@ -13,6 +13,8 @@ const ErrorWord = Type.Unsafe<ErrorName>(Type.Union(errorNames.map(name => Type.
 
 /** A job ends with something that fal says; the page of an ingress is nothing of the kind. */
 const JobErrorWord = Type.Unsafe<Exclude<ErrorName, 'nginx'>>(Type.Union(errorNames.filter(name => name !== 'nginx').map(name => Type.Literal(name))))
+
+const OddWord = Type.Unsafe<OddName>(Type.Union(Object.keys(oddAnswers).map(name => Type.Literal(name))))
 
 const accepted = Type.Optional(Type.Boolean({ description: 'The call does its work first: the job is made and billed, only the answer goes wrong.' }))
 
@@ -33,6 +35,8 @@ export const Fault = Type.Union([
   fault('delay', {}),
   /** The named error is the answer. */
   fault('answer', { error: ErrorWord, accepted, retryAfterSeconds: Type.Optional(Type.Integer({ minimum: 0 })) }),
+  /** Something in front of fal answers in its place. */
+  fault('odd', { answer: OddWord, accepted }),
   /** The connection is reset (RST). */
   fault('reset', { accepted }),
   /** No answer, until the fault is released; then all goes on as usual. */

@@ -19,7 +19,6 @@ const TIMEOUTS = new Set(['generation_timeout', 'request_timeout', 'startup_time
 export const unreachable: Failure = { code: 'upstream-unavailable', detail: 'The upstream could not be reached; nothing was bought.' }
 export const busy: Failure = { code: 'upstream-unavailable', detail: 'The upstream takes no more work at the moment; nothing was bought.' }
 export const accountBlocked: Failure = { code: 'upstream-account-blocked', detail: 'The upstream does not accept work at the moment; nothing was bought.' }
-export const noOutput: Failure = { code: 'upstream-failed', detail: 'The model\'s answer was not an output of this model.' }
 const retired: Failure = { code: 'model-retired', detail: 'The model is no longer offered upstream.' }
 const timedOut: Failure = { code: 'upstream-timeout', detail: 'The model did not finish in time.' }
 const failed: Failure = { code: 'upstream-failed', detail: 'It made no picture.' }

@@ -13,7 +13,7 @@ import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
 import { readResult } from './result.ts'
 import { readEvents } from './server-sent-events.ts'
-import { createStatusReader, type StatusReaderPauses } from './status-reader.ts'
+import { createStatusReader, stateIn, type StatusReaderPauses } from './status-reader.ts'
 
 export type UpstreamOperation = 'submit' | 'status' | 'stream' | 'result' | 'cancel'
 
@@ -170,6 +170,12 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     return reader
   }
 
+  async function state (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['state']> {
+    const answer = await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal])
+    tellTrouble('status', answer)
+    return stateIn(answer) ?? 'unavailable'
+  }
+
   /** The events of one status stream. However it ends, it just ends: the reader polls then. */
   async function * statusEvents (url: string, requestId: string, signal: AbortSignal): AsyncGenerator<string, void> {
     let outcome: Outcome = 'network'
@@ -212,7 +218,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     tellTrouble('result', answer)
     if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
     const read = readResult(model, answer)
-    if (answer.status === 200 && read.kind === 'failed') options.log?.error({ requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
+    if (read.kind === 'no-output') options.log?.error({ requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
     return read
   }
 
@@ -259,7 +265,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     await pool.destroy()
   }
 
-  return { submit, follow, result, cancel, close }
+  return { submit, follow, state, result, cancel, close }
 }
 
 /** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */

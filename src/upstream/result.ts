@@ -5,24 +5,26 @@ import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { exactSeed, isSeedReadable } from '../fal-wire/exact-seed.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
+import { queueWords } from '../fal-wire/status.ts'
 import type { Result } from '../generation/ports.ts'
 import { modelOf } from '../models/catalogue.ts'
 import { headerOf, type Answer } from './exchange.ts'
-import { failureOf, noOutput, retryAfterMsOf } from './failures.ts'
-import { parseObject } from './queue-status.ts'
+import { failureOf, retryAfterMsOf } from './failures.ts'
+import { parseObject, statusWord } from './queue-status.ts'
 
 /**
  * What an answer of the result endpoint means.
- * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed.
+ * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed. Only what names its units, as fal's models
+ * do, is clearly a model's answer where it is no output.
  */
 export function readResult (endpointId: string, answer: Answer): Result {
   const units = headerOf(answer, falHeaders.billableUnits)
   if (answer.status === 200) return readOutput(endpointId, answer, units)
-  if (answer.status === 499) return { kind: 'cancelled', units }
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
+  if (answer.status === 499) return { kind: 'cancelled', units, isClear: error !== null }
   if (answer.status === 400 && error?.text != null && /still in progress/i.test(error.text)) return { kind: 'pending' }
   // The form of this answer is not documented; an HTML page, however, comes from something in front of fal.
-  if (answer.status === 404 && parseObject(answer.text ?? '') !== null) return { kind: 'expired' }
+  if (answer.status === 404 && parseObject(answer.text ?? '') !== null) return { kind: 'expired', isClear: error !== null || statusWord(answer.text) === queueWords.notFound }
   if (error === null || !isOfModel(answer.status)) return { kind: 'unavailable', retryAfterMs: retryAfterMsOf(answer) }
   return { kind: 'failed', failure: failureOf(answer.status, error), units, free: isFree(answer.status, units) }
 }
@@ -38,12 +40,12 @@ function isFree (status: number, units: string | null): boolean {
 }
 
 function readOutput (endpointId: string, answer: Answer, units: string | null): Result {
-  // A cut body is the network's doing, and the result can be read again; one that is too long or no text stays so.
+  // A cut body is the network's doing and says nothing.
   if (answer.unreadable === 'cut') return { kind: 'unavailable', retryAfterMs: null }
   // A byte order mark is no part of a JSON text (RFC 8259, section 8.1); everything else stays as fal sent it.
   const body = answer.text?.replace(/^\uFEFF/, '') ?? ''
   const output = parseObject(body)
-  if (output === null || !isOutput(endpointId, output)) return { kind: 'failed', failure: noOutput, units, free: false }
+  if (output === null || !isOutput(endpointId, output)) return { kind: 'no-output', units, isClear: output !== null && units !== null }
   const seed = exactSeed(body, output)
   return { kind: 'succeeded', body, seed: seed.kind === 'digits' && isSeedReadable(seed.digits) ? seed.digits : null, units }
 }

@@ -88,6 +88,12 @@ async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGener
 
 const NO_LINES: LogPiece = { from: 0, lines: [] }
 
+/** What one answer of the status endpoint says; null when it says nothing. */
+export function stateIn (answer: Answer | NoAnswer): Sighting['kind'] | null {
+  const observed = observedIn(answer)
+  return observed === null ? null : sightingOf(observed, NO_LINES).kind
+}
+
 function sightingOf (observed: Observed, log: LogPiece): Sighting {
   if (observed.kind === 'missing') return { kind: 'missing' }
   switch (observed.status.state) {

@@ -1,6 +1,7 @@
 // The end of a run at fal is told by the ledger's clock, which is not the one that timers go by.
 
 import t from 'tap'
+import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
 import { createGuard } from '../../src/generation/guard.ts'
 import { tend } from '../../src/generation/tending.ts'
 import { createWatch } from '../../src/generation/watch.ts'
@@ -32,7 +33,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
   const hold = tend(claimed.row, { isValid: () => true }, {
-    ledger, watch, upstream, guard, replica: 'r1', onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail
+    ledger, watch, upstream, guard, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail
   }, stopped.signal)
   await until(() => hold.row.phase === 'running')
   behindMs = 200

@@ -10,6 +10,12 @@ import { projectDir } from '../support/paths.ts'
 const busy: Fault = { kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit' }
 const lost: Fault = { kind: 'reset', operation: 'submit', accepted: true }
 const blocked: Fault = { kind: 'answer', operation: 'submit', error: 'unauthorized' }
+const gone: Fault = { kind: 'answer', operation: 'result', error: 'result_expired', times: 2 }
+const notKnownYet: readonly Fault[] = [
+  { kind: 'answer', operation: 'stream', error: 'result_expired' },
+  { kind: 'answer', operation: 'status', error: 'result_expired', times: 5 },
+  { kind: 'answer', operation: 'result', error: 'result_expired' }
+]
 const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
 
 /** Every point between two writes, in the order of a generation's life. What has no point here fails the last test of this file. */
@@ -28,6 +34,9 @@ const points: readonly Point[] = [
   { says: 'after it is noted as running', after: 'progressed', ends: 'succeeded' },
   { says: 'while it runs', once: 'it runs', ends: 'succeeded' },
   { says: 'after completion, before the result is fetched', atFal: 'result', ends: 'succeeded' },
+  { says: 'before it is noted that its result could not be used', before: 'doubted', fault: gone, ends: 'succeeded' },
+  { says: 'after it is noted that its result could not be used', after: 'doubted', fault: gone, ends: 'succeeded' },
+  { says: 'while fal is asked whether it knows it by now', atFal: 'status', beside: notKnownYet, ends: 'succeeded', callers: 'seeded' },
   { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded' },
   { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded' },
   { says: 'after the answer, before its delivery is noted', before: 'seen', ends: 'succeeded' },
@@ -110,7 +119,7 @@ t.test('every operation of the ledger and of fal that the gateway uses has its p
   const used = (port: string): string[] => [...new Set(sources().flatMap(text => [...text.matchAll(new RegExp(`\\b${port}\\.(\\w+)\\(`, 'g'))].map(([, name]) => String(name))))]
   const has = (isSo: (point: Point) => boolean): boolean => points.some(isSo)
   t.same(used('ledger').filter(name => !reads.has(name) && !local.has(name) && !apart.has(name) && !(has(({ before }) => before === name) && has(({ after }) => after === name))), [])
-  const calls: Readonly<Record<string, string>> = { submit: 'submit', follow: 'stream', result: 'result', cancel: 'cancel' }
+  const calls: Readonly<Record<string, string>> = { submit: 'submit', follow: 'stream', state: 'status', result: 'result', cancel: 'cancel' }
   t.same(used('upstream').filter(name => !has(({ atFal }) => atFal === calls[name])), [])
 })
 

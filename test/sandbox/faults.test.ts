@@ -149,6 +149,19 @@ t.test('stream, status, result, cancel and files fail as they are told', async t
   t.equal((await call(request)).text, '{"status":"NOT_FOUND"}')
 })
 
+t.test('something in front of fal answers in its place, once, and names no request', async t => {
+  const { submitted, call, faults } = await startSandbox(t)
+  const id = await submitted({ prompt: 'a heron' })
+  for (const [answer, status, text] of [['html', 200, '<html><body>Welcome</body></html>'], ['object', 200, '{}'], ['empty', 200, ''], ['gzip', 200, '{}'], ['not_found', 404, /message/], ['gone_away', 499, '']] as const) {
+    faults.add({ kind: 'odd', operation: 'result', answer })
+    const odd = await call(`/queue/${APP}/requests/${id}`)
+    t.equal(odd.status, status, answer)
+    t.match(odd.text, text, answer)
+    t.notOk(odd.headers.has('x-fal-request-id'), answer)
+    t.equal((await call(`/queue/${APP}/requests/${id}`)).status, 200, answer)
+  }
+})
+
 t.test('a job ends as it is told: with an error, billed or not, with other units, or without naming them', async t => {
   const { submitted, call, faults, bill } = await startSandbox(t)
   const cases: readonly (readonly [Omit<Extract<Fault, { kind: 'job' }>, 'kind' | 'operation'>, number, string | null, number])[] = [

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { admission } from './contract/admission.ts'
 import { aliases } from './contract/aliases.ts'
 import { books } from './contract/books.ts'
+import { doubts } from './contract/doubts.ts'
 import { evidence } from './contract/evidence.ts'
 import { guards } from './contract/guards.ts'
 import { leases } from './contract/leases.ts'
@@ -20,6 +21,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, names, aliases, twins, limits, line, guards, evidence, logs, books, leases, rollbacks, verdicts, news, readers }
+  const groups = { admission, names, aliases, twins, limits, line, guards, evidence, doubts, logs, books, leases, rollbacks, verdicts, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

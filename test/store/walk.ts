@@ -63,6 +63,9 @@ const lostStep = fc.record({ do: fc.constant('lost' as const), which, what: fc.c
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
 const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
+const doubtedStep = fc.record({
+  do: fc.constant('doubted' as const), which, requestId: fc.constantFrom('x', 'x', 'y'), seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log
+})
 const finishStep = fc.record({
   do: fc.constant('finish' as const),
   which,
@@ -100,6 +103,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: unsentStep },
   { weight: 2, arbitrary: lostStep },
   { weight: 2, arbitrary: progressedStep },
+  { weight: 2, arbitrary: doubtedStep },
   { weight: 4, arbitrary: finishStep },
   { weight: 2, arbitrary: renewStep },
   { weight: 3, arbitrary: sweepStep },
@@ -223,6 +227,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
     case 'lost': return ledger.lost(purchase, attempt, traceLost, step)
     case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
+    case 'doubted': return ledger.doubted(purchase, attempt, `${purchase}-${attempt}-${step.requestId}`, step.seen, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
     case 'settle': return ledger.settle(purchase, step.billed)
     case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })

@@ -65,6 +65,8 @@ export interface GatewayOptions {
   readonly config?: Partial<Config>
   readonly tenants?: Readonly<Record<string, unknown>>
   readonly sandbox?: SandboxOptions
+  /** Short by default, so that nobody waits for minutes. */
+  readonly lookAgainMs?: readonly number[]
 }
 
 /** Starts both; they end with the test. */
@@ -75,7 +77,8 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
     tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }),
     falKey: CENTRAL_KEY,
     redisUrl: null,
-    version: '0.0.0-test'
+    version: '0.0.0-test',
+    lookAgainMs: options.lookAgainMs ?? [10, 10, 10, 10, 10, 10]
   })
   t.teardown(async () => { await app.close() })
 

@@ -26,6 +26,8 @@ export interface Point {
   readonly atFal?: Operation
   /** What goes wrong at fal: at that call, or beside. */
   readonly fault?: Fault
+  /** What else goes wrong before. */
+  readonly beside?: readonly Fault[]
   /** What happens once fal works on it, with the point behind that; without it the process dies on the straight way. */
   readonly once?: 'it runs' | 'its caller leaves' | 'its caller cancels' | 'the process drains' | 'its owner dies' | 'Redis is emptied'
   readonly ends: Phase | 'forgotten'
@@ -120,6 +122,7 @@ async function enter (t: Test, place: Place, point: Point, isSeeded: boolean): P
   if (inherits) doomedGate.refuse(['claim'])
   const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: doomedGate.url }), inherits ? startReplica() : null])
   if (point.fault !== undefined && point.atFal === undefined) sandbox.faults.add(point.fault)
+  for (const fault of point.beside ?? []) sandbox.faults.add(fault)
   const { accepted, billedUnits } = sandbox.bill
   const body = { prompt: 'a lighthouse', ...(isSeeded ? { seed: 7 } : {}) }
   return {

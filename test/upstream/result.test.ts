@@ -36,17 +36,27 @@ t.test('a byte order mark is no part of the answer', async t => {
   t.match(result, { kind: 'succeeded', body: '{"images":[{"url":"u"}]}' })
 })
 
-t.test('a 200 that is no output of the model is a failure that may have been billed', async t => {
-  const bodies: (string | Uint8Array)[] = [
-    '', 'null', '[]', '<html>', '{"images":[]}', '{"images":[{}]}', '{"images":[{"url":7}]}', '{"images":{"url":"u"}}', '{"status":"IN_QUEUE"}',
-    Buffer.from([...Buffer.from('{"images":[{"url":"'), 0xff, ...Buffer.from('"}]}')]),
-    `{"images":[{"url":"${'x'.repeat(9 * 1024 * 1024)}"}]}`
+t.test('a 200 that is no output of the model is told apart, with its units; only JSON that names them is clearly the model\'s', async t => {
+  const bodies: readonly (readonly [body: string | Uint8Array, isClear: boolean])[] = [
+    ['', false],
+    ['null', false],
+    ['[]', false],
+    ['<html>', false],
+    ['{}', true],
+    ['{"images":[]}', true],
+    ['{"images":[{}]}', true],
+    ['{"images":[{"url":7}]}', true],
+    ['{"images":{"url":"u"}}', true],
+    ['{"status":"IN_QUEUE"}', true],
+    [Buffer.from([...Buffer.from('{"images":[{"url":"'), 0xff, ...Buffer.from('"}]}')]), false],
+    [`{"images":[{"url":"${'x'.repeat(9 * 1024 * 1024)}"}]}`, false]
   ]
-  for (const body of bodies) {
+  for (const [body, isClear] of bodies) {
     const { result, bench } = await resultOf(t, reply => reply.answer(200, body, UNITS))
-    t.match(result, { kind: 'failed', failure: { code: 'upstream-failed' }, units: '1', free: false }, String(body).slice(0, 30))
+    t.same(result, { kind: 'no-output', units: '1', isClear }, String(body).slice(0, 30))
     t.match(bench.logged(), 'no output')
   }
+  t.same((await resultOf(t, reply => reply.answer(200, '{"images":[]}'))).result, { kind: 'no-output', units: null, isClear: false })
 })
 
 t.test('a refused input is told in fal\'s lines, bounded and without what was refused', async t => {
@@ -99,9 +109,11 @@ t.test('422 with a text is one line about the whole body', async t => {
 
 t.test('not done yet, gone, and cancelled are told apart', async t => {
   t.match((await resultOf(t, reply => reply.answer(400, { detail: 'Request is still in progress' }))).result, { kind: 'pending' })
-  t.match((await resultOf(t, reply => reply.answer(404, { status: 'NOT_FOUND' }))).result, { kind: 'expired' })
-  t.match((await resultOf(t, reply => reply.answer(404, { detail: 'Request not found' }))).result, { kind: 'expired' })
-  t.same((await resultOf(t, reply => reply.answer(499, { detail: 'x', error_type: 'client_cancelled' }, UNITS))).result, { kind: 'cancelled', units: '1' })
+  t.match((await resultOf(t, reply => reply.answer(404, { status: 'NOT_FOUND' }))).result, { kind: 'expired', isClear: true })
+  t.match((await resultOf(t, reply => reply.answer(404, { detail: 'Request not found' }))).result, { kind: 'expired', isClear: true })
+  t.same((await resultOf(t, reply => reply.answer(404, { message: 'no route' }))).result, { kind: 'expired', isClear: false }, 'not in fal\'s form')
+  t.same((await resultOf(t, reply => reply.answer(499, { detail: 'x', error_type: 'client_cancelled' }, UNITS))).result, { kind: 'cancelled', units: '1', isClear: true })
+  t.same((await resultOf(t, reply => reply.answer(499, ''))).result, { kind: 'cancelled', units: null, isClear: false })
 })
 
 t.test('what says nothing about the picture is asked again', async t => {

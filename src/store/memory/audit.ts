@@ -2,7 +2,7 @@
 
 import { endOf } from '../../generation/log-text.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import type { Account } from '../../generation/row.ts'
+import { hasPlace, type Account } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './guards.ts'
@@ -35,6 +35,7 @@ function auditPhases (state: State): string[] {
     if ((row.phase === 'accepted' || row.phase === 'running') && row.requestId === null) faults.push(`${row.id} is ${row.phase} without a request id`)
     if (isAtUpstream(row.phase) && row.runUntilMs === null) faults.push(`${row.id} is ${row.phase} without an end of its run`)
     if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)
+    if ((row.doubt !== null) !== (row.doubtSinceMs !== null) || (row.doubt !== null && !isAtUpstream(row.phase))) faults.push(`${row.id} is ${row.phase} and in doubt (${row.doubt}) since ${row.doubtSinceMs}`)
     if (row.phase === 'waiting' && row.requestId !== null) faults.push(`${row.id} waits and has a request id`)
   }
   return faults
@@ -43,12 +44,12 @@ function auditPhases (state: State): string[] {
 function auditLine (state: State): string[] {
   const faults: string[] = []
   const rows = [...state.rows.values()]
-  const atUpstream = rows.filter(({ row }) => isAtUpstream(row.phase))
+  const atUpstream = rows.filter(({ row }) => hasPlace(row))
   if (state.active !== atUpstream.length) faults.push(`${state.active} places are counted as used, ${atUpstream.length} rows are at fal`)
   const waiting = new Set(rows.filter(({ row }) => row.phase === 'waiting').map(({ row }) => row.id))
   for (const [name, tenant] of state.tenants) {
     const own = rows.filter(({ row }) => row.tenant === name)
-    const running = own.filter(({ row }) => isAtUpstream(row.phase)).length
+    const running = own.filter(({ row }) => hasPlace(row)).length
     const claimable = own.filter(({ row, hidden }) => row.phase === 'waiting' && hidden.retryAtMs === 0)
     const wait = own.filter(({ row }) => row.phase === 'waiting').length
     if (tenant.running !== running) faults.push(`${name} is counted with ${tenant.running} running, ${running} rows are`)

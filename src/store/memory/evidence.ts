@@ -2,6 +2,7 @@
 
 import type { Ending, Ledger, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
 import type { Failure, Row } from '../../generation/row.ts'
+import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
@@ -14,6 +15,9 @@ import { change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 type Evidence = Weighed | null
+
+/** A row of which nothing is in doubt. */
+const certain = { doubt: null, doubtSinceMs: null } as const
 
 /** The ledger's `sent`. */
 export function sent (state: State, id: string, attempt: number, requestId: string): Evidence {
@@ -68,12 +72,23 @@ export function progressed (
     if (requestId === null || phase === 'waiting' || isFinal(entry.row)) return
     const logged = keepLog(state, entry, log)
     if (phase === 'running') {
-      if (logged !== entry.row.logged) change(state, entry, { logged })
+      if (logged !== entry.row.logged || entry.row.doubt !== null) change(state, entry, { logged, ...certain })
     } else if (seen.kind === 'running') {
       atUpstream(state, entry, { phase: 'running', queuePosition: null, startedAtMs: startedAtMs ?? state.now(), logged })
-    } else if (phase === 'unknown' || queuePosition !== seen.position || logged !== entry.row.logged) {
+    } else if (phase === 'unknown' || queuePosition !== seen.position || entry.row.doubt !== null || logged !== entry.row.logged) {
       atUpstream(state, entry, { phase: 'accepted', queuePosition: seen.position, logged })
     }
+  })
+}
+
+/** The ledger's `doubted`. */
+export function doubted (state: State, id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece): Evidence {
+  return weigh(state, id, attempt, entry => {
+    const { row } = entry
+    if (row.requestId !== requestId || !isAtUpstream(row.phase)) return
+    const logged = keepLog(state, entry, log)
+    const doubt = doubtAfter(row.doubt, seen)
+    if (doubt !== row.doubt || logged !== row.logged) change(state, entry, { doubt, doubtSinceMs: doubtSince(row.doubt, row.doubtSinceMs, seen, state.now()), logged })
   })
 }
 
@@ -95,11 +110,11 @@ export function finish (state: State, id: string, attempt: number, requestId: st
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */
 export function becomeUnknown (state: State, entry: Entry, failure: Failure): void {
-  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null }, { claimId: null, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs })
+  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain }, { claimId: null, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs })
 }
 
 function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
-  const closed = { ...facts, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
+  const closed = { ...facts, ...certain, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
     return change(state, entry, { ...closed, failure: ending.kind === 'failed' ? ending.failure : null }, { claimId: null, answersUntilMs: state.now() + ledgerConstants.verdictMs })
   }
@@ -129,7 +144,7 @@ function weigh (state: State, id: string, attempt: number, take: (entry: Entry) 
 /** The row is older than the evidence: the attempt was granted, and the store forgot it. */
 function catchUp (state: State, entry: Entry, attempt: number): void {
   if (isFinal(entry.row)) return change(state, entry, { attempt })
-  const forgotten = { attempt, requestId: null, runUntilMs: entry.row.runUntilMs ?? state.now() + state.times.runMs }
+  const forgotten = { attempt, requestId: null, ...certain, runUntilMs: entry.row.runUntilMs ?? state.now() + state.times.runMs }
   if (entry.row.phase !== 'waiting') return change(state, entry, forgotten)
   change(state, entry, { ...forgotten, phase: 'submitting' }, { claimId: null, retryAtMs: 0, leaseUntilMs: state.now() })
 }
@@ -137,7 +152,7 @@ function catchUp (state: State, entry: Entry, attempt: number): void {
 /** At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once. */
 function atUpstream (state: State, entry: Entry, row: Partial<Row>): void {
   if (entry.row.phase === 'unknown') change(state, entry, { ...row, failure: null }, { leaseUntilMs: state.now() })
-  else change(state, entry, row, { claimId: null })
+  else change(state, entry, { ...row, ...certain }, { claimId: null })
 }
 
 /** Has this attempt another request id already? Then this one is a second purchase, and booked once. */

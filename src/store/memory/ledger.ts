@@ -7,7 +7,7 @@ import { admit } from './admit.ts'
 import { audit } from './audit.ts'
 import { claim } from './claim.ts'
 import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
-import { finish, lost, progressed, sent, unsent } from './evidence.ts'
+import { doubted, finish, lost, progressed, sent, unsent } from './evidence.ts'
 import { guards, judge } from './guards.ts'
 import { release, renew, restore, sweep } from './leases.ts'
 import { logs } from './logs.ts'
@@ -52,6 +52,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     unsent: atomic(unsent),
     lost: atomic(lost),
     progressed: atomic(progressed),
+    doubted: atomic(doubted),
     finish: atomic(finish),
 
     renew: atomic(renew),

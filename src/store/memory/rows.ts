@@ -1,7 +1,7 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
 import type { Change } from '../../generation/ports.ts'
-import type { Hidden, Reader, Row } from '../../generation/row.ts'
+import { hasPlace, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream, moves } from '../../generation/phases.ts'
 import { book, hold, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
@@ -73,8 +73,8 @@ export function show (state: State, entry: Entry): Row {
 
 /** What changes about the row while somebody waits for it. */
 export function changeOf (state: State, entry: Entry): Change {
-  const { id, version, phase, cancelWished, queuePosition, startedAtMs, logged } = entry.row
-  return { id, version, phase, cancelWished, queuePosition: phase === 'waiting' ? positionOf(state, entry) : queuePosition, startedAtMs, logged }
+  const { id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged } = entry.row
+  return { id, version, phase, cancelWished, queuePosition: phase === 'waiting' ? positionOf(state, entry) : queuePosition, startedAtMs, doubtSinceMs, logged }
 }
 
 /** The row as the holder of an alias sees it: under the alias' id and name, without the buyer's accounts, token and socket. */
@@ -99,7 +99,7 @@ function index (state: State, entry: Entry): void {
     tenant.waiting += 1
     if (hidden.retryAtMs > 0) state.later.set(row.id, hidden.retryAtMs)
     else tenant.queue.set(row.id, rankOf(entry))
-  } else if (isAtUpstream(row.phase)) {
+  } else if (hasPlace(row)) {
     tenant.running += 1
     state.active += 1
   }
@@ -118,7 +118,7 @@ function unindex (state: State, entry: Entry): void {
     tenant.waiting -= 1
     state.later.delete(row.id)
     tenant.queue.delete(row.id)
-  } else if (isAtUpstream(row.phase)) {
+  } else if (hasPlace(row)) {
     tenant.running -= 1
     state.active -= 1
   }
@@ -143,7 +143,7 @@ function leadsTo (state: State, name: string, id: string): boolean {
 function publish (state: State, entry: Entry): void {
   if (state.listeners.size === 0) return
   // A generation that keeps its place at fal lets nobody else in.
-  const change = { ...changeOf(state, entry), isLineEmpty: isAtUpstream(entry.row.phase) || isLineEmpty(state) }
+  const change = { ...changeOf(state, entry), isLineEmpty: hasPlace(entry.row) || isLineEmpty(state) }
   queueMicrotask(() => {
     for (const listener of state.listeners) {
       try {

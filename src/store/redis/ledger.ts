@@ -96,6 +96,7 @@ export function createRedisLedger ({
     unsent: async (id, attempt, then, verdict) => await call('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
     lost: async (id, attempt, failure: Failure, { what = 'run', verdict } = {}) => await call('lost', { id, attempt, failure: JSON.stringify(failure), what, verdict }),
     progressed: async (id, attempt, sighting, log) => await call('progressed', { id, attempt, ...sighting, ...logOf(log) }),
+    doubted: async (id, attempt, requestId, seen, log) => await call('doubted', { id, attempt, requestId, seen, ...logOf(log) }),
     finish,
 
     async renew (replica, facts) {

@@ -27,6 +27,7 @@ const answers = {
   unsent: orNothing(weighedIn),
   lost: orNothing(weighedIn),
   progressed: orNothing(weighedIn),
+  doubted: orNothing(weighedIn),
   finish: orNothing(weighedIn),
   renew: (value: unknown) => {
     const { gone, rolledBack } = recordOf(value)
@@ -190,6 +191,7 @@ function changeIn (value: unknown): Change {
     cancelWished: change['cancelWished'] === '1',
     queuePosition: integerOrNull(change['queuePosition']),
     startedAtMs: integerOrNull(change['startedAtMs']),
+    doubtSinceMs: integerOrNull(change['doubtSinceMs']),
     logged: integerOrNull(change['logged']) ?? 0
   }
 }

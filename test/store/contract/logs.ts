@@ -128,16 +128,16 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const first = await buy()
     const second = await buy()
     t.same(await ledger.glance([second.id, freshId(), first.id]), [
-      { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 1, startedAtMs: null, logged: 0 },
-      { id: first.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, logged: 0 }
+      { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 1, startedAtMs: null, doubtSinceMs: null, logged: 0 },
+      { id: first.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, doubtSinceMs: null, logged: 0 }
     ])
     await go()
     await ledger.sent(first.id, 1, 'a')
     await ledger.cancel(first.id, first)
     await ledger.progressed(first.id, 1, running, piece(0, 2))
     t.same(await ledger.glance([first.id, second.id]), [
-      { id: first.id, version: 5, phase: 'running', cancelWished: true, queuePosition: null, startedAtMs: nowMs(), logged: 2 },
-      { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, logged: 0 }
+      { id: first.id, version: 5, phase: 'running', cancelWished: true, queuePosition: null, startedAtMs: nowMs(), doubtSinceMs: null, logged: 2 },
+      { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, doubtSinceMs: null, logged: 0 }
     ])
     t.same(await ledger.glance([]), [])
   })

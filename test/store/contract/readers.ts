@@ -142,7 +142,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     await ledger.progressed(row.id, 1, { kind: 'running' }, { from: 0, lines: [{ message: 'begun', timestamp: null, level: null }] })
     await ledger.finish(row.id, 1, 'a', successOf())
     await over
-    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, logged: 0, isLineEmpty: true }
+    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, doubtSinceMs: null, logged: 0, isLineEmpty: true }
     const begun = { cancelWished: true, startedAtMs: nowMs(), logged: 1 }
     t.same(told, [
       { ...common, version: 1, phase: 'waiting', queuePosition: 0, isLineEmpty: false },

@@ -42,6 +42,9 @@ local function auditAll (keys, args)
       if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
       if Rows.isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
       if not Rows.isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
+      if (row.doubt ~= nil) ~= (row.doubtSinceMs ~= nil) or row.doubt and not Rows.isAtUpstream(row.phase) then
+        fault(id, 'is', row.phase, 'and in doubt (', row.doubt, ') since', row.doubtSinceMs)
+      end
       if row.phase == 'waiting' and row.requestId then fault(id, 'waits and has a request id') end
     end
   end
@@ -57,7 +60,7 @@ local function auditAll (keys, args)
     for name in pairs(membersOf(LINE)) do tenantOf(name) end
     for id, row in pairs(rows) do
       local tenant = tenantOf(row.tenant)
-      if Rows.isAtUpstream(row.phase) then
+      if Rows.hasPlace(row) then
         active = active + 1
         tenant.running = tenant.running + 1
       elseif row.phase == 'waiting' then

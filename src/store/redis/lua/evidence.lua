@@ -17,7 +17,7 @@ end
 -- The row is older than the evidence: the attempt was granted, and the store forgot it.
 local function catchUp (row, attempt)
   if Books.isFinal(row) then return Rows.change(row, { attempt = attempt }) end
-  local forgotten = { attempt = attempt, requestId = false, runUntilMs = row.runUntilMs or now + times.runMs }
+  local forgotten = { attempt = attempt, requestId = false, doubt = false, doubtSinceMs = false, runUntilMs = row.runUntilMs or now + times.runMs }
   if row.phase == 'waiting' then
     forgotten.phase = 'submitting'
     forgotten.claimId = false
@@ -44,14 +44,16 @@ local function atUpstream (row, changes)
     changes.leaseUntilMs = now
   else
     changes.claimId = false
+    changes.doubt = false
+    changes.doubtSinceMs = false
   end
   Rows.change(row, changes)
 end
 
 -- It may have been bought: the money stays held until evidence or an operator says what became of it.
 local function becomeUnknown (row, failure)
-  Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, claimId = false, unknownSinceMs = now,
-    answersUntilMs = now + constants.verdictMs })
+  Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, doubt = false, doubtSinceMs = false, claimId = false,
+    unknownSinceMs = now, answersUntilMs = now + constants.verdictMs })
 end
 
 -- It ended as not bought, by an operator's word or in a copy from a rollback, and fal turns out to have it. Nobody follows what has ended, so the price is
@@ -107,12 +109,27 @@ local function progressed ()
     if not row.requestId or row.phase == 'waiting' or Books.isFinal(row) then return end
     local logged = Logs.keepLog(row, given.log)
     if row.phase == 'running' then
-      if logged then Rows.change(row, { logged = logged }) end
+      if logged or row.doubt then Rows.change(row, { logged = logged, doubt = false, doubtSinceMs = false }) end
     elseif given.kind == 'running' then
       atUpstream(row, { phase = 'running', queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
-    elseif row.phase == 'unknown' or row.queuePosition ~= given.position or logged then
+    elseif row.phase == 'unknown' or row.queuePosition ~= given.position or row.doubt or logged then
       atUpstream(row, { phase = 'accepted', queuePosition = given.position or false, logged = logged })
     end
+  end)
+end
+
+-- doubted { id, attempt, requestId, seen, log: { from, lines } or nothing }
+-- That a result cannot be had says nothing of it; whatever else is said differently leaves it undecided.
+local function doubted ()
+  return weigh(function (row)
+    if row.requestId ~= given.requestId or not Rows.isAtUpstream(row.phase) then return end
+    local logged = Logs.keepLog(row, given.log)
+    local isFirst = not row.doubt or row.doubt == 'unavailable'
+    local saysNothing = given.seen == 'unavailable'
+    local doubt = isFirst and given.seen or (saysNothing or given.seen == row.doubt) and row.doubt or 'undecided'
+    if doubt == row.doubt and not logged then return end
+    local since = (not row.doubtSinceMs or row.doubt == 'unavailable' and not saysNothing) and now or row.doubtSinceMs
+    Rows.change(row, { doubt = doubt, doubtSinceMs = since, logged = logged })
   end)
 end
 
@@ -123,6 +140,8 @@ local function close (row, facts)
   changes.queuePosition = false
   changes.finishedAtMs = now
   changes.claimId = false
+  changes.doubt = false
+  changes.doubtSinceMs = false
   changes.failure = given.kind == 'failed' and given.failure or false
   if given.kind == 'succeeded' then
     local isKept = given.outputSha256 == nil
@@ -164,5 +183,5 @@ end
 
 return {
   bookIfDouble = bookIfDouble, becomeUnknown = becomeUnknown, bookAfterAll = bookAfterAll, sent = sent, unsent = unsent, lost = lost,
-  progressed = progressed, finish = finish
+  progressed = progressed, doubted = doubted, finish = finish
 }

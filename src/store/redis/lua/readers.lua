@@ -27,13 +27,14 @@ local function look ()
   return rows
 end
 
--- glance { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, logged }], what is not there left out
+-- glance { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged }], what is not there left out
 local function glance ()
   local found = {}
   for _, id in ipairs(given.ids) do
-    local kept = redis.call('HMGET', key('g', id), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged')
+    local kept = redis.call('HMGET', key('g', id), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged', 'doubtSinceMs')
     local seen = {
-      id = id, version = kept[1], phase = kept[2], cancelWished = kept[3] or nil, queuePosition = kept[4] or nil, startedAtMs = kept[5] or nil, logged = kept[6] or nil
+      id = id, version = kept[1], phase = kept[2], cancelWished = kept[3] or nil, queuePosition = kept[4] or nil, startedAtMs = kept[5] or nil, logged = kept[6] or nil,
+      doubtSinceMs = kept[7] or nil
     }
     if seen.phase == 'waiting' then
       local place = redis.call('HMGET', key('g', id), 'tenant', 'priority', 'number')

@@ -8,6 +8,11 @@ local function isAtUpstream (phase)
   return phase == 'submitting' or phase == 'accepted' or phase == 'running'
 end
 
+-- Does it take one of the places at fal? What fal is done with does not, although its result is still looked for.
+local function hasPlace (row)
+  return isAtUpstream(row.phase) and not row.doubt
+end
+
 -- A row from its texts.
 local function typed (id, record)
   record.id = id
@@ -77,7 +82,7 @@ local function placesOf (row)
   local at = {}
   if not row then return at end
   at.waiting = row.phase == 'waiting'
-  at.running = isAtUpstream(row.phase)
+  at.running = hasPlace(row)
   if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
   if at.waiting and row.retryAtMs == 0 then at.queue = Line.rankOf(row) end
   if row.phase == 'submitting' then at.claim = row.claimId end
@@ -125,10 +130,11 @@ local function publish (row)
   sequence = redis.call('HINCRBY', GLOB, 'sequence', 1)
   local position = row.phase == 'waiting' and Line.positionOf(row) or row.queuePosition
   -- A generation that keeps its place at fal lets nobody else in.
-  local isLineEmpty = isAtUpstream(row.phase) or redis.call('ZCARD', LINE) == 0
+  local isLineEmpty = hasPlace(row) or redis.call('ZCARD', LINE) == 0
   redis.call('PUBLISH', CHANGES, cjson.encode({
     id = row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
-    queuePosition = position and text(position) or nil, startedAtMs = row.startedAtMs and text(row.startedAtMs) or nil, logged = row.logged and text(row.logged) or nil
+    queuePosition = position and text(position) or nil, startedAtMs = row.startedAtMs and text(row.startedAtMs) or nil,
+    doubtSinceMs = row.doubtSinceMs and text(row.doubtSinceMs) or nil, logged = row.logged and text(row.logged) or nil
   }))
 end
 
@@ -204,6 +210,6 @@ local function forget (row)
 end
 
 return {
-  begin = begin, isAtUpstream = isAtUpstream, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
+  begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
