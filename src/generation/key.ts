@@ -32,9 +32,9 @@ export function learnedName (cacheGroup: string, model: Model, canonicalInput: s
   return resultName(cacheGroup, model, canonicalJson(input, seed))
 }
 
-/** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. */
-export function idempotencyName (tenant: string, subject: string, key: string): string {
-  return digest('idempotency', tenant, subject, key)
+/** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. Of a list the first one has the key's own, the others their places. */
+export function idempotencyName (tenant: string, subject: string, key: string, place = 0): string {
+  return digest('idempotency', tenant, subject, key, ...placeIn(place))
 }
 
 /** What a key stands for: the request as it was sent, before defaults. */
@@ -42,9 +42,13 @@ export function fingerprint (model: Model, canonicalAsSent: string): string {
   return digest('fingerprint', model.endpointId, canonicalAsSent)
 }
 
-/** What makes two unseeded requests of one caller twins. */
-export function twinName (tenant: string, subject: string, model: Model, canonicalInput: string): string {
-  return digest('twin', tenant, subject, model.endpointId, canonicalInput)
+/** What makes two unseeded requests of one caller twins. Those of one list are none: each but the first has its place in its name. */
+export function twinName (tenant: string, subject: string, model: Model, canonicalInput: string, place = 0): string {
+  return digest('twin', tenant, subject, model.endpointId, canonicalInput, ...placeIn(place))
+}
+
+function placeIn (place: number): readonly string[] {
+  return place === 0 ? [] : [String(place)]
 }
 
 /** Parts are encoded before they are joined, so that no two lists of parts give one text. */

@@ -12,8 +12,11 @@ import type { Account, AdmittedFields, Connection, Failure, Reader, Row } from '
 /** A budget to admit against. The ledger finds the period on its own clock. */
 export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
 
-/** An undelivered twin, and what its replica said about the connection that waits for it. */
-export interface TwinAnswer extends Connection { readonly id: string, readonly open: boolean }
+/** An undelivered twin, and the connection that waits for it. */
+export interface TwinQuestion extends Connection { readonly id: string }
+
+/** The same, and what its replica said about that connection. */
+export interface TwinAnswer extends TwinQuestion { readonly open: boolean }
 
 /**
  * All the ledger has to know to admit one request: what stands in the new row, and what decides whether there will be one. Everything that names
@@ -57,12 +60,25 @@ export interface RateState { readonly max: number, readonly windowSeconds: numbe
  * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again.
  * - `bought`: a new row, with money reserved and a place in line.
  */
-export type Admitted =
-  | { readonly outcome: 'replayed' | 'joined' | 'adopted', readonly row: Row }
-  | { readonly outcome: 'hit', readonly row: Row }
-  | { readonly outcome: 'twins', readonly twins: readonly (Connection & { readonly id: string })[] }
+export type Admitted = Got | TwinsFirst | Refused
+
+/** What became of an admission that was not refused. */
+export type Got =
+  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Row }
   | { readonly outcome: 'bought', readonly row: Row, readonly rate: RateState }
+
+interface TwinsFirst { readonly outcome: 'twins', readonly twins: readonly TwinQuestion[] }
+
+/**
+ * What became of a list: each has its own answer, or the whole list is refused, or there are twins to ask for, at most 8 of each. `late` stands in the answer
+ * to a list that was admitted before, in place of a free answer that is forgotten since: nothing was bought for that one.
+ */
+export type AdmittedAll =
+  | { readonly outcome: 'all', readonly got: readonly (Got | Late)[] }
+  | TwinsFirst
   | Refused
+
+interface Late { readonly outcome: 'refused', readonly why: 'late' }
 
 export type Refused =
   | { readonly outcome: 'refused', readonly why: 'reused' | 'late' }
@@ -231,6 +247,12 @@ export interface Ledger {
   /** Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. */
   admit: (admission: Admission) => Promise<Admitted>
   /**
+   * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
+   * free answer where there is one, also from one before it in the list; the others are bought, each counted by itself in rate and line, and by their sums in
+   * budgets and token. The i-th has its place in twin and idempotency name: no two of a list may have the same. While a guard is not ok only one may be bought.
+   */
+  admitAll: (admissions: readonly Admission[]) => Promise<AdmittedAll>
+  /**
    * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the line unspent, unless somebody has come to them since, by
    * adopting, joining or asking for the id.
    */
@@ -382,6 +404,8 @@ export const ledgerConstants = {
   /** What is left to a waiting generation whose keyless caller has gone. */
   abandonedMs: 60_000,
   maxTakeovers: 5,
+  /** How many requests are admitted in one step. */
+  maxAdmissions: 10,
   /** How many undelivered twins one admission names. */
   maxTwins: 8,
   /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */

@@ -10,6 +10,7 @@ import { guards } from './contract/guards.ts'
 import { leases } from './contract/leases.ts'
 import { limits } from './contract/limits.ts'
 import { line } from './contract/line.ts'
+import { lists } from './contract/lists.ts'
 import { logs } from './contract/logs.ts'
 import { names } from './contract/names.ts'
 import { news } from './contract/news.ts'
@@ -21,6 +22,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, names, aliases, twins, limits, line, guards, evidence, doubts, logs, books, leases, rollbacks, verdicts, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, logs, books, leases, rollbacks, verdicts, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -110,6 +110,23 @@ t.test('an admission whose answer stays lost is taken back before the process go
   t.same(await ledger.audit(), [])
 })
 
+t.test('a list whose answer stays lost is taken back as a whole', async t => {
+  const server = await startRedis(t)
+  const proxy = await startTcpProxy(t, server.port)
+  const { ledger, states } = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
+  const list = Array.from({ length: 10 }, () => admissionOf({ deadlineMs: ledger.now() + 60_000, connection: { replica: 'r1', connection: 'c1' } }))
+  const ids = list.map(({ id }) => id)
+  proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
+  t.equal((await rejection(ledger.admitAll(list))).code, 'store-unavailable')
+  proxy.setOpen(true)
+  await until(() => states.at(-1) === true)
+  t.same((await ledger.look(ids)).map(({ phase }) => phase), Array(10).fill('waiting'), 'Redis had written it')
+  t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
+  t.same((await ledger.look(ids)).map(({ phase, cost }) => [phase, cost]), Array(10).fill(['failed', 0]))
+  t.match(await ledger.balances(studio), [{ held: 0, spent: 0 }])
+  t.same(await ledger.audit(), [])
+})
+
 t.test('an admission whose answer was lost, and that is refused when it is asked for again, is taken back as well', async t => {
   const server = await startRedis(t)
   const proxy = await startTcpProxy(t, server.port)

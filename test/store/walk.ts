@@ -1,7 +1,7 @@
 // A walk: a list of ledger operations drawn at random, and what has to hold after each of them beside the audit.
 
 import fc from 'fast-check'
-import type { Admission, Fact, Ledger, LedgerTimes, LogPiece } from '../../src/generation/ports.ts'
+import type { Admission, Admitted, Fact, Ledger, LedgerTimes, LogPiece } from '../../src/generation/ports.ts'
 import type { Row } from '../../src/generation/row.ts'
 import { ledgerConstants } from '../../src/generation/ports.ts'
 import { isAtUpstream } from '../../src/generation/phases.ts'
@@ -37,6 +37,8 @@ const admitStep = fc.record({
   /** The latest admission once more, under its own id. */
   again: fc.boolean()
 })
+/** A list of them; who asks for it is the first one's. */
+const admitAllStep = fc.record({ do: fc.constant('admitAll' as const), of: fc.array(admitStep, { minLength: 1, maxLength: 4 }), again: fc.boolean() })
 const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) })
 
 const withdrawStep = fc.record({ do: fc.constant('withdraw' as const), which, connection: fc.constantFrom(null, 'c1') })
@@ -97,6 +99,7 @@ const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFr
 
 const step = fc.oneof(
   { weight: 8, arbitrary: admitStep },
+  { weight: 2, arbitrary: admitAllStep },
   { weight: 6, arbitrary: claimStep },
   { weight: 1, arbitrary: withdrawStep },
   { weight: 4, arbitrary: sentStep },
@@ -117,6 +120,7 @@ const step = fc.oneof(
 )
 
 export type Step = typeof step extends fc.Arbitrary<infer Drawn> ? Drawn : never
+type AdmitStep = Extract<Step, { do: 'admit' }>
 
 /** Walks of up to `maxSteps` operations. */
 export function walks (maxSteps: number): fc.Arbitrary<Step[]> {
@@ -128,7 +132,7 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
   const ledger = audited(store)
   const witness = createWitness()
   let nowMs = startMs
-  let latest: Admission | null = null
+  let latest: readonly Admission[] = []
   await ledger.mint(tokenOf({ picturesLeft: 4 }))
 
   for (const step of steps) {
@@ -136,7 +140,10 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       nowMs += step.ms
       await store.setNow(nowMs)
     } else if (step.do === 'admit') {
-      latest = step.again && latest !== null ? latest : drawAdmission(step, nowMs)
+      latest = step.again && latest.length === 1 ? latest : [drawAdmission(step, nowMs)]
+      await admit(ledger, witness, latest)
+    } else if (step.do === 'admitAll') {
+      latest = step.again && latest.length > 0 ? latest : drawList(step.of, nowMs)
       await admit(ledger, witness, latest)
     } else {
       await take(ledger, witness, step)
@@ -156,7 +163,17 @@ async function compareLogs (ledger: Ledger, ids: readonly string[]): Promise<voi
   }
 }
 
-function drawAdmission (step: Extract<Step, { do: 'admit' }>, nowMs: number): Admission {
+/** Requests of one caller, each with its place in its names. */
+function drawList (steps: readonly AdmitStep[], nowMs: number): Admission[] {
+  const [first] = steps
+  if (first === undefined) return []
+  return steps.map((step, place) => {
+    const as = first.as === 'token' ? 'token' : step.as === 'token' ? 'plain' : step.as
+    return drawAdmission({ ...step, as, tenant: first.tenant, subject: first.subject }, nowMs, place === 0 ? '' : `-${place}`)
+  })
+}
+
+function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
   const { as, name, connection } = step
   const tenant = as === 'token' ? 'studio' : step.tenant
   const subject = as === 'token' ? 'visitor' : step.subject
@@ -168,8 +185,8 @@ function drawAdmission (step: Extract<Step, { do: 'admit' }>, nowMs: number): Ad
     mode: as === 'refresh' || as === 'bypass' ? as : 'normal',
     seed: seeded ? '7' : null,
     cacheName: seeded ? 'cache-' + name : null,
-    idempotency: as === 'key' ? { name: `key-${tenant}-${subject}-${name}`, fingerprint: name } : null,
-    twinName: as === 'twin' ? `twin-${tenant}-${subject}-${name}` : null,
+    idempotency: as === 'key' ? { name: `key-${tenant}-${subject}-${name}${place}`, fingerprint: name } : null,
+    twinName: as === 'twin' ? `twin-${tenant}-${subject}-${name}${place}` : null,
     lastRound: step.lastRound,
     connection: connection === null ? null : { replica: 'r1', connection },
     priority: step.priority,
@@ -185,22 +202,34 @@ function drawAdmission (step: Extract<Step, { do: 'admit' }>, nowMs: number): Ad
   })
 }
 
-async function admit (ledger: Ledger, witness: Witness, given: Admission): Promise<void> {
+async function admit (ledger: Ledger, witness: Witness, given: readonly Admission[]): Promise<void> {
+  const [first] = given
+  if (first === undefined) return
   const before = await money(ledger)
-  const answer = await ledger.admit(given)
-  if ('row' in answer) witness.meet(answer.row)
+  const got = await gotBy(ledger, given, first)
   const after = await money(ledger)
-  if (answer.outcome === 'bought') {
-    witness.buy(given, answer.row)
+  for (const answer of got) if ('row' in answer) witness.meet(answer.row)
+  got.forEach((answer, place) => {
+    const admission = given[place]
+    if (answer.outcome === 'bought' && admission !== undefined) witness.buy(admission, answer.row)
+  })
+  if (got.some(({ outcome }) => outcome === 'bought')) {
     // The same admission again is answered however the budgets stand by now, and moves nothing.
-    const exceeded = after.find(({ owner, budget, held, spent }) => (owner === given.tenant || owner === '*') && held + spent > budget)
+    const exceeded = after.find(({ owner, budget, held, spent }) => (owner === first.tenant || owner === '*') && held + spent > budget)
     if (exceeded !== undefined && !same(before, after)) throw new Error(`${exceeded.held} held and ${exceeded.spent} spent exceed ${exceeded.budget} of ${exceeded.owner}`)
   } else if (!same(before, after)) {
-    throw new Error(`${answer.outcome} moved money`)
+    throw new Error(`${got.map(({ outcome }) => outcome).join()} moved money`)
   }
 }
 
-async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'admit' }>): Promise<unknown> {
+/** The answers, by their places; one when all were refused, or twins are to be asked. */
+async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admission): Promise<readonly Admitted[]> {
+  if (given.length === 1) return [await ledger.admit(first)]
+  const answer = await ledger.admitAll(given)
+  return answer.outcome === 'all' ? answer.got : [answer]
+}
+
+async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'admit' | 'admitAll' }>): Promise<unknown> {
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
     const before = (await ledger.gauges()).atUpstream

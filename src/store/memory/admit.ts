@@ -1,30 +1,65 @@
-// Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
+// Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import type { Admission, Admitted, RateState, Refused } from '../../generation/ports.ts'
+import type { Admission, Admitted, AdmittedAll, Got, RateState, Refused, TwinQuestion } from '../../generation/ports.ts'
 import { beginRow, type Account, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
+import { admittedAlone, assertListable } from '../admission-list.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
-import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName, type Lead } from './names.ts'
+import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { change, follow, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 import { adopt, findTwin } from './twins.ts'
 
-/** The ledger's `admit`. Who asks once more because the first answer was lost has to hear of what was bought, however late. */
+/** What is known of an admission before anything is written: how to take its free answer, whom to ask first, or (`null`) that it has to buy. */
+type Found = { readonly take: () => Got } | { readonly ask: readonly TwinQuestion[] } | Refused | null
+
+/** Cache name → id, of those purchases of the same list that will take it before this one. */
+type Siblings = ReadonlyMap<string, string>
+
+const LATE = { outcome: 'refused', why: 'late' } as const
+
+/** The ledger's `admit`. */
 export function admit (state: State, admission: Admission): Admitted {
-  return repeated(state, admission) ??
-    refuseLate(state, admission) ??
-    replay(state, admission) ??
-    readCache(state, admission) ??
-    askForTwins(state, admission) ??
-    refuse(state, admission) ??
-    buy(state, admission)
+  return admittedAlone(admitAll(state, [admission]))
+}
+
+/**
+ * The ledger's `admitAll`: what each of them gets is found out before anything is written, and written only when none is refused. Who asks once more because
+ * the first answer was lost has to hear of what was bought, however late.
+ */
+export function admitAll (state: State, admissions: readonly Admission[]): AdmittedAll {
+  assertListable(admissions)
+  const told = admissions.map(admission => repeated(state, admission))
+  if (told.some(got => got !== null)) return tellAgain(state, admissions, told)
+  if (admissions.some(({ deadlineMs }) => state.now() > deadlineMs)) return LATE
+
+  const takes: (() => Got)[] = []
+  const asked: TwinQuestion[] = []
+  const purchases: Admission[] = []
+  const siblings = new Map<string, string>()
+  for (const admission of admissions) {
+    const found = findFree(state, admission, siblings)
+    if (found === null) {
+      purchases.push(admission)
+      if (takesCacheName(admission)) siblings.set(admission.cacheName, admission.id)
+      takes.push(() => buy(state, admission))
+    } else if ('take' in found) {
+      takes.push(found.take)
+    } else if ('ask' in found) {
+      asked.push(...found.ask)
+    } else {
+      return found
+    }
+  }
+  if (asked.length > 0) return { outcome: 'twins', twins: asked }
+  return refuse(state, purchases) ?? { outcome: 'all', got: takes.map(take => take()) }
 }
 
 /** The same admission once more: the answer that it got, with the row as it now is. */
-function repeated (state: State, admission: Admission): Admitted | null {
+function repeated (state: State, admission: Admission): Got | null {
   const own = state.rows.get(admission.id)
   if (own !== undefined) return { outcome: 'bought', row: show(state, own), rate: rateOf(state, admission) }
   const answer = state.answers.get(admission.id)
@@ -32,27 +67,51 @@ function repeated (state: State, admission: Admission): Admitted | null {
   return answer === undefined || found === null ? null : { outcome: answer.outcome, row: found.row }
 }
 
-function refuseLate (state: State, { deadlineMs }: Admission): Refused | null {
-  return state.now() > deadlineMs ? { outcome: 'refused', why: 'late' } : null
+/** The same list once more. It was admitted as a whole, so nothing is bought now for those of it whose free answer is forgotten. */
+function tellAgain (state: State, admissions: readonly Admission[], told: readonly (Got | null)[]): AdmittedAll {
+  const got = admissions.map((admission, place) => {
+    const before = told[place] ?? null
+    if (before !== null) return before
+    const found = findFree(state, admission, new Map())
+    return found !== null && 'take' in found ? found.take() : LATE
+  })
+  return { outcome: 'all', got }
 }
 
-function replay (state: State, admission: Admission): Admitted | null {
+function findFree (state: State, admission: Admission, siblings: Siblings): Found {
+  return replay(state, admission) ?? readCache(state, admission, siblings) ?? askForTwins(state, admission)
+}
+
+function replay (state: State, admission: Admission): Found {
   if (admission.idempotency === null) return null
   const lead = idempotencyLead(state, admission.idempotency.name)
   if (lead === null) return null
   if (lead.fingerprint !== admission.idempotency.fingerprint) return { outcome: 'refused', why: 'reused' }
-  return answerFree(state, admission, 'replayed', lead.id)
+  return { take: () => answerFree(state, admission, 'replayed', lead.id) }
 }
 
-function readCache (state: State, admission: Admission): Admitted | null {
-  if (admission.cacheName === null || admission.mode !== 'normal') return null
-  const lead = cacheLead(state, admission.cacheName)
-  if (lead === null) return null
-  return lead.entry.row.phase === 'succeeded' ? hit(state, admission, lead) : join(state, admission, lead)
+function readCache (state: State, admission: Admission, siblings: Siblings): Found {
+  if (!takesCacheName(admission)) return null
+  const sibling = siblings.get(admission.cacheName)
+  if (sibling !== undefined) return { take: () => join(state, admission, entryOf(state, sibling)) }
+  const entry = cacheLead(state, admission.cacheName)?.entry
+  if (entry === undefined) return null
+  return { take: () => entry.row.phase === 'succeeded' ? hit(state, admission, entry) : join(state, admission, entry) }
+}
+
+/** Does it look at its cache name, and take it when it buys? */
+function takesCacheName <Given extends Admission> (admission: Given): admission is Given & { readonly cacheName: string } {
+  return admission.cacheName !== null && admission.mode === 'normal'
+}
+
+function entryOf (state: State, id: string): Entry {
+  const entry = state.rows.get(id)
+  if (entry === undefined) throw new Error(`The ledger admitted a list without ${id}, which stands in it.`)
+  return entry
 }
 
 /** What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store. */
-function hit (state: State, admission: Admission, { entry }: Lead): Admitted {
+function hit (state: State, admission: Admission, entry: Entry): Got {
   const { row } = entry
   if (!admission.needsId || isSameReader(row, admission)) return { outcome: 'hit', row: show(state, entry) }
   const id = aliasIdOf(admission, row.id)
@@ -64,7 +123,7 @@ function hit (state: State, admission: Admission, { entry }: Lead): Admitted {
  * Waits with others for one purchase. The same reader gets the purchase's own id; another tenant or subject an alias, which is in its own list and
  * lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
  */
-function join (state: State, admission: Admission, { entry }: Lead): Admitted {
+function join (state: State, admission: Admission, entry: Entry): Got {
   const { row } = entry
   if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, { joined: true, ...unhurried(state, row) })
   const id = isSameReader(row, admission) ? row.id : admission.id
@@ -96,49 +155,56 @@ function isSameReader (one: Reader, other: Reader): boolean {
   return one.tenant === other.tenant && one.subject === other.subject
 }
 
-function askForTwins (state: State, admission: Admission): Admitted | null {
+function askForTwins (state: State, admission: Admission): Found {
   const found = findTwin(state, admission)
-  if (found === null) return null
-  if ('ask' in found) return { outcome: 'twins', twins: found.ask }
-  adopt(state, found.adopt, admission)
-  return answerFree(state, admission, 'adopted', found.adopt.row.id)
+  if (found === null || 'ask' in found) return found
+  return {
+    take: () => {
+      adopt(state, found.adopt, admission)
+      return answerFree(state, admission, 'adopted', found.adopt.row.id)
+    }
+  }
 }
 
 /** Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since. */
-function answerFree (state: State, admission: Admission, outcome: Answer['outcome'], id: string): Admitted {
+function answerFree (state: State, admission: Admission, outcome: Answer['outcome'], id: string): Got {
   state.answers.set(admission.id, { outcome, id }, admission.deadlineMs + 1)
   const found = follow(state, id)
   if (found === null) throw new Error(`The ledger answered ${outcome} with ${id}, which leads nowhere.`)
   return { outcome, row: found.row }
 }
 
-/** Every reason not to buy. Writes nothing. */
-function refuse (state: State, admission: Admission): Refused | null {
-  // Whoever could not be sent at once would not be a probe, but keep others from being one.
-  const hasPlace = (state.tenants.get(admission.tenant)?.running ?? 0) < admission.maxInFlight
-  const guard = blockedBy(state, admission.id, admission) ?? (hasPlace ? undefined : closedGuards(state, admission)[0])
-  if (guard !== undefined) {
-    return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
+/** Every reason not to buy all of these. Writes nothing. */
+function refuse (state: State, purchases: readonly Admission[]): Refused | null {
+  const [first] = purchases
+  if (first === undefined) return null
+  const tenant = state.tenants.get(first.tenant)
+  const running = tenant?.running ?? 0
+  // Only one goes through a closed guard. Who could not be sent at once would not be the probe, but keep others from being one.
+  const mayProbe = purchases.length === 1 && running < first.maxInFlight
+  for (const purchase of purchases) {
+    const guard = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : closedGuards(state, purchase)[0])
+    if (guard !== undefined) return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
   }
-  const token = refuseToken(state, admission)
+  const price = purchases.reduce((sum, purchase) => sum + purchase.price, 0)
+  const token = refuseToken(state, first, { price, files: purchases.reduce((sum, { files }) => sum + files, 0) })
   if (token !== null) return { outcome: 'refused', why: 'token', token }
-  const rate = rateOf(state, admission)
-  if (rate.used >= rate.max) return { outcome: 'refused', why: 'rate', rate }
-  const tenant = state.tenants.get(admission.tenant)
-  const underWay = tenant === undefined ? 0 : tenant.waiting + tenant.running
-  if (underWay >= admission.maxInFlight + admission.maxQueued) return { outcome: 'refused', why: 'full', rate }
+  const rate = rateOf(state, first)
+  if (rate.used + purchases.length > rate.max) return { outcome: 'refused', why: 'rate', rate }
+  const underWay = (tenant?.waiting ?? 0) + running
+  if (underWay + purchases.length > first.maxInFlight + first.maxQueued) return { outcome: 'refused', why: 'full', rate }
   const now = state.now()
-  const exceeded = admission.budgets.find(budget => {
+  const exceeded = first.budgets.find(budget => {
     const { held, spent } = balanceOf(state, { owner: budget.owner, period: periodOf(now, budget.per) })
-    return held + spent + admission.price > budget.limit
+    return held + spent + price > budget.limit
   })
   return exceeded === undefined ? null : { outcome: 'refused', why: 'budget', owner: exceeded.owner, rate }
 }
 
 /** Writes the row, reserves its money, counts it, binds its names and gives it its place in line. */
-function buy (state: State, admission: Admission): Admitted {
+function buy (state: State, admission: Admission): Got {
   const now = state.now()
-  const { id, mode, cacheName, idempotency } = admission
+  const { id, idempotency } = admission
   const accounts: Account[] = admission.budgets.map(({ owner, per }) => ({ owner, period: periodOf(now, per) }))
   state.counter += 1
   const begun = beginRow(admission)
@@ -160,7 +226,7 @@ function buy (state: State, admission: Admission): Admitted {
   tenant.maxInFlight = admission.maxInFlight
   const rate = rateOf(state, admission)
   tenant.window = { used: rate.used + 1, endsAtMs: now < tenant.window.endsAtMs ? tenant.window.endsAtMs : now + rate.windowSeconds * 1000 }
-  if (mode === 'normal' && cacheName !== null) takeCacheName(state, cacheName, id)
+  if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
   bindIdempotency(state, idempotency, id)
   insert(state, entry)
   becomeProbe(state, id, admission)

@@ -3,7 +3,7 @@
 
 import { performance } from 'node:perf_hooks'
 import type { Ledger, LedgerTimes, Verdict } from '../../generation/ports.ts'
-import { admit } from './admit.ts'
+import { admit, admitAll } from './admit.ts'
 import { audit } from './audit.ts'
 import { claim } from './claim.ts'
 import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
@@ -45,6 +45,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     ping: async () => {},
 
     admit: atomic(admit),
+    admitAll: atomic(admitAll),
     withdraw: atomic(withdraw),
     claim: atomic(claim),
 

@@ -29,12 +29,12 @@ export function revoke (state: State, id: string, tenant: string): boolean {
   return true
 }
 
-/** Why an admission may not draw on its token, if there is a reason. */
-export function refuseToken (state: State, admission: Admission): 'unknown' | 'expired' | 'revoked' | 'exhausted' | null {
+/** Why an admission may not draw this much on its token, if there is a reason. */
+export function refuseToken (state: State, admission: Admission, { price, files }: Pick<Admission, 'price' | 'files'>): 'unknown' | 'expired' | 'revoked' | 'exhausted' | null {
   if (admission.token === null) return null
   const token = readToken(state, admission.token)
   if (token === null || token.tenant !== admission.tenant || token.subject !== admission.subject) return 'unknown'
   if (token.revoked) return 'revoked'
   if (state.now() >= token.expiresAtMs) return 'expired'
-  return token.picturesLeft < admission.files || token.moneyLeft < admission.price ? 'exhausted' : null
+  return token.picturesLeft < files || token.moneyLeft < price ? 'exhausted' : null
 }

@@ -1,6 +1,6 @@
 // Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
 
-import type { Admission } from '../../generation/ports.ts'
+import type { Admission, TwinQuestion } from '../../generation/ports.ts'
 import type { Connection } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isFinal } from './books.ts'
@@ -9,7 +9,7 @@ import { change } from './rows.ts'
 import { dropFrom, type Entry, type State } from './state.ts'
 
 /** `adopt` this one, `ask` for these first, or (`null`) there is no twin that could be had. */
-export type TwinsFound = { readonly adopt: Entry } | { readonly ask: readonly (Connection & { readonly id: string })[] } | null
+export type TwinsFound = { readonly adopt: Entry } | { readonly ask: readonly TwinQuestion[] } | null
 
 /**
  * Looks at the 8 oldest undelivered twins. The oldest whose caller is certainly gone is adopted: nobody waits for it, its replica said that
@@ -18,7 +18,7 @@ export type TwinsFound = { readonly adopt: Entry } | { readonly ask: readonly (C
  */
 export function findTwin (state: State, admission: Admission): TwinsFound {
   if (admission.twinName === null) return null
-  const ask: (Connection & { readonly id: string })[] = []
+  const ask: TwinQuestion[] = []
   let unasked: Entry | null = null
   for (const entry of adoptable(state, admission.twinName)) {
     const { id, connection } = entry.row

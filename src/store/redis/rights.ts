@@ -1,7 +1,8 @@
 // The two rights, admission and claim: asked for with a deadline on Redis' clock, so that what was answered too late has changed nothing (rule 1).
 
-import type { Admission, Ledger } from '../../generation/ports.ts'
+import { ledgerConstants, type Admission, type AdmittedAll, type Ledger } from '../../generation/ports.ts'
 import { Problem } from '../../errors.ts'
+import { admittedAlone, assertListable } from '../admission-list.ts'
 import type { Caller } from './caller.ts'
 import { ConnectionLost, MAX_IN_FLIGHT, Unanswered, type Connection } from './connection.ts'
 import { connectionText } from './wire.ts'
@@ -9,7 +10,7 @@ import { connectionText } from './wire.ts'
 /** A script that starts this much before the caller is given up still has its answer there in time. */
 const TRAVEL_MS = 50
 
-type Rights = Pick<Ledger, 'admit' | 'withdraw' | 'claim'>
+type Rights = Pick<Ledger, 'admit' | 'admitAll' | 'withdraw' | 'claim'>
 
 type AdmittedFor = Pick<Admission, 'id' | 'connection'>
 
@@ -24,7 +25,7 @@ interface RightsOptions {
 const WITHDRAW_BATCH = 500
 
 export function createRights ({ caller, connection, now, deadlineMs }: RightsOptions): Rights {
-  /** Admissions whose callers were told that nothing was bought, while Redis may have written them. At most as many as calls wait for Redis at once. */
+  /** Admissions whose callers were told that nothing was bought, while Redis may have written them. At most as many as wait for Redis at once. */
   const doubtful = new Map<string, AdmittedFor>()
 
   /** A lost connection leaves open whether the right was granted. It is asked for again under the same id while there is time, which gives the same answer. */
@@ -50,7 +51,7 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
 
   function doubt ({ id, connection }: AdmittedFor): void {
     const [oldest] = doubtful.keys()
-    if (doubtful.size >= MAX_IN_FLIGHT && oldest !== undefined) doubtful.delete(oldest)
+    if (doubtful.size >= MAX_IN_FLIGHT * ledgerConstants.maxAdmissions && oldest !== undefined) doubtful.delete(oldest)
     doubtful.set(id, { id, connection })
   }
 
@@ -67,23 +68,31 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
     }
   }
 
-  return {
-    async admit ({ input, ...admission }) {
-      const given = {
-        startByMs: startBy(admission.deadlineMs),
+  async function admitAll (admissions: readonly Admission[]): Promise<AdmittedAll> {
+    assertListable(admissions)
+    const given = {
+      startByMs: startBy(Math.min(...admissions.map(({ deadlineMs }) => deadlineMs))),
+      admissions: admissions.map(({ input, ...admission }) => ({
         ...admission,
+        inputBytes: Buffer.byteLength(input),
         connection: connectionText(admission.connection),
         twins: admission.twins.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
-      }
-      // Whatever its last answer was: one of them was lost, and may have told of a purchase.
-      let isDoubtful = false
-      try {
-        return await insist(async () => await caller.callBounded('admit', given, input), () => { isDoubtful = true })
-      } catch (error) {
-        if (isDoubtful) doubt(admission)
-        throw error
-      }
-    },
+      }))
+    }
+    const inputs = admissions.map(({ input }) => input).join('')
+    // Whatever its last answer was: one of them was lost, and may have told of a purchase.
+    let isDoubtful = false
+    try {
+      return await insist(async () => await caller.callBounded('admit', given, inputs), () => { isDoubtful = true })
+    } catch (error) {
+      if (isDoubtful) for (const admission of admissions) doubt(admission)
+      throw error
+    }
+  }
+
+  return {
+    admit: async admission => admittedAlone(await admitAll([admission])),
+    admitAll,
     withdraw,
     async claim (claim) {
       await withdrawDoubtful()

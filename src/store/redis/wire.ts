@@ -6,7 +6,7 @@ import { integerOf, listOf, readAll, recordOf, textOf, wordOf, writeAll } from '
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  Admitted, Balance, Cancelled, Change, Claimed, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, RowNews, Settled, Token, Weighed
+  AdmittedAll, Balance, Cancelled, Change, Claimed, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled, Token, Weighed
 } from '../../generation/ports.ts'
 import { accountsIn, connection, hiddenFields, rowFields, type Connection, type Row } from '../../generation/row.ts'
 
@@ -20,7 +20,7 @@ const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'c
 /** How the answer of each operation is read. */
 const answers = {
   ping: nothing,
-  admit: admittedIn,
+  admit: admittedAllIn,
   withdraw: nothing,
   claim: claimedIn,
   sent: orNothing(weighedIn),
@@ -119,18 +119,31 @@ export function sha256Of (text: string): string {
 
 // ------------------------------------------------------------------------------------------------ rights and evidence
 
-function admittedIn (value: unknown): Admitted {
+function admittedAllIn (value: unknown): AdmittedAll {
   const answer = recordOf(value)
-  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'bought', 'twins', 'refused'], answer['outcome'])
+  const outcome = wordOf(['all', 'twins', 'refused'], answer['outcome'])
   switch (outcome) {
-    case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: rowIn(answer['row']) }
-    case 'bought': return { outcome, row: rowIn(answer['row']), rate: rateIn(answer['rate']) }
+    case 'all': return { outcome, got: listIn(gotIn)(answer['got']) }
     case 'twins': return {
       outcome,
       twins: listIn(recordOf)(answer['twins']).map(twin => ({ id: textOf(twin['id']), ...connection.read(textOf(twin['connection'])) }))
     }
-    case 'refused':
+    case 'refused': return refusedIn(answer)
   }
+}
+
+function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got'][number] {
+  const got = recordOf(value)
+  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'bought', 'refused'], got['outcome'])
+  switch (outcome) {
+    case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: rowIn(got['row']) }
+    case 'bought': return { outcome, row: rowIn(got['row']), rate: rateIn(got['rate']) }
+    case 'refused': return { outcome, why: wordOf(['late'], got['why']) }
+  }
+}
+
+function refusedIn (answer: Readonly<Record<string, unknown>>): Refused {
+  const outcome = 'refused'
   const why = wordOf(['reused', 'late', 'guard', 'token', 'rate', 'full', 'budget'], answer['why'])
   switch (why) {
     case 'reused': case 'late': return { outcome, why }

@@ -1,4 +1,4 @@
--- Admission of one request: free answers first, then refusals, in the order of rule 12; only then something is written.
+-- Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 -- The tenant's purchases in the window under way; a window begins with its first purchase. -> { max, windowSeconds, used, resetSeconds }
 local function rateOf (admission)
@@ -27,14 +27,6 @@ local function answerFree (admission, outcome, id)
   local row, alias = Rows.follow(id)
   if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
   return { outcome = outcome, row = Rows.show(row, id, alias) }
-end
-
-local function replay (admission)
-  if not admission.idempotency then return nil end
-  local lead = Names.idempotencyLead(admission.idempotency.name)
-  if not lead then return nil end
-  if lead.fingerprint ~= admission.idempotency.fingerprint then return { outcome = 'refused', why = 'reused' } end
-  return answerFree(admission, 'replayed', lead.id)
 end
 
 local function isSameReader (one, other)
@@ -77,38 +69,75 @@ local function join (admission, row)
   return answerFree(admission, 'joined', id)
 end
 
-local function readCache (admission)
-  if not admission.cacheName or admission.mode ~= 'normal' then return nil end
+-- What is known of an admission before anything is written is a table: `take`, a function that gives it its free answer; `ask`, twins to ask for first;
+-- `refused`; or nil when it has to buy. `take` is given `row`, the one that the answer is about, or that of the sibling `id`, as it is by then.
+
+local function replay (admission)
+  if not admission.idempotency then return nil end
+  local lead = Names.idempotencyLead(admission.idempotency.name)
+  if not lead then return nil end
+  if lead.fingerprint ~= admission.idempotency.fingerprint then return { refused = { outcome = 'refused', why = 'reused' } } end
+  return { take = function () return answerFree(admission, 'replayed', lead.id) end }
+end
+
+-- Does it look at its cache name, and take it when it buys?
+local function takesCacheName (admission)
+  return admission.cacheName and admission.mode == 'normal'
+end
+
+-- siblings: cache name -> id, of those purchases of the same list that will take it before this one
+local function readCache (admission, siblings)
+  if not takesCacheName(admission) then return nil end
+  local sibling = siblings[admission.cacheName]
+  if sibling then return { id = sibling, take = function (row) return join(admission, row) end } end
   local lead, row = Names.cacheLead(admission.cacheName)
   if not lead then return nil end
-  if row.phase == 'succeeded' then return hit(admission, row) end
-  return join(admission, row)
+  return { row = row, take = function (fresh)
+    if fresh.phase == 'succeeded' then return hit(admission, fresh) end
+    return join(admission, fresh)
+  end }
 end
 
 local function askForTwins (admission)
   local twin, ask = Twins.findTwin(admission)
-  if twin then
-    Twins.adopt(twin, admission)
-    return answerFree(admission, 'adopted', twin.id)
-  end
-  return #ask > 0 and { outcome = 'twins', twins = ask } or nil
+  if not twin then return #ask > 0 and { ask = ask } or nil end
+  return { row = twin, take = function (fresh)
+    Twins.adopt(fresh, admission)
+    return answerFree(admission, 'adopted', fresh.id)
+  end }
 end
 
--- Every reason not to buy. Writes nothing.
-local function refuse (admission)
-  -- Whoever could not be sent at once would not be a probe, but keep others from being one.
-  local running = Line.readTenant(admission.tenant).running
-  local guard = Guards.blockedBy(admission.id, admission) or running >= admission.maxInFlight and Guards.closedGuards(admission)[1]
-  if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
-  local token = Tokens.refuseToken(admission)
+local function findFree (admission, siblings)
+  return replay(admission) or readCache(admission, siblings) or askForTwins(admission)
+end
+
+local function sumOf (admissions, name)
+  local sum = 0
+  for _, admission in ipairs(admissions) do sum = sum + admission[name] end
+  return sum
+end
+
+-- Every reason not to buy all of these. Writes nothing.
+local function refuse (purchases)
+  local first = purchases[1]
+  if not first then return nil end
+  local running = Line.readTenant(first.tenant).running
+  -- Only one goes through a closed guard. Who could not be sent at once would not be the probe, but keep others from being one.
+  local mayProbe = #purchases == 1 and running < first.maxInFlight
+  for _, purchase in ipairs(purchases) do
+    local guard = Guards.blockedBy(purchase.id, purchase) or not mayProbe and Guards.closedGuards(purchase)[1]
+    if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
+  end
+  local price = sumOf(purchases, 'price')
+  local token = Tokens.refuseToken(first, price, sumOf(purchases, 'files'))
   if token then return { outcome = 'refused', why = 'token', token = token } end
-  local rate = rateOf(admission)
-  if tonumber(rate.used) >= admission.rate.max then return { outcome = 'refused', why = 'rate', rate = rate } end
-  local underWay = tonumber(redis.call('HGET', WAITING, admission.tenant) or 0) + running
-  if underWay >= admission.maxInFlight + admission.maxQueued then return { outcome = 'refused', why = 'full', rate = rate } end
-  for _, budget in ipairs(admission.budgets) do
+  local rate = rateOf(first)
+  if tonumber(rate.used) + #purchases > first.rate.max then return { outcome = 'refused', why = 'rate', rate = rate } end
+  local underWay = tonumber(redis.call('HGET', WAITING, first.tenant) or 0) + running
+  if underWay + #purchases > first.maxInFlight + first.maxQueued then return { outcome = 'refused', why = 'full', rate = rate } end
+  for _, budget in ipairs(first.budgets) do
     local held, spent = Books.balanceOf({ owner = budget.owner, period = Books.periodOf(now, budget.per) })
-    if held + spent + admission.price > budget.limit then return { outcome = 'refused', why = 'budget', rate = rate, owner = budget.owner } end
+    if held + spent + price > budget.limit then return { outcome = 'refused', why = 'budget', rate = rate, owner = budget.owner } end
   end
   return nil
 end
@@ -130,23 +159,77 @@ local function buy (admission)
   local isOpen = now < before.endsAtMs
   redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
     'used', text(isOpen and before.used + 1 or 1), 'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
-  if admission.mode == 'normal' and admission.cacheName then Names.takeCacheName(admission.cacheName, row.id) end
+  if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   Names.bindIdempotency(admission.idempotency, row.id)
   Rows.insert(row)
   Guards.becomeProbe(row.id, row)
   return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }
 end
 
-local function refuseLate (admission)
-  return now > admission.startByMs and { outcome = 'refused', why = 'late' } or nil
+local LATE = { outcome = 'refused', why = 'late' }
+
+-- Gives a free answer to the one at this place, with the row that it is about. What an earlier one of the list made or changed is read again.
+local function takeAt (place, found)
+  local row = found.row
+  if place > 1 and (row or found.id) then row = Rows.readRow(row and row.id or found.id) end
+  return found.take(row)
 end
 
--- admit { the port's Admission without its input; startByMs: started later it changes nothing }, payload: the input
--- -> the port's Admitted: outcome, and of row, rate, twins [{ id, connection }], why, guard, retryAfterSeconds, token, owner what belongs to it
+-- The same list once more. It was admitted as a whole, so nothing is bought now for those of it whose free answer is forgotten.
+local function tellAgain (admissions, told)
+  local got = {}
+  for place, admission in ipairs(admissions) do
+    local found = not told[place] and findFree(admission, {})
+    got[place] = told[place] or found and found.take and takeAt(place, found) or LATE
+  end
+  return { outcome = 'all', got = got }
+end
+
+-- The answers that these admissions got before, by their places, and whether there are any.
+local function toldBefore (admissions)
+  local told, isAny = {}, false
+  for place, admission in ipairs(admissions) do
+    told[place] = repeated(admission)
+    isAny = isAny or told[place] ~= nil
+  end
+  return told, isAny
+end
+
+-- What each of them gets, found out before anything is written, and written only when none is refused.
+local function admitNew (admissions)
+  local found, asked, purchases, siblings = {}, {}, {}, {}
+  for place, admission in ipairs(admissions) do
+    local free = findFree(admission, siblings)
+    if free and free.refused then return free.refused end
+    for _, twin in ipairs(free and free.ask or {}) do table.insert(asked, twin) end
+    if not free then
+      table.insert(purchases, admission)
+      if takesCacheName(admission) then siblings[admission.cacheName] = admission.id end
+    end
+    found[place] = free or { take = function () return buy(admission) end }
+  end
+  if #asked > 0 then return { outcome = 'twins', twins = asked } end
+  local refused = refuse(purchases)
+  if refused then return refused end
+  local got = {}
+  for place, each in ipairs(found) do got[place] = takeAt(place, each) end
+  return { outcome = 'all', got = got }
+end
+
+-- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing },
+-- payload: the inputs one after the other
+-- -> the port's AdmittedAll: outcome, and of got, twins [{ id, connection }], why, guard, retryAfterSeconds, token, owner, rate what belongs to it
 -- Who asks once more because the first answer was lost has to hear of what was bought, however late.
 local function admit ()
-  given.input = payload
-  return repeated(given) or refuseLate(given) or replay(given) or readCache(given) or askForTwins(given) or refuse(given) or buy(given)
+  local first = 1
+  for _, admission in ipairs(given.admissions) do
+    admission.input = string.sub(payload, first, first + admission.inputBytes - 1)
+    first = first + admission.inputBytes
+  end
+  local told, isAny = toldBefore(given.admissions)
+  if isAny then return tellAgain(given.admissions, told) end
+  if now > given.startByMs then return LATE end
+  return admitNew(given.admissions)
 end
 
 return {

@@ -20,15 +20,15 @@ local function leftIn (token)
   return pictures, money
 end
 
--- Why an admission may not draw on its token, if there is a reason.
-local function refuseToken (admission)
+-- Why an admission may not draw this much on its token, if there is a reason.
+local function refuseToken (admission, price, files)
   if not admission.token then return nil end
   local token = readToken(admission.token)
   if not token or token.tenant ~= admission.tenant or token.subject ~= admission.subject then return 'unknown' end
   if token.revoked then return 'revoked' end
   if now >= tonumber(token.expiresAtMs) then return 'expired' end
   local pictures, money = leftIn(token)
-  if pictures < admission.files or money < admission.price then return 'exhausted' end
+  if pictures < files or money < price then return 'exhausted' end
   return nil
 end
 

@@ -1,0 +1,20 @@
+// What both stores know of admitting a list: one request is a list of one.
+
+import { ledgerConstants, type Admission, type Admitted, type AdmittedAll } from '../generation/ports.ts'
+
+/** Throws for a list that no caller may hand over: its places are in its names, so none is another's twin or repetition. */
+export function assertListable (admissions: readonly Admission[]): void {
+  const { length } = admissions
+  if (length < 1 || length > ledgerConstants.maxAdmissions) throw new RangeError(`The ledger admits 1 to ${ledgerConstants.maxAdmissions} requests at once, not ${length}.`)
+  if (length === 1) return
+  const names = admissions.flatMap(({ id, idempotency, twinName }) => [id, idempotency?.name ?? [], twinName ?? []].flat())
+  if (new Set(names).size < names.length) throw new RangeError('Two requests of one list have the same id, idempotency name or twin name.')
+}
+
+/** What a list of one got. */
+export function admittedAlone (all: AdmittedAll): Admitted {
+  if (all.outcome !== 'all') return all
+  const [only] = all.got
+  if (only === undefined) throw new Error('The ledger admitted one request and answered none.')
+  return only
+}
