@@ -79,8 +79,8 @@ const DEFAULT_QUEUE_URL = 'https://queue.fal.run'
 const table = {
   falKey: optional('FAL_KEY', secret(), 'The central fal key, or the word `sandbox`. Unset: the sandbox, but with `NODE_ENV=production` a fault'),
   falKeyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
-  falQueueUrl: defaulted('FAL_QUEUE_URL', DEFAULT_QUEUE_URL, url('http:', 'https:'), 'Base of the upstream queue'),
-  redisUrl: optional('REDIS_URL', url('redis:', 'rediss:'), 'The Redis that replicas share. Without it one process keeps everything in memory and forgets it at its end'),
+  falQueueUrl: defaulted('FAL_QUEUE_URL', DEFAULT_QUEUE_URL, webUrl(), 'Base of the upstream queue'),
+  redisUrl: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),
   redisPasswordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL'),
   redisCluster: defaulted('REDIS_CLUSTER', 'off', word(['on', 'off']), 'Whether that address is a node of a Redis Cluster'),
   redisNamespace: defaulted('REDIS_NAMESPACE', 'fg', namespace(), 'The tag of all keys in that Redis: gateways with different ones know nothing of each other'),
@@ -88,7 +88,7 @@ const table = {
   host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
   port: defaulted('PORT', 8080, integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
   opsPort: optional('OPS_PORT', integer(0, 65_535), 'When set, `/metrics`, `/healthz` and `/readyz` are served on this port and only there'),
-  publicUrl: optional('PUBLIC_URL', url('http:', 'https:'), 'Base of the URLs that are handed out. Unset: taken from the request'),
+  publicUrl: optional('PUBLIC_URL', webUrl(), 'Base of the URLs that are handed out. Unset: taken from the request'),
   trustProxy: optional('TRUST_PROXY', proxies(), 'Whose `X-Forwarded-*` headers are believed: `off`, `on` (everybody\'s) or addresses. Unset: `off`'),
   tlsCertFile: optional('TLS_CERT_FILE', line(), 'Certificate chain (PEM), to serve https without a proxy'),
   tlsKeyFile: optional('TLS_KEY_FILE', line(), 'Private key (PEM) of that certificate'),
@@ -159,6 +159,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     const passwordFile = read(table.redisPasswordFile)
     const cluster = readOr(table.redisCluster) === 'on'
     const namespace = readOr(table.redisNamespace)
+    if (url !== null && cluster && (databaseIn(new URL(url)) ?? 0) > 0) faults.push('REDIS_URL, REDIS_CLUSTER: a Redis Cluster has no database but 0')
     if (url !== null) return { url: () => url, passwordFile, cluster, namespace }
     if ((passwordFile !== null || cluster) && textOf(table.redisUrl) === null) faults.push('REDIS_URL: not set, but other settings for Redis are')
     return null
@@ -249,17 +250,46 @@ function namespace (): Kind<string> {
   return { expects: 'at most 64 letters, digits, - and _', parse: text => /^[\w-]{1,64}$/.test(text) ? text : null }
 }
 
-/** Credentials would end in logs and links, a query or fragment could not be a base; Redis may have the first. */
-function url (...protocols: string[]): Kind<string> {
-  const isWeb = protocols.includes('http:')
+/** The base of other addresses: credentials would end in logs and links, a query or fragment has no place in the middle. */
+function webUrl (): Kind<string> {
   const parse = (text: string): string | null => {
     if (!URL.canParse(text)) return null
-    const parsed = new URL(text)
-    if (!protocols.includes(parsed.protocol) || parsed.hostname === '') return null
-    if (isWeb && (parsed.username !== '' || parsed.password !== '' || parsed.search !== '' || parsed.hash !== '')) return null
-    return text.replace(/\/+$/, '')
+    const { protocol, hostname, username, password, search, hash } = new URL(text)
+    if (!['http:', 'https:'].includes(protocol) || hostname === '') return null
+    return username + password + search + hash === '' ? text.replace(/\/+$/, '') : null
   }
-  return { expects: `a URL that starts with ${protocols.map(protocol => protocol + '//').join(' or ')}${isWeb ? ', without user, query and fragment' : ''}`, parse }
+  return { expects: 'a URL that starts with http:// or https://, without user, query and fragment', parse }
+}
+
+/**
+ * What a `#`, `?` or `/` in a password does when it is not encoded: the URL ends there for whoever reads it, with another host or database, and the rest
+ * of the password stands where it is shown.
+ */
+function redisUrl (): Kind<string> {
+  const parse = (text: string): string | null => {
+    if (!URL.canParse(text)) return null
+    const url = new URL(text)
+    if (!['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '' || databaseIn(url) === null) return null
+    // An empty query or fragment is one, too: what follows the sign may have been lost on the way.
+    return /[?#]/.test(text) || !isDecodable(url.username) || !isDecodable(url.password) ? null : text.replace(/\/+$/, '')
+  }
+  return { expects: 'a URL such as redis://user:password@host:6379/0, or with rediss://, whose path is a database number or nothing; #, ?, / and % in user and password are written %23, %3F, %2F and %25', parse }
+}
+
+/** The database that the path of a Redis URL names, 0 when there is no path, or `null` when it names none. */
+function databaseIn ({ pathname }: URL): number | null {
+  const [, digits] = /^\/(0|[1-9]\d{0,8})\/*$/.exec(pathname) ?? []
+  if (digits !== undefined) return Number(digits)
+  return /^\/*$/.test(pathname) ? 0 : null
+}
+
+function isDecodable (text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** No hop counts: Fastify believes nobody when given one, because a count cannot tell who the immediate peer is. */

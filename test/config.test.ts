@@ -158,6 +158,23 @@ t.test('the address of Redis is shown by nothing that prints the configuration',
   t.notMatch(inspect(config, { depth: null, showHidden: true }) + JSON.stringify(config), 'user:pass')
 })
 
+t.test('a Redis URL names a database by its number or not at all; whatever else could mean another one, or end a password early, is a fault', async t => {
+  for (const path of ['', '/', '/0', '/7', '/99']) t.equal(configOf({ REDIS_URL: 'redis://a.example:6379' + path }).redis?.url(), 'redis://a.example:6379' + (path === '/' ? '' : path))
+  const secret = 'sEcReT'
+  const refused = [
+    '/1/2', '/abc', '/-1', '/01', '/1.0', '/1e3', '/ 1', '//1', '/1234567890', '/%31', '?', '?db=3', '/0?db=3', '#', '/0#1', `/${secret}`
+  ].map(tail => 'redis://a.example:6379' + tail)
+  // The rest of a password behind a sign that is not encoded.
+  for (const sign of ['#', '?', '/', '%']) refused.push(`redis://user:12${sign}${secret}@a.example`, `redis://:${secret}${sign}${secret}@a.example`)
+  for (const url of refused) {
+    const faults = faultsOf({ REDIS_URL: url })
+    t.match(faults, [/^REDIS_URL: expected .* #, \?, \/ and % in user and password are written %23, %3F, %2F and %25$/], url)
+    t.notMatch(faults.join(), new RegExp(`${secret}|12`), 'not even a part of it is repeated')
+  }
+  t.equal(configOf({ REDIS_URL: 'redis://user:1%232%3F3%2F4%25@a.example/5' }).redis?.url(), 'redis://user:1%232%3F3%2F4%25@a.example/5')
+  t.same(faultsOf({ REDIS_URL: 'redis://a.example/1', REDIS_CLUSTER: 'on' }), ['REDIS_URL, REDIS_CLUSTER: a Redis Cluster has no database but 0'])
+})
+
 t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ FAL_KEY: 'sandbox', FAL_KEY_FILE: '/k', TENANTS_FILE: '/t' }), ['FAL_KEY, FAL_KEY_FILE: set one of them, not both'])
   t.match(faultsOf({ TLS_CERT_FILE: '/c' }), ['TLS_CERT_FILE, TLS_KEY_FILE: set both or none'])

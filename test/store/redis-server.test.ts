@@ -145,6 +145,52 @@ t.test('an ACL user with few rights is enough, and a wrong password is told with
   t.equal((await refused).code, 'store-unavailable')
 })
 
+t.test('a ledger is in the database that its URL names, also after its connections were lost', async t => {
+  const server = await startRedis(t)
+  const { ledger, states } = await liveLedger(t, `${server.url}/3`)
+  const admit = async (): Promise<unknown> => await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))
+  t.match(await admit(), { outcome: 'bought' })
+  const redis = plainClient(t, server.url)
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'normal')
+  await until(() => states.includes(false) && states.at(-1) === true)
+  t.match(await admit(), { outcome: 'bought' })
+  t.match(await redis.info('keyspace'), /^# Keyspace\r\ndb3:[^]*$/)
+  t.notMatch(await redis.info('keyspace'), 'db0')
+  t.same(await ledger.audit(), [])
+})
+
+for (const [title, rule, why] of [['is not there', '+select', 'ERR DB index is out of range'], ['may not be selected', '-select', /NOPERM/]] as const) {
+  t.test(`a database that ${title} is told by name, and nothing is written into another one`, async t => {
+    const server = await startRedis(t, ['--databases', '4'])
+    const redis = plainClient(t, server.url)
+    await redis.call('ACL', 'SETUSER', 'default', rule)
+    const told: string[] = []
+    const ledger = createRedisLedger({ url: `${server.url}/9`, times, onTrouble: (_, error) => { told.push(String(error)) } })
+    t.teardown(ledger.close)
+    ledger.connect().catch(() => {})
+    await until(() => told.length > 0)
+    t.match(told[0], /REDIS_URL: .*database 9/)
+    t.match(told[0], why)
+    t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))).code, 'store-unavailable')
+    t.equal(await redis.dbsize(), 0)
+  })
+}
+
+t.test('a database that may not be selected any more, once connections were lost, is not replaced by another', async t => {
+  const server = await startRedis(t)
+  const told: string[] = []
+  const { ledger, states } = await liveLedger(t, `${server.url}/3`, { onTrouble: (_, error) => { told.push(String(error)) } })
+  const redis = plainClient(t, server.url)
+  await redis.call('ACL', 'SETUSER', 'default', '-select')
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'normal')
+  await until(() => told.some(text => text.includes('REDIS_URL: ') && text.includes('database 3')))
+  t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))).code, 'store-unavailable')
+  await redis.call('ACL', 'SETUSER', 'default', '+select')
+  await until(() => states.at(-1) === true)
+  t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
+  t.notMatch(await redis.info('keyspace'), 'db0')
+})
+
 t.test('everything stays in one slot of a cluster', async t => {
   const nodes = await startCluster(t)
   // In each of a few namespaces the slot, and so the node, is another one.

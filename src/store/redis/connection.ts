@@ -6,8 +6,12 @@ import { Problem } from '../../errors.ts'
 
 export type RedisClient = Redis | Cluster
 
-/** Makes a client that is not connected yet; called once for commands and once for events. */
-export type MakeClient = () => RedisClient
+/** A Redis as the ledger reaches it. */
+export interface RedisServer {
+  /** Makes a client that is not connected yet; called once for commands and once for events. */
+  readonly makeClient: () => RedisClient
+  readonly database: number
+}
 
 export interface Connection {
   /** Begins to connect, and goes on trying until it is closed. Resolves when calls are possible; rejects after `withinMs`, without giving up. */
@@ -20,7 +24,7 @@ export interface Connection {
 }
 
 interface ConnectionOptions {
-  readonly makeClient: MakeClient
+  readonly makeClient: RedisServer['makeClient']
   readonly deadlineMs: number
   /** What has to succeed on every new connection, and on one that did not answer in time, before anything else may use it. */
   readonly prepare: (client: RedisClient) => Promise<unknown>
@@ -60,19 +64,25 @@ function clientOptions (deadlineMs: number) {
   } satisfies RedisOptions
 }
 
-/** A client for `redis://` or `rediss://`, with user and password of an ACL if need be. What stands behind `?` is ignored. */
-export function clientOf (url: string, deadlineMs: number): MakeClient {
+/**
+ * The server at `redis://` or `rediss://`, with user and password of an ACL if need be, and a database as its path. What stands behind `?` is ignored.
+ * ioredis is told nothing of the database: when Redis refuses one, it goes on in database 0.
+ */
+export function serverAt (url: string, deadlineMs: number): RedisServer {
   const plain = new URL(url)
+  const database = Number(plain.pathname.slice(1))
+  if (!Number.isSafeInteger(database)) throw new RangeError('The path of a Redis URL is the number of a database.')
+  plain.pathname = ''
   plain.search = ''
-  return () => new Redis(plain.href, clientOptions(deadlineMs))
+  return { makeClient: () => new Redis(plain.href, clientOptions(deadlineMs)), database }
 }
 
 /**
  * A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. ioredis makes a lost subscription of a cluster
  * anew by itself and does not tell: who waits then looks again by the clock only.
  */
-export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): MakeClient {
-  return () => new Cluster([...nodes], {
+export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): RedisServer {
+  const makeClient = (): Cluster => new Cluster([...nodes], {
     lazyConnect: true,
     enableOfflineQueue: false,
     // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
@@ -81,13 +91,28 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
     clusterRetryStrategy: pauseBefore,
     redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
   })
+  return { makeClient, database: 0 }
 }
 
 /** The same, from the address of one of the cluster's nodes. */
-export function clusterAt (url: string, deadlineMs = 800): MakeClient {
+export function clusterAt (url: string, deadlineMs = 800): RedisServer {
   const { protocol, hostname, port, username, password } = new URL(url)
   const credentials = { ...(username === '' ? {} : { username: decodeURIComponent(username) }), ...(password === '' ? {} : { password: decodeURIComponent(password) }) }
   return clusterOf([{ host: hostname, port: port === '' ? 6379 : Number(port) }], { ...credentials, ...(protocol === 'rediss:' ? { tls: {} } : {}) }, deadlineMs)
+}
+
+/**
+ * Chooses the database on a new connection, before anything is written on it. Everybody may use 0, where each connection begins, so a user needs no right
+ * to SELECT for that.
+ */
+export async function selectDatabase (client: RedisClient, database: number): Promise<void> {
+  if (database === 0) return
+  try {
+    // In capitals and by `call`: ioredis would remember its own `select`, and repeat it on the next connection where nobody hears that it was refused.
+    await client.call('SELECT', database)
+  } catch (error) {
+    throw isLoss(error) ? error : new Unusable(`REDIS_URL: Redis does not let this user have database ${database}: ${withoutCommand(error).message}`)
+  }
 }
 
 /**
@@ -123,6 +148,11 @@ export class ConnectionLost extends Unanswered {
   }
 }
 
+/** Redis answered, and its answer means that nothing may be done on this connection. The message says what to do. */
+export class Unusable extends Error {
+  override readonly name = 'Unusable'
+}
+
 export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
   const client = makeClient()
   const waiters = new Set<() => void>()
@@ -133,6 +163,8 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
   let inFlight = 0
   let trouble: unknown = new Error('Redis was not reached yet.')
   let isTroubleTold = false
+  /** What Redis answered that made the connection unusable, as it was told last. */
+  let unusableTold: string | null = null
 
   client.on('error', tell)
   client.on('ready', () => { makeUsable(++session) })
@@ -141,13 +173,19 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
     goDown(new Error('The connection to Redis was closed.'))
   })
 
-  /** One word per outage: attempts that fail for the same reason would fill the log. */
+  /** One word per outage: attempts that fail for the same reason would fill the log. What Redis itself refuses is another word than that it was lost. */
   function tell (error: unknown): void {
     if (isClosed) return
     trouble = withoutCommand(error)
-    if (isTroubleTold) return
-    isTroubleTold = true
-    onTrouble('reaching Redis', trouble)
+    if (error instanceof Unusable) {
+      if (error.message === unusableTold) return
+      unusableTold = error.message
+      isTroubleTold = true
+      onTrouble('using Redis', trouble)
+    } else if (!isTroubleTold) {
+      isTroubleTold = true
+      onTrouble('reaching Redis', trouble)
+    }
   }
 
   function goDown (cause: unknown): void {
@@ -163,6 +201,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       if (mine !== session || isClosed) return
       isUp = true
       isTroubleTold = false
+      unusableTold = null
       onState(true)
       for (const waiter of waiters) waiter()
     } catch (error) {
@@ -254,7 +293,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
 
 /** Did the command fail without an answer? Whatever is no answer of Redis and no word of ours comes from ioredis. */
 function isLoss (error: unknown): boolean {
-  return error instanceof Error && error.name !== 'ReplyError' && !(error instanceof Problem)
+  return error instanceof Error && error.name !== 'ReplyError' && !(error instanceof Problem) && !(error instanceof Unusable)
 }
 
 /** What a failed command means. A fault in a script is no outage but ours, and stays what it is. */
@@ -269,7 +308,7 @@ function problemOf (error: unknown): unknown {
 /** ioredis hangs the command on its errors, with all arguments: passwords, prompts, results. None of that may reach a log. */
 function withoutCommand (error: unknown): Error {
   if (!(error instanceof Error)) return new Error('Redis failed in an unknown way.')
-  if (error instanceof Problem) return error
+  if (error instanceof Problem || error instanceof Unusable) return error
   const plain = new Error(error.message)
   plain.name = error.name
   if ('code' in error) Object.assign(plain, { code: error.code })

@@ -8,7 +8,7 @@ import type { Ending, Ledger, LedgerTimes, LogPiece, Weighed } from '../../gener
 import type { Failure } from '../../generation/row.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
-import { clientOf, createConnection, type MakeClient } from './connection.ts'
+import { createConnection, selectDatabase, serverAt, type RedisServer } from './connection.ts'
 import { createEvents } from './events.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
@@ -26,8 +26,8 @@ export type RedisLedger = Ledger & {
 }
 
 export interface RedisLedgerOptions {
-  /** `redis://` or `rediss://`, with user and password of an ACL if need be; for Redis Cluster a factory, see `clusterOf`. */
-  readonly url: string | MakeClient
+  /** `redis://` or `rediss://`, with user and password of an ACL and a database if need be; for Redis Cluster see `clusterOf`. */
+  readonly url: string | RedisServer
   readonly times: LedgerTimes
   /** The hash tag of every key: letters, digits, `-` and `_`. Ledgers with different ones know nothing of each other. */
   readonly namespace?: string
@@ -50,7 +50,7 @@ export function createRedisLedger ({
 }: RedisLedgerOptions): RedisLedger {
   if (!/^[\w-]+$/.test(namespace)) throw new Error('A namespace is made of letters, digits, - and _.')
   const prefix = `{${namespace}}:`
-  const makeClient = typeof url === 'string' ? clientOf(url, deadlineMs) : url
+  const { makeClient, database } = typeof url === 'string' ? serverAt(url, deadlineMs) : url
   const clock = createLedgerClock()
   const now = fixed?.now ?? clock.now
 
@@ -67,7 +67,17 @@ export function createRedisLedger ({
     }
   })
   const events = createEvents({ prefix, commands: () => commands, subscription: () => subscription, onTrouble })
-  const commands = createConnection({ makeClient, deadlineMs, prepare: caller.prepare, onTrouble, onState })
+  const commands = createConnection({
+    makeClient,
+    deadlineMs,
+    prepare: async client => {
+      await selectDatabase(client, database)
+      await caller.prepare(client)
+    },
+    onTrouble,
+    onState
+  })
+  // Channels belong to no database.
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
   const { call } = caller
 
