@@ -77,7 +77,10 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     metrics.ledgerRollback()
     log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
   }
-  const onRestored = (generations: number): void => { log.error({ generations }, 'the ledger went back in time; generations held here were put back') }
+  const onRestored = (generations: number): void => {
+    metrics.ledgerRollback()
+    log.error({ generations }, 'the ledger went back in time; generations held here were put back')
+  }
 
   // store and upstream
   const times = timesOf(config)

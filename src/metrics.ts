@@ -82,7 +82,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const refusals = new Counter({ registers, name: 'falgate_refusals_total', help: 'Requests answered with a problem.', labelNames: ['tenant', 'code'] })
   const upstreamRequests = new Counter({ registers, name: 'falgate_upstream_requests_total', help: 'Requests to fal.', labelNames: ['operation', 'outcome'] })
   const redisUp = new Gauge({ registers, name: 'falgate_redis_up', help: 'Whether Redis answers.' })
-  const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time.' })
+  const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time, by its sequence or by rows that were put back.' })
   const overruns = new Counter({ registers, name: 'falgate_overruns_total', help: 'Generations billed above their reservation.' })
   const resultsExpired = new Counter({ registers, name: 'falgate_results_expired_total', help: 'Results that were gone before they could be fetched.' })
   const looksAgain = new Counter({ registers, name: 'falgate_results_looked_at_again_total', help: 'Results that could not be used, or were lost, and are asked for again.', labelNames: ['result'] })

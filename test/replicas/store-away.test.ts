@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { parseObject, STUDIO_KEY, type Reply } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startRedisGate, type RedisGate } from '../support/redis-gate.ts'
+import { plainClient } from '../support/redis-store.ts'
 import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
@@ -277,6 +278,23 @@ for (const [leaseSeconds, when] of [[15, 'might still begin a submit'], [2, 'may
     t.same(await ledger.audit(), [])
   })
 }
+
+t.test('a row that went back in time is counted as a rollback, also when the sequence did not fall', async t => {
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const redis = plainClient(t, await redisUrl())
+  const gateway = await startReplica()
+  const release = sandbox.faults.holdJobs()
+  const waiting = gateway.generate({ prompt: 'x', seed: 1 })
+  const { id } = await untilRow(({ phase }) => phase === 'accepted')
+  const [key = ''] = await redis.keys(`*:g:${id}`)
+  await redis.del(key)
+  await until(() => gateway.log().includes('generations held here were put back'))
+  t.notMatch(gateway.log(), 'what no living replica held is gone')
+  t.match(await (await fetch(`${gateway.base}/metrics`)).text(), /falgate_ledger_rollbacks_total [1-9]/)
+  release()
+  t.equal((await waiting).status, 200)
+  t.match(await ledger.look([id]), [{ phase: 'succeeded', cost: 60_000 }])
+})
 
 t.test('Redis goes away before it hears that fal accepted a picture and comes back empty when it is made: the row is put back and has it', async t => {
   const redis = await restartableRedis(t)

@@ -284,6 +284,40 @@ t.test('a Redis that was emptied is noticed at the next answer', async t => {
   t.equal(live.rollbacks.length, 1, 'and told once')
 })
 
+t.test('a pause of Redis under load is no rollback, although its answers are not read in their order', async t => {
+  const server = await startRedis(t)
+  const { ledger, states, rollbacks } = await liveLedger(t, server.url)
+  const answered: Promise<unknown>[] = []
+  const load = setInterval(() => { answered.push(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 60_000, rate: { max: 10_000, windowSeconds: 60 } })).catch(() => {})) }, 10)
+  t.teardown(() => { clearInterval(load) })
+  for (let pauses = 1; pauses <= 3; pauses += 1) {
+    process.kill(server.pid, 'SIGSTOP')
+    // The first call was given up: now those that came after it, and the question whether Redis is there, wait in one socket.
+    await until(() => states.filter(up => !up).length === pauses)
+    process.kill(server.pid, 'SIGCONT')
+    await until(() => states.at(-1) === true)
+    await until(() => answered.length > pauses * 200)
+  }
+  clearInterval(load)
+  await Promise.all(answered)
+  t.same(rollbacks, [])
+})
+
+t.test('one fall of the sequence is one alarm, however many calls were under way', async t => {
+  const server = await startRedis(t)
+  const live = await liveLedger(t, server.url)
+  const { ledger, rollbacks } = live
+  await underWay(live)
+  await underWay(live)
+  await plainClient(t, server.url).flushall()
+  await Promise.all([ledger.ping(), ...Array.from({ length: 8 }, async () => await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))), ledger.ping()])
+  t.equal(rollbacks.length, 1)
+  await underWay(live)
+  await plainClient(t, server.url).flushall()
+  await ledger.ping()
+  t.equal(rollbacks.length, 2, 'the next fall is another one')
+})
+
 t.test('a Redis that is not there yet is waited for without a word too much', async t => {
   const port = await freePort()
   const { ledger, troubles, states } = await laterLedger(t, port)

@@ -17,6 +17,9 @@ export interface Caller {
   readonly prepare: (client: RedisClient) => Promise<void>
 }
 
+/** The newest sequence that was told since the ledger began, or last fell; a fall begins a new one. */
+interface Known { sequence: number }
+
 interface CallerOptions {
   readonly connection: () => Connection
   readonly scripts: Scripts
@@ -35,7 +38,7 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
   const loading = new Map<string, Promise<unknown>>()
   /** Until this connection showed that it can neither call the library nor load it. */
   let hasLibrary = true
-  let sequence = 0
+  let known: Known = { sequence: 0 }
 
   function argumentsOf (operation: string, given: object, payload: string): [string, string, string, string] {
     const now = fixedNow === undefined ? settings : JSON.stringify({ ...times, clockMs: fixedNow() })
@@ -84,27 +87,37 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
     await upload
   }
 
-  /** Takes the answer out of its envelope. */
-  function open (envelope: unknown): unknown {
-    const { time, sequence: count, answer } = recordOf(JSON.parse(textOf(envelope)))
-    clock.learn(integerOf(time))
-    const before = sequence
-    sequence = integerOf(count)
-    if (sequence < before) onRollback(new Error(`Redis went back in time: the ledger's sequence fell from ${before} to ${sequence}.`))
+  /**
+   * Sends a call and takes the answer out of its envelope. The sequence may only be compared with what was known when the call was sent: answers that lie
+   * together in the socket are not read in the order in which they were given.
+   */
+  async function exchange (send: () => Promise<unknown>): Promise<unknown> {
+    const then = known
+    const { sequence: before } = then
+    const sentAtMs = performance.now()
+    const { time, sequence: count, answer } = recordOf(JSON.parse(textOf(await send())))
+    clock.learn(integerOf(time), sentAtMs)
+    const sequence = integerOf(count)
+    // One fall is one alarm: what was sent before it was told says nothing new.
+    if (then !== known) return answer
+    if (sequence < before) {
+      known = { sequence }
+      onRollback(new Error(`Redis went back in time: the ledger's sequence fell from ${before} to ${sequence}.`))
+    } else known.sequence = Math.max(known.sequence, sequence)
     return answer
   }
 
   async function run<Name extends Operation> (program: Program, operation: Name, given: object, payload: string): Promise<AnswerOf<Name>> {
-    return readers[operation](open(await connection().run(async client => await perform(client, program, argumentsOf(operation, given, payload)))))
+    return readers[operation](await exchange(async () => await connection().run(async client => await perform(client, program, argumentsOf(operation, given, payload)))))
   }
 
   return {
     call: async (operation, given = {}, payload = '') => await run(scripts.unbounded, operation, given, payload),
     callBounded: async (operation, given, payload) => await run(scripts.bounded, operation, given, payload),
-    audit: async () => textsIn(open(await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, ''))))),
+    audit: async () => textsIn(await exchange(async () => await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, ''))))),
     prepare: async client => {
       hasLibrary = true
-      open(await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))
+      await exchange(async () => await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))
     }
   }
 }
