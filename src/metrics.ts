@@ -52,6 +52,7 @@ export interface Metrics {
   readonly costAssumed: () => void
   readonly lateCost: () => void
   readonly doublePurchase: () => void
+  readonly sharedRequestId: () => void
   readonly undelivered: (tenant: string) => void
   /** How many event streams are open. */
   readonly eventStreams: (open: number) => void
@@ -88,7 +89,8 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const looksAgain = new Counter({ registers, name: 'falgate_results_looked_at_again_total', help: 'Results that could not be used, or were lost, and are asked for again.', labelNames: ['result'] })
   const costsAssumed = new Counter({ registers, name: 'falgate_costs_assumed_total', help: 'Generations whose cost is that of our price table, because nobody named another.' })
   const lateCosts = new Counter({ registers, name: 'falgate_late_costs_total', help: 'Costs that were booked after a generation had ended.' })
-  const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one attempt.' })
+  const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one generation.' })
+  const sharedRequestIds = new Counter({ registers, name: 'falgate_shared_request_ids_total', help: 'Generations that fal gave the request id of another one.' })
   const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there to be adopted or collected.', labelNames: ['tenant'] })
   const eventStreams = new Gauge({ registers, name: 'falgate_event_streams', help: 'Event streams that are open.' })
   const eventStreamsDropped = new Counter({ registers, name: 'falgate_event_streams_dropped_total', help: 'Event streams that were ended because nobody read them.', labelNames: ['reason'] })
@@ -157,6 +159,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     costAssumed: () => { costsAssumed.inc() },
     lateCost: () => { lateCosts.inc() },
     doublePurchase: () => { doublePurchases.inc() },
+    sharedRequestId: () => { sharedRequestIds.inc() },
     undelivered: tenant => { undelivered.inc({ tenant }) },
     eventStreams: open => { eventStreams.set(open) },
     eventStreamDropped: reason => { eventStreamsDropped.inc({ reason }) },

@@ -63,6 +63,11 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
         moved(from, row, booked, null)
         return
       }
+      if (kind === 'shared') {
+        metrics.sharedRequestId()
+        log.error(factsOf(row), 'fal gave it the request id of another generation; it is not asked for its result under that id')
+        return
+      }
       metrics.spent(row.tenant, row.model, booked)
       const facts = { ...factsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
       if (kind === 'late') {
@@ -72,7 +77,7 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
         log.error(facts, 'a generation that had ended was billed after all, or higher; the difference was booked')
       } else {
         metrics.doublePurchase()
-        log.error(facts, 'one attempt was bought twice; both purchases were booked')
+        log.error(facts, 'one generation was bought twice; both purchases were booked')
       }
     }
   }

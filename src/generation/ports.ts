@@ -162,10 +162,11 @@ export interface GuardNews { readonly kind: 'guard', readonly scope: string, rea
  *
  * - `ended`: cancelled or given up while it waited here, given up because its owners kept dying, or settled by an operator.
  * - `late`: one that had ended turned out to be more expensive.
- * - `double`: a second purchase for one attempt.
+ * - `double`: a second purchase for one generation.
+ * - `shared`: fal gave it the request id of another generation. It is `unknown` unless it has an id of its own.
  */
 export interface RowNews {
-  readonly kind: 'ended' | 'late' | 'double'
+  readonly kind: 'ended' | 'late' | 'double' | 'shared'
   /** The phase before. */
   readonly from: Phase
   readonly row: Row
@@ -266,11 +267,18 @@ export interface Ledger {
   claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
 
   // Evidence: taken from whoever has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
-  // Evidence about another attempt than the row's changes nothing, except that a newer one proves a rollback and is taken.
+  //
+  // With a request id it is about one purchase, whatever attempt that came of. A row that knows of none takes it for its own, from wherever it stands: one
+  // that waits or that ended unbilled came back from a rollback, or an operator settled it, and in what had ended the price is booked and told. Beside
+  // another purchase it is a double: booked at the reserved price and told once, and followed by whoever holds its id. An id that stands for another
+  // generation is refused: a row without one of its own becomes `unknown`, which is told (rule 32).
+  //
+  // Without a request id it is about an attempt: it says nothing about a row that has an id, and nothing about another attempt than the row's, except that
+  // a newer one proves a rollback and is taken.
 
   /**
    * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It opens the guards whose probe it is, and ends a row of
-   * failures. A second id for one attempt is a double purchase: booked and told. So is the price of one that had ended as not bought.
+   * failures.
    */
   sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
   /**
@@ -280,26 +288,30 @@ export interface Ledger {
    */
   unsent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
   /**
-   * Attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held; nothing changes when somebody else heard the answer.
-   * A `run` (the default), which is followed at fal, becomes `unknown` when its trace is lost.
+   * Without a `requestId`: attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held. With one: the trace of what was
+   * followed under it at fal is lost; it becomes `unknown`, too.
    */
-  lost: (id: string, attempt: number, failure: Failure, about?: { readonly what?: 'submit' | 'run', readonly verdict?: Verdict | undefined }) => Promise<Weighed | null>
-  /** fal shows it queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
-  progressed: (id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
+  lost: (id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict) => Promise<Weighed | null>
+  /** fal shows `requestId` queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
+  progressed: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
   /**
    * Of `requestId` fal is done, and the answer could not be used (rule 25): the row keeps what was seen, with the time of the first such answer, and gives its
-   * place back; what is seen of it at fal after that takes both away. Changes nothing of a row with another request id, or that is not at fal.
+   * place back; what is seen of it at fal after that takes both away. Changes nothing of a row that is not at fal.
    */
   doubted: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
   /**
-   * The end of attempt `attempt`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
-   * The first end wins; a later, higher cost is booked as late.
+   * The end of `requestId`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
+   * The first end wins; a later, higher cost is booked as late. That of a double corrects what was booked for it; when it succeeded and the row has not
+   * ended, the two change places and the row ends with it, since its picture is paid for.
    */
-  finish: (id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
+  finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
 
   // Leases
 
-  /** Signs of life for what `replica` holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a rollback). */
+  /**
+   * Signs of life for what `replica` holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a
+   * rollback). Who follows a double of a row holds that, whoever has the row.
+   */
   renew: (replica: string, facts: readonly Fact[]) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
   /** Writes rows from their owner's facts after a rollback, over the budget if need be. */
   restore: (replica: string, facts: readonly Fact[]) => Promise<void>

@@ -2,7 +2,7 @@
 
 import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import { admitted, begin, decided, flag, initially, integer, json, listOf, or, orNull, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
+import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
 import { doubts, type Doubt } from './doubt.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
 
@@ -116,7 +116,25 @@ export const rowFields = {
   runUntilMs: initially<number | null>(null, orNull(integer))
 }
 
-const NO_DOUBLES: readonly string[] = []
+/** A second purchase for one generation, which fal knows under a request id of its own. */
+export interface Double {
+  readonly requestId: string
+  /** What is booked for it: the reserved price, until its own end names another. */
+  readonly cost: MicroUsd
+  /** It has ended at fal, so its cost is no assumption any more. */
+  readonly ended: boolean
+}
+
+const NO_DOUBLES: readonly Double[] = []
+
+/** Second purchases as one text; numbers are texts in it, as everywhere in the store. */
+const doubles = {
+  kind: 'text',
+  read: (kept: string | undefined): readonly Double[] => listOf(JSON.parse(textOf(kept))).map(doubleIn),
+  write: (value: readonly Double[]): string => JSON.stringify(value.map(({ requestId, cost, ended }) => ({ requestId, cost: String(cost), ...(ended ? { ended: '1' } : {}) })))
+} as const
+
+const NONE: readonly string[] = []
 
 /** What only the ledger knows about a row. */
 export const hiddenFields = {
@@ -139,8 +157,10 @@ export const hiddenFields = {
   unknownSinceMs: initially(0, integer),
   /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
   answersUntilMs: initially(0, integer),
-  /** Second request ids of one attempt, each booked as a double purchase. */
-  doubles: initially(NO_DOUBLES, or(NO_DOUBLES, json<readonly string[]>(parsed => listOf(parsed).map(textOf)))),
+  /** Purchases beside the one that `requestId` stands for. */
+  doubles: initially(NO_DOUBLES, or(NO_DOUBLES, doubles)),
+  /** Request ids that fal gave for this generation and that belong to another one. */
+  clashes: initially(NONE, or(NONE, json<readonly string[]>(parsed => listOf(parsed).map(textOf)))),
   /** The hash of an output that was too large to be kept. */
   outputSha256: initially<string | null>(null, orNull(text))
 }
@@ -182,6 +202,11 @@ function faultIn (value: unknown): FieldFault {
   const fault = recordOf(value)
   const base = { path: textOf(fault['path']), message: textOf(fault['message']), code: textOf(fault['code']) }
   return fault['ctx'] === undefined ? base : { ...base, ctx: recordOf(fault['ctx']) }
+}
+
+function doubleIn (value: unknown): Double {
+  const double = recordOf(value)
+  return { requestId: textOf(double['requestId']), cost: integerOf(double['cost']), ended: double['ended'] === '1' }
 }
 
 export function accountsIn (parsed: unknown): Account[] {

@@ -20,7 +20,7 @@ export interface Runner {
   stop: (graceMs: number) => Promise<void>
 }
 
-export interface RunnerTools extends TendingTools {
+export interface RunnerTools extends Omit<TendingTools, 'isOthersHere'> {
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of guards. */
   readonly onNews: (news: News) => void
   readonly times: LedgerTimes
@@ -122,12 +122,17 @@ export function createRunner (tools: RunnerTools): Runner {
 
   function hold (row: Row, permit: Permit | null): void {
     const before = held.get(row.id)
-    if (before !== undefined) {
-      // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.
-      if (permit !== null || before.isLetGo) before.done.then(() => { hold(row, permit) })
+    if (permit !== null && (before?.requestId ?? ended.get(row.id)?.row.requestId ?? null) !== null) {
+      // It was bought by this very process, and the ledger forgot.
+      renew()
       return
     }
-    const one = tend(row, permit, tools, stopped.signal)
+    if (before !== undefined) {
+      // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.
+      if (permit !== null || before.isLetGo || before.isDouble) before.done.then(() => { hold(row, permit) })
+      return
+    }
+    const one = tend(row, permit, { ...tools, isOthersHere }, stopped.signal)
     if (stopping !== null) one.letGo()
     held.set(row.id, one)
     one.done.then(() => {
@@ -136,6 +141,12 @@ export function createRunner (tools: RunnerTools): Runner {
       // Its place is free. Who comes into an empty line is published.
       if (!isLineEmpty) claimAll()
     })
+  }
+
+  /** Of what ended here a moment ago the answer counts, too. */
+  function isOthersHere (requestId: string, id: string): boolean {
+    return [...held.values()].some(one => one.row.id !== id && one.requestId === requestId) ||
+      [...ended.values()].some(({ row }) => row.id !== id && row.requestId === requestId)
   }
 
   async function tick (): Promise<void> {
@@ -176,7 +187,7 @@ export function createRunner (tools: RunnerTools): Runner {
     if (facts.length === 0) return
     try {
       const { gone, rolledBack } = await ledger.renew(replica, facts)
-      for (const id of gone) holds.get(id)?.letGo()
+      for (const id of gone) holds.get(id)?.disown()
       if (rolledBack.length === 0) return
       await ledger.restore(replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
       tools.onRestored(rolledBack.length)

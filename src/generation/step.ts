@@ -3,7 +3,7 @@
 import { modelOf } from '../models/catalogue.ts'
 import { costOf } from './bill.ts'
 import { LOOK_FOR_MS, looksOver } from './doubt.ts'
-import type { Evidence } from './evidence.ts'
+import type { Evidence, Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
 import type { Ending, Ledger, LogPiece, Result, StatusReader, Submitted, Suspect, Unsent, Upstream } from './ports.ts'
@@ -13,20 +13,20 @@ import type { Failure, Row } from './row.ts'
 export interface Permit { readonly isValid: () => boolean }
 
 /** What a step works with. One per generation, attempt and process; `status` outlives a single step. */
-export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'progress'> {
+export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'isOurs' | 'progress'> {
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly guard: Guard
   /** The right to begin this attempt, once: whatever the ledger says afterwards, it is not begun again. `null` for a generation taken over, too. */
   readonly takePermit: () => Permit | null
   /** The reader of fal's status; the same one for all steps, so that nothing seen is lost. */
-  readonly status: (row: Row & { requestId: string }) => StatusReader
+  readonly status: (row: Followed) => StatusReader
   /** Aborted when this process lets go of the generation. */
   readonly letGo: AbortSignal
   /** Aborted to interrupt waiting: a wish to cancel came in, its time to run is over, or `letGo`. */
   readonly wake: () => AbortSignal
   /** Asks fal to stop, the first time it is called; the answer is not waited for. */
-  readonly askToCancel: (row: Row & { requestId: string }) => void
+  readonly askToCancel: (row: Followed) => void
   /** Told that fal has requests in front of this one. */
   readonly onBehind: (row: Row, position: number) => void
   /** The pauses before each look at a result that could not be used. */
@@ -89,7 +89,7 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
   const submitted = await hands.undisturbed(() => send(row, upstream))
   switch (submitted.kind) {
     case 'accepted':
-      return accepted(row, submitted.requestId)
+      return await accepted(row, submitted.requestId)
     case 'unsent': {
       const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
@@ -130,7 +130,7 @@ function unsentThen (row: Row, { failure, retryAfterMs, busy }: Extract<Submitte
 /** It went out, and nobody knows whether fal has it. */
 async function loseSubmit (row: Row, suspect: Suspect, { ledger, guard, report }: Hands): Promise<Row | null> {
   const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
-  return await report(row, () => ledger.lost(row.id, row.attempt, OUTCOME_UNKNOWN, { what: 'submit', verdict }), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN })
+  return await report(row, () => ledger.lost(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN })
 }
 
 /** The row as the ledger will have it when fal would not take it. */
@@ -151,7 +151,7 @@ async function isKnown (row: Row, requestId: string, upstream: Upstream): Promis
   }
 }
 
-async function follow (row: Row & { requestId: string }, hands: Hands): Promise<Row | null> {
+async function follow (row: Followed, hands: Hands): Promise<Row | null> {
   const { ledger } = hands
   if (row.cancelWished) hands.askToCancel(row)
   if (isOverdue(row, ledger)) {
@@ -190,8 +190,10 @@ type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
  * Fetches the result of a completed generation and closes the row with it, and with the last lines of its log. What would throw the picture away is looked
  * at again (rule 25): the doubt and its time stand in the row, so whoever takes it over goes on with the same looks.
  */
-async function collect (row: Row & { requestId: string }, hands: Hands, isCompleted: boolean, log?: LogPiece): Promise<Row | null> {
+async function collect (row: Followed, hands: Hands, isCompleted: boolean, log?: LogPiece): Promise<Row | null> {
   const { ledger, upstream } = hands
+  // What lies behind an id that the ledger has for another generation is that one's.
+  if (!await hands.isOurs()) return null
   const wake = hands.wake()
   let looks = row.doubtSinceMs === null ? 0 : looksOver(hands.lookAgainMs, ledger.now() - row.doubtSinceMs)
   let troubles = 0
@@ -233,7 +235,7 @@ function isLookOver ({ doubtSinceMs }: Row, ledger: Ledger): boolean {
   return doubtSinceMs !== null && ledger.now() >= doubtSinceMs + LOOK_FOR_MS
 }
 
-async function close (row: Row, result: Final, { ledger, report }: Hands, log?: LogPiece): Promise<Row | null> {
+async function close (row: Followed, result: Final, { ledger, report }: Hands, log?: LogPiece): Promise<Row | null> {
   const ending = endingOf(row, result)
   return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
 }
@@ -277,12 +279,12 @@ function nameLearned (row: Row, seed: string | null): string | null {
   return learnedName(row.cacheGroup, model, row.input, seed)
 }
 
-/** What was learned here is all that is told: a request id that another process heard of meanwhile stays, and the generation is followed. */
+/** What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */
 async function lose (row: Row, { ledger, report }: Hands, failure = OUTCOME_UNKNOWN): Promise<Row | null> {
-  return await report(row, () => ledger.lost(row.id, row.attempt, failure, { what: hasRequestId(row) ? 'run' : 'submit' }))
+  return await report(row, () => ledger.lost(row.id, row.attempt, row.requestId, failure))
 }
 
-function hasRequestId (row: Row): row is Row & { requestId: string } {
+function hasRequestId (row: Row): row is Followed {
   return row.requestId !== null
 }
 

@@ -3,7 +3,7 @@
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
 import type { Doubt } from './doubt.ts'
-import { createEvidence, type EvidenceTools } from './evidence.ts'
+import { createEvidence, type EvidenceTools, type Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
 import type { StatusReader, Upstream } from './ports.ts'
@@ -23,14 +23,20 @@ export interface TendingTools extends EvidenceTools {
 
 /** A generation that this process looks after. */
 export interface Hold {
-  /** As the ledger had it last. */
+  /** As the ledger had it last; of a double under the request id that is followed here. */
   readonly row: Row
+  /** fal's id under which it is followed here, also when that is not written yet. */
+  readonly requestId: string | null
+  /** What is followed here is a second purchase beside the row's. */
+  readonly isDouble: boolean
   /** Resolves when nothing is done for it here any more. Never rejects. */
   readonly done: Promise<void>
   /** Interrupts waiting, so that the row is read again. */
   readonly wake: () => void
   /** Ends with the step under way. A submit is not disturbed. */
   readonly letGo: () => void
+  /** The same, because somebody else has the row. Should it turn out that both bought, this purchase is followed all the same. */
+  readonly disown: () => void
   /** Resolves when no submit is under way here. Its answer is the only trace of a purchase. */
   readonly answered: () => Promise<void>
   readonly isLetGo: boolean
@@ -55,6 +61,8 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
   let isCancelAsked = false
   let isInDoubt = row.doubt !== null
   let sending: Promise<unknown> = Promise.resolve()
+  let isSending = false
+  let isDisowned = false
 
   const hands: Hands = {
     ledger,
@@ -83,12 +91,14 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
       letGo.signal.throwIfAborted()
     },
     undisturbed: async work => {
-      const done = work()
+      isSending = true
+      const done = work().finally(() => { isSending = false })
       sending = done.catch(() => {}) // told to whoever asked for it
       return await done
     },
     report: evidence.report,
     accepted: evidence.accepted,
+    isOurs: evidence.isOurs,
     progress: (reported, seen) => {
       isInDoubt = false
       return evidence.progress(reported, seen)
@@ -101,7 +111,13 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     get row () { return evidence.row },
     done: stepToEnd(),
     wake: () => { wake.abort() },
-    letGo: () => { letGo.abort(); wake.abort() },
+    get requestId () { return evidence.requestId },
+    get isDouble () { return evidence.isDouble },
+    letGo: end,
+    disown: () => {
+      if (isSending) isDisowned = true
+      else leaveToOwner()
+    },
     answered: async () => { await sending },
     get isLetGo () { return letGo.signal.aborted }
   }
@@ -113,8 +129,9 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
         if (next === null) break
         current = next
         if (hasEnded(next.phase)) tools.watch.tell(next)
-        // Another attempt is looked after by whoever claimed it.
-      } while (!letGo.signal.aborted && current.attempt === row.attempt)
+        if (isDisowned) await leaveToOwner()
+        // Another attempt is looked after by whoever claimed it, a purchase by whoever holds its id.
+      } while (!letGo.signal.aborted && (current.attempt === row.attempt || (current.requestId !== null && current.requestId === evidence.requestId)))
     } catch (error) {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
       if (!letGo.signal.aborted) tools.onTrouble('looking after a generation', error)
@@ -123,6 +140,18 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
       followed?.reader.close()
       await evidence.close()
     }
+  }
+
+  function end (): void {
+    letGo.abort()
+    wake.abort()
+  }
+
+  /** Another process has the row: once all is written that was heard here, only a second purchase is still to be followed. */
+  async function leaveToOwner (): Promise<void> {
+    isDisowned = false
+    await evidence.written()
+    if (!evidence.isDouble) end()
   }
 
   /** The ledger's clock decides, and between two looks it goes otherwise than timers do: it is a little behind Redis', which may be put back. */
@@ -136,11 +165,11 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
   /** After a wish to cancel came in, its time is over, or the ledger was away. */
   async function readAgain (): Promise<Row> {
     wake = new AbortController()
-    return await evidence.read() ?? current
+    return await evidence.read(current)
   }
 
   /** One reader as long as the row has one id: a copy that was put back may have another. */
-  function status ({ model, requestId }: Row & { requestId: string }): StatusReader {
+  function status ({ model, requestId }: Followed): StatusReader {
     if (followed?.requestId !== requestId) {
       followed?.reader.close()
       followed = { requestId, reader: upstream.follow(model, requestId) }
@@ -149,7 +178,7 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
   }
 
   /** Asks fal to stop, once; nobody waits for that, because the generation ends as fal ends it. */
-  function askToCancel (cancelled: Row & { requestId: string }): void {
+  function askToCancel (cancelled: Followed): void {
     if (isCancelAsked) return
     isCancelAsked = true
     tellFal(cancelled).catch((error: unknown) => {
@@ -157,7 +186,7 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     })
   }
 
-  async function tellFal ({ model, requestId }: Row & { requestId: string }): Promise<void> {
+  async function tellFal ({ model, requestId }: Followed): Promise<void> {
     for (let tries = 1; await upstream.cancel(model, requestId) === 'unavailable' && tries < CANCEL_TRIES; tries++) {
       await setTimeout(CANCEL_PAUSE_MS * tries, undefined, { signal: letGo.signal })
     }

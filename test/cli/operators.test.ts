@@ -41,12 +41,12 @@ async function books (t: Test): Promise<Books> {
     buy: async cost => {
       const id = await claimed()
       await ledger.sent(id, 1, `request,"${id}"`)
-      await ledger.finish(id, 1, null, successOf({ cost }))
+      await ledger.finish(id, 1, `request,"${id}"`, successOf({ cost }))
       return id
     },
     lose: async () => {
       const id = await claimed()
-      await ledger.lost(id, 1, traceLost)
+      await ledger.lost(id, 1, null, traceLost)
       return id
     }
   }

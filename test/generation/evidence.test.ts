@@ -2,7 +2,7 @@
 
 import t, { type Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
-import { createEvidence, type Evidence } from '../../src/generation/evidence.ts'
+import { createEvidence, type Evidence, type Followed } from '../../src/generation/evidence.ts'
 import type { Ledger, LogPiece } from '../../src/generation/ports.ts'
 import type { Row } from '../../src/generation/row.ts'
 import { createWatch } from '../../src/generation/watch.ts'
@@ -36,7 +36,8 @@ interface Scene {
   readonly stop: () => void
 }
 
-async function scene (t: Test): Promise<Scene> {
+/** `known`: what the process knew of it beside the claim, when the ledger went back to that. */
+async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
   const memory = createMemoryLedger({ times })
   const run: string[] = []
   const moves: string[] = []
@@ -65,7 +66,7 @@ async function scene (t: Test): Promise<Scene> {
   const watch = createWatch(memory, error => { t.fail('looking', { found: error }) })
   const unattend = watch.attend(row.id, { ended: ended => { ends.push(ended) } })
   const stopping = new AbortController()
-  const evidence = createEvidence(row, true, {
+  const evidence = createEvidence({ ...row, ...known }, true, {
     ledger,
     watch,
     replica: 'r1',
@@ -74,7 +75,8 @@ async function scene (t: Test): Promise<Scene> {
       phasesMs += phaseMs ?? NaN
     },
     onRestored: () => { moves.push('restored') },
-    onTrouble: () => { troubles += 1 }
+    onTrouble: () => { troubles += 1 },
+    isOthersHere: requestId => requestId === 'of-another'
   }, () => { news += 1 }, stopping.signal)
   t.teardown(async () => {
     stopping.abort()
@@ -104,9 +106,18 @@ function piece (from: number, to: number): LogPiece {
   return { from, lines: Array.from({ length: to - from }, (_, n) => ({ message: `line ${from + n}`, timestamp: null, level: null })) }
 }
 
+function accept (evidence: Evidence, row: Row): Followed {
+  evidence.accepted(row, 'request')
+  return followed(row)
+}
+
+function followed (row: Row): Followed {
+  return { ...row, phase: 'accepted', requestId: 'request' }
+}
+
 /** Tells the whole story of a generation, one step after the other; gives the promise of its last step. */
 async function tellAll ({ ledger, evidence, row }: Scene, afterPiece = async (_pieces: number): Promise<void> => {}): Promise<{ readonly end: Promise<Row | null> }> {
-  const accepted = evidence.accepted(row, 'request')
+  const accepted = accept(evidence, row)
   const seen = [{ kind: 'queued', position: 2, log: piece(0, 1) }, { kind: 'running', log: piece(1, 3) }, { kind: 'running', log: piece(3, 4) }] as const
   for (const [n, progress] of seen.entries()) {
     await afterPiece(n + 1)
@@ -142,9 +153,8 @@ t.test('what is seen before it can be written becomes one piece', async t => {
   await checkBooks(t, told)
 })
 
-t.test('it is said when the row stands otherwise than was thought: another request id, an end, a wish to cancel', async t => {
+t.test('it is said when the row stands otherwise than was thought: an end, a wish to cancel', async t => {
   const others: ReadonlyArray<(told: Scene) => Promise<unknown>> = [
-    async ({ memory, row }) => await memory.sent(row.id, 1, 'of-another-submit'),
     async ({ memory, row }) => await memory.finish(row.id, 1, 'request', successOf()),
     async ({ memory, row }) => await memory.cancel(row.id, { tenant: 'studio', subject: '' })
   ]
@@ -154,7 +164,7 @@ t.test('it is said when the row stands otherwise than was thought: another reque
     const { evidence, row } = told
     evidence.accepted(row, 'request')
     await until(() => told.news() === 1)
-    t.same([await evidence.read()], await told.memory.look([row.id]))
+    t.same([await evidence.read(row)], await told.memory.look([row.id]))
   }
 })
 
@@ -180,8 +190,8 @@ for (const how of ['before', 'after'] as const) {
 t.test('what is seen while another sighting is being written is written after it', async t => {
   const told = await scene(t)
   const { ledger, evidence, row, memory } = told
-  const accepted = await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'))
-  if (accepted === null) throw new Error('there is no row')
+  await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'))
+  const accepted = followed(row)
   told.away('after')
   evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
   await until(() => told.run.includes('progressed'))
@@ -197,13 +207,13 @@ t.test('the row is not read before the ledger knows what is known here, and when
   const told = await scene(t)
   const { evidence, row } = told
   told.away('before')
-  t.equal(await evidence.read(), null)
-  evidence.accepted(row, 'request')
-  t.equal(await evidence.read(), null)
+  t.equal(await evidence.read(row), row)
+  const accepted = accept(evidence, row)
+  t.equal(await evidence.read(accepted), accepted)
   t.equal(evidence.row.phase, 'submitting')
   told.back()
   await until(() => told.news() > 0)
-  t.match(await evidence.read(), { phase: 'accepted', requestId: 'request' })
+  t.match(await evidence.read(accepted), { phase: 'accepted', requestId: 'request' })
   t.equal(told.run.indexOf('sent') < told.run.indexOf('look'), true)
   await until(() => told.news() === 2)
 })
@@ -219,20 +229,18 @@ t.test('a ledger that lost the row is given it back before the piece', async t =
 })
 
 t.test('a ledger with an older copy of the row is told again what it forgot, before the piece', async t => {
-  const { evidence, memory, row, run, moves } = await scene(t)
-  const accepted: Row = { ...row, phase: 'accepted', requestId: 'request' }
-  evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  const { evidence, memory, row, run, moves } = await scene(t, { phase: 'accepted', requestId: 'request', version: 5 })
+  evidence.progress(followed(row), { kind: 'running', log: piece(0, 1) })
   await evidence.close()
   t.same(run, ['progressed', 'renew', 'restore', 'progressed'])
-  t.same(moves, ['restored', 'submitting running'])
+  t.same(moves, ['restored', 'accepted running'])
   t.match(await memory.look([row.id]), [{ phase: 'running', requestId: 'request', owner: 'r1', logged: 1 }])
 })
 
 t.test('what ended as not bought in an older copy is booked, because fal has it', async t => {
   const { evidence, memory, row } = await scene(t)
   await memory.unsent(row.id, 1, { failure: unreachable })
-  const accepted: Row = { ...row, phase: 'accepted', requestId: 'request' }
-  evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  evidence.progress(followed(row), { kind: 'running', log: piece(0, 1) })
   await evidence.close()
   t.match(evidence.row, { phase: 'failed', requestId: 'request', cost: 60_000, costAssumed: true })
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
@@ -247,7 +255,8 @@ t.test('while the ledger is away others tell it another request id: both purchas
   told.back()
   t.match(await end, { phase: 'succeeded' })
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 120_000 }])
-  t.same((await memory.journal(0, never, 10)).map(({ kind, requestId }) => [kind, requestId]), [['double', 'request'], ['purchase', 'other']])
+  t.same((await memory.journal(0, never, 10)).map(({ kind, requestId }) => [kind, requestId]), [['double', 'request'], ['correction', 'request'], ['double', 'other'], ['purchase', 'request']])
+  t.match(await memory.look([row.id]), [{ requestId: 'request' }], 'whose picture is there first')
 })
 
 t.test('an end whose answer was lost is told, also when its row was changed before it could be asked for again', async t => {
@@ -266,10 +275,10 @@ t.test('an end that turned out to be none is not told any more, should the ledge
   const told = await scene(t)
   const { ledger, evidence, memory, row } = told
   await memory.sent(row.id, 1, 'request')
-  const followed = await evidence.report(row, async () => await ledger.lost(row.id, 1, traceLost, { what: 'submit' }), { ...row, phase: 'unknown' })
-  if (followed === null) throw new Error('there is no row')
+  const now = await evidence.report(row, async () => await ledger.lost(row.id, 1, null, traceLost), { ...row, phase: 'unknown' })
+  t.match(now, { phase: 'accepted', requestId: 'request' })
   told.away('before')
-  evidence.progress(followed, { kind: 'running', log: piece(0, 1) })
+  evidence.progress(followed(row), { kind: 'running', log: piece(0, 1) })
   await until(() => told.troubles() > 0)
   told.back()
   await evidence.close()
@@ -283,4 +292,56 @@ t.test('a process that stops does not wait for a ledger that is away', async t =
   told.stop()
   await t.rejects(end)
   await told.evidence.close()
+})
+
+t.test('another purchase of the row: this one is told and followed on, its end is told, and the row is left to the other', async t => {
+  const told = await scene(t)
+  const { evidence, memory, row, ledger } = told
+  await memory.sent(row.id, 1, 'other')
+  const own = accept(evidence, row)
+  t.ok(await evidence.isOurs(), 'it is still to be fetched')
+  t.ok(evidence.isDouble)
+  t.equal(evidence.row.requestId, 'request')
+  t.match(evidence.progress(own, { kind: 'running', log: piece(0, 1) }), { phase: 'running', requestId: 'request' })
+  await until(() => told.run.includes('progressed'))
+  await evidence.written()
+  await memory.cancel(row.id, { tenant: 'studio', subject: '' })
+  t.match(await evidence.read(own), { ...own, cancelWished: true }, 'a wish to cancel is for both')
+  t.equal(await evidence.report(own, async () => await ledger.finish(row.id, 1, 'request', { kind: 'cancelled', cost: 0 })), null)
+  t.match(await memory.look([row.id]), [{ phase: 'accepted', requestId: 'other', logged: 0 }])
+  t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 0 }])
+  t.equal(told.news(), 0, 'nothing about the row concerns it but a wish to cancel')
+})
+
+t.test('a row that is read again and has another purchase by now: the ledger is told of the one that is held here', async t => {
+  const { evidence, memory, row } = await scene(t, { phase: 'accepted', requestId: 'request' })
+  await memory.sent(row.id, 1, 'other')
+  t.match(await evidence.read(followed(row)), { requestId: 'request' })
+  t.ok(evidence.isDouble)
+  t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 60_000 }])
+})
+
+t.test('a request id that is another generation\'s: it is not this one\'s, and the row is unknown', async t => {
+  const told = await scene(t)
+  const { evidence, memory, row } = told
+  await memory.admit(admissionOf())
+  const other = await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r2', slots: 2 })
+  if (other.outcome !== 'go') throw new Error(other.outcome)
+  await memory.sent(other.row.id, 1, 'request')
+  const own = accept(evidence, row)
+  t.notOk(await evidence.isOurs())
+  await until(() => told.news() > 0)
+  t.match(await evidence.read(own), { phase: 'unknown', requestId: null })
+})
+
+t.test('an id that another generation of this process has is not gone on with while the ledger is away', async t => {
+  const told = await scene(t)
+  const { evidence, row } = told
+  told.away('before')
+  let isTold = false
+  const now = Promise.resolve(evidence.accepted(row, 'of-another')).then(() => { isTold = true })
+  await until(() => told.troubles() > 0)
+  t.notOk(isTold)
+  told.back()
+  await now
 })

@@ -103,9 +103,9 @@ t.test('a reader is told every state, every line once, and at the end the output
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1)
   await accept()
-  await ledger.progressed(id, 1, { kind: 'queued', position: 2 })
-  await ledger.progressed(id, 1, { kind: 'queued', position: 1 }, piece(0, 1))
-  await ledger.progressed(id, 1, running, piece(1, 3))
+  await ledger.progressed(id, 1, 'request-' + id, { kind: 'queued', position: 2 })
+  await ledger.progressed(id, 1, 'request-' + id, { kind: 'queued', position: 1 }, piece(0, 1))
+  await ledger.progressed(id, 1, 'request-' + id, running, piece(1, 3))
   await ledger.finish(id, 1, 'request-' + id, successOf(), piece(3, 4))
   await over
   t.same(states(told), ['queued 0', 'queued null', 'queued 2', 'queued 1', 'running null', 'succeeded null'])
@@ -135,7 +135,7 @@ t.test('who comes back goes on with the line after the last one that it got', as
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   await accept()
-  await ledger.progressed(id, 1, running, piece(0, 5))
+  await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 5))
   const gone = new AbortController()
   const { told, over } = listen(await follow.moments(id, studio, { logged: 3, signal: gone.signal }))
   await until(() => lines(told).length === 2)
@@ -155,7 +155,7 @@ t.test('an outcome that nobody knows is the last moment, too', async t => {
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1)
   await accept()
-  await ledger.lost(id, 1, traceLost)
+  await ledger.lost(id, 1, 'request-' + id, traceLost)
   await over
   t.match(told.at(-1), { row: { phase: 'unknown', failure: { code: 'outcome-unknown' } } })
 })
@@ -182,7 +182,7 @@ t.test('through an alias a reader sees its own id and nothing of the buyer', asy
   const own = listen(await follow.moments(bought.row.id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1 && own.told.length === 1)
   await accept()
-  await ledger.progressed(bought.row.id, 1, running)
+  await ledger.progressed(bought.row.id, 1, 'request-' + bought.row.id, running)
   t.match(await follow.now(joined.row.id, press), { row: { id: joined.row.id, tenant: 'press', accounts: [] } })
   await ledger.finish(bought.row.id, 1, 'request-' + bought.row.id, successOf())
   await Promise.all([over, own.over])
@@ -200,7 +200,7 @@ t.test('a reader that does not read holds nobody up, costs bounded memory, and s
   await until(() => quick.told.length === 1)
   await accept()
   for (let position = 500; position > 0; position -= 1) {
-    await ledger.progressed(id, 1, { kind: 'queued', position }, piece(500 - position, 501 - position))
+    await ledger.progressed(id, 1, 'request-' + id, { kind: 'queued', position }, piece(500 - position, 501 - position))
     await setImmediate()
   }
   await ledger.finish(id, 1, 'request-' + id, successOf())
@@ -222,7 +222,7 @@ t.test('1,000 readers of one generation are one subscription and a handful of qu
   t.equal(follow.readers, 1000)
   calls.clear()
   await accept()
-  await ledger.progressed(id, 1, running, piece(0, 2))
+  await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 2))
   await ledger.finish(id, 1, 'request-' + id, successOf(), piece(2, 3))
   await Promise.all(readers.map(async ({ over }) => { await over }))
   t.ok(readers.every(({ told }) => lines(told).length === 3 && told.at(-1)?.row.phase === 'succeeded'))
@@ -235,7 +235,7 @@ t.test('polls are answered without asking the ledger, and see what changed', asy
   const { id } = await buy()
   await follow.now(id, studio)
   await accept()
-  await ledger.progressed(id, 1, running, piece(0, 2))
+  await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 2))
   await until(async () => {
     const moment = await follow.now(id, studio)
     return moment?.row.phase === 'running' && moment.log.lines.length === 2

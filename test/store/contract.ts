@@ -15,6 +15,7 @@ import { logs } from './contract/logs.ts'
 import { names } from './contract/names.ts'
 import { news } from './contract/news.ts'
 import { readers } from './contract/readers.ts'
+import { requests } from './contract/requests.ts'
 import { rollbacks } from './contract/rollbacks.ts'
 import { twins } from './contract/twins.ts'
 import { verdicts } from './contract/verdicts.ts'
@@ -22,6 +23,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, logs, books, leases, rollbacks, verdicts, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, verdicts, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

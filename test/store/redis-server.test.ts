@@ -76,11 +76,11 @@ t.test('texts and numbers come back as they went in', async t => {
   const failure = { code: 'content-refused', detail: 'No \ud800 "quotes"', errors: [{ path: '', message: '', code: 'x', ctx: { le: 1 } }] } as const
   t.match(await ledger.admit(given), { outcome: 'bought', row: { input, price, seed: '18446744073709551615', cacheGroup: '', token: null, connection: { connection: '' } } })
   await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 1 })
-  t.match(await ledger.lost(given.id, 1, failure), { failure })
+  t.match(await ledger.lost(given.id, 1, null, failure), { failure })
   t.match(await ledger.balances([{ owner: 'studio', per: 'day' }]), [{ held: price }])
-  t.match(await ledger.finish(given.id, 1, null, successOf({ output, seed: '9007199254740993', cost: price + 1 })), { output, seed: '9007199254740993', cost: price + 1, requestId: null })
+  t.match(await ledger.finish(given.id, 1, 'request', successOf({ output, seed: '9007199254740993', cost: price + 1 })), { output, seed: '9007199254740993', cost: price + 1, requestId: 'request' })
   t.match(await ledger.balances([{ owner: 'studio', per: 'day' }]), [{ held: 0, spent: price + 1 }])
-  t.match(await ledger.journal(0, ledger.now() + 1000, 5), [{ amount: price }, { amount: 1, kind: 'correction', requestId: null }])
+  t.match(await ledger.journal(0, ledger.now() + 1000, 5), [{ amount: price }, { amount: 1, kind: 'correction', requestId: 'request' }])
   t.same(await ledger.audit(), [])
 })
 

@@ -43,13 +43,13 @@ const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimI
 
 const withdrawStep = fc.record({ do: fc.constant('withdraw' as const), which, connection: fc.constantFrom(null, 'c1') })
 
-const sentStep = fc.record({
-  do: fc.constant('sent' as const),
-  which,
-  requestId: fc.constantFrom('x', 'x', 'x', 'y'),
-  /** Which attempt it is about, counted from the row's. */
-  off: fc.constantFrom(0, 0, 0, 0, -1, 1)
-})
+/** Which attempt it is about, counted from the row's. */
+const off = fc.constantFrom(0, 0, 0, 0, -1, 1)
+/** fal's id: usually the same for one generation and attempt, sometimes that of another submit, and sometimes one that several generations are given. */
+const named = fc.constantFrom('x', 'x', 'x', 'y', 'shared')
+const requestId = fc.option(named)
+
+const sentStep = fc.record({ do: fc.constant('sent' as const), which, requestId: named, off })
 /** A word of the guard that comes with a failed attempt. */
 const verdict = fc.constantFrom(
   undefined,
@@ -61,12 +61,12 @@ const verdict = fc.constantFrom(
   { scope: 'fal-ai/imagen4/preview/ultra', state: 'retired', retryAfterMs: 1000 } as const
 )
 const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), verdict })
-const lostStep = fc.record({ do: fc.constant('lost' as const), which, what: fc.constantFrom('submit' as const, 'run' as const), verdict })
+const lostStep = fc.record({ do: fc.constant('lost' as const), which, requestId, verdict })
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
-const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
+const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, requestId: named, off, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
 const doubtedStep = fc.record({
-  do: fc.constant('doubted' as const), which, requestId: fc.constantFrom('x', 'x', 'y'), seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log
+  do: fc.constant('doubted' as const), which, requestId: named, off, seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log
 })
 const finishStep = fc.record({
   do: fc.constant('finish' as const),
@@ -76,7 +76,8 @@ const finishStep = fc.record({
   learned: fc.option(name),
   files: fc.constantFrom(0, 1, 2),
   log,
-  requestId: fc.constantFrom('x', 'x', 'y', null)
+  requestId: named,
+  off
 })
 
 /** `forge`: a replica knows more about one of its generations than the store does. */
@@ -252,24 +253,29 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   const { id, purchase, attempt } = row
   switch (step.do) {
     case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection } }])
-    case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), `${purchase}-${attempt}-${step.requestId}`)
+    case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId))
     case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
-    case 'lost': return ledger.lost(purchase, attempt, traceLost, step)
-    case 'progressed': return ledger.progressed(purchase, attempt, step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
-    case 'doubted': return ledger.doubted(purchase, attempt, `${purchase}-${attempt}-${step.requestId}`, step.seen, linesOf(step.log))
+    case 'lost': return ledger.lost(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.verdict)
+    case 'progressed': return ledger.progressed(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
+    case 'doubted': return ledger.doubted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
     case 'settle': return ledger.settle(purchase, step.billed)
     case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
       const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
-      return ledger.finish(purchase, attempt, step.requestId === null ? null : `${purchase}-${attempt}-${step.requestId}`, ending, linesOf(step.log))
+      return ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log))
     }
     case 'seen': {
       const connection = step.connection === null ? null : { replica: 'r1', connection: step.connection }
       return step.left && connection !== null ? ledger.left(purchase, connection) : ledger.seen(purchase, connection)
     }
   }
+}
+
+/** The id that fal gave: usually one that no other generation has. */
+function requestIdOf ({ purchase, attempt }: Row, name: string): string {
+  return name === 'shared' ? name : `${purchase}-${attempt}-${name}`
 }
 
 function linesOf ({ from, count }: { readonly from: number, readonly count: number }): LogPiece {

@@ -7,7 +7,7 @@ import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './guards.ts'
 import { rankOf } from './line.ts'
-import { dueOf } from './rows.ts'
+import { dueOf, requestIdsOf } from './rows.ts'
 import { listKeyOf, type Entry, type State } from './state.ts'
 
 /** One sentence for each broken invariant. */
@@ -19,6 +19,7 @@ export function audit (state: State): string[] {
     ...auditTokens(state),
     ...auditDue(state),
     ...auditNames(state),
+    ...auditRequests(state),
     ...auditTwins(state),
     ...auditLists(state),
     ...auditLogs(state),
@@ -142,6 +143,21 @@ function auditNames (state: State): string[] {
     if (state.rows.has(id)) faults.push(`${id} is a row and an alias`)
     const target = state.rows.get(alias.target)?.row
     if (target !== undefined && target.tenant === alias.tenant && target.subject === alias.subject) faults.push(`alias ${id} leads to its own reader's row`)
+  }
+  return faults
+}
+
+function auditRequests (state: State): string[] {
+  const faults: string[] = []
+  for (const entry of state.rows.values()) {
+    for (const requestId of requestIdsOf(entry)) {
+      const id = state.requests.get(requestId)
+      if (id !== entry.row.id) faults.push(`request ${requestId} of ${entry.row.id} leads to ${id}`)
+    }
+  }
+  for (const [requestId, id] of state.requests) {
+    const entry = state.rows.get(id)
+    if (entry === undefined || !requestIdsOf(entry).includes(requestId)) faults.push(`request ${requestId} leads to ${id}, which does not know it`)
   }
   return faults
 }

@@ -55,10 +55,11 @@ export function book (state: State, before: Row | null, after: Row): void {
   token.spentPictures += picturesOf(after) - (before === null ? 0 : picturesOf(before))
 }
 
-/** A second purchase for one attempt, at the reserved price: it counts against the budgets, not against the holder of a token. */
-export function bookDouble (state: State, row: Row, requestId: string): void {
-  write(state, row, 'double', row.price, requestId, true)
-  for (const account of row.accounts) bookFor(state, account).spent += row.price
+/** Books a second purchase, or what became known of its price: it counts against the budgets, not against the holder of a token. */
+export function bookBeside (state: State, row: Row, kind: 'double' | 'correction', requestId: string, amount: MicroUsd, assumed: boolean): void {
+  if (amount === 0) return
+  write(state, row, kind, amount, requestId, assumed)
+  for (const account of row.accounts) bookFor(state, account).spent += amount
 }
 
 /** Forgets journal lines and unused books older than the journal's 92 days; in memory their number is bounded, too. */

@@ -1,17 +1,19 @@
-// Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
+// Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from whoever has it, lease or not. The first wins, and
+// it ends an `unknown`.
 
-import type { Ending, Ledger, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
+import type { Ending, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
 import type { Failure, Row } from '../../generation/row.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import { bookDouble, isFinal, isUnbilledEnd } from './books.ts'
+import { isFinal, isUnbilledEnd } from './books.ts'
 import { clear, judgeFor, yieldProbe } from './guards.ts'
 import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { tell } from './news.ts'
-import { change, show } from './rows.ts'
+import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
+import { adjust, change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 type Evidence = Weighed | null
@@ -21,18 +23,24 @@ const certain = { doubt: null, doubtSinceMs: null } as const
 
 /** The ledger's `sent`. */
 export function sent (state: State, id: string, attempt: number, requestId: string): Evidence {
-  return weigh(state, id, attempt, entry => {
+  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     const { row } = entry
-    if (row.phase === 'waiting' || bookIfDouble(state, entry, requestId)) return
+    if (isDouble) return
+    if (isFinal(row)) return noteAfterEnd(state, entry, requestId)
     if (row.phase === 'submitting') clear(state, row)
     if (row.phase === 'submitting' || row.phase === 'unknown') atUpstream(state, entry, { phase: 'accepted', requestId })
-    else if (isUnbilledEnd(row) && row.requestId === null) bookAfterAll(state, entry, requestId)
-    else if (row.requestId === null) change(state, entry, { requestId })
   })
 }
 
-/** It ended as not bought, by an operator's word or in a copy from a rollback, and fal turns out to have it. Nobody follows what has ended, so the price is booked, as an assumption. */
-export function bookAfterAll (state: State, entry: Entry, requestId: string | null): void {
+/** It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption. */
+function noteAfterEnd (state: State, entry: Entry, requestId: string): void {
+  if (entry.row.requestId !== null) return
+  if (isUnbilledEnd(entry.row)) bookAfterAll(state, entry, requestId)
+  else change(state, entry, { requestId })
+}
+
+/** It ended as not bought, by an operator's word or in a copy from a rollback, and was bought. */
+export function bookAfterAll (state: State, entry: Entry, requestId: string): void {
   const { phase, price } = entry.row
   change(state, entry, { requestId, cost: price, costAssumed: true })
   tell(state, entry, 'late', phase, price)
@@ -40,9 +48,9 @@ export function bookAfterAll (state: State, entry: Entry, requestId: string | nu
 
 /** The ledger's `unsent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
 export function unsent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
-  return weigh(state, id, attempt, entry => {
-    const { phase, requestId, cancelWished } = entry.row
-    if (phase !== 'submitting' && (phase !== 'unknown' || requestId !== null)) return
+  return weighAttempt(state, id, attempt, entry => {
+    const { phase, cancelWished } = entry.row
+    if (phase !== 'submitting' && phase !== 'unknown') return
     if (verdict !== undefined) judgeFor(state, entry.row, verdict)
     if ('busy' in then && then.busy === true) lowerPlaces(state, then.retryAfterMs)
     const finishedAtMs = state.now()
@@ -53,39 +61,50 @@ export function unsent (state: State, id: string, attempt: number, then: Unsent,
   })
 }
 
-/** The ledger's `lost`: that a submit was not answered here is no evidence against a request id that came elsewhere. */
-export function lost (state: State, id: string, attempt: number, failure: Failure, { what = 'run', verdict }: Parameters<Ledger['lost']>[3] = {}): Evidence {
-  return weigh(state, id, attempt, entry => {
-    const { phase, requestId } = entry.row
-    if (!isAtUpstream(phase) || (what === 'submit' && requestId !== null)) return
+/** The ledger's `lost`. A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase. */
+export function lost (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict): Evidence {
+  const loseTrace = (entry: Entry): void => {
+    if (!isAtUpstream(entry.row.phase)) return
     if (verdict !== undefined) judgeFor(state, entry.row, verdict)
     becomeUnknown(state, entry, failure)
+  }
+  if (requestId === null) return weighAttempt(state, id, attempt, loseTrace)
+  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+    if (isDouble) return
+    if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
+    if (entry.row.requestId === null) change(state, entry, { requestId })
+    loseTrace(entry)
   })
 }
 
-/** The ledger's `progressed`. Nothing can be seen of a generation without its request id, so such a sighting is no evidence. */
+/** The ledger's `progressed`. */
 export function progressed (
-  state: State, id: string, attempt: number, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece
+  state: State, id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece
 ): Evidence {
-  return weigh(state, id, attempt, entry => {
-    const { phase, requestId, queuePosition, startedAtMs } = entry.row
-    if (requestId === null || phase === 'waiting' || isFinal(entry.row)) return
+  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+    const { phase, queuePosition, startedAtMs } = entry.row
+    if (isDouble) return
+    if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
+    if (phase === 'submitting') clear(state, entry.row)
     const logged = keepLog(state, entry, log)
     if (phase === 'running') {
       if (logged !== entry.row.logged || entry.row.doubt !== null) change(state, entry, { logged, ...certain })
     } else if (seen.kind === 'running') {
-      atUpstream(state, entry, { phase: 'running', queuePosition: null, startedAtMs: startedAtMs ?? state.now(), logged })
-    } else if (phase === 'unknown' || queuePosition !== seen.position || entry.row.doubt !== null || logged !== entry.row.logged) {
-      atUpstream(state, entry, { phase: 'accepted', queuePosition: seen.position, logged })
+      atUpstream(state, entry, { phase: 'running', requestId, queuePosition: null, startedAtMs: startedAtMs ?? state.now(), logged })
+    } else if (phase !== 'accepted' || queuePosition !== seen.position || entry.row.doubt !== null || logged !== entry.row.logged) {
+      atUpstream(state, entry, { phase: 'accepted', requestId, queuePosition: seen.position, logged })
     }
   })
 }
 
 /** The ledger's `doubted`. */
 export function doubted (state: State, id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece): Evidence {
-  return weigh(state, id, attempt, entry => {
+  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+    if (isDouble) return
+    if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
+    if (entry.row.requestId === null) atUpstream(state, entry, { phase: 'accepted', requestId })
     const { row } = entry
-    if (row.requestId !== requestId || !isAtUpstream(row.phase)) return
+    if (!isAtUpstream(row.phase)) return
     const logged = keepLog(state, entry, log)
     const doubt = doubtAfter(row.doubt, seen)
     if (doubt !== row.doubt || logged !== row.logged) change(state, entry, { doubt, doubtSinceMs: doubtSince(row.doubt, row.doubtSinceMs, seen, state.now()), logged })
@@ -93,19 +112,25 @@ export function doubted (state: State, id: string, attempt: number, requestId: s
 }
 
 /** The ledger's `finish`. */
-export function finish (state: State, id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece): Evidence {
-  return weigh(state, id, attempt, entry => {
+export function finish (state: State, id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Evidence {
+  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+    if (isDouble) return finishDouble(state, entry, requestId, ending)
     const { row } = entry
-    if (row.phase === 'waiting') return
-    const isSecond = bookIfDouble(state, entry, requestId)
-    const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId: row.requestId ?? requestId }
+    const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId }
     if (!isFinal(row)) return end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
-    // A double was booked in full when it was noticed.
     const booked = facts.cost - (row.cost ?? 0)
-    if (isSecond || booked <= 0) return
+    if (booked <= 0) return row.requestId === null ? change(state, entry, { requestId }) : undefined
     change(state, entry, facts)
     tell(state, entry, 'late', row.phase, booked)
   })
+}
+
+/** A double's picture is paid for, so it is the row's when that has none yet; what the row's own purchase comes to is then corrected in its turn. */
+export function finishDouble (state: State, entry: Entry, requestId: string, ending: Ending): void {
+  if (!isWanted(entry, requestId, ending)) return correctDouble(state, entry, requestId, ending)
+  swapDouble(state, entry, requestId)
+  // Of the log the lines of the other purchase were told.
+  end(state, entry, ending, { cost: ending.cost ?? entry.row.price, costAssumed: ending.cost === null, requestId, logged: entry.row.logged })
 }
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */
@@ -131,21 +156,64 @@ function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost
   change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName })
 }
 
-/** Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up. */
-function weigh (state: State, id: string, attempt: number, take: (entry: Entry) => void): Evidence {
+/**
+ * Finds the row and lets `take` act on evidence that names no purchase, when it is about the row's attempt; a newer attempt proves a rollback, and the row
+ * catches up. It says nothing about a row that has a request id.
+ */
+function weighAttempt (state: State, id: string, attempt: number, take: (entry: Entry) => void): Evidence {
   const entry = state.rows.get(id)
   if (entry === undefined) return null
   const from = entry.row.phase
-  if (attempt > entry.row.attempt) catchUp(state, entry, attempt)
-  if (attempt === entry.row.attempt) take(entry)
+  if (entry.row.requestId === null) {
+    if (attempt > entry.row.attempt) catchUp(state, entry, attempt)
+    if (attempt === entry.row.attempt) take(entry)
+  }
   return { ...show(state, entry), from }
 }
 
+/**
+ * Finds the row and lets `take` act on evidence about the purchase that fal knows under `requestId`, whatever attempt it came of: a purchase is there, so a
+ * row that has none takes it for its own, and beside another one it is a double. One that stands for another generation is refused.
+ */
+function weighPurchase (state: State, id: string, attempt: number, requestId: string, take: (entry: Entry, isDouble: boolean) => void): Evidence {
+  const entry = state.rows.get(id)
+  if (entry === undefined) return null
+  const from = entry.row.phase
+  if (isOthers(state, id, requestId)) {
+    refuseRequest(state, entry, attempt, requestId)
+  } else {
+    const isDouble = bookIfDouble(state, entry, requestId)
+    if (entry.row.requestId === null) catchUp(state, entry, attempt)
+    take(entry, isDouble)
+  }
+  return { ...show(state, entry), from }
+}
+
+/**
+ * fal gave this generation the request id of another one. Whether it was bought cannot be asked about under that id, and what lies behind it is the other
+ * one's.
+ */
+export function refuseRequest (state: State, entry: Entry, attempt: number, requestId: string): void {
+  const { row, hidden } = entry
+  if (hidden.clashes.includes(requestId)) return
+  adjust(state, entry, { clashes: [...hidden.clashes, requestId] })
+  if (row.requestId === null && !isFinal(row) && row.phase !== 'unknown') {
+    catchUp(state, entry, attempt)
+    becomeUnknown(state, entry, shared)
+  }
+  tell(state, entry, 'shared', row.phase, 0)
+}
+
+/** What a generation ends with whose request id belongs to another one. */
+export const shared: Failure = { code: 'outcome-unknown', detail: 'The upstream answered with the request id of another generation.' }
+
 /** The row is older than the evidence: the attempt was granted, and the store forgot it. */
 function catchUp (state: State, entry: Entry, attempt: number): void {
-  if (isFinal(entry.row)) return change(state, entry, { attempt })
-  const forgotten = { attempt, requestId: null, ...certain, runUntilMs: entry.row.runUntilMs ?? state.now() + state.times.runMs }
-  if (entry.row.phase !== 'waiting') return change(state, entry, forgotten)
+  const { row } = entry
+  if (attempt <= row.attempt && row.phase !== 'waiting') return
+  if (isFinal(row)) return change(state, entry, { attempt })
+  const forgotten = { attempt: Math.max(attempt, row.attempt), ...certain, runUntilMs: row.runUntilMs ?? state.now() + state.times.runMs }
+  if (row.phase !== 'waiting') return change(state, entry, forgotten)
   change(state, entry, { ...forgotten, phase: 'submitting' }, { claimId: null, retryAtMs: 0, leaseUntilMs: state.now() })
 }
 
@@ -153,16 +221,4 @@ function catchUp (state: State, entry: Entry, attempt: number): void {
 function atUpstream (state: State, entry: Entry, row: Partial<Row>): void {
   if (entry.row.phase === 'unknown') change(state, entry, { ...row, failure: null }, { leaseUntilMs: state.now() })
   else change(state, entry, { ...row, ...certain }, { claimId: null })
-}
-
-/** Has this attempt another request id already? Then this one is a second purchase, and booked once. */
-export function bookIfDouble (state: State, entry: Entry, requestId: string | null): boolean {
-  const { row, hidden } = entry
-  if (requestId === null || row.requestId === null || row.requestId === requestId) return false
-  if (!hidden.doubles.includes(requestId)) {
-    bookDouble(state, row, requestId)
-    tell(state, entry, 'double', row.phase, row.price)
-    entry.hidden = { ...hidden, doubles: [...hidden.doubles, requestId] }
-  }
-  return true
 }

@@ -104,6 +104,7 @@ function index (state: State, entry: Entry): void {
     state.active += 1
   }
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
+  for (const requestId of requestIdsOf(entry)) state.requests.set(requestId, row.id)
   if (row.phase === 'unknown') state.unknown.set(row.id, hidden.unknownSinceMs)
   else state.due.set(row.id, dueOf(state, entry))
   if (!isFinal(row)) hold(state, row, 1)
@@ -123,10 +124,16 @@ function unindex (state: State, entry: Entry): void {
     state.active -= 1
   }
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.delete(hidden.claimId)
+  for (const requestId of requestIdsOf(entry)) state.requests.delete(requestId)
   state.unknown.delete(row.id)
   state.due.delete(row.id)
   if (!isFinal(row)) hold(state, row, -1)
   if (hidden.twinName !== null) dropFrom(state.twins, hidden.twinName, row.id)
+}
+
+/** The ids under which fal knows this generation's purchases: usually one. */
+export function requestIdsOf ({ row, hidden }: Entry): string[] {
+  return [...row.requestId === null ? [] : [row.requestId], ...hidden.doubles.map(({ requestId }) => requestId)]
 }
 
 /** When a row that is not `unknown` has to be looked after. */

@@ -73,6 +73,8 @@ export interface State {
   readonly line: SortedSet
   /** Claim id → id, while that attempt is `submitting`. */
   readonly claims: Map<string, string>
+  /** fal's request id → the one generation that it stands for, as long as its row. */
+  readonly requests: Map<string, string>
   readonly tenants: Map<string, TenantState>
   readonly books: Map<string, Book>
   readonly tokens: ExpiringMap<TokenState>
@@ -119,6 +121,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     later: createSortedSet(),
     line: createSortedSet(),
     claims: new Map(),
+    requests: new Map(),
     tenants: new Map(),
     books: new Map(),
     tokens: createExpiringMap<TokenState>(now),

@@ -5,7 +5,6 @@
 import { statusOf, phases } from '../../generation/phases.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Ending, Ledger, LedgerTimes, LogPiece, Weighed } from '../../generation/ports.ts'
-import type { Failure } from '../../generation/row.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, type RedisServer } from './connection.ts'
@@ -85,7 +84,7 @@ export function createRedisLedger ({
    * An output too large to be kept is not even sent. The row given back has it all the same, for the callers who are there; whoever reads the row
    * later finds a success without output, and no name leads to it.
    */
-  async function finish (id: string, attempt: number, requestId: string | null, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
+  async function finish (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
     const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
@@ -104,8 +103,8 @@ export function createRedisLedger ({
 
     sent: async (id, attempt, requestId) => await call('sent', { id, attempt, requestId }),
     unsent: async (id, attempt, then, verdict) => await call('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
-    lost: async (id, attempt, failure: Failure, { what = 'run', verdict } = {}) => await call('lost', { id, attempt, failure: JSON.stringify(failure), what, verdict }),
-    progressed: async (id, attempt, sighting, log) => await call('progressed', { id, attempt, ...sighting, ...logOf(log) }),
+    lost: async (id, attempt, requestId, failure, verdict) => await call('lost', { id, attempt, requestId, failure: JSON.stringify(failure), verdict }),
+    progressed: async (id, attempt, requestId, sighting, log) => await call('progressed', { id, attempt, requestId, ...sighting, ...logOf(log) }),
     doubted: async (id, attempt, requestId, seen, log) => await call('doubted', { id, attempt, requestId, seen, ...logOf(log) }),
     finish,
 

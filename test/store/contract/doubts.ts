@@ -56,15 +56,15 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
       const { ledger, accepted, row } = await createWorld(t, make)
       const { id } = await accepted('a')
       await ledger.doubted(id, 1, 'a', 'expired')
-      await ledger.progressed(id, 1, seen)
+      await ledger.progressed(id, 1, 'a', seen)
       t.match(await row(id), { phase: seen.kind === 'running' ? 'running' : 'accepted', doubt: null, doubtSinceMs: null })
       t.equal((await ledger.gauges()).atUpstream, 1)
     }
     const { ledger, accepted, row } = await createWorld(t, make)
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, { kind: 'running' })
+    await ledger.progressed(id, 1, 'a', { kind: 'running' })
     await ledger.doubted(id, 1, 'a', 'expired')
-    await ledger.progressed(id, 1, { kind: 'running' })
+    await ledger.progressed(id, 1, 'a', { kind: 'running' })
     t.match(await row(id), { phase: 'running', doubt: null })
   })
 
@@ -73,7 +73,7 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
       const { ledger, accepted, row } = await createWorld(t, make)
       const { id } = await accepted('a')
       await ledger.doubted(id, 1, 'a', 'expired')
-      if (end === 'lost') await ledger.lost(id, 1, traceLost)
+      if (end === 'lost') await ledger.lost(id, 1, 'a', traceLost)
       else await ledger.finish(id, 1, 'a', end === 'succeeded' ? successOf() : failureOf())
       t.match(await row(id), { phase: end === 'lost' ? 'unknown' : end, doubt: null, doubtSinceMs: null })
       t.equal((await ledger.gauges()).atUpstream, 0)
@@ -102,16 +102,15 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
     t.equal((await ledger.gauges()).atUpstream, 0)
   })
 
-  t.test('evidence about another attempt, another request or what is not at fal changes nothing', async t => {
-    const { ledger, accepted, row, ended, buy } = await createWorld(t, make)
+  t.test('a doubt about another purchase or about what is not at fal changes nothing of the row', async t => {
+    const { ledger, accepted, row, ended } = await createWorld(t, make)
     const { id } = await accepted('a')
-    await ledger.doubted(id, 0, 'a', 'expired')
     await ledger.doubted(id, 1, 'b', 'expired')
     t.match(await row(id), { doubt: null })
+    await ledger.lost(id, 1, 'a', traceLost)
+    t.match(await ledger.doubted(id, 1, 'a', 'expired'), { phase: 'unknown', doubt: null })
     const over = await ended()
     t.match(await ledger.doubted(over.id, 1, String(over.requestId), 'expired'), { phase: 'succeeded', version: over.version })
-    const waiting = await buy()
-    t.match(await ledger.doubted(waiting.id, 0, 'a', 'expired'), { phase: 'waiting', doubt: null })
     t.equal(await ledger.doubted('nobody', 1, 'a', 'expired'), null)
   })
 

@@ -1,6 +1,9 @@
 // Evidence: taken from whoever has it, the first wins, it names the attempt, and it ends an unknown.
 
 import type { Test } from 'tap'
+import type { Phase } from '../../../src/generation/phases.ts'
+import type { Ledger } from '../../../src/generation/ports.ts'
+import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
@@ -10,12 +13,12 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const { id } = await buy()
     await go()
     t.match(await ledger.sent(id, 1, 'a'), { phase: 'accepted', requestId: 'a', version: 3, owner: 'r1', startedAtMs: null })
-    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 2 }), { phase: 'accepted', queuePosition: 2, version: 4 })
-    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 2 }), { version: 4 }, 'nothing new changes nothing')
+    t.match(await ledger.progressed(id, 1, 'a', { kind: 'queued', position: 2 }), { phase: 'accepted', queuePosition: 2, version: 4 })
+    t.match(await ledger.progressed(id, 1, 'a', { kind: 'queued', position: 2 }), { version: 4 }, 'nothing new changes nothing')
     await advance(1000)
-    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'running', queuePosition: null, startedAtMs: nowMs(), version: 5 })
-    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { version: 5 })
-    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 1 }), { phase: 'running', version: 5 }, 'nobody goes back into fal\'s queue')
+    t.match(await ledger.progressed(id, 1, 'a', { kind: 'running' }), { phase: 'running', queuePosition: null, startedAtMs: nowMs(), version: 5 })
+    t.match(await ledger.progressed(id, 1, 'a', { kind: 'running' }), { version: 5 })
+    t.match(await ledger.progressed(id, 1, 'a', { kind: 'queued', position: 1 }), { phase: 'running', version: 5 }, 'nobody goes back into fal\'s queue')
     await advance(1000)
     t.match(await ledger.finish(id, 1, 'a', successOf()), {
       phase: 'succeeded', owner: null, output: /images/, seed: '42', failure: null, cost: price, costAssumed: false, finishedAtMs: nowMs(), version: 6
@@ -26,23 +29,50 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const { ledger } = await createWorld(t, make)
     t.equal(await ledger.sent('nobody', 1, 'a'), null)
     t.equal(await ledger.unsent('nobody', 1, { retryAfterMs: 0 }), null)
-    t.equal(await ledger.lost('nobody', 1, traceLost), null)
-    t.equal(await ledger.progressed('nobody', 1, { kind: 'running' }), null)
+    t.equal(await ledger.lost('nobody', 1, null, traceLost), null)
+    t.equal(await ledger.progressed('nobody', 1, 'a', { kind: 'running' }), null)
     t.equal(await ledger.finish('nobody', 1, 'a', successOf()), null)
   })
 
-  t.test('evidence about an older attempt changes nothing', async t => {
+  t.test('evidence about an older attempt changes nothing, unless it names a purchase', async t => {
     const { ledger, buy, go } = await createWorld(t, make)
     const { id } = await buy()
     await go()
     await ledger.unsent(id, 1, { retryAfterMs: 0 })
     const { version } = await go()
-    t.match(await ledger.sent(id, 1, 'a'), { phase: 'submitting', attempt: 2, version, requestId: null })
-    t.match(await ledger.unsent(id, 1, { failure: unreachable }), { phase: 'submitting', version })
-    t.match(await ledger.lost(id, 1, traceLost), { phase: 'submitting', version })
-    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'submitting', version })
-    t.match(await ledger.finish(id, 1, 'a', successOf()), { phase: 'submitting', version })
-    t.match(await ledger.sent(id, 2, 'b'), { phase: 'accepted', requestId: 'b' })
+    t.match(await ledger.unsent(id, 1, { failure: unreachable }), { phase: 'submitting', attempt: 2, version, requestId: null })
+    t.match(await ledger.lost(id, 1, null, traceLost), { phase: 'submitting', version })
+    t.match(await ledger.sent(id, 1, 'a'), { phase: 'accepted', attempt: 2, requestId: 'a' })
+    t.match(await ledger.unsent(id, 2, { retryAfterMs: 0 }), { phase: 'accepted' }, 'and then it is not sent again')
+  })
+
+  t.test('a row that knows of no purchase takes the one that any evidence names, from wherever it stands', async t => {
+    const tellings: ReadonlyArray<readonly [Phase, (ledger: Ledger, id: string, requestId: string) => Promise<Row | null>]> = [
+      ['accepted', async (ledger, id, requestId) => await ledger.sent(id, 1, requestId)],
+      ['accepted', async (ledger, id, requestId) => await ledger.progressed(id, 1, requestId, { kind: 'queued', position: 2 })],
+      ['running', async (ledger, id, requestId) => await ledger.progressed(id, 1, requestId, { kind: 'running' })],
+      ['accepted', async (ledger, id, requestId) => await ledger.doubted(id, 1, requestId, 'expired')],
+      ['unknown', async (ledger, id, requestId) => await ledger.lost(id, 1, requestId, traceLost)],
+      ['succeeded', async (ledger, id, requestId) => await ledger.finish(id, 1, requestId, successOf())]
+    ]
+    for (const [phase, tell] of tellings) {
+      const { ledger, buy, go, claim, row } = await createWorld(t, make)
+      const submitting = await buy()
+      await go()
+      const paused = await buy()
+      await go()
+      await ledger.unsent(paused.id, 1, { retryAfterMs: 0 })
+      const unknown = await buy()
+      t.equal(await claim(), paused.id)
+      await ledger.unsent(paused.id, 2, { retryAfterMs: 60_000 })
+      await go()
+      await ledger.lost(unknown.id, 1, null, traceLost)
+      const waiting = await buy()
+      for (const { id } of [submitting, paused, unknown, waiting]) {
+        t.match(await tell(ledger, id, 'request-' + id), { phase, requestId: 'request-' + id }, (await row(id)).phase)
+      }
+      t.equal(await claim(), 'empty', 'none of them is sent again')
+    }
   })
 
   t.test('the first evidence about an attempt wins', async t => {
@@ -54,9 +84,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const second = await buy()
     await go()
     await ledger.unsent(second.id, 1, { retryAfterMs: 0 })
-    t.match(await ledger.sent(second.id, 1, 'b'), { phase: 'waiting', requestId: null })
-    t.match(await ledger.lost(second.id, 1, traceLost), { phase: 'waiting' })
-    t.match(await ledger.finish(second.id, 1, 'b', successOf()), { phase: 'waiting' })
+    t.match(await ledger.lost(second.id, 1, null, traceLost), { phase: 'waiting', requestId: null })
   })
 
   t.test('evidence needs no lease: a late owner\'s word about the attempt is taken', async t => {
@@ -84,8 +112,8 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, go, balance, advance } = await createWorld(t, make)
     const { id } = await buy()
     await go()
-    t.match(await ledger.lost(id, 1, traceLost), { phase: 'unknown', failure: traceLost, owner: null, cost: null, finishedAtMs: null })
-    t.match(await ledger.lost(id, 1, unreachable), { failure: traceLost }, 'the first wins')
+    t.match(await ledger.lost(id, 1, null, traceLost), { phase: 'unknown', failure: traceLost, owner: null, cost: null, finishedAtMs: null })
+    t.match(await ledger.lost(id, 1, null, unreachable), { failure: traceLost }, 'the first wins')
     t.same(await balance(), { held: price, spent: 0 })
     t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: 1 })
     await advance(100 * 86_400_000)
@@ -96,20 +124,21 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
   t.test('a generation followed at fal becomes unknown when its trace is lost, and keeps its request id', async t => {
     const { ledger, accepted } = await createWorld(t, make)
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, { kind: 'running' })
-    t.match(await ledger.lost(id, 1, traceLost), { phase: 'unknown', requestId: 'a' })
+    await ledger.progressed(id, 1, 'a', { kind: 'running' })
+    t.match(await ledger.lost(id, 1, 'a', traceLost), { phase: 'unknown', requestId: 'a' })
     t.match(await ledger.unsent(id, 1, { retryAfterMs: 0 }), { phase: 'unknown', requestId: 'a' }, 'what has one was sent')
   })
 
   t.test('a submit that one process takes for lost goes on when another one heard the answer', async t => {
     const { ledger, buy, go, accepted } = await createWorld(t, make)
     const heard = await accepted('a')
-    t.match(await ledger.lost(heard.id, 1, traceLost, { what: 'submit' }), { from: 'accepted', phase: 'accepted', requestId: 'a' })
-    await ledger.progressed(heard.id, 1, { kind: 'running' })
-    t.match(await ledger.lost(heard.id, 1, traceLost, { what: 'submit' }), { phase: 'running' })
+    t.match(await ledger.lost(heard.id, 1, null, traceLost), { from: 'accepted', phase: 'accepted', requestId: 'a' })
+    await ledger.progressed(heard.id, 1, 'a', { kind: 'running' })
+    t.match(await ledger.lost(heard.id, 1, null, traceLost), { phase: 'running' })
+    t.match(await ledger.lost(heard.id, 2, null, traceLost), { phase: 'running', requestId: 'a' }, 'of another attempt, too')
     const { id } = await buy()
     await go()
-    t.match(await ledger.lost(id, 1, traceLost, { what: 'submit' }), { phase: 'unknown', failure: traceLost })
+    t.match(await ledger.lost(id, 1, null, traceLost), { phase: 'unknown', failure: traceLost })
   })
 
   t.test('evidence turns unknown back: accepted, seen, not sent, or ended', async t => {
@@ -118,7 +147,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     for (let count = 0; count < 5; count += 1) {
       const { id } = await buy()
       await go()
-      await ledger.lost(id, 1, traceLost)
+      await ledger.lost(id, 1, null, traceLost)
       ids.push(id)
     }
     const [sent = '', waiting = '', failed = '', finished = '', refused = ''] = ids
@@ -131,36 +160,28 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     t.same(await balance(), { held: 2 * price, spent: 50_000 })
 
     const seen = await accepted('d')
-    await ledger.lost(seen.id, 1, traceLost)
-    t.match(await ledger.progressed(seen.id, 1, { kind: 'queued', position: 3 }), { phase: 'accepted', queuePosition: 3, failure: null })
-    await ledger.lost(seen.id, 1, traceLost)
-    t.match(await ledger.progressed(seen.id, 1, { kind: 'running' }), { phase: 'running', failure: null })
-  })
-
-  t.test('a sighting without a request id is no evidence: nobody could follow it', async t => {
-    const { ledger, buy, go } = await createWorld(t, make)
-    const { id } = await buy()
-    await go()
-    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'submitting' })
-    await ledger.lost(id, 1, traceLost)
-    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 0 }), { phase: 'unknown' })
+    await ledger.lost(seen.id, 1, 'd', traceLost)
+    t.match(await ledger.progressed(seen.id, 1, 'd', { kind: 'queued', position: 3 }), { phase: 'accepted', queuePosition: 3, failure: null })
+    await ledger.lost(seen.id, 1, 'd', traceLost)
+    t.match(await ledger.progressed(seen.id, 1, 'd', { kind: 'running' }), { phase: 'running', failure: null })
   })
 
   t.test('the first end wins', async t => {
     const { ledger, ended } = await createWorld(t, make)
     const { id, requestId, version } = await ended(successOf({ output: '{"first":true}' }))
-    t.match(await ledger.finish(id, 1, requestId, successOf({ output: '{"second":true}' })), { output: '{"first":true}', version })
-    t.match(await ledger.finish(id, 1, requestId, failureOf(price)), { phase: 'succeeded', version })
-    t.match(await ledger.lost(id, 1, traceLost), { phase: 'succeeded', version })
+    t.match(await ledger.finish(id, 1, requestId ?? '', successOf({ output: '{"second":true}' })), { output: '{"first":true}', version })
+    t.match(await ledger.finish(id, 1, requestId ?? '', failureOf(price)), { phase: 'succeeded', version })
+    t.match(await ledger.lost(id, 1, null, traceLost), { phase: 'succeeded', version })
+    t.match(await ledger.lost(id, 1, requestId, traceLost), { phase: 'succeeded', version })
     t.match(await ledger.sent(id, 1, requestId ?? ''), { phase: 'succeeded', version })
-    t.match(await ledger.progressed(id, 1, { kind: 'running' }), { phase: 'succeeded', version })
+    t.match(await ledger.progressed(id, 1, requestId ?? '', { kind: 'running' }), { phase: 'succeeded', version })
   })
 
   t.test('a request id that comes after the end is written down', async t => {
     const { ledger, buy, go, advance, balance } = await createWorld(t, make)
     const { id } = await buy()
     await go()
-    await ledger.lost(id, 1, traceLost)
+    await ledger.lost(id, 1, null, traceLost)
     await advance(600_000)
     await ledger.settle(id, true)
     t.match(await ledger.sent(id, 1, 'a'), { phase: 'failed', requestId: 'a', cost: price })
@@ -171,7 +192,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, go, advance, balance, nowMs } = await createWorld(t, make)
     const { id } = await buy()
     await go()
-    await ledger.lost(id, 1, traceLost)
+    await ledger.lost(id, 1, null, traceLost)
     await advance(600_000)
     await ledger.settle(id, false)
     await ledger.takeNews(10)
@@ -199,11 +220,10 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const second = await buy()
     t.match(await ledger.finish(second.id, 2, 'b', successOf()), { phase: 'succeeded', attempt: 2, cost: price })
     const third = await buy()
-    t.match(await ledger.lost(third.id, 1, traceLost), { phase: 'unknown', attempt: 1 })
+    t.match(await ledger.lost(third.id, 1, null, traceLost), { phase: 'unknown', attempt: 1 })
     const fourth = await buy()
     await go()
     t.match(await ledger.sent(fourth.id, 2, 'd'), { phase: 'accepted', attempt: 2 })
-    t.match(await ledger.sent(fourth.id, 1, 'c'), { phase: 'accepted', requestId: 'd' })
     t.equal(await claim(), 'empty', 'none of them is sent again')
   })
 }

@@ -24,7 +24,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     await go()
     const accept = await accepted('a')
     const running = await accepted('b')
-    await ledger.progressed(running.id, 1, { kind: 'running' })
+    await ledger.progressed(running.id, 1, 'b', { kind: 'running' })
     await advance(leaseMs - 1)
     t.same(await ledger.sweep('r2', 10), [])
     await advance(1)
@@ -117,7 +117,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
   t.test('waiting, unknown and lent generations are no leases', async t => {
     const { ledger, buy, accepted, advance } = await createWorld(t, make)
     const lost = await accepted('a')
-    await ledger.lost(lost.id, 1, traceLost)
+    await ledger.lost(lost.id, 1, 'a', traceLost)
     await buy()
     await advance(leaseMs * 2)
     t.same(await ledger.sweep('r2', 10), [])

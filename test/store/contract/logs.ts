@@ -23,10 +23,10 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted } = world
     const { id, version, logged } = await accepted('a')
     t.equal(logged, 0)
-    t.match(await ledger.progressed(id, 1, { kind: 'queued', position: 1 }, piece(0, 1)), { phase: 'accepted', logged: 1, version: version + 1 })
-    t.match(await ledger.progressed(id, 1, running, piece(1, 3)), { phase: 'running', logged: 3, version: version + 2 })
-    t.match(await ledger.progressed(id, 1, running, piece(3, 4)), { phase: 'running', logged: 4, version: version + 3 })
-    t.match(await ledger.progressed(id, 1, running, piece(4, 4)), { version: version + 3 })
+    t.match(await ledger.progressed(id, 1, 'a', { kind: 'queued', position: 1 }, piece(0, 1)), { phase: 'accepted', logged: 1, version: version + 1 })
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(1, 3)), { phase: 'running', logged: 3, version: version + 2 })
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(3, 4)), { phase: 'running', logged: 4, version: version + 3 })
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(4, 4)), { version: version + 3 })
     t.match(await ledger.finish(id, 1, 'a', successOf(), piece(4, 5)), { phase: 'succeeded', logged: 5, version: version + 4 })
     t.same(await kept(world, id), ['0 line 0', '1 line 1', '2 line 2', '3 line 3', '4 line 4'])
     t.same(await kept(world, id, 3), ['3 line 3', '4 line 4'], 'only what is new')
@@ -38,10 +38,10 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, running, piece(0, 3))
+    await ledger.progressed(id, 1, 'a', running, piece(0, 3))
     const { version } = await world.row(id)
-    t.match(await ledger.progressed(id, 1, running, piece(0, 3)), { version, logged: 3 })
-    t.match(await ledger.progressed(id, 1, running, piece(0, 5)), { version: version + 1, logged: 5 })
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(0, 3)), { version, logged: 3 })
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(0, 5)), { version: version + 1, logged: 5 })
     t.same((await kept(world, id)).length, 5)
   })
 
@@ -49,8 +49,8 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, running, piece(0, 2))
-    t.match(await ledger.progressed(id, 1, running, piece(4, 6)), { logged: 6 })
+    await ledger.progressed(id, 1, 'a', running, piece(0, 2))
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(4, 6)), { logged: 6 })
     t.same(await kept(world, id), ['4 line 4', '5 line 5'])
     t.same(await kept(world, id, 1), ['4 line 4', '5 line 5'])
   })
@@ -59,7 +59,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    for (let from = 0; from < 500; from += 125) await ledger.progressed(id, 1, running, piece(from, from + 125))
+    for (let from = 0; from < 500; from += 125) await ledger.progressed(id, 1, 'a', running, piece(from, from + 125))
     const lines = await kept(world, id)
     t.equal(lines.length, 200)
     t.equal(lines[0], '300 line 300')
@@ -70,30 +70,26 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, running, piece(0, 40, () => 'ü'.repeat(1000)))
+    await ledger.progressed(id, 1, 'a', running, piece(0, 40, () => 'ü'.repeat(1000)))
     const { from, lines } = await ledger.logs(id, 0)
     t.equal(lines.length, 16)
     t.equal(from, 24)
-    t.match(await ledger.progressed(id, 1, running, piece(40, 41, () => 'x'.repeat(40_000))), { logged: 41 })
+    t.match(await ledger.progressed(id, 1, 'a', running, piece(40, 41, () => 'x'.repeat(40_000))), { logged: 41 })
     t.same(await ledger.logs(id, 0), { from: 41, lines: [] })
-    await ledger.progressed(id, 1, running, piece(41, 42))
+    await ledger.progressed(id, 1, 'a', running, piece(41, 42))
     t.same(await kept(world, id), ['41 line 41'])
   })
 
-  t.test('what waits or has ended takes none, nor does another attempt', async t => {
+  t.test('what has ended takes none, and a row none of a double', async t => {
     const world = await createWorld(t, make)
-    const { ledger, buy, accepted } = world
+    const { ledger, accepted } = world
     const ended = await accepted('a')
-    await ledger.progressed(ended.id, 0, running, piece(0, 1))
+    await ledger.progressed(ended.id, 1, 'double', running, piece(0, 1))
     await ledger.finish(ended.id, 1, 'a', successOf())
-    await ledger.progressed(ended.id, 1, running, piece(0, 1))
+    await ledger.progressed(ended.id, 1, 'a', running, piece(0, 1))
     await ledger.finish(ended.id, 1, 'a', successOf(), piece(0, 1))
-    const waiting = await buy()
-    await ledger.progressed(waiting.id, 0, running, piece(0, 1))
-    for (const { id } of [ended, waiting]) {
-      t.match(await world.row(id), { logged: 0 })
-      t.same(await kept(world, id), [])
-    }
+    t.match(await world.row(ended.id), { logged: 0 })
+    t.same(await kept(world, ended.id), [])
     t.same(await ledger.logs(freshId(), 0), { from: 0, lines: [] })
   })
 
@@ -115,11 +111,11 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted } = world
     const { id } = await accepted('a')
     const row = { ...await world.row(id), logged: 7, version: 40 }
-    await ledger.progressed(id, 1, running, piece(0, 2))
+    await ledger.progressed(id, 1, 'a', running, piece(0, 2))
     await ledger.restore('r1', [{ row, holds: true }])
     t.match(await world.row(id), { logged: 7 })
     t.same(await kept(world, id), [])
-    await ledger.progressed(id, 1, running, piece(0, 8))
+    await ledger.progressed(id, 1, 'a', running, piece(0, 8))
     t.same(await kept(world, id), ['7 line 7'])
   })
 
@@ -134,7 +130,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     await go()
     await ledger.sent(first.id, 1, 'a')
     await ledger.cancel(first.id, first)
-    await ledger.progressed(first.id, 1, running, piece(0, 2))
+    await ledger.progressed(first.id, 1, 'a', running, piece(0, 2))
     t.same(await ledger.glance([first.id, second.id]), [
       { id: first.id, version: 5, phase: 'running', cancelWished: true, queuePosition: null, startedAtMs: nowMs(), doubtSinceMs: null, logged: 2 },
       { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, doubtSinceMs: null, logged: 0 }

@@ -106,7 +106,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     const rare = await ended()
     const lost = await buy()
     await ledger.claim({ claimId: 'c', deadlineMs: ledger.now(), replica: 'r1', slots: 10 })
-    await ledger.lost(lost.id, 1, traceLost)
+    await ledger.lost(lost.id, 1, null, traceLost)
     for (let count = 0; count < 45; count += 1) await buy()
     const found: string[] = []
     let pages = 0
@@ -137,9 +137,9 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     const row = await buy()
     await go()
     await ledger.sent(row.id, 1, 'a')
-    await ledger.progressed(row.id, 1, { kind: 'queued', position: 4 })
+    await ledger.progressed(row.id, 1, 'a', { kind: 'queued', position: 4 })
     await ledger.cancel(row.id, row)
-    await ledger.progressed(row.id, 1, { kind: 'running' }, { from: 0, lines: [{ message: 'begun', timestamp: null, level: null }] })
+    await ledger.progressed(row.id, 1, 'a', { kind: 'running' }, { from: 0, lines: [{ message: 'begun', timestamp: null, level: null }] })
     await ledger.finish(row.id, 1, 'a', successOf())
     await over
     const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, doubtSinceMs: null, logged: 0, isLineEmpty: true }

@@ -49,8 +49,8 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     const rows = [
       await before(t, make, async ({ buy }) => buy()),
       await before(t, make, async ({ buy, go }) => { await buy(); return go() }),
-      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('a'); await ledger.progressed(id, 1, { kind: 'running' }); return row(id) }),
-      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('b'); await ledger.lost(id, 1, traceLost); return row(id) }),
+      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('a'); await ledger.progressed(id, 1, 'a', { kind: 'running' }); return row(id) }),
+      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('b'); await ledger.lost(id, 1, 'b', traceLost); return row(id) }),
       await before(t, make, async ({ ended }) => ended(successOf({ cost: 50_000 }))),
       await before(t, make, async ({ ended }) => ended(failureOf(0)))
     ]
@@ -91,7 +91,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     t.same(await balance(), { held: 0, spent: 50_000 })
   })
 
-  t.test('another request id for the same attempt was a double purchase: booked once, the row stays', async t => {
+  t.test('another request id was a double purchase: booked once, the row stays', async t => {
     const { ledger, accepted, balance } = await createWorld(t, make)
     const row = await accepted('b')
     const fact = held({ ...row, version: row.version + 3, requestId: 'a' })
@@ -100,7 +100,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     await ledger.restore('r2', [fact])
     t.match(await ledger.look([row.id]), [{ requestId: 'b', version: row.version }])
     t.same(await balance(), { held: price, spent: price })
-    t.same(await ledger.renew('r2', [fact]), { gone: [row.id], rolledBack: [] })
+    t.same(await ledger.renew('r2', [fact]), { gone: [], rolledBack: [] }, 'and is followed by whoever holds it')
   })
 
   t.test('an ended row is never opened again', async t => {
@@ -118,13 +118,13 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     const known = await accepted('a')
     const older = await buy()
     await ledger.cancel(older.id, older)
-    const fact = { row: { ...known, id: older.id, purchase: older.id }, holds: true }
+    const fact = { row: { ...known, id: older.id, purchase: older.id, requestId: 'b' }, holds: true }
     t.match(await ledger.renew('r1', [fact]), { gone: [older.id], rolledBack: [] })
-    t.match(await ledger.look([older.id]), [{ phase: 'cancelled', requestId: 'a', cost: price, costAssumed: true }])
+    t.match(await ledger.look([older.id]), [{ phase: 'cancelled', requestId: 'b', cost: price, costAssumed: true }])
     await ledger.renew('r1', [fact])
     t.same(await balance(), { held: price, spent: price }, 'once')
     t.match((await ledger.takeNews(10)).at(-1), { kind: 'late', booked: price, row: { id: older.id } })
-    t.match((await ledger.journal(0, nowMs() + 1, 10)).at(-1), { id: older.id, amount: price, requestId: 'a', assumed: true })
+    t.match((await ledger.journal(0, nowMs() + 1, 10)).at(-1), { id: older.id, amount: price, requestId: 'b', assumed: true })
   })
 
   t.test('a row that is missing because its retention is over is not a rollback', async t => {

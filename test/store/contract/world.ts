@@ -97,7 +97,7 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     },
     async ended (ending = successOf(), given = {}) {
       const { id, attempt, requestId } = await accepted('request-' + freshId(), given)
-      await ledger.finish(id, attempt, requestId, ending)
+      await ledger.finish(id, attempt, requestId ?? '', ending)
       return present((await ledger.look([id]))[0])
     },
     async row (id) {

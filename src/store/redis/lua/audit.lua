@@ -182,6 +182,19 @@ local function auditAll (keys, args)
     end
   end
 
+  local function auditRequests ()
+    for id, row in pairs(rows) do
+      for _, requestId in ipairs(Rows.requestIdsOf(row)) do
+        local known = redis.call('HGET', key('r', requestId), 'id')
+        if known ~= id then fault('request', requestId, 'of', id, 'leads to', known or 'nothing') end
+      end
+    end
+    for _, requestId in ipairs(keysOf('r')) do
+      local id = redis.call('HGET', key('r', requestId), 'id')
+      if not rows[id] or not contains(Rows.requestIdsOf(rows[id]), requestId) then fault('request', requestId, 'leads to', id, 'which does not know it') end
+    end
+  end
+
   local function auditTwins ()
     local function isTwin (row)
       return not row.delivered and not Books.isUnbilledEnd(row)
@@ -240,6 +253,7 @@ local function auditAll (keys, args)
   auditTokens()
   auditDue()
   auditNames()
+  auditRequests()
   auditTwins()
   auditLists()
   auditLogs()

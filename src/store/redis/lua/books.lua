@@ -95,10 +95,11 @@ local function book (before, after)
   end
 end
 
--- A second purchase for one attempt, at the reserved price: it counts against the budgets, not against the holder of a token.
-local function bookDouble (row, requestId)
-  writeJournal(row, 'double', row.price, requestId, true)
-  for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'spent', row.price) end
+-- Books a second purchase, or what became known of its price: it counts against the budgets, not against the holder of a token.
+local function bookBeside (row, kind, requestId, amount, isAssumed)
+  if amount == 0 then return end
+  writeJournal(row, kind, amount, requestId, isAssumed)
+  for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'spent', amount) end
 end
 
 local function tidyJournal ()
@@ -133,5 +134,5 @@ end
 
 return {
   isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, periodOf = periodOf, balanceOf = balanceOf, hold = hold, book = book,
-  bookDouble = bookDouble, tidyJournal = tidyJournal, balances = balances, journal = journal
+  bookBeside = bookBeside, tidyJournal = tidyJournal, balances = balances, journal = journal
 }

@@ -1,23 +1,14 @@
--- Evidence about a submit attempt (rule 2): taken from whoever has it, lease or not. The first wins, it names the attempt, and it ends an `unknown`.
--- Every operation here answers { from: the phase that it found, row: as it now is }, or nothing when there is none.
+-- Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from whoever has it, lease or not. The first wins, and it
+-- ends an `unknown`. Every operation here answers { from: the phase that it found, row: as it now is }, or nothing when there is none.
 
--- Has this attempt another request id already? Then this one is a second purchase, and booked once.
-local function bookIfDouble (row, requestId)
-  if not requestId or not row.requestId or row.requestId == requestId then return false end
-  local doubles = cjson.decode(row.doubles or '[]')
-  if not contains(doubles, requestId) then
-    Books.bookDouble(row, requestId)
-    News.tell(row, 'double', row.phase, row.price)
-    table.insert(doubles, requestId)
-    Rows.write(row, { doubles = encodeList(doubles) })
-  end
-  return true
-end
+-- What a generation ends with whose request id belongs to another one.
+local SHARED = '{"code":"outcome-unknown","detail":"The upstream answered with the request id of another generation."}'
 
 -- The row is older than the evidence: the attempt was granted, and the store forgot it.
 local function catchUp (row, attempt)
+  if attempt <= row.attempt and row.phase ~= 'waiting' then return end
   if Books.isFinal(row) then return Rows.change(row, { attempt = attempt }) end
-  local forgotten = { attempt = attempt, requestId = false, doubt = false, doubtSinceMs = false, runUntilMs = row.runUntilMs or now + times.runMs }
+  local forgotten = { attempt = math.max(attempt, row.attempt), doubt = false, doubtSinceMs = false, runUntilMs = row.runUntilMs or now + times.runMs }
   if row.phase == 'waiting' then
     forgotten.phase = 'submitting'
     forgotten.claimId = false
@@ -27,13 +18,54 @@ local function catchUp (row, attempt)
   Rows.change(row, forgotten)
 end
 
--- Finds the row and lets `take` act on it when the evidence is about its attempt; a newer attempt proves a rollback, and the row catches up.
-local function weigh (take)
+-- It may have been bought: the money stays held until evidence or an operator says what became of it.
+local function becomeUnknown (row, failure)
+  Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, doubt = false, doubtSinceMs = false, claimId = false,
+    unknownSinceMs = now, answersUntilMs = now + constants.verdictMs })
+end
+
+-- fal gave this generation the request id of another one. Whether it was bought cannot be asked about under that id, and what lies behind it is the other
+-- one's.
+local function refuseRequest (row, attempt, requestId)
+  local clashes = cjson.decode(row.clashes or '[]')
+  if contains(clashes, requestId) then return end
+  table.insert(clashes, requestId)
+  Rows.adjust(row, { clashes = encodeList(clashes) })
+  local from = row.phase
+  if not row.requestId and not Books.isFinal(row) and row.phase ~= 'unknown' then
+    catchUp(row, attempt)
+    becomeUnknown(row, SHARED)
+  end
+  News.tell(row, 'shared', from, 0)
+end
+
+-- Finds the row and lets `take` act on evidence that names no purchase, when it is about the row's attempt; a newer attempt proves a rollback, and the row
+-- catches up. It says nothing about a row that has a request id.
+local function weighAttempt (take)
   local row = Rows.readRow(given.id)
   if not row then return nil end
   local from = row.phase
-  if given.attempt > row.attempt then catchUp(row, given.attempt) end
-  if given.attempt == row.attempt then take(row) end
+  if not row.requestId then
+    if given.attempt > row.attempt then catchUp(row, given.attempt) end
+    if given.attempt == row.attempt then take(row) end
+  end
+  return { from = from, row = Rows.show(row) }
+end
+
+-- Finds the row and lets `take` act on evidence about the purchase that fal knows under a request id, whatever attempt it came of: a purchase is there, so a
+-- row that has none takes it for its own, and beside another one it is a double. One that stands for another generation is refused.
+local function weighPurchase (take)
+  if not given.requestId then error('This evidence names no purchase.') end
+  local row = Rows.readRow(given.id)
+  if not row then return nil end
+  local from = row.phase
+  if row.requestId ~= given.requestId and Requests.isOthers(row.id, given.requestId) then
+    refuseRequest(row, given.attempt, given.requestId)
+  else
+    local isDouble = Requests.bookIfDouble(row, given.requestId)
+    if not row.requestId then catchUp(row, given.attempt) end
+    take(row, isDouble)
+  end
   return { from = from, row = Rows.show(row) }
 end
 
@@ -50,35 +82,33 @@ local function atUpstream (row, changes)
   Rows.change(row, changes)
 end
 
--- It may have been bought: the money stays held until evidence or an operator says what became of it.
-local function becomeUnknown (row, failure)
-  Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, doubt = false, doubtSinceMs = false, claimId = false,
-    unknownSinceMs = now, answersUntilMs = now + constants.verdictMs })
-end
-
--- It ended as not bought, by an operator's word or in a copy from a rollback, and fal turns out to have it. Nobody follows what has ended, so the price is
--- booked, as an assumption.
+-- It ended as not bought, by an operator's word or in a copy from a rollback, and was bought.
 local function bookAfterAll (row, requestId)
   Rows.change(row, { requestId = requestId, cost = row.price, costAssumed = true })
   News.tell(row, 'late', row.phase, row.price)
 end
 
+-- It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption.
+local function noteAfterEnd (row, requestId)
+  if row.requestId then return end
+  if Books.isUnbilledEnd(row) then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
+end
+
 -- sent { id, attempt, requestId }
 local function sent ()
-  return weigh(function (row)
-    if row.phase == 'waiting' or bookIfDouble(row, given.requestId) then return end
+  return weighPurchase(function (row, isDouble)
+    if isDouble then return end
+    if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
     if row.phase == 'submitting' then Guards.clear(row) end
-    if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId })
-    elseif not row.requestId and Books.isUnbilledEnd(row) then bookAfterAll(row, given.requestId)
-    elseif not row.requestId then Rows.change(row, { requestId = given.requestId }) end
+    if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
   end)
 end
 
 -- unsent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
 -- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line.
 local function unsent ()
-  return weigh(function (row)
-    if row.phase ~= 'submitting' and (row.phase ~= 'unknown' or row.requestId) then return end
+  return weighAttempt(function (row)
+    if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
     if given.verdict then Guards.judgeFor(row, given.verdict) end
     if given.busy then Line.lowerPlaces(given.retryAfterMs) end
     if row.cancelWished then
@@ -92,28 +122,37 @@ local function unsent ()
   end)
 end
 
--- lost { id, attempt, failure (JSON), what: 'submit' | 'run', verdict or nothing }
--- That a submit was not answered here is no evidence against a request id that came elsewhere.
+local function loseTrace (row)
+  if not Rows.isAtUpstream(row.phase) then return end
+  if given.verdict then Guards.judgeFor(row, given.verdict) end
+  becomeUnknown(row, given.failure)
+end
+
+-- lost { id, attempt, requestId or nothing, failure (JSON), verdict or nothing }
+-- A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase.
 local function lost ()
-  return weigh(function (row)
-    if not Rows.isAtUpstream(row.phase) or (given.what == 'submit' and row.requestId) then return end
-    if given.verdict then Guards.judgeFor(row, given.verdict) end
-    becomeUnknown(row, given.failure)
+  if not given.requestId then return weighAttempt(loseTrace) end
+  return weighPurchase(function (row, isDouble)
+    if isDouble then return end
+    if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
+    if not row.requestId then Rows.change(row, { requestId = given.requestId }) end
+    loseTrace(row)
   end)
 end
 
--- progressed { id, attempt, kind: 'queued' | 'running', position, log: { from, lines } or nothing }
--- Nothing can be seen of a generation without its request id, so such a sighting is no evidence.
+-- progressed { id, attempt, requestId, kind: 'queued' | 'running', position, log: { from, lines } or nothing }
 local function progressed ()
-  return weigh(function (row)
-    if not row.requestId or row.phase == 'waiting' or Books.isFinal(row) then return end
+  return weighPurchase(function (row, isDouble)
+    if isDouble then return end
+    if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
+    if row.phase == 'submitting' then Guards.clear(row) end
     local logged = Logs.keepLog(row, given.log)
     if row.phase == 'running' then
       if logged or row.doubt then Rows.change(row, { logged = logged, doubt = false, doubtSinceMs = false }) end
     elseif given.kind == 'running' then
-      atUpstream(row, { phase = 'running', queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
-    elseif row.phase == 'unknown' or row.queuePosition ~= given.position or row.doubt or logged then
-      atUpstream(row, { phase = 'accepted', queuePosition = given.position or false, logged = logged })
+      atUpstream(row, { phase = 'running', requestId = given.requestId, queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
+    elseif row.phase ~= 'accepted' or row.queuePosition ~= given.position or row.doubt or logged then
+      atUpstream(row, { phase = 'accepted', requestId = given.requestId, queuePosition = given.position or false, logged = logged })
     end
   end)
 end
@@ -121,8 +160,11 @@ end
 -- doubted { id, attempt, requestId, seen, log: { from, lines } or nothing }
 -- That a result cannot be had says nothing of it; whatever else is said differently leaves it undecided.
 local function doubted ()
-  return weigh(function (row)
-    if row.requestId ~= given.requestId or not Rows.isAtUpstream(row.phase) then return end
+  return weighPurchase(function (row, isDouble)
+    if isDouble then return end
+    if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
+    if not row.requestId then atUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
+    if not Rows.isAtUpstream(row.phase) then return end
     local logged = Logs.keepLog(row, given.log)
     local isFirst = not row.doubt or row.doubt == 'unavailable'
     local saysNothing = given.seen == 'unavailable'
@@ -133,55 +175,67 @@ local function doubted ()
   end)
 end
 
-local function close (row, facts)
+-- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, output, outputSha256 }.
+local function close (row, ending, facts)
   local changes = facts
-  changes.phase = given.kind
+  changes.phase = ending.kind
   changes.owner = false
   changes.queuePosition = false
   changes.finishedAtMs = now
   changes.claimId = false
   changes.doubt = false
   changes.doubtSinceMs = false
-  changes.failure = given.kind == 'failed' and given.failure or false
-  if given.kind == 'succeeded' then
-    local isKept = given.outputSha256 == nil
+  changes.failure = ending.kind == 'failed' and ending.failure or false
+  if ending.kind == 'succeeded' then
+    local isKept = ending.outputSha256 == nil
     -- Until this moment a refresh left its cache name to the old result, and what was called off left it to others.
     local takesName = row.mode == 'refresh'
     if row.cancelWished then takesName = row.mode ~= 'bypass' and row.cacheName ~= nil and not Names.cacheLead(row.cacheName) end
     if isKept and takesName and row.cacheName then Names.takeCacheName(row.cacheName, row.id) end
-    if isKept and row.mode ~= 'bypass' and given.learnedName and not Names.cacheLead(given.learnedName) then
-      changes.learnedName = given.learnedName
-      Names.takeCacheName(given.learnedName, row.id)
+    if isKept and row.mode ~= 'bypass' and ending.learnedName and not Names.cacheLead(ending.learnedName) then
+      changes.learnedName = ending.learnedName
+      Names.takeCacheName(ending.learnedName, row.id)
     end
-    if isKept then changes.output = payload else changes.outputSha256 = given.outputSha256 end
-    if given.seed then changes.seed = given.seed end
-    if given.files then changes.files = math.min(given.files, row.files or 1) end
+    if isKept then changes.output = ending.output else changes.outputSha256 = ending.outputSha256 end
+    if ending.seed then changes.seed = ending.seed end
+    if ending.files then changes.files = math.min(ending.files, row.files or 1) end
   else
     changes.answersUntilMs = now + constants.verdictMs
   end
   Rows.change(row, changes)
 end
 
+-- A double's picture is paid for, so it is the row's when that has none yet; what the row's own purchase comes to is then corrected in its turn.
+local function finishDouble (row, requestId, ending)
+  if not Requests.isWanted(row, requestId, ending.kind) then return Requests.correctDouble(row, requestId, ending.cost) end
+  Requests.swapDouble(row, requestId)
+  -- Of the log the lines of the other purchase were told.
+  close(row, ending, { cost = ending.cost or row.price, costAssumed = ending.cost == nil })
+end
+
 -- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, outputSha256, log: { from, lines } or nothing }, payload: the output
 -- With `outputSha256` the output was too large to be kept: the row has its hash instead, and no name leads to it.
 local function finish ()
-  return weigh(function (row)
-    if row.phase == 'waiting' then return end
-    local isSecond = bookIfDouble(row, given.requestId)
-    local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = row.requestId or given.requestId }
+  return weighPurchase(function (row, isDouble)
+    local requestId = given.requestId
+    given.output = payload
+    if isDouble then return finishDouble(row, requestId, given) end
+    local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = requestId }
     if not Books.isFinal(row) then
       facts.logged = Logs.keepLog(row, given.log)
-      return close(row, facts)
+      return close(row, given, facts)
     end
-    -- A double was booked in full when it was noticed.
     local booked = facts.cost - (row.cost or 0)
-    if isSecond or booked <= 0 then return end
-    Rows.change(row, facts)
-    News.tell(row, 'late', row.phase, booked)
+    if booked > 0 then
+      Rows.change(row, facts)
+      News.tell(row, 'late', row.phase, booked)
+    elseif not row.requestId then
+      Rows.change(row, { requestId = requestId })
+    end
   end)
 end
 
 return {
-  bookIfDouble = bookIfDouble, becomeUnknown = becomeUnknown, bookAfterAll = bookAfterAll, sent = sent, unsent = unsent, lost = lost,
-  progressed = progressed, doubted = doubted, finish = finish
+  becomeUnknown = becomeUnknown, bookAfterAll = bookAfterAll, refuseRequest = refuseRequest, finishDouble = finishDouble, sent = sent, unsent = unsent,
+  lost = lost, progressed = progressed, doubted = doubted, finish = finish
 }

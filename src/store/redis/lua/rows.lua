@@ -87,9 +87,29 @@ local function placesOf (row)
   if at.waiting and row.retryAtMs == 0 then at.queue = Line.rankOf(row) end
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs else at.due = dueOf(row) end
+  if row.requestId then at.requests = row.requestId .. (row.doubles or '') end
   if row.twinName and not row.delivered and not Books.isUnbilledEnd(row) then at.twin = row.number end
   if not Books.isFinal(row) then at.held = table.concat({ row.accounts, text(row.price), text(row.files or 1), row.token or '' }, ' ') end
   return at
+end
+
+-- The ids under which fal knows this generation's purchases: usually one.
+local function requestIdsOf (row)
+  local ids = {}
+  if row and row.requestId then table.insert(ids, row.requestId) end
+  for _, double in ipairs(row and row.doubles and cjson.decode(row.doubles) or {}) do table.insert(ids, double.requestId) end
+  return ids
+end
+
+-- Lets each of them lead to its generation, as long as its row.
+local function nameRequests (before, after)
+  local was, is = requestIdsOf(before), requestIdsOf(after)
+  for _, requestId in ipairs(was) do
+    if not contains(is, requestId) then redis.call('DEL', key('r', requestId)) end
+  end
+  for _, requestId in ipairs(is) do
+    if not contains(was, requestId) then redis.call('HSET', key('r', requestId), 'id', after.id) end
+  end
 end
 
 local function place (set, id, before, after)
@@ -118,6 +138,7 @@ local function reindex (before, after)
     if was.claim then redis.call('HDEL', CLAIMS, was.claim) end
     if is.claim then redis.call('HSET', CLAIMS, is.claim, row.id) end
   end
+  if was.requests ~= is.requests then nameRequests(before, after) end
   if was.held ~= is.held then
     if was.held then Books.hold(before, -1) end
     if is.held then Books.hold(after, 1) end
@@ -211,5 +232,6 @@ end
 
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
+  requestIdsOf = requestIdsOf,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
