@@ -181,7 +181,8 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
     // Others may have told the same before, and then it was they who changed it.
-    if (from !== now.phase) tools.onMove(from, now, phaseSinceMs === null || from !== known.phase ? null : learnedAtMs - phaseSinceMs)
+    // That an operator's settlement was corrected is news, whoever corrected it.
+    if (from !== now.phase && from !== 'failed') tools.onMove(from, now, phaseSinceMs === null || from !== known.phase ? null : learnedAtMs - phaseSinceMs)
     judge(now)
     note(now, learnedAtMs)
     return now

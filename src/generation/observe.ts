@@ -68,13 +68,16 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
         log.error(factsOf(row), 'fal gave it the request id of another generation; it is not asked for its result under that id')
         return
       }
-      metrics.spent(row.tenant, row.model, booked)
+      if (booked > 0) metrics.spent(row.tenant, row.model, booked)
       const facts = { ...factsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
       if (kind === 'late') {
         metrics.lateCost()
         const cost = row.cost ?? 0
         if (cost > row.price && cost - booked <= row.price) metrics.overrun()
         log.error(facts, 'a generation that had ended was billed after all, or higher; the difference was booked')
+      } else if (kind === 'found') {
+        metrics.generationEnded(row.tenant, row.model, row.phase)
+        log.warn(facts, 'the picture of a generation that was settled by hand was found; the books were corrected')
       } else {
         metrics.doublePurchase()
         log.error(facts, 'one generation was bought twice; both purchases were booked')

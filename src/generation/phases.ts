@@ -20,7 +20,7 @@ export const statuses = ['queued', 'running', 'succeeded', 'failed', 'cancelled'
 
 /**
  * The legal moves. `unknown` is left by evidence that comes late (accepted, never sent, finished) or by an operator;
- * `succeeded`, `failed` and `cancelled` are never left.
+ * `succeeded`, `failed` and `cancelled` are never left, but for one that an operator settled as `failed`, when its output is found.
  */
 export const moves: Readonly<Record<Phase, readonly Phase[]>> = {
   waiting: ['submitting', 'failed', 'cancelled'],

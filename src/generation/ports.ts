@@ -164,9 +164,10 @@ export interface GuardNews { readonly kind: 'guard', readonly scope: string, rea
  * - `late`: one that had ended turned out to be more expensive.
  * - `double`: a second purchase for one generation.
  * - `shared`: fal gave it the request id of another generation. It is `unknown` unless it has an id of its own.
+ * - `found`: one that an operator had settled turned out to have a picture; `booked` may be negative.
  */
 export interface RowNews {
-  readonly kind: 'ended' | 'late' | 'double' | 'shared'
+  readonly kind: 'ended' | 'late' | 'double' | 'shared' | 'found'
   /** The phase before. */
   readonly from: Phase
   readonly row: Row
@@ -303,6 +304,7 @@ export interface Ledger {
    * The end of `requestId`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
    * The first end wins; a later, higher cost is booked as late. That of a double corrects what was booked for it; when it succeeded and the row has not
    * ended, the two change places and the row ends with it, since its picture is paid for.
+   * An operator's settlement is no end: an output turns it `succeeded`, corrects the money and tells.
    */
   finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
 
@@ -319,7 +321,8 @@ export interface Ledger {
   release: (replica: string, ids: readonly string[]) => Promise<void>
   /**
    * Looks after at most `max` rows that are due: waiting past their deadline → `failed` unspent; lease run out → taken over by `replica` and given back to it
-   * (after five times `unknown`); retention over → forgotten.
+   * (after five times `unknown`); retention over → forgotten. Rows that are `unknown`, or were settled since, and have a request id are given back to be
+   * asked about at fal (rule 34): after 30 s, then ever more rarely, at most two a second on all replicas together.
    */
   sweep: (replica: string, max: number) => Promise<readonly Row[]>
   /** At most `max` pieces of news, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
@@ -423,6 +426,13 @@ export const ledgerConstants = {
   /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */
   maxBusyMs: 60_000,
   busyStepMs: 5000,
+  /** The pauses between questions about an unknown double from the first to the longest, for fal's hour and a little, counted from the claim. */
+  firstQuestionMs: 30_000,
+  maxQuestionMs: 600_000,
+  askForMs: 66 * 60_000,
+  minQuestions: 4,
+  /** No more than two questions are asked within this, on all replicas together. */
+  questionWindowMs: 1000,
   /** Guards of tenants; more of them failing at once are the account's failure. */
   maxTenantGuards: 16,
   /** How many different inputs of one tenant are remembered that failed last. */

@@ -157,6 +157,11 @@ export const hiddenFields = {
   unknownSinceMs: initially(0, integer),
   /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
   answersUntilMs: initially(0, integer),
+  /** `unknown`, or settled since, with a request id: when fal is asked about it next, and how many questions there were. */
+  askAtMs: initially<number | null>(null, orNull(integer)),
+  questions: initially(0, or(0, integer)),
+  /** An operator said what became of it: a booking, which an output found later corrects. */
+  settled: initially(false, flag),
   /** Purchases beside the one that `requestId` stands for. */
   doubles: initially(NO_DOUBLES, or(NO_DOUBLES, doubles)),
   /** Request ids that fal gave for this generation and that belong to another one. */

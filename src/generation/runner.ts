@@ -1,10 +1,11 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
+import type { Followed } from './evidence.ts'
 import { hasEnded } from './phases.ts'
 import type { Claimed, LedgerTimes, News } from './ports.ts'
 import type { Row } from './row.ts'
-import type { Permit } from './step.ts'
+import { endFound, hasRequestId, type Permit } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
 export interface Runner {
@@ -59,6 +60,9 @@ export function createRunner (tools: RunnerTools): Runner {
   const ended = new Map<string, { readonly row: Row, readonly untilMs: number }>()
   const timers: NodeJS.Timeout[] = []
   const stopped = new AbortController()
+  /** Fires when this process begins to leave: questions about unknowns can wait. */
+  const leaving = new AbortController()
+  const asking = new Set<string>()
   let unlisten = (): void => {}
   let isClaimingOver = false
   let stopping: Promise<void> | null = null
@@ -156,9 +160,30 @@ export function createRunner (tools: RunnerTools): Runner {
 
   async function sweep (): Promise<void> {
     try {
-      for (const row of await ledger.sweep(replica, SWEEP_MAX)) hold(row, null)
+      for (const row of await ledger.sweep(replica, SWEEP_MAX)) {
+        if (!hasEnded(row.phase)) hold(row, null)
+        else if (hasRequestId(row) && !asking.has(row.id)) askAbout(row)
+      }
     } catch (error) {
       tools.onTrouble('sweeping', error)
+    }
+  }
+
+  /** Asks fal what became of an unknown generation. What is not learned now is asked again, by whichever process. */
+  async function askAbout (row: Followed): Promise<void> {
+    asking.add(row.id)
+    try {
+      const ending = await endFound(row, tools.upstream, leaving.signal)
+      if (ending === null || leaving.signal.aborted) return
+      const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending)
+      if (weighed === null) return
+      const { from, ...now } = weighed
+      // That a settled one was found is news.
+      if (from === 'unknown' && from !== now.phase) tools.onMove(from, now, null)
+    } catch (error) {
+      if (!leaving.signal.aborted) tools.onTrouble('asking what became of a generation', error)
+    } finally {
+      asking.delete(row.id)
     }
   }
 
@@ -230,6 +255,7 @@ export function createRunner (tools: RunnerTools): Runner {
 
   async function letGoOfEverything (graceMs: number): Promise<void> {
     stopClaiming()
+    leaving.abort()
     unlisten()
     for (const timer of timers) clearInterval(timer)
     const ids = [...held.keys()]

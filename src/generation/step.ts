@@ -1,5 +1,6 @@
 // The generation's story: one step from any phase. Fresh generations and those taken over from a dead process run through the same code.
 
+import { setTimeout } from 'node:timers/promises'
 import { modelOf } from '../models/catalogue.ts'
 import { costOf } from './bill.ts'
 import { LOOK_FOR_MS, looksOver } from './doubt.ts'
@@ -240,6 +241,23 @@ async function close (row: Followed, result: Final, { ledger, report }: Hands, l
   return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
 }
 
+/**
+ * What fal says became of a generation that is unknown here, asked once (rule 34); null: it says nothing that could be believed. One that is still at work
+ * is asked about again: who follows it would find its time to run over.
+ */
+export async function endFound (row: Followed, upstream: Upstream, signal: AbortSignal): Promise<Ending | null> {
+  const state = await upstream.state(row.model, row.requestId, signal)
+  if (state !== 'completed' && state !== 'missing') return null
+  for (let tries = 1; ; tries++) {
+    const result = await upstream.result(row.model, row.requestId, signal)
+    if (result.kind === 'succeeded') return endingOf(row, result)
+    if (result.kind === 'cancelled') return result.isClear && row.cancelWished ? endingOf(row, result) : null
+    if (result.kind !== 'failed') return null
+    if (!result.free || tries >= TRIES_TO_BELIEVE) return endingOf(row, result)
+    await setTimeout(BELIEVE_PAUSE_MS, undefined, { signal })
+  }
+}
+
 /** The row as the ledger will have it. */
 function endedBy (row: Row, ending: Ending, nowMs: number): Row {
   return {
@@ -284,7 +302,8 @@ async function lose (row: Row, { ledger, report }: Hands, failure = OUTCOME_UNKN
   return await report(row, () => ledger.lost(row.id, row.attempt, row.requestId, failure))
 }
 
-function hasRequestId (row: Row): row is Followed {
+/** Has fal's id of it been heard of? */
+export function hasRequestId (row: Row): row is Followed {
   return row.requestId !== null
 }
 

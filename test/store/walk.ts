@@ -259,7 +259,11 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     case 'progressed': return ledger.progressed(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
     case 'doubted': return ledger.doubted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
-    case 'settle': return ledger.settle(purchase, step.billed)
+    case 'settle': {
+      const answer = await ledger.settle(purchase, step.billed)
+      if (answer.outcome === 'settled') witness.settle(purchase)
+      return answer
+    }
     case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
@@ -310,6 +314,8 @@ interface Witness {
   readonly pick: (which: number) => Row | undefined
   readonly meet: (row: Row) => void
   readonly buy: (given: Admission, row: Row) => void
+  /** An operator's word, which an output that is found corrects. */
+  readonly settle: (id: string) => void
   readonly grant: (claimId: string, row: Row) => void
   readonly compare: (rows: readonly Row[]) => void
 }
@@ -323,6 +329,8 @@ function createWitness (): Witness {
   /** Generations that once were free to be bought again; what comes of them later is no fault. */
   const excused = new Set<string>()
 
+  const settled = new Set<string>()
+
   function compareOne (row: Row): void {
     const before = rows.get(row.id)
     rows.set(row.id, row)
@@ -332,6 +340,10 @@ function createWitness (): Witness {
     if (row.version === before.version && !same({ ...before, stored: 0, queuePosition: 0 }, { ...row, stored: 0, queuePosition: 0 })) throw new Error(`${row.id} changed silently`)
     if (row.attempt < before.attempt) throw new Error(`${row.id} forgot attempt ${before.attempt}`)
     if (before.finishedAtMs === null) return
+    if (settled.has(row.id) && before.phase === 'failed' && row.phase === 'succeeded') {
+      settled.delete(row.id)
+      return
+    }
     if (row.phase !== before.phase || row.output !== before.output) throw new Error(`${row.id} ended as ${before.phase} and became ${row.phase}`)
     if ((row.cost ?? 0) < (before.cost ?? 0)) throw new Error(`${row.id} became cheaper`)
   }
@@ -362,6 +374,7 @@ function createWitness (): Witness {
       if (row.id === row.purchase) compareOne(row)
       else aliases.push(row)
     },
+    settle: id => { settled.add(id) },
     buy: (given, row) => { admissions.set(row.id, given) },
     grant: (claimId, row) => {
       const attempt = `${row.id}/${row.attempt}`

@@ -120,7 +120,7 @@ function auditDue (state: State): string[] {
   const faults: string[] = []
   for (const entry of state.rows.values()) {
     const { id, phase } = entry.row
-    const expected = phase === 'unknown' ? undefined : dueOf(state, entry)
+    const expected = dueOf(state, entry) ?? undefined
     if (state.due.score(id) !== expected) faults.push(`${id} is ${phase} and due at ${state.due.score(id)} instead of ${expected}`)
     if ((state.unknown.score(id) !== undefined) !== (phase === 'unknown')) faults.push(`${id} is ${phase} and ${phase === 'unknown' ? 'not ' : ''}among the unknowns`)
   }

@@ -12,6 +12,7 @@ import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { tell } from './news.ts'
+import { firstQuestion } from './questions.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
 import { adjust, change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
@@ -119,6 +120,10 @@ export function finish (state: State, id: string, attempt: number, requestId: st
     const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId }
     if (!isFinal(row)) return end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
     const booked = facts.cost - (row.cost ?? 0)
+    if (entry.hidden.settled && ending.kind === 'succeeded') {
+      end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
+      return tell(state, entry, 'found', row.phase, booked)
+    }
     if (booked <= 0) return row.requestId === null ? change(state, entry, { requestId }) : undefined
     change(state, entry, facts)
     tell(state, entry, 'late', row.phase, booked)
@@ -135,7 +140,9 @@ export function finishDouble (state: State, entry: Entry, requestId: string, end
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */
 export function becomeUnknown (state: State, entry: Entry, failure: Failure): void {
-  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain }, { claimId: null, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs })
+  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain }, {
+    claimId: null, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs, ...firstQuestion(state, entry.row.requestId)
+  })
 }
 
 function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
@@ -153,7 +160,7 @@ function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost
     takeCacheName(state, learnedName, entry.row.id)
   }
   const files = Math.min(ending.files ?? Infinity, entry.row.files)
-  change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName })
+  change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
 }
 
 /**

@@ -9,6 +9,7 @@ import { bringBack, expire } from './claim.ts'
 import { becomeUnknown, bookAfterAll, finishDouble, refuseRequest } from './evidence.ts'
 import { freeProbe } from './guards.ts'
 import { tell } from './news.ts'
+import { firstQuestion, isQuestionDue, takeQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
 import { adjust, change, forget, insert, replace, show } from './rows.ts'
 import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
@@ -68,7 +69,9 @@ export function sweep (state: State, replica: string, max: number): Row[] {
   for (const id of state.due.first(max, state.now())) {
     const entry = state.rows.get(id)
     if (entry === undefined) continue
-    if (entry.row.phase === 'waiting') expire(state, entry)
+    if (isQuestionDue(state, entry)) {
+      if (takeQuestion(state, entry)) taken.push(show(state, entry))
+    } else if (entry.row.phase === 'waiting') expire(state, entry)
     else if (isFinal(entry.row)) forget(state, entry)
     else if (takeOver(state, entry, replica)) taken.push(show(state, entry))
   }
@@ -132,7 +135,7 @@ function endingOf ({ phase, output, seed, failure, cost, costAssumed }: Row): En
 function write (state: State, replica: string, fact: Fact): void {
   state.counter += 1
   const unknowable = {
-    number: state.counter, cacheName: null, learnedName: null, twinName: null, keyless: false, mode: 'normal', doubles: [], clashes: [], outputSha256: null
+    number: state.counter, cacheName: null, learnedName: null, twinName: null, keyless: false, mode: 'normal', doubles: [], clashes: [], settled: false, outputSha256: null
   } as const
   const entry = { row: restoredRow(state, replica, fact, null), hidden: { ...unknowable, ...restoredLease(state, fact) } }
   const { attempt, requestId } = fact.row
@@ -156,8 +159,8 @@ function restoredRow (state: State, replica: string, { row, holds }: Fact, now: 
 }
 
 /** Who holds it goes on with it; one that nobody holds is due at once. */
-function restoredLease (state: State, { holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'answersUntilMs'> {
-  return { claimId: null, leaseUntilMs: holds ? leaseOf(state) : state.now(), retryAtMs: 0, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs }
+function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'answersUntilMs' | 'askAtMs' | 'questions'> {
+  return { ...firstQuestion(state, row.phase === 'unknown' ? row.requestId : null), claimId: null, leaseUntilMs: holds ? leaseOf(state) : state.now(), retryAtMs: 0, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs }
 }
 
 function leaseOf (state: State): number {

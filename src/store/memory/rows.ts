@@ -22,7 +22,8 @@ export function insert (state: State, entry: Entry): void {
 export function change (state: State, entry: Entry, row: Partial<Row>, hidden: Partial<Hidden> = {}): void {
   const before = entry.row
   const after = { ...before, ...row, version: before.version + 1 }
-  if (after.phase !== before.phase && !moves[before.phase].includes(after.phase)) {
+  const isFound = entry.hidden.settled && before.phase === 'failed' && after.phase === 'succeeded'
+  if (after.phase !== before.phase && !moves[before.phase].includes(after.phase) && !isFound) {
     throw new Error(`The ledger was about to move generation ${before.id} from ${before.phase} to ${after.phase}.`)
   }
   replace(state, entry, after, hidden)
@@ -106,7 +107,8 @@ function index (state: State, entry: Entry): void {
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
   for (const requestId of requestIdsOf(entry)) state.requests.set(requestId, row.id)
   if (row.phase === 'unknown') state.unknown.set(row.id, hidden.unknownSinceMs)
-  else state.due.set(row.id, dueOf(state, entry))
+  const due = dueOf(state, entry)
+  if (due !== null) state.due.set(row.id, due)
   if (!isFinal(row)) hold(state, row, 1)
   if (hidden.twinName !== null && !row.delivered && !isUnbilledEnd(row)) addTo(state.twins, hidden.twinName, row.id, hidden.number)
 }
@@ -136,10 +138,13 @@ export function requestIdsOf ({ row, hidden }: Entry): string[] {
   return [...row.requestId === null ? [] : [row.requestId], ...hidden.doubles.map(({ requestId }) => requestId)]
 }
 
-/** When a row that is not `unknown` has to be looked after. */
-export function dueOf (state: State, { row, hidden }: Entry): number {
+/** When a row has to be looked after; null: an `unknown` that nobody asks about. */
+export function dueOf (state: State, { row, hidden }: Entry): number | null {
   if (row.phase === 'waiting') return row.waitUntilMs
-  return isFinal(row) ? (row.finishedAtMs ?? 0) + state.times.resultTtlMs : hidden.leaseUntilMs
+  if (row.phase === 'unknown') return hidden.askAtMs
+  if (!isFinal(row)) return hidden.leaseUntilMs
+  const keptUntilMs = (row.finishedAtMs ?? 0) + state.times.resultTtlMs
+  return hidden.settled ? Math.min(keptUntilMs, hidden.askAtMs ?? Infinity) : keptUntilMs
 }
 
 function leadsTo (state: State, name: string, id: string): boolean {

@@ -87,6 +87,10 @@ export interface State {
   readonly news: (GuardNews | Omit<RowNews, 'row'> & { readonly id: string })[]
   /** Places at fal since it took no more: so many until then, afterwards more and more. */
   lowered: { readonly places: number, readonly untilMs: number } | null
+  /** When the last two questions about unknowns were asked. */
+  askedAtMs: readonly [number, number]
+  /** The latest moment to which a question was put off. */
+  askLaterMs: number
   readonly journal: JournalEntry[]
   /** The time of the journal's latest line, and how many lines of that time came before it. */
   journalLast: { readonly atMs: number, readonly number: number }
@@ -130,6 +134,8 @@ export function createState (times: LedgerTimes, now: () => number): State {
     guards: new Map(),
     news: [],
     lowered: null,
+    askedAtMs: [0, 0],
+    askLaterMs: 0,
     journal: [],
     journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,

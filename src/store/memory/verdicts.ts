@@ -39,7 +39,7 @@ export function settle (state: State, id: string, billed: boolean): Settled {
   const now = state.now()
   if (now < entry.hidden.unknownSinceMs + ledgerConstants.settleAfterMs) return { outcome: 'too-young' }
   const cost = billed ? entry.row.price : 0
-  change(state, entry, { phase: 'failed', cost, costAssumed: billed, finishedAtMs: now })
+  change(state, entry, { phase: 'failed', cost, costAssumed: billed, finishedAtMs: now }, { settled: true })
   tell(state, entry, 'ended', 'unknown', cost)
   return { outcome: 'settled', row: show(state, entry) }
 }

@@ -14,7 +14,7 @@ import { accountsIn, connection, hiddenFields, rowFields, type Connection, type 
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
 
 const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired']
-const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared']
+const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 /** How the answer of each operation is read. */

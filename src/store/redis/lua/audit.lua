@@ -156,7 +156,7 @@ local function auditAll (keys, args)
     local due, unknown = membersOf(DUE), membersOf(UNKNOWN)
     for id, row in pairs(rows) do
       local isUnknown = row.phase == 'unknown'
-      local expected = not isUnknown and Rows.dueOf(row) or nil
+      local expected = Rows.dueOf(row)
       if due[id] ~= expected then fault(id, 'is', row.phase, 'and due at', due[id], 'instead of', expected) end
       if (unknown[id] ~= nil) ~= isUnknown then fault(id, 'is', row.phase, isUnknown and 'and not' or 'and', 'among the unknowns') end
     end

@@ -18,8 +18,8 @@ local settings -- the JSON that `times` was read from
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
 
-local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs
-local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention
+local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs
+local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
 local UNKNOWN -- zset: open unknowns -> since when

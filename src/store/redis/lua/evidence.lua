@@ -21,7 +21,8 @@ end
 -- It may have been bought: the money stays held until evidence or an operator says what became of it.
 local function becomeUnknown (row, failure)
   Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, doubt = false, doubtSinceMs = false, claimId = false,
-    unknownSinceMs = now, answersUntilMs = now + constants.verdictMs })
+    unknownSinceMs = now, answersUntilMs = now + constants.verdictMs,
+    askAtMs = row.requestId and now + constants.firstQuestionMs or false, questions = false })
 end
 
 -- fal gave this generation the request id of another one. Whether it was bought cannot be asked about under that id, and what lies behind it is the other
@@ -198,6 +199,7 @@ local function close (row, ending, facts)
     end
     if isKept then changes.output = ending.output else changes.outputSha256 = ending.outputSha256 end
     if ending.seed then changes.seed = ending.seed end
+    changes.settled = false
     if ending.files then changes.files = math.min(ending.files, row.files or 1) end
   else
     changes.answersUntilMs = now + constants.verdictMs
@@ -226,6 +228,12 @@ local function finish ()
       return close(row, given, facts)
     end
     local booked = facts.cost - (row.cost or 0)
+    if row.settled and given.kind == 'succeeded' then
+      local from = row.phase
+      facts.logged = Logs.keepLog(row, given.log)
+      close(row, given, facts)
+      return News.tell(row, 'found', from, booked)
+    end
     if booked > 0 then
       Rows.change(row, facts)
       News.tell(row, 'late', row.phase, booked)

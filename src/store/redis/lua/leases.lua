@@ -52,6 +52,7 @@ local function restoredRow (fact, holds, found)
   row.retryAtMs = 0
   row.unknownSinceMs = now
   row.answersUntilMs = now + constants.verdictMs
+  row.askAtMs = fact.phase == 'unknown' and fact.requestId and now + constants.firstQuestionMs or nil
   return row
 end
 
@@ -103,6 +104,8 @@ local function restore ()
           if changes[name] == nil then changes[name] = false end
         end
         changes.claimId = false
+        changes.askAtMs = changes.askAtMs or false
+        changes.questions = false
         redis.call('DEL', key('log', row.id)) -- how many lines were told is known, which ones is not
         Rows.replace(row, changes)
       end
@@ -142,13 +145,47 @@ local function takeOver (row)
   return true
 end
 
--- sweep { replica, max } -> rows taken over
+-- Is there a question about it now (rule 34)? An operator's settlement is a booking and ends none.
+local function isQuestionDue (row)
+  return row.askAtMs and row.askAtMs <= now and (row.phase == 'unknown' or row.settled and Books.isFinal(row))
+end
+
+-- The pause doubles; fal keeps a result for an hour. That time is counted from the claim, a moment before the acceptance, and a few questions are asked
+-- whatever the clock says, because a clock that was set forward is what made it unknown. -> false when there is no other question
+local function nextQuestion (row, questions)
+  local atMs = now + math.min(constants.firstQuestionMs * 2 ^ questions, constants.maxQuestionMs)
+  local claimedAtMs = (row.runUntilMs or now) - times.runMs
+  return (questions < constants.minQuestions or atMs <= claimedAtMs + constants.askForMs) and atMs
+end
+
+-- May it be asked about now? At most two questions are asked in a second, on all replicas together. The next one is written down either way, so that one
+-- whose asker dies is asked about again.
+local function takeQuestion (row)
+  local kept = redis.call('HMGET', GLOB, 'askedBeforeMs', 'askedMs', 'askLaterMs')
+  local earlier, latest, later = tonumber(kept[1] or 0), tonumber(kept[2] or 0), tonumber(kept[3] or 0)
+  if earlier <= now and earlier > now - constants.questionWindowMs then
+    -- Each goes to a moment of its own, so that many do not stand in front of everything else that is due.
+    local behind = later + constants.questionWindowMs / 2
+    local askAtMs = math.max(now + constants.questionWindowMs, behind > now + constants.maxQuestionMs and 0 or behind)
+    redis.call('HSET', GLOB, 'askLaterMs', text(askAtMs))
+    Rows.adjust(row, { askAtMs = askAtMs })
+    return false
+  end
+  redis.call('HSET', GLOB, 'askedBeforeMs', text(latest), 'askedMs', text(now))
+  local questions = (row.questions or 0) + 1
+  Rows.adjust(row, { questions = questions, askAtMs = nextQuestion(row, questions) })
+  return true
+end
+
+-- sweep { replica, max } -> rows taken over, and rows to be asked about
 local function sweep ()
   local taken = {}
   Claim.bringBack()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)) do
     local row = Rows.readRow(id)
     if not row then redis.call('ZREM', DUE, id)
+    elseif isQuestionDue(row) then
+      if takeQuestion(row) then table.insert(taken, Rows.show(row)) end
     elseif row.phase == 'waiting' then Claim.expire(row)
     elseif Books.isFinal(row) then Rows.forget(row)
     elseif takeOver(row) then table.insert(taken, Rows.show(row)) end

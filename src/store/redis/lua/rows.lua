@@ -71,10 +71,13 @@ local function show (row, id, alias)
   return shown
 end
 
--- When a row that is not `unknown` has to be looked after.
+-- When a row has to be looked after; nil: an `unknown` that nobody asks about.
 local function dueOf (row)
   if row.phase == 'waiting' then return row.waitUntilMs end
-  return Books.isFinal(row) and (row.finishedAtMs or 0) + times.resultTtlMs or row.leaseUntilMs
+  if row.phase == 'unknown' then return row.askAtMs end
+  if not Books.isFinal(row) then return row.leaseUntilMs end
+  local keptUntilMs = (row.finishedAtMs or 0) + times.resultTtlMs
+  return row.settled and row.askAtMs and math.min(keptUntilMs, row.askAtMs) or keptUntilMs
 end
 
 -- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
@@ -86,7 +89,8 @@ local function placesOf (row)
   if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
   if at.waiting and row.retryAtMs == 0 then at.queue = Line.rankOf(row) end
   if row.phase == 'submitting' then at.claim = row.claimId end
-  if row.phase == 'unknown' then at.unknown = row.unknownSinceMs else at.due = dueOf(row) end
+  if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
+  at.due = dueOf(row)
   if row.requestId then at.requests = row.requestId .. (row.doubles or '') end
   if row.twinName and not row.delivered and not Books.isUnbilledEnd(row) then at.twin = row.number end
   if not Books.isFinal(row) then at.held = table.concat({ row.accounts, text(row.price), text(row.files or 1), row.token or '' }, ' ') end
@@ -208,7 +212,8 @@ end
 -- Changes a row: its version rises by one, structures and money follow, listeners are told.
 local function change (row, changes)
   local phase = changes.phase
-  if phase and phase ~= row.phase and not moves[row.phase][phase] then
+  local isFound = row.settled and row.phase == 'failed' and phase == 'succeeded'
+  if phase and phase ~= row.phase and not moves[row.phase][phase] and not isFound then
     error('The ledger was about to move generation ' .. row.id .. ' from ' .. row.phase .. ' to ' .. phase .. '.')
   end
   changes.version = row.version + 1

@@ -31,7 +31,7 @@ local function settle ()
   if row.phase ~= 'unknown' then return { outcome = 'not-unknown' } end
   if now < row.unknownSinceMs + constants.settleAfterMs then return { outcome = 'too-young' } end
   local cost = given.billed and row.price or 0
-  Rows.change(row, { phase = 'failed', cost = cost, costAssumed = given.billed, finishedAtMs = now })
+  Rows.change(row, { phase = 'failed', cost = cost, costAssumed = given.billed, finishedAtMs = now, settled = true })
   News.tell(row, 'ended', 'unknown', cost)
   return { outcome = 'settled', row = Rows.show(row) }
 end
