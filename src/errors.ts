@@ -1,5 +1,7 @@
 // The catalogue of everything that can go wrong for a caller: one code, one status, one sentence.
 
+import type { MicroUsd } from './money.ts'
+
 /** What a caller who gets a problem should do next; the README's table "May I send it again?" is made of it. */
 export type Again =
   | 'no' // the same request gets the same answer
@@ -42,6 +44,7 @@ export const problems = {
   'request-timeout': { status: 408, title: 'The request did not arrive in time', again: 'yes' },
   'others-waiting': { status: 409, title: 'Others wait for this generation, so it was not cancelled', again: 'no' },
   'already-finished': { status: 409, title: 'The generation has already ended', again: 'no' },
+  'result-expired': { status: 410, title: 'The picture was made, but its result is not kept any more', again: 'after-change', cost: 'once' },
   'model-retired': { status: 410, title: 'The model is no longer offered upstream', again: 'no' },
   'body-too-large': { status: 413, title: 'The body is too large', again: 'after-change' },
   'uri-too-long': { status: 414, title: 'The address is too long', again: 'after-change' },
@@ -56,7 +59,6 @@ export const problems = {
   internal: { status: 500, title: 'Something went wrong here', again: 'collect', cost: 'possible' },
   'upstream-failed': { status: 502, title: 'The model failed', again: 'yes', cost: 'as-billed' },
   'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible' },
-  'result-expired': { status: 502, title: 'The picture was made, but its result was gone before it could be fetched', again: 'after-change', cost: 'once' },
   'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
   'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', again: 'yes' },
   'upstream-account-blocked': { status: 503, title: 'The upstream does not accept work at the moment', again: 'yes' },
@@ -86,6 +88,8 @@ export interface ProblemFacts {
   readonly retryAfterSeconds?: number
   readonly errors?: readonly FieldFault[]
   readonly generationId?: string
+  /** What that generation cost, where its result cannot be told any more. */
+  readonly cost?: MicroUsd
   /** Further response headers: `Allow`, `WWW-Authenticate`, `Location`. */
   readonly headers?: Readonly<Record<string, string>>
   /** For the log only. */

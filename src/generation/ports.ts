@@ -2,6 +2,7 @@
 // The guarantees stand here in words; every store has to keep them and one contract suite checks that it does.
 // Terms: a *right* may be refused and has a deadline, *evidence* is a fact and is always taken.
 
+import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Doubt } from './doubt.ts'
 import type { Phase, Status } from './phases.ts'
@@ -50,11 +51,24 @@ export interface Admission extends AdmittedFields {
 /** The state of a tenant's purchases in this window. */
 export interface RateState { readonly max: number, readonly windowSeconds: number, readonly used: number, readonly resetSeconds: number }
 
+/** What is left of a generation that was forgotten while an idempotency key still leads to it: enough to answer, and not to buy again. */
+export interface End {
+  /** The id that the key's holder knew it by. */
+  readonly id: string
+  /** Why there is no picture any more, or never was one. */
+  readonly code: ProblemCode
+  /** What it cost that holder. */
+  readonly cost: MicroUsd
+  readonly finishedAtMs: number
+}
+
 /**
  * What became of an admission. Free answers come before refusals, in the order of this list; a refusal writes nothing.
  *
  * - `replayed`: the idempotency key leads here.
- * - `hit`: the cache name leads to a success. Makes no row, binds no key. Who needs an id and may not read the purchase's gets an alias, always the same.
+ * - `gone`: the idempotency key leads to a generation that was forgotten meanwhile.
+ * - `hit`: the cache name leads to a success. Makes no row. Who needs an id, or brings a key to be bound, and may not read the purchase's gets an alias,
+ *   always the same.
  * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
  * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.
  * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again.
@@ -65,6 +79,7 @@ export type Admitted = Got | TwinsFirst | Refused
 /** What became of an admission that was not refused. */
 export type Got =
   | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Row }
+  | { readonly outcome: 'gone', readonly end: End }
   | { readonly outcome: 'bought', readonly row: Row, readonly rate: RateState }
 
 interface TwinsFirst { readonly outcome: 'twins', readonly twins: readonly TwinQuestion[] }

@@ -2,8 +2,8 @@
 
 import { Problem } from '../errors.ts'
 import { formatUsd } from '../money.ts'
-import type { RateState, Refused } from './ports.ts'
-import type { Row } from './row.ts'
+import type { End, RateState, Refused } from './ports.ts'
+import { costToReader, type Row } from './row.ts'
 
 /** A refusal after the purchases were counted, so that the answer can tell the state of the window. */
 export class RefusedByRate extends Problem {
@@ -60,5 +60,15 @@ export function problemOfRow (row: Row): Problem {
 
 /** A success whose bytes the ledger does not have. */
 export function resultGone (row: Row): Problem {
-  return new Problem('result-expired', { generationId: row.id })
+  const cost = costToReader(row)
+  return new Problem('result-expired', { generationId: row.id, ...(cost === null ? {} : { cost }) })
+}
+
+/** What is left of a generation, told to who repeats its request under the key that it was made with. */
+export function problemOfEnd ({ id, code, cost, finishedAtMs }: End): Problem {
+  return new Problem(code, {
+    generationId: id,
+    cost,
+    detail: `This Idempotency-Key stands for a generation that ended at ${new Date(finishedAtMs).toISOString()} and is not kept any more. Nothing is bought with it; take a new key to buy another picture.`
+  })
 }

@@ -9,7 +9,7 @@ import { unitsBilled } from './bill.ts'
 import { budgetsOf } from './budgets.ts'
 import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
-import type { Admission, Admitted, Ledger, RateState, TwinAnswer } from './ports.ts'
+import type { Admission, Admitted, End, Ledger, RateState, TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
 import { problemOfRefusal, resultGone } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
@@ -69,6 +69,8 @@ export type Answer =
     readonly ttlMs: number
   }
   | Origin & { readonly kind: 'failed', readonly row: Row }
+  /** What the key stands for is forgotten; that it was bought is not. */
+  | Origin & { readonly kind: 'gone', readonly end: End }
   | Origin & { readonly kind: 'under-way', readonly row: Row }
   | { readonly kind: 'caller-gone' }
 
@@ -117,14 +119,19 @@ export function createRequests (tools: RequestTools): Requests {
 
     const admitted = await admit(call, cacheName)
     if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
+    if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
     if (admitted.outcome === 'hit') return hit(call, isAlias(admitted.row) ? resultOf(admitted.row) : keep(cacheName, admitted.row))
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
     return await answerWhenEnded(call, origin, admitted.row, cacheName)
   }
 
-  /** What is stored is served to those who want nothing else, and by a process that takes no new work. */
+  /**
+   * What is stored is served to those who want nothing else, and by a process that takes no new work. What a key stands for only an admission tells, and only
+   * an admission binds one; who wants nothing bought needs neither.
+   */
   async function fromStore (call: Call, cacheName: string | null): Promise<Answer> {
-    const row = cacheName === null || call.mode === 'refresh' ? null : await ledger.lookup(cacheName)
+    const isServed = call.mode === 'only' || (call.mode === 'normal' && call.idempotency === null)
+    const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
     if (row !== null) return hit(call, keep(cacheName, row))
     throw new Problem(call.mode === 'only' ? 'not-cached' : 'draining')
   }

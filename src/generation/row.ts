@@ -147,6 +147,8 @@ export const hiddenFields = {
   twinName: admitted(orNull(text)),
   /** Admitted without an `Idempotency-Key`. */
   keyless: decided(flag),
+  /** Until when some `Idempotency-Key` leads to it: so long its end is kept, also when it is forgotten itself (rule 29). */
+  keyedUntilMs: initially(0, or(0, integer)),
   mode: admitted(word(modes)),
   /** The claim that holds attempt `attempt` while it is `submitting`. */
   claimId: initially<string | null>(null, orNull(text)),
@@ -184,6 +186,11 @@ export function hasPlace ({ phase, doubt }: Pick<Row, 'phase' | 'doubt'>): boole
   return isAtUpstream(phase) && doubt === null
 }
 
+/** What it cost its reader: nothing through an alias, because somebody else bought it. */
+export function costToReader ({ id, purchase, cost }: Row): MicroUsd | null {
+  return id === purchase ? cost : 0
+}
+
 /** What only the ledger knows about a row. */
 export interface Hidden extends Values<typeof hiddenFields> {}
 
@@ -195,11 +202,14 @@ export function beginRow (admission: AdmittedFields): { readonly row: Begun<type
   return { row: begin(rowFields, admission), hidden: begin(hiddenFields, admission) }
 }
 
-/** A failure; one whose code a newer replica knows and this one does not is told as the model's. */
+/** Why a generation failed; a word that a newer replica knows and this one does not is told as the model's failure. */
+export function problemCodeOf (word: string): ProblemCode {
+  return isProblemCode(word) ? word : 'upstream-failed'
+}
+
 function failureIn (parsed: unknown): Failure {
   const failure = recordOf(parsed)
-  const code = textOf(failure['code'])
-  const base = { code: isProblemCode(code) ? code : 'upstream-failed', detail: textOf(failure['detail']) } as const
+  const base = { code: problemCodeOf(textOf(failure['code'])), detail: textOf(failure['detail']) }
   return failure['errors'] === undefined ? base : { ...base, errors: listOf(failure['errors']).map(faultIn) }
 }
 

@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { problemOfRow } from '../generation/problems.ts'
+import { problemOfEnd, problemOfRow } from '../generation/problems.ts'
 import type { Answer } from '../generation/request.ts'
 import type { Row } from '../generation/row.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
@@ -33,6 +33,8 @@ export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer
       return reply.code(200).type('application/json').send(answer.body)
     case 'failed':
       throw problemOfRow(answer.row)
+    case 'gone':
+      throw problemOfEnd(answer.end)
     case 'under-way':
       return sendUnderWay(request, reply, answer, wishes, addresses)
   }
@@ -53,13 +55,20 @@ export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer
       return sayCost(request, reply, answer.cost, answer.saved)
     case 'failed':
       return sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
+    case 'gone':
+      return sayCost(request, reply, 0, 0)
     case 'under-way':
   }
 }
 
 /** The id that an answer gives its caller, or null where the caller may not have it. */
 export function idOf (answer: Arrived): string | null {
-  return answer.kind === 'picture' ? answer.generationId : answer.row.id
+  switch (answer.kind) {
+    case 'picture': return answer.generationId
+    case 'gone': return answer.end.id
+    case 'failed':
+    case 'under-way': return answer.row.id
+  }
 }
 
 function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, wishes: Wishes, addresses: Addresses): FastifyReply {

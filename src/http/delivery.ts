@@ -13,7 +13,7 @@ export interface DeliveryTools {
 
 /** The generation is delivered when its result, its final error or an asked-for id went out on an open socket. */
 export function rememberDelivery (caller: CallerConnection, answer: Answer, call: Call, tools: DeliveryTools): void {
-  if (answer.kind === 'caller-gone' || answer.source === 'hit') return
+  if (answer.kind === 'caller-gone' || answer.kind === 'gone' || answer.source === 'hit') return
   const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
   if (id === null || (answer.kind === 'under-way' && !call.async)) return
   caller.onceOver(isDelivered => {

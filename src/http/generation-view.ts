@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { bodyOf } from './problem.ts'
 import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
-import type { Row } from '../generation/row.ts'
+import { costToReader, type Row } from '../generation/row.ts'
 import { problemOfRow } from '../generation/problems.ts'
 import { formatUsd } from '../money.ts'
 
@@ -20,7 +20,7 @@ export const GenerationSchema = Type.Object({
   started_at: Type.Union([Time, Type.Null()]),
   looking_again_since: Type.Union([Time, Type.Null()], { description: 'Since when the model is done and its answer could not be used: it is looked at again, for some minutes.' }),
   finished_at: Type.Union([Time, Type.Null()]),
-  cost_usd: Type.Union([Type.Number(), Type.Null()], { description: 'What it cost, once it is known.' }),
+  cost_usd: Type.Union([Type.Number(), Type.Null()], { description: 'What it cost you, once it is known; 0 when somebody else bought it.' }),
   output: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], { description: 'The model\'s answer.' }),
   error: Type.Unsafe<unknown>({ anyOf: [{ $ref: 'Problem#' }, { type: 'null' }] })
 }, { title: 'Generation' })
@@ -50,6 +50,7 @@ function objectJson (fields: Fields): string {
 }
 
 function fieldsOf (row: Row, requestId: string): Fields {
+  const cost = costToReader(row)
   const failed = hasEnded(row.phase) && row.phase !== 'succeeded'
   return [
     ['id', JSON.stringify(row.id)],
@@ -62,7 +63,7 @@ function fieldsOf (row: Row, requestId: string): Fields {
     ['started_at', timeJson(row.startedAtMs)],
     ['looking_again_since', timeJson(row.doubtSinceMs)],
     ['finished_at', timeJson(row.finishedAtMs)],
-    ['cost_usd', row.cost === null ? 'null' : formatUsd(row.cost)],
+    ['cost_usd', cost === null ? 'null' : formatUsd(cost)],
     ['output', row.output ?? 'null'],
     ['error', failed ? JSON.stringify(bodyOf(problemOfRow(row), requestId)) : 'null']
   ]

@@ -18,7 +18,8 @@ export const ProblemSchema = Type.Object({
   code: Type.Unsafe<ProblemCode>({ type: 'string', enum: Object.keys(problems) }),
   request_id: Type.String({ description: 'Name it when you ask for help.' }),
   errors: Type.Optional(Type.Array(FieldFaultSchema, { maxItems: 20 })),
-  generation_id: Type.Optional(Type.String())
+  generation_id: Type.Optional(Type.String()),
+  cost_usd: Type.Optional(Type.Number({ description: 'What that generation cost, where its result is not kept any more.' }))
 }, { title: 'Problem', description: 'RFC 9457.' })
 
 /** Response schemas for these codes, one a status, for a route's documentation. */

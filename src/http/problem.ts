@@ -3,6 +3,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
 import { RefusedByRate } from '../generation/problems.ts'
+import { formatUsd } from '../money.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { faultsOf } from './validation.ts'
 
@@ -65,7 +66,8 @@ export function bodyOf (problem: Problem, requestId: string): Record<string, unk
     code,
     request_id: requestId,
     ...(facts.errors === undefined ? {} : { errors: facts.errors }),
-    ...(facts.generationId === undefined ? {} : { generation_id: facts.generationId })
+    ...(facts.generationId === undefined ? {} : { generation_id: facts.generationId }),
+    ...(facts.cost === undefined ? {} : { cost_usd: Number(formatUsd(facts.cost)) })
   }
 }
 

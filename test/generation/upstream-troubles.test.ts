@@ -20,7 +20,7 @@ const cases: Readonly<Record<string, Case>> = {
   'an answer that never came': { fault: { kind: 'reset', operation: 'submit', accepted: true }, status: 502, code: 'outcome-unknown', accepted: 1, cost: null, generation: 'unknown' },
   'a connection cut before acceptance, which nobody can tell from one cut after it': { fault: { kind: 'reset', operation: 'submit' }, status: 502, code: 'outcome-unknown', accepted: 0, cost: null, generation: 'unknown' },
   'an ingress error page on submit': { fault: { kind: 'answer', operation: 'submit', error: 'nginx' }, status: 502, code: 'outcome-unknown', accepted: 0, cost: null, generation: 'unknown' },
-  'a result that is gone': { fault: { kind: 'answer', operation: 'result', error: 'result_expired', times: 'always' }, status: 502, code: 'result-expired', accepted: 1, cost: 0.06 }
+  'a result that is gone': { fault: { kind: 'answer', operation: 'result', error: 'result_expired', times: 'always' }, status: 410, code: 'result-expired', accepted: 1, cost: 0.06 }
 }
 
 t.test('each trouble has its documented code, cost and end', async t => {

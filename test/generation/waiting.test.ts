@@ -240,6 +240,59 @@ t.test('an Idempotency-Key is held against its request also when the result of a
   t.equal((await gateway.generate({ prompt: 'second', seed: 2 }, { headers })).json()['code'], 'idempotency-key-reused')
 })
 
+t.test('an Idempotency-Key that is used first on a stored result stands for it: another body is refused', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
+  const headers = { 'idempotency-key': 'k' }
+  const first = await gateway.generate({ prompt: 'stored', seed: 1 })
+  const hit = await gateway.generate({ prompt: 'stored', seed: 1 }, { headers })
+  t.match(hit.headers.get('cache-status'), /hit/)
+  t.equal(hit.text, first.text)
+  t.equal((await gateway.generate({ prompt: 'another', seed: 1 }, { headers })).json()['code'], 'idempotency-key-reused')
+  t.equal((await gateway.generate({ prompt: 'stored', seed: 1 }, { headers })).headers.get('idempotent-replayed'), 'true')
+
+  const theirs = await gateway.generate({ prompt: 'stored', seed: 1 }, { headers, key: key('press') })
+  t.equal(theirs.text, first.text)
+  t.equal(theirs.headers.get('falgate-saved-usd'), '0.06')
+  const id = String(theirs.headers.get('falgate-generation'))
+  t.match((await gateway.get(`/generations/${id}`, { key: key('press') })).json(), { id, output: { seed: 1 } })
+  t.equal((await gateway.generate({ prompt: 'another', seed: 1 }, { headers, key: key('press') })).json()['code'], 'idempotency-key-reused')
+  t.equal(gateway.sandbox.bill.billedUnits, 1)
+})
+
+t.test('an Idempotency-Key holds for 24 hours however short results are kept: 410 with id and cost, and nothing is bought', async t => {
+  const gateway = await startGateway(t, { config: { resultTtlMs: 1 } })
+  const headers = { 'idempotency-key': 'k' }
+  const id = String((await gateway.generate({ prompt: 'short-lived' }, { headers })).headers.get('falgate-generation'))
+  await until(async () => (await gateway.get(`/generations/${id}`)).status === 404)
+  const again = await gateway.generate({ prompt: 'short-lived' }, { headers })
+  t.equal(again.status, 410)
+  t.match(again.json(), { code: 'result-expired', generation_id: id, cost_usd: 0.06, detail: /new key/ })
+  t.equal(again.headers.get('falgate-generation'), id)
+  t.equal(again.headers.get('idempotent-replayed'), 'true')
+  t.equal(again.headers.get('falgate-cost-usd'), '0')
+  const queued = await gateway.generate({ prompt: 'short-lived' }, { headers, path: '/fal/queue/fal-ai/imagen4/preview/ultra' })
+  t.equal(queued.status, 500)
+  t.match(queued.json(), { error_type: 'result_expired' })
+  t.equal((await gateway.generate({ prompt: 'another' }, { headers })).status, 422)
+  t.equal(gateway.sandbox.bill.billedUnits, 1)
+})
+
+t.test('what was free to its reader says so: cost_usd is 0 by id, in the list and in events', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
+  const press = { key: key('press') }
+  const release = gateway.sandbox.faults.holdJobs()
+  const buyer = gateway.generate({ prompt: 'shared', seed: 1 })
+  await gateway.sandbox.bill.untilAccepted(1)
+  const joined = (await gateway.generate({ prompt: 'shared', seed: 1 }, { ...press, headers: { prefer: 'respond-async' } })).json()
+  const id = String(joined['id'])
+  release()
+  const bought = String((await buyer).headers.get('falgate-generation'))
+  t.match(await untilStatus(gateway, id, 'succeeded', press), { cost_usd: 0 })
+  t.match((await gateway.get('/generations', press)).json(), { generations: [{ id, cost_usd: 0 }] })
+  t.match((await gateway.get(`/generations/${id}/events`, press)).text, /"cost_usd":0,/)
+  t.match((await gateway.get(`/generations/${bought}`)).json(), { cost_usd: 0.06 })
+})
+
 t.test('what was fetched by its id is delivered: the same body again is another picture', async t => {
   const gateway = await startGateway(t, { config: { waitMs: 50 } })
   const release = gateway.sandbox.faults.holdJobs()

@@ -26,7 +26,7 @@ const admitStep = fc.record({
   do: fc.constant('admit' as const),
   tenant,
   subject: fc.constantFrom('', 'visitor'),
-  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'twin', 'token'),
+  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'twin', 'token'),
   name,
   connection: fc.constantFrom(null, 'c1', 'c2'),
   lastRound: fc.boolean(),
@@ -96,7 +96,7 @@ const guardStep = fc.record({
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10), after: fc.option(which) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
-const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 26 * 60 * minute, -999, -minute) })
+const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
 
 const step = fc.oneof(
   { weight: 8, arbitrary: admitStep },
@@ -178,7 +178,7 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
   const { as, name, connection } = step
   const tenant = as === 'token' ? 'studio' : step.tenant
   const subject = as === 'token' ? 'visitor' : step.subject
-  const seeded = as === 'seed' || as === 'refresh' || as === 'bypass'
+  const seeded = as === 'seed' || as === 'refresh' || as === 'bypass' || as === 'keyed seed'
   return admissionOf({
     tenant,
     subject,
@@ -186,7 +186,7 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
     mode: as === 'refresh' || as === 'bypass' ? as : 'normal',
     seed: seeded ? '7' : null,
     cacheName: seeded ? 'cache-' + name : null,
-    idempotency: as === 'key' ? { name: `key-${tenant}-${subject}-${name}${place}`, fingerprint: name } : null,
+    idempotency: as === 'key' || as === 'keyed seed' ? { name: `${as}-${tenant}-${subject}-${name}${place}`, fingerprint: name } : null,
     twinName: as === 'twin' ? `twin-${tenant}-${subject}-${name}${place}` : null,
     lastRound: step.lastRound,
     connection: connection === null ? null : { replica: 'r1', connection },
@@ -212,6 +212,7 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
   for (const answer of got) if ('row' in answer) witness.meet(answer.row)
   got.forEach((answer, place) => {
     const admission = given[place]
+    if ('row' in answer && admission?.idempotency != null) witness.bind(admission.idempotency.name, answer.row, answer.outcome === 'bought', ledger.now())
     if (answer.outcome === 'bought' && admission !== undefined) witness.buy(admission, answer.row)
   })
   if (got.some(({ outcome }) => outcome === 'bought')) {
@@ -264,7 +265,11 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
       if (answer.outcome === 'settled') witness.settle(purchase)
       return answer
     }
-    case 'cancel': return ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
+    case 'cancel': {
+      const answer = await ledger.cancel(id, { tenant: step.tenant, subject: row.subject })
+      if (answer.outcome === 'cancelled') witness.letGo(id)
+      return answer
+    }
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
       const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
@@ -316,6 +321,9 @@ interface Witness {
   readonly buy: (given: Admission, row: Row) => void
   /** An operator's word, which an output that is found corrects. */
   readonly settle: (id: string) => void
+  readonly bind: (name: string, row: Row, isBought: boolean, nowMs: number) => void
+  /** A reader let go of this id. */
+  readonly letGo: (id: string) => void
   readonly grant: (claimId: string, row: Row) => void
   readonly compare: (rows: readonly Row[]) => void
 }
@@ -328,6 +336,9 @@ function createWitness (): Witness {
   const admissions = new Map<string, Admission>()
   /** Generations that once were free to be bought again; what comes of them later is no fault. */
   const excused = new Set<string>()
+  /** What keys were answered with first, and when. */
+  const bound = new Map<string, { readonly row: Row, readonly atMs: number }>()
+  const letGo = new Set<string>()
 
   const settled = new Set<string>()
 
@@ -376,6 +387,15 @@ function createWitness (): Witness {
     },
     settle: id => { settled.add(id) },
     buy: (given, row) => { admissions.set(row.id, given) },
+    bind: (name, row, isBought, nowMs) => {
+      if (isBought && admissions.has(row.id)) return // told once more
+      const before = bound.get(name)
+      const holds = before !== undefined && nowMs - before.atMs < ledgerConstants.idempotencyMs
+      const isFree = before === undefined || before.row.purchase === row.purchase || excused.has(before.row.purchase) || letGo.has(before.row.id)
+      if (isBought && holds && !isFree) throw new Error(`${name} stood for ${before.row.purchase} and bought ${row.id}`)
+      if (!holds || isBought) bound.set(name, { row, atMs: nowMs })
+    },
+    letGo: id => { letGo.add(id) },
     grant: (claimId, row) => {
       const attempt = `${row.id}/${row.attempt}`
       const other = grants.get(attempt)

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
-import { problemOfRow } from '../../generation/problems.ts'
+import { problemOfEnd, problemOfRow } from '../../generation/problems.ts'
 import { models } from '../../models/catalogue.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
@@ -60,6 +60,8 @@ function run (model: Model, tools: SubmitTools) {
         if (units !== null) reply.header(falHeaders.billableUnits, units)
         throw problemOfRow(answer.row)
       }
+      case 'gone':
+        throw problemOfEnd(answer.end)
       case 'under-way':
         throw stillRunning(answer.row)
     }
@@ -77,6 +79,7 @@ function submit (model: Model, tools: SubmitTools) {
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, wishes.mode)
     const requestId = nameRequest(reply, answer)
+    if (answer.kind === 'gone') throw problemOfEnd(answer.end) // nothing would be found under its id
     // Only what is stored and somebody else's has none, where no id of one's own could be written down for it.
     if (requestId === null) throw wishes.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
     // As fal's, it tells of the moment of arrival, also when it is done by now: an error is the result's to tell.

@@ -1,7 +1,7 @@
 // Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import type { Admission, Admitted, AdmittedAll, Got, RateState, Refused, TwinQuestion } from '../../generation/ports.ts'
+import { ledgerConstants, type Admission, type Admitted, type AdmittedAll, type Got, type RateState, type Refused, type TwinQuestion } from '../../generation/ports.ts'
 import { beginRow, type Account, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
@@ -87,7 +87,8 @@ function replay (state: State, admission: Admission): Found {
   const lead = idempotencyLead(state, admission.idempotency.name)
   if (lead === null) return null
   if (lead.fingerprint !== admission.idempotency.fingerprint) return { outcome: 'refused', why: 'reused' }
-  return { take: () => answerFree(state, admission, 'replayed', lead.id) }
+  const { id, end } = lead
+  return { take: () => end === null ? answerFree(state, admission, 'replayed', id) : { outcome: 'gone', end } }
 }
 
 function readCache (state: State, admission: Admission, siblings: Siblings): Found {
@@ -110,13 +111,20 @@ function entryOf (state: State, id: string): Entry {
   return entry
 }
 
-/** What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store. */
+/**
+ * What is stored. Who needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
+ * store. The key is bound to whichever id its holder may read.
+ */
 function hit (state: State, admission: Admission, entry: Entry): Got {
   const { row } = entry
-  if (!admission.needsId || isSameReader(row, admission)) return { outcome: 'hit', row: show(state, entry) }
-  const id = aliasIdOf(admission, row.id)
-  if (state.aliases.get(id) === undefined) addAlias(state, admission, id, row.id)
-  return { outcome: 'hit', row: showAlias(state, id, admission, entry) }
+  const { idempotency, needsId } = admission
+  const isOwn = isSameReader(row, admission)
+  if (idempotency === null && (isOwn || !needsId)) return { outcome: 'hit', row: show(state, entry) }
+  const id = isOwn ? row.id : aliasIdOf(admission, row.id)
+  if (!isOwn && state.aliases.get(id) === undefined) addAlias(state, admission, id, row.id)
+  if (idempotency === null) return { outcome: 'hit', row: showAlias(state, id, admission, entry) }
+  bindIdempotency(state, idempotency, id, entry)
+  return answerFree(state, admission, 'hit', id)
 }
 
 /**
@@ -128,7 +136,7 @@ function join (state: State, admission: Admission, entry: Entry): Got {
   if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, { joined: true, ...unhurried(state, row) })
   const id = isSameReader(row, admission) ? row.id : admission.id
   if (id !== row.id) addAlias(state, admission, id, row.id)
-  bindIdempotency(state, admission.idempotency, id)
+  if (admission.idempotency !== null) bindIdempotency(state, admission.idempotency, id, entry)
   return answerFree(state, admission, 'joined', id)
 }
 
@@ -139,9 +147,9 @@ function unhurried (state: State, { createdAtMs }: Row): Pick<Row, 'startUntilMs
 
 function addAlias (state: State, { tenant, subject }: Reader, id: string, target: string): void {
   state.counter += 1
-  const alias: Alias = { tenant, subject, target, number: state.counter }
   const { queueMs, runMs, resultTtlMs } = state.times
-  state.aliases.set(id, alias, state.now() + queueMs + runMs + resultTtlMs)
+  const alias: Alias = { tenant, subject, target, number: state.counter, endMs: state.now() + queueMs + runMs + resultTtlMs }
+  state.aliases.set(id, alias, alias.endMs)
   enlist(state, alias, id, alias.number)
 }
 
@@ -219,7 +227,7 @@ function buy (state: State, admission: Admission): Got {
       waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
       startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs
     },
-    hidden: { ...begun.hidden, number: state.counter, keyless: idempotency === null }
+    hidden: { ...begun.hidden, number: state.counter, keyless: idempotency === null, keyedUntilMs: idempotency === null ? 0 : now + ledgerConstants.idempotencyMs }
   }
   const tenant = tenantOf(state, admission.tenant)
   tenant.weight = admission.weight
@@ -227,7 +235,7 @@ function buy (state: State, admission: Admission): Got {
   const rate = rateOf(state, admission)
   tenant.window = { used: rate.used + 1, endsAtMs: now < tenant.window.endsAtMs ? tenant.window.endsAtMs : now + rate.windowSeconds * 1000 }
   if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
-  bindIdempotency(state, idempotency, id)
+  if (idempotency !== null) bindIdempotency(state, idempotency, id, null)
   insert(state, entry)
   becomeProbe(state, id, admission)
   return { outcome: 'bought', row: show(state, entry), rate: rateOf(state, admission) }

@@ -134,7 +134,11 @@ function auditNames (state: State): string[] {
   const faults: string[] = []
   const leads = new Map(state.names.entries())
   for (const [name, { id, fingerprint }] of leads) {
-    if (fingerprint !== null) continue
+    if (fingerprint !== null) {
+      const target = state.rows.get(state.aliases.get(id)?.target ?? id)
+      if (target !== undefined && target.hidden.keyedUntilMs <= state.now()) faults.push(`idempotency name ${name} leads to ${id}, whose end would not be kept`)
+      continue
+    }
     const hidden = state.rows.get(id)?.hidden
     if (hidden === undefined) faults.push(`cache name ${name} leads to ${id}, which has no row`)
     else if (hidden.cacheName !== name && hidden.learnedName !== name) faults.push(`cache name ${name} leads to ${id}, which does not know it`)

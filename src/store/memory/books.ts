@@ -22,6 +22,11 @@ export function isUnbilledEnd (row: Row): boolean {
   return (row.phase === 'failed' || row.phase === 'cancelled') && row.cost === 0
 }
 
+/** Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another. */
+export function isCalledOff (row: Row): boolean {
+  return row.cancelWished && row.phase !== 'succeeded'
+}
+
 /** The book of an account, without making one. */
 export function balanceOf (state: State, account: Account): Balance {
   const book = state.books.get(bookKeyOf(account))

@@ -75,7 +75,7 @@ export function sweep (state: State, replica: string, max: number): Row[] {
     else if (isFinal(entry.row)) forget(state, entry)
     else if (takeOver(state, entry, replica)) taken.push(show(state, entry))
   }
-  for (const expiring of [state.names, state.aliases, state.answers, state.tokens]) expiring.purge(TIDY_PER_CALL)
+  for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tokens]) expiring.purge(TIDY_PER_CALL)
   tidyBooks(state)
   return taken
 }
@@ -135,7 +135,7 @@ function endingOf ({ phase, output, seed, failure, cost, costAssumed }: Row): En
 function write (state: State, replica: string, fact: Fact): void {
   state.counter += 1
   const unknowable = {
-    number: state.counter, cacheName: null, learnedName: null, twinName: null, keyless: false, mode: 'normal', doubles: [], clashes: [], settled: false, outputSha256: null
+    number: state.counter, cacheName: null, learnedName: null, twinName: null, keyless: false, keyedUntilMs: 0, mode: 'normal', doubles: [], clashes: [], settled: false, outputSha256: null
   } as const
   const entry = { row: restoredRow(state, replica, fact, null), hidden: { ...unknowable, ...restoredLease(state, fact) } }
   const { attempt, requestId } = fact.row

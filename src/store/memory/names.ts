@@ -1,29 +1,35 @@
 // Names (idempotency keys, cache keys) lead to rows. Nothing frees a name: it is judged whenever it is read (rule 4).
 
-import { ledgerConstants } from '../../generation/ports.ts'
-import type { Row } from '../../generation/row.ts'
-import { isFinal, isUnbilledEnd } from './books.ts'
-import { follow } from './rows.ts'
-import type { Alias, Entry, State } from './state.ts'
+import { ledgerConstants, type Admission, type End } from '../../generation/ports.ts'
+import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
+import { adjust, follow } from './rows.ts'
+import type { Entry, State } from './state.ts'
 
-/** Where a name leads that is not free. */
-export interface Lead { readonly id: string, readonly entry: Entry, readonly alias: Alias | null, readonly fingerprint: string | null }
+/** A caller's `Idempotency-Key`: its name, and the fingerprint of the request that it stands for. */
+type Key = NonNullable<Admission['idempotency']>
+
+/** Where a cache name leads that is not free. */
+export interface Lead { readonly id: string, readonly entry: Entry }
+
+/** Where an idempotency name leads that is not free: to a row, or to what is left of one. */
+export interface KeyLead { readonly id: string, readonly fingerprint: string, readonly end: End | null }
 
 /** What an idempotency name leads to, or null when it is free: it led to no row, to an end that was not billed, or to what is called off. */
-export function idempotencyLead (state: State, name: string): Lead | null {
-  const lead = leadOf(state, name)
-  return lead === null || isUnbilledEnd(lead.entry.row) || isCalledOff(lead.entry.row) ? null : lead
+export function idempotencyLead (state: State, name: string): KeyLead | null {
+  const { id, fingerprint } = state.names.get(name) ?? { id: '', fingerprint: null }
+  if (fingerprint === null) return null
+  const found = follow(state, id)
+  if (found !== null) return isUnbilledEnd(found.entry.row) || isCalledOff(found.entry.row) ? null : { id, fingerprint, end: null }
+  const end = endOf(state, id)
+  return end === null ? null : { id, fingerprint, end }
 }
 
 /** What a cache name leads to, or null when it is free: as above, and an `unknown` or a billed refusal holds it for 15 minutes only. */
 export function cacheLead (state: State, name: string): Lead | null {
-  const lead = leadOf(state, name)
-  return lead === null || isUnbilledEnd(lead.entry.row) || isCalledOff(lead.entry.row) || isVerdictOver(state, lead.entry) ? null : lead
-}
-
-/** Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another. */
-export function isCalledOff (row: Row): boolean {
-  return row.cancelWished && row.phase !== 'succeeded'
+  const known = state.names.get(name)
+  const entry = known === undefined ? undefined : state.rows.get(known.id)
+  if (known === undefined || entry === undefined || isUnbilledEnd(entry.row) || isCalledOff(entry.row) || isVerdictOver(state, entry)) return null
+  return { id: known.id, entry }
 }
 
 /** Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body? */
@@ -31,10 +37,16 @@ export function isVerdictOver (state: State, { row, hidden }: Entry): boolean {
   return (row.phase === 'unknown' || (row.phase !== 'succeeded' && isFinal(row))) && state.now() >= hidden.answersUntilMs
 }
 
-/** Lets an idempotency name lead to an id for 24 h. */
-export function bindIdempotency (state: State, idempotency: { readonly name: string, readonly fingerprint: string } | null, id: string): void {
-  if (idempotency === null) return
-  state.names.set(idempotency.name, { id, fingerprint: idempotency.fingerprint }, state.now() + ledgerConstants.idempotencyMs)
+/**
+ * Lets an idempotency name lead to a row for 24 h, under its own id or through an alias; both are there for that long, the row at least as its end. A row that
+ * is not inserted yet (`entry` null) is to be written with that in it.
+ */
+export function bindIdempotency (state: State, { name, fingerprint }: Key, id: string, entry: Entry | null): void {
+  const untilMs = state.now() + ledgerConstants.idempotencyMs
+  state.names.set(name, { id, fingerprint }, untilMs)
+  if (entry !== null) adjust(state, entry, { keyedUntilMs: Math.max(entry.hidden.keyedUntilMs, untilMs) })
+  const alias = state.aliases.get(id)
+  if (alias !== undefined && alias.endMs < untilMs) state.aliases.set(id, { ...alias, endMs: untilMs }, untilMs)
 }
 
 /** Lets a cache name lead to a row for as long as there is the row. */
@@ -42,8 +54,10 @@ export function takeCacheName (state: State, name: string, id: string): void {
   state.names.set(name, { id, fingerprint: null }, Infinity)
 }
 
-function leadOf (state: State, name: string): Lead | null {
-  const known = state.names.get(name)
-  const found = known === undefined ? null : follow(state, known.id)
-  return known === undefined || found === null ? null : { id: known.id, fingerprint: known.fingerprint, entry: found.entry, alias: found.alias }
+/** What is left of the forgotten row that an id led to. To the holder of an alias it was free. */
+function endOf (state: State, id: string): End | null {
+  const alias = state.aliases.get(id)
+  const end = state.ends.get(alias?.target ?? id)
+  if (end === undefined) return null
+  return alias === undefined ? end : { ...end, id, cost: 0 }
 }

@@ -3,7 +3,7 @@
 import type { Change } from '../../generation/ports.ts'
 import { hasPlace, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream, moves } from '../../generation/phases.ts'
-import { book, hold, isFinal, isUnbilledEnd } from './books.ts'
+import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
 import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
@@ -50,9 +50,10 @@ export function adjust (state: State, entry: Entry, hidden: Partial<Hidden>): vo
   updateLine(state, entry.row.tenant)
 }
 
-/** Forgets an ended row, and the cache names that lead to it. */
+/** Forgets an ended row, and the cache names that lead to it. While an idempotency name still does, its end is kept: that name must not buy again. */
 export function forget (state: State, entry: Entry): void {
   const { id } = entry.row
+  keepEnd(state, entry)
   unindex(state, entry)
   state.rows.delete(id)
   state.logs.delete(id)
@@ -60,6 +61,12 @@ export function forget (state: State, entry: Entry): void {
   for (const name of [entry.hidden.cacheName, entry.hidden.learnedName]) {
     if (name !== null && leadsTo(state, name, id)) state.names.delete(name)
   }
+}
+
+function keepEnd (state: State, { row, hidden }: Entry): void {
+  if (hidden.keyedUntilMs <= state.now() || isUnbilledEnd(row) || isCalledOff(row)) return
+  const code = row.phase === 'succeeded' ? 'result-expired' : row.failure?.code ?? 'cancelled'
+  state.ends.set(row.id, { id: row.id, code, cost: row.cost ?? 0, finishedAtMs: row.finishedAtMs ?? 0 }, hidden.keyedUntilMs)
 }
 
 /** The row as it is handed out under its own id. */

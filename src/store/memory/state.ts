@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
-import type { Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
+import type { End, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
 import type { Account, Hidden, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
@@ -11,13 +11,13 @@ import { createSortedSet, type SortedSet } from './sorted-set.ts'
 export interface Entry { row: Row, hidden: Hidden }
 
 /** An id that leads another reader to a purchase. It has no state of its own. */
-export interface Alias { readonly tenant: string, readonly subject: string, readonly target: string, readonly number: number }
+export interface Alias { readonly tenant: string, readonly subject: string, readonly target: string, readonly number: number, readonly endMs: number }
 
 /** What a name leads to. The fingerprint belongs to idempotency names. */
 export interface Name { readonly id: string, readonly fingerprint: string | null }
 
 /** A free answer that changed something, kept so that the same admission, run twice, is answered the same. */
-export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted', readonly id: string }
+export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly id: string }
 
 /** A tenant's place, limits (those of its latest purchase) and rate window. */
 export interface TenantState {
@@ -63,6 +63,8 @@ export interface State {
   readonly aliases: ExpiringMap<Alias>
   readonly names: ExpiringMap<Name>
   readonly answers: ExpiringMap<Answer>
+  /** Id → what is left of a forgotten row that an idempotency name still leads to. */
+  readonly ends: ExpiringMap<End>
   /** Twin name → ids by number: undelivered, and not ended unbilled. */
   readonly twins: Map<string, SortedSet>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
@@ -120,6 +122,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     aliases: createExpiringMap<Alias>(now, (id, alias) => { unlist(lists, alias, id) }),
     names: createExpiringMap<Name>(now),
     answers: createExpiringMap<Answer>(now),
+    ends: createExpiringMap<End>(now),
     twins: new Map(),
     due: createSortedSet(),
     later: createSortedSet(),

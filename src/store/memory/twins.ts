@@ -3,8 +3,8 @@
 import type { Admission, TwinQuestion } from '../../generation/ports.ts'
 import type { Connection } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import { isFinal } from './books.ts'
-import { isCalledOff, isVerdictOver } from './names.ts'
+import { isCalledOff, isFinal } from './books.ts'
+import { isVerdictOver } from './names.ts'
 import { change } from './rows.ts'
 import { dropFrom, type Entry, type State } from './state.ts'
 

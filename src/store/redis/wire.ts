@@ -6,9 +6,9 @@ import { integerOf, listOf, readAll, recordOf, textOf, wordOf, writeAll } from '
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  AdmittedAll, Balance, Cancelled, Change, Claimed, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled, Token, Weighed
+  AdmittedAll, Balance, Cancelled, Change, Claimed, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled, Token, Weighed
 } from '../../generation/ports.ts'
-import { accountsIn, connection, hiddenFields, rowFields, type Connection, type Row } from '../../generation/row.ts'
+import { accountsIn, connection, hiddenFields, problemCodeOf, rowFields, type Connection, type Row } from '../../generation/row.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
@@ -134,9 +134,10 @@ function admittedAllIn (value: unknown): AdmittedAll {
 
 function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got'][number] {
   const got = recordOf(value)
-  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'bought', 'refused'], got['outcome'])
+  const outcome = wordOf(['replayed', 'gone', 'joined', 'adopted', 'hit', 'bought', 'refused'], got['outcome'])
   switch (outcome) {
     case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: rowIn(got['row']) }
+    case 'gone': return { outcome, end: endIn(got['end']) }
     case 'bought': return { outcome, row: rowIn(got['row']), rate: rateIn(got['rate']) }
     case 'refused': return { outcome, why: wordOf(['late'], got['why']) }
   }
@@ -152,6 +153,11 @@ function refusedIn (answer: Readonly<Record<string, unknown>>): Refused {
     case 'rate': case 'full': return { outcome, why, rate: rateIn(answer['rate']) }
     case 'budget': return { outcome, why, rate: rateIn(answer['rate']), owner: textOf(answer['owner']) }
   }
+}
+
+function endIn (value: unknown): End {
+  const { id, code, cost, finishedAtMs } = recordOf(value)
+  return { id: textOf(id), code: problemCodeOf(textOf(code)), cost: integerOf(cost), finishedAtMs: integerOf(finishedAtMs) }
 }
 
 function rateIn (value: unknown): RateState {

@@ -1,7 +1,7 @@
 // Names: who gets an old answer, who joins, and when a name is free again.
 
 import type { Test } from 'tap'
-import { failureOf, price, successOf, traceLost } from '../../support/admission.ts'
+import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 const hour = 3_600_000
@@ -42,22 +42,96 @@ export async function names (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ idempotency: { name: 'cancelled', fingerprint: 'g' } }), { outcome: 'bought' })
   })
 
-  t.test('a key that leads to no row any more is free', async t => {
-    const { ledger, ended, admit, advance } = await createWorld(t, make, { resultTtlMs: hour })
-    await ended(successOf(), { idempotency: key })
+  t.test('a key holds for 24 h however short results are kept: what it stands for is told as gone, with id and cost, and not bought again', async t => {
+    const { ledger, ended, admit, gone, refused, advance, nowMs, balance } = await createWorld(t, make, { resultTtlMs: hour })
+    const keyOf = (name: string): { name: string, fingerprint: string } => ({ name, fingerprint: 'f' })
+    const finishedAtMs = nowMs()
+    const picture = await ended(successOf({ cost: 50_000 }), { idempotency: keyOf('picture') })
+    const refusal = await ended(failureOf(), { idempotency: keyOf('refusal') })
+    await ended({ kind: 'cancelled', cost: price }, { idempotency: keyOf('ended by fal') })
     await advance(hour)
     await ledger.sweep('r1', 10)
-    t.match(await admit({ idempotency: key }), { outcome: 'bought' })
+    t.same(await ledger.look([picture.id]), [])
+    await advance(23 * hour - 1)
+    await ledger.sweep('r1', 10)
+    t.same(await gone({ idempotency: keyOf('picture') }), { id: picture.id, code: 'result-expired', cost: 50_000, finishedAtMs })
+    t.match(await gone({ idempotency: keyOf('refusal') }), { id: refusal.id, code: 'content-refused', cost: price })
+    t.match(await gone({ idempotency: keyOf('ended by fal') }), { code: 'cancelled', cost: price })
+    t.match(await refused({ idempotency: { name: 'picture', fingerprint: 'another' } }), { why: 'reused' })
+    t.same(await balance(), { held: 0, spent: 50_000 + 2 * price })
+    await advance(1)
+    for (const name of ['picture', 'refusal', 'ended by fal']) t.match(await admit({ idempotency: { name, fingerprint: 'another' } }), { outcome: 'bought' })
   })
 
-  t.test('a cached success is a hit: it makes no row, costs nothing and binds no key', async t => {
+  t.test('a key is free when what it stood for cost nothing, or was called off, also after that is forgotten', async t => {
+    const { ledger, ended, accepted, admit, advance } = await createWorld(t, make, { resultTtlMs: hour })
+    await ended(failureOf(0), { idempotency: { name: 'unbilled', fingerprint: 'f' } })
+    const cancelled = await accepted('a', { idempotency: { name: 'called off', fingerprint: 'f' } })
+    await ledger.cancel(cancelled.id, cancelled)
+    await ledger.finish(cancelled.id, 1, 'a', { kind: 'cancelled', cost: price })
+    await advance(hour)
+    await ledger.sweep('r1', 10)
+    for (const name of ['unbilled', 'called off']) t.match(await admit({ idempotency: { name, fingerprint: 'g' } }), { outcome: 'bought' })
+  })
+
+  t.test('the key of a joiner holds for 24 h as well, and its cost was nothing', async t => {
+    const { ledger, accepted, admit, gone, advance } = await createWorld(t, make, { queueMs: hour, runMs: hour, resultTtlMs: hour })
+    const agency = { tenant: 'agency', subject: '' }
+    const { id } = await accepted('a', { cacheName: 'cache' })
+    await advance(hour / 2)
+    const own = await admit({ cacheName: 'cache', idempotency: key })
+    const theirs = await admit({ ...agency, cacheName: 'cache', idempotency: { ...key, name: 'theirs' } })
+    t.match([own.row.id, theirs.outcome], [id, 'joined'])
+    await ledger.finish(id, 1, 'a', successOf())
+    await advance(24 * hour - 1)
+    await ledger.sweep('r1', 10)
+    t.same(await ledger.look([id]), [])
+    t.match(await gone({ idempotency: key }), { id, cost: price })
+    t.match(await gone({ ...agency, idempotency: { ...key, name: 'theirs' } }), { id: theirs.row.id, cost: 0 })
+    await advance(1)
+    for (const name of ['key', 'theirs']) t.match(await admit({ idempotency: { ...key, name } }), { outcome: 'bought' })
+  })
+
+  t.test('a cached success is a hit: it makes no row and costs nothing', async t => {
     const { ledger, ended, admit, balance } = await createWorld(t, make)
     const { id, stored } = await ended(successOf(), { cacheName: 'cache' })
     t.equal(stored, true)
-    t.match(await admit({ cacheName: 'cache', idempotency: key }), { outcome: 'hit', row: { id } })
-    t.match(await admit({ idempotency: { ...key, fingerprint: 'g' } }), { outcome: 'bought' }, 'the key was not bound')
-    t.same(await balance(), { held: price, spent: price })
-    t.equal((await ledger.list({ tenant: 'studio', subject: '' }, { limit: 9, cursor: null, status: null })).rows.length, 2)
+    t.match(await admit({ cacheName: 'cache' }), { outcome: 'hit', row: { id } })
+    t.same(await balance(), { held: 0, spent: price })
+    t.equal((await ledger.list({ tenant: 'studio', subject: '' }, { limit: 9, cursor: null, status: null })).rows.length, 1)
+  })
+
+  t.test('a key that is used first on a hit is bound by it, for 24 h: another body is refused', async t => {
+    const { ledger, ended, admit, refused, advance, gone } = await createWorld(t, make, { resultTtlMs: 2 * hour })
+    const { id, version } = await ended(successOf(), { cacheName: 'cache' })
+    await advance(hour)
+    const hit = admissionOf({ cacheName: 'cache', idempotency: key })
+    t.match(await ledger.admit(hit), { outcome: 'hit', row: { id, version } }, 'what is handed out is as it was')
+    t.match(await ledger.admit(hit), { outcome: 'hit', row: { id } }, 'run twice, answered the same')
+    t.match(await refused({ cacheName: 'another', idempotency: { ...key, fingerprint: 'g' } }), { why: 'reused' })
+    t.match(await admit({ cacheName: 'cache', idempotency: key }), { outcome: 'replayed', row: { id } })
+    await advance(24 * hour - 1)
+    await ledger.sweep('r1', 10)
+    t.match(await gone({ cacheName: 'cache', idempotency: key }), { id, cost: price })
+    await advance(1)
+    t.match(await admit({ cacheName: 'cache', idempotency: key }), { outcome: 'bought' })
+  })
+
+  t.test('a key bound by a hit on somebody else\'s purchase leads to an id that its holder may read', async t => {
+    const { ledger, ended, admit, refused, advance, gone } = await createWorld(t, make, { queueMs: minute, runMs: minute, resultTtlMs: hour })
+    const agency = { tenant: 'agency', subject: '' }
+    const purchase = await ended(successOf(), { cacheName: 'cache' })
+    const given = { ...agency, cacheName: 'cache', idempotency: key }
+    const { outcome, row: { id } } = await admit(given)
+    t.equal(outcome, 'hit')
+    t.not(id, purchase.id)
+    t.match(await ledger.read(id, agency), { purchase: purchase.id, output: /images/ })
+    t.match(await admit(given), { outcome: 'replayed', row: { id } })
+    t.match(await admit({ ...given, idempotency: { ...key, name: 'second' } }), { outcome: 'hit', row: { id } }, 'always the same id')
+    t.match(await refused({ ...given, idempotency: { ...key, fingerprint: 'g' } }), { why: 'reused' })
+    await advance(24 * hour - 1)
+    await ledger.sweep('r1', 10)
+    t.match(await gone(given), { id, cost: 0 })
   })
 
   t.test('a generation under way is joined, in every phase, and remembers it', async t => {

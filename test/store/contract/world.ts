@@ -1,7 +1,7 @@
 // The world of one contract test: a ledger of its own, audited after every operation, and a clock that only the test moves.
 
 import type { Test } from 'tap'
-import type { Admission, Admitted, Balance, Ending, Ledger, LedgerTimes, Refused } from '../../../src/generation/ports.ts'
+import type { Admission, Admitted, Balance, End, Ending, Ledger, LedgerTimes, Refused } from '../../../src/generation/ports.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'
 
@@ -31,6 +31,8 @@ export interface World {
   readonly admit: (given?: Partial<Admission>) => Promise<{ readonly outcome: Admitted['outcome'], readonly row: Row }>
   /** Admits and fails unless it was refused. */
   readonly refused: (given?: Partial<Admission>) => Promise<Refused>
+  /** Admits and fails unless the key led to something that was forgotten. */
+  readonly gone: (given?: Partial<Admission>) => Promise<End>
   /** Claims and fails unless something was granted. */
   readonly go: (replica?: string) => Promise<Row>
   /** What a claim answers when it grants nothing, or the id that it grants. */
@@ -90,6 +92,11 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
       const answer = await ledger.admit(admissionOf(given))
       if (answer.outcome !== 'refused') throw new Error(`It was not refused: ${answer.outcome}`)
       return answer
+    },
+    async gone (given = {}) {
+      const answer = await ledger.admit(admissionOf(given))
+      if (answer.outcome !== 'gone') throw new Error(`It is not gone: ${answer.outcome}`)
+      return answer.end
     },
     async claim ({ slots = 1000, claimId = freshId(), deadlineMs = never, replica = 'r1' } = {}) {
       const answer = await ledger.claim({ claimId, deadlineMs, replica, slots })

@@ -44,13 +44,19 @@ local function aliasIdOf (reader, purchase)
   return table.concat({ digits:sub(1, 8), digits:sub(9, 12), '7' .. digits:sub(13, 15), '8' .. digits:sub(16, 18), digits:sub(19, 30) }, '-')
 end
 
--- What is stored. Who needs an id and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the store.
+-- What is stored. Who needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
+-- store. The key is bound to whichever id its holder may read.
 local function hit (admission, row)
-  if not admission.needsId or isSameReader(row, admission) then return { outcome = 'hit', row = Rows.show(row) } end
-  local id = aliasIdOf(admission, row.id)
-  local _, alias = Rows.follow(id)
-  if not alias then addAlias(admission, id, row.id) end
-  return { outcome = 'hit', row = Rows.show(row, id, admission) }
+  local idempotency, isOwn = admission.idempotency, isSameReader(row, admission)
+  if not idempotency and (isOwn or not admission.needsId) then return { outcome = 'hit', row = Rows.show(row) } end
+  local id = isOwn and row.id or aliasIdOf(admission, row.id)
+  if not isOwn then
+    local _, alias = Rows.follow(id)
+    if not alias then addAlias(admission, id, row.id) end
+  end
+  if not idempotency then return { outcome = 'hit', row = Rows.show(row, id, admission) } end
+  Names.bindIdempotency(idempotency, id, row)
+  return answerFree(admission, 'hit', id)
 end
 
 -- What changes about a row that is joined for the first time. Others wait as long as the ledger lets them: the buyer's own deadline ends for good, and so
@@ -65,7 +71,7 @@ local function join (admission, row)
   if (row.phase == 'waiting' or Rows.isAtUpstream(row.phase)) and not row.joined then Rows.change(row, joining(row)) end
   local id = isSameReader(row, admission) and row.id or admission.id
   if id ~= row.id then addAlias(admission, id, row.id) end
-  Names.bindIdempotency(admission.idempotency, id)
+  if admission.idempotency then Names.bindIdempotency(admission.idempotency, id, row) end
   return answerFree(admission, 'joined', id)
 end
 
@@ -77,6 +83,7 @@ local function replay (admission)
   local lead = Names.idempotencyLead(admission.idempotency.name)
   if not lead then return nil end
   if lead.fingerprint ~= admission.idempotency.fingerprint then return { refused = { outcome = 'refused', why = 'reused' } } end
+  if lead.left then return { take = function () return { outcome = 'gone', ['end'] = lead.left } end } end
   return { take = function () return answerFree(admission, 'replayed', lead.id) end }
 end
 
@@ -90,8 +97,8 @@ local function readCache (admission, siblings)
   if not takesCacheName(admission) then return nil end
   local sibling = siblings[admission.cacheName]
   if sibling then return { id = sibling, take = function (row) return join(admission, row) end } end
-  local lead, row = Names.cacheLead(admission.cacheName)
-  if not lead then return nil end
+  local row = Names.cacheLead(admission.cacheName)
+  if not row then return nil end
   return { row = row, take = function (fresh)
     if fresh.phase == 'succeeded' then return hit(admission, fresh) end
     return join(admission, fresh)
@@ -155,12 +162,13 @@ local function buy (admission)
   row.startUntilMs = admission.startWithinMs and now + admission.startWithinMs
   row.number = redis.call('HINCRBY', GLOB, 'counter', 1)
   row.keyless = admission.idempotency == nil or nil
+  row.keyedUntilMs = admission.idempotency and now + constants.idempotencyMs or nil
   local before = Line.readTenant(admission.tenant)
   local isOpen = now < before.endsAtMs
   redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
     'used', text(isOpen and before.used + 1 or 1), 'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
-  Names.bindIdempotency(admission.idempotency, row.id)
+  if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Rows.insert(row)
   Guards.becomeProbe(row.id, row)
   return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }

@@ -170,7 +170,10 @@ local function auditAll (keys, args)
   local function auditNames ()
     for _, name in ipairs(keysOf('n')) do
       local entry = readEnding(key('n', name))
-      if entry and not entry.fingerprint then
+      if entry and entry.fingerprint then
+        local target = rows[aliases[entry.id] and aliases[entry.id].target or entry.id]
+        if target and (target.keyedUntilMs or 0) <= now then fault('idempotency name', name, 'leads to', entry.id, 'whose end would not be kept') end
+      elseif entry then
         local row = rows[entry.id]
         if not row then fault('cache name', name, 'leads to', entry.id, 'which has no row')
         elseif row.cacheName ~= name and row.learnedName ~= name then fault('cache name', name, 'leads to', entry.id, 'which does not know it') end

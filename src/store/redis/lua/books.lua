@@ -11,6 +11,11 @@ local function isUnbilledEnd (row)
   return (row.phase == 'failed' or row.phase == 'cancelled') and row.cost == 0
 end
 
+-- Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another.
+local function isCalledOff (row)
+  return row.cancelWished and row.phase ~= 'succeeded'
+end
+
 -- The UTC day or month that holds this moment. Redis' Lua has no `os.date`; the days are counted after H. Hinnant's `civil_from_days`.
 local function periodOf (atMs, per)
   local days = math.floor(atMs / 86400000) + 719468
@@ -133,6 +138,6 @@ local function journal ()
 end
 
 return {
-  isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, periodOf = periodOf, balanceOf = balanceOf, hold = hold, book = book,
+  isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodOf = periodOf, balanceOf = balanceOf, hold = hold, book = book,
   bookBeside = bookBeside, tidyJournal = tidyJournal, balances = balances, journal = journal
 }

@@ -1,44 +1,55 @@
 -- Names (idempotency keys, cache keys) lead to rows. Nothing frees a name: it is judged whenever it is read (rule 4).
 
--- Where a name leads: its entry (id, fingerprint) and the row, or nil.
-local function leadOf (name)
-  local entry = readEnding(key('n', name))
-  if not entry then return nil end
-  local row = Rows.follow(entry.id)
-  if not row then return nil end
-  return entry, row
-end
-
 -- Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body?
 local function isVerdictOver (row)
   return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= row.answersUntilMs
 end
 
--- Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another.
-local function isCalledOff (row)
-  return row.cancelWished and row.phase ~= 'succeeded'
+-- What is left of the forgotten row that an id led to, or nil. To the holder of an alias it was free.
+local function endOf (id)
+  local alias = readEnding(key('g', id))
+  local left = readEnding(key('e', alias and alias.target or id))
+  if not left then return nil end
+  return { id = id, code = left.code, cost = alias and '0' or left.cost, finishedAtMs = left.finishedAtMs }
 end
 
--- What an idempotency name leads to, or nil when it is free: it led to no row, to an end that was not billed, or to what is called off.
+-- What an idempotency name leads to (id, fingerprint, and what is left of it when it was forgotten), or nil when it is free: it led to no row, to an end that
+-- was not billed, or to what is called off.
 local function idempotencyLead (name)
-  local entry, row = leadOf(name)
-  if not entry or Books.isUnbilledEnd(row) or isCalledOff(row) then return nil end
-  return entry, row
+  local entry = readEnding(key('n', name))
+  if not entry then return nil end
+  local row = Rows.follow(entry.id)
+  if row then
+    if Books.isUnbilledEnd(row) or Books.isCalledOff(row) then return nil end
+    return entry
+  end
+  entry.left = endOf(entry.id)
+  return entry.left and entry or nil
 end
 
 -- What a cache name leads to, or nil when it is free: as above, an `unknown` or a billed refusal holds it for 15 minutes only, and a success that
 -- was too large to be kept does not hold it at all.
 local function cacheLead (name)
-  local entry, row = leadOf(name)
-  if not entry or Books.isUnbilledEnd(row) or isCalledOff(row) or isVerdictOver(row) then return nil end
+  local id = redis.call('HGET', key('n', name), 'id')
+  local row = id and Rows.readRow(id)
+  if not row or Books.isUnbilledEnd(row) or Books.isCalledOff(row) or isVerdictOver(row) then return nil end
   if row.phase == 'succeeded' and not row.output then return nil end
-  return entry, row
+  return row
 end
 
--- Lets an idempotency name lead to an id for 24 h.
-local function bindIdempotency (idempotency, id)
-  if not idempotency then return end
-  writeEnding(key('n', idempotency.name), now + constants.idempotencyMs, 'id', id, 'fingerprint', idempotency.fingerprint)
+-- Lets an idempotency name lead to a row for 24 h, under its own id or through an alias; both are there for that long, the row at least as its end. A row that
+-- is not inserted yet (`row` nil) is to be written with that in it.
+local function bindIdempotency (idempotency, id, row)
+  local untilMs = now + constants.idempotencyMs
+  writeEnding(key('n', idempotency.name), untilMs, 'id', id, 'fingerprint', idempotency.fingerprint)
+  if not row then return end
+  if (row.keyedUntilMs or 0) < untilMs then Rows.adjust(row, { keyedUntilMs = untilMs }) end
+  if id == row.id then return end
+  local endMs = tonumber(redis.call('HGET', key('g', id), 'endMs'))
+  if endMs < untilMs then
+    redis.call('HSET', key('g', id), 'endMs', text(untilMs))
+    endKey(key('g', id), untilMs)
+  end
 end
 
 -- Lets a cache name lead to a row for as long as there is the row.
@@ -48,6 +59,6 @@ local function takeCacheName (name, id)
 end
 
 return {
-  isVerdictOver = isVerdictOver, isCalledOff = isCalledOff, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindIdempotency = bindIdempotency,
+  isVerdictOver = isVerdictOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindIdempotency = bindIdempotency,
   takeCacheName = takeCacheName
 }

@@ -13,8 +13,8 @@ end
 
 -- lookup { name } -> row of a success, or nothing
 local function lookup ()
-  local lead, row = Names.cacheLead(given.name)
-  return lead and row.phase == 'succeeded' and Rows.show(row) or nil
+  local row = Names.cacheLead(given.name)
+  return row and row.phase == 'succeeded' and Rows.show(row) or nil
 end
 
 -- look { ids } -> rows

@@ -226,8 +226,15 @@ local function adjust (row, changes)
   if reindex(before, row) then Line.updateLine(row.tenant) end
 end
 
--- Forgets an ended row, and the cache names that lead to it.
+local function keepEnd (row)
+  if (row.keyedUntilMs or 0) <= now or Books.isUnbilledEnd(row) or Books.isCalledOff(row) then return end
+  local code = row.phase == 'succeeded' and 'result-expired' or row.failure and cjson.decode(row.failure).code or 'cancelled'
+  writeEnding(key('e', row.id), row.keyedUntilMs, 'code', code, 'cost', text(row.cost or 0), 'finishedAtMs', text(row.finishedAtMs or 0))
+end
+
+-- Forgets an ended row, and the cache names that lead to it. While an idempotency name still does, its end is kept: that name must not buy again.
 local function forget (row)
+  keepEnd(row)
   reindex(row, nil)
   redis.call('DEL', key('g', row.id), key('log', row.id))
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)

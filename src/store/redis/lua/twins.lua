@@ -11,7 +11,7 @@ local function adoptable (twinName)
     local row = Rows.readRow(id)
     if row then
       if Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
-      elseif not Names.isVerdictOver(row) and not Names.isCalledOff(row) then table.insert(found, row) end
+      elseif not Names.isVerdictOver(row) and not Books.isCalledOff(row) then table.insert(found, row) end
     end
     if #found == constants.maxTwins then break end
   end
