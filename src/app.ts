@@ -77,9 +77,10 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     metrics.ledgerRollback()
     log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
   }
-  const onRestored = (generations: number): void => {
+  const onRestored = (generations: number, contested: number): void => {
     metrics.ledgerRollback()
-    log.error({ generations }, 'the ledger went back in time; generations held here were put back')
+    metrics.namesContested(contested)
+    log.error({ generations, contested }, 'the ledger went back in time; generations held here were put back')
   }
 
   // store and upstream

@@ -53,6 +53,7 @@ export interface Metrics {
   readonly lateCost: () => void
   readonly doublePurchase: () => void
   readonly sharedRequestId: () => void
+  readonly namesContested: (names: number) => void
   readonly undelivered: (tenant: string) => void
   /** How many event streams are open. */
   readonly eventStreams: (open: number) => void
@@ -90,6 +91,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const costsAssumed = new Counter({ registers, name: 'falgate_costs_assumed_total', help: 'Generations whose cost is that of our price table, because nobody named another.' })
   const lateCosts = new Counter({ registers, name: 'falgate_late_costs_total', help: 'Costs that were booked after a generation had ended.' })
   const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one generation.' })
+  const contestedNames = new Counter({ registers, name: 'falgate_contested_names_total', help: 'Names of generations put back that lead to purchases begun meanwhile.' })
   const sharedRequestIds = new Counter({ registers, name: 'falgate_shared_request_ids_total', help: 'Generations that fal gave the request id of another one.' })
   const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there to be adopted or collected.', labelNames: ['tenant'] })
   const eventStreams = new Gauge({ registers, name: 'falgate_event_streams', help: 'Event streams that are open.' })
@@ -160,6 +162,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     lateCost: () => { lateCosts.inc() },
     doublePurchase: () => { doublePurchases.inc() },
     sharedRequestId: () => { sharedRequestIds.inc() },
+    namesContested: names => { contestedNames.inc(names) },
     undelivered: tenant => { undelivered.inc({ tenant }) },
     eventStreams: open => { eventStreams.set(open) },
     eventStreamDropped: reason => { eventStreamsDropped.inc({ reason }) },

@@ -34,6 +34,7 @@ function used (): Metrics {
   metrics.costAssumed()
   metrics.lateCost()
   metrics.doublePurchase()
+  metrics.namesContested(2)
   metrics.sharedRequestId()
   metrics.undelivered('studio')
   metrics.eventStreams(2)
@@ -64,6 +65,7 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_results_looked_at_again_total{result="expired"} 1',
     'falgate_costs_assumed_total 1',
     'falgate_late_costs_total 1',
+    'falgate_contested_names_total 2',
     'falgate_double_purchases_total 1',
     'falgate_shared_request_ids_total 1',
     'falgate_undelivered_total{tenant="studio"} 1',
@@ -88,7 +90,7 @@ t.test('every metric has its fixed name and labels', async t => {
 t.test('no metric has a name that is not in the contract', async t => {
   const names = (await used().render()).split('\n').flatMap(line => line.startsWith('# TYPE falgate_') ? [line.split(' ')[2]] : [])
   t.same(names.toSorted(), [
-    'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_event_streams', 'falgate_event_streams_dropped_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
+    'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_contested_names_total', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_event_streams', 'falgate_event_streams_dropped_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
     'falgate_http_request_duration_seconds', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
     'falgate_results_expired_total', 'falgate_results_looked_at_again_total', 'falgate_saved_usd_total', 'falgate_shared_request_ids_total', 'falgate_slots', 'falgate_slots_open', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
     'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting'

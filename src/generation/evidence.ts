@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { doubtAfter, doubtSince, type Doubt } from './doubt.ts'
 import { joinLogs } from './log-text.ts'
 import { hasEnded, type Phase } from './phases.ts'
-import type { Ledger, LogPiece, Sighting, Weighed } from './ports.ts'
+import type { Ledger, LogPiece, Sighting, Taken, Weighed } from './ports.ts'
 import type { Row } from './row.ts'
 import type { Watch } from './watch.ts'
 
@@ -20,8 +20,11 @@ export interface EvidenceTools {
   readonly replica: string
   /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
   readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
-  /** Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. */
-  readonly onRestored: (generations: number) => void
+  /**
+   * Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. `contested`: names that lead to purchases
+   * begun meanwhile and stay there.
+   */
+  readonly onRestored: (generations: number, contested: number) => void
   /** Told of troubles with the ledger; everything is tried again. */
   readonly onTrouble: (doing: string, error: unknown) => void
   /** Does this process follow another generation under this request id? The ledger knows it of all processes, and may be away. */
@@ -73,10 +76,10 @@ type Standing = 'own' | 'double' | 'refused'
 const MAX_PAUSE_MS = 2000
 
 /**
- * `row` as it was given to this process; `isFresh`: its phase began just now. `onReadingDue` is called when all is written and the row should be read:
+ * The row as it was given to this process; `isFresh`: its phase began just now. `onReadingDue` is called when all is written and the row should be read:
  * it stands otherwise than this process went on with, or the ledger was away.
  */
-export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools, onReadingDue: () => void, stopped: AbortSignal): Evidence {
+export function createEvidence ({ row, terms }: Taken, isFresh: boolean, tools: EvidenceTools, onReadingDue: () => void, stopped: AbortSignal): Evidence {
   const { ledger } = tools
   let known = row
   let own = row.requestId
@@ -200,10 +203,10 @@ export function createEvidence (row: Row, isFresh: boolean, tools: EvidenceTools
     const weighed = await untilAnswered(write)
     if (weighed !== null && !isOlder(weighed, known)) return weighed
     // The ledger went back in time. The row is put back first, from what is known here; what ended as not bought is booked by the renewal.
-    const facts = [{ row: { ...reported, version: Math.max(reported.version, known.version) }, holds: true }]
+    const facts = [{ row: { ...reported, version: Math.max(reported.version, known.version) }, terms, holds: true }]
     await untilAnswered(async () => await ledger.renew(tools.replica, facts))
-    await untilAnswered(async () => { await ledger.restore(tools.replica, facts) })
-    tools.onRestored(1)
+    const { contested } = await untilAnswered(async () => await ledger.restore(tools.replica, facts))
+    tools.onRestored(1, contested)
     return await untilAnswered(write)
   }
 

@@ -44,6 +44,12 @@ export function begin<F extends object> (fields: F, admission: Admitted<F>): Beg
   return begun as Begun<F> // each value is that of its field
 }
 
+/** These fields of a record that has more. */
+export function pick<F extends object> (fields: F, values: Values<F>): Values<F> {
+  const given = new Map<string, unknown>(Object.entries(values))
+  return Object.fromEntries(entriesOf(fields).map(([name]) => [name, given.get(name)])) as unknown as Values<F> // each value is that of its field
+}
+
 /** Reads a record of texts. Its shape is the same for all records, which keeps their readers fast. */
 export function readAll<F extends object> (fields: F, textOf: (name: string) => string | undefined): Values<F> {
   const values: Record<string, unknown> = {}

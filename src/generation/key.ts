@@ -1,7 +1,9 @@
 // What makes two requests the same: canonical input, and the digests that the ledger uses as names.
 
 import { hash } from 'node:crypto'
+import { modelOf } from '../models/catalogue.ts'
 import type { Model } from '../models/model.ts'
+import type { Row, Terms } from './row.ts'
 
 /**
  * JSON with sorted keys and no spaces. `seed` at the top is written with these digits, so that seeds beyond 2^53 stay what they were.
@@ -30,6 +32,13 @@ export function resultName (cacheGroup: string, model: Model, canonicalInput: st
 export function learnedName (cacheGroup: string, model: Model, canonicalInput: string, seed: string): string {
   const input: Record<string, unknown> = { ...JSON.parse(canonicalInput), seed: 0 }
   return resultName(cacheGroup, model, canonicalJson(input, seed))
+}
+
+/** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
+export function termsAtEnd (row: Row, terms: Terms): Terms {
+  const model = modelOf(row.model)
+  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null || row.cacheGroup === null || row.seed === null || model === undefined) return terms
+  return { ...terms, learnedName: learnedName(row.cacheGroup, model, row.input, row.seed) }
 }
 
 /** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. Of a list the first one has the key's own, the others their places. */

@@ -6,7 +6,7 @@ import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Doubt } from './doubt.ts'
 import type { Phase, Status } from './phases.ts'
-import type { Account, AdmittedFields, Connection, Failure, Reader, Row } from './row.ts'
+import type { Account, AdmittedFields, Connection, Failure, Reader, Row, Terms } from './row.ts'
 
 // ---------------------------------------------------------------------------------------------- admission
 
@@ -148,7 +148,7 @@ export interface Verdict {
  * in the line who could be claimed.
  */
 export type Claimed =
-  | { readonly outcome: 'go', readonly row: Row, readonly isLineEmpty: boolean }
+  | Taken & { readonly outcome: 'go', readonly isLineEmpty: boolean }
   | { readonly outcome: 'busy' | 'empty' | 'guard' | 'late' }
 
 /**
@@ -196,8 +196,11 @@ export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'qu
 /** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
 export type Published = Change & { readonly isLineEmpty: boolean }
 
+/** A row for whoever looks after it from now on, and what it was admitted under. */
+export interface Taken { readonly row: Row, readonly terms: Terms }
+
 /** What a replica knows about a generation it holds; more than the row's own facts proves that the store went back in time. */
-export interface Fact { readonly row: Row, readonly holds: boolean }
+export interface Fact extends Taken { readonly holds: boolean }
 
 export type Cancelled =
   | { readonly outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', readonly row: Row }
@@ -329,9 +332,13 @@ export interface Ledger {
    * Signs of life for what `replica` holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a
    * rollback). Who follows a double of a row holds that, whoever has the row.
    */
-  renew: (replica: string, facts: readonly Fact[]) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
-  /** Writes rows from their owner's facts after a rollback, over the budget if need be. */
-  restore: (replica: string, facts: readonly Fact[]) => Promise<void>
+  renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[]) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
+  /**
+   * Writes rows from their owner's facts after a rollback, over the budget if need be, and the names that led to them (rule 22). A name that leads to a row
+   * which still waits and was never granted an attempt goes to the restored row, and the other becomes its alias: money, rate and place are given back,
+   * whoever waits for it hears of the restored one, and its own id goes on being known. Any other row keeps the name; gives how many did.
+   */
+  restore: (replica: string, facts: readonly Fact[]) => Promise<{ readonly contested: number }>
   /** Lets go of generations so that another replica takes them over at once. */
   release: (replica: string, ids: readonly string[]) => Promise<void>
   /**
@@ -339,7 +346,7 @@ export interface Ledger {
    * (after five times `unknown`); retention over → forgotten. Rows that are `unknown`, or were settled since, and have a request id are given back to be
    * asked about at fal (rule 34): after 30 s, then ever more rarely, at most two a second on all replicas together.
    */
-  sweep: (replica: string, max: number) => Promise<readonly Row[]>
+  sweep: (replica: string, max: number) => Promise<readonly Taken[]>
   /** At most `max` pieces of news, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
   takeNews: (max: number) => Promise<readonly News[]>
 
@@ -362,7 +369,10 @@ export interface Ledger {
   lookup: (cacheName: string) => Promise<Row | null>
   /** Newest first. */
   list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<Page>
-  /** The rows with these ids, for processes that wait for them or tend them: no reader is checked and aliases are not known. */
+  /**
+   * The rows with these ids, for processes that wait for them or tend them: no reader is checked, and of aliases only those are known that were rows
+   * themselves (see `restore`): they are shown as their readers see them.
+   */
   look: (ids: readonly string[]) => Promise<readonly Row[]>
   /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
   glance: (ids: readonly string[]) => Promise<readonly Change[]>

@@ -196,6 +196,8 @@ export function createRequests (tools: RequestTools): Requests {
   async function answerWhenEnded (call: Call, origin: Origin, row: Row, cacheName: string | null): Promise<Answer> {
     const sinceMs = performance.now()
     const ended = hasEnded(row.phase) ? row : await waitForEnd(call, row)
+    // What was bought here gave way to the same purchase, which the ledger had lost and got back.
+    if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
     if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
       // The buyer gave up before anything was bought; whoever joined it goes on in its own name.
       return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })

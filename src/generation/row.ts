@@ -2,7 +2,7 @@
 
 import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
+import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
 import { doubts, type Doubt } from './doubt.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
 
@@ -136,10 +136,11 @@ const doubles = {
 
 const NONE: readonly string[] = []
 
-/** What only the ledger knows about a row. */
-export const hiddenFields = {
-  /** The ledger's counter at admission: the order of lists, twins and lines. */
-  number: decided(integer),
+/**
+ * What a row was admitted under, and with it what leads to the row. Callers never see it; whoever looks after the row is told, so that it can be put back
+ * whole after the store went back in time (rule 22).
+ */
+export const termFields = {
   /** The cache name that it takes at admission, with `refresh` when it succeeds, with `bypass` never. */
   cacheName: admitted(orNull(text)),
   /** The cache name that it took because its answer named a seed. */
@@ -147,9 +148,18 @@ export const hiddenFields = {
   twinName: admitted(orNull(text)),
   /** Admitted without an `Idempotency-Key`. */
   keyless: decided(flag),
+  /** The name of its `Idempotency-Key`, and the fingerprint of the request that it stands for. */
+  idempotencyName: decided<string | null>(orNull(text)),
+  fingerprint: decided<string | null>(orNull(text)),
+  mode: admitted(word(modes))
+}
+
+/** What the ledger alone keeps of a row. */
+const ownFields = {
   /** Until when some `Idempotency-Key` leads to it: so long its end is kept, also when it is forgotten itself (rule 29). */
   keyedUntilMs: initially(0, or(0, integer)),
-  mode: admitted(word(modes)),
+  /** The ledger's counter at admission: the order of lists, twins and lines. */
+  number: decided(integer),
   /** The claim that holds attempt `attempt` while it is `submitting`. */
   claimId: initially<string | null>(null, orNull(text)),
   /** At fal: when another replica may take it over. */
@@ -172,6 +182,9 @@ export const hiddenFields = {
   outputSha256: initially<string | null>(null, orNull(text))
 }
 
+/** What only the ledger knows about a row. */
+export const hiddenFields = { ...termFields, ...ownFields }
+
 /** A generation as the ledger hands it out. */
 export interface Row extends Values<typeof rowFields> {
   readonly id: string
@@ -191,11 +204,24 @@ export function costToReader ({ id, purchase, cost }: Row): MicroUsd | null {
   return id === purchase ? cost : 0
 }
 
+/** What a row was admitted under. */
+export interface Terms extends Values<typeof termFields> {}
+
 /** What only the ledger knows about a row. */
 export interface Hidden extends Values<typeof hiddenFields> {}
 
 /** What an admission says about the row that it may make. */
 export interface AdmittedFields extends Admitted<typeof rowFields>, Admitted<typeof hiddenFields> {}
+
+/** What a row with these hidden fields was admitted under. */
+export function termsOf (hidden: Hidden): Terms {
+  return pick(termFields, hidden)
+}
+
+/** The hidden fields of a row that is put back, but for those that the store decides. */
+export function hiddenUnder (terms: Terms): Terms & Begun<typeof ownFields> {
+  return { ...terms, ...begin(ownFields, {}) }
+}
 
 /** A new row as far as it follows from its admission; the rest is the store's to decide. */
 export function beginRow (admission: AdmittedFields): { readonly row: Begun<typeof rowFields>, readonly hidden: Begun<typeof hiddenFields> } {

@@ -2,9 +2,9 @@
 
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Followed } from './evidence.ts'
+import { termsAtEnd } from './key.ts'
 import { hasEnded } from './phases.ts'
-import type { Claimed, LedgerTimes, News } from './ports.ts'
-import type { Row } from './row.ts'
+import type { Claimed, LedgerTimes, News, Taken } from './ports.ts'
 import { endFound, hasRequestId, type Permit } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
@@ -57,7 +57,7 @@ const NEWS_MAX = 1000
 export function createRunner (tools: RunnerTools): Runner {
   const { ledger, replica, times } = tools
   const held = new Map<string, Hold>()
-  const ended = new Map<string, { readonly row: Row, readonly untilMs: number }>()
+  const ended = new Map<string, Taken & { readonly untilMs: number }>()
   const timers: NodeJS.Timeout[] = []
   const stopped = new AbortController()
   /** Fires when this process begins to leave: questions about unknowns can wait. */
@@ -111,7 +111,7 @@ export function createRunner (tools: RunnerTools): Runner {
     const { row } = claimed
     tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
     // A send may begin only within half a lease of sending its claim: later somebody else may have concluded already. And none while this process leaves.
-    hold(row, { isValid: () => stopping === null && performance.now() - claim.sentAtMs < times.leaseMs / 2 })
+    hold(claimed, { isValid: () => stopping === null && performance.now() - claim.sentAtMs < times.leaseMs / 2 })
     return !isLineEmpty
   }
 
@@ -124,7 +124,8 @@ export function createRunner (tools: RunnerTools): Runner {
     }
   }
 
-  function hold (row: Row, permit: Permit | null): void {
+  function hold (taken: Taken, permit: Permit | null): void {
+    const { row } = taken
     const before = held.get(row.id)
     if (permit !== null && (before?.requestId ?? ended.get(row.id)?.row.requestId ?? null) !== null) {
       // It was bought by this very process, and the ledger forgot.
@@ -133,15 +134,15 @@ export function createRunner (tools: RunnerTools): Runner {
     }
     if (before !== undefined) {
       // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.
-      if (permit !== null || before.isLetGo || before.isDouble) before.done.then(() => { hold(row, permit) })
+      if (permit !== null || before.isLetGo || before.isDouble) before.done.then(() => { hold(taken, permit) })
       return
     }
-    const one = tend(row, permit, { ...tools, isOthersHere }, stopped.signal)
+    const one = tend(taken, permit, { ...tools, isOthersHere }, stopped.signal)
     if (stopping !== null) one.letGo()
     held.set(row.id, one)
     one.done.then(() => {
       held.delete(row.id)
-      remember(one.row)
+      remember(one)
       // Its place is free. Who comes into an empty line is published.
       if (!isLineEmpty) claimAll()
     })
@@ -160,9 +161,9 @@ export function createRunner (tools: RunnerTools): Runner {
 
   async function sweep (): Promise<void> {
     try {
-      for (const row of await ledger.sweep(replica, SWEEP_MAX)) {
-        if (!hasEnded(row.phase)) hold(row, null)
-        else if (hasRequestId(row) && !asking.has(row.id)) askAbout(row)
+      for (const taken of await ledger.sweep(replica, SWEEP_MAX)) {
+        if (!hasEnded(taken.row.phase)) hold(taken, null)
+        else if (hasRequestId(taken.row) && !asking.has(taken.row.id)) askAbout(taken.row)
       }
     } catch (error) {
       tools.onTrouble('sweeping', error)
@@ -196,9 +197,9 @@ export function createRunner (tools: RunnerTools): Runner {
   }
 
   /** What was ended here a moment ago is the first thing that a ledger loses which goes back in time. */
-  function remember (row: Row): void {
+  function remember ({ row, terms }: Taken): void {
     if (!hasEnded(row.phase)) return
-    ended.set(row.id, { row, untilMs: performance.now() + REMEMBERED_MS })
+    ended.set(row.id, { row, terms: termsAtEnd(row, terms), untilMs: performance.now() + REMEMBERED_MS })
     for (const [id, { untilMs }] of ended) {
       if (untilMs > performance.now() && ended.size <= MAX_REMEMBERED) break // the oldest stand in front
       ended.delete(id)
@@ -208,14 +209,15 @@ export function createRunner (tools: RunnerTools): Runner {
   async function renew (): Promise<void> {
     const holds = new Map(held)
     const recent = [...ended.values()].filter(({ untilMs }) => untilMs > performance.now())
-    const facts = [...[...holds.values()].map(({ row }) => ({ row, holds: true })), ...recent.map(({ row }) => ({ row, holds: false }))]
+    const facts = [...[...holds.values()].map(({ row, terms }) => ({ row, terms, holds: true })), ...recent.map(({ row, terms }) => ({ row, terms, holds: false }))]
     if (facts.length === 0) return
     try {
       const { gone, rolledBack } = await ledger.renew(replica, facts)
       for (const id of gone) holds.get(id)?.disown()
       if (rolledBack.length === 0) return
-      await ledger.restore(replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
-      tools.onRestored(rolledBack.length)
+      const lost = new Set(rolledBack)
+      const { contested } = await ledger.restore(replica, facts.filter(({ row }) => lost.has(row.id)))
+      tools.onRestored(lost.size, contested)
     } catch (error) {
       tools.onTrouble('renewing leases', error)
     }

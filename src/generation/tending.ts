@@ -6,8 +6,8 @@ import type { Doubt } from './doubt.ts'
 import { createEvidence, type EvidenceTools, type Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
-import type { StatusReader, Upstream } from './ports.ts'
-import type { Row } from './row.ts'
+import type { StatusReader, Taken, Upstream } from './ports.ts'
+import type { Row, Terms } from './row.ts'
 import { step, type Hands, type Permit } from './step.ts'
 
 export interface TendingTools extends EvidenceTools {
@@ -25,6 +25,7 @@ export interface TendingTools extends EvidenceTools {
 export interface Hold {
   /** As the ledger had it last; of a double under the request id that is followed here. */
   readonly row: Row
+  readonly terms: Terms
   /** fal's id under which it is followed here, also when that is not written yet. */
   readonly requestId: string | null
   /** What is followed here is a second purchase beside the row's. */
@@ -49,11 +50,12 @@ const CANCEL_PAUSE_MS = 1000
 /** How soon it is looked again whether the time to run is over. */
 const OVERTIME_AGAIN_MS = 1000
 
-/** Begins to look after `row`. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of evidence. */
-export function tend (row: Row, permit: Permit | null, tools: TendingTools, stopped: AbortSignal): Hold {
+/** Begins to look after a generation. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of evidence. */
+export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, stopped: AbortSignal): Hold {
   const { ledger, upstream } = tools
+  const { row } = taken
   const letGo = new AbortController()
-  const evidence = createEvidence(row, permit !== null, tools, () => { wake.abort() }, stopped)
+  const evidence = createEvidence(taken, permit !== null, tools, () => { wake.abort() }, stopped)
   let current = row
   let unused = permit
   let wake = new AbortController()
@@ -111,6 +113,7 @@ export function tend (row: Row, permit: Permit | null, tools: TendingTools, stop
     get row () { return evidence.row },
     done: stepToEnd(),
     wake: () => { wake.abort() },
+    terms: taken.terms,
     get requestId () { return evidence.requestId },
     get isDouble () { return evidence.isDouble },
     letGo: end,

@@ -62,11 +62,11 @@ async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
   await memory.admit(admissionOf())
   const claimed = await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
-  const { row } = claimed
+  const { row, terms } = claimed
   const watch = createWatch(memory, error => { t.fail('looking', { found: error }) })
   const unattend = watch.attend(row.id, { ended: ended => { ends.push(ended) } })
   const stopping = new AbortController()
-  const evidence = createEvidence({ ...row, ...known }, true, {
+  const evidence = createEvidence({ row: { ...row, ...known }, terms }, true, {
     ledger,
     watch,
     replica: 'r1',

@@ -32,7 +32,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
-  const hold = tend(claimed.row, { isValid: () => true }, {
+  const hold = tend(claimed, { isValid: () => true }, {
     ledger, watch, upstream, guard, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)
   await until(() => hold.row.phase === 'running')

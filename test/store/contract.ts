@@ -17,6 +17,7 @@ import { news } from './contract/news.ts'
 import { questions } from './contract/questions.ts'
 import { readers } from './contract/readers.ts'
 import { requests } from './contract/requests.ts'
+import { restoredNames } from './contract/restored-names.ts'
 import { rollbacks } from './contract/rollbacks.ts'
 import { twins } from './contract/twins.ts'
 import { verdicts } from './contract/verdicts.ts'
@@ -24,6 +25,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, verdicts, questions, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, restoredNames, verdicts, questions, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -5,7 +5,7 @@ import type { Admission, Admitted, Fact, Ledger, LedgerTimes, LogPiece } from '.
 import type { Row } from '../../src/generation/row.ts'
 import { ledgerConstants } from '../../src/generation/ports.ts'
 import { isAtUpstream } from '../../src/generation/phases.ts'
-import { admissionOf, failureOf, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
+import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
 
 /** Short enough that a walk meets every deadline. */
@@ -80,8 +80,17 @@ const finishStep = fc.record({
   off
 })
 
-/** `forge`: a replica knows more about one of its generations than the store does. */
-const renewStep = fc.record({ do: fc.constant('renew' as const), replica, restore: fc.boolean(), forge: fc.boolean() })
+/**
+ * `forge`: a replica knows more about one of its generations than the store does, and under which request id. `lost`: it knows one that the store has lost,
+ * which was like this one, and what led to it.
+ */
+const renewStep = fc.record({
+  do: fc.constant('renew' as const),
+  replica,
+  restore: fc.boolean(),
+  forge: fc.option(named),
+  lost: fc.option(fc.record({ which, requestId, holds: fc.boolean(), name, mode: fc.constantFrom('normal' as const, 'normal' as const, 'refresh' as const, 'bypass' as const), learned: fc.boolean() }))
+})
 const sweepStep = fc.record({ do: fc.constant('sweep' as const), replica, max: fc.constantFrom(1, 5, 50) })
 const releaseStep = fc.record({ do: fc.constant('release' as const), replica, which })
 const seenStep = fc.record({ do: fc.constant('seen' as const), which, connection: fc.constantFrom(null, 'c1', 'c2'), left: fc.boolean() })
@@ -293,15 +302,38 @@ function linesOf ({ from, count }: { readonly from: number, readonly count: numb
 
 /** Signs of life; now and then the store lost something that one replica knew. */
 async function renew (ledger: Ledger, witness: Witness, step: Extract<Step, { do: 'renew' }>): Promise<void> {
-  const facts: Fact[] = witness.rows().filter(row => row.owner === step.replica).map(row => ({ row, holds: true }))
+  const facts: Fact[] = witness.rows().filter(row => row.owner === step.replica).map(row => ({ row, terms: noTerms, holds: true }))
   const submitting = facts.find(({ row }) => row.phase === 'submitting')
-  if (step.forge && submitting !== undefined) {
+  if (step.forge !== null && submitting !== undefined) {
     const { row } = submitting
-    facts.push({ row: { ...row, phase: 'accepted', requestId: `${row.id}-${row.attempt}-x`, version: row.version + 3 }, holds: true })
+    facts.push({ row: { ...row, phase: 'accepted', requestId: requestIdOf(row, step.forge), version: row.version + 3 }, terms: noTerms, holds: true })
   }
+  const like = step.lost === null ? undefined : witness.pick(step.lost.which)
+  if (step.lost !== null && like !== undefined && like.id === like.purchase) facts.push(lostFact(step.lost, like))
   const { rolledBack } = await ledger.renew(step.replica, facts)
   if (!step.restore) return
-  await ledger.restore(step.replica, facts.filter(({ row }) => rolledBack.includes(row.id)))
+  const lost = facts.filter(({ row }) => rolledBack.includes(row.id))
+  await ledger.restore(step.replica, lost)
+  for (const row of await ledger.look(lost.map(({ row }) => row.id))) witness.meet(row)
+}
+
+/** A generation that the store does not have, like one that it has. */
+function lostFact ({ requestId, holds, name, mode, learned }: NonNullable<Extract<Step, { do: 'renew' }>['lost']>, like: Row): Fact {
+  const id = freshId()
+  const row: Row = { ...like, id, purchase: id }
+  const terms = {
+    ...noTerms,
+    mode,
+    cacheName: 'cache-' + name,
+    learnedName: learned ? 'cache-b' : null,
+    twinName: `twin-${like.tenant}-${like.subject}-${name}`,
+    idempotencyName: `key-${like.tenant}-${like.subject}-${name}`,
+    fingerprint: name,
+    keyless: false
+  }
+  // What waits has no id, and what fal accepted has one.
+  const given = row.phase === 'waiting' ? null : requestId === null && row.requestId === null && row.phase !== 'accepted' && row.phase !== 'running' ? null : requestIdOf(row, requestId ?? 'x')
+  return { row: { ...row, requestId: given }, terms, holds }
 }
 
 async function money (ledger: Ledger): Promise<{ owner: string, budget: number, held: number, spent: number }[]> {
@@ -403,8 +435,11 @@ function createWitness (): Witness {
       grants.set(attempt, claimId)
     },
     compare: found => {
-      for (const row of found) compareOne(row)
-      const present = new Set(found.map(row => row.id))
+      // What gave way to a row that came back is an alias now.
+      const own = found.filter(row => row.id === row.purchase)
+      for (const row of found) if (row.id !== row.purchase) aliases.push(row)
+      for (const row of own) compareOne(row)
+      const present = new Set(own.map(row => row.id))
       for (const id of rows.keys()) {
         if (present.has(id)) continue
         if (rows.get(id)?.phase === 'unknown') throw new Error(`${id} was unknown and is forgotten`)

@@ -1,7 +1,7 @@
 // Builders for what ledger tests admit, claim and report: every field has a default, a test names only what it is about.
 
 import type { Admission, Ending, LedgerTimes, Token } from '../../src/generation/ports.ts'
-import type { Failure } from '../../src/generation/row.ts'
+import type { Failure, Terms } from '../../src/generation/row.ts'
 
 export const price = 60_000
 
@@ -13,6 +13,9 @@ export const never = 8_000_000_000_000
 export const unreachable: Failure = { code: 'upstream-unavailable', detail: 'fal could not be reached.' }
 export const traceLost: Failure = { code: 'outcome-unknown', detail: 'The submit went out and no answer came.' }
 export const refusal: Failure = { code: 'content-refused', detail: 'The model refused.', errors: [{ path: '/prompt', message: 'No.', code: 'content_policy_violation' }] }
+
+/** Of a row that nothing leads to. */
+export const noTerms: Terms = { cacheName: null, learnedName: null, twinName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal' }
 
 let ids = 0
 

@@ -8,7 +8,7 @@ import { admittedAlone, assertListable } from '../admission-list.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
-import { change, follow, insert, show, showAlias } from './rows.ts'
+import { aliasEndMs, change, follow, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 import { adopt, findTwin } from './twins.ts'
@@ -62,6 +62,9 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
 function repeated (state: State, admission: Admission): Got | null {
   const own = state.rows.get(admission.id)
   if (own !== undefined) return { outcome: 'bought', row: show(state, own), rate: rateOf(state, admission) }
+  // What was bought may have given way to a row that came back.
+  const gaveWay = state.aliases.get(admission.id)?.gaveWay === true ? follow(state, admission.id) : null
+  if (gaveWay !== null) return { outcome: 'joined', row: gaveWay.row }
   const answer = state.answers.get(admission.id)
   const found = answer === undefined ? null : follow(state, answer.id)
   return answer === undefined || found === null ? null : { outcome: answer.outcome, row: found.row }
@@ -147,8 +150,7 @@ function unhurried (state: State, { createdAtMs }: Row): Pick<Row, 'startUntilMs
 
 function addAlias (state: State, { tenant, subject }: Reader, id: string, target: string): void {
   state.counter += 1
-  const { queueMs, runMs, resultTtlMs } = state.times
-  const alias: Alias = { tenant, subject, target, number: state.counter, endMs: state.now() + queueMs + runMs + resultTtlMs }
+  const alias: Alias = { tenant, subject, target, number: state.counter, endMs: aliasEndMs(state), gaveWay: false }
   state.aliases.set(id, alias, alias.endMs)
   enlist(state, alias, id, alias.number)
 }
@@ -227,13 +229,21 @@ function buy (state: State, admission: Admission): Got {
       waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
       startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs
     },
-    hidden: { ...begun.hidden, number: state.counter, keyless: idempotency === null, keyedUntilMs: idempotency === null ? 0 : now + ledgerConstants.idempotencyMs }
+    hidden: {
+      ...begun.hidden,
+      number: state.counter,
+      keyless: idempotency === null,
+      keyedUntilMs: idempotency === null ? 0 : now + ledgerConstants.idempotencyMs,
+      idempotencyName: idempotency?.name ?? null,
+      fingerprint: idempotency?.fingerprint ?? null
+    }
   }
   const tenant = tenantOf(state, admission.tenant)
   tenant.weight = admission.weight
   tenant.maxInFlight = admission.maxInFlight
   const rate = rateOf(state, admission)
-  tenant.window = { used: rate.used + 1, endsAtMs: now < tenant.window.endsAtMs ? tenant.window.endsAtMs : now + rate.windowSeconds * 1000 }
+  const { beganAtMs, endsAtMs } = now < tenant.window.endsAtMs ? tenant.window : { beganAtMs: now, endsAtMs: now + rate.windowSeconds * 1000 }
+  tenant.window = { used: rate.used + 1, beganAtMs, endsAtMs }
   if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
   if (idempotency !== null) bindIdempotency(state, idempotency, id, null)
   insert(state, entry)

@@ -1,7 +1,7 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
 import { tenantScopeOf, type Claimed } from '../../generation/ports.ts'
-import type { Failure } from '../../generation/row.ts'
+import { termsOf, type Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, probes } from './guards.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'
@@ -22,7 +22,7 @@ const retired: Failure = { code: 'model-retired', detail: 'The model is no longe
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
-  if (granted !== undefined) return { outcome: 'go', row: show(state, granted), isLineEmpty: false }
+  if (granted !== undefined) return { outcome: 'go', row: show(state, granted), terms: termsOf(granted.hidden), isLineEmpty: false }
   if (state.now() > deadlineMs) return { outcome: 'late' }
   bringBack(state)
   if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
@@ -98,5 +98,5 @@ function grant (state: State, entry: Entry, claimId: string, replica: string): C
     owner: replica,
     runUntilMs: now + state.times.runMs
   }, { claimId, leaseUntilMs: now + state.times.leaseMs })
-  return { outcome: 'go', row: show(state, entry), isLineEmpty: isLineEmpty(state) }
+  return { outcome: 'go', row: show(state, entry), terms: termsOf(entry.hidden), isLineEmpty: isLineEmpty(state) }
 }

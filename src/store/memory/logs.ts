@@ -2,6 +2,7 @@
 
 import { endOf, joinLogs, linesFrom } from '../../generation/log-text.ts'
 import type { LogPiece } from '../../generation/ports.ts'
+import { resolve } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 /**
@@ -17,6 +18,7 @@ export function keepLog (state: State, { row }: Entry, log: LogPiece | undefined
 
 /** The ledger's `logs`. */
 export function logs (state: State, id: string, from: number): LogPiece {
-  const told = state.rows.get(id)?.row.logged ?? 0
-  return linesFrom(state.logs.get(id) ?? { from: told, lines: [] }, from)
+  const row = resolve(state, id)?.row
+  const told = row?.logged ?? 0
+  return linesFrom(state.logs.get(row?.id ?? id) ?? { from: told, lines: [] }, from)
 }

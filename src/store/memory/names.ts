@@ -2,7 +2,7 @@
 
 import { ledgerConstants, type Admission, type End } from '../../generation/ports.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
-import { adjust, follow } from './rows.ts'
+import { adjust, follow, targetOf } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 /** A caller's `Idempotency-Key`: its name, and the fingerprint of the request that it stands for. */
@@ -57,7 +57,7 @@ export function takeCacheName (state: State, name: string, id: string): void {
 /** What is left of the forgotten row that an id led to. To the holder of an alias it was free. */
 function endOf (state: State, id: string): End | null {
   const alias = state.aliases.get(id)
-  const end = state.ends.get(alias?.target ?? id)
+  const end = state.ends.get(targetOf(state, id))
   if (end === undefined) return null
   return alias === undefined ? end : { ...end, id, cost: 0 }
 }

@@ -4,7 +4,7 @@ import type { Change, Page } from '../../generation/ports.ts'
 import type { Reader, Row } from '../../generation/row.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
-import { changeOf, follow, show } from './rows.ts'
+import { changeOf, follow, resolve, show, showAlias } from './rows.ts'
 import { listKeyOf, unlist, type State } from './state.ts'
 
 /** How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long. */
@@ -25,16 +25,18 @@ export function lookup (state: State, cacheName: string): Row | null {
 /** The ledger's `look`. */
 export function look (state: State, ids: readonly string[]): Row[] {
   return ids.flatMap(id => {
-    const entry = state.rows.get(id)
-    return entry === undefined ? [] : [show(state, entry)]
+    const entry = resolve(state, id)
+    const alias = state.aliases.get(id)
+    if (entry === undefined) return []
+    return entry.row.id === id || alias === undefined ? [show(state, entry)] : [showAlias(state, id, alias, entry)]
   })
 }
 
 /** The ledger's `glance`. */
 export function glance (state: State, ids: readonly string[]): Change[] {
   return ids.flatMap(id => {
-    const entry = state.rows.get(id)
-    return entry === undefined ? [] : [changeOf(state, entry)]
+    const entry = resolve(state, id)
+    return entry === undefined ? [] : [{ ...changeOf(state, entry), id }]
   })
 }
 

@@ -8,6 +8,9 @@ import { freeProbe } from './guards.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
 import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
 
+/** A row that gave way to another may do so to one that gave way itself, but not without end. */
+const MAX_HOPS = 5
+
 /** Writes a new row. */
 export function insert (state: State, entry: Entry): void {
   state.rows.set(entry.row.id, entry)
@@ -58,8 +61,13 @@ export function forget (state: State, entry: Entry): void {
   state.rows.delete(id)
   state.logs.delete(id)
   unlist(state.lists, entry.row, id)
-  for (const name of [entry.hidden.cacheName, entry.hidden.learnedName]) {
-    if (name !== null && leadsTo(state, name, id)) state.names.delete(name)
+  unname(state, entry)
+}
+
+/** Frees the cache names that lead to a row. */
+function unname (state: State, { row, hidden }: Entry): void {
+  for (const name of [hidden.cacheName, hidden.learnedName]) {
+    if (name !== null && leadsTo(state, name, row.id)) state.names.delete(name)
   }
 }
 
@@ -90,12 +98,60 @@ export function showAlias (state: State, id: string, alias: Reader, entry: Entry
   return { ...show(state, entry), id, tenant: alias.tenant, subject: alias.subject, accounts: [], token: null, connection: null }
 }
 
+/** An alias lives as long as a generation born now could. */
+export function aliasEndMs ({ now, times: { queueMs, runMs, resultTtlMs } }: State): number {
+  return now() + queueMs + runMs + resultTtlMs
+}
+
+/**
+ * Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
+ * are given back, and who waits for it is told how the other stands.
+ */
+export function giveWay (state: State, entry: Entry, to: Entry): void {
+  const { row, hidden } = entry
+  const { id, tenant, subject } = row
+  freeProbe(state, row)
+  unindex(state, entry)
+  state.rows.delete(id)
+  unname(state, entry)
+  const endMs = Math.max(aliasEndMs(state), hidden.keyedUntilMs)
+  state.aliases.set(id, { tenant, subject, target: to.row.id, number: hidden.number, endMs, gaveWay: true }, endMs)
+  const known = tenantOf(state, tenant)
+  const { used, beganAtMs, endsAtMs } = known.window
+  if (used > 0 && row.createdAtMs >= beganAtMs && state.now() < endsAtMs) known.window = { used: used - 1, beganAtMs, endsAtMs }
+  updateLine(state, tenant)
+  publish(state, to, id)
+}
+
+/** The row that this id leads to, its own or the one that it gave way to. */
+export function resolve (state: State, id: string): Entry | undefined {
+  let at = id
+  for (let hops = 0; hops < MAX_HOPS; hops += 1) {
+    const own = state.rows.get(at)
+    const alias = state.aliases.get(at)
+    if (own !== undefined || alias === undefined || !alias.gaveWay) return own
+    at = alias.target
+  }
+  return undefined
+}
+
+/** The id of the row that this one leads to or led to, through however many aliases. */
+export function targetOf (state: State, id: string): string {
+  let at = id
+  for (let hops = 0; hops < MAX_HOPS; hops += 1) {
+    const alias = state.aliases.get(at)
+    if (alias === undefined) break
+    at = alias.target
+  }
+  return at
+}
+
 /** What an id leads to, own or through an alias, as whoever may read it sees it. */
 export function follow (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Row } | null {
   const own = state.rows.get(id)
   if (own !== undefined) return { entry: own, alias: null, row: show(state, own) }
   const alias = state.aliases.get(id)
-  const target = alias === undefined ? undefined : state.rows.get(alias.target)
+  const target = alias === undefined ? undefined : resolve(state, alias.target)
   return alias === undefined || target === undefined ? null : { entry: target, alias, row: showAlias(state, id, alias, target) }
 }
 
@@ -158,11 +214,11 @@ function leadsTo (state: State, name: string, id: string): boolean {
   return state.names.get(name)?.id === id
 }
 
-/** Tells listeners once the operation is over, so that what they do next sees it whole. */
-function publish (state: State, entry: Entry): void {
+/** Tells listeners once the operation is over, so that what they do next sees it whole. `id`: what those know it by whom it concerns. */
+function publish (state: State, entry: Entry, id = entry.row.id): void {
   if (state.listeners.size === 0) return
   // A generation that keeps its place at fal lets nobody else in.
-  const change = { ...changeOf(state, entry), isLineEmpty: hasPlace(entry.row) || isLineEmpty(state) }
+  const change = { ...changeOf(state, entry), id, isLineEmpty: hasPlace(entry.row) || isLineEmpty(state) }
   queueMicrotask(() => {
     for (const listener of state.listeners) {
       try {

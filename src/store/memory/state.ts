@@ -10,8 +10,16 @@ import { createSortedSet, type SortedSet } from './sorted-set.ts'
 /** A row as the ledger keeps it. Both halves are replaced, never edited, so that rows handed out stay as they were. */
 export interface Entry { row: Row, hidden: Hidden }
 
-/** An id that leads another reader to a purchase. It has no state of its own. */
-export interface Alias { readonly tenant: string, readonly subject: string, readonly target: string, readonly number: number, readonly endMs: number }
+/** An id that leads its reader to a purchase that has another one. It has no state of its own. */
+export interface Alias {
+  readonly tenant: string
+  readonly subject: string
+  readonly target: string
+  readonly number: number
+  readonly endMs: number
+  /** It was a row itself, until one that came back took its names. */
+  readonly gaveWay: boolean
+}
 
 /** What a name leads to. The fingerprint belongs to idempotency names. */
 export interface Name { readonly id: string, readonly fingerprint: string | null }
@@ -28,7 +36,7 @@ export interface TenantState {
   weight: number
   maxInFlight: number
   readonly queue: SortedSet
-  window: { readonly used: number, readonly endsAtMs: number }
+  window: { readonly used: number, readonly beganAtMs: number, readonly endsAtMs: number }
 }
 
 /** One account of one period. */
@@ -151,7 +159,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
 export function tenantOf (state: State, tenant: string): TenantState {
   let known = state.tenants.get(tenant)
   if (known === undefined) {
-    known = { waiting: 0, running: 0, virtual: 0, weight: 1, maxInFlight: 1, queue: createSortedSet(), window: { used: 0, endsAtMs: 0 } }
+    known = { waiting: 0, running: 0, virtual: 0, weight: 1, maxInFlight: 1, queue: createSortedSet(), window: { used: 0, beganAtMs: 0, endsAtMs: 0 } }
     state.tenants.set(tenant, known)
   }
   return known

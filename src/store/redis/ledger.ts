@@ -4,7 +4,7 @@
 
 import { statusOf, phases } from '../../generation/phases.ts'
 import { logText } from '../../generation/log-text.ts'
-import type { Ending, Ledger, LedgerTimes, LogPiece, Weighed } from '../../generation/ports.ts'
+import type { Ending, Fact, Ledger, LedgerTimes, LogPiece, Weighed } from '../../generation/ports.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, type RedisServer } from './connection.ts'
@@ -43,6 +43,10 @@ export interface RedisLedgerOptions {
 }
 
 const CONNECT_WITHIN_MS = 5000
+
+/** Rows put back in one call, and how much text they hold together. */
+const RESTORE_BATCH = 100
+const RESTORE_CHARACTERS = 1_048_576
 
 export function createRedisLedger ({
   url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}
@@ -112,7 +116,13 @@ export function createRedisLedger ({
       const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, finishedAtMs, holds }))
       return await call('renew', { replica, facts: short })
     },
-    restore: async (replica, facts) => { await call('restore', { replica, facts: facts.map(({ row, holds }) => ({ id: row.id, holds, fields: fieldsOf(row) })) }) },
+    async restore (replica, facts) {
+      let contested = 0
+      for (const batch of batchesOf(facts)) {
+        contested += (await call('restore', { replica, facts: batch.map(({ holds, ...taken }) => ({ id: taken.row.id, holds, fields: fieldsOf(taken) })) })).contested
+      }
+      return { contested }
+    },
     release: async (replica, ids) => { await call('release', { replica, ids }) },
     sweep: async (replica, max) => await call('sweep', { replica, max }),
     takeNews: async max => await call('takeNews', { max }),
@@ -153,6 +163,23 @@ export function createRedisLedger ({
     },
     audit: caller.audit
   }
+}
+
+/** Rows are put back with their inputs and outputs, so no call is given many, nor many large ones. */
+function * batchesOf (facts: readonly Fact[]): Generator<readonly Fact[]> {
+  let batch: Fact[] = []
+  let characters = 0
+  for (const fact of facts) {
+    const size = fact.row.input.length + (fact.row.output?.length ?? 0)
+    if (batch.length > 0 && (batch.length === RESTORE_BATCH || characters + size > RESTORE_CHARACTERS)) {
+      yield batch
+      batch = []
+      characters = 0
+    }
+    batch.push(fact)
+    characters += size
+  }
+  if (batch.length > 0) yield batch
 }
 
 /** As scripts take it; without lines there is nothing to tell. */

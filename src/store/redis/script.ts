@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import { moves } from '../../generation/phases.ts'
 import { entriesOf, initialTextOf, type SomeField } from '../../generation/fields.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import { hiddenFields, rowFields } from '../../generation/row.ts'
+import { hiddenFields, rowFields, termFields } from '../../generation/row.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -33,7 +33,7 @@ export interface Scripts {
  * behind it by this name: Lua 5.1 allows a chunk 200 local names and a function 60 names from outside.
  */
 const blocks = [
-  'Tokens', 'Books', 'Guards', 'Line', 'Rows', 'Logs', 'News', 'Requests', 'Names', 'Twins', 'Admission', 'Claim', 'Evidence', 'Leases', 'Delivery', 'Readers', 'Verdicts'
+  'Tokens', 'Books', 'Guards', 'Line', 'Rows', 'Logs', 'News', 'Requests', 'Names', 'Twins', 'Admission', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery', 'Readers', 'Verdicts'
 ] as const
 
 /** Lua stands in `src/` as it was written; this file runs from `build/src/store/redis/`. */
@@ -83,6 +83,7 @@ function fieldFacts (): readonly string[] {
   return [
     `shown = ${listOfTexts(Object.keys(rowFields))}`,
     `hidden = ${listOfTexts(Object.keys(hiddenFields))}`,
+    `terms = ${listOfTexts(Object.keys(termFields))}`,
     named('numbers', ({ kind }) => kind === 'integer'),
     named('flags', ({ kind }) => kind === 'flag'),
     named('admitted', ({ from }) => from === 'admitted'),

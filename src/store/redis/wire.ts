@@ -6,9 +6,9 @@ import { integerOf, listOf, readAll, recordOf, textOf, wordOf, writeAll } from '
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  AdmittedAll, Balance, Cancelled, Change, Claimed, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled, Token, Weighed
+  AdmittedAll, Balance, Cancelled, Change, Claimed, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled, Taken, Token, Weighed
 } from '../../generation/ports.ts'
-import { accountsIn, connection, hiddenFields, problemCodeOf, rowFields, type Connection, type Row } from '../../generation/row.ts'
+import { accountsIn, connection, hiddenFields, problemCodeOf, rowFields, termFields, type Connection, type Row } from '../../generation/row.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
@@ -33,9 +33,9 @@ const answers = {
     const { gone, rolledBack } = recordOf(value)
     return { gone: textsIn(gone), rolledBack: textsIn(rolledBack) }
   },
-  restore: nothing,
+  restore: (value: unknown) => ({ contested: integerOf(recordOf(value)['contested']) }),
   release: nothing,
-  sweep: listIn(rowIn),
+  sweep: listIn(takenIn),
   takeNews: listIn(newsIn),
   seen: nothing,
   left: nothing,
@@ -94,9 +94,16 @@ export function rowIn (value: unknown): Row {
   return { id: textOf(record['id']), purchase: textOf(record['purchase']), stored: record['stored'] === '1', ...fields }
 }
 
+/** A row for whoever looks after it. */
+function takenIn (value: unknown): Taken {
+  const { row, terms } = recordOf(value)
+  const kept = isEmpty(terms) ? {} : recordOf(terms)
+  return { row: rowIn(row), terms: readAll(termFields, name => kept[name] === undefined ? undefined : textOf(kept[name])) }
+}
+
 /** A row's fields as its hash has them: the way back, for rows that are restored. */
-export function fieldsOf (row: Row): Record<string, string> {
-  const fields = writeAll(rowFields, row)
+export function fieldsOf ({ row, terms }: Taken): Record<string, string> {
+  const fields = { ...writeAll(rowFields, row), ...writeAll(termFields, terms) }
   const { output } = row
   if (output === null || isKept(output)) return fields
   delete fields['output']
@@ -166,8 +173,8 @@ function rateIn (value: unknown): RateState {
 }
 
 function claimedIn (value: unknown): Claimed {
-  const { outcome, row, isLineEmpty } = recordOf(value)
-  return outcome === 'go' ? { outcome, row: rowIn(row), isLineEmpty: isLineEmpty === '1' } : { outcome: wordOf(['busy', 'empty', 'guard', 'late'], outcome) }
+  const { outcome, isLineEmpty } = recordOf(value)
+  return outcome === 'go' ? { outcome, ...takenIn(value), isLineEmpty: isLineEmpty === '1' } : { outcome: wordOf(['busy', 'empty', 'guard', 'late'], outcome) }
 }
 
 /** The phase that a piece of evidence found, and the row. */

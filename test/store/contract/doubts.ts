@@ -1,7 +1,7 @@
 // A result that could not be used: the row keeps what was seen and since when, and gives its place at fal back.
 
 import type { Test } from 'tap'
-import { failureOf, successOf, traceLost } from '../../support/admission.ts'
+import { failureOf, noTerms, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 export async function doubts (t: Test, make: MakeStore): Promise<void> {
@@ -86,9 +86,9 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
     const doubtSinceMs = nowMs()
     await ledger.doubted(id, 1, 'a', 'no-output')
     await advance(15_000)
-    t.match(await ledger.sweep('r2', 10), [{ id, owner: 'r2', doubt: 'no-output', doubtSinceMs }])
+    t.match(await ledger.sweep('r2', 10), [{ row: { id, owner: 'r2', doubt: 'no-output', doubtSinceMs } }])
     await ledger.release('r2', [id])
-    t.match(await ledger.sweep('r3', 10), [{ id, owner: 'r3', doubt: 'no-output', doubtSinceMs }])
+    t.match(await ledger.sweep('r3', 10), [{ row: { id, owner: 'r3', doubt: 'no-output', doubtSinceMs } }])
   })
 
   t.test('it comes back with a row that the store lost', async t => {
@@ -97,7 +97,7 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
     const known = await ledger.doubted(id, 1, 'a', 'expired')
     if (known === null) throw new Error('There is no such row.')
     const { from, ...fact } = known
-    await ledger.restore('r1', [{ row: { ...fact, version: fact.version + 5 }, holds: true }])
+    await ledger.restore('r1', [{ row: { ...fact, version: fact.version + 5 }, terms: noTerms, holds: true }])
     t.match(await row(id), { doubt: 'expired', doubtSinceMs: known.doubtSinceMs })
     t.equal((await ledger.gauges()).atUpstream, 0)
   })

@@ -92,7 +92,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     const { id } = await buy()
     await go('slow')
     await advance(20_000)
-    t.match(await ledger.sweep('r2', 10), [{ id, phase: 'submitting', owner: 'r2' }])
+    t.match(await ledger.sweep('r2', 10), [{ row: { id, phase: 'submitting', owner: 'r2' } }])
     t.match(await ledger.sent(id, 1, 'a'), { phase: 'accepted', requestId: 'a', owner: 'r2' })
   })
 
@@ -152,7 +152,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     }
     const [sent = '', waiting = '', failed = '', finished = '', refused = ''] = ids
     t.match(await ledger.sent(sent, 1, 'a'), { phase: 'accepted', requestId: 'a', failure: null, owner: null })
-    t.match(await ledger.sweep('r2', 10), [{ id: sent, owner: 'r2', takeovers: 0 }], 'nobody looks after it, so it is given away at once')
+    t.match(await ledger.sweep('r2', 10), [{ row: { id: sent, owner: 'r2', takeovers: 0 } }], 'nobody looks after it, so it is given away at once')
     t.match(await ledger.unsent(waiting, 1, { retryAfterMs: 60_000 }), { phase: 'waiting', failure: null })
     t.match(await ledger.unsent(failed, 1, { failure: unreachable }), { phase: 'failed', cost: 0 })
     t.match(await ledger.finish(finished, 1, 'b', successOf({ cost: 50_000 })), { phase: 'succeeded', cost: 50_000, requestId: 'b' })

@@ -132,7 +132,7 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
     const first = await buy()
     await claim({ replica: 'dead' })
     await advance(15_000)
-    t.match(await ledger.sweep('r2', 10), [{ id: first.id, owner: 'r2' }])
+    t.match(await ledger.sweep('r2', 10), [{ row: { id: first.id, owner: 'r2' } }])
     const second = await buy()
     t.match(await ledger.guards(), [{ probe: second.id }])
     await claim({ replica: 'r2' })

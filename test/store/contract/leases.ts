@@ -29,7 +29,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.sweep('r2', 10), [])
     await advance(1)
     const taken = [...await ledger.sweep('r2', 2), ...await ledger.sweep('r3', 2)]
-    t.same(new Set(taken.map(({ id, owner, takeovers, phase, attempt }) => `${id} ${phase} ${attempt} ${takeovers} ${owner !== 'r1'}`)), new Set([
+    t.same(new Set(taken.map(({ row: { id, owner, takeovers, phase, attempt } }) => `${id} ${phase} ${attempt} ${takeovers} ${owner !== 'r1'}`)), new Set([
       `${submitting.id} submitting 1 1 true`, `${accept.id} accepted 1 1 true`, `${running.id} running 1 1 true`
     ]))
     t.same(await ledger.sweep('r4', 10), [], 'its new owner has a lease of its own')
@@ -53,7 +53,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, advance } = await createWorld(t, make)
     const { id, version } = await accepted('a')
     await advance(leaseMs)
-    t.match(await ledger.sweep('r1', 10), [{ id, owner: 'r1', takeovers: 0, version }])
+    t.match(await ledger.sweep('r1', 10), [{ row: { id, owner: 'r1', takeovers: 0, version } }])
     t.same(await ledger.sweep('r2', 10), [])
   })
 
@@ -64,7 +64,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.sweep('r2', 10), [], 'only its owner can let go')
     await ledger.release('r1', [id, 'nobody'])
     t.match(await ledger.look([id]), [{ owner: null, phase: 'accepted' }])
-    t.match(await ledger.sweep('r2', 10), [{ id, owner: 'r2', takeovers: 0 }])
+    t.match(await ledger.sweep('r2', 10), [{ row: { id, owner: 'r2', takeovers: 0 } }])
   })
 
   t.test('what killed six owners is given to nobody: after five takeovers it is unknown', async t => {
@@ -72,7 +72,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     const { id, price } = await accepted('a')
     for (let takeover = 1; takeover <= 5; takeover += 1) {
       await advance(leaseMs)
-      t.match(await ledger.sweep(`victim${takeover}`, 10), [{ id, takeovers: takeover }])
+      t.match(await ledger.sweep(`victim${takeover}`, 10), [{ row: { id, takeovers: takeover } }])
     }
     await advance(leaseMs)
     t.same(await ledger.sweep('r9', 10), [])

@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import type { LogPiece } from '../../../src/generation/ports.ts'
-import { freshId, successOf } from '../../support/admission.ts'
+import { freshId, noTerms, successOf } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 const running = { kind: 'running' } as const
@@ -112,7 +112,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const { id } = await accepted('a')
     const row = { ...await world.row(id), logged: 7, version: 40 }
     await ledger.progressed(id, 1, 'a', running, piece(0, 2))
-    await ledger.restore('r1', [{ row, holds: true }])
+    await ledger.restore('r1', [{ row, terms: noTerms, holds: true }])
     t.match(await world.row(id), { logged: 7 })
     t.same(await kept(world, id), [])
     await ledger.progressed(id, 1, 'a', running, piece(0, 8))

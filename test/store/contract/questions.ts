@@ -16,7 +16,7 @@ async function unknown ({ ledger, accepted }: World, requestId: string, given: P
 
 /** Sweeps, and gives the ids that are to be asked about. */
 async function asked ({ ledger }: World, replica = 'r2', max = 100): Promise<string[]> {
-  return (await ledger.sweep(replica, max)).map(({ id }) => id)
+  return (await ledger.sweep(replica, max)).map(({ row }) => row.id)
 }
 
 export async function questions (t: Test, make: MakeStore): Promise<void> {

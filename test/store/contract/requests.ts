@@ -3,7 +3,7 @@
 import type { Test } from 'tap'
 import type { Ledger } from '../../../src/generation/ports.ts'
 import type { Row } from '../../../src/generation/row.ts'
-import { failureOf, price, refusal, successOf, traceLost } from '../../support/admission.ts'
+import { failureOf, noTerms, price, refusal, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** Everything that evidence can say about a purchase. */
@@ -94,11 +94,11 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
   t.test('whoever follows a double holds that, and the row stays with its owner', async t => {
     const { ledger, accepted, advance } = await createWorld(t, make)
     const row = await accepted('a')
-    const double = { row: { ...row, requestId: 'b' }, holds: true }
+    const double = { row: { ...row, requestId: 'b' }, terms: noTerms, holds: true }
     await ledger.sent(row.id, 1, 'b')
     t.same(await ledger.renew('r2', [double]), { gone: [], rolledBack: [] })
     await advance(15_000)
-    t.match(await ledger.sweep('r3', 10), [{ id: row.id, owner: 'r3', requestId: 'a' }], 'which is no sign of life of the row\'s owner')
+    t.match(await ledger.sweep('r3', 10), [{ row: { id: row.id, owner: 'r3', requestId: 'a' } }], 'which is no sign of life of the row\'s owner')
     await ledger.finish(row.id, 1, 'b', failureOf(0))
     t.same(await ledger.renew('r2', [double]), { gone: [row.id], rolledBack: [] }, 'until it has ended')
   })
@@ -159,7 +159,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, row } = await createWorld(t, make)
     const present = await accepted('a')
     const [finished, , followed] = lost
-    const facts = [{ row: finished, holds: false }, { row: { ...followed, requestId: 'a' }, holds: true }]
+    const facts = [{ row: finished, terms: noTerms, holds: false }, { row: { ...followed, requestId: 'a' }, terms: noTerms, holds: true }]
     t.same(await ledger.renew('r1', facts), { gone: [], rolledBack: [finished.id, followed.id] })
     await ledger.restore('r1', facts)
     for (const { id } of [finished, followed]) t.match(await row(id), { phase: 'unknown', requestId: null, output: null })
@@ -174,7 +174,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     const again = await buy()
     await go()
     await ledger.sent(again.id, 1, 'b')
-    await ledger.restore('r2', [{ row: { ...ended, id: again.id, purchase: again.id, requestId: 'c' }, holds: false }])
+    await ledger.restore('r2', [{ row: { ...ended, id: again.id, purchase: again.id, requestId: 'c' }, terms: noTerms, holds: false }])
     t.match(await ledger.look([again.id]), [{ phase: 'succeeded', requestId: 'c', output: '{}', cost: 50_000 }])
     t.same(await balance(), { held: price, spent: price + 50_000 })
     await ledger.finish(again.id, 1, 'b', { kind: 'failed', failure: refusal, cost: 0 })
@@ -184,7 +184,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
   t.test('a fact without a request id says nothing about a row that has one', async t => {
     const { ledger, accepted, row } = await createWorld(t, make)
     const known = await accepted('a')
-    const fact = { row: { ...known, phase: 'submitting' as const, requestId: null, attempt: 2, version: 30 }, holds: true }
+    const fact = { row: { ...known, phase: 'submitting' as const, requestId: null, attempt: 2, version: 30 }, terms: noTerms, holds: true }
     t.same(await ledger.renew('r2', [fact]), { gone: [], rolledBack: [known.id] })
     await ledger.restore('r2', [fact])
     t.match(await row(known.id), { phase: 'accepted', requestId: 'a', owner: 'r1', attempt: 2, version: 31 })

@@ -4,7 +4,7 @@
 import type { Test } from 'tap'
 import type { Fact } from '../../../src/generation/ports.ts'
 import type { Row } from '../../../src/generation/row.ts'
-import { failureOf, price, successOf, traceLost } from '../../support/admission.ts'
+import { failureOf, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** A row as another ledger, from before the rollback, has it. */
@@ -12,8 +12,8 @@ async function before (t: Test, make: MakeStore, story: (world: World) => Promis
   return story(await createWorld(t, make))
 }
 
-const held = (row: Row): Fact => ({ row, holds: true })
-const known = (row: Row): Fact => ({ row, holds: false })
+const held = (row: Row): Fact => ({ row, terms: noTerms, holds: true })
+const known = (row: Row): Fact => ({ row, terms: noTerms, holds: false })
 
 export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
   t.test('a missing row is noticed, and restored with all that its owner knows', async t => {

@@ -13,7 +13,9 @@ end
 
 -- The same admission once more: the answer that it got, with the row as it now is.
 local function repeated (admission)
-  local own = Rows.readRow(admission.id)
+  -- What was bought may have given way to a row that came back.
+  local own, gaveWay = Rows.resolve(admission.id)
+  if own and gaveWay then return { outcome = 'joined', row = Rows.show(own, admission.id, gaveWay) } end
   if own then return { outcome = 'bought', row = Rows.show(own), rate = rateOf(admission) } end
   local answer = readEnding(key('a', admission.id))
   if not answer then return nil end
@@ -34,7 +36,7 @@ local function isSameReader (one, other)
 end
 
 local function addAlias (reader, id, target)
-  writeEnding(key('g', id), now + times.queueMs + times.runMs + times.resultTtlMs, 'tenant', reader.tenant, 'subject', reader.subject, 'target', target)
+  Rows.writeAlias(id, Rows.aliasEndMs(), reader, target)
   redis.call('ZADD', key('l', reader.tenant .. ' ' .. reader.subject), text(redis.call('HINCRBY', GLOB, 'counter', 1)), id)
 end
 
@@ -161,12 +163,15 @@ local function buy (admission)
   row.waitUntilMs = now + math.min(times.queueMs, admission.startWithinMs or math.huge)
   row.startUntilMs = admission.startWithinMs and now + admission.startWithinMs
   row.number = redis.call('HINCRBY', GLOB, 'counter', 1)
-  row.keyless = admission.idempotency == nil or nil
-  row.keyedUntilMs = admission.idempotency and now + constants.idempotencyMs or nil
+  local keyed = admission.idempotency
+  row.keyless = keyed == nil or nil
+  row.idempotencyName, row.fingerprint = keyed and keyed.name, keyed and keyed.fingerprint
+  row.keyedUntilMs = keyed and now + constants.idempotencyMs or nil
   local before = Line.readTenant(admission.tenant)
   local isOpen = now < before.endsAtMs
   redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
-    'used', text(isOpen and before.used + 1 or 1), 'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
+    'used', text(isOpen and before.used + 1 or 1), 'beganAtMs', text(isOpen and before.beganAtMs or now),
+    'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Rows.insert(row)

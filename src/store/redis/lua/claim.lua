@@ -38,7 +38,10 @@ local function grant (row)
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })
-  return { outcome = 'go', row = Rows.show(row), isLineEmpty = redis.call('ZCARD', LINE) == 0 and '1' or nil }
+  local answer = Rows.handOver(row)
+  answer.outcome = 'go'
+  answer.isLineEmpty = redis.call('ZCARD', LINE) == 0 and '1' or nil
+  return answer
 end
 
 -- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
@@ -69,12 +72,16 @@ local function eachCandidate (look)
   return nil
 end
 
--- claim { claimId, startByMs, replica, slots } -> { outcome: 'go', row, isLineEmpty } or { outcome: 'busy' | 'empty' | 'guard' | 'late' }
+-- claim { claimId, startByMs, replica, slots } -> { outcome: 'go', row, terms, isLineEmpty } or { outcome: 'busy' | 'empty' | 'guard' | 'late' }
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
   granted = granted and Rows.readRow(granted)
-  if granted then return { outcome = 'go', row = Rows.show(granted) } end
+  if granted then
+    local answer = Rows.handOver(granted)
+    answer.outcome = 'go'
+    return answer
+  end
   if now > given.startByMs then return { outcome = 'late' } end
   bringBack()
   local active, places = Line.placesNow()

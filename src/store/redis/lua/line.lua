@@ -12,10 +12,11 @@ local ORDER = { interactive = 0, background = 1, low = 2 }
 
 -- A tenant's place, limits (those of its latest purchase) and rate window; a new one has the smallest limits until its next purchase.
 local function readTenant (name)
-  local kept = redis.call('HMGET', key('t', name), 'running', 'virtual', 'weight', 'maxInFlight', 'used', 'endsAtMs')
+  local kept = redis.call('HMGET', key('t', name), 'running', 'virtual', 'weight', 'maxInFlight', 'used', 'endsAtMs', 'beganAtMs')
   return {
     running = tonumber(kept[1] or 0), virtual = tonumber(kept[2] or 0), weight = tonumber(kept[3] or 1),
-    maxInFlight = tonumber(kept[4] or 1), used = tonumber(kept[5] or 0), endsAtMs = tonumber(kept[6] or 0)
+    maxInFlight = tonumber(kept[4] or 1), used = tonumber(kept[5] or 0), endsAtMs = tonumber(kept[6] or 0),
+    beganAtMs = tonumber(kept[7] or 0)
   }
 end
 
@@ -71,7 +72,13 @@ local function charge (name)
   redis.call('HINCRBY', key('t', name), 'virtual', text(turn))
 end
 
+-- A purchase that was none after all is not counted, as long as its window lasts.
+local function giveBackRate (row)
+  local tenant = readTenant(row.tenant)
+  if tenant.used > 0 and row.createdAtMs >= tenant.beganAtMs and now < tenant.endsAtMs then redis.call('HINCRBY', key('t', row.tenant), 'used', -1) end
+end
+
 return {
-  readTenant = readTenant, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
+  giveBackRate = giveBackRate, readTenant = readTenant, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
   updateLine = updateLine, charge = charge
 }

@@ -8,7 +8,7 @@ end
 -- What is left of the forgotten row that an id led to, or nil. To the holder of an alias it was free.
 local function endOf (id)
   local alias = readEnding(key('g', id))
-  local left = readEnding(key('e', alias and alias.target or id))
+  local left = readEnding(key('e', Rows.targetOf(id)))
   if not left then return nil end
   return { id = id, code = left.code, cost = alias and '0' or left.cost, finishedAtMs = left.finishedAtMs }
 end
@@ -37,11 +37,15 @@ local function cacheLead (name)
   return row
 end
 
+local function bindUntil (name, fingerprint, id, endMs)
+  writeEnding(key('n', name), endMs, 'id', id, 'fingerprint', fingerprint)
+end
+
 -- Lets an idempotency name lead to a row for 24 h, under its own id or through an alias; both are there for that long, the row at least as its end. A row that
 -- is not inserted yet (`row` nil) is to be written with that in it.
 local function bindIdempotency (idempotency, id, row)
   local untilMs = now + constants.idempotencyMs
-  writeEnding(key('n', idempotency.name), untilMs, 'id', id, 'fingerprint', idempotency.fingerprint)
+  bindUntil(idempotency.name, idempotency.fingerprint, id, untilMs)
   if not row then return end
   if (row.keyedUntilMs or 0) < untilMs then Rows.adjust(row, { keyedUntilMs = untilMs }) end
   if id == row.id then return end
@@ -59,6 +63,6 @@ local function takeCacheName (name, id)
 end
 
 return {
-  isVerdictOver = isVerdictOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindIdempotency = bindIdempotency,
+  isVerdictOver = isVerdictOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindUntil = bindUntil, bindIdempotency = bindIdempotency,
   takeCacheName = takeCacheName
 }

@@ -21,8 +21,8 @@ end
 local function look ()
   local rows = {}
   for _, id in ipairs(given.ids) do
-    local row = Rows.readRow(id)
-    if row then table.insert(rows, Rows.show(row)) end
+    local row, alias = Rows.resolve(id)
+    if row then table.insert(rows, Rows.show(row, id, alias)) end
   end
   return rows
 end
@@ -31,13 +31,19 @@ end
 local function glance ()
   local found = {}
   for _, id in ipairs(given.ids) do
-    local kept = redis.call('HMGET', key('g', id), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged', 'doubtSinceMs')
+    local at = id
+    local kept = redis.call('HMGET', key('g', at), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged', 'doubtSinceMs', 'gaveWay')
+    local row = kept[8] and Rows.resolve(id)
+    if row then
+      at = row.id
+      kept = redis.call('HMGET', key('g', at), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged', 'doubtSinceMs')
+    end
     local seen = {
       id = id, version = kept[1], phase = kept[2], cancelWished = kept[3] or nil, queuePosition = kept[4] or nil, startedAtMs = kept[5] or nil, logged = kept[6] or nil,
       doubtSinceMs = kept[7] or nil
     }
     if seen.phase == 'waiting' then
-      local place = redis.call('HMGET', key('g', id), 'tenant', 'priority', 'number')
+      local place = redis.call('HMGET', key('g', at), 'tenant', 'priority', 'number')
       seen.queuePosition = text(Line.positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
     end
     if seen.phase then table.insert(found, seen) end

@@ -37,13 +37,40 @@ local function readRow (id)
   return typed(id, record)
 end
 
+-- A row that gave way to another may do so to one that gave way itself, but not without end.
+local MAX_HOPS = 5
+
+-- The row that this id leads to, its own or the one that it gave way to, and in that case the alias that it is now.
+local function resolve (id)
+  local at, alias = id, nil
+  for _ = 1, MAX_HOPS do
+    local record = readHash(key('g', at))
+    if not record then return nil end
+    if not record.target then return typed(at, record), alias end
+    if not record.gaveWay or hasEnded(record) then return nil end
+    at, alias = record.target, alias or record
+  end
+  return nil
+end
+
+-- The id of the row that this one leads to or led to, through however many aliases.
+local function targetOf (id)
+  local at = id
+  for _ = 1, MAX_HOPS do
+    local target = redis.call('HGET', key('g', at), 'target')
+    if not target then return at end
+    at = target
+  end
+  return at
+end
+
 -- What an id leads to, own or through an alias, and that alias.
 local function follow (id)
   local record = readHash(key('g', id))
   if not record then return nil end
   if not record.target then return typed(id, record) end
   if hasEnded(record) then return nil end
-  return readRow(record.target), record
+  return resolve(record.target), record
 end
 
 local function leadsTo (name, id)
@@ -69,6 +96,13 @@ local function show (row, id, alias)
   if row.phase == 'waiting' then shown.queuePosition = text(Line.positionOf(row)) end
   if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then shown.stored = '1' end
   return shown
+end
+
+-- The row for whoever looks after it from now on: as it is shown, and what it was admitted under.
+local function handOver (row)
+  local terms = {}
+  for _, name in ipairs(fields.terms) do terms[name] = texts(row[name]) end
+  return { row = show(row), terms = terms }
 end
 
 -- When a row has to be looked after; nil: an `unknown` that nobody asks about.
@@ -151,13 +185,14 @@ local function reindex (before, after)
 end
 
 -- Tells listeners, and counts the change: a sequence that falls is a store that went back in time (rule 16).
-local function publish (row)
+-- `id`: what those know it by whom it concerns.
+local function publish (row, id)
   sequence = redis.call('HINCRBY', GLOB, 'sequence', 1)
   local position = row.phase == 'waiting' and Line.positionOf(row) or row.queuePosition
   -- A generation that keeps its place at fal lets nobody else in.
   local isLineEmpty = hasPlace(row) or redis.call('ZCARD', LINE) == 0
   redis.call('PUBLISH', CHANGES, cjson.encode({
-    id = row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
+    id = id or row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
     queuePosition = position and text(position) or nil, startedAtMs = row.startedAtMs and text(row.startedAtMs) or nil,
     doubtSinceMs = row.doubtSinceMs and text(row.doubtSinceMs) or nil, logged = row.logged and text(row.logged) or nil
   }))
@@ -226,6 +261,33 @@ local function adjust (row, changes)
   if reindex(before, row) then Line.updateLine(row.tenant) end
 end
 
+-- Frees the cache names that lead to a row.
+local function unname (row)
+  if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
+  if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
+end
+
+-- An alias lives as long as a generation born now could.
+local function aliasEndMs ()
+  return now + times.queueMs + times.runMs + times.resultTtlMs
+end
+
+local function writeAlias (id, endMs, reader, target, ...)
+  writeEnding(key('g', id), endMs, 'tenant', reader.tenant, 'subject', reader.subject, 'target', target, ...)
+end
+
+-- Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
+-- are given back, and who waits for it is told how the other stands.
+local function giveWay (row, to)
+  Guards.freeProbe(row)
+  reindex(row, nil)
+  unname(row)
+  writeAlias(row.id, math.max(aliasEndMs(), row.keyedUntilMs or 0), row, to.id, 'gaveWay', '1')
+  Line.giveBackRate(row)
+  Line.updateLine(row.tenant)
+  publish(to, row.id)
+end
+
 local function keepEnd (row)
   if (row.keyedUntilMs or 0) <= now or Books.isUnbilledEnd(row) or Books.isCalledOff(row) then return end
   local code = row.phase == 'succeeded' and 'result-expired' or row.failure and cjson.decode(row.failure).code or 'cancelled'
@@ -238,12 +300,11 @@ local function forget (row)
   reindex(row, nil)
   redis.call('DEL', key('g', row.id), key('log', row.id))
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
-  if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
-  if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
+  unname(row)
 end
 
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
-  requestIdsOf = requestIdsOf,
+  requestIdsOf = requestIdsOf, resolve = resolve, handOver = handOver, targetOf = targetOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }

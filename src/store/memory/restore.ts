@@ -1,0 +1,148 @@
+// Rows that are written again after the store went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
+
+import type { Ending, Fact } from '../../generation/ports.ts'
+import { hiddenUnder, type Hidden, type Row, type Terms } from '../../generation/row.ts'
+import { ledgerConstants } from '../../generation/ports.ts'
+import { isAtUpstream } from '../../generation/phases.ts'
+import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
+import { finishDouble, refuseRequest } from './evidence.ts'
+import { cacheLead, idempotencyLead, isVerdictOver, takeCacheName } from './names.ts'
+import { firstQuestion } from './questions.ts'
+import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
+import { adjust, follow, giveWay, insert, replace } from './rows.ts'
+import type { Entry, State } from './state.ts'
+
+/**
+ * Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
+ * Missing is right for a row whose retention is over, and one that has ended is never opened again; late evidence books what it missed.
+ */
+export function isRollback (state: State, entry: Entry | undefined, { row }: Pick<Fact, 'row'>): boolean {
+  if (entry === undefined) return !isFinal(row) || (row.finishedAtMs ?? 0) + state.times.resultTtlMs > state.now()
+  if (row.requestId !== null && isOthers(state, row.id, row.requestId)) return !entry.hidden.clashes.includes(row.requestId)
+  if (row.requestId !== null && entry.row.requestId !== null && entry.row.requestId !== row.requestId) return isUnheardOf(entry, row.requestId)
+  if (isFinal(entry.row)) return false
+  const lacksRequest = entry.row.requestId === null && row.requestId !== null
+  return entry.row.version < row.version || entry.row.attempt < row.attempt || lacksRequest
+}
+
+/** The ledger's `restore`. Where the store has another request id, both were bought: the row stays, the second is booked as a double. */
+export function restore (state: State, replica: string, facts: readonly Fact[]): { readonly contested: number } {
+  let contested = 0
+  for (const fact of facts) {
+    const entry = state.rows.get(fact.row.id)
+    if (!isRollback(state, entry, fact)) continue
+    const { attempt, requestId } = fact.row
+    if (entry === undefined) {
+      contested += takeNames(state, write(state, replica, fact))
+    } else if (requestId !== null && isOthers(state, fact.row.id, requestId)) {
+      refuseRequest(state, entry, attempt, requestId)
+    } else if (requestId !== null && bookIfDouble(state, entry, requestId)) {
+      if (isFinal(fact.row)) finishDouble(state, entry, requestId, endingOf(fact))
+    } else if (requestId === null && entry.row.requestId !== null) {
+      // What names no purchase says nothing about a row that has one.
+      replace(state, entry, { ...entry.row, attempt: Math.max(attempt, entry.row.attempt), version: Math.max(fact.row.version, entry.row.version) + 1 }, {})
+    } else {
+      // How many lines were told is known, which ones is not.
+      state.logs.delete(fact.row.id)
+      const learnedName = entry.hidden.learnedName ?? fact.terms.learnedName
+      replace(state, entry, restoredRow(state, replica, fact, entry.row), { learnedName, ...restoredLease(state, fact) })
+      contested += takeNames(state, entry)
+    }
+  }
+  return { contested }
+}
+
+/** The end that a replica knows, as evidence. */
+function endingOf ({ row: { phase, output, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ending {
+  const billed = costAssumed ? null : cost
+  if (phase === 'succeeded' && output !== null) return { kind: 'succeeded', output, seed, learnedName, cost: billed }
+  return phase === 'failed' && failure !== null ? { kind: 'failed', failure, cost: billed } : { kind: 'cancelled', cost: billed }
+}
+
+/** Writes a row that is missing. */
+function write (state: State, replica: string, fact: Fact): Entry {
+  state.counter += 1
+  const entry: Entry = { row: restoredRow(state, replica, fact, null), hidden: { ...hiddenUnder(fact.terms), number: state.counter, ...restoredLease(state, fact) } }
+  const { attempt, requestId } = fact.row
+  const isShared = requestId !== null && isOthers(state, fact.row.id, requestId)
+  // What lies behind the id is another one's, an output that was fetched under it too.
+  if (isShared) entry.row = { ...entry.row, ...nothingHeard, runUntilMs: entry.row.runUntilMs ?? state.now() }
+  insert(state, entry)
+  if (isShared) refuseRequest(state, entry, attempt, requestId)
+  return entry
+}
+
+/** A submit of which nothing came back. */
+const nothingHeard = { phase: 'submitting', requestId: null, output: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
+
+function restoredRow (state: State, replica: string, { row, holds }: Fact, found: Row | null): Row {
+  return {
+    ...row,
+    version: Math.max(row.version, found?.version ?? 0) + 1,
+    attempt: Math.max(row.attempt, found?.attempt ?? 0),
+    owner: holds && isAtUpstream(row.phase) ? replica : null,
+    token: row.token !== null && state.tokens.get(row.token) !== undefined ? row.token : null
+  }
+}
+
+/** Who holds it goes on with it; one that nobody holds is due at once. */
+function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'answersUntilMs' | 'askAtMs' | 'questions'> {
+  const now = state.now()
+  return {
+    ...firstQuestion(state, row.phase === 'unknown' ? row.requestId : null),
+    claimId: null,
+    leaseUntilMs: holds ? now + state.times.leaseMs : now,
+    retryAtMs: 0,
+    unknownSinceMs: now,
+    answersUntilMs: now + ledgerConstants.verdictMs
+  }
+}
+
+/** Lets the names that led to a row lead there again, as far as it answers for them. Gives how many other rows keep. */
+function takeNames (state: State, entry: Entry): number {
+  const { row, hidden } = entry
+  if (isUnbilledEnd(row) || isCalledOff(row)) return 0
+  const cacheNames = isVerdictOver(state, entry) ? 0 : takeCacheNames(state, entry, hidden)
+  return cacheNames + takeIdempotencyName(state, entry, hidden)
+}
+
+function takeCacheNames (state: State, entry: Entry, { mode, cacheName, learnedName }: Terms): number {
+  const { row } = entry
+  const hasEnded = row.phase === 'succeeded'
+  let contested = 0
+  if (cacheName !== null && (mode === 'normal' || (mode === 'refresh' && hasEnded))) {
+    const lead = cacheLead(state, cacheName)
+    // A refresh takes its name from what was there before it, and what was called off leaves it to others.
+    const isNewer = mode === 'refresh' && lead !== null && lead.entry.row.createdAtMs <= row.createdAtMs
+    const mayTake = lead === null || isNewer || (!row.cancelWished && makeWay(state, lead.entry, entry))
+    if (mayTake) takeCacheName(state, cacheName, row.id)
+    else if (lead.entry !== entry) contested += 1
+  }
+  if (learnedName !== null && hasEnded && mode !== 'bypass' && cacheLead(state, learnedName) === null) takeCacheName(state, learnedName, row.id)
+  return contested
+}
+
+function takeIdempotencyName (state: State, { row }: Entry, { idempotencyName, fingerprint }: Terms): number {
+  const untilMs = row.createdAtMs + ledgerConstants.idempotencyMs
+  const entry = state.rows.get(row.id)
+  if (idempotencyName === null || fingerprint === null || untilMs <= state.now() || entry === undefined) return 0
+  const lead = idempotencyLead(state, idempotencyName)
+  const found = lead === null ? null : follow(state, lead.id)
+  if (found?.entry === entry) return 0
+  const isSame = found !== null && found.alias === null && lead?.fingerprint === fingerprint
+  if (lead !== null && !(isSame && makeWay(state, found.entry, entry))) return 1
+  state.names.set(idempotencyName, { id: row.id, fingerprint }, untilMs)
+  if (entry.hidden.keyedUntilMs < untilMs) adjust(state, entry, { keyedUntilMs: untilMs })
+  return 0
+}
+
+/** Does this row, which a name leads to, give way to the restored one? Only what still waits, and of which nobody may have begun a submit, can. */
+function makeWay (state: State, entry: Entry, restored: Entry): boolean {
+  if (entry === restored || entry.row.phase !== 'waiting' || entry.row.attempt > 0) return false
+  const { row } = restored
+  // Those who wait for it know its version, and join the restored one; a key of theirs holds as long as it did.
+  const joined = row.phase === 'waiting' || isAtUpstream(row.phase) ? { joined: true, startUntilMs: null, waitUntilMs: row.createdAtMs + state.times.queueMs } : {}
+  replace(state, restored, { ...row, ...joined, version: Math.max(row.version, entry.row.version) + 1 }, { keyedUntilMs: Math.max(restored.hidden.keyedUntilMs, entry.hidden.keyedUntilMs) })
+  giveWay(state, entry, restored)
+  return true
+}
