@@ -437,6 +437,8 @@ export interface LedgerTimes {
 /** Limits that are part of the rules, not of the configuration (`ledger` rules 4, 5, 7, 13, 19). */
 export const ledgerConstants = {
   idempotencyMs: 24 * 3_600_000,
+  /** How long it is remembered of a row that went before its time that it is rightly gone: longer than replicas tell what ended with them. */
+  tombstoneMs: 120_000,
   /** How long an `unknown` or a billed refusal answers for its cache key or body. */
   verdictMs: 15 * 60_000,
   adoptableMs: 10 * 60_000,

@@ -50,7 +50,7 @@ export function sweep (state: State, replica: string, max: number): Taken[] {
     else if (isFinal(entry.row)) forget(state, entry)
     else if (takeOver(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
   }
-  for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tokens]) expiring.purge(TIDY_PER_CALL)
+  for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tombstones, state.tokens]) expiring.purge(TIDY_PER_CALL)
   tidyBooks(state)
   return taken
 }

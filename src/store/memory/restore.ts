@@ -14,15 +14,21 @@ import type { Entry, State } from './state.ts'
 
 /**
  * Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
- * Missing is right for a row whose retention is over, and one that has ended is never opened again; late evidence books what it missed.
+ * Missing is right for a row whose retention is over or that was forgotten before as it is known, and one that has ended is never opened again; late evidence books what it missed.
  */
 export function isRollback (state: State, entry: Entry | undefined, { row }: Pick<Fact, 'row'>): boolean {
-  if (entry === undefined) return !isFinal(row) || (row.finishedAtMs ?? 0) + state.times.resultTtlMs > state.now()
+  if (entry === undefined) return !isRightlyGone(state, row)
   if (row.requestId !== null && isOthers(state, row.id, row.requestId)) return !entry.hidden.clashes.includes(row.requestId)
   if (row.requestId !== null && entry.row.requestId !== null && entry.row.requestId !== row.requestId) return isUnheardOf(entry, row.requestId)
   if (isFinal(entry.row)) return false
   const lacksRequest = entry.row.requestId === null && row.requestId !== null
   return entry.row.version < row.version || entry.row.attempt < row.attempt || lacksRequest
+}
+
+function isRightlyGone (state: State, row: Row): boolean {
+  const tombstone = state.tombstones.get(row.id)
+  if (tombstone !== undefined) return tombstone.version >= row.version && (row.requestId === null || row.requestId === tombstone.requestId)
+  return isFinal(row) && (row.finishedAtMs ?? 0) + state.times.resultTtlMs <= state.now()
 }
 
 /** The ledger's `restore`. Where the store has another request id, both were bought: the row stays, the second is booked as a double. */

@@ -1,6 +1,6 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
-import type { Change } from '../../generation/ports.ts'
+import { ledgerConstants, type Change } from '../../generation/ports.ts'
 import { hasPlace, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream, moves } from '../../generation/phases.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
@@ -57,11 +57,17 @@ export function adjust (state: State, entry: Entry, hidden: Partial<Hidden>): vo
 export function forget (state: State, entry: Entry): void {
   const { id } = entry.row
   keepEnd(state, entry)
+  buryEarly(state, entry)
   unindex(state, entry)
   state.rows.delete(id)
   state.logs.delete(id)
   unlist(state.lists, entry.row, id)
   unname(state, entry)
+}
+
+/** Who reported its end a moment ago would take a row that goes before its time for one that the store has lost. */
+function buryEarly (state: State, { row: { id, version, requestId, finishedAtMs } }: Entry): void {
+  if ((finishedAtMs ?? 0) + state.times.resultTtlMs > state.now()) state.tombstones.set(id, { version, requestId }, state.now() + ledgerConstants.tombstoneMs)
 }
 
 /** Frees the cache names that lead to a row. */

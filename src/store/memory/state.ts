@@ -27,6 +27,9 @@ export interface Name { readonly id: string, readonly fingerprint: string | null
 /** A free answer that changed something, kept so that the same admission, run twice, is answered the same. */
 export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly id: string }
 
+/** What a row was that went before its time: later news of it proves a rollback, the same or older news does not (rule 24). */
+export interface Tombstone { readonly version: number, readonly requestId: string | null }
+
 /** A tenant's place, limits (those of its latest purchase) and rate window. */
 export interface TenantState {
   waiting: number
@@ -73,6 +76,8 @@ export interface State {
   readonly answers: ExpiringMap<Answer>
   /** Id → what is left of a forgotten row that an idempotency name still leads to. */
   readonly ends: ExpiringMap<End>
+  /** Ids of rows that went before their time, for a while. */
+  readonly tombstones: ExpiringMap<Tombstone>
   /** Twin name → ids by number: undelivered, and not ended unbilled. */
   readonly twins: Map<string, SortedSet>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
@@ -131,6 +136,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     names: createExpiringMap<Name>(now),
     answers: createExpiringMap<Answer>(now),
     ends: createExpiringMap<End>(now),
+    tombstones: createExpiringMap<Tombstone>(now),
     twins: new Map(),
     due: createSortedSet(),
     later: createSortedSet(),

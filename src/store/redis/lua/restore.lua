@@ -1,9 +1,15 @@
 -- Rows that are written again after Redis went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
 
+local function isRightlyGone (fact)
+  local tombstone = readEnding(key('x', fact.id))
+  if tombstone then return tonumber(tombstone.version) >= fact.version and (not fact.requestId or fact.requestId == tombstone.requestId) end
+  return Books.isFinal(fact) and (fact.finishedAtMs or 0) + times.resultTtlMs <= now
+end
+
 -- Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
--- Missing is right for a row whose retention is over, and one that has ended is never opened again; late evidence books what it missed.
+-- Missing is right for a row whose retention is over or that was forgotten before as it is known, and one that has ended is never opened again; late evidence books what it missed.
 local function isRollback (row, fact)
-  if not row then return not Books.isFinal(fact) or (fact.finishedAtMs or 0) + times.resultTtlMs > now end
+  if not row then return not isRightlyGone(fact) end
   local requestId = fact.requestId
   if requestId and row.requestId ~= requestId and Requests.isOthers(row.id, requestId) then return not contains(cjson.decode(row.clashes or '[]'), requestId) end
   if requestId and row.requestId and row.requestId ~= requestId then return Requests.isUnheardOf(row, requestId) end
