@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
+import { Problem } from './errors.ts'
 import type { Guard as SharedGuard, Ledger, LedgerTimes } from './generation/ports.ts'
 import { leftOf, monthOf } from './generation/budgets.ts'
 import { LOOK_AGAIN_MS } from './generation/doubt.ts'
@@ -26,8 +27,11 @@ import { createLogger, createTroubleLog, describePrompt, standardOutput } from '
 import { createMetrics } from './metrics.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
-import { clusterAt } from './store/redis/connection.ts'
+import { clusterAt, Unusable } from './store/redis/connection.ts'
+import { inspect } from './store/redis/inspect.ts'
 import { createRedisLedger, type RedisLedgerOptions } from './store/redis/ledger.ts'
+import { stopping } from './store/redis/server.ts'
+import type { StoreFault, StoreFaultNews } from './store-faults.ts'
 import type { BudgetLimit, TenantBook } from './tenants.ts'
 import { loadFalKey } from './tenants/load.ts'
 import { watchTenants } from './tenants/watch.ts'
@@ -72,7 +76,9 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 
   const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: () => options.falKey === null ? [] : [falKey, formerFalKey] })
   const metrics = createMetrics({ version })
-  const trouble = createTroubleLog(log)
+  const troubleLog = createTroubleLog(log)
+  /** That the store is unfit was told when it was found, and holds for everything that is tried meanwhile. */
+  const trouble: typeof troubleLog = (doing, error) => { if (!(error instanceof Problem && error.code === 'store-unfit')) troubleLog(doing, error) }
   const onRollback = (error: Error): void => {
     metrics.ledgerRollback()
     log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
@@ -86,9 +92,19 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   // store and upstream
   const times = timesOf(config)
   let isStoreUp = options.redisUrl === null
+  const storeFaults = new Set<StoreFault>()
+  const onFault = ({ fault, isThere, sentence }: StoreFaultNews): void => {
+    if (isThere) storeFaults.add(fault)
+    else storeFaults.delete(fault)
+    metrics.storeFault(fault, isThere)
+    if (!isThere) log.info({ fault }, `over: ${sentence}`)
+    else if (fault === 'not-persistent') log.warn({ fault }, sentence)
+    else log.error({ fault }, sentence)
+  }
   const store = openStore(options, {
     times,
     onRollback,
+    onFault,
     onTrouble: trouble,
     onState: isUp => {
       isStoreUp = isUp
@@ -125,7 +141,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   })
 
   // doors
-  const readiness = (): Readiness => ({ state, store: isStoreUp ? 'up' : 'down', upstream: guard.state, guards: guard.closed.map(guardFacts) })
+  const readiness = (): Readiness => ({ state, store: isStoreUp ? 'up' : 'down', store_faults: [...storeFaults], upstream: guard.state, guards: guard.closed.map(guardFacts) })
   const server = await buildServer({
     log,
     metrics,
@@ -259,8 +275,8 @@ interface Store {
 
 function openStore ({ config, redisUrl }: AppOptions, options: Omit<RedisLedgerOptions, 'url' | 'namespace'>): Store {
   if (redisUrl === null || config.redis === null) return { ledger: createMemoryLedger(options), connect: async () => {} }
-  const { cluster, namespace } = config.redis
-  const ledger = createRedisLedger({ ...options, url: cluster ? clusterAt(redisUrl) : redisUrl, namespace })
+  const { cluster, namespace, unsafe } = config.redis
+  const ledger = createRedisLedger({ ...options, url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, isUnsafe: unsafe })
   return {
     ledger,
     connect: async isWanted => {
@@ -302,6 +318,40 @@ async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<voi
   while (isBusy() && performance.now() < untilMs) await setTimeout(IDLE_POLL_MS)
 }
 
+/** What a look at the Redis of a configuration shows: faults that `serve` could not live with, and what is worth a word. Nothing is written there. */
+export async function lookAtRedis ({ config, redisUrl }: Pick<AppOptions, 'config' | 'redisUrl'>): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
+  if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
+  const { cluster, namespace, unsafe } = config.redis
+  const found = await inspect(cluster ? clusterAt(redisUrl) : redisUrl, namespace, LOOK_WITHIN_MS)
+  if (!found.isReached) {
+    const sentence = unreachable(found.cause)
+    return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
+  }
+  const isFault = (fault: StoreFault): boolean => fault === 'replica' || (stopping.includes(fault) && !unsafe)
+  const all = [...found.faults]
+  return {
+    faults: all.filter(([fault]) => isFault(fault)).map(([, sentence]) => sentence),
+    warnings: all.filter(([fault]) => !isFault(fault)).map(([, sentence]) => sentence)
+  }
+}
+
+const LOOK_WITHIN_MS = 3000
+
+/** Did Redis answer that it will not have this user, or this database? Everything else may pass. */
+function isRefusal (cause: unknown): boolean {
+  return cause instanceof Unusable || (cause instanceof Error && /^(NOAUTH|WRONGPASS|NOPERM)\b/.test(cause.message))
+}
+
+/** Why a Redis cannot be used, in one sentence that names the setting. */
+function unreachable (error: unknown): string {
+  const cause = error instanceof Problem ? error.facts.cause : error
+  if (cause instanceof Unusable) return cause.message.startsWith('REDIS_URL') ? cause.message : `REDIS_URL: ${cause.message}`
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  // Where a name has several addresses, Node tells the code alone.
+  const reason = cause instanceof Error && cause.message !== '' ? cause.message : code
+  return `REDIS_URL: the ledger there cannot be reached${reason === '' ? '' : `: ${reason}`}`
+}
+
 /** The ledger of a Redis as operators use it. Rejects with one sentence when it cannot be reached. */
 export async function openOperators ({ config, redisUrl }: Pick<AppOptions, 'config'> & { readonly redisUrl: string }): Promise<Operators> {
   const times = timesOf(config)
@@ -309,9 +359,9 @@ export async function openOperators ({ config, redisUrl }: Pick<AppOptions, 'con
   const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times })
   try {
     await ledger.connect()
-  } catch {
+  } catch (error) {
     await ledger.close()
-    throw new Error('REDIS_URL: the ledger there cannot be reached')
+    throw new Error(unreachable(error))
   }
   return createOperators(ledger)
 }

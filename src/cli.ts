@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
-import { longestCloseMs, openOperators, startApp, startSandbox, type RunningApp } from './app.ts'
+import { longestCloseMs, lookAtRedis, openOperators, startApp, startSandbox, type RunningApp } from './app.ts'
 import { readArguments, type Asked } from './cli/arguments.ts'
 import { bannerText } from './cli/banner.ts'
 import { healthFault } from './cli/health.ts'
@@ -78,7 +78,9 @@ async function sandbox (): Promise<void> {
 async function check (): Promise<void> {
   const read = await prepare(process.env)
   if (!read.ok) { fail(read.faults); return }
-  for (const warning of read.prepared.tenants.warnings) say(`warning: ${warning}`)
+  const { faults, warnings } = await lookAtRedis(read.prepared)
+  if (faults.length > 0) { fail(faults); return }
+  for (const warning of [...read.prepared.tenants.warnings, ...warnings]) say(`warning: ${warning}`)
   say('the configuration is sound')
 }
 

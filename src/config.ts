@@ -16,6 +16,8 @@ export interface RedisAccess {
   readonly cluster: boolean
   /** The hash tag of all keys. */
   readonly namespace: string
+  /** Buys also with a Redis that is too old or throws keys away. */
+  readonly unsafe: boolean
 }
 
 /** All that can be set, checked and normalised. Units stand at the end of names. */
@@ -84,6 +86,7 @@ const table = {
   redisPasswordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL'),
   redisCluster: defaulted('REDIS_CLUSTER', 'off', word(['on', 'off']), 'Whether that address is a node of a Redis Cluster'),
   redisNamespace: defaulted('REDIS_NAMESPACE', 'fg', namespace(), 'The tag of all keys in that Redis: gateways with different ones know nothing of each other'),
+  redisUnsafe: defaulted('REDIS_UNSAFE', 'off', word(['on', 'off']), 'Whether to buy also with a Redis that may lose the books: one that throws keys away when it is full, or is older than 7'),
   tenantsFile: optional('TENANTS_FILE', line(), 'The tenants, their keys and limits; required with a real key. With the sandbox and no file there is a demo tenant with the key `fg_demo_sandbox`'),
   host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
   port: defaulted('PORT', 8080, integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
@@ -159,9 +162,10 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     const passwordFile = read(table.redisPasswordFile)
     const cluster = readOr(table.redisCluster) === 'on'
     const namespace = readOr(table.redisNamespace)
+    const unsafe = readOr(table.redisUnsafe) === 'on'
     if (url !== null && cluster && (databaseIn(new URL(url)) ?? 0) > 0) faults.push('REDIS_URL, REDIS_CLUSTER: a Redis Cluster has no database but 0')
-    if (url !== null) return { url: () => url, passwordFile, cluster, namespace }
-    if ((passwordFile !== null || cluster) && textOf(table.redisUrl) === null) faults.push('REDIS_URL: not set, but other settings for Redis are')
+    if (url !== null) return { url: () => url, passwordFile, cluster, namespace, unsafe }
+    if ((passwordFile !== null || cluster || unsafe) && textOf(table.redisUrl) === null) faults.push('REDIS_URL: not set, but other settings for Redis are')
     return null
   }
 

@@ -59,6 +59,7 @@ export const problems = {
   internal: { status: 500, title: 'Something went wrong here', again: 'collect', cost: 'possible' },
   'upstream-failed': { status: 502, title: 'The model failed', again: 'yes', cost: 'as-billed' },
   'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible' },
+  'store-unfit': { status: 503, title: 'The store is not fit to buy with, so nothing is bought', again: 'yes' },
   'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
   'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', again: 'yes' },
   'upstream-account-blocked': { status: 503, title: 'The upstream does not accept work at the moment', again: 'yes' },

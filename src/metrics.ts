@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ProblemCode } from './errors.ts'
 import type { MicroUsd } from './money.ts'
+import { storeFaults, type StoreFault } from './store-faults.ts'
 
 /** How an answer came about. */
 export type AnswerSource = 'bought' | Saver
@@ -45,6 +46,7 @@ export interface Metrics {
   readonly refused: (tenant: string, code: ProblemCode) => void
   readonly upstreamRequest: (operation: string, outcome: string) => void
   readonly redisUp: (isUp: boolean) => void
+  readonly storeFault: (fault: StoreFault, isThere: boolean) => void
   readonly ledgerRollback: () => void
   readonly overrun: () => void
   readonly resultExpired: () => void
@@ -84,6 +86,8 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const refusals = new Counter({ registers, name: 'falgate_refusals_total', help: 'Requests answered with a problem.', labelNames: ['tenant', 'code'] })
   const upstreamRequests = new Counter({ registers, name: 'falgate_upstream_requests_total', help: 'Requests to fal.', labelNames: ['operation', 'outcome'] })
   const redisUp = new Gauge({ registers, name: 'falgate_redis_up', help: 'Whether Redis answers.' })
+  const storeFault = new Gauge({ registers, name: 'falgate_store_fault', help: 'What is wrong with the Redis of the ledger: 1 while it is.', labelNames: ['fault'] })
+  for (const fault of storeFaults) storeFault.set({ fault }, 0)
   const rollbacks = new Counter({ registers, name: 'falgate_ledger_rollbacks_total', help: 'Times the ledger was seen to have gone back in time, by its sequence or by rows that were put back.' })
   const overruns = new Counter({ registers, name: 'falgate_overruns_total', help: 'Generations billed above their reservation.' })
   const resultsExpired = new Counter({ registers, name: 'falgate_results_expired_total', help: 'Results that were gone before they could be fetched.' })
@@ -153,6 +157,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     savedBy: (tenant, by) => savings.read(tenant, by),
     refused: (tenant, code) => { refusals.inc({ tenant, code }) },
     upstreamRequest: (operation, outcome) => { upstreamRequests.inc({ operation, outcome }) },
+    storeFault: (fault, isThere) => { storeFault.set({ fault }, isThere ? 1 : 0) },
     redisUp: isUp => { redisUp.set(isUp ? 1 : 0) },
     ledgerRollback: () => { rollbacks.inc() },
     overrun: () => { overruns.inc() },

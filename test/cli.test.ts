@@ -7,7 +7,10 @@ import t from 'tap'
 import { identify } from '../src/tenants/keys.ts'
 import { parseTenants } from '../src/tenants.ts'
 import { cliFile } from './support/paths.ts'
-import { answering, freePort, runCli, start, type Env } from './support/processes.ts'
+import { startOldRedis } from './support/old-redis.ts'
+import { answering, freePort, runCli, start, type Ended, type Env } from './support/processes.ts'
+import { plainClient } from './support/redis-store.ts'
+import { startRedis } from './support/redis.ts'
 
 async function listenEnv (): Promise<Env & { readonly PORT: string }> {
   return { PORT: String(await freePort()), LOG_LEVEL: 'info' }
@@ -56,6 +59,26 @@ t.test('check reads the files that the environment names', async t => {
     stdout: 'warning: tenant a has no budget\nwarning: tenant a has no key\nthe configuration is sound\n',
     stderr: ''
   })
+})
+
+t.test('check looks at the Redis that is set: what nothing could be bought with is a fault, the rest a warning, and nothing is written there', async t => {
+  const sound = '\nthe configuration is sound\n'
+  const evicting = await startRedis(t, ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru'])
+  const plain = await startRedis(t)
+  const locked = await startRedis(t)
+  await plainClient(t, locked.url).config('SET', 'requirepass', 'right-password')
+  const check = async (env: Env): Promise<Ended> => await runCli(t, ['check'], env)
+  t.match(await check({ REDIS_URL: evicting.url }), { code: 1, stdout: '', stderr: /^falgate: Redis .* allkeys-lru.*: set maxmemory-policy noeviction\n$/ })
+  const insisted = await check({ REDIS_URL: evicting.url, REDIS_UNSAFE: 'on' })
+  t.match(insisted, { code: 0, stderr: '', stdout: /^warning: .*allkeys-lru/ })
+  t.match(await check({ REDIS_URL: plain.url }), { code: 0, stderr: '', stdout: /^warning: .*appendonly/ })
+  t.match(await check({ REDIS_URL: `${plain.url}/99` }), { code: 1, stdout: '', stderr: /database 99/ })
+  t.match(await check({ REDIS_URL: await startOldRedis(t, plain.port) }), { code: 1, stdout: '', stderr: /needs Redis 7 or newer/ })
+  t.match(await check({ REDIS_URL: locked.url }), { code: 1, stdout: '', stderr: /NOAUTH/ })
+  const away = await check({ REDIS_URL: 'redis://127.0.0.1:1' })
+  t.match(away, { code: 0, stderr: '', stdout: /^warning: REDIS_URL: .* cannot be reached/ })
+  t.ok(away.stdout.endsWith(sound))
+  t.equal(await plainClient(t, plain.url).dbsize(), 0)
 })
 
 t.test('production without a key does not start, and is told what to set', async t => {

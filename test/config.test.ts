@@ -153,7 +153,8 @@ t.test('a real key needs tenants, and is shown by nothing that prints the config
 t.test('the address of Redis is shown by nothing that prints the configuration', async t => {
   t.equal(configOf({}).redis, null)
   const config = configOf({ REDIS_URL: 'rediss://user:pass@a.example:6380/0', REDIS_CLUSTER: 'on', REDIS_NAMESPACE: 'staging' })
-  t.match(config.redis, { cluster: true, namespace: 'staging', passwordFile: null })
+  t.match(config.redis, { cluster: true, namespace: 'staging', passwordFile: null, unsafe: false })
+  t.equal(configOf({ REDIS_URL: 'redis://a.example', REDIS_UNSAFE: 'on' }).redis?.unsafe, true)
   t.equal(config.redis?.url(), 'rediss://user:pass@a.example:6380/0')
   t.notMatch(inspect(config, { depth: null, showHidden: true }) + JSON.stringify(config), 'user:pass')
 })
@@ -181,4 +182,5 @@ t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ PORT: '9464', OPS_PORT: '9464' }), ['OPS_PORT: has to differ from PORT'])
   t.match(faultsOf({ REDIS_PASSWORD_FILE: '/p' }), ['REDIS_URL: not set, but other settings for Redis are'])
   t.match(faultsOf({ REDIS_CLUSTER: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
+  t.match(faultsOf({ REDIS_UNSAFE: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
 })

@@ -28,6 +28,7 @@ function used (): Metrics {
   metrics.upstreamRequest('submit', 'accepted')
   metrics.redisUp(true)
   metrics.ledgerRollback()
+  metrics.storeFault('evicts', true)
   metrics.overrun()
   metrics.resultExpired()
   metrics.lookedAgain('expired')
@@ -59,6 +60,8 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_upstream_requests_total{operation="submit",outcome="accepted"} 1',
     'falgate_redis_up 1',
     'falgate_ledger_rollbacks_total 1',
+    'falgate_store_fault{fault="evicts"} 1',
+    'falgate_store_fault{fault="replica"} 0',
     'falgate_unknown_oldest_seconds 42',
     'falgate_overruns_total 1',
     'falgate_results_expired_total 1',
@@ -92,7 +95,7 @@ t.test('no metric has a name that is not in the contract', async t => {
   t.same(names.toSorted(), [
     'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_contested_names_total', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_event_streams', 'falgate_event_streams_dropped_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
     'falgate_http_request_duration_seconds', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
-    'falgate_results_expired_total', 'falgate_results_looked_at_again_total', 'falgate_saved_usd_total', 'falgate_shared_request_ids_total', 'falgate_slots', 'falgate_slots_open', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
+    'falgate_results_expired_total', 'falgate_results_looked_at_again_total', 'falgate_saved_usd_total', 'falgate_shared_request_ids_total', 'falgate_slots', 'falgate_slots_open', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_store_fault', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
     'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting'
   ])
 })

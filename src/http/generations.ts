@@ -31,7 +31,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       querystring: Page,
       response: {
         200: Type.Unsafe<unknown>({ description: 'A page.', content: { 'application/json': { schema: Type.Ref('GenerationList') } } }),
-        ...problemResponses('bad-query', 'key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable')
+        ...problemResponses('bad-query', 'key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable', 'store-unfit')
       }
     }
   }, async (request, reply) => {
@@ -49,7 +49,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       params: Id,
       response: {
         200: Type.Unsafe<unknown>({ description: 'The generation.', ...json }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'rate-limited', 'store-unavailable')
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'rate-limited', 'store-unavailable', 'store-unfit')
       }
     }
   }, async (request, reply) => {
@@ -70,7 +70,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       params: Id,
       response: {
         200: Type.Unsafe<unknown>({ description: 'The generation as it now is.', ...json }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'others-waiting', 'already-finished', 'rate-limited', 'store-unavailable')
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'others-waiting', 'already-finished', 'rate-limited', 'store-unavailable', 'store-unfit')
       }
     }
   }, async (request, reply) => {

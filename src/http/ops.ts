@@ -2,12 +2,15 @@
 
 import type { FastifyInstance } from 'fastify'
 import type { Metrics } from '../metrics.ts'
+import type { StoreFault } from '../store-faults.ts'
 
 /** The state of a process as its operators see it. */
 export interface Readiness {
   /** `starting` until the store was reached once; `draining` after a signal to stop. */
   readonly state: 'ready' | 'starting' | 'draining'
   readonly store: 'up' | 'down'
+  /** What is wrong with the Redis of the ledger, when it was last reached. */
+  readonly store_faults: readonly StoreFault[]
   /** The worst that holds of the upstream's guards. */
   readonly upstream: string
   /** Those that are not ok: `*` for the account, or a model. Times are RFC 3339, on the ledger's clock. */

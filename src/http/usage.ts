@@ -62,7 +62,7 @@ export function usageRoute (scope: FastifyInstance, { ledger, metrics, tenants }
       security: [{ key: [] }],
       response: {
         200: Type.Unsafe<unknown>({ description: 'The current period.', content: { 'application/json': { schema: Type.Ref('Usage') } } }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable')
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable', 'store-unfit')
       }
     }
   }, async (request, reply) => {

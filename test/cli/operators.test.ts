@@ -7,8 +7,9 @@ import { admissionOf, freshId, never, price, successOf, times, traceLost } from 
 import { parseObject } from '../support/gateway.ts'
 import { runCli, start, type Env } from '../support/processes.ts'
 import { cliFile } from '../support/paths.ts'
-import { freshNamespace } from '../support/redis-store.ts'
-import { redisUrl } from '../support/redis.ts'
+import { freshNamespace, plainClient } from '../support/redis-store.ts'
+import { startOldRedis } from '../support/old-redis.ts'
+import { redisUrl, startRedis } from '../support/redis.ts'
 
 interface Books {
   /** The ledger, with a clock that the test moves. */
@@ -120,5 +121,25 @@ t.test('without a shared ledger, or one that answers, there is one sentence', as
   t.same(await runCli(t, ['unknown'], {}), {
     code: 1, stdout: '', stderr: 'falgate: REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it\n'
   })
-  t.same(await runCli(t, ['usage', '--csv'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' }), { code: 1, stdout: '', stderr: 'falgate: REDIS_URL: the ledger there cannot be reached\n' })
+  t.same(await runCli(t, ['usage', '--csv'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' }), { code: 1, stdout: '', stderr: 'falgate: REDIS_URL: the ledger there cannot be reached: connect ECONNREFUSED 127.0.0.1:1\n' })
+})
+
+t.test('why a Redis cannot be used is told by every operator\'s command, and no secret with it', async t => {
+  const server = await startRedis(t)
+  await plainClient(t, server.url).config('SET', 'requirepass', 'right-password')
+  const primary = await startRedis(t)
+  const replica = await startRedis(t, ['--replicaof', '127.0.0.1', String(primary.port)])
+  const commands = [['usage', '--csv'], ['unknown'], ['settle', 'nobody', '--billed']]
+  for (const [url, why] of [
+    [`redis://:wrong-password@127.0.0.1:${server.port}`, /cannot be reached: WRONGPASS/],
+    [server.url, /cannot be reached: NOAUTH/],
+    [replica.url, /^falgate: REDIS_URL leads to a replica/],
+    [await startOldRedis(t, primary.port), /needs Redis 7 or newer/],
+    [`${primary.url}/99`, /^falgate: REDIS_URL: .*database 99/]
+  ] as const) {
+    for (const { code, stdout, stderr } of await Promise.all(commands.map(async args => await runCli(t, args, { REDIS_URL: url })))) {
+      t.match({ code, stderr }, { code: 1, stderr: why })
+      t.notMatch(stdout + stderr, /(wrong|right)-password/)
+    }
+  }
 })

@@ -115,6 +115,27 @@ export async function selectDatabase (client: RedisClient, database: number): Pr
   }
 }
 
+/** The server that has this key: in a cluster the primary of its slot. */
+export function serverOf (client: RedisClient, key: string): Redis {
+  if (!(client instanceof Cluster)) return client
+  const primaries = client.nodes('master')
+  const address = client.slots[slotOf(key)]?.[0]
+  const [server] = [...primaries.filter(({ options: { host, port } }) => `${host}:${port}` === address), ...primaries]
+  if (server === undefined) throw new Error('No primary of the cluster is known.')
+  return server
+}
+
+/** CRC16 (XMODEM) of the hash tag, as Redis Cluster has it. */
+export function slotOf (key: string): number {
+  const tag = /\{([^}]+)\}/.exec(key)?.[1] ?? key
+  let crc = 0
+  for (const byte of Buffer.from(tag)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc & 0x8000) === 0 ? crc << 1 & 0xffff : (crc << 1 ^ 0x1021) & 0xffff
+  }
+  return crc % 16_384
+}
+
 /**
  * Loads a library of functions wherever it may be needed: FUNCTION LOAD knows no key, so in a cluster every primary gets it. A failure shows when a
  * function is called; that it is there already is none.
@@ -131,7 +152,7 @@ export function pauseBefore (attempt: number): number {
 
 /** What a caller gets when Redis cannot be reached, hangs or refuses. */
 export function unavailable (cause: unknown): Problem {
-  return new Problem('store-unavailable', { retryAfterSeconds: 1, cause })
+  return new Problem(cause instanceof Unusable ? cause.code : 'store-unavailable', { retryAfterSeconds: 1, cause })
 }
 
 /** Marks the cause of a call that was sent and got no answer: it may have been run. */
@@ -151,6 +172,16 @@ export class ConnectionLost extends Unanswered {
 /** Redis answered, and its answer means that nothing may be done on this connection. The message says what to do. */
 export class Unusable extends Error {
   override readonly name = 'Unusable'
+  /** It was told already, when it was found. */
+  readonly isTold: boolean
+  /** What callers hear meanwhile. */
+  readonly code: 'store-unavailable' | 'store-unfit'
+
+  constructor (message: string, { isTold = false, code = 'store-unavailable' }: { readonly isTold?: boolean, readonly code?: Unusable['code'] } = {}) {
+    super(message)
+    this.isTold = isTold
+    this.code = code
+  }
 }
 
 export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
@@ -181,7 +212,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       if (error.message === unusableTold) return
       unusableTold = error.message
       isTroubleTold = true
-      onTrouble('using Redis', trouble)
+      if (!error.isTold) onTrouble('using Redis', trouble)
     } else if (!isTroubleTold) {
       isTroubleTold = true
       onTrouble('reaching Redis', trouble)
@@ -206,7 +237,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       for (const waiter of waiters) waiter()
     } catch (error) {
       if (mine !== session || isClosed) return
-      tell(error)
+      tell(error instanceof Problem && error.facts.cause instanceof Unusable ? error.facts.cause : error)
       // ioredis connects again after the pause that grows with `retryAttempts`, which it resets when a connection is ready; this one never was.
       setTimeout(() => { if (mine === session && !isClosed) client.disconnect(true) }, pauseBefore(3))
     }
@@ -240,7 +271,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       answer.then(value => { settle(); resolve(value) }, (error: unknown) => {
         settle()
         // A connection that lost an answer is about to close, or in a cluster one of several: either way it has to prove itself first.
-        if (isLoss(error)) onSilence(error)
+        if (isLoss(error) || error instanceof Unusable) onSilence(error)
         reject(problemOf(error))
       })
     })
@@ -300,6 +331,7 @@ function isLoss (error: unknown): boolean {
 function problemOf (error: unknown): unknown {
   if (error instanceof Problem) return error
   const cause = withoutCommand(error)
+  if (cause instanceof Unusable) return unavailable(cause)
   if (isLoss(error)) return unavailable(new ConnectionLost(cause))
   const [word = ''] = cause.message.split(' ')
   return refusals.has(word) ? unavailable(cause) : cause

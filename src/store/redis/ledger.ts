@@ -2,15 +2,18 @@
 // Redis has to be 7 or newer, with `maxmemory-policy noeviction`. An ACL user needs `~{<namespace>}:*`, `&{<namespace>}:*`, the commands used in `lua/`,
 // and HELLO, INFO, FCALL, FUNCTION LOAD, PUBLISH, SUBSCRIBE, UNSUBSCRIBE. Without FCALL and FUNCTION LOAD it needs EVAL and EVALSHA, and is slower.
 
+import { Problem } from '../../errors.ts'
 import { statusOf, phases } from '../../generation/phases.ts'
+import type { StoreFaultNews } from '../../store-faults.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Ending, Fact, Ledger, LedgerTimes, LogPiece, Weighed } from '../../generation/ports.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
-import { createConnection, selectDatabase, serverAt, type RedisServer } from './connection.ts'
+import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
 import { createEvents } from './events.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
+import { createServer } from './server.ts'
 import { connectionText, fieldsOf, isKept, sha256Of } from './wire.ts'
 
 /** A ledger that has to be connected first. */
@@ -40,6 +43,12 @@ export interface RedisLedgerOptions {
   readonly onTrouble?: (doing: string, error: unknown) => void
   /** Told whenever calls become possible or impossible. */
   readonly onState?: (up: boolean) => void
+  /** Told what is wrong with the server, once for each change. */
+  readonly onFault?: (news: StoreFaultNews) => void
+  /** Buys also with a server that is too old or evicts. */
+  readonly isUnsafe?: boolean
+  /** How often a server is looked at while its connection lasts: somebody may change its settings. */
+  readonly lookEveryMs?: number
 }
 
 const CONNECT_WITHIN_MS = 5000
@@ -49,7 +58,7 @@ const RESTORE_BATCH = 100
 const RESTORE_CHARACTERS = 1_048_576
 
 export function createRedisLedger ({
-  url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}
+  url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}, onFault = () => {}, isUnsafe = false, lookEveryMs = 60_000
 }: RedisLedgerOptions): RedisLedger {
   if (!/^[\w-]+$/.test(namespace)) throw new Error('A namespace is made of letters, digits, - and _.')
   const prefix = `{${namespace}}:`
@@ -70,16 +79,26 @@ export function createRedisLedger ({
     }
   })
   const events = createEvents({ prefix, commands: () => commands, subscription: () => subscription, onTrouble })
+  const server = createServer({ isUnsafe, onFault })
   const commands = createConnection({
     makeClient,
     deadlineMs,
     prepare: async client => {
       await selectDatabase(client, database)
-      await caller.prepare(client)
+      await server.look(serverOf(client, prefix))
+      try {
+        await caller.prepare(client)
+      } catch (error) {
+        throw server.explain(error)
+      }
     },
     onTrouble,
     onState
   })
+  const looks = setInterval(() => {
+    // That Redis is away is told elsewhere.
+    commands.run(async client => { await server.look(serverOf(client, prefix)) }).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('looking at Redis', error) })
+  }, lookEveryMs).unref()
   // Channels belong to no database.
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
   const { call } = caller
@@ -103,7 +122,7 @@ export function createRedisLedger ({
     connect: async () => { await Promise.all([commands.open(CONNECT_WITHIN_MS), subscription.open(CONNECT_WITHIN_MS)]) },
     ping: async () => { await call('ping') },
 
-    ...createRights({ caller, connection: commands, now, deadlineMs }),
+    ...createRights({ caller, connection: commands, assertFit: server.assertFit, now, deadlineMs }),
 
     sent: async (id, attempt, requestId) => await call('sent', { id, attempt, requestId }),
     unsent: async (id, attempt, then, verdict) => await call('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
@@ -157,6 +176,7 @@ export function createRedisLedger ({
     gauges: async () => await call('gauges'),
 
     close: async () => {
+      clearInterval(looks)
       events.close()
       commands.close()
       subscription.close()

@@ -17,6 +17,8 @@ type AdmittedFor = Pick<Admission, 'id' | 'connection'>
 interface RightsOptions {
   readonly caller: Caller
   readonly connection: Connection
+  /** Throws when nothing may be bought with this Redis. */
+  readonly assertFit: () => void
   readonly now: () => number
   readonly deadlineMs: number
 }
@@ -24,7 +26,7 @@ interface RightsOptions {
 /** Admissions taken back in one call. */
 const WITHDRAW_BATCH = 500
 
-export function createRights ({ caller, connection, now, deadlineMs }: RightsOptions): Rights {
+export function createRights ({ caller, connection, assertFit, now, deadlineMs }: RightsOptions): Rights {
   /** Admissions whose callers were told that nothing was bought, while Redis may have written them. At most as many as wait for Redis at once. */
   const doubtful = new Map<string, AdmittedFor>()
 
@@ -70,6 +72,7 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
 
   async function admitAll (admissions: readonly Admission[]): Promise<AdmittedAll> {
     assertListable(admissions)
+    assertFit()
     const given = {
       startByMs: startBy(Math.min(...admissions.map(({ deadlineMs }) => deadlineMs))),
       admissions: admissions.map(({ input, ...admission }) => ({
@@ -96,6 +99,7 @@ export function createRights ({ caller, connection, now, deadlineMs }: RightsOpt
     withdraw,
     async claim (claim) {
       await withdrawDoubtful()
+      assertFit()
       const given = { startByMs: startBy(claim.deadlineMs), ...claim }
       return await insist(async () => await caller.call('claim', given))
     }

@@ -1,0 +1,13 @@
+// What may be wrong with the Redis that holds the ledger: names for the metric, for `/readyz`, and for the store that finds it out.
+
+/**
+ * - `evicts`: it throws keys away when its memory is full, the books first.
+ * - `too-old`: it does not know what the ledger's scripts need.
+ * - `not-persistent`: it keeps no log of its writes.
+ * - `replica`: it is a copy of another server, and takes no writes.
+ */
+export const storeFaults = ['evicts', 'too-old', 'not-persistent', 'replica'] as const
+export type StoreFault = typeof storeFaults[number]
+
+/** A fault that was found, or is over. The sentence says what to do next. */
+export interface StoreFaultNews { readonly fault: StoreFault, readonly isThere: boolean, readonly sentence: string }

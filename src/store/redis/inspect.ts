@@ -1,0 +1,37 @@
+// A look at a Redis from outside the ledger: what could be wrong with it, without writing anything.
+
+import { Problem } from '../../errors.ts'
+import type { StoreFault } from '../../store-faults.ts'
+import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
+import { faultsOf, readInfo } from './server.ts'
+
+/** What a look found out; `cause` is why there was none. */
+export type Inspected =
+  | { readonly isReached: true, readonly faults: ReadonlyMap<StoreFault, string> }
+  | { readonly isReached: false, readonly cause: unknown }
+
+const DEADLINE_MS = 800
+
+/** Looks at the server that has the keys of this namespace, and gives up after `withinMs`. Never rejects. */
+export async function inspect (url: string | RedisServer, namespace: string, withinMs: number): Promise<Inspected> {
+  const { makeClient, database } = typeof url === 'string' ? serverAt(url, DEADLINE_MS) : url
+  let faults: ReadonlyMap<StoreFault, string> = new Map()
+  const connection = createConnection({
+    makeClient,
+    deadlineMs: DEADLINE_MS,
+    prepare: async client => {
+      await selectDatabase(client, database)
+      faults = faultsOf(readInfo(await serverOf(client, `{${namespace}}:`).info()))
+    },
+    onTrouble: () => {},
+    onState: () => {}
+  })
+  try {
+    await connection.open(withinMs)
+    return { isReached: true, faults }
+  } catch (error) {
+    return { isReached: false, cause: error instanceof Problem ? error.facts.cause : error }
+  } finally {
+    connection.close()
+  }
+}
