@@ -264,7 +264,7 @@ function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs }: Config): LedgerTimes
 
 /** A guard that is not ok, as operators read it. */
 function guardFacts ({ scope, state, sinceMs, retryAtMs }: SharedGuard) {
-  return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: new Date(retryAtMs).toISOString() }
+  return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: state === 'price-unsure' ? null : new Date(retryAtMs).toISOString() }
 }
 
 interface Store {

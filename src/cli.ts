@@ -43,6 +43,11 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
       const { done, text } = await settle(asked.id, asked.billed)
       if (done) say(text)
       else fail([text])
+    }); return
+    case 'correct': await operate(async ({ correct }) => {
+      const { done, text } = await correct(asked.about, asked.cost)
+      if (done) say(text)
+      else fail([text])
     })
   }
 }

@@ -13,7 +13,7 @@ export const savers = ['hit', 'joined', 'replayed', 'adopted'] as const
 export type Saver = typeof savers[number]
 
 /** States of the upstream's guard; the gauge shows one of them as 1 and the others as 0. */
-export const upstreamStates = ['ok', 'open', 'account-blocked', 'retired'] as const
+export const upstreamStates = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure'] as const
 export type UpstreamState = typeof upstreamStates[number]
 
 /** Facts that the ledger knows for all replicas, read when Prometheus asks. */

@@ -97,6 +97,8 @@ export function permits (tenant: Tenant, model: Model, input: ModelInput): strin
 
 // ------------------------------------------------------------------------------------------------ beyond the schema
 
+const MAX_PRICE = 1_000_000_000
+
 /** What a schema cannot say: names that are taken twice, models and values that do not exist, dates, money. */
 function faultsOf (file: TenantsFile): readonly string[] {
   const faults: string[] = []
@@ -106,8 +108,8 @@ function faultsOf (file: TenantsFile): readonly string[] {
   for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
     if (modelOf(endpointId) === undefined) faults.push(`/prices/${pointer(endpointId)}: is not a model on offer`)
     const micro = parseUsd(price)
-    // A free call could be bought without end, whatever the budget says.
-    if (micro === null || micro === 0) faults.push(`/prices/${pointer(endpointId)}: expected dollars for one call, more than 0`)
+    // A free call could be bought without end, whatever the budget says, and sums of ten times any higher price would come near to where they are not exact.
+    if (micro === null || micro === 0 || micro > MAX_PRICE) faults.push(`/prices/${pointer(endpointId)}: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}`)
   }
   checkBudget(file.budget, '/budget')
   file.tenants.forEach((tenant, index) => { checkTenant(tenant, `/tenants/${index}`) })

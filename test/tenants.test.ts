@@ -87,6 +87,12 @@ t.test('the price of a model is its own unless the file says otherwise', async t
   t.throws(() => bookOf({ tenants: [minimal] }).priceOf('other/model'))
 })
 
+t.test('a price may be so high that sums of it stay exact, and no higher', async t => {
+  const at = (usd: number) => parseTenants(JSON.stringify({ prices: { [defaultModel.endpointId]: usd }, tenants: [minimal] }))
+  t.match(at(1000), { ok: true })
+  t.match(at(1000.000001), { ok: false, faults: [/more than 0 and at most 1000$/] })
+})
+
 t.test('the price rule of a model is named alike wherever the price is the same, and otherwise wherever it differs', async t => {
   const ruleAt = (usd?: number): string => bookOf({ ...(usd === undefined ? {} : { prices: { [defaultModel.endpointId]: usd } }), tenants: [minimal] }).priceRuleOf(defaultModel.endpointId)
   t.equal(ruleAt(0.06), ruleAt(), 'said or not')
@@ -118,7 +124,7 @@ t.test('all faults of form are told at once, by place and without values', async
       secret
     ]
   }), [
-    '/prices/a~1b: expected dollars for one call, more than 0',
+    '/prices/a~1b: expected dollars for one call, more than 0 and at most 1000',
     '/budget/usd: expected dollars, as a plain number',
     '/budget/per: expected day or month',
     '/tenants/0/id: is missing',
@@ -150,7 +156,7 @@ t.test('all faults of content are told at once, by place and without values', as
     ]
   }), [
     '/prices/other~1model: is not a model on offer',
-    `/prices/${defaultModel.endpointId.replaceAll('/', '~1')}: expected dollars for one call, more than 0`,
+    `/prices/${defaultModel.endpointId.replaceAll('/', '~1')}: expected dollars for one call, more than 0 and at most 1000`,
     '/budget/usd: expected dollars, as a plain number',
     '/tenants/0/keys/0/expires: expected a date and time such as 2027-06-30T00:00:00Z',
     '/tenants/0/keys/1/id: another key has the same id',

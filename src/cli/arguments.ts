@@ -1,18 +1,21 @@
 // What was asked for on the command line.
 
 import { parseArgs } from 'node:util'
+import { parseUsd, type MicroUsd } from '../money.ts'
 
-export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle'] as const
+export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct'> }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
   /** `null`: the command's own default. */
   | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
   | { readonly kind: 'run', readonly command: 'unknown', readonly format: 'table' | 'jsonl' }
   | { readonly kind: 'run', readonly command: 'settle', readonly id: string, readonly billed: boolean }
+  /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
+  | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
   | { readonly kind: 'help', readonly command: CommandName | null }
   | { readonly kind: 'version' }
   | { readonly kind: 'misused', readonly message: string }
@@ -25,7 +28,9 @@ const options = {
   from: { type: 'string' },
   to: { type: 'string' },
   billed: { type: 'boolean' },
-  unbilled: { type: 'boolean' }
+  unbilled: { type: 'boolean' },
+  usd: { type: 'string' },
+  confirm: { type: 'boolean' }
 } as const
 
 type Parsed = ReturnType<typeof parseArgs<{ options: typeof options, allowPositionals: true }>>
@@ -35,7 +40,8 @@ type Values = Parsed['values']
 const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]>>> = {
   usage: ['csv', 'jsonl', 'from', 'to'],
   unknown: ['jsonl'],
-  settle: ['billed', 'unbilled']
+  settle: ['billed', 'unbilled'],
+  correct: ['usd', 'confirm']
 }
 
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
@@ -56,6 +62,7 @@ export function readArguments (args: readonly string[]): Asked {
 
   if (command === 'key') return readKey(operands)
   if (command === 'settle') return readSettle(operands, values)
+  if (command === 'correct') return readCorrect(operands, values)
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
@@ -75,6 +82,25 @@ function readSettle ([id, ...others]: readonly string[], { billed, unbilled }: V
   // Neither is a default: a slip of the hand must not decide about money.
   if ((billed === true) === (unbilled === true)) return misused('settle needs one of --billed and --unbilled')
   return { kind: 'run', command: 'settle', id, billed: billed === true }
+}
+
+/** More than that is a slip of the hand, too. */
+const MAX_COST = 1_000_000_000_000
+
+const MODEL_ID = /^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)+$/
+
+function readCorrect ([about, ...others]: readonly string[], { usd, confirm }: Values): Asked {
+  const command = 'correct'
+  if (about === undefined) return misused('correct needs the id of a generation')
+  if (others.length > 0) return misused('correct takes one generation at a time')
+  const isModel = MODEL_ID.test(about)
+  if (!isModel && !GENERATION_ID.test(about)) return misused('a generation\'s id has up to 64 letters, digits and hyphens')
+  if ((usd !== undefined) === (confirm === true)) return misused('correct needs one of --usd and --confirm')
+  if (usd === undefined) return { kind: 'run', command, about, cost: null }
+  if (isModel) return misused('of a model the price can only be confirmed')
+  const cost = parseUsd(usd)
+  if (cost === null || cost > MAX_COST) return misused('--usd needs dollars, as a plain number of at most a million')
+  return { kind: 'run', command, about, cost }
 }
 
 function readUsage ({ csv, jsonl, from, to }: Values): Asked {

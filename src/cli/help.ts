@@ -11,7 +11,8 @@ const summaries: Readonly<Record<CommandName, string>> = {
   sandbox: 'serve the stand-in for fal alone',
   usage: 'export the journal of purchases',
   unknown: 'show the generations whose outcome is unknown',
-  settle: 'say of one of them whether it was billed'
+  settle: 'say of one of them whether it was billed',
+  correct: 'say what a generation cost, and open a model whose price was unsure'
 }
 
 const details: Readonly<Record<CommandName, string>> = {
@@ -60,7 +61,15 @@ Exit code: 0 also when there are some, 1 when the ledger cannot be read.`,
 Ends a generation whose outcome is unknown: billed, its price is spent; unbilled, it is
 free again, and so are its idempotency key and its place in the cache. Possible from
 10 minutes after it became unknown. Should the truth be learned later, it is booked.
-Exit code: 0 when it is settled, 1 when it cannot be, 2 when the arguments are wrong.`
+Exit code: 0 when it is settled, 1 when it cannot be, 2 when the arguments are wrong.`,
+  correct: `Usage: falgate correct <id> --usd <dollars>|--confirm
+
+Says what a generation that has ended cost: the difference to what was booked becomes
+a line of the journal, and nothing that is learned later changes it. --confirm says
+that what was booked is right. When the model is not bought because it was billed far
+above its reservation, or above it twice in a row, either opens it again. With a model
+in place of the id, --confirm does that alone.
+Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wrong.`
 }
 
 /** The text of `falgate --help`, or of one command's. */

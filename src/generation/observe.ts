@@ -3,6 +3,7 @@
 import type { Logger } from 'pino'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
+import { isCostAbsurd } from './bill.ts'
 import type { Doubt } from './doubt.ts'
 import { hasEnded, type Phase } from './phases.ts'
 import { tenantScopeOf, type GuardNews, type GuardState, type News } from './ports.ts'
@@ -38,6 +39,12 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
       total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined,
       ...factsOf(to)
     }, 'generation')
+    if (ended) tellIfAbsurd(to)
+  }
+
+  function tellIfAbsurd (row: Row): void {
+    if (!isCostAbsurd(row)) return
+    log.error({ ...factsOf(row), booked_usd: formatUsd(row.cost ?? 0), reserved_usd: formatUsd(row.price) }, 'fal billed more than ten times the reservation; ten times is booked, as an assumption, until an operator says what it cost')
   }
 
   let isBehindTold = false
@@ -68,6 +75,7 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
         log.error(factsOf(row), 'fal gave it the request id of another generation; it is not asked for its result under that id')
         return
       }
+      // What was counted once stays counted; only the journal takes away.
       if (booked > 0) metrics.spent(row.tenant, row.model, booked)
       const facts = { ...factsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
       if (kind === 'late') {
@@ -75,9 +83,13 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
         const cost = row.cost ?? 0
         if (cost > row.price && cost - booked <= row.price) metrics.overrun()
         log.error(facts, 'a generation that had ended was billed after all, or higher; the difference was booked')
+        tellIfAbsurd(row)
       } else if (kind === 'found') {
         metrics.generationEnded(row.tenant, row.model, row.phase)
         log.warn(facts, 'the picture of a generation that was settled by hand was found; the books were corrected')
+        tellIfAbsurd(row)
+      } else if (kind === 'corrected') {
+        log.warn(facts, 'an operator corrected what a generation cost; the difference was booked')
       } else {
         metrics.doublePurchase()
         log.error(facts, 'one generation was bought twice; both purchases were booked')
@@ -103,7 +115,8 @@ const guardTexts: Readonly<Record<GuardState, string>> = {
   ok: 'fal takes generations again',
   open: 'fal fails again and again; nothing is bought until a probe works',
   'account-blocked': 'fal does not accept our account (key or balance); nothing is bought until a probe works',
-  retired: 'fal does not offer this model any more; it is not bought until a probe works'
+  retired: 'fal does not offer this model any more; it is not bought until a probe works',
+  'price-unsure': 'this model was billed far above what is reserved for it, or above it twice in a row; it is not bought until an operator has looked: falgate correct'
 }
 
 /** The same of a tenant's own guard, which only failures close. */
@@ -114,7 +127,8 @@ const tenantGuardTexts = {
 
 function tellGuard ({ scope, from, state }: GuardNews, log: Logger): void {
   const ofTenant = tenantGuardTexts[state === 'ok' ? 'ok' : 'closed']
-  log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, scope.startsWith(tenantScopeOf('')) ? ofTenant : guardTexts[state])
+  const ofOthers = from === 'price-unsure' && state === 'ok' ? 'an operator has looked at what this model costs; it is bought again' : guardTexts[state]
+  log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, scope.startsWith(tenantScopeOf('')) ? ofTenant : ofOthers)
 }
 
 /** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its guard. */

@@ -1,6 +1,6 @@
-// What operators ask the ledger: the journal for finance, the open unknowns, a word on one of them. Texts for people and lines for programs.
+// What operators ask the ledger: the journal for finance, the open unknowns, a word on one of them, or on what something cost. Texts for people and lines for programs.
 
-import { formatUsd } from '../money.ts'
+import { formatUsd, type MicroUsd } from '../money.ts'
 import { ledgerConstants, type JournalEntry, type Ledger, type OpenUnknown } from './ports.ts'
 
 export interface Operators {
@@ -13,6 +13,11 @@ export interface Operators {
   readonly unknown: (format: 'table' | 'jsonl') => AsyncIterable<string>
   /** An operator's word; `done`: it was taken. `text` says what happened, or why not. */
   readonly settle: (id: string, billed: boolean) => Promise<{ readonly done: boolean, readonly text: string }>
+  /**
+   * An operator's word on what a generation that has ended cost (`null`: what was booked is right), or with a model's endpoint id in place of the
+   * generation's that its price is right. Either opens the model when its price was unsure.
+   */
+  readonly correct: (about: string, cost: MicroUsd | null) => Promise<{ readonly done: boolean, readonly text: string }>
   readonly close: () => Promise<void>
 }
 
@@ -59,7 +64,33 @@ export function createOperators (ledger: Ledger): Operators {
     }
   }
 
-  return { usage, unknown, settle, close: ledger.close }
+  async function correct (about: string, cost: MicroUsd | null): Promise<{ done: boolean, text: string }> {
+    // No generation's id has a slash, and every model's has one.
+    if (about.includes('/')) return await trust(about)
+    const corrected = await ledger.correct(about, cost)
+    switch (corrected.outcome) {
+      case 'corrected': {
+        const { row, booked, reopened } = corrected
+        const spent = `$${formatUsd(row.cost ?? 0)} of ${row.tenant} is spent`
+        const done = booked === 0 ? `${about} is confirmed: ${spent}` : `${about} is corrected: ${spent} instead of $${formatUsd((row.cost ?? 0) - booked)}`
+        return { done: true, text: done + (reopened ? `; ${row.model} is bought again` : '') }
+      }
+      case 'not-ended':
+        return { done: false, text: `${about} has not ended, so there is nothing to correct (of an unknown one, say with falgate settle whether it was billed)` }
+      case 'no-such-generation':
+        return { done: false, text: `there is no generation ${about} (any more)` }
+    }
+  }
+
+  /** For when the generation in question is forgotten already. */
+  async function trust (model: string): Promise<{ done: boolean, text: string }> {
+    const isUnsure = (await ledger.guards()).some(({ scope, state }) => scope === model && state === 'price-unsure')
+    if (!isUnsure) return { done: false, text: `the price of ${model} is not unsure: there is nothing to confirm` }
+    await ledger.guard(model, { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
+    return { done: true, text: `the price of ${model} is confirmed; it is bought again` }
+  }
+
+  return { usage, unknown, settle, correct, close: ledger.close }
 }
 
 const columns = ['time', 'kind', 'generation', 'tenant', 'model', 'request_id', 'accounts', 'amount_usd', 'assumed'] as const

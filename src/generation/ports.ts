@@ -106,13 +106,13 @@ export type Refused =
 // ---------------------------------------------------------------------------------------------- claims and evidence
 
 /** Whether anything may be bought: for the whole account (`*`), for a tenant (see {@link tenantScopeOf}), or of a model (its endpoint id). */
-export type GuardState = 'ok' | 'open' | 'account-blocked' | 'retired'
+export type GuardState = 'ok' | 'open' | 'account-blocked' | 'retired' | 'price-unsure'
 
 export interface Guard {
   readonly scope: string
   readonly state: GuardState
   readonly sinceMs: number
-  /** When the next one may go through as the probe, while it is not ok. */
+  /** When the next one may go through as the probe, while it is not ok; none does while a price is unsure. */
   readonly retryAtMs: number
   /** The generation that finds out whether buying works again. */
   readonly probe: string | null
@@ -127,7 +127,8 @@ export function tenantScopeOf (tenant: string): string {
 
 /**
  * A word about buying at all. With `after` it is one failure of many: it closes the guard when it is the `after`th in a row, and lengthens the pause of
- * one that is closed already, for whatever reason. With `only` it says nothing about a guard in another state.
+ * one that is closed already, for whatever reason. With `only` it says nothing about a guard in another state. A guard that is closed because the price is
+ * unsure hears only words about that very state.
  */
 export interface Verdict {
   readonly scope: string
@@ -180,13 +181,14 @@ export interface GuardNews { readonly kind: 'guard', readonly scope: string, rea
  * - `double`: a second purchase for one generation.
  * - `shared`: fal gave it the request id of another generation. It is `unknown` unless it has an id of its own.
  * - `found`: one that an operator had settled turned out to have a picture; `booked` may be negative.
+ * - `corrected`: an operator said that it cost something else than was booked; `booked` may be negative.
  */
 export interface RowNews {
-  readonly kind: 'ended' | 'late' | 'double' | 'shared' | 'found'
+  readonly kind: 'ended' | 'late' | 'double' | 'shared' | 'found' | 'corrected'
   /** The phase before. */
   readonly from: Phase
   readonly row: Row
-  /** What this added to what was spent. */
+  /** What this added to what was spent; a correction may take away. */
   readonly booked: MicroUsd
 }
 
@@ -207,6 +209,11 @@ export type Cancelled =
   | { readonly outcome: 'no-such-generation' }
 
 export type Settled = { readonly outcome: 'settled', readonly row: Row } | { readonly outcome: 'too-young' | 'not-unknown' | 'no-such-generation' }
+
+/** `booked`: what the correction added to what was spent, or took from it; `reopened`: the model was closed because its price was unsure. */
+export type Corrected =
+  | { readonly outcome: 'corrected', readonly row: Row, readonly booked: MicroUsd, readonly reopened: boolean }
+  | { readonly outcome: 'not-ended' | 'no-such-generation' }
 
 /** A browser token as the ledger keeps it; the secret's hash is checked by the door. */
 export interface Token extends Reader {
@@ -320,9 +327,11 @@ export interface Ledger {
   doubted: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
   /**
    * The end of `requestId`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
-   * The first end wins; a later, higher cost is booked as late. That of a double corrects what was booked for it; when it succeeded and the row has not
-   * ended, the two change places and the row ends with it, since its picture is paid for.
+   * The first end wins; a later, higher cost is booked as late, unless an operator has said what it cost. That of a double corrects what was booked for it;
+   * when it succeeded and the row has not ended, the two change places and the row ends with it, since its picture is paid for.
    * An operator's settlement is no end: an output turns it `succeeded`, corrects the money and tells.
+   * Above the reservation it is booked in full, up to ten times; beyond that ten times is booked, as an assumption. Then, and after two overruns of a model
+   * in a row, the model's guard is closed: its price is unsure.
    */
   finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
 
@@ -393,6 +402,11 @@ export interface Ledger {
   cancel: (id: string, reader: Reader) => Promise<Cancelled>
   /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
   settle: (id: string, billed: boolean) => Promise<Settled>
+  /**
+   * An operator's word on what one that has ended cost, or with `null` that what was booked is right. The difference is booked, either way; what was reserved
+   * stays as it was. Opens the model's guard when its price was unsure. The same word again changes nothing.
+   */
+  correct: (id: string, cost: MicroUsd | null) => Promise<Corrected>
   /** Tells the guard a word of its own, without evidence. Gives the state that holds now. */
   guard: (scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => Promise<Guard>
   /** Of tenants only those that are not ok or count failures, and no more than sixteen. */
@@ -446,6 +460,13 @@ export const ledgerConstants = {
   /** What is left to a waiting generation whose keyless caller has gone. */
   abandonedMs: 60_000,
   maxTakeovers: 5,
+  /** How many times its reservation a generation may cost at most, before an operator says so, and how many overruns in a row leave a model's price unsure. */
+  maxOverrun: 10,
+  maxOverrunsInARow: 2,
+  /** How soon who is refused because a price is unsure should ask again. */
+  unsureRetryMs: 60_000,
+  /** How long a waiting generation of such a model lets others go before it. */
+  asideMs: 10_000,
   /** How many requests are admitted in one step. */
   maxAdmissions: 10,
   /** How many undelivered twins one admission names. */

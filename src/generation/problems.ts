@@ -25,6 +25,7 @@ export function problemOfRefusal (refused: Refused): Problem {
     case 'guard':
       switch (refused.guard) {
         case 'retired': return new Problem('model-retired')
+        case 'price-unsure': return new Problem('price-unsure', { retryAfterSeconds: refused.retryAfterSeconds, detail: 'It was billed above what is reserved for it. An operator has to look at that first; nothing is bought meanwhile.' })
         case 'account-blocked': return new Problem('upstream-account-blocked', { retryAfterSeconds: refused.retryAfterSeconds })
         default: return new Problem('upstream-unavailable', { retryAfterSeconds: refused.retryAfterSeconds })
       }

@@ -90,8 +90,10 @@ export const rowFields = {
   files: admitted(or(1, integer)),
   /** What it cost, once settled; `null` while money is reserved. */
   cost: initially<MicroUsd | null>(null, orNull(integer)),
-  /** The cost is our table's because fal named none. */
+  /** The cost is our table's because fal named none, or ten times that because fal named an absurd one. */
   costAssumed: initially(false, flag),
+  /** The cost is an operator's word, which no evidence changes. */
+  corrected: initially(false, flag),
   accounts: decided<readonly Account[]>(json<readonly Account[]>(accountsIn)),
   /** The browser token whose pictures and money it counts against. */
   token: admitted(orNull(text)),

@@ -2,7 +2,7 @@
 
 import { setTimeout } from 'node:timers/promises'
 import { modelOf } from '../models/catalogue.ts'
-import { costOf } from './bill.ts'
+import { bookingOf, costOf } from './bill.ts'
 import { LOOK_FOR_MS, looksOver } from './doubt.ts'
 import type { Evidence, Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
@@ -266,8 +266,7 @@ function endedBy (row: Row, ending: Ending, nowMs: number): Row {
     version: row.version + 1,
     output: ending.kind === 'succeeded' ? ending.output : null,
     failure: ending.kind === 'failed' ? ending.failure : null,
-    cost: ending.cost ?? row.price,
-    costAssumed: ending.cost === null,
+    ...bookingOf(row, ending.cost),
     finishedAtMs: nowMs,
     doubt: null,
     doubtSinceMs: null

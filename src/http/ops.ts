@@ -13,8 +13,8 @@ export interface Readiness {
   readonly store_faults: readonly StoreFault[]
   /** The worst that holds of the upstream's guards. */
   readonly upstream: string
-  /** Those that are not ok: `*` for the account, or a model. Times are RFC 3339, on the ledger's clock. */
-  readonly guards: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string }[]
+  /** Those that are not ok: `*` for the account, or a model; without a time of the next try where an operator has to open it. Times are RFC 3339, on the ledger's clock. */
+  readonly guards: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string | null }[]
 }
 
 export interface OpsTools {

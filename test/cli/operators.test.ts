@@ -117,6 +117,26 @@ t.test('unknown tells what there is and what to do, settle ends it, and both say
   t.same(await ledger.audit(), [])
 })
 
+t.test('correct mends what was booked, once however often it is said, or confirms it, and says clearly when there is nothing to correct', async t => {
+  const { ledger, env, buy, lose } = await books(t)
+  const id = await buy(Number.MAX_SAFE_INTEGER)
+  t.same(await runCli(t, ['correct', id, '--usd', '0.12'], env), { code: 0, stdout: `${id} is corrected: $0.12 of studio is spent instead of $0.6; fal-ai/imagen4/preview/ultra is bought again\n`, stderr: '' })
+  t.same(await runCli(t, ['correct', id, '--usd', '0.12'], env), { code: 0, stdout: `${id} is confirmed: $0.12 of studio is spent\n`, stderr: '' })
+  t.same(await runCli(t, ['correct', id, '--usd', '0.2'], env), { code: 0, stdout: `${id} is corrected: $0.2 of studio is spent instead of $0.12\n`, stderr: '' })
+  const other = await buy(Number.MAX_SAFE_INTEGER)
+  t.same(await runCli(t, ['correct', other, '--confirm'], env), { code: 0, stdout: `${other} is confirmed: $0.6 of studio is spent; fal-ai/imagen4/preview/ultra is bought again\n`, stderr: '' })
+  const model = 'fal-ai/imagen4/preview/ultra'
+  t.same(await runCli(t, ['correct', model, '--confirm'], env), { code: 1, stdout: '', stderr: `falgate: the price of ${model} is not unsure: there is nothing to confirm\n` })
+  await buy(Number.MAX_SAFE_INTEGER)
+  t.same(await runCli(t, ['correct', model, '--confirm'], env), { code: 0, stdout: `the price of ${model} is confirmed; it is bought again\n`, stderr: '' })
+  t.match(await runCli(t, ['correct', await lose(), '--confirm'], env), { code: 1, stdout: '', stderr: /has not ended.*falgate settle/ })
+  t.match(await runCli(t, ['correct', 'nobody', '--usd', '1'], env), { code: 1, stdout: '', stderr: 'falgate: there is no generation nobody (any more)\n' })
+  const lines = (await runCli(t, ['usage', '--csv'], env)).stdout.split('\n').filter(line => line.includes(id)).map(line => line.split(',')).map(cells => [cells[1], cells.at(-2), cells.at(-1)])
+  t.same(lines, [['purchase', '0.6', 'true'], ['correction', '-0.48', 'false'], ['correction', '0.08', 'false']])
+  t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ spent: 200_000 + 600_000 + 600_000 }])
+  t.same(await ledger.audit(), [])
+})
+
 t.test('without a shared ledger, or one that answers, there is one sentence', async t => {
   t.same(await runCli(t, ['unknown'], {}), {
     code: 1, stdout: '', stderr: 'falgate: REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it\n'

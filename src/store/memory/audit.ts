@@ -37,6 +37,7 @@ function auditPhases (state: State): string[] {
     if (isAtUpstream(row.phase) && row.runUntilMs === null) faults.push(`${row.id} is ${row.phase} without an end of its run`)
     if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)
     if ((row.doubt !== null) !== (row.doubtSinceMs !== null) || (row.doubt !== null && !isAtUpstream(row.phase))) faults.push(`${row.id} is ${row.phase} and in doubt (${row.doubt}) since ${row.doubtSinceMs}`)
+    if (!row.corrected && (row.cost ?? 0) > row.price * ledgerConstants.maxOverrun) faults.push(`${row.id} cost ${row.cost}, of which nobody is sure`)
     if (row.phase === 'waiting' && row.requestId !== null) faults.push(`${row.id} waits and has a request id`)
   }
   return faults
@@ -219,6 +220,7 @@ function auditGuards (state: State): string[] {
 function auditProbes (state: State): string[] {
   return [...state.guards.values()].flatMap(({ scope, state: word, probe }) => {
     if (probe === null) return []
+    if (word === 'price-unsure') return [`the price of ${scope} is unsure, and ${probe} is its probe`]
     const phase = state.rows.get(probe)?.row.phase
     const tries = phase === 'waiting' || (phase !== undefined && isAtUpstream(phase))
     return word !== 'ok' && tries ? [] : [`the guard of ${scope} is ${word} and waits for the probe ${probe}, which is ${phase ?? 'gone'}`]

@@ -1,8 +1,8 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
-import { tenantScopeOf, type Claimed } from '../../generation/ports.ts'
+import { ledgerConstants, tenantScopeOf, type Claimed } from '../../generation/ports.ts'
 import { termsOf, type Failure } from '../../generation/row.ts'
-import { becomeProbe, blockedBy, probes } from './guards.ts'
+import { becomeProbe, blockedBy, freeProbe, probes } from './guards.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'
 import { adjust, change, show } from './rows.ts'
@@ -38,6 +38,9 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
       return grant(state, entry, claimId, replica)
     } else if (guard.state === 'retired') {
       giveUp(state, entry, retired)
+    } else if (guard.state === 'price-unsure') {
+      stepAside(state, entry)
+      blocked = true
     } else {
       blocked = true
       if (guard.scope === tenantScopeOf(entry.row.tenant)) passed.add(entry.row.tenant)
@@ -51,6 +54,12 @@ export function expire (state: State, entry: Entry): void {
   const { startUntilMs } = entry.row
   const failure = startUntilMs !== null && startUntilMs <= state.now() ? notStarted : expired
   giveUp(state, entry, failure)
+}
+
+/** Lets others go before one whose model is not bought until an operator has looked. It keeps its place in line, and is nobody's probe. */
+function stepAside (state: State, entry: Entry): void {
+  freeProbe(state, entry.row)
+  adjust(state, entry, { retryAtMs: state.now() + ledgerConstants.asideMs })
 }
 
 function giveUp (state: State, entry: Entry, failure: Failure): void {

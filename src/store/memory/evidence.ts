@@ -1,13 +1,15 @@
 // Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from whoever has it, lease or not. The first wins, and
 // it ends an `unknown`.
 
+import { bookingOf } from '../../generation/bill.ts'
 import type { Ending, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
 import type { Failure, Row } from '../../generation/row.ts'
+import type { MicroUsd } from '../../money.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
-import { clear, judgeFor, yieldProbe } from './guards.ts'
+import { clear, judgeFor, weighBill, yieldProbe } from './guards.ts'
 import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
@@ -36,7 +38,7 @@ export function sent (state: State, id: string, attempt: number, requestId: stri
 /** It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption. */
 function noteAfterEnd (state: State, entry: Entry, requestId: string): void {
   if (entry.row.requestId !== null) return
-  if (isUnbilledEnd(entry.row)) bookAfterAll(state, entry, requestId)
+  if (isUnbilledEnd(entry.row) && !entry.row.corrected) bookAfterAll(state, entry, requestId)
   else change(state, entry, { requestId })
 }
 
@@ -117,17 +119,32 @@ export function finish (state: State, id: string, attempt: number, requestId: st
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     if (isDouble) return finishDouble(state, entry, requestId, ending)
     const { row } = entry
-    const facts = { cost: ending.cost ?? row.price, costAssumed: ending.cost === null, requestId }
-    if (!isFinal(row)) return end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
-    const booked = facts.cost - (row.cost ?? 0)
+    const facts = { ...billOf(row, ending), requestId }
+    if (!isFinal(row)) {
+      end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
+      weighBill(state, row, ending.cost)
+      return
+    }
+    const before = row.cost ?? 0
+    const booked = facts.cost - before
+    // An overrun that only grew is not another one.
+    const isNews = booked > 0 && (before <= row.price || facts.costAssumed)
     if (entry.hidden.settled && ending.kind === 'succeeded') {
       end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
-      return tell(state, entry, 'found', row.phase, booked)
+      tell(state, entry, 'found', row.phase, booked)
+    } else if (booked > 0) {
+      change(state, entry, facts)
+      tell(state, entry, 'late', row.phase, booked)
+    } else if (row.requestId === null) {
+      change(state, entry, { requestId })
     }
-    if (booked <= 0) return row.requestId === null ? change(state, entry, { requestId }) : undefined
-    change(state, entry, facts)
-    tell(state, entry, 'late', row.phase, booked)
+    if (isNews) weighBill(state, row, ending.cost)
   })
+}
+
+/** What is booked of an ending's cost: an operator's word stays. */
+function billOf (row: Row, { cost }: Ending): { readonly cost: MicroUsd, readonly costAssumed: boolean } {
+  return row.corrected ? { cost: row.cost ?? 0, costAssumed: false } : bookingOf(row, cost)
 }
 
 /** A double's picture is paid for, so it is the row's when that has none yet; what the row's own purchase comes to is then corrected in its turn. */
@@ -135,7 +152,8 @@ export function finishDouble (state: State, entry: Entry, requestId: string, end
   if (!isWanted(entry, requestId, ending)) return correctDouble(state, entry, requestId, ending)
   swapDouble(state, entry, requestId)
   // Of the log the lines of the other purchase were told.
-  end(state, entry, ending, { cost: ending.cost ?? entry.row.price, costAssumed: ending.cost === null, requestId, logged: entry.row.logged })
+  end(state, entry, ending, { ...bookingOf(entry.row, ending.cost), requestId, logged: entry.row.logged })
+  weighBill(state, entry.row, ending.cost)
 }
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */

@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto'
 import { ledgerConstants, tenantScopeOf, type Guard, type Verdict } from '../../generation/ports.ts'
 import type { Row } from '../../generation/row.ts'
+import type { MicroUsd } from '../../money.ts'
 import { tellGuard } from './news.ts'
 import type { Entry, KeptGuard, State } from './state.ts'
 
@@ -14,6 +15,9 @@ const ACCOUNT = '*'
 
 /** Met by more than one tenant, or by something that is no tenant's doing. */
 const EVERYBODY = '*'
+
+/** Only an operator opens it: a probe would be one more purchase at a price that nobody knows. */
+const UNSURE = 'price-unsure'
 
 function scopesOf ({ model, tenant }: Asker): string[] {
   return [ACCOUNT, tenantScopeOf(tenant), model]
@@ -31,9 +35,9 @@ function closedOf (state: State, asker: Asker): KeptGuard[] {
   })
 }
 
-/** The first guard that keeps this generation from being bought now: its pause is not over, or another one is the probe. */
+/** The first guard that keeps this generation from being bought now: the price is unsure, its pause is not over, or another one is the probe. */
 export function blockedBy (state: State, id: string, asker: Asker): Guard | undefined {
-  return closedGuards(state, asker).find(guard => state.now() < guard.retryAtMs || (guard.probe !== null && guard.probe !== id))
+  return closedGuards(state, asker).find(guard => guard.state === UNSURE || state.now() < guard.retryAtMs || (guard.probe !== null && guard.probe !== id))
 }
 
 /** Makes this generation the probe of every guard that is not ok; only for one that nothing blocks. */
@@ -62,6 +66,7 @@ export function probes (state: State): string[] {
 
 /** How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent. */
 export function retryAfterSecondsOf (state: State, guard: Guard): number {
+  if (guard.state === UNSURE) return ledgerConstants.unsureRetryMs / 1000
   const pauseMs = guard.retryAtMs - state.now()
   return Math.max(1, Math.ceil((pauseMs > 0 ? pauseMs : state.times.leaseMs) / 1000))
 }
@@ -117,11 +122,14 @@ export function isTenants (scope: string): boolean {
 function take (state: State, verdict: Verdict, metBy: string): KeptGuard {
   const { scope, only } = verdict
   const before = state.guards.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
-  if (only !== undefined && before.state !== only) return before
+  // A price that is unsure is an operator's matter, whatever else is heard of the model meanwhile.
+  const isDeaf = before.state === UNSURE && only !== UNSURE
+  if (isDeaf || (only !== undefined && before.state !== only)) return before
   const guard = verdict.state === 'ok' ? opened(state, before) : judged(state, before, verdict, before.metBy === null || before.metBy === metBy ? metBy : EVERYBODY)
   if (verdict.state === 'ok' && isTenants(scope)) state.guards.delete(scope)
   else state.guards.set(scope, guard)
   if (guard.state !== before.state) tellGuard(state, scope, before.state, guard.state)
+  if (before.state === UNSURE && guard.state === 'ok') state.overruns.delete(scope)
   return guard
 }
 
@@ -134,7 +142,7 @@ function judged (state: State, before: KeptGuard, { state: word, retryAfterMs, a
   const counted = { ...before, failures: before.failures + 1, metBy }
   if (after !== undefined && before.state === 'ok' && (counted.failures < after || (before.scope === ACCOUNT && metBy !== EVERYBODY))) return counted
   if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...counted, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
-  return { ...counted, state: word, sinceMs: word === before.state ? before.sinceMs : now, retryAtMs: now + retryAfterMs }
+  return { ...counted, state: word, sinceMs: word === before.state ? before.sinceMs : now, retryAtMs: now + retryAfterMs, probe: word === UNSURE ? null : before.probe }
 }
 
 /** fal accepted this generation: it opens the guards whose probe it is, and ends a row of failures. */
@@ -143,6 +151,30 @@ export function clear (state: State, row: Row): void {
     const guard = state.guards.get(scope)
     if (guard !== undefined && (guard.state === 'ok' ? guard.failures > 0 : guard.probe === row.id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
   }
+}
+
+/**
+ * Weighs a bill that is being booked (rule 31): one that is absurd, or the second in a row above its reservation, leaves the price of the model unsure. What
+ * cost nothing, and what was told without a cost, says nothing about the price.
+ */
+export function weighBill (state: State, { model, price }: Row, told: MicroUsd | null): void {
+  if (told === null || told === 0) return
+  if (told <= price) {
+    state.overruns.delete(model)
+    return
+  }
+  const overruns = (state.overruns.get(model) ?? 0) + 1
+  state.overruns.set(model, overruns)
+  const isAbsurd = told > price * ledgerConstants.maxOverrun
+  if (isAbsurd || overruns >= ledgerConstants.maxOverrunsInARow) judge(state, { scope: model, state: UNSURE, retryAfterMs: ledgerConstants.unsureRetryMs })
+}
+
+/** An operator has spoken about a bill of this model. Was its price unsure until now? */
+export function trustPrice (state: State, model: string): boolean {
+  state.overruns.delete(model)
+  const isUnsure = state.guards.get(model)?.state === UNSURE
+  if (isUnsure) judge(state, { scope: model, state: 'ok', retryAfterMs: 0, only: UNSURE })
+  return isUnsure
 }
 
 /** Every guard that ever got a verdict; of tenants, those that are not ok or count failures. */

@@ -78,7 +78,7 @@ function takeOver (state: State, entry: Entry, replica: string): boolean {
 
 /** Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it? */
 function endedTooSoon (entry: Entry, { row }: Pick<Fact, 'row'>): boolean {
-  return isUnbilledEnd(entry.row) && entry.row.requestId === null && row.requestId !== null && (!isFinal(row) || row.phase === 'succeeded')
+  return isUnbilledEnd(entry.row) && entry.row.requestId === null && !entry.row.corrected && row.requestId !== null && (!isFinal(row) || row.phase === 'succeeded')
 }
 
 /** Is it a second purchase that has not ended at fal, so that whoever holds it goes on following it? */

@@ -17,7 +17,7 @@ import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
 import { createState, type State } from './state.ts'
 import { mint, readToken, revoke } from './tokens.ts'
-import { cancel, settle } from './verdicts.ts'
+import { cancel, correct, settle } from './verdicts.ts'
 
 /** A ledger that can tell whether it keeps its own rules. */
 export type MemoryLedger = Ledger & {
@@ -81,6 +81,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
 
     cancel: atomic(cancel),
     settle: atomic(settle),
+    correct: atomic(correct),
     guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
     guards: atomic(guards),
     mint: atomic(mint),

@@ -1,9 +1,11 @@
 // fal's request ids: each stands for one purchase of one generation (rule 32). A second purchase for the same generation is a double, which is booked
 // beside the row, at the reserved price until its own end names another (rule 21).
 
+import { bookingOf } from '../../generation/bill.ts'
 import type { Ending } from '../../generation/ports.ts'
 import type { Double } from '../../generation/row.ts'
 import { bookBeside, isFinal } from './books.ts'
+import { weighBill } from './guards.ts'
 import { tell } from './news.ts'
 import { adjust, change } from './rows.ts'
 import type { Entry, State } from './state.ts'
@@ -36,12 +38,14 @@ export function correctDouble (state: State, entry: Entry, requestId: string, en
   const { row, hidden } = entry
   const double = hidden.doubles.find(known => known.requestId === requestId)
   if (double === undefined) return
-  const difference = (ending.cost ?? row.price) - double.cost
+  const { cost, costAssumed } = bookingOf(row, ending.cost)
+  const difference = cost - double.cost
   if (double.ended && difference <= 0) return
-  const corrected: Double = { requestId, cost: double.cost + difference, ended: true }
+  const corrected: Double = { requestId, cost, ended: true }
   adjust(state, entry, { doubles: hidden.doubles.map(known => known === double ? corrected : known) })
-  bookBeside(state, row, 'correction', requestId, difference, ending.cost === null)
+  bookBeside(state, row, 'correction', requestId, difference, costAssumed)
   if (difference > 0) tell(state, entry, 'late', row.phase, difference)
+  if (!double.ended || double.cost <= row.price || costAssumed) weighBill(state, row, ending.cost)
 }
 
 /** May this double's picture be the row's? Its callers have not had any, and it is paid for. */

@@ -98,6 +98,8 @@ export interface State {
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
   readonly guards: Map<string, KeptGuard>
+  /** Model → how many of its bills in a row were above their reservations. */
+  readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
   readonly news: (GuardNews | Omit<RowNews, 'row'> & { readonly id: string })[]
   /** Places at fal since it took no more: so many until then, afterwards more and more. */
@@ -149,6 +151,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     lists,
     unknown: createSortedSet(),
     guards: new Map(),
+    overruns: new Map(),
     news: [],
     lowered: null,
     askedAtMs: [0, 0],

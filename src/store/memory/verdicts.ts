@@ -1,10 +1,12 @@
-// The two words that people have in a generation's story: a reader's cancel and an operator's settlement.
+// The words that people have in a generation's story: a reader's cancel, an operator's settlement and correction.
 
-import type { Cancelled, Settled } from '../../generation/ports.ts'
+import type { Cancelled, Corrected, Settled } from '../../generation/ports.ts'
 import type { Reader } from '../../generation/row.ts'
+import type { MicroUsd } from '../../money.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { isFinal } from './books.ts'
+import { trustPrice } from './guards.ts'
 import { tell } from './news.ts'
 import { change, follow, show } from './rows.ts'
 import { unlist, type State } from './state.ts'
@@ -42,4 +44,16 @@ export function settle (state: State, id: string, billed: boolean): Settled {
   change(state, entry, { phase: 'failed', cost, costAssumed: billed, finishedAtMs: now }, { settled: true })
   tell(state, entry, 'ended', 'unknown', cost)
   return { outcome: 'settled', row: show(state, entry) }
+}
+
+/** The ledger's `correct` (rule 31). The difference is booked as every change of a cost is. */
+export function correct (state: State, id: string, cost: MicroUsd | null): Corrected {
+  const entry = state.rows.get(id)
+  if (entry === undefined) return { outcome: 'no-such-generation' }
+  const { phase, cost: before } = entry.row
+  if (!isFinal(entry.row) || before === null) return { outcome: 'not-ended' }
+  const booked = (cost ?? before) - before
+  if (booked !== 0 || !entry.row.corrected) change(state, entry, { cost: cost ?? before, costAssumed: false, corrected: true })
+  if (booked !== 0) tell(state, entry, 'corrected', phase, booked)
+  return { outcome: 'corrected', reopened: trustPrice(state, entry.row.model), booked, row: show(state, entry) }
 }

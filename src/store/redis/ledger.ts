@@ -164,6 +164,7 @@ export function createRedisLedger ({
 
     cancel: async (id, { tenant, subject }) => await call('cancel', { id, tenant, subject }),
     settle: async (id, billed) => await call('settle', { id, billed }),
+    correct: async (id, cost) => await call('correct', { id, cost }),
     guard: async (scope, verdict) => await call('guard', { scope, ...verdict }),
     guards: async () => await call('guards'),
     mint: async token => { await call('mint', { ...token, origins: JSON.stringify(token.origins) }) },

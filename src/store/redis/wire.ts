@@ -2,19 +2,20 @@
 // back. Numbers are texts there, null and false are what is left out. What cannot be read is an error of ours and never passed on.
 
 import { createHash } from 'node:crypto'
-import { integerOf, listOf, readAll, recordOf, textOf, wordOf, writeAll } from '../../generation/fields.ts'
+import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll } from '../../generation/fields.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  AdmittedAll, Balance, Cancelled, Change, Claimed, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled, Taken, Token, Weighed
+  AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled,
+  Taken, Token, Weighed
 } from '../../generation/ports.ts'
 import { accountsIn, connection, hiddenFields, problemCodeOf, rowFields, termFields, type Connection, type Row } from '../../generation/row.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
 
-const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired']
-const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found']
+const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure']
+const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 /** How the answer of each operation is read. */
@@ -47,6 +48,7 @@ const answers = {
   logs: logPieceIn,
   cancel: cancelledIn,
   settle: settledIn,
+  correct: correctedIn,
   guard: guardIn,
   guards: listIn(guardIn),
   mint: nothing,
@@ -206,6 +208,12 @@ function settledIn (value: unknown): Settled {
   return outcome === 'settled' ? { outcome, row: rowIn(row) } : { outcome: wordOf(['too-young', 'not-unknown', 'no-such-generation'], outcome) }
 }
 
+function correctedIn (value: unknown): Corrected {
+  const { outcome, row, booked, reopened } = recordOf(value)
+  if (outcome === 'corrected') return { outcome, row: rowIn(row), booked: integerOf(booked), reopened: reopened === '1' }
+  return { outcome: wordOf(['not-ended', 'no-such-generation'], outcome) }
+}
+
 // ------------------------------------------------------------------------------------------------ changes and figures
 
 function changeIn (value: unknown): Change {
@@ -257,13 +265,20 @@ function tokenIn (value: unknown): Token {
     expiresAtMs: integerOf(token['expiresAtMs']),
     revoked: token['revoked'] === '1',
     picturesLeft: integerOf(token['picturesLeft']),
-    moneyLeft: integerOf(token['moneyLeft'])
+    moneyLeft: sumIn(token['moneyLeft'])
   }
+}
+
+/** A sum of money. Older versions booked whatever fal's header said; what is beyond exact integers is told as the last of them, so that it can be read and corrected. */
+function sumIn (value: unknown): number {
+  const text = textOf(value)
+  if (!/^-?\d+$/.test(text)) throw unreadable('a whole number', value)
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(text)))
 }
 
 function balanceIn (value: unknown): Balance {
   const { owner, period, held, spent } = recordOf(value)
-  return { owner: textOf(owner), period: textOf(period), held: integerOf(held), spent: integerOf(spent) }
+  return { owner: textOf(owner), period: textOf(period), held: sumIn(held), spent: sumIn(spent) }
 }
 
 function unknownIn (value: unknown): OpenUnknown {

@@ -1,7 +1,7 @@
 // Books: every micro-dollar that is held, spent or doubtful, and the journal that explains it to finance.
 
 import type { Test } from 'tap'
-import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'
+import { admissionOf, failureOf, price, successOf, tokenOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 async function lines ({ ledger }: World): Promise<[kind: string, amount: number][]> {
@@ -41,6 +41,118 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     t.match(await world.ended(successOf({ cost: 3 * price }), { budgets }), { cost: 3 * price, price })
     t.same(await world.balance(), { held: 0, spent: 3 * price })
     t.match(await world.refused({ budgets }), { why: 'budget' })
+  })
+
+  t.test('up to ten times the reservation is booked in full; above that ten times, as an assumption, whatever is told', async t => {
+    const world = await createWorld(t, make)
+    t.match(await world.ended(successOf({ cost: 10 * price })), { phase: 'succeeded', cost: 10 * price, costAssumed: false, price })
+    for (const cost of [10 * price + 1, Number.MAX_SAFE_INTEGER]) {
+      const absurd = await world.accepted('request' + cost)
+      // What is at fal already ends, whatever the guard says of the next purchase.
+      t.match(await world.ledger.finish(absurd.id, 1, 'request' + cost, failureOf(cost)), { phase: 'failed', cost: 10 * price, costAssumed: true, price })
+      await world.ledger.finish(absurd.id, 1, 'request' + cost, failureOf(cost))
+      await world.ledger.correct(absurd.id, null)
+    }
+    t.same(await lines(world), [['purchase', 10 * price], ['purchase', 10 * price], ['purchase', 10 * price]])
+    t.same(await world.balance(), { held: 0, spent: 30 * price })
+  })
+
+  t.test('a bill that turns out absurd later is bounded as well', async t => {
+    const world = await createWorld(t, make)
+    const { id } = await world.accepted('a')
+    await world.ledger.finish(id, 1, 'a', successOf())
+    t.match(await world.ledger.finish(id, 1, 'a', successOf({ cost: Number.MAX_SAFE_INTEGER })), { cost: 10 * price, costAssumed: true })
+    t.same(await world.balance(), { held: 0, spent: 10 * price })
+    t.match(await world.ledger.guards(), [{ state: 'price-unsure' }])
+  })
+
+  t.test('an operator corrects what was booked, either way, in budgets and token, and the journal explains it', async t => {
+    const world = await createWorld(t, make)
+    const { ledger } = world
+    await ledger.mint(tokenOf({ subject: '', picturesLeft: 5, moneyLeft: 20 * price }))
+    const { id, version } = await world.ended(successOf({ cost: Number.MAX_SAFE_INTEGER }), { token: 'tok1', files: 2 })
+    t.match(await ledger.token('tok1'), { picturesLeft: 3, moneyLeft: 10 * price })
+    t.match(await ledger.correct(id, 2 * price), { outcome: 'corrected', booked: -8 * price, reopened: true, row: { phase: 'succeeded', cost: 2 * price, costAssumed: false, corrected: true, price, version: version + 1 } })
+    t.same(await world.balance(), { held: 0, spent: 2 * price })
+    t.match(await ledger.token('tok1'), { picturesLeft: 3, moneyLeft: 18 * price })
+    t.match(await ledger.correct(id, 0), { booked: -2 * price, reopened: false, row: { cost: 0 } })
+    t.match(await ledger.token('tok1'), { picturesLeft: 5, moneyLeft: 20 * price })
+    t.match(await ledger.correct(id, 30 * price), { booked: 30 * price, row: { cost: 30 * price } }, 'above the bound, too: it is an operator\'s word')
+    t.same(await lines(world), [['purchase', 10 * price], ['correction', -8 * price], ['correction', -2 * price], ['correction', 30 * price]])
+    t.match(await ledger.journal(0, ledger.now() + 1, 1), [{ assumed: true }])
+    t.same(await world.balance('*'), { held: 0, spent: 30 * price })
+    t.match((await ledger.takeNews(10)).filter(({ kind }) => kind === 'corrected'), [{ from: 'succeeded', booked: -8 * price }, { booked: -2 * price }, { booked: 30 * price }])
+  })
+
+  t.test('the same correction twice is booked once, and to confirm books nothing', async t => {
+    const world = await createWorld(t, make)
+    const { ledger } = world
+    const first = await world.ended(successOf())
+    for (const booked of [-10_000, 0]) t.match(await ledger.correct(first.id, price - 10_000), { outcome: 'corrected', booked, row: { version: first.version + 1 } })
+    const second = await world.ended(successOf({ cost: null }))
+    for (let told = 0; told < 2; told += 1) t.match(await ledger.correct(second.id, null), { outcome: 'corrected', booked: 0, row: { cost: price, costAssumed: false, corrected: true, version: second.version + 1 } })
+    t.match(await ledger.correct(second.id, price), { booked: 0, row: { version: second.version + 1 } })
+    t.same(await lines(world), [['purchase', price], ['correction', -10_000], ['purchase', price]])
+    t.same(await world.balance(), { held: 0, spent: 2 * price - 10_000 })
+  })
+
+  t.test('only what has ended is corrected', async t => {
+    const { ledger, buy, accepted } = await createWorld(t, make)
+    t.same(await ledger.correct('nobody', 0), { outcome: 'no-such-generation' })
+    const unknown = await accepted('a')
+    t.same(await ledger.correct(unknown.id, 0), { outcome: 'not-ended' })
+    await ledger.lost(unknown.id, 1, 'a', traceLost)
+    t.same(await ledger.correct(unknown.id, 0), { outcome: 'not-ended' })
+    t.same(await ledger.correct((await buy()).id, null), { outcome: 'not-ended' })
+  })
+
+  t.test('what an operator said is not changed by what is learned later', async t => {
+    const world = await createWorld(t, make)
+    const { ledger } = world
+    const { id } = await world.accepted('a')
+    await ledger.finish(id, 1, 'a', successOf({ cost: 5 * price }))
+    await ledger.correct(id, price)
+    t.match(await ledger.finish(id, 1, 'a', successOf({ cost: 5 * price })), { cost: price, corrected: true })
+    const settled = await world.buy()
+    await world.go()
+    await ledger.lost(settled.id, 1, null, traceLost)
+    const found = await world.accepted('b')
+    await ledger.lost(found.id, 1, 'b', traceLost)
+    await world.advance(10 * 60_000)
+    for (const each of [settled, found]) {
+      await ledger.settle(each.id, false)
+      await ledger.correct(each.id, 0)
+    }
+    t.match(await ledger.sent(settled.id, 1, 'c'), { phase: 'failed', cost: 0, requestId: 'c' })
+    t.match(await ledger.finish(found.id, 1, 'b', successOf()), { phase: 'succeeded', cost: 0, corrected: true }, 'a picture that is found is given all the same')
+    t.same(await world.balance(), { held: 0, spent: price })
+  })
+
+  t.test('an absurd bill of a double is bounded, and leaves the price unsure like any other', async t => {
+    const world = await createWorld(t, make)
+    const { ledger } = world
+    const beside = await world.accepted('a')
+    await ledger.sent(beside.id, 1, 'b')
+    const instead = await world.accepted('c')
+    await ledger.sent(instead.id, 1, 'd')
+    await ledger.finish(beside.id, 1, 'b', failureOf(Number.MAX_SAFE_INTEGER))
+    t.same(await world.balance(), { held: 2 * price, spent: 11 * price })
+    t.match(await ledger.guards(), [{ state: 'price-unsure' }])
+    await ledger.guard('fal-ai/imagen4/preview/ultra', { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
+    t.match(await ledger.finish(instead.id, 1, 'd', successOf({ cost: Number.MAX_SAFE_INTEGER })), { phase: 'succeeded', requestId: 'd', cost: 10 * price, costAssumed: true })
+    t.match(await ledger.guards(), [{ state: 'price-unsure' }])
+    t.same(await world.balance(), { held: price, spent: 21 * price })
+  })
+
+  t.test('an end that a correction made free is no longer anybody\'s answer, and one that it made billed is', async t => {
+    const { ledger, ended, admit } = await createWorld(t, make)
+    const key = (name: string) => ({ idempotency: { name, fingerprint: 'f' } })
+    const billed = await ended(failureOf(), key('billed'))
+    const free = await ended(failureOf(0), key('free'))
+    await ledger.correct(billed.id, 0)
+    await ledger.correct(free.id, price)
+    t.match(await admit(key('billed')), { outcome: 'bought' })
+    t.match(await admit(key('free')), { outcome: 'replayed', row: { id: free.id } })
   })
 
   t.test('a later, higher cost is booked as a correction, a lower one is not', async t => {

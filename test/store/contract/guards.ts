@@ -3,8 +3,10 @@
 import type { Test } from 'tap'
 import type { Admission, Verdict } from '../../../src/generation/ports.ts'
 import type { Row } from '../../../src/generation/row.ts'
-import { failureOf, traceLost, unreachable } from '../../support/admission.ts'
+import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
+
+const ultra = 'fal-ai/imagen4/preview/ultra'
 
 export async function guards (t: Test, make: MakeStore): Promise<void> {
   t.test('a verdict is kept with the time since when it holds', async t => {
@@ -439,5 +441,102 @@ export async function guards (t: Test, make: MakeStore): Promise<void> {
       { kind: 'guard', scope: 'tenant:studio', from: 'ok', state: 'open' },
       { kind: 'guard', scope: 'tenant:studio', from: 'open', state: 'ok' }
     ])
+  })
+
+  t.test('an absurd bill leaves the price of its model unsure: nothing of it is bought until an operator speaks, and no probe goes through', async t => {
+    const { ledger, buy, ended, refused, advance } = await createWorld(t, make)
+    const { id } = await ended(successOf({ cost: 10 * price + 1 }))
+    t.match(await ledger.guards(), [{ scope: ultra, state: 'price-unsure', probe: null }])
+    for (let tries = 0; tries < 2; tries += 1) {
+      t.match(await refused(), { why: 'guard', guard: 'price-unsure', retryAfterSeconds: 60 })
+      await advance(3_600_000)
+    }
+    await buy({ model: 'fal-ai/another' })
+    t.match(await ledger.correct(id, price), { reopened: true })
+    t.match(await ledger.guards(), [{ scope: ultra, state: 'ok' }])
+    await buy()
+    t.match((await ledger.takeNews(10)).filter(({ kind }) => kind === 'guard'), [{ scope: ultra, from: 'ok', state: 'price-unsure' }, { scope: ultra, from: 'price-unsure', state: 'ok' }])
+  })
+
+  t.test('what waits for a model whose price is unsure waits on, holds nobody up, and goes when it is confirmed', async t => {
+    const { ledger, buy, accepted, claim, row, advance } = await createWorld(t, make)
+    const absurd = await accepted('a')
+    const waiting: Row[] = []
+    for (let count = 0; count < 40; count += 1) waiting.push(await buy())
+    const other = await buy({ model: 'fal-ai/another', priority: 'low' })
+    await ledger.finish(absurd.id, 1, 'a', successOf({ cost: Number.MAX_SAFE_INTEGER }))
+    t.equal(await claim(), 'guard', 'one claim looks at a bounded number')
+    t.equal(await claim(), other.id)
+    await advance(60_000)
+    t.equal(await claim(), 'guard')
+    for (const { id } of waiting) t.match(await row(id), { phase: 'waiting', version: 1, attempt: 0 })
+    await ledger.correct(absurd.id, null)
+    await advance(10_000)
+    t.same([await claim(), await claim()], waiting.slice(0, 2).map(({ id }) => id), 'in the order in which they came')
+  })
+
+  t.test('a generation that finds its model\'s price unsure is not the account\'s probe any more', async t => {
+    const { ledger, buy, accepted, claim, advance } = await createWorld(t, make)
+    const absurd = await accepted('a')
+    await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
+    await advance(1000)
+    await buy()
+    await ledger.finish(absurd.id, 1, 'a', successOf({ cost: Number.MAX_SAFE_INTEGER }))
+    t.equal(await claim(), 'guard')
+    t.match((await ledger.guards())[0], { scope: '*', state: 'open', probe: null })
+    await buy({ model: 'fal-ai/another' })
+  })
+
+  t.test('two bills in a row above their reservations leave the price unsure, one does not', async t => {
+    const { ledger, accepted, ended, refused } = await createWorld(t, make)
+    async function overrun (): Promise<string> {
+      return (await ended(successOf({ cost: price + 1 }))).id
+    }
+    await overrun()
+    await ended(failureOf(0))
+    await ended(successOf({ cost: null }))
+    const first = await accepted('a')
+    const second = await accepted('b')
+    await ledger.finish(first.id, 1, 'a', successOf({ cost: price }))
+    await overrun()
+    t.same(await ledger.guards(), [], 'what was billed as expected stands between the two')
+    await ledger.finish(second.id, 1, 'b', failureOf(2 * price))
+    t.match(await ledger.guards(), [{ scope: ultra, state: 'price-unsure' }])
+    t.match(await refused(), { guard: 'price-unsure' })
+    await ledger.correct(first.id, null)
+    await overrun()
+    t.match(await ledger.guards(), [{ state: 'ok' }], 'an operator\'s word begins another row')
+  })
+
+  t.test('a bill that grows is one overrun', async t => {
+    const { ledger, accepted } = await createWorld(t, make)
+    const { id } = await accepted('a')
+    for (const times of [0, 2, 3, 4]) await ledger.finish(id, 1, 'a', failureOf(times * price))
+    t.same(await ledger.guards(), [])
+  })
+
+  t.test('while a price is unsure, the guard of its model hears nothing else', async t => {
+    const { ledger, accepted, ended, refused } = await createWorld(t, make)
+    const running = await accepted('a')
+    await ended(successOf({ cost: Number.MAX_SAFE_INTEGER }))
+    await ledger.guard(ultra, { state: 'ok', retryAfterMs: 0 })
+    await ledger.lost(running.id, 1, 'a', traceLost, { scope: ultra, state: 'retired', retryAfterMs: 1000 })
+    t.match(await refused(), { guard: 'price-unsure' })
+    await ledger.guard(ultra, { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
+    t.match(await ledger.guards(), [{ state: 'ok' }], 'for when the generation in question is forgotten')
+    await ended(successOf({ cost: 2 * price }))
+    t.match(await ledger.guards(), [{ state: 'ok' }])
+  })
+
+  t.test('a model that is gone, with its probe under way, can have an unsure price as well', async t => {
+    const { ledger, buy, accepted, advance } = await createWorld(t, make)
+    const running = await accepted('a')
+    await ledger.guard(ultra, { state: 'retired', retryAfterMs: 1000 })
+    await advance(1000)
+    const probe = await buy()
+    await ledger.finish(running.id, 1, 'a', successOf({ cost: Number.MAX_SAFE_INTEGER }))
+    t.match(await ledger.guards(), [{ state: 'price-unsure', probe: null }])
+    await ledger.cancel(probe.id, probe)
+    t.match(await ledger.guards(), [{ state: 'price-unsure', probe: null }])
   })
 }

@@ -37,6 +37,7 @@ local function auditAll (keys, args)
   local function auditPhases ()
     for id, row in pairs(rows) do
       if Books.isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
+      if not row.corrected and (row.cost or 0) > row.price * constants.maxOverrun then fault(id, 'cost', row.cost, 'of which nobody is sure') end
       if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
       if (row.phase == 'succeeded') ~= (row.output ~= nil or row.outputSha256 ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
       if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
@@ -242,6 +243,7 @@ local function auditAll (keys, args)
       if guard.probe and (guard.state == 'ok' or not tries) then
         fault('the guard of', guard.scope, 'is', guard.state, 'and waits for the probe', guard.probe, 'which is', row and row.phase or 'gone')
       end
+      if guard.probe and guard.state == 'price-unsure' then fault('the price of', guard.scope, 'is unsure, and', guard.probe, 'is its probe') end
       if Guards.isTenants(guard.scope) then
         tenants = tenants + 1
         if guard.state == 'ok' and guard.failures == 0 then fault('the guard of', guard.scope, 'is ok and kept') end

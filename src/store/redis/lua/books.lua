@@ -56,6 +56,15 @@ local function hold (row, direction)
   if row.token then Tokens.draw(row.token, direction * (row.files or 1), direction * row.price, 'held') end
 end
 
+-- What is booked of a cost that was told, nil when none was. Above ten times the reservation it is no price but a fault: ten times is booked, as an
+-- assumption, so that nobody's header can move a budget further than that. -> { cost, costAssumed }
+local function bookingOf (row, told)
+  if not told then return { cost = row.price, costAssumed = true } end
+  local most = row.price * constants.maxOverrun
+  if told > most then return { cost = most, costAssumed = true } end
+  return { cost = told, costAssumed = false }
+end
+
 local function spentOf (row)
   return isFinal(row) and row.cost or 0
 end
@@ -138,6 +147,6 @@ local function journal ()
 end
 
 return {
-  isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodOf = periodOf, balanceOf = balanceOf, hold = hold, book = book,
-  bookBeside = bookBeside, tidyJournal = tidyJournal, balances = balances, journal = journal
+  isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodOf = periodOf, balanceOf = balanceOf, bookingOf = bookingOf, hold = hold,
+  book = book, bookBeside = bookBeside, tidyJournal = tidyJournal, balances = balances, journal = journal
 }

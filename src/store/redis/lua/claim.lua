@@ -19,6 +19,12 @@ local function expire (row)
   giveUp(row, row.startUntilMs and row.startUntilMs <= now and NOT_STARTED or EXPIRED)
 end
 
+-- Lets others go before one whose model is not bought until an operator has looked. It keeps its place in line, and is nobody's probe.
+local function stepAside (row)
+  Guards.freeProbe(row)
+  Rows.adjust(row, { retryAtMs = now + constants.asideMs })
+end
+
 -- Puts generations whose pause is over back into the line, at the places that they had.
 local function bringBack ()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
@@ -96,6 +102,7 @@ local function claim ()
     local guard, isTenants = Guards.blockedBy(row.id, row)
     if not guard then return grant(row) end
     if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
+    if guard.state == 'price-unsure' then stepAside(row) end
     -- Looking at a blocked tenant's other generations would take the place of others' in the line.
     return nil, isTenants
   end)

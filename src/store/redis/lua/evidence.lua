@@ -92,7 +92,7 @@ end
 -- It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption.
 local function noteAfterEnd (row, requestId)
   if row.requestId then return end
-  if Books.isUnbilledEnd(row) then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
+  if Books.isUnbilledEnd(row) and not row.corrected then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
 end
 
 -- sent { id, attempt, requestId }
@@ -212,7 +212,8 @@ local function finishDouble (row, requestId, ending)
   if not Requests.isWanted(row, requestId, ending.kind) then return Requests.correctDouble(row, requestId, ending.cost) end
   Requests.swapDouble(row, requestId)
   -- Of the log the lines of the other purchase were told.
-  close(row, ending, { cost = ending.cost or row.price, costAssumed = ending.cost == nil })
+  close(row, ending, Books.bookingOf(row, ending.cost))
+  Guards.weighBill(row, ending.cost)
 end
 
 -- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, outputSha256, log: { from, lines } or nothing }, payload: the output
@@ -222,24 +223,29 @@ local function finish ()
     local requestId = given.requestId
     given.output = payload
     if isDouble then return finishDouble(row, requestId, given) end
-    local facts = { cost = given.cost or row.price, costAssumed = given.cost == nil, requestId = requestId }
+    local facts = row.corrected and { cost = row.cost, costAssumed = false } or Books.bookingOf(row, given.cost)
+    facts.requestId = requestId
     if not Books.isFinal(row) then
       facts.logged = Logs.keepLog(row, given.log)
-      return close(row, given, facts)
+      close(row, given, facts)
+      Guards.weighBill(row, given.cost)
+      return
     end
-    local booked = facts.cost - (row.cost or 0)
+    local before, from = row.cost or 0, row.phase
+    local booked = facts.cost - before
+    -- An overrun that only grew is not another one.
+    local isNews = booked > 0 and (before <= row.price or facts.costAssumed)
     if row.settled and given.kind == 'succeeded' then
-      local from = row.phase
       facts.logged = Logs.keepLog(row, given.log)
       close(row, given, facts)
-      return News.tell(row, 'found', from, booked)
-    end
-    if booked > 0 then
+      News.tell(row, 'found', from, booked)
+    elseif booked > 0 then
       Rows.change(row, facts)
-      News.tell(row, 'late', row.phase, booked)
+      News.tell(row, 'late', from, booked)
     elseif not row.requestId then
       Rows.change(row, { requestId = requestId })
     end
+    if isNews then Guards.weighBill(row, given.cost) end
   end)
 end
 

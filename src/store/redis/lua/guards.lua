@@ -6,6 +6,9 @@ local ACCOUNT = '*'
 -- Met by more than one tenant, or by something that is no tenant's doing.
 local EVERYBODY = '*'
 
+-- Only an operator opens it: a probe would be one more purchase at a price that nobody knows.
+local UNSURE = 'price-unsure'
+
 -- The beginning of the scope of the guard that stands before one tenant only.
 local TENANT = 'tenant:'
 
@@ -65,11 +68,11 @@ local function closedGuards (asker)
   return closed
 end
 
--- The first guard that keeps this generation from being bought now: its pause is not over, or another one is the probe.
+-- The first guard that keeps this generation from being bought now: the price is unsure, its pause is not over, or another one is the probe.
 -- -> that guard, and whether it is its tenant's own
 local function blockedBy (id, asker)
   for _, guard in ipairs(closedGuards(asker)) do
-    if now < guard.retryAtMs or (guard.probe and guard.probe ~= id) then return guard, isTenants(guard.scope) end
+    if guard.state == UNSURE or now < guard.retryAtMs or (guard.probe and guard.probe ~= id) then return guard, isTenants(guard.scope) end
   end
   return nil
 end
@@ -104,6 +107,7 @@ end
 
 -- How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent.
 local function retryAfterSecondsOf (guard)
+  if guard.state == UNSURE then return constants.unsureRetryMs / 1000 end
   local pauseMs = guard.retryAtMs - now
   return math.max(1, math.ceil((pauseMs > 0 and pauseMs or times.leaseMs) / 1000))
 end
@@ -130,6 +134,7 @@ local function fail (guard, verdict, metBy)
     if not isOtherwise and guard.state ~= verdict.state then
       guard.state = verdict.state
       guard.sinceMs = now
+      if guard.state == UNSURE then guard.probe = nil end
     end
   end
   writeGuard(guard)
@@ -141,8 +146,11 @@ end
 local function take (verdict, metBy)
   local guard = readGuard(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
   local from = guard.state
-  if verdict.only and from ~= verdict.only then return guard end
+  -- A price that is unsure is an operator's matter, whatever else is heard of the model meanwhile.
+  local isDeaf = from == UNSURE and verdict.only ~= UNSURE
+  if isDeaf or verdict.only and from ~= verdict.only then return guard end
   if verdict.state == 'ok' then open(guard) else fail(guard, verdict, metBy) end
+  if from == UNSURE and guard.state == 'ok' then redis.call('HDEL', OVERRUNS, guard.scope) end
   if guard.state ~= from then redis.call('RPUSH', NEWS, cjson.encode({ guard.scope, 'guard', from, guard.state })) end
   return guard
 end
@@ -196,6 +204,29 @@ local function clear (row)
   end
 end
 
+-- Weighs a bill that is being booked (rule 31): one that is absurd, or the second in a row above its reservation, leaves the price of the model unsure. What
+-- cost nothing, and what was told without a cost (nil), says nothing about the price.
+local function weighBill (row, told)
+  if not told or told == 0 then return end
+  if told <= row.price then
+    redis.call('HDEL', OVERRUNS, row.model)
+    return
+  end
+  local overruns = redis.call('HINCRBY', OVERRUNS, row.model, 1)
+  if told > row.price * constants.maxOverrun or overruns >= constants.maxOverrunsInARow then
+    take({ scope = row.model, state = UNSURE, retryAfterMs = constants.unsureRetryMs }, EVERYBODY)
+  end
+end
+
+-- An operator has spoken about a bill of this model. Was its price unsure until now?
+local function trustPrice (model)
+  redis.call('HDEL', OVERRUNS, model)
+  local guard = readGuard(model)
+  if not guard or guard.state ~= UNSURE then return false end
+  take({ scope = model, state = 'ok', retryAfterMs = 0, only = UNSURE }, EVERYBODY)
+  return true
+end
+
 -- guard { scope, state, retryAfterMs, after or nothing, only or nothing } -> { scope, state, sinceMs, retryAtMs, probe or nothing, failures }
 local function tellGuard ()
   return showGuard(take(given, EVERYBODY))
@@ -210,5 +241,5 @@ end
 
 return {
   allGuards = allGuards, isTenants = isTenants, closedGuards = closedGuards, blockedBy = blockedBy, becomeProbe = becomeProbe, freeProbe = freeProbe,
-  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, judgeFor = judgeFor, clear = clear, tellGuard = tellGuard, guards = guards
+  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, judgeFor = judgeFor, clear = clear, weighBill = weighBill, trustPrice = trustPrice, tellGuard = tellGuard, guards = guards
 }

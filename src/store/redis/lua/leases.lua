@@ -4,7 +4,7 @@ local LOST = '{"code":"outcome-unknown","detail":"Every process that looked afte
 
 -- Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it?
 local function endedTooSoon (row, fact)
-  return Books.isUnbilledEnd(row) and not row.requestId and fact.requestId ~= nil and (not Books.isFinal(fact) or fact.phase == 'succeeded')
+  return Books.isUnbilledEnd(row) and not row.requestId and not row.corrected and fact.requestId ~= nil and (not Books.isFinal(fact) or fact.phase == 'succeeded')
 end
 
 -- Is the row of an ended generation still the very one that this replica saw? Nearly all are, a thousand with each renewal, and three fields tell.

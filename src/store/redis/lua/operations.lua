@@ -14,7 +14,7 @@ local operations = {
   renew = Leases.renew, restore = Restore.restore, release = Leases.release, sweep = Leases.sweep, takeNews = News.takeNews,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
   read = Readers.read, lookup = Readers.lookup, look = Readers.look, glance = Readers.glance, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
-  cancel = Verdicts.cancel, settle = Verdicts.settle,
+  cancel = Verdicts.cancel, settle = Verdicts.settle, correct = Verdicts.correct,
   guard = Guards.tellGuard, guards = Guards.guards,
   mint = Tokens.mint, token = Tokens.showToken, revoke = Tokens.revoke,
   balances = Books.balances, journal = Books.journal

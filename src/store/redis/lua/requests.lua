@@ -55,12 +55,13 @@ end
 -- `cost`: nil when fal named none
 local function correctDouble (row, requestId, cost)
   local double = doubleOf(row, requestId)
-  local booked = tonumber(double.cost)
-  local difference = (cost or row.price) - booked
+  local bill, booked = Books.bookingOf(row, cost), tonumber(double.cost)
+  local difference = bill.cost - booked
   if double.ended and difference <= 0 then return end
-  Rows.adjust(row, { doubles = replaced(row, requestId, { requestId = requestId, cost = text(booked + difference), ended = '1' }) })
-  Books.bookBeside(row, 'correction', requestId, difference, cost == nil)
+  Rows.adjust(row, { doubles = replaced(row, requestId, { requestId = requestId, cost = text(bill.cost), ended = '1' }) })
+  Books.bookBeside(row, 'correction', requestId, difference, bill.costAssumed)
   if difference > 0 then News.tell(row, 'late', row.phase, difference) end
+  if not double.ended or booked <= row.price or bill.costAssumed then Guards.weighBill(row, cost) end
 end
 
 -- May this double's picture be the row's? Its callers have not had any, and it is paid for.

@@ -1,4 +1,4 @@
--- The two words that people have in a generation's story: a reader's cancel and an operator's settlement.
+-- The words that people have in a generation's story: a reader's cancel, an operator's settlement and correction.
 
 -- cancel { id, tenant, subject } -> { outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', row } or { outcome: 'no-such-generation' }
 -- There is nothing left to cancel about an `unknown`, so it counts as finished (rule 8).
@@ -36,6 +36,20 @@ local function settle ()
   return { outcome = 'settled', row = Rows.show(row) }
 end
 
+-- correct { id, cost or nothing } -> { outcome: 'corrected', row, booked, reopened: the model's price was unsure until now } or
+-- { outcome: 'not-ended' | 'no-such-generation' }. The difference is booked as every change of a cost is (rule 31).
+local function correct ()
+  local row = Rows.readRow(given.id)
+  if not row then return { outcome = 'no-such-generation' } end
+  if not Books.isFinal(row) then return { outcome = 'not-ended' } end
+  local cost = given.cost or row.cost
+  local booked = cost - row.cost
+  if booked ~= 0 or not row.corrected then Rows.change(row, { cost = cost, costAssumed = false, corrected = true }) end
+  if booked ~= 0 then News.tell(row, 'corrected', row.phase, booked) end
+  local reopened = Guards.trustPrice(row.model)
+  return { outcome = 'corrected', row = Rows.show(row), booked = text(booked), reopened = reopened and '1' or nil }
+end
+
 return {
-  cancel = cancel, settle = settle
+  cancel = cancel, settle = settle, correct = correct
 }
