@@ -16,6 +16,7 @@ import { createGuard, worstOf } from './generation/guard.ts'
 import { createObserver } from './generation/observe.ts'
 import { createOperators, type Operators } from './generation/operators.ts'
 import { createPresence } from './generation/presence.ts'
+import { createPriceRules } from './generation/price-rules.ts'
 import { createRequests } from './generation/request.ts'
 import { createResultCache } from './generation/result-cache.ts'
 import { createRunner } from './generation/runner.ts'
@@ -25,6 +26,7 @@ import { buildOpsServer, buildServer } from './http/server.ts'
 import { newId } from './ids.ts'
 import { createLogger, createTroubleLog, describePrompt, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
+import { models } from './models/catalogue.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import { clusterAt, Unusable } from './store/redis/connection.ts'
@@ -133,7 +135,9 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     watch,
     companyBudget: () => tenants.companyBudget,
     priceOf: model => tenants.priceOf(model.endpointId),
-    priceRuleOf: model => tenants.priceRuleOf(model.endpointId),
+    priceRules: createPriceRules(models.map(({ endpointId }) => endpointId), model => tenants.priceRuleOf(model), (model, rule, ledgerRule) => {
+      log.error({ model, price_rule: rule, ledger_price_rule: ledgerRule }, 'the prices of this process are older than the ledger\'s: nothing of this model is bought here until its tenants file has those of the others; to go back to earlier prices on purpose raise pricesRevision there')
+    }),
     resultTtlMs: config.resultTtlMs,
     draining: () => state === 'draining',
     newId,
@@ -165,12 +169,18 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   })
   const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
 
+  const warnOf = ({ version, warnings }: TenantBook): void => { for (const warning of warnings) log.warn({ version }, `tenants file: ${warning}`) }
+  warnOf(tenants)
   const tenantsWatch = config.tenantsFile === null
     ? null
     : watchTenants({
       file: config.tenantsFile,
       version: tenants.version,
-      onChange: book => { tenants = book; log.info({ version: book.version, tenants: book.tenants.size }, 'tenants file in force') },
+      onChange: book => {
+        tenants = book
+        log.info({ version: book.version, tenants: book.tenants.size }, 'tenants file in force')
+        warnOf(book)
+      },
       onRefused: faults => { log.error({ faults }, 'tenants file refused, the old one stays in force') }
     })
   metrics.onCollect(async () => {

@@ -64,6 +64,7 @@ export const problems = {
   'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', again: 'yes' },
   'upstream-account-blocked': { status: 503, title: 'The upstream does not accept work at the moment', again: 'yes' },
   'price-unsure': { status: 503, title: 'What the model costs is not sure at the moment, so it is not bought', again: 'yes' },
+  'price-table-differs': { status: 503, title: 'This process has other prices than the ledger, so it does not buy', again: 'yes' },
   draining: { status: 503, title: 'This process is shutting down', again: 'yes' },
   'still-running': { status: 504, title: 'The generation is still running', again: 'collect', cost: 'once' },
   'not-cached': { status: 504, title: 'No stored result answers this request', again: 'after-change' },

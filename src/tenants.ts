@@ -51,7 +51,7 @@ export interface TenantBook {
   readonly companyBudget: BudgetLimit | null
   /** The highest price of one call of a model on offer: the file's, else the model's own. */
   readonly priceOf: (endpointId: string) => MicroUsd
-  /** Names the rule that a model's price follows: the same in two processes exactly when both would reserve and settle the same. */
+  /** Names the rule that a model's price follows: the same in two processes exactly when both would reserve and settle the same, in the same revision. */
   readonly priceRuleOf: (endpointId: string) => string
   readonly find: (keyId: string) => TenantKey | undefined
   /** What is sound but worth a line at start. */
@@ -201,7 +201,7 @@ function bookOf (file: TenantsFile, version: string): TenantBook {
     tenants,
     companyBudget: budgetOf(file.budget),
     priceOf,
-    priceRuleOf: endpointId => hash('sha256', JSON.stringify(['price rule', endpointId, priceOf(endpointId)]), 'base64url'),
+    priceRuleOf: endpointId => hash('sha256', JSON.stringify(['price rule', endpointId, priceOf(endpointId), file.pricesRevision ?? 0]), 'base64url'),
     find: keyId => keys.get(keyId),
     warnings: warningsOf(file, prices),
     version

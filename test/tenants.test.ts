@@ -97,6 +97,9 @@ t.test('the price rule of a model is named alike wherever the price is the same,
   const ruleAt = (usd?: number): string => bookOf({ ...(usd === undefined ? {} : { prices: { [defaultModel.endpointId]: usd } }), tenants: [minimal] }).priceRuleOf(defaultModel.endpointId)
   t.equal(ruleAt(0.06), ruleAt(), 'said or not')
   t.not(ruleAt(0.07), ruleAt())
+  const revised = bookOf({ pricesRevision: 1, tenants: [minimal] })
+  t.not(revised.priceRuleOf(defaultModel.endpointId), ruleAt(), 'a revision is another rule at the same price')
+  t.equal(bookOf({ pricesRevision: 0, tenants: [minimal] }).priceRuleOf(defaultModel.endpointId), ruleAt())
   t.throws(() => bookOf({ tenants: [minimal] }).priceRuleOf('other/model'))
 })
 

@@ -31,6 +31,8 @@ export interface Admission extends AdmittedFields {
   readonly deadlineMs: number
   readonly unitPrice: MicroUsd
   readonly priceRule: string
+  /** The rule that this process had before, until the ledger was told that it has another; `null` when it has none to replace. */
+  readonly replacesPriceRule: string | null
   /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
   readonly idempotency: { readonly name: string, readonly fingerprint: string } | null
   /** What is known about the twins that an earlier answer named. */
@@ -98,6 +100,7 @@ interface Late { readonly outcome: 'refused', readonly why: 'late' }
 export type Refused =
   | { readonly outcome: 'refused', readonly why: 'reused' | 'late' }
   | { readonly outcome: 'refused', readonly why: 'guard', readonly guard: GuardState, readonly retryAfterSeconds: number }
+  | { readonly outcome: 'refused', readonly why: 'prices', readonly ledgerRule: string }
   | { readonly outcome: 'refused', readonly why: 'token', readonly token: 'unknown' | 'expired' | 'revoked' | 'exhausted' }
   | { readonly outcome: 'refused', readonly why: 'rate', readonly rate: RateState }
   | { readonly outcome: 'refused', readonly why: 'full', readonly rate: RateState }
@@ -271,7 +274,10 @@ export interface Ledger {
 
   // Rights
 
-  /** Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. */
+  /**
+   * Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. Of a model only one price rule buys: the one that a purchase
+   * brought last. A rule that the ledger has not seen is newer, one that was replaced is older and refused, unless it replaces the one that holds.
+   */
   admit: (admission: Admission) => Promise<Admitted>
   /**
    * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
@@ -467,6 +473,8 @@ export const ledgerConstants = {
   unsureRetryMs: 60_000,
   /** How long a waiting generation of such a model lets others go before it. */
   asideMs: 10_000,
+  /** How many price rules of a model are remembered: the latest, and those that were replaced last. */
+  maxPriceRules: 8,
   /** How many requests are admitted in one step. */
   maxAdmissions: 10,
   /** How many undelivered twins one admission names. */

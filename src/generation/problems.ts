@@ -15,6 +15,9 @@ export class RefusedByRate extends Problem {
   }
 }
 
+/** How soon another process may be met, or this one have read the others' prices. */
+const PRICES_RETRY_SECONDS = 5
+
 /** Why an admission was refused. */
 export function problemOfRefusal (refused: Refused): Problem {
   switch (refused.why) {
@@ -29,6 +32,8 @@ export function problemOfRefusal (refused: Refused): Problem {
         case 'account-blocked': return new Problem('upstream-account-blocked', { retryAfterSeconds: refused.retryAfterSeconds })
         default: return new Problem('upstream-unavailable', { retryAfterSeconds: refused.retryAfterSeconds })
       }
+    case 'prices':
+      return new Problem('price-table-differs', { retryAfterSeconds: PRICES_RETRY_SECONDS })
     case 'token':
       switch (refused.token) {
         case 'expired': return new Problem('token-expired')

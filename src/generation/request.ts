@@ -11,6 +11,7 @@ import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
 import type { Admission, Admitted, End, Ledger, RateState, TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
+import type { PriceRules } from './price-rules.ts'
 import { problemOfRefusal, resultGone } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
@@ -80,7 +81,7 @@ export interface RequestTools {
   readonly watch: Watch
   readonly companyBudget: () => BudgetLimit | null
   readonly priceOf: (model: Model) => MicroUsd
-  readonly priceRuleOf: (model: Model) => string
+  readonly priceRules: PriceRules
   readonly resultTtlMs: number
   readonly draining: () => boolean
   /** A fresh UUIDv7. */
@@ -142,6 +143,9 @@ export function createRequests (tools: RequestTools): Requests {
     let twins: readonly TwinAnswer[] = []
     for (let round = 1; ; round++) {
       const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS, ...admission })
+      const { model, priceRule } = admission
+      if (admitted.outcome === 'bought') tools.priceRules.taken(model, priceRule)
+      if (admitted.outcome === 'refused' && admitted.why === 'prices') tools.priceRules.refused(model, priceRule, admitted.ledgerRule)
       if (admitted.outcome !== 'twins') return admitted
       if (round === MAX_TWIN_ROUNDS) throw new Error('the ledger asked about twins in the last round')
       twins = [...twins, ...await askAboutTwins(admitted.twins)]
@@ -170,7 +174,7 @@ export function createRequests (tools: RequestTools): Requests {
       seed: call.seed,
       price: tools.priceOf(model),
       unitPrice: tools.priceOf(model),
-      priceRule: tools.priceRuleOf(model),
+      ...tools.priceRules.of(model.endpointId),
       files: model.files,
       mode: call.mode === 'only' ? 'normal' : call.mode,
       cacheGroup: call.mode === 'bypass' ? null : tenant.cacheGroup,

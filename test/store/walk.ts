@@ -34,6 +34,8 @@ const admitStep = fc.record({
   startWithinMs: fc.constantFrom(null, null, minute),
   needsId: fc.boolean(),
   files: fc.constantFrom(1, 1, 2),
+  priceRule: fc.constantFrom(...Array<string>(8).fill('rule'), 'other', 'third'),
+  replacesPriceRule: fc.constantFrom(null, 'rule', 'other', 'third'),
   /** The latest admission once more, under its own id. */
   again: fc.boolean()
 })
@@ -207,6 +209,8 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
     startWithinMs: step.startWithinMs,
     needsId: step.needsId,
     files: step.files,
+    priceRule: step.priceRule,
+    replacesPriceRule: step.replacesPriceRule,
     rate: { max: 9, windowSeconds: 60 },
     maxInFlight: 2,
     maxQueued: 3,

@@ -39,6 +39,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     price,
     unitPrice: price,
     priceRule: 'rule',
+    replacesPriceRule: null,
     files: 1,
     mode: 'normal',
     cacheGroup: tenant,

@@ -8,6 +8,7 @@ import { admittedAlone, assertListable } from '../admission-list.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
+import { newerRule, takeRule } from './prices.ts'
 import { aliasEndMs, change, follow, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
@@ -196,6 +197,10 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
     const guard = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : closedGuards(state, purchase)[0])
     if (guard !== undefined) return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
   }
+  for (const purchase of purchases) {
+    const ledgerRule = newerRule(state, purchase)
+    if (ledgerRule !== null) return { outcome: 'refused', why: 'prices', ledgerRule }
+  }
   const price = purchases.reduce((sum, purchase) => sum + purchase.price, 0)
   const token = refuseToken(state, first, { price, files: purchases.reduce((sum, { files }) => sum + files, 0) })
   if (token !== null) return { outcome: 'refused', why: 'token', token }
@@ -246,6 +251,7 @@ function buy (state: State, admission: Admission): Got {
   tenant.window = { used: rate.used + 1, beganAtMs, endsAtMs }
   if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
   if (idempotency !== null) bindIdempotency(state, idempotency, id, null)
+  takeRule(state, admission)
   insert(state, entry)
   becomeProbe(state, id, admission)
   return { outcome: 'bought', row: show(state, entry), rate: rateOf(state, admission) }

@@ -98,6 +98,8 @@ export interface State {
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
   readonly guards: Map<string, KeptGuard>
+  /** Model → its price rules, the one that holds first, then those that were replaced last. */
+  readonly priceRules: Map<string, readonly string[]>
   /** Model → how many of its bills in a row were above their reservations. */
   readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
@@ -151,6 +153,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     lists,
     unknown: createSortedSet(),
     guards: new Map(),
+    priceRules: new Map(),
     overruns: new Map(),
     news: [],
     lowered: null,

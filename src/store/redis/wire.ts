@@ -154,10 +154,11 @@ function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got']
 
 function refusedIn (answer: Readonly<Record<string, unknown>>): Refused {
   const outcome = 'refused'
-  const why = wordOf(['reused', 'late', 'guard', 'token', 'rate', 'full', 'budget'], answer['why'])
+  const why = wordOf(['reused', 'late', 'guard', 'prices', 'token', 'rate', 'full', 'budget'], answer['why'])
   switch (why) {
     case 'reused': case 'late': return { outcome, why }
     case 'guard': return { outcome, why, guard: wordOf(guardStates, answer['guard']), retryAfterSeconds: integerOf(answer['retryAfterSeconds']) }
+    case 'prices': return { outcome, why, ledgerRule: textOf(answer['ledgerRule']) }
     case 'token': return { outcome, why, token: wordOf(['unknown', 'expired', 'revoked', 'exhausted'], answer['token']) }
     case 'rate': case 'full': return { outcome, why, rate: rateIn(answer['rate']) }
     case 'budget': return { outcome, why, rate: rateIn(answer['rate']), owner: textOf(answer['owner']) }

@@ -163,4 +163,53 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.token('tok1'), { picturesLeft: 2 })
     t.equal(await ledger.token('tok9'), null)
   })
+
+  t.test('of a model only one price rule buys: a new one takes the place of the one before, which is refused from then on', async t => {
+    const { buy, refused, balance } = await createWorld(t, make)
+    await buy({ priceRule: 'first' })
+    await buy({ priceRule: 'second' })
+    t.match(await refused({ priceRule: 'first' }), { why: 'prices', ledgerRule: 'second' })
+    await buy({ priceRule: 'second' })
+    await buy({ priceRule: 'first', model: 'fal-ai/another' })
+    await buy({ priceRule: 'third' })
+    for (const priceRule of ['first', 'second']) t.match(await refused({ priceRule }), { why: 'prices', ledgerRule: 'third' })
+    t.same(await balance(), { held: 5 * price, spent: 0 })
+  })
+
+  t.test('an older rule comes back when it replaces the one that holds, and only then', async t => {
+    const { buy, refused } = await createWorld(t, make)
+    for (const priceRule of ['first', 'second', 'third']) await buy({ priceRule })
+    t.match(await refused({ priceRule: 'first', replacesPriceRule: 'second' }), { why: 'prices', ledgerRule: 'third' })
+    t.match(await refused({ priceRule: 'first', replacesPriceRule: 'first' }), { why: 'prices' })
+    await buy({ priceRule: 'first', replacesPriceRule: 'third' })
+    await buy({ priceRule: 'first', replacesPriceRule: 'third' })
+    await buy({ priceRule: 'first' })
+    t.match(await refused({ priceRule: 'third' }), { why: 'prices', ledgerRule: 'first' })
+  })
+
+  t.test('a rule comes to hold by a purchase: neither a refusal nor a free answer brings one', async t => {
+    const { ledger, buy, admit, ended, refused } = await createWorld(t, make)
+    await ended(successOf(), { priceRule: 'first', cacheName: 'stored' })
+    t.match(await refused({ priceRule: 'second', rate: { max: 0, windowSeconds: 60 } }), { why: 'rate' })
+    t.match(await admit({ priceRule: 'second', cacheName: 'stored' }), { outcome: 'hit' })
+    await buy({ priceRule: 'first' })
+    await buy({ priceRule: 'second' })
+    t.match(await admit({ priceRule: 'first', cacheName: 'stored' }), { outcome: 'hit' }, 'what is free is given under any prices')
+    t.match(await ledger.admitAll([admissionOf({ priceRule: 'second' }), admissionOf({ priceRule: 'first' })]), { outcome: 'refused', why: 'prices' })
+  })
+
+  t.test('the eight latest rules of a model are remembered', async t => {
+    const { buy, refused } = await createWorld(t, make)
+    for (let count = 1; count <= 9; count += 1) await buy({ priceRule: `rule ${count}` })
+    t.match(await refused({ priceRule: 'rule 2' }), { why: 'prices', ledgerRule: 'rule 9' })
+    await buy({ priceRule: 'rule 1' })
+  })
+
+  t.test('money is settled as it was reserved, whatever rule holds by then', async t => {
+    const { ledger, accepted, buy, balance } = await createWorld(t, make)
+    const { id } = await accepted('a', { priceRule: 'first' })
+    await buy({ priceRule: 'second', price: 5 * price, unitPrice: 5 * price })
+    t.match(await ledger.finish(id, 1, 'a', successOf({ cost: null })), { priceRule: 'first', unitPrice: price, cost: price })
+    t.same(await balance(), { held: 5 * price, spent: price })
+  })
 }

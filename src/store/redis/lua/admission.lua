@@ -137,6 +137,10 @@ local function refuse (purchases)
     local guard = Guards.blockedBy(purchase.id, purchase) or not mayProbe and Guards.closedGuards(purchase)[1]
     if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
   end
+  for _, purchase in ipairs(purchases) do
+    local ledgerRule = Prices.newerRule(purchase)
+    if ledgerRule then return { outcome = 'refused', why = 'prices', ledgerRule = ledgerRule } end
+  end
   local price = sumOf(purchases, 'price')
   local token = Tokens.refuseToken(first, price, sumOf(purchases, 'files'))
   if token then return { outcome = 'refused', why = 'token', token = token } end
@@ -174,6 +178,7 @@ local function buy (admission)
     'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
+  Prices.takeRule(admission)
   Rows.insert(row)
   Guards.becomeProbe(row.id, row)
   return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }

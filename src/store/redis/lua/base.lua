@@ -26,6 +26,7 @@ local UNKNOWN -- zset: open unknowns -> since when
 local CLAIMS -- hash: claim id -> id, while that attempt is submitting
 local WAITING -- hash: tenant -> how many wait; every tenant that ever bought is in it
 local GUARDS -- hash: scope -> JSON
+local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
 local NEWS -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
@@ -41,6 +42,7 @@ local function nameKeys (glob)
   CLAIMS = prefix .. 'claims'
   WAITING = prefix .. 'waiting'
   GUARDS = prefix .. 'guards'
+  PRICE_RULES = prefix .. 'prices'
   OVERRUNS = prefix .. 'overruns'
   NEWS = prefix .. 'news'
   JOURNAL = prefix .. 'j'
