@@ -7,6 +7,7 @@ export type Again =
   | 'no' // the same request gets the same answer
   | 'after-change' // something has to be changed first: the request, the key, a limit, a budget
   | 'yes' // safe, and it costs nothing that was not wanted
+  | 'billed-answers' // the same, except that what was billed answers the same request for a while
   | 'collect' // send it again or read the generation: nothing is bought twice
 
 /** What the request that got a problem has cost; `nothing` where an entry does not say. */
@@ -57,7 +58,7 @@ export const problems = {
   'headers-too-large': { status: 431, title: 'The request headers are too large', again: 'after-change' },
   cancelled: { status: 409, title: 'The generation was cancelled', again: 'yes', cost: 'as-billed' },
   internal: { status: 500, title: 'Something went wrong here', again: 'collect', cost: 'possible' },
-  'upstream-failed': { status: 502, title: 'The model failed', again: 'yes', cost: 'as-billed' },
+  'upstream-failed': { status: 502, title: 'The model failed', again: 'billed-answers', cost: 'as-billed' },
   'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible' },
   'store-unfit': { status: 503, title: 'The store is not fit to buy with, so nothing is bought', again: 'yes' },
   'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
@@ -69,7 +70,7 @@ export const problems = {
   'still-running': { status: 504, title: 'The generation is still running', again: 'collect', cost: 'once' },
   'not-cached': { status: 504, title: 'No stored result answers this request', again: 'after-change' },
   'start-timeout': { status: 504, title: 'The generation did not start in the time that the request gave it', again: 'yes' },
-  'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'yes', cost: 'as-billed' }
+  'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'billed-answers', cost: 'as-billed' }
 } as const satisfies Record<string, ProblemEntry>
 
 export type ProblemCode = keyof typeof problems

@@ -2,6 +2,7 @@
 
 import { Problem } from '../errors.ts'
 import { formatUsd } from '../money.ts'
+import { hasEnded } from './phases.ts'
 import type { End, RateState, Refused } from './ports.ts'
 import { costToReader, type Row } from './row.ts'
 
@@ -49,19 +50,46 @@ export function problemOfRefusal (refused: Refused): Problem {
   }
 }
 
-/** What a generation that ended without a picture means for its callers. */
-export function problemOfRow (row: Row): Problem {
-  const generationId = row.id
-  if (row.phase === 'cancelled') return new Problem('cancelled', { generationId })
-  if (row.phase === 'unknown') {
-    const then = row.cancelWished
-      ? 'It was cancelled, so the same request buys another picture.'
-      : 'Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.'
-    return new Problem('outcome-unknown', { generationId, detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. ${then}` })
-  }
-  if (row.failure === null) return new Problem('internal', { generationId })
-  const { code, detail, errors } = row.failure
-  return new Problem(code, { detail, generationId, ...(errors === undefined ? {} : { errors }) })
+/** What leads a request to a generation that ended before: its key, its cache name (or, while it is `unknown`, its body), or nothing. */
+export type LedBy = 'key' | 'name' | null
+
+/** What a generation that ended without a picture means for its callers, and how they get another one. */
+export function problemOfRow (row: Row, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
+  const { phase, failure, id: generationId } = row
+  if (phase === 'unknown') return new Problem('outcome-unknown', { generationId, detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. ${afterUnknown(row, ledBy)}` })
+  const detail = [failure?.detail, answersAgain(row) ? afterBilled(row, ledBy) : undefined].filter(sentence => sentence !== undefined).join(' ')
+  const facts = { generationId, ...(detail === '' ? {} : { detail }) }
+  if (phase === 'cancelled') return new Problem('cancelled', facts)
+  if (failure === null) return new Problem('internal', facts)
+  return new Problem(failure.code, { ...facts, ...(failure.errors === undefined ? {} : { errors: failure.errors }) })
+}
+
+/**
+ * The same, for who asked for it: `ledBy` tells what leads the same request here again, and for how long. A client would send it sooner, so it is told to
+ * wait a minute.
+ */
+export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Row, readonly ledBy: LedBy, readonly forMs: number }): Problem {
+  const { code, facts } = problemOfRow(row, ledBy)
+  return new Problem(code, { ...facts, ...(forMs > 0 ? { retryAfterSeconds: Math.min(MAX_RETRY_AFTER_SECONDS, Math.ceil(forMs / 1000)) } : {}) })
+}
+
+const MAX_RETRY_AFTER_SECONDS = 60
+
+/** Is the same request answered with this end for a while? It was billed, or may have been, and nobody called it off. */
+export function answersAgain ({ phase, cost, cancelWished }: Row): boolean {
+  return phase !== 'succeeded' && hasEnded(phase) && !cancelWished && (phase === 'unknown' || (cost ?? 0) > 0)
+}
+
+function afterUnknown ({ cancelWished }: Row, ledBy: LedBy): string {
+  if (cancelWished) return 'It was cancelled, so the same request buys another picture.'
+  if (ledBy === 'key') return 'Nothing is bought under this Idempotency-Key for 24 hours; look at the generation, or send a new key with Falgate-Cache: refresh to buy another picture.'
+  return 'Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.'
+}
+
+function afterBilled ({ answersUntilMs }: Row, ledBy: LedBy): string | undefined {
+  if (ledBy === 'key') return 'It was billed, so this Idempotency-Key gets this answer for 24 hours; a new key with Falgate-Cache: refresh buys another picture.'
+  if (ledBy === null || answersUntilMs === 0) return undefined
+  return `It was billed, so the same request gets this answer until ${new Date(answersUntilMs).toISOString()}; Falgate-Cache: refresh buys another picture at once.`
 }
 
 /** A success whose bytes the ledger does not have. */

@@ -9,10 +9,10 @@ import { unitsBilled } from './bill.ts'
 import { budgetsOf } from './budgets.ts'
 import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
-import type { Admission, Admitted, End, Ledger, RateState, TwinAnswer } from './ports.ts'
+import { ledgerConstants, type Admission, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
 import type { PriceRules } from './price-rules.ts'
-import { problemOfRefusal, resultGone } from './problems.ts'
+import { answersAgain, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
 
@@ -69,7 +69,15 @@ export type Answer =
     readonly ageMs: number
     readonly ttlMs: number
   }
-  | Origin & { readonly kind: 'failed', readonly row: Row }
+  | Origin & {
+    readonly kind: 'failed'
+    readonly row: Row
+    /** What leads the same request to this end again, and for how long. */
+    readonly ledBy: LedBy
+    readonly forMs: number
+    /** How long ago it ended, when that was before this call came. */
+    readonly ageMs: number | null
+  }
   /** What the key stands for is forgotten; that it was bought is not. */
   | Origin & { readonly kind: 'gone', readonly end: End }
   | Origin & { readonly kind: 'under-way', readonly row: Row }
@@ -199,13 +207,15 @@ export function createRequests (tools: RequestTools): Requests {
 
   async function answerWhenEnded (call: Call, origin: Origin, row: Row, cacheName: string | null): Promise<Answer> {
     const sinceMs = performance.now()
-    const ended = hasEnded(row.phase) ? row : await waitForEnd(call, row)
+    const endedBefore = hasEnded(row.phase)
+    const ended = endedBefore ? row : await waitForEnd(call, row)
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
     if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
     if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
       // The buyer gave up before anything was bought; whoever joined it goes on in its own name.
       return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
     }
+    if (ended !== null && ended.phase !== 'succeeded') return failed(call, origin, ended, endedBefore)
     if (ended !== null) return answerOf(origin, ended, cacheName)
     if (!call.gone.aborted) return { kind: 'under-way', row: await latest(call, row), ...origin }
     if (call.waitMs > 0) await tellLeft(call, row)
@@ -238,8 +248,16 @@ export function createRequests (tools: RequestTools): Requests {
     }
   }
 
+  function failed (call: Call, origin: Origin, row: Row, endedBefore: boolean): Answer {
+    const { finishedAtMs, answersUntilMs } = row
+    const nowMs = ledger.now()
+    const ledBy = answersAgain(row) ? leadOf(call, row) : null
+    const forMs = ledBy === 'key' ? ledgerConstants.idempotencyMs : ledBy === 'name' ? Math.max(0, answersUntilMs - nowMs) : 0
+    const endedAtMs = finishedAtMs ?? answersUntilMs - ledgerConstants.verdictMs
+    return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
+  }
+
   function answerOf (origin: Origin, row: Row, cacheName: string | null): Answer {
-    if (row.phase !== 'succeeded') return { kind: 'failed', row, ...origin }
     if (row.output === null) throw resultGone(row)
     const cost = row.cost ?? 0
     const bought = origin.source === 'bought'
@@ -298,6 +316,12 @@ function isOwn ({ tenant, subject }: Ask, stored: StoredResult): boolean {
 /** The name under which the result is stored; none without a seed, and none for who wants nothing stored. */
 function cacheNameOf ({ seed, mode, tenant, model, input }: Ask): string | null {
   return seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
+}
+
+/** What leads the same request, sent once more, to this row that answers again. */
+function leadOf ({ idempotency, seed, mode }: Ask, { phase }: Row): LedBy {
+  if (idempotency !== null) return 'key'
+  return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
 }
 
 /** Did it end without ever being accepted: cancelled, or past its deadline in line? */

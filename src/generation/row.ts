@@ -108,6 +108,8 @@ export const rowFields = {
   /** Why its result is looked at again, and since when: fal is done with it, so it takes no place there. Nothing of this is left when it has ended. */
   doubt: initially<Doubt | null>(null, orNull(word(doubts))),
   doubtSinceMs: initially<number | null>(null, orNull(integer)),
+  /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
+  answersUntilMs: initially(0, integer),
   /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
   logged: initially(0, or(0, integer)),
   /** It leaves the line unspent when it still waits then. */
@@ -169,8 +171,6 @@ const ownFields = {
   /** Waiting: not claimable before this; 0 when it stands in the line. */
   retryAtMs: initially(0, integer),
   unknownSinceMs: initially(0, integer),
-  /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
-  answersUntilMs: initially(0, integer),
   /** `unknown`, or settled since, with a request id: when fal is asked about it next, and how many questions there were. */
   askAtMs: initially<number | null>(null, orNull(integer)),
   questions: initially(0, or(0, integer)),

@@ -7,7 +7,7 @@ import { LOOK_FOR_MS, looksOver } from './doubt.ts'
 import type { Evidence, Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
-import type { Ending, Ledger, LogPiece, Result, StatusReader, Submitted, Suspect, Unsent, Upstream } from './ports.ts'
+import { ledgerConstants, type Ending, type Ledger, type LogPiece, type Result, type StatusReader, type Submitted, type Suspect, type Unsent, type Upstream } from './ports.ts'
 import type { Failure, Row } from './row.ts'
 
 /** The right to begin a submit, from a claim that this process made. */
@@ -268,6 +268,7 @@ function endedBy (row: Row, ending: Ending, nowMs: number): Row {
     failure: ending.kind === 'failed' ? ending.failure : null,
     ...bookingOf(row, ending.cost),
     finishedAtMs: nowMs,
+    answersUntilMs: nowMs + ledgerConstants.verdictMs,
     doubt: null,
     doubtSinceMs: null
   }

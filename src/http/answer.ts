@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { problemOfEnd, problemOfRow } from '../generation/problems.ts'
+import { problemOfEnd, problemOfFailed } from '../generation/problems.ts'
 import type { Answer } from '../generation/request.ts'
 import type { Row } from '../generation/row.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
@@ -32,7 +32,7 @@ export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer
     case 'picture':
       return reply.code(200).type('application/json').send(answer.body)
     case 'failed':
-      throw problemOfRow(answer.row)
+      throw problemOfFailed(answer)
     case 'gone':
       throw problemOfEnd(answer.end)
     case 'under-way':
@@ -54,6 +54,7 @@ export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer
       if (answer.source === 'hit') reply.header('age', Math.floor(answer.ageMs / 1000))
       return sayCost(request, reply, answer.cost, answer.saved)
     case 'failed':
+      if (answer.ageMs !== null) reply.header('age', Math.floor(answer.ageMs / 1000))
       return sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
     case 'gone':
       return sayCost(request, reply, 0, 0)
@@ -109,6 +110,10 @@ export function missed (mode: Wishes['mode']): string {
 /** The same once it is known what became of it. */
 function cacheStatus (answer: Arrived, mode: Wishes['mode']): string {
   if (answer.kind === 'picture' && answer.source === 'hit') return `falgate; hit; ttl=${Math.floor(answer.ttlMs / 1000)}`
+  // What ended without a picture before this call came is an answer that is stored for a while, and nobody waited for it together with others.
+  if (answer.kind === 'failed' && answer.source === 'joined' && answer.ageMs !== null) {
+    return `falgate; hit; ttl=${Math.floor(answer.forMs / 1000)}; detail=${answer.row.phase === 'unknown' ? 'unknown-before' : 'failed-before'}`
+  }
   const stored = answer.kind === 'picture' && answer.stored
   return `${missed(mode)}${stored ? '; stored' : ''}${answer.source === 'joined' ? '; collapsed' : ''}; detail=${answer.source}`
 }

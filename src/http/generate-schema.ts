@@ -8,10 +8,10 @@ import { problemResponses } from './problem-schema.ts'
 const headers = {
   'X-Request-Id': 'The request\'s own, or a new one. In every log line about it.',
   'Falgate-Generation': 'The generation\'s id; absent on a hit that somebody else bought.',
-  'Cache-Status': 'RFC 9211: `hit`, or `fwd` with `detail=bought`, `joined`, `replayed` or `adopted`.',
+  'Cache-Status': 'RFC 9211: `hit`, or `fwd` with `detail=bought`, `joined`, `replayed` or `adopted`; `hit` with `detail=failed-before` or `unknown-before` for an end that answers for 15 minutes.',
   'Falgate-Cost-Usd': 'What this call cost.',
   'Falgate-Saved-Usd': 'What it would have cost without the gateway.',
-  Age: 'Seconds since a stored result was made.',
+  Age: 'Seconds since a stored result was made, or a generation failed that answers again.',
   RateLimit: 'What is left of the limits (draft-ietf-httpapi-ratelimit-headers-11).',
   'RateLimit-Policy': 'The limits.'
 } as const

@@ -40,6 +40,79 @@ t.test('each trouble has its documented code, cost and end', async t => {
   }
 })
 
+const billed: Readonly<Record<string, Fault>> = {
+  'a refusal': { kind: 'job', operation: 'submit', error: 'content_policy_violation', hideUnits: true },
+  'a failure': { kind: 'job', operation: 'submit', error: 'generation_timeout', units: 1 }
+}
+
+t.test('what failed and was billed answers the same request as what it is, says for how long, and how to buy another at once', async t => {
+  for (const [name, fault] of Object.entries(billed)) {
+    const gateway = await startGateway(t)
+    gateway.sandbox.faults.add(fault)
+    const body = { prompt: 'x', seed: 1 }
+    const first = await gateway.generate(body)
+    t.equal(first.headers.get('cache-status'), 'falgate; fwd=miss; detail=bought', name)
+    t.equal(first.headers.get('age'), null, name)
+    const again = await gateway.generate(body)
+    t.equal(again.status, first.status, name)
+    t.match(again.headers.get('cache-status'), /^falgate; hit; ttl=(900|8\d\d); detail=failed-before$/, name)
+    t.match(again.headers.get('age'), /^\d$/, name)
+    t.equal(again.headers.get('falgate-cost-usd'), '0', name)
+    for (const reply of [first, again]) {
+      t.equal(reply.headers.get('retry-after'), '60', name)
+      t.match(reply.json(), { detail: /billed.*until \d{4}-.*Z; Falgate-Cache: refresh buys/, generation_id: first.headers.get('falgate-generation') }, name)
+    }
+    t.match((await gateway.generate(body, { path: '/fal/fal-ai/imagen4/preview/ultra' })).text, /Falgate-Cache: refresh|content_policy/, `${name}: to fal's clients, too`)
+    const fresh = await gateway.generate(body, { headers: { 'falgate-cache': 'refresh' } })
+    t.equal(fresh.status, 200, name)
+    t.equal((await gateway.generate(body)).text, fresh.text, name)
+    t.equal(gateway.sandbox.bill.accepted, 2, name)
+    await gateway.close()
+  }
+})
+
+t.test('what failed and was billed answers its Idempotency-Key, which is told that only a new key buys another', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'generation_timeout', units: 1 })
+  const headers = { 'idempotency-key': 'k1' }
+  const first = await gateway.generate({ prompt: 'x', seed: 1 }, { headers })
+  const again = await gateway.generate({ prompt: 'x', seed: 1 }, { headers })
+  t.equal(again.headers.get('idempotent-replayed'), 'true')
+  t.match(again.headers.get('age'), /^\d$/)
+  for (const reply of [first, again]) {
+    t.equal(reply.headers.get('retry-after'), '60')
+    t.match(reply.json()['detail'], /billed.*Idempotency-Key.*24 hours.*new key with Falgate-Cache: refresh/)
+  }
+  t.equal((await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { 'idempotency-key': 'k2', 'falgate-cache': 'refresh' } })).status, 200)
+  t.equal(gateway.sandbox.bill.accepted, 2)
+})
+
+t.test('what failed and cost nothing, or was no seeded request, is in nobody\'s way and does not say so', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'internal_server_error' })
+  const unbilled = await gateway.generate({ prompt: 'x', seed: 1 })
+  gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'content_policy_violation', units: 1 })
+  const unseeded = await gateway.generate({ prompt: 'x' })
+  for (const reply of [unbilled, unseeded]) {
+    t.notMatch(reply.text, /Falgate-Cache|billed/)
+    t.equal(reply.headers.get('retry-after'), null)
+  }
+  t.match((await gateway.generate({ prompt: 'x', seed: 1 })).headers.get('cache-status'), /detail=bought/)
+  t.match((await gateway.generate({ prompt: 'x' })).headers.get('cache-status'), /detail=bought/)
+})
+
+t.test('an unknown outcome answers the same request as what it is', async t => {
+  const gateway = await startGateway(t)
+  gateway.sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
+  const first = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.equal(first.json()['code'], 'outcome-unknown')
+  const again = await gateway.generate({ prompt: 'x', seed: 1 })
+  t.match(again.headers.get('cache-status'), /^falgate; hit; ttl=(900|8\d\d); detail=unknown-before$/)
+  t.match(again.headers.get('age'), /^\d$/)
+  t.equal(again.headers.get('retry-after'), '60')
+  t.match(again.json()['detail'], /Falgate-Cache: refresh/)
+})
+
 t.test('fal\'s own words about a refused input arrive, without the value', async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'content_policy_violation' })

@@ -19,6 +19,7 @@ const again: Readonly<Record<Again, string>> = {
   no: 'no: the answer stays the same',
   'after-change': 'after something was changed',
   yes: 'yes',
+  'billed-answers': 'yes; one that was billed answers the same request for 15 minutes, `Falgate-Cache: refresh` buys at once',
   collect: 'yes: it is collected, not bought again'
 }
 

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
-import { problemOfEnd, problemOfRow } from '../../generation/problems.ts'
+import { problemOfEnd, problemOfFailed } from '../../generation/problems.ts'
 import { models } from '../../models/catalogue.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
@@ -58,7 +58,7 @@ function run (model: Model, tools: SubmitTools) {
       case 'failed': {
         const units = billableUnits(answer.row, answer.source !== 'bought')
         if (units !== null) reply.header(falHeaders.billableUnits, units)
-        throw problemOfRow(answer.row)
+        throw problemOfFailed(answer)
       }
       case 'gone':
         throw problemOfEnd(answer.end)

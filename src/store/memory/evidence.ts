@@ -158,15 +158,16 @@ export function finishDouble (state: State, entry: Entry, requestId: string, end
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */
 export function becomeUnknown (state: State, entry: Entry, failure: Failure): void {
-  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain }, {
-    claimId: null, unknownSinceMs: state.now(), answersUntilMs: state.now() + ledgerConstants.verdictMs, ...firstQuestion(state, entry.row.requestId)
+  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain, answersUntilMs: state.now() + ledgerConstants.verdictMs }, {
+    claimId: null, unknownSinceMs: state.now(), ...firstQuestion(state, entry.row.requestId)
   })
 }
 
 function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
   const closed = { ...facts, ...certain, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
-    return change(state, entry, { ...closed, failure: ending.kind === 'failed' ? ending.failure : null }, { claimId: null, answersUntilMs: state.now() + ledgerConstants.verdictMs })
+    const failure = ending.kind === 'failed' ? ending.failure : null
+    return change(state, entry, { ...closed, failure, answersUntilMs: state.now() + ledgerConstants.verdictMs }, { claimId: null })
   }
   const { mode, cacheName } = entry.hidden
   let { learnedName } = entry.hidden

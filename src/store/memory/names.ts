@@ -33,8 +33,8 @@ export function cacheLead (state: State, name: string): Lead | null {
 }
 
 /** Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body? */
-export function isVerdictOver (state: State, { row, hidden }: Entry): boolean {
-  return (row.phase === 'unknown' || (row.phase !== 'succeeded' && isFinal(row))) && state.now() >= hidden.answersUntilMs
+export function isVerdictOver (state: State, { row }: Entry): boolean {
+  return (row.phase === 'unknown' || (row.phase !== 'succeeded' && isFinal(row))) && state.now() >= row.answersUntilMs
 }
 
 /**

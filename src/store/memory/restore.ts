@@ -92,15 +92,14 @@ function restoredRow (state: State, replica: string, { row, holds }: Fact, found
 }
 
 /** Who holds it goes on with it; one that nobody holds is due at once. */
-function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'answersUntilMs' | 'askAtMs' | 'questions'> {
+function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'askAtMs' | 'questions'> {
   const now = state.now()
   return {
     ...firstQuestion(state, row.phase === 'unknown' ? row.requestId : null),
     claimId: null,
     leaseUntilMs: holds ? now + state.times.leaseMs : now,
     retryAtMs: 0,
-    unknownSinceMs: now,
-    answersUntilMs: now + ledgerConstants.verdictMs
+    unknownSinceMs: now
   }
 }
 

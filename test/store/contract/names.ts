@@ -173,12 +173,12 @@ export async function names (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('a billed refusal answers for its cache key for 15 minutes, an unbilled one not at all', async t => {
-    const { ended, admit, advance } = await createWorld(t, make)
+    const { ended, admit, advance, nowMs } = await createWorld(t, make)
     const { id } = await ended(failureOf(), { cacheName: 'billed' })
     await ended(failureOf(0), { cacheName: 'unbilled' })
     t.match(await admit({ cacheName: 'unbilled' }), { outcome: 'bought' })
     await advance(15 * minute - 1)
-    t.match(await admit({ cacheName: 'billed' }), { outcome: 'joined', row: { id } })
+    t.match(await admit({ cacheName: 'billed' }), { outcome: 'joined', row: { id, answersUntilMs: nowMs() + 1 } }, 'and says until when')
     await advance(1)
     t.match(await admit({ cacheName: 'billed' }), { outcome: 'bought' })
   })

@@ -29,7 +29,6 @@ local function restoredRow (fact, holds, found)
   row.leaseUntilMs = holds and now + times.leaseMs or now
   row.retryAtMs = 0
   row.unknownSinceMs = now
-  row.answersUntilMs = now + constants.verdictMs
   row.askAtMs = fact.phase == 'unknown' and fact.requestId and now + constants.firstQuestionMs or nil
   return row
 end
