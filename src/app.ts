@@ -19,7 +19,7 @@ import { createPresence } from './generation/presence.ts'
 import { createPriceRules } from './generation/price-rules.ts'
 import { createRequests } from './generation/request.ts'
 import { createResultCache } from './generation/result-cache.ts'
-import { createRunner } from './generation/runner.ts'
+import { createRunner, renewalMsOf } from './generation/runner.ts'
 import { createWatch } from './generation/watch.ts'
 import type { Readiness } from './http/ops.ts'
 import { buildOpsServer, buildServer } from './http/server.ts'
@@ -124,7 +124,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 
   // core
   const guard = createGuard(ledger, config.guard, error => { trouble('asking the guard', error) })
-  const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) })
+  const watch = createWatch(ledger, error => { trouble('looking at awaited generations', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble: trouble })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)

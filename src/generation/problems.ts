@@ -2,7 +2,7 @@
 
 import { Problem } from '../errors.ts'
 import { formatUsd } from '../money.ts'
-import { hasEnded } from './phases.ts'
+import { hasEnded, type Phase } from './phases.ts'
 import type { End, RateState, Refused } from './ports.ts'
 import { costToReader, type Row } from './row.ts'
 
@@ -90,6 +90,18 @@ function afterBilled ({ answersUntilMs }: Row, ledBy: LedBy): string | undefined
   if (ledBy === 'key') return 'It was billed, so this Idempotency-Key gets this answer for 24 hours; a new key with Falgate-Cache: refresh buys another picture.'
   if (ledBy === null || answersUntilMs === 0) return undefined
   return `It was billed, so the same request gets this answer until ${new Date(answersUntilMs).toISOString()}; Falgate-Cache: refresh buys another picture at once.`
+}
+
+/**
+ * What it means that the store does not know a generation any more and nobody put it back: what waited in line, as far as was seen here, was not bought; what
+ * had gone out may have been.
+ */
+export function problemOfLost ({ id: generationId, price }: Row, lastSeen: Phase): Problem {
+  if (lastSeen === 'waiting') return new Problem('generation-lost', { generationId, detail: 'The store forgot it while it waited in line, before it was sent to the model as far as is known here, so nothing was bought. The same request begins again.' })
+  return new Problem('outcome-unknown', {
+    generationId,
+    detail: `The store forgot it after it had gone to the model, and no process put it back, so up to $${formatUsd(price)} may have been spent that nobody accounts for. The same request may buy another picture.`
+  })
 }
 
 /** A success whose bytes the ledger does not have. */

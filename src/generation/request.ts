@@ -12,7 +12,7 @@ import { hasEnded } from './phases.ts'
 import { ledgerConstants, type Admission, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
 import type { PriceRules } from './price-rules.ts'
-import { answersAgain, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
+import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
 
@@ -225,6 +225,7 @@ export function createRequests (tools: RequestTools): Requests {
   async function waitForEnd (call: Call, row: Row): Promise<Row | null> {
     if (call.waitMs === 0) return null
     const ended = await watch.untilEnded(row.purchase, call.waitMs, call.gone)
+    if (ended !== null && 'lastSeen' in ended) throw problemOfLost(row, ended.lastSeen ?? row.phase)
     // Through an alias the reader keeps its own id, and sees nobody else's name.
     return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
   }

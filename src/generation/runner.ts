@@ -54,6 +54,11 @@ const WRITING_MS = 2000
 /** Pieces of news taken at once. */
 const NEWS_MAX = 1000
 
+/** How often leases are renewed: each lease outlasts two renewals that fail. */
+export function renewalMsOf ({ leaseMs }: Pick<LedgerTimes, 'leaseMs'>): number {
+  return Math.max(50, leaseMs / 3)
+}
+
 export function createRunner (tools: RunnerTools): Runner {
   const { ledger, replica, times } = tools
   const held = new Map<string, Hold>()
@@ -236,7 +241,7 @@ export function createRunner (tools: RunnerTools): Runner {
     })
     timers.push(
       setInterval(() => { tick() }, TICK_MS),
-      setInterval(() => { renew() }, Math.max(50, times.leaseMs / 3))
+      setInterval(() => { renew() }, renewalMsOf(times))
     )
     claimAll()
   }

@@ -1,12 +1,12 @@
 // What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
 
-import { hasEnded } from './phases.ts'
+import { hasEnded, type Phase } from './phases.ts'
 import type { Change, Ledger } from './ports.ts'
 import type { Row } from './row.ts'
 
 export interface Watch {
-  /** The generation once it has ended, or `null` when the time is up or the signal fires first. */
-  untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Row | null>
+  /** The generation once it has ended, or that the ledger has lost it, or `null` when the time is up or the signal fires first. */
+  untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Row | Lost | null>
   /** Tells `listener` how the generation stands and whatever becomes of it, until the returned function is called. */
   attend: (id: string, listener: Listener) => () => void
   /** Hands an ended row to its listeners without asking the ledger: for whoever wrote the end in this process. */
@@ -16,6 +16,9 @@ export interface Watch {
   close: () => void
 }
 
+/** A generation that the ledger does not know any more, and the phase that it was last seen in while somebody attended it here. */
+export interface Lost { readonly lastSeen: Phase | null }
+
 /** Whoever attends a generation. Neither function may throw. */
 export interface Listener {
   /** It stands otherwise than before, and has not ended. */
@@ -23,22 +26,31 @@ export interface Listener {
   /** It has ended; may be told more than once. */
   readonly ended: (row: Row) => void
   /** The ledger has not known it for so long that nobody will put it back. */
-  readonly gone?: () => void
+  readonly gone?: (lost: Lost) => void
 }
 
 /** A generation that is attended, and what was told of it last. */
-interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number }
+interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number, lastSeen: Phase | null }
 
 /** How often all attended generations are looked at again, since published changes can be lost and places in line move unpublished. */
 const LOOK_AGAIN_MS = 1000
 
-/** Regular looks that did not find it before it counts as gone: whoever holds it would have put it back by then. */
-const MISSES_TO_BE_GONE = 30
+/**
+ * Regular looks that did not find it, beyond those that a renewal takes, before it counts as gone. Whoever holds a generation puts it back with the next
+ * renewal, or sooner, as soon as that process notices that the ledger went back in time; what waits in line nobody holds.
+ */
+const MISSES_AFTER_RENEWAL = 2
+
+/** How often leases are renewed unless it is told. */
+const USUAL_RENEWAL_MS = 5000
 
 /** Generations looked at in one call. */
 const LOOK_BATCH = 500
 
-export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => void, lookAgainMs = LOOK_AGAIN_MS): Watch {
+export interface WatchTimes { readonly lookAgainMs?: number, readonly renewalMs?: number }
+
+export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => void, { lookAgainMs = LOOK_AGAIN_MS, renewalMs = USUAL_RENEWAL_MS }: WatchTimes = {}): Watch {
+  const missesToBeGone = Math.ceil(renewalMs / lookAgainMs) + MISSES_AFTER_RENEWAL
   const attended = new Map<string, Attended>()
   const soon = new Set<string>()
   const callers = new Set<() => void>()
@@ -76,6 +88,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     const one = attended.get(change.id)
     if (one === undefined) return
     one.misses = 0
+    if (change.version >= one.version) one.lastSeen = change.phase
     if (change.version < one.version) return
     if (change.version === one.version && change.queuePosition === one.position) return
     one.version = change.version
@@ -87,8 +100,8 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     const known = new Set(found.map(({ id }) => id))
     for (const id of asked) {
       const one = known.has(id) ? undefined : attended.get(id)
-      if (one === undefined || ++one.misses < MISSES_TO_BE_GONE) continue
-      for (const { gone } of one.listeners) gone?.()
+      if (one === undefined || ++one.misses < missesToBeGone) continue
+      for (const { gone } of one.listeners) gone?.({ lastSeen: one.lastSeen })
     }
   }
 
@@ -127,7 +140,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   }
 
   function attend (id: string, listener: Listener): () => void {
-    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null, misses: 0 }
+    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null, misses: 0, lastSeen: null }
     one.listeners.add(listener)
     // Who comes later is told by the look how it stands, too.
     one.version = -1
@@ -144,14 +157,20 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     }
   }
 
-  async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Row | null> {
+  /** Was it not found by the latest look, and in line when it was seen last? Nobody holds what waits there, so nobody puts it back. */
+  function missedInLine (id: string): Lost | null {
+    const { misses, lastSeen } = attended.get(id) ?? { misses: 0, lastSeen: null }
+    return misses > 0 && lastSeen === 'waiting' ? { lastSeen } : null
+  }
+
+  async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Row | Lost | null> {
     if (signal.aborted) return null
-    let settle = (_row: Row | null): void => {}
-    const promise = new Promise<Row | null>(resolve => { settle = resolve })
+    let settle = (_outcome: Row | Lost | null): void => {}
+    const promise = new Promise<Row | Lost | null>(resolve => { settle = resolve })
     const leave = (): void => { settle(null) }
-    const timeout = setTimeout(leave, timeoutMs)
+    const timeout = setTimeout(() => { settle(missedInLine(id)) }, timeoutMs)
     signal.addEventListener('abort', leave)
-    const unattend = attend(id, { ended: settle })
+    const unattend = attend(id, { ended: settle, gone: settle })
     callers.add(leave)
     try {
       return await promise

@@ -43,7 +43,7 @@ function scene (t: Test, lookAgainMs = 1000): Scene {
     }
   })
   const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
-  const watch = createWatch(ledger, error => { fail('looking', error) }, lookAgainMs)
+  const watch = createWatch(ledger, error => { fail('looking', error) }, { lookAgainMs })
   const follow = createFollow({ ledger, watch, onTrouble: fail })
   t.teardown(async () => {
     follow.close()

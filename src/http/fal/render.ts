@@ -41,6 +41,7 @@ const errorTypes: Partial<Readonly<Record<ProblemCode, string>>> = {
   cancelled: 'client_cancelled',
   internal: 'internal_error',
   'upstream-failed': 'runner_server_error',
+  'generation-lost': 'runner_scheduling_failure',
   'upstream-unavailable': 'runner_connection_error',
   'still-running': 'request_timeout',
   'start-timeout': 'request_timeout',
