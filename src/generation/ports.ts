@@ -6,7 +6,7 @@ import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Doubt } from './doubt.ts'
 import type { Phase, Status } from './phases.ts'
-import type { Account, AdmittedFields, Connection, Failure, Reader, Row, Terms } from './row.ts'
+import type { Account, AdmittedFields, Connection, Failure, Listed, Reader, Row, Terms } from './row.ts'
 
 // ---------------------------------------------------------------------------------------------- admission
 
@@ -250,9 +250,12 @@ export interface OpenUnknown extends Row { readonly sinceMs: number }
 
 export interface Balance { readonly owner: string, readonly period: string, readonly held: MicroUsd, readonly spent: MicroUsd }
 
-/** A page of a reader's list. Its cursor is an id of that list, so that it tells nothing of other readers. */
+/**
+ * A page of a reader's list. It may hold fewer rows than were asked for and still name a next one: it is bounded in what it looks at and in bytes (see
+ * `page.ts`). Its cursor is an id of that list, so that it tells nothing of other readers.
+ */
 export interface Page {
-  readonly rows: readonly Row[]
+  readonly rows: readonly Listed[]
   readonly nextCursor: string | null
   /** The list has no such id, or not any more: nothing can be said to follow it. */
   readonly isCursorUnknown?: true

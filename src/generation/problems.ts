@@ -4,7 +4,7 @@ import { Problem } from '../errors.ts'
 import { formatUsd } from '../money.ts'
 import { hasEnded, type Phase } from './phases.ts'
 import type { End, RateState, Refused } from './ports.ts'
-import { costToReader, type Row } from './row.ts'
+import { costToReader, type Listed, type Row } from './row.ts'
 
 /** A refusal after the purchases were counted, so that the answer can tell the state of the window. */
 export class RefusedByRate extends Problem {
@@ -54,7 +54,7 @@ export function problemOfRefusal (refused: Refused): Problem {
 export type LedBy = 'key' | 'name' | null
 
 /** What a generation that ended without a picture means for its callers, and how they get another one. */
-export function problemOfRow (row: Row, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
+export function problemOfRow (row: Listed, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
   const { phase, failure, id: generationId } = row
   if (phase === 'unknown') return new Problem('outcome-unknown', { generationId, detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. ${afterUnknown(row, ledBy)}` })
   const detail = [failure?.detail, answersAgain(row) ? afterBilled(row, ledBy) : undefined].filter(sentence => sentence !== undefined).join(' ')
@@ -76,17 +76,17 @@ export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Row, rea
 const MAX_RETRY_AFTER_SECONDS = 60
 
 /** Is the same request answered with this end for a while? It was billed, or may have been, and nobody called it off. */
-export function answersAgain ({ phase, cost, cancelWished }: Row): boolean {
+export function answersAgain ({ phase, cost, cancelWished }: Listed): boolean {
   return phase !== 'succeeded' && hasEnded(phase) && !cancelWished && (phase === 'unknown' || (cost ?? 0) > 0)
 }
 
-function afterUnknown ({ cancelWished }: Row, ledBy: LedBy): string {
+function afterUnknown ({ cancelWished }: Listed, ledBy: LedBy): string {
   if (cancelWished) return 'It was cancelled, so the same request buys another picture.'
   if (ledBy === 'key') return 'Nothing is bought under this Idempotency-Key for 24 hours; look at the generation, or send a new key with Falgate-Cache: refresh to buy another picture.'
   return 'Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.'
 }
 
-function afterBilled ({ answersUntilMs }: Row, ledBy: LedBy): string | undefined {
+function afterBilled ({ answersUntilMs }: Listed, ledBy: LedBy): string | undefined {
   if (ledBy === 'key') return 'It was billed, so this Idempotency-Key gets this answer for 24 hours; a new key with Falgate-Cache: refresh buys another picture.'
   if (ledBy === null || answersUntilMs === 0) return undefined
   return `It was billed, so the same request gets this answer until ${new Date(answersUntilMs).toISOString()}; Falgate-Cache: refresh buys another picture at once.`

@@ -202,12 +202,33 @@ export function hasPlace ({ phase, doubt }: Pick<Row, 'phase' | 'doubt'>): boole
 }
 
 /** What it cost its reader: nothing through an alias, because somebody else bought it. */
-export function costToReader ({ id, purchase, cost }: Row): MicroUsd | null {
+export function costToReader ({ id, purchase, cost }: Pick<Row, 'id' | 'purchase' | 'cost'>): MicroUsd | null {
   return id === purchase ? cost : 0
 }
 
 /** What a row was admitted under. */
 export interface Terms extends Values<typeof termFields> {}
+
+/** What a list shows of a generation, beside its input and output. Stores keep these together, so that a page of them is cheap to read. */
+export const listedFields = {
+  phase: rowFields.phase,
+  model: rowFields.model,
+  seed: rowFields.seed,
+  price: rowFields.price,
+  cost: rowFields.cost,
+  failure: rowFields.failure,
+  cancelWished: rowFields.cancelWished,
+  queuePosition: rowFields.queuePosition,
+  createdAtMs: rowFields.createdAtMs,
+  startedAtMs: rowFields.startedAtMs,
+  finishedAtMs: rowFields.finishedAtMs,
+  doubtSinceMs: rowFields.doubtSinceMs,
+  cacheGroup: rowFields.cacheGroup,
+  answersUntilMs: rowFields.answersUntilMs
+}
+
+/** A generation as a list shows it. */
+export interface Listed extends Values<typeof listedFields>, Pick<Row, 'id' | 'purchase' | 'input' | 'output'> {}
 
 /** What only the ledger knows about a row. */
 export interface Hidden extends Values<typeof hiddenFields> {}

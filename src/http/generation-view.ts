@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { bodyOf } from './problem.ts'
 import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
-import { costToReader, type Row } from '../generation/row.ts'
+import { costToReader, type Listed } from '../generation/row.ts'
 import { problemOfRow } from '../generation/problems.ts'
 import { formatUsd } from '../money.ts'
 
@@ -34,12 +34,12 @@ export const GenerationListSchema = Type.Object({
 export const GenerationEventSchema = Type.Omit(GenerationSchema, ['input'], { title: 'GenerationEvent' })
 
 /** The generation as JSON text. */
-export function generationJson (row: Row, requestId: string): string {
+export function generationJson (row: Listed, requestId: string): string {
   return objectJson(fieldsOf(row, requestId))
 }
 
 /** The same without its input. */
-export function generationEventJson (row: Row, requestId: string): string {
+export function generationEventJson (row: Listed, requestId: string): string {
   return objectJson(fieldsOf(row, requestId).filter(([name]) => name !== 'input'))
 }
 
@@ -49,7 +49,7 @@ function objectJson (fields: Fields): string {
   return `{${fields.map(([name, json]) => `"${name}":${json}`).join(',')}}`
 }
 
-function fieldsOf (row: Row, requestId: string): Fields {
+function fieldsOf (row: Listed, requestId: string): Fields {
   const cost = costToReader(row)
   const failed = hasEnded(row.phase) && row.phase !== 'succeeded'
   return [
@@ -70,7 +70,7 @@ function fieldsOf (row: Row, requestId: string): Fields {
 }
 
 /** A page of generations as JSON text. */
-export function generationListJson (rows: readonly Row[], nextCursor: string | null, requestId: string): string {
+export function generationListJson (rows: readonly Listed[], nextCursor: string | null, requestId: string): string {
   return `{"generations":[${rows.map(row => generationJson(row, requestId)).join(',')}],"next_cursor":${JSON.stringify(nextCursor)}}`
 }
 

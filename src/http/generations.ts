@@ -12,7 +12,7 @@ import { problemResponses } from './problem-schema.ts'
 import { readerOf } from './request-facts.ts'
 
 const Page = Type.Object({
-  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page.' }),
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page, at most: a page with long inputs and outputs is shorter, and what was shared with others is looked through bit by bit. Only `next_cursor` tells whether there are more.' }),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'The page after the generation with this id: `next_cursor` of the page before.' })),
   status: Type.Optional(Type.Unsafe<Status>({ type: 'string', enum: [...statuses], description: 'Only these.' }))
 }, { additionalProperties: false })

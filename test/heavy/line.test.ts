@@ -97,7 +97,8 @@ t.test('never more than FAL_CONCURRENCY at fal over three replicas, one of them 
   let release = sandbox.faults.holdJobs()
   // It dies while it holds places.
   await until(async () => {
-    const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: 'running' })
+    const listed = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: 'running' })
+    const rows = await ledger.look(listed.rows.map(({ id }) => id))
     if (rows.length < PLACES) return false
     if (rows.some(({ owner }) => owner === doomed.name)) return true
     // The others have all of them: the next ones get their turn.

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { Admission, Admitted, Fact, Ledger, LedgerTimes, LogPiece } from '../../src/generation/ports.ts'
 import type { Row } from '../../src/generation/row.ts'
 import { ledgerConstants } from '../../src/generation/ports.ts'
-import { isAtUpstream } from '../../src/generation/phases.ts'
+import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
 import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
 
@@ -106,7 +106,7 @@ const guardStep = fc.record({
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
-const listStep = fc.record({ do: fc.constant('list' as const), tenant, limit: fc.constantFrom(1, 10), after: fc.option(which) })
+const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
 
@@ -262,7 +262,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeNews(step.max)]
   if (step.do === 'list') {
     const cursor = step.after === null ? null : witness.rows()[step.after % Math.max(1, witness.rows().length)]?.id ?? null
-    return ledger.list({ tenant: step.tenant, subject: '' }, { limit: step.limit, cursor, status: null })
+    return ledger.list({ tenant: step.tenant, subject: step.subject }, { limit: step.limit, cursor, status: step.status })
   }
   if (step.do === 'renew') return renew(ledger, witness, step)
 

@@ -154,11 +154,16 @@ async function stopAt ({ point, doomedGate, sandbox }: Scene, id: string): Promi
 async function running ({ ledger, tenantId }: Scene): Promise<Row> {
   let row: Row | undefined
   await until(async () => {
-    [row] = (await ledger.list({ tenant: tenantId, subject: '' }, { limit: 1, cursor: null, status: 'running' })).rows
+    [row] = await rowsOf(ledger, tenantId, 'running')
     return row !== undefined
   })
   if (row === undefined) throw new Error('it does not run')
   return row
+}
+
+async function rowsOf (ledger: Scene['ledger'], tenant: string, status: 'running' | null): Promise<readonly Row[]> {
+  const { rows } = await ledger.list({ tenant, subject: '' }, { limit: 10, cursor: null, status })
+  return await ledger.look(rows.map(({ id }) => id))
 }
 
 async function happen (scene: Scene, row: Row, leaving: AbortController): Promise<void> {
@@ -214,7 +219,7 @@ async function checkBooks (t: Test, scene: Scene): Promise<void> {
     const { waiting, atUpstream } = await ledger.gauges()
     return atUpstream === 0 && [...waiting.values()].every(count => count === 0)
   })
-  const { rows } = await ledger.list({ tenant: tenantId, subject: '' }, { limit: 10, cursor: null, status: null })
+  const rows = await rowsOf(ledger, tenantId, null)
   t.same(rows.map(({ phase }) => phase), ends === 'forgotten' ? [] : [ends], 'one intent, one generation')
   for (const { id } of rows) t.match((await survivor.get(`/generations/${id}`, key(tenantId))).json(), { status: ends, output: ends === 'succeeded' ? { images: [{}] } : null }, 'it is collected by its id')
 

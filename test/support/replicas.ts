@@ -118,7 +118,8 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   async function untilRow (isSo: (row: Row) => boolean): Promise<Row> {
     let found: Row | undefined
     await until(async () => {
-      const { rows: [row] } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
+      const { rows: [newest] } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
+      const [row] = await ledger.look(newest === undefined ? [] : [newest.id])
       if (row !== undefined && isSo(row)) found = row
       return found !== undefined
     })

@@ -153,7 +153,7 @@ function addAlias (state: State, { tenant, subject }: Reader, id: string, target
   state.counter += 1
   const alias: Alias = { tenant, subject, target, number: state.counter, endMs: aliasEndMs(state), gaveWay: false }
   state.aliases.set(id, alias, alias.endMs)
-  enlist(state, alias, id, alias.number)
+  enlist(state.aliasLists, alias, id, alias.number)
 }
 
 /** The id under which a reader hits a purchase of somebody else, in the form of all ids. Nobody can guess it without knowing that one's. */

@@ -3,12 +3,12 @@
 import { endOf } from '../../generation/log-text.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { hasPlace, type Account } from '../../generation/row.ts'
-import { isAtUpstream } from '../../generation/phases.ts'
+import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './guards.ts'
 import { rankOf } from './line.ts'
 import { dueOf, requestIdsOf } from './rows.ts'
-import { listKeyOf, type Entry, type State } from './state.ts'
+import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
 
 /** One sentence for each broken invariant. */
 export function audit (state: State): string[] {
@@ -192,12 +192,17 @@ function auditLists (state: State): string[] {
   const faults: string[] = []
   for (const { row, hidden } of state.rows.values()) {
     if (state.lists.get(listKeyOf(row))?.score(row.id) !== hidden.number) faults.push(`${row.id} is not in the list of its reader`)
+    if (state.listsByStatus.get(statusListKeyOf(row, statusOf(row.phase)))?.score(row.id) !== hidden.number) faults.push(`${row.id} is not in the list of its reader by status`)
   }
   for (const [id, alias] of state.aliases.entries()) {
-    const listed = state.lists.get(listKeyOf(alias))?.score(id)
+    const listed = state.aliasLists.get(listKeyOf(alias))?.score(id)
     if (listed !== alias.number && state.rows.has(alias.target)) faults.push(`alias ${id} is not in the list of its reader`)
   }
-  for (const [reader, ids] of state.lists) {
+  for (const lists of [state.lists, state.listsByStatus]) {
+    const listed = [...lists.values()].reduce((sum, ids) => sum + ids.size(), 0)
+    if (listed !== state.rows.size) faults.push(`${state.rows.size} rows are listed ${listed} times`)
+  }
+  for (const [reader, ids] of [...state.lists, ...state.listsByStatus, ...state.aliasLists]) {
     if (ids.size() === 0) faults.push(`the list of ${reader} is an empty set`)
   }
   return faults

@@ -1,14 +1,12 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
 import type { Change, Page } from '../../generation/ports.ts'
-import type { Reader, Row } from '../../generation/row.ts'
+import { aliasLooks, cutPage } from '../../generation/page.ts'
+import type { Listed, Reader, Row } from '../../generation/row.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
 import { changeOf, follow, resolve, show, showAlias } from './rows.ts'
-import { listKeyOf, unlist, type State } from './state.ts'
-
-/** How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long. */
-const LOOKS_PER_ROW = 10
+import { listKeyOf, statusListKeyOf, unlist, type State } from './state.ts'
 
 /** The ledger's `read`. */
 export function read (state: State, id: string, reader: Reader): Row | null {
@@ -40,32 +38,48 @@ export function glance (state: State, ids: readonly string[]): Change[] {
   })
 }
 
-/**
- * The ledger's `list`. A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way, except one
- * that is the cursor.
- */
+/** The ledger's `list`. Aliases that lead nowhere are dropped on the way, except one that is the cursor. */
 export function list (
-  state: State, reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }
+  state: State, reader: Reader, { limit, cursor, status }: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }
 ): Page {
-  const rows: Row[] = []
-  const entries = state.lists.get(listKeyOf(reader))
-  const below = page.cursor === null ? Infinity : entries?.score(page.cursor)
-  if (below === undefined) return { rows, nextCursor: null, isCursorUnknown: true }
-  if (entries === undefined) return { rows, nextCursor: null }
+  const all = state.lists.get(listKeyOf(reader))
+  const rows = status === null ? all : state.listsByStatus.get(statusListKeyOf(reader, status))
+  const aliases = state.aliasLists.get(listKeyOf(reader))
+  const below = cursor === null ? Infinity : all?.score(cursor) ?? aliases?.score(cursor)
+  if (below === undefined) return { rows: [], nextCursor: null, isCursorUnknown: true }
 
+  const looks = aliasLooks(limit)
+  const own = rows?.last(limit + 1, below) ?? []
+  const others = aliases?.last(looks + 1, below) ?? []
+  const found: (Listed & { readonly bytes: number })[] = []
   const gone: string[] = []
-  let last: string | undefined
-  for (const id of entries.last(page.limit * LOOKS_PER_ROW, below)) {
-    if (rows.length === page.limit) break
+  let [ownPlace, otherPlace] = [0, 0]
+  let last: string | null = null
+  while (found.length < limit) {
+    const [mine, other] = [own[ownPlace], others[otherPlace]]
+    const isMine = mine !== undefined && (other === undefined || (rows?.score(mine) ?? 0) > (aliases?.score(other) ?? 0))
+    const id = isMine ? mine : other
+    if (id === undefined || (!isMine && otherPlace === looks)) break
+    if (isMine) ownPlace += 1
+    else otherPlace += 1
     last = id
     const row = follow(state, id)?.row
     if (row === undefined) gone.push(id)
-    else if (page.status === null || statusOf(row.phase) === page.status) rows.push(row)
+    else if (status === null || statusOf(row.phase) === status) found.push({ ...row, bytes: bytesOf(row.input) + bytesOf(row.output) })
   }
-  const lastNumber = last === undefined ? undefined : entries.score(last)
-  const nextCursor = last !== undefined && lastNumber !== undefined && entries.countBelow(lastNumber) > 0 ? last : null
+  const isMore = ownPlace < own.length || otherPlace < others.length
   for (const id of gone) {
-    if (id !== nextCursor) unlist(state.lists, reader, id)
+    if (!isMore || id !== last) unlist(state.aliasLists, reader, id)
   }
-  return { rows, nextCursor }
+  const { shown, nextCursor } = cutPage(found, isMore ? last : null)
+  return { rows: shown.map(listed), nextCursor }
+}
+
+function bytesOf (text: string | null): number {
+  return text === null ? 0 : Buffer.byteLength(text)
+}
+
+function listed (row: Listed): Listed {
+  const { id, purchase, input, output, phase, model, seed, price, cost, failure, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs } = row
+  return { id, purchase, input, output, phase, model, seed, price, cost, failure, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs }
 }

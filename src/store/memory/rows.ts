@@ -2,11 +2,11 @@
 
 import { ledgerConstants, type Change } from '../../generation/ports.ts'
 import { hasPlace, type Hidden, type Reader, type Row } from '../../generation/row.ts'
-import { isAtUpstream, moves } from '../../generation/phases.ts'
+import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
-import { addTo, dropFrom, enlist, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
+import { addTo, dropFrom, enlist, statusListKeyOf, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
 
 /** A row that gave way to another may do so to one that gave way itself, but not without end. */
 const MAX_HOPS = 5
@@ -14,7 +14,7 @@ const MAX_HOPS = 5
 /** Writes a new row. */
 export function insert (state: State, entry: Entry): void {
   state.rows.set(entry.row.id, entry)
-  enlist(state, entry.row, entry.row.id, entry.hidden.number)
+  enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
   index(state, entry)
   book(state, null, entry.row)
   updateLine(state, entry.row.tenant)
@@ -119,9 +119,11 @@ export function giveWay (state: State, entry: Entry, to: Entry): void {
   freeProbe(state, row)
   unindex(state, entry)
   state.rows.delete(id)
+  unlist(state.lists, row, id)
   unname(state, entry)
   const endMs = Math.max(aliasEndMs(state), hidden.keyedUntilMs)
   state.aliases.set(id, { tenant, subject, target: to.row.id, number: hidden.number, endMs, gaveWay: true }, endMs)
+  enlist(state.aliasLists, row, id, hidden.number)
   const known = tenantOf(state, tenant)
   const { used, beganAtMs, endsAtMs } = known.window
   if (used > 0 && row.createdAtMs >= beganAtMs && state.now() < endsAtMs) known.window = { used: used - 1, beganAtMs, endsAtMs }
@@ -173,6 +175,7 @@ function index (state: State, entry: Entry): void {
     tenant.running += 1
     state.active += 1
   }
+  addTo(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
   for (const requestId of requestIdsOf(entry)) state.requests.set(requestId, row.id)
   if (row.phase === 'unknown') state.unknown.set(row.id, hidden.unknownSinceMs)
@@ -194,6 +197,7 @@ function unindex (state: State, entry: Entry): void {
     tenant.running -= 1
     state.active -= 1
   }
+  dropFrom(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.delete(hidden.claimId)
   for (const requestId of requestIdsOf(entry)) state.requests.delete(requestId)
   state.unknown.delete(row.id)

@@ -2,6 +2,7 @@
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
 
 import type { End, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
+import type { Status } from '../../generation/phases.ts'
 import type { Account, Hidden, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
@@ -93,8 +94,12 @@ export interface State {
   readonly tenants: Map<string, TenantState>
   readonly books: Map<string, Book>
   readonly tokens: ExpiringMap<TokenState>
-  /** Reader → ids and aliases by number. */
+  /** Reader → ids of its own by number. */
   readonly lists: Map<string, SortedSet>
+  /** Status and reader → the same. */
+  readonly listsByStatus: Map<string, SortedSet>
+  /** Reader → aliases by number. */
+  readonly aliasLists: Map<string, SortedSet>
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
   readonly guards: Map<string, KeptGuard>
@@ -127,7 +132,7 @@ export const MAX_JOURNAL_LINES = 100_000
 export const TIDY_PER_CALL = 32
 
 export function createState (times: LedgerTimes, now: () => number): State {
-  const lists = new Map<string, SortedSet>()
+  const aliasLists = new Map<string, SortedSet>()
   return {
     times,
     now,
@@ -136,7 +141,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     virtual: 0,
     rows: new Map(),
     logs: new Map(),
-    aliases: createExpiringMap<Alias>(now, (id, alias) => { unlist(lists, alias, id) }),
+    aliases: createExpiringMap<Alias>(now, (id, alias) => { unlist(aliasLists, alias, id) }),
     names: createExpiringMap<Name>(now),
     answers: createExpiringMap<Answer>(now),
     ends: createExpiringMap<End>(now),
@@ -150,7 +155,9 @@ export function createState (times: LedgerTimes, now: () => number): State {
     tenants: new Map(),
     books: new Map(),
     tokens: createExpiringMap<TokenState>(now),
-    lists,
+    lists: new Map(),
+    listsByStatus: new Map(),
+    aliasLists,
     unknown: createSortedSet(),
     guards: new Map(),
     priceRules: new Map(),
@@ -182,8 +189,13 @@ export function listKeyOf (reader: { readonly tenant: string, readonly subject: 
   return reader.tenant + ' ' + reader.subject
 }
 
-export function enlist (state: State, reader: { readonly tenant: string, readonly subject: string }, id: string, number: number): void {
-  addTo(state.lists, listKeyOf(reader), id, number)
+/** The same for those of its generations that stand so. */
+export function statusListKeyOf (reader: { readonly tenant: string, readonly subject: string }, status: Status): string {
+  return status + ' ' + listKeyOf(reader)
+}
+
+export function enlist (lists: Map<string, SortedSet>, reader: { readonly tenant: string, readonly subject: string }, id: string, number: number): void {
+  addTo(lists, listKeyOf(reader), id, number)
 }
 
 export function unlist (lists: Map<string, SortedSet>, reader: { readonly tenant: string, readonly subject: string }, id: string): void {

@@ -20,7 +20,7 @@ export function cancel (state: State, id: string, reader: Reader): Cancelled {
   if (isFinal(row) || row.phase === 'unknown') return { outcome: 'already-finished', row }
   if (alias !== null) {
     state.aliases.delete(id)
-    unlist(state.lists, alias, id)
+    unlist(state.aliasLists, alias, id)
     return { outcome: 'cancelled', row }
   }
   if (row.joined) return { outcome: 'others-waiting', row }

@@ -3,7 +3,6 @@
 // and HELLO, INFO, FCALL, FUNCTION LOAD, PUBLISH, SUBSCRIBE, UNSUBSCRIBE. Without FCALL and FUNCTION LOAD it needs EVAL and EVALSHA, and is slower.
 
 import { Problem } from '../../errors.ts'
-import { statusOf, phases } from '../../generation/phases.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Ending, Fact, Ledger, LedgerTimes, LogPiece, Weighed } from '../../generation/ports.ts'
@@ -11,6 +10,7 @@ import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
 import { createEvents } from './events.ts'
+import { createLists } from './lists.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import { createServer } from './server.ts'
@@ -153,10 +153,7 @@ export function createRedisLedger ({
 
     read: async (id, { tenant, subject }) => await call('read', { id, tenant, subject }),
     lookup: async name => await call('lookup', { name }),
-    async list ({ tenant, subject }, { limit, cursor, status }) {
-      const shown = status === null ? null : phases.filter(phase => statusOf(phase) === status)
-      return await call('list', { tenant, subject, limit, cursor, phases: shown })
-    },
+    ...createLists({ caller, connection: commands, prefix }),
     look: async ids => ids.length === 0 ? [] : await call('look', { ids }),
     glance: async ids => ids.length === 0 ? [] : await call('glance', { ids }),
     logs: async (id, from) => await call('logs', { id, from }),

@@ -6,10 +6,10 @@
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { moves } from '../../generation/phases.ts'
+import { moves, phases, statusOf } from '../../generation/phases.ts'
 import { entriesOf, initialTextOf, type SomeField } from '../../generation/fields.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import { hiddenFields, rowFields, termFields } from '../../generation/row.ts'
+import { hiddenFields, listedFields, rowFields, termFields } from '../../generation/row.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -55,7 +55,10 @@ redis.register_function{ function_name = '${name}', callback = run, flags = { 'a
   }
 }
 
-/** The chunk of all operations; what follows it may call `run`. `extra` goes to the top of every block: a test of the headroom. */
+/**
+ * The chunk of all operations. When it is loaded as a library it can only define: nothing of Lua, not even `ipairs`, may be called outside of functions.
+ * What follows it may call `run`. `extra` goes to the top of every block: a test of the headroom.
+ */
 export function operationsSource (extra = ''): string {
   return [facts(), read('base'), ...blocks.map(name => `local ${name} = (function ()\n${extra}${read(fileOf(name))}end)()`), read('operations')].join('\n')
 }
@@ -65,11 +68,12 @@ function fileOf (block: string): string {
   return block.toLowerCase()
 }
 
-/** What TypeScript knows already, as Lua: the legal moves, the constants of the rules, the fields of a row. */
+/** What TypeScript knows already, as Lua: the legal moves, the public words for phases, the constants of the rules, the fields of a row. */
 function facts (): string {
   const legal = Object.entries(moves).map(([from, to]) => `${from} = ${table(to.map(phase => `${phase} = true`))}`)
+  const words = phases.map(phase => `${phase} = '${statusOf(phase)}'`)
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
-  return `local moves = ${table(legal)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}`
+  return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}`
 }
 
 /** A field whose initial value has no text is not there in a new row. */
@@ -84,6 +88,8 @@ function fieldFacts (): readonly string[] {
     `shown = ${listOfTexts(Object.keys(rowFields))}`,
     `hidden = ${listOfTexts(Object.keys(hiddenFields))}`,
     `terms = ${listOfTexts(Object.keys(termFields))}`,
+    `listed = ${listOfTexts(Object.keys(listedFields))}`,
+    `isListed = ${table(Object.keys(listedFields).map(name => `${name} = true`))}`,
     named('numbers', ({ kind }) => kind === 'integer'),
     named('flags', ({ kind }) => kind === 'flag'),
     named('admitted', ({ from }) => from === 'admitted'),

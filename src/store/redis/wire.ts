@@ -2,14 +2,14 @@
 // back. Numbers are texts there, null and false are what is left out. What cannot be read is an error of ours and never passed on.
 
 import { createHash } from 'node:crypto'
-import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll } from '../../generation/fields.ts'
+import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll, type Values } from '../../generation/fields.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Page, Published, RateState, Refused, RowNews, Settled,
+  AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, Refused, RowNews, Settled,
   Taken, Token, Weighed
 } from '../../generation/ports.ts'
-import { accountsIn, connection, hiddenFields, problemCodeOf, rowFields, termFields, type Connection, type Row } from '../../generation/row.ts'
+import { accountsIn, connection, hiddenFields, listedFields, problemCodeOf, rowFields, termFields, type Connection, type Row } from '../../generation/row.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
@@ -42,7 +42,7 @@ const answers = {
   left: nothing,
   read: orNothing(rowIn),
   lookup: orNothing(rowIn),
-  list: pageIn,
+  list: contentsIn,
   look: listIn(rowIn),
   glance: listIn(changeIn),
   logs: logPieceIn,
@@ -192,10 +192,37 @@ function newsIn (value: unknown): News {
   return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: rowIn(row) }
 }
 
-function pageIn (value: unknown): Page {
-  const { rows, nextCursor, isCursorUnknown } = recordOf(value)
-  const page = { rows: listIn(rowIn)(rows), nextCursor: textOrNull(nextCursor) }
-  return isCursorUnknown === '1' ? { ...page, isCursorUnknown: true } : page
+/** What stands on a page, and where the next one begins: ids, and of aliases also what they lead to. */
+export interface Contents {
+  readonly entries: readonly Pick<Row, 'id' | 'purchase'>[]
+  readonly nextCursor: string | null
+  readonly isCursorUnknown: boolean
+}
+
+function contentsIn (value: unknown): Contents {
+  const { entries, nextCursor, isCursorUnknown } = recordOf(value)
+  const idsIn = (entry: unknown): Pick<Row, 'id' | 'purchase'> => {
+    const [id = '', purchase = id] = textOf(entry).split(' ')
+    return { id, purchase }
+  }
+  return { entries: listIn(idsIn)(entries), nextCursor: textOrNull(nextCursor), isCursorUnknown: isCursorUnknown === '1' }
+}
+
+/** A row as a list shows it, its size, and what tells its place in our line: see `cardOf` of `rows.lua`. */
+export interface Card { readonly fields: Values<typeof listedFields>, readonly bytes: number, readonly rank: number, readonly tenant: string }
+
+const listedNames = Object.keys(listedFields)
+
+/** A card, or null where there is no row (any more). */
+export function cardIn (value: unknown): Card | null {
+  if (value === null) return null
+  const lines = textOf(value).split('\n')
+  const [bytes, rank, tenant] = lines.slice(listedNames.length)
+  const lineOf = (name: string): string | undefined => {
+    const line = lines[listedNames.indexOf(name)]
+    return line === '' ? undefined : line
+  }
+  return { fields: readAll(listedFields, lineOf), bytes: integerOf(bytes), rank: integerOf(rank), tenant: textOf(tenant) }
 }
 
 function cancelledIn (value: unknown): Cancelled {

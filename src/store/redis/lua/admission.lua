@@ -36,8 +36,7 @@ local function isSameReader (one, other)
 end
 
 local function addAlias (reader, id, target)
-  Rows.writeAlias(id, Rows.aliasEndMs(), reader, target)
-  redis.call('ZADD', key('l', reader.tenant .. ' ' .. reader.subject), text(redis.call('HINCRBY', GLOB, 'counter', 1)), id)
+  Rows.writeAlias(id, redis.call('HINCRBY', GLOB, 'counter', 1), Rows.aliasEndMs(), reader, target)
 end
 
 -- The id under which a reader hits a purchase of somebody else, in the form of all ids. Nobody can guess it without knowing that one's.

@@ -217,14 +217,23 @@ local function auditAll (keys, args)
   end
 
   local function auditLists ()
-    local function isListed (reader, id)
-      return redis.call('ZSCORE', key('l', reader.tenant .. ' ' .. reader.subject), id)
+    local function isListed (kind, reader, id)
+      return redis.call('ZSCORE', key(kind, reader.tenant .. ' ' .. reader.subject), id)
     end
+    local count, listed = 0, { l = 0, ls = 0 }
     for id, row in pairs(rows) do
-      if tonumber(isListed(row, id) or 0) ~= row.number then fault(id, 'is not in the list of its reader') end
+      count = count + 1
+      if tonumber(isListed('l', row, id) or 0) ~= row.number then fault(id, 'is not in the list of its reader') end
+      if tonumber(redis.call('ZSCORE', Rows.listOf(row), id) or 0) ~= row.number then fault(id, 'is not in the list of its reader by status') end
+      if row.bytes ~= text(#(row.input or '') + #(row.output or '')) then fault(id, 'is counted with', row.bytes, 'bytes') end
+      if row.card ~= Rows.cardOf(row) then fault(id, 'is not what its card says') end
+    end
+    for kind in pairs(listed) do
+      for _, name in ipairs(keysOf(kind)) do listed[kind] = listed[kind] + redis.call('ZCARD', key(kind, name)) end
+      if listed[kind] ~= count then fault(count, 'rows are listed', listed[kind], 'times in', kind) end
     end
     for id, alias in pairs(aliases) do
-      if rows[alias.target] and not isListed(alias, id) then fault('alias', id, 'is not in the list of its reader') end
+      if rows[alias.target] and not isListed('la', alias, id) then fault('alias', id, 'is not in the list of its reader') end
     end
   end
 

@@ -1,8 +1,5 @@
 -- What readers see: one generation, a page of them, a stored result, figures. Nothing here changes a row.
 
--- How many entries a page may look at for each row that it may show: a rare status takes several pages, none of them long.
-local LOOKS_PER_ROW = 10
-
 -- read { id, tenant, subject } -> row, or nothing
 local function read ()
   local row, alias = Rows.follow(given.id)
@@ -51,31 +48,46 @@ local function glance ()
   return found
 end
 
--- list { tenant, subject, limit, cursor: the id below which the page begins, or nothing, phases: those to be shown, or nothing }
--- -> { rows, nextCursor or nothing, isCursorUnknown: the list has no such id }
--- A page may hold fewer rows than asked for and still name a next one. Entries that lead nowhere are dropped on the way, except one that is the cursor.
+-- Members of a list from the newest below `highest` on, ids and numbers in turn.
+local function newest (at, highest, count)
+  return redis.call('ZREVRANGEBYSCORE', at, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, text(count))
+end
+
+-- list { tenant, subject, limit, looks: at how many aliases, cursor: the id below which the page begins, or nothing, status or nothing }
+-- -> { entries: own ids, aliases as 'id purchase', nextCursor or nothing, isCursorUnknown: the list has no such id }
+-- A page may hold fewer rows than asked for and still name a next one. Aliases that lead nowhere are dropped on the way, except one that is the cursor.
 local function list ()
-  local at = key('l', given.tenant .. ' ' .. given.subject)
+  local reader = given.tenant .. ' ' .. given.subject
+  local all, aliases = key('l', reader), key('la', reader)
   local highest = '+inf'
   if given.cursor then
-    local number = redis.call('ZSCORE', at, given.cursor)
-    if not number then return { rows = {}, isCursorUnknown = '1' } end
+    local number = redis.call('ZSCORE', all, given.cursor) or redis.call('ZSCORE', aliases, given.cursor)
+    if not number then return { entries = {}, isCursorUnknown = '1' } end
     highest = '(' .. number
   end
-  local entries = redis.call('ZREVRANGEBYSCORE', at, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, given.limit * LOOKS_PER_ROW)
-  local rows, gone, last, lastNumber = {}, {}, nil, nil
-  for i = 1, #entries, 2 do
-    if #rows == given.limit then break end
-    last, lastNumber = entries[i], entries[i + 1]
-    local row, alias = Rows.follow(last)
-    if not row then table.insert(gone, last)
-    elseif not given.phases or contains(given.phases, row.phase) then table.insert(rows, Rows.show(row, last, alias)) end
+  local own = newest(given.status and key('ls', given.status .. ' ' .. reader) or all, highest, given.limit + 1)
+  local others = newest(aliases, highest, given.looks + 1)
+  local entries, gone, last = {}, {}, nil
+  local i, j = 1, 1
+  while #entries < given.limit do
+    local mine, other = own[i], others[j]
+    if mine and (not other or tonumber(own[i + 1]) > tonumber(others[j + 1])) then
+      i, last = i + 2, mine
+      table.insert(entries, mine)
+    elseif other and j <= 2 * given.looks then
+      j, last = j + 2, other
+      local purchase, phase = Rows.leadOf(other)
+      if not purchase then table.insert(gone, other)
+      elseif not given.status or statuses[phase] == given.status then table.insert(entries, other .. ' ' .. purchase) end
+    else
+      break
+    end
   end
-  local isMore = last and redis.call('ZCOUNT', at, '-inf', '(' .. lastNumber) > 0
+  local isMore = i <= #own or j <= #others
   for _, id in ipairs(gone) do
-    if not (isMore and id == last) then redis.call('ZREM', at, id) end
+    if not (isMore and id == last) then redis.call('ZREM', aliases, id) end
   end
-  return { rows = rows, nextCursor = isMore and last or nil }
+  return { entries = entries, nextCursor = isMore and last or nil }
 end
 
 -- unknowns { limit } -> [{ sinceMs, row }], by that time

@@ -1,7 +1,8 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
 -- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `hidden`, `numbers`, `flags`, `admitted` (copied from the
--- admission), `initial`. In the hash beside them: `schema`, the version of that list.
+-- admission), `initial`, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
+-- input and output together; `card`: what a list needs to know of the row in one text, a line each, so that one field is read instead of a dozen.
 local SCHEMA = '2'
 
 local function isAtUpstream (phase)
@@ -49,6 +50,18 @@ local function resolve (id)
     if not record.target then return typed(at, record), alias end
     if not record.gaveWay or hasEnded(record) then return nil end
     at, alias = record.target, alias or record
+  end
+  return nil
+end
+
+-- The id and the phase of what an alias leads to, without reading rows; nil when it leads nowhere.
+local function leadOf (alias)
+  local at, isFirst = alias, true
+  for _ = 1, MAX_HOPS + 1 do
+    local target, endMs, gaveWay, phase = unpack(redis.call('HMGET', key('g', at), 'target', 'endMs', 'gaveWay', 'phase'))
+    if phase then return at, phase end
+    if not target or tonumber(endMs) <= now or not (isFirst or gaveWay) then return nil end
+    at, isFirst = target, false
   end
   return nil
 end
@@ -114,10 +127,26 @@ local function dueOf (row)
   return row.settled and row.askAtMs and math.min(keptUntilMs, row.askAtMs) or keptUntilMs
 end
 
+-- The row's place in the reader's list of those that stand so.
+local function listOf (row)
+  return key('ls', statuses[row.phase] .. ' ' .. row.tenant .. ' ' .. row.subject)
+end
+
+-- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the line of its tenant, and that tenant. No text among them
+-- holds a line break: JSON is written without, and the others are words and digits.
+local function cardOf (row)
+  local lines = {}
+  for i, name in ipairs(fields.listed) do lines[i] = texts(row[name]) or '' end
+  local count = #fields.listed
+  lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Line.rankOf(row)), row.tenant
+  return table.concat(lines, '\n')
+end
+
 -- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
 local function placesOf (row)
   local at = {}
   if not row then return at end
+  at.list = listOf(row)
   at.waiting = row.phase == 'waiting'
   at.running = hasPlace(row)
   if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
@@ -172,6 +201,10 @@ local function reindex (before, after)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
   place(DUE, row.id, was.due, is.due)
   if row.twinName then place(key('o', row.twinName), row.id, was.twin, is.twin) end
+  if was.list ~= is.list then
+    if was.list then redis.call('ZREM', was.list, row.id) end
+    if is.list then redis.call('ZADD', is.list, text(row.number), row.id) end
+  end
   if was.claim ~= is.claim then
     if was.claim then redis.call('HDEL', CLAIMS, was.claim) end
     if is.claim then redis.call('HSET', CLAIMS, is.claim, row.id) end
@@ -202,8 +235,9 @@ end
 local function write (row, changes)
   local before = copy(row)
   local at = key('g', row.id)
-  local sets, gone = {}, {}
+  local sets, gone, isSeen = {}, {}, false
   for name, value in pairs(changes) do
+    isSeen = isSeen or fields.isListed[name]
     if value == false then
       if row[name] ~= nil then table.insert(gone, name) end
       row[name] = nil
@@ -214,6 +248,16 @@ local function write (row, changes)
       end
       row[name] = value
     end
+  end
+  if changes.input ~= nil or changes.output ~= nil then
+    row.bytes = text(#(row.input or '') + #(row.output or ''))
+    isSeen = true
+    table.insert(sets, 'bytes')
+    table.insert(sets, row.bytes)
+  end
+  if isSeen then
+    table.insert(sets, 'card')
+    table.insert(sets, cardOf(row))
   end
   if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
   if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
@@ -227,6 +271,7 @@ local function insert (row)
   values.id = nil
   values.schema = SCHEMA
   write(fresh, values)
+  row.bytes = fresh.bytes
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
   Books.book(nil, row)
@@ -278,8 +323,17 @@ local function aliasEndMs ()
   return now + times.queueMs + times.runMs + times.resultTtlMs
 end
 
-local function writeAlias (id, endMs, reader, target, ...)
+-- An alias, and its place in its reader's list of them. The list lives as long as its last one, which a key may bind for longer. Two of the oldest leave it for
+-- each one that enters, if they have ended: all live about equally long.
+local function writeAlias (id, number, endMs, reader, target, ...)
+  local list = key('la', reader.tenant .. ' ' .. reader.subject)
   writeEnding(key('g', id), endMs, 'tenant', reader.tenant, 'subject', reader.subject, 'target', target, ...)
+  redis.call('ZADD', list, text(number), id)
+  endKey(list, math.max(endMs, now + constants.idempotencyMs))
+  for _, oldest in ipairs(redis.call('ZRANGE', list, 0, 1)) do
+    local oldestEndMs = redis.call('HGET', key('g', oldest), 'endMs')
+    if not oldestEndMs or tonumber(oldestEndMs) <= now then redis.call('ZREM', list, oldest) end
+  end
 end
 
 -- Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
@@ -288,7 +342,8 @@ local function giveWay (row, to)
   Guards.freeProbe(row)
   reindex(row, nil)
   unname(row)
-  writeAlias(row.id, math.max(aliasEndMs(), row.keyedUntilMs or 0), row, to.id, 'gaveWay', '1')
+  redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
+  writeAlias(row.id, row.number, math.max(aliasEndMs(), row.keyedUntilMs or 0), row, to.id, 'gaveWay', '1')
   Line.giveBackRate(row)
   Line.updateLine(row.tenant)
   publish(to, row.id)
@@ -312,6 +367,6 @@ end
 
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
-  requestIdsOf = requestIdsOf, resolve = resolve, handOver = handOver, targetOf = targetOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
+  listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, resolve = resolve, leadOf = leadOf, handOver = handOver, targetOf = targetOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }

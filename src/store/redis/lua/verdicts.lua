@@ -10,7 +10,7 @@ local function cancel ()
   if Books.isFinal(row) or row.phase == 'unknown' then return { outcome = 'already-finished', row = Rows.show(row, given.id, alias) } end
   if alias then
     redis.call('DEL', key('g', given.id))
-    redis.call('ZREM', key('l', alias.tenant .. ' ' .. alias.subject), given.id)
+    redis.call('ZREM', key('la', alias.tenant .. ' ' .. alias.subject), given.id)
     return { outcome = 'cancelled', row = Rows.show(row, given.id, alias) }
   end
   if row.joined then return { outcome = 'others-waiting', row = Rows.show(row) } end
