@@ -97,7 +97,7 @@ const table = {
   tlsKeyFile: optional('TLS_KEY_FILE', line(), 'Private key (PEM) of that certificate'),
   falConcurrency: defaulted('FAL_CONCURRENCY', 10, integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),
   waitSeconds: defaulted('WAIT_SECONDS', 55, integer(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
-  resultTtlSeconds: defaulted('RESULT_TTL_SECONDS', 518_400, integer(1, 604_800), 'Life of a finished generation and of its result in the cache. fal keeps pictures for at least 7 days'),
+  resultTtlSeconds: defaulted('RESULT_TTL_SECONDS', 518_400, integer(1, 604_800), 'Life of a finished generation and of its result in the cache; an hour at most for one that cost nothing. fal keeps pictures for at least 7 days'),
   queueSeconds: defaulted('QUEUE_SECONDS', 900, integer(1, 86_400), 'How long a generation may wait here for a free place'),
   runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),

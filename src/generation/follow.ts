@@ -188,7 +188,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
 
   function remember (asked: Row, log: LogPiece): void {
     if (polled.size >= MAX_POLLED || polledCharacters >= MAX_POLLED_CHARACTERS || polled.has(asked.id)) return
-    polledCharacters += asked.input.length
+    polledCharacters += asked.input?.length ?? 0
     const place: Place = { push: row => { if (hasEnded(row.phase)) forget(asked.id) }, wake: () => {}, lose: () => { forget(asked.id) } }
     const { track, leave } = join(asked, place)
     track.log = joinLogs(track.log, log)
@@ -212,7 +212,7 @@ export function createFollow ({ ledger, watch, onTrouble }: { readonly ledger: L
     if (one === undefined) return
     one.leave()
     polled.delete(id)
-    polledCharacters -= one.asked.input.length
+    polledCharacters -= one.asked.input?.length ?? 0
     if (polled.size > 0) return
     clearInterval(forgetting)
     forgetting = undefined

@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto'
 import { modelOf } from '../models/catalogue.ts'
 import type { Model } from '../models/model.ts'
+import { ledgerConstants } from './ports.ts'
 import type { Row, Terms } from './row.ts'
 
 /**
@@ -37,7 +38,7 @@ export function learnedName (cacheGroup: string, model: Model, canonicalInput: s
 /** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
 export function termsAtEnd (row: Row, terms: Terms): Terms {
   const model = modelOf(row.model)
-  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null || row.cacheGroup === null || row.seed === null || model === undefined) return terms
+  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null || row.cacheGroup === null || row.seed === null || row.input === null || model === undefined) return terms
   return { ...terms, learnedName: learnedName(row.cacheGroup, model, row.input, row.seed) }
 }
 
@@ -58,6 +59,11 @@ export function twinName (tenant: string, subject: string, model: Model, canonic
 
 function placeIn (place: number): readonly string[] {
   return place === 0 ? [] : [String(place)]
+}
+
+/** What is left of an input that its row does not keep, or null where every row keeps it. */
+export function inputSha256 (canonicalInput: string): string | null {
+  return Buffer.byteLength(canonicalInput) > ledgerConstants.maxUnspentInputBytes ? hash('sha256', canonicalInput) : null
 }
 
 /** Parts are encoded before they are joined, so that no two lists of parts give one text. */

@@ -29,6 +29,7 @@ export interface Admission extends AdmittedFields {
   readonly id: string
   /** On the ledger's clock. An admission that starts later changes nothing. */
   readonly deadlineMs: number
+  readonly input: string
   readonly unitPrice: MicroUsd
   readonly priceRule: string
   /** The rule that this process had before, until the ledger was told that it has another; `null` when it has none to replace. */
@@ -462,6 +463,11 @@ export const ledgerConstants = {
   idempotencyMs: 24 * 3_600_000,
   /** How long it is remembered of a row that went before its time that it is rightly gone: longer than replicas tell what ended with them. */
   tombstoneMs: 120_000,
+  /** How long an end that cost nothing is kept, unless results are kept for less: it can be made for nothing, and must not fill the store. */
+  unspentMs: 3_600_000,
+  /** The longest inputs, in bytes, that an ended row keeps: one that cost nothing, and any. */
+  maxUnspentInputBytes: 1024,
+  maxEndedInputBytes: 32_768,
   /** How long an `unknown` or a billed refusal answers for its cache key or body. */
   verdictMs: 15 * 60_000,
   adoptableMs: 10 * 60_000,

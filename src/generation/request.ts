@@ -7,7 +7,7 @@ import type { Model } from '../models/model.ts'
 import type { BudgetLimit, Tenant } from '../tenants.ts'
 import { unitsBilled } from './bill.ts'
 import { budgetsOf } from './budgets.ts'
-import { fingerprint, idempotencyName, resultName, twinName } from './key.ts'
+import { fingerprint, idempotencyName, inputSha256, resultName, twinName } from './key.ts'
 import { hasEnded } from './phases.ts'
 import { ledgerConstants, type Admission, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
@@ -179,6 +179,7 @@ export function createRequests (tools: RequestTools): Requests {
       subject,
       model: model.endpointId,
       input: call.input,
+      inputSha256: inputSha256(call.input),
       seed: call.seed,
       price: tools.priceOf(model),
       unitPrice: tools.priceOf(model),

@@ -73,8 +73,10 @@ export const rowFields = {
   joined: initially(false, flag),
   cancelWished: initially(false, flag),
   priority: admitted(word(priorities)),
-  /** The canonical JSON that is sent to fal. */
-  input: admitted(text),
+  /** The canonical JSON that is sent to fal; `null` once it ended, when it was longer than an ended row keeps (see `shedInput`). */
+  input: admitted(orNull(text)),
+  /** SHA-256 of the input, in hex, where it may be longer than an ended row keeps. */
+  inputSha256: admitted(orNull(text)),
   /** The seed's digits, as asked or, once it ended, as answered. */
   seed: admitted(orNull(text)),
   /** The answer's JSON text, byte for byte as fal sent it. */
@@ -213,6 +215,7 @@ export interface Terms extends Values<typeof termFields> {}
 export const listedFields = {
   phase: rowFields.phase,
   model: rowFields.model,
+  inputSha256: rowFields.inputSha256,
   seed: rowFields.seed,
   price: rowFields.price,
   cost: rowFields.cost,

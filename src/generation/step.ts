@@ -84,10 +84,11 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
   const { ledger, upstream, guard, report, accepted } = hands
   const permit = hands.takePermit()
-  if (permit === null) return await lose(row, hands) // a dead process may have sent it, or this one did and the ledger forgot what came of it
+  if (permit === null || row.input === null) return await lose(row, hands) // a dead process may have sent it, or this one did and the ledger forgot what came of it
   if (!permit.isValid()) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
-  const submitted = await hands.undisturbed(() => send(row, upstream))
+  const { input } = row
+  const submitted = await hands.undisturbed(() => send(row, input, upstream))
   switch (submitted.kind) {
     case 'accepted':
       return await accepted(row, submitted.requestId)
@@ -107,8 +108,8 @@ async function submit (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 /** What became of a submit, once fal was asked about an id that an error answer named. */
-async function send (row: Row, upstream: Upstream): Promise<Submitted> {
-  const submitted = await upstream.submit(row.model, row.input)
+async function send (row: Row, input: string, upstream: Upstream): Promise<Submitted> {
+  const submitted = await upstream.submit(row.model, input)
   if (submitted.kind !== 'unsent' && submitted.kind !== 'lost') return submitted
   const requestId = submitted.requestId ?? null
   if (requestId === null) return submitted
@@ -293,7 +294,7 @@ function endingOf (row: Row, result: Final): Ending {
 /** The cache name that an unseeded generation gets when its answer names the seed; no seed in the answer: nothing learned, nothing guessed. */
 function nameLearned (row: Row, seed: string | null): string | null {
   const model = modelOf(row.model)
-  if (row.seed !== null || seed === null || row.cacheGroup === null || model === undefined) return null
+  if (row.seed !== null || seed === null || row.cacheGroup === null || row.input === null || model === undefined) return null
   return learnedName(row.cacheGroup, model, row.input, seed)
 }
 

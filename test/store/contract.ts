@@ -5,6 +5,7 @@ import { admission } from './contract/admission.ts'
 import { aliases } from './contract/aliases.ts'
 import { books } from './contract/books.ts'
 import { doubts } from './contract/doubts.ts'
+import { ends } from './contract/ends.ts'
 import { evidence } from './contract/evidence.ts'
 import { guards } from './contract/guards.ts'
 import { leases } from './contract/leases.ts'
@@ -25,6 +26,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, restoredNames, verdicts, questions, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, restoredNames, verdicts, ends, questions, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -35,6 +35,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     deadlineMs: never,
     model: 'fal-ai/imagen4/preview/ultra',
     input: '{"prompt":"a red bicycle"}',
+    inputSha256: null,
     seed: null,
     price,
     unitPrice: price,

@@ -7,7 +7,7 @@ import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './guards.ts'
 import { rankOf } from './line.ts'
-import { dueOf, requestIdsOf } from './rows.ts'
+import { dueOf, keepsInputBytes, requestIdsOf } from './rows.ts'
 import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
 
 /** One sentence for each broken invariant. */
@@ -38,6 +38,8 @@ function auditPhases (state: State): string[] {
     if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)
     if ((row.doubt !== null) !== (row.doubtSinceMs !== null) || (row.doubt !== null && !isAtUpstream(row.phase))) faults.push(`${row.id} is ${row.phase} and in doubt (${row.doubt}) since ${row.doubtSinceMs}`)
     if (!row.corrected && (row.cost ?? 0) > row.price * ledgerConstants.maxOverrun) faults.push(`${row.id} cost ${row.cost}, of which nobody is sure`)
+    if (isFinal(row) && Buffer.byteLength(row.input ?? '') > keepsInputBytes(row)) faults.push(`${row.id} is ${row.phase} and keeps a long input`)
+    if (row.phase === 'waiting' && row.input === null) faults.push(`${row.id} waits and has no input`)
     if (row.phase === 'waiting' && row.requestId !== null) faults.push(`${row.id} waits and has a request id`)
   }
   return faults

@@ -59,6 +59,8 @@ export function unsent (state: State, id: string, attempt: number, then: Unsent,
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
     if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
+    // One that was put back as it ended, and had not, may have nothing left to send.
+    if (entry.row.input === null) return
     change(state, entry, { phase: 'waiting', owner: null, failure: null }, { claimId: null, retryAtMs: finishedAtMs + then.retryAfterMs })
     yieldProbe(state, entry)
   })

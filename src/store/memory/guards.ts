@@ -87,7 +87,7 @@ export function judgeFor (state: State, row: Row, verdict: Verdict): void {
     return
   }
   const scope = tenantScopeOf(row.tenant)
-  const input = hash('sha1', row.input)
+  const input = hash('sha1', row.input ?? '')
   const before = state.guards.get(scope)
   const proves = before?.state === 'open' && before.probe === row.id && !before.proved && !before.inputs.includes(input)
   if (before !== undefined || hasRoom(state)) {

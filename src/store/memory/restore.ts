@@ -9,7 +9,7 @@ import { finishDouble, refuseRequest } from './evidence.ts'
 import { cacheLead, idempotencyLead, isVerdictOver, takeCacheName } from './names.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
-import { adjust, follow, giveWay, insert, replace } from './rows.ts'
+import { adjust, follow, giveWay, insert, keptUntilMs, replace } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 /**
@@ -28,7 +28,7 @@ export function isRollback (state: State, entry: Entry | undefined, { row }: Pic
 function isRightlyGone (state: State, row: Row): boolean {
   const tombstone = state.tombstones.get(row.id)
   if (tombstone !== undefined) return tombstone.version >= row.version && (row.requestId === null || row.requestId === tombstone.requestId)
-  return isFinal(row) && (row.finishedAtMs ?? 0) + state.times.resultTtlMs <= state.now()
+  return isFinal(row) && keptUntilMs(state, row) <= state.now()
 }
 
 /** The ledger's `restore`. Where the store has another request id, both were bought: the row stays, the second is booked as a double. */

@@ -13,6 +13,7 @@ const MAX_HOPS = 5
 
 /** Writes a new row. */
 export function insert (state: State, entry: Entry): void {
+  entry.row = shedInput(entry.row)
   state.rows.set(entry.row.id, entry)
   enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
   index(state, entry)
@@ -36,7 +37,7 @@ export function change (state: State, entry: Entry, row: Partial<Row>, hidden: P
 export function replace (state: State, entry: Entry, after: Row, hidden: Partial<Hidden>): void {
   const before = entry.row
   unindex(state, entry)
-  entry.row = after
+  entry.row = shedInput(after)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
   book(state, before, after)
@@ -216,8 +217,24 @@ export function dueOf (state: State, { row, hidden }: Entry): number | null {
   if (row.phase === 'waiting') return row.waitUntilMs
   if (row.phase === 'unknown') return hidden.askAtMs
   if (!isFinal(row)) return hidden.leaseUntilMs
-  const keptUntilMs = (row.finishedAtMs ?? 0) + state.times.resultTtlMs
-  return hidden.settled ? Math.min(keptUntilMs, hidden.askAtMs ?? Infinity) : keptUntilMs
+  const untilMs = keptUntilMs(state, row)
+  return hidden.settled ? Math.min(untilMs, hidden.askAtMs ?? Infinity) : untilMs
+}
+
+/** Until when an ended row is kept. */
+export function keptUntilMs (state: State, row: Row): number {
+  const { resultTtlMs } = state.times
+  return (row.finishedAtMs ?? 0) + (isUnbilledEnd(row) ? Math.min(resultTtlMs, ledgerConstants.unspentMs) : resultTtlMs)
+}
+
+/** The longest input that an ended row keeps, in bytes. */
+export function keepsInputBytes (row: Row): number {
+  return isUnbilledEnd(row) ? ledgerConstants.maxUnspentInputBytes : ledgerConstants.maxEndedInputBytes
+}
+
+/** The row without its input, once it has ended with one that is too long to be kept. */
+function shedInput (row: Row): Row {
+  return isFinal(row) && row.input !== null && Buffer.byteLength(row.input) > keepsInputBytes(row) ? { ...row, input: null } : row
 }
 
 function leadsTo (state: State, name: string, id: string): boolean {

@@ -132,7 +132,7 @@ export function createRedisLedger ({
     finish,
 
     async renew (replica, facts) {
-      const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, finishedAtMs, holds }))
+      const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, cost, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }))
       return await call('renew', { replica, facts: short })
     },
     async restore (replica, facts) {
@@ -188,7 +188,7 @@ function * batchesOf (facts: readonly Fact[]): Generator<readonly Fact[]> {
   let batch: Fact[] = []
   let characters = 0
   for (const fact of facts) {
-    const size = fact.row.input.length + (fact.row.output?.length ?? 0)
+    const size = (fact.row.input?.length ?? 0) + (fact.row.output?.length ?? 0)
     if (batch.length > 0 && (batch.length === RESTORE_BATCH || characters + size > RESTORE_CHARACTERS)) {
       yield batch
       batch = []

@@ -47,7 +47,7 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
       const row: unknown = kept[n]
       const [input, output, version] = Array.isArray(row) ? row.map(textOrNull) : []
       if (version == null) return [] // forgotten since
-      return [{ id, purchase, input: input ?? '{}', output: output ?? null, ...fields, queuePosition: places.get(id) ?? fields.queuePosition }]
+      return [{ id, purchase, input: input ?? null, output: output ?? null, ...fields, queuePosition: places.get(id) ?? fields.queuePosition }]
     })
   }
 

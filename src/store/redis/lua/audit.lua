@@ -46,6 +46,8 @@ local function auditAll (keys, args)
       if (row.doubt ~= nil) ~= (row.doubtSinceMs ~= nil) or row.doubt and not Rows.isAtUpstream(row.phase) then
         fault(id, 'is', row.phase, 'and in doubt (', row.doubt, ') since', row.doubtSinceMs)
       end
+      if Books.isFinal(row) and #(row.input or '') > Rows.keepsInputBytes(row) then fault(id, 'is', row.phase, 'and keeps a long input') end
+      if row.phase == 'waiting' and not row.input then fault(id, 'waits and has no input') end
       if row.phase == 'waiting' and row.requestId then fault(id, 'waits and has a request id') end
     end
   end

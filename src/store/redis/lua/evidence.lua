@@ -116,7 +116,7 @@ local function unsent ()
       Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
     elseif given.failure then
       Rows.change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
-    else
+    elseif row.input then -- one that was put back as it ended, and had not, may have nothing left to send
       Rows.change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
       Guards.yieldProbe(row)
     end
@@ -223,7 +223,7 @@ local function finish ()
     local requestId = given.requestId
     given.output = payload
     if isDouble then return finishDouble(row, requestId, given) end
-    local facts = row.corrected and { cost = row.cost, costAssumed = false } or Books.bookingOf(row, given.cost)
+    local facts = row.corrected and { cost = row.cost or 0, costAssumed = false } or Books.bookingOf(row, given.cost)
     facts.requestId = requestId
     if not Books.isFinal(row) then
       facts.logged = Logs.keepLog(row, given.log)

@@ -178,7 +178,7 @@ local function judgeFor (row, verdict)
   local function about (scope, after)
     return { scope = scope, state = verdict.state, retryAfterMs = verdict.retryAfterMs, after = after, only = verdict.only }
   end
-  local own, input = readGuard(TENANT .. row.tenant), redis.sha1hex(row.input)
+  local own, input = readGuard(TENANT .. row.tenant), redis.sha1hex(row.input or '')
   local proves = own and own.state == 'open' and own.probe == row.id and not own.proved and not contains(own.inputs or {}, input)
   if own or hasRoom() then
     local guard = take(about(TENANT .. row.tenant, verdict.after), row.tenant)

@@ -13,7 +13,7 @@ local function isAsItEnded (fact)
   return Books.isFinal(fact) and kept[1] == fact.phase and kept[2] == text(fact.version) and kept[3] == (fact.requestId or false)
 end
 
--- renew { replica, facts: [{ id, phase, version, attempt, requestId, finishedAtMs, holds }] } -> { gone: [ids], rolledBack: [ids] }
+-- renew { replica, facts: [{ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }] } -> { gone: [ids], rolledBack: [ids] }
 local function renew ()
   local gone, rolledBack = {}, {}
   for _, fact in ipairs(given.facts) do

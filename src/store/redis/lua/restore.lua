@@ -3,7 +3,7 @@
 local function isRightlyGone (fact)
   local tombstone = readEnding(key('x', fact.id))
   if tombstone then return tonumber(tombstone.version) >= fact.version and (not fact.requestId or fact.requestId == tombstone.requestId) end
-  return Books.isFinal(fact) and (fact.finishedAtMs or 0) + times.resultTtlMs <= now
+  return Books.isFinal(fact) and Rows.keptUntilMs(fact) <= now
 end
 
 -- Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.

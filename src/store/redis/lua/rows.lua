@@ -118,13 +118,23 @@ local function handOver (row)
   return { row = show(row), terms = terms }
 end
 
+-- Until when an ended row is kept.
+local function keptUntilMs (row)
+  return (row.finishedAtMs or 0) + (Books.isUnbilledEnd(row) and math.min(times.resultTtlMs, constants.unspentMs) or times.resultTtlMs)
+end
+
+-- The longest input that an ended row keeps, in bytes.
+local function keepsInputBytes (row)
+  return Books.isUnbilledEnd(row) and constants.maxUnspentInputBytes or constants.maxEndedInputBytes
+end
+
 -- When a row has to be looked after; nil: an `unknown` that nobody asks about.
 local function dueOf (row)
   if row.phase == 'waiting' then return row.waitUntilMs end
   if row.phase == 'unknown' then return row.askAtMs end
   if not Books.isFinal(row) then return row.leaseUntilMs end
-  local keptUntilMs = (row.finishedAtMs or 0) + times.resultTtlMs
-  return row.settled and row.askAtMs and math.min(keptUntilMs, row.askAtMs) or keptUntilMs
+  local untilMs = keptUntilMs(row)
+  return row.settled and row.askAtMs and math.min(untilMs, row.askAtMs) or untilMs
 end
 
 -- The row's place in the reader's list of those that stand so.
@@ -249,7 +259,7 @@ local function write (row, changes)
       row[name] = value
     end
   end
-  if changes.input ~= nil or changes.output ~= nil then
+  if changes.input ~= nil or changes.output ~= nil or not row.bytes then
     row.bytes = text(#(row.input or '') + #(row.output or ''))
     isSeen = true
     table.insert(sets, 'bytes')
@@ -264,8 +274,17 @@ local function write (row, changes)
   return before
 end
 
+-- Takes the input out of what is written of a row that has ended, where it is too long to be kept.
+local function shedInput (row, changes)
+  local after = { phase = changes.phase or row.phase, cost = changes.cost, input = changes.input }
+  if after.cost == nil then after.cost = row.cost end
+  if after.input == nil then after.input = row.input end
+  if Books.isFinal(after) and after.input and #after.input > keepsInputBytes(after) then changes.input = false end
+end
+
 -- Writes a new row.
 local function insert (row)
+  if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
   local fresh = { id = row.id }
   local values = copy(row)
   values.id = nil
@@ -281,6 +300,7 @@ end
 
 -- Changes a row to whatever a replica proved it to be (rule 16), legal move or not.
 local function replace (row, changes)
+  shedInput(row, changes)
   local before = write(row, changes)
   local isLineChanged = reindex(before, row)
   Books.book(before, row)
@@ -367,6 +387,6 @@ end
 
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
-  listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, resolve = resolve, leadOf = leadOf, handOver = handOver, targetOf = targetOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
+  keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes, listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, resolve = resolve, leadOf = leadOf, handOver = handOver, targetOf = targetOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
