@@ -7,7 +7,7 @@ import { isCostAbsurd } from './bill.ts'
 import type { Doubt } from './doubt.ts'
 import { hasEnded, type Phase } from './phases.ts'
 import { tenantScopeOf, type GuardNews, type GuardState, type News } from './ports.ts'
-import type { Row } from './row.ts'
+import type { Brief, Row } from './row.ts'
 
 export interface Observer {
   /** A change that this process' evidence made. */
@@ -22,7 +22,7 @@ export interface Observer {
 
 /** Tells log and metrics. Every change is told once, whichever process makes it. */
 export function createObserver (log: Logger, metrics: Metrics, now: () => number): Observer {
-  function moved (from: Phase, to: Row, booked: MicroUsd, phaseMs: number | null): void {
+  function moved (from: Phase, to: Brief, booked: MicroUsd, phaseMs: number | null): void {
     const seconds = phaseMs === null ? undefined : Math.max(0, Math.round(phaseMs)) / 1000
     const ended = hasEnded(to.phase)
     if (seconds !== undefined) metrics.phaseSeconds(to.model, from, seconds)
@@ -42,7 +42,7 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
     if (ended) tellIfAbsurd(to)
   }
 
-  function tellIfAbsurd (row: Row): void {
+  function tellIfAbsurd (row: Brief): void {
     if (!isCostAbsurd(row)) return
     log.error({ ...factsOf(row), booked_usd: formatUsd(row.cost ?? 0), reserved_usd: formatUsd(row.price) }, 'fal billed more than ten times the reservation; ten times is booked, as an assumption, until an operator says what it cost')
   }
@@ -98,11 +98,11 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
   }
 }
 
-function factsOf ({ id, tenant, model, requestId }: Row) {
+function factsOf ({ id, tenant, model, requestId }: Brief) {
   return { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined }
 }
 
-function countEnd (row: Row, booked: MicroUsd, metrics: Metrics): void {
+function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {
   metrics.generationEnded(row.tenant, row.model, row.phase)
   if (booked > 0) metrics.spent(row.tenant, row.model, booked)
   if (booked > 0 && row.costAssumed) metrics.costAssumed()
@@ -132,7 +132,7 @@ function tellGuard ({ scope, from, state }: GuardNews, log: Logger): void {
 }
 
 /** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its guard. */
-function levelOf (row: Row): 'info' | 'warn' | 'error' {
+function levelOf (row: Brief): 'info' | 'warn' | 'error' {
   if (row.phase === 'unknown' || row.failure?.code === 'result-expired') return 'error'
   return row.phase === 'failed' && row.failure?.code !== 'content-refused' && row.failure?.code !== 'invalid-input' ? 'warn' : 'info'
 }

@@ -6,7 +6,7 @@ import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Doubt } from './doubt.ts'
 import type { Phase, Status } from './phases.ts'
-import type { Account, AdmittedFields, Connection, Failure, Listed, Reader, Row, Terms } from './row.ts'
+import type { Account, AdmittedFields, Brief, Connection, Failure, Listed, Reader, Row, Terms } from './row.ts'
 
 // ---------------------------------------------------------------------------------------------- admission
 
@@ -74,7 +74,8 @@ export interface End {
  *   always the same.
  * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
  * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.
- * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again.
+ * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
+ *   cannot be adopted any more, and others stand behind them.
  * - `bought`: a new row, with money reserved and a place in line.
  */
 export type Admitted = Got | TwinsFirst | Refused
@@ -191,7 +192,7 @@ export interface RowNews {
   readonly kind: 'ended' | 'late' | 'double' | 'shared' | 'found' | 'corrected'
   /** The phase before. */
   readonly from: Phase
-  readonly row: Row
+  readonly row: Brief
   /** What this added to what was spent; a correction may take away. */
   readonly booked: MicroUsd
 }
@@ -247,7 +248,7 @@ export interface JournalEntry {
 }
 
 /** A row whose outcome is unknown, and since when. */
-export interface OpenUnknown extends Row { readonly sinceMs: number }
+export interface OpenUnknown extends Brief { readonly sinceMs: number }
 
 export interface Balance { readonly owner: string, readonly period: string, readonly held: MicroUsd, readonly spent: MicroUsd }
 

@@ -230,6 +230,12 @@ export const listedFields = {
   answersUntilMs: rowFields.answersUntilMs
 }
 
+/** What may be long of a row, and is read only for those who show it. */
+export const largeFields = ['input', 'output'] as const
+
+/** A row without that. */
+export type Brief = Omit<Row, typeof largeFields[number]>
+
 /** A generation as a list shows it. */
 export interface Listed extends Values<typeof listedFields>, Pick<Row, 'id' | 'purchase' | 'input' | 'output'> {}
 

@@ -13,6 +13,7 @@ import { limits } from './contract/limits.ts'
 import { line } from './contract/line.ts'
 import { lists } from './contract/lists.ts'
 import { logs } from './contract/logs.ts'
+import { many } from './contract/many.ts'
 import { names } from './contract/names.ts'
 import { news } from './contract/news.ts'
 import { questions } from './contract/questions.ts'
@@ -26,6 +27,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, restoredNames, verdicts, ends, questions, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, restoredNames, verdicts, ends, questions, many, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -39,6 +39,7 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
 
   const takes: (() => Got)[] = []
   const asked: TwinQuestion[] = []
+  let isAsking = false
   const purchases: Admission[] = []
   const siblings = new Map<string, string>()
   for (const admission of admissions) {
@@ -51,11 +52,12 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
       takes.push(found.take)
     } else if ('ask' in found) {
       asked.push(...found.ask)
+      isAsking = true
     } else {
       return found
     }
   }
-  if (asked.length > 0) return { outcome: 'twins', twins: asked }
+  if (isAsking) return { outcome: 'twins', twins: asked }
   return refuse(state, purchases) ?? { outcome: 'all', got: takes.map(take => take()) }
 }
 

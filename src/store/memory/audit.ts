@@ -127,7 +127,8 @@ function auditDue (state: State): string[] {
     if (state.due.score(id) !== expected) faults.push(`${id} is ${phase} and due at ${state.due.score(id)} instead of ${expected}`)
     if ((state.unknown.score(id) !== undefined) !== (phase === 'unknown')) faults.push(`${id} is ${phase} and ${phase === 'unknown' ? 'not ' : ''}among the unknowns`)
   }
-  for (const [id] of [...state.due.entries(), ...state.unknown.entries()]) {
+  if (state.oldest.size() !== state.unknown.size()) faults.push(`${state.unknown.size()} are unknown, of ${state.oldest.size()} it is known when they were admitted`)
+  for (const [id] of [...state.due.entries(), ...state.unknown.entries(), ...state.oldest.entries()]) {
     if (!state.rows.has(id)) faults.push(`${id} is due or unknown and has no row`)
   }
   return faults
@@ -180,7 +181,7 @@ function auditTwins (state: State): string[] {
   }
   for (const entry of state.rows.values()) {
     const { twinName } = entry.hidden
-    if (twinName === null || !isTwin(entry) || isFinal(entry.row)) continue
+    if (twinName === null || !isTwin(entry) || isFinal(entry.row) || state.passedTwins.has(entry.row.id)) continue
     if (state.twins.get(twinName)?.score(entry.row.id) === undefined) faults.push(`${entry.row.id} is not among the twins of ${twinName}`)
   }
   return faults

@@ -5,7 +5,7 @@ import type { Balance, Budget, JournalEntry } from '../../generation/ports.ts'
 import type { Account, Row } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import type { MicroUsd } from '../../money.ts'
-import { MAX_JOURNAL_LINES, type Book, type State } from './state.ts'
+import { MAX_JOURNAL_LINES, TIDY_PER_CALL, type Book, type State } from './state.ts'
 
 /** The UTC day or month that holds this moment: `2026-11-22` or `2026-11`. */
 export function periodOf (atMs: number, per: Budget['per']): string {
@@ -76,8 +76,12 @@ export function tidyBooks (state: State): void {
     state.journal.splice(0, surplus)
     state.journalTrimmed = true
   }
+  // Those that were not changed for longest stand in front.
+  let looks = TIDY_PER_CALL
   for (const [key, book] of state.books) {
-    if (book.held === 0 && book.changedAtMs < oldestMs) state.books.delete(key)
+    if (looks-- === 0 || book.changedAtMs >= oldestMs) break
+    state.books.delete(key)
+    if (book.held !== 0) state.books.set(key, book)
   }
 }
 
@@ -112,6 +116,8 @@ function bookFor (state: State, account: Account): Book {
     state.books.set(key, known)
   }
   known.changedAtMs = state.now()
+  state.books.delete(key)
+  state.books.set(key, known)
   return known
 }
 

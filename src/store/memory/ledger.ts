@@ -15,6 +15,7 @@ import { takeNews } from './news.ts'
 import { glance, list, look, lookup, read } from './readers.ts'
 import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
+import { briefOf } from './rows.ts'
 import { createState, type State } from './state.ts'
 import { mint, readToken, revoke } from './tokens.ts'
 import { cancel, correct, settle } from './verdicts.ts'
@@ -61,7 +62,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     restore: atomic(restore),
     release: atomic(release),
     sweep: atomic(sweep),
-    takeNews: atomic((state, max: number) => takeNews(state, max, id => look(state, [id])[0])),
+    takeNews: atomic((state, max: number) => takeNews(state, max, id => look(state, [id]).map(briefOf)[0])),
 
     seen: atomic(seen),
     left: atomic(left),

@@ -1,7 +1,7 @@
 // News: what happened to a generation without its owner's doing, and how guards stand. Kept until one replica takes it, so that it is told once.
 
 import type { GuardState, News, RowNews } from '../../generation/ports.ts'
-import type { Row } from '../../generation/row.ts'
+import type { Brief, Row } from '../../generation/row.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { State } from './state.ts'
@@ -16,8 +16,8 @@ export function tellGuard (state: State, scope: string, from: GuardState, to: Gu
   state.news.push({ kind: 'guard', scope, from, state: to })
 }
 
-/** The ledger's `takeNews`. `show` gives the row as it now is, or nothing when it is forgotten. */
-export function takeNews (state: State, max: number, show: (id: string) => Row | undefined): News[] {
+/** The ledger's `takeNews`. `show` gives the row as it now is, briefly, or nothing when it is forgotten. */
+export function takeNews (state: State, max: number, show: (id: string) => Brief | undefined): News[] {
   return state.news.splice(0, max).flatMap<News>(news => {
     if (news.kind === 'guard') return [news]
     const { id, ...told } = news

@@ -1,9 +1,10 @@
 // What operators and gauges read: balances, open unknowns, the journal, and how full the ledger is.
 
-import type { Balance, Budget, Gauges, JournalEntry, OpenUnknown } from '../../generation/ports.ts'
+import { ledgerConstants, type Balance, type Budget, type Gauges, type JournalEntry, type OpenUnknown } from '../../generation/ports.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { placesNow } from './line.ts'
 import { look } from './readers.ts'
+import { briefOf } from './rows.ts'
 import type { State } from './state.ts'
 
 /** The ledger's `balances`, of the periods that are current. */
@@ -13,23 +14,43 @@ export function balances (state: State, accounts: readonly Pick<Budget, 'owner' 
 
 /** The ledger's `unknowns`: those that are unknown for longest come first. */
 export function unknowns (state: State, limit: number): OpenUnknown[] {
-  return look(state, state.unknown.first(limit)).map(row => ({ ...row, sinceMs: state.unknown.score(row.id) ?? 0 }))
+  return look(state, state.unknown.first(limit)).map(row => ({ ...briefOf(row), sinceMs: state.unknown.score(row.id) ?? 0 }))
 }
 
-/** The ledger's `journal`. A cursor whose line is forgotten stands before everything: only the oldest lines are ever forgotten. */
+/** The ledger's `journal`, as far back as it is kept. A cursor whose line is forgotten stands before everything: only the oldest lines are ever forgotten. */
 export function journal (state: State, fromMs: number, toMs: number, limit: number, after?: string): JournalEntry[] {
-  const first = after === undefined ? 0 : state.journal.findIndex(({ cursor }) => cursor === after) + 1
-  return state.journal.slice(first).filter(({ atMs }) => atMs >= fromMs && atMs < toMs).slice(0, limit)
+  const oldestMs = Math.max(fromMs, state.now() - ledgerConstants.journalMs)
+  const [afterMs = -1, afterNumber = 0] = after?.split('-').map(Number) ?? []
+  const isBefore = ({ atMs, cursor }: JournalEntry): boolean => atMs < oldestMs || atMs < afterMs || (atMs === afterMs && Number(cursor.split('-')[1]) <= afterNumber)
+  const lines: JournalEntry[] = []
+  for (let place = search(state.journal, isBefore); lines.length < limit; place += 1) {
+    const line = state.journal[place]
+    if (line === undefined || line.atMs >= toMs) break
+    lines.push(line)
+  }
+  return lines
+}
+
+/** The first place of a list, sorted by it, that `isBefore` does not hold for. */
+function search <One> (sorted: readonly One[], isBefore: (one: One) => boolean): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const one = sorted[middle]
+    if (one !== undefined && isBefore(one)) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** The ledger's `gauges`. */
 export function gauges (state: State): Gauges {
-  const open = unknowns(state, Infinity)
+  const [oldest = null] = state.oldest.first(1)
   return {
-    waiting: new Map([...state.tenants].map(([tenant, { waiting }]) => [tenant, waiting])),
+    waiting: new Map([...state.tenants].flatMap(([tenant, { waiting }]) => waiting > 0 ? [[tenant, waiting] as const] : [])),
     atUpstream: state.active,
     places: placesNow(state),
-    unknownOpen: open.length,
-    unknownOldestMs: open.reduce<number | null>((oldestMs, { createdAtMs }) => Math.min(oldestMs ?? createdAtMs, createdAtMs), null)
+    unknownOpen: state.unknown.size(),
+    unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null
   }
 }

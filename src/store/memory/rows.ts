@@ -1,7 +1,7 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
 import { ledgerConstants, type Change } from '../../generation/ports.ts'
-import { hasPlace, type Hidden, type Reader, type Row } from '../../generation/row.ts'
+import { hasPlace, type Brief, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
@@ -37,6 +37,8 @@ export function change (state: State, entry: Entry, row: Partial<Row>, hidden: P
 export function replace (state: State, entry: Entry, after: Row, hidden: Partial<Hidden>): void {
   const before = entry.row
   unindex(state, entry)
+  // What was passed over among twins is one of them again when it moves.
+  if (after.phase !== before.phase && (before.phase === 'unknown' || before.cancelWished)) state.passedTwins.delete(before.id)
   entry.row = shedInput(after)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
@@ -62,6 +64,7 @@ export function forget (state: State, entry: Entry): void {
   unindex(state, entry)
   state.rows.delete(id)
   state.logs.delete(id)
+  state.passedTwins.delete(id)
   unlist(state.lists, entry.row, id)
   unname(state, entry)
 }
@@ -92,6 +95,12 @@ export function show (state: State, entry: Entry): Row {
     stored: [hidden.cacheName, hidden.learnedName].some(name => name !== null && leadsTo(state, name, row.id)),
     queuePosition: row.phase === 'waiting' ? positionOf(state, entry) : row.queuePosition
   }
+}
+
+/** A row without what may be long of it. */
+export function briefOf (row: Row): Brief {
+  const { input, output, ...brief } = row
+  return brief
 }
 
 /** What changes about the row while somebody waits for it. */
@@ -179,11 +188,14 @@ function index (state: State, entry: Entry): void {
   addTo(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
   for (const requestId of requestIdsOf(entry)) state.requests.set(requestId, row.id)
-  if (row.phase === 'unknown') state.unknown.set(row.id, hidden.unknownSinceMs)
+  if (row.phase === 'unknown') {
+    state.unknown.set(row.id, hidden.unknownSinceMs)
+    state.oldest.set(row.id, row.createdAtMs)
+  }
   const due = dueOf(state, entry)
   if (due !== null) state.due.set(row.id, due)
   if (!isFinal(row)) hold(state, row, 1)
-  if (hidden.twinName !== null && !row.delivered && !isUnbilledEnd(row)) addTo(state.twins, hidden.twinName, row.id, hidden.number)
+  if (hidden.twinName !== null && !row.delivered && !isUnbilledEnd(row) && !state.passedTwins.has(row.id)) addTo(state.twins, hidden.twinName, row.id, hidden.number)
 }
 
 /** Takes a row out of every structure that {@link index} put it into. */
@@ -202,6 +214,7 @@ function unindex (state: State, entry: Entry): void {
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.delete(hidden.claimId)
   for (const requestId of requestIdsOf(entry)) state.requests.delete(requestId)
   state.unknown.delete(row.id)
+  state.oldest.delete(row.id)
   state.due.delete(row.id)
   if (!isFinal(row)) hold(state, row, -1)
   if (hidden.twinName !== null) dropFrom(state.twins, hidden.twinName, row.id)

@@ -81,6 +81,8 @@ export interface State {
   readonly tombstones: ExpiringMap<Tombstone>
   /** Twin name → ids by number: undelivered, and not ended unbilled. */
   readonly twins: Map<string, SortedSet>
+  /** Ids that were taken out of there, because they could not be adopted when they were looked at. */
+  readonly passedTwins: Set<string>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
   readonly due: SortedSet
   /** Waiting ids that may not be claimed yet → from when on they may. */
@@ -102,6 +104,8 @@ export interface State {
   readonly aliasLists: Map<string, SortedSet>
   /** Open unknowns by the time since when. */
   readonly unknown: SortedSet
+  /** The same by the time of their admission. */
+  readonly oldest: SortedSet
   readonly guards: Map<string, KeptGuard>
   /** Model → its price rules, the one that holds first, then those that were replaced last. */
   readonly priceRules: Map<string, readonly string[]>
@@ -147,6 +151,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     ends: createExpiringMap<End>(now),
     tombstones: createExpiringMap<Tombstone>(now),
     twins: new Map(),
+    passedTwins: new Set(),
     due: createSortedSet(),
     later: createSortedSet(),
     line: createSortedSet(),
@@ -159,6 +164,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     listsByStatus: new Map(),
     aliasLists,
     unknown: createSortedSet(),
+    oldest: createSortedSet(),
     guards: new Map(),
     priceRules: new Map(),
     overruns: new Map(),

@@ -8,7 +8,7 @@ import { isVerdictOver } from './names.ts'
 import { change } from './rows.ts'
 import { dropFrom, type Entry, type State } from './state.ts'
 
-/** `adopt` this one, `ask` for these first, or (`null`) there is no twin that could be had. */
+/** `adopt` this one, `ask` for these first (for none: look once more, behind those that were dropped), or (`null`) there is no twin that could be had. */
 export type TwinsFound = { readonly adopt: Entry } | { readonly ask: readonly TwinQuestion[] } | null
 
 /**
@@ -20,7 +20,8 @@ export function findTwin (state: State, admission: Admission): TwinsFound {
   if (admission.twinName === null) return null
   const ask: TwinQuestion[] = []
   let unasked: Entry | null = null
-  for (const entry of adoptable(state, admission.twinName)) {
+  const { found, isMore } = adoptable(state, admission.twinName)
+  for (const entry of found) {
     const { id, connection } = entry.row
     if (connection === null || isSame(connection, admission.connection)) return { adopt: entry }
     const answer = admission.twins.find(twin => twin.id === id && isSame(twin, connection))
@@ -30,7 +31,7 @@ export function findTwin (state: State, admission: Admission): TwinsFound {
     unasked ??= entry
   }
   if (unasked !== null && admission.lastRound) return { adopt: unasked }
-  return ask.length > 0 ? { ask } : null
+  return ask.length > 0 || (isMore && !admission.lastRound) ? { ask } : null
 }
 
 /**
@@ -48,15 +49,26 @@ function isSame (one: Connection, other: Connection | null): boolean {
   return other !== null && one.replica === other.replica && one.connection === other.connection
 }
 
-/** The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` and what is called off are passed over, evidence may revive them. */
-function adoptable (state: State, twinName: string): Entry[] {
+/** How many of them are looked at in one admission. */
+const LOOKS = 64
+
+/**
+ * The oldest twins that may be adopted, and whether there are others behind those that were looked at. Ends older than ten minutes are dropped; so are an old
+ * `unknown` and what is called off, until they move (see `replace`).
+ */
+function adoptable (state: State, twinName: string): { readonly found: readonly Entry[], readonly isMore: boolean } {
   const found: Entry[] = []
-  for (const id of state.twins.get(twinName)?.first(Infinity) ?? []) {
+  const ids = state.twins.get(twinName)?.first(LOOKS + 1) ?? []
+  for (const id of ids.slice(0, LOOKS)) {
     const entry = state.rows.get(id)
-    if (entry === undefined) continue
-    if (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.adoptableMs) dropFrom(state.twins, twinName, id)
-    else if (!isVerdictOver(state, entry) && !isCalledOff(entry.row)) found.push(entry)
-    if (found.length === ledgerConstants.maxTwins) break
+    const isOld = entry === undefined || (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.adoptableMs)
+    if (isOld || isVerdictOver(state, entry) || isCalledOff(entry.row)) {
+      dropFrom(state.twins, twinName, id)
+      if (entry !== undefined) state.passedTwins.add(id)
+    } else {
+      found.push(entry)
+    }
+    if (found.length === ledgerConstants.maxTwins) return { found, isMore: false }
   }
-  return found
+  return { found, isMore: ids.length > LOOKS }
 }

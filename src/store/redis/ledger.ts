@@ -5,7 +5,9 @@
 import { Problem } from '../../errors.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
 import { logText } from '../../generation/log-text.ts'
-import type { Ending, Fact, Ledger, LedgerTimes, LogPiece, Weighed } from '../../generation/ports.ts'
+import type { Ending, Ledger, LedgerTimes, LogPiece, OpenUnknown, Weighed } from '../../generation/ports.ts'
+import type { Row } from '../../generation/row.ts'
+import { batchesOf, inBatches, readInBatches, takeInBatches } from './batches.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
@@ -53,9 +55,10 @@ export interface RedisLedgerOptions {
 
 const CONNECT_WITHIN_MS = 5000
 
-/** Rows put back in one call, and how much text they hold together. */
-const RESTORE_BATCH = 100
-const RESTORE_CHARACTERS = 1_048_576
+/** How many one call reads, how many it writes, and how long the texts are that it brings: some milliseconds of Redis at most. */
+const LOOK_BATCH = 100
+const WRITE_BATCH = 25
+const RESTORE_CHARACTERS = 262_144
 
 export function createRedisLedger ({
   url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}, onFault = () => {}, isUnsafe = false, lookEveryMs = 60_000
@@ -133,18 +136,26 @@ export function createRedisLedger ({
 
     async renew (replica, facts) {
       const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, cost, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }))
-      return await call('renew', { replica, facts: short })
+      const answers = await inBatches(short, LOOK_BATCH, async facts => [await call('renew', { replica, facts })])
+      return { gone: answers.flatMap(({ gone }) => gone), rolledBack: answers.flatMap(({ rolledBack }) => rolledBack) }
     },
     async restore (replica, facts) {
       let contested = 0
-      for (const batch of batchesOf(facts)) {
-        contested += (await call('restore', { replica, facts: batch.map(({ holds, ...taken }) => ({ id: taken.row.id, holds, fields: fieldsOf(taken) })) })).contested
+      const written = facts.map(({ holds, ...taken }) => ({ id: taken.row.id, holds, fields: fieldsOf(taken) }))
+      for (const facts of batchesOf(written, WRITE_BATCH, RESTORE_CHARACTERS, ({ fields }) => (fields['input'] ?? '').length + (fields['output'] ?? '').length)) {
+        contested += (await call('restore', { replica, facts })).contested
       }
       return { contested }
     },
-    release: async (replica, ids) => { await call('release', { replica, ids }) },
-    sweep: async (replica, max) => await call('sweep', { replica, max }),
-    takeNews: async max => await call('takeNews', { max }),
+    release: async (replica, ids) => { await inBatches(ids, WRITE_BATCH, async ids => { await call('release', { replica, ids }); return [] }) },
+    sweep: async (replica, max) => await takeInBatches(max, WRITE_BATCH, async max => {
+      const { taken, isMore } = await call('sweep', { replica, max })
+      return { found: taken, isMore }
+    }),
+    takeNews: async max => await takeInBatches(max, LOOK_BATCH, async max => {
+      const { news, isMore } = await call('takeNews', { max })
+      return { found: news, isMore }
+    }),
 
     seen: async (id, connection) => { await call('seen', { id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },
@@ -154,8 +165,16 @@ export function createRedisLedger ({
     read: async (id, { tenant, subject }) => await call('read', { id, tenant, subject }),
     lookup: async name => await call('lookup', { name }),
     ...createLists({ caller, connection: commands, prefix }),
-    look: async ids => ids.length === 0 ? [] : await call('look', { ids }),
-    glance: async ids => ids.length === 0 ? [] : await call('glance', { ids }),
+    async look (ids) {
+      const found: Row[] = []
+      for (let from = 0; from < ids.length;) {
+        const { rows, looked } = await call('look', { ids: ids.slice(from, from + LOOK_BATCH) })
+        found.push(...rows)
+        from += looked
+      }
+      return found
+    },
+    glance: async ids => await inBatches(ids, LOOK_BATCH, async ids => await call('glance', { ids })),
     logs: async (id, from) => await call('logs', { id, from }),
     listen: events.listen,
 
@@ -168,10 +187,33 @@ export function createRedisLedger ({
     token: async id => await call('token', { id }),
     revoke: async (id, tenant) => await call('revoke', { id, tenant }),
 
-    balances: async accounts => await call('balances', { accounts }),
-    unknowns: async limit => await call('unknowns', { limit }),
-    journal: async (fromMs, toMs, limit, after) => await call('journal', { fromMs, toMs, limit, after }),
-    gauges: async () => await call('gauges'),
+    balances: async accounts => await inBatches(accounts, LOOK_BATCH, async accounts => await call('balances', { accounts })),
+    async unknowns (limit) {
+      let last: OpenUnknown | undefined
+      return await readInBatches(limit, LOOK_BATCH, async limit => {
+        const found = await call('unknowns', { limit, after: last === undefined ? null : { id: last.id, sinceMs: last.sinceMs } })
+        last = found.at(-1)
+        return { found, isMore: found.length === limit }
+      })
+    },
+    async journal (fromMs, toMs, limit, after) {
+      let cursor = after
+      return await readInBatches(limit, LOOK_BATCH, async limit => {
+        const lines = await call('journal', { fromMs, toMs, limit, after: cursor })
+        cursor = lines.at(-1)?.cursor
+        return { found: lines, isMore: lines.length === limit }
+      })
+    },
+    async gauges () {
+      let { cursor, ...gauges } = await call('gauges', { cursor: '0' })
+      const waiting = new Map(gauges.waiting)
+      while (cursor !== '0') {
+        const next = await call('gauges', { cursor })
+        for (const [tenant, count] of next.waiting) waiting.set(tenant, count)
+        cursor = next.cursor
+      }
+      return { ...gauges, waiting }
+    },
 
     close: async () => {
       clearInterval(looks)
@@ -181,23 +223,6 @@ export function createRedisLedger ({
     },
     audit: caller.audit
   }
-}
-
-/** Rows are put back with their inputs and outputs, so no call is given many, nor many large ones. */
-function * batchesOf (facts: readonly Fact[]): Generator<readonly Fact[]> {
-  let batch: Fact[] = []
-  let characters = 0
-  for (const fact of facts) {
-    const size = (fact.row.input?.length ?? 0) + (fact.row.output?.length ?? 0)
-    if (batch.length > 0 && (batch.length === RESTORE_BATCH || characters + size > RESTORE_CHARACTERS)) {
-      yield batch
-      batch = []
-      characters = 0
-    }
-    batch.push(fact)
-    characters += size
-  }
-  if (batch.length > 0) yield batch
 }
 
 /** As scripts take it; without lines there is nothing to tell. */

@@ -24,7 +24,7 @@ interface RightsOptions {
 }
 
 /** Admissions taken back in one call. */
-const WITHDRAW_BATCH = 500
+const WITHDRAW_BATCH = 25
 
 export function createRights ({ caller, connection, assertFit, now, deadlineMs }: RightsOptions): Rights {
   /** Admissions whose callers were told that nothing was bought, while Redis may have written them. At most as many as wait for Redis at once. */

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import { moves, phases, statusOf } from '../../generation/phases.ts'
 import { entriesOf, initialTextOf, type SomeField } from '../../generation/fields.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import { hiddenFields, listedFields, rowFields, termFields } from '../../generation/row.ts'
+import { hiddenFields, largeFields, listedFields, rowFields, termFields } from '../../generation/row.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -85,6 +85,7 @@ function fieldFacts (): readonly string[] {
     return text === undefined ? [] : [`${name} = ${field.kind === 'integer' ? text : `'${text}'`}`]
   })
   return [
+    `brief = ${listOfTexts([...all.map(([name]) => name).filter(name => !largeFields.some(large => large === name)), 'schema', 'bytes', 'card'])}`,
     `shown = ${listOfTexts(Object.keys(rowFields))}`,
     `hidden = ${listOfTexts(Object.keys(hiddenFields))}`,
     `terms = ${listOfTexts(Object.keys(termFields))}`,

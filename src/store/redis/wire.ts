@@ -9,7 +9,7 @@ import type {
   AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, Refused, RowNews, Settled,
   Taken, Token, Weighed
 } from '../../generation/ports.ts'
-import { accountsIn, connection, hiddenFields, listedFields, problemCodeOf, rowFields, termFields, type Connection, type Row } from '../../generation/row.ts'
+import { accountsIn, connection, hiddenFields, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
 
 /** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
 export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
@@ -36,14 +36,14 @@ const answers = {
   },
   restore: (value: unknown) => ({ contested: integerOf(recordOf(value)['contested']) }),
   release: nothing,
-  sweep: listIn(takenIn),
-  takeNews: listIn(newsIn),
+  sweep: sweptIn,
+  takeNews: newsTakenIn,
   seen: nothing,
   left: nothing,
   read: orNothing(rowIn),
   lookup: orNothing(rowIn),
   list: contentsIn,
-  look: listIn(rowIn),
+  look: lookedIn,
   glance: listIn(changeIn),
   logs: logPieceIn,
   cancel: cancelledIn,
@@ -101,6 +101,12 @@ function takenIn (value: unknown): Taken {
   const { row, terms } = recordOf(value)
   const kept = isEmpty(terms) ? {} : recordOf(terms)
   return { row: rowIn(row), terms: readAll(termFields, name => kept[name] === undefined ? undefined : textOf(kept[name])) }
+}
+
+/** A row without what may be long of it. */
+function briefIn (value: unknown): Brief {
+  const { input, output, ...brief } = rowIn(value)
+  return brief
 }
 
 /** A row's fields as its hash has them: the way back, for rows that are restored. */
@@ -186,10 +192,27 @@ function weighedIn (value: unknown): Weighed {
   return Object.assign(rowIn(row), { from: wordOf(phases, from) })
 }
 
+/** Rows that a sweep gives to its replica, and whether others may be due. */
+function sweptIn (value: unknown): { readonly taken: readonly Taken[], readonly isMore: boolean } {
+  const { taken, isMore } = recordOf(value)
+  return { taken: listIn(takenIn)(taken), isMore: isMore === '1' }
+}
+
+/** Rows, and how many of the ids were looked at: behind many bytes a look stops. */
+function lookedIn (value: unknown): { readonly rows: readonly Row[], readonly looked: number } {
+  const { rows, looked } = recordOf(value)
+  return { rows: listIn(rowIn)(rows), looked: integerOf(looked) }
+}
+
+function newsTakenIn (value: unknown): { readonly news: readonly News[], readonly isMore: boolean } {
+  const { news, isMore } = recordOf(value)
+  return { news: listIn(newsIn)(news), isMore: isMore === '1' }
+}
+
 function newsIn (value: unknown): News {
   const { kind, from, scope, state, booked, row } = recordOf(value)
   if (kind === 'guard') return { kind, scope: textOf(scope), from: wordOf(guardStates, from), state: wordOf(guardStates, state) }
-  return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: rowIn(row) }
+  return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: briefIn(row) }
 }
 
 /** What stands on a page, and where the next one begins: ids, and of aliases also what they lead to. */
@@ -311,7 +334,7 @@ function balanceIn (value: unknown): Balance {
 
 function unknownIn (value: unknown): OpenUnknown {
   const { sinceMs, row } = recordOf(value)
-  return { ...rowIn(row), sinceMs: integerOf(sinceMs) }
+  return { ...briefIn(row), sinceMs: integerOf(sinceMs) }
 }
 
 /** A line of the journal; its time is that of its entry's id. */
@@ -333,9 +356,11 @@ function journalEntryIn (value: unknown): JournalEntry {
   }
 }
 
-function gaugesIn (value: unknown): Gauges {
-  const { waiting, atUpstream, places, unknownOpen, unknownOldestMs } = recordOf(value)
+/** The gauges with some of the tenants that wait, and where to go on for others: `0` when these are the last. */
+function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
+  const { waiting, cursor, atUpstream, places, unknownOpen, unknownOldestMs } = recordOf(value)
   return {
+    cursor: textOf(cursor),
     waiting: new Map(Object.entries(recordOf(waiting)).map(([tenant, count]) => [tenant, integerOf(count)])),
     atUpstream: integerOf(atUpstream),
     places: integerOrNull(places),

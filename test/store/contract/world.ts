@@ -22,6 +22,9 @@ export const startMs = Date.UTC(2026, 10, 22, 12)
 
 export interface World {
   readonly ledger: Ledger
+  /** The same without an audit after each operation, for tests of many; with {@link audit} at their end. */
+  readonly unaudited: Ledger
+  readonly audit: Store['audit']
   readonly nowMs: () => number
   readonly advance: (ms: number) => Promise<void>
   readonly setNow: (atMs: number) => Promise<void>
@@ -81,6 +84,8 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
 
   return {
     ledger,
+    unaudited: store.ledger,
+    audit: store.audit,
     nowMs: () => nowMs,
     setNow,
     advance: ms => setNow(nowMs + ms),

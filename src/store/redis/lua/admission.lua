@@ -107,8 +107,8 @@ local function readCache (admission, siblings)
 end
 
 local function askForTwins (admission)
-  local twin, ask = Twins.findTwin(admission)
-  if not twin then return #ask > 0 and { ask = ask } or nil end
+  local twin, ask, isMore = Twins.findTwin(admission)
+  if not twin then return (#ask > 0 or isMore) and { ask = ask } or nil end
   return { row = twin, take = function (fresh)
     Twins.adopt(fresh, admission)
     return answerFree(admission, 'adopted', fresh.id)
@@ -214,18 +214,19 @@ end
 
 -- What each of them gets, found out before anything is written, and written only when none is refused.
 local function admitNew (admissions)
-  local found, asked, purchases, siblings = {}, {}, {}, {}
+  local found, asked, isAsking, purchases, siblings = {}, {}, false, {}, {}
   for place, admission in ipairs(admissions) do
     local free = findFree(admission, siblings)
     if free and free.refused then return free.refused end
     for _, twin in ipairs(free and free.ask or {}) do table.insert(asked, twin) end
+    isAsking = isAsking or free and free.ask ~= nil
     if not free then
       table.insert(purchases, admission)
       if takesCacheName(admission) then siblings[admission.cacheName] = admission.id end
     end
     found[place] = free or { take = function () return buy(admission) end }
   end
-  if #asked > 0 then return { outcome = 'twins', twins = asked } end
+  if isAsking then return { outcome = 'twins', twins = asked } end
   local refused = refuse(purchases)
   if refused then return refused end
   local got = {}

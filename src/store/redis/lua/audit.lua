@@ -163,6 +163,10 @@ local function auditAll (keys, args)
       if due[id] ~= expected then fault(id, 'is', row.phase, 'and due at', due[id], 'instead of', expected) end
       if (unknown[id] ~= nil) ~= isUnknown then fault(id, 'is', row.phase, isUnknown and 'and not' or 'and', 'among the unknowns') end
     end
+    for id, admittedAtMs in pairs(membersOf(OLDEST)) do
+      if not unknown[id] or rows[id].createdAtMs ~= admittedAtMs then fault(id, 'is among the unknowns as admitted at', admittedAtMs) end
+    end
+    if redis.call('ZCARD', OLDEST) ~= redis.call('ZCARD', UNKNOWN) then fault('not every unknown is there with its admission') end
     for _, ids in ipairs({ due, unknown }) do
       for id in pairs(ids) do
         if not rows[id] then fault(id, 'is due or unknown and has no row') end
@@ -212,7 +216,9 @@ local function auditAll (keys, args)
       end
     end
     for id, row in pairs(rows) do
-      if row.twinName and isTwin(row) and not Books.isFinal(row) and not redis.call('ZSCORE', key('o', row.twinName), id) then
+      -- The others may have been passed over.
+      local isLooked = row.phase ~= 'unknown' and not row.cancelWished
+      if row.twinName and isTwin(row) and isLooked and not Books.isFinal(row) and not redis.call('ZSCORE', key('o', row.twinName), id) then
         fault(id, 'is not among the twins of', row.twinName)
       end
     end

@@ -18,13 +18,17 @@ local settings -- the JSON that `times` was read from
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
 
+-- An operation that hands out whole rows stops behind so many bytes of inputs and outputs, and says where to go on.
+local ROWS_BYTES = 1048576
+
 local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
 local UNKNOWN -- zset: open unknowns -> since when
+local OLDEST -- zset: the same -> when they were admitted
 local CLAIMS -- hash: claim id -> id, while that attempt is submitting
-local WAITING -- hash: tenant -> how many wait; every tenant that ever bought is in it
+local WAITING -- hash: tenant -> how many wait; only tenants of whom some do
 local GUARDS -- hash: scope -> JSON
 local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
@@ -39,6 +43,7 @@ local function nameKeys (glob)
   LATER = prefix .. 'later'
   LINE = prefix .. 'line'
   UNKNOWN = prefix .. 'unknown'
+  OLDEST = prefix .. 'oldest'
   CLAIMS = prefix .. 'claims'
   WAITING = prefix .. 'waiting'
   GUARDS = prefix .. 'guards'

@@ -116,8 +116,14 @@ local function bookBeside (row, kind, requestId, amount, isAssumed)
   for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'spent', amount) end
 end
 
+-- The oldest moment that the journal tells of.
+local function journalFromMs ()
+  return math.max(0, now - constants.journalMs)
+end
+
+-- Whole nodes of the stream are let go, and not many at once; what is too old and still there is not told.
 local function tidyJournal ()
-  local trimmed = redis.call('XTRIM', JOURNAL, 'MINID', text(math.max(0, now - constants.journalMs)))
+  local trimmed = redis.call('XTRIM', JOURNAL, 'MINID', '~', text(journalFromMs()), 'LIMIT', 1000)
   if trimmed > 0 then redis.call('HSET', GLOB, 'journalTrimmed', '1') end
 end
 
@@ -136,7 +142,9 @@ end
 -- entry], oldest first, from inclusive to exclusive
 local function journal ()
   if given.toMs < 1 or given.limit < 1 then return {} end
-  local from = given.after and '(' .. given.after or text(math.max(0, math.ceil(given.fromMs)))
+  local fromMs = math.max(journalFromMs(), math.ceil(given.fromMs))
+  local from = text(fromMs)
+  if given.after and tonumber(string.match(given.after, '^%d+')) >= fromMs then from = '(' .. given.after end
   local lines = {}
   for _, entry in ipairs(redis.call('XRANGE', JOURNAL, from, text(math.ceil(given.toMs) - 1), 'COUNT', text(given.limit))) do
     local line = recordOf(entry[2])

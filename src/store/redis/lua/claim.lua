@@ -28,7 +28,7 @@ end
 -- Puts generations whose pause is over back into the line, at the places that they had.
 local function bringBack ()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
-    local row = Rows.readRow(id)
+    local row = Rows.readBrief(id)
     if row then Rows.adjust(row, { retryAtMs = 0 }) end
   end
 end
@@ -44,7 +44,7 @@ local function grant (row)
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
   })
-  local answer = Rows.handOver(row)
+  local answer = Rows.handOver(Rows.complete(row))
   answer.outcome = 'go'
   answer.isLineEmpty = redis.call('ZCARD', LINE) == 0 and '1' or nil
   return answer
@@ -55,7 +55,7 @@ end
 local function eachCandidate (look)
   local passed = {}
   for _, guard in ipairs(Guards.allGuards()) do
-    local row = guard.probe and Rows.readRow(guard.probe)
+    local row = guard.probe and Rows.readBrief(guard.probe)
     if row and redis.call('ZSCORE', LINE, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
       local found, isPassed = look(row)
       if found then return found end
@@ -67,7 +67,7 @@ local function eachCandidate (look)
     if looks == 0 then return nil end
     for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
       if passed[tenant] then break end
-      local row = Rows.readRow(id)
+      local row = Rows.readBrief(id)
       local found, isPassed
       if row then found, isPassed = look(row) end
       if found then return found end

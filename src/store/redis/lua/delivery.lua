@@ -25,7 +25,7 @@ local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not c
 -- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by adopting, joining or asking for the id.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do
-    local row = Rows.readRow(admission.id)
+    local row = Rows.readBrief(admission.id)
     local isLeft = row and row.phase == 'waiting' and row.attempt == 0 and not row.joined and not row.delivered
     if isLeft and (not admission.connection or Twins.isSameConnection(row, admission.connection)) then
       Rows.change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })

@@ -18,7 +18,7 @@ local function renew ()
   local gone, rolledBack = {}, {}
   for _, fact in ipairs(given.facts) do
     if fact.holds or not isAsItEnded(fact) then
-      local row = Rows.readRow(fact.id)
+      local row = Rows.readBrief(fact.id)
       if row and endedTooSoon(row, fact) and not Requests.isOthers(row.id, fact.requestId) then Evidence.bookAfterAll(row, fact.requestId) end
       if Restore.isRollback(row, fact) then table.insert(rolledBack, fact.id)
       elseif fact.holds and row and row.owner == given.replica then Rows.adjust(row, { leaseUntilMs = now + times.leaseMs })
@@ -31,7 +31,7 @@ end
 -- release { replica, ids } -> 'OK'. To let go is no sign of trouble, so the next owner's taking over is not counted.
 local function release ()
   for _, id in ipairs(given.ids) do
-    local row = Rows.readRow(id)
+    local row = Rows.readBrief(id)
     if row and row.owner == given.replica then
       Guards.freeProbe(row)
       Rows.change(row, { owner = false, leaseUntilMs = now })
@@ -91,21 +91,27 @@ local function takeQuestion (row)
   return true
 end
 
--- sweep { replica, max } -> [{ row, terms }], those taken over, and those to be asked about
+-- sweep { replica, max } -> { taken: [{ row, terms }], those taken over, and those to be asked about; isMore: others may be due }
 local function sweep ()
-  local taken = {}
+  local taken, bytes = {}, 0
+  local function take (row)
+    table.insert(taken, Rows.handOver(Rows.complete(row)))
+    bytes = bytes + tonumber(row.bytes)
+  end
   Claim.bringBack()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)) do
-    local row = Rows.readRow(id)
+  local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)
+  for _, id in ipairs(due) do
+    if bytes > ROWS_BYTES then break end
+    local row = Rows.readBrief(id)
     if not row then redis.call('ZREM', DUE, id)
     elseif isQuestionDue(row) then
-      if takeQuestion(row) then table.insert(taken, Rows.handOver(row)) end
+      if takeQuestion(row) then take(row) end
     elseif row.phase == 'waiting' then Claim.expire(row)
     elseif Books.isFinal(row) then Rows.forget(row)
-    elseif takeOver(row) then table.insert(taken, Rows.handOver(row)) end
+    elseif takeOver(row) then take(row) end
   end
   Books.tidyJournal()
-  return taken
+  return { taken = taken, isMore = #due == given.max and '1' or nil }
 end
 
 return {

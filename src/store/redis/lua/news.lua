@@ -5,16 +5,18 @@ local function tell (row, kind, from, booked)
   redis.call('RPUSH', NEWS, cjson.encode({ row.id, kind, from, text(booked) }))
 end
 
--- takeNews { max } -> [{ kind, from, booked, row } or { kind: 'guard', scope, from, state }], the row as it is now; of a row that is forgotten there is no news
+-- takeNews { max } -> { news: [{ kind, from, booked, row } or { kind: 'guard', scope, from, state }], isMore: there may be others }
+-- The row is as it is now, without what may be long of it; of a row that is forgotten there is no news.
 local function takeNews ()
   local taken = {}
-  for _, line in ipairs(given.max > 0 and redis.call('LPOP', NEWS, text(given.max)) or {}) do
+  local lines = given.max > 0 and redis.call('LPOP', NEWS, text(given.max)) or {}
+  for _, line in ipairs(lines) do
     local id, kind, from, booked = unpack(cjson.decode(line))
-    local row = kind ~= 'guard' and Rows.readRow(id)
-    if row then table.insert(taken, { kind = kind, from = from, booked = booked, row = Rows.show(row) }) end
+    local row = kind ~= 'guard' and Rows.readBrief(id)
+    if row then table.insert(taken, { kind = kind, from = from, booked = booked, row = Rows.showBrief(row) }) end
     if kind == 'guard' then table.insert(taken, { kind = kind, scope = id, from = from, state = booked }) end
   end
-  return taken
+  return { news = taken, isMore = #lines == given.max and #lines > 0 and '1' or nil }
 end
 
 return {

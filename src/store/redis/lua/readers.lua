@@ -14,14 +14,18 @@ local function lookup ()
   return row and row.phase == 'succeeded' and Rows.show(row) or nil
 end
 
--- look { ids } -> rows
+-- look { ids } -> { rows, looked: how many of the ids were looked at }
 local function look ()
-  local rows = {}
-  for _, id in ipairs(given.ids) do
+  local rows, bytes = {}, 0
+  for i, id in ipairs(given.ids) do
     local row, alias = Rows.resolve(id)
-    if row then table.insert(rows, Rows.show(row, id, alias)) end
+    if row then
+      table.insert(rows, Rows.show(row, id, alias))
+      bytes = bytes + tonumber(row.bytes)
+    end
+    if bytes > ROWS_BYTES then return { rows = rows, looked = text(i) } end
   end
-  return rows
+  return { rows = rows, looked = text(#given.ids) }
 end
 
 -- glance { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged }], what is not there left out
@@ -90,29 +94,33 @@ local function list ()
   return { entries = entries, nextCursor = isMore and last or nil }
 end
 
--- unknowns { limit } -> [{ sinceMs, row }], by that time
+-- unknowns { limit, after: { id, sinceMs } of the last one before, or nothing } -> [{ sinceMs, row without what may be long of it }], by that time
 local function unknowns ()
-  local found = {}
+  local found, first = {}, 0
   if given.limit < 1 then return found end
-  for _, id in ipairs(redis.call('ZRANGE', UNKNOWN, 0, given.limit - 1)) do
-    local row = Rows.readRow(id)
-    if row then table.insert(found, { sinceMs = text(row.unknownSinceMs), row = Rows.show(row) }) end
+  if given.after then
+    local rank = redis.call('ZRANK', UNKNOWN, given.after.id)
+    first = rank and rank + 1 or redis.call('ZCOUNT', UNKNOWN, '-inf', '(' .. text(given.after.sinceMs))
+  end
+  for _, id in ipairs(redis.call('ZRANGE', UNKNOWN, first, first + given.limit - 1)) do
+    local row = Rows.readBrief(id)
+    if row then table.insert(found, { sinceMs = text(row.unknownSinceMs), row = Rows.showBrief(row) }) end
   end
   return found
 end
 
--- gauges {} -> { waiting by tenant, atUpstream: places used at fal, places: how many may be used, unknownOpen, unknownOldestMs: its admission }
+-- How many tenants' lines are told in one call, about.
+local TENANTS_PER_CALL = '200'
+
+-- gauges { cursor: '0', or that of the answer before }
+-- -> { waiting by tenant, cursor: '0' when these are the last, atUpstream: places used at fal, places: how many may be used, unknownOpen, unknownOldestMs: its admission }
 local function gauges ()
-  local oldestMs
-  local open = redis.call('ZRANGE', UNKNOWN, 0, -1)
-  for _, id in ipairs(open) do
-    local createdAtMs = tonumber(redis.call('HGET', key('g', id), 'createdAtMs'))
-    oldestMs = math.min(oldestMs or createdAtMs, createdAtMs)
-  end
+  local oldest = redis.call('ZRANGE', OLDEST, 0, 0, 'WITHSCORES')
   local active, places = Line.placesNow()
+  local waiting = redis.call('HSCAN', WAITING, given.cursor, 'COUNT', TENANTS_PER_CALL)
   return {
-    waiting = recordOf(redis.call('HGETALL', WAITING)), atUpstream = text(active), places = places and text(places), unknownOpen = text(#open),
-    unknownOldestMs = oldestMs and text(oldestMs)
+    waiting = recordOf(waiting[2]), cursor = waiting[1], atUpstream = text(active), places = places and text(places),
+    unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2]
   }
 end
 

@@ -38,6 +38,28 @@ local function readRow (id)
   return typed(id, record)
 end
 
+-- Up to so many bytes of input and output a row is read whole, which costs less than naming its fields.
+local BRIEF_BYTES = 4096
+
+-- The row for those who look at many: without input and output where these are long. It may be changed, if it has not ended.
+local function readBrief (id)
+  local at = key('g', id)
+  local bytes = redis.call('HGET', at, 'bytes')
+  if not bytes or tonumber(bytes) <= BRIEF_BYTES then return readRow(id) end
+  local kept, record = redis.call('HMGET', at, unpack(fields.brief)), {}
+  for i, name in ipairs(fields.brief) do record[name] = kept[i] or nil end
+  record.isBrief = true
+  return typed(id, record)
+end
+
+-- The same row with input and output.
+local function complete (row)
+  if not row.isBrief then return row end
+  local kept = redis.call('HMGET', key('g', row.id), 'input', 'output')
+  row.input, row.output, row.isBrief = kept[1] or nil, kept[2] or nil, nil
+  return row
+end
+
 -- A row that gave way to another may do so to one that gave way itself, but not without end.
 local MAX_HOPS = 5
 
@@ -118,6 +140,13 @@ local function handOver (row)
   return { row = show(row), terms = terms }
 end
 
+-- The same without input and output.
+local function showBrief (row)
+  local shown = show(row)
+  shown.input, shown.output = nil, nil
+  return shown
+end
+
 -- Until when an ended row is kept.
 local function keptUntilMs (row)
   return (row.finishedAtMs or 0) + (Books.isUnbilledEnd(row) and math.min(times.resultTtlMs, constants.unspentMs) or times.resultTtlMs)
@@ -194,8 +223,9 @@ local function place (set, id, before, after)
   if after then redis.call('ZADD', set, text(after), id) else redis.call('ZREM', set, id) end
 end
 
+-- -> what is counted now, nil when nothing changed
 local function count (at, field, before, after)
-  if (before or false) ~= (after or false) then redis.call('HINCRBY', at, field, after and 1 or -1) end
+  if (before or false) ~= (after or false) then return redis.call('HINCRBY', at, field, after and 1 or -1) end
 end
 
 -- Moves a row from where it stood to where it stands, writing only what differs. One of the two may be nil.
@@ -203,14 +233,19 @@ end
 local function reindex (before, after)
   local row = after or before
   local was, is = placesOf(before), placesOf(after)
-  count(WAITING, row.tenant, was.waiting, is.waiting)
+  if count(WAITING, row.tenant, was.waiting, is.waiting) == 0 then redis.call('HDEL', WAITING, row.tenant) end
   count(key('t', row.tenant), 'running', was.running, is.running)
   count(GLOB, 'active', was.running, is.running)
   place(LATER, row.id, was.later, is.later)
   place(key('q', row.tenant), row.id, was.queue, is.queue)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
+  place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   place(DUE, row.id, was.due, is.due)
-  if row.twinName then place(key('o', row.twinName), row.id, was.twin, is.twin) end
+  if row.twinName then
+    -- What was passed over among twins is one of them again when it moves.
+    local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
+    place(key('o', row.twinName), row.id, not (isBack and is.twin) and was.twin or nil, is.twin)
+  end
   if was.list ~= is.list then
     if was.list then redis.call('ZREM', was.list, row.id) end
     if is.list then redis.call('ZADD', is.list, text(row.number), row.id) end
@@ -249,7 +284,7 @@ local function write (row, changes)
   for name, value in pairs(changes) do
     isSeen = isSeen or fields.isListed[name]
     if value == false then
-      if row[name] ~= nil then table.insert(gone, name) end
+      if row[name] ~= nil or row.isBrief then table.insert(gone, name) end
       row[name] = nil
     else
       if row[name] ~= value then
@@ -279,7 +314,9 @@ local function shedInput (row, changes)
   local after = { phase = changes.phase or row.phase, cost = changes.cost, input = changes.input }
   if after.cost == nil then after.cost = row.cost end
   if after.input == nil then after.input = row.input end
-  if Books.isFinal(after) and after.input and #after.input > keepsInputBytes(after) then changes.input = false end
+  -- Of a row that has not ended all bytes are the input's.
+  local bytes = after.input and #after.input or row.isBrief and not Books.isFinal(row) and tonumber(row.bytes) or 0
+  if Books.isFinal(after) and bytes > keepsInputBytes(after) then changes.input = false end
 end
 
 -- Writes a new row.
@@ -386,7 +423,8 @@ local function forget (row)
 end
 
 return {
-  begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, follow = follow, show = show, dueOf = dueOf,
-  keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes, listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, resolve = resolve, leadOf = leadOf, handOver = handOver, targetOf = targetOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
+  begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  targetOf = targetOf, follow = follow, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
+  listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }

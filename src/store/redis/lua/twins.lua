@@ -4,28 +4,37 @@ local function isSameConnection (row, connection)
   return connection ~= nil and row.connection == connection
 end
 
--- The oldest twins that may be adopted. Ends older than ten minutes are dropped for good; an old `unknown` and what is called off are passed over, evidence may revive them.
+-- How many of them are looked at in one admission.
+local LOOKS = 64
+
+-- The oldest twins that may be adopted, briefly (id, connection), and whether there are others behind those that were looked at. Ends older than ten minutes
+-- are dropped; so are an old `unknown` and what is called off, until they move (see `reindex`).
 local function adoptable (twinName)
-  local found = {}
-  for _, id in ipairs(redis.call('ZRANGE', key('o', twinName), 0, -1)) do
-    local row = Rows.readRow(id)
-    if row then
-      if Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs then redis.call('ZREM', key('o', twinName), id)
-      elseif not Names.isVerdictOver(row) and not Books.isCalledOff(row) then table.insert(found, row) end
+  local at, found = key('o', twinName), {}
+  local ids = redis.call('ZRANGE', at, 0, LOOKS)
+  for i = 1, math.min(#ids, LOOKS) do
+    local kept = redis.call('HMGET', key('g', ids[i]), 'phase', 'cost', 'finishedAtMs', 'answersUntilMs', 'cancelWished', 'connection')
+    local row = { id = ids[i], phase = kept[1], cost = tonumber(kept[2] or nil), finishedAtMs = tonumber(kept[3] or nil), answersUntilMs = tonumber(kept[4] or 0),
+      cancelWished = kept[5] == '1', connection = kept[6] or nil }
+    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs or Names.isVerdictOver(row) or Books.isCalledOff(row) then
+      redis.call('ZREM', at, row.id)
+    else
+      table.insert(found, row)
     end
-    if #found == constants.maxTwins then break end
+    if #found == constants.maxTwins then return found, false end
   end
-  return found
+  return found, #ids > LOOKS
 end
 
 -- Looks at the 8 oldest undelivered twins. The oldest whose caller is certainly gone is adopted: nobody waits for it, its replica said that
 -- the connection is closed, or it is the asker's own. Otherwise those are named whose present connection was not asked about; in the last round
--- the oldest of them counts as left. Gives the row to adopt, or nil and those to ask about.
+-- the oldest of them counts as left. Gives the row to adopt, or nil, those to ask about, and whether to look once more, behind those that were dropped.
 local function findTwin (admission)
   local ask, unasked = {}, nil
-  if not admission.twinName then return nil, ask end
-  for _, row in ipairs(adoptable(admission.twinName)) do
-    if not row.connection or isSameConnection(row, admission.connection) then return row end
+  if not admission.twinName then return nil, ask, false end
+  local found, isMore = adoptable(admission.twinName)
+  for _, row in ipairs(found) do
+    if not row.connection or isSameConnection(row, admission.connection) then return Rows.readRow(row.id) end
     local answer
     for _, twin in ipairs(admission.twins) do
       if twin.id == row.id and isSameConnection(row, twin.connection) then
@@ -33,14 +42,14 @@ local function findTwin (admission)
         break
       end
     end
-    if answer and not answer.open then return row end
+    if answer and not answer.open then return Rows.readRow(row.id) end
     if not answer then
       table.insert(ask, { id = row.id, connection = row.connection })
       unasked = unasked or row
     end
   end
-  if unasked and admission.lastRound then return unasked end
-  return nil, ask
+  if unasked and admission.lastRound then return Rows.readRow(unasked.id) end
+  return nil, ask, isMore and not admission.lastRound
 end
 
 -- Hands a generation to another caller, with the time in line that its first caller's leaving cost it, should it wait here or come back to the line. That
