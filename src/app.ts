@@ -176,6 +176,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     : watchTenants({
       file: config.tenantsFile,
       version: tenants.version,
+      isReal: config.fal.kind !== 'sandbox',
       onChange: book => {
         tenants = book
         log.info({ version: book.version, tenants: book.tenants.size }, 'tenants file in force')

@@ -210,6 +210,13 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   return faults.length === 0 ? { ok: true, config } : { ok: false, faults }
 }
 
+/** What an environment says about its upstream, whatever else is wrong with it: a real key, the sandbox, or nothing (`null`). */
+export function falKindIn (env: Readonly<Record<string, string | undefined>>): 'fal' | 'sandbox' | null {
+  const [key = '', file = ''] = [env[table.falKey.name]?.trim(), env[table.falKeyFile.name]?.trim()]
+  if (file !== '') return 'fal'
+  return key === '' ? null : key === 'sandbox' ? 'sandbox' : 'fal'
+}
+
 // ------------------------------------------------------------------------------------------------ kinds of values
 
 function optional<Value> (name: string, kind: Kind<Value>, meaning: string): Optional<Value> {

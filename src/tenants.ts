@@ -60,11 +60,19 @@ export interface TenantBook {
   readonly version: string
 }
 
+/** A secret that stands in the documentation: that of `fg_demo_sandbox`, also in `docker/tenants.json`. Everybody has that key. */
+const PUBLISHED_SECRET = 'sandbox'
+
+const PUBLISHED_DIGEST = hash('sha256', PUBLISHED_SECRET)
+
+/** `isReal`: the keys of the file spend money, so none may be made with a published secret. */
+interface TenantsOptions { readonly isReal?: boolean }
+
 /** Checks a tenants file. All faults are named at once, by JSON pointer and without values. */
-export function parseTenants (text: string): { readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] } {
+export function parseTenants (text: string, options: TenantsOptions = {}): { readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] } {
   const read = readTenantsFile(text)
   if (!read.ok) return read
-  const faults = faultsOf(read.file)
+  const faults = faultsOf(read.file, options)
   return faults.length === 0 ? { ok: true, book: bookOf(read.file, versionOf(text)) } : { ok: false, faults }
 }
 
@@ -76,7 +84,7 @@ export function versionOf (text: string): string {
 /** The book of the sandbox without a file: one tenant, whose key is always `fg_demo_sandbox`. */
 export function demoTenants (): TenantBook {
   const text = JSON.stringify({
-    tenants: [{ id: 'demo', keys: [{ id: 'demo', sha256: hash('sha256', 'sandbox') }], budget: { usd: 1000, per: 'day' } }]
+    tenants: [{ id: 'demo', keys: [{ id: 'demo', sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' } }]
   } satisfies TenantsFile)
   const read = parseTenants(text)
   if (!read.ok) throw new Error('the demo tenant is faulty')
@@ -100,7 +108,7 @@ export function permits (tenant: Tenant, model: Model, input: ModelInput): strin
 const MAX_PRICE = 1_000_000_000
 
 /** What a schema cannot say: names that are taken twice, models and values that do not exist, dates, money. */
-function faultsOf (file: TenantsFile): readonly string[] {
+function faultsOf (file: TenantsFile, { isReal = false }: TenantsOptions): readonly string[] {
   const faults: string[] = []
   const tenantIds = new Set<string>()
   const keyIds = new Set<string>()
@@ -136,6 +144,7 @@ function faultsOf (file: TenantsFile): readonly string[] {
   function checkKey (key: KeyEntry, at: string): void {
     if (keyIds.has(key.id)) faults.push(`${at}/id: another key has the same id`)
     keyIds.add(key.id)
+    if (isReal && key.sha256.toLowerCase() === PUBLISHED_DIGEST) faults.push(`${at}/sha256: this secret is published with falgate, so with a real fal key everybody could spend with it; make one of your own with falgate key <tenant>`)
     if (key.expires !== undefined && timeOf(key.expires) === null) faults.push(`${at}/expires: expected a date and time such as 2027-06-30T00:00:00Z`)
   }
 

@@ -1,10 +1,13 @@
 // The tenants file is checked as a whole, and every default is filled in.
 
 import { hash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { defaultModel } from '../src/models/catalogue.ts'
 import { demoTenants, parseTenants, permits, type Tenant, type TenantBook } from '../src/tenants.ts'
 import type { TenantEntry, TenantsFile } from '../src/tenants/file.ts'
+import { projectDir } from './support/paths.ts'
 
 const sha256 = hash('sha256', 'a secret')
 const minimal: TenantEntry = { id: 'studio', keys: [{ id: 'k1', sha256 }] }
@@ -91,6 +94,27 @@ t.test('a price may be so high that sums of it stay exact, and no higher', async
   const at = (usd: number) => parseTenants(JSON.stringify({ prices: { [defaultModel.endpointId]: usd }, tenants: [minimal] }))
   t.match(at(1000), { ok: true })
   t.match(at(1000.000001), { ok: false, faults: [/more than 0 and at most 1000$/] })
+})
+
+t.test('a secret that is published with falgate opens the sandbox only', async t => {
+  const digests = [hash('sha256', 'sandbox'), hash('sha256', 'sandbox').toUpperCase()]
+  for (const sha256 of digests) {
+    const file = JSON.stringify({ tenants: [minimal, { id: 'another', keys: [{ id: 'k2', sha256 }] }] })
+    t.match(parseTenants(file), { ok: true })
+    t.match(parseTenants(file, { isReal: true }), { ok: false, faults: [/^\/tenants\/1\/keys\/0\/sha256: .*published.*make one of your own with falgate key/] })
+  }
+  t.match(parseTenants(JSON.stringify({ tenants: [minimal] }), { isReal: true }), { ok: true })
+})
+
+t.test('no secret is published that would open a gateway with a real key', async t => {
+  const texts = ['README.md', '.env.example', 'docker-compose.yml', 'docker/tenants.json', 'openapi/openapi.json', 'src/cli/banner.ts', 'src/http/pages/docs.ts']
+    .map(file => readFileSync(join(projectDir, file), 'utf8'))
+  const published = texts.flatMap(text => [
+    ...[...text.matchAll(/\bfg_[A-Za-z0-9-]+_([\w-]+)/g)].map(([, secret = '']) => hash('sha256', secret)),
+    ...[...text.matchAll(/\b[0-9a-f]{64}\b/gi)].map(([digest]) => digest)
+  ])
+  t.ok(published.length >= texts.length - 1, 'they were found')
+  for (const sha256 of new Set(published)) t.match(parseTenants(JSON.stringify({ tenants: [{ id: 'studio', keys: [{ id: 'k1', sha256 }] }] }), { isReal: true }), { ok: false })
 })
 
 t.test('the price rule of a model is named alike wherever the price is the same, and otherwise wherever it differs', async t => {

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
-import { parseConfig, type Config, type RedisAccess } from '../config.ts'
+import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
 import type { TenantBook } from '../tenants.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 
@@ -14,11 +14,11 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
   const parsed = parseConfig(env)
   if (!parsed.ok) {
     // The tenants file is independent of the other faults, so its own are told with them.
-    const tenants = env['TENANTS_FILE'] === undefined || env['TENANTS_FILE'] === '' ? null : await loadTenants({ tenantsFile: env['TENANTS_FILE'] })
+    const tenants = env['TENANTS_FILE'] === undefined || env['TENANTS_FILE'] === '' ? null : await loadTenants({ tenantsFile: env['TENANTS_FILE'], isReal: falKindIn(env) === 'fal' })
     return { ok: false, faults: [...parsed.faults, ...(tenants === null || tenants.ok ? [] : tenants.faults)] }
   }
   const { config } = parsed
-  const [tenants, falKey, redis, tlsFaults] = await Promise.all([loadTenants(config), loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
+  const [tenants, falKey, redis, tlsFaults] = await Promise.all([loadTenants({ ...config, isReal: config.fal.kind !== 'sandbox' }), loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
   if (tenants.ok && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
   return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
 }

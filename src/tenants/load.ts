@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises'
 import { parseFalKey, type Config, type FalAccess } from '../config.ts'
 import { demoTenants, parseTenants, type TenantBook } from '../tenants.ts'
 
-/** The tenants of the configured file, or the demo tenant. Faults name the variable and the place in the file. */
-export async function loadTenants (config: Pick<Config, 'tenantsFile'>): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
+/** The tenants of the configured file, or the demo tenant; `isReal`: for a real fal key. Faults name the variable and the place in the file. */
+export async function loadTenants (config: { readonly tenantsFile: Config['tenantsFile'], readonly isReal: boolean }): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
   if (config.tenantsFile === null) return { ok: true, book: demoTenants() }
   let text: string
   try {
@@ -13,7 +13,7 @@ export async function loadTenants (config: Pick<Config, 'tenantsFile'>): Promise
   } catch (error) {
     return { ok: false, faults: [`TENANTS_FILE: ${describeReadError(error)}`] }
   }
-  const read = parseTenants(text)
+  const read = parseTenants(text, config)
   return read.ok ? read : { ok: false, faults: read.faults.map(fault => `TENANTS_FILE: ${fault}`) }
 }
 

@@ -8,6 +8,8 @@ export interface WatchOptions {
   readonly file: string
   /** The version that is in force already: the `version` of the book that the caller loaded. */
   readonly version: string
+  /** The keys of the file spend money. */
+  readonly isReal: boolean
   /** A sound new file is in force from now on. Must not throw. */
   readonly onChange: (book: TenantBook) => void
   /** The file changed into something that cannot be used, or cannot be read. Must not throw. */
@@ -26,7 +28,7 @@ export interface TenantsWatch {
  * Polls, because mounted config maps swap by a symlink that file watchers lose. Unchanged files are not read:
  * the resolved path, inode, size and times have to differ first.
  */
-export function watchTenants ({ file, version, onChange, onRefused, intervalMs = 5000 }: WatchOptions): TenantsWatch {
+export function watchTenants ({ file, version, isReal, onChange, onRefused, intervalMs = 5000 }: WatchOptions): TenantsWatch {
   let inForce = version
   let lastSeen = ''
   let lastRefusal = ''
@@ -52,7 +54,7 @@ export function watchTenants ({ file, version, onChange, onRefused, intervalMs =
       lastRefusal = ''
       return
     }
-    const read = parseTenants(text)
+    const read = parseTenants(text, { isReal })
     if (!read.ok) {
       refuse(found, read.faults, isAsked)
       return

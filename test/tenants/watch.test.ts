@@ -2,11 +2,13 @@
 
 import { hash } from 'node:crypto'
 import { once, EventEmitter } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { versionOf, type TenantBook } from '../../src/tenants.ts'
 import { watchTenants, type TenantsWatch } from '../../src/tenants/watch.ts'
+import { projectDir } from '../support/paths.ts'
 
 interface Watched extends TenantsWatch {
   readonly file: string
@@ -26,7 +28,7 @@ async function replace (file: string, content: string): Promise<void> {
   await rename(`${file}.new`, file)
 }
 
-async function watched (t: Test, { intervalMs = 3_600_000, file = join(t.testdir(), 'tenants.json') } = {}): Promise<Watched> {
+async function watched (t: Test, { intervalMs = 3_600_000, isReal = false, file = join(t.testdir(), 'tenants.json') } = {}): Promise<Watched> {
   if (!file.includes('current')) await writeFile(file, contentOf('first'))
   const told: string[] = []
   const events = new EventEmitter()
@@ -37,6 +39,7 @@ async function watched (t: Test, { intervalMs = 3_600_000, file = join(t.testdir
   const watch = watchTenants({
     file,
     version: versionOf(contentOf('first')),
+    isReal,
     intervalMs,
     onChange: (book: TenantBook) => { tell([...book.tenants.keys()].join()) },
     onRefused: faults => { tell(`refused: ${faults.join()}`) }
@@ -89,6 +92,22 @@ t.test('asking for a reload reads an unchanged file without telling, and a chang
   await writeFile(file, contentOf('second'))
   await reload()
   t.same(told, ['second'])
+})
+
+t.test('with a real fal key a file with the published demo key is refused, and the old one stays in force', async t => {
+  const demo = readFileSync(join(projectDir, 'docker/tenants.json'), 'utf8')
+  const { file, told, reload } = await watched(t, { isReal: true })
+  await writeFile(file, demo)
+  await reload()
+  t.match(told, [/^refused: .*\/sha256: this secret is published.*falgate key/])
+  await writeFile(file, contentOf('second'))
+  await reload()
+  t.equal(told.at(-1), 'second')
+
+  const trial = await watched(t, { file: join(t.testdir(), 'trial.json') })
+  await writeFile(trial.file, demo)
+  await trial.reload()
+  t.same(trial.told, ['demo'], 'the sandbox may be everybody\'s')
 })
 
 t.test('a file that is gone is refused, and the old content coming back changes nothing', async t => {
