@@ -246,7 +246,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   }
 
   async function sharedFacts () {
-    const { waiting, atUpstream, places, unknownOpen, unknownOldestMs } = await ledger.gauges()
+    const { waiting, atUpstream, places, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
     const guards = await ledger.guards()
     // A tenant's reservations are told for its budget's period, or for the month when it has none.
     const limits = new Map<string, BudgetLimit>([...tenants.tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
@@ -262,6 +262,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       held: new Map(balances.map(({ owner, held }) => [owner, held])),
       unknownOpen,
       unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
+      largeResultBytes: asideBytes,
       upstreamState: worstOf(guards)
     }
   }
@@ -269,8 +270,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   return { log, url, reload, close }
 }
 
-function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs }: Config): LedgerTimes {
-  return { resultTtlMs, queueMs, runMs, leaseMs }
+function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes }: Config): LedgerTimes {
+  return { resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes }
 }
 
 /** A guard that is not ok, as operators read it. */

@@ -47,6 +47,7 @@ export interface Config {
   readonly runMs: number
   readonly leaseMs: number
   readonly cacheMemoryBytes: number
+  readonly largeResultBytes: number
   /** When buying stops because of what fal answers, and for how long. */
   readonly guard: { readonly failuresToOpen: number, readonly openMs: number, readonly blockedMs: number, readonly retiredMs: number }
   readonly eventBeatMs: number
@@ -101,6 +102,7 @@ const table = {
   queueSeconds: defaulted('QUEUE_SECONDS', 900, integer(1, 86_400), 'How long a generation may wait here for a free place'),
   runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
+  largeResultBytes: defaulted('LARGE_RESULT_BYTES', 268_435_456, integer(0, 2 ** 40), 'What results above 256 KiB, which are kept for an hour, may take of the store together. With less than 64 MiB left no request for pictures inside the result (`sync_mode: true`) is taken'),
   guardFailures: defaulted('GUARD_FAILURES', 5, integer(1, 1000), 'So many failures of fal in a row, on all replicas together, and nothing is bought for a while; for one tenant only, when it alone meets them after its requests went out'),
   guardOpenSeconds: defaulted('GUARD_OPEN_SECONDS', 10, integer(1, 3600), 'After so long one generation tries whether fal works again'),
   guardBlockedSeconds: defaulted('GUARD_BLOCKED_SECONDS', 30, integer(1, 3600), 'The same after fal did not accept the account: wrong key, no balance. SIGHUP lets one try at once'),
@@ -192,6 +194,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     runMs: readOr(table.runSeconds) * 1000,
     leaseMs: readOr(table.leaseSeconds) * 1000,
     cacheMemoryBytes: readOr(table.cacheMemoryBytes),
+    largeResultBytes: readOr(table.largeResultBytes),
     guard: {
       failuresToOpen: readOr(table.guardFailures),
       openMs: readOr(table.guardOpenSeconds) * 1000,

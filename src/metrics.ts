@@ -29,6 +29,7 @@ export interface SharedFacts {
   readonly unknownOpen: number
   /** Seconds since the admission of the oldest open unknown, `0` when there is none. */
   readonly unknownOldestSeconds: number
+  readonly largeResultBytes: number
   readonly upstreamState: UpstreamState
 }
 
@@ -101,6 +102,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const eventStreams = new Gauge({ registers, name: 'falgate_event_streams', help: 'Event streams that are open.' })
   const eventStreamsDropped = new Counter({ registers, name: 'falgate_event_streams_dropped_total', help: 'Event streams that were ended because nobody read them.', labelNames: ['reason'] })
   const unknownOldest = new Gauge({ registers, name: 'falgate_unknown_oldest_seconds', help: 'Age of the oldest generation whose outcome is unknown.' })
+  const largeResults = new Gauge({ registers, name: 'falgate_large_result_bytes', help: 'What results above 256 KiB take of the store; LARGE_RESULT_BYTES bounds it. The same on every replica.' })
   const unknownOpen = new Gauge({ registers, name: 'falgate_unknown_open', help: 'Generations whose outcome is unknown. The same on every replica.' })
   const waiting = new Gauge({ registers, name: 'falgate_waiting', help: 'Generations that wait for a place. The same on every replica.', labelNames: ['tenant'] })
   const slotsUsed = new Gauge({ registers, name: 'falgate_slots_used', help: 'Places at fal in use. The same on every replica.' })
@@ -136,6 +138,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     slots.set(facts.slots)
     slotsOpen.set(facts.slotsOpen)
     unknownOpen.set(facts.unknownOpen)
+    largeResults.set(facts.largeResultBytes)
     unknownOldest.set(facts.unknownOldestSeconds)
     for (const state of upstreamStates) upstreamState.set({ state }, state === facts.upstreamState ? 1 : 0)
   }

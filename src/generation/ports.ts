@@ -30,6 +30,8 @@ export interface Admission extends AdmittedFields {
   /** On the ledger's clock. An admission that starts later changes nothing. */
   readonly deadlineMs: number
   readonly input: string
+  /** It asks for pictures inside its output, which make that long. */
+  readonly makesLarge: boolean
   readonly unitPrice: MicroUsd
   readonly priceRule: string
   /** The rule that this process had before, until the ledger was told that it has another; `null` when it has none to replace. */
@@ -103,6 +105,8 @@ export type Refused =
   | { readonly outcome: 'refused', readonly why: 'reused' | 'late' }
   | { readonly outcome: 'refused', readonly why: 'guard', readonly guard: GuardState, readonly retryAfterSeconds: number }
   | { readonly outcome: 'refused', readonly why: 'prices', readonly ledgerRule: string }
+  /** What lies aside leaves no room for what this would make. */
+  | { readonly outcome: 'refused', readonly why: 'large' }
   | { readonly outcome: 'refused', readonly why: 'token', readonly token: 'unknown' | 'expired' | 'revoked' | 'exhausted' }
   | { readonly outcome: 'refused', readonly why: 'rate', readonly rate: RateState }
   | { readonly outcome: 'refused', readonly why: 'full', readonly rate: RateState }
@@ -343,6 +347,7 @@ export interface Ledger {
    * An operator's settlement is no end: an output turns it `succeeded`, corrects the money and tells.
    * Above the reservation it is booked in full, up to ten times; beyond that ten times is booked, as an assumption. Then, and after two overruns of a model
    * in a row, the model's guard is closed: its price is unsure.
+   * An output that is too long for a row is laid aside; the row given back has it all the same, for the callers who are there. No cache name leads to it.
    */
   finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
 
@@ -397,6 +402,11 @@ export interface Ledger {
   /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
   glance: (ids: readonly string[]) => Promise<readonly Change[]>
   /**
+   * The output of a success that is too long for its row (`large`), by the id of its purchase. It lies aside for an hour; `null` afterwards, and where there was
+   * no room for it when the generation ended. Like `look` it checks no reader.
+   */
+  aside: (id: string) => Promise<string | null>
+  /**
    * Lines of fal's log from the `from`th on (0 is the first), as far as they are kept: the last 200 and at most 32 KiB, as long as the row.
    * Like `look` it checks no reader and knows no aliases; nothing for a row that is not there.
    */
@@ -449,14 +459,18 @@ export interface Gauges {
   readonly unknownOpen: number
   /** The admission time of the oldest open unknown. */
   readonly unknownOldestMs: number | null
+  /** What lies aside, in bytes. */
+  readonly asideBytes: number
 }
 
-/** Durations that every store needs, fixed at its construction. */
+/** Durations and bounds that every store needs, fixed at its construction. */
 export interface LedgerTimes {
   readonly resultTtlMs: number
   readonly queueMs: number
   readonly runMs: number
   readonly leaseMs: number
+  /** How much may lie aside, all together (see {@link Ledger.aside}). */
+  readonly largeResultBytes: number
 }
 
 /** Limits that are part of the rules, not of the configuration (`ledger` rules 4, 5, 7, 13, 19). */
@@ -469,6 +483,10 @@ export const ledgerConstants = {
   /** The longest inputs, in bytes, that an ended row keeps: one that cost nothing, and any. */
   maxUnspentInputBytes: 1024,
   maxEndedInputBytes: 32_768,
+  /** The longest output, in bytes, that a row has room for, the longest that is taken from fal, and how long those between the two lie aside. */
+  maxOutputBytes: 262_144,
+  maxLargeBytes: 67_108_864,
+  largeMs: 3_600_000,
   /** How long an `unknown` or a billed refusal answers for its cache key or body. */
   verdictMs: 15 * 60_000,
   adoptableMs: 10 * 60_000,

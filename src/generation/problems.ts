@@ -17,6 +17,9 @@ export class RefusedByRate extends Problem {
 }
 
 /** How soon another process may be met, or this one have read the others' prices. */
+/** What lies aside for an hour goes bit by bit. */
+const LARGE_RETRY_SECONDS = 60
+
 const PRICES_RETRY_SECONDS = 5
 
 /** Why an admission was refused. */
@@ -35,6 +38,8 @@ export function problemOfRefusal (refused: Refused): Problem {
       }
     case 'prices':
       return new Problem('price-table-differs', { retryAfterSeconds: PRICES_RETRY_SECONDS })
+    case 'large':
+      return new Problem('large-results-full', { retryAfterSeconds: LARGE_RETRY_SECONDS, detail: 'Results with pictures inside are kept for an hour, and those that are kept now leave no room. Without "sync_mode": true the model answers with addresses, for which there is room.' })
     case 'token':
       switch (refused.token) {
         case 'expired': return new Problem('token-expired')

@@ -12,6 +12,7 @@ import { hasEnded } from './phases.ts'
 import { ledgerConstants, type Admission, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
 import type { PriceRules } from './price-rules.ts'
+import { makesLarge, withOutput } from './large.ts'
 import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
@@ -180,6 +181,7 @@ export function createRequests (tools: RequestTools): Requests {
       model: model.endpointId,
       input: call.input,
       inputSha256: inputSha256(call.input),
+      makesLarge: makesLarge(call.input),
       seed: call.seed,
       price: tools.priceOf(model),
       unitPrice: tools.priceOf(model),
@@ -217,7 +219,10 @@ export function createRequests (tools: RequestTools): Requests {
       return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
     }
     if (ended !== null && ended.phase !== 'succeeded') return failed(call, origin, ended, endedBefore)
-    if (ended !== null) return answerOf(origin, ended, cacheName)
+    if (ended !== null) {
+      const row = await fetched(ended)
+      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, cacheName)
+    }
     if (!call.gone.aborted) return { kind: 'under-way', row: await latest(call, row), ...origin }
     if (call.waitMs > 0) await tellLeft(call, row)
     return { kind: 'caller-gone' }
@@ -229,6 +234,16 @@ export function createRequests (tools: RequestTools): Requests {
     if (ended !== null && 'lastSeen' in ended) throw problemOfLost(row, ended.lastSeen ?? row.phase)
     // Through an alias the reader keeps its own id, and sees nobody else's name.
     return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
+  }
+
+  /** The row with its output; null when that could not be read, and can be collected. */
+  async function fetched (row: Row): Promise<Row | null> {
+    try {
+      return await withOutput(ledger, row)
+    } catch (error) {
+      tools.onTrouble('reading a large result', error)
+      return null
+    }
   }
 
   /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */

@@ -48,6 +48,19 @@ export const connection = {
   write: (value: Connection): string => `${value.replica} ${value.connection}`
 } as const
 
+/** What a row tells of an output that is too long for it. */
+export interface Large { readonly bytes: number, readonly sha256: string }
+
+/** As `<bytes> <sha256>`. */
+const large = {
+  kind: 'text',
+  read: (kept: string | undefined): Large => {
+    const [bytes, sha256] = textOf(kept).split(' ')
+    return { bytes: integerOf(bytes), sha256: textOf(sha256) }
+  },
+  write: ({ bytes, sha256 }: Large): string => `${bytes} ${sha256}`
+} as const
+
 /** What is handed out of a row. Times are milliseconds of the ledger's clock; `null` is a field that is not there. */
 export const rowFields = {
   /** Who pays. */
@@ -81,6 +94,8 @@ export const rowFields = {
   seed: admitted(orNull(text)),
   /** The answer's JSON text, byte for byte as fal sent it. */
   output: initially(null, orNull(text)),
+  /** Of an output that is too long for a row: it lies aside for an hour (see `Ledger.aside`), and `output` is `null`. */
+  large: initially<Large | null>(null, orNull(large)),
   failure: initially(null, orNull(json(failureIn))),
   /** What was reserved: the highest price of our table. */
   price: admitted(integer),
@@ -181,9 +196,7 @@ const ownFields = {
   /** Purchases beside the one that `requestId` stands for. */
   doubles: initially(NO_DOUBLES, or(NO_DOUBLES, doubles)),
   /** Request ids that fal gave for this generation and that belong to another one. */
-  clashes: initially(NONE, or(NONE, json<readonly string[]>(parsed => listOf(parsed).map(textOf)))),
-  /** The hash of an output that was too large to be kept. */
-  outputSha256: initially<string | null>(null, orNull(text))
+  clashes: initially(NONE, or(NONE, json<readonly string[]>(parsed => listOf(parsed).map(textOf))))
 }
 
 /** What only the ledger knows about a row. */
@@ -220,6 +233,7 @@ export const listedFields = {
   price: rowFields.price,
   cost: rowFields.cost,
   failure: rowFields.failure,
+  large: rowFields.large,
   cancelWished: rowFields.cancelWished,
   queuePosition: rowFields.queuePosition,
   createdAtMs: rowFields.createdAtMs,

@@ -5,6 +5,7 @@ import type { Followed } from './evidence.ts'
 import { termsAtEnd } from './key.ts'
 import { hasEnded } from './phases.ts'
 import type { Claimed, LedgerTimes, News, Taken } from './ports.ts'
+import type { Row } from './row.ts'
 import { endFound, hasRequestId, type Permit } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
@@ -204,7 +205,7 @@ export function createRunner (tools: RunnerTools): Runner {
   /** What was ended here a moment ago is the first thing that a ledger loses which goes back in time. */
   function remember ({ row, terms }: Taken): void {
     if (!hasEnded(row.phase)) return
-    ended.set(row.id, { row, terms: termsAtEnd(row, terms), untilMs: performance.now() + REMEMBERED_MS })
+    ended.set(row.id, { row: withoutLarge(row), terms: termsAtEnd(row, terms), untilMs: performance.now() + REMEMBERED_MS })
     for (const [id, { untilMs }] of ended) {
       if (untilMs > performance.now() && ended.size <= MAX_REMEMBERED) break // the oldest stand in front
       ended.delete(id)
@@ -299,4 +300,9 @@ export function createRunner (tools: RunnerTools): Runner {
   }
 
   return { start, stopClaiming, stop, get held () { return held.size } }
+}
+
+/** What lies aside is too much to be remembered. */
+function withoutLarge (row: Row): Row {
+  return row.large === null ? row : { ...row, output: null }
 }

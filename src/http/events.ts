@@ -4,6 +4,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Follow, Moment } from '../generation/follow.ts'
+import { withOutput } from '../generation/large.ts'
 import { hasEnded, statusOf } from '../generation/phases.ts'
 import type { Ledger } from '../generation/ports.ts'
 import { rememberFetch } from './delivery.ts'
@@ -73,6 +74,16 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       return reply.code(204).send()
     }
 
+    /** The last moment has the output, wherever it lies; where the store does not answer now, it can be collected. */
+    async function completed (moment: Moment): Promise<Moment> {
+      try {
+        return { ...moment, row: await withOutput(ledger, moment.row) }
+      } catch (error) {
+        onTrouble('reading a large result', error)
+        return moment
+      }
+    }
+
     async function * texts (): AsyncGenerator<string> {
       let moment = first
       try {
@@ -80,7 +91,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
         for (; moment.done !== true; moment = await story.next()) {
           const isLast = hasEnded(moment.value.row.phase)
           if (isLast) rememberFetch(connection, request.params.id, { ledger, onTrouble })
-          yield eventsOf(moment.value, request.id)
+          yield eventsOf(isLast ? await completed(moment.value) : moment.value, request.id)
           if (isLast) return
         }
         yield ': this process shuts down, connect again\n\n'

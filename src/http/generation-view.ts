@@ -23,6 +23,7 @@ export const GenerationSchema = Type.Object({
   finished_at: Type.Union([Time, Type.Null()]),
   cost_usd: Type.Union([Type.Number(), Type.Null()], { description: 'What it cost you, once it is known; 0 when somebody else bought it.' }),
   output: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], { description: 'The model\'s answer.' }),
+  output_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'The size of an output above 256 KiB. A list leaves it out; the generation itself has it for an hour after its end.' }),
   error: Type.Unsafe<unknown>({ anyOf: [{ $ref: 'Problem#' }, { type: 'null' }] })
 }, { title: 'Generation' })
 
@@ -67,6 +68,7 @@ function fieldsOf (row: Listed, requestId: string): Fields {
     ['finished_at', timeJson(row.finishedAtMs)],
     ['cost_usd', cost === null ? 'null' : formatUsd(cost)],
     ['output', row.output ?? 'null'],
+    ['output_bytes', JSON.stringify(row.large?.bytes ?? null)],
     ['error', failed ? JSON.stringify(bodyOf(problemOfRow(row), requestId)) : 'null']
   ]
 }

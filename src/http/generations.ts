@@ -3,6 +3,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
+import { withOutput } from '../generation/large.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
 import type { Ledger } from '../generation/ports.ts'
 import type { Row } from '../generation/row.ts'
@@ -58,7 +59,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     request.facts.generationId = row.id
     // Looking at it with HEAD shows no picture.
     if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
-    return reply.headers(headersOf(row)).type('application/json').send(generationJson(row, request.id))
+    return reply.headers(headersOf(row)).type('application/json').send(generationJson(await withOutput(ledger, row), request.id))
   })
 
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {

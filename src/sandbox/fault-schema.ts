@@ -47,7 +47,8 @@ export const Fault = Type.Union([
   fault('job', {
     error: Type.Optional(JobErrorWord),
     units: Type.Optional(Type.Number({ minimum: 0, description: 'Units billed, instead of one a picture and none for an error.' })),
-    hideUnits: Type.Optional(Type.Boolean({ description: 'The result does not name the units.' }))
+    hideUnits: Type.Optional(Type.Boolean({ description: 'The result does not name the units.' })),
+    insideBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: 67_108_864, description: 'The first picture comes inside the output, as a `data:` address of so many bytes that is no picture.' }))
   })
 ])
 

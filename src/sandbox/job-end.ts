@@ -29,6 +29,13 @@ export function billedAs (end: JobEnd, units: number, named: boolean): JobEnd {
   return { ...end, units, answer: { ...end.answer, headers } }
 }
 
+/** The same end with a first picture of so many bytes inside the output, in place of its address. */
+export function withInside (end: JobEnd, bytes: number): JobEnd {
+  const start = 'data:image/png;base64,'
+  const inside = start + 'A'.repeat(Math.max(0, bytes - start.length))
+  return { ...end, answer: { ...end.answer, body: String(end.answer.body).replace(/"url":"[^"]*"/, `"url":"${inside}"`) } }
+}
+
 /** For a request error fal documents text and type; of a model's error it says neither, so the first type of the list is our choice. */
 function statusError (answer: Answer): { readonly text: string, readonly type: string } {
   const body: unknown = JSON.parse(String(answer.body))

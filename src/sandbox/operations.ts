@@ -11,7 +11,7 @@ import { detail, errorAnswers, json, modelError, pathNotFound, requestError, typ
 import type { BillBook } from './bill.ts'
 import type { Fault } from './fault-schema.ts'
 import { readInput } from './input.ts'
-import { billedAs, failedEnd, type JobEnd } from './job-end.ts'
+import { billedAs, failedEnd, withInside, type JobEnd } from './job-end.ts'
 import type { Job, JobOrder, Jobs } from './jobs.ts'
 import { outputOf, type OutputShape } from './output.ts'
 
@@ -60,8 +60,9 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
 
   function endOf (call: Call, model: Model): JobEnd {
     const { fault } = call
-    const end = fault?.kind === 'job' && fault.error !== undefined ? failedEnd(errorAnswers[fault.error]) : plainEnd(call, model)
+    let end = fault?.kind === 'job' && fault.error !== undefined ? failedEnd(errorAnswers[fault.error]) : plainEnd(call, model)
     if (fault?.kind !== 'job') return end
+    if (fault.insideBytes !== undefined) end = withInside(end, fault.insideBytes)
     return billedAs(end, fault.units ?? end.units, fault.hideUnits !== true)
   }
 

@@ -31,6 +31,8 @@ export interface ExchangeRequest {
 export interface ExchangeLimits {
   /** From the call to the last byte of the body, connecting included. */
   readonly deadlineMs: number
+  /** Each time that so many bytes have arrived, the deadline is a second later: what is long has the time that it needs, and what trickles has not. */
+  readonly bytesPerSecond?: number | undefined
   readonly bodyLimitBytes: number
   readonly signals: readonly AbortSignal[]
 }
@@ -46,7 +48,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * Sends one request, once, and reads its answer. Never rejects, follows no redirect, repeats nothing. What was given up before it was sent is not sent later.
  * On undici's bare `dispatch`: a stream and a signal for each request cost as much as the request.
  */
-export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bodyLimitBytes, signals }: ExchangeLimits): Promise<Answer | NoAnswer> {
+export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bytesPerSecond = Infinity, bodyLimitBytes, signals }: ExchangeLimits): Promise<Answer | NoAnswer> {
   return await new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
@@ -70,7 +72,10 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
 
     const abort = (): void => { stop({ why: 'aborted', code: 'ABORTED' }, 'cut') }
     // The one deadline counts; undici's own would stop at 300 s and know nothing of trickled bodies.
-    const timer = setTimeout(() => { stop({ why: 'timeout', code: 'DEADLINE' }, 'cut') }, deadlineMs)
+    const giveUp = (): void => { stop({ why: 'timeout', code: 'DEADLINE' }, 'cut') }
+    let timer = setTimeout(giveUp, deadlineMs)
+    const beganAtMs = performance.now()
+    let secondsEarned = 0
     for (const signal of signals) {
       if (signal.aborted) abort()
       else signal.addEventListener('abort', abort, { once: true })
@@ -89,8 +94,13 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
         },
         onResponseData (_given, chunk) {
           bytes += chunk.byteLength
-          if (bytes > bodyLimitBytes) stop({ why: 'network', code: 'TOO_LONG' }, 'too-long')
-          else chunks.push(chunk)
+          if (bytes > bodyLimitBytes) return stop({ why: 'network', code: 'TOO_LONG' }, 'too-long')
+          chunks.push(chunk)
+          const seconds = Math.floor(bytes / bytesPerSecond)
+          if (isOver || seconds === secondsEarned) return
+          secondsEarned = seconds
+          clearTimeout(timer)
+          timer = setTimeout(giveUp, beganAtMs + deadlineMs + seconds * 1000 - performance.now())
         },
         onResponseEnd () {
           if (!isOver && head !== null) settle({ kind: 'answer', status: head.status, headers: head.headers, ...textIn(chunks) })

@@ -7,7 +7,7 @@ import { Agent, buildConnector, Client } from 'undici'
 import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
-import type { StatusReader, Submitted, Upstream } from '../generation/ports.ts'
+import { ledgerConstants, type StatusReader, type Submitted, type Upstream } from '../generation/ports.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
@@ -62,8 +62,10 @@ export type UpstreamLog = Readonly<Record<'debug' | 'warn' | 'error', (facts: Re
 
 /** Bodies of all answers but results: a few hundred bytes, unless something is odd. */
 const SMALL_BODY_BYTES = 1024 * 1024
-/** A result is some hundred bytes of URLs; far more is a picture inside it, which this gateway never asks for. */
-const RESULT_BODY_BYTES = 8 * 1024 * 1024
+/** A result is some hundred bytes of URLs; far more is a picture inside it. */
+const RESULT_BODY_BYTES = ledgerConstants.maxLargeBytes
+/** Long results have more time, as long as they come at this rate. */
+const RESULT_BYTES_PER_SECOND = 1024 * 1024
 /** The core bounds its generations at fal; this bounds file descriptors should it fail to. Further requests wait for a connection. */
 const MAX_CONNECTIONS = 1_024
 
@@ -120,7 +122,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
     const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
     const bodyLimitBytes = operation === 'result' ? RESULT_BODY_BYTES : SMALL_BODY_BYTES
-    const answer = await exchange(pool, { headers: headers(), ...request }, { deadlineMs, bodyLimitBytes, signals: [...signals, closing.signal] })
+    const bytesPerSecond = operation === 'result' ? RESULT_BYTES_PER_SECOND : undefined
+    const answer = await exchange(pool, { headers: headers(), ...request }, { deadlineMs, bytesPerSecond, bodyLimitBytes, signals: [...signals, closing.signal] })
     options.onRequest?.(operation, outcomeOf(answer))
     return answer
   }

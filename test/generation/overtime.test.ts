@@ -16,7 +16,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
   const release = sandbox.faults.holdJobs()
   let behindMs = 0
-  const ledger = createMemoryLedger({ times: { ...times, runMs: 500 }, now: () => Date.now() - behindMs })
+  const ledger = createMemoryLedger({ times: { ...times, runMs: 3000 }, now: () => Date.now() - behindMs })
   const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
   const upstream = createUpstream({ queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })

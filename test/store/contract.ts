@@ -3,6 +3,7 @@
 import type { Test } from 'tap'
 import { admission } from './contract/admission.ts'
 import { aliases } from './contract/aliases.ts'
+import { asides } from './contract/asides.ts'
 import { books } from './contract/books.ts'
 import { doubts } from './contract/doubts.ts'
 import { ends } from './contract/ends.ts'
@@ -27,6 +28,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, leases, rollbacks, restoredNames, verdicts, ends, questions, many, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, verdicts, ends, questions, many, news, readers }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

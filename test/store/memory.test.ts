@@ -11,7 +11,7 @@ t.test('the ledger in memory', async t => contract(t, (times, startMs) => {
 }))
 
 t.test('by default the clock is the wall\'s, and it never goes back', async t => {
-  const ledger = createMemoryLedger({ times: { resultTtlMs: 1, queueMs: 1, runMs: 1, leaseMs: 1 } })
+  const ledger = createMemoryLedger({ times: { resultTtlMs: 1, queueMs: 1, runMs: 1, leaseMs: 1, largeResultBytes: 268_435_456 } })
   t.teardown(ledger.close)
   const first = ledger.now()
   t.ok(Math.abs(first - Date.now()) < 60_000)

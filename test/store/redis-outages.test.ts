@@ -341,7 +341,7 @@ async function laterLedger (t: Test, port: number): Promise<LiveLedger> {
   const states: boolean[] = []
   const ledger = createRedisLedger({
     url: `redis://127.0.0.1:${port}`,
-    times: { resultTtlMs: 1000, queueMs: 1000, runMs: 1000, leaseMs: 1000 },
+    times: { resultTtlMs: 1000, queueMs: 1000, runMs: 1000, leaseMs: 1000, largeResultBytes: 268_435_456 },
     onTrouble: doing => { troubles.push(doing) },
     onState: up => { states.push(up) }
   })

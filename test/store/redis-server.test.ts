@@ -84,7 +84,7 @@ t.test('texts and numbers come back as they went in', async t => {
   t.same(await ledger.audit(), [])
 })
 
-t.test('a result above 1 MiB goes to the callers who are there; its row keeps no output, and no name leads to it', async t => {
+t.test('a result above 256 KiB lies aside in pieces; its row keeps no output, and no name leads to it', async t => {
   const { ledger } = await liveLedger(t, await redisUrl())
   const deadlineMs = ledger.now() + 60_000
   const id = freshId()
@@ -95,6 +95,7 @@ t.test('a result above 1 MiB goes to the callers who are there; its row keeps no
   t.ok(row?.output === output)
   t.match(row, { phase: 'succeeded', requestId: 'request', seed: '42' })
   t.match(await ledger.look([id]), [{ phase: 'succeeded', output: null, requestId: 'request' }])
+  t.ok(await ledger.aside(id) === output)
   t.equal(await ledger.lookup('cache'), null)
   t.equal(await ledger.lookup('learned'), null)
   t.match(await ledger.admit(admissionOf({ deadlineMs, cacheName: 'cache' })), { outcome: 'bought' })

@@ -9,9 +9,12 @@ import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, tr
 import { audited, type Store } from './contract/world.ts'
 
 /** Short enough that a walk meets every deadline. */
-export const walkTimes: LedgerTimes = { resultTtlMs: 40 * 60_000, queueMs: 5 * 60_000, runMs: 20 * 60_000, leaseMs: 15_000 }
+export const walkTimes: LedgerTimes = { resultTtlMs: 40 * 60_000, queueMs: 5 * 60_000, runMs: 20 * 60_000, leaseMs: 15_000, largeResultBytes: 67_108_864 + 700_000 }
 
 const minute = 60_000
+
+/** Too long for a row; three of them leave no room for more. */
+const largeOutput = JSON.stringify({ images: [{ url: 'data:,' + 'x'.repeat(300_000) }], seed: 42 })
 const slots = 3
 const limit = 6 * price
 
@@ -34,6 +37,7 @@ const admitStep = fc.record({
   startWithinMs: fc.constantFrom(null, null, minute),
   needsId: fc.boolean(),
   promptBytes: fc.constantFrom(10, 10, 2000, 40_000),
+  makesLarge: fc.constantFrom(...Array<boolean>(7).fill(false), true),
   files: fc.constantFrom(1, 1, 2),
   priceRule: fc.constantFrom(...Array<string>(8).fill('rule'), 'other', 'third'),
   replacesPriceRule: fc.constantFrom(null, 'rule', 'other', 'third'),
@@ -78,6 +82,7 @@ const finishStep = fc.record({
   kind: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const),
   learned: fc.option(name),
   files: fc.constantFrom(0, 1, 2),
+  isLarge: fc.constantFrom(...Array<boolean>(5).fill(false), true),
   log,
   requestId: named,
   off
@@ -210,6 +215,7 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
     startWithinMs: step.startWithinMs,
     needsId: step.needsId,
     input: JSON.stringify({ prompt: 'x'.repeat(step.promptBytes) }),
+    makesLarge: step.makesLarge,
     files: step.files,
     priceRule: step.priceRule,
     replacesPriceRule: step.replacesPriceRule,
@@ -292,8 +298,8 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     }
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
-      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
-      return ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log))
+      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files, ...(step.isLarge ? { output: largeOutput } : {}) }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
+      return [await ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log)), await ledger.aside(purchase)]
     }
     case 'seen': {
       const connection = step.connection === null ? null : { replica: 'r1', connection: step.connection }

@@ -5,7 +5,7 @@ import type { Failure, Terms } from '../../src/generation/row.ts'
 
 export const price = 60_000
 
-export const times: LedgerTimes = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 15_000 }
+export const times: LedgerTimes = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 15_000, largeResultBytes: 268_435_456 }
 
 /** A deadline that no test reaches; exact in every store. */
 export const never = 8_000_000_000_000
@@ -36,6 +36,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     model: 'fal-ai/imagen4/preview/ultra',
     input: '{"prompt":"a red bicycle"}',
     inputSha256: null,
+    makesLarge: false,
     seed: null,
     price,
     unitPrice: price,

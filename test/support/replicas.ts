@@ -61,7 +61,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   const namespace = randomUUID()
   const tenantsFile = join(t.testdir({}), `${namespace}.json`)
   writeFileSync(tenantsFile, JSON.stringify(options.tenants ?? { tenants: [tenant('studio', { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }))
-  const times = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000 }
+  const times = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000, largeResultBytes: 268_435_456 }
   // What a test reads may take its time on a machine whose processors are all busy.
   const ledger = createRedisLedger({ url, namespace, deadlineMs: 10_000, times })
   await ledger.connect()

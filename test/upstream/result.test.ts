@@ -49,7 +49,7 @@ t.test('a 200 that is no output of the model is told apart, with its units; only
     ['{"images":{"url":"u"}}', true],
     ['{"status":"IN_QUEUE"}', true],
     [Buffer.from([...Buffer.from('{"images":[{"url":"'), 0xff, ...Buffer.from('"}]}')]), false],
-    [`{"images":[{"url":"${'x'.repeat(9 * 1024 * 1024)}"}]}`, false]
+    [`{"images":[{"url":"${'x'.repeat(64 * 1024 * 1024)}"}]}`, false]
   ]
   for (const [body, isClear] of bodies) {
     const { result, bench } = await resultOf(t, reply => reply.answer(200, body, UNITS))
@@ -100,6 +100,26 @@ t.test('a failed generation gets the code that its callers can act on, and is fr
     t.match(result, { kind: 'failed', failure: { code }, free }, `${status} ${JSON.stringify(body)}`)
     t.notMatch(JSON.stringify(result), 'fal\'s own text')
   }
+})
+
+t.test('a long result has the time that it needs as long as it comes, and one that trickles has not', async t => {
+  const mebibyte = 'x'.repeat(1_048_576)
+  const start = '{"images":[{"url":"'
+  /** So many parts, each sent when the deadline of the answer would have been over without the parts before it. */
+  const send = (parts: readonly string[]) => (reply: Reply): void => {
+    reply.head(200, { 'content-length': String(parts.join('').length), ...UNITS })
+    const [part = '', ...others] = parts
+    reply.socket.write(part)
+    let sent = 0
+    const timer = setInterval(() => {
+      const next = others[sent++]
+      if (next === undefined) clearInterval(timer)
+      else reply.socket.write(next)
+    }, 700)
+    reply.socket.on('close', () => { clearInterval(timer) })
+  }
+  t.match((await resultOf(t, send([start + mebibyte, mebibyte, mebibyte, '"}]}']), 600)).result, { kind: 'succeeded' })
+  t.same((await resultOf(t, send([start + 'x', 'x', '"}]}']), 600)).result, { kind: 'unavailable', retryAfterMs: null })
 })
 
 t.test('422 with a text is one line about the whole body', async t => {

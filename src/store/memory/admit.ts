@@ -9,6 +9,7 @@ import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
+import { hasRoomAside } from './aside.ts'
 import { aliasEndMs, change, follow, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
@@ -203,6 +204,7 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
     const ledgerRule = newerRule(state, purchase)
     if (ledgerRule !== null) return { outcome: 'refused', why: 'prices', ledgerRule }
   }
+  if (purchases.some(({ makesLarge }) => makesLarge) && !hasRoomAside(state)) return { outcome: 'refused', why: 'large' }
   const price = purchases.reduce((sum, purchase) => sum + purchase.price, 0)
   const token = refuseToken(state, first, { price, files: purchases.reduce((sum, { files }) => sum + files, 0) })
   if (token !== null) return { outcome: 'refused', why: 'token', token }

@@ -32,7 +32,7 @@ function auditPhases (state: State): string[] {
   for (const { row } of state.rows.values()) {
     if (isFinal(row) !== (row.cost !== null)) faults.push(`${row.id} is ${row.phase} and has the cost ${row.cost}`)
     if (isFinal(row) !== (row.finishedAtMs !== null)) faults.push(`${row.id} is ${row.phase} and finished at ${row.finishedAtMs}`)
-    if ((row.phase === 'succeeded') !== (row.output !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)
+    if ((row.phase === 'succeeded') !== (row.output !== null || row.large !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)
     if ((row.phase === 'accepted' || row.phase === 'running') && row.requestId === null) faults.push(`${row.id} is ${row.phase} without a request id`)
     if (isAtUpstream(row.phase) && row.runUntilMs === null) faults.push(`${row.id} is ${row.phase} without an end of its run`)
     if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)
@@ -145,6 +145,7 @@ function auditNames (state: State): string[] {
     }
     const hidden = state.rows.get(id)?.hidden
     if (hidden === undefined) faults.push(`cache name ${name} leads to ${id}, which has no row`)
+    else if (state.rows.get(id)?.row.large !== null) faults.push(`cache name ${name} leads to ${id}, whose output lies aside`)
     else if (hidden.cacheName !== name && hidden.learnedName !== name) faults.push(`cache name ${name} leads to ${id}, which does not know it`)
   }
   for (const [id, alias] of state.aliases.entries()) {

@@ -3,11 +3,13 @@
 
 import { bookingOf } from '../../generation/bill.ts'
 import type { Ending, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
-import type { Failure, Row } from '../../generation/row.ts'
+import type { Failure, Large, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
+import { largeOf } from '../aside.ts'
+import { putAside } from './aside.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { clear, judgeFor, weighBill, yieldProbe } from './guards.ts'
 import { lowerPlaces } from './line.ts'
@@ -118,6 +120,14 @@ export function doubted (state: State, id: string, attempt: number, requestId: s
 
 /** The ledger's `finish`. */
 export function finish (state: State, id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Evidence {
+  const large = ending.kind === 'succeeded' ? largeOf(ending.output) : null
+  if (ending.kind !== 'succeeded' || large === null) return close(state, id, attempt, requestId, ending, log)
+  putAside(state, id, large, ending.output)
+  const weighed = close(state, id, attempt, requestId, { ...ending, large }, log)
+  return weighed?.large?.sha256 === large.sha256 ? { ...weighed, output: ending.output } : weighed
+}
+
+function close (state: State, id: string, attempt: number, requestId: string, ending: Ended, log?: LogPiece): Evidence {
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     if (isDouble) return finishDouble(state, entry, requestId, ending)
     const { row } = entry
@@ -150,7 +160,7 @@ function billOf (row: Row, { cost }: Ending): { readonly cost: MicroUsd, readonl
 }
 
 /** A double's picture is paid for, so it is the row's when that has none yet; what the row's own purchase comes to is then corrected in its turn. */
-export function finishDouble (state: State, entry: Entry, requestId: string, ending: Ending): void {
+export function finishDouble (state: State, entry: Entry, requestId: string, ending: Ended): void {
   if (!isWanted(entry, requestId, ending)) return correctDouble(state, entry, requestId, ending)
   swapDouble(state, entry, requestId)
   // Of the log the lines of the other purchase were told.
@@ -165,23 +175,27 @@ export function becomeUnknown (state: State, entry: Entry, failure: Failure): vo
   })
 }
 
-function end (state: State, entry: Entry, ending: Ending, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
+/** An ending whose output may lie aside. */
+export type Ended = Ending & { readonly large?: Large | null }
+
+function end (state: State, entry: Entry, ending: Ended, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
   const closed = { ...facts, ...certain, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
     const failure = ending.kind === 'failed' ? ending.failure : null
     return change(state, entry, { ...closed, failure, answersUntilMs: state.now() + ledgerConstants.verdictMs }, { claimId: null })
   }
   const { mode, cacheName } = entry.hidden
+  const large = ending.large ?? null
   let { learnedName } = entry.hidden
   // Until this moment a refresh left its cache name to the old result, and what was called off left it to others.
   const takesName = entry.row.cancelWished ? cacheName !== null && cacheLead(state, cacheName) === null : mode === 'refresh'
-  if (mode !== 'bypass' && cacheName !== null && takesName) takeCacheName(state, cacheName, entry.row.id)
-  if (mode !== 'bypass' && ending.learnedName !== null && cacheLead(state, ending.learnedName) === null) {
+  if (large === null && mode !== 'bypass' && cacheName !== null && takesName) takeCacheName(state, cacheName, entry.row.id)
+  if (large === null && mode !== 'bypass' && ending.learnedName !== null && cacheLead(state, ending.learnedName) === null) {
     learnedName = ending.learnedName
     takeCacheName(state, learnedName, entry.row.id)
   }
   const files = Math.min(ending.files ?? Infinity, entry.row.files)
-  change(state, entry, { ...closed, failure: null, output: ending.output, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
+  change(state, entry, { ...closed, failure: null, output: large === null ? ending.output : null, large, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
 }
 
 /**

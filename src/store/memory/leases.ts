@@ -2,6 +2,7 @@
 
 import { ledgerConstants, type Fact, type Taken } from '../../generation/ports.ts'
 import { termsOf } from '../../generation/row.ts'
+import { tidyAsides } from './aside.ts'
 import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { bringBack, expire } from './claim.ts'
 import { becomeUnknown, bookAfterAll } from './evidence.ts'
@@ -41,6 +42,7 @@ export function release (state: State, replica: string, ids: readonly string[]):
 export function sweep (state: State, replica: string, max: number): Taken[] {
   const taken: Taken[] = []
   bringBack(state)
+  tidyAsides(state)
   for (const id of state.due.first(max, state.now())) {
     const entry = state.rows.get(id)
     if (entry === undefined) continue

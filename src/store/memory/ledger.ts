@@ -4,6 +4,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Ledger, LedgerTimes, Verdict } from '../../generation/ports.ts'
 import { admit, admitAll } from './admit.ts'
+import { aside } from './aside.ts'
 import { audit } from './audit.ts'
 import { claim } from './claim.ts'
 import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
@@ -75,6 +76,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow }: { read
     look: atomic(look),
     glance: atomic(glance),
     logs: atomic(logs),
+    aside: atomic(aside),
     listen: listener => {
       state.listeners.add(listener)
       return () => { state.listeners.delete(listener) }

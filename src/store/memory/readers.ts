@@ -80,6 +80,6 @@ function bytesOf (text: string | null): number {
 }
 
 function listed (row: Listed): Listed {
-  const { id, purchase, input, output, phase, model, seed, price, cost, failure, inputSha256, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs } = row
-  return { id, purchase, input, output, phase, model, seed, price, cost, failure, inputSha256, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs }
+  const { id, purchase, input, output, phase, model, seed, price, cost, failure, large, inputSha256, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs } = row
+  return { id, purchase, input, output, phase, model, seed, price, cost, failure, large, inputSha256, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs }
 }

@@ -1,6 +1,7 @@
 // What operators and gauges read: balances, open unknowns, the journal, and how full the ledger is.
 
 import { ledgerConstants, type Balance, type Budget, type Gauges, type JournalEntry, type OpenUnknown } from '../../generation/ports.ts'
+import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { placesNow } from './line.ts'
 import { look } from './readers.ts'
@@ -51,6 +52,7 @@ export function gauges (state: State): Gauges {
     atUpstream: state.active,
     places: placesNow(state),
     unknownOpen: state.unknown.size(),
-    unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null
+    unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null,
+    asideBytes: asideBytes(state)
   }
 }

@@ -1,11 +1,12 @@
 // Rows that are written again after the store went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
 
-import type { Ending, Fact } from '../../generation/ports.ts'
+import type { Fact } from '../../generation/ports.ts'
 import { hiddenUnder, type Hidden, type Row, type Terms } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
+import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
-import { finishDouble, refuseRequest } from './evidence.ts'
+import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
 import { cacheLead, idempotencyLead, isVerdictOver, takeCacheName } from './names.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
@@ -35,6 +36,8 @@ function isRightlyGone (state: State, row: Row): boolean {
 export function restore (state: State, replica: string, facts: readonly Fact[]): { readonly contested: number } {
   let contested = 0
   for (const fact of facts) {
+    const { id, large, output } = fact.row
+    if (large !== null && output !== null) putAside(state, id, large, output)
     const entry = state.rows.get(fact.row.id)
     if (!isRollback(state, entry, fact)) continue
     const { attempt, requestId } = fact.row
@@ -59,9 +62,9 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
 }
 
 /** The end that a replica knows, as evidence. */
-function endingOf ({ row: { phase, output, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ending {
+function endingOf ({ row: { phase, output, large, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ended {
   const billed = costAssumed ? null : cost
-  if (phase === 'succeeded' && output !== null) return { kind: 'succeeded', output, seed, learnedName, cost: billed }
+  if (phase === 'succeeded' && (output !== null || large !== null)) return { kind: 'succeeded', output: output ?? '', large, seed, learnedName, cost: billed }
   return phase === 'failed' && failure !== null ? { kind: 'failed', failure, cost: billed } : { kind: 'cancelled', cost: billed }
 }
 
@@ -79,11 +82,12 @@ function write (state: State, replica: string, fact: Fact): Entry {
 }
 
 /** A submit of which nothing came back. */
-const nothingHeard = { phase: 'submitting', requestId: null, output: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
+const nothingHeard = { phase: 'submitting', requestId: null, output: null, large: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
 
 function restoredRow (state: State, replica: string, { row, holds }: Fact, found: Row | null): Row {
   return {
     ...row,
+    output: row.large === null ? row.output : null,
     version: Math.max(row.version, found?.version ?? 0) + 1,
     attempt: Math.max(row.attempt, found?.attempt ?? 0),
     owner: holds && isAtUpstream(row.phase) ? replica : null,
@@ -107,7 +111,7 @@ function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claim
 function takeNames (state: State, entry: Entry): number {
   const { row, hidden } = entry
   if (isUnbilledEnd(row) || isCalledOff(row)) return 0
-  const cacheNames = isVerdictOver(state, entry) ? 0 : takeCacheNames(state, entry, hidden)
+  const cacheNames = isVerdictOver(state, entry) || row.large !== null ? 0 : takeCacheNames(state, entry, hidden)
   return cacheNames + takeIdempotencyName(state, entry, hidden)
 }
 

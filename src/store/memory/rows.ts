@@ -44,6 +44,7 @@ export function replace (state: State, entry: Entry, after: Row, hidden: Partial
   index(state, entry)
   book(state, before, after)
   if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after)
+  if (after.large !== null) unname(state, entry)
   updateLine(state, after.tenant)
   publish(state, entry)
 }

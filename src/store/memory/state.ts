@@ -3,7 +3,7 @@
 
 import type { End, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
 import type { Status } from '../../generation/phases.ts'
-import type { Account, Hidden, Row } from '../../generation/row.ts'
+import type { Account, Hidden, Large, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -106,6 +106,8 @@ export interface State {
   readonly unknown: SortedSet
   /** The same by the time of their admission. */
   readonly oldest: SortedSet
+  /** Outputs that are too long for a row, by the id of their row with their size and hash. */
+  readonly asides: Map<string, { readonly large: Large, readonly output: string, readonly untilMs: number }>
   readonly guards: Map<string, KeptGuard>
   /** Model → its price rules, the one that holds first, then those that were replaced last. */
   readonly priceRules: Map<string, readonly string[]>
@@ -165,6 +167,7 @@ export function createState (times: LedgerTimes, now: () => number): State {
     aliasLists,
     unknown: createSortedSet(),
     oldest: createSortedSet(),
+    asides: new Map(),
     guards: new Map(),
     priceRules: new Map(),
     overruns: new Map(),

@@ -6,8 +6,10 @@ import { Problem } from '../../errors.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Ending, Ledger, LedgerTimes, LogPiece, OpenUnknown, Weighed } from '../../generation/ports.ts'
-import type { Row } from '../../generation/row.ts'
+import { rowFields, type Large, type Row } from '../../generation/row.ts'
 import { batchesOf, inBatches, readInBatches, takeInBatches } from './batches.ts'
+import { largeOf } from '../aside.ts'
+import { createAsides } from './asides.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
@@ -16,7 +18,7 @@ import { createLists } from './lists.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import { createServer } from './server.ts'
-import { connectionText, fieldsOf, isKept, sha256Of } from './wire.ts'
+import { connectionText, fieldsOf } from './wire.ts'
 
 /** A ledger that has to be connected first. */
 export type RedisLedger = Ledger & {
@@ -105,19 +107,24 @@ export function createRedisLedger ({
   // Channels belong to no database.
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
   const { call } = caller
+  const asides = createAsides({ caller, connection: commands })
 
-  /**
-   * An output too large to be kept is not even sent. The row given back has it all the same, for the callers who are there; whoever reads the row
-   * later finds a success without output, and no name leads to it.
-   */
   async function finish (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
     const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName, files } = ending
-    if (isKept(output)) return await call('finish', { seed, learnedName, files, ...given }, output)
-    const row = await call('finish', { seed, learnedName, files, outputSha256: sha256Of(output), ...given })
-    return row?.phase === 'succeeded' && row.output === null ? { ...row, output } : row
+    const large = largeOf(output)
+    if (large === null) return await call('finish', { seed, learnedName, files, ...given }, output)
+    await layAside(id, large, output)
+    const row = await call('finish', { seed, learnedName, files, large: rowFields.large.write(large), ...given })
+    return row?.large?.sha256 === large.sha256 ? { ...row, output } : row
+  }
+
+  /** Before the row tells of it, so that whoever reads the row finds it. */
+  async function layAside (id: string, large: Large, output: string): Promise<void> {
+    const isKept = await asides.put(id, large, output)
+    if (!isKept) onTrouble('keeping a large result', new Error(`${large.bytes} bytes of generation ${id} found no room in LARGE_RESULT_BYTES, so only those who wait for it here get them.`))
   }
 
   return {
@@ -141,6 +148,7 @@ export function createRedisLedger ({
     },
     async restore (replica, facts) {
       let contested = 0
+      for (const { row: { id, large, output } } of facts) if (large !== null && output !== null) await layAside(id, large, output)
       const written = facts.map(({ holds, ...taken }) => ({ id: taken.row.id, holds, fields: fieldsOf(taken) }))
       for (const facts of batchesOf(written, WRITE_BATCH, RESTORE_CHARACTERS, ({ fields }) => (fields['input'] ?? '').length + (fields['output'] ?? '').length)) {
         contested += (await call('restore', { replica, facts })).contested
@@ -175,6 +183,7 @@ export function createRedisLedger ({
       return found
     },
     glance: async ids => await inBatches(ids, LOOK_BATCH, async ids => await call('glance', { ids })),
+    aside: async id => await asides.read(id),
     logs: async (id, from) => await call('logs', { id, from }),
     listen: events.listen,
 

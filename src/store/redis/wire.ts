@@ -9,10 +9,7 @@ import type {
   AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, Refused, RowNews, Settled,
   Taken, Token, Weighed
 } from '../../generation/ports.ts'
-import { accountsIn, connection, hiddenFields, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
-
-/** Results above this go to the callers who are there; the row keeps their hash (rule 15). */
-export const MAX_KEPT_OUTPUT_BYTES = 1_048_576
+import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
 
 const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure']
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
@@ -38,6 +35,8 @@ const answers = {
   release: nothing,
   sweep: sweptIn,
   takeNews: newsTakenIn,
+  putAside: putAsideIn,
+  aside: orNothing(asideIn),
   seen: nothing,
   left: nothing,
   read: orNothing(rowIn),
@@ -112,20 +111,13 @@ function briefIn (value: unknown): Brief {
 /** A row's fields as its hash has them: the way back, for rows that are restored. */
 export function fieldsOf ({ row, terms }: Taken): Record<string, string> {
   const fields = { ...writeAll(rowFields, row), ...writeAll(termFields, terms) }
-  const { output } = row
-  if (output === null || isKept(output)) return fields
-  delete fields['output']
-  return { ...fields, outputSha256: hiddenFields.outputSha256.write(sha256Of(output)) ?? '' }
+  if (row.large !== null) delete fields['output']
+  return fields
 }
 
 /** A socket as scripts know it. */
 export function connectionText (given: Connection | null): string | null {
   return given === null ? null : connection.write(given)
-}
-
-/** Is it small enough to be kept in its row? */
-export function isKept (output: string): boolean {
-  return output.length <= MAX_KEPT_OUTPUT_BYTES && Buffer.byteLength(output) <= MAX_KEPT_OUTPUT_BYTES
 }
 
 export function sha256Of (text: string): string {
@@ -160,9 +152,9 @@ function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got']
 
 function refusedIn (answer: Readonly<Record<string, unknown>>): Refused {
   const outcome = 'refused'
-  const why = wordOf(['reused', 'late', 'guard', 'prices', 'token', 'rate', 'full', 'budget'], answer['why'])
+  const why = wordOf(['reused', 'late', 'guard', 'prices', 'large', 'token', 'rate', 'full', 'budget'], answer['why'])
   switch (why) {
-    case 'reused': case 'late': return { outcome, why }
+    case 'reused': case 'late': case 'large': return { outcome, why }
     case 'guard': return { outcome, why, guard: wordOf(guardStates, answer['guard']), retryAfterSeconds: integerOf(answer['retryAfterSeconds']) }
     case 'prices': return { outcome, why, ledgerRule: textOf(answer['ledgerRule']) }
     case 'token': return { outcome, why, token: wordOf(['unknown', 'expired', 'revoked', 'exhausted'], answer['token']) }
@@ -196,6 +188,16 @@ function weighedIn (value: unknown): Weighed {
 function sweptIn (value: unknown): { readonly taken: readonly Taken[], readonly isMore: boolean } {
   const { taken, isMore } = recordOf(value)
   return { taken: listIn(takenIn)(taken), isMore: isMore === '1' }
+}
+
+function putAsideIn (value: unknown): { readonly outcome: 'kept' | 'full' } {
+  return { outcome: wordOf(['kept', 'full'], recordOf(value)['outcome']) }
+}
+
+/** Where the pieces of an output lie. */
+function asideIn (value: unknown): { readonly key: string, readonly pieces: number, readonly sha256: string } {
+  const { key, pieces, sha256 } = recordOf(value)
+  return { key: textOf(key), pieces: integerOf(pieces), sha256: textOf(sha256) }
 }
 
 /** Rows, and how many of the ids were looked at: behind many bytes a look stops. */
@@ -358,13 +360,14 @@ function journalEntryIn (value: unknown): JournalEntry {
 
 /** The gauges with some of the tenants that wait, and where to go on for others: `0` when these are the last. */
 function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
-  const { waiting, cursor, atUpstream, places, unknownOpen, unknownOldestMs } = recordOf(value)
+  const { waiting, cursor, atUpstream, places, unknownOpen, unknownOldestMs, asideBytes } = recordOf(value)
   return {
     cursor: textOf(cursor),
     waiting: new Map(Object.entries(recordOf(waiting)).map(([tenant, count]) => [tenant, integerOf(count)])),
     atUpstream: integerOf(atUpstream),
     places: integerOrNull(places),
     unknownOpen: integerOf(unknownOpen),
-    unknownOldestMs: integerOrNull(unknownOldestMs)
+    unknownOldestMs: integerOrNull(unknownOldestMs),
+    asideBytes: integerOf(asideBytes)
   }
 }

@@ -168,7 +168,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     t.equal(first.rows[0]?.output, output)
     const second = await ledger.list(studio, { limit: 100, cursor: first.nextCursor, status: 'succeeded' })
     t.same(second.rows.map(row => row.id), ids.slice(2, 4))
-    const last = await ended(successOf({ output: JSON.stringify({ text: 'x'.repeat(300_000) }) }))
+    const last = await ended(successOf({ output: JSON.stringify({ text: 'x'.repeat(262_130) }) }))
     t.match(await ledger.list(studio, { limit: 100, cursor: null, status: null }), { rows: [{ id: last.id }], nextCursor: last.id }, 'one row at least')
   })
 

@@ -140,6 +140,9 @@ local function refuse (purchases)
     local ledgerRule = Prices.newerRule(purchase)
     if ledgerRule then return { outcome = 'refused', why = 'prices', ledgerRule = ledgerRule } end
   end
+  for _, purchase in ipairs(purchases) do
+    if purchase.makesLarge and not Aside.hasRoom() then return { outcome = 'refused', why = 'large' } end
+  end
   local price = sumOf(purchases, 'price')
   local token = Tokens.refuseToken(first, price, sumOf(purchases, 'files'))
   if token then return { outcome = 'refused', why = 'token', token = token } end

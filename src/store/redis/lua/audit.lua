@@ -39,7 +39,7 @@ local function auditAll (keys, args)
       if Books.isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
       if not row.corrected and (row.cost or 0) > row.price * constants.maxOverrun then fault(id, 'cost', row.cost, 'of which nobody is sure') end
       if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
-      if (row.phase == 'succeeded') ~= (row.output ~= nil or row.outputSha256 ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
+      if (row.phase == 'succeeded') ~= (row.output ~= nil or row.large ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
       if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
       if Rows.isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
       if not Rows.isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
@@ -183,6 +183,7 @@ local function auditAll (keys, args)
       elseif entry then
         local row = rows[entry.id]
         if not row then fault('cache name', name, 'leads to', entry.id, 'which has no row')
+        elseif row.large then fault('cache name', name, 'leads to', entry.id, 'whose output lies aside')
         elseif row.cacheName ~= name and row.learnedName ~= name then fault('cache name', name, 'leads to', entry.id, 'which does not know it') end
       end
     end
@@ -269,7 +270,17 @@ local function auditAll (keys, args)
     if tenants > constants.maxTenantGuards then fault(tenants, 'guards of tenants are kept') end
   end
 
+  local function auditAsides ()
+    local bytes = 0
+    for _, name in ipairs(redis.call('ZRANGE', ASIDES, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
+    if bytes ~= Aside.usedBytes() then fault(bytes, 'bytes lie aside, counted are', Aside.usedBytes()) end
+    for _, name in ipairs(keysOf('b')) do
+      if not redis.call('ZSCORE', ASIDES, name) then fault(name, 'lies aside without an end') end
+    end
+  end
+
   auditPhases()
+  auditAsides()
   auditLine()
   auditMoney()
   auditTokens()

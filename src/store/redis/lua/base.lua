@@ -2,7 +2,7 @@
 --
 -- A call has one key, '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and four arguments:
 --   1 operation
---   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, and in tests clockMs, which takes the place of Redis' clock
+--   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes, and in tests clockMs, which takes the place of Redis' clock
 --   3 JSON: the operation's arguments; what is null is left out
 --   4 one text that is kept byte for byte, `''` when the operation has none
 -- and its answer is JSON, { time in ms, sequence, answer of the operation }, every number in it as text. What is nil is left out, and an empty list looks like
@@ -21,7 +21,7 @@ local TIDY_PER_CALL = 32
 -- An operation that hands out whole rows stops behind so many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
-local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs
+local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
@@ -32,6 +32,7 @@ local WAITING -- hash: tenant -> how many wait; only tenants of whom some do
 local GUARDS -- hash: scope -> JSON
 local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
+local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
 local NEWS -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
 local CHANGES -- channel
@@ -49,6 +50,7 @@ local function nameKeys (glob)
   GUARDS = prefix .. 'guards'
   PRICE_RULES = prefix .. 'prices'
   OVERRUNS = prefix .. 'overruns'
+  ASIDES = prefix .. 'asides'
   NEWS = prefix .. 'news'
   JOURNAL = prefix .. 'j'
   CHANGES = prefix .. 'changes'
@@ -68,7 +70,8 @@ local function begin (keys, args)
 end
 
 -- g: row or alias, e: what is left of a forgotten row, x: of one that went before its time, log: a row's log lines, n: name, r: fal's request id, a: answer, o: twins, q: a tenant's line,
--- t: tenant, m: book, tok: token, l: a reader's own rows by number, ls: the same by status, la: its aliases by number
+-- t: tenant, m: book, tok: token, l: a reader's own rows by number, ls: the same by status, la: its aliases by number,
+-- b: the pieces of an output that lies aside
 local function key (kind, name)
   return prefix .. kind .. ':' .. name
 end

@@ -176,7 +176,7 @@ local function doubted ()
   end)
 end
 
--- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, output, outputSha256 }.
+-- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, output or large }.
 local function close (row, ending, facts)
   local changes = facts
   changes.phase = ending.kind
@@ -188,7 +188,7 @@ local function close (row, ending, facts)
   changes.doubtSinceMs = false
   changes.failure = ending.kind == 'failed' and ending.failure or false
   if ending.kind == 'succeeded' then
-    local isKept = ending.outputSha256 == nil
+    local isKept = ending.large == nil
     -- Until this moment a refresh left its cache name to the old result, and what was called off left it to others.
     local takesName = row.mode == 'refresh'
     if row.cancelWished then takesName = row.mode ~= 'bypass' and row.cacheName ~= nil and not Names.cacheLead(row.cacheName) end
@@ -197,7 +197,7 @@ local function close (row, ending, facts)
       changes.learnedName = ending.learnedName
       Names.takeCacheName(ending.learnedName, row.id)
     end
-    if isKept then changes.output = ending.output else changes.outputSha256 = ending.outputSha256 end
+    if isKept then changes.output = ending.output else changes.large = ending.large end
     if ending.seed then changes.seed = ending.seed end
     changes.settled = false
     if ending.files then changes.files = math.min(ending.files, row.files or 1) end
@@ -216,8 +216,8 @@ local function finishDouble (row, requestId, ending)
   Guards.weighBill(row, ending.cost)
 end
 
--- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, outputSha256, log: { from, lines } or nothing }, payload: the output
--- With `outputSha256` the output was too large to be kept: the row has its hash instead, and no name leads to it.
+-- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, large, log: { from, lines } or nothing }, payload: the output
+-- With `large` the output lies aside, if there was room: the row has its size and hash instead, and no cache name leads to it.
 local function finish ()
   return weighPurchase(function (row, isDouble)
     local requestId = given.requestId

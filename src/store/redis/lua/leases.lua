@@ -99,6 +99,7 @@ local function sweep ()
     bytes = bytes + tonumber(row.bytes)
   end
   Claim.bringBack()
+  Aside.tidy()
   local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)
   for _, id in ipairs(due) do
     if bytes > ROWS_BYTES then break end

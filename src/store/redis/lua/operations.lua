@@ -12,6 +12,7 @@ local operations = {
   sent = Evidence.sent, unsent = Evidence.unsent, lost = Evidence.lost, progressed = Evidence.progressed, doubted = Evidence.doubted,
   finish = Evidence.finish,
   renew = Leases.renew, restore = Restore.restore, release = Leases.release, sweep = Leases.sweep, takeNews = News.takeNews,
+  putAside = Aside.putAside, aside = Aside.aside,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
   read = Readers.read, lookup = Readers.lookup, look = Readers.look, glance = Readers.glance, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
   cancel = Verdicts.cancel, settle = Verdicts.settle, correct = Verdicts.correct,

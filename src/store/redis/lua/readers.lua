@@ -113,14 +113,16 @@ end
 local TENANTS_PER_CALL = '200'
 
 -- gauges { cursor: '0', or that of the answer before }
--- -> { waiting by tenant, cursor: '0' when these are the last, atUpstream: places used at fal, places: how many may be used, unknownOpen, unknownOldestMs: its admission }
+-- -> { waiting by tenant, cursor: '0' when these are the last, atUpstream: places used at fal, places: how many may be used, unknownOpen, unknownOldestMs: its admission,
+--   asideBytes }
 local function gauges ()
   local oldest = redis.call('ZRANGE', OLDEST, 0, 0, 'WITHSCORES')
   local active, places = Line.placesNow()
   local waiting = redis.call('HSCAN', WAITING, given.cursor, 'COUNT', TENANTS_PER_CALL)
   return {
     waiting = recordOf(waiting[2]), cursor = waiting[1], atUpstream = text(active), places = places and text(places),
-    unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2]
+    unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2],
+    asideBytes = text(Aside.usedBytes())
   }
 end
 

@@ -36,8 +36,8 @@ end
 -- The end that a replica knows, as evidence.
 local function endingOf (fact)
   local cost = not fact.costAssumed and fact.cost or nil
-  if fact.phase == 'succeeded' and (fact.output or fact.outputSha256) then
-    return { kind = 'succeeded', output = fact.output, outputSha256 = fact.outputSha256, seed = fact.seed, learnedName = fact.learnedName, cost = cost }
+  if fact.phase == 'succeeded' and (fact.output or fact.large) then
+    return { kind = 'succeeded', output = fact.output, large = fact.large, seed = fact.seed, learnedName = fact.learnedName, cost = cost }
   end
   return fact.phase == 'failed' and fact.failure and { kind = 'failed', failure = fact.failure, cost = cost } or { kind = 'cancelled', cost = cost }
 end
@@ -52,7 +52,7 @@ local function write (fact, holds)
   if isShared then
     -- What lies behind the id is another one's, an output that was fetched under it too.
     row.phase = 'submitting'
-    row.requestId, row.output, row.outputSha256, row.failure, row.cost, row.costAssumed, row.finishedAtMs = nil, nil, nil, nil, nil, nil, nil
+    row.requestId, row.output, row.large, row.failure, row.cost, row.costAssumed, row.finishedAtMs = nil, nil, nil, nil, nil, nil, nil
     row.runUntilMs = row.runUntilMs or now
   end
   Rows.insert(row)
@@ -120,7 +120,7 @@ end
 -- Lets the names that led to a row lead there again, as far as it answers for them. Gives how many other rows keep.
 local function takeNames (row)
   if Books.isUnbilledEnd(row) or Books.isCalledOff(row) then return 0 end
-  local contested = Names.isVerdictOver(row) and 0 or takeCacheNames(row)
+  local contested = (Names.isVerdictOver(row) or row.large) and 0 or takeCacheNames(row)
   return contested + takeIdempotencyName(row)
 end
 

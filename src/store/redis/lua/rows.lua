@@ -319,6 +319,12 @@ local function shedInput (row, changes)
   if Books.isFinal(after) and bytes > keepsInputBytes(after) then changes.input = false end
 end
 
+-- Frees the cache names that lead to a row.
+local function unname (row)
+  if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
+  if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
+end
+
 -- Writes a new row.
 local function insert (row)
   if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
@@ -342,6 +348,7 @@ local function replace (row, changes)
   local isLineChanged = reindex(before, row)
   Books.book(before, row)
   if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Guards.freeProbe(row) end
+  if row.large then unname(row) end
   if isLineChanged then Line.updateLine(row.tenant) end
   publish(row)
 end
@@ -367,12 +374,6 @@ end
 local function buryEarly (row)
   if (row.finishedAtMs or 0) + times.resultTtlMs <= now then return end
   writeEnding(key('x', row.id), now + constants.tombstoneMs, 'version', text(row.version), 'requestId', row.requestId or '')
-end
-
--- Frees the cache names that lead to a row.
-local function unname (row)
-  if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
-  if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
 end
 
 -- An alias lives as long as a generation born now could.

@@ -1,0 +1,15 @@
+// Outputs that are too long for a row: which requests make them, and how a row gets its output back.
+
+import type { Ledger } from './ports.ts'
+import type { Row } from './row.ts'
+
+/** Does this input ask for pictures inside the output? fal's word for that is a boolean `sync_mode`, of the models that know it. */
+export function makesLarge (input: string): boolean {
+  // Most inputs are without it, and need not be parsed again.
+  return input.includes('"sync_mode":true') && Reflect.get(Object(JSON.parse(input)), 'sync_mode') === true
+}
+
+/** The row with its output, also where that lies aside; without, when it does so no longer. Rejects like any call of the ledger. */
+export async function withOutput<One extends Pick<Row, 'purchase' | 'output' | 'large'>> (ledger: Pick<Ledger, 'aside'>, row: One): Promise<One> {
+  return row.output === null && row.large !== null ? { ...row, output: await ledger.aside(row.purchase) } : row
+}

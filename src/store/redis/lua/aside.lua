@@ -1,0 +1,53 @@
+-- Outputs that are too long for a row: each lies aside under a name of its own for an hour, in pieces, and all together are bounded.
+
+local function nameOf (id, large)
+  return id .. ' ' .. large
+end
+
+-- Takes away some of those whose hour is over.
+local function tidy ()
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', ASIDES, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
+    redis.call('UNLINK', key('b', name))
+    redis.call('ZREM', ASIDES, name)
+    redis.call('HINCRBY', GLOB, 'asideBytes', '-' .. string.match(name, ' (%d+) '))
+  end
+end
+
+local function usedBytes ()
+  return tonumber(redis.call('HGET', GLOB, 'asideBytes') or '0')
+end
+
+-- Is there room for the longest that there may be?
+local function hasRoom ()
+  return usedBytes() + constants.maxLargeBytes <= times.largeResultBytes
+end
+
+-- putAside { id, large: '<bytes> <sha256>', piece }, payload: that piece -> { outcome: 'kept' or 'full' }
+-- What was begun by another process goes on: the same name stands for the same text.
+local function putAside ()
+  tidy()
+  local name = nameOf(given.id, given.large)
+  local bytes = string.match(given.large, '^%d+')
+  if not redis.call('ZSCORE', ASIDES, name) then
+    if usedBytes() + tonumber(bytes) > times.largeResultBytes then return { outcome = 'full' } end
+    redis.call('HINCRBY', GLOB, 'asideBytes', bytes)
+  end
+  redis.call('ZADD', ASIDES, text(now + constants.largeMs), name)
+  redis.call('HSET', key('b', name), given.piece, payload)
+  endKey(key('b', name), now + constants.largeMs)
+  return { outcome = 'kept' }
+end
+
+-- aside { id } -> { key, pieces: how many, sha256 } of a row's output, or nothing
+local function aside ()
+  local large = redis.call('HGET', key('g', given.id), 'large')
+  local name = large and nameOf(given.id, large)
+  local untilMs = name and redis.call('ZSCORE', ASIDES, name)
+  if not untilMs or tonumber(untilMs) <= now then return nil end
+  local at = key('b', name)
+  return { key = at, pieces = text(redis.call('HLEN', at)), sha256 = string.match(large, '%x+$') }
+end
+
+return {
+  tidy = tidy, usedBytes = usedBytes, hasRoom = hasRoom, putAside = putAside, aside = aside
+}
