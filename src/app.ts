@@ -91,6 +91,10 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     log.error({ generations, contested }, 'the ledger went back in time; generations held here were put back')
   }
 
+  const onClaimsHeld = (forMs: number): void => {
+    log.warn({ for_ms: forMs }, 'Redis was started again or failed over: nothing is bought until the replicas have put back what it may have lost, for one lease at most')
+  }
+
   // store and upstream
   const times = timesOf(config)
   let isStoreUp = options.redisUrl === null
@@ -128,7 +132,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const follow = createFollow({ ledger, watch, onTrouble: trouble })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
-  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS, newId, ...createObserver(log, metrics, ledger.now), onRestored, onTrouble: trouble })
+  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS, newId, ...createObserver(log, metrics, ledger.now), onRestored, onClaimsHeld, onTrouble: trouble })
   const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),

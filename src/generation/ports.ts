@@ -155,10 +155,12 @@ export interface Verdict {
 
 /**
  * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isLineEmpty`: nobody else stands
- * in the line who could be claimed.
+ * in the line who could be claimed. `wait`: the store may have lost what it was told last, and nothing is claimed before its replicas have put it back (see `renew`),
+ * or before `untilMs`.
  */
 export type Claimed =
   | Taken & { readonly outcome: 'go', readonly isLineEmpty: boolean }
+  | { readonly outcome: 'wait', readonly untilMs: number }
   | { readonly outcome: 'busy' | 'empty' | 'guard' | 'late' }
 
 /**
@@ -304,6 +306,8 @@ export interface Ledger {
    * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.
    * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed, or whose model is retired, are closed
    * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `unsent`).
+   * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
+   * until every replica has renewed again that had done so in the last lease before. A connection made anew is no such sign, and an empty ledger has no wait.
    */
   claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
 
@@ -354,8 +358,8 @@ export interface Ledger {
   // Leases
 
   /**
-   * Signs of life for what `replica` holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a
-   * rollback). Who follows a double of a row holds that, whoever has the row.
+   * Signs of life of `replica`, also when it holds nothing, and for what it holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a
+   * rollback). Who follows a double of a row holds that, whoever has the row. With no such fact it says that this replica has put back all that it knows.
    */
   renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[]) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
   /**
@@ -364,7 +368,7 @@ export interface Ledger {
    * whoever waits for it hears of the restored one, and its own id goes on being known. Any other row keeps the name; gives how many did.
    */
   restore: (replica: string, facts: readonly Fact[]) => Promise<{ readonly contested: number }>
-  /** Lets go of generations so that another replica takes them over at once. */
+  /** `replica` leaves, and lets go of generations so that another one takes them over at once. */
   release: (replica: string, ids: readonly string[]) => Promise<void>
   /**
    * Looks after at most `max` rows that are due: waiting past their deadline → `failed` unspent; lease run out → taken over by `replica` and given back to it

@@ -1,6 +1,6 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
-import { setImmediate, setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout as pauseFor } from 'node:timers/promises'
 import type { Followed } from './evidence.ts'
 import { termsAtEnd } from './key.ts'
 import { hasEnded } from './phases.ts'
@@ -25,6 +25,8 @@ export interface Runner {
 export interface RunnerTools extends Omit<TendingTools, 'isOthersHere'> {
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of guards. */
   readonly onNews: (news: News) => void
+  /** Told once when nothing is claimed for a while, because the ledger may have lost something. */
+  readonly onClaimsHeld: (forMs: number) => void
   readonly times: LedgerTimes
   /** Generations at fal at once, all replicas together. */
   readonly slots: number
@@ -80,6 +82,9 @@ export function createRunner (tools: RunnerTools): Runner {
   let isClaimNudged = false
   /** When it was last heard of, there was nobody in the line to claim. */
   let isLineEmpty = false
+  /** Until when nothing is claimed, as it was told last. */
+  let heldUntilMs = 0
+  let heldTimer: NodeJS.Timeout | undefined
 
   /** Claims until there is nothing more to claim; nudged when enough is being claimed already, it looks once more afterwards. */
   function claimAll (): void {
@@ -113,6 +118,7 @@ export function createRunner (tools: RunnerTools): Runner {
     const claim = lostClaims.pop() ?? { claimId: tools.newId(), sentAtMs: performance.now() }
     const claimed = await send(claim)
     isLineEmpty = claimed.outcome === 'empty' || (claimed.outcome === 'go' && claimed.isLineEmpty)
+    if (claimed.outcome === 'wait') waitUntil(claimed.untilMs)
     if (claimed.outcome !== 'go') return false
     const { row } = claimed
     tools.onMove('waiting', row, ledger.now() - row.createdAtMs)
@@ -128,6 +134,17 @@ export function createRunner (tools: RunnerTools): Runner {
       lostClaims.push(claim)
       throw error
     }
+  }
+
+  /** The ledger waits for what its replicas know. This one brings it at once, and claims again then, and when the time is over. */
+  function waitUntil (untilMs: number): void {
+    if (untilMs === heldUntilMs) return
+    heldUntilMs = untilMs
+    const forMs = untilMs - ledger.now()
+    tools.onClaimsHeld(forMs)
+    renew().then(claimAll)
+    clearTimeout(heldTimer)
+    if (!isOver()) heldTimer = setTimeout(claimAll, forMs)
   }
 
   function hold (taken: Taken, permit: Permit | null): void {
@@ -212,20 +229,26 @@ export function createRunner (tools: RunnerTools): Runner {
     }
   }
 
+  /** What was put back counts when it is there, so it is told once more. */
   async function renew (): Promise<void> {
+    if (await renewOnce() === 'restored') await renewOnce()
+  }
+
+  async function renewOnce (): Promise<'renewed' | 'restored' | 'failed'> {
     const holds = new Map(held)
     const recent = [...ended.values()].filter(({ untilMs }) => untilMs > performance.now())
     const facts = [...[...holds.values()].map(({ row, terms }) => ({ row, terms, holds: true })), ...recent.map(({ row, terms }) => ({ row, terms, holds: false }))]
-    if (facts.length === 0) return
     try {
       const { gone, rolledBack } = await ledger.renew(replica, facts)
       for (const id of gone) holds.get(id)?.disown()
-      if (rolledBack.length === 0) return
+      if (rolledBack.length === 0) return 'renewed'
       const lost = new Set(rolledBack)
       const { contested } = await ledger.restore(replica, facts.filter(({ row }) => lost.has(row.id)))
       tools.onRestored(lost.size, contested)
+      return 'restored'
     } catch (error) {
       tools.onTrouble('renewing leases', error)
+      return 'failed'
     }
   }
 
@@ -244,7 +267,8 @@ export function createRunner (tools: RunnerTools): Runner {
       setInterval(() => { tick() }, TICK_MS),
       setInterval(() => { renew() }, renewalMsOf(times))
     )
-    claimAll()
+    // After a failover the ledger has to know that this process is there.
+    renew().then(claimAll)
   }
 
   function wakeForCancel (id: string, version: number): void {
@@ -266,6 +290,7 @@ export function createRunner (tools: RunnerTools): Runner {
     leaving.abort()
     unlisten()
     for (const timer of timers) clearInterval(timer)
+    clearTimeout(heldTimer)
     const ids = [...held.keys()]
     for (const { letGo } of held.values()) letGo()
     const quiet = new AbortController()
@@ -282,7 +307,7 @@ export function createRunner (tools: RunnerTools): Runner {
 
   /** Resolves when this time is over, every submit was answered, and its answer had a moment to be written down. */
   async function untilGraceOver (graceMs: number, signal: AbortSignal): Promise<void> {
-    const pause = async (ms: number): Promise<void> => { await setTimeout(ms, undefined, { signal }).catch(() => {}) } // not waited for any more
+    const pause = async (ms: number): Promise<void> => { await pauseFor(ms, undefined, { signal }).catch(() => {}) } // not waited for any more
     const answers = Promise.all([...held.values()].map(async ({ answered }) => { await answered() }))
     await Promise.all([pause(graceMs), answers.then(async () => { await pause(WRITING_MS) })])
   }

@@ -6,8 +6,9 @@ import { contract } from './contract.ts'
 
 t.test('the ledger in memory', async t => contract(t, (times, startMs) => {
   let nowMs = startMs
-  const ledger = createMemoryLedger({ times, now: () => nowMs })
-  return { ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, close: ledger.close }
+  let server = 'first'
+  const ledger = createMemoryLedger({ times, now: () => nowMs, server: () => server })
+  return { ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }
 }))
 
 t.test('by default the clock is the wall\'s, and it never goes back', async t => {

@@ -10,8 +10,9 @@ t.test('no interleaving of operations breaks an invariant of the ledger', async 
   let steps = 0
   await fc.assert(fc.asyncProperty(walks(60), async drawn => {
     let nowMs = startMs
-    const ledger = createMemoryLedger({ times: walkTimes, now: () => nowMs })
-    await walk({ ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, close: ledger.close }, drawn, startMs)
+    let server = 'first'
+    const ledger = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server })
+    await walk({ ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }, drawn, startMs)
     steps += drawn.length
   }), { numRuns: 1000 })
   t.ok(steps > 20_000, `${steps} steps were walked`)

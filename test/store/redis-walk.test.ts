@@ -32,7 +32,8 @@ const readers = new Set(['look', 'glance', 'logs', 'balances', 'gauges', 'list',
 /** Two stores that look like one, and object when they differ. */
 async function pairOfStores (): Promise<Store> {
   let nowMs = startMs
-  const model = createMemoryLedger({ times: walkTimes, now: () => nowMs })
+  let server = 'first'
+  const model = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server })
   const redis = await redisStore(walkTimes, startMs)
   let isChanged = false
   return {
@@ -40,6 +41,10 @@ async function pairOfStores (): Promise<Store> {
     setNow: async atMs => {
       nowMs = atMs
       await redis.setNow(atMs)
+    },
+    setServer: other => {
+      server = other
+      redis.setServer(other)
     },
     audit: async () => {
       if (!isChanged) return []

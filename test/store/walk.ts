@@ -115,6 +115,8 @@ const guardStep = fc.record({
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
+/** Redis was started again, or failed over to another server, which lost nothing. */
+const serverStep = fc.record({ do: fc.constant('server' as const), server: fc.constantFrom('first', 'second') })
 
 const step = fc.oneof(
   { weight: 8, arbitrary: admitStep },
@@ -136,7 +138,8 @@ const step = fc.oneof(
   { weight: 2, arbitrary: correctStep },
   { weight: 1, arbitrary: guardStep },
   { weight: 1, arbitrary: listStep },
-  { weight: 4, arbitrary: waitStep }
+  { weight: 4, arbitrary: waitStep },
+  { weight: 1, arbitrary: serverStep }
 )
 
 export type Step = typeof step extends fc.Arbitrary<infer Drawn> ? Drawn : never
@@ -161,6 +164,8 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       if (step.ms < 0 && latest.some(({ deadlineMs }) => deadlineMs < nowMs)) latest = []
       nowMs += step.ms
       await store.setNow(nowMs)
+    } else if (step.do === 'server') {
+      store.setServer(step.server)
     } else if (step.do === 'admit') {
       latest = step.again && latest.length === 1 ? latest : [drawAdmission(step, nowMs)]
       await admit(ledger, witness, latest)
@@ -256,7 +261,7 @@ async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admiss
   return answer.outcome === 'all' ? answer.got : [answer]
 }
 
-async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'admit' | 'admitAll' }>): Promise<unknown> {
+async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' }>): Promise<unknown> {
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
     const before = (await ledger.gauges()).atUpstream

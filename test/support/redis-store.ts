@@ -19,12 +19,14 @@ export async function redisStore (times: LedgerTimes, startMs: number): Promise<
   const url = await redisUrl()
   const namespace = freshNamespace()
   let nowMs = startMs
-  const ledger = createRedisLedger({ url, times, namespace, clock: { now: () => nowMs } })
+  let server = 'first'
+  const ledger = createRedisLedger({ url, times, namespace, clock: { now: () => nowMs, server: () => server } })
   await ledger.connect()
   return {
     ledger,
     audit: ledger.audit,
     setNow: atMs => { nowMs = atMs },
+    setServer: other => { server = other },
     close: async () => {
       await ledger.close()
       await forget(url, namespace)

@@ -23,7 +23,8 @@ export function audit (state: State): string[] {
     ...auditTwins(state),
     ...auditLists(state),
     ...auditLogs(state),
-    ...auditGuards(state)
+    ...auditGuards(state),
+    ...auditHistory(state)
   ]
 }
 
@@ -239,4 +240,8 @@ function auditProbes (state: State): string[] {
 function add (sums: Map<string, number>, { owner, period }: Account, amount: number): void {
   const key = owner + ':' + period
   sums.set(key, (sums.get(key) ?? 0) + amount)
+}
+
+function auditHistory ({ held, awaited }: State): string[] {
+  return (held !== null) === (awaited.size > 0) ? [] : [`claims are ${held === null ? 'not held back' : `held back until ${held.untilMs}`} and ${awaited.size} replicas awaited`]
 }

@@ -3,6 +3,7 @@
 import { ledgerConstants, tenantScopeOf, type Claimed } from '../../generation/ports.ts'
 import { termsOf, type Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, freeProbe, probes } from './guards.ts'
+import { lookAtServer } from './history.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'
 import { adjust, change, show } from './rows.ts'
@@ -24,6 +25,8 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
   if (granted !== undefined) return { outcome: 'go', row: show(state, granted), terms: termsOf(granted.hidden), isLineEmpty: false }
   if (state.now() > deadlineMs) return { outcome: 'late' }
+  const untilMs = lookAtServer(state)
+  if (untilMs !== null) return { outcome: 'wait', untilMs }
   bringBack(state)
   if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
 

@@ -7,6 +7,7 @@ import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { bringBack, expire } from './claim.ts'
 import { becomeUnknown, bookAfterAll } from './evidence.ts'
 import { freeProbe } from './guards.ts'
+import { isThere, leave, lookAtServer } from './history.ts'
 import { tell } from './news.ts'
 import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
@@ -16,6 +17,7 @@ import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
 
 /** The ledger's `renew`. */
 export function renew (state: State, replica: string, facts: readonly Omit<Fact, 'terms'>[]): { gone: string[], rolledBack: string[] } {
+  lookAtServer(state)
   const gone: string[] = []
   const rolledBack: string[] = []
   for (const fact of facts) {
@@ -25,11 +27,14 @@ export function renew (state: State, replica: string, facts: readonly Omit<Fact,
     else if (fact.holds && entry !== undefined && entry.row.owner === replica) adjust(state, entry, { leaseUntilMs: leaseOf(state) })
     else if (fact.holds && !isOpenDouble(entry, fact.row.requestId)) gone.push(fact.row.id)
   }
+  // What it has to put back is known to nobody until then.
+  if (rolledBack.length === 0) isThere(state, replica)
   return { gone, rolledBack }
 }
 
 /** The ledger's `release`. To let go is no sign of trouble, so the next owner's taking over is not counted. */
 export function release (state: State, replica: string, ids: readonly string[]): void {
+  leave(state, replica)
   for (const id of ids) {
     const entry = state.rows.get(id)
     if (entry === undefined || entry.row.owner !== replica) continue

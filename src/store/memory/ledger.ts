@@ -27,13 +27,15 @@ export type MemoryLedger = Ledger & {
   readonly audit: () => readonly string[]
 }
 
+interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string }
+
 /**
  * A ledger for one process; nothing survives it. Several runners may share one, each under a replica name of its own.
- * `now` is the ledger's clock in milliseconds; by default wall time that never goes back.
+ * `now` is the ledger's clock in milliseconds; by default wall time that never goes back. `server`: as if it were kept by one that may be another later.
  */
-export function createMemoryLedger ({ times, now: clock = monotonicNow }: { readonly times: LedgerTimes, readonly now?: () => number }): MemoryLedger {
+export function createMemoryLedger ({ times, now: clock = monotonicNow, server }: MemoryLedgerOptions): MemoryLedger {
   let instantMs = clock()
-  const state = createState(times, () => instantMs)
+  const state = createState(times, () => instantMs, server)
 
   /** An operation at one instant, which is what its rules compare with. */
   function atomic<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {

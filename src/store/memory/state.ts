@@ -63,6 +63,8 @@ export interface State {
   readonly times: LedgerTimes
   /** The moment of the operation under way, in milliseconds of the ledger's clock. */
   readonly now: () => number
+  /** Which server keeps it; another one may have lost something. */
+  readonly server: () => string
   /** Source of {@link Hidden.number}. */
   counter: number
   /** Rows at fal, of all tenants. */
@@ -121,6 +123,14 @@ export interface State {
   askedAtMs: readonly [number, number]
   /** The latest moment to which a question was put off. */
   askLaterMs: number
+  /** The server of the last claim or renewal. */
+  metServer: string | null
+  /** Replica → its last renewal on this server. */
+  readonly renewed: Map<string, number>
+  /** Who has to renew again before anything is claimed. */
+  readonly awaited: Set<string>
+  /** Since when and until when nothing is claimed; exactly as long as somebody is awaited. */
+  held: { readonly sinceMs: number, readonly untilMs: number } | null
   readonly journal: JournalEntry[]
   /** The time of the journal's latest line, and how many lines of that time came before it. */
   journalLast: { readonly atMs: number, readonly number: number }
@@ -137,11 +147,12 @@ export const MAX_JOURNAL_LINES = 100_000
 /** The most entries that one operation tidies up, so that none takes long. */
 export const TIDY_PER_CALL = 32
 
-export function createState (times: LedgerTimes, now: () => number): State {
+export function createState (times: LedgerTimes, now: () => number, server = (): string => 'memory'): State {
   const aliasLists = new Map<string, SortedSet>()
   return {
     times,
     now,
+    server,
     counter: 0,
     active: 0,
     virtual: 0,
@@ -175,6 +186,10 @@ export function createState (times: LedgerTimes, now: () => number): State {
     lowered: null,
     askedAtMs: [0, 0],
     askLaterMs: 0,
+    metServer: null,
+    renewed: new Map(),
+    awaited: new Set(),
+    held: null,
     journal: [],
     journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,

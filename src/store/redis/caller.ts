@@ -13,6 +13,8 @@ export interface Caller {
   /** The same for `admit`: refused when Redis' memory is full. */
   readonly callBounded: <Name extends Operation>(operation: Name, given: object, payload: string) => Promise<AnswerOf<Name>>
   readonly audit: () => Promise<readonly string[]>
+  /** What this process was told of the ledger: a ledger that says less has lost something (rule 23). */
+  readonly known: () => History
   /** Loads the library, reads the clock and compares the sequence; for a connection that nothing else may use yet. */
   readonly prepare: (client: RedisClient) => Promise<void>
 }
@@ -20,28 +22,32 @@ export interface Caller {
 /** The newest sequence that was told since the ledger began, or last fell; a fall begins a new one. */
 interface Known { sequence: number }
 
+/** How many losses were noticed in the ledger, and the newest sequence that was told since the last one. */
+export interface History { readonly epoch: number, readonly sequence: number }
+
 interface CallerOptions {
   readonly connection: () => Connection
   readonly scripts: Scripts
   readonly key: string
   readonly times: LedgerTimes
   readonly clock: LedgerClock
-  /** A test's clock, which scripts take in place of Redis' own. */
-  readonly fixedNow: (() => number) | undefined
+  /** A test's clock and server, which scripts take in place of Redis' own. */
+  readonly fixed: { readonly now: () => number, readonly server?: () => string } | undefined
   /** The sequence fell: Redis went back in time (rule 16). */
   readonly onRollback: (error: Error) => void
 }
 
-export function createCaller ({ connection, scripts, key, times, clock, fixedNow, onRollback }: CallerOptions): Caller {
+export function createCaller ({ connection, scripts, key, times, clock, fixed, onRollback }: CallerOptions): Caller {
   const settings = JSON.stringify(times)
   /** What is being loaded: one upload is enough for all who find it missing. */
   const loading = new Map<string, Promise<unknown>>()
   /** Until this connection showed that it can neither call the library nor load it. */
   let hasLibrary = true
   let known: Known = { sequence: 0 }
+  let history: { readonly epoch: number, sequence: number } = { epoch: 0, sequence: 0 }
 
   function argumentsOf (operation: string, given: object, payload: string): [string, string, string, string] {
-    const now = fixedNow === undefined ? settings : JSON.stringify({ ...times, clockMs: fixedNow() })
+    const now = fixed === undefined ? settings : JSON.stringify({ ...times, clockMs: fixed.now(), server: fixed.server?.() })
     return [operation, now, JSON.stringify(given, (_, value: unknown) => value === null ? undefined : value), payload]
   }
 
@@ -95,9 +101,12 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
     const then = known
     const { sequence: before } = then
     const sentAtMs = performance.now()
-    const { time, sequence: count, answer } = recordOf(JSON.parse(textOf(await send())))
+    const historyThen = history
+    const { time, sequence: count, epoch, answer } = recordOf(JSON.parse(textOf(await send())))
     clock.learn(integerOf(time), sentAtMs)
     const sequence = integerOf(count)
+    if (epoch !== undefined && integerOf(epoch) > history.epoch) history = { epoch: integerOf(epoch), sequence }
+    else if (historyThen === history) history.sequence = Math.max(history.sequence, sequence)
     // One fall is one alarm: what was sent before it was told says nothing new.
     if (then !== known) return answer
     if (sequence < before) {
@@ -115,6 +124,7 @@ export function createCaller ({ connection, scripts, key, times, clock, fixedNow
     call: async (operation, given = {}, payload = '') => await run(scripts.unbounded, operation, given, payload),
     callBounded: async (operation, given, payload) => await run(scripts.bounded, operation, given, payload),
     audit: async () => textsIn(await exchange(async () => await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, ''))))),
+    known: () => history,
     prepare: async client => {
       hasLibrary = true
       await exchange(async () => await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))

@@ -37,8 +37,8 @@ export interface RedisLedgerOptions {
   readonly times: LedgerTimes
   /** The hash tag of every key: letters, digits, `-` and `_`. Ledgers with different ones know nothing of each other. */
   readonly namespace?: string
-  /** For tests: scripts take this time instead of Redis' own, and keys do not end by themselves. */
-  readonly clock?: { readonly now: () => number }
+  /** For tests: scripts take this time instead of Redis' own, and keys do not end by themselves; `server` is who they take it for. */
+  readonly clock?: { readonly now: () => number, readonly server?: () => string }
   /** After this long a call that was not answered is given up. */
   readonly deadlineMs?: number
   /** Told when Redis went back in time: it was restored, failed over, or is empty (rule 16). */
@@ -77,7 +77,7 @@ export function createRedisLedger ({
     key: prefix + 'glob',
     times,
     clock,
-    fixedNow: fixed?.now,
+    fixed,
     onRollback: error => {
       onRollback(error)
       events.lookAgain()
@@ -108,6 +108,7 @@ export function createRedisLedger ({
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
   const { call } = caller
   const asides = createAsides({ caller, connection: commands })
+  const { withdrawDoubtful, ...rights } = createRights({ caller, connection: commands, assertFit: server.assertFit, now, deadlineMs })
 
   async function finish (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
     const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
@@ -132,7 +133,7 @@ export function createRedisLedger ({
     connect: async () => { await Promise.all([commands.open(CONNECT_WITHIN_MS), subscription.open(CONNECT_WITHIN_MS)]) },
     ping: async () => { await call('ping') },
 
-    ...createRights({ caller, connection: commands, assertFit: server.assertFit, now, deadlineMs }),
+    ...rights,
 
     sent: async (id, attempt, requestId) => await call('sent', { id, attempt, requestId }),
     unsent: async (id, attempt, then, verdict) => await call('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
@@ -142,9 +143,19 @@ export function createRedisLedger ({
     finish,
 
     async renew (replica, facts) {
+      // After a renewal others may claim what they found.
+      await withdrawDoubtful()
       const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, cost, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }))
-      const answers = await inBatches(short, LOOK_BATCH, async facts => [await call('renew', { replica, facts })])
-      return { gone: answers.flatMap(({ gone }) => gone), rolledBack: answers.flatMap(({ rolledBack }) => rolledBack) }
+      const gone: string[] = []
+      const rolledBack: string[] = []
+      for (let from = 0; from === 0 || from < short.length; from += LOOK_BATCH) {
+        // That it has put back all that it knows is said by the last call, if by any.
+        const isPart = from + LOOK_BATCH < short.length || rolledBack.length > 0
+        const answer = await call('renew', { replica, known: caller.known(), isPart, facts: short.slice(from, from + LOOK_BATCH) })
+        gone.push(...answer.gone)
+        rolledBack.push(...answer.rolledBack)
+      }
+      return { gone, rolledBack }
     },
     async restore (replica, facts) {
       let contested = 0
@@ -155,7 +166,10 @@ export function createRedisLedger ({
       }
       return { contested }
     },
-    release: async (replica, ids) => { await inBatches(ids, WRITE_BATCH, async ids => { await call('release', { replica, ids }); return [] }) },
+    async release (replica, ids) {
+      // It leaves, also when it holds nothing.
+      for (let from = 0; from === 0 || from < ids.length; from += WRITE_BATCH) await call('release', { replica, ids: ids.slice(from, from + WRITE_BATCH) })
+    },
     sweep: async (replica, max) => await takeInBatches(max, WRITE_BATCH, async max => {
       const { taken, isMore } = await call('sweep', { replica, max })
       return { found: taken, isMore }

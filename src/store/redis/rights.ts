@@ -10,7 +10,10 @@ import { connectionText } from './wire.ts'
 /** A script that starts this much before the caller is given up still has its answer there in time. */
 const TRAVEL_MS = 50
 
-type Rights = Pick<Ledger, 'admit' | 'admitAll' | 'withdraw' | 'claim'>
+type Rights = Pick<Ledger, 'admit' | 'admitAll' | 'withdraw' | 'claim'> & {
+  /** Makes true what callers were told whose admissions were not answered. */
+  readonly withdrawDoubtful: () => Promise<void>
+}
 
 type AdmittedFor = Pick<Admission, 'id' | 'connection'>
 
@@ -101,7 +104,8 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
       await withdrawDoubtful()
       assertFit()
       const given = { startByMs: startBy(claim.deadlineMs), ...claim }
-      return await insist(async () => await caller.call('claim', given))
-    }
+      return await insist(async () => await caller.call('claim', { ...given, known: caller.known() }))
+    },
+    withdrawDoubtful
   }
 }

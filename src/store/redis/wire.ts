@@ -174,8 +174,10 @@ function rateIn (value: unknown): RateState {
 }
 
 function claimedIn (value: unknown): Claimed {
-  const { outcome, isLineEmpty } = recordOf(value)
-  return outcome === 'go' ? { outcome, ...takenIn(value), isLineEmpty: isLineEmpty === '1' } : { outcome: wordOf(['busy', 'empty', 'guard', 'late'], outcome) }
+  const { outcome, isLineEmpty, untilMs } = recordOf(value)
+  if (outcome === 'go') return { outcome, ...takenIn(value), isLineEmpty: isLineEmpty === '1' }
+  if (outcome === 'wait') return { outcome, untilMs: integerOf(untilMs) }
+  return { outcome: wordOf(['busy', 'empty', 'guard', 'late'], outcome) }
 }
 
 /** The phase that a piece of evidence found, and the row. */

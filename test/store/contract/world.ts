@@ -9,6 +9,8 @@ import { admissionOf, freshId, never, successOf, times as usualTimes } from '../
 export interface Store {
   readonly ledger: Ledger
   readonly setNow: (atMs: number) => void | Promise<void>
+  /** From now on it is kept by this server. */
+  readonly setServer: (server: string) => void
   /** One sentence for every broken invariant. */
   readonly audit: () => readonly string[] | Promise<readonly string[]>
   readonly close: () => void | Promise<void>
@@ -28,6 +30,7 @@ export interface World {
   readonly nowMs: () => number
   readonly advance: (ms: number) => Promise<void>
   readonly setNow: (atMs: number) => Promise<void>
+  readonly setServer: Store['setServer']
   /** Admits and fails unless something was bought. */
   readonly buy: (given?: Partial<Admission>) => Promise<Row>
   /** Admits and gives the row of any answer that has one. */
@@ -88,6 +91,7 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     audit: store.audit,
     nowMs: () => nowMs,
     setNow,
+    setServer: store.setServer,
     advance: ms => setNow(nowMs + ms),
     admit,
     buy,

@@ -279,6 +279,13 @@ local function auditAll (keys, args)
     end
   end
 
+  local function auditHistory ()
+    local held, awaited = redis.call('HMGET', GLOB, 'heldSinceMs', 'heldUntilMs'), redis.call('ZCARD', AWAITED)
+    if (held[1] ~= false) ~= (awaited > 0) or (held[2] ~= false) ~= (awaited > 0) then
+      fault('claims are held back from', held[1], 'until', held[2], 'and', awaited, 'replicas awaited')
+    end
+  end
+
   auditPhases()
   auditAsides()
   auditLine()
@@ -291,6 +298,7 @@ local function auditAll (keys, args)
   auditLists()
   auditLogs()
   auditGuards()
+  auditHistory()
 
   return cjson.encode({ time = text(now), sequence = redis.call('HGET', GLOB, 'sequence') or '0', answer = faults })
 end

@@ -2,10 +2,10 @@
 --
 -- A call has one key, '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and four arguments:
 --   1 operation
---   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes, and in tests clockMs, which takes the place of Redis' clock
+--   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes, and in tests clockMs and server, which take the place of Redis' clock and its name
 --   3 JSON: the operation's arguments; what is null is left out
 --   4 one text that is kept byte for byte, `''` when the operation has none
--- and its answer is JSON, { time in ms, sequence, answer of the operation }, every number in it as text. What is nil is left out, and an empty list looks like
+-- and its answer is JSON, { time in ms, sequence, epoch of claims and renewals, answer of the operation }, every number in it as text. What is nil is left out, and an empty list looks like
 -- an empty record, `{}`.
 --
 -- nil stands for null and for false alike: a field that is not there. In a table of changes `false` takes a field away.
@@ -13,6 +13,7 @@
 -- Whatever an operation is about stands in these variables, which `begin` sets; nothing else outlives a call, except the functions.
 local times, given, payload, prefix, now
 local sequence -- after the last change of this call, or nil
+local epoch -- how many times this ledger may have lost something, where an operation looked
 local settings -- the JSON that `times` was read from
 
 -- The most entries that one operation tidies up, so that none takes long.
@@ -21,7 +22,7 @@ local TIDY_PER_CALL = 32
 -- An operation that hands out whole rows stops behind so many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
-local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes
+local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
@@ -33,6 +34,8 @@ local GUARDS -- hash: scope -> JSON
 local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
 local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
+local RENEWED -- zset: replica -> its last renewal on this server
+local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
 local NEWS -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
 local CHANGES -- channel
@@ -51,6 +54,8 @@ local function nameKeys (glob)
   PRICE_RULES = prefix .. 'prices'
   OVERRUNS = prefix .. 'overruns'
   ASIDES = prefix .. 'asides'
+  RENEWED = prefix .. 'renewed'
+  AWAITED = prefix .. 'awaited'
   NEWS = prefix .. 'news'
   JOURNAL = prefix .. 'j'
   CHANGES = prefix .. 'changes'
@@ -61,7 +66,7 @@ local function begin (keys, args)
   if args[2] ~= settings then times, settings = cjson.decode(args[2]), args[2] end
   given = cjson.decode(args[3])
   payload = args[4]
-  sequence = nil
+  sequence, epoch = nil, nil
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')

@@ -78,7 +78,8 @@ local function eachCandidate (look)
   return nil
 end
 
--- claim { claimId, startByMs, replica, slots } -> { outcome: 'go', row, terms, isLineEmpty } or { outcome: 'busy' | 'empty' | 'guard' | 'late' }
+-- claim { claimId, startByMs, replica, slots, known: { epoch, sequence } }
+-- -> { outcome: 'go', row, terms, isLineEmpty } or { outcome: 'wait', untilMs } or { outcome: 'busy' | 'empty' | 'guard' | 'late' }
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
@@ -89,6 +90,8 @@ local function claim ()
     return answer
   end
   if now > given.startByMs then return { outcome = 'late' } end
+  local untilMs = History.look()
+  if untilMs then return { outcome = 'wait', untilMs = text(untilMs) } end
   bringBack()
   local active, places = Line.placesNow()
   if active >= math.min(given.slots, places or given.slots) then return { outcome = 'busy' } end

@@ -13,8 +13,9 @@ local function isAsItEnded (fact)
   return Books.isFinal(fact) and kept[1] == fact.phase and kept[2] == text(fact.version) and kept[3] == (fact.requestId or false)
 end
 
--- renew { replica, facts: [{ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }] } -> { gone: [ids], rolledBack: [ids] }
+-- renew { replica, known: { epoch, sequence }, isPart, facts: [{ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }] } -> { gone: [ids], rolledBack: [ids] }
 local function renew ()
+  History.look()
   local gone, rolledBack = {}, {}
   for _, fact in ipairs(given.facts) do
     if fact.holds or not isAsItEnded(fact) then
@@ -25,11 +26,14 @@ local function renew ()
       elseif fact.holds and not Requests.isOpenDouble(row, fact.requestId) then table.insert(gone, fact.id) end
     end
   end
+  -- What it has to put back is known to nobody until then.
+  if #rolledBack == 0 and not given.isPart then History.isThere() end
   return { gone = gone, rolledBack = rolledBack }
 end
 
 -- release { replica, ids } -> 'OK'. To let go is no sign of trouble, so the next owner's taking over is not counted.
 local function release ()
+  History.leave()
   for _, id in ipairs(given.ids) do
     local row = Rows.readBrief(id)
     if row and row.owner == given.replica then

@@ -24,5 +24,5 @@ local operations = {
 local function run (keys, args)
   begin(keys, args)
   local answer = operations[args[1]]()
-  return cjson.encode({ time = text(now), sequence = sequence and text(sequence) or redis.call('HGET', GLOB, 'sequence') or '0', answer = answer })
+  return cjson.encode({ time = text(now), sequence = sequence and text(sequence) or redis.call('HGET', GLOB, 'sequence') or '0', epoch = epoch and text(epoch), answer = answer })
 end
