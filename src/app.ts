@@ -37,6 +37,7 @@ import type { StoreFault, StoreFaultNews } from './store-faults.ts'
 import type { BudgetLimit, TenantBook } from './tenants.ts'
 import { loadFalKey } from './tenants/load.ts'
 import { watchTenants } from './tenants/watch.ts'
+import type { UpstreamAccount } from './upstream-account.ts'
 import { createUpstream, SUBMIT_TIMEOUT_MS } from './upstream/queue.ts'
 
 export interface AppOptions {
@@ -65,7 +66,7 @@ export interface RunningApp {
 /** What the sandbox mounted here takes for a key. */
 const SANDBOX_KEY = 'sandbox'
 
-/** Starts the gateway. Rejects when it cannot listen. */
+/** Starts the gateway. Rejects when it cannot listen, or when the ledger that it reaches is another account's. */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, version } = options
   const replica = randomUUID()
@@ -79,8 +80,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: () => options.falKey === null ? [] : [falKey, formerFalKey] })
   const metrics = createMetrics({ version })
   const troubleLog = createTroubleLog(log)
-  /** That the store is unfit was told when it was found, and holds for everything that is tried meanwhile. */
-  const trouble: typeof troubleLog = (doing, error) => { if (!(error instanceof Problem && error.code === 'store-unfit')) troubleLog(doing, error) }
+  /** That the store is unfit, or another account's, was told when it was found, and holds for everything that is tried meanwhile. */
+  const trouble: typeof troubleLog = (doing, error) => { if (!(error instanceof Problem && (error.code === 'store-unfit' || error.code === 'foreign-ledger'))) troubleLog(doing, error) }
   const onRollback = (error: Error): void => {
     metrics.ledgerRollback()
     log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
@@ -118,6 +119,11 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     }
   })
   const { ledger } = store
+  const refusal = await store.meet()
+  if (refusal !== null) {
+    await ledger.close()
+    throw new Error(refusal)
+  }
   const sandbox = config.falQueueUrl === null ? createSandbox({ log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   const upstream = createUpstream({
     queueUrl: () => config.falQueueUrl ?? `${sandboxUrl}/queue`,
@@ -283,18 +289,46 @@ function guardFacts ({ scope, state, sinceMs, retryAtMs }: SharedGuard) {
   return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: state === 'price-unsure' ? null : new Date(retryAtMs).toISOString() }
 }
 
+type StoreOptions = Pick<RedisLedgerOptions, 'times' | 'onRollback' | 'onState'> & Required<Pick<RedisLedgerOptions, 'onFault' | 'onTrouble'>>
+
 interface Store {
   readonly ledger: Ledger
+  /**
+   * Begins to connect. Resolves at the first contact or the first trouble, with the sentence to refuse a start with where the ledger is another account's.
+   * When the store is away, whose ledger it is is found out later: the process goes on then, and the ledger refuses it.
+   */
+  readonly meet: () => Promise<string | null>
   /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
   readonly connect: (isWanted: () => boolean) => Promise<void>
 }
 
-function openStore ({ config, redisUrl }: AppOptions, options: Omit<RedisLedgerOptions, 'url' | 'namespace'>): Store {
-  if (redisUrl === null || config.redis === null) return { ledger: createMemoryLedger(options), connect: async () => {} }
+function openStore ({ config, redisUrl }: AppOptions, options: StoreOptions): Store {
+  if (redisUrl === null || config.redis === null) return { ledger: createMemoryLedger({ times: options.times, account: config.account }), meet: async () => null, connect: async () => {} }
   const { cluster, namespace, unsafe } = config.redis
-  const ledger = createRedisLedger({ ...options, url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, isUnsafe: unsafe })
+  let refusal: string | null = null
+  let isMet = (): void => {}
+  const met = new Promise<void>(resolve => { isMet = resolve })
+  const ledger = createRedisLedger({
+    ...options,
+    url: cluster ? clusterAt(redisUrl) : redisUrl,
+    namespace,
+    account: config.account,
+    isUnsafe: unsafe,
+    onFault: news => {
+      options.onFault(news)
+      if (news.fault === 'foreign') refusal = news.isThere ? news.sentence : null
+    },
+    onTrouble: (doing, error) => {
+      options.onTrouble(doing, error)
+      isMet()
+    }
+  })
   return {
     ledger,
+    meet: async () => {
+      await Promise.race([met, ledger.connect().catch(() => {})]) // told by onTrouble
+      return refusal
+    },
     connect: async isWanted => {
       let isConnected = false
       while (!isConnected && isWanted()) isConnected = await ledger.connect().then(() => true, () => false) // told by onTrouble
@@ -338,12 +372,12 @@ async function untilIdle (isBusy: () => boolean, timeoutMs: number): Promise<voi
 export async function lookAtRedis ({ config, redisUrl }: Pick<AppOptions, 'config' | 'redisUrl'>): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
   if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
   const { cluster, namespace, unsafe } = config.redis
-  const found = await inspect(cluster ? clusterAt(redisUrl) : redisUrl, namespace, LOOK_WITHIN_MS)
+  const found = await inspect(cluster ? clusterAt(redisUrl) : redisUrl, namespace, config.account, LOOK_WITHIN_MS)
   if (!found.isReached) {
     const sentence = unreachable(found.cause)
     return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
   }
-  const isFault = (fault: StoreFault): boolean => fault === 'replica' || (stopping.includes(fault) && !unsafe)
+  const isFault = (fault: StoreFault): boolean => fault === 'replica' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
   const all = [...found.faults]
   return {
     faults: all.filter(([fault]) => isFault(fault)).map(([, sentence]) => sentence),
@@ -368,18 +402,23 @@ function unreachable (error: unknown): string {
   return `REDIS_URL: the ledger there cannot be reached${reason === '' ? '' : `: ${reason}`}`
 }
 
-/** The ledger of a Redis as operators use it. Rejects with one sentence when it cannot be reached. */
-export async function openOperators ({ config, redisUrl }: Pick<AppOptions, 'config'> & { readonly redisUrl: string }): Promise<Operators> {
+/**
+ * The ledger of a Redis as operators use it, and what is wrong with that when the environment names another account than the ledger's (`account`; `null`: it
+ * names none). Rejects with one sentence when it cannot be reached.
+ */
+export async function openOperators ({ config, redisUrl, account }: Pick<AppOptions, 'config'> & { readonly redisUrl: string, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
   const times = timesOf(config)
   const { cluster = false, namespace = 'fg' } = config.redis ?? {}
-  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times })
+  let foreign: string | null = null
+  const onFault = ({ fault, sentence }: StoreFaultNews): void => { if (fault === 'foreign') foreign = sentence }
+  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times, account, takesEmpty: false, onFault })
   try {
     await ledger.connect()
   } catch (error) {
     await ledger.close()
     throw new Error(unreachable(error))
   }
-  return createOperators(ledger)
+  return { ...createOperators(ledger), foreign }
 }
 
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */

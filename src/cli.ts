@@ -43,12 +43,12 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
       const { done, text } = await settle(asked.id, asked.billed)
       if (done) say(text)
       else fail([text])
-    }); return
+    }, { isChange: true }); return
     case 'correct': await operate(async ({ correct }) => {
       const { done, text } = await correct(asked.about, asked.cost)
       if (done) say(text)
       else fail([text])
-    })
+    }, { isChange: true })
   }
 }
 
@@ -97,12 +97,15 @@ async function health (): Promise<void> {
   else fail([fault])
 }
 
-/** Runs an operator's command on the ledger that the environment names. */
-async function operate (command: (operators: Awaited<ReturnType<typeof openOperators>>) => Promise<void>): Promise<void> {
+/** Runs an operator's command on the ledger that the environment names. One of another account than the environment's is shown, and not changed. */
+async function operate (command: (operators: Awaited<ReturnType<typeof openOperators>>) => Promise<void>, { isChange = false } = {}): Promise<void> {
   const read = await prepareOperators(process.env)
   if (!read.ok) { fail(read.faults); return }
   const operators = await openOperators(read)
   try {
+    const { foreign } = operators
+    if (foreign !== null && isChange) { fail([foreign]); return }
+    if (foreign !== null) sayFaults([`warning: ${foreign}`])
     await command(operators)
   } finally {
     await operators.close()

@@ -1,6 +1,7 @@
 // The configuration: one table of environment variables is the source of parsing, of the README's table and of `.env.example`.
 
 import { isIP } from 'node:net'
+import type { UpstreamAccount } from './upstream-account.ts'
 
 /** How falgate comes by the central key. The key is behind a function so that no log line, `inspect` or JSON shows it. */
 export type FalAccess =
@@ -24,6 +25,8 @@ export interface RedisAccess {
 export interface Config {
   readonly production: boolean
   readonly fal: FalAccess
+  /** Whose money it is, for the ledger. */
+  readonly account: UpstreamAccount
   /** Base of the upstream queue, without a trailing slash; `null`: the sandbox inside this process. */
   readonly falQueueUrl: string | null
   /** The Redis that replicas share; `null`: the store is in this process. */
@@ -82,6 +85,7 @@ const DEFAULT_QUEUE_URL = 'https://queue.fal.run'
 const table = {
   falKey: optional('FAL_KEY', secret(), 'The central fal key, or the word `sandbox`. Unset: the sandbox, but with `NODE_ENV=production` a fault'),
   falKeyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
+  falAccount: defaulted('FAL_ACCOUNT', 'main', namespace(), 'Your name for the account at fal that the key belongs to. A ledger is that of one account, whatever its key, and of the sandbox or of fal'),
   falQueueUrl: defaulted('FAL_QUEUE_URL', DEFAULT_QUEUE_URL, webUrl(), 'Base of the upstream queue'),
   redisUrl: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),
   redisPasswordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL'),
@@ -177,6 +181,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   const config: Config = {
     production,
     fal,
+    account: { kind: fal.kind === 'sandbox' ? 'sandbox' : 'fal', name: readOr(table.falAccount) },
     // The sandbox under any other address is one that runs elsewhere and is shared.
     falQueueUrl: fal.kind === 'sandbox' && queueUrl === DEFAULT_QUEUE_URL ? null : queueUrl,
     redis: redisAccess(),

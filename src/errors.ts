@@ -61,6 +61,7 @@ export const problems = {
   'upstream-failed': { status: 502, title: 'The model failed', again: 'billed-answers', cost: 'as-billed' },
   'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible' },
   'store-unfit': { status: 503, title: 'The store is not fit to buy with, so nothing is bought', again: 'yes' },
+  'foreign-ledger': { status: 503, title: 'The ledger is that of another upstream account, so this process does not buy', again: 'yes' },
   'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
   'large-results-full': { status: 503, title: 'There is no room for large results at the moment', again: 'yes' },
   'generation-lost': { status: 503, title: 'The store lost the generation before it was sent', again: 'yes' },

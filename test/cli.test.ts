@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { identify } from '../src/tenants/keys.ts'
 import { parseTenants } from '../src/tenants.ts'
-import { cliFile, projectDir } from './support/paths.ts'
+import { cliFile } from './support/paths.ts'
 import { startOldRedis } from './support/old-redis.ts'
 import { answering, freePort, runCli, start, type Ended, type Env } from './support/processes.ts'
 import { plainClient } from './support/redis-store.ts'
@@ -59,16 +59,6 @@ t.test('check reads the files that the environment names', async t => {
     stdout: 'warning: tenant a has no budget\nwarning: tenant a has no key\nthe configuration is sound\n',
     stderr: ''
   })
-})
-
-t.test('a real fal key with the published demo key is a fault at start and in check, also beside others; the sandbox takes it', async t => {
-  const dir = t.testdir({ key: 'a:b' })
-  const demo = join(projectDir, 'docker/tenants.json')
-  const fault = /falgate: TENANTS_FILE: \/tenants\/0\/keys\/0\/sha256: this secret is published with falgate.*make one of your own with falgate key/
-  for (const env of [{ FAL_KEY_FILE: join(dir, 'key') }, { FAL_KEY: 'a:b' }, { FAL_KEY: 'a:b', PORT: 'x' }]) {
-    for (const command of ['check', 'serve']) t.match(await runCli(t, [command], { TENANTS_FILE: demo, ...env }), { code: 1, stdout: '', stderr: fault })
-  }
-  t.match(await runCli(t, ['check'], { TENANTS_FILE: demo, FAL_KEY: 'sandbox' }), { code: 0, stderr: '' })
 })
 
 t.test('check looks at the Redis that is set: what nothing could be bought with is a fault, the rest a warning, and nothing is written there', async t => {

@@ -21,6 +21,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
   t.same(configOf({}), {
     production: false,
     fal: { kind: 'sandbox' },
+    account: { kind: 'sandbox', name: 'main' },
     falQueueUrl: null,
     redis: null,
     tenantsFile: null,
@@ -59,6 +60,7 @@ t.test('an empty variable counts as unset, and blanks around a value as absent',
 t.test('every variable is read', async t => {
   const config = configOf({
     FAL_KEY_FILE: '/run/key',
+    FAL_ACCOUNT: 'studio-2',
     FAL_QUEUE_URL: 'http://127.0.0.1:9/base/',
     TENANTS_FILE: '/etc/tenants.json',
     HOST: '::',
@@ -89,6 +91,7 @@ t.test('every variable is read', async t => {
   t.same(config, {
     production: true,
     fal: { kind: 'key-file', file: '/run/key' },
+    account: { kind: 'fal', name: 'studio-2' },
     falQueueUrl: 'http://127.0.0.1:9/base',
     redis: null,
     tenantsFile: '/etc/tenants.json',

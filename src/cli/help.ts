@@ -48,13 +48,15 @@ outcome with the price that is held for it, every correction and double purchase
 sum of the amounts is what was spent, and what is held for open unknowns.
 A time is a day (its first moment, UTC) or RFC 3339; --from is included, --to is not.
 Default: from the start of this month, UTC, until now. The journal goes back 92 days.
-Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, and
+warns when FAL_KEY, FAL_KEY_FILE or FAL_ACCOUNT say that it should be another account's.
 Exit code: 0, 1 when the ledger cannot be read, 2 when the arguments are wrong.`,
   unknown: `Usage: falgate unknown [--jsonl]
 
 Shows the generations of which nobody knows whether they were bought, the longest
 unknown first, and what to do about them.
-Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, and
+warns when FAL_KEY, FAL_KEY_FILE or FAL_ACCOUNT say that it should be another account's.
 Exit code: 0 also when there are some, 1 when the ledger cannot be read.`,
   settle: `Usage: falgate settle <id> --billed|--unbilled
 

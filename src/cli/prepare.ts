@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
 import type { TenantBook } from '../tenants.ts'
+import type { UpstreamAccount } from '../upstream-account.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 
 /** A configuration with the files it names. */
@@ -23,14 +24,18 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
   return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
 }
 
-/** The part of the configuration that operators' commands need: the ledger's, and nothing about fal, tenants or TLS. */
-export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string } | { readonly ok: false, readonly faults: readonly string[] }> {
+/**
+ * The part of the configuration that operators' commands need: the ledger's, and nothing about tenants or TLS, and of fal whose ledger it should be. Where the
+ * environment says nothing of that, any will do.
+ */
+export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string, readonly account: UpstreamAccount | null } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
   const redis = await loadRedisUrl(parsed.config.redis)
   if (!redis.ok) return { ok: false, faults: [redis.fault] }
   if (redis.url === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it'] }
-  return { ok: true, config: parsed.config, redisUrl: redis.url }
+  const kind = falKindIn(env)
+  return { ok: true, config: parsed.config, redisUrl: redis.url, account: kind === null ? null : { ...parsed.config.account, kind } }
 }
 
 /** The address of Redis with its password. */

@@ -276,6 +276,10 @@ export interface Page {
  *
  * Every operation is atomic. One that cannot reach the store rejects with a `Problem` `store-unavailable` within a second,
  * and a *right* (`admit`, `claim`) that was answered so has changed nothing, however late the store runs it.
+ *
+ * A ledger is that of one upstream account (rule 28): the first process that reaches an empty one writes down its own, and one that was filled before that
+ * counts as fal's account `main`. To a process of another account it is foreign: its operations reject with a `Problem` `foreign-ledger` and change nothing,
+ * but for {@link openOperations}. An operator's window has no account, and is refused nothing.
  */
 export interface Ledger {
   /** The ledger's clock, estimated without a call: its last known time plus monotonic time since. */
@@ -452,6 +456,9 @@ export interface Ledger {
   /** Ends subscriptions and connections. Twice is harmless. */
   close: () => Promise<void>
 }
+
+/** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
+export const openOperations = ['ping', 'read', 'list', 'look', 'glance', 'aside', 'logs', 'guards', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {

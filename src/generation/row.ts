@@ -172,7 +172,9 @@ export const termFields = {
   /** The name of its `Idempotency-Key`, and the fingerprint of the request that it stands for. */
   idempotencyName: decided<string | null>(orNull(text)),
   fingerprint: decided<string | null>(orNull(text)),
-  mode: admitted(word(modes))
+  mode: admitted(word(modes)),
+  /** The upstream account that it is bought with; `null`, as in rows of an older version: the ledger's. */
+  upstream: decided<string | null>(orNull(text))
 }
 
 /** What the ledger alone keeps of a row. */

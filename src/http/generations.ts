@@ -71,7 +71,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       params: Id,
       response: {
         200: Type.Unsafe<unknown>({ description: 'The generation as it now is.', ...json }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'others-waiting', 'already-finished', 'rate-limited', 'store-unavailable', 'store-unfit')
+        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'others-waiting', 'already-finished', 'rate-limited', 'store-unavailable', 'store-unfit', 'foreign-ledger')
       }
     }
   }, async (request, reply) => {

@@ -18,6 +18,7 @@ import { logs } from './contract/logs.ts'
 import { many } from './contract/many.ts'
 import { names } from './contract/names.ts'
 import { news } from './contract/news.ts'
+import { owners } from './contract/owners.ts'
 import { questions } from './contract/questions.ts'
 import { readers } from './contract/readers.ts'
 import { requests } from './contract/requests.ts'
@@ -29,6 +30,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers }
+  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

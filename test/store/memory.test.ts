@@ -3,12 +3,13 @@
 import t from 'tap'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { contract } from './contract.ts'
+import { owner } from './contract/world.ts'
 
 t.test('the ledger in memory', async t => contract(t, (times, startMs) => {
   let nowMs = startMs
   let server = 'first'
-  const ledger = createMemoryLedger({ times, now: () => nowMs, server: () => server })
-  return { ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }
+  const ledger = createMemoryLedger({ times, now: () => nowMs, server: () => server, account: owner })
+  return { ledger, beside: ledger.beside, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }
 }))
 
 t.test('by default the clock is the wall\'s, and it never goes back', async t => {

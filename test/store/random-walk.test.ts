@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { startMs } from './contract/world.ts'
+import { owner, startMs } from './contract/world.ts'
 import { walk, walks, walkTimes } from './walk.ts'
 
 t.test('no interleaving of operations breaks an invariant of the ledger', async t => {
@@ -11,8 +11,8 @@ t.test('no interleaving of operations breaks an invariant of the ledger', async 
   await fc.assert(fc.asyncProperty(walks(60), async drawn => {
     let nowMs = startMs
     let server = 'first'
-    const ledger = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server })
-    await walk({ ledger, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }, drawn, startMs)
+    const ledger = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server, account: owner })
+    await walk({ ledger, beside: ledger.beside, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }, drawn, startMs)
     steps += drawn.length
   }), { numRuns: 1000 })
   t.ok(steps > 20_000, `${steps} steps were walked`)

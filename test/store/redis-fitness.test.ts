@@ -152,10 +152,10 @@ t.test('in a cluster the server is looked at that has the ledger', async t => {
 
 t.test('a look from outside finds the same, and writes nothing', async t => {
   const server = await startRedis(t, evicting)
-  const found = await inspect(server.url, 'fg', 3000)
+  const found = await inspect(server.url, 'fg', { kind: 'fal', name: 'main' }, 3000)
   t.ok(found.isReached && found.faults.has('evicts'))
   const redis = plainClient(t, server.url)
   t.equal(await redis.dbsize(), 0)
   t.same(await redis.function('LIST'), [])
-  t.match(await inspect('redis://127.0.0.1:1', 'fg', 300), { isReached: false, cause: { code: 'ECONNREFUSED' } })
+  t.match(await inspect('redis://127.0.0.1:1', 'fg', { kind: 'fal', name: 'main' }, 300), { isReached: false, cause: { code: 'ECONNREFUSED' } })
 })

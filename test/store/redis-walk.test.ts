@@ -3,10 +3,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
+import { Problem } from '../../src/errors.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import type { Ledger } from '../../src/generation/ports.ts'
 import { redisStore } from '../support/redis-store.ts'
-import { startMs, type Store } from './contract/world.ts'
+import { owner, startMs, type Store } from './contract/world.ts'
 import { walk, walks, walkTimes } from './walk.ts'
 
 /** More of them, for a night: FALGATE_WALKS=10000. */
@@ -33,11 +34,13 @@ const readers = new Set(['look', 'glance', 'logs', 'balances', 'gauges', 'list',
 async function pairOfStores (): Promise<Store> {
   let nowMs = startMs
   let server = 'first'
-  const model = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server })
+  const model = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server, account: owner })
   const redis = await redisStore(walkTimes, startMs)
   let isChanged = false
+  const changed = (name: string): void => { isChanged ||= !readers.has(name) }
   return {
-    ledger: inStep(model, redis.ledger, name => { isChanged ||= !readers.has(name) }),
+    ledger: inStep(model, redis.ledger, changed),
+    beside: async account => inStep(model.beside(account), await redis.beside(account), changed),
     setNow: async atMs => {
       nowMs = atMs
       await redis.setNow(atMs)
@@ -56,7 +59,7 @@ async function pairOfStores (): Promise<Store> {
   }
 }
 
-/** Asks both and gives the model's answer. */
+/** Asks both and gives the model's answer; both have to refuse what one of them does. */
 function inStep (model: Ledger, redis: Ledger, onCall: (name: string) => void): Ledger {
   return new Proxy(model, {
     get (target, name) {
@@ -67,14 +70,22 @@ function inStep (model: Ledger, redis: Ledger, onCall: (name: string) => void): 
         onCall(String(name))
         const expected: unknown = Reflect.apply(operation, target, given)
         if (!(expected instanceof Promise)) return expected
-        return Promise.all([expected, Reflect.apply(other, redis, given)]).then(([one, two]) => {
-          const difference = compare(String(name), one, two)
+        return Promise.allSettled([expected, Reflect.apply(other, redis, given)]).then(([one, two]) => {
+          const difference = compare(String(name), saidBy(one), saidBy(two))
           if (difference !== null) throw new Error(difference)
-          return one
+          if (one.status === 'rejected') throw one.reason
+          return one.value
         })
       }
     }
   })
+}
+
+/** An answer, or what it was refused with. */
+function saidBy (settled: PromiseSettledResult<unknown>): unknown {
+  if (settled.status === 'fulfilled') return settled.value
+  const { reason }: { readonly reason: unknown } = settled
+  return { refused: reason instanceof Problem ? reason.code : String(reason) }
 }
 
 /** What no operation of the walk happens to ask for. */

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import type { Admission, Admitted, Fact, Ledger, LedgerTimes, LogPiece } from '../../src/generation/ports.ts'
+import { Problem } from '../../src/errors.ts'
 import type { Row } from '../../src/generation/row.ts'
 import { ledgerConstants } from '../../src/generation/ports.ts'
 import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
@@ -113,6 +114,8 @@ const guardStep = fc.record({
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
+/** A process of another account, that has the ledger's address by mistake. */
+const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeNews' as const, 'finish' as const, 'cancel' as const, 'lookup' as const), which })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
 /** Redis was started again, or failed over to another server, which lost nothing. */
@@ -138,6 +141,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: correctStep },
   { weight: 1, arbitrary: guardStep },
   { weight: 1, arbitrary: listStep },
+  { weight: 1, arbitrary: foreignStep },
   { weight: 4, arbitrary: waitStep },
   { weight: 1, arbitrary: serverStep }
 )
@@ -153,6 +157,7 @@ export function walks (maxSteps: number): fc.Arbitrary<Step[]> {
 /** Walks a store from its beginning; rejects with what does not hold. */
 export async function walk (store: Store, steps: readonly Step[], startMs: number): Promise<void> {
   const ledger = audited(store)
+  const stranger = await store.beside({ kind: 'sandbox', name: 'main' })
   const witness = createWitness()
   let nowMs = startMs
   let latest: readonly Admission[] = []
@@ -172,6 +177,9 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
     } else if (step.do === 'admitAll') {
       latest = step.again && latest.length > 0 ? latest : drawList(step.of, nowMs)
       await admit(ledger, witness, latest)
+    } else if (step.do === 'foreign') {
+      await refuseStranger(stranger, step, witness.pick(step.which)?.purchase ?? 'nobody')
+      await ledger.ping()
     } else {
       await take(ledger, witness, step)
     }
@@ -254,6 +262,25 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
   }
 }
 
+/** What a process of another account asks for is refused; that nothing of it was done is seen by the audit and by the rows. */
+async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: 'foreign' }>, id: string): Promise<void> {
+  const deadlineMs = stranger.now() + 1000
+  const asked = {
+    admit: async () => await stranger.admit(admissionOf({ cacheName: 'cache-a', deadlineMs })),
+    claim: async () => await stranger.claim({ claimId: freshId(), deadlineMs, replica: 'stranger', slots: 1000 }),
+    sweep: async () => await stranger.sweep('stranger', 50),
+    takeNews: async () => await stranger.takeNews(50),
+    finish: async () => await stranger.finish(id, 1, `${id}-1-x`, successOf()),
+    cancel: async () => await stranger.cancel(id, { tenant: 'studio', subject: '' }),
+    lookup: async () => await stranger.lookup('cache-a')
+  }
+  const isRefused = await asked[what]().then(() => false, (error: unknown) => {
+    if (error instanceof Problem && error.code === 'foreign-ledger') return true
+    throw error
+  })
+  if (!isRefused) throw new Error(`${what} was open to a stranger`)
+}
+
 /** The answers, by their places; one when all were refused, or twins are to be asked. */
 async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admission): Promise<readonly Admitted[]> {
   if (given.length === 1) return [await ledger.admit(first)]
@@ -261,7 +288,7 @@ async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admiss
   return answer.outcome === 'all' ? answer.got : [answer]
 }
 
-async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' }>): Promise<unknown> {
+async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' | 'foreign' }>): Promise<unknown> {
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
     const before = (await ledger.gauges()).atUpstream

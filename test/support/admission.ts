@@ -15,7 +15,7 @@ export const traceLost: Failure = { code: 'outcome-unknown', detail: 'The submit
 export const refusal: Failure = { code: 'content-refused', detail: 'The model refused.', errors: [{ path: '/prompt', message: 'No.', code: 'content_policy_violation' }] }
 
 /** Of a row that nothing leads to. */
-export const noTerms: Terms = { cacheName: null, learnedName: null, twinName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal' }
+export const noTerms: Terms = { cacheName: null, learnedName: null, twinName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
 
 let ids = 0
 

@@ -6,7 +6,8 @@ import type { Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
 import type { LedgerTimes } from '../../src/generation/ports.ts'
 import { createRedisLedger, type RedisLedger, type RedisLedgerOptions } from '../../src/store/redis/ledger.ts'
-import type { Store } from '../store/contract/world.ts'
+import { owner, type Store } from '../store/contract/world.ts'
+import type { UpstreamAccount } from '../../src/upstream-account.ts'
 import { times as usualTimes } from './admission.ts'
 import { redisUrl } from './redis.ts'
 
@@ -20,15 +21,22 @@ export async function redisStore (times: LedgerTimes, startMs: number): Promise<
   const namespace = freshNamespace()
   let nowMs = startMs
   let server = 'first'
-  const ledger = createRedisLedger({ url, times, namespace, clock: { now: () => nowMs, server: () => server } })
-  await ledger.connect()
+  const opened: RedisLedger[] = []
+  const beside = async (account: UpstreamAccount | null): Promise<RedisLedger> => {
+    const ledger = createRedisLedger({ url, times, namespace, account, clock: { now: () => nowMs, server: () => server } })
+    opened.push(ledger)
+    await ledger.connect()
+    return ledger
+  }
+  const ledger = await beside(owner)
   return {
     ledger,
+    beside,
     audit: ledger.audit,
     setNow: atMs => { nowMs = atMs },
     setServer: other => { server = other },
     close: async () => {
-      await ledger.close()
+      await Promise.all(opened.map(async one => { await one.close() }))
       await forget(url, namespace)
     }
   }

@@ -34,6 +34,7 @@ export interface Deployment {
   readonly ledger: RedisLedger
   /** An operator's word, said as if it were this late already. */
   readonly settleAt: (id: string, billed: boolean, atMs: number) => Promise<Settled>
+  readonly tenantsFile: string
   /** The environment of operators' commands on its ledger. */
   readonly operatorEnv: Readonly<Record<string, string>>
   readonly startReplica: (env?: Readonly<Record<string, string>>) => Promise<Replica>
@@ -127,7 +128,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     return found
   }
 
-  return { sandbox, ledger, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace }, startReplica, untilRow }
+  return { sandbox, ledger, tenantsFile, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace }, startReplica, untilRow }
 }
 
 /** The line that says that it serves, and where. */

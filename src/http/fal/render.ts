@@ -70,7 +70,7 @@ export function sendFalProblem (error: FastifyError, request: FastifyRequest, re
 
 /** Python's client gives up at a 503, and with it a paid picture that it only asked about; a 429 both repeat, long enough for a store to come back. */
 function httpStatusOf ({ code, status }: Problem, method: string): number {
-  return (code === 'store-unavailable' || code === 'store-unfit') && method !== 'POST' ? 429 : statuses[code] ?? status
+  return (code === 'store-unavailable' || code === 'store-unfit' || code === 'foreign-ledger') && method !== 'POST' ? 429 : statuses[code] ?? status
 }
 
 /** fal's body, and beside it `message`, which is what its JavaScript client shows. */

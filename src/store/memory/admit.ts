@@ -241,6 +241,7 @@ function buy (state: State, admission: Admission): Got {
     hidden: {
       ...begun.hidden,
       number: state.counter,
+      upstream: state.upstream,
       keyless: idempotency === null,
       keyedUntilMs: idempotency === null ? 0 : now + ledgerConstants.idempotencyMs,
       idempotencyName: idempotency?.name ?? null,

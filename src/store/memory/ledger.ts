@@ -2,7 +2,9 @@
 // Each operation runs to its end within one turn of the event loop, which is what makes it atomic.
 
 import { performance } from 'node:perf_hooks'
+import { Problem } from '../../errors.ts'
 import type { Ledger, LedgerTimes, Verdict } from '../../generation/ports.ts'
+import { accountText, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 import { admit, admitAll } from './admit.ts'
 import { aside } from './aside.ts'
 import { audit } from './audit.ts'
@@ -25,86 +27,113 @@ import { cancel, correct, settle } from './verdicts.ts'
 export type MemoryLedger = Ledger & {
   /** One sentence for every broken invariant; none when the ledger is sound. */
   readonly audit: () => readonly string[]
+  /** The same ledger as a process of another account has it, or (`null`) an operator's window. */
+  readonly beside: (account: UpstreamAccount | null) => MemoryLedger
 }
 
-interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string }
+interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string, readonly account?: UpstreamAccount | null }
 
 /**
  * A ledger for one process; nothing survives it. Several runners may share one, each under a replica name of its own.
  * `now` is the ledger's clock in milliseconds; by default wall time that never goes back. `server`: as if it were kept by one that may be another later.
  */
-export function createMemoryLedger ({ times, now: clock = monotonicNow, server }: MemoryLedgerOptions): MemoryLedger {
+export function createMemoryLedger ({ times, now: clock = monotonicNow, server, account = null }: MemoryLedgerOptions): MemoryLedger {
   let instantMs = clock()
   const state = createState(times, () => instantMs, server)
 
-  /** An operation at one instant, which is what its rules compare with. */
-  function atomic<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
-    return async (...given) => {
-      instantMs = clock()
-      return operation(state, ...given)
+  return beside(account)
+
+  /** The ledger as a process of this account has it. */
+  function beside (account: UpstreamAccount | null): MemoryLedger {
+    const own = account === null ? null : accountText(account)
+
+    contact()
+
+    /** Whose ledger it is. The first who reaches an empty one writes that down; one that was filled before that is fal's. */
+    function contact (): string | null {
+      const ledger = state.upstream ?? (state.counter > 0 ? UNMARKED_LEDGER : own)
+      if (ledger === own) state.upstream = own
+      return ledger
     }
-  }
 
-  return {
-    now: clock,
-    ping: async () => {},
+    /** What also a process of another account may do. */
+    function open<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
+      return async (...given) => {
+        instantMs = clock()
+        return operation(state, ...given)
+      }
+    }
 
-    admit: atomic(admit),
-    admitAll: atomic(admitAll),
-    withdraw: atomic(withdraw),
-    claim: atomic(claim),
+    /** An operation at one instant, which is what its rules compare with. */
+    function atomic<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
+      return open((state, ...given: Given) => {
+        if (own !== null && contact() !== own) throw new Problem('foreign-ledger', { cause: new Error(`It is the ledger of ${state.upstream ?? UNMARKED_LEDGER}.`) })
+        return operation(state, ...given)
+      })
+    }
 
-    sent: atomic(sent),
-    unsent: atomic(unsent),
-    lost: atomic(lost),
-    progressed: atomic(progressed),
-    doubted: atomic(doubted),
-    finish: atomic(finish),
+    return {
+      beside,
+      now: clock,
+      ping: async () => {},
 
-    renew: atomic(renew),
-    restore: atomic(restore),
-    release: atomic(release),
-    sweep: atomic(sweep),
-    takeNews: atomic((state, max: number) => takeNews(state, max, id => look(state, [id]).map(briefOf)[0])),
+      admit: atomic(admit),
+      admitAll: atomic(admitAll),
+      withdraw: atomic(withdraw),
+      claim: atomic(claim),
 
-    seen: atomic(seen),
-    left: atomic(left),
-    askOpen: atomic(askOpen),
-    answerOpen: (replica, isOpen) => answerOpen(state, replica, isOpen),
+      sent: atomic(sent),
+      unsent: atomic(unsent),
+      lost: atomic(lost),
+      progressed: atomic(progressed),
+      doubted: atomic(doubted),
+      finish: atomic(finish),
 
-    read: atomic(read),
-    lookup: atomic(lookup),
-    list: atomic(list),
-    look: atomic(look),
-    glance: atomic(glance),
-    logs: atomic(logs),
-    aside: atomic(aside),
-    listen: listener => {
-      state.listeners.add(listener)
-      return () => { state.listeners.delete(listener) }
-    },
+      renew: atomic(renew),
+      restore: atomic(restore),
+      release: atomic(release),
+      sweep: atomic(sweep),
+      takeNews: atomic((state, max: number) => takeNews(state, max, id => look(state, [id]).map(briefOf)[0])),
 
-    cancel: atomic(cancel),
-    settle: atomic(settle),
-    correct: atomic(correct),
-    guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
-    guards: atomic(guards),
-    mint: atomic(mint),
-    token: atomic(readToken),
-    revoke: atomic(revoke),
+      seen: atomic(seen),
+      left: atomic(left),
+      askOpen: open(askOpen),
+      answerOpen: (replica, isOpen) => answerOpen(state, replica, isOpen),
 
-    balances: atomic(balances),
-    unknowns: atomic(unknowns),
-    journal: atomic(journal),
-    gauges: atomic(gauges),
+      read: open(read),
+      lookup: atomic(lookup),
+      list: open(list),
+      look: open(look),
+      glance: open(glance),
+      logs: open(logs),
+      aside: open(aside),
+      listen: listener => {
+        state.listeners.add(listener)
+        return () => { state.listeners.delete(listener) }
+      },
 
-    close: async () => {
-      state.listeners.clear()
-      state.answerers.clear()
-    },
-    audit: () => {
-      instantMs = clock()
-      return audit(state)
+      cancel: atomic(cancel),
+      settle: atomic(settle),
+      correct: atomic(correct),
+      guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
+      guards: open(guards),
+      mint: atomic(mint),
+      token: open(readToken),
+      revoke: atomic(revoke),
+
+      balances: open(balances),
+      unknowns: open(unknowns),
+      journal: open(journal),
+      gauges: open(gauges),
+
+      close: async () => {
+        state.listeners.clear()
+        state.answerers.clear()
+      },
+      audit: () => {
+        instantMs = clock()
+        return audit(state)
+      }
     }
   }
 }

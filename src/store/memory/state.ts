@@ -65,6 +65,8 @@ export interface State {
   readonly now: () => number
   /** Which server keeps it; another one may have lost something. */
   readonly server: () => string
+  /** Whose ledger it is; `null` while that is not written down. */
+  upstream: string | null
   /** Source of {@link Hidden.number}. */
   counter: number
   /** Rows at fal, of all tenants. */
@@ -153,6 +155,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     times,
     now,
     server,
+    upstream: null,
     counter: 0,
     active: 0,
     virtual: 0,

@@ -3,6 +3,7 @@
 import type { LedgerTimes } from '../../generation/ports.ts'
 import type { LedgerClock } from './clock.ts'
 import { loadLibrary, unavailable, type Connection, type RedisClient } from './connection.ts'
+import type { Ownership } from './ownership.ts'
 import type { Program, Script, Scripts } from './script.ts'
 import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
 import { readers, textsIn, type AnswerOf, type Operation } from './wire.ts'
@@ -30,6 +31,7 @@ interface CallerOptions {
   readonly scripts: Scripts
   readonly key: string
   readonly times: LedgerTimes
+  readonly ownership: Ownership
   readonly clock: LedgerClock
   /** A test's clock and server, which scripts take in place of Redis' own. */
   readonly fixed: { readonly now: () => number, readonly server?: () => string } | undefined
@@ -37,8 +39,7 @@ interface CallerOptions {
   readonly onRollback: (error: Error) => void
 }
 
-export function createCaller ({ connection, scripts, key, times, clock, fixed, onRollback }: CallerOptions): Caller {
-  const settings = JSON.stringify(times)
+export function createCaller ({ connection, scripts, key, times, ownership, clock, fixed, onRollback }: CallerOptions): Caller {
   /** What is being loaded: one upload is enough for all who find it missing. */
   const loading = new Map<string, Promise<unknown>>()
   /** Until this connection showed that it can neither call the library nor load it. */
@@ -47,8 +48,8 @@ export function createCaller ({ connection, scripts, key, times, clock, fixed, o
   let history: { readonly epoch: number, sequence: number } = { epoch: 0, sequence: 0 }
 
   function argumentsOf (operation: string, given: object, payload: string): [string, string, string, string] {
-    const now = fixed === undefined ? settings : JSON.stringify({ ...times, clockMs: fixed.now(), server: fixed.server?.() })
-    return [operation, now, JSON.stringify(given, (_, value: unknown) => value === null ? undefined : value), payload]
+    const settings = JSON.stringify({ ...times, ...ownership.claimed(), ...(fixed === undefined ? {} : { clockMs: fixed.now(), server: fixed.server?.() }) })
+    return [operation, settings, JSON.stringify(given, (_, value: unknown) => value === null ? undefined : value), payload]
   }
 
   /** By the library; by the script where the server knows no functions, the user may not load them, or its memory is too full for that. */
@@ -102,8 +103,10 @@ export function createCaller ({ connection, scripts, key, times, clock, fixed, o
     const { sequence: before } = then
     const sentAtMs = performance.now()
     const historyThen = history
-    const { time, sequence: count, epoch, answer } = recordOf(JSON.parse(textOf(await send())))
+    const { time, sequence: count, epoch, answer, upstream, isRefused } = recordOf(JSON.parse(textOf(await send())))
     clock.learn(integerOf(time), sentAtMs)
+    ownership.heard(upstream === undefined ? undefined : textOf(upstream))
+    if (isRefused !== undefined) throw ownership.refusal()
     const sequence = integerOf(count)
     if (epoch !== undefined && integerOf(epoch) > history.epoch) history = { epoch: integerOf(epoch), sequence }
     else if (historyThen === history) history.sequence = Math.max(history.sequence, sequence)

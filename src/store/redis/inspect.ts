@@ -2,7 +2,9 @@
 
 import { Problem } from '../../errors.ts'
 import type { StoreFault } from '../../store-faults.ts'
-import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
+import { accountText, foreignLedgerSentence, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
+import { createConnection, selectDatabase, serverAt, serverOf, type RedisClient, type RedisServer } from './connection.ts'
+import { placeOf } from './ownership.ts'
 import { faultsOf, readInfo } from './server.ts'
 
 /** What a look found out; `cause` is why there was none. */
@@ -12,8 +14,8 @@ export type Inspected =
 
 const DEADLINE_MS = 800
 
-/** Looks at the server that has the keys of this namespace, and gives up after `withinMs`. Never rejects. */
-export async function inspect (url: string | RedisServer, namespace: string, withinMs: number): Promise<Inspected> {
+/** Looks at the server that has the keys of this namespace, as a process of this account would find it, and gives up after `withinMs`. Never rejects. */
+export async function inspect (url: string | RedisServer, namespace: string, account: UpstreamAccount, withinMs: number): Promise<Inspected> {
   const { makeClient, database } = typeof url === 'string' ? serverAt(url, DEADLINE_MS) : url
   let faults: ReadonlyMap<StoreFault, string> = new Map()
   const connection = createConnection({
@@ -21,7 +23,10 @@ export async function inspect (url: string | RedisServer, namespace: string, wit
     deadlineMs: DEADLINE_MS,
     prepare: async client => {
       await selectDatabase(client, database)
-      faults = faultsOf(readInfo(await serverOf(client, `{${namespace}}:`).info()))
+      const found = faultsOf(readInfo(await serverOf(client, `{${namespace}}:`).info()))
+      const ledger = await ledgerIn(client, namespace)
+      const isForeign = ledger !== null && ledger !== accountText(account)
+      faults = isForeign ? new Map([...found, ['foreign', foreignLedgerSentence(ledger, account, placeOf(namespace))]]) : found
     },
     onTrouble: () => {},
     onState: () => {}
@@ -34,4 +39,10 @@ export async function inspect (url: string | RedisServer, namespace: string, wit
   } finally {
     connection.close()
   }
+}
+
+/** Whose ledger it is, as the scripts see it; `null`: it is empty. */
+async function ledgerIn (client: RedisClient, namespace: string): Promise<string | null> {
+  const [upstream, sequence, counter] = await client.hmget(`{${namespace}}:glob`, 'upstream', 'sequence', 'counter')
+  return upstream ?? (sequence == null && counter == null ? null : UNMARKED_LEDGER)
 }

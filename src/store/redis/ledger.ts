@@ -4,6 +4,7 @@
 
 import { Problem } from '../../errors.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
+import type { UpstreamAccount } from '../../upstream-account.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Ending, Ledger, LedgerTimes, LogPiece, OpenUnknown, Weighed } from '../../generation/ports.ts'
 import { rowFields, type Large, type Row } from '../../generation/row.ts'
@@ -15,6 +16,7 @@ import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
 import { createEvents } from './events.ts'
 import { createLists } from './lists.ts'
+import { createOwnership, placeOf } from './ownership.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import { createServer } from './server.ts'
@@ -37,6 +39,10 @@ export interface RedisLedgerOptions {
   readonly times: LedgerTimes
   /** The hash tag of every key: letters, digits, `-` and `_`. Ledgers with different ones know nothing of each other. */
   readonly namespace?: string
+  /** The account that this process buys with; by default none: an operator's window. */
+  readonly account?: UpstreamAccount | null
+  /** Makes an empty ledger its own, as it does by default. */
+  readonly takesEmpty?: boolean
   /** For tests: scripts take this time instead of Redis' own, and keys do not end by themselves; `server` is who they take it for. */
   readonly clock?: { readonly now: () => number, readonly server?: () => string }
   /** After this long a call that was not answered is given up. */
@@ -63,7 +69,7 @@ const WRITE_BATCH = 25
 const RESTORE_CHARACTERS = 262_144
 
 export function createRedisLedger ({
-  url, times, namespace = 'fg', clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}, onFault = () => {}, isUnsafe = false, lookEveryMs = 60_000
+  url, times, namespace = 'fg', account = null, takesEmpty = true, clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}, onFault = () => {}, isUnsafe = false, lookEveryMs = 60_000
 }: RedisLedgerOptions): RedisLedger {
   if (!/^[\w-]+$/.test(namespace)) throw new Error('A namespace is made of letters, digits, - and _.')
   const prefix = `{${namespace}}:`
@@ -76,6 +82,7 @@ export function createRedisLedger ({
     scripts: readScripts(),
     key: prefix + 'glob',
     times,
+    ownership: createOwnership({ account, takesEmpty, place: placeOf(namespace), onFault }),
     clock,
     fixed,
     onRollback: error => {

@@ -8,8 +8,9 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { moves, phases, statusOf } from '../../generation/phases.ts'
 import { entriesOf, initialTextOf, type SomeField } from '../../generation/fields.ts'
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants, openOperations } from '../../generation/ports.ts'
 import { hiddenFields, largeFields, listedFields, rowFields, termFields } from '../../generation/row.ts'
+import { NOBODYS_LEDGER, UNMARKED_LEDGER } from '../../upstream-account.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -73,7 +74,9 @@ function facts (): string {
   const legal = Object.entries(moves).map(([from, to]) => `${from} = ${table(to.map(phase => `${phase} = true`))}`)
   const words = phases.map(phase => `${phase} = '${statusOf(phase)}'`)
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
-  return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}`
+  const open = openOperations.map(name => `${name} = true`)
+  return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}
+local openOperations = ${table(open)}\nlocal unmarkedLedger, nobodysLedger = '${UNMARKED_LEDGER}', '${NOBODYS_LEDGER}'`
 }
 
 /** A field whose initial value has no text is not there in a new row. */

@@ -3,11 +3,15 @@
 import type { Test } from 'tap'
 import type { Admission, Admitted, Balance, End, Ending, Ledger, LedgerTimes, Refused } from '../../../src/generation/ports.ts'
 import type { Row } from '../../../src/generation/row.ts'
+import type { UpstreamAccount } from '../../../src/upstream-account.ts'
 import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'
 
 /** A store under test. Its clock stands where `setNow` put it. */
 export interface Store {
+  /** As a process of {@link owner} has it. */
   readonly ledger: Ledger
+  /** The same as a process of another account has it, or (`null`) an operator's window. */
+  readonly beside: (account: UpstreamAccount | null) => Ledger | Promise<Ledger>
   readonly setNow: (atMs: number) => void | Promise<void>
   /** From now on it is kept by this server. */
   readonly setServer: (server: string) => void
@@ -15,6 +19,9 @@ export interface Store {
   readonly audit: () => readonly string[] | Promise<readonly string[]>
   readonly close: () => void | Promise<void>
 }
+
+/** Whose ledger every store is. */
+export const owner: UpstreamAccount = { kind: 'fal', name: 'main' }
 
 /** Makes an empty store whose clock stands at `startMs`. */
 export type MakeStore = (times: LedgerTimes, startMs: number) => Store | Promise<Store>
@@ -27,6 +34,7 @@ export interface World {
   /** The same without an audit after each operation, for tests of many; with {@link audit} at their end. */
   readonly unaudited: Ledger
   readonly audit: Store['audit']
+  readonly beside: Store['beside']
   readonly nowMs: () => number
   readonly advance: (ms: number) => Promise<void>
   readonly setNow: (atMs: number) => Promise<void>
@@ -88,6 +96,7 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
   return {
     ledger,
     unaudited: store.ledger,
+    beside: async account => await store.beside(account),
     audit: store.audit,
     nowMs: () => nowMs,
     setNow,

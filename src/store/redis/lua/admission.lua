@@ -166,6 +166,7 @@ local function buy (admission)
   local row = Rows.begin(admission)
   row.accounts = encodeList(accounts)
   row.createdAtMs = now
+  row.upstream = upstream
   row.waitUntilMs = now + math.min(times.queueMs, admission.startWithinMs or math.huge)
   row.startUntilMs = admission.startWithinMs and now + admission.startWithinMs
   row.number = redis.call('HINCRBY', GLOB, 'counter', 1)

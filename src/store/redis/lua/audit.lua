@@ -36,6 +36,7 @@ local function auditAll (keys, args)
 
   local function auditPhases ()
     for id, row in pairs(rows) do
+      if upstream and row.upstream and row.upstream ~= upstream then fault(id, 'is bought with', row.upstream, 'in a ledger of', upstream) end
       if Books.isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
       if not row.corrected and (row.cost or 0) > row.price * constants.maxOverrun then fault(id, 'cost', row.cost, 'of which nobody is sure') end
       if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end

@@ -2,18 +2,21 @@
 --
 -- A call has one key, '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and four arguments:
 --   1 operation
---   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes, and in tests clockMs and server, which take the place of Redis' clock and its name
+--   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes; upstream: the caller's account, none for an operator's window; takesEmpty: it may make an empty
+--     ledger its own; and in tests clockMs and server, which take the place of Redis' clock and its name
 --   3 JSON: the operation's arguments; what is null is left out
 --   4 one text that is kept byte for byte, `''` when the operation has none
--- and its answer is JSON, { time in ms, sequence, epoch of claims and renewals, answer of the operation }, every number in it as text. What is nil is left out, and an empty list looks like
+-- and its answer is JSON, { time in ms, sequence, epoch of claims and renewals, answer of the operation; upstream: whose ledger it is, when it is not the caller's;
+-- isRefused: therefore nothing was done }, every number in it as text. What is nil is left out, and an empty list looks like
 -- an empty record, `{}`.
 --
 -- nil stands for null and for false alike: a field that is not there. In a table of changes `false` takes a field away.
 
 -- Whatever an operation is about stands in these variables, which `begin` sets; nothing else outlives a call, except the functions.
 local times, given, payload, prefix, now
-local sequence -- after the last change of this call, or nil
+local sequence -- after the last change so far
 local epoch -- how many times this ledger may have lost something, where an operation looked
+local upstream -- whose ledger it is, such as `fal main`; nil while that is not written down
 local settings -- the JSON that `times` was read from
 
 -- The most entries that one operation tidies up, so that none takes long.
@@ -22,7 +25,7 @@ local TIDY_PER_CALL = 32
 -- An operation that hands out whole rows stops behind so many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
-local GLOB -- hash: counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs
+local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
@@ -61,12 +64,23 @@ local function nameKeys (glob)
   CHANGES = prefix .. 'changes'
 end
 
+-- Whose ledger it is. The first who reaches an empty one writes that down; one that was filled before that is fal's.
+local function findUpstream ()
+  local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter')
+  upstream, sequence = kept[1] or nil, kept[2] or '0'
+  if upstream or not times.upstream then return end
+  local isFilled = kept[2] or kept[3]
+  upstream = isFilled and unmarkedLedger or times.takesEmpty and times.upstream or nobodysLedger
+  if upstream == times.upstream then redis.call('HSET', GLOB, 'upstream', upstream) end
+end
+
 local function begin (keys, args)
   if keys[1] ~= GLOB then nameKeys(keys[1]) end
   if args[2] ~= settings then times, settings = cjson.decode(args[2]), args[2] end
   given = cjson.decode(args[3])
   payload = args[4]
-  sequence, epoch = nil, nil
+  epoch = nil
+  findUpstream()
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')

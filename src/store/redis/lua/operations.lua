@@ -23,6 +23,9 @@ local operations = {
 
 local function run (keys, args)
   begin(keys, args)
-  local answer = operations[args[1]]()
-  return cjson.encode({ time = text(now), sequence = sequence and text(sequence) or redis.call('HGET', GLOB, 'sequence') or '0', epoch = epoch and text(epoch), answer = answer })
+  local isForeign = times.upstream and upstream ~= times.upstream
+  local isRefused = isForeign and not openOperations[args[1]]
+  local answer
+  if not isRefused then answer = operations[args[1]]() end
+  return cjson.encode({ time = text(now), sequence = sequence, epoch = epoch and text(epoch), answer = answer, upstream = isForeign and upstream or nil, isRefused = isRefused and '1' or nil })
 end

@@ -265,7 +265,7 @@ end
 -- Tells listeners, and counts the change: a sequence that falls is a store that went back in time (rule 16).
 -- `id`: what those know it by whom it concerns.
 local function publish (row, id)
-  sequence = redis.call('HINCRBY', GLOB, 'sequence', 1)
+  sequence = text(redis.call('HINCRBY', GLOB, 'sequence', 1))
   local position = row.phase == 'waiting' and Line.positionOf(row) or row.queuePosition
   -- A generation that keeps its place at fal lets nobody else in.
   local isLineEmpty = hasPlace(row) or redis.call('ZCARD', LINE) == 0

@@ -1,0 +1,33 @@
+// Whose money it is that a ledger accounts for, and the sentences for a process that meets somebody else's.
+
+/**
+ * What a process buys from, as far as money goes: the sandbox or fal, and the operator's name for the account there. Host and key are no part of it, so that a
+ * key may be rotated and fal be reached in another way.
+ */
+export interface UpstreamAccount { readonly kind: 'sandbox' | 'fal', readonly name: string }
+
+/** As ledgers and rows keep it. */
+export function accountText ({ kind, name }: UpstreamAccount): string {
+  return `${kind} ${name}`
+}
+
+/** What a ledger counts as that was filled before ledgers said whose they are. */
+export const UNMARKED_LEDGER = 'fal main'
+
+/** What is told of a ledger that is empty, and was another account's when this process met it before: it is not for this process to take. */
+export const NOBODYS_LEDGER = ''
+
+/** That the ledger in `place` is another account's (`ledger`, as ledgers keep it), and what to do. */
+export function foreignLedgerSentence (ledger: string, own: UpstreamAccount, place: string): string {
+  if (ledger === NOBODYS_LEDGER) return `${place}: the ledger there was another account's and is empty now, so nothing is bought; start this process again if the ledger is to be its own`
+  const [kind = '', ...rest] = ledger.split(' ')
+  const name = rest.join(' ')
+  const fact = `${place}: the ledger there is that of ${described(kind, name)}, and this process is set to ${described(own.kind, own.name)}, so nothing is bought and nothing of it touched`
+  if (kind === own.kind) return `${fact}: set FAL_ACCOUNT=${name} if that is the account, or take another REDIS_NAMESPACE or Redis`
+  if (kind === 'fal') return `${fact}: set FAL_KEY or FAL_KEY_FILE if this is to be the real gateway; a sandbox takes another REDIS_NAMESPACE or Redis`
+  return `${fact}: going from trial to real takes another REDIS_NAMESPACE or Redis, because play money and drawn pictures stay where they are`
+}
+
+function described (kind: string, name: string): string {
+  return `${kind === 'sandbox' ? 'the sandbox' : kind}, account ${name}`
+}

@@ -1,0 +1,119 @@
+// Whose ledger it is: what a process of another account may do with it, which is nothing but look.
+
+import type { Test } from 'tap'
+import { Problem } from '../../../src/errors.ts'
+import { openOperations, type Ledger } from '../../../src/generation/ports.ts'
+import type { UpstreamAccount } from '../../../src/upstream-account.ts'
+import { admissionOf, freshId, never, noTerms, successOf, tokenOf, traceLost, unreachable } from '../../support/admission.ts'
+import { createWorld, owner, type MakeStore } from './world.ts'
+
+const strangers: readonly UpstreamAccount[] = [{ kind: 'sandbox', name: 'main' }, { kind: 'fal', name: 'another' }]
+const studio = { tenant: 'studio', subject: '' }
+
+/** Every operation that a script or its model decides, about this generation. */
+function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () => Promise<unknown>>> {
+  const row = async () => {
+    const [found] = await ledger.look([id])
+    if (found === undefined) throw new Error('There is no such row.')
+    return { row: { ...found, version: found.version + 5 }, terms: noTerms, holds: true }
+  }
+  return {
+    ping: async () => { await ledger.ping() },
+    admit: async () => await ledger.admit(admissionOf({ cacheName: 'stored' })),
+    admitAll: async () => await ledger.admitAll([admissionOf(), admissionOf()]),
+    withdraw: async () => { await ledger.withdraw([{ id, connection: null }]) },
+    claim: async () => await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'stranger', slots: 1000 }),
+    sent: async () => await ledger.sent(id, 1, 'theirs'),
+    unsent: async () => await ledger.unsent(id, 1, { failure: unreachable }),
+    lost: async () => await ledger.lost(id, 1, null, traceLost),
+    progressed: async () => await ledger.progressed(id, 1, 'theirs', { kind: 'running' }),
+    doubted: async () => await ledger.doubted(id, 1, 'theirs', 'expired'),
+    finish: async () => await ledger.finish(id, 1, 'theirs', successOf()),
+    renew: async () => await ledger.renew('stranger', [await row()]),
+    restore: async () => await ledger.restore('stranger', [await row()]),
+    release: async () => { await ledger.release('r1', [id]) },
+    sweep: async () => await ledger.sweep('stranger', 10),
+    takeNews: async () => await ledger.takeNews(10),
+    seen: async () => { await ledger.seen(id, null) },
+    left: async () => { await ledger.left(id, { replica: 'r1', connection: 'c1' }) },
+    read: async () => await ledger.read(id, studio),
+    lookup: async () => await ledger.lookup('stored'),
+    list: async () => await ledger.list(studio, { limit: 10, cursor: null, status: null }),
+    look: async () => await ledger.look([id]),
+    glance: async () => await ledger.glance([id]),
+    aside: async () => await ledger.aside(id),
+    logs: async () => await ledger.logs(id, 0),
+    cancel: async () => await ledger.cancel(id, studio),
+    settle: async () => await ledger.settle(id, true),
+    correct: async () => await ledger.correct(id, 0),
+    guard: async () => await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 }),
+    guards: async () => await ledger.guards(),
+    mint: async () => { await ledger.mint(tokenOf()) },
+    token: async () => await ledger.token('tok1'),
+    revoke: async () => await ledger.revoke('tok1', 'studio'),
+    balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
+    unknowns: async () => await ledger.unknowns(10),
+    journal: async () => await ledger.journal(0, never, 10),
+    gauges: async () => await ledger.gauges()
+  }
+}
+
+/** `done`, or the code that it was refused with. */
+async function outcomeOf (operation: () => Promise<unknown>): Promise<string> {
+  return await operation().then(() => 'done', (error: unknown) => {
+    if (error instanceof Problem) return error.code
+    throw error
+  })
+}
+
+const open = new Set<string>(openOperations)
+
+export async function owners (t: Test, make: MakeStore): Promise<void> {
+  for (const stranger of strangers) {
+    t.test(`to a process of ${stranger.kind} ${stranger.name} the ledger is foreign: it may look, and everything else is refused and changes nothing`, async t => {
+      const { ledger, buy, ended, go, beside, row, balance, advance } = await createWorld(t, make)
+      await ended(successOf(), { cacheName: 'stored' })
+      const running = await buy()
+      await go()
+      const waiting = await buy()
+      await ledger.mint(tokenOf())
+      await advance(120_000)
+      const theirs = await beside(stranger)
+      const before = [await row(running.id), await row(waiting.id), await balance(), await ledger.gauges(), await ledger.guards(), await ledger.token('tok1')]
+      for (const { id } of [running, waiting]) {
+        for (const [name, operation] of Object.entries(operationsOn(theirs, id))) t.equal(await outcomeOf(operation), open.has(name) ? 'done' : 'foreign-ledger', name)
+      }
+      t.same([await row(running.id), await row(waiting.id), await balance(), await ledger.gauges(), await ledger.guards(), await ledger.token('tok1')], before)
+      t.match(await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1000 }), { outcome: 'go', row: { id: waiting.id } }, 'it waits for its own')
+    })
+  }
+
+  t.test('every operation is known to be open or not', async t => {
+    const { ledger } = await createWorld(t, make)
+    const known = new Set([...Object.keys(operationsOn(ledger, '')), 'now', 'connect', 'close', 'audit', 'listen', 'askOpen', 'answerOpen', 'beside'])
+    t.same(Object.keys(ledger).filter(name => !known.has(name)), [])
+  })
+
+  t.test('a row keeps the account that it is bought with, also when it is put back', async t => {
+    const { ledger, buy, advance, beside } = await createWorld(t, make)
+    const { id } = await buy()
+    const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
+    t.match(claimed, { outcome: 'go', terms: { upstream: 'fal main' } })
+    if (claimed.outcome !== 'go') return
+    const lost = { row: { ...claimed.row, id: freshId() }, terms: claimed.terms, holds: false }
+    await ledger.restore('r1', [lost])
+    await advance(16_000)
+    const taken = await ledger.sweep('r2', 10)
+    t.same(taken.map(({ row, terms }) => [row.id, terms.upstream]).toSorted(), [[id, 'fal main'], [lost.row.id, 'fal main']].toSorted())
+    t.match(await (await beside(owner)).look([id]), [{ id }], 'another process of the same account is at home')
+  })
+
+  t.test('an operator\'s window has no account, and is refused nothing', async t => {
+    const { ledger, buy, go, beside, advance } = await createWorld(t, make)
+    const { id } = await buy()
+    await go()
+    await ledger.lost(id, 1, null, traceLost)
+    await advance(600_000)
+    t.match(await (await beside(null)).settle(id, true), { outcome: 'settled' })
+  })
+}
