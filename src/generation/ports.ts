@@ -494,6 +494,8 @@ export const ledgerConstants = {
   /** The longest inputs, in bytes, that an ended row keeps: one that cost nothing, and any. */
   maxUnspentInputBytes: 1024,
   maxEndedInputBytes: 32_768,
+  /** The longest input and output, in bytes together, that lie beside what a list shows of a row, so that one look reads all. */
+  maxCardBytes: 1024,
   /** The longest output, in bytes, that a row has room for, the longest that is taken from fal, and how long those between the two lie aside. */
   maxOutputBytes: 262_144,
   maxLargeBytes: 67_108_864,

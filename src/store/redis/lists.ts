@@ -39,15 +39,20 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
   }
 
   async function rowsOf (shown: readonly Found[]): Promise<readonly Listed[]> {
+    const long = shown.filter(({ card }) => card.texts === null)
     const [kept, places] = await Promise.all([
-      ask(shown.map(({ purchase }) => ['hmget', rowKey(purchase), 'input', 'output', 'version'])),
+      ask(long.map(({ purchase }) => ['hmget', rowKey(purchase), 'input', 'output'])),
       placesOf(shown.filter(({ card }) => card.fields.phase === 'waiting'))
     ])
-    return shown.flatMap(({ id, purchase, card: { fields } }, n) => {
+    // Of one that was forgotten since there is nothing.
+    const texts = new Map(long.map(({ id }, n) => {
       const row: unknown = kept[n]
-      const [input, output, version] = Array.isArray(row) ? row.map(textOrNull) : []
-      if (version == null) return [] // forgotten since
-      return [{ id, purchase, input: input ?? null, output: output ?? null, ...fields, queuePosition: places.get(id) ?? fields.queuePosition }]
+      const [input = null, output = null] = Array.isArray(row) ? row.map(textOrNull) : []
+      return [id, { input, output }]
+    }))
+    return shown.map(({ id, purchase, card }) => {
+      const { input, output } = card.texts ?? texts.get(id) ?? { input: null, output: null }
+      return { id, purchase, input, output, ...card.fields, queuePosition: places.get(id) ?? card.fields.queuePosition }
     })
   }
 

@@ -235,8 +235,14 @@ function contentsIn (value: unknown): Contents {
   return { entries: listIn(idsIn)(entries), nextCursor: textOrNull(nextCursor), isCursorUnknown: isCursorUnknown === '1' }
 }
 
-/** A row as a list shows it, its size, and what tells its place in our line: see `cardOf` of `rows.lua`. */
-export interface Card { readonly fields: Values<typeof listedFields>, readonly bytes: number, readonly rank: number, readonly tenant: string }
+/** A row as a list shows it, its size, what tells its place in our line, and input and output where they are short: see `cardOf` of `rows.lua`. */
+export interface Card {
+  readonly fields: Values<typeof listedFields>
+  readonly bytes: number
+  readonly rank: number
+  readonly tenant: string
+  readonly texts: Pick<Row, 'input' | 'output'> | null
+}
 
 const listedNames = Object.keys(listedFields)
 
@@ -244,12 +250,13 @@ const listedNames = Object.keys(listedFields)
 export function cardIn (value: unknown): Card | null {
   if (value === null) return null
   const lines = textOf(value).split('\n')
-  const [bytes, rank, tenant] = lines.slice(listedNames.length)
+  const [bytes, rank, tenant, input, ...output] = lines.slice(listedNames.length)
   const lineOf = (name: string): string | undefined => {
     const line = lines[listedNames.indexOf(name)]
     return line === '' ? undefined : line
   }
-  return { fields: readAll(listedFields, lineOf), bytes: integerOf(bytes), rank: integerOf(rank), tenant: textOf(tenant) }
+  const texts = input === undefined ? null : { input: input === '' ? null : input, output: output.join('\n') || null }
+  return { fields: readAll(listedFields, lineOf), bytes: integerOf(bytes), rank: integerOf(rank), tenant: textOf(tenant), texts }
 }
 
 function cancelledIn (value: unknown): Cancelled {

@@ -1,8 +1,8 @@
 -- Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 -- The tenant's purchases in the window under way; a window begins with its first purchase. -> { max, windowSeconds, used, resetSeconds }
-local function rateOf (admission)
-  local tenant = Line.readTenant(admission.tenant)
+local function rateOf (admission, known)
+  local tenant = known or Line.readTenant(admission.tenant)
   local leftMs = tenant.endsAtMs - now
   local max, windowSeconds = admission.rate.max, admission.rate.windowSeconds
   return {
@@ -129,9 +129,9 @@ end
 local function refuse (purchases)
   local first = purchases[1]
   if not first then return nil end
-  local running = Line.readTenant(first.tenant).running
+  local tenant = Line.readTenant(first.tenant)
   -- Only one goes through a closed guard. Who could not be sent at once would not be the probe, but keep others from being one.
-  local mayProbe = #purchases == 1 and running < first.maxInFlight
+  local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
   for _, purchase in ipairs(purchases) do
     local guard = Guards.blockedBy(purchase.id, purchase) or not mayProbe and Guards.closedGuards(purchase)[1]
     if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
@@ -146,9 +146,9 @@ local function refuse (purchases)
   local price = sumOf(purchases, 'price')
   local token = Tokens.refuseToken(first, price, sumOf(purchases, 'files'))
   if token then return { outcome = 'refused', why = 'token', token = token } end
-  local rate = rateOf(first)
+  local rate = rateOf(first, tenant)
   if tonumber(rate.used) + #purchases > first.rate.max then return { outcome = 'refused', why = 'rate', rate = rate } end
-  local underWay = tonumber(redis.call('HGET', WAITING, first.tenant) or 0) + running
+  local underWay = tonumber(redis.call('HGET', WAITING, first.tenant) or 0) + tenant.running
   if underWay + #purchases > first.maxInFlight + first.maxQueued then return { outcome = 'refused', why = 'full', rate = rate } end
   for _, budget in ipairs(first.budgets) do
     local held, spent = Books.balanceOf({ owner = budget.owner, period = Books.periodOf(now, budget.per) })

@@ -30,7 +30,7 @@ local function auditAll (keys, args)
   local rows, aliases = {}, {}
   for _, id in ipairs(keysOf('g')) do
     local record = readHash(key('g', id))
-    if not record.target then rows[id] = Rows.typed(id, record)
+    if not record.target then rows[id] = Rows.rowOf(id, record)
     elseif not hasEnded(record) then aliases[id] = record end
   end
 

@@ -18,6 +18,8 @@ local sequence -- after the last change so far
 local epoch -- how many times this ledger may have lost something, where an operation looked
 local upstream -- whose ledger it is, such as `fal main`; nil while that is not written down
 local settings -- the JSON that `times` was read from
+local rowTexts -- id -> the texts of that row as they are in Redis, of the rows that this call is about
+local heldNow -- book -> what it holds, of those that this call held or let go of money in
 
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
@@ -81,6 +83,7 @@ local function begin (keys, args)
   payload = args[4]
   epoch = nil
   findUpstream()
+  rowTexts, heldNow = {}, {}
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')
@@ -95,9 +98,9 @@ local function key (kind, name)
   return prefix .. kind .. ':' .. name
 end
 
--- Lua prints integers of 15 digits and more with an exponent, which neither HINCRBY nor a reader of money takes.
+-- Of a whole number. Lua prints those of 15 digits and more with an exponent, which neither HINCRBY nor a reader of money takes.
 local function text (number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 local function copy (record)

@@ -45,9 +45,13 @@ end
 local function enter (account, what, amount)
   local at = bookOf(account)
   local sum = redis.call('HINCRBY', at, what, text(amount))
-  local held = what == 'held' and sum or tonumber(redis.call('HGET', at, 'held') or 0)
-  if held == 0 then endKey(at, now + constants.journalMs)
-  elseif what == 'held' and held == amount then redis.call('PERSIST', at) end
+  if what == 'held' then
+    heldNow[at] = sum
+    if sum == 0 then endKey(at, now + constants.journalMs)
+    elseif sum == amount then redis.call('PERSIST', at) end
+  elseif not heldNow[at] and tonumber(redis.call('HGET', at, 'held') or 0) == 0 then
+    endKey(at, now + constants.journalMs)
+  end
 end
 
 -- Holds, or with -1 lets go of, the reserved price of an open row, in its accounts and its token.

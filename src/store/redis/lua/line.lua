@@ -50,8 +50,8 @@ end
 
 -- Puts a tenant into the line or takes it out: it stands there exactly when it has claimable work and a free place.
 local function updateLine (name)
-  local tenant = readTenant(name)
-  if redis.call('ZCARD', key('q', name)) == 0 or tenant.running >= tenant.maxInFlight then
+  local tenant = redis.call('ZCARD', key('q', name)) > 0 and readTenant(name)
+  if not tenant or tenant.running >= tenant.maxInFlight then
     redis.call('ZREM', LINE, name)
     return
   end

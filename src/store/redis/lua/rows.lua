@@ -1,6 +1,6 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
--- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `hidden`, `numbers`, `flags`, `admitted` (copied from the
+-- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `hidden`, `kinds` of those that are no texts, `admitted` (copied from the
 -- admission), `initial`, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
 -- input and output together; `card`: what a list needs to know of the row in one text, a line each, so that one field is read instead of a dozen.
 local SCHEMA = '2'
@@ -16,14 +16,21 @@ end
 
 -- A row from its texts.
 local function typed (id, record)
-  record.id = id
-  for _, name in ipairs(fields.numbers) do
-    if record[name] then record[name] = tonumber(record[name]) end
+  local row = { id = id }
+  local kinds = fields.kinds
+  for name, value in pairs(record) do
+    local kind = kinds[name]
+    if not kind then row[name] = value
+    elseif kind == 'integer' then row[name] = tonumber(value)
+    elseif value == '1' then row[name] = true end
   end
-  for _, name in ipairs(fields.flags) do
-    if record[name] then record[name] = record[name] == '1' or nil end
-  end
-  return record
+  return row
+end
+
+-- The same of a row that was read. Its texts are handed out as they are: writing numbers anew would cost more than reading them.
+local function rowOf (id, record)
+  rowTexts[id] = record
+  return typed(id, record)
 end
 
 local function texts (value)
@@ -35,7 +42,7 @@ end
 local function readRow (id)
   local record = readHash(key('g', id))
   if not record or record.target then return nil end
-  return typed(id, record)
+  return rowOf(id, record)
 end
 
 -- Up to so many bytes of input and output a row is read whole, which costs less than naming its fields.
@@ -48,8 +55,9 @@ local function readBrief (id)
   if not bytes or tonumber(bytes) <= BRIEF_BYTES then return readRow(id) end
   local kept, record = redis.call('HMGET', at, unpack(fields.brief)), {}
   for i, name in ipairs(fields.brief) do record[name] = kept[i] or nil end
-  record.isBrief = true
-  return typed(id, record)
+  local row = rowOf(id, record)
+  row.isBrief = true
+  return row
 end
 
 -- The same row with input and output.
@@ -57,6 +65,7 @@ local function complete (row)
   if not row.isBrief then return row end
   local kept = redis.call('HMGET', key('g', row.id), 'input', 'output')
   row.input, row.output, row.isBrief = kept[1] or nil, kept[2] or nil, nil
+  rowTexts[row.id].input, rowTexts[row.id].output = row.input, row.output
   return row
 end
 
@@ -69,7 +78,7 @@ local function resolve (id)
   for _ = 1, MAX_HOPS do
     local record = readHash(key('g', at))
     if not record then return nil end
-    if not record.target then return typed(at, record), alias end
+    if not record.target then return rowOf(at, record), alias end
     if not record.gaveWay or hasEnded(record) then return nil end
     at, alias = record.target, alias or record
   end
@@ -103,7 +112,7 @@ end
 local function follow (id)
   local record = readHash(key('g', id))
   if not record then return nil end
-  if not record.target then return typed(id, record) end
+  if not record.target then return rowOf(id, record) end
   if hasEnded(record) then return nil end
   return resolve(record.target), record
 end
@@ -123,7 +132,8 @@ end
 -- The row as it is handed out, fields as texts. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
 local function show (row, id, alias)
   local shown = { id = id or row.id, purchase = row.id }
-  for _, name in ipairs(fields.shown) do shown[name] = texts(row[name]) end
+  local kept, names = rowTexts[row.id], fields.shown
+  for i = 1, #names do shown[names[i]] = kept[names[i]] end
   if alias then
     shown.tenant, shown.subject, shown.accounts = alias.tenant, alias.subject, '[]'
     shown.token, shown.connection = nil, nil
@@ -136,7 +146,7 @@ end
 -- The row for whoever looks after it from now on: as it is shown, and what it was admitted under.
 local function handOver (row)
   local terms = {}
-  for _, name in ipairs(fields.terms) do terms[name] = texts(row[name]) end
+  for _, name in ipairs(fields.terms) do terms[name] = rowTexts[row.id][name] end
   return { row = show(row), terms = terms }
 end
 
@@ -172,12 +182,14 @@ local function listOf (row)
 end
 
 -- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the line of its tenant, and that tenant. No text among them
--- holds a line break: JSON is written without, and the others are words and digits.
+-- holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
+-- output of several lines.
 local function cardOf (row)
-  local lines = {}
-  for i, name in ipairs(fields.listed) do lines[i] = texts(row[name]) or '' end
-  local count = #fields.listed
+  local lines, kept, names = {}, rowTexts[row.id], fields.listed
+  local count = #names
+  for i = 1, count do lines[i] = kept[names[i]] or '' end
   lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Line.rankOf(row)), row.tenant
+  if tonumber(row.bytes) <= constants.maxCardBytes then lines[count + 4], lines[count + 5] = row.input or '', row.output or '' end
   return table.concat(lines, '\n')
 end
 
@@ -185,7 +197,6 @@ end
 local function placesOf (row)
   local at = {}
   if not row then return at end
-  at.list = listOf(row)
   at.waiting = row.phase == 'waiting'
   at.running = hasPlace(row)
   if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
@@ -193,10 +204,14 @@ local function placesOf (row)
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
   at.due = dueOf(row)
-  if row.requestId then at.requests = row.requestId .. (row.doubles or '') end
   if row.twinName and not row.delivered and not Books.isUnbilledEnd(row) then at.twin = row.number end
-  if not Books.isFinal(row) then at.held = table.concat({ row.accounts, text(row.price), text(row.files or 1), row.token or '' }, ' ') end
+  at.held = not Books.isFinal(row)
   return at
+end
+
+-- Does the one hold the same money of the same accounts as the other?
+local function holdsAlike (one, other)
+  return one.price == other.price and one.files == other.files and one.token == other.token and one.accounts == other.accounts
 end
 
 -- The ids under which fal knows this generation's purchases: usually one.
@@ -246,16 +261,16 @@ local function reindex (before, after)
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
     place(key('o', row.twinName), row.id, not (isBack and is.twin) and was.twin or nil, is.twin)
   end
-  if was.list ~= is.list then
-    if was.list then redis.call('ZREM', was.list, row.id) end
-    if is.list then redis.call('ZADD', is.list, text(row.number), row.id) end
+  if not before or not after or statuses[before.phase] ~= statuses[after.phase] then
+    if before then redis.call('ZREM', listOf(before), row.id) end
+    if after then redis.call('ZADD', listOf(after), text(row.number), row.id) end
   end
   if was.claim ~= is.claim then
     if was.claim then redis.call('HDEL', CLAIMS, was.claim) end
     if is.claim then redis.call('HSET', CLAIMS, is.claim, row.id) end
   end
-  if was.requests ~= is.requests then nameRequests(before, after) end
-  if was.held ~= is.held then
+  if not before or not after or before.requestId ~= after.requestId or before.doubles ~= after.doubles then nameRequests(before, after) end
+  if was.held ~= is.held or (was.held and not holdsAlike(before, after)) then
     if was.held then Books.hold(before, -1) end
     if is.held then Books.hold(after, 1) end
   end
@@ -266,13 +281,13 @@ end
 -- `id`: what those know it by whom it concerns.
 local function publish (row, id)
   sequence = text(redis.call('HINCRBY', GLOB, 'sequence', 1))
-  local position = row.phase == 'waiting' and Line.positionOf(row) or row.queuePosition
+  local kept = rowTexts[row.id]
+  local position = row.phase == 'waiting' and text(Line.positionOf(row)) or kept.queuePosition
   -- A generation that keeps its place at fal lets nobody else in.
   local isLineEmpty = hasPlace(row) or redis.call('ZCARD', LINE) == 0
   redis.call('PUBLISH', CHANGES, cjson.encode({
-    id = id or row.id, version = text(row.version), phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
-    queuePosition = position and text(position) or nil, startedAtMs = row.startedAtMs and text(row.startedAtMs) or nil,
-    doubtSinceMs = row.doubtSinceMs and text(row.doubtSinceMs) or nil, logged = row.logged and text(row.logged) or nil
+    id = id or row.id, version = kept.version, phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
+    queuePosition = position, startedAtMs = kept.startedAtMs, doubtSinceMs = kept.doubtSinceMs, logged = kept.logged
   }))
 end
 
@@ -281,29 +296,24 @@ local function write (row, changes)
   local before = copy(row)
   local at = key('g', row.id)
   local sets, gone, isSeen = {}, {}, false
+  local kept = rowTexts[row.id] or {}
+  rowTexts[row.id] = kept
   for name, value in pairs(changes) do
     isSeen = isSeen or fields.isListed[name]
     if value == false then
-      if row[name] ~= nil or row.isBrief then table.insert(gone, name) end
-      row[name] = nil
-    else
-      if row[name] ~= value then
-        table.insert(sets, name)
-        table.insert(sets, texts(value))
-      end
-      row[name] = value
+      if row[name] ~= nil or row.isBrief then gone[#gone + 1] = name end
+      row[name], kept[name] = nil, nil
+    elseif row[name] ~= value then
+      row[name], kept[name] = value, texts(value)
+      sets[#sets + 1], sets[#sets + 2] = name, kept[name]
     end
   end
   if changes.input ~= nil or changes.output ~= nil or not row.bytes then
     row.bytes = text(#(row.input or '') + #(row.output or ''))
     isSeen = true
-    table.insert(sets, 'bytes')
-    table.insert(sets, row.bytes)
+    sets[#sets + 1], sets[#sets + 2] = 'bytes', row.bytes
   end
-  if isSeen then
-    table.insert(sets, 'card')
-    table.insert(sets, cardOf(row))
-  end
+  if isSeen then sets[#sets + 1], sets[#sets + 2] = 'card', cardOf(row) end
   if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
   if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
   return before
@@ -424,7 +434,7 @@ local function forget (row)
 end
 
 return {
-  begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, follow = follow, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
