@@ -1,4 +1,5 @@
-// A TCP proxy that can lose an answer: the server got the request and acted on it, the client only sees its connection break.
+// A TCP proxy that can lose an answer: the server got the request and acted on it, the client only sees its connection break. It can be slow, too, and lead
+// elsewhere.
 
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
@@ -14,9 +15,17 @@ export interface TcpProxy {
   readonly cutBehind: (bytes: string | RegExp) => Promise<void>
   /** While it is `false`, connections are cut and new ones refused at once. */
   readonly setOpen: (isOpen: boolean) => void
+  /** Connections that are made from now on lead to this port. */
+  readonly leadTo: (port: number) => void
 }
 
-export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpProxy> {
+export interface TcpProxyOptions {
+  /** What the server says arrives so much later; what is under way when its connection breaks is lost. */
+  readonly delayMs?: number
+}
+
+export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0 }: TcpProxyOptions = {}): Promise<TcpProxy> {
+  let targetPort = firstPort
   const sockets = new Set<Socket>()
   let isOpen = true
   let connections = 0
@@ -55,7 +64,8 @@ export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpPr
     })
     target.on('data', chunk => {
       if (caught === null) {
-        client.write(chunk)
+        if (delayMs === 0) client.write(chunk)
+        else setTimeout(() => { client.write(chunk) }, delayMs)
         return
       }
       client.destroy()
@@ -71,7 +81,8 @@ export async function startTcpProxy (t: Test, targetPort: number): Promise<TcpPr
     setOpen: open => {
       isOpen = open
       if (!open) for (const socket of sockets) socket.destroy()
-    }
+    },
+    leadTo: port => { targetPort = port }
   }
 }
 
