@@ -1,6 +1,7 @@
 // Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from whoever has it, lease or not. The first wins, and
 // it ends an `unknown`.
 
+import { hash } from 'node:crypto'
 import { bookingOf } from '../../generation/bill.ts'
 import type { Ending, LogPiece, Unsent, Verdict, Weighed } from '../../generation/ports.ts'
 import type { Failure, Large, Row } from '../../generation/row.ts'
@@ -8,7 +9,7 @@ import type { MicroUsd } from '../../money.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
-import { largeOf } from '../aside.ts'
+import { longBytesOf } from '../aside.ts'
 import { putAside } from './aside.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { clear, judgeFor, weighBill, yieldProbe } from './guards.ts'
@@ -120,8 +121,9 @@ export function doubted (state: State, id: string, attempt: number, requestId: s
 
 /** The ledger's `finish`. */
 export function finish (state: State, id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Evidence {
-  const large = ending.kind === 'succeeded' ? largeOf(ending.output) : null
-  if (ending.kind !== 'succeeded' || large === null) return close(state, id, attempt, requestId, ending, log)
+  const bytes = ending.kind === 'succeeded' ? longBytesOf(ending.output) : null
+  if (ending.kind !== 'succeeded' || bytes === null) return close(state, id, attempt, requestId, ending, log)
+  const large = { bytes, sha256: hash('sha256', ending.output) }
   putAside(state, id, large, ending.output)
   const weighed = close(state, id, attempt, requestId, { ...ending, large }, log)
   return weighed?.large?.sha256 === large.sha256 ? { ...weighed, output: ending.output } : weighed

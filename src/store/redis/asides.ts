@@ -1,6 +1,7 @@
 // Outputs that are too long for a row: written to Redis and read from it piece by piece, so that no call is long.
 
 import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { Connection } from './connection.ts'
 import type { Caller } from './caller.ts'
 import { rowFields, type Large } from '../../generation/row.ts'
@@ -57,6 +58,16 @@ export function createAsides ({ caller, connection }: { readonly caller: Caller,
       return await read
     }
   }
+}
+
+/** In hex. Between the pieces other work has its turn: for the longest output it would wait for a good part of a second. */
+export async function sha256Of (output: string): Promise<string> {
+  const hash = createHash('sha256')
+  for (const piece of piecesOf(output)) {
+    hash.update(piece)
+    await setImmediate()
+  }
+  return hash.digest('hex')
 }
 
 /** Cut between characters: half of a pair would be lost on the way. */

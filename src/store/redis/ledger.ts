@@ -9,8 +9,8 @@ import { logText } from '../../generation/log-text.ts'
 import type { Ending, Ledger, LedgerTimes, LogPiece, OpenUnknown, Weighed } from '../../generation/ports.ts'
 import { rowFields, type Large, type Row } from '../../generation/row.ts'
 import { batchesOf, inBatches, readInBatches, takeInBatches } from './batches.ts'
-import { largeOf } from '../aside.ts'
-import { createAsides } from './asides.ts'
+import { longBytesOf } from '../aside.ts'
+import { createAsides, sha256Of } from './asides.ts'
 import { createCaller } from './caller.ts'
 import { createLedgerClock } from './clock.ts'
 import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer } from './connection.ts'
@@ -122,8 +122,9 @@ export function createRedisLedger ({
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName, files } = ending
-    const large = largeOf(output)
-    if (large === null) return await call('finish', { seed, learnedName, files, ...given }, output)
+    const bytes = longBytesOf(output)
+    if (bytes === null) return await call('finish', { seed, learnedName, files, ...given }, output)
+    const large = { bytes, sha256: await sha256Of(output) }
     await layAside(id, large, output)
     const row = await call('finish', { seed, learnedName, files, large: rowFields.large.write(large), ...given })
     return row?.large?.sha256 === large.sha256 ? { ...row, output } : row
