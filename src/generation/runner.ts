@@ -36,6 +36,9 @@ export interface RunnerTools extends Omit<TendingTools, 'isOthersHere'> {
 /** How often the line is looked at without being nudged, and due rows are swept. */
 const TICK_MS = 1000
 
+/** After the ledger was away, owners need this long at most to say what they have learned meanwhile (see `evidence.ts`). */
+const COMING_BACK_MS = 3000
+
 interface Claim { readonly claimId: string, readonly sentAtMs: number }
 
 /** Claims under way at once. */
@@ -73,6 +76,9 @@ export function createRunner (tools: RunnerTools): Runner {
   const asking = new Set<string>()
   let unlisten = (): void => {}
   let isClaimingOver = false
+  /** The ledger was away when it was last asked. Until it is back for a while nothing is taken over: its owner could not give a sign of life either. */
+  let isAway = false
+  let sweepsFromMs = 0
   let stopping: Promise<void> | null = null
 
   /** Claims whose answers were lost, to be asked for again under their own ids, because they may have been granted. */
@@ -178,11 +184,13 @@ export function createRunner (tools: RunnerTools): Runner {
   }
 
   async function tick (): Promise<void> {
-    await Promise.all([sweep(), tellNews(), tools.guard.look()])
+    await Promise.all([tellNews(), tools.guard.look()])
+    await sweep()
     claimAll()
   }
 
   async function sweep (): Promise<void> {
+    if (isAway || performance.now() < sweepsFromMs) return
     try {
       for (const taken of await ledger.sweep(replica, SWEEP_MAX)) {
         if (!hasEnded(taken.row.phase)) hold(taken, null)
@@ -213,8 +221,15 @@ export function createRunner (tools: RunnerTools): Runner {
 
   async function tellNews (): Promise<void> {
     try {
-      for (const news of await ledger.takeNews(NEWS_MAX)) tools.onNews(news)
+      const found = await ledger.takeNews(NEWS_MAX)
+      if (isAway) {
+        isAway = false
+        sweepsFromMs = performance.now() + Math.max(renewalMsOf(times), COMING_BACK_MS)
+        renew()
+      }
+      for (const news of found) tools.onNews(news)
     } catch (error) {
+      isAway = true
       tools.onTrouble('taking news', error)
     }
   }

@@ -1,11 +1,13 @@
 // What only a real Redis shows: its own clock and key ends, ACL users, replicas that talk to each other, a cluster.
 
+import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import t from 'tap'
-import { clusterOf } from '../../src/store/redis/connection.ts'
+import { Problem } from '../../src/errors.ts'
+import { clusterOf, meaningOf, slotOf } from '../../src/store/redis/connection.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
-import { admissionOf, freshId, successOf, times, tokenOf } from '../support/admission.ts'
-import { startCluster } from '../support/redis-cluster.ts'
+import { admissionOf, freshId, never, successOf, times, tokenOf } from '../support/admission.ts'
+import { moveSlot, startCluster } from '../support/redis-cluster.ts'
 import { freshNamespace, liveLedger, plainClient, rejection } from '../support/redis-store.ts'
 import { redisUrl, startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
@@ -216,4 +218,55 @@ t.test('everything stays in one slot of a cluster', async t => {
     t.same(await ledger.audit(), [])
     await until(() => changes.includes('succeeded'))
   }
+})
+
+t.test('while a cluster moves the slot every call is refused before it begins, as not now, and nothing is half done; then all goes on', async t => {
+  const nodes = await startCluster(t)
+  const namespace = freshNamespace()
+  const { ledger, troubles, rollbacks } = await liveLedger(t, clusterOf(nodes), { namespace })
+  const deadlineMs = never
+  const { id } = admissionOf()
+  await ledger.admit(admissionOf({ id, cacheName: 'cache', deadlineMs }))
+  await ledger.admit(admissionOf({ deadlineMs }))
+  await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 })
+
+  const begun = new AbortController()
+  const moved = moveSlot(t, nodes, { slot: slotOf(`{${namespace}}:`), forMs: 1500, onBegun: () => { begun.abort() } })
+  await until(() => begun.signal.aborted)
+  let refusals = 0
+  const over = new AbortController()
+  moved.finally(() => { over.abort() }).catch(() => {})
+  while (!over.signal.aborted) {
+    const answers = await Promise.allSettled([
+      ledger.admit(admissionOf({ deadlineMs })), ledger.claim({ claimId: freshId(), deadlineMs, replica: 'r1', slots: 9 }), ledger.sent(id, 1, 'request'),
+      ledger.read(id, studio), ledger.lookup('cache'), ledger.list(studio, { limit: 5, cursor: null, status: null }), ledger.sweep('r1', 10)
+    ])
+    if (over.signal.aborted) break
+    for (const answer of answers) {
+      if (answer.status === 'fulfilled') t.fail('something was done')
+      else if (!(answer.reason instanceof Problem) || answer.reason.code !== 'store-unavailable') throw answer.reason
+      else refusals += 1
+    }
+    await setImmediate()
+  }
+  t.ok(await moved > 10)
+  t.ok(refusals > 20)
+  await until(async () => await ledger.ping().then(() => true, () => false))
+  t.same(troubles, ['using Redis'], 'one word for the move')
+  t.same(rollbacks, [])
+  t.match(await ledger.sent(id, 1, 'request'), { phase: 'accepted' })
+  t.match(await ledger.admit(admissionOf({ deadlineMs })), { outcome: 'bought' })
+  t.same(await ledger.audit(), [])
+})
+
+t.test('a script that a move stopped half-way is "not now", in the words of Redis and of Valkey', t => {
+  for (const message of [
+    'ERR Script attempted to access a non local key in a cluster node script: falgate, on @user_function:1.',
+    'ERR Attempted to access a non local key in a cluster node script: falgate, on @user_function:1.',
+    'TRYAGAIN Multiple keys request during rehashing of slot',
+    'Too many Cluster redirections. Last error: ReplyError: TRYAGAIN Multiple keys request during rehashing of slot'
+  ]) t.match(meaningOf(new Error(message)), { name: 'Unusable', code: 'store-unavailable', isPassing: true })
+  const fault = new Error('ERR user_function:7: attempt to index a nil value')
+  t.equal(meaningOf(fault), fault)
+  t.end()
 })

@@ -1,5 +1,7 @@
 // A Redis Cluster of three primaries on this machine, without replicas.
 
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { freePort } from './processes.ts'
 import { plainClient } from './redis-store.ts'
@@ -27,4 +29,47 @@ export async function startCluster (t: Test): Promise<readonly ClusterNode[]> {
     await until(async () => /cluster_state:ok/.test(String(await redis.call('CLUSTER', 'INFO'))))
   }
   return nodes.map(({ port }) => ({ host: '127.0.0.1', port }))
+}
+
+export interface SlotMove {
+  readonly slot: number
+  readonly forMs: number
+  /** Told before the first key moves. */
+  readonly onBegun?: () => void
+}
+
+/** Moves a slot to another node, as tools do: key by key, while it is used, taking about `forMs`. Gives how many keys it moved. */
+export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, forMs, onBegun = () => {} }: SlotMove): Promise<number> {
+  const all = await Promise.all(nodes.map(async ({ host, port }) => {
+    const redis = plainClient(t, `redis://${host}:${port}`)
+    return { host, port, redis, id: String(await redis.call('CLUSTER', 'MYID')) }
+  }))
+  const source = await ownerOf(all, slot)
+  const target = all.find(node => node !== source)
+  if (source === undefined || target === undefined) throw new Error('The slot has nowhere to move.')
+  await target.redis.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source.id)
+  await source.redis.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', target.id)
+  onBegun()
+  const pauseMs = forMs / Number(await source.redis.call('CLUSTER', 'COUNTKEYSINSLOT', slot))
+  let moved = 0
+  for (;;) {
+    const keys = await source.redis.call('CLUSTER', 'GETKEYSINSLOT', slot, 1)
+    if (!Array.isArray(keys) || keys.length === 0) break
+    // Without REPLACE: a key that was written on both sides ends the move.
+    await source.redis.call('MIGRATE', target.host, target.port, '', 0, 5000, 'KEYS', ...keys.map(String))
+    moved += keys.length
+    await pause(pauseMs)
+  }
+  for (const { redis } of [target, source, ...all]) await redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', target.id)
+  return moved
+}
+
+/** Every node knows its own slots by its own id. */
+async function ownerOf<Node extends { readonly redis: Redis, readonly id: string }> (nodes: readonly Node[], slot: number): Promise<Node | undefined> {
+  for (const node of nodes) {
+    const own = String(await node.redis.call('CLUSTER', 'NODES')).split('\n').find(line => line.includes('myself')) ?? ''
+    const ranges = own.split(' ').slice(8).map(range => range.split('-').map(Number))
+    if (ranges.some(([first = NaN, last = first]) => first <= slot && slot <= last)) return node
+  }
+  return undefined
 }

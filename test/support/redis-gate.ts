@@ -123,16 +123,16 @@ function endOfValue (bytes: Buffer, start: number): number | null {
   return end !== null && end <= bytes.length ? end : null
 }
 
-/** The ledger's operation in `FCALL function 1 key operation …`, or EVALSHA with a script; of other commands the command. */
+/** The ledger's operation in `FCALL function 2 key key operation …`, or EVALSHA with a script; of other commands the command. */
 function operationIn (call: Buffer): string {
   const words: string[] = []
   let at = call.indexOf('\r\n') + 2
-  while (words.length < 5 && at < call.length) {
+  while (words.length < 6 && at < call.length) {
     const line = call.indexOf('\r\n', at)
     const length = Number(call.toString('latin1', at + 1, line))
     words.push(call.toString('latin1', line + 2, line + 2 + length))
     at = line + 2 + length + 2
   }
   const [command = ''] = words
-  return ['FCALL', 'EVALSHA'].includes(command.toUpperCase()) ? words[4] ?? '' : command
+  return ['FCALL', 'EVALSHA'].includes(command.toUpperCase()) ? words[3 + Number(words[2])] ?? '' : command
 }

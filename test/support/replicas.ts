@@ -7,10 +7,12 @@ import type { Test } from 'tap'
 import type { Settled } from '../../src/generation/ports.ts'
 import type { Row } from '../../src/generation/row.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
+import { clusterOf } from '../../src/store/redis/connection.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
 import { CENTRAL_KEY, STUDIO_KEY, parseObject, tenant, type Reply } from './gateway.ts'
 import { cliFile } from './paths.ts'
 import { start, type Running } from './processes.ts'
+import type { ClusterNode } from './redis-cluster.ts'
 import { redisUrl } from './redis.ts'
 import { startSandbox, type RunningSandbox } from './sandbox.ts'
 import { until } from './until.ts'
@@ -48,6 +50,8 @@ export interface DeploymentOptions {
   readonly sandbox?: SandboxOptions
   /** A server of the test's own; by default one that is shared, with a namespace apart. */
   readonly redisUrl?: string
+  /** A cluster of the test's own, in place of that. */
+  readonly cluster?: readonly ClusterNode[]
 }
 
 /** Leases as they are by default, for crowds: with short ones a machine that is busy for a second looks like a dead one. */
@@ -58,13 +62,15 @@ const SHORT_LEASE = { LEASE_SECONDS: '1' }
 
 export async function deploy (t: Test, options: DeploymentOptions = {}): Promise<Deployment> {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], ...options.sandbox })
-  const url = options.redisUrl ?? await redisUrl()
+  const [node] = options.cluster ?? []
+  const url = node === undefined ? options.redisUrl ?? await redisUrl() : `redis://${node.host}:${node.port}`
+  const clusterEnv = node === undefined ? {} : { REDIS_CLUSTER: 'on' }
   const namespace = randomUUID()
   const tenantsFile = join(t.testdir({}), `${namespace}.json`)
   writeFileSync(tenantsFile, JSON.stringify(options.tenants ?? { tenants: [tenant('studio', { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }))
   const times = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000, largeResultBytes: 268_435_456 }
   // What a test reads may take its time on a machine whose processors are all busy.
-  const ledger = createRedisLedger({ url, namespace, deadlineMs: 10_000, times })
+  const ledger = createRedisLedger({ url: options.cluster === undefined ? url : clusterOf(options.cluster, {}, 10_000), namespace, deadlineMs: 10_000, times })
   await ledger.connect()
   t.teardown(async () => { await ledger.close() })
 
@@ -76,6 +82,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       TENANTS_FILE: tenantsFile,
       REDIS_URL: url,
       REDIS_NAMESPACE: namespace,
+      ...clusterEnv,
       FAL_CONCURRENCY: '100',
       NODE_ENV: 'production',
       ...SHORT_LEASE,
@@ -128,7 +135,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     return found
   }
 
-  return { sandbox, ledger, tenantsFile, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace }, startReplica, untilRow }
+  return { sandbox, ledger, tenantsFile, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace, ...clusterEnv }, startReplica, untilRow }
 }
 
 /** The line that says that it serves, and where. */

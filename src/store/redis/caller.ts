@@ -29,7 +29,8 @@ export interface History { readonly epoch: number, readonly sequence: number }
 interface CallerOptions {
   readonly connection: () => Connection
   readonly scripts: Scripts
-  readonly key: string
+  /** Of every key: `{<namespace>}:`. */
+  readonly prefix: string
   readonly times: LedgerTimes
   readonly ownership: Ownership
   readonly clock: LedgerClock
@@ -39,7 +40,13 @@ interface CallerOptions {
   readonly onRollback: (error: Error) => void
 }
 
-export function createCaller ({ connection, scripts, key, times, ownership, clock, fixed, onRollback }: CallerOptions): Caller {
+export function createCaller ({ connection, scripts, prefix, times, ownership, clock, fixed, onRollback }: CallerOptions): Caller {
+  /**
+   * What every script declares. The second key never exists. While a cluster moves the slot, Redis refuses a call, before it begins, of whose keys some are not
+   * where it looks: at the node that the slot leaves and at the one that it comes to that is every call with this one. A script that began would meet keys that
+   * are elsewhere, which are too many to name them all: it would stop half-way at the first node, and at the second take them for missing.
+   */
+  const keys = [prefix + 'glob', prefix + 'nothing'] as const
   /** What is being loaded: one upload is enough for all who find it missing. */
   const loading = new Map<string, Promise<unknown>>()
   /** Until this connection showed that it can neither call the library nor load it. */
@@ -54,7 +61,7 @@ export function createCaller ({ connection, scripts, key, times, ownership, cloc
 
   /** By the library; by the script where the server knows no functions, the user may not load them, or its memory is too full for that. */
   async function perform (client: RedisClient, { functionName, script }: Program, given: readonly string[]): Promise<unknown> {
-    const callFunction = async (): Promise<unknown> => await client.fcall(functionName, 1, key, ...given)
+    const callFunction = async (): Promise<unknown> => await client.fcall(functionName, keys.length, ...keys, ...given)
     try {
       if (hasLibrary) return await callFunction()
     } catch (error) {
@@ -72,14 +79,14 @@ export function createCaller ({ connection, scripts, key, times, ownership, cloc
 
   async function evaluate (client: RedisClient, script: Script, given: readonly string[]): Promise<unknown> {
     try {
-      return await client.evalsha(script.sha, 1, key, ...given)
+      return await client.evalsha(script.sha, keys.length, ...keys, ...given)
     } catch (error) {
       if (!isNoScript(error)) throw error
     }
     // By EVAL of a harmless operation and not by SCRIPT LOAD, which knows no key: in a cluster it would go to any node.
-    await once(script.source, async () => await client.eval(script.source, 1, key, ...argumentsOf('ping', {}, '')))
+    await once(script.source, async () => await client.eval(script.source, keys.length, ...keys, ...argumentsOf('ping', {}, '')))
     try {
-      return await client.evalsha(script.sha, 1, key, ...given)
+      return await client.evalsha(script.sha, keys.length, ...keys, ...given)
     } catch (error) {
       throw isNoScript(error) ? unavailable(error) : error
     }

@@ -42,6 +42,12 @@ const refusals = new Set([
   'OOM', 'NOREPLICAS', 'READONLY', 'LOADING', 'BUSY', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN', 'MOVED', 'ASK', 'MISCONF', 'NOAUTH', 'WRONGPASS', 'NOPERM'
 ])
 
+/**
+ * The cluster is moving the slot: its keys are here and there. TRYAGAIN is told before a script begins (see `KEYS` in `caller.ts`), and ioredis gives it up in
+ * words of its own; the last is what a script hears that meets a key which is not here, as Redis and as Valkey put it.
+ */
+const moving = /^TRYAGAIN |^Too many Cluster redirections\..*(TRYAGAIN|MOVED|ASK) |[Aa]ttempted to access a non local key/
+
 /** Options that every client of the ledger has to have. */
 function clientOptions (deadlineMs: number) {
   return {
@@ -88,6 +94,8 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
     // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
     maxRedirections: 3,
     retryDelayOnFailover: 0,
+    // A slot moves for seconds or minutes: who meets that is refused, and a probe finds out when it is over.
+    retryDelayOnTryAgain: 1,
     clusterRetryStrategy: pauseBefore,
     redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
   })
@@ -176,12 +184,21 @@ export class Unusable extends Error {
   readonly isTold: boolean
   /** What callers hear meanwhile. */
   readonly code: 'store-unavailable' | 'store-unfit'
+  /** It ends by itself, and the connection is as good as another. */
+  readonly isPassing: boolean
 
-  constructor (message: string, { isTold = false, code = 'store-unavailable' }: { readonly isTold?: boolean, readonly code?: Unusable['code'] } = {}) {
+  constructor (message: string, { isTold = false, code = 'store-unavailable', isPassing = false }: { readonly isTold?: boolean, readonly code?: Unusable['code'], readonly isPassing?: boolean } = {}) {
     super(message)
     this.isTold = isTold
     this.code = code
+    this.isPassing = isPassing
   }
+}
+
+/** What an error means to whoever sent a command: {@link Unusable} when the cluster is moving the slot; other errors as they are. */
+export function meaningOf (error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof Problem || !moving.test(error.message)) return error
+  return new Unusable('the cluster moves the slot of the ledger to another node; until it is there nothing can be read or bought', { isPassing: true })
 }
 
 export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
@@ -237,7 +254,12 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       for (const waiter of waiters) waiter()
     } catch (error) {
       if (mine !== session || isClosed) return
-      tell(error instanceof Problem && error.facts.cause instanceof Unusable ? error.facts.cause : error)
+      const cause = error instanceof Problem ? error.facts.cause : error
+      tell(cause instanceof Unusable ? cause : error)
+      if (cause instanceof Unusable && cause.isPassing) {
+        setTimeout(() => { if (mine === session && !isClosed) makeUsable(mine) }, pauseBefore(3))
+        return
+      }
       // ioredis connects again after the pause that grows with `retryAttempts`, which it resets when a connection is ready; this one never was.
       setTimeout(() => { if (mine === session && !isClosed) client.disconnect(true) }, pauseBefore(3))
     }
@@ -268,8 +290,9 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
         isSettled = true
         clearTimeout(timer)
       }
-      answer.then(value => { settle(); resolve(value) }, (error: unknown) => {
+      answer.then(value => { settle(); resolve(value) }, (told: unknown) => {
         settle()
+        const error = meaningOf(told)
         // A connection that lost an answer is about to close, or in a cluster one of several: either way it has to prove itself first.
         if (isLoss(error) || error instanceof Unusable) onSilence(error)
         reject(problemOf(error))

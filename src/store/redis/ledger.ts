@@ -80,7 +80,7 @@ export function createRedisLedger ({
   const caller = createCaller({
     connection: () => commands,
     scripts: readScripts(),
-    key: prefix + 'glob',
+    prefix,
     times,
     ownership: createOwnership({ account, takesEmpty, place: placeOf(namespace), onFault }),
     clock,

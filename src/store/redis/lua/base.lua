@@ -1,6 +1,7 @@
 -- What every operation leans on: its arguments, the clock, keys, numbers as text, and entries that end.
 --
--- A call has one key, '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and four arguments:
+-- A call has two keys: '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and one that never exists (see `caller.ts`).
+-- It has four arguments:
 --   1 operation
 --   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes; upstream: the caller's account, none for an operator's window; takesEmpty: it may make an empty
 --     ledger its own; and in tests clockMs and server, which take the place of Redis' clock and its name
