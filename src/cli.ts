@@ -48,6 +48,11 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
       const { done, text } = await correct(asked.about, asked.cost)
       if (done) say(text)
       else fail([text])
+    }, { isChange: true }); return
+    case 'recount': await operate(async ({ recount }) => {
+      const { done, text } = await recount(asked.isMending)
+      say(text)
+      if (!done) process.exitCode = EXIT_FAULT
     }, { isChange: true })
   }
 }

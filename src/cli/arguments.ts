@@ -3,12 +3,12 @@
 import { parseArgs } from 'node:util'
 import { parseUsd, type MicroUsd } from '../money.ts'
 
-export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct'] as const
+export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'recount'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'recount'> }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
   /** `null`: the command's own default. */
   | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
@@ -16,6 +16,7 @@ export type Asked =
   | { readonly kind: 'run', readonly command: 'settle', readonly id: string, readonly billed: boolean }
   /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
+  | { readonly kind: 'run', readonly command: 'recount', readonly isMending: boolean }
   | { readonly kind: 'help', readonly command: CommandName | null }
   | { readonly kind: 'version' }
   | { readonly kind: 'misused', readonly message: string }
@@ -30,7 +31,8 @@ const options = {
   billed: { type: 'boolean' },
   unbilled: { type: 'boolean' },
   usd: { type: 'string' },
-  confirm: { type: 'boolean' }
+  confirm: { type: 'boolean' },
+  write: { type: 'boolean' }
 } as const
 
 type Parsed = ReturnType<typeof parseArgs<{ options: typeof options, allowPositionals: true }>>
@@ -41,7 +43,8 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
   usage: ['csv', 'jsonl', 'from', 'to'],
   unknown: ['jsonl'],
   settle: ['billed', 'unbilled'],
-  correct: ['usd', 'confirm']
+  correct: ['usd', 'confirm'],
+  recount: ['write']
 }
 
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
@@ -66,6 +69,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
+  if (command === 'recount') return { kind: 'run', command, isMending: values.write === true }
   return { kind: 'run', command }
 }
 

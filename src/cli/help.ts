@@ -12,7 +12,8 @@ const summaries: Readonly<Record<CommandName, string>> = {
   usage: 'export the journal of purchases',
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
-  correct: 'say what a generation cost, and open a model whose price was unsure'
+  correct: 'say what a generation cost, and open a model whose price was unsure',
+  recount: 'count the ledger\'s counters again from its generations'
 }
 
 const details: Readonly<Record<CommandName, string>> = {
@@ -71,7 +72,17 @@ a line of the journal, and nothing that is learned later changes it. --confirm s
 that what was booked is right. When the model is not bought because it was billed far
 above its reservation, or above it twice in a row, either opens it again. With a model
 in place of the id, --confirm does that alone.
-Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wrong.`
+Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wrong.`,
+  recount: `Usage: falgate recount [--write]
+
+Counts every counter and index of the ledger again from its generations, and holds what
+was spent against the journal. Each difference is a line. Without --write nothing is
+changed; with it everything is mended but what was spent, which only fal's bill tells.
+Gateways may run meanwhile, all of this version: the count is done in short pieces, and
+they keep up what was counted so far. One count at a time.
+Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE; its
+user needs SCAN, ZSCAN and HSTRLEN beside what a gateway's does.
+Exit code: 0 when nothing differs (any more), 1 when something does.`
 }
 
 /** The text of `falgate --help`, or of one command's. */

@@ -1,7 +1,8 @@
-// What operators ask the ledger: the journal for finance, the open unknowns, a word on one of them, or on what something cost. Texts for people and lines for programs.
+// What operators ask the ledger: the journal for finance, the open unknowns, a word on one of them, or on what something cost,
+// and whether the counters are right. Texts for people and lines for programs.
 
 import { formatUsd, type MicroUsd } from '../money.ts'
-import { ledgerConstants, type JournalEntry, type Ledger, type OpenUnknown } from './ports.ts'
+import { ledgerConstants, type Difference, type JournalEntry, type Ledger, type OpenUnknown, type Recounting } from './ports.ts'
 
 export interface Operators {
   /**
@@ -18,6 +19,8 @@ export interface Operators {
    * generation's that its price is right. Either opens the model when its price was unsure.
    */
   readonly correct: (about: string, cost: MicroUsd | null) => Promise<{ readonly done: boolean, readonly text: string }>
+  /** Counts again from the rows, and with `isMending` mends what differs: a line for each difference, and one that sums up. `done`: nothing is left to mend. */
+  readonly recount: (isMending: boolean) => Promise<{ readonly done: boolean, readonly text: string }>
   readonly close: () => Promise<void>
 }
 
@@ -28,7 +31,7 @@ const MAX_UNKNOWNS = 10_000
 
 const MINUTE_MS = 60_000
 
-export function createOperators (ledger: Ledger): Operators {
+export function createOperators (ledger: Ledger & Recounting): Operators {
   async function * usage ({ format, fromMs, toMs }: Parameters<Operators['usage']>[0]): AsyncGenerator<string> {
     const endMs = toMs ?? ledger.now() + 1
     const startMs = fromMs ?? monthStartMs(ledger.now())
@@ -90,7 +93,35 @@ export function createOperators (ledger: Ledger): Operators {
     return { done: true, text: `the price of ${model} is confirmed; it is bought again` }
   }
 
-  return { usage, unknown, settle, correct, close: ledger.close }
+  async function recount (isMending: boolean): Promise<{ done: boolean, text: string }> {
+    const { rows, differences, isJournalTrimmed } = await ledger.recount({ isMending })
+    const left = differences.filter(({ isMended }) => !isMended)
+    const counted = `${differences.length} difference${differences.length === 1 ? '' : 's'} in ${rows} generations`
+    const sums = [
+      differences.length === 0 ? `${rows} generations are counted: every counter and index is right` : isMending ? `${counted}, ${differences.length - left.length} mended` : `${counted}; nothing is changed, falgate recount --write mends them`,
+      ...left.some(({ what }) => what === 'spent') ? ['what was spent is never changed: hold falgate usage against fal\'s bill, and say what a generation cost with falgate correct'] : [],
+      ...isJournalTrimmed ? ['the journal does not go back to the beginning any more, so what was spent is not held against it'] : []
+    ]
+    return { done: left.length === 0, text: [...differences.map(sentenceOf), ...sums].join('\n') }
+  }
+
+  return { usage, unknown, settle, correct, recount, close: ledger.close }
+}
+
+function sentenceOf ({ what, name, found, expected }: Difference): string {
+  const usd = (amount: string | null): string => `$${formatUsd(Number(amount ?? 0))}`
+  switch (what) {
+    case 'places': return `${found} places are counted as used, ${expected} generations are at fal`
+    case 'aside': return `${found} bytes of large results are counted, ${expected} are kept`
+    case 'running': case 'waiting': return `${name}: ${found} are counted as ${what}, ${expected} generations are`
+    case 'held': return `${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`
+    case 'spent': return `${name}: ${usd(found)} are spent or open, the journal explains ${usd(expected)}`
+    case 'pictures': return `token ${name}: ${found} pictures are held, open generations may make ${expected}`
+    case 'money': return `token ${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`
+    case 'line': return expected === null ? `${name}: stands in the line and has nothing to claim` : `${name}: ${found === null ? 'does not stand' : `stands at ${found}`} in the line, and should at ${expected}`
+    case 'row': return `${name}: ${found ?? 'nothing'} in place of ${expected ?? 'nothing'}`
+    case 'stray': return `${name}: does not belong there`
+  }
 }
 
 const columns = ['time', 'kind', 'generation', 'tenant', 'model', 'request_id', 'accounts', 'amount_usd', 'assumed'] as const

@@ -231,11 +231,10 @@ t.test('while a cluster moves the slot every call is refused before it begins, a
   await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 })
 
   const begun = new AbortController()
-  const moved = moveSlot(t, nodes, { slot: slotOf(`{${namespace}}:`), forMs: 1500, onBegun: () => { begun.abort() } })
+  const over = new AbortController()
+  const moved = moveSlot(t, nodes, { slot: slotOf(`{${namespace}}:`), forMs: 1500, onBegun: () => { begun.abort() }, onMoved: () => { over.abort() } })
   await until(() => begun.signal.aborted)
   let refusals = 0
-  const over = new AbortController()
-  moved.finally(() => { over.abort() }).catch(() => {})
   while (!over.signal.aborted) {
     const answers = await Promise.allSettled([
       ledger.admit(admissionOf({ deadlineMs })), ledger.claim({ claimId: freshId(), deadlineMs, replica: 'r1', slots: 9 }), ledger.sent(id, 1, 'request'),

@@ -34,12 +34,13 @@ export async function startCluster (t: Test): Promise<readonly ClusterNode[]> {
 export interface SlotMove {
   readonly slot: number
   readonly forMs: number
-  /** Told before the first key moves. */
+  /** Told before the first key moves, and after the last one, before the nodes hear of it. */
   readonly onBegun?: () => void
+  readonly onMoved?: () => void
 }
 
 /** Moves a slot to another node, as tools do: key by key, while it is used, taking about `forMs`. Gives how many keys it moved. */
-export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, forMs, onBegun = () => {} }: SlotMove): Promise<number> {
+export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, forMs, onBegun = () => {}, onMoved = () => {} }: SlotMove): Promise<number> {
   const all = await Promise.all(nodes.map(async ({ host, port }) => {
     const redis = plainClient(t, `redis://${host}:${port}`)
     return { host, port, redis, id: String(await redis.call('CLUSTER', 'MYID')) }
@@ -60,6 +61,7 @@ export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, 
     moved += keys.length
     await pause(pauseMs)
   }
+  onMoved()
   for (const { redis } of [target, source, ...all]) await redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', target.id)
   return moved
 }

@@ -6,7 +6,7 @@ import { Problem } from '../../errors.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
 import type { UpstreamAccount } from '../../upstream-account.ts'
 import { logText } from '../../generation/log-text.ts'
-import type { Ending, Ledger, LedgerTimes, LogPiece, OpenUnknown, Weighed } from '../../generation/ports.ts'
+import type { Ending, Ledger, LedgerTimes, LogPiece, OpenUnknown, Recounting, Weighed } from '../../generation/ports.ts'
 import { rowFields, type Large, type Row } from '../../generation/row.ts'
 import { batchesOf, inBatches, readInBatches, takeInBatches } from './batches.ts'
 import { longBytesOf } from '../aside.ts'
@@ -17,13 +17,14 @@ import { createConnection, selectDatabase, serverAt, serverOf, type RedisServer 
 import { createEvents } from './events.ts'
 import { createLists } from './lists.ts'
 import { createOwnership, placeOf } from './ownership.ts'
+import { createRecount } from './recount.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import { createServer } from './server.ts'
 import { connectionText, fieldsOf } from './wire.ts'
 
 /** A ledger that has to be connected first. */
-export type RedisLedger = Ledger & {
+export type RedisLedger = Ledger & Recounting & {
   /**
    * Connects, loads the scripts and subscribes. Rejects with `store-unavailable` when that takes more than five seconds; it goes on trying, and
    * operations reject until it succeeds.
@@ -136,6 +137,15 @@ export function createRedisLedger ({
     if (!isKept) onTrouble('keeping a large result', new Error(`${large.bytes} bytes of generation ${id} found no room in LARGE_RESULT_BYTES, so only those who wait for it here get them.`))
   }
 
+  const journal: Ledger['journal'] = async (fromMs, toMs, limit, after) => {
+    let cursor = after
+    return await readInBatches(limit, LOOK_BATCH, async limit => {
+      const lines = await call('journal', { fromMs, toMs, limit, after: cursor })
+      cursor = lines.at(-1)?.cursor
+      return { found: lines, isMore: lines.length === limit }
+    })
+  }
+
   return {
     now,
     connect: async () => { await Promise.all([commands.open(CONNECT_WITHIN_MS), subscription.open(CONNECT_WITHIN_MS)]) },
@@ -227,14 +237,8 @@ export function createRedisLedger ({
         return { found, isMore: found.length === limit }
       })
     },
-    async journal (fromMs, toMs, limit, after) {
-      let cursor = after
-      return await readInBatches(limit, LOOK_BATCH, async limit => {
-        const lines = await call('journal', { fromMs, toMs, limit, after: cursor })
-        cursor = lines.at(-1)?.cursor
-        return { found: lines, isMore: lines.length === limit }
-      })
-    },
+    journal,
+    recount: createRecount({ caller, connection: commands, journal, now, prefix }),
     async gauges () {
       let { cursor, ...gauges } = await call('gauges', { cursor: '0' })
       const waiting = new Map(gauges.waiting)

@@ -34,7 +34,8 @@ export interface Scripts {
  * behind it by this name: Lua 5.1 allows a chunk 200 local names and a function 60 names from outside.
  */
 const blocks = [
-  'Tokens', 'Books', 'Guards', 'Line', 'Aside', 'Rows', 'Logs', 'News', 'Requests', 'Names', 'Twins', 'Prices', 'Admission', 'History', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery', 'Readers', 'Verdicts'
+  'Tokens', 'Books', 'Guards', 'Line', 'Aside', 'Tally', 'Rows', 'Logs', 'News', 'Requests', 'Names', 'Twins', 'Prices', 'Admission', 'History', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
+  'Readers', 'Verdicts', 'Recount'
 ] as const
 
 /** Lua stands in `src/` as it was written; this file runs from `build/src/store/redis/`. */

@@ -6,13 +6,14 @@ import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, write
 import { logLineOf } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type {
-  AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, Refused, RowNews, Settled,
+  AdmittedAll, Balance, Cancelled, Change, Claimed, Corrected, Difference, End, Gauges, Guard, GuardState, JournalEntry, LogPiece, News, OpenUnknown, Published, RateState, Refused, RowNews, Settled,
   Taken, Token, Weighed
 } from '../../generation/ports.ts'
 import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
 
 const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure']
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
+const differing: readonly Difference['what'][] = ['places', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'line', 'row', 'stray']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 /** How the answer of each operation is read. */
@@ -56,7 +57,8 @@ const answers = {
   balances: listIn(balanceIn),
   unknowns: listIn(unknownIn),
   journal: listIn(journalEntryIn),
-  gauges: gaugesIn
+  gauges: gaugesIn,
+  recount: recountIn
 } as const
 
 export type Operation = keyof typeof answers
@@ -379,4 +381,32 @@ function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
     unknownOldestMs: integerOrNull(unknownOldestMs),
     asideBytes: integerOf(asideBytes)
   }
+}
+
+/** A step of counting again; see `recount.lua`. What a step does not give is empty. */
+export interface RecountStep {
+  readonly differences: readonly Omit<Difference, 'isMended'>[]
+  /** Another count has begun, or this one was left alone for too long. */
+  readonly isOver: boolean
+  readonly cursor: string
+  readonly names: readonly string[]
+  readonly books: readonly { readonly name: string, readonly spent: number, readonly lastLine: string | null }[]
+  readonly isTrimmed: boolean
+}
+
+function recountIn (value: unknown): RecountStep {
+  const { differences, isOver, cursor, names, books, isTrimmed } = recordOf(value)
+  return {
+    differences: listIn(differenceIn)(differences),
+    isOver: isOver === '1',
+    cursor: textOrNull(cursor) ?? '0',
+    names: names === undefined ? [] : textsIn(names),
+    books: books === undefined ? [] : listIn(recordOf)(books).map(({ name, spent, lastLine }) => ({ name: textOf(name), spent: sumIn(spent), lastLine: textOrNull(lastLine) })),
+    isTrimmed: isTrimmed === '1'
+  }
+}
+
+function differenceIn (value: unknown): RecountStep['differences'][number] {
+  const { what, name, found, expected } = recordOf(value)
+  return { what: wordOf(differing, what), name: textOf(name), found: textOrNull(found), expected: textOrNull(expected) }
 }

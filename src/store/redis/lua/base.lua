@@ -18,6 +18,7 @@ local times, given, payload, prefix, now
 local sequence -- after the last change so far
 local epoch -- how many times this ledger may have lost something, where an operation looked
 local upstream -- whose ledger it is, such as `fal main`; nil while that is not written down
+local tallyUntilMs -- rows are being counted again, until then if nobody goes on; or false
 local settings -- the JSON that `times` was read from
 local rowTexts -- id -> the texts of that row as they are in Redis, of the rows that this call is about
 local heldNow -- book -> what it holds, of those that this call held or let go of money in
@@ -28,7 +29,7 @@ local TIDY_PER_CALL = 32
 -- An operation that hands out whole rows stops behind so many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
-local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs
+local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
@@ -44,6 +45,8 @@ local RENEWED -- zset: replica -> its last renewal on this server
 local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
 local NEWS -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
+local TALLY -- hash: while rows are counted again, what was counted so far (tally.lua)
+local TALLIED -- hash: the ids of those that count in it
 local CHANGES -- channel
 
 local function nameKeys (glob)
@@ -65,12 +68,15 @@ local function nameKeys (glob)
   NEWS = prefix .. 'news'
   JOURNAL = prefix .. 'j'
   CHANGES = prefix .. 'changes'
+  TALLY = prefix .. 'tally'
+  TALLIED = prefix .. 'tallied'
 end
 
 -- Whose ledger it is. The first who reaches an empty one writes that down; one that was filled before that is fal's.
 local function findUpstream ()
-  local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter')
+  local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter', 'tallyUntilMs')
   upstream, sequence = kept[1] or nil, kept[2] or '0'
+  tallyUntilMs = kept[4] and tonumber(kept[4])
   if upstream or not times.upstream then return end
   local isFilled = kept[2] or kept[3]
   upstream = isFilled and unmarkedLedger or times.takesEmpty and times.upstream or nobodysLedger

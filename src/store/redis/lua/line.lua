@@ -80,5 +80,5 @@ end
 
 return {
   giveBackRate = giveBackRate, readTenant = readTenant, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
-  updateLine = updateLine, charge = charge
+  lineVirtual = lineVirtual, updateLine = updateLine, charge = charge
 }

@@ -18,7 +18,8 @@ local operations = {
   cancel = Verdicts.cancel, settle = Verdicts.settle, correct = Verdicts.correct,
   guard = Guards.tellGuard, guards = Guards.guards,
   mint = Tokens.mint, token = Tokens.showToken, revoke = Tokens.revoke,
-  balances = Books.balances, journal = Books.journal
+  balances = Books.balances, journal = Books.journal,
+  recount = Recount.recount
 }
 
 local function run (keys, args)

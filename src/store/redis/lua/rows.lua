@@ -248,6 +248,7 @@ end
 local function reindex (before, after)
   local row = after or before
   local was, is = placesOf(before), placesOf(after)
+  Tally.follow(before, after, was, is)
   if count(WAITING, row.tenant, was.waiting, is.waiting) == 0 then redis.call('HDEL', WAITING, row.tenant) end
   count(key('t', row.tenant), 'running', was.running, is.running)
   count(GLOB, 'active', was.running, is.running)
@@ -436,6 +437,6 @@ end
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, follow = follow, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
-  listOf = listOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
+  listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
