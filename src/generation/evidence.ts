@@ -204,7 +204,7 @@ export function createEvidence ({ row, terms }: Taken, isFresh: boolean, tools: 
     if (weighed !== null && !isOlder(weighed, known)) return weighed
     // The ledger went back in time. The row is put back first, from what is known here; what ended as not bought is booked by the renewal.
     const facts = [{ row: { ...reported, version: Math.max(reported.version, known.version) }, terms, holds: true }]
-    await untilAnswered(async () => await ledger.renew(tools.replica, facts))
+    await untilAnswered(async () => await ledger.renew(tools.replica, facts, true))
     const { contested } = await untilAnswered(async () => await ledger.restore(tools.replica, facts))
     tools.onRestored(1, contested)
     return await untilAnswered(write)

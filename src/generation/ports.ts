@@ -363,9 +363,10 @@ export interface Ledger {
 
   /**
    * Signs of life of `replica`, also when it holds nothing, and for what it holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a
-   * rollback). Who follows a double of a row holds that, whoever has the row. With no such fact it says that this replica has put back all that it knows.
+   * rollback). Who follows a double of a row holds that, whoever has the row. With no such fact it says that this replica has put back all that it
+   * knows, unless these are only a part of that (`isPart`).
    */
-  renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[]) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
+  renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart?: boolean) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
   /**
    * Writes rows from their owner's facts after a rollback, over the budget if need be, and the names that led to them (rule 22). A name that leads to a row
    * which still waits and was never granted an attempt goes to the restored row, and the other becomes its alias: money, rate and place are given back,

@@ -33,12 +33,15 @@ interface Scene {
   readonly ends: Row[]
   /** How often it was said that the row should be read. */
   readonly news: () => number
+  /** From now on another server keeps the ledger. */
+  readonly failOver: () => void
   readonly stop: () => void
 }
 
 /** `known`: what the process knew of it beside the claim, when the ledger went back to that. */
 async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
-  const memory = createMemoryLedger({ times })
+  let server = 'first'
+  const memory = createMemoryLedger({ times, server: () => server })
   const run: string[] = []
   const moves: string[] = []
   const ends: Row[] = []
@@ -98,6 +101,7 @@ async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
     troubles: () => troubles,
     ends,
     news: () => news,
+    failOver: () => { server = 'second' },
     stop: () => { stopping.abort() }
   }
 }
@@ -142,6 +146,17 @@ t.test('each piece is written in its turn, and nobody waits for one but the last
   t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
   t.equal(told.news(), 0)
   await checkBooks(t, told)
+})
+
+t.test('what is put back for one generation does not end the wait for all that its process holds', async t => {
+  const { memory, evidence, row, failOver } = await scene(t, { version: 99 })
+  await memory.admit(admissionOf())
+  await memory.renew('r1', [])
+  // It ended here, and an older end of it is what the other server has.
+  await memory.finish(row.id, 1, 'request', successOf())
+  failOver()
+  await evidence.report(followed(row), async () => await memory.finish(row.id, 1, 'request', successOf()))
+  t.match(await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 2 }), { outcome: 'wait' })
 })
 
 t.test('what is seen before it can be written becomes one piece', async t => {

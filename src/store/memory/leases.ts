@@ -16,7 +16,7 @@ import { adjust, change, forget, show } from './rows.ts'
 import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
 
 /** The ledger's `renew`. */
-export function renew (state: State, replica: string, facts: readonly Omit<Fact, 'terms'>[]): { gone: string[], rolledBack: string[] } {
+export function renew (state: State, replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart = false): { gone: string[], rolledBack: string[] } {
   lookAtServer(state)
   const gone: string[] = []
   const rolledBack: string[] = []
@@ -28,7 +28,7 @@ export function renew (state: State, replica: string, facts: readonly Omit<Fact,
     else if (fact.holds && !isOpenDouble(entry, fact.row.requestId)) gone.push(fact.row.id)
   }
   // What it has to put back is known to nobody until then.
-  if (rolledBack.length === 0) isThere(state, replica)
+  if (rolledBack.length === 0 && !isPart) isThere(state, replica)
   return { gone, rolledBack }
 }
 

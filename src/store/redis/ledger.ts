@@ -160,7 +160,7 @@ export function createRedisLedger ({
     doubted: async (id, attempt, requestId, seen, log) => await call('doubted', { id, attempt, requestId, seen, ...logOf(log) }),
     finish,
 
-    async renew (replica, facts) {
+    async renew (replica, facts, isPartOnly = false) {
       // After a renewal others may claim what they found.
       await withdrawDoubtful()
       const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, cost, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }))
@@ -168,7 +168,7 @@ export function createRedisLedger ({
       const rolledBack: string[] = []
       for (let from = 0; from === 0 || from < short.length; from += LOOK_BATCH) {
         // That it has put back all that it knows is said by the last call, if by any.
-        const isPart = from + LOOK_BATCH < short.length || rolledBack.length > 0
+        const isPart = isPartOnly || from + LOOK_BATCH < short.length || rolledBack.length > 0
         const answer = await call('renew', { replica, known: caller.known(), isPart, facts: short.slice(from, from + LOOK_BATCH) })
         gone.push(...answer.gone)
         rolledBack.push(...answer.rolledBack)

@@ -42,6 +42,19 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim({ replica: 'r1' }), id)
   })
 
+  t.test('who tells of some of what it holds has not renewed, though all of that is there', async t => {
+    const { ledger, buy, go, claim, setServer } = await createWorld(t, make)
+    await buy()
+    const row = await go()
+    const { id } = await buy()
+    await ledger.renew('r1', [])
+    setServer('second')
+    t.same(await ledger.renew('r1', [{ row, holds: true }], true), { gone: [], rolledBack: [] })
+    t.equal(await claim(), 'wait', 'what else it holds may be lost')
+    await ledger.renew('r1', [{ row, holds: true }])
+    t.equal(await claim(), id)
+  })
+
   t.test('who still has to put something back has not renewed', async t => {
     const { ledger, buy, claim, setServer, advance } = await createWorld(t, make)
     const { id } = await buy()
