@@ -31,8 +31,17 @@ export function putAside (state: State, id: string, large: Large, output: string
 /** The ledger's `aside`. */
 export function aside (state: State, id: string): string | null {
   const large = state.rows.get(id)?.row.large ?? null
-  const found = large === null ? undefined : state.asides.get(nameOf(id, large))
-  return found === undefined || found.untilMs <= state.now() ? null : found.output
+  return large === null ? null : kept(state, id, large)?.output ?? null
+}
+
+/** Does this output lie aside? */
+export function isAside (state: State, id: string, large: Large): boolean {
+  return kept(state, id, large) !== null
+}
+
+function kept (state: State, id: string, large: Large): { readonly output: string } | null {
+  const found = state.asides.get(nameOf(id, large))
+  return found === undefined || found.untilMs <= state.now() ? null : found
 }
 
 function nameOf (id: string, large: Large): string {

@@ -3,6 +3,7 @@
 import type { Admission, TwinQuestion } from '../../generation/ports.ts'
 import type { Connection } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ports.ts'
+import { isAside } from './aside.ts'
 import { isCalledOff, isFinal } from './books.ts'
 import { isVerdictOver } from './names.ts'
 import { change } from './rows.ts'
@@ -54,7 +55,7 @@ const LOOKS = 64
 
 /**
  * The oldest twins that may be adopted, and whether there are others behind those that were looked at. Ends older than ten minutes are dropped; so are an old
- * `unknown` and what is called off, until they move (see `replace`).
+ * `unknown`, what is called off, and a picture that nobody can get any more, until they move (see `replace`).
  */
 function adoptable (state: State, twinName: string): { readonly found: readonly Entry[], readonly isMore: boolean } {
   const found: Entry[] = []
@@ -62,7 +63,8 @@ function adoptable (state: State, twinName: string): { readonly found: readonly 
   for (const id of ids.slice(0, LOOKS)) {
     const entry = state.rows.get(id)
     const isOld = entry === undefined || (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.adoptableMs)
-    if (isOld || isVerdictOver(state, entry) || isCalledOff(entry.row)) {
+    const isGone = entry !== undefined && entry.row.large !== null && !isAside(state, id, entry.row.large)
+    if (isOld || isGone || isVerdictOver(state, entry) || isCalledOff(entry.row)) {
       dropFrom(state.twins, twinName, id)
       if (entry !== undefined) state.passedTwins.add(id)
     } else {

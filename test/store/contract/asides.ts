@@ -94,6 +94,15 @@ export async function asides (t: Test, make: MakeStore): Promise<void> {
     t.equal((await ledger.gauges()).asideBytes, mebibyte)
   })
 
+  t.test('what nobody can get is no twin: the same request buys a picture of its own', async t => {
+    const { ledger, ended, admit } = await createWorld(t, make, { largeResultBytes: mebibyte })
+    const kept = await ended(successOf({ output: outputOf(mebibyte) }), { twinName: 'kept' })
+    const dropped = await ended(successOf({ output: outputOf(262_145) }), { twinName: 'dropped' })
+    t.match(await admit({ twinName: 'kept' }), { outcome: 'adopted', row: { id: kept.id } })
+    t.match(await ledger.read(dropped.id, studio), { delivered: false, output: null })
+    t.match(await admit({ twinName: 'dropped' }), { outcome: 'bought' })
+  })
+
   t.test('told twice, it lies aside once', async t => {
     const { ledger, accepted } = await createWorld(t, make)
     const { id } = await accepted('large')

@@ -38,16 +38,19 @@ local function putAside ()
   return { outcome = 'kept' }
 end
 
+-- Does this output lie aside?
+local function isThere (id, large)
+  return tonumber(redis.call('ZSCORE', ASIDES, nameOf(id, large)) or 0) > now
+end
+
 -- aside { id } -> { key, pieces: how many, sha256 } of a row's output, or nothing
 local function aside ()
   local large = redis.call('HGET', key('g', given.id), 'large')
-  local name = large and nameOf(given.id, large)
-  local untilMs = name and redis.call('ZSCORE', ASIDES, name)
-  if not untilMs or tonumber(untilMs) <= now then return nil end
-  local at = key('b', name)
+  if not large or not isThere(given.id, large) then return nil end
+  local at = key('b', nameOf(given.id, large))
   return { key = at, pieces = text(redis.call('HLEN', at)), sha256 = string.match(large, '%x+$') }
 end
 
 return {
-  tidy = tidy, usedBytes = usedBytes, hasRoom = hasRoom, putAside = putAside, aside = aside
+  tidy = tidy, usedBytes = usedBytes, hasRoom = hasRoom, isThere = isThere, putAside = putAside, aside = aside
 }

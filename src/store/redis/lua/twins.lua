@@ -8,15 +8,16 @@ end
 local LOOKS = 64
 
 -- The oldest twins that may be adopted, briefly (id, connection), and whether there are others behind those that were looked at. Ends older than ten minutes
--- are dropped; so are an old `unknown` and what is called off, until they move (see `reindex`).
+-- are dropped; so are an old `unknown`, what is called off, and a picture that nobody can get any more, until they move (see `reindex`).
 local function adoptable (twinName)
   local at, found = key('o', twinName), {}
   local ids = redis.call('ZRANGE', at, 0, LOOKS)
   for i = 1, math.min(#ids, LOOKS) do
-    local kept = redis.call('HMGET', key('g', ids[i]), 'phase', 'cost', 'finishedAtMs', 'answersUntilMs', 'cancelWished', 'connection')
+    local kept = redis.call('HMGET', key('g', ids[i]), 'phase', 'cost', 'finishedAtMs', 'answersUntilMs', 'cancelWished', 'connection', 'large')
     local row = { id = ids[i], phase = kept[1], cost = tonumber(kept[2] or nil), finishedAtMs = tonumber(kept[3] or nil), answersUntilMs = tonumber(kept[4] or 0),
       cancelWished = kept[5] == '1', connection = kept[6] or nil }
-    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs or Names.isVerdictOver(row) or Books.isCalledOff(row) then
+    local isGone = kept[7] and not Aside.isThere(row.id, kept[7])
+    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs or Names.isVerdictOver(row) or Books.isCalledOff(row) or isGone then
       redis.call('ZREM', at, row.id)
     else
       table.insert(found, row)
