@@ -16,10 +16,10 @@ export class RefusedByRate extends Problem {
   }
 }
 
-/** How soon another process may be met, or this one have read the others' prices. */
 /** What lies aside for an hour goes bit by bit. */
 const LARGE_RETRY_SECONDS = 60
 
+/** How soon another process may be met, or this one have read the others' prices. */
 const PRICES_RETRY_SECONDS = 5
 
 /** Why an admission was refused. */

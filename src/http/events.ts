@@ -48,7 +48,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       description: [
         'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error. That the model is done and its answer could not be used is such a change: `looking_again_since`.',
         'Event `log`: a line that the model logged, `{"message", "timestamp", "level"}`.',
-        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down.',
+        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down, or the store does not give the output just then.',
         'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.'
       ].join('\n\n'),
       params: Id,
@@ -74,13 +74,13 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       return reply.code(204).send()
     }
 
-    /** The last moment has the output, wherever it lies; where the store does not answer now, it can be collected. */
-    async function completed (moment: Moment): Promise<Moment> {
+    /** The last moment has the output, wherever it lies; null where the store does not answer now. */
+    async function completed (moment: Moment): Promise<Moment | null> {
       try {
         return { ...moment, row: await withOutput(ledger, moment.row) }
       } catch (error) {
         onTrouble('reading a large result', error)
-        return moment
+        return null
       }
     }
 
@@ -90,8 +90,14 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
         yield `retry: ${RETRY_MS}\n\n`
         for (; moment.done !== true; moment = await story.next()) {
           const isLast = hasEnded(moment.value.row.phase)
+          const told = isLast ? await completed(moment.value) : moment.value
+          if (told === null) {
+            // Whoever hears of the end does not come back for the output.
+            yield ': the output cannot be read just now, connect again\n\n'
+            return
+          }
           if (isLast) rememberFetch(connection, request.params.id, { ledger, onTrouble })
-          yield eventsOf(isLast ? await completed(moment.value) : moment.value, request.id)
+          yield eventsOf(told, request.id)
           if (isLast) return
         }
         yield ': this process shuts down, connect again\n\n'

@@ -57,9 +57,10 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     const row = await ledger.read(request.params.id, readerOf(request))
     if (row === null) throw new Problem('no-such-generation')
     request.facts.generationId = row.id
+    const whole = await withOutput(ledger, row)
     // Looking at it with HEAD shows no picture.
     if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
-    return reply.headers(headersOf(row)).type('application/json').send(generationJson(await withOutput(ledger, row), request.id))
+    return reply.headers(headersOf(row)).type('application/json').send(generationJson(whole, request.id))
   })
 
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {

@@ -143,10 +143,10 @@ function result (named: string, { ledger, onTrouble }: PollTools) {
     if (!hasEnded(row.phase)) return reply.code(400).type('application/json').send(JSON.stringify({ detail: IN_PROGRESS_TEXT, message: IN_PROGRESS_TEXT }))
     const units = billableUnits(row, isFree || row.id !== row.purchase)
     if (units !== null) reply.header(falHeaders.billableUnits, units)
+    const { output } = await withOutput(ledger, row)
     // Looking at it with HEAD shows no picture.
     if (request.method === 'GET') rememberFetch(request.facts.connection, id, { ledger, onTrouble })
     if (row.phase !== 'succeeded') throw problemOfRow(row)
-    const { output } = await withOutput(ledger, row)
     if (output === null) throw resultGone(row)
     return reply.code(200).type('application/json').send(output)
   }
