@@ -9,8 +9,8 @@ import { serverOf, type Connection } from './connection.ts'
 import type { RecountStep } from './wire.ts'
 
 /** How many of each are looked at in one call. */
-const ROWS = 50
-const NAMES = 50
+const ROWS = 25
+const NAMES = 25
 const KEYS = 500
 const LINES = 1000
 
@@ -72,16 +72,21 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
     const tenants = new Set<string>()
     const accounts = new Set<string>()
     const tokens: string[] = []
+    const leads: { readonly kind: string, readonly name: string }[] = []
     for await (const keys of keysOf('')) {
       for (const key of keys) {
         const [kind = '', ...rest] = key.split(':')
         const name = rest.join(':')
         if (manyIndexes.includes(kind)) await scanIndex({ kind, name })
-        else if (named.includes(kind)) await step({ step: 'names', kind, names: [name] })
+        if (named.includes(kind)) leads.push({ kind, name })
         if (kind === 't' || kind === 'q') tenants.add(name)
         if (kind === 'm') accounts.add(name)
         if (kind === 'tok') tokens.push(name)
       }
+      for (const kind of named) {
+        await inPieces(leads.filter(lead => lead.kind === kind).map(({ name }) => name), NAMES, async names => await step({ step: 'names', kind, names }))
+      }
+      leads.length = 0
       await compare('tok', tokens.splice(0))
     }
     for (const kind of ['tally', 'waiting', 'line'] as const) {

@@ -25,9 +25,9 @@ end
 
 -- Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since.
 local function answerFree (admission, outcome, id)
-  writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
   local row, alias = Rows.follow(id)
   if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
+  writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
   return { outcome = outcome, row = Rows.show(row, id, alias) }
 end
 

@@ -5,7 +5,7 @@
 local KEPT_MS = 600000
 
 -- How many members of an index are looked at in one call, about.
-local MEMBERS_PER_CALL = '100'
+local MEMBERS_PER_CALL = '50'
 
 local differences, isMending
 
