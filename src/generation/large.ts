@@ -13,3 +13,21 @@ export function makesLarge (input: string): boolean {
 export async function withOutput<One extends Pick<Row, 'purchase' | 'output' | 'large'>> (ledger: Pick<Ledger, 'aside'>, row: One): Promise<One> {
   return row.output === null && row.large !== null ? { ...row, output: await ledger.aside(row.purchase) } : row
 }
+
+/** The bytes of long outputs that somebody still reads, by their hash: readers who take their time share one copy. */
+const shared = new Map<string, WeakRef<Buffer>>()
+
+const gone = new FinalizationRegistry<string>(sha256 => {
+  if (shared.get(sha256)?.deref() === undefined) shared.delete(sha256)
+})
+
+/** An output as it is sent: its text, or of a long one its bytes, which many may be sent at once. */
+export function bodyOf ({ large }: Pick<Row, 'large'>, output: string): string | Buffer {
+  if (large === null) return output
+  const known = shared.get(large.sha256)?.deref()
+  if (known !== undefined) return known
+  const bytes = Buffer.from(output)
+  shared.set(large.sha256, new WeakRef(bytes))
+  gone.register(bytes, large.sha256)
+  return bytes
+}

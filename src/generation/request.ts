@@ -12,7 +12,7 @@ import { hasEnded } from './phases.ts'
 import { ledgerConstants, type Admission, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
 import type { Connection, Priority, Row } from './row.ts'
 import type { PriceRules } from './price-rules.ts'
-import { makesLarge, withOutput } from './large.ts'
+import { bodyOf, makesLarge, withOutput } from './large.ts'
 import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
@@ -281,7 +281,7 @@ export function createRequests (tools: RequestTools): Requests {
     return {
       kind: 'picture',
       generationId: row.id,
-      body: cacheName !== null && row.stored ? keep(cacheName, row).body : row.output,
+      body: cacheName !== null && row.stored ? keep(cacheName, row).body : bodyOf(row, row.output),
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
       units: bought ? unitsBilled(row, cost) : '0',

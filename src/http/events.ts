@@ -4,7 +4,6 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Follow, Moment } from '../generation/follow.ts'
-import { withOutput } from '../generation/large.ts'
 import { hasEnded, statusOf } from '../generation/phases.ts'
 import type { Ledger } from '../generation/ports.ts'
 import { rememberFetch } from './delivery.ts'
@@ -46,9 +45,9 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       security: [{ key: [] }],
       summary: 'Follow a generation, as server-sent events',
       description: [
-        'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error. That the model is done and its answer could not be used is such a change: `looking_again_since`.',
+        'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error; an output above 256 KiB (`output_bytes`) is left out, `GET` the generation for it. That the model is done and its answer could not be used is such a change: `looking_again_since`.',
         'Event `log`: a line that the model logged, `{"message", "timestamp", "level"}`.',
-        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down, or the store does not give the output just then.',
+        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down.',
         'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.'
       ].join('\n\n'),
       params: Id,
@@ -74,30 +73,15 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       return reply.code(204).send()
     }
 
-    /** The last moment has the output, wherever it lies; null where the store does not answer now. */
-    async function completed (moment: Moment): Promise<Moment | null> {
-      try {
-        return { ...moment, row: await withOutput(ledger, moment.row) }
-      } catch (error) {
-        onTrouble('reading a large result', error)
-        return null
-      }
-    }
-
     async function * texts (): AsyncGenerator<string> {
       let moment = first
       try {
         yield `retry: ${RETRY_MS}\n\n`
         for (; moment.done !== true; moment = await story.next()) {
           const isLast = hasEnded(moment.value.row.phase)
-          const told = isLast ? await completed(moment.value) : moment.value
-          if (told === null) {
-            // Whoever hears of the end does not come back for the output.
-            yield ': the output cannot be read just now, connect again\n\n'
-            return
-          }
-          if (isLast) rememberFetch(connection, request.params.id, { ledger, onTrouble })
-          yield eventsOf(told, request.id)
+          // An output that lies aside is too long for an event: it is not handed out by this.
+          if (isLast && moment.value.row.large === null) rememberFetch(connection, request.params.id, { ledger, onTrouble })
+          yield eventsOf(moment.value, request.id)
           if (isLast) return
         }
         yield ': this process shuts down, connect again\n\n'
@@ -121,7 +105,7 @@ function eventsOf ({ row, log, moved }: Moment, requestId: string): string {
   const lines = log.lines.map((line, n) => event('log', `${row.version}.${log.from + n + 1}`, JSON.stringify(line)))
   if (!moved) return lines.join('')
   const id = `${row.version}.${log.from + log.lines.length}${hasEnded(row.phase) ? '.' + statusOf(row.phase) : ''}`
-  return lines.join('') + event('generation', id, generationEventJson(row, requestId))
+  return lines.join('') + event('generation', id, generationEventJson(row.large === null ? row : { ...row, output: null }, requestId))
 }
 
 /** JSON text holds no line break of its own when it was written by us, but an output comes byte for byte as fal sent it. */

@@ -23,7 +23,7 @@ export const GenerationSchema = Type.Object({
   finished_at: Type.Union([Time, Type.Null()]),
   cost_usd: Type.Union([Type.Number(), Type.Null()], { description: 'What it cost you, once it is known; 0 when somebody else bought it.' }),
   output: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], { description: 'The model\'s answer.' }),
-  output_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'The size of an output above 256 KiB. A list leaves it out; the generation itself has it for an hour after its end.' }),
+  output_bytes: Type.Union([Type.Integer(), Type.Null()], { description: 'The size of an output above 256 KiB. Lists and events leave it out; the generation itself has it for an hour after its end.' }),
   error: Type.Unsafe<unknown>({ anyOf: [{ $ref: 'Problem#' }, { type: 'null' }] })
 }, { title: 'Generation' })
 
@@ -38,6 +38,13 @@ export const GenerationEventSchema = Type.Omit(GenerationSchema, ['input'], { ti
 /** The generation as JSON text. */
 export function generationJson (row: Listed, requestId: string): string {
   return objectJson(fieldsOf(row, requestId))
+}
+
+/** The same of one whose output is too long to be copied into a text: what stands before the output, and what behind it. */
+export function generationJsonAround (row: Listed, requestId: string): readonly [before: string, after: string] {
+  const fields = fieldsOf(row, requestId)
+  const place = fields.findIndex(([name]) => name === 'output')
+  return [objectJson(fields.slice(0, place)).slice(0, -1) + ',"output":', ',' + objectJson(fields.slice(place + 1)).slice(1)]
 }
 
 /** The same without its input. */

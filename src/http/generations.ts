@@ -1,16 +1,20 @@
 // `/generations`: what was asked for with this key, to look at, to collect and to cancel.
 
+import { Readable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
-import { withOutput } from '../generation/large.ts'
+import { bodyOf, withOutput } from '../generation/large.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
 import type { Ledger } from '../generation/ports.ts'
 import type { Row } from '../generation/row.ts'
 import { rememberFetch } from './delivery.ts'
-import { generationJson, generationListJson } from './generation-view.ts'
+import { generationJson, generationJsonAround, generationListJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
 import { readerOf } from './request-facts.ts'
+
+/** How one of many readers is sent a long output: nothing of it is copied, and the next part waits until the one before was taken. */
+const STREAM = { objectMode: true, highWaterMark: 1 } as const
 
 const Page = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page, at most: a page with long inputs and outputs is shorter, and what was shared with others is looked through bit by bit. Only `next_cursor` tells whether there are more.' }),
@@ -57,10 +61,14 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     const row = await ledger.read(request.params.id, readerOf(request))
     if (row === null) throw new Problem('no-such-generation')
     request.facts.generationId = row.id
-    const whole = await withOutput(ledger, row)
+    const { output } = request.method === 'HEAD' ? row : await withOutput(ledger, row)
     // Looking at it with HEAD shows no picture.
     if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
-    return reply.headers(headersOf(row)).type('application/json').send(generationJson(whole, request.id))
+    reply.headers(headersOf(row)).type('application/json')
+    if (row.large === null || output === null) return reply.send(generationJson(row, request.id))
+    const [before, after] = generationJsonAround(row, request.id)
+    const parts = [before, bodyOf(row, output), after].map(part => typeof part === 'string' ? Buffer.from(part) : part)
+    return reply.header('content-length', parts.reduce((sum, part) => sum + part.length, 0)).send(Readable.from(parts, STREAM))
   })
 
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {

@@ -11,7 +11,7 @@ import type { Follow, Moment } from '../../generation/follow.ts'
 import { hasEnded } from '../../generation/phases.ts'
 import type { LogLine } from '../../generation/ports.ts'
 import type { Row } from '../../generation/row.ts'
-import { withOutput } from '../../generation/large.ts'
+import { bodyOf, withOutput } from '../../generation/large.ts'
 import { problemOfRow, resultGone } from '../../generation/problems.ts'
 import { models } from '../../models/catalogue.ts'
 import { rememberFetch, type DeliveryTools } from '../delivery.ts'
@@ -148,7 +148,7 @@ function result (named: string, { ledger, onTrouble }: PollTools) {
     if (request.method === 'GET') rememberFetch(request.facts.connection, id, { ledger, onTrouble })
     if (row.phase !== 'succeeded') throw problemOfRow(row)
     if (output === null) throw resultGone(row)
-    return reply.code(200).type('application/json').send(output)
+    return reply.code(200).type('application/json').send(bodyOf(row, output))
   }
 }
 
