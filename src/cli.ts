@@ -49,7 +49,7 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
       if (done) say(text)
       else fail([text])
     }, { isChange: true }); return
-    case 'recount': await operate(async ({ recount }) => {
+    case 'ledger': await operate(async ({ recount }) => {
       const { done, text } = await recount(asked.isMending)
       say(text)
       if (!done) process.exitCode = EXIT_FAULT

@@ -3,12 +3,12 @@
 import { parseArgs } from 'node:util'
 import { parseUsd, type MicroUsd } from '../money.ts'
 
-export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'recount'] as const
+export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'ledger'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'recount'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger'> }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
   /** `null`: the command's own default. */
   | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
@@ -16,7 +16,7 @@ export type Asked =
   | { readonly kind: 'run', readonly command: 'settle', readonly id: string, readonly billed: boolean }
   /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
-  | { readonly kind: 'run', readonly command: 'recount', readonly isMending: boolean }
+  | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount', readonly isMending: boolean }
   | { readonly kind: 'help', readonly command: CommandName | null }
   | { readonly kind: 'version' }
   | { readonly kind: 'misused', readonly message: string }
@@ -44,7 +44,7 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
   unknown: ['jsonl'],
   settle: ['billed', 'unbilled'],
   correct: ['usd', 'confirm'],
-  recount: ['write']
+  ledger: ['write']
 }
 
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
@@ -66,10 +66,10 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'key') return readKey(operands)
   if (command === 'settle') return readSettle(operands, values)
   if (command === 'correct') return readCorrect(operands, values)
+  if (command === 'ledger') return readLedger(operands, values)
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
-  if (command === 'recount') return { kind: 'run', command, isMending: values.write === true }
   return { kind: 'run', command }
 }
 
@@ -105,6 +105,12 @@ function readCorrect ([about, ...others]: readonly string[], { usd, confirm }: V
   const cost = parseUsd(usd)
   if (cost === null || cost > MAX_COST) return misused('--usd needs dollars, as a plain number of at most a million')
   return { kind: 'run', command, about, cost }
+}
+
+function readLedger ([work, ...others]: readonly string[], { write }: Values): Asked {
+  if (work !== 'recount') return misused('ledger needs what is to be done: recount')
+  if (others.length > 0) return misused('ledger recount takes no argument')
+  return { kind: 'run', command: 'ledger', work, isMending: write === true }
 }
 
 function readUsage ({ csv, jsonl, from, to }: Values): Asked {

@@ -13,7 +13,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
   correct: 'say what a generation cost, and open a model whose price was unsure',
-  recount: 'count the ledger\'s counters again from its generations'
+  ledger: 'recount: count the ledger\'s counters again from its generations'
 }
 
 const details: Readonly<Record<CommandName, string>> = {
@@ -73,7 +73,7 @@ that what was booked is right. When the model is not bought because it was bille
 above its reservation, or above it twice in a row, either opens it again. With a model
 in place of the id, --confirm does that alone.
 Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wrong.`,
-  recount: `Usage: falgate recount [--write]
+  ledger: `Usage: falgate ledger recount [--write]
 
 Counts every counter and index of the ledger again from its generations, and holds what
 was spent against the journal. Each difference is a line. Without --write nothing is

@@ -98,7 +98,7 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
     const left = differences.filter(({ isMended }) => !isMended)
     const counted = `${differences.length} difference${differences.length === 1 ? '' : 's'} in ${rows} generations`
     const sums = [
-      differences.length === 0 ? `${rows} generations are counted: every counter and index is right` : isMending ? `${counted}, ${differences.length - left.length} mended` : `${counted}; nothing is changed, falgate recount --write mends them`,
+      differences.length === 0 ? `${rows} generations are counted: every counter and index is right` : isMending ? `${counted}, ${differences.length - left.length} mended` : `${counted}; nothing is changed, falgate ledger recount --write mends them`,
       ...left.some(({ what }) => what === 'spent') ? ['what was spent is never changed: hold falgate usage against fal\'s bill, and say what a generation cost with falgate correct'] : [],
       ...isJournalTrimmed ? ['the journal does not go back to the beginning any more, so what was spent is not held against it'] : []
     ]

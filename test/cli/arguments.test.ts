@@ -20,8 +20,8 @@ t.test('operators\' commands are understood', async t => {
   t.same(readArguments(['settle', 'an-id', '--billed']), { kind: 'run', command: 'settle', id: 'an-id', billed: true })
   t.same(readArguments(['correct', 'an-id', '--usd', '0.06']), { kind: 'run', command: 'correct', about: 'an-id', cost: 60_000 })
   t.same(readArguments(['correct', 'an-id', '--usd=0']), { kind: 'run', command: 'correct', about: 'an-id', cost: 0 })
-  t.same(readArguments(['recount']), { kind: 'run', command: 'recount', isMending: false })
-  t.same(readArguments(['recount', '--write']), { kind: 'run', command: 'recount', isMending: true })
+  t.same(readArguments(['ledger', 'recount']), { kind: 'run', command: 'ledger', work: 'recount', isMending: false })
+  t.same(readArguments(['ledger', 'recount', '--write']), { kind: 'run', command: 'ledger', work: 'recount', isMending: true })
   t.same(readArguments(['correct', '--confirm', 'an-id']), { kind: 'run', command: 'correct', about: 'an-id', cost: null })
   t.same(readArguments(['correct', 'fal-ai/a.model/x', '--confirm']), { kind: 'run', command: 'correct', about: 'fal-ai/a.model/x', cost: null })
   t.same(readArguments(['settle', '--unbilled', 'an-id']), { kind: 'run', command: 'settle', id: 'an-id', billed: false })
@@ -67,7 +67,8 @@ t.test('what is not understood is named', async t => {
     [['correct', '{}', '--confirm'], 'a generation\'s id has up to 64 letters, digits and hyphens'],
     [['correct', 'fal-ai/a', '--usd', '1'], 'of a model the price can only be confirmed'],
     ...['1e3', 'six cents', '', '1000000.01', '$1'].map(usd => [['correct', 'a', '--usd', usd], '--usd needs dollars, as a plain number of at most a million'] as const),
-    [['recount', 'a'], 'recount takes no argument'],
+    [['ledger'], 'ledger needs what is to be done: recount'],
+    [['ledger', 'recount', 'a'], 'ledger recount takes no argument'],
     [['unknown', '--write'], 'unknown has no option --write'],
     [['key'], 'key needs the id of a tenant'],
     [['key', 'a', 'b'], 'key takes one tenant at a time'],

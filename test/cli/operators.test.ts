@@ -137,11 +137,11 @@ t.test('correct mends what was booked, once however often it is said, or confirm
   t.same(await ledger.audit(), [])
 })
 
-t.test('recount tells what does not follow from the generations, changes it only with --write, and its exit code says whether something is left', async t => {
+t.test('ledger recount tells what does not follow from the generations, changes it only with --write, and its exit code says whether something is left', async t => {
   const { ledger, env, buy, lose } = await books(t)
   await buy(price)
   await lose()
-  t.same(await runCli(t, ['recount'], env), { code: 0, stdout: '2 generations are counted: every counter and index is right\n', stderr: '' })
+  t.same(await runCli(t, ['ledger', 'recount'], env), { code: 0, stdout: '2 generations are counted: every counter and index is right\n', stderr: '' })
   const redis = plainClient(t, String(env['REDIS_URL']))
   const key = (name: string): string => `{${String(env['REDIS_NAMESPACE'])}}:${name}`
   const account = `studio:${new Date(ledger.now()).toISOString().slice(0, 7)}`
@@ -149,14 +149,14 @@ t.test('recount tells what does not follow from the generations, changes it only
   await redis.hincrby(key('t:studio'), 'running', -10)
   await redis.hincrby(key(`m:${account}`), 'held', 60_000)
   const told = ['3 places are counted as used, 0 generations are at fal', 'studio: -10 are counted as running, 0 generations are', `${account}: $0.12 are held, open generations are worth $0.06`]
-  const dry = [...told, '3 differences in 2 generations; nothing is changed, falgate recount --write mends them', ''].join('\n')
-  t.same(await runCli(t, ['recount'], env), { code: 1, stdout: dry, stderr: '' })
-  t.same(await runCli(t, ['recount'], env), { code: 1, stdout: dry, stderr: '' })
-  t.same(await runCli(t, ['recount', '--write'], env), { code: 0, stdout: [...told, '3 differences in 2 generations, 3 mended', ''].join('\n'), stderr: '' })
+  const dry = [...told, '3 differences in 2 generations; nothing is changed, falgate ledger recount --write mends them', ''].join('\n')
+  t.same(await runCli(t, ['ledger', 'recount'], env), { code: 1, stdout: dry, stderr: '' })
+  t.same(await runCli(t, ['ledger', 'recount'], env), { code: 1, stdout: dry, stderr: '' })
+  t.same(await runCli(t, ['ledger', 'recount', '--write'], env), { code: 0, stdout: [...told, '3 differences in 2 generations, 3 mended', ''].join('\n'), stderr: '' })
   t.same(await ledger.audit(), [])
   await redis.hincrby(key(`m:${account}`), 'spent', 60_000)
-  t.match(await runCli(t, ['recount', '--write'], env), { code: 1, stdout: /\$0.18 are spent or open, the journal explains \$0.12\n1 difference in 2 generations, 0 mended\nwhat was spent is never changed/, stderr: '' })
-  t.match(await runCli(t, ['recount', '--csv'], env), { code: 2 })
+  t.match(await runCli(t, ['ledger', 'recount', '--write'], env), { code: 1, stdout: /\$0.18 are spent or open, the journal explains \$0.12\n1 difference in 2 generations, 0 mended\nwhat was spent is never changed/, stderr: '' })
+  t.match(await runCli(t, ['ledger', 'recount', '--csv'], env), { code: 2 })
 })
 
 t.test('without a shared ledger, or one that answers, there is one sentence', async t => {
@@ -171,7 +171,7 @@ t.test('why a Redis cannot be used is told by every operator\'s command, and no 
   await plainClient(t, server.url).config('SET', 'requirepass', 'right-password')
   const primary = await startRedis(t)
   const replica = await startRedis(t, ['--replicaof', '127.0.0.1', String(primary.port)])
-  const commands = [['usage', '--csv'], ['unknown'], ['settle', 'nobody', '--billed'], ['recount']]
+  const commands = [['usage', '--csv'], ['unknown'], ['settle', 'nobody', '--billed'], ['ledger', 'recount']]
   for (const [url, why] of [
     [`redis://:wrong-password@127.0.0.1:${server.port}`, /cannot be reached: WRONGPASS/],
     [server.url, /cannot be reached: NOAUTH/],
