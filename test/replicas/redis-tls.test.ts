@@ -56,7 +56,8 @@ t.test('a certificate that nobody vouches for is not talked to, and said without
   let logged = ''
   running.child.stdout?.on('data', text => { logged += String(text) })
   await until(() => /SELF_SIGNED|self-signed/i.test(logged))
-  t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 503)
+  // It serves as soon as it has heard from Redis, or of its trouble.
+  await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null))?.status === 503)
   running.child.kill('SIGTERM')
   const { stdout, stderr } = await running.ended
   t.notMatch(stdout + stderr, 'very-secret')
