@@ -38,7 +38,10 @@ export function glance (state: State, ids: readonly string[]): Change[] {
   })
 }
 
-/** The ledger's `list`. Aliases that lead nowhere are dropped on the way, except one that is the cursor. */
+/**
+ * The ledger's `list`. Aliases that have ended are dropped on the way, except one that is the cursor; one whose row is gone stays, because that may be put
+ * back.
+ */
 export function list (
   state: State, reader: Reader, { limit, cursor, status }: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }
 ): Page {
@@ -64,8 +67,8 @@ export function list (
     else otherPlace += 1
     last = id
     const row = follow(state, id)?.row
-    if (row === undefined) gone.push(id)
-    else if (status === null || statusOf(row.phase) === status) found.push({ ...row, bytes: bytesOf(row.input) + bytesOf(row.output) })
+    if (row === undefined && state.aliases.get(id) === undefined) gone.push(id)
+    if (row !== undefined && (status === null || statusOf(row.phase) === status)) found.push({ ...row, bytes: bytesOf(row.input) + bytesOf(row.output) })
   }
   const isMore = ownPlace < own.length || otherPlace < others.length
   for (const id of gone) {

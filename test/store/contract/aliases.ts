@@ -1,7 +1,7 @@
 // Aliases: joins across tenants or subjects, in which nobody sees anybody.
 
 import type { Test } from 'tap'
-import { failureOf, freshId, price, successOf } from '../../support/admission.ts'
+import { failureOf, freshId, noTerms, price, successOf } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 const agency = { tenant: 'agency', subject: '' }
@@ -86,7 +86,21 @@ export async function aliases (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.list(agency, { limit: 5, cursor: null, status: null }), { rows: [], nextCursor: null })
   })
 
-  t.test('a list entry whose purchase is forgotten is dropped when read', async t => {
+  t.test('an alias whose purchase is put back is listed again, also when its reader looked meanwhile', async t => {
+    const { ledger, accepted, advance, admit } = await createWorld(t, make, { resultTtlMs: 1000 })
+    const { id } = await accepted('a', { cacheName: 'cache' })
+    const { row } = await admit({ ...agency, cacheName: 'cache' })
+    const [known] = await ledger.look([id])
+    if (known === undefined) throw new Error('it is not there')
+    await ledger.finish(id, 1, 'a', successOf())
+    await advance(1000)
+    await ledger.sweep('r1', 10)
+    t.same((await ledger.list(agency, { limit: 5, cursor: null, status: null })).rows, [])
+    await ledger.restore('r1', [{ row: known, terms: noTerms, holds: true }])
+    t.match(await ledger.list(agency, { limit: 5, cursor: null, status: null }), { rows: [{ id: row.id }], nextCursor: null })
+  })
+
+  t.test('a list entry whose purchase is forgotten is not shown', async t => {
     const { ledger, ended, advance, buy, accepted, admit } = await createWorld(t, make, { resultTtlMs: 1000 })
     const purchase = await accepted('a', { cacheName: 'cache' })
     await admit({ ...agency, cacheName: 'cache' })

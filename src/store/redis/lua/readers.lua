@@ -59,7 +59,8 @@ end
 
 -- list { tenant, subject, limit, looks: at how many aliases, cursor: the id below which the page begins, or nothing, status or nothing }
 -- -> { entries: own ids, aliases as 'id purchase', nextCursor or nothing, isCursorUnknown: the list has no such id }
--- A page may hold fewer rows than asked for and still name a next one. Aliases that lead nowhere are dropped on the way, except one that is the cursor.
+-- A page may hold fewer rows than asked for and still name a next one. Aliases that have ended are dropped on the way, except one
+-- that is the cursor; one whose row is gone stays, because that may be put back.
 local function list ()
   local reader = given.tenant .. ' ' .. given.subject
   local all, aliases = key('l', reader), key('la', reader)
@@ -80,9 +81,9 @@ local function list ()
       table.insert(entries, mine)
     elseif other and j <= 2 * given.looks then
       j, last = j + 2, other
-      local purchase, phase = Rows.leadOf(other)
-      if not purchase then table.insert(gone, other)
-      elseif not given.status or statuses[phase] == given.status then table.insert(entries, other .. ' ' .. purchase) end
+      local purchase, phase, isOver = Rows.leadOf(other)
+      if isOver then table.insert(gone, other)
+      elseif purchase and (not given.status or statuses[phase] == given.status) then table.insert(entries, other .. ' ' .. purchase) end
     else
       break
     end

@@ -85,13 +85,13 @@ local function resolve (id)
   return nil
 end
 
--- The id and the phase of what an alias leads to, without reading rows; nil when it leads nowhere.
+-- The id and the phase of what an alias leads to, without reading rows; nil when it leads nowhere, and whether that is because it has ended itself.
 local function leadOf (alias)
   local at, isFirst = alias, true
   for _ = 1, MAX_HOPS + 1 do
     local target, endMs, gaveWay, phase = unpack(redis.call('HMGET', key('g', at), 'target', 'endMs', 'gaveWay', 'phase'))
     if phase then return at, phase end
-    if not target or tonumber(endMs) <= now or not (isFirst or gaveWay) then return nil end
+    if not target or tonumber(endMs) <= now or not (isFirst or gaveWay) then return nil, nil, isFirst end
     at, isFirst = target, false
   end
   return nil
