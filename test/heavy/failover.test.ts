@@ -27,6 +27,11 @@ const PLACES = '3'
 /** A copy sends and takes at once, so that rounds are short. */
 const AT_ONCE = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1']
 
+/** A failover takes about four seconds. */
+const WITHIN_MS = 60_000 + failovers * 15_000
+
+t.setTimeout(WITHIN_MS)
+
 interface Totals { failovers: number, requests: number, purchases: number, lost: number, doubles: number, doublesOfLost: number, unbooked: number }
 
 const totals: Totals = { failovers: 0, requests: 0, purchases: 0, lost: 0, doubles: 0, doublesOfLost: 0, unbooked: 0 }
@@ -42,7 +47,7 @@ interface Scene {
 
 for (let first = 0; first < failovers; first += IN_A_ROW) {
   const rounds = Math.min(IN_A_ROW, failovers - first)
-  t.test(`failovers ${first + 1} to ${first + rounds}: nothing that Redis still knew of is bought twice, and nothing is missing in the books`, async t => {
+  t.test(`failovers ${first + 1} to ${first + rounds}: nothing that Redis still knew of is bought twice, and nothing is missing in the books`, { timeout: WITHIN_MS }, async t => {
     let primary = await startRedis(t, AT_ONCE)
     const door = await startTcpProxy(t, primary.port)
     const link = await startTcpProxy(t, primary.port, { delayMs: LAG_MS })

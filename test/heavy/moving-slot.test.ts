@@ -24,6 +24,8 @@ const requests: readonly ((n: number) => { readonly body: object, readonly heade
   n => ({ body: { prompt: 'seeded', seed: Math.floor(n / CALLERS) }, headers: {} })
 ]
 
+t.setTimeout(300_000)
+
 t.test('while the slot moves there are 503 only, nothing is bought twice, and the books are right', async t => {
   const nodes = await startCluster(t)
   const deployment = await deploy(t, { cluster: nodes, env: { LEASE_SECONDS: '6', FAL_CONCURRENCY: '20' }, sandbox: { runMs: 100 } })
