@@ -114,7 +114,7 @@ t.test('never more than FAL_CONCURRENCY at fal over three replicas, one of them 
   t.ok(replies.every((reply, nth) => reply?.status === 200 || (nth % 3 === 0 && reply === null) || reply?.json()['code'] === 'outcome-unknown'))
   await until(async () => {
     const { atUpstream, waiting } = await ledger.gauges()
-    return atUpstream === 0 && waiting.get('studio') === 0
+    return atUpstream === 0 && (waiting.get('studio') ?? 0) === 0
   })
   t.ok(most <= PLACES, `${most} were at fal at once`)
   t.ok(most === PLACES, 'and all places were used')
