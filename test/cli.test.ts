@@ -12,6 +12,9 @@ import { answering, freePort, runCli, start, type Ended, type Env } from './supp
 import { plainClient } from './support/redis-store.ts'
 import { startRedis } from './support/redis.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 async function listenEnv (): Promise<Env & { readonly PORT: string }> {
   return { PORT: String(await freePort()), LOG_LEVEL: 'info' }
 }

@@ -11,6 +11,9 @@ import { freshNamespace, plainClient } from '../support/redis-store.ts'
 import { startOldRedis } from '../support/old-redis.ts'
 import { redisUrl, startRedis } from '../support/redis.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 interface Books {
   /** The ledger, with a clock that the test moves. */
   readonly ledger: RedisLedger

@@ -5,6 +5,9 @@ import { key, tenant } from '../support/gateway.ts'
 import { deploy, type Deployment, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 const LONG_LEASE = { LEASE_SECONDS: '10' }
 const limits = { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } }
 

@@ -7,6 +7,9 @@ import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import type { Reply } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 t.test('a rolling restart under load loses nothing and buys nothing twice', async t => {
   const { sandbox, ledger, startReplica } = await deploy(t, { env: USUAL_LEASE, sandbox: { runMs: 50 } })
   const serving: Replica[] = await Promise.all([startReplica(), startReplica()])

@@ -6,6 +6,9 @@ import { tenant, type Reply } from '../support/gateway.ts'
 import { deploy, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 t.test('of 1,000 distinct requests at once over two replicas exactly 100 pass a rate limit of 100', async t => {
   const { sandbox, ledger, startReplica } = await deploy(t, { env: USUAL_LEASE, tenants: { tenants: [tenant('studio', { rateLimit: { max: 100, windowSeconds: 3600 }, maxInFlight: 100, maxQueued: 10_000 })] } })
   const replicas = await Promise.all([startReplica(), startReplica()])

@@ -9,6 +9,9 @@ import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/r
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 interface Scene extends Deployment { readonly redis: RestartableRedis, readonly gateway: Replica, readonly storedId: string }
 
 async function open (t: Test): Promise<Scene> {

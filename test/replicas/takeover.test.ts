@@ -7,6 +7,9 @@ import { startRedisGate } from '../support/redis-gate.ts'
 import { deploy, ownerAmong, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
+
 t.test('200 identical seeded requests over two replicas are one purchase and 200 equal answers', async t => {
   const { sandbox, ledger, startReplica } = await deploy(t)
   const replicas = await Promise.all([startReplica(), startReplica()])
