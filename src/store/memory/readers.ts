@@ -1,8 +1,9 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
+import { pick } from '../../generation/fields.ts'
 import type { Change, Page } from '../../generation/ports.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
-import type { Listed, Reader, Row } from '../../generation/row.ts'
+import { listedFields, type Listed, type Reader, type Row } from '../../generation/row.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
 import { changeOf, follow, resolve, show, showAlias } from './rows.ts'
@@ -83,6 +84,6 @@ function bytesOf (text: string | null): number {
 }
 
 function listed (row: Listed): Listed {
-  const { id, purchase, input, output, phase, model, seed, price, cost, failure, large, inputSha256, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs } = row
-  return { id, purchase, input, output, phase, model, seed, price, cost, failure, large, inputSha256, cancelWished, queuePosition, createdAtMs, startedAtMs, finishedAtMs, doubtSinceMs, cacheGroup, answersUntilMs }
+  const { id, purchase, input, output } = row
+  return { ...pick(listedFields, row), id, purchase, input, output }
 }

@@ -6,7 +6,7 @@ import type { Ledger, Page } from '../../generation/ports.ts'
 import type { Listed } from '../../generation/row.ts'
 import type { Caller } from './caller.ts'
 import type { Connection } from './connection.ts'
-import { cardIn, type Card } from './wire.ts'
+import { cardIn, textOrNull, type Card } from './wire.ts'
 
 interface ListOptions {
   readonly caller: Caller
@@ -94,8 +94,4 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
       return { rows: await rowsOf(shown), nextCursor }
     }
   }
-}
-
-function textOrNull (value: unknown): string | null {
-  return typeof value === 'string' ? value : null
 }

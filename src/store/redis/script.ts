@@ -91,7 +91,6 @@ function fieldFacts (): readonly string[] {
   return [
     `brief = ${listOfTexts([...all.map(([name]) => name).filter(name => !largeFields.some(large => large === name)), 'schema', 'bytes', 'card'])}`,
     `shown = ${listOfTexts(Object.keys(rowFields))}`,
-    `hidden = ${listOfTexts(Object.keys(hiddenFields))}`,
     `terms = ${listOfTexts(Object.keys(termFields))}`,
     `listed = ${listOfTexts(Object.keys(listedFields))}`,
     `isListed = ${table(Object.keys(listedFields).map(name => `${name} = true`))}`,

@@ -87,7 +87,7 @@ function isEmpty (value: unknown): boolean {
 export const textsIn = listIn(textOf)
 
 const integerOrNull = orNothing(integerOf)
-const textOrNull = orNothing(textOf)
+export const textOrNull = orNothing(textOf)
 
 // ------------------------------------------------------------------------------------------------ rows
 

@@ -1,6 +1,6 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
--- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `hidden`, `kinds` of those that are no texts, `admitted` (copied from the
+-- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `kinds` of those that are no texts, `admitted` (copied from the
 -- admission), `initial`, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
 -- input and output together; `card`: what a list needs to know of the row in one text, a line each, so that one field is read instead of a dozen.
 local SCHEMA = '2'
@@ -438,5 +438,5 @@ return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, follow = follow, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
-  write = write, insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
+  insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
