@@ -1,21 +1,15 @@
 // Results that lie aside, while the store does not give them: who was told that did not get them, so they stay adoptable and can be had later.
 
 import { connect } from 'node:net'
-import Fastify from 'fastify'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
-import { createFollow } from '../../src/generation/follow.ts'
 import type { Ledger } from '../../src/generation/ports.ts'
-import { createWatch } from '../../src/generation/watch.ts'
-import { watchConnection } from '../../src/http/connection.ts'
-import { createEventStreams } from '../../src/http/event-stream.ts'
 import { eventRoute } from '../../src/http/events.ts'
 import { pollRoutes } from '../../src/http/fal/poll.ts'
 import { generationRoutes } from '../../src/http/generations.ts'
-import { freshFacts } from '../../src/http/request-facts.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, successOf, times } from '../support/admission.ts'
-import { bookOf, tenant } from '../support/gateway.ts'
+import { serveRoutes } from '../support/routes.ts'
 import { until } from '../support/until.ts'
 
 const QUEUE = '/queue/fal-ai/imagen4/requests'
@@ -36,12 +30,6 @@ t.test('a result that could not be read just now is not delivered, the next ques
     await memory.seen(id, connection)
   }
   const ledger: Ledger = { ...memory, aside, seen }
-  const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
-  const watch = createWatch(ledger, error => { fail('looking', error) })
-  const follow = createFollow({ ledger, watch, onTrouble: fail })
-  const eventStreams = createEventStreams({ beatMs: 1000, stallMs: 1000, onTrouble: fail, metrics: { eventStreams: () => {}, eventStreamDropped: () => {} } })
-  const studio = bookOf({ tenants: [tenant('studio')] }).tenants.get('studio')
-  if (studio === undefined) throw new Error('there is no tenant')
   const admitted = await ledger.admit(admissionOf())
   if (admitted.outcome !== 'bought') throw new Error(admitted.outcome)
   const { id } = admitted.row
@@ -54,28 +42,13 @@ t.test('a result that could not be read just now is not delivered, the next ques
   const longBytes = 16 * 1_048_576
   await ledger.finish(long, 1, 'long', successOf({ output: JSON.stringify({ images: [{ url: 'data:' + 'x'.repeat(longBytes) }] }) }))
 
-  const app = Fastify()
-  app.setSerializerCompiler(() => JSON.stringify)
-  app.setErrorHandler((error, _request, reply) => reply.code(error instanceof Problem ? 503 : 500).send('{}'))
-  let over = 0
   let sent = 0
-  app.addHook('onSend', async () => { sent += 1 })
-  app.decorateRequest('facts')
-  app.addHook('onRequest', async (request, reply) => {
-    request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), false)
-    request.facts.caller = { tenant: studio, keyId: 'studio', subject: '' }
-  })
-  const tools = { follow, eventStreams, ledger, queueBase: () => '', onTrouble: () => {} }
-  generationRoutes(app, ledger, fail)
-  eventRoute(app, tools)
-  pollRoutes(app, tools)
-  const base = await app.listen({ port: 0, host: '127.0.0.1' })
-  t.teardown(async () => {
-    app.server.closeAllConnections()
-    await app.close()
-    follow.close()
-    watch.close()
-    await memory.close()
+  const { base, over } = await serveRoutes(t, ledger, (app, parts) => {
+    app.setErrorHandler((error, _request, reply) => reply.code(error instanceof Problem ? 503 : 500).send('{}'))
+    app.addHook('onSend', async () => { sent += 1 })
+    generationRoutes(app, ledger, parts.onTrouble)
+    eventRoute(app, parts)
+    pollRoutes(app, { ...parts, queueBase: () => '' })
   })
 
   isAway = true
@@ -85,10 +58,10 @@ t.test('a result that could not be read just now is not delivered, the next ques
     const text = await response.text()
     t.equal(response.status, 503)
     t.notMatch(text, 'succeeded', 'nobody is told the end without the picture')
-    await until(() => over === n + 1)
+    await until(() => over() === n + 1)
   }
   t.match(await (await fetch(`${base}/generations/${id}/events`)).text(), `"output":null,"output_bytes":${Buffer.byteLength(output)}`)
-  await until(() => over === paths.length + 1)
+  await until(() => over() === paths.length + 1)
   t.equal(isSeen, false, 'an event is too short for it')
 
   isAway = false

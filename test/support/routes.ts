@@ -1,0 +1,56 @@
+// Routes on a server of their own, with the parts that they need and nothing of the gateway around them: for tests that stand between a route and its ledger.
+
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { createFollow, type Follow } from '../../src/generation/follow.ts'
+import type { Ledger } from '../../src/generation/ports.ts'
+import { createWatch } from '../../src/generation/watch.ts'
+import { watchConnection } from '../../src/http/connection.ts'
+import { createEventStreams, type EventStreams } from '../../src/http/event-stream.ts'
+import { freshFacts } from '../../src/http/request-facts.ts'
+import { bookOf, tenant } from './gateway.ts'
+
+/** What routes are made with. */
+export interface RouteParts {
+  readonly ledger: Ledger
+  readonly follow: Follow
+  readonly eventStreams: EventStreams
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+export interface Served {
+  readonly base: string
+  readonly follow: Follow
+  /** Requests that are over, and event streams that are open. */
+  readonly over: () => number
+  readonly openStreams: () => number
+}
+
+/** Serves the routes that `register` makes to the tenant `studio`, until the test ends; closes the ledger then. Trouble fails the test. */
+export async function serveRoutes (t: Test, ledger: Ledger, register: (app: FastifyInstance, parts: RouteParts) => void): Promise<Served> {
+  const onTrouble = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
+  const watch = createWatch(ledger, error => { onTrouble('looking', error) })
+  const follow = createFollow({ ledger, watch, onTrouble })
+  let openStreams = 0
+  let over = 0
+  const eventStreams = createEventStreams({ beatMs: 1000, stallMs: 1000, onTrouble, metrics: { eventStreams: count => { openStreams = count }, eventStreamDropped: () => {} } })
+  const studio = bookOf({ tenants: [tenant('studio')] }).tenants.get('studio')
+  if (studio === undefined) throw new Error('there is no tenant')
+  const app = Fastify()
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.decorateRequest('facts')
+  app.addHook('onRequest', async (request, reply) => {
+    request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), false)
+    request.facts.caller = { tenant: studio, keyId: 'studio', subject: '' }
+  })
+  register(app, { ledger, follow, eventStreams, onTrouble })
+  const base = await app.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(async () => {
+    app.server.closeAllConnections()
+    await app.close()
+    follow.close()
+    watch.close()
+    await ledger.close()
+  })
+  return { base, follow, over: () => over, openStreams: () => openStreams }
+}
