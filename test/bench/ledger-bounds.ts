@@ -20,7 +20,7 @@ import { median } from './report.ts'
 
 type Make = typeof createRedisLedger
 
-const HELP = `node build/test/bench/ledger-bounds.js [-- options]
+const HELP = `node build/test/bench/ledger-bounds.js [options]
 
 CPU that Redis' main thread spends on one call of each operation, in microseconds, with so many rows of one tenant in the ledger; the least of three times.
 
