@@ -221,7 +221,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     const read = await loadFalKey(config.fal)
     if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
     else if (read.key !== null && read.key !== falKey) [falKey, formerFalKey] = [read.key, falKey]
-    // Whoever asks for this has a new key, or has paid.
+    // An operator who asks for this has a new key, or has paid.
     await guard.tryAgain()
   }
 
@@ -337,7 +337,7 @@ function openStore ({ config, redisUrl }: AppOptions, options: StoreOptions): St
 }
 
 /**
- * The longest that `close` may take, for whoever ends a process that does not end by itself. Callers have their time; a submit has its own, however short
+ * The longest that `close` may take, for callers that kill a process which does not end by itself. Callers have their time; a submit has its own, however short
  * that one is, and after it the look for a request id that an error named, the writing of what was heard, and the closing of listeners and connections.
  */
 export function longestCloseMs (waitMs: number): number {

@@ -281,7 +281,7 @@ function webUrl (): Kind<string> {
 }
 
 /**
- * What a `#`, `?` or `/` in a password does when it is not encoded: the URL ends there for whoever reads it, with another host or database, and the rest
+ * What a `#`, `?` or `/` in a password does when it is not encoded: every reader takes the URL to end there, with another host or database, and the rest
  * of the password stands where it is shown.
  */
 function redisUrl (): Kind<string> {

@@ -77,7 +77,7 @@ const MAX_PAUSE_MS = 2000
 
 /**
  * The row as it was given to this process; `isFresh`: its phase began just now. `onReadingDue` is called when all is written and the row should be read:
- * it stands otherwise than this process went on with, or the ledger was away.
+ * it is not as this process went on with it, or the ledger was away.
  */
 export function createEvidence ({ row, terms }: Taken, isFresh: boolean, tools: EvidenceTools, onReadingDue: () => void, stopped: AbortSignal): Evidence {
   const { ledger } = tools

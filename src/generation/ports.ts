@@ -181,7 +181,7 @@ export interface Weighed extends Row { readonly from: Phase }
 /** What log and metrics are told once, whichever process takes it. */
 export type News = RowNews | GuardNews
 
-/** A guard that stands otherwise than before. */
+/** A guard that has changed. */
 export interface GuardNews { readonly kind: 'guard', readonly scope: string, readonly from: GuardState, readonly state: GuardState }
 
 /**
@@ -311,7 +311,7 @@ export interface Ledger {
    * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed, or whose model is retired, are closed
    * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `unsent`).
    * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
-   * until every replica has renewed again that had done so in the last lease before. A connection made anew is no such sign, and an empty ledger has no wait.
+   * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign, and an empty ledger has no wait.
    */
   claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
 
@@ -362,9 +362,9 @@ export interface Ledger {
   // Leases
 
   /**
-   * Signs of life of `replica`, also when it holds nothing, and for what it holds. Gives back the ids that it does not hold any more, and the facts' ids whose rows are older than the facts (a
-   * rollback). Who follows a double of a row holds that, whoever has the row. With no such fact it says that this replica has put back all that it
-   * knows, unless these are only a part of that (`isPart`).
+   * Signs of life of `replica`, also when it holds nothing, and for what it holds. Gives back the ids that it does not hold any more, and the facts' ids whose
+   * rows are older than the facts (a rollback). A replica that follows a double of a row holds that, also when another one has the row. With no such fact it
+   * says that this replica has put back all that it knows, unless these are only a part of that (`isPart`).
    */
   renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart?: boolean) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
   /**
@@ -427,7 +427,7 @@ export interface Ledger {
 
   /**
    * Waiting: closed, unspent. Submitting or later: notes the wish and wakes the owner. Refused when anybody ever joined. Through an alias it only lets go of it.
-   * From the wish on no name leads to it, so that whoever asks for the same buys its own; if it succeeds all the same, it takes names that are free.
+   * From the wish on no name leads to it, so that a caller who asks for the same buys its own; if it succeeds all the same, it takes names that are free.
    */
   cancel: (id: string, reader: Reader) => Promise<Cancelled>
   /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */

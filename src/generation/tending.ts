@@ -89,7 +89,7 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
     },
     pause: ms => setTimeout(ms, undefined, { signal: letGo.signal }),
     rest: async ms => {
-      await setTimeout(ms, undefined, { signal: wake.signal }).catch(() => {})
+      await setTimeout(ms, undefined, { signal: wake.signal }).catch(() => {}) // woken: the rest is over
       letGo.signal.throwIfAborted()
     },
     undisturbed: async work => {

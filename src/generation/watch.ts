@@ -21,7 +21,7 @@ export interface Lost { readonly lastSeen: Phase | null }
 
 /** Whoever attends a generation. Neither function may throw. */
 export interface Listener {
-  /** It stands otherwise than before, and has not ended. */
+  /** It has changed, and has not ended. */
   readonly changed?: (change: Change) => void
   /** It has ended; may be told more than once. */
   readonly ended: (row: Row) => void
@@ -36,7 +36,7 @@ interface Attended { readonly listeners: Set<Listener>, version: number, positio
 const LOOK_AGAIN_MS = 1000
 
 /**
- * Regular looks that did not find it, beyond those that a renewal takes, before it counts as gone. Whoever holds a generation puts it back with the next
+ * Regular looks that did not find it, beyond those that a renewal takes, before it counts as gone. The process that holds a generation puts it back with the next
  * renewal, or sooner, as soon as that process notices that the ledger went back in time; what waits in line nobody holds.
  */
 const MISSES_AFTER_RENEWAL = 2

@@ -195,7 +195,7 @@ export class Unusable extends Error {
   }
 }
 
-/** What an error means to whoever sent a command: {@link Unusable} when the cluster is moving the slot; other errors as they are. */
+/** What an error means to the sender of a command: {@link Unusable} when the cluster is moving the slot; other errors as they are. */
 export function meaningOf (error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof Problem || !moving.test(error.message)) return error
   return new Unusable('the cluster moves the slot of the ledger to another node; until it is there nothing can be read or bought', { isPassing: true })

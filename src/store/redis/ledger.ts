@@ -131,7 +131,7 @@ export function createRedisLedger ({
     return row?.large?.sha256 === large.sha256 ? { ...row, output } : row
   }
 
-  /** Before the row tells of it, so that whoever reads the row finds it. */
+  /** Before the row tells of it, so that every reader of the row finds it. */
   async function layAside (id: string, large: Large, output: string): Promise<void> {
     const isKept = await asides.put(id, large, output)
     if (!isKept) onTrouble('keeping a large result', new Error(`${large.bytes} bytes of generation ${id} found no room in LARGE_RESULT_BYTES, so only those who wait for it here get them.`))

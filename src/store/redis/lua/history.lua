@@ -40,7 +40,7 @@ local function hold (hasFallen)
   if redis.call('ZCARD', AWAITED) > 0 then redis.call('HSET', GLOB, 'heldSinceMs', text(now), 'heldUntilMs', text(now + times.leaseMs)) end
 end
 
--- Looks whether something may have been lost since the last claim or renewal. Each change is noticed once: whoever comes later knows of fewer.
+-- Looks whether something may have been lost since the last claim or renewal. Each change is noticed once: replicas that come later know of fewer.
 -- -> until when nothing is claimed, or nil
 local function look ()
   local kept = redis.call('HMGET', GLOB, 'server', 'epoch', 'sequence', 'counter', 'heldSinceMs', 'heldUntilMs')

@@ -1,5 +1,5 @@
 -- Which price rule holds for a model (rule 35). No two machines' clocks are compared: what the ledger has not seen is newer than what it has, and what was
--- replaced is older, unless whoever brings it says that it had the rule that holds, and was given this one in its place.
+-- replaced is older, unless the process that brings it says that it had the rule that holds, and was given this one in its place.
 
 -- A model's price rules, the one that holds first, then those that were replaced last.
 local function rulesOf (model)

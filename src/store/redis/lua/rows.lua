@@ -27,7 +27,7 @@ local function typed (id, record)
   return row
 end
 
--- The same of a row that was read. Its texts are handed out as they are: writing numbers anew would cost more than reading them.
+-- The same of a row that was read. Its texts are handed out as they are: writing the numbers again would cost more than reading them.
 local function rowOf (id, record)
   rowTexts[id] = record
   return typed(id, record)
