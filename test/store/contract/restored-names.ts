@@ -67,6 +67,51 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ cacheName: 'learned' }), { outcome: 'hit', row: { id: learned.row.id } })
   })
 
+  t.test('a row that comes back is as it was admitted: names, key, mode, deadlines, unit price, price rule and files', async t => {
+    const one = { idempotency: keyed, mode: 'refresh', unitPrice: 30_000, priceRule: 'another', files: 2, priority: 'low', startWithinMs: 600_000, cacheGroup: 'group' } as const
+    const other = { cacheName: null, seed: null, twinName: 'twin', mode: 'bypass', connection: { replica: 'r1', connection: 'c' } } as const
+    for (const given of [one, other]) {
+      const fact = await lost(t, make, given)
+      const { ledger, row, advance } = await createWorld(t, make)
+      await ledger.restore('r1', [fact])
+      const { version, ...admitted } = fact.row
+      t.match(await row(fact.row.id), admitted)
+      await advance(15_000)
+      const [taken] = await ledger.sweep('r2', 10)
+      t.match(taken?.row, { ...admitted, owner: 'r2', takeovers: 1 })
+      t.same(taken?.terms, fact.terms)
+    }
+  })
+
+  t.test('a keyless one that comes back in line still waits no longer than 60 s for nobody', async t => {
+    const back = async ({ ledger, row }: World, { id }: Row): Promise<Row> => { await ledger.unsent(id, 1, { retryAfterMs: 0 }); return await row(id) }
+    for (const [given, leftMs] of [[{}, 60_000], [{ idempotency: keyed }, 900_000]] as const) {
+      const connection = { replica: 'r1', connection: 'c' }
+      const world = await createWorld(t, make)
+      const { id } = await world.buy({ connection, ...given })
+      const claimed = await world.ledger.claim({ claimId: 'before', deadlineMs: never, replica: 'r1', slots: 10 })
+      if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
+      const fact = { row: await back(world, claimed.row), terms: claimed.terms, holds: false }
+      const { ledger, row, nowMs } = await createWorld(t, make)
+      await ledger.restore('r1', [fact])
+      await ledger.left(id, connection)
+      t.match(await row(id), { phase: 'waiting', connection: null, waitUntilMs: nowMs() + leftMs })
+    }
+  })
+
+  t.test('an older copy that catches up has its names, too: the seed that its answer named, and what a refresh takes when it succeeds', async t => {
+    const learned = await lost(t, make, { cacheName: null, seed: null }, finished)
+    const refreshed = await lost(t, make, { mode: 'refresh' }, finished)
+    const { ledger, buy, ended } = await createWorld(t, make)
+    await ended(successOf(), { cacheName: 'cache' })
+    await buy({ id: learned.row.id })
+    await buy({ id: refreshed.row.id, cacheName: 'cache', seed: '7', mode: 'refresh' })
+    const facts = [{ ...learned, terms: { ...learned.terms, learnedName: 'learned' } }, { ...refreshed, row: { ...refreshed.row, requestId: 'other' } }]
+    t.same(await ledger.restore('r1', facts), { contested: 0 })
+    t.match(await ledger.lookup('learned'), { id: learned.row.id })
+    t.match(await ledger.lookup('cache'), { id: refreshed.row.id })
+  })
+
   for (const [what, given] of [['its seed', {}], ['its idempotency key', { cacheName: null, seed: null, idempotency: keyed }]] as const) {
     t.test(`what was admitted under ${what} meanwhile and still waits becomes an alias of the one that comes back: nothing is bought, and everything is given back`, async t => {
       const fact = await lost(t, make, given)
