@@ -152,3 +152,35 @@ t.test('what fal has lost, or something else answers for, is no end: it stays un
   }
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: price, spent: 0 }])
 })
+
+t.test('the time to run ends no look for a result that cannot be had; five minutes after the first one it is unknown, and its money held', async t => {
+  const { sandbox, ledger, advance, row, isSo } = await open(t)
+  const release = sandbox.faults.holdJobs()
+  const away = sandbox.faults.add({ kind: 'answer', operation: 'result', error: 'nginx', times: 'always' })
+  const given = admissionOf()
+  await ledger.admit(given)
+  await isSo(given.id, 'running')
+  advance(59 * minute)
+  release()
+  await until(async () => (await row(given.id)).doubt === 'unavailable')
+  const { hits } = away
+  advance(3 * minute)
+  await until(() => away.hits >= hits + 2)
+  t.match(await row(given.id), { phase: /accepted|running/, doubt: 'unavailable' }, 'its time to run was over two looks ago')
+  advance(3 * minute)
+  await isSo(given.id, 'unknown')
+  t.match(await row(given.id), { failure: { code: 'outcome-unknown' }, cost: null })
+  t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: price, spent: 0 }])
+})
+
+t.test('no look is made later than five minutes after the first doubt', async t => {
+  const { sandbox, ledger, advance, isSo } = await open(t)
+  const gone = sandbox.faults.add({ kind: 'answer', operation: 'result', error: 'result_expired', times: 'always' })
+  const given = admissionOf()
+  await ledger.admit(given)
+  await gone.untilHit()
+  await until(async () => (await ledger.look([given.id]))[0]?.doubt === 'expired')
+  advance(5 * minute)
+  await isSo(given.id, 'failed')
+  t.equal(gone.hits, 2, 'the look under way was the last one')
+})

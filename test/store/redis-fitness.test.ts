@@ -97,6 +97,14 @@ t.test('an operator who insists buys with a Redis that evicts, and the log says 
   t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
 })
 
+t.test('an operator who insists buys with a Redis that tells an old version, and the log says so', async t => {
+  const server = await startRedis(t, ['--appendonly', 'yes'])
+  const { news, onFault } = watched()
+  const { ledger } = await liveLedger(t, await startOldRedis(t, server.port), { onFault, isUnsafe: true })
+  t.match(news, [{ fault: 'too-old', isThere: true, sentence: /needs Redis 7 or newer.*REDIS_UNSAFE is on/ }])
+  t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
+})
+
 t.test('a Redis that keeps no log of its writes is told, and bought with', async t => {
   const server = await startRedis(t)
   const { news, onFault } = watched()
