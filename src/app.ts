@@ -66,7 +66,7 @@ export interface RunningApp {
 /** What the sandbox mounted here takes for a key. */
 const SANDBOX_KEY = 'sandbox'
 
-/** Starts the gateway. Rejects when it cannot listen, or when the ledger that it reaches is another account's. */
+/** Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, or when the Redis there refuses the database. */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, version } = options
   const replica = randomUUID()
@@ -294,8 +294,8 @@ type StoreOptions = Pick<RedisLedgerOptions, 'times' | 'onRollback' | 'onState'>
 interface Store {
   readonly ledger: Ledger
   /**
-   * Begins to connect. Resolves at the first contact or the first trouble, with the sentence to refuse a start with where the ledger is another account's.
-   * When the store is away, whose ledger it is is found out later: the process goes on then, and the ledger refuses it.
+   * Begins to connect. Resolves at the first contact or the first trouble, with the sentence to refuse a start with where the ledger is another account's, or
+   * Redis does not give the database. When the store is away, that is found out later: the process goes on then, and buys nothing.
    */
   readonly meet: () => Promise<string | null>
   /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
@@ -320,6 +320,7 @@ function openStore ({ config, redisUrl }: AppOptions, options: StoreOptions): St
     },
     onTrouble: (doing, error) => {
       options.onTrouble(doing, error)
+      if (error instanceof Unusable && error.isSetting) refusal = error.message
       isMet()
     }
   })

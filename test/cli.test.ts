@@ -84,6 +84,18 @@ t.test('check looks at the Redis that is set: what nothing could be bought with 
   t.equal(await plainClient(t, plain.url).dbsize(), 0)
 })
 
+t.test('a gateway does not start with a database that Redis refuses, for the reason that check tells', async t => {
+  const { url } = await startRedis(t, ['--databases', '1', '--appendonly', 'yes'])
+  const redis = plainClient(t, url)
+  for (const why of [/database 1: .*out of range/, /database 1: NOPERM/]) {
+    const checked = await runCli(t, ['check'], { REDIS_URL: `${url}/1` })
+    t.match(checked, { code: 1, stdout: '', stderr: why })
+    t.match(await runCli(t, ['serve'], { ...await listenEnv(), REDIS_URL: `${url}/1` }), { code: 1, stderr: checked.stderr })
+    await redis.call('ACL', 'SETUSER', 'default', '-select')
+  }
+  t.equal(await redis.dbsize(), 0)
+})
+
 t.test('production without a key does not start, and is told what to set', async t => {
   t.match(await runCli(t, [], { NODE_ENV: 'production' }), { code: 1, stdout: '', stderr: /^falgate: FAL_KEY: not set; .*\n$/ })
 })

@@ -119,7 +119,7 @@ export async function selectDatabase (client: RedisClient, database: number): Pr
     // In capitals and by `call`: ioredis would remember its own `select`, and repeat it on the next connection where nobody hears that it was refused.
     await client.call('SELECT', database)
   } catch (error) {
-    throw isLoss(error) ? error : new Unusable(`REDIS_URL: Redis does not let this user have database ${database}: ${withoutCommand(error).message}`)
+    throw isLoss(error) ? error : new Unusable(`REDIS_URL: Redis does not let this user have database ${database}: ${withoutCommand(error).message}`, { isSetting: true })
   }
 }
 
@@ -186,12 +186,15 @@ export class Unusable extends Error {
   readonly code: 'store-unavailable' | 'store-unfit'
   /** It ends by itself, and the connection is as good as another. */
   readonly isPassing: boolean
+  /** Somebody set what this Redis cannot give: a process that begins with that does not start. */
+  readonly isSetting: boolean
 
-  constructor (message: string, { isTold = false, code = 'store-unavailable', isPassing = false }: { readonly isTold?: boolean, readonly code?: Unusable['code'], readonly isPassing?: boolean } = {}) {
+  constructor (message: string, { isTold = false, code = 'store-unavailable', isPassing = false, isSetting = false }: { readonly isTold?: boolean, readonly code?: Unusable['code'], readonly isPassing?: boolean, readonly isSetting?: boolean } = {}) {
     super(message)
     this.isTold = isTold
     this.code = code
     this.isPassing = isPassing
+    this.isSetting = isSetting
   }
 }
 
