@@ -1,0 +1,86 @@
+// What answers tell beside their operation's: a sequence that fell is a store that went back in time, and one that is only read late is not.
+
+import t, { type Test } from 'tap'
+import { createCaller } from '../../src/store/redis/caller.ts'
+import { createLedgerClock } from '../../src/store/redis/clock.ts'
+import { createConnection, serverAt, type Connection } from '../../src/store/redis/connection.ts'
+import { createOwnership } from '../../src/store/redis/ownership.ts'
+import { createRights } from '../../src/store/redis/rights.ts'
+import { readScripts } from '../../src/store/redis/script.ts'
+import { admissionOf, never, times } from '../support/admission.ts'
+import { plainClient } from '../support/redis-store.ts'
+import { startRedis } from '../support/redis.ts'
+
+interface Scene {
+  readonly admit: () => Promise<unknown>
+  /** The answer to the next call lies unread until the returned function is called. */
+  readonly holdNext: () => () => void
+  readonly rollbacks: readonly string[]
+  readonly empty: () => Promise<unknown>
+}
+
+async function open (t: Test): Promise<Scene> {
+  const { url } = await startRedis(t)
+  const rollbacks: string[] = []
+  let held: Promise<void> | null = null
+  const real = createConnection({ makeClient: serverAt(url, 5000).makeClient, deadlineMs: 5000, prepare: async client => { await caller.prepare(client) }, onTrouble: () => {}, onState: () => {} })
+  t.teardown(real.close)
+  const connection: Connection = {
+    ...real,
+    run: async send => {
+      const until = held
+      held = null
+      const answer = await real.run(send)
+      await until
+      return answer
+    }
+  }
+  const clock = createLedgerClock()
+  const caller = createCaller({
+    connection: () => connection,
+    scripts: readScripts(),
+    prefix: '{fg}:',
+    times,
+    ownership: createOwnership({ account: null, takesEmpty: true, place: '', onFault: () => {} }),
+    clock,
+    fixed: undefined,
+    onRollback: error => { rollbacks.push(error.message) }
+  })
+  const rights = createRights({ caller, connection, assertFit: () => {}, now: clock.now, deadlineMs: 5000 })
+  await real.open(5000)
+  return {
+    admit: async () => await rights.admit(admissionOf({ deadlineMs: never })),
+    holdNext: () => {
+      let release = (): void => {}
+      held = new Promise(resolve => { release = resolve })
+      return release
+    },
+    rollbacks,
+    empty: async () => await plainClient(t, url).flushall()
+  }
+}
+
+t.test('an answer that is read after a later one is no rollback', async t => {
+  const { admit, holdNext, rollbacks } = await open(t)
+  const release = holdNext()
+  const early = admit()
+  for (let count = 0; count < 3; count += 1) t.match(await admit(), { outcome: 'bought' })
+  release()
+  t.match(await early, { outcome: 'bought' })
+  t.same(rollbacks, [])
+})
+
+t.test('a fall is told once, also when answers from before it are read afterwards', async t => {
+  const { admit, holdNext, rollbacks, empty } = await open(t)
+  for (let count = 0; count < 3; count += 1) await admit()
+  const release = holdNext()
+  const early = admit()
+  await admit()
+  await empty()
+  await admit()
+  t.match(rollbacks, [/went back in time: the ledger's sequence fell from 5 to 1/])
+  release()
+  await early
+  await admit()
+  t.equal(rollbacks.length, 1)
+})
