@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis'
 import t from 'tap'
 import { statuses } from '../../src/generation/phases.ts'
 import type { Admission, Ledger } from '../../src/generation/ports.ts'
-import { failureOf, freshId, never, admissionOf, successOf, traceLost } from '../support/admission.ts'
+import { failureOf, freshId, never, noTerms, admissionOf, successOf, traceLost } from '../support/admission.ts'
 import { liveLedger, plainClient } from '../support/redis-store.ts'
 import { startRedis } from '../support/redis.ts'
 
@@ -79,6 +79,27 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     sweep: async () => await ledger.sweep('r1', 100),
     takeNews: async () => await ledger.takeNews(10),
+    logs: async () => await ledger.logs(first, 0),
+    correct: async () => await ledger.correct(first, null),
+    release: async () => { await ledger.release('r1', ids) },
+    'a purchase that is withdrawn': async () => {
+      const admission = admissionOf(roomy)
+      await ledger.admit(admission)
+      await ledger.withdraw([admission])
+    },
+    'a purchase whose caller leaves, and that is called off': async () => {
+      const connection = { replica: 'r1', connection: freshId() }
+      const admission = admissionOf({ ...roomy, twinName: freshId(), connection })
+      await ledger.admit(admission)
+      await ledger.left(admission.id, connection)
+      await ledger.cancel(admission.id, studio)
+    },
+    restore: async () => {
+      const [row] = await ledger.look([first])
+      const id = freshId()
+      if (row !== undefined) await ledger.restore('r1', [{ row: { ...row, id, purchase: id, requestId: 'restored-' + id }, terms: { ...noTerms, cacheName: id }, holds: false }])
+    },
+    'a list of purchases': async () => await ledger.admitAll(Array.from({ length: 10 }, () => admissionOf({ ...roomy, cacheName: freshId() }))),
     admit: async () => await ledger.admit(admissionOf({ ...roomy, cacheName: freshId() })),
     'admit a hit': async () => await ledger.admit(admissionOf({ ...roomy, cacheName: 'cache5' })),
     'a purchase to its end': async () => {
