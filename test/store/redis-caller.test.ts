@@ -1,18 +1,19 @@
-// What answers tell beside their operation's: a sequence that fell is a store that went back in time, and one that is only read late is not.
+// Calls below the ledger. A sequence that fell is a store that went back in time, and one that is only read late is not; evidence names its purchase.
 
 import t, { type Test } from 'tap'
-import { createCaller } from '../../src/store/redis/caller.ts'
+import { createCaller, type Caller } from '../../src/store/redis/caller.ts'
 import { createLedgerClock } from '../../src/store/redis/clock.ts'
 import { createConnection, serverAt, type Connection } from '../../src/store/redis/connection.ts'
 import { createOwnership } from '../../src/store/redis/ownership.ts'
 import { createRights } from '../../src/store/redis/rights.ts'
 import { readScripts } from '../../src/store/redis/script.ts'
-import { admissionOf, never, times } from '../support/admission.ts'
+import { admissionOf, freshId, never, times, traceLost } from '../support/admission.ts'
 import { plainClient } from '../support/redis-store.ts'
 import { startRedis } from '../support/redis.ts'
 
 interface Scene {
-  readonly admit: () => Promise<unknown>
+  readonly caller: Caller
+  readonly admit: (id?: string) => Promise<unknown>
   /** The answer to the next call lies unread until the returned function is called. */
   readonly holdNext: () => () => void
   readonly rollbacks: readonly string[]
@@ -49,7 +50,8 @@ async function open (t: Test): Promise<Scene> {
   const rights = createRights({ caller, connection, assertFit: () => {}, now: clock.now, deadlineMs: 5000 })
   await real.open(5000)
   return {
-    admit: async () => await rights.admit(admissionOf({ deadlineMs: never })),
+    caller,
+    admit: async (id = freshId()) => await rights.admit(admissionOf({ id, deadlineMs: never })),
     holdNext: () => {
       let release = (): void => {}
       held = new Promise(resolve => { release = resolve })
@@ -83,4 +85,16 @@ t.test('a fall is told once, also when answers from before it are read afterward
   await early
   await admit()
   t.equal(rollbacks.length, 1)
+})
+
+t.test('what is told of a run is refused when it names no purchase, and changes nothing', async t => {
+  const { caller, admit } = await open(t)
+  const id = freshId()
+  await admit(id)
+  await caller.call('claim', { claimId: 'c', startByMs: never, replica: 'r1', slots: 1 })
+  for (const operation of ['sent', 'progressed', 'doubted', 'finish'] as const) {
+    await t.rejects(caller.call(operation, { id, attempt: 1, kind: 'running', seen: 'expired' }), { message: /names no purchase/ }, operation)
+  }
+  t.match(await caller.call('look', { ids: [id] }), { rows: [{ phase: 'submitting', requestId: null }] })
+  t.match(await caller.call('lost', { id, attempt: 1, failure: JSON.stringify(traceLost) }), { phase: 'unknown' }, 'a submit that was lost has none')
 })
