@@ -64,6 +64,21 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.look([row.id]), [])
   })
 
+  t.test('who remembers it as it was before its end is told that it is gone, for two minutes; who knows more of it tells of a rollback', async t => {
+    const { ledger, buy, advance } = await createWorld(t, make)
+    const row = await buy()
+    await ledger.cancel(row.id, row)
+    await advance(hour)
+    await ledger.sweep('r1', 10)
+    t.same(await ledger.renew('r1', [{ row, holds: false }]), { gone: [], rolledBack: [] })
+    t.same(await ledger.renew('r1', [{ row, holds: true }]), { gone: [row.id], rolledBack: [] })
+    for (const more of [{ version: 3 }, { requestId: 'a' }]) t.match(await ledger.renew('r1', [{ row: { ...row, ...more }, holds: true }]), { rolledBack: [row.id] })
+    await advance(2 * minute - 1)
+    t.match(await ledger.renew('r1', [{ row, holds: false }]), { rolledBack: [] })
+    await advance(1)
+    t.match(await ledger.renew('r1', [{ row, holds: false }]), { rolledBack: [row.id] })
+  })
+
   t.test('a long input leaves the row at its end, earlier when nothing was spent; its hash stays', async t => {
     const { ledger, buy, ended, accepted } = await createWorld(t, make)
     const given = (bytes: number) => ({ input: inputOf(bytes), inputSha256: 'hash' })
