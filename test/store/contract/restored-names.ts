@@ -157,6 +157,22 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ tenant: 'agency', idempotency: { name: 'theirs', fingerprint: 'f' } }), { outcome: 'replayed', row: { id: joiner.row.id } })
   })
 
+  t.test('the key of the one that gives way holds for 24 h, however short results are kept', async t => {
+    const fact = await lost(t, make)
+    const { ledger, buy, gone, admit, advance } = await createWorld(t, make, { resultTtlMs: 60_000 })
+    const { id } = await buy({ cacheName: 'cache', seed: '7', idempotency: keyed })
+    await ledger.restore('r1', [fact])
+    t.match(await admit({ idempotency: keyed }), { outcome: 'replayed', row: { id, purchase: fact.row.id } })
+    await ledger.finish(fact.row.id, 1, 'lost', successOf())
+    await advance(60_000)
+    await ledger.sweep('r1', 10)
+    t.same(await ledger.look([id]), [])
+    await advance(24 * 3_600_000 - 60_001)
+    t.match(await gone({ idempotency: keyed }), { id, code: 'result-expired', cost: 0 })
+    await advance(1)
+    t.match(await admit({ idempotency: keyed }), { outcome: 'bought' })
+  })
+
   t.test('what was granted an attempt meanwhile keeps the name, and that is counted', async t => {
     const fact = await lost(t, make, { idempotency: keyed })
     for (const story of ['submitting', 'paused', 'finished'] as const) {
