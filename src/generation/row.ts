@@ -78,7 +78,7 @@ export const rowFields = {
   /** The replica that looks after it. Says nothing about rights. */
   owner: initially(null, orNull(text)),
   /** How many times another replica took it over. */
-  takeovers: initially(0, integer),
+  takeovers: initially(0, or(0, integer)),
   /** The socket whose delivery would make it delivered; `null` when nobody waits. */
   connection: admitted(orNull<Connection>(connection)),
   delivered: initially(false, flag),
@@ -126,7 +126,7 @@ export const rowFields = {
   doubt: initially<Doubt | null>(null, orNull(word(doubts))),
   doubtSinceMs: initially<number | null>(null, orNull(integer)),
   /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
-  answersUntilMs: initially(0, integer),
+  answersUntilMs: initially(0, or(0, integer)),
   /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
   logged: initially(0, or(0, integer)),
   /** It leaves the line unspent when it still waits then. */
@@ -188,8 +188,8 @@ const ownFields = {
   /** At fal: when another replica may take it over. */
   leaseUntilMs: initially(0, integer),
   /** Waiting: not claimable before this; 0 when it stands in the line. */
-  retryAtMs: initially(0, integer),
-  unknownSinceMs: initially(0, integer),
+  retryAtMs: initially(0, or(0, integer)),
+  unknownSinceMs: initially(0, or(0, integer)),
   /** `unknown`, or settled since, with a request id: when fal is asked about it next, and how many questions there were. */
   askAtMs: initially<number | null>(null, orNull(integer)),
   questions: initially(0, or(0, integer)),

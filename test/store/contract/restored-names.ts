@@ -120,7 +120,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
       const again: Partial<Admission> = { cacheName: 'cache', seed: '7', rate: { max: 1, windowSeconds: 60 }, ...given, ...('idempotency' in given ? {} : { subject: 'visitor', token: 'tok1' }) }
       const { row: waiting, outcome } = await admit(again)
       t.equal(outcome, 'bought')
-      const told = new Promise<unknown>(resolve => { ledger.listen(change => { if (change !== 'look-again' && change.id === waiting.id) resolve(change) }) })
+      const told = new Promise<unknown>(resolve => { ledger.listen(change => { if (change !== 'look-again' && change.id === waiting.id && change.version > waiting.version) resolve(change) }) })
       t.same(await ledger.restore('r1', [fact]), { contested: 0 })
       t.match(await told, { id: waiting.id, phase: 'accepted' }, 'who waits for it is told')
       t.same(await balance(), { held: price, spent: 0 })

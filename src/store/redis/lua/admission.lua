@@ -1,8 +1,8 @@
 -- Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 -- The tenant's purchases in the window under way; a window begins with its first purchase. -> { max, windowSeconds, used, resetSeconds }
-local function rateOf (admission, known)
-  local tenant = known or Line.readTenant(admission.tenant)
+local function rateOf (admission)
+  local tenant = Line.readTenant(admission.tenant)
   local leftMs = tenant.endsAtMs - now
   local max, windowSeconds = admission.rate.max, admission.rate.windowSeconds
   return {
@@ -146,12 +146,12 @@ local function refuse (purchases)
   local price = sumOf(purchases, 'price')
   local token = Tokens.refuseToken(first, price, sumOf(purchases, 'files'))
   if token then return { outcome = 'refused', why = 'token', token = token } end
-  local rate = rateOf(first, tenant)
+  local rate = rateOf(first)
   if tonumber(rate.used) + #purchases > first.rate.max then return { outcome = 'refused', why = 'rate', rate = rate } end
   local underWay = tonumber(redis.call('HGET', WAITING, first.tenant) or 0) + tenant.running
   if underWay + #purchases > first.maxInFlight + first.maxQueued then return { outcome = 'refused', why = 'full', rate = rate } end
   for _, budget in ipairs(first.budgets) do
-    local held, spent = Books.balanceOf({ owner = budget.owner, period = Books.periodOf(now, budget.per) })
+    local held, spent = Books.balanceOf({ owner = budget.owner, period = Books.periodNow(budget.per) })
     if held + spent + price > budget.limit then return { outcome = 'refused', why = 'budget', rate = rate, owner = budget.owner } end
   end
   return nil
@@ -161,7 +161,7 @@ end
 local function buy (admission)
   local accounts = {}
   for _, budget in ipairs(admission.budgets) do
-    table.insert(accounts, { owner = budget.owner, period = Books.periodOf(now, budget.per) })
+    table.insert(accounts, { owner = budget.owner, period = Books.periodNow(budget.per) })
   end
   local row = Rows.begin(admission)
   row.accounts = encodeList(accounts)
@@ -174,11 +174,7 @@ local function buy (admission)
   row.keyless = keyed == nil or nil
   row.idempotencyName, row.fingerprint = keyed and keyed.name, keyed and keyed.fingerprint
   row.keyedUntilMs = keyed and now + constants.idempotencyMs or nil
-  local before = Line.readTenant(admission.tenant)
-  local isOpen = now < before.endsAtMs
-  redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', admission.weight), 'maxInFlight', text(admission.maxInFlight),
-    'used', text(isOpen and before.used + 1 or 1), 'beganAtMs', text(isOpen and before.beganAtMs or now),
-    'endsAtMs', text(isOpen and before.endsAtMs or now + admission.rate.windowSeconds * 1000))
+  Line.countPurchase(admission)
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Prices.takeRule(admission)

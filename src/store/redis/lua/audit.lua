@@ -69,12 +69,12 @@ local function auditAll (keys, args)
         tenant.running = tenant.running + 1
       elseif row.phase == 'waiting' then
         tenant.waiting = tenant.waiting + 1
-        if row.retryAtMs == 0 then
+        if (row.retryAtMs or 0) == 0 then
           tenant.claimable[id] = Line.rankOf(row)
           tenant.claimables = tenant.claimables + 1
         end
       end
-      local paused = row.phase == 'waiting' and row.retryAtMs > 0 and row.retryAtMs or nil
+      local paused = row.phase == 'waiting' and (row.retryAtMs or 0) > 0 and row.retryAtMs or nil
       if later[id] ~= paused then fault(id, 'pauses until', later[id], 'instead of', paused) end
       local claimed = row.phase == 'submitting' and row.claimId or nil
       if claimed and redis.call('HGET', CLAIMS, claimed) ~= id then fault('claim', claimed, 'does not lead to', id) end

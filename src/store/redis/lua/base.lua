@@ -20,8 +20,14 @@ local epoch -- how many times this ledger may have lost something, where an oper
 local upstream -- whose ledger it is, such as `fal main`; nil while that is not written down
 local tallyUntilMs -- rows are being counted again, until then if nobody goes on; or false
 local settings -- the JSON that `times` was read from
-local rowTexts -- id -> the texts of that row as they are in Redis, of the rows that this call is about
 local heldNow -- book -> what it holds, of those that this call held or let go of money in
+local tenantsNow -- name -> what is kept of that tenant, of those that this call is about
+local guardsNow -- scope -> a guard's JSON, false for none, of those that this call looked at, nil for the others
+local standsNow -- a tenant that this call knows to stand in the line
+local rulesNow -- model -> its price rules, of those that this call is about
+local positionsNow -- id -> how many go before it, of those that this call told
+local booksNow -- a row's accounts as JSON -> the keys of their books, of the rows that this call is about
+local periodsNow -- the day and the month that it is
 
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
@@ -88,9 +94,9 @@ local function begin (keys, args)
   if args[2] ~= settings then times, settings = cjson.decode(args[2]), args[2] end
   given = cjson.decode(args[3])
   payload = args[4]
-  epoch = nil
+  epoch, standsNow = nil, nil
   findUpstream()
-  rowTexts, heldNow = {}, {}
+  heldNow, tenantsNow, guardsNow, rulesNow, positionsNow, booksNow, periodsNow = {}, {}, {}, {}, {}, {}, {}
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')

@@ -1,9 +1,11 @@
 -- Money: what is held for open rows, what was spent, and the journal that explains it.
 -- Spending and journal follow from two versions of a row, so no operation can forget one of them. Books change by HINCRBY only, which is exact.
 
--- Has it ended for good? An `unknown` has not: its money is held.
+-- The phases that a row ends in for good. An `unknown` has not ended: its money is held.
+local ENDS = { succeeded = true, failed = true, cancelled = true }
+
 local function isFinal (row)
-  return row.phase == 'succeeded' or row.phase == 'failed' or row.phase == 'cancelled'
+  return ENDS[row.phase] == true
 end
 
 -- Ended for good, and nothing was paid.
@@ -16,8 +18,8 @@ local function isCalledOff (row)
   return row.cancelWished and row.phase ~= 'succeeded'
 end
 
--- The UTC day or month that holds this moment. Redis' Lua has no `os.date`; the days are counted after H. Hinnant's `civil_from_days`.
-local function periodOf (atMs, per)
+-- The UTC day and month that hold this moment. Redis' Lua has no `os.date`; the days are counted after H. Hinnant's `civil_from_days`.
+local function dayAndMonthOf (atMs)
   local days = math.floor(atMs / 86400000) + 719468
   local era = math.floor(days / 146097)
   local dayOfEra = days - era * 146097
@@ -27,12 +29,28 @@ local function periodOf (atMs, per)
   local day = dayOfYear - math.floor((153 * monthFromMarch + 2) / 5) + 1
   local month = monthFromMarch < 10 and monthFromMarch + 3 or monthFromMarch - 9
   local year = yearOfEra + era * 400 + (month <= 2 and 1 or 0)
-  if per == 'day' then return string.format('%04d-%02d-%02d', year, month, day) end
-  return string.format('%04d-%02d', year, month)
+  return string.format('%04d-%02d-%02d', year, month, day), string.format('%04d-%02d', year, month)
+end
+
+-- The UTC day or month that it is.
+local function periodNow (per)
+  if not periodsNow.day then periodsNow.day, periodsNow.month = dayAndMonthOf(now) end
+  return periodsNow[per]
 end
 
 local function bookOf (account)
   return key('m', account.owner .. ':' .. account.period)
+end
+
+-- The books that a row counts in.
+local function booksOf (row)
+  local books = booksNow[row.accounts]
+  if not books then
+    books = {}
+    for i, account in ipairs(cjson.decode(row.accounts)) do books[i] = bookOf(account) end
+    booksNow[row.accounts] = books
+  end
+  return books
 end
 
 -- held and spent of an account.
@@ -42,8 +60,7 @@ local function balanceOf (account)
 end
 
 -- A book that holds nothing is forgotten with the journal lines that explain it; one that begins to hold something is kept.
-local function enter (account, what, amount)
-  local at = bookOf(account)
+local function enter (at, what, amount)
   local sum = redis.call('HINCRBY', at, what, text(amount))
   if what == 'held' then
     heldNow[at] = sum
@@ -56,7 +73,7 @@ end
 
 -- Holds, or with -1 lets go of, the reserved price of an open row, in its accounts and its token.
 local function hold (row, direction)
-  for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'held', direction * row.price) end
+  for _, book in ipairs(booksOf(row)) do enter(book, 'held', direction * row.price) end
   if row.token then Tokens.draw(row.token, direction * (row.files or 1), direction * row.price, 'held') end
 end
 
@@ -107,7 +124,7 @@ local function book (before, after)
     writeJournal(after, kind, amount, after.requestId, isUnknown or after.costAssumed)
   end
   if spent == 0 then return end
-  for _, account in ipairs(cjson.decode(after.accounts)) do enter(account, 'spent', spent) end
+  for _, book in ipairs(booksOf(after)) do enter(book, 'spent', spent) end
   if after.token then
     Tokens.draw(after.token, picturesOf(after) - (before and picturesOf(before) or 0), spent, 'spent')
   end
@@ -117,7 +134,7 @@ end
 local function bookBeside (row, kind, requestId, amount, isAssumed)
   if amount == 0 then return end
   writeJournal(row, kind, amount, requestId, isAssumed)
-  for _, account in ipairs(cjson.decode(row.accounts)) do enter(account, 'spent', amount) end
+  for _, book in ipairs(booksOf(row)) do enter(book, 'spent', amount) end
 end
 
 -- The oldest moment that the journal tells of.
@@ -135,7 +152,7 @@ end
 local function balances ()
   local found = {}
   for _, asked in ipairs(given.accounts) do
-    local account = { owner = asked.owner, period = periodOf(now, asked.per) }
+    local account = { owner = asked.owner, period = periodNow(asked.per) }
     local held, spent = balanceOf(account)
     table.insert(found, { owner = account.owner, period = account.period, held = text(held), spent = text(spent) })
   end
@@ -159,6 +176,6 @@ local function journal ()
 end
 
 return {
-  isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodOf = periodOf, balanceOf = balanceOf, bookingOf = bookingOf, hold = hold,
+  ENDS = ENDS, isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodNow = periodNow, balanceOf = balanceOf, bookingOf = bookingOf, hold = hold,
   book = book, bookBeside = bookBeside, tidyJournal = tidyJournal, balances = balances, journal = journal
 }

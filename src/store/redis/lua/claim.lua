@@ -29,7 +29,7 @@ end
 local function bringBack ()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
     local row = Rows.readBrief(id)
-    if row then Rows.adjust(row, { retryAtMs = 0 }) end
+    if row then Rows.adjust(row, { retryAtMs = false }) end
   end
 end
 
@@ -46,7 +46,7 @@ local function grant (row)
   })
   local answer = Rows.handOver(Rows.complete(row))
   answer.outcome = 'go'
-  answer.isLineEmpty = redis.call('ZCARD', LINE) == 0 and '1' or nil
+  answer.isLineEmpty = Line.isLineEmpty() and '1' or nil
   return answer
 end
 
@@ -67,7 +67,8 @@ local function eachCandidate (look)
     if looks == 0 then return nil end
     for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
       if passed[tenant] then break end
-      local row = Rows.readBrief(id)
+      -- The first one is mostly granted, so it is read whole.
+      local row = looks == TIDY_PER_CALL and Rows.readRow(id) or Rows.readBrief(id)
       local found, isPassed
       if row then found, isPassed = look(row) end
       if found then return found end

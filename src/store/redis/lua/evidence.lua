@@ -12,7 +12,7 @@ local function catchUp (row, attempt)
   if row.phase == 'waiting' then
     forgotten.phase = 'submitting'
     forgotten.claimId = false
-    forgotten.retryAtMs = 0
+    forgotten.retryAtMs = false
     forgotten.leaseUntilMs = now
   end
   Rows.change(row, forgotten)

@@ -16,11 +16,6 @@ local function isTenants (scope)
   return string.sub(scope, 1, #TENANT) == TENANT
 end
 
--- asker: { tenant, model }
-local function scopesOf (asker)
-  return { ACCOUNT, TENANT .. asker.tenant, asker.model }
-end
-
 -- A guard from its JSON, which is false where none is kept. Beside what is shown: `metBy`, who met the failures of this row, one tenant or everybody;
 -- `inputs`, digests of the tenant's inputs that failed last; `proved`, the tenant's probe has closed the account's guard.
 local function guardIn (scope, kept)
@@ -34,28 +29,48 @@ local function guardIn (scope, kept)
 end
 
 local function readGuard (scope)
-  return guardIn(scope, redis.call('HGET', GUARDS, scope))
+  if guardsNow[scope] == nil then guardsNow[scope] = redis.call('HGET', GUARDS, scope) end
+  return guardIn(scope, guardsNow[scope])
 end
 
 local function writeGuard (guard)
-  redis.call('HSET', GUARDS, guard.scope, cjson.encode({
+  local kept = cjson.encode({
     state = guard.state, sinceMs = text(guard.sinceMs), retryAtMs = text(guard.retryAtMs), probe = guard.probe, failures = text(guard.failures),
     metBy = guard.metBy, inputs = guard.inputs and #guard.inputs > 0 and guard.inputs or nil, proved = guard.proved or nil
-  }))
+  })
+  redis.call('HSET', GUARDS, guard.scope, kept)
+  guardsNow[guard.scope] = kept
+end
+
+local function forgetGuard (scope)
+  redis.call('HDEL', GUARDS, scope)
+  guardsNow[scope] = false
+end
+
+local function noGuard ()
+  return false
 end
 
 local function allGuards ()
   local guards = {}
-  for scope, kept in pairs(recordOf(redis.call('HGETALL', GUARDS))) do table.insert(guards, guardIn(scope, kept)) end
+  guardsNow = setmetatable(recordOf(redis.call('HGETALL', GUARDS)), { __index = noGuard })
+  for scope, kept in pairs(guardsNow) do table.insert(guards, guardIn(scope, kept)) end
   table.sort(guards, function (one, other) return one.scope < other.scope end)
   return guards
 end
 
 -- The guards that stand before a generation, as far as they are kept: the account's, then its tenant's, then its model's.
+-- asker: { tenant, model }
 local function guardsBefore (asker)
-  local scopes, found = scopesOf(asker), {}
-  local kept = redis.call('HMGET', GUARDS, unpack(scopes))
-  for i, scope in ipairs(scopes) do table.insert(found, guardIn(scope, kept[i])) end
+  local tenantsScope, model = TENANT .. asker.tenant, asker.model
+  if guardsNow[ACCOUNT] == nil or guardsNow[tenantsScope] == nil or guardsNow[model] == nil then
+    local kept = redis.call('HMGET', GUARDS, ACCOUNT, tenantsScope, model)
+    guardsNow[ACCOUNT], guardsNow[tenantsScope], guardsNow[model] = kept[1], kept[2], kept[3]
+  end
+  local found = {}
+  for _, scope in ipairs({ ACCOUNT, tenantsScope, model }) do
+    if guardsNow[scope] then table.insert(found, guardIn(scope, guardsNow[scope])) end
+  end
   return found
 end
 
@@ -120,7 +135,7 @@ local function open (guard)
   if guard.state ~= 'ok' then guard.sinceMs = now end
   guard.state, guard.retryAtMs, guard.failures = 'ok', 0, 0
   guard.probe, guard.metBy, guard.inputs, guard.proved = nil, nil, nil, nil
-  if isTenants(guard.scope) then redis.call('HDEL', GUARDS, guard.scope) else writeGuard(guard) end
+  if isTenants(guard.scope) then forgetGuard(guard.scope) else writeGuard(guard) end
 end
 
 local function fail (guard, verdict, metBy)
@@ -166,7 +181,7 @@ local function hasRoom ()
   end
   if tenants < constants.maxTenantGuards then return true end
   if not oldest then return false end
-  redis.call('HDEL', GUARDS, oldest.scope)
+  forgetGuard(oldest.scope)
   return true
 end
 

@@ -53,13 +53,13 @@ local function takeOver (row)
     return true
   end
   Guards.freeProbe(row)
-  if row.owner and row.takeovers >= constants.maxTakeovers then
+  if row.owner and (row.takeovers or 0) >= constants.maxTakeovers then
     local from = row.phase
     Evidence.becomeUnknown(row, LOST)
     News.tell(row, 'ended', from, 0)
     return false
   end
-  Rows.change(row, { owner = given.replica, takeovers = row.owner and row.takeovers + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })
+  Rows.change(row, { owner = given.replica, takeovers = row.owner and (row.takeovers or 0) + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })
   return true
 end
 

@@ -11,13 +11,33 @@ local PRIORITY_STEP = 1e15
 local ORDER = { interactive = 0, background = 1, low = 2 }
 
 -- A tenant's place, limits (those of its latest purchase) and rate window; a new one has the smallest limits until its next purchase.
+-- Whoever writes one of these writes it here as well: each is read once a call.
 local function readTenant (name)
+  local tenant = tenantsNow[name]
+  if tenant then return tenant end
   local kept = redis.call('HMGET', key('t', name), 'running', 'virtual', 'weight', 'maxInFlight', 'used', 'endsAtMs', 'beganAtMs')
-  return {
+  tenant = {
     running = tonumber(kept[1] or 0), virtual = tonumber(kept[2] or 0), weight = tonumber(kept[3] or 1),
     maxInFlight = tonumber(kept[4] or 1), used = tonumber(kept[5] or 0), endsAtMs = tonumber(kept[6] or 0),
     beganAtMs = tonumber(kept[7] or 0)
   }
+  tenantsNow[name] = tenant
+  return tenant
+end
+
+-- One of its generations has taken a place at fal, or with -1 left it.
+local function countRunning (name, difference)
+  local running = redis.call('HINCRBY', key('t', name), 'running', difference)
+  if tenantsNow[name] then tenantsNow[name].running = running end
+end
+
+-- Counts a purchase in the tenant's rate window, which begins with its first one, and keeps the limits that it was made under.
+local function countPurchase (admission)
+  local tenant = readTenant(admission.tenant)
+  if now >= tenant.endsAtMs then tenant.used, tenant.beganAtMs, tenant.endsAtMs = 0, now, now + admission.rate.windowSeconds * 1000 end
+  tenant.used, tenant.weight, tenant.maxInFlight = tenant.used + 1, admission.weight, admission.maxInFlight
+  redis.call('HSET', key('t', admission.tenant), 'weight', string.format('%.17g', tenant.weight), 'maxInFlight', text(tenant.maxInFlight),
+    'used', text(tenant.used), 'beganAtMs', text(tenant.beganAtMs), 'endsAtMs', text(tenant.endsAtMs))
 end
 
 -- The place in a tenant's line: by priority, then by admission.
@@ -41,7 +61,19 @@ end
 
 -- How many of its tenant's generations would be claimed before this waiting one.
 local function positionOf (row)
-  return redis.call('ZCOUNT', key('q', row.tenant), '-inf', '(' .. text(rankOf(row)))
+  local position = positionsNow[row.id]
+  if not position then
+    position = redis.call('ZCOUNT', key('q', row.tenant), '-inf', '(' .. text(rankOf(row)))
+    positionsNow[row.id] = position
+  end
+  return position
+end
+
+-- Gives a row another rank in its tenant's line, or none.
+local function placeInLine (id, tenant, before, after)
+  if before == after then return end
+  if after then redis.call('ZADD', key('q', tenant), text(after), id) else redis.call('ZREM', key('q', tenant), id) end
+  positionsNow = {}
 end
 
 local function lineVirtual ()
@@ -53,13 +85,20 @@ local function updateLine (name)
   local tenant = redis.call('ZCARD', key('q', name)) > 0 and readTenant(name)
   if not tenant or tenant.running >= tenant.maxInFlight then
     redis.call('ZREM', LINE, name)
+    if standsNow == name then standsNow = nil end
     return
   end
-  if not redis.call('ZSCORE', LINE, name) then
+  local stood = redis.call('ZSCORE', LINE, name)
+  if not stood then
     tenant.virtual = math.max(tenant.virtual, lineVirtual())
     redis.call('HSET', key('t', name), 'virtual', text(tenant.virtual))
   end
-  redis.call('ZADD', LINE, text(tenant.virtual), name)
+  if not stood or tonumber(stood) ~= tenant.virtual then redis.call('ZADD', LINE, text(tenant.virtual), name) end
+  standsNow = name
+end
+
+local function isLineEmpty ()
+  return not standsNow and redis.call('ZCARD', LINE) == 0
 end
 
 -- Charges a tenant of the line for one claim. To be called before the row changes, while the tenant still stands in the line.
@@ -68,17 +107,17 @@ local function charge (name)
   if #foremost > 0 then
     redis.call('HSET', GLOB, 'virtual', text(math.max(lineVirtual(), tonumber(foremost[2]))))
   end
-  local turn = math.max(1, math.floor(TURN / readTenant(name).weight + 0.5))
-  redis.call('HINCRBY', key('t', name), 'virtual', text(turn))
+  local tenant = readTenant(name)
+  tenant.virtual = redis.call('HINCRBY', key('t', name), 'virtual', text(math.max(1, math.floor(TURN / tenant.weight + 0.5))))
 end
 
 -- A purchase that was none after all is not counted, as long as its window lasts.
 local function giveBackRate (row)
   local tenant = readTenant(row.tenant)
-  if tenant.used > 0 and row.createdAtMs >= tenant.beganAtMs and now < tenant.endsAtMs then redis.call('HINCRBY', key('t', row.tenant), 'used', -1) end
+  if tenant.used > 0 and row.createdAtMs >= tenant.beganAtMs and now < tenant.endsAtMs then tenant.used = redis.call('HINCRBY', key('t', row.tenant), 'used', -1) end
 end
 
 return {
-  giveBackRate = giveBackRate, readTenant = readTenant, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
-  lineVirtual = lineVirtual, updateLine = updateLine, charge = charge
+  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
+  lineVirtual = lineVirtual, placeInLine = placeInLine, updateLine = updateLine, isLineEmpty = isLineEmpty, charge = charge
 }

@@ -2,7 +2,7 @@
 
 -- Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body?
 local function isVerdictOver (row)
-  return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= row.answersUntilMs
+  return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= (row.answersUntilMs or 0)
 end
 
 -- What is left of the forgotten row that an id led to, or nil. To the holder of an alias it was free.
@@ -36,7 +36,8 @@ local function cacheLead (name)
 end
 
 local function bindUntil (name, fingerprint, id, endMs)
-  writeEnding(key('n', name), endMs, 'id', id, 'fingerprint', fingerprint)
+  redis.call('HSET', key('n', name), 'endMs', text(endMs), 'id', id, 'fingerprint', fingerprint)
+  endKey(key('n', name), endMs)
 end
 
 -- Lets an idempotency name lead to a row for 24 h, under its own id or through an alias; both are there for that long, the row at least as its end. A row that
@@ -56,7 +57,6 @@ end
 
 -- Lets a cache name lead to a row for as long as there is the row.
 local function takeCacheName (name, id)
-  redis.call('DEL', key('n', name))
   redis.call('HSET', key('n', name), 'id', id)
 end
 

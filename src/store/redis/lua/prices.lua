@@ -3,8 +3,11 @@
 
 -- A model's price rules, the one that holds first, then those that were replaced last.
 local function rulesOf (model)
-  local kept = redis.call('HGET', PRICE_RULES, model)
-  return kept and cjson.decode(kept) or {}
+  if not rulesNow[model] then
+    local kept = redis.call('HGET', PRICE_RULES, model)
+    rulesNow[model] = kept and cjson.decode(kept) or {}
+  end
+  return rulesNow[model]
 end
 
 -- The rule that holds, when the one that an admission brings is older, or nil.
@@ -24,6 +27,7 @@ local function takeRule (admission)
     if rule ~= admission.priceRule and #known < constants.maxPriceRules then table.insert(known, rule) end
   end
   redis.call('HSET', PRICE_RULES, admission.model, encodeList(known))
+  rulesNow[admission.model] = known
 end
 
 return {

@@ -45,16 +45,16 @@ local function glance ()
     }
     if seen.phase == 'waiting' then
       local place = redis.call('HMGET', key('g', at), 'tenant', 'priority', 'number')
-      seen.queuePosition = text(Line.positionOf({ tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
+      seen.queuePosition = text(Line.positionOf({ id = at, tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
     end
     if seen.phase then table.insert(found, seen) end
   end
   return found
 end
 
--- Members of a list from the newest below `highest` on, ids and numbers in turn.
-local function newest (at, highest, count)
-  return redis.call('ZREVRANGEBYSCORE', at, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, text(count))
+-- The ids of a list from the newest below `highest` on; with 'WITHSCORES' each with its number behind it.
+local function newest (at, highest, count, ...)
+  return redis.call('ZREVRANGEBYSCORE', at, highest, '-inf', 'LIMIT', 0, text(count), ...)
 end
 
 -- list { tenant, subject, limit, looks: at how many aliases, cursor: the id below which the page begins, or nothing, status or nothing }
@@ -70,8 +70,16 @@ local function list ()
     if not number then return { entries = {}, isCursorUnknown = '1' } end
     highest = '(' .. number
   end
-  local own = newest(given.status and key('ls', given.status .. ' ' .. reader) or all, highest, given.limit + 1)
-  local others = newest(aliases, highest, given.looks + 1)
+  local owns, count = given.status and key('ls', given.status .. ' ' .. reader) or all, given.limit + 1
+  local others = newest(aliases, highest, given.looks + 1, 'WITHSCORES')
+  if #others == 0 then
+    -- Most readers have none: their list is one that lies there.
+    local entries = newest(owns, highest, count)
+    local isMore = #entries == count
+    if isMore then entries[count] = nil end
+    return { entries = entries, nextCursor = isMore and entries[count - 1] or nil }
+  end
+  local own = newest(owns, highest, count, 'WITHSCORES')
   local entries, gone, last = {}, {}, nil
   local i, j = 1, 1
   while #entries < given.limit do

@@ -27,7 +27,6 @@ local function restoredRow (fact, holds, found)
   row.owner = holds and Rows.isAtUpstream(fact.phase) and given.replica or nil
   row.token = fact.token and Tokens.readToken(fact.token) and fact.token or nil
   row.leaseUntilMs = holds and now + times.leaseMs or now
-  row.retryAtMs = 0
   row.unknownSinceMs = now
   row.askAtMs = fact.phase == 'unknown' and fact.requestId and now + constants.firstQuestionMs or nil
   return row
@@ -68,7 +67,7 @@ local function overwrite (row, fact, holds)
   end
   for _, name in ipairs(fields.terms) do changes[name] = nil end
   changes.learnedName = row.learnedName or fact.learnedName
-  changes.claimId = false
+  changes.claimId, changes.retryAtMs = false, false
   changes.askAtMs = changes.askAtMs or false
   changes.questions = false
   redis.call('DEL', key('log', row.id)) -- how many lines were told is known, which ones is not

@@ -14,28 +14,35 @@ local function hasPlace (row)
   return isAtUpstream(row.phase) and not row.doubt
 end
 
--- A row from its texts.
-local function typed (id, record)
-  local row = { id = id }
-  local kinds = fields.kinds
-  for name, value in pairs(record) do
-    local kind = kinds[name]
-    if not kind then row[name] = value
-    elseif kind == 'integer' then row[name] = tonumber(value)
-    elseif value == '1' then row[name] = true end
+-- Writes those of a record's texts that are numbers or flags into a row as what they are.
+local function convert (row, record)
+  for _, name in ipairs(fields.integers) do
+    if record[name] then row[name] = tonumber(record[name]) end
+  end
+  for _, name in ipairs(fields.flags) do
+    if record[name] == '1' then row[name] = true end
   end
   return row
 end
 
--- The same of a row that was read. Its texts are handed out as they are: writing the numbers again would cost more than reading them.
-local function rowOf (id, record)
-  rowTexts[id] = record
-  return typed(id, record)
+-- A row from its texts.
+local function typed (id, record)
+  local row = copy(record)
+  row.id = id
+  return convert(row, record)
 end
 
-local function texts (value)
-  if type(value) == 'number' then return text(value) end
-  return value == true and '1' or value
+-- The same of a row that was read: what is text anyway is read from the record. Its `texts` are handed out as they are, because writing the numbers again
+-- would cost more than reading them.
+local function rowOf (id, record)
+  return setmetatable(convert({ id = id, texts = record }, record), { __index = record })
+end
+
+-- The text that is kept of a field's value; of a flag that is not set there is none.
+local function textOf (name, value)
+  local kind = fields.kinds[name]
+  if not kind then return value end
+  return kind == 'integer' and text(value) or value and '1' or nil
 end
 
 -- The row with this id, or nil; an alias is none.
@@ -65,7 +72,7 @@ local function complete (row)
   if not row.isBrief then return row end
   local kept = redis.call('HMGET', key('g', row.id), 'input', 'output')
   row.input, row.output, row.isBrief = kept[1] or nil, kept[2] or nil, nil
-  rowTexts[row.id].input, rowTexts[row.id].output = row.input, row.output
+  row.texts.input, row.texts.output = row.input, row.output
   return row
 end
 
@@ -132,8 +139,11 @@ end
 -- The row as it is handed out, fields as texts. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
 local function show (row, id, alias)
   local shown = { id = id or row.id, purchase = row.id }
-  local kept, names = rowTexts[row.id], fields.shown
-  for i = 1, #names do shown[names[i]] = kept[names[i]] end
+  local kept, names = row.texts, fields.shown
+  for i = 1, #names do
+    local value = kept[names[i]]
+    if value then shown[names[i]] = value end
+  end
   if alias then
     shown.tenant, shown.subject, shown.accounts = alias.tenant, alias.subject, '[]'
     shown.token, shown.connection = nil, nil
@@ -146,7 +156,7 @@ end
 -- The row for whoever looks after it from now on: as it is shown, and what it was admitted under.
 local function handOver (row)
   local terms = {}
-  for _, name in ipairs(fields.terms) do terms[name] = rowTexts[row.id][name] end
+  for _, name in ipairs(fields.terms) do terms[name] = row.texts[name] end
   return { row = show(row), terms = terms }
 end
 
@@ -185,7 +195,7 @@ end
 -- holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
 -- output of several lines.
 local function cardOf (row)
-  local lines, kept, names = {}, rowTexts[row.id], fields.listed
+  local lines, kept, names = {}, row.texts, fields.listed
   local count = #names
   for i = 1, count do lines[i] = kept[names[i]] or '' end
   lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Line.rankOf(row)), row.tenant
@@ -199,8 +209,9 @@ local function placesOf (row)
   if not row then return at end
   at.waiting = row.phase == 'waiting'
   at.running = hasPlace(row)
-  if at.waiting and row.retryAtMs > 0 then at.later = row.retryAtMs end
-  if at.waiting and row.retryAtMs == 0 then at.queue = Line.rankOf(row) end
+  if at.waiting then
+    if (row.retryAtMs or 0) > 0 then at.later = row.retryAtMs else at.queue = Line.rankOf(row) end
+  end
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
   at.due = dueOf(row)
@@ -250,10 +261,10 @@ local function reindex (before, after)
   local was, is = placesOf(before), placesOf(after)
   Tally.follow(before, after, was, is)
   if count(WAITING, row.tenant, was.waiting, is.waiting) == 0 then redis.call('HDEL', WAITING, row.tenant) end
-  count(key('t', row.tenant), 'running', was.running, is.running)
+  if (was.running or false) ~= (is.running or false) then Line.countRunning(row.tenant, is.running and 1 or -1) end
   count(GLOB, 'active', was.running, is.running)
   place(LATER, row.id, was.later, is.later)
-  place(key('q', row.tenant), row.id, was.queue, is.queue)
+  Line.placeInLine(row.id, row.tenant, was.queue, is.queue)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
   place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   place(DUE, row.id, was.due, is.due)
@@ -282,39 +293,52 @@ end
 -- `id`: what those know it by whom it concerns.
 local function publish (row, id)
   sequence = text(redis.call('HINCRBY', GLOB, 'sequence', 1))
-  local kept = rowTexts[row.id]
+  local kept = row.texts
   local position = row.phase == 'waiting' and text(Line.positionOf(row)) or kept.queuePosition
   -- A generation that keeps its place at fal lets nobody else in.
-  local isLineEmpty = hasPlace(row) or redis.call('ZCARD', LINE) == 0
+  local isLineEmpty = hasPlace(row) or Line.isLineEmpty()
   redis.call('PUBLISH', CHANGES, cjson.encode({
     id = id or row.id, version = kept.version, phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
     queuePosition = position, startedAtMs = kept.startedAtMs, doubtSinceMs = kept.doubtSinceMs, logged = kept.logged
   }))
 end
 
--- Applies changes to a row in its hash and in `row`, and gives the row as it was.
+-- What a brief row leaves out.
+local isLong = { input = true, output = true }
+
+local function measure (row)
+  row.bytes = text(#(row.input or '') + #(row.output or ''))
+end
+
+-- Applies changes to a row in its hash and in `row`, and gives the row as it was, with false for what was not there.
 local function write (row, changes)
-  local before = copy(row)
+  local before = setmetatable(copy(row), getmetatable(row))
   local at = key('g', row.id)
-  local sets, gone, isSeen = {}, {}, false
-  local kept = rowTexts[row.id] or {}
-  rowTexts[row.id] = kept
+  local sets, gone, isSeen, kept = {}, {}, false, row.texts
+  local function set (name, as)
+    kept[name] = as
+    sets[#sets + 1], sets[#sets + 2] = name, as
+  end
   for name, value in pairs(changes) do
-    isSeen = isSeen or fields.isListed[name]
-    if value == false then
-      if row[name] ~= nil or row.isBrief then gone[#gone + 1] = name end
-      row[name], kept[name] = nil, nil
-    elseif row[name] ~= value then
-      row[name], kept[name] = value, texts(value)
-      sets[#sets + 1], sets[#sets + 2] = name, kept[name]
+    local was = row[name] or false
+    if was ~= value or (isLong[name] and row.isBrief) then
+      before[name] = was
+      isSeen = isSeen or fields.isListed[name]
+      if value then
+        row[name] = value
+        set(name, textOf(name, value))
+      else
+        row[name], kept[name] = nil, nil
+        gone[#gone + 1] = name
+      end
     end
   end
-  if changes.input ~= nil or changes.output ~= nil or not row.bytes then
-    row.bytes = text(#(row.input or '') + #(row.output or ''))
+  if changes.input ~= nil or changes.output ~= nil then
+    measure(row)
     isSeen = true
-    sets[#sets + 1], sets[#sets + 2] = 'bytes', row.bytes
+    set('bytes', row.bytes)
   end
-  if isSeen then sets[#sets + 1], sets[#sets + 2] = 'card', cardOf(row) end
+  if isSeen then set('card', cardOf(row)) end
   if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
   if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
   return before
@@ -322,12 +346,13 @@ end
 
 -- Takes the input out of what is written of a row that has ended, where it is too long to be kept.
 local function shedInput (row, changes)
+  if not Books.ENDS[changes.phase or row.phase] then return end
   local after = { phase = changes.phase or row.phase, cost = changes.cost, input = changes.input }
   if after.cost == nil then after.cost = row.cost end
   if after.input == nil then after.input = row.input end
   -- Of a row that has not ended all bytes are the input's.
   local bytes = after.input and #after.input or row.isBrief and not Books.isFinal(row) and tonumber(row.bytes) or 0
-  if Books.isFinal(after) and bytes > keepsInputBytes(after) then changes.input = false end
+  if bytes > keepsInputBytes(after) then changes.input = false end
 end
 
 -- Frees the cache names that lead to a row.
@@ -339,12 +364,19 @@ end
 -- Writes a new row.
 local function insert (row)
   if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
-  local fresh = { id = row.id }
-  local values = copy(row)
-  values.id = nil
-  values.schema = SCHEMA
-  write(fresh, values)
-  row.bytes = fresh.bytes
+  row.schema = SCHEMA
+  measure(row)
+  local kept, sets, count = {}, {}, 0
+  for name, value in pairs(row) do
+    local as = name ~= 'id' and textOf(name, value)
+    if as then
+      kept[name] = as
+      sets[count + 1], sets[count + 2] = name, as
+      count = count + 2
+    end
+  end
+  row.texts = kept
+  redis.call('HSET', key('g', row.id), 'card', cardOf(row), unpack(sets))
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
   Books.book(nil, row)
