@@ -98,7 +98,8 @@ t.test('every counter and index that was damaged is named with what was found an
   await set('HSET', 'claims', 'c', running)
   await set('HSET', 'n:stranger', 'id', ended)
   await set('DEL', 'r:request-running')
-  await set('HSET', `g:${unknown}`, 'card', 'another')
+  await set('SET', `c:${unknown}`, 'another')
+  await set('SET', 'c:nobody', 'a card')
 
   const dry = await ledger.recount({ isMending: false })
   // Times and the digits of ids are different each time.
@@ -119,6 +120,7 @@ t.test('every counter and index that was damaged is named with what was found an
     'running|studio|-9|1',
     `stray|${ended} in unknown|5|`,
     'stray|c in claims|' + running + '|',
+    'stray|c:nobody|a card|',
     `stray|n:stranger|${ended}|`,
     'stray|nobody in q:studio|5|',
     'waiting|studio|4|1'

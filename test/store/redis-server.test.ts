@@ -125,7 +125,7 @@ t.test('an ACL user with few rights is enough, and a wrong password is told with
   const root = plainClient(t, server.url)
   const password = 'p@ss:w/rd %&'
   // The commands that the ledger needs; `eval`, `evalsha` and `keys` are for the audit of tests.
-  const commands = ('hello info fcall function|load eval evalsha publish subscribe unsubscribe time del pexpireat persist hget hset hdel hgetall hmget hkeys hincrby ' +
+  const commands = ('hello info fcall function|load eval evalsha publish subscribe unsubscribe time get set mget del pexpireat persist hget hset hdel hgetall hmget hkeys hincrby ' +
     'zadd zrem zrange zrangebyscore zrevrangebyscore zcount zcard zscore xadd xrange xrevrange xtrim keys').split(' ').map(command => '+' + command)
   await root.call('ACL', 'SETUSER', 'gate', 'on', '>' + password, '~{fg}:*', '&{fg}:*', '-@all', ...commands)
   await root.call('ACL', 'SETUSER', 'default', 'off')

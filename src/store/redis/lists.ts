@@ -3,6 +3,7 @@
 
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import type { Ledger, Page } from '../../generation/ports.ts'
+import { listOf } from '../../generation/fields.ts'
 import type { Listed } from '../../generation/row.ts'
 import type { Caller } from './caller.ts'
 import type { Connection } from './connection.ts'
@@ -25,6 +26,7 @@ interface Found extends Pick<Listed, 'id' | 'purchase'> { readonly card: Card, r
 
 export function createLists ({ caller, connection, prefix }: ListOptions): Pick<Ledger, 'list'> {
   const rowKey = (id: string): string => `${prefix}g:${id}`
+  const cardKey = (id: string): string => `${prefix}c:${id}`
 
   /** The answers of commands that are sent together. */
   async function ask (commands: readonly Command[]): Promise<readonly unknown[]> {
@@ -36,6 +38,12 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
         return answer
       })
     })
+  }
+
+  async function cardsOf ([first, ...others]: readonly string[]): Promise<readonly (Card | null)[]> {
+    if (first === undefined) return []
+    const [kept] = await ask([['mget', cardKey(first), ...others.map(cardKey)]])
+    return listOf(kept).map(cardIn)
   }
 
   async function rowsOf (shown: readonly Found[]): Promise<readonly Listed[]> {
@@ -85,7 +93,7 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
     async list ({ tenant, subject }, { limit, cursor, status }): Promise<Page> {
       const contents = await caller.call('list', { tenant, subject, limit, looks: aliasLooks(limit), cursor, status })
       if (contents.isCursorUnknown) return { rows: [], nextCursor: null, isCursorUnknown: true }
-      const cards = (await ask(contents.entries.map<Command>(({ purchase }) => ['hget', rowKey(purchase), 'card']))).map(cardIn)
+      const cards = await cardsOf(contents.entries.map(({ purchase }) => purchase))
       const found = contents.entries.flatMap<Found>(({ id, purchase }, n) => {
         const card = cards[n] ?? null
         return card === null ? [] : [{ id, purchase, card, bytes: card.bytes }]

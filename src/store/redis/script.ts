@@ -89,7 +89,7 @@ function fieldFacts (): readonly string[] {
     return text === undefined ? [] : [`${name} = ${field.kind === 'integer' ? text : `'${text}'`}`]
   })
   return [
-    `brief = ${listOfTexts([...all.map(([name]) => name).filter(name => !largeFields.some(large => large === name)), 'schema', 'bytes', 'card'])}`,
+    `brief = ${listOfTexts([...all.map(([name]) => name).filter(name => !largeFields.some(large => large === name)), 'schema', 'bytes'])}`,
     `shown = ${listOfTexts(Object.keys(rowFields))}`,
     `terms = ${listOfTexts(Object.keys(termFields))}`,
     `listed = ${listOfTexts(Object.keys(listedFields))}`,

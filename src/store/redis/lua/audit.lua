@@ -236,8 +236,9 @@ local function auditAll (keys, args)
       if tonumber(isListed('l', row, id) or 0) ~= row.number then fault(id, 'is not in the list of its reader') end
       if tonumber(redis.call('ZSCORE', Rows.listOf(row), id) or 0) ~= row.number then fault(id, 'is not in the list of its reader by status') end
       if row.bytes ~= text(#(row.input or '') + #(row.output or '')) then fault(id, 'is counted with', row.bytes, 'bytes') end
-      if row.card ~= Rows.cardOf(row) then fault(id, 'is not what its card says') end
+      if redis.call('GET', key('c', id)) ~= Rows.cardOf(row) then fault(id, 'is not what its card says') end
     end
+    if #keysOf('c') ~= count then fault(count, 'rows have', #keysOf('c'), 'cards') end
     for kind in pairs(listed) do
       for _, name in ipairs(keysOf(kind)) do listed[kind] = listed[kind] + redis.call('ZCARD', key(kind, name)) end
       if listed[kind] ~= count then fault(count, 'rows are listed', listed[kind], 'times in', kind) end

@@ -72,9 +72,10 @@ local function compareRow (row)
   compareField(at, 'bytes', bytes, row.id .. ' in bytes')
   row.bytes = bytes
   local card = Rows.cardOf(row)
-  if redis.call('HGET', at, 'card') ~= card then
-    differ('row', row.id .. ' in card', 'another', 'its own')
-    if isMending then redis.call('HSET', at, 'card', card) end
+  local found = redis.call('GET', key('c', row.id))
+  if found ~= card then
+    differ('row', row.id .. ' in card', found and 'another' or nil, 'its own')
+    if isMending then redis.call('SET', key('c', row.id), card) end
   end
 end
 
@@ -133,10 +134,18 @@ local function compareName (kind, name)
   if isMending then redis.call('DEL', at) end
 end
 
+-- What is gone by now went with its row.
 local function compareLog (id)
-  if redis.call('HGET', key('g', id), 'logged') then return end
-  differ('stray', 'log:' .. id, redis.call('LLEN', key('log', id)), nil)
+  local lines = redis.call('LLEN', key('log', id))
+  if lines == 0 or redis.call('HGET', key('g', id), 'logged') then return end
+  differ('stray', 'log:' .. id, lines, nil)
   if isMending then redis.call('DEL', key('log', id)) end
+end
+
+local function compareCard (id)
+  if not redis.call('GET', key('c', id)) or redis.call('HGET', key('g', id), 'phase') then return end
+  differ('stray', 'c:' .. id, 'a card', nil)
+  if isMending then redis.call('DEL', key('c', id)) end
 end
 
 -- ------------------------------------------------------------------------------------------------ counters
@@ -210,7 +219,9 @@ end
 -- kind, names: of keys
 function step.names (answer)
   for _, name in ipairs(given.names) do
-    if given.kind == 'log' then compareLog(name) else compareName(given.kind, name) end
+    if given.kind == 'log' then compareLog(name)
+    elseif given.kind == 'c' then compareCard(name)
+    else compareName(given.kind, name) end
   end
 end
 

@@ -2,7 +2,7 @@
 
 -- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `kinds` of those that are no texts, `admitted` (copied from the
 -- admission), `initial`, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
--- input and output together; `card`: what a list needs to know of the row in one text, a line each, so that one field is read instead of a dozen.
+-- input and output together. Beside the hash lies the row's card: what a list needs to know of it in one text, a line each, so that one command reads a page.
 local SCHEMA = '2'
 
 local function isAtUpstream (phase)
@@ -338,9 +338,9 @@ local function write (row, changes)
     isSeen = true
     set('bytes', row.bytes)
   end
-  if isSeen then set('card', cardOf(row)) end
   if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
   if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
+  if isSeen then redis.call('SET', key('c', row.id), cardOf(row)) end
   return before
 end
 
@@ -376,7 +376,8 @@ local function insert (row)
     end
   end
   row.texts = kept
-  redis.call('HSET', key('g', row.id), 'card', cardOf(row), unpack(sets))
+  redis.call('HSET', key('g', row.id), unpack(sets))
+  redis.call('SET', key('c', row.id), cardOf(row))
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
   Books.book(nil, row)
@@ -444,6 +445,7 @@ local function giveWay (row, to)
   reindex(row, nil)
   unname(row)
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
+  redis.call('DEL', key('c', row.id))
   writeAlias(row.id, row.number, math.max(aliasEndMs(), row.keyedUntilMs or 0), row, to.id, 'gaveWay', '1')
   Line.giveBackRate(row)
   Line.updateLine(row.tenant)
@@ -461,7 +463,7 @@ local function forget (row)
   keepEnd(row)
   buryEarly(row)
   reindex(row, nil)
-  redis.call('DEL', key('g', row.id), key('log', row.id))
+  redis.call('DEL', key('g', row.id), key('c', row.id), key('log', row.id))
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
   unname(row)
 end
