@@ -485,7 +485,7 @@ export interface LedgerTimes {
   readonly largeResultBytes: number
 }
 
-/** Limits that are part of the rules, not of the configuration (`ledger` rules 4, 5, 7, 13, 19). */
+/** Limits that are part of the rules, not of the configuration (rules 4, 5, 7, 13, 19 of `docs/ledger.md`). */
 export const ledgerConstants = {
   idempotencyMs: 24 * 3_600_000,
   /** How long it is remembered of a row that went before its time that it is rightly gone: longer than replicas tell what ended with them. */
