@@ -362,6 +362,7 @@ async function renew (ledger: Ledger, witness: Witness, step: Extract<Step, { do
   const { rolledBack } = await ledger.renew(step.replica, facts)
   if (!step.restore) return
   const lost = facts.filter(({ row }) => rolledBack.includes(row.id))
+  for (const { row, terms } of lost) if (terms.mode === 'refresh' && terms.cacheName !== null) witness.refreshes(row.id, terms.cacheName)
   await ledger.restore(step.replica, lost)
   for (const row of await ledger.look(lost.map(({ row }) => row.id))) witness.meet(row)
 }
@@ -400,6 +401,8 @@ interface Witness {
   readonly pick: (which: number) => Row | undefined
   readonly meet: (row: Row) => void
   readonly buy: (given: Admission, row: Row) => void
+  /** A row was put back that refreshes this cache name. */
+  readonly refreshes: (id: string, cacheName: string) => void
   /** An operator's word, which an output that is found corrects. */
   readonly settle: (id: string) => void
   readonly bind: (name: string, row: Row, isBought: boolean, nowMs: number) => void
@@ -417,6 +420,9 @@ function createWitness (): Witness {
   const admissions = new Map<string, Admission>()
   /** Generations that once were free to be bought again; what comes of them later is no fault. */
   const excused = new Set<string>()
+  /** The cache names of refreshes, and the purchases that such a name no longer led to once its refresh had succeeded. */
+  const refreshing = new Map<string, string>()
+  const displaced = new Set<string>()
   /** What keys were answered with first, and when. */
   const bound = new Map<string, { readonly row: Row, readonly atMs: number }>()
   const letGo = new Set<string>()
@@ -427,6 +433,7 @@ function createWitness (): Witness {
     const before = rows.get(row.id)
     rows.set(row.id, row)
     if (row.phase === 'unknown' || row.cost === 0 || row.cancelWished) excused.add(row.id)
+    if (row.phase === 'succeeded' && before?.phase !== 'succeeded') displace(row)
     if (before === undefined) return
     if (row.version < before.version) throw new Error(`${row.id} went back from version ${before.version} to ${row.version}`)
     if (row.version === before.version && !same({ ...before, stored: 0, queuePosition: 0 }, { ...row, stored: 0, queuePosition: 0 })) throw new Error(`${row.id} changed silently`)
@@ -440,13 +447,18 @@ function createWitness (): Witness {
     if ((row.cost ?? 0) < (before.cost ?? 0) && !row.corrected) throw new Error(`${row.id} became cheaper`)
   }
 
+  function displace ({ id: refresh }: Row): void {
+    const name = refreshing.get(refresh)
+    for (const [id, { cacheName }] of admissions) if (id !== refresh && name !== undefined && cacheName === name) displaced.add(id)
+  }
+
   function compareNames (): void {
     const open = new Map<string, Row>()
     for (const [id, { mode, cacheName, idempotency }] of admissions) {
       const row = rows.get(id)
       if (row === undefined || excused.has(id)) continue
       const isUnderWay = row.phase === 'waiting' || isAtUpstream(row.phase)
-      const name = idempotency?.name ?? (mode === 'normal' && isUnderWay ? cacheName : null)
+      const name = idempotency?.name ?? (mode === 'normal' && isUnderWay && !displaced.has(id) ? cacheName : null)
       if (name === null) continue
       const other = open.get(name)
       const isSecond = other !== undefined && (idempotency === null || row.createdAtMs - other.createdAtMs < ledgerConstants.idempotencyMs)
@@ -467,7 +479,11 @@ function createWitness (): Witness {
       else aliases.push(row)
     },
     settle: id => { settled.add(id) },
-    buy: (given, row) => { admissions.set(row.id, given) },
+    buy: (given, row) => {
+      admissions.set(row.id, given)
+      if (given.mode === 'refresh' && given.cacheName !== null) refreshing.set(row.id, given.cacheName)
+    },
+    refreshes: (id, cacheName) => { refreshing.set(id, cacheName) },
     bind: (name, row, isBought, nowMs) => {
       if (isBought && admissions.has(row.id)) return // told once more
       const before = bound.get(name)
