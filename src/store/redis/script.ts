@@ -94,6 +94,7 @@ function fieldFacts (): readonly string[] {
     `terms = ${listOfTexts(Object.keys(termFields))}`,
     `listed = ${listOfTexts(Object.keys(listedFields))}`,
     `isListed = ${table(Object.keys(listedFields).map(name => `${name} = true`))}`,
+    `isLarge = ${table(largeFields.map(name => `${name} = true`))}`,
     named('integers', ({ kind }) => kind === 'integer'),
     named('flags', ({ kind }) => kind === 'flag'),
     `kinds = ${table(all.flatMap(([name, { kind }]) => kind === 'text' ? [] : [`${name} = '${kind}'`]))}`,

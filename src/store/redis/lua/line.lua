@@ -11,7 +11,7 @@ local PRIORITY_STEP = 1e15
 local ORDER = { interactive = 0, background = 1, low = 2 }
 
 -- A tenant's place, limits (those of its latest purchase) and rate window; a new one has the smallest limits until its next purchase.
--- Whoever writes one of these writes it here as well: each is read once a call.
+-- Each is read once a call, so what writes one of these fields to Redis writes it into this table as well.
 local function readTenant (name)
   local tenant = tenantsNow[name]
   if tenant then return tenant end
@@ -69,13 +69,6 @@ local function positionOf (row)
   return position
 end
 
--- Gives a row another rank in its tenant's line, or none.
-local function placeInLine (id, tenant, before, after)
-  if before == after then return end
-  if after then redis.call('ZADD', key('q', tenant), text(after), id) else redis.call('ZREM', key('q', tenant), id) end
-  positionsNow = {}
-end
-
 local function lineVirtual ()
   return tonumber(redis.call('HGET', GLOB, 'virtual') or 0)
 end
@@ -119,5 +112,5 @@ end
 
 return {
   giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
-  lineVirtual = lineVirtual, placeInLine = placeInLine, updateLine = updateLine, isLineEmpty = isLineEmpty, charge = charge
+  lineVirtual = lineVirtual, updateLine = updateLine, isLineEmpty = isLineEmpty, charge = charge
 }

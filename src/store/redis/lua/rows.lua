@@ -264,7 +264,8 @@ local function reindex (before, after)
   if (was.running or false) ~= (is.running or false) then Line.countRunning(row.tenant, is.running and 1 or -1) end
   count(GLOB, 'active', was.running, is.running)
   place(LATER, row.id, was.later, is.later)
-  Line.placeInLine(row.id, row.tenant, was.queue, is.queue)
+  if was.queue ~= is.queue then positionsNow = {} end
+  place(key('q', row.tenant), row.id, was.queue, is.queue)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
   place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   place(DUE, row.id, was.due, is.due)
@@ -303,9 +304,6 @@ local function publish (row, id)
   }))
 end
 
--- What a brief row leaves out.
-local isLong = { input = true, output = true }
-
 local function measure (row)
   row.bytes = text(#(row.input or '') + #(row.output or ''))
 end
@@ -321,7 +319,7 @@ local function write (row, changes)
   end
   for name, value in pairs(changes) do
     local was = row[name] or false
-    if was ~= value or (isLong[name] and row.isBrief) then
+    if was ~= value or (fields.isLarge[name] and row.isBrief) then
       before[name] = was
       isSeen = isSeen or fields.isListed[name]
       if value then
@@ -366,13 +364,12 @@ local function insert (row)
   if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
   row.schema = SCHEMA
   measure(row)
-  local kept, sets, count = {}, {}, 0
+  local kept, sets = {}, {}
   for name, value in pairs(row) do
     local as = name ~= 'id' and textOf(name, value)
     if as then
       kept[name] = as
-      sets[count + 1], sets[count + 2] = name, as
-      count = count + 2
+      sets[#sets + 1], sets[#sets + 2] = name, as
     end
   end
   row.texts = kept
