@@ -81,7 +81,7 @@ changed; with it everything is mended but what was spent, which only fal's bill 
 Gateways may run meanwhile, all of this version: the count is done in short pieces, and
 they keep up what was counted so far. One count at a time.
 Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE; its
-user needs SCAN, ZSCAN and HSTRLEN beside what a gateway's does.
+user needs GET, HSTRLEN, SCAN and ZSCAN beside what a gateway's does.
 Exit code: 0 when nothing differs (any more), 1 when something does.`
 }
 

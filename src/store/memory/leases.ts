@@ -64,7 +64,7 @@ export function sweep (state: State, replica: string, max: number): Taken[] {
 
 /**
  * Gives a generation whose lease ran out to `replica`. Its own owner gets it back as it was; one that was let go costs nothing; one whose owner
- * went silent counts, because what kills five owners is not given to a sixth.
+ * went silent counts, because after five such takeovers it is given to no other.
  */
 function takeOver (state: State, entry: Entry, replica: string): boolean {
   const { phase, owner, takeovers } = entry.row

@@ -45,7 +45,7 @@ local function release ()
 end
 
 -- Gives a generation whose lease ran out to the sweeping replica. Its own owner gets it back as it was; one that was let go costs nothing; one whose
--- owner went silent counts, because what kills five owners is not given to a sixth.
+-- owner went silent counts, because after five such takeovers it is given to no other.
 local function takeOver (row)
   local leaseUntilMs = now + times.leaseMs
   if row.owner == given.replica then
