@@ -312,7 +312,7 @@ export interface Ledger {
    * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `unsent`).
    * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
    * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign. An empty ledger has
-   * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease once something is in it.
+   * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease.
    */
   claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
 

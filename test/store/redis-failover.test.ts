@@ -120,6 +120,27 @@ t.test('a Redis that forgot everything knows of nobody to wait for, so a lease i
   t.same(await one.ledger.audit(), [])
 })
 
+t.test('a renewal of a Redis that forgot everything, before anything is in it again, spares nobody the lease', async t => {
+  const server = await startRedis(t)
+  const given = { namespace: `test-${freshId()}`, times: { ...times, leaseMs: 1500 } }
+  const [one, two] = [await liveLedger(t, server.url, given), await liveLedger(t, server.url, given)]
+  for (let count = 0; count < 5; count += 1) await buy(one)
+  await one.ledger.renew('r1', [])
+  await two.ledger.renew('r2', [])
+  await plainClient(t, server.url).flushall()
+  await one.ledger.renew('r1', [])
+  const id = await buy(one)
+  t.match(await claim(one), { outcome: 'wait' })
+  await one.ledger.renew('r1', [])
+  t.match(await claim(one), { outcome: 'wait' }, 'what the other one knows is not there yet')
+  t.match(await claim(two, 'r2'), { outcome: 'wait' })
+  t.same(await one.ledger.audit(), [])
+  await until(async () => {
+    const claimed = await claim(one)
+    return claimed.outcome === 'go' && claimed.row.id === id
+  })
+})
+
 t.test('a Redis that fell behind waits for the replicas that it knows of', async t => {
   const server = await startRedis(t)
   const { lives: [one, two], id } = await fallen(t, server, async namespace => { await plainClient(t, server.url).hincrby(`{${namespace}}:glob`, 'sequence', -4) })

@@ -49,7 +49,8 @@ local function look ()
   local hasFallen = known and (known.epoch > epoch or known.epoch == epoch and known.sequence > tonumber(kept[3] or 0))
   local isOther = found and kept[1] and found ~= kept[1]
   if found and found ~= kept[1] then redis.call('HSET', GLOB, 'server', found) end
-  if (isOther or hasFallen) and tonumber(kept[4] or 0) > 0 then
+  -- In an empty ledger another server has lost nothing. One that knows less than it told is empty because it lost everything.
+  if hasFallen or isOther and tonumber(kept[4] or 0) > 0 then
     epoch = math.max(epoch, known and known.epoch or 0) + 1
     redis.call('HSET', GLOB, 'epoch', text(epoch))
     hold(hasFallen)
