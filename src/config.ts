@@ -1,4 +1,4 @@
-// The configuration: one table of environment variables is the source of parsing, of the README's table and of `.env.example`.
+// The configuration: one table of environment variables is the source of parsing, of the tables in docs/configuration.md and of `.env.example`.
 
 import { isIP } from 'node:net'
 import type { UpstreamAccount } from './upstream-account.ts'

@@ -2,7 +2,7 @@
 
 import type { MicroUsd } from './money.ts'
 
-/** What a caller who gets a problem should do next; the README's table "May I send it again?" is made of it. */
+/** What a caller who gets a problem should do next; the table "May I send it again?" of docs/errors.md is made of it. */
 export type Again =
   | 'no' // the same request gets the same answer
   | 'after-change' // something has to be changed first: the request, the key, a limit, a budget

@@ -1,6 +1,6 @@
-// What the documents name is there, and what they have to name stands in them.
+// The pages about the inside name what is there; that what they name exists, `pages.test.ts` holds.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { moves, phases } from '../src/generation/phases.ts'
@@ -8,14 +8,6 @@ import { openOperations } from '../src/generation/ports.ts'
 import { projectDir } from './support/paths.ts'
 
 const folder = join(projectDir, 'docs')
-
-for (const page of readdirSync(folder).filter(name => name.endsWith('.md'))) {
-  t.test(`every file and folder that docs/${page} names exists`, async t => {
-    const named = [...readFileSync(join(folder, page), 'utf8').matchAll(/`((?:src|test|docker|openapi)\/[\w./-]*)`/g)].map(([, path = '']) => path)
-    t.ok(named.length > 0, 'it names some')
-    t.same([...new Set(named)].filter(path => !existsSync(join(projectDir, path))), [])
-  })
-}
 
 const ledgerPage = readFileSync(join(folder, 'ledger.md'), 'utf8')
 const lua = join(projectDir, 'src', 'store', 'redis', 'lua')

@@ -7,6 +7,7 @@ import t from 'tap'
 import { defaultModel } from '../src/models/catalogue.ts'
 import { demoTenants, parseTenants, permits, type Tenant, type TenantBook } from '../src/tenants.ts'
 import type { TenantEntry, TenantsFile } from '../src/tenants/file.ts'
+import { pages } from './support/pages.ts'
 import { projectDir } from './support/paths.ts'
 
 const sha256 = hash('sha256', 'a secret')
@@ -109,7 +110,7 @@ t.test('a secret that is published with falgate opens the sandbox only', async t
 t.test('no secret is published that would open a gateway with a real key', async t => {
   const texts = ['README.md', '.env.example', 'docker-compose.yml', 'docker/tenants.json', 'openapi/openapi.json', 'src/cli/banner.ts', 'src/http/pages/docs.ts']
     .map(file => readFileSync(join(projectDir, file), 'utf8'))
-  const published = texts.flatMap(text => [
+  const published = [...texts, ...pages.map(({ text }) => text)].flatMap(text => [
     ...[...text.matchAll(/\bfg_[A-Za-z0-9-]+_([\w-]+)/g)].map(([, secret = '']) => hash('sha256', secret)),
     ...[...text.matchAll(/\b[0-9a-f]{64}\b/gi)].map(([digest]) => digest)
   ])

@@ -24,7 +24,7 @@ export function bannerText ({ config, version, url, seconds }: Started): string 
       ? [
           '  Upstream  a sandbox: pictures are drawn on this machine, they are not Imagen\'s',
           '            and cost nothing. For the real one set FAL_KEY and TENANTS_FILE',
-          '            (README, "With a real key").'
+          '            (README, "Production in ten minutes").'
         ]
       : [`  Upstream  ${config.falQueueUrl ?? 'this process'}: pictures cost money.`]),
     config.redis === null

@@ -1,4 +1,4 @@
-// The examples of the README for fal's own clients, as they stand there, with nothing replaced but the gateway's name.
+// The examples of docs/fal-clients.md for fal's own clients, as they stand there, with nothing replaced but the gateway's name.
 
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -15,14 +15,14 @@ t.setTimeout(600_000)
 const run = promisify(execFile)
 const EXAMPLE_TIMEOUT_MS = 60_000
 
-const [, section = ''] = /\n## fal's own clients\n(.*?)\n## /s.exec(readFileSync(join(projectDir, 'README.md'), 'utf8')) ?? []
+const page = readFileSync(join(projectDir, 'docs/fal-clients.md'), 'utf8')
 
-/** The code blocks of the section in this language, for a gateway with this name. */
+/** The code blocks of the page in this language, for a gateway with this name. */
 function examples (language: string, host: string): readonly string[] {
-  return [...section.matchAll(new RegExp('^```' + language + '\\n(.*?)^```', 'gms'))].map(([, code = '']) => code.replaceAll('falgate.example', host))
+  return [...page.matchAll(new RegExp('^```' + language + '\\n(.*?)^```', 'gms'))].map(([, code = '']) => code.replaceAll('falgate.example', host))
 }
 
-t.test('the README\'s examples for cURL, Python and JavaScript make a picture each', async t => {
+t.test('the documented examples for cURL, Python and JavaScript make a picture each', async t => {
   const certificate = makeCertificate(t)
   const station = await gatewayStation(t, { certificate })
   const host = new URL(station.runBase).host

@@ -1,4 +1,4 @@
-// What happens while Redis is away, hangs, or comes back without what it knew: the table of the README, line by line.
+// What happens while Redis is away, hangs, or comes back without what it knew: the table of docs/guarantees.md, line by line.
 
 import t, { type Test } from 'tap'
 import { parseObject, STUDIO_KEY, type Reply } from '../support/gateway.ts'

@@ -1,12 +1,46 @@
 // The parts of the documentation that are made of code, so that they cannot lag behind it.
 
+import { Registry } from 'prom-client'
 import { variables } from '../../src/config.ts'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
+import { createMetrics } from '../../src/metrics.ts'
 
-/** The README's table of environment variables. */
-export function environmentTable (): string {
-  return table(['Variable', 'Default', 'Meaning', 'Expected'], variables.map(({ name, default: fallback, meaning, expects }) =>
-    [`\`${name}\``, fallback === null ? '–' : `\`${fallback}\``, meaning, expects]))
+/** A part of a page that is made of code: which page, and what stands there. */
+export interface Generated { readonly page: string, readonly section: string, readonly text: string }
+
+/** Everything that `npm run docs` writes into pages. */
+export function generated (): readonly Generated[] {
+  return [
+    { page: 'docs/configuration.md', section: 'environment', text: environmentTables() },
+    { page: 'docs/errors.md', section: 'problems', text: problemsTable() },
+    { page: 'docs/operations.md', section: 'metrics', text: metricsTable() }
+  ]
+}
+
+/** What settings are about, each theme with its first variable: they stand in the order of the documentation. */
+const themes: ReadonlyMap<string, string> = new Map([
+  ['FAL_KEY', 'fal'],
+  ['REDIS_URL', 'Redis'],
+  ['TENANTS_FILE', 'Tenants'],
+  ['HOST', 'Addresses and TLS'],
+  ['FAL_CONCURRENCY', 'Slots and times'],
+  ['CACHE_MEMORY_BYTES', 'Results in memory and aside'],
+  ['GUARD_FAILURES', 'Circuit breakers'],
+  ['EVENT_BEAT_SECONDS', 'Event streams'],
+  ['LEASE_SECONDS', 'Replicas'],
+  ['LOG_LEVEL', 'Logs and mode']
+])
+
+/** A table of environment variables for each theme. */
+function environmentTables (): string {
+  const byTheme = new Map<string, string[][]>()
+  let rows: string[][] = []
+  for (const { name, default: fallback, meaning, expects } of variables) {
+    const theme = themes.get(name)
+    if (theme !== undefined) byTheme.set(theme, rows = [])
+    rows.push([`\`${name}\``, fallback === null ? '–' : `\`${fallback}\``, meaning, expects])
+  }
+  return [...byTheme].map(([theme, rows]) => `## ${theme}\n\n${table(['Variable', 'Default', 'Meaning', 'Expected'], rows)}`).join('\n\n')
 }
 
 /** The content of `.env.example`: every variable, commented out, with its default. */
@@ -30,11 +64,40 @@ const costs: Readonly<Record<Cost, string>> = {
   once: 'one picture, once'
 }
 
-/** The README's table "May I send it again?". */
-export function problemsTable (): string {
+/** The table "May I send it again?". */
+function problemsTable (): string {
   const entries: readonly (readonly [string, ProblemEntry])[] = Object.entries(problems)
   const rows = entries.map(([code, entry]) => [String(entry.status), `\`${code}\``, entry.title, again[entry.again], costs[entry.cost ?? 'nothing']])
   return table(['Status', 'Code', 'Meaning', 'Send it again?', 'What has it cost?'], rows.toSorted((a, b) => Number(a[0]) - Number(b[0])))
+}
+
+interface Metric { readonly name: string, readonly type: string, readonly labels: readonly string[], readonly help: string }
+
+/** Every metric of falgate's own, as it registers itself. */
+export function metrics (): readonly Metric[] {
+  const registered: object[] = []
+  const { registerMetric } = Registry.prototype
+  // A registry shows labels only with values, and nothing but what registers knows them before.
+  Registry.prototype.registerMetric = function (metric) {
+    registered.push(metric)
+    registerMetric.call(this, metric)
+  }
+  try {
+    createMetrics({ version: '' })
+  } finally {
+    Registry.prototype.registerMetric = registerMetric
+  }
+  return registered.map(described).filter(({ name }) => name.startsWith('falgate_')).toSorted((a, b) => a.name < b.name ? -1 : 1)
+}
+
+function described (metric: object): Metric {
+  const told = (field: string): unknown => Reflect.get(metric, field)
+  const labels = told('labelNames')
+  return { name: String(told('name')), type: String(told('type')), labels: Array.isArray(labels) ? labels.map(String) : [], help: String(told('help')) }
+}
+
+function metricsTable (): string {
+  return table(['Metric', 'Type', 'Labels', 'Meaning'], metrics().map(({ name, type, labels, help }) => [`\`${name}\``, type, labels.map(label => `\`${label}\``).join(', '), help]))
 }
 
 function table (head: readonly string[], rows: readonly (readonly string[])[]): string {

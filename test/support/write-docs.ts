@@ -2,13 +2,11 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { environmentExample, environmentTable, problemsTable, withSection } from './docs.ts'
+import { environmentExample, generated, withSection } from './docs.ts'
 import { projectDir } from './paths.ts'
 
-const readme = join(projectDir, 'README.md')
-const sections = { environment: environmentTable(), problems: problemsTable() }
-
-let document = readFileSync(readme, 'utf8')
-for (const [name, text] of Object.entries(sections)) document = withSection(document, name, text)
-writeFileSync(readme, document)
+for (const { page, section, text } of generated()) {
+  const file = join(projectDir, page)
+  writeFileSync(file, withSection(readFileSync(file, 'utf8'), section, text))
+}
 writeFileSync(join(projectDir, '.env.example'), environmentExample())

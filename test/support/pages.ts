@@ -1,0 +1,43 @@
+// The documents as their readers see them: pages, headings, links and code blocks.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { projectDir } from './paths.ts'
+
+/** A document of the project; `path` as seen from its root. */
+export interface Page { readonly path: string, readonly text: string }
+
+/** A code block, without the indent of the list that it may stand in. */
+export interface CodeBlock { readonly language: string, readonly code: string }
+
+/** Every page that users and contributors read. */
+export const pages: readonly Page[] = [
+  'README.md', 'CONTRIBUTING.md', 'SECURITY.md',
+  ...readdirSync(join(projectDir, 'docs')).filter(name => name.endsWith('.md')).sort().map(name => `docs/${name}`)
+].map(path => ({ path, text: readFileSync(join(projectDir, path), 'utf8') }))
+
+/** The text of the page at this path; throws when there is none. */
+export function pageAt (path: string): string {
+  const page = pages.find(page => page.path === path)
+  if (page === undefined) throw new Error(`there is no ${path}`)
+  return page.text
+}
+
+export function codeBlocksOf (text: string): readonly CodeBlock[] {
+  return [...text.matchAll(/^( *)```(\w*)\n(.*?)^\1```$/gms)].map(([, indent = '', language = '', code = '']) => ({ language, code: code.replaceAll(new RegExp(`^${indent}`, 'gm'), '') }))
+}
+
+/** The page without its code blocks. */
+export function proseOf (text: string): string {
+  return text.replaceAll(/^( *)```\w*\n.*?^\1```$/gms, '')
+}
+
+/** Where links of a page lead to: not those to other sites. */
+export function linksOf (text: string): readonly string[] {
+  return [...proseOf(text).matchAll(/\]\(([^)\s]+)\)|src="([^"]+)"/g)].map(([, link, source]) => link ?? source ?? '').filter(link => !/^[a-z]+:/.test(link))
+}
+
+/** The names by which links lead to the headings of a page, as GitHub makes them. */
+export function anchorsOf (text: string): ReadonlySet<string> {
+  return new Set([...proseOf(text).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')))
+}
