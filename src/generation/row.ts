@@ -213,6 +213,14 @@ export interface Row extends Values<typeof rowFields> {
   readonly stored: boolean
 }
 
+/** A row that fal knows under an id. */
+export type Followed = Row & { readonly requestId: string }
+
+/** Has fal's id of it been heard of? */
+export function hasRequestId (row: Row): row is Followed {
+  return row.requestId !== null
+}
+
 /** Does it take one of the places at fal? What fal is done with does not, although its result is still looked for. */
 export function hasPlace ({ phase, doubt }: Pick<Row, 'phase' | 'doubt'>): boolean {
   return isAtUpstream(phase) && doubt === null

@@ -1,12 +1,11 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
 import { setImmediate, setTimeout as pauseFor } from 'node:timers/promises'
-import type { Followed } from './evidence.ts'
 import { termsAtEnd } from './key.ts'
 import { hasEnded } from './phases.ts'
 import type { Claimed, LedgerTimes, News, Taken } from './ports.ts'
-import type { Row } from './row.ts'
-import { endFound, hasRequestId, type Permit } from './step.ts'
+import { hasRequestId, type Followed, type Row } from './row.ts'
+import { endFound, type Permit } from './step.ts'
 import { tend, type Hold, type TendingTools } from './tending.ts'
 
 export interface Runner {
@@ -36,7 +35,7 @@ export interface RunnerTools extends Omit<TendingTools, 'isOthersHere'> {
 /** How often the line is looked at without being nudged, and due rows are swept. */
 const TICK_MS = 1000
 
-/** After the ledger was away, owners need this long at most to say what they have learned meanwhile (see `evidence.ts`). */
+/** After the ledger was away, owners need this long at most to say what they have learned meanwhile (see `writer.ts`). */
 const COMING_BACK_MS = 3000
 
 interface Claim { readonly claimId: string, readonly sentAtMs: number }

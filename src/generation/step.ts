@@ -4,17 +4,17 @@ import { setTimeout } from 'node:timers/promises'
 import { modelOf } from '../models/catalogue.ts'
 import { bookingOf, costOf } from './bill.ts'
 import { LOOK_FOR_MS, looksOver } from './doubt.ts'
-import type { Evidence, Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { learnedName } from './key.ts'
 import { ledgerConstants, type Ending, type Ledger, type LogPiece, type Result, type StatusReader, type Submitted, type Suspect, type Unsent, type Upstream } from './ports.ts'
-import type { Failure, Row } from './row.ts'
+import type { Recorder } from './recorder.ts'
+import { hasRequestId, type Failure, type Followed, type Row } from './row.ts'
 
 /** The right to begin a submit, from a claim that this process made. */
 export interface Permit { readonly isValid: () => boolean }
 
 /** What a step works with. One per generation, attempt and process; `status` outlives a single step. */
-export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'isOurs' | 'progress'> {
+export interface Hands extends Pick<Recorder, 'record' | 'recordAccepted' | 'isOurs' | 'recordProgress'> {
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly guard: Guard
@@ -33,7 +33,7 @@ export interface Hands extends Pick<Evidence, 'report' | 'accepted' | 'isOurs' |
   /** The pauses before each look at a result that could not be used. */
   readonly lookAgainMs: readonly number[]
   /** Notes such an answer, and tells that it is looked again; gives the row to go on with. */
-  readonly doubt: Evidence['doubted']
+  readonly doubt: Recorder['recordDoubt']
   /** Resolves after this time, rejects when `letGo` fires. */
   readonly pause: (ms: number) => Promise<void>
   /** The same, but also resolves when `wake` fires. */
@@ -82,25 +82,25 @@ export async function step (row: Row, hands: Hands): Promise<Row | null> {
 }
 
 async function submit (row: Row, hands: Hands): Promise<Row | null> {
-  const { ledger, upstream, guard, report, accepted } = hands
+  const { ledger, upstream, guard, record, recordAccepted } = hands
   const permit = hands.takePermit()
   if (permit === null || row.input === null) return await lose(row, hands) // a dead process may have sent it, or this one did and the ledger forgot what came of it
-  if (!permit.isValid()) return await report(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
+  if (!permit.isValid()) return await record(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 }))
 
   const { input } = row
   const submitted = await hands.undisturbed(() => send(row, input, upstream))
   switch (submitted.kind) {
     case 'accepted':
-      return await accepted(row, submitted.requestId)
+      return await recordAccepted(row, submitted.requestId)
     case 'unsent': {
       const then = unsentThen(row, submitted, ledger.now())
       // fal that is merely busy is no failure of fal.
       const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code, submitted.suspect)
-      return await report(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined)
+      return await record(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined)
     }
     case 'refused': {
       const { failure } = submitted
-      return await report(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger))
+      return await record(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger))
     }
     case 'lost':
       return await loseSubmit(row, submitted.suspect, hands)
@@ -130,9 +130,9 @@ function unsentThen (row: Row, { failure, retryAfterMs, busy }: Extract<Submitte
 }
 
 /** It went out, and nobody knows whether fal has it. */
-async function loseSubmit (row: Row, suspect: Suspect, { ledger, guard, report }: Hands): Promise<Row | null> {
+async function loseSubmit (row: Row, suspect: Suspect, { ledger, guard, record }: Hands): Promise<Row | null> {
   const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
-  return await report(row, () => ledger.lost(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN })
+  return await record(row, () => ledger.lost(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN })
 }
 
 /** The row as the ledger will have it when fal would not take it. */
@@ -171,9 +171,9 @@ async function follow (row: Followed, hands: Hands): Promise<Row | null> {
   switch (seen.kind) {
     case 'queued':
       if (seen.position !== null && seen.position > 0) hands.onBehind(row, seen.position)
-      return hands.progress(row, seen)
+      return hands.recordProgress(row, seen)
     case 'running':
-      return hands.progress(row, seen)
+      return hands.recordProgress(row, seen)
     case 'completed':
       return await collect(row, hands, true, seen.log)
     case 'missing':
@@ -228,7 +228,7 @@ async function collect (row: Followed, hands: Hands, isCompleted: boolean, log?:
     const state = await upstream.state(row.model, row.requestId, hands.letGo)
     hands.letGo.throwIfAborted()
     // fal did not know it yet, and now it does.
-    if (state === 'queued' || state === 'running') return hands.progress(row, { ...(state === 'queued' ? { kind: state, position: null } : { kind: state }), log: { from: 0, lines: [] } })
+    if (state === 'queued' || state === 'running') return hands.recordProgress(row, { ...(state === 'queued' ? { kind: state, position: null } : { kind: state }), log: { from: 0, lines: [] } })
     isCompleted = state === 'completed'
   }
 }
@@ -237,9 +237,9 @@ function isLookOver ({ doubtSinceMs }: Row, ledger: Ledger): boolean {
   return doubtSinceMs !== null && ledger.now() >= doubtSinceMs + LOOK_FOR_MS
 }
 
-async function close (row: Followed, result: Final, { ledger, report }: Hands, log?: LogPiece): Promise<Row | null> {
+async function close (row: Followed, result: Final, { ledger, record }: Hands, log?: LogPiece): Promise<Row | null> {
   const ending = endingOf(row, result)
-  return await report(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
+  return await record(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
 }
 
 /**
@@ -299,13 +299,8 @@ function nameLearned (row: Row, seed: string | null): string | null {
 }
 
 /** What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */
-async function lose (row: Row, { ledger, report }: Hands, failure = OUTCOME_UNKNOWN): Promise<Row | null> {
-  return await report(row, () => ledger.lost(row.id, row.attempt, row.requestId, failure))
-}
-
-/** Has fal's id of it been heard of? */
-export function hasRequestId (row: Row): row is Followed {
-  return row.requestId !== null
+async function lose (row: Row, { ledger, record }: Hands, failure = OUTCOME_UNKNOWN): Promise<Row | null> {
+  return await record(row, () => ledger.lost(row.id, row.attempt, row.requestId, failure))
 }
 
 /** No sooner than fal asks for, and no sooner than after the usual pause; never at the same moment as others that fal told the same. */

@@ -3,14 +3,14 @@
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
 import type { Doubt } from './doubt.ts'
-import { createEvidence, type EvidenceTools, type Followed } from './evidence.ts'
 import type { Guard } from './guard.ts'
 import { hasEnded } from './phases.ts'
 import type { StatusReader, Taken, Upstream } from './ports.ts'
-import type { Row, Terms } from './row.ts'
+import { createRecorder, type RecorderDeps } from './recorder.ts'
+import type { Followed, Row, Terms } from './row.ts'
 import { step, type Hands, type Permit } from './step.ts'
 
-export interface TendingTools extends EvidenceTools {
+export interface TendingTools extends RecorderDeps {
   readonly upstream: Upstream
   readonly guard: Guard
   /** The pauses before each look at a result that could not be used. */
@@ -50,12 +50,12 @@ const CANCEL_PAUSE_MS = 1000
 /** How soon it is looked again whether the time to run is over. */
 const OVERTIME_AGAIN_MS = 1000
 
-/** Begins to look after a generation. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of evidence. */
+/** Begins to look after a generation. `permit` is the right to submit, from a claim of this process. `stopped` ends even the writing of recorder. */
 export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, stopped: AbortSignal): Hold {
   const { ledger, upstream } = tools
   const { row } = taken
   const letGo = new AbortController()
-  const evidence = createEvidence(taken, permit !== null, tools, () => { wake.abort() }, stopped)
+  const recorder = createRecorder(taken, permit !== null, tools, () => { wake.abort() }, stopped)
   let current = row
   let unused = permit
   let wake = new AbortController()
@@ -82,7 +82,7 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
     onBehind: tools.onBehind,
     lookAgainMs: tools.lookAgainMs,
     doubt: (reported, seen, log) => {
-      const next = evidence.doubted(reported, seen, log)
+      const next = recorder.recordDoubt(reported, seen, log)
       isInDoubt = true
       if (next !== reported) tools.onLookAgain(next, seen)
       return next
@@ -98,24 +98,24 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
       sending = done.catch(() => {}) // told to whoever asked for it
       return await done
     },
-    report: evidence.report,
-    accepted: evidence.accepted,
-    isOurs: evidence.isOurs,
-    progress: (reported, seen) => {
+    record: recorder.record,
+    recordAccepted: recorder.recordAccepted,
+    isOurs: recorder.isOurs,
+    recordProgress: (reported, seen) => {
       isInDoubt = false
-      return evidence.progress(reported, seen)
+      return recorder.recordProgress(reported, seen)
     }
   }
   let overtime: NodeJS.Timeout | undefined
   if (row.runUntilMs !== null) watchTime(row.runUntilMs)
 
   return {
-    get row () { return evidence.row },
+    get row () { return recorder.row },
     done: stepToEnd(),
     wake: () => { wake.abort() },
     terms: taken.terms,
-    get requestId () { return evidence.requestId },
-    get isDouble () { return evidence.isDouble },
+    get requestId () { return recorder.requestId },
+    get isDouble () { return recorder.isDouble },
     letGo: end,
     disown: () => {
       if (isSending) isDisowned = true
@@ -134,14 +134,14 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
         if (hasEnded(next.phase)) tools.watch.tell(next)
         if (isDisowned) await leaveToOwner()
         // Another attempt is looked after by whoever claimed it, a purchase by whoever holds its id.
-      } while (!letGo.signal.aborted && (current.attempt === row.attempt || (current.requestId !== null && current.requestId === evidence.requestId)))
+      } while (!letGo.signal.aborted && (current.attempt === row.attempt || (current.requestId !== null && current.requestId === recorder.requestId)))
     } catch (error) {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
       if (!letGo.signal.aborted) tools.onTrouble('looking after a generation', error)
     } finally {
       clearTimeout(overtime)
       followed?.reader.close()
-      await evidence.close()
+      await recorder.close()
     }
   }
 
@@ -153,8 +153,8 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
   /** Another process has the row: once all is written that was heard here, only a second purchase is still to be followed. */
   async function leaveToOwner (): Promise<void> {
     isDisowned = false
-    await evidence.written()
-    if (!evidence.isDouble) end()
+    await recorder.written()
+    if (!recorder.isDouble) end()
   }
 
   /** The ledger's clock decides, and between two looks it goes otherwise than timers do: it is a little behind Redis', which may be put back. */
@@ -168,7 +168,7 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
   /** After a wish to cancel came in, its time is over, or the ledger was away. */
   async function readAgain (): Promise<Row> {
     wake = new AbortController()
-    return await evidence.read(current)
+    return await recorder.read(current)
   }
 
   /** One reader as long as the row has one id: a copy that was put back may have another. */

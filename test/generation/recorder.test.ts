@@ -2,9 +2,9 @@
 
 import t, { type Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
-import { createEvidence, type Evidence, type Followed } from '../../src/generation/evidence.ts'
+import { createRecorder, type Recorder } from '../../src/generation/recorder.ts'
 import type { Ledger, LogPiece } from '../../src/generation/ports.ts'
-import type { Row } from '../../src/generation/row.ts'
+import type { Followed, Row } from '../../src/generation/row.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, successOf, times, traceLost, unreachable } from '../support/admission.ts'
@@ -15,7 +15,7 @@ interface Scene {
   readonly ledger: Ledger
   /** The same in front of it. */
   readonly memory: Ledger
-  readonly evidence: Evidence
+  readonly recorder: Recorder
   /** As it was claimed. */
   readonly row: Row
   /** From now on operations fail: before they are run, or after. */
@@ -35,13 +35,16 @@ interface Scene {
   readonly news: () => number
   /** From now on another server keeps the ledger. */
   readonly failOver: () => void
+  /** Puts the ledger's clock forward. */
+  readonly advance: (ms: number) => void
   readonly stop: () => void
 }
 
 /** `known`: what the process knew of it beside the claim, when the ledger went back to that. */
 async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
   let server = 'first'
-  const memory = createMemoryLedger({ times, server: () => server })
+  let aheadMs = 0
+  const memory = createMemoryLedger({ times, server: () => server, now: () => Date.now() + aheadMs })
   const run: string[] = []
   const moves: string[] = []
   const ends: Row[] = []
@@ -69,7 +72,7 @@ async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
   const watch = createWatch(memory, error => { t.fail('looking', { found: error }) })
   const unattend = watch.attend(row.id, { ended: ended => { ends.push(ended) } })
   const stopping = new AbortController()
-  const evidence = createEvidence({ row: { ...row, ...known }, terms }, true, {
+  const recorder = createRecorder({ row: { ...row, ...known }, terms }, true, {
     ledger,
     watch,
     replica: 'r1',
@@ -83,7 +86,7 @@ async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
   }, () => { news += 1 }, stopping.signal)
   t.teardown(async () => {
     stopping.abort()
-    await evidence.close()
+    await recorder.close()
     unattend()
     watch.close()
     await memory.close()
@@ -91,7 +94,7 @@ async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
   return {
     ledger,
     memory,
-    evidence,
+    recorder,
     row,
     away: how => { isAway = how },
     back: () => { isAway = false },
@@ -102,6 +105,7 @@ async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
     ends,
     news: () => news,
     failOver: () => { server = 'second' },
+    advance: ms => { aheadMs += ms },
     stop: () => { stopping.abort() }
   }
 }
@@ -110,8 +114,8 @@ function piece (from: number, to: number): LogPiece {
   return { from, lines: Array.from({ length: to - from }, (_, n) => ({ message: `line ${from + n}`, timestamp: null, level: null })) }
 }
 
-function accept (evidence: Evidence, row: Row): Followed {
-  evidence.accepted(row, 'request')
+function accept (recorder: Recorder, row: Row): Followed {
+  recorder.recordAccepted(row, 'request')
   return followed(row)
 }
 
@@ -120,21 +124,21 @@ function followed (row: Row): Followed {
 }
 
 /** Tells the whole story of a generation, one step after the other; gives the promise of its last step. */
-async function tellAll ({ ledger, evidence, row }: Scene, afterPiece = async (_pieces: number): Promise<void> => {}): Promise<{ readonly end: Promise<Row | null> }> {
-  const accepted = accept(evidence, row)
+async function tellAll ({ ledger, recorder, row }: Scene, afterPiece = async (_pieces: number): Promise<void> => {}): Promise<{ readonly end: Promise<Row | null> }> {
+  const accepted = accept(recorder, row)
   const seen = [{ kind: 'queued', position: 2, log: piece(0, 1) }, { kind: 'running', log: piece(1, 3) }, { kind: 'running', log: piece(3, 4) }] as const
   for (const [n, progress] of seen.entries()) {
     await afterPiece(n + 1)
-    evidence.progress(accepted, progress)
+    recorder.recordProgress(accepted, progress)
   }
   await afterPiece(4)
-  return { end: evidence.report(accepted, async () => await ledger.finish(row.id, 1, 'request', successOf(), piece(4, 5)), { ...accepted, phase: 'succeeded' }) }
+  return { end: recorder.record(accepted, async () => await ledger.finish(row.id, 1, 'request', successOf(), piece(4, 5)), { ...accepted, phase: 'succeeded' }) }
 }
 
-async function checkBooks (t: Test, { memory, row, evidence }: Scene): Promise<void> {
+async function checkBooks (t: Test, { memory, row, recorder }: Scene): Promise<void> {
   const [kept] = await memory.look([row.id])
   t.match(kept, { phase: 'succeeded', requestId: 'request', cost: 60_000, logged: 5 })
-  t.same(evidence.row, kept)
+  t.same(recorder.row, kept)
   t.same(await memory.logs(row.id, 0), piece(0, 5), 'every line once, at its place')
 }
 
@@ -149,13 +153,13 @@ t.test('each piece is written in its turn, and nobody waits for one but the last
 })
 
 t.test('what is put back for one generation does not end the wait for all that its process holds', async t => {
-  const { memory, evidence, row, failOver } = await scene(t, { version: 99 })
+  const { memory, recorder, row, failOver } = await scene(t, { version: 99 })
   await memory.admit(admissionOf())
   await memory.renew('r1', [])
   // It ended here, and an older end of it is what the other server has.
   await memory.finish(row.id, 1, 'request', successOf())
   failOver()
-  await evidence.report(followed(row), async () => await memory.finish(row.id, 1, 'request', successOf()))
+  await recorder.record(followed(row), async () => await memory.finish(row.id, 1, 'request', successOf()))
   t.match(await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 2 }), { outcome: 'wait' })
 })
 
@@ -176,10 +180,10 @@ t.test('it is said when the row stands otherwise than was thought: an end, a wis
   for (const act of others) {
     const told = await scene(t)
     await act(told)
-    const { evidence, row } = told
-    evidence.accepted(row, 'request')
+    const { recorder, row } = told
+    recorder.recordAccepted(row, 'request')
     await until(() => told.news() === 1)
-    t.same([await evidence.read(row)], await told.memory.look([row.id]))
+    t.same([await recorder.read(row)], await told.memory.look([row.id]))
   }
 })
 
@@ -204,13 +208,13 @@ for (const how of ['before', 'after'] as const) {
 
 t.test('what is seen while another sighting is being written is written after it', async t => {
   const told = await scene(t)
-  const { ledger, evidence, row, memory } = told
-  await evidence.report(row, async () => await ledger.sent(row.id, 1, 'request'))
+  const { ledger, recorder, row, memory } = told
+  await recorder.record(row, async () => await ledger.sent(row.id, 1, 'request'))
   const accepted = followed(row)
   told.away('after')
-  evidence.progress(accepted, { kind: 'running', log: piece(0, 1) })
+  recorder.recordProgress(accepted, { kind: 'running', log: piece(0, 1) })
   await until(() => told.run.includes('progressed'))
-  evidence.progress(accepted, { kind: 'running', log: piece(1, 2) })
+  recorder.recordProgress(accepted, { kind: 'running', log: piece(1, 2) })
   t.match(await memory.look([row.id]), [{ phase: 'running', logged: 1 }])
   told.back()
   await until(() => told.news() === 1)
@@ -220,44 +224,44 @@ t.test('what is seen while another sighting is being written is written after it
 
 t.test('the row is not read before the ledger knows what is known here, and when it cannot be read it is said when to try again', async t => {
   const told = await scene(t)
-  const { evidence, row } = told
+  const { recorder, row } = told
   told.away('before')
-  t.equal(await evidence.read(row), row)
-  const accepted = accept(evidence, row)
-  t.equal(await evidence.read(accepted), accepted)
-  t.equal(evidence.row.phase, 'submitting')
+  t.equal(await recorder.read(row), row)
+  const accepted = accept(recorder, row)
+  t.equal(await recorder.read(accepted), accepted)
+  t.equal(recorder.row.phase, 'submitting')
   told.back()
   await until(() => told.news() > 0)
-  t.match(await evidence.read(accepted), { phase: 'accepted', requestId: 'request' })
+  t.match(await recorder.read(accepted), { phase: 'accepted', requestId: 'request' })
   t.equal(told.run.indexOf('sent') < told.run.indexOf('look'), true)
   await until(() => told.news() === 2)
 })
 
 t.test('a ledger that lost the row is given it back before the piece', async t => {
   const told = await scene(t)
-  const { ledger, evidence, memory } = told
+  const { ledger, recorder, memory } = told
   const lost: Row = { ...told.row, id: freshId() }
-  t.match(await evidence.report(lost, async () => await ledger.sent(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
+  t.match(await recorder.record(lost, async () => await ledger.sent(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
   t.same(told.run, ['sent', 'renew', 'restore', 'sent'])
   t.same(told.moves, ['restored', 'submitting accepted'])
   t.match(await memory.look([lost.id]), [{ phase: 'accepted' }])
 })
 
 t.test('a ledger with an older copy of the row is told again what it forgot, before the piece', async t => {
-  const { evidence, memory, row, run, moves } = await scene(t, { phase: 'accepted', requestId: 'request', version: 5 })
-  evidence.progress(followed(row), { kind: 'running', log: piece(0, 1) })
-  await evidence.close()
+  const { recorder, memory, row, run, moves } = await scene(t, { phase: 'accepted', requestId: 'request', version: 5 })
+  recorder.recordProgress(followed(row), { kind: 'running', log: piece(0, 1) })
+  await recorder.close()
   t.same(run, ['progressed', 'renew', 'restore', 'progressed'])
   t.same(moves, ['restored', 'accepted running'])
   t.match(await memory.look([row.id]), [{ phase: 'running', requestId: 'request', owner: 'r1', logged: 1 }])
 })
 
 t.test('what ended as not bought in an older copy is booked, because fal has it', async t => {
-  const { evidence, memory, row } = await scene(t)
+  const { recorder, memory, row } = await scene(t)
   await memory.unsent(row.id, 1, { failure: unreachable })
-  evidence.progress(followed(row), { kind: 'running', log: piece(0, 1) })
-  await evidence.close()
-  t.match(evidence.row, { phase: 'failed', requestId: 'request', cost: 60_000, costAssumed: true })
+  recorder.recordProgress(followed(row), { kind: 'running', log: piece(0, 1) })
+  await recorder.close()
+  t.match(recorder.row, { phase: 'failed', requestId: 'request', cost: 60_000, costAssumed: true })
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
 })
 
@@ -276,9 +280,9 @@ t.test('while the ledger is away others tell it another request id: both purchas
 
 t.test('an end whose answer was lost is told, also when its row was changed before it could be asked for again', async t => {
   const told = await scene(t)
-  const { ledger, evidence, memory, row } = told
+  const { ledger, recorder, memory, row } = told
   told.away('after')
-  const end = evidence.report(row, async () => await ledger.finish(row.id, 1, 'request', successOf()), { ...row, phase: 'succeeded' })
+  const end = recorder.record(row, async () => await ledger.finish(row.id, 1, 'request', successOf()), { ...row, phase: 'succeeded' })
   await until(() => told.ends.length > 0)
   await memory.seen(row.id, null)
   told.back()
@@ -288,15 +292,15 @@ t.test('an end whose answer was lost is told, also when its row was changed befo
 
 t.test('an end that turned out to be none is not told any more, should the ledger go away later', async t => {
   const told = await scene(t)
-  const { ledger, evidence, memory, row } = told
+  const { ledger, recorder, memory, row } = told
   await memory.sent(row.id, 1, 'request')
-  const now = await evidence.report(row, async () => await ledger.lost(row.id, 1, null, traceLost), { ...row, phase: 'unknown' })
+  const now = await recorder.record(row, async () => await ledger.lost(row.id, 1, null, traceLost), { ...row, phase: 'unknown' })
   t.match(now, { phase: 'accepted', requestId: 'request' })
   told.away('before')
-  evidence.progress(followed(row), { kind: 'running', log: piece(0, 1) })
+  recorder.recordProgress(followed(row), { kind: 'running', log: piece(0, 1) })
   await until(() => told.troubles() > 0)
   told.back()
-  await evidence.close()
+  await recorder.close()
   t.same(told.ends, [])
 })
 
@@ -305,58 +309,71 @@ t.test('a process that stops does not wait for a ledger that is away', async t =
   told.away('before')
   const { end } = await tellAll(told)
   told.stop()
-  await t.rejects(end)
-  await told.evidence.close()
+  t.equal(await end, null)
+  await told.recorder.close()
 })
 
 t.test('another purchase of the row: this one is told and followed on, its end is told, and the row is left to the other', async t => {
   const told = await scene(t)
-  const { evidence, memory, row, ledger } = told
+  const { recorder, memory, row, ledger } = told
   await memory.sent(row.id, 1, 'other')
-  const own = accept(evidence, row)
-  t.ok(await evidence.isOurs(), 'it is still to be fetched')
-  t.ok(evidence.isDouble)
-  t.equal(evidence.row.requestId, 'request')
-  t.match(evidence.progress(own, { kind: 'running', log: piece(0, 1) }), { phase: 'running', requestId: 'request' })
+  const own = accept(recorder, row)
+  t.ok(await recorder.isOurs(), 'it is still to be fetched')
+  t.ok(recorder.isDouble)
+  t.equal(recorder.row.requestId, 'request')
+  t.match(recorder.recordProgress(own, { kind: 'running', log: piece(0, 1) }), { phase: 'running', requestId: 'request' })
   await until(() => told.run.includes('progressed'))
-  await evidence.written()
+  await recorder.written()
   await memory.cancel(row.id, { tenant: 'studio', subject: '' })
-  t.match(await evidence.read(own), { ...own, cancelWished: true }, 'a wish to cancel is for both')
-  t.equal(await evidence.report(own, async () => await ledger.finish(row.id, 1, 'request', { kind: 'cancelled', cost: 0 })), null)
+  t.match(await recorder.read(own), { ...own, cancelWished: true }, 'a wish to cancel is for both')
+  t.equal(await recorder.record(own, async () => await ledger.finish(row.id, 1, 'request', { kind: 'cancelled', cost: 0 })), null)
   t.match(await memory.look([row.id]), [{ phase: 'accepted', requestId: 'other', logged: 0 }])
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 0 }])
   t.equal(told.news(), 0, 'nothing about the row concerns it but a wish to cancel')
 })
 
 t.test('a row that is read again and has another purchase by now: the ledger is told of the one that is held here', async t => {
-  const { evidence, memory, row } = await scene(t, { phase: 'accepted', requestId: 'request' })
+  const { recorder, memory, row } = await scene(t, { phase: 'accepted', requestId: 'request' })
   await memory.sent(row.id, 1, 'other')
-  t.match(await evidence.read(followed(row)), { requestId: 'request' })
-  t.ok(evidence.isDouble)
+  t.match(await recorder.read(followed(row)), { requestId: 'request' })
+  t.ok(recorder.isDouble)
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 60_000 }])
 })
 
 t.test('a request id that is another generation\'s: it is not this one\'s, and the row is unknown', async t => {
   const told = await scene(t)
-  const { evidence, memory, row } = told
+  const { recorder, memory, row } = told
   await memory.admit(admissionOf())
   const other = await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r2', slots: 2 })
   if (other.outcome !== 'go') throw new Error(other.outcome)
   await memory.sent(other.row.id, 1, 'request')
-  const own = accept(evidence, row)
-  t.notOk(await evidence.isOurs())
+  const own = accept(recorder, row)
+  t.notOk(await recorder.isOurs())
   await until(() => told.news() > 0)
-  t.match(await evidence.read(own), { phase: 'unknown', requestId: null })
+  t.match(await recorder.read(own), { phase: 'unknown', requestId: null })
 })
 
 t.test('an id that another generation of this process has is not gone on with while the ledger is away', async t => {
   const told = await scene(t)
-  const { evidence, row } = told
+  const { recorder, row } = told
   told.away('before')
   let isTold = false
-  const now = Promise.resolve(evidence.accepted(row, 'of-another')).then(() => { isTold = true })
+  const now = Promise.resolve(recorder.recordAccepted(row, 'of-another')).then(() => { isTold = true })
   await until(() => told.troubles() > 0)
   t.notOk(isTold)
   told.back()
   await now
+})
+
+t.test('an end that comes while the ledger is away already is told at once, not with the next try', async t => {
+  const told = await scene(t)
+  const { ledger, recorder, row } = told
+  const accepted = followed(row)
+  told.away('before')
+  recorder.recordAccepted(row, 'request')
+  await until(() => told.troubles() > 0)
+  const end = recorder.record(accepted, async () => await ledger.finish(row.id, 1, 'request', successOf()), { ...accepted, phase: 'succeeded' })
+  t.equal(told.ends.length, 1)
+  told.back()
+  await end
 })
