@@ -16,7 +16,7 @@
 //   double, refused       | –        | the same    | refused        | own              | double              | the same      | the same
 //
 // "Written" is the row that the ledger answered a piece of evidence with, so it was told of the purchase. "Read" is a row that was only looked at: it may be
-// from before that, and decides nothing. Nothing is read while something is unwritten, so there is
+// from before that, and decides nothing. A row that is gone counts as the ledger that is away. Nothing is read while something is unwritten, so there is
 // no reading of what is untold.
 
 import type { Row } from './row.ts'

@@ -160,7 +160,10 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
       tries += 1
       return await write()
     }, reported, known, ask)
-    if (weighed === null) return null
+    if (weighed === null) {
+      become(withoutAnswer(purchase))
+      return null
+    }
     const { from: found, ...now } = weighed
     // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found

@@ -365,6 +365,19 @@ t.test('an id that another generation of this process has is not gone on with wh
   await now
 })
 
+t.test('fal accepts what ended unbought meanwhile and was forgotten: the picture is fetched, put back and booked', async t => {
+  const told = await scene(t)
+  const { recorder, memory, ledger, row, advance } = told
+  await memory.unsent(row.id, 1, { failure: unreachable })
+  advance(61 * 60_000)
+  await memory.sweep('r2', 100)
+  t.same(await memory.look([row.id]), [])
+  const own = accept(recorder, row)
+  t.ok(await recorder.isOurs())
+  t.match(await recorder.record(own, async () => await ledger.finish(row.id, 1, 'request', successOf())), { phase: 'succeeded', requestId: 'request' })
+  t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
+})
+
 t.test('an end that comes while the ledger is away already is told at once, not with the next try', async t => {
   const told = await scene(t)
   const { ledger, recorder, row } = told
