@@ -235,7 +235,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     state = 'draining'
     tenantsWatch?.close()
     // Who only listens goes on elsewhere; who cannot is waited for.
-    follow.letGo()
+    follow.drain()
     const endMs = performance.now() + config.waitMs
     // Load balancers and clients with open connections get the time to hear of it.
     const isHeard = setTimeout(config.production ? MIN_DRAIN_MS : 0)

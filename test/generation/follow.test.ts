@@ -2,7 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createFollow, type Follow, type Moment } from '../../src/generation/follow.ts'
+import { createFollow, type Follow } from '../../src/generation/follow.ts'
+import type { Moment } from '../../src/generation/moments.ts'
 import { statusOf } from '../../src/generation/phases.ts'
 import type { Ledger, LogPiece } from '../../src/generation/ports.ts'
 import type { Row } from '../../src/generation/row.ts'
@@ -111,7 +112,7 @@ t.test('a reader is told every state, every line once, and at the end the output
   t.same(states(told), ['queued 0', 'queued null', 'queued 2', 'queued 1', 'running null', 'succeeded null'])
   t.same(lines(told), ['0 line 0', '1 line 1', '2 line 2', '3 line 3'])
   t.match(told.at(-1), { row: { output: /images/, cost: 60_000 } })
-  t.equal(follow.readers, 0)
+  t.equal(follow.streams, 0)
 })
 
 t.test('the place in our own line is told while it moves', async t => {
@@ -219,7 +220,7 @@ t.test('1,000 readers of one generation are one subscription and a handful of qu
   const { id } = await buy()
   const readers = await Promise.all(Array.from({ length: 1000 }, async () => listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))))
   await until(() => readers.every(({ told }) => told.length === 1))
-  t.equal(follow.readers, 1000)
+  t.equal(follow.streams, 1000)
   calls.clear()
   await accept()
   await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 2))
@@ -253,7 +254,7 @@ t.test('when the process lets its readers go they end without a last moment, and
   const { id } = await buy()
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1)
-  follow.letGo()
+  follow.drain()
   await over
   t.same(states(told), ['queued 0'])
   t.match(await follow.now(id, studio), { row: { id } })
@@ -268,7 +269,7 @@ t.test('a reader that cannot come back is told the end after the others were let
   const stay = async () => listen(await follow.moments(id, studio, { logged: 0, signal: forever(), comesBack: false }))
   const early = await stay()
   await until(() => early.told.length === 1)
-  follow.letGo()
+  follow.drain()
   const late = await stay()
   await until(() => follow.staying === 2)
   await accept()

@@ -35,5 +35,5 @@ t.test('a reader that hangs up while the ledger is asked is neither written to n
   answer()
   await until(() => !isAsked)
   await until(() => openStreams() === 0)
-  t.equal(follow.readers, 0)
+  t.equal(follow.streams, 0)
 })
