@@ -102,7 +102,7 @@ function afterBilled ({ answersUntilMs }: Listed, ledBy: LedBy): string | undefi
  * had gone out may have been.
  */
 export function problemOfLost ({ id: generationId, price }: Row, lastSeen: Phase): Problem {
-  if (lastSeen === 'waiting') return new Problem('generation-lost', { generationId, detail: 'The store forgot it while it waited in line, before it was sent to the model as far as is known here, so nothing was bought. The same request begins again.' })
+  if (lastSeen === 'waiting') return new Problem('generation-lost', { generationId, detail: 'The store forgot it while it waited for a slot, before it was sent to the model as far as is known here, so nothing was bought. The same request begins again.' })
   return new Problem('outcome-unknown', {
     generationId,
     detail: `The store forgot it after it had gone to the model, and no process put it back, so up to $${formatUsd(price)} may have been spent that nobody accounts for. The same request may buy another picture.`

@@ -24,7 +24,7 @@ function fault<Kind extends string, Properties extends TProperties> (kind: Kind,
     operation: Type.Union(operations.map(operation => Type.Literal(operation))),
     times: Type.Optional(Type.Union([Type.Integer({ minimum: 1 }), Type.Literal('always')], { description: 'How many calls it hits; once by default.' })),
     skip: Type.Optional(Type.Integer({ minimum: 0, description: 'How many calls it lets pass before the first.' })),
-    delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 600_000, description: 'The call waits so long before anything else happens to it.' })),
+    delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 600_000, description: 'How long the call waits before anything else happens to it.' })),
     ...properties
   }, { additionalProperties: false })
 }
@@ -48,7 +48,7 @@ export const Fault = Type.Union([
     error: Type.Optional(JobErrorWord),
     units: Type.Optional(Type.Number({ minimum: 0, description: 'Units billed, instead of one a picture and none for an error.' })),
     hideUnits: Type.Optional(Type.Boolean({ description: 'The result does not name the units.' })),
-    insideBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: 67_108_864, description: 'The first picture comes inside the output, as a `data:` address of so many bytes that is no picture.' }))
+    insideBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: 67_108_864, description: 'The first picture comes inside the output, as a `data:` address of this many bytes that is no picture.' }))
   })
 ])
 

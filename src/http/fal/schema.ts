@@ -64,7 +64,7 @@ export function submitSchema (model: Model): FastifySchema {
     ...documented,
     operationId: `fal_submit_${nameOf(model.endpointId)}`,
     summary: `queue.fal.run: submit to ${model.title}`,
-    description: 'As at `https://queue.fal.run`. `x-fal-queue-priority: low` stands behind, `x-fal-request-start-timeout` bounds the time in line; webhooks are not offered.',
+    description: 'As at `https://queue.fal.run`. `x-fal-queue-priority: low` waits behind the tenant\'s other requests, `x-fal-request-start-timeout` bounds the time that it waits for a slot; webhooks are not offered.',
     body: model.input,
     response: answers(Type.Ref('FalQueueStatus'), 'The id of the request, and the addresses to come back to.')
   }

@@ -12,7 +12,7 @@ import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
 interface Claim { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }
 
 /** What a generation ends with whose time in our line is over. */
-const expired: Failure = { code: 'upstream-timeout', detail: 'It waited in line for as long as it may, and nothing was bought.' }
+const expired: Failure = { code: 'upstream-timeout', detail: 'It waited for a slot for as long as it may, and nothing was bought.' }
 
 /** The same when its caller had set the time. */
 const notStarted: Failure = { code: 'start-timeout', detail: 'It did not start in the time that the request gave it, and nothing was bought.' }

@@ -1,7 +1,7 @@
 -- Claims: the grant of one submit attempt, which is the journal line before the POST.
 
 -- What a generation ends with whose time in our line is over.
-local EXPIRED = '{"code":"upstream-timeout","detail":"It waited in line for as long as it may, and nothing was bought."}'
+local EXPIRED = '{"code":"upstream-timeout","detail":"It waited for a slot for as long as it may, and nothing was bought."}'
 
 -- The same when its caller had set the time.
 local NOT_STARTED = '{"code":"start-timeout","detail":"It did not start in the time that the request gave it, and nothing was bought."}'
