@@ -5,8 +5,9 @@ import { dirname, join, normalize } from 'node:path'
 import { Value } from '@sinclair/typebox/value'
 import t from 'tap'
 import { readArguments } from '../src/cli/arguments.ts'
-import { variables } from '../src/config.ts'
+import { parseConfig, variables } from '../src/config.ts'
 import { isProblemCode, problems } from '../src/errors.ts'
+import { BODY_LIMIT_BYTES } from '../src/http/json-body.ts'
 import { Fault, operations } from '../src/sandbox/fault-schema.ts'
 import { parseTenants } from '../src/tenants.ts'
 import { metrics } from './support/docs.ts'
@@ -84,6 +85,70 @@ t.test('every script of npm that a page names is one', async t => {
   t.same(named.filter(({ match }) => !scripts.has(match[1] ?? '')).map(({ path, match }) => `${path}: ${match[0]}`), [])
 })
 
+/** Where each code block is held, by its page and how it begins; `not run` where that takes what no test may ask for, with what is held instead. */
+const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]> = [
+  ['README.md', 'npm ci && npm start', 'first-minute.test.ts starts it; npm test is what runs this'],
+  ['README.md', 'falgate 0.1.0 listens on', 'first-minute.test.ts'],
+  ['README.md', 'HTTP/1.1 200 OK', 'docs-commands.test.ts'],
+  ['README.md', 'falgate key', 'docs-commands.test.ts'],
+  ['README.md', '{', 'docs-commands.test.ts, and below'],
+  ['README.md', 'FAL_KEY_FILE=./fal-key', 'docs-commands.test.ts'],
+  ['README.md', 'FAL_KEY= FAL_KEY_FILE_PATH=', 'not run: docker needs an engine. Below: compose knows its settings; docker/compose.test.ts and docker/image.test.ts run what it starts'],
+  ['README.md', 'NODE_ENV=production', 'docs-commands.test.ts'],
+  ['CONTRIBUTING.md', 'npx tsc --watch', 'not run: it compiles, and runs a test, within a test. Below: the test exists'],
+  ['docs/api.md', 'curl', 'docs-commands.test.ts'],
+  ['docs/api.md', 'id=$(curl', 'docs-commands.test.ts'],
+  ['docs/architecture.md', 'flowchart', 'not run: a picture. The files that it names exist, see above'],
+  ['docs/architecture.md', 'stateDiagram', 'docs.test.ts'],
+  ['docs/billing.md', 'falgate usage', 'docs-commands.test.ts'],
+  ['docs/debugging.md', 'printf', 'docs-commands.test.ts'],
+  ['docs/deployment.md', 'redis-cli ACL SETUSER', 'docs-commands.test.ts, and below'],
+  ['docs/fal-clients.md', 'curl', 'heavy/fal-examples.test.ts'],
+  ['docs/fal-clients.md', 'export FAL_RUN_HOST', 'heavy/fal-examples.test.ts'],
+  ['docs/fal-clients.md', 'import fal_client', 'heavy/fal-examples.test.ts'],
+  ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts'],
+  ['docs/proxies.md', 'upstream falgate', 'not run: it needs nginx. Below: its numbers fit those of the gateway'],
+  ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
+  ['docs/sandbox.md', '[', 'below'],
+  ['docs/tenants.md', '{', 'below']
+]
+
+t.test('every code block is held by a test, or it is told why not', async t => {
+  const isHeld = (path: string, code: string): boolean => heldBy.some(([page, begins]) => page === path && code.startsWith(begins))
+  const blocks = pages.flatMap(({ path, text }) => codeBlocksOf(text).map(({ code }) => ({ path, code })))
+  t.same(blocks.filter(({ path, code }) => !isHeld(path, code)), [], 'none is left out')
+  t.same(heldBy.filter(([page, begins]) => !blocks.some(({ path, code }) => path === page && code.startsWith(begins))), [], 'none is told that is not there')
+  for (const [, , by] of heldBy) for (const [file] of by.matchAll(/[\w/-]+\.test\.ts/g)) t.ok(existsSync(join(projectDir, 'test', file)), file)
+})
+
+t.test('the settings that the documents give to compose are those that it takes, and those that it gives to the gateway are settings', async t => {
+  const compose = read('docker-compose.yml')
+  const taken = new Set([...compose.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name))
+  const lines = found(/^ *(.*) docker compose up$/gm)
+  t.ok(lines.length > 0, 'one was found')
+  for (const { path, match: [, settings = ''] } of lines) for (const [, name] of settings.matchAll(/([A-Z_]+)=/g)) t.ok(taken.has(name), `${path}: ${name}`)
+  const [, environment = ''] = /\n {4}environment:\n(.*?)\n {4}\w/s.exec(compose) ?? []
+  const given = [...environment.matchAll(/^ {6}([A-Z_]+):/gm)].map(([, name = '']) => name)
+  t.ok(given.length > 5, 'they were found')
+  t.same(given.filter(name => !variables.some(variable => variable.name === name)), [])
+})
+
+t.test('the numbers of the nginx example fit those of the gateway', async t => {
+  const [example] = codeBlocksOf(pageAt('docs/proxies.md')).filter(({ language }) => language === 'nginx')
+  const code = example?.code ?? ''
+  const defaults = parseConfig({})
+  if (!defaults.ok) throw new Error('the defaults are not sound')
+  t.ok(Number(/proxy_read_timeout (\d+)s;/.exec(code)?.[1]) * 1000 > defaults.config.waitMs, 'it waits longer than a caller does')
+  t.ok(Number(/client_max_body_size (\d+)m;/.exec(code)?.[1]) * 1024 * 1024 > BODY_LIMIT_BYTES, 'what is too large is refused by the gateway')
+  t.equal(code.split('{').length, code.split('}').length, 'its braces are even')
+})
+
+t.test('the test that CONTRIBUTING.md runs alone exists', async t => {
+  const named = [...pageAt('CONTRIBUTING.md').matchAll(/build\/(test\/[\w/.-]+)\.test\.js/g)].map(([, path = '']) => path)
+  t.ok(named.length > 0)
+  for (const path of named) t.ok(existsSync(join(projectDir, `${path}.test.ts`)), path)
+})
+
 t.test('the tenants files of the documents are sound with a real key', async t => {
   for (const path of ['README.md', 'docs/tenants.md']) {
     const [file] = codeBlocksOf(pageAt(path)).filter(({ language }) => language === 'json')
@@ -106,7 +171,7 @@ t.test('the page of the sandbox shows sound faults, and names every kind and ope
 })
 
 t.test('the user of Redis in the documents may run every command of the ledger', async t => {
-  const [rule] = codeBlocksOf(pageAt('docs/deployment.md')).filter(({ code }) => code.startsWith('ACL SETUSER'))
+  const [rule] = codeBlocksOf(pageAt('docs/deployment.md')).filter(({ code }) => code.startsWith('redis-cli ACL SETUSER'))
   const granted = new Set([...rule?.code.matchAll(/\+([a-z]+)/g) ?? []].map(([, command = '']) => command))
   const folder = 'src/store/redis/lua'
   const forTests = ['audit.lua', 'recount.lua']

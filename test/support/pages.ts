@@ -27,6 +27,13 @@ export function codeBlocksOf (text: string): readonly CodeBlock[] {
   return [...text.matchAll(/^( *)```(\w*)\n(.*?)^\1```$/gms)].map(([, indent = '', language = '', code = '']) => ({ language, code: code.replaceAll(new RegExp(`^${indent}`, 'gm'), '') }))
 }
 
+/** What stands below a heading of the second level, up to the next one. */
+export function sectionOf (text: string, heading: string): string {
+  const section = text.split(/^## /m).find(part => part.startsWith(`${heading}\n`))
+  if (section === undefined) throw new Error(`there is no section ${heading}`)
+  return section
+}
+
 /** The page without its code blocks. */
 export function proseOf (text: string): string {
   return text.replaceAll(/^( *)```\w*\n.*?^\1```$/gms, '')
