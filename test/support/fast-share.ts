@@ -1,0 +1,22 @@
+// Runs every third (or nth) of the fast test files in this process, one after the other, and tells its progress on standard error: node fast-share.js <share> <of>
+
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import t from 'tap'
+import { fastTests } from './fast.ts'
+
+const dir = fileURLToPath(new URL('..', import.meta.url))
+const [share, shares] = process.argv.slice(2).map(Number)
+const all = fastTests(dir)
+
+for (const [index, file] of all.entries()) {
+  if (index % Number(shares) !== share) continue
+  const sinceMs = performance.now()
+  await import(pathToFileURL(join(dir, file)).href)
+  // A limit that a file sets for its process is not meant for this one.
+  t.setTimeout(0)
+  // The tests of a file wait in a queue, and this is its end.
+  await t.test(`the end of ${file}`, async () => {
+    process.stderr.write(`# ${((performance.now() - sinceMs) / 1000).toFixed(1).padStart(5)} s  ${file} (${index + 1} of ${all.length})\n`)
+  })
+}
