@@ -26,7 +26,7 @@ import { buildOpsServer, buildServer } from './http/server.ts'
 import { newId } from './ids.ts'
 import { createLogger, createTroubleLog, describePrompt, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
-import { models } from './models/catalogue.ts'
+import type { Models } from './models/models.ts'
 import { createSandbox, type Sandbox } from './sandbox/plugin.ts'
 import { createMemoryLedger } from './store/memory/ledger.ts'
 import { clusterAt, Unusable } from './store/redis/connection.ts'
@@ -42,6 +42,9 @@ import { createUpstream, SUBMIT_TIMEOUT_MS } from './upstream/queue.ts'
 
 export interface AppOptions {
   readonly config: Config
+  /** What is on offer. */
+  readonly models: Models
+  /** Made for the same models. */
   readonly tenants: TenantBook
   /** The central key at the start; `null` for the sandbox. */
   readonly falKey: string | null
@@ -68,7 +71,7 @@ const SANDBOX_KEY = 'sandbox'
 
 /** Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, or when the Redis there refuses the database. */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
-  const { config, version } = options
+  const { config, models, version } = options
   const replica = randomUUID()
   let tenants = options.tenants
   let falKey = options.falKey ?? SANDBOX_KEY
@@ -124,8 +127,9 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await ledger.close()
     throw new Error(refusal)
   }
-  const sandbox = config.falQueueUrl === null ? createSandbox({ log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
+  const sandbox = config.falQueueUrl === null ? createSandbox(models, { log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   const upstream = createUpstream({
+    models,
     queueUrl: () => config.falQueueUrl ?? `${sandboxUrl}/queue`,
     key: () => falKey,
     onRequest: metrics.upstreamRequest,
@@ -138,14 +142,14 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const follow = createFollow({ ledger, watch, onTrouble: trouble })
   const presence = createPresence(replica)
   const stopAnswering = ledger.answerOpen(replica, presence.isOpen)
-  const runner = createRunner({ ledger, upstream, watch, guard, times, replica, slots: config.falConcurrency, lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS, newId, ...createObserver(log, metrics, ledger.now), onRestored, onClaimsHeld, onTrouble: trouble })
+  const runner = createRunner({ ledger, upstream, watch, guard, schemaVersionOf: endpointId => models.find(endpointId)?.schemaVersion, times, replica, slots: config.falConcurrency, lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS, newId, ...createObserver(log, metrics, ledger.now), onRestored, onClaimsHeld, onTrouble: trouble })
   const requests = createRequests({
     ledger,
     cache: createResultCache(config.cacheMemoryBytes),
     watch,
     companyBudget: () => tenants.companyBudget,
     priceOf: model => tenants.priceOf(model.endpointId),
-    priceRules: createPriceRules(models.map(({ endpointId }) => endpointId), model => tenants.priceRuleOf(model), (model, rule, ledgerRule) => {
+    priceRules: createPriceRules(models.all.map(({ endpointId }) => endpointId), model => tenants.priceRuleOf(model), (model, rule, ledgerRule) => {
       log.error({ model, price_rule: rule, ledger_price_rule: ledgerRule }, 'the prices of this process are older than the ledger\'s: nothing of this model is bought here until its tenants file has those of the others; to go back to earlier prices on purpose raise pricesRevision there')
     }),
     resultTtlMs: config.resultTtlMs,
@@ -159,6 +163,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const server = await buildServer({
     log,
     metrics,
+    models,
     tenants: () => tenants,
     version,
     readiness,
@@ -186,6 +191,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     : watchTenants({
       file: config.tenantsFile,
       version: tenants.version,
+      models,
       isReal: config.fal.kind !== 'sandbox',
       onChange: book => {
         tenants = book
@@ -423,9 +429,9 @@ export async function openOperators ({ config, redisUrl, account }: Pick<AppOpti
 }
 
 /** Starts the sandbox alone, as a stand-in for fal that other teams may test against. */
-export async function startSandbox ({ config }: Pick<AppOptions, 'config' | 'version'>): Promise<RunningApp> {
+export async function startSandbox ({ config, models }: Pick<AppOptions, 'config' | 'models'>): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel, destination: standardOutput() })
-  const sandbox = createSandbox({ log: (facts, message) => { log.info(facts, message) } })
+  const sandbox = createSandbox(models, { log: (facts, message) => { log.info(facts, message) } })
   const { server, url } = await listenToSandbox(sandbox, log, config)
   return { log, url, reload: async () => {}, close: () => closeServer(server) }
 }

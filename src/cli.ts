@@ -12,6 +12,7 @@ import { healthFault } from './cli/health.ts'
 import { helpText } from './cli/help.ts'
 import { prepare, prepareOperators } from './cli/prepare.ts'
 import { parseConfig } from './config.ts'
+import { builtInModels } from './models/built-in.ts'
 import { createKey } from './tenants/keys.ts'
 
 const EXIT_FAULT = 1
@@ -59,10 +60,10 @@ async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<void> {
 
 async function serve (): Promise<void> {
   collectYoungGarbageYoung()
-  const read = await prepare(process.env)
+  const read = await prepare(process.env, builtInModels)
   if (!read.ok) { fail(read.faults); return }
   const { config } = read.prepared
-  const app = await startApp({ ...read.prepared, version: version() })
+  const app = await startApp({ ...read.prepared, models: builtInModels, version: version() })
   // In production standard output belongs to the log.
   if (!config.production) say(bannerText({ config, version: version(), url: app.url, seconds: performance.now() / 1000 }))
   process.on('SIGHUP', () => { app.reload() })
@@ -82,11 +83,11 @@ async function sandbox (): Promise<void> {
   // The sandbox needs neither key nor tenants, so their rules must not stop it.
   const parsed = parseConfig({ ...process.env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined })
   if (!parsed.ok) { fail(parsed.faults); return }
-  closeOnSignals(await startSandbox({ config: parsed.config, version: version() }), parsed.config.waitMs)
+  closeOnSignals(await startSandbox({ config: parsed.config, models: builtInModels }), parsed.config.waitMs)
 }
 
 async function check (): Promise<void> {
-  const read = await prepare(process.env)
+  const read = await prepare(process.env, builtInModels)
   if (!read.ok) { fail(read.faults); return }
   const { faults, warnings } = await lookAtRedis(read.prepared)
   if (faults.length > 0) { fail(faults); return }

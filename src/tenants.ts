@@ -3,8 +3,8 @@
 import { hash } from 'node:crypto'
 import { Value } from '@sinclair/typebox/value'
 import type { TSchema } from '@sinclair/typebox'
-import { modelOf, models } from './models/catalogue.ts'
 import type { Model, ModelInput } from './models/model.ts'
+import type { Models } from './models/models.ts'
 import { formatUsd, parseUsd, type MicroUsd } from './money.ts'
 import { readTenantsFile, type BudgetEntry, type KeyEntry, type Scalar, type TenantEntry, type TenantsFile } from './tenants/file.ts'
 
@@ -65,15 +65,19 @@ const PUBLISHED_SECRET = 'sandbox'
 
 const PUBLISHED_DIGEST = hash('sha256', PUBLISHED_SECRET)
 
-/** `isReal`: the keys of the file spend money, so none may be made with a published secret. */
-interface TenantsOptions { readonly isReal?: boolean }
+interface TenantsOptions {
+  /** What is on offer: other models are faults in the file. */
+  readonly models: Models
+  /** The keys of the file spend money, so none may be made with a published secret. */
+  readonly isReal?: boolean
+}
 
 /** Checks a tenants file. All faults are named at once, by JSON pointer and without values. */
-export function parseTenants (text: string, options: TenantsOptions = {}): { readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] } {
+export function parseTenants (text: string, options: TenantsOptions): { readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] } {
   const read = readTenantsFile(text)
   if (!read.ok) return read
   const faults = faultsOf(read.file, options)
-  return faults.length === 0 ? { ok: true, book: bookOf(read.file, versionOf(text)) } : { ok: false, faults }
+  return faults.length === 0 ? { ok: true, book: bookOf(read.file, options.models, versionOf(text)) } : { ok: false, faults }
 }
 
 /** Names a version of a tenants file. */
@@ -82,11 +86,11 @@ export function versionOf (text: string): string {
 }
 
 /** The book of the sandbox without a file: one tenant, whose key is always `fg_demo_sandbox`. */
-export function demoTenants (): TenantBook {
+export function demoTenants (models: Models): TenantBook {
   const text = JSON.stringify({
     tenants: [{ id: 'demo', keys: [{ id: 'demo', sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' } }]
   } satisfies TenantsFile)
-  const read = parseTenants(text)
+  const read = parseTenants(text, { models })
   if (!read.ok) throw new Error('the demo tenant is faulty')
   return read.book
 }
@@ -108,13 +112,13 @@ export function permits (tenant: Tenant, model: Model, input: ModelInput): strin
 const MAX_PRICE = 1_000_000_000
 
 /** What a schema cannot say: names that are taken twice, models and values that do not exist, dates, money. */
-function faultsOf (file: TenantsFile, { isReal = false }: TenantsOptions): readonly string[] {
+function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions): readonly string[] {
   const faults: string[] = []
   const tenantIds = new Set<string>()
   const keyIds = new Set<string>()
 
   for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
-    if (modelOf(endpointId) === undefined) faults.push(`/prices/${pointer(endpointId)}: is not a model on offer`)
+    if (models.find(endpointId) === undefined) faults.push(`/prices/${pointer(endpointId)}: is not a model on offer`)
     const micro = parseUsd(price)
     // A free call could be bought without end, whatever the budget says, and sums of ten times any higher price would come near to where they are not exact.
     if (micro === null || micro === 0 || micro > MAX_PRICE) faults.push(`/prices/${pointer(endpointId)}: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}`)
@@ -136,7 +140,7 @@ function faultsOf (file: TenantsFile, { isReal = false }: TenantsOptions): reado
       if (!isOrigin(origin)) faults.push(`${at}/origins/${index}: expected an origin such as https://studio.example, without a path`)
     })
     tenant.models?.forEach((endpointId, index) => {
-      if (modelOf(endpointId) === undefined) faults.push(`${at}/models/${index}: is not a model on offer`)
+      if (models.find(endpointId) === undefined) faults.push(`${at}/models/${index}: is not a model on offer`)
     })
     checkAllow(tenant, `${at}/allow`)
   }
@@ -149,7 +153,7 @@ function faultsOf (file: TenantsFile, { isReal = false }: TenantsOptions): reado
   }
 
   function checkAllow (tenant: TenantEntry, at: string): void {
-    const offered = models.filter(model => tenant.models?.includes(model.endpointId) ?? true)
+    const offered = models.all.filter(model => tenant.models?.includes(model.endpointId) ?? true)
     for (const [parameter, values] of Object.entries(tenant.allow ?? {})) {
       const schemas = offered.flatMap(model => Object.hasOwn(model.input.properties, parameter) ? [model.input.properties[parameter]] : [])
       if (schemas.length === 0) faults.push(`${at}/${pointer(parameter)}: none of the tenant's models has this parameter`)
@@ -186,10 +190,10 @@ function pointer (name: string): string {
 
 // ------------------------------------------------------------------------------------------------ the book
 
-function bookOf (file: TenantsFile, version: string): TenantBook {
+function bookOf (file: TenantsFile, models: Models, version: string): TenantBook {
   const tenants = new Map<string, Tenant>()
   const keys = new Map<string, TenantKey>()
-  const prices = new Map(models.map(model => [model.endpointId, model.price]))
+  const prices = new Map(models.all.map(model => [model.endpointId, model.price]))
   for (const [endpointId, usd] of Object.entries(file.prices ?? {})) prices.set(endpointId, parseUsd(usd) ?? 0)
 
   for (const entry of file.tenants) {
@@ -212,7 +216,7 @@ function bookOf (file: TenantsFile, version: string): TenantBook {
     priceOf,
     priceRuleOf: endpointId => hash('sha256', JSON.stringify(['price rule', endpointId, priceOf(endpointId), file.pricesRevision ?? 0]), 'base64url'),
     find: keyId => keys.get(keyId),
-    warnings: warningsOf(file, prices),
+    warnings: warningsOf(file, models, prices),
     version
   }
 }
@@ -237,13 +241,13 @@ function budgetOf (budget: BudgetEntry | undefined): BudgetLimit | null {
   return budget === undefined ? null : { limit: parseUsd(budget.usd) ?? 0, per: budget.per }
 }
 
-function warningsOf (file: TenantsFile, prices: ReadonlyMap<string, MicroUsd>): readonly string[] {
+function warningsOf (file: TenantsFile, models: Models, prices: ReadonlyMap<string, MicroUsd>): readonly string[] {
   const warnings: string[] = []
   for (const tenant of file.tenants) {
     if (tenant.budget === undefined) warnings.push(`tenant ${tenant.id} has no budget`)
     if (tenant.keys.length === 0) warnings.push(`tenant ${tenant.id} has no key`)
   }
-  for (const model of models) {
+  for (const model of models.all) {
     const price = prices.get(model.endpointId) ?? model.price
     // Reserving less than a call costs lets a budget be overrun.
     if (price < model.price) warnings.push(`the price of ${model.endpointId} is below the known ${formatUsd(model.price)} USD`)

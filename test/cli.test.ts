@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { identify } from '../src/tenants/keys.ts'
+import { builtInModels } from '../src/models/built-in.ts'
 import { parseTenants } from '../src/tenants.ts'
 import { cliFile } from './support/paths.ts'
 import { startOldRedis } from './support/old-redis.ts'
@@ -104,7 +105,7 @@ t.test('key prints a key, and the line by which it is recognised', async t => {
   const { code, stdout, stderr } = await runCli(t, ['key', 'studio'])
   t.match({ code, stderr }, { code: 0, stderr: '' })
   const [, key = '', line = ''] = /^ {2}(fg_\S+)\n[^]*^ {2}(\{.*\})$/m.exec(stdout) ?? []
-  const read = parseTenants(`{"tenants":[{"id":"studio","keys":[${line}]}]}`)
+  const read = parseTenants(`{"tenants":[{"id":"studio","keys":[${line}]}]}`, { models: builtInModels })
   t.match(read.ok && identify(read.book, `Bearer ${key}`, 0), { tenant: { id: 'studio' } })
 })
 

@@ -23,6 +23,9 @@ const planted: readonly (readonly [title: string, sources: Readonly<Record<strin
   ['a store that knows the other', { 'store/redis/a.ts': 'import \'../memory/b.ts\'', 'store/memory/b.ts': '' }, 'store/redis/a.ts:1 store/redis may not import store/memory/b.ts'],
   ['a dynamic import', { 'money.ts': 'const a = await import(\'./app.ts\')', 'app.ts': '' }, 'money.ts:1 leaf may not import app.ts'],
   ['the sandbox that knows tenants', { 'sandbox/a.ts': 'import \'../tenants.ts\'', 'tenants.ts': '' }, 'sandbox/a.ts:1 sandbox may not import tenants.ts'],
+  ['a door that imports the built-in models', { 'http/a.ts': 'import { b } from \'../models/built-in.ts\'', 'models/built-in.ts': '' }, 'http/a.ts:1 only cli.ts may import models/built-in.ts'],
+  ['an app that does', { 'app.ts': 'import { b } from \'./models/built-in.ts\'', 'models/built-in.ts': '' }, 'app.ts:1 only cli.ts may import models/built-in.ts'],
+  ['the core that knows a model by name', { 'generation/a.ts': 'import { b } from \'../models/b.ts\'', 'models/b.ts': '' }, 'generation/a.ts:1 models/b.ts may only be imported in models/'],
   ['a test from the sources', { 'money.ts': 'import \'../test/a.ts\'' }, 'money.ts:1 ../test/a.ts is not a file of src/'],
   ['fastify in the core', { 'generation/a.ts': 'import { fastify } from \'fastify\'' }, 'generation/a.ts:1 fastify may only be imported by app.ts, http/, sandbox/'],
   ['a part of ioredis elsewhere', { 'app.ts': 'import \'ioredis/built/x.js\'' }, 'app.ts:1 ioredis/built/x.js may only be imported by store/redis/'],
@@ -41,11 +44,14 @@ for (const [title, sources, expected] of planted) {
 
 t.test('the checker lets pass what is allowed', async t => {
   t.same(violations(new Map(Object.entries({
-    'cli.ts': 'import \'./app.ts\'; process.env',
+    'cli.ts': 'import \'./app.ts\'; import \'./models/built-in.ts\'; process.env',
+    'models/built-in.ts': 'import \'./b.ts\'; import \'./models.ts\'',
+    'models/models.ts': '',
+    'models/b.ts': '',
     'app.ts': 'import { fastify } from \'fastify\'; import \'./http/a.ts\'; import \'./store/memory/b.ts\'',
     'http/a.ts': 'import { type Logger } from \'pino\'; import \'../generation/c.ts\'',
     'store/memory/b.ts': 'import \'../../generation/c.ts\'',
-    'generation/c.ts': 'import \'../money.ts\'',
+    'generation/c.ts': 'import \'../money.ts\'; import \'../models/models.ts\'',
     'money.ts': ''
   }))), [])
 })

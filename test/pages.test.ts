@@ -9,6 +9,7 @@ import { parseConfig, variables } from '../src/config.ts'
 import { isProblemCode, problems } from '../src/errors.ts'
 import { BODY_LIMIT_BYTES } from '../src/http/json-body.ts'
 import { Fault, operations } from '../src/sandbox/fault-schema.ts'
+import { builtInModels } from '../src/models/built-in.ts'
 import { parseTenants } from '../src/tenants.ts'
 import { metrics } from './support/docs.ts'
 import { anchorsOf, codeBlocksOf, linksOf, pageAt, pages } from './support/pages.ts'
@@ -155,7 +156,7 @@ t.test('the tenants files of the documents are sound with a real key', async t =
     let keys = 0
     const text = file?.code.replaceAll('<hex>', () => String(++keys).repeat(64)) ?? ''
     t.ok(keys > 0)
-    t.match(parseTenants(text, { isReal: true }), { ok: true }, path)
+    t.match(parseTenants(text, { models: builtInModels, isReal: true }), { ok: true }, path)
   }
 })
 

@@ -4,17 +4,18 @@ import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { defaultModel } from '../src/models/catalogue.ts'
+import { builtInModels as models } from '../src/models/built-in.ts'
 import { demoTenants, parseTenants, permits, type Tenant, type TenantBook } from '../src/tenants.ts'
 import type { TenantEntry, TenantsFile } from '../src/tenants/file.ts'
 import { pages } from './support/pages.ts'
 import { projectDir } from './support/paths.ts'
 
+const defaultModel = models.default
 const sha256 = hash('sha256', 'a secret')
 const minimal: TenantEntry = { id: 'studio', keys: [{ id: 'k1', sha256 }] }
 
 function bookOf (file: TenantsFile): TenantBook {
-  const read = parseTenants(JSON.stringify(file))
+  const read = parseTenants(JSON.stringify(file), { models })
   if (!read.ok) throw new Error(read.faults.join('\n'))
   return read.book
 }
@@ -26,7 +27,7 @@ function tenantOf (entry: Partial<TenantEntry>): Tenant {
 }
 
 function faultsOf (file: unknown): readonly string[] {
-  const read = parseTenants(typeof file === 'string' ? file : JSON.stringify(file))
+  const read = parseTenants(typeof file === 'string' ? file : JSON.stringify(file), { models })
   return read.ok ? [] : read.faults
 }
 
@@ -92,7 +93,7 @@ t.test('the price of a model is its own unless the file says otherwise', async t
 })
 
 t.test('a price may be so high that sums of it stay exact, and no higher', async t => {
-  const at = (usd: number) => parseTenants(JSON.stringify({ prices: { [defaultModel.endpointId]: usd }, tenants: [minimal] }))
+  const at = (usd: number) => parseTenants(JSON.stringify({ prices: { [defaultModel.endpointId]: usd }, tenants: [minimal] }), { models })
   t.match(at(1000), { ok: true })
   t.match(at(1000.000001), { ok: false, faults: [/more than 0 and at most 1000$/] })
 })
@@ -101,10 +102,10 @@ t.test('a secret that is published with falgate opens the sandbox only', async t
   const digests = [hash('sha256', 'sandbox'), hash('sha256', 'sandbox').toUpperCase()]
   for (const sha256 of digests) {
     const file = JSON.stringify({ tenants: [minimal, { id: 'another', keys: [{ id: 'k2', sha256 }] }] })
-    t.match(parseTenants(file), { ok: true })
-    t.match(parseTenants(file, { isReal: true }), { ok: false, faults: [/^\/tenants\/1\/keys\/0\/sha256: .*published.*make one of your own with falgate key/] })
+    t.match(parseTenants(file, { models }), { ok: true })
+    t.match(parseTenants(file, { models, isReal: true }), { ok: false, faults: [/^\/tenants\/1\/keys\/0\/sha256: .*published.*make one of your own with falgate key/] })
   }
-  t.match(parseTenants(JSON.stringify({ tenants: [minimal] }), { isReal: true }), { ok: true })
+  t.match(parseTenants(JSON.stringify({ tenants: [minimal] }), { models, isReal: true }), { ok: true })
 })
 
 t.test('no secret is published that would open a gateway with a real key', async t => {
@@ -115,7 +116,7 @@ t.test('no secret is published that would open a gateway with a real key', async
     ...[...text.matchAll(/\b[0-9a-f]{64}\b/gi)].map(([digest]) => digest)
   ])
   t.ok(published.length >= texts.length - 1, 'they were found')
-  for (const sha256 of new Set(published)) t.match(parseTenants(JSON.stringify({ tenants: [{ id: 'studio', keys: [{ id: 'k1', sha256 }] }] }), { isReal: true }), { ok: false })
+  for (const sha256 of new Set(published)) t.match(parseTenants(JSON.stringify({ tenants: [{ id: 'studio', keys: [{ id: 'k1', sha256 }] }] }), { models, isReal: true }), { ok: false })
 })
 
 t.test('the price rule of a model is named alike wherever the price is the same, and otherwise wherever it differs', async t => {
@@ -223,6 +224,6 @@ t.test('a tenant may ask for its models and its values only, and is told which',
 })
 
 t.test('the demo tenant exists without a file and has no warnings', async t => {
-  t.same([...demoTenants().tenants.keys()], ['demo'])
-  t.same(demoTenants().warnings, [])
+  t.same([...demoTenants(models).tenants.keys()], ['demo'])
+  t.same(demoTenants(models).warnings, [])
 })

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
+import type { Models } from '../models/models.ts'
 import type { TenantBook } from '../tenants.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
@@ -10,16 +11,16 @@ import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 /** A configuration with the files it names. */
 export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
 
-/** Reads the environment and its files; nothing is started. */
-export async function prepare (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
+/** Reads the environment and its files, for a gateway that offers these models; nothing is started. */
+export async function prepare (env: Readonly<Record<string, string | undefined>>, models: Models): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig(env)
   if (!parsed.ok) {
     // The tenants file is independent of the other faults, so its own are told with them.
-    const tenants = env['TENANTS_FILE'] === undefined || env['TENANTS_FILE'] === '' ? null : await loadTenants({ tenantsFile: env['TENANTS_FILE'], isReal: falKindIn(env) === 'fal' })
+    const tenants = env['TENANTS_FILE'] === undefined || env['TENANTS_FILE'] === '' ? null : await loadTenants({ tenantsFile: env['TENANTS_FILE'], models, isReal: falKindIn(env) === 'fal' })
     return { ok: false, faults: [...parsed.faults, ...(tenants === null || tenants.ok ? [] : tenants.faults)] }
   }
   const { config } = parsed
-  const [tenants, falKey, redis, tlsFaults] = await Promise.all([loadTenants({ ...config, isReal: config.fal.kind !== 'sandbox' }), loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
+  const [tenants, falKey, redis, tlsFaults] = await Promise.all([loadTenants({ ...config, models, isReal: config.fal.kind !== 'sandbox' }), loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
   if (tenants.ok && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
   return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
 }

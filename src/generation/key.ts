@@ -1,7 +1,6 @@
 // What makes two requests the same: canonical input, and the digests that the ledger uses as names.
 
 import { hash } from 'node:crypto'
-import { modelOf } from '../models/catalogue.ts'
 import type { Model } from '../models/model.ts'
 import { ledgerConstants } from './ports.ts'
 import type { Row, Terms } from './row.ts'
@@ -24,22 +23,33 @@ function encode (value: unknown): string {
   return JSON.stringify(value)
 }
 
+/** What of a model stands in names: which endpoint, and what its fields mean. */
+export type NamedModel = Pick<Model, 'endpointId' | 'schemaVersion'>
+
+/** The `schemaVersion` of the model with this endpoint id; `undefined` when it is not on offer any more. */
+export type SchemaVersionOf = (endpointId: string) => number | undefined
+
 /** The cache name: tenants of one cache group that ask one model for one seeded input mean the same picture. */
-export function resultName (cacheGroup: string, model: Model, canonicalInput: string): string {
+export function resultName (cacheGroup: string, model: NamedModel, canonicalInput: string): string {
   return digest('result', cacheGroup, model.endpointId, String(model.schemaVersion), canonicalInput)
 }
 
-/** The cache name that the answer's seed gives to an input that asked for none. */
-export function learnedName (cacheGroup: string, model: Model, canonicalInput: string, seed: string): string {
-  const input: Record<string, unknown> = { ...JSON.parse(canonicalInput), seed: 0 }
-  return resultName(cacheGroup, model, canonicalJson(input, seed))
+/**
+ * The cache name that a row's input gets from the seed of its answer. `null`: the answer named none, or nothing is stored of this row, or nobody can ask
+ * for its model any more. Nothing is guessed.
+ */
+export function learnedName ({ model, cacheGroup, input }: Pick<Row, 'model' | 'cacheGroup' | 'input'>, seed: string | null, schemaVersionOf: SchemaVersionOf): string | null {
+  const schemaVersion = schemaVersionOf(model)
+  if (seed === null || cacheGroup === null || input === null || schemaVersion === undefined) return null
+  const seeded: Record<string, unknown> = { ...JSON.parse(input), seed: 0 }
+  return resultName(cacheGroup, { endpointId: model, schemaVersion }, canonicalJson(seeded, seed))
 }
 
 /** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
-export function termsAtEnd (row: Row, terms: Terms): Terms {
-  const model = modelOf(row.model)
-  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null || row.cacheGroup === null || row.seed === null || row.input === null || model === undefined) return terms
-  return { ...terms, learnedName: learnedName(row.cacheGroup, model, row.input, row.seed) }
+export function termsAtEnd (row: Row, terms: Terms, schemaVersionOf: SchemaVersionOf): Terms {
+  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null) return terms
+  const learned = learnedName(row, row.seed, schemaVersionOf)
+  return learned === null ? terms : { ...terms, learnedName: learned }
 }
 
 /** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. Of a list the first one has the key's own, the others their places. */
@@ -48,12 +58,12 @@ export function idempotencyName (tenant: string, subject: string, key: string, p
 }
 
 /** What a key stands for: the request as it was sent, before defaults. */
-export function fingerprint (model: Model, canonicalAsSent: string): string {
+export function fingerprint (model: Pick<NamedModel, 'endpointId'>, canonicalAsSent: string): string {
   return digest('fingerprint', model.endpointId, canonicalAsSent)
 }
 
 /** What makes two unseeded requests of one caller twins. Those of one list are none: each but the first has its place in its name. */
-export function twinName (tenant: string, subject: string, model: Model, canonicalInput: string, place = 0): string {
+export function twinName (tenant: string, subject: string, model: Pick<NamedModel, 'endpointId'>, canonicalInput: string, place = 0): string {
   return digest('twin', tenant, subject, model.endpointId, canonicalInput, ...placeIn(place))
 }
 

@@ -204,7 +204,7 @@ export function createRunner (tools: RunnerTools): Runner {
   async function askAbout (row: Followed): Promise<void> {
     asking.add(row.id)
     try {
-      const ending = await endFound(row, tools.upstream, leaving.signal)
+      const ending = await endFound(row, tools, leaving.signal)
       if (ending === null || leaving.signal.aborted) return
       const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending)
       if (weighed === null) return
@@ -236,7 +236,7 @@ export function createRunner (tools: RunnerTools): Runner {
   /** What was ended here a moment ago is the first thing that a ledger loses which goes back in time. */
   function remember ({ row, terms }: Taken): void {
     if (!hasEnded(row.phase)) return
-    ended.set(row.id, { row: withoutLarge(row), terms: termsAtEnd(row, terms), untilMs: performance.now() + REMEMBERED_MS })
+    ended.set(row.id, { row: withoutLarge(row), terms: termsAtEnd(row, terms, tools.schemaVersionOf), untilMs: performance.now() + REMEMBERED_MS })
     for (const [id, { untilMs }] of ended) {
       if (untilMs > performance.now() && ended.size <= MAX_REMEMBERED) break // the oldest stand in front
       ended.delete(id)

@@ -1,11 +1,10 @@
 // The generation's story: one step from any phase. Fresh generations and those taken over from a dead process run through the same code.
 
 import { setTimeout } from 'node:timers/promises'
-import { modelOf } from '../models/catalogue.ts'
 import { bookingOf, costOf } from './bill.ts'
 import { LOOK_FOR_MS, looksOver } from './doubt.ts'
 import type { Guard } from './guard.ts'
-import { learnedName } from './key.ts'
+import { learnedName, type SchemaVersionOf } from './key.ts'
 import { ledgerConstants, type Ending, type Ledger, type LogPiece, type Result, type StatusReader, type Submitted, type Suspect, type Unsent, type Upstream } from './ports.ts'
 import type { Recorder } from './recorder.ts'
 import { hasRequestId, type Failure, type Followed, type Row } from './row.ts'
@@ -18,6 +17,7 @@ export interface Hands extends Pick<Recorder, 'record' | 'recordAccepted' | 'isO
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly guard: Guard
+  readonly schemaVersionOf: SchemaVersionOf
   /** The right to begin this attempt, once: whatever the ledger says afterwards, it is not begun again. `null` for a generation taken over, too. */
   readonly takePermit: () => Permit | null
   /** The reader of fal's status; the same one for all steps, so that nothing seen is lost. */
@@ -237,8 +237,8 @@ function isLookOver ({ doubtSinceMs }: Row, ledger: Ledger): boolean {
   return doubtSinceMs !== null && ledger.now() >= doubtSinceMs + LOOK_FOR_MS
 }
 
-async function close (row: Followed, result: Final, { ledger, record }: Hands, log?: LogPiece): Promise<Row | null> {
-  const ending = endingOf(row, result)
+async function close (row: Followed, result: Final, { ledger, record, schemaVersionOf }: Hands, log?: LogPiece): Promise<Row | null> {
+  const ending = endingOf(row, result, schemaVersionOf)
   return await record(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now()))
 }
 
@@ -246,15 +246,15 @@ async function close (row: Followed, result: Final, { ledger, record }: Hands, l
  * What fal says became of a generation that is unknown here, asked once (rule 34); null: it says nothing that could be believed. One that is still at work
  * is asked about again: who follows it would find its time to run over.
  */
-export async function endFound (row: Followed, upstream: Upstream, signal: AbortSignal): Promise<Ending | null> {
+export async function endFound (row: Followed, { upstream, schemaVersionOf }: Pick<Hands, 'upstream' | 'schemaVersionOf'>, signal: AbortSignal): Promise<Ending | null> {
   const state = await upstream.state(row.model, row.requestId, signal)
   if (state !== 'completed' && state !== 'missing') return null
   for (let tries = 1; ; tries++) {
     const result = await upstream.result(row.model, row.requestId, signal)
-    if (result.kind === 'succeeded') return endingOf(row, result)
-    if (result.kind === 'cancelled') return result.isClear && row.cancelWished ? endingOf(row, result) : null
+    if (result.kind === 'succeeded') return endingOf(row, result, schemaVersionOf)
+    if (result.kind === 'cancelled') return result.isClear && row.cancelWished ? endingOf(row, result, schemaVersionOf) : null
     if (result.kind !== 'failed') return null
-    if (!result.free || tries >= TRIES_TO_BELIEVE) return endingOf(row, result)
+    if (!result.free || tries >= TRIES_TO_BELIEVE) return endingOf(row, result, schemaVersionOf)
     await setTimeout(BELIEVE_PAUSE_MS, undefined, { signal })
   }
 }
@@ -275,10 +275,10 @@ function endedBy (row: Row, ending: Ending, nowMs: number): Row {
   }
 }
 
-function endingOf (row: Row, result: Final): Ending {
+function endingOf (row: Row, result: Final, schemaVersionOf: SchemaVersionOf): Ending {
   switch (result.kind) {
     case 'succeeded':
-      return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: nameLearned(row, result.seed), cost: costOf(row, result.units) }
+      return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: row.seed === null ? learnedName(row, result.seed, schemaVersionOf) : null, cost: costOf(row, result.units) }
     case 'failed':
       return { kind: 'failed', failure: result.failure, cost: result.units === null && result.free ? 0 : costOf(row, result.units) }
     case 'cancelled':
@@ -289,13 +289,6 @@ function endingOf (row: Row, result: Final): Ending {
     case 'expired':
       return { kind: 'failed', failure: { code: 'result-expired', detail: 'The upstream no longer has the result. It may have been billed.' }, cost: null }
   }
-}
-
-/** The cache name that an unseeded generation gets when its answer names the seed; no seed in the answer: nothing learned, nothing guessed. */
-function nameLearned (row: Row, seed: string | null): string | null {
-  const model = modelOf(row.model)
-  if (row.seed !== null || seed === null || row.cacheGroup === null || row.input === null || model === undefined) return null
-  return learnedName(row.cacheGroup, model, row.input, seed)
 }
 
 /** What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */

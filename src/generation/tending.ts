@@ -4,6 +4,7 @@ import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
 import type { Doubt } from './doubt.ts'
 import type { Guard } from './guard.ts'
+import type { SchemaVersionOf } from './key.ts'
 import { hasEnded } from './phases.ts'
 import type { StatusReader, Taken, Upstream } from './ports.ts'
 import { createRecorder, type RecorderDeps } from './recorder.ts'
@@ -13,6 +14,7 @@ import { step, type Hands, type Permit } from './step.ts'
 export interface TendingTools extends RecorderDeps {
   readonly upstream: Upstream
   readonly guard: Guard
+  readonly schemaVersionOf: SchemaVersionOf
   /** The pauses before each look at a result that could not be used. */
   readonly lookAgainMs: readonly number[]
   /** Told when a result that was fetched here could not be used and is looked at again, and why. */
@@ -70,6 +72,7 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
     ledger,
     upstream,
     guard: tools.guard,
+    schemaVersionOf: tools.schemaVersionOf,
     takePermit: () => {
       const taken = unused
       unused = null

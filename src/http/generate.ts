@@ -1,23 +1,25 @@
 // `POST /generate`: one route for each model, and the short one for the first of them.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { defaultModel, models } from '../models/catalogue.ts'
 import type { Model, ModelInput } from '../models/model.ts'
+import type { Models } from '../models/models.ts'
 import { missed, sendAnswer, type Addresses } from './answer.ts'
 import { askerOf, type AskTools } from './ask.ts'
 import { wishesOf } from './generate-headers.ts'
 import { generateSchema } from './generate-schema.ts'
 
 export interface GenerateTools extends AskTools {
+  readonly models: Models
   readonly waitMs: number
   readonly addresses: Addresses
 }
 
 export function generateRoutes (scope: FastifyInstance, tools: GenerateTools): void {
-  for (const model of models) {
+  const { models } = tools
+  for (const model of models.all) {
     const handler = generate(model, tools)
     const config = { saysCacheStatus: true }
-    if (model === defaultModel) scope.post<{ Body: ModelInput }>('/generate', { config, schema: generateSchema(model, true) }, handler)
+    if (model === models.default) scope.post<{ Body: ModelInput }>('/generate', { config, schema: generateSchema(model, true) }, handler)
     scope.post<{ Body: ModelInput }>(`/generate/${model.endpointId}`, { config, schema: generateSchema(model, false) }, handler)
   }
 }

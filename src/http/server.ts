@@ -14,9 +14,9 @@ import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
 import { eventRoute } from './events.ts'
-import { isFalAddress, routedUrl } from './fal/address.ts'
+import { isFalAddress, routedUrl, type RawRequest } from './fal/address.ts'
 import { falDoor, type FalTools } from './fal/door.ts'
-import { sendFalProblem } from './fal/render.ts'
+import { createFalProblems } from './fal/render.ts'
 import { generateRoutes, type GenerateTools } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
@@ -118,7 +118,8 @@ export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics'
   return app
 }
 
-function bareServer ({ log, metrics, readiness, trustProxy, tls }: ServerTools): FastifyInstance {
+function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: ServerTools): FastifyInstance {
+  const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {
     loggerInstance,
@@ -130,7 +131,7 @@ function bareServer ({ log, metrics, readiness, trustProxy, tls }: ServerTools):
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
-    rewriteUrl: routedUrl,
+    rewriteUrl: (raw: RawRequest) => routedUrl(raw, models),
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? randomUUID(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { leftOf, monthOf } from '../generation/budgets.ts'
 import type { Balance, Ledger } from '../generation/ports.ts'
 import { savers, type Metrics } from '../metrics.ts'
-import { models } from '../models/catalogue.ts'
+import type { Models } from '../models/models.ts'
 import { formatUsd } from '../money.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants.ts'
 import { problemResponses } from './problem-schema.ts'
@@ -46,12 +46,13 @@ export const UsageSchema = Type.Object({
 }, { title: 'Usage' })
 
 export interface UsageTools {
+  readonly models: Models
   readonly ledger: Ledger
   readonly metrics: Metrics
   readonly tenants: () => TenantBook
 }
 
-export function usageRoute (scope: FastifyInstance, { ledger, metrics, tenants }: UsageTools): void {
+export function usageRoute (scope: FastifyInstance, { models, ledger, metrics, tenants }: UsageTools): void {
   const since = new Date().toISOString()
 
   scope.get('/usage', {
@@ -88,7 +89,7 @@ export function usageRoute (scope: FastifyInstance, { ledger, metrics, tenants }
       call_limit: limitJson(tenant.callLimit),
       max_in_flight: String(tenant.maxInFlight),
       max_queued: String(tenant.maxQueued),
-      models: `[${offersOf(tenant).map(id => objectJson({ id: JSON.stringify(id), price_usd: formatUsd(book.priceOf(id)) })).join(',')}]`
+      models: `[${offersOf(tenant, models).map(id => objectJson({ id: JSON.stringify(id), price_usd: formatUsd(book.priceOf(id)) })).join(',')}]`
     })
     return reply.type('application/json').send(usage)
   })
@@ -104,8 +105,8 @@ function presentIn (balance: Balance | undefined): Balance {
   return balance
 }
 
-function offersOf (tenant: Tenant): readonly string[] {
-  return tenant.models ?? models.map(({ endpointId }) => endpointId)
+function offersOf (tenant: Tenant, models: Models): readonly string[] {
+  return tenant.models ?? models.all.map(({ endpointId }) => endpointId)
 }
 
 function limitJson ({ max, windowSeconds }: Limit): string {

@@ -1,4 +1,4 @@
-// What a model is to the gateway: data. A second model is a second file beside this one and a line in `catalogue.ts`.
+// What a model is to the gateway: data. A second model is a second file beside this one and a place in the list of `built-in.ts`.
 
 import type { TObject } from '@sinclair/typebox'
 import type { MicroUsd } from '../money.ts'

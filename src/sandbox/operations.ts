@@ -5,8 +5,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { appIdOf, missingEndpoint } from '../fal-wire/endpoint-id.ts'
 import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../fal-wire/headers.ts'
 import { IN_PROGRESS_TEXT, codeOfState, queueWords, statusObjectOf, wantsLogs, type QueueStatus } from '../fal-wire/status.ts'
-import { modelOf, models } from '../models/catalogue.ts'
 import type { Model } from '../models/model.ts'
+import type { Models } from '../models/models.ts'
 import { detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
 import type { BillBook } from './bill.ts'
 import type { Fault } from './fault-schema.ts'
@@ -40,6 +40,8 @@ export interface Operations {
 }
 
 export interface OperationsOptions {
+  /** What is played. */
+  readonly models: Models
   readonly jobs: Jobs
   readonly bill: BillBook
   readonly concurrency: number
@@ -48,7 +50,7 @@ export interface OperationsOptions {
   readonly publicUrl?: string | undefined
 }
 
-export function createOperations ({ jobs, bill, concurrency, outputShape, publicUrl }: OperationsOptions): Operations {
+export function createOperations ({ models, jobs, bill, concurrency, outputShape, publicUrl }: OperationsOptions): Operations {
   function accept (call: Call, model: Model, order: Omit<JobOrder, 'endpointId' | 'end' | 'onAccepted'>): Job | null {
     return jobs.add({
       ...order,
@@ -87,9 +89,14 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
     })
   }
 
+  function unknownEndpoint (endpointId: string): Answer {
+    const { missing, text } = missingEndpoint(endpointId, models.all.map(model => model.endpointId))
+    return missing === 'path' ? pathNotFound(text) : detail(404, text)
+  }
+
   return {
     submit (call, endpointId) {
-      const model = modelOf(endpointId)
+      const model = models.find(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       const startTimeoutMs = startTimeoutMsIn(call.headers)
       if (startTimeoutMs === null) return requestError(400, 'bad_request', START_TIMEOUT_RULE)
@@ -105,7 +112,7 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
     },
 
     async run (call, endpointId) {
-      const model = modelOf(endpointId)
+      const model = models.find(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       if (startTimeoutMsIn(call.headers) === null) return errorAnswers.bad_request
       if (jobs.inProgress >= concurrency) return errorAnswers.concurrent_requests_limit
@@ -139,9 +146,4 @@ export function createOperations ({ jobs, bill, concurrency, outputShape, public
 
 export function withRequestId (answer: Answer, id: string): Answer {
   return { ...answer, headers: { ...answer.headers, [falHeaders.requestId]: id } }
-}
-
-function unknownEndpoint (endpointId: string): Answer {
-  const { missing, text } = missingEndpoint(endpointId, models.map(model => model.endpointId))
-  return missing === 'path' ? pathNotFound(text) : detail(404, text)
 }

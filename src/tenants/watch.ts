@@ -2,12 +2,15 @@
 
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { describeReadError } from './load.ts'
+import type { Models } from '../models/models.ts'
 import { parseTenants, versionOf, type TenantBook } from '../tenants.ts'
 
 export interface WatchOptions {
   readonly file: string
   /** The version that is in force already: the `version` of the book that the caller loaded. */
   readonly version: string
+  /** What is on offer: other models are faults in the file. */
+  readonly models: Models
   /** The keys of the file spend money. */
   readonly isReal: boolean
   /** A sound new file is in force from now on. Must not throw. */
@@ -28,7 +31,7 @@ export interface TenantsWatch {
  * Polls, because mounted config maps swap by a symlink that file watchers lose. Unchanged files are not read:
  * the resolved path, inode, size and times have to differ first.
  */
-export function watchTenants ({ file, version, isReal, onChange, onRefused, intervalMs = 5000 }: WatchOptions): TenantsWatch {
+export function watchTenants ({ file, version, models, isReal, onChange, onRefused, intervalMs = 5000 }: WatchOptions): TenantsWatch {
   let inForce = version
   let lastSeen = ''
   let lastRefusal = ''
@@ -54,7 +57,7 @@ export function watchTenants ({ file, version, isReal, onChange, onRefused, inte
       lastRefusal = ''
       return
     }
-    const read = parseTenants(text, { isReal })
+    const read = parseTenants(text, { models, isReal })
     if (!read.ok) {
       refuse(found, read.faults, isAsked)
       return

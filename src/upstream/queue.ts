@@ -8,10 +8,11 @@ import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { ledgerConstants, type StatusReader, type Submitted, type Upstream } from '../generation/ports.ts'
+import type { Models } from '../models/models.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
-import { readResult } from './result.ts'
+import { createResultReader } from './result.ts'
 import { readEvents } from './server-sent-events.ts'
 import { createStatusReader, stateIn, type StatusReaderPauses } from './status-reader.ts'
 
@@ -47,6 +48,8 @@ const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
 }
 
 export interface UpstreamOptions {
+  /** Says what an output of each model looks like. */
+  readonly models: Pick<Models, 'find'>
   /** Base of the queue without a trailing slash; asked for each request, as the built-in sandbox's port is known only late. */
   readonly queueUrl: () => string
   /** fal's key; asked for each request, as its file may be read again. */
@@ -81,6 +84,7 @@ const REQUEST_ID = /^[\w-]{1,128}$/
 /** fal's queue on undici. Nothing is retried here except the reading of a status. */
 export function createUpstream (options: UpstreamOptions): Upstream {
   const timeouts: UpstreamTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
+  const readResult = createResultReader(options.models)
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)

@@ -7,19 +7,30 @@ import { exactSeed, isSeedReadable } from '../fal-wire/exact-seed.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { queueWords } from '../fal-wire/status.ts'
 import type { Result } from '../generation/ports.ts'
-import { modelOf } from '../models/catalogue.ts'
+import type { Models } from '../models/models.ts'
 import { headerOf, type Answer } from './exchange.ts'
 import { failureOf, retryAfterMsOf } from './failures.ts'
 import { parseObject, statusWord } from './queue-status.ts'
+
+/** Reads the answers of the result endpoint of a model. */
+export type ResultReader = (endpointId: string, answer: Answer) => Result
+
+/** `models` says what an output of each looks like. */
+export function createResultReader (models: Pick<Models, 'find'>): ResultReader {
+  const isOutput = createOutputCheck(models)
+  return (endpointId, answer) => readResult(answer, output => isOutput(endpointId, output))
+}
+
+type IsOutput = (output: Readonly<Record<string, unknown>>) => boolean
 
 /**
  * What an answer of the result endpoint means.
  * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed. Only what names its units, as fal's models
  * do, is clearly a model's answer where it is no output.
  */
-export function readResult (endpointId: string, answer: Answer): Result {
+function readResult (answer: Answer, isOutput: IsOutput): Result {
   const units = headerOf(answer, falHeaders.billableUnits)
-  if (answer.status === 200) return readOutput(endpointId, answer, units)
+  if (answer.status === 200) return readOutput(answer, units, isOutput)
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
   if (answer.status === 499) return { kind: 'cancelled', units, isClear: error !== null }
   if (answer.status === 400 && error?.text != null && /still in progress/i.test(error.text)) return { kind: 'pending' }
@@ -39,29 +50,32 @@ function isFree (status: number, units: string | null): boolean {
   return status >= 500 || (status !== 422 && (units === null || Number(units) === 0))
 }
 
-function readOutput (endpointId: string, answer: Answer, units: string | null): Result {
+function readOutput (answer: Answer, units: string | null, isOutput: IsOutput): Result {
   // A cut body is the network's doing and says nothing.
   if (answer.unreadable === 'cut') return { kind: 'unavailable', retryAfterMs: null }
   // A byte order mark is no part of a JSON text (RFC 8259, section 8.1); everything else stays as fal sent it.
   const body = answer.text?.replace(/^\uFEFF/, '') ?? ''
   const output = parseObject(body)
-  if (output === null || !isOutput(endpointId, output)) return { kind: 'no-output', units, isClear: output !== null && units !== null }
+  if (output === null || !isOutput(output)) return { kind: 'no-output', units, isClear: output !== null && units !== null }
   const seed = exactSeed(body, output)
   return { kind: 'succeeded', body, seed: seed.kind === 'digits' && isSeedReadable(seed.digits) ? seed.digits : null, units }
 }
 
-const checks = new Map<string, TypeCheck<ReturnType<typeof Type.Object>>>()
-
 /**
  * Has it the model's shape, and a picture? The seed is not looked at here: pictures were paid for, and an odd seed only means that nothing is
- * learned from it. A model that was taken from the catalogue while this one ran has no schema, and its pictures alone count.
+ * learned from it. A model that was taken from the offer while this one ran has no schema, and its pictures alone count.
  */
-function isOutput (endpointId: string, output: Readonly<Record<string, unknown>>): boolean {
-  const images = output['images']
-  if (!Array.isArray(images) || images.length === 0) return false
-  const model = modelOf(endpointId)
-  if (model === undefined) return true
-  const check = checks.get(endpointId) ?? TypeCompiler.Compile(Type.Omit(model.output, ['seed']))
-  checks.set(endpointId, check)
-  return check.Check(output)
+function createOutputCheck (models: Pick<Models, 'find'>): (endpointId: string, output: Readonly<Record<string, unknown>>) => boolean {
+  /** Compiled when first needed; one for each model. */
+  const checks = new Map<string, TypeCheck<ReturnType<typeof Type.Object>>>()
+
+  return (endpointId, output) => {
+    const images = output['images']
+    if (!Array.isArray(images) || images.length === 0) return false
+    const model = models.find(endpointId)
+    if (model === undefined) return true
+    const check = checks.get(endpointId) ?? TypeCompiler.Compile(Type.Omit(model.output, ['seed']))
+    checks.set(endpointId, check)
+    return check.Check(output)
+  }
 }

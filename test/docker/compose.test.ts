@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { identify } from '../../src/tenants/keys.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { parseTenants } from '../../src/tenants.ts'
 import { projectDir } from '../support/paths.ts'
 import { freePort } from '../support/processes.ts'
@@ -21,7 +22,7 @@ t.test('every file that compose mounts exists', async t => {
 })
 
 t.test('the tenants of compose are sound, and their key is the demo key', async t => {
-  const read = parseTenants(readFileSync(join(projectDir, 'docker/tenants.json'), 'utf8'))
+  const read = parseTenants(readFileSync(join(projectDir, 'docker/tenants.json'), 'utf8'), { models: builtInModels })
   t.match(read.ok && identify(read.book, 'Bearer fg_demo_sandbox', 0), { tenant: { id: 'demo' } })
 })
 

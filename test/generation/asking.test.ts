@@ -8,6 +8,7 @@ import type { Row } from '../../src/generation/row.ts'
 import { createRunner } from '../../src/generation/runner.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { createUpstream } from '../../src/upstream/queue.ts'
 import { admissionOf, freshId, price, times, traceLost } from '../support/admission.ts'
 import { CENTRAL_KEY } from '../support/gateway.ts'
@@ -36,13 +37,14 @@ async function open (t: Test): Promise<Scene> {
   const moves: string[] = []
   const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
-  const upstream = createUpstream({ queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
   const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
   const runner = createRunner({
     ledger,
     watch,
     upstream,
     guard,
+    schemaVersionOf: () => 1,
     times,
     replica: 'r1',
     slots: 10,

@@ -6,6 +6,7 @@ import { createGuard } from '../../src/generation/guard.ts'
 import { tend } from '../../src/generation/tending.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { createUpstream } from '../../src/upstream/queue.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'
 import { CENTRAL_KEY } from '../support/gateway.ts'
@@ -19,7 +20,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const ledger = createMemoryLedger({ times: { ...times, runMs: 3000 }, now: () => Date.now() - behindMs })
   const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
-  const upstream = createUpstream({ queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
   const stopped = new AbortController()
   t.teardown(async () => {
     stopped.abort()
@@ -33,7 +34,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
   const hold = tend(claimed, { isValid: () => true }, {
-    ledger, watch, upstream, guard, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
+    ledger, watch, upstream, guard, schemaVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)
   await until(() => hold.row.phase === 'running')
   behindMs = 200

@@ -7,6 +7,7 @@ import type { Ledger } from '../../src/generation/ports.ts'
 import { eventRoute } from '../../src/http/events.ts'
 import { pollRoutes } from '../../src/http/fal/poll.ts'
 import { generationRoutes } from '../../src/http/generations.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, successOf, times } from '../support/admission.ts'
 import { serveRoutes } from '../support/routes.ts'
@@ -48,7 +49,7 @@ t.test('a result that could not be read just now is not delivered, the next ques
     app.addHook('onSend', async () => { sent += 1 })
     generationRoutes(app, ledger, parts.onTrouble)
     eventRoute(app, parts)
-    pollRoutes(app, { ...parts, queueBase: () => '' })
+    pollRoutes(app, { ...parts, models: builtInModels, queueBase: () => '' })
   })
 
   isAway = true

@@ -1,13 +1,13 @@
 // Pictures: the size that was asked for, the same for the same input, and plainly not the model's.
 
 import t from 'tap'
-import { defaultModel } from '../../src/models/catalogue.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { pathOf, recipeIn, recipeOf } from '../../src/sandbox/recipe.ts'
 import { decodePng, type DecodedPng } from '../support/png.ts'
 import { fieldOf, startSandbox, type RunningSandbox } from '../support/sandbox.ts'
 
 async function addressOf ({ call }: RunningSandbox, input: object): Promise<string> {
-  const { body } = await call(`/run/${defaultModel.endpointId}`, { method: 'POST', body: JSON.stringify(input) })
+  const { body } = await call(`/run/${builtInModels.default.endpointId}`, { method: 'POST', body: JSON.stringify(input) })
   const images: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'images') : undefined
   return fieldOf(Array.isArray(images) ? images[0] : undefined, 'url')
 }
@@ -99,7 +99,7 @@ t.test('an address cannot ask for more pixels than a model makes', async t => {
 
 t.test('every address that is handed out leads back to its recipe', async t => {
   for (const seed of ['0', '-9007199254740993', '123456789012345678901234567890']) {
-    const recipe = recipeOf(defaultModel, { prompt: 'a heron', aspect_ratio: '4:3', resolution: '2K' }, seed, 0)
+    const recipe = recipeOf(builtInModels.default, { prompt: 'a heron', aspect_ratio: '4:3', resolution: '2K' }, seed, 0)
     t.same(recipeIn(pathOf(recipe).split('/')[1] ?? ''), recipe)
   }
 })

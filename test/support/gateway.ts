@@ -4,6 +4,8 @@ import { hash } from 'node:crypto'
 import type { Test } from 'tap'
 import { startApp, type RunningApp } from '../../src/app.ts'
 import { parseConfig, type Config } from '../../src/config.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
+import type { Models } from '../../src/models/models.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { parseTenants, type TenantBook } from '../../src/tenants.ts'
 import { startSandbox, type RunningSandbox } from './sandbox.ts'
@@ -24,8 +26,8 @@ export function tenant (id: string, options: Readonly<Record<string, unknown>> =
   return { id, keys: [{ id, sha256: hash('sha256', `secret-of-${id}`) }], ...options }
 }
 
-export function bookOf (file: Readonly<Record<string, unknown>>): TenantBook {
-  const read = parseTenants(JSON.stringify(file))
+export function bookOf (file: Readonly<Record<string, unknown>>, models = builtInModels): TenantBook {
+  const read = parseTenants(JSON.stringify(file), { models })
   if (!read.ok) throw new Error(read.faults.join('\n'))
   return read.book
 }
@@ -63,6 +65,8 @@ export interface Reply {
 export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly config?: Partial<Config>
+  /** Those on offer, in the gateway as in its sandbox; the built-in ones by default. */
+  readonly models?: Models
   readonly tenants?: Readonly<Record<string, unknown>>
   readonly sandbox?: SandboxOptions
   /** Short by default, so that nobody waits for minutes. */
@@ -71,10 +75,12 @@ export interface GatewayOptions {
 
 /** Starts both; they end with the test. */
 export async function startGateway (t: Test, options: GatewayOptions = {}): Promise<Gateway> {
-  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], ...options.sandbox })
+  const { models = builtInModels } = options
+  const sandbox = await startSandbox(t, { models, keys: [CENTRAL_KEY], ...options.sandbox })
   const app = await startApp({
     config: { ...configOf(options.env), falQueueUrl: `${sandbox.base}/queue`, ...options.config },
-    tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }),
+    models,
+    tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }, models),
     falKey: CENTRAL_KEY,
     redisUrl: null,
     version: '0.0.0-test',

@@ -42,6 +42,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** The leaves that the sandbox may know: it stands in for fal and knows nothing of tenants. */
 const sandboxLeaves = ['models/', 'fal-wire/', 'money.ts', 'errors.ts']
 
+/** What anybody may know of `models/`: what a model is, and that there are some. Which ones is handed down. */
+const modelTypes = ['models/model.ts', 'models/models.ts']
+
+/** Where it is said which models a gateway offers, and the one place that reads it. */
+const builtIn = { file: 'models/built-in.ts', reader: 'cli.ts' }
+
 function layerOf (file: string): string {
   const [top = '', second = ''] = file.split('/')
   if (top === 'app.ts' || top === 'cli.ts') return top.slice(0, -3)
@@ -68,6 +74,7 @@ export function violations (sources: ReadonlyMap<string, string>): readonly Viol
       if (!sources.has(target)) found.push({ file, line, message: `${target} is not a file of src/` })
       else inside.push({ file: target, line })
       if (!layerFits(file, target)) found.push({ file, line, message: `${layerOf(file)} may not import ${target}` })
+      else if (!knowsModels(file, target)) found.push({ file, line, message: target === builtIn.file ? `only ${builtIn.reader} may import ${target}` : `${target} may only be imported in models/` })
     }
     graph.set(file, inside)
     found.push(...environmentReads(file, source), ...barrels(file, source))
@@ -112,6 +119,11 @@ function layerFits (file: string, target: string): boolean {
   const to = layerOf(target)
   if (!(mayImport[from] ?? []).includes(to)) return false
   return from !== 'sandbox' || to !== 'leaf' || sandboxLeaves.some(place => isIn(target, place))
+}
+
+function knowsModels (file: string, target: string): boolean {
+  if (target === builtIn.file) return file === builtIn.reader
+  return !isIn(target, 'models/') || isIn(file, 'models/') || modelTypes.includes(target)
 }
 
 function isIn (file: string, place: string): boolean {

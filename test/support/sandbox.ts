@@ -3,7 +3,8 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { createSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/plugin.ts'
-import { defaultModel } from '../../src/models/catalogue.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
+import type { Models } from '../../src/models/models.ts'
 
 export interface RunningSandbox extends Sandbox {
   readonly app: FastifyInstance
@@ -11,7 +12,7 @@ export interface RunningSandbox extends Sandbox {
   readonly base: string
   /** Calls `path` below the base, or a whole address, with a key. */
   call (path: string, init?: { readonly method?: string, readonly body?: string, readonly headers?: Readonly<Record<string, string>>, readonly signal?: AbortSignal }): Promise<Reply>
-  /** Submits to the default model. */
+  /** Submits to the first of its models. */
   submit (input: object | string, headers?: Readonly<Record<string, string>>): Promise<Reply>
   /** Submits and gives the id of what was accepted. */
   submitted (input: object | string, headers?: Readonly<Record<string, string>>): Promise<string>
@@ -26,8 +27,8 @@ export interface Reply {
 }
 
 /** Without delays unless `options` says otherwise, mounted at `/sandbox` unless `prefix` does. */
-export async function startSandbox (t: Test, options: SandboxOptions = {}, prefix = '/sandbox'): Promise<RunningSandbox> {
-  const sandbox = createSandbox({ queueMs: 0, runMs: 0, ...options })
+export async function startSandbox (t: Test, { models = builtInModels, ...options }: SandboxOptions & { readonly models?: Models } = {}, prefix = '/sandbox'): Promise<RunningSandbox> {
+  const sandbox = createSandbox(models, { queueMs: 0, runMs: 0, ...options })
   const app = fastify()
   await app.register(sandbox.plugin, { prefix })
   const base = await app.listen({ port: 0, host: '127.0.0.1' }) + prefix
@@ -50,7 +51,7 @@ export async function startSandbox (t: Test, options: SandboxOptions = {}, prefi
   }
 
   const submit: RunningSandbox['submit'] = (input, headers = {}) => {
-    return call(`/queue/${defaultModel.endpointId}`, { method: 'POST', headers, body: typeof input === 'string' ? input : JSON.stringify(input) })
+    return call(`/queue/${models.default.endpointId}`, { method: 'POST', headers, body: typeof input === 'string' ? input : JSON.stringify(input) })
   }
 
   return {

@@ -1,11 +1,12 @@
 // Keys are recognised by id and hash, and nothing else gets in.
 
 import t from 'tap'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { demoTenants, parseTenants, type TenantBook } from '../../src/tenants.ts'
 import { createKey, credentialOf, identify } from '../../src/tenants/keys.ts'
 
 function bookWith (...keys: readonly string[]): TenantBook {
-  const read = parseTenants(`{"tenants":[{"id":"studio","keys":[${keys.join(',')}]}]}`)
+  const read = parseTenants(`{"tenants":[{"id":"studio","keys":[${keys.join(',')}]}]}`, { models: builtInModels })
   if (!read.ok) throw new Error(read.faults.join('\n'))
   return read.book
 }
@@ -14,7 +15,7 @@ const now = Date.UTC(2026, 10, 22)
 
 t.test('the demo key works in both schemes, in any case', async t => {
   for (const scheme of ['Bearer', 'Key', 'bearer', 'KEY']) {
-    const found = identify(demoTenants(), `${scheme} fg_demo_sandbox`, now)
+    const found = identify(demoTenants(builtInModels), `${scheme} fg_demo_sandbox`, now)
     t.match(found, { keyId: 'demo', tenant: { id: 'demo' } })
   }
 })
@@ -33,14 +34,14 @@ t.test('two new keys differ', async t => {
 })
 
 t.test('no header is a missing key', async t => {
-  t.equal(identify(demoTenants(), undefined, now), 'key-missing')
-  t.equal(identify(demoTenants(), '', now), 'key-missing')
+  t.equal(identify(demoTenants(builtInModels), undefined, now), 'key-missing')
+  t.equal(identify(demoTenants(builtInModels), '', now), 'key-missing')
 })
 
 t.test('every other header is an unknown key', async t => {
   const headers = ['Bearer fg_demo_sandbo', 'Bearer fg_demo_sandbox2', 'Bearer fg_other_sandbox', 'Bearer fg_demo_', 'Bearer fg__sandbox', 'Bearer fg_demo', 'fg_demo_sandbox',
     'Basic fg_demo_sandbox', 'Bearer', 'Bearer a b', 'Bearer fgt_demo_sandbox', `Bearer fg_demo_${'x'.repeat(1000)}`, 'Bearer fg_demo_sandböx', 'Bearer fg_constructor_x']
-  for (const header of headers) t.equal(identify(demoTenants(), header, now), 'key-unknown', header.slice(0, 40))
+  for (const header of headers) t.equal(identify(demoTenants(builtInModels), header, now), 'key-unknown', header.slice(0, 40))
 })
 
 t.test('a key ends at its time, which only its holder learns', async t => {

@@ -2,17 +2,18 @@
 
 import { join } from 'node:path'
 import t from 'tap'
+import { builtInModels as models } from '../../src/models/built-in.ts'
 import { loadFalKey, loadTenants } from '../../src/tenants/load.ts'
 
 t.test('without a file there is the demo tenant', async t => {
-  t.match(await loadTenants({ tenantsFile: null, isReal: false }), { ok: true, book: { tenants: new Map([['demo', {}]]) } })
+  t.match(await loadTenants({ models, tenantsFile: null, isReal: false }), { ok: true, book: { tenants: new Map([['demo', {}]]) } })
 })
 
 t.test('a tenants file that is missing or faulty is told by variable and place', async t => {
   const dir = t.testdir({ 'tenants.json': '{"tenants":[]}' })
-  t.same(await loadTenants({ tenantsFile: join(dir, 'none.json'), isReal: true }), { ok: false, faults: ['TENANTS_FILE: the file cannot be read (ENOENT)'] })
-  t.same(await loadTenants({ tenantsFile: dir, isReal: true }), { ok: false, faults: ['TENANTS_FILE: the file cannot be read (EISDIR)'] })
-  t.same(await loadTenants({ tenantsFile: join(dir, 'tenants.json'), isReal: true }), { ok: false, faults: ['TENANTS_FILE: /tenants: expected a list of at least one tenant'] })
+  t.same(await loadTenants({ models, tenantsFile: join(dir, 'none.json'), isReal: true }), { ok: false, faults: ['TENANTS_FILE: the file cannot be read (ENOENT)'] })
+  t.same(await loadTenants({ models, tenantsFile: dir, isReal: true }), { ok: false, faults: ['TENANTS_FILE: the file cannot be read (EISDIR)'] })
+  t.same(await loadTenants({ models, tenantsFile: join(dir, 'tenants.json'), isReal: true }), { ok: false, faults: ['TENANTS_FILE: /tenants: expected a list of at least one tenant'] })
 })
 
 t.test('the central key comes from its variable or its file, and the sandbox has none', async t => {

@@ -7,6 +7,7 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { versionOf, type TenantBook } from '../../src/tenants.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 import { watchTenants, type TenantsWatch } from '../../src/tenants/watch.ts'
 import { projectDir } from '../support/paths.ts'
 
@@ -37,6 +38,7 @@ async function watched (t: Test, { intervalMs = 3_600_000, isReal = false, file 
     events.emit('told')
   }
   const watch = watchTenants({
+    models: builtInModels,
     file,
     version: versionOf(contentOf('first')),
     isReal,

@@ -1,5 +1,6 @@
 // An upstream client against a scripted server, closed with its test, with waits short enough for tests.
 
+import { builtInModels } from '../../src/models/built-in.ts'
 import { createUpstream, type UpstreamOptions } from '../../src/upstream/queue.ts'
 import type { Upstream } from '../../src/generation/ports.ts'
 import { scriptedServer, type ScriptedServer, type Scripts } from '../support/scripted-server.ts'
@@ -25,6 +26,7 @@ export async function queueClient (t: { readonly teardown: (close: () => Promise
   const lines: string[] = []
   const log = (facts: object, message: string): void => { lines.push(JSON.stringify(facts) + message) }
   const upstream = createUpstream({
+    models: builtInModels,
     queueUrl: () => `${server.url}/queue`,
     key: () => KEY,
     onRequest: (operation, outcome) => counted.push(`${operation} ${outcome}`),

@@ -3,7 +3,7 @@
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { parseQueuePath } from '../../fal-wire/queue-path.ts'
-import { models } from '../../models/catalogue.ts'
+import type { Models } from '../../models/models.ts'
 
 /** Where all of fal's doors are. */
 export const FAL_PREFIX = '/fal'
@@ -20,16 +20,17 @@ const QUEUE_HOST = 'queue.fal.run'
 /** Longer than any address that fal's clients make. */
 const MAX_TARGET_CHARACTERS = 2048
 
-interface RawRequest { readonly url?: string | undefined, readonly headers: Readonly<Record<string, string | string[] | undefined>> }
+/** What is known of a request before it is routed. */
+export interface RawRequest { readonly url?: string | undefined, readonly headers: Readonly<Record<string, string | string[] | undefined>> }
 
 /** The address that a request is routed by. Never throws, because it runs before anything could answer. */
-export function routedUrl ({ url = '/', headers }: RawRequest): string {
+export function routedUrl ({ url = '/', headers }: RawRequest, models: Models): string {
   if (!isFalAddress(url)) return url
   const queryAt = url.indexOf('?')
   const path = queryAt === -1 ? url : url.slice(0, queryAt)
   const plain = path.endsWith('/') ? path.slice(0, -1) : path
   if (!proxyPaths.has(plain)) return plain === path ? url : plain + url.slice(path.length)
-  const target = targetOf(headers[falHeaders.targetUrl])
+  const target = targetOf(headers[falHeaders.targetUrl], models)
   return 'url' in target ? target.url : `${FAL_PREFIX}/proxy`
 }
 
@@ -42,7 +43,7 @@ export function isFalAddress (url: string): boolean {
  * Where the target of a proxied request is served here: only what fal's clients send for a model on offer. It is compared as `URL` reads it, so that
  * `https:\\fal.run\…` is served, too; nothing is ever sent to a target.
  */
-export function targetOf (header: string | string[] | undefined): Target {
+export function targetOf (header: string | string[] | undefined, models: Models): Target {
   if (typeof header !== 'string' || header === '') return { refusal: `Send the address that is meant in ${falHeaders.targetUrl}.` }
   if (header.length > MAX_TARGET_CHARACTERS || !URL.canParse(header)) return { refusal: `${falHeaders.targetUrl} is no address.` }
   const target = new URL(header)
@@ -50,22 +51,22 @@ export function targetOf (header: string | string[] | undefined): Target {
   if (target.username !== '' || target.password !== '' || target.port !== '') return { refusal: 'A target has neither user nor port.' }
   const path = target.pathname.slice(1).replace(/\/$/, '')
   switch (target.hostname) {
-    case RUN_HOST: return runTarget(path, target.search)
-    case QUEUE_HOST: return queueTarget(path, target.search)
+    case RUN_HOST: return runTarget(path, target.search, models)
+    case QUEUE_HOST: return queueTarget(path, target.search, models)
     default: return { refusal: refusalOfHost(target) }
   }
 }
 
-function runTarget (path: string, search: string): Target {
-  if (models.some(({ endpointId }) => endpointId === path)) return { url: `${FAL_PREFIX}/${path}${search}` }
+function runTarget (path: string, search: string, models: Models): Target {
+  if (models.find(path) !== undefined) return { url: `${FAL_PREFIX}/${path}${search}` }
   if (/\/(?:realtime|ws)$/.test(path)) return { refusal: REALTIME }
   if (path.endsWith('/stream')) return { refusal: 'No model on offer streams its result; stream the status of a queued request.' }
   return { refusal: UNKNOWN_MODEL }
 }
 
-function queueTarget (path: string, search: string): Target {
+function queueTarget (path: string, search: string, models: Models): Target {
   const parsed = parseQueuePath(path)
-  const isKnown = models.some(({ endpointId }) => parsed.endpointId === endpointId || (parsed.operation !== 'submit' && parsed.endpointId === appIdOf(endpointId)))
+  const isKnown = models.all.some(({ endpointId }) => parsed.endpointId === endpointId || (parsed.operation !== 'submit' && parsed.endpointId === appIdOf(endpointId)))
   if (!isKnown) return { refusal: UNKNOWN_MODEL }
   return { url: `${FAL_PREFIX}/queue/${path}${search}` }
 }

@@ -5,7 +5,7 @@ import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { FAL_PREFIX, targetOf } from './address.ts'
 import { pollRoutes, type PollTools } from './poll.ts'
-import { sendFalProblem } from './render.ts'
+import { createFalProblems } from './render.ts'
 import { proxySchema } from './schema.ts'
 import { submitRoutes, type SubmitTools } from './submit.ts'
 
@@ -42,7 +42,7 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
       reply.header(falHeaders.requestId, request.id)
       done()
     })
-    fal.setErrorHandler(sendFalProblem)
+    fal.setErrorHandler(createFalProblems(tools.models))
     // So that an address that does not exist is answered in fal's manner, too.
     fal.setNotFoundHandler(() => { throw new Problem('no-such-route') })
 
@@ -54,7 +54,7 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
       url: '/proxy',
       schema: proxySchema,
       handler: async request => {
-        const target = targetOf(request.headers[falHeaders.targetUrl])
+        const target = targetOf(request.headers[falHeaders.targetUrl], tools.models)
         throw new Problem('target-refused', 'refusal' in target ? { detail: target.refusal } : {})
       }
     })

@@ -14,7 +14,7 @@ import type { LogLine } from '../../generation/ports.ts'
 import type { Row } from '../../generation/row.ts'
 import { bodyOf, withOutput } from '../../generation/large.ts'
 import { problemOfRow, resultGone } from '../../generation/problems.ts'
-import { models } from '../../models/catalogue.ts'
+import type { Models } from '../../models/models.ts'
 import { rememberFetch, type DeliveryTools } from '../delivery.ts'
 import type { EventStreams } from '../event-stream.ts'
 import { readerOf } from '../request-facts.ts'
@@ -24,31 +24,38 @@ import { parseRequestId, type RequestId } from './request-id.ts'
 import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, type RequestParams, type StatusQuery } from './schema.ts'
 
 export interface PollTools extends Pick<DeliveryTools, 'ledger' | 'onTrouble'> {
+  readonly models: Models
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly queueBase: (request: FastifyRequest) => string
 }
+
+/** Is the row one of those that are named in this address? */
+type IsMeant = (row: Row) => boolean
 
 interface Named { Params: Static<typeof RequestParams> }
 interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
 
 /** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
 export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
-  const appIds = new Set(models.map(model => appIdOf(model.endpointId)))
+  const ids = tools.models.all.map(model => model.endpointId)
+  const appIds = new Set(ids.map(appIdOf))
+  const isNamed = createNameCheck(ids)
   const gather = createGathering() // one for all: answers to both names go out together
-  for (const named of new Set([...appIds, ...models.map(model => model.endpointId)])) {
+  for (const named of new Set([...appIds, ...ids])) {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
-    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(named, gather, tools))
+    const isMeant = (row: Row): boolean => isNamed(row, named)
+    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, tools))
     // Without a body there is no stream.
-    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(named, tools))
-    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(named, tools))
-    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(named, tools))
-    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(named, tools))
+    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, tools))
+    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(isMeant, tools))
+    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(isMeant, tools))
+    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(isMeant, tools))
   }
 }
 
-function status (named: string, gather: (send: () => void) => void, { follow, queueBase }: PollTools) {
+function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow, queueBase }: PollTools) {
   return (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
@@ -62,7 +69,7 @@ function status (named: string, gather: (send: () => void) => void, { follow, qu
 
   /** Says in the head of the answer how it stands, and gives its text. */
   function prepare (request: FastifyRequest<Asked>, reply: FastifyReply, id: string, moment: Moment | null): string {
-    if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
+    if (moment === null || !isMeant(moment.row)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { code, text } = saidOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
     reply.code(code).type('application/json')
@@ -87,13 +94,13 @@ function saidOf (row: Row, asked: StatusAsked): Said {
   return said
 }
 
-function stream (named: string, { ledger, follow, eventStreams, queueBase, onTrouble }: PollTools) {
+function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, onTrouble }: PollTools) {
   return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
     const signal = request.facts.connection.untilOver()
     const row = await ledger.read(id, reader)
-    const moments = row === null || !isNamed(row, named) ? null : await follow.moments(id, reader, { logged: 0, signal, comesBack: false })
+    const moments = row === null || !isMeant(row) ? null : await follow.moments(id, reader, { logged: 0, signal, comesBack: false })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
@@ -135,11 +142,11 @@ async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked 
   }
 }
 
-function result (named: string, { ledger, onTrouble }: PollTools) {
+function result (isMeant: IsMeant, { ledger, onTrouble }: PollTools) {
   return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id, isFree } = requestIdOf(request, reply)
     const row = await ledger.read(id, readerOf(request))
-    if (row === null || !isNamed(row, named)) throw new Problem('no-such-generation')
+    if (row === null || !isMeant(row)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     if (!hasEnded(row.phase)) return reply.code(400).type('application/json').send(JSON.stringify({ detail: IN_PROGRESS_TEXT, message: IN_PROGRESS_TEXT }))
     const units = billableUnits(row, isFree || row.id !== row.purchase)
@@ -153,12 +160,12 @@ function result (named: string, { ledger, onTrouble }: PollTools) {
   }
 }
 
-function cancel (named: string, { ledger }: PollTools) {
+function cancel (isMeant: IsMeant, { ledger }: PollTools) {
   return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
     const row = await ledger.read(id, reader)
-    if (row === null || !isNamed(row, named)) throw new Problem('no-such-generation')
+    if (row === null || !isMeant(row)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { outcome } = await ledger.cancel(id, reader)
     switch (outcome) {
@@ -182,9 +189,9 @@ function requestIdOf (request: FastifyRequest<Named>, reply: FastifyReply): Requ
   return parsed
 }
 
-/** By what a model's requests are named. Looked up, because polls are many. */
-const namesOf = new Map(models.map(({ endpointId }) => [endpointId, new Set([endpointId, appIdOf(endpointId)])]))
-
-function isNamed ({ model }: Row, named: string): boolean {
-  return namesOf.get(model)?.has(named) ?? named === appIdOf(model)
+/** Are requests of the row's model named like this? A model that is not on offer any more is found under its app id. */
+function createNameCheck (endpointIds: readonly string[]): (row: Row, named: string) => boolean {
+  // Looked up, because polls are many.
+  const namesOf = new Map(endpointIds.map(id => [id, new Set([id, appIdOf(id)])]))
+  return ({ model }, named) => namesOf.get(model)?.has(named) ?? named === appIdOf(model)
 }

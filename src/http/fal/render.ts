@@ -11,7 +11,7 @@ import { hasEnded, statusOf } from '../../generation/phases.ts'
 import type { LogLine } from '../../generation/ports.ts'
 import type { Row } from '../../generation/row.ts'
 import { problemOfRow } from '../../generation/problems.ts'
-import { models } from '../../models/catalogue.ts'
+import type { Models } from '../../models/models.ts'
 import { tellProblem } from '../problem.ts'
 
 /**
@@ -55,10 +55,24 @@ const transient = new Set([429, 503])
 const callersTime = new Set<ProblemCode>(['still-running', 'start-timeout'])
 
 /** The error handler of fal's doors. */
-export function sendFalProblem (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = tellProblem(error, request, reply)
+export function createFalProblems (models: Models): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
+  const endpointIds = models.all.map(({ endpointId }) => endpointId)
+
+  return (error, request, reply) => {
+    const problem = tellProblem(error, request, reply)
+    send(problem, sentenceOf(problem, request.url), request, reply)
+  }
+
+  function sentenceOf (problem: Problem, url: string): string {
+    const { code, facts: { errors = [] } } = problem
+    if (errors.length > 0) return `${problems[code].title}. ${errors.map(sayFault).join('; ')}`
+    return code === 'no-such-route' ? missingEndpoint(endpointIn(url), endpointIds).text : messageOf(problem)
+  }
+}
+
+function send (problem: Problem, message: string, request: FastifyRequest, reply: FastifyReply): void {
   const status = httpStatusOf(problem, request.method)
-  const body = bodyOf(problem, request.url)
+  const body = bodyOf(problem, message)
   if (!reply.hasHeader(falHeaders.requestId)) reply.header(falHeaders.requestId, request.id)
   if (body.error_type !== undefined) reply.header(falHeaders.errorType, body.error_type)
   if (transient.has(status)) reply.header(falHeaders.needsRetry, '1')
@@ -76,9 +90,8 @@ function httpStatusOf ({ code, status }: Problem, method: string): number {
 /** fal's body, and beside it `message`, which is what its JavaScript client shows. */
 interface RenderedError extends ErrorBody { readonly message: string, readonly status?: string }
 
-function bodyOf (problem: Problem, url: string): RenderedError {
+function bodyOf (problem: Problem, message: string): RenderedError {
   const { code, status, facts: { errors = [] } } = problem
-  const message = errors.length > 0 ? `${problems[code].title}. ${errors.map(sayFault).join('; ')}` : messageOf(problem, url)
   // Lines are about the body; what is wrong with a query has a text.
   if (errors.length > 0 && status === 422) return { detail: errors.map(lineOf), message }
   if (code === 'content-refused' || code === 'invalid-input') return { detail: [{ loc: ['body'], msg: message, type: 'value_error' }], message }
@@ -86,8 +99,7 @@ function bodyOf (problem: Problem, url: string): RenderedError {
   return { detail: message, message, error_type: errorTypeOf(code), ...(word === undefined ? {} : { status: word }) }
 }
 
-function messageOf ({ code, facts }: Problem, url: string): string {
-  if (code === 'no-such-route') return missingEndpoint(endpointIn(url), models.map(model => model.endpointId)).text
+function messageOf ({ code, facts }: Problem): string {
   const { title } = problems[code]
   return facts.detail === undefined ? title : `${title}. ${facts.detail}`
 }
@@ -146,7 +158,7 @@ function stateOf ({ phase }: Row): QueueStatus['status'] {
 function errorOf (row: Row): { readonly text: string, readonly type: string } | undefined {
   if (!hasEnded(row.phase) || row.phase === 'succeeded') return undefined
   const problem = problemOfRow(row)
-  return { text: messageOf(problem, ''), type: problem.facts.errors?.[0]?.code ?? errorTypeOf(problem.code) }
+  return { text: messageOf(problem), type: problem.facts.errors?.[0]?.code ?? errorTypeOf(problem.code) }
 }
 
 /** A log line with every field that some client shows. */

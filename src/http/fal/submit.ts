@@ -4,8 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { problemOfEnd, problemOfFailed } from '../../generation/problems.ts'
-import { models } from '../../models/catalogue.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
+import type { Models } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
 import { askerOf, type AskTools } from '../ask.ts'
 import { requestIdFor } from './request-id.ts'
@@ -15,6 +15,7 @@ import { statusObjectOf } from '../../fal-wire/status.ts'
 import { falWishesOf } from './wishes.ts'
 
 export interface SubmitTools extends AskTools {
+  readonly models: Models
   readonly waitMs: number
   /** Base of the queue's addresses as this caller knows it. */
   readonly queueBase: (request: FastifyRequest) => string
@@ -23,7 +24,7 @@ export interface SubmitTools extends AskTools {
 interface Call { Body: ModelInput, Querystring: Readonly<Record<string, unknown>> }
 
 export function submitRoutes (fal: FastifyInstance, tools: SubmitTools): void {
-  for (const model of models) {
+  for (const model of tools.models.all) {
     const shared = { config: { saysCacheStatus: true }, preValidation: keepKnownFields(model) }
     fal.post<Call>(`/${model.endpointId}`, { ...shared, schema: runSchema(model) }, run(model, tools))
     fal.post<Call>(`/queue/${model.endpointId}`, { ...shared, schema: submitSchema(model) }, submit(model, tools))

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import { builtInModels } from '../../../src/models/built-in.ts'
 import { createSandbox, type Sandbox, type SandboxOptions } from '../../../src/sandbox/plugin.ts'
 import { CENTRAL_KEY, startGateway, STUDIO_KEY, tenant } from '../gateway.ts'
 import type { Certificate } from './certificate.ts'
@@ -42,7 +43,7 @@ export async function gatewayStation (t: Test, { certificate, origins = [] }: St
 
 /** The sandbox alone. */
 export async function sandboxStation (t: Test, { certificate }: StationOptions = {}): Promise<Station> {
-  const sandbox = createSandbox({ ...visible, keys: [CENTRAL_KEY] })
+  const sandbox = createSandbox(builtInModels, { ...visible, keys: [CENTRAL_KEY] })
   const app = serverWith(certificate)
   await app.register(sandbox.plugin)
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
