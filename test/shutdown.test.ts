@@ -2,10 +2,15 @@
 
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { CENTRAL_KEY, STUDIO_KEY, tenant } from './support/gateway.ts'
-import { cliFile } from './support/paths.ts'
+import { startApp } from '../src/app.ts'
+import { builtInModels } from '../src/models/built-in.ts'
+import { demoTenants } from '../src/tenants.ts'
+import { CENTRAL_KEY, STUDIO_KEY, configOf, tenant } from './support/gateway.ts'
+import { listen } from './support/listen.ts'
+import { cliFile, projectDir } from './support/paths.ts'
 import { answering, freePort, start, type Running } from './support/processes.ts'
 import { startSandbox, type RunningSandbox } from './support/sandbox.ts'
 import { until } from './support/until.ts'
@@ -119,4 +124,30 @@ t.test('callers who leave have their log line', async t => {
   t.match(logged, /"request_id":"the-one-who-left".*"status":499,"aborted":true/)
   gateway.child.kill('SIGTERM')
   await once(gateway.child, 'close')
+})
+
+t.test('a gateway that finds its second port taken lets go of the first', async t => {
+  const taken = createServer()
+  const opsPort = await listen(taken)
+  t.teardown(() => { taken.close() })
+  const port = await freePort()
+  const env = { PORT: String(port), OPS_PORT: String(opsPort) }
+  await t.rejects(startApp({ config: configOf(env), models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: '0.0.0-test' }), { code: 'EADDRINUSE' })
+  await t.rejects(fetch(`http://127.0.0.1:${port}/readyz`), 'nobody listens there any more')
+})
+
+t.test('a start that fails leaves nothing that keeps its process', async t => {
+  const taken = createServer()
+  const port = await listen(taken)
+  t.teardown(() => { taken.close() })
+  const program = `
+    import { startApp } from '${projectDir}build/src/app.js'
+    import { parseConfig } from '${projectDir}build/src/config.js'
+    import { builtInModels } from '${projectDir}build/src/models/built-in.js'
+    import { demoTenants } from '${projectDir}build/src/tenants.js'
+    const { config } = parseConfig({ LOG_LEVEL: 'silent', PORT: '0', OPS_PORT: '${port}' })
+    await startApp({ config, models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: '0.0.0-test' }).catch(error => { console.log(error.code) })`
+  const { code, stdout } = await start(t, ['--input-type=module', '--eval', program]).ended
+  t.equal(stdout, 'EADDRINUSE\n')
+  t.equal(code, 0, 'it ended by itself')
 })

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { longestCloseMs } from '../../src/app.ts'
+import { longestCloseMs } from '../../src/app/drain.ts'
 import { parseConfig } from '../../src/config.ts'
 import { layOut, readDockerfile } from '../support/image.ts'
 import { projectDir } from '../support/paths.ts'

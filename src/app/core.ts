@@ -1,0 +1,145 @@
+// What works without a listener: ledger, upstream, circuit breaker, what waits and what is looked after, and the requests of callers.
+
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
+import { createFollow, type Follow } from '../generation/follow.ts'
+import { createGuard, type Guard } from '../generation/guard.ts'
+import { createObserver } from '../generation/observe.ts'
+import type { Ledger, Upstream } from '../generation/ports.ts'
+import { createPresence, type Presence } from '../generation/presence.ts'
+import { createPriceRules } from '../generation/price-rules.ts'
+import { createRequests, type Requests } from '../generation/request.ts'
+import { createResultCache } from '../generation/result-cache.ts'
+import { createRunner, renewalMsOf, type Runner } from '../generation/runner.ts'
+import { createWatch, type Watch } from '../generation/watch.ts'
+import { newId } from '../ids.ts'
+import { createTroubleLog } from '../logger.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Models } from '../models/models.ts'
+import type { TenantBook } from '../tenants.ts'
+import { createUpstream } from '../upstream/queue.ts'
+import { openStore, timesOf, type Store } from './store.ts'
+
+export interface CoreOptions {
+  readonly config: Config
+  readonly models: Models
+  /** The address of Redis with its password; `null`: the store is in this process. */
+  readonly redisUrl: string | null
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** The tenants that are in force now. */
+  readonly tenants: () => TenantBook
+  /** The key that fal takes now. */
+  readonly falKey: () => string
+  /** Base of the upstream's queue; asked for each request. */
+  readonly queueUrl: () => string
+  readonly isDraining: () => boolean
+  /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
+  readonly lookAgainMs?: readonly number[] | undefined
+}
+
+export interface Core extends Pick<Store, 'health' | 'connect'> {
+  /** The name of this process in leases. */
+  readonly replica: string
+  readonly ledger: Ledger
+  readonly upstream: Upstream
+  readonly guard: Guard
+  readonly watch: Watch
+  readonly follow: Follow
+  readonly presence: Presence
+  readonly requests: Requests
+  readonly runner: Runner
+  readonly onTrouble: (doing: string, error: unknown) => void
+  /** The ledger was reached, or is away; other replicas may ask who waits here. Rejects with why this ledger cannot be used. */
+  readonly meet: () => Promise<void>
+  /** Ends whatever waits for, or follows, a generation here. Twice is harmless. */
+  readonly endReaders: () => void
+}
+
+/** Nothing is started: nothing here has a timer or a connection before it is used, but for the ledger's. */
+export function createCore (options: CoreOptions): Core {
+  const { config, models, log, metrics, tenants } = options
+  const replica = randomUUID()
+  const times = timesOf(config)
+  const onTrouble = untoldTrouble(createTroubleLog(log))
+  const store = openStore({ ...options, onTrouble })
+  const { ledger } = store
+  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, onRequest: metrics.upstreamRequest, log })
+  const guard = createGuard(ledger, config.guard, error => { onTrouble('asking the guard', error) })
+  const watch = createWatch(ledger, error => { onTrouble('looking at awaited generations', error) }, { renewalMs: renewalMsOf(times) })
+  const follow = createFollow({ ledger, watch, onTrouble })
+  const presence = createPresence(replica)
+  let stopAnswering = (): void => {}
+
+  const runner = createRunner({
+    ledger,
+    upstream,
+    watch,
+    guard,
+    schemaVersionOf: endpointId => models.find(endpointId)?.schemaVersion,
+    times,
+    replica,
+    slots: config.falConcurrency,
+    lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS,
+    newId,
+    ...createObserver(log, metrics, ledger.now),
+    onRestored: (generations, contested) => {
+      metrics.ledgerRollback()
+      metrics.namesContested(contested)
+      log.error({ generations, contested }, 'the ledger went back in time; generations held here were put back')
+    },
+    onClaimsHeld: forMs => {
+      log.warn({ for_ms: forMs }, 'Redis was started again or failed over: nothing is bought until the replicas have put back what it may have lost, for one lease at most')
+    },
+    onTrouble
+  })
+
+  const requests = createRequests({
+    ledger,
+    cache: createResultCache(config.cacheMemoryBytes),
+    watch,
+    companyBudget: () => tenants().companyBudget,
+    priceOf: model => tenants().priceOf(model.endpointId),
+    priceRules: createPriceRules(models.all.map(({ endpointId }) => endpointId), model => tenants().priceRuleOf(model), (model, rule, ledgerRule) => {
+      log.error({ model, price_rule: rule, ledger_price_rule: ledgerRule }, 'the prices of this process are older than the ledger\'s: nothing of this model is bought here until its tenants file has those of the others; to go back to earlier prices on purpose raise pricesRevision there')
+    }),
+    resultTtlMs: config.resultTtlMs,
+    draining: options.isDraining,
+    newId,
+    onTrouble
+  })
+
+  return {
+    replica,
+    ledger,
+    upstream,
+    guard,
+    watch,
+    follow,
+    presence,
+    requests,
+    runner,
+    onTrouble,
+    health: store.health,
+    connect: store.connect,
+    meet: async () => {
+      await store.meet()
+      stopAnswering = ledger.answerOpen(replica, presence.isOpen)
+    },
+    endReaders: () => {
+      follow.close()
+      watch.close()
+      stopAnswering()
+    }
+  }
+}
+
+/** That the store is unfit, or another account's, was told when it was found, and holds for everything that is tried meanwhile. */
+function untoldTrouble (tell: (doing: string, error: unknown) => void): (doing: string, error: unknown) => void {
+  return (doing, error) => {
+    if (!(error instanceof Problem && (error.code === 'store-unfit' || error.code === 'foreign-ledger'))) tell(doing, error)
+  }
+}

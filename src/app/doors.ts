@@ -1,0 +1,109 @@
+// Servers and listeners: the public one with the native routes, fal's and the sandbox, and the operators'.
+
+import { readFileSync } from 'node:fs'
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { Guard as SharedGuard } from '../generation/ports.ts'
+import type { Readiness } from '../http/ops.ts'
+import { buildOpsServer, buildServer } from '../http/server.ts'
+import { describePrompt } from '../logger.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Models } from '../models/models.ts'
+import { listenToSandbox } from '../sandbox/listen.ts'
+import { createSandbox } from '../sandbox/plugin.ts'
+import type { TenantBook } from '../tenants.ts'
+import { closeServer } from './close-server.ts'
+import type { Core } from './core.ts'
+import type { ProcessState } from './lifecycle.ts'
+
+export interface DoorsOptions {
+  readonly config: Config
+  readonly models: Models
+  readonly version: string
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly tenants: () => TenantBook
+  readonly state: () => ProcessState
+  readonly core: Core
+}
+
+export interface Doors {
+  /** Where callers reach the gateway, once it listens. */
+  readonly url: string
+  /** Base of the queue of the sandbox here, once it can be reached. */
+  readonly sandboxQueueUrl: string
+  /** The sandbox on a listener of its own, where it needs one. */
+  readonly openSandbox: () => Promise<void>
+  readonly closeSandbox: () => Promise<void>
+  /** Listens for callers and for operators. */
+  readonly open: () => Promise<void>
+  /** Also after `open` failed halfway. */
+  readonly close: () => Promise<void>
+}
+
+type Closing = Parameters<typeof closeServer>[0]
+
+export function createDoors ({ config, models, version, log, metrics, tenants, state, core }: DoorsOptions): Doors {
+  const { ledger, guard, follow, presence, requests, onTrouble } = core
+  const sandbox = config.falQueueUrl === null ? createSandbox(models, { log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
+  // Behind TLS the sandbox has a plain listener, since nobody vouches here for the certificate.
+  const isMounted = config.tls === null
+  const built: Closing[] = []
+  let sandboxServer: Closing | null = null
+  let url = ''
+  let sandboxUrl = ''
+
+  const readiness = (): Readiness => ({ state: state(), ...core.health(), upstream: guard.state, guards: guard.closed.map(guardFacts) })
+
+  async function openSandbox (): Promise<void> {
+    if (sandbox === null || isMounted) return
+    const listening = await listenToSandbox(sandbox, log, { host: '127.0.0.1', port: 0 })
+    sandboxServer = listening.server
+    sandboxUrl = listening.url
+  }
+
+  async function open (): Promise<void> {
+    const server = await buildServer({
+      log,
+      metrics,
+      models,
+      tenants,
+      version,
+      readiness,
+      opsHere: config.opsPort === null,
+      trustProxy: config.trustProxy,
+      tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
+      sandbox: isMounted ? sandbox?.plugin ?? null : null,
+      requests,
+      ledger,
+      follow,
+      events: { beatMs: config.eventBeatMs, stallMs: config.eventStallMs },
+      presence,
+      waitMs: config.waitMs,
+      publicUrl: config.publicUrl,
+      addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
+      describePrompt: prompt => describePrompt(prompt, config.logPrompts),
+      onTrouble
+    })
+    built.push(server)
+    const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
+    if (opsServer !== null) built.push(opsServer)
+    url = await server.listen({ host: config.host, port: config.port })
+    if (isMounted) sandboxUrl = `${url}/sandbox`
+    await opsServer?.listen({ host: config.host, port: config.opsPort ?? 0 })
+  }
+
+  return {
+    get url () { return url },
+    get sandboxQueueUrl () { return `${sandboxUrl}/queue` },
+    openSandbox,
+    closeSandbox: async () => { if (sandboxServer !== null) await closeServer(sandboxServer) },
+    open,
+    close: async () => { await Promise.all(built.map(closeServer)) }
+  }
+}
+
+/** A guard that is not ok, as operators read it. */
+function guardFacts ({ scope, state, sinceMs, retryAtMs }: SharedGuard): Readiness['guards'][number] {
+  return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: state === 'price-unsure' ? null : new Date(retryAtMs).toISOString() }
+}

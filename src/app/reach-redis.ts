@@ -1,0 +1,64 @@
+// A Redis as commands meet it: `check` looks at it, operators open the ledger in it. No gateway is started.
+
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+import { createOperators, type Operators } from '../generation/operators.ts'
+import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
+import { clusterAt, Unusable } from '../store/redis/connection.ts'
+import { inspect } from '../store/redis/inspect.ts'
+import { createRedisLedger } from '../store/redis/ledger.ts'
+import { stopping } from '../store/redis/server.ts'
+import type { UpstreamAccount } from '../upstream-account.ts'
+import { timesOf } from './store.ts'
+
+const LOOK_WITHIN_MS = 3000
+
+/** What a look at the Redis of a configuration shows: faults that `serve` could not live with, and what is worth a word. Nothing is written there. */
+export async function lookAtRedis ({ config, redisUrl }: { readonly config: Config, readonly redisUrl: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
+  if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
+  const { cluster, namespace, unsafe } = config.redis
+  const found = await inspect(cluster ? clusterAt(redisUrl) : redisUrl, namespace, config.account, LOOK_WITHIN_MS)
+  if (!found.isReached) {
+    const sentence = unreachable(found.cause)
+    return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
+  }
+  const isFault = (fault: StoreFault): boolean => fault === 'replica' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
+  const all = [...found.faults]
+  return {
+    faults: all.filter(([fault]) => isFault(fault)).map(([, sentence]) => sentence),
+    warnings: all.filter(([fault]) => !isFault(fault)).map(([, sentence]) => sentence)
+  }
+}
+
+/**
+ * The ledger of a Redis as operators use it, and what is wrong with that when the environment names another account than the ledger's (`account`; `null`: it
+ * names none). Rejects with one sentence when it cannot be reached.
+ */
+export async function openOperators ({ config, redisUrl, account }: { readonly config: Config, readonly redisUrl: string, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
+  const { cluster = false, namespace = 'fg' } = config.redis ?? {}
+  let foreign: string | null = null
+  const onFault = ({ fault, sentence }: StoreFaultNews): void => { if (fault === 'foreign') foreign = sentence }
+  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times: timesOf(config), account, takesEmpty: false, onFault })
+  try {
+    await ledger.connect()
+  } catch (error) {
+    await ledger.close()
+    throw new Error(unreachable(error))
+  }
+  return { ...createOperators(ledger), foreign }
+}
+
+/** Did Redis answer that it will not have this user, or this database? Everything else may pass. */
+function isRefusal (cause: unknown): boolean {
+  return cause instanceof Unusable || (cause instanceof Error && /^(NOAUTH|WRONGPASS|NOPERM)\b/.test(cause.message))
+}
+
+/** Why a Redis cannot be used, in one sentence that names the setting. */
+function unreachable (error: unknown): string {
+  const cause = error instanceof Problem ? error.facts.cause : error
+  if (cause instanceof Unusable) return cause.message.startsWith('REDIS_URL') ? cause.message : `REDIS_URL: ${cause.message}`
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  // Where a name has several addresses, Node tells the code alone.
+  const reason = cause instanceof Error && cause.message !== '' ? cause.message : code
+  return `REDIS_URL: the ledger there cannot be reached${reason === '' ? '' : `: ${reason}`}`
+}

@@ -1,0 +1,76 @@
+// What may be replaced while the process runs: the central key and the tenants.
+
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { Models } from '../models/models.ts'
+import type { TenantBook } from '../tenants.ts'
+import { loadFalKey } from '../tenants/load.ts'
+import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
+
+/** What the sandbox mounted here takes for a key. */
+const SANDBOX_KEY = 'sandbox'
+
+export interface CentralKey {
+  readonly now: () => string
+  /** What must not appear in a log: requests under way may still carry the key before. */
+  readonly secrets: () => readonly string[]
+  /** Reads the key file again. What is faulty is logged, and the old key stays. Never rejects. */
+  readonly reload: (log: Logger) => Promise<void>
+}
+
+/** `initial`: the key at the start, or `null` for the sandbox. */
+export function createCentralKey (fal: Config['fal'], initial: string | null): CentralKey {
+  let key = initial ?? SANDBOX_KEY
+  let former = key
+  return {
+    now: () => key,
+    secrets: () => initial === null ? [] : [key, former],
+    reload: async log => {
+      const read = await loadFalKey(fal)
+      if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
+      else if (read.key !== null && read.key !== key) [key, former] = [read.key, key]
+    }
+  }
+}
+
+export interface TenantsInForce {
+  readonly now: () => TenantBook
+  /** Follows the tenants file from now on, where there is one. */
+  readonly start: () => void
+  /** Nothing changes any more. Twice is harmless. */
+  readonly stop: () => void
+  /** Reads the file again. What is faulty is logged, and the old tenants stay. Never rejects. */
+  readonly reload: () => Promise<void>
+}
+
+/** `initial`: the tenants at the start, whose warnings are told at once. */
+export function createTenantsInForce ({ tenantsFile, fal }: Pick<Config, 'tenantsFile' | 'fal'>, models: Models, initial: TenantBook, log: Logger): TenantsInForce {
+  let book = initial
+  let watch: TenantsWatch | null = null
+  warn()
+
+  function warn (): void {
+    for (const warning of book.warnings) log.warn({ version: book.version }, `tenants file: ${warning}`)
+  }
+
+  return {
+    now: () => book,
+    start: () => {
+      if (tenantsFile === null) return
+      watch = watchTenants({
+        file: tenantsFile,
+        version: book.version,
+        models,
+        isReal: fal.kind !== 'sandbox',
+        onChange: changed => {
+          book = changed
+          log.info({ version: book.version, tenants: book.tenants.size }, 'tenants file in force')
+          warn()
+        },
+        onRefused: faults => { log.error({ faults }, 'tenants file refused, the old one stays in force') }
+      })
+    },
+    stop: () => { watch?.close() },
+    reload: async () => { await watch?.reload() }
+  }
+}

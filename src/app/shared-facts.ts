@@ -1,0 +1,31 @@
+// What Prometheus is told of all replicas: read from the ledger when it asks.
+
+import type { Config } from '../config.ts'
+import { leftOf, monthOf } from '../generation/budgets.ts'
+import { worstOf } from '../generation/guard.ts'
+import type { Ledger } from '../generation/ports.ts'
+import type { SharedFacts } from '../metrics.ts'
+import type { BudgetLimit, TenantBook } from '../tenants.ts'
+
+/** Rejects as the ledger does. */
+export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency }: Pick<Config, 'falConcurrency'>): Promise<SharedFacts> {
+  const { waiting, atUpstream, places, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
+  const guards = await ledger.guards()
+  // A tenant's reservations are told for its budget's period, or for the month when it has none.
+  const limits = new Map<string, BudgetLimit>([...tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
+  if (companyBudget !== null) limits.set('*', companyBudget)
+  const balances = await ledger.balances([...limits].map(([owner, { per }]) => ({ owner, per })))
+  const limited = balances.filter(({ owner }) => owner === '*' || (tenants.get(owner)?.budget ?? null) !== null)
+  return {
+    waiting,
+    slotsUsed: atUpstream,
+    slots: falConcurrency,
+    slotsOpen: Math.min(falConcurrency, places ?? falConcurrency),
+    budgetLeft: new Map(limited.map(balance => [balance.owner, leftOf(limits.get(balance.owner)?.limit ?? 0, balance)])),
+    held: new Map(balances.map(({ owner, held }) => [owner, held])),
+    unknownOpen,
+    unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
+    largeResultBytes: asideBytes,
+    upstreamState: worstOf(guards)
+  }
+}

@@ -1,0 +1,98 @@
+// The ledger that a gateway works with, and what its operators are told of it.
+
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { Ledger, LedgerTimes } from '../generation/ports.ts'
+import type { Readiness } from '../http/ops.ts'
+import type { Metrics } from '../metrics.ts'
+import { createMemoryLedger } from '../store/memory/ledger.ts'
+import { clusterAt, Unusable } from '../store/redis/connection.ts'
+import { createRedisLedger } from '../store/redis/ledger.ts'
+import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
+
+export interface StoreOptions {
+  readonly config: Config
+  /** The address of Redis with its password; `null`: the store is in this process. */
+  readonly redisUrl: string | null
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+export interface Store {
+  readonly ledger: Ledger
+  /**
+   * Begins to connect. Resolves at the first contact or the first trouble; rejects where the ledger is another account's, or Redis does not give the database.
+   * When the store is away, that is found out later: the process goes on then, and buys nothing.
+   */
+  readonly meet: () => Promise<void>
+  /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
+  readonly connect: (isWanted: () => boolean) => Promise<void>
+  /** How it stands with it now. */
+  readonly health: () => Pick<Readiness, 'store' | 'store_faults'>
+}
+
+/** Durations and bounds of the ledger in this configuration. */
+export function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes }: Config): LedgerTimes {
+  return { resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes }
+}
+
+export function openStore (options: StoreOptions): Store {
+  const { config, redisUrl } = options
+  if (redisUrl !== null && config.redis !== null) return openRedis(options, config.redis, redisUrl)
+  const ledger = createMemoryLedger({ times: timesOf(config), account: config.account })
+  return { ledger, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
+}
+
+function openRedis ({ config, log, metrics, onTrouble }: StoreOptions, { cluster, namespace, unsafe }: NonNullable<Config['redis']>, redisUrl: string): Store {
+  const faults = new Set<StoreFault>()
+  let isUp = false
+  let refusal: string | null = null
+  let isMet = (): void => {}
+  const met = new Promise<void>(resolve => { isMet = resolve })
+
+  function tellFault ({ fault, isThere, sentence }: StoreFaultNews): void {
+    if (isThere) faults.add(fault)
+    else faults.delete(fault)
+    if (fault === 'foreign') refusal = isThere ? sentence : null
+    metrics.storeFault(fault, isThere)
+    if (!isThere) log.info({ fault }, `over: ${sentence}`)
+    else if (fault === 'not-persistent') log.warn({ fault }, sentence)
+    else log.error({ fault }, sentence)
+  }
+
+  const ledger = createRedisLedger({
+    url: cluster ? clusterAt(redisUrl) : redisUrl,
+    namespace,
+    account: config.account,
+    isUnsafe: unsafe,
+    times: timesOf(config),
+    onRollback: error => {
+      metrics.ledgerRollback()
+      log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
+    },
+    onFault: tellFault,
+    onTrouble: (doing, error) => {
+      onTrouble(doing, error)
+      if (error instanceof Unusable && error.isSetting) refusal = error.message
+      isMet()
+    },
+    onState: now => {
+      isUp = now
+      metrics.redisUp(now)
+    }
+  })
+
+  return {
+    ledger,
+    meet: async () => {
+      await Promise.race([met, ledger.connect().catch(() => {})]) // told by onTrouble
+      if (refusal !== null) throw new Error(refusal)
+    },
+    connect: async isWanted => {
+      let isConnected = false
+      while (!isConnected && isWanted()) isConnected = await ledger.connect().then(() => true, () => false) // told by onTrouble
+    },
+    health: () => ({ store: isUp ? 'up' : 'down', store_faults: [...faults] })
+  }
+}
