@@ -1,6 +1,7 @@
 // The generation's story: one step from any phase. Fresh generations and those taken over from a dead process run through the same code.
 
 import { setTimeout } from 'node:timers/promises'
+import { backoffMs } from '../backoff.ts'
 import { bookingOf, costOf } from './bill.ts'
 import { LOOK_FOR_MS, looksOver } from './doubt.ts'
 import type { Guard } from './guard.ts'
@@ -54,6 +55,9 @@ const BELIEVE_PAUSE_MS = 500
 
 /** The longest pause between two looks for a result that fal does not hand out. */
 const MAX_RESULT_PAUSE_MS = 10_000
+
+/** Between submits that were not accepted, and between looks at what cannot be had. */
+const BACKOFF = { firstMs: 500, mostMs: 30_000 }
 
 const LOOKED_IN_VAIN: Failure = { code: 'outcome-unknown', detail: 'It was done, and its result could not be had.' }
 
@@ -213,7 +217,7 @@ async function collect (row: Followed, hands: Hands, isCompleted: boolean, log?:
       if (isOverdue(row, ledger) && isLookOver(row, ledger)) return await lose(row, hands, LOOKED_IN_VAIN)
       // fal keeps a result for an hour at most, so no pause may be long, whatever Retry-After says.
       const asked = result.kind === 'unavailable' ? result.retryAfterMs : null
-      await hands.rest(Math.min(asked ?? backoffMs(++troubles), MAX_RESULT_PAUSE_MS))
+      await hands.rest(Math.min(asked ?? backoffMs(++troubles, BACKOFF), MAX_RESULT_PAUSE_MS))
     } else {
       row = hands.doubt(row, result.kind, log)
       const pauseMs = hands.lookAgainMs[looks++]
@@ -298,10 +302,5 @@ async function lose (row: Row, { ledger, record }: Hands, failure = OUTCOME_UNKN
 
 /** No sooner than fal asks for, and no sooner than after the usual pause; never at the same moment as others that fal told the same. */
 function pauseBefore (attempt: number, askedMs: number | null): number {
-  return Math.round(Math.max(backoffMs(attempt), (askedMs ?? 0) * (1 + Math.random() / 4)))
-}
-
-/** 0.5 s, 1 s, 2 s, … at most 30 s, with a quarter of chance either way so that many do not come back at once. */
-function backoffMs (attempt: number): number {
-  return Math.min(500 * 2 ** (attempt - 1), 30_000) * (0.75 + Math.random() / 2)
+  return Math.round(Math.max(backoffMs(attempt, BACKOFF), (askedMs ?? 0) * (1 + Math.random() / 4)))
 }

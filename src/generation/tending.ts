@@ -2,6 +2,7 @@
 
 import { setTimeout as startTimer } from 'node:timers'
 import { setTimeout } from 'node:timers/promises'
+import { backoffMs } from '../backoff.ts'
 import type { Doubt } from './doubt.ts'
 import type { Guard } from './guard.ts'
 import type { SchemaVersionOf } from './key.ts'
@@ -47,7 +48,7 @@ export interface Hold {
 
 /** Tries to reach fal with a wish to cancel. */
 const CANCEL_TRIES = 5
-const CANCEL_PAUSE_MS = 1000
+const CANCEL_BACKOFF = { firstMs: 1000, mostMs: 4000 }
 
 /** How soon it is looked again whether the time to run is over. */
 const OVERTIME_AGAIN_MS = 1000
@@ -194,7 +195,7 @@ export function tend (taken: Taken, permit: Permit | null, tools: TendingTools, 
 
   async function tellFal ({ model, requestId }: Followed): Promise<void> {
     for (let tries = 1; await upstream.cancel(model, requestId) === 'unavailable' && tries < CANCEL_TRIES; tries++) {
-      await setTimeout(CANCEL_PAUSE_MS * tries, undefined, { signal: letGo.signal })
+      await setTimeout(backoffMs(tries, CANCEL_BACKOFF), undefined, { signal: letGo.signal })
     }
   }
 }

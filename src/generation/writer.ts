@@ -9,6 +9,7 @@
 // `stopped` ends the pause between two tries. From then on each piece has one try, and the ledger that is away is not waited for.
 
 import { setTimeout } from 'node:timers/promises'
+import { backoffMs } from '../backoff.ts'
 
 /** Asks the ledger until it answers. */
 export type Ask = <T>(operation: () => Promise<T>) => Promise<T>
@@ -25,7 +26,7 @@ export interface Writer {
 }
 
 /** Between two tries while the ledger is away: the first pause, and the longest. */
-const PAUSES = { firstMs: 50, mostMs: 2000 } as const
+const BACKOFF = { firstMs: 50, mostMs: 2000 }
 
 const STOPPED = new Error('the writer is stopped')
 
@@ -73,7 +74,7 @@ export function createWriter (onTrouble: (doing: string, error: unknown) => void
 
   async function pause (failures: number): Promise<void> {
     try {
-      await setTimeout(Math.min(PAUSES.firstMs * 2 ** (failures - 1), PAUSES.mostMs), undefined, { signal: stopped })
+      await setTimeout(backoffMs(failures, BACKOFF), undefined, { signal: stopped })
     } catch {
       throw STOPPED
     }

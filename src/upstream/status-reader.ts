@@ -1,6 +1,7 @@
 // Follows one generation at fal: by its status stream, by polling where that breaks.
 
 import { setTimeout as pause } from 'node:timers/promises'
+import { backoffMs, jittered } from '../backoff.ts'
 import type { LogPiece, Sighting, StatusReader } from '../generation/ports.ts'
 import { untilAborted, type Answer, type NoAnswer } from './exchange.ts'
 import { retryAfterMsOf } from './failures.ts'
@@ -140,7 +141,7 @@ async function * observePolls ({ poll, pauses, onTrouble }: StatusReaderOptions,
     const observed = observedIn(answer)
     if (observed === null) {
       if (troubles === 0) onTrouble(answer)
-      await pause(troublePauseMs(answer, troubles++, pauses), undefined, { signal })
+      await pause(troublePauseMs(answer, ++troubles, pauses), undefined, { signal })
       continue
     }
     troubles = 0
@@ -160,12 +161,7 @@ function observedIn (answer: Answer | NoAnswer): Observed | null {
 }
 
 /** Doubles up to the cap; what `Retry-After` asks for is granted within it. */
-function troublePauseMs (answer: Answer | NoAnswer, troubles: number, { troubleMs, troubleMaxMs }: StatusReaderPauses): number {
+function troublePauseMs (answer: Answer | NoAnswer, failures: number, { troubleMs, troubleMaxMs }: StatusReaderPauses): number {
   const askedMs = answer.kind === 'answer' ? retryAfterMsOf(answer) ?? 0 : 0
-  return jittered(Math.min(Math.max(troubleMs * 2 ** Math.min(troubles, 20), askedMs), troubleMaxMs))
-}
-
-/** ±20 %, so that generations which met the same trouble do not come back together. */
-function jittered (ms: number): number {
-  return ms * (0.8 + Math.random() * 0.4)
+  return Math.max(backoffMs(failures, { firstMs: troubleMs, mostMs: troubleMaxMs }), jittered(Math.min(askedMs, troubleMaxMs)))
 }

@@ -2,6 +2,7 @@
 // ioredis is told to repeat nothing by itself: whether a call may run twice is known here and nowhere below (rule 1).
 
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
+import { backoffMs } from '../../backoff.ts'
 import { Problem } from '../../errors.ts'
 
 export type RedisClient = Redis | Cluster
@@ -153,9 +154,9 @@ export async function loadLibrary (client: RedisClient, library: string): Promis
   await Promise.allSettled(servers.map(async server => await server.function('LOAD', library)))
 }
 
-/** How long to wait before another attempt: growing, and at random, so that a thousand clients do not come back at once. */
+/** How long to wait before another attempt to connect. */
 export function pauseBefore (attempt: number): number {
-  return 20 + Math.random() * Math.min(MAX_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10))
+  return backoffMs(attempt, { firstMs: 50, mostMs: MAX_PAUSE_MS })
 }
 
 /** What a caller gets when Redis cannot be reached, hangs or refuses. */
