@@ -5,11 +5,13 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
 import { clusterOf, meaningOf, slotOf } from '../../src/store/redis/connection.ts'
+import { inspect as lookAt } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
+import type { StoreFaultNews } from '../../src/store-faults.ts'
 import { admissionOf, freshId, never, successOf, times, tokenOf } from '../support/admission.ts'
 import { moveSlot, startCluster } from '../support/redis-cluster.ts'
 import { freshNamespace, liveLedger, plainClient, rejection } from '../support/redis-store.ts'
-import { redisUrl, startRedis } from '../support/redis.ts'
+import { aclRules, redisUrl, startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
 const studio = { tenant: 'studio', subject: '' }
@@ -124,17 +126,14 @@ t.test('an ACL user with few rights is enough, and a wrong password is told with
   const server = await startRedis(t)
   const root = plainClient(t, server.url)
   const password = 'p@ss:w/rd %&'
-  // The commands that the ledger needs; `eval`, `evalsha` and `keys` are for the audit of tests.
-  const commands = ('hello info fcall function|load eval evalsha publish subscribe unsubscribe time get set mget del pexpireat persist hget hset hdel hgetall hmget hkeys hincrby ' +
-    'zadd zrem zrange zrangebyscore zrevrangebyscore zcount zcard zscore xadd xrange xrevrange xtrim keys').split(' ').map(command => '+' + command)
-  await root.call('ACL', 'SETUSER', 'gate', 'on', '>' + password, '~{fg}:*', '&{fg}:*', '-@all', ...commands)
+  await root.call('ACL', 'SETUSER', 'gate', ...aclRules({ password, namespace: 'fg' }))
   await root.call('ACL', 'SETUSER', 'default', 'off')
   const url = (secret: string): string => `redis://gate:${encodeURIComponent(secret)}@127.0.0.1:${server.port}`
   const { ledger, troubles } = await liveLedger(t, url(password), { namespace: 'fg' })
   const { id } = admissionOf()
   t.match(await ledger.admit(admissionOf({ id, deadlineMs: ledger.now() + 5000, idempotency: { name: 'key', fingerprint: 'f' } })), { outcome: 'bought' })
   await ledger.sweep('r1', 10)
-  t.same(await ledger.audit(), [])
+  t.match(await ledger.cancel(id, { tenant: 'studio', subject: '' }), { outcome: 'cancelled' })
   t.same(troubles, [])
 
   const told: string[] = []
@@ -160,6 +159,34 @@ t.test('a ledger is in the database that its URL names, also after its connectio
   t.match(await redis.info('keyspace'), /^# Keyspace\r\ndb3:[^]*$/)
   t.notMatch(await redis.info('keyspace'), 'db0')
   t.same(await ledger.audit(), [])
+})
+
+t.test('a user who may not run every command of the ledger buys nothing, and is told which ones it lacks, at start and by `check`', async t => {
+  const server = await startRedis(t)
+  const root = plainClient(t, server.url)
+  await root.call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'secret', namespace: 'fg' }), '+eval', '-rpush', '-subscribe')
+  const url = `redis://gate:secret@127.0.0.1:${server.port}`
+  const news: StoreFaultNews[] = []
+  const options = { url, times, namespace: 'fg', lookEveryMs: 20, onFault: (one: StoreFaultNews) => { news.push(one) } }
+  // Without the right to subscribe it is never connected.
+  const ledger = createRedisLedger(options)
+  t.teardown(ledger.close)
+  const connected = ledger.connect().then(() => true, () => false)
+  await until(() => news.some(({ fault }) => fault === 'rights'))
+  t.match(news.find(({ fault }) => fault === 'rights'), { isThere: true, sentence: /may not run RPUSH, SUBSCRIBE .*allow its user \+rpush \+subscribe/ })
+  t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: Date.now() + 5000 })))).code, 'store-unfit')
+  t.same(await root.keys('*'), [], 'nothing is written')
+  const looked = await lookAt(url, 'fg', { kind: 'fal', name: 'main' }, 2000)
+  t.match(looked.isReached && looked.faults.get('rights'), /RPUSH, SUBSCRIBE/)
+
+  await root.call('ACL', 'SETUSER', 'gate', '+rpush', '+subscribe')
+  await until(() => news.at(-1)?.isThere === false)
+  t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
+  await connected
+
+  await root.call('ACL', 'SETUSER', 'gate', 'resetchannels')
+  await until(() => news.at(-1)?.isThere === true)
+  t.match(news.at(-1)?.sentence, /PUBLISH, SUBSCRIBE/)
 })
 
 for (const [title, rule, why] of [['is not there', '+select', 'ERR DB index is out of range'], ['may not be selected', '-select', /NOPERM/]] as const) {

@@ -9,7 +9,7 @@ import { createRedisLedger, type RedisLedger, type RedisLedgerOptions } from '..
 import { owner, type Store } from '../store/contract/world.ts'
 import type { UpstreamAccount } from '../../src/upstream-account.ts'
 import { times as usualTimes } from './admission.ts'
-import { redisUrl } from './redis.ts'
+import { limitedRedisUrl } from './redis.ts'
 
 export function freshNamespace (): string {
   return 'test-' + randomBytes(8).toString('hex')
@@ -17,7 +17,7 @@ export function freshNamespace (): string {
 
 /** A connected ledger whose clock stands where `setNow` put it; closing it leaves nothing behind. */
 export async function redisStore (times: LedgerTimes, startMs: number): Promise<Store & { readonly ledger: RedisLedger }> {
-  const url = await redisUrl()
+  const url = await limitedRedisUrl()
   const namespace = freshNamespace()
   let nowMs = startMs
   let server = 'first'

@@ -8,7 +8,9 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { commandsIn, ledgerCommands, readScripts } from '../../src/store/redis/script.ts'
 import { freePort } from './processes.ts'
 
 /** A server of one's own, to be stopped, filled and cut. */
@@ -30,6 +32,29 @@ export async function redisUrl (): Promise<string> {
     return server
   })
   return (await shared).url
+}
+
+let limited: Promise<string> | null = null
+
+/** The same for a user that may do no more than a gateway and an audit have to; with a REDIS_URL that was given its own user. */
+export async function limitedRedisUrl (): Promise<string> {
+  const url = await redisUrl()
+  if (shared === null) return url
+  limited ??= (async () => {
+    const redis = new Redis(url)
+    const forTests = commandsIn(readScripts().audit.source + readScripts().library).map(command => '+' + command.toLowerCase())
+    await redis.call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'gate', namespace: '*' }), '+eval', '+evalsha', '+scan', ...forTests)
+    redis.disconnect()
+    const { port } = new URL(url)
+    return `redis://gate:gate@127.0.0.1:${port}`
+  })()
+  return await limited
+}
+
+/** What the docs tell to allow a gateway's user. */
+export function aclRules ({ password, namespace }: { readonly password: string, readonly namespace: string }): readonly string[] {
+  const commands = ['hello', 'info', 'fcall', 'function|load', ...ledgerCommands().map(command => command.toLowerCase())]
+  return ['on', '>' + password, `~{${namespace}}:*`, `&{${namespace}}:*`, '-@all', ...commands.map(command => '+' + command)]
 }
 
 /** A server for one test, ended with it. `args` are those of redis-server. */

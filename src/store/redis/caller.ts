@@ -18,6 +18,8 @@ export interface Caller {
   readonly known: () => History
   /** Loads the library, reads the clock and compares the sequence; for a connection that nothing else may use yet. */
   readonly prepare: (client: RedisClient) => Promise<void>
+  /** The commands that the ledger needs and this connection's user may not run. */
+  readonly missingRights: (client: RedisClient) => Promise<readonly string[]>
 }
 
 /** The newest sequence that was told since the ledger began, or last fell; a fall begins a new one. */
@@ -138,7 +140,8 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
     prepare: async client => {
       hasLibrary = true
       await exchange(async () => await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))
-    }
+    },
+    missingRights: async client => textsIn(await exchange(async () => await perform(client, scripts.unbounded, argumentsOf('ping', { rights: true }, ''))))
   }
 }
 

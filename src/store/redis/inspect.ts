@@ -1,11 +1,14 @@
 // A look at a Redis from outside the ledger: what could be wrong with it, without writing anything.
 
 import { Problem } from '../../errors.ts'
+import { recordOf, textOf } from '../../generation/fields.ts'
 import type { StoreFault } from '../../store-faults.ts'
 import { accountText, foreignLedgerSentence, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 import { createConnection, selectDatabase, serverAt, serverOf, type RedisClient, type RedisServer } from './connection.ts'
 import { placeOf } from './ownership.ts'
+import { readScripts } from './script.ts'
 import { faultsOf, readInfo } from './server.ts'
+import { textsIn } from './wire.ts'
 
 /** What a look found out; `cause` is why there was none. */
 export type Inspected =
@@ -23,7 +26,8 @@ export async function inspect (url: string | RedisServer, namespace: string, acc
     deadlineMs: DEADLINE_MS,
     prepare: async client => {
       await selectDatabase(client, database)
-      const found = faultsOf(readInfo(await serverOf(client, `{${namespace}}:`).info()))
+      const facts = readInfo(await serverOf(client, `{${namespace}}:`).info())
+      const found = faultsOf(facts, await missingRights(client, namespace))
       const ledger = await ledgerIn(client, namespace)
       const isForeign = ledger !== null && ledger !== accountText(account)
       faults = isForeign ? new Map([...found, ['foreign', foreignLedgerSentence(ledger, account, placeOf(namespace))]]) : found
@@ -38,6 +42,18 @@ export async function inspect (url: string | RedisServer, namespace: string, acc
     return { isReached: false, cause: error instanceof Problem ? error.facts.cause : error }
   } finally {
     connection.close()
+  }
+}
+
+/** The commands that this user may not run, as far as that can be found out: one that may not run EVAL is told when the gateway starts. */
+async function missingRights (client: RedisClient, namespace: string): Promise<readonly string[]> {
+  const { script } = readScripts().unbounded
+  try {
+    const keys = [`{${namespace}}:glob`, `{${namespace}}:nothing`] as const
+    const { answer } = recordOf(JSON.parse(textOf(await client.eval(script.source, keys.length, ...keys, 'ping', '{}', '{"rights":true}', ''))))
+    return textsIn(answer)
+  } catch {
+    return []
   }
 }
 

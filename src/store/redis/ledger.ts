@@ -1,6 +1,6 @@
 // The ledger on Redis: one atomic script per operation, the same story as in `store/memory`, which is its model.
-// Redis has to be 7 or newer, with `maxmemory-policy noeviction`. An ACL user needs `~{<namespace>}:*`, `&{<namespace>}:*`, the commands used in `lua/`,
-// and HELLO, INFO, FCALL, FUNCTION LOAD, PUBLISH, SUBSCRIBE, UNSUBSCRIBE. Without FCALL and FUNCTION LOAD it needs EVAL and EVALSHA, and is slower.
+// Redis has to be 7 or newer, with `maxmemory-policy noeviction`. An ACL user needs `~{<namespace>}:*`, `&{<namespace>}:*`, the commands that
+// `ledgerCommands` names, and HELLO, INFO, FCALL and FUNCTION LOAD. Without the last two it needs EVAL and EVALSHA, and is slower.
 
 import { Problem } from '../../errors.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
@@ -101,6 +101,7 @@ export function createRedisLedger ({
       await server.look(serverOf(client, prefix))
       try {
         await caller.prepare(client)
+        server.hearMissing(await caller.missingRights(client))
       } catch (error) {
         throw server.explain(error)
       }
@@ -110,7 +111,10 @@ export function createRedisLedger ({
   })
   const looks = setInterval(() => {
     // That Redis is away is told elsewhere.
-    commands.run(async client => { await server.look(serverOf(client, prefix)) }).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('looking at Redis', error) })
+    commands.run(async client => {
+      await server.look(serverOf(client, prefix))
+      server.hearMissing(await caller.missingRights(client))
+    }).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('looking at Redis', error) })
   }, lookEveryMs).unref()
   // Channels belong to no database.
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })

@@ -35,8 +35,22 @@ export interface Scripts {
  */
 const blocks = [
   'Tokens', 'Books', 'Guards', 'Line', 'Aside', 'Tally', 'Rows', 'Logs', 'News', 'Requests', 'Names', 'Twins', 'Prices', 'Admission', 'History', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
-  'Readers', 'Verdicts', 'Recount'
+  'Readers', 'Verdicts', 'Rights', 'Recount'
 ] as const
+
+/** What is asked of Redis outside of scripts, by those who list, wait or lay aside. Connecting takes HELLO and INFO, a database SELECT, and scripts what runs them. */
+const plainCommands = ['HMGET', 'MGET', 'PUBLISH', 'SUBSCRIBE', 'UNSUBSCRIBE', 'ZCOUNT', 'ZRANGEBYSCORE']
+
+/** The commands that this Lua calls, in capitals and in order. */
+export function commandsIn (source: string): readonly string[] {
+  return [...new Set([...source.matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, command = '']) => command))].sort()
+}
+
+/** What a gateway's Redis user has to be allowed on the ledger's keys and channels, beside what connects and what runs scripts. */
+export function ledgerCommands (): readonly string[] {
+  const lua = ['base', ...blocks.filter(name => name !== 'Recount').map(fileOf), 'operations'].map(read).join('\n')
+  return [...new Set([...commandsIn(lua), ...plainCommands])].sort()
+}
 
 /** Lua stands in `src/` as it was written; this file runs from `build/src/store/redis/`. */
 const folder = new URL('../../../../src/store/redis/lua/', import.meta.url)
@@ -70,14 +84,14 @@ function fileOf (block: string): string {
   return block.toLowerCase()
 }
 
-/** What TypeScript knows already, as Lua: the legal moves, the public words for phases, the constants of the rules, the fields of a row. */
+/** What TypeScript knows already, as Lua: the legal moves, the public words for phases, the constants of the rules, the fields of a row, the commands that it calls. */
 function facts (): string {
   const legal = Object.entries(moves).map(([from, to]) => `${from} = ${table(to.map(phase => `${phase} = true`))}`)
   const words = phases.map(phase => `${phase} = '${statusOf(phase)}'`)
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
   const open = openOperations.map(name => `${name} = true`)
   return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}
-local openOperations = ${table(open)}\nlocal unmarkedLedger, nobodysLedger = '${UNMARKED_LEDGER}', '${NOBODYS_LEDGER}'`
+local openOperations = ${table(open)}\nlocal commands = ${listOfTexts(ledgerCommands())}\nlocal unmarkedLedger, nobodysLedger = '${UNMARKED_LEDGER}', '${NOBODYS_LEDGER}'`
 }
 
 /** A field whose initial value has no text is not there in a new row. */

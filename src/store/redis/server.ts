@@ -53,8 +53,8 @@ export function readInfo (text: string): ServerFacts {
 /** The first version that knows `#!lua flags=…` and functions. */
 const OLDEST_MAJOR = 7
 
-/** What is wrong with a server, each with a sentence that says what to do. */
-export function faultsOf ({ name, version, isReplica, maxMemoryBytes, policy, hasLog }: ServerFacts): ReadonlyMap<StoreFault, string> {
+/** What is wrong with a server, each with a sentence that says what to do. `missing`: commands that its user may not run. */
+export function faultsOf ({ name, version, isReplica, maxMemoryBytes, policy, hasLog }: ServerFacts, missing: readonly string[] = []): ReadonlyMap<StoreFault, string> {
   const faults = new Map<StoreFault, string>()
   const major = version === null ? NaN : Number.parseInt(version, 10)
   if (major < OLDEST_MAJOR) faults.set('too-old', `REDIS_URL leads to ${name}, which is too old for the ledger: it needs Redis 7 or newer, or a server that is compatible with it, such as Valkey`)
@@ -63,11 +63,15 @@ export function faultsOf ({ name, version, isReplica, maxMemoryBytes, policy, ha
   }
   if (isReplica) faults.set('replica', `REDIS_URL leads to a replica, which takes no writes (${name}): it has to lead to the primary`)
   if (hasLog === false) faults.set('not-persistent', `${name} keeps no log of its writes (appendonly no): when it stops, it forgets what was bought since its last snapshot, if it takes any; set appendonly yes`)
+  if (missing.length > 0) {
+    const allow = missing.map(command => '+' + command.toLowerCase()).join(' ')
+    faults.set('rights', `the Redis user of REDIS_URL may not run ${missing.join(', ')} on the ledger's keys or channels, so an operation would stop half-way: allow its user ${allow} (ACL SETUSER), and ~{<namespace>}:* and &{<namespace>}:*`)
+  }
   return faults
 }
 
 /** Those that stop purchases, unless an operator insists. */
-export const stopping: readonly StoreFault[] = ['too-old', 'evicts']
+export const stopping: readonly StoreFault[] = ['too-old', 'evicts', 'rights']
 
 const INSISTED = '; REDIS_UNSAFE is on, so things are bought all the same'
 
@@ -76,6 +80,8 @@ export interface Server {
   readonly facts: ServerFacts | null
   /** Asks the server what it is and tells what has changed. Rejects with {@link Unusable} when nothing can be done with it. */
   readonly look: (client: Redis) => Promise<void>
+  /** Takes note of the commands that its user may not run. */
+  readonly hearMissing: (commands: readonly string[]) => void
   /** Throws `store-unfit` when nothing may be bought with it. */
   readonly assertFit: () => void
   /** What an error of a server that does not understand the scripts means; other errors as they are. */
@@ -91,12 +97,13 @@ interface ServerOptions {
 
 export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {
   let facts: ServerFacts | null = null
+  let missing: readonly string[] = []
   let faults: ReadonlyMap<StoreFault, string> = new Map()
 
   function take (told: ServerFacts): void {
     const before = faults
     facts = told
-    faults = new Map([...faultsOf(told)].map(([fault, sentence]) => [fault, isUnsafe && stopping.includes(fault) ? sentence + INSISTED : sentence]))
+    faults = new Map([...faultsOf(told, missing)].map(([fault, sentence]) => [fault, isUnsafe && stopping.includes(fault) ? sentence + INSISTED : sentence]))
     for (const fault of storeFaults) {
       const sentence = faults.get(fault)
       // Another sentence is another server, or another policy: worth a line as well.
@@ -118,6 +125,10 @@ export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {
       take(readInfo(await client.info()))
       const useless = uselessness()
       if (useless !== null) throw useless
+    },
+    hearMissing (commands) {
+      missing = commands
+      if (facts !== null) take(facts)
     },
     assertFit () {
       if (isUnsafe) return
