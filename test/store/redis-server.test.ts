@@ -7,6 +7,7 @@ import { Problem } from '../../src/errors.ts'
 import { clusterOf, meaningOf, slotOf } from '../../src/store/redis/connection.ts'
 import { inspect as lookAt } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
+import { countCommands } from '../../src/store/redis/script.ts'
 import type { StoreFaultNews } from '../../src/store-faults.ts'
 import { admissionOf, freshId, never, successOf, times, tokenOf } from '../support/admission.ts'
 import { moveSlot, startCluster } from '../support/redis-cluster.ts'
@@ -183,6 +184,11 @@ t.test('a user who may not run every command of the ledger buys nothing, and is 
   await until(() => news.at(-1)?.isThere === false)
   t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
   await connected
+
+  t.same(countCommands(), ['GET', 'HSTRLEN', 'SCAN', 'ZSCAN'], 'as help and docs say')
+  await t.rejects(ledger.recount({ isMending: true }), { message: /may not run GET, HSTRLEN, SCAN, ZSCAN/ })
+  await root.call('ACL', 'SETUSER', 'gate', '+get', '+hstrlen', '+scan', '+zscan')
+  t.same((await ledger.recount({ isMending: true })).differences, [])
 
   await root.call('ACL', 'SETUSER', 'gate', 'resetchannels')
   await until(() => news.at(-1)?.isThere === true)

@@ -62,7 +62,8 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
       })
     }
 
-    await step({ step: 'begin' })
+    const { missing } = await step({ step: 'begin' })
+    if (missing.length > 0) throw new Error(`The Redis user may not run ${missing.join(', ')}, which a count needs: allow it (ACL SETUSER).`)
     for await (const ids of keysOf('g:')) {
       await inPieces(ids, ROWS, async names => await step({ step: 'rows', names }))
       rows += ids.length

@@ -52,6 +52,12 @@ export function ledgerCommands (): readonly string[] {
   return [...new Set([...commandsIn(lua), ...plainCommands])].sort()
 }
 
+/** What `falgate ledger recount` needs beside that. */
+export function countCommands (): readonly string[] {
+  const gateways = new Set(ledgerCommands())
+  return [...commandsIn(read('recount')), 'SCAN'].filter(command => !gateways.has(command)).sort()
+}
+
 /** Lua stands in `src/` as it was written; this file runs from `build/src/store/redis/`. */
 const folder = new URL('../../../../src/store/redis/lua/', import.meta.url)
 
@@ -91,7 +97,7 @@ function facts (): string {
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
   const open = openOperations.map(name => `${name} = true`)
   return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}
-local openOperations = ${table(open)}\nlocal commands = ${listOfTexts(ledgerCommands())}\nlocal unmarkedLedger, nobodysLedger = '${UNMARKED_LEDGER}', '${NOBODYS_LEDGER}'`
+local openOperations = ${table(open)}\nlocal commands, countCommands = ${listOfTexts(ledgerCommands())}, ${listOfTexts([...ledgerCommands(), ...countCommands()])}\nlocal unmarkedLedger, nobodysLedger = '${UNMARKED_LEDGER}', '${NOBODYS_LEDGER}'`
 }
 
 /** A field whose initial value has no text is not there in a new row. */

@@ -392,17 +392,20 @@ export interface RecountStep {
   readonly names: readonly string[]
   readonly books: readonly { readonly name: string, readonly spent: number, readonly lastLine: string | null }[]
   readonly isTrimmed: boolean
+  /** Commands that the user may not run. */
+  readonly missing: readonly string[]
 }
 
 function recountIn (value: unknown): RecountStep {
-  const { differences, isOver, cursor, names, books, isTrimmed } = recordOf(value)
+  const { differences, isOver, cursor, names, books, isTrimmed, missing } = recordOf(value)
   return {
     differences: listIn(differenceIn)(differences),
     isOver: isOver === '1',
     cursor: textOrNull(cursor) ?? '0',
     names: names === undefined ? [] : textsIn(names),
     books: books === undefined ? [] : listIn(recordOf)(books).map(({ name, spent, lastLine }) => ({ name: textOf(name), spent: sumIn(spent), lastLine: textOrNull(lastLine) })),
-    isTrimmed: isTrimmed === '1'
+    isTrimmed: isTrimmed === '1',
+    missing: missing === undefined ? [] : textsIn(missing)
   }
 }
 
