@@ -171,17 +171,6 @@ t.test('the page of the sandbox shows sound faults, and names every kind and ope
   for (const operation of operations) t.ok(page.includes(`\`${operation}\``), operation)
 })
 
-t.test('the user of Redis in the documents may run every command of the ledger', async t => {
-  const [rule] = codeBlocksOf(pageAt('docs/deployment.md')).filter(({ code }) => code.startsWith('redis-cli ACL SETUSER'))
-  const granted = new Set([...rule?.code.matchAll(/\+([a-z]+)/g) ?? []].map(([, command = '']) => command))
-  const folder = 'src/store/redis/lua'
-  const forTests = ['audit.lua', 'recount.lua']
-  const used = readdirSync(join(projectDir, folder)).filter(name => !forTests.includes(name))
-    .flatMap(name => [...read(`${folder}/${name}`).matchAll(/redis\.call\('([A-Z]+)'/g)].map(([, command = '']) => command.toLowerCase()))
-  t.ok(used.length > 100, 'they were found')
-  t.same([...new Set(used)].filter(command => !granted.has(command)), [])
-})
-
 t.test('every sentence of the runbook is one that a log line says', async t => {
   const sources = readdirSync(join(projectDir, 'src'), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).map(name => read(join('src', name)).replaceAll('\\\'', '\'')).join('\n')
   const [, runbook = ''] = /^## Runbook\n(.*)/ms.exec(pageAt('docs/operations.md')) ?? []

@@ -4,6 +4,8 @@ import { Registry } from 'prom-client'
 import { variables } from '../../src/config.ts'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { countCommands } from '../../src/store/redis/script.ts'
+import { aclRules } from './redis.ts'
 
 /** A part of a page that is made of code: which page, and what stands there. */
 export interface Generated { readonly page: string, readonly section: string, readonly text: string }
@@ -12,10 +14,27 @@ export interface Generated { readonly page: string, readonly section: string, re
 export function generated (): readonly Generated[] {
   return [
     { page: 'docs/configuration.md', section: 'environment', text: environmentTables() },
+    { page: 'docs/deployment.md', section: 'redis-user', text: redisUser() },
     { page: 'docs/errors.md', section: 'problems', text: problemsTable() },
     { page: 'docs/operations.md', section: 'metrics', text: metricsTable() }
   ]
 }
+
+/** How to make the user of Redis, from what the scripts call; several rights in a line, none of them cut. */
+function redisUser (): string {
+  const rules = aclRules({ password: 'PASSWORD', namespace: 'fg' }).map(rule => /^[+@\w-]+$/.test(rule) ? rule : `'${rule}'`)
+  const lines = rules.reduce<string[]>((lines, rule) => {
+    const line = `${lines.at(-1)} ${rule}`
+    return line.length > MAX_LINE_CHARACTERS ? [...lines, `  ${rule}`] : [...lines.slice(0, -1), line]
+  }, ['redis-cli ACL SETUSER falgate'])
+  const counting = countCommands().map(command => `\`${command}\``)
+  return [
+    '```sh', lines.join(' \\\n'), '```', '',
+    `* \`falgate ledger recount\` needs ${counting.slice(0, -1).join(', ')} and ${counting.at(-1)} beside these.`
+  ].join('\n')
+}
+
+const MAX_LINE_CHARACTERS = 100
 
 /** What settings are about, each theme with its first variable: they stand in the order of the documentation. */
 const themes: ReadonlyMap<string, string> = new Map([

@@ -53,8 +53,8 @@ export async function limitedRedisUrl (): Promise<string> {
 
 /** What the docs tell to allow a gateway's user. */
 export function aclRules ({ password, namespace }: { readonly password: string, readonly namespace: string }): readonly string[] {
-  const commands = ['hello', 'info', 'fcall', 'function|load', ...ledgerCommands().map(command => command.toLowerCase())]
-  return ['on', '>' + password, `~{${namespace}}:*`, `&{${namespace}}:*`, '-@all', ...commands.map(command => '+' + command)]
+  const commands = ['fcall', 'function|load', ...ledgerCommands().map(command => command.toLowerCase())]
+  return ['on', '>' + password, `~{${namespace}}:*`, 'resetchannels', `&{${namespace}}:*`, '-@all', ...commands.map(command => '+' + command)]
 }
 
 /** A server for one test, ended with it. `args` are those of redis-server. */

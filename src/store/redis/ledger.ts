@@ -1,6 +1,6 @@
 // The ledger on Redis: one atomic script per operation, the same story as in `store/memory`, which is its model.
 // Redis has to be 7 or newer, with `maxmemory-policy noeviction`. An ACL user needs `~{<namespace>}:*`, `&{<namespace>}:*`, the commands that
-// `ledgerCommands` names, and HELLO, INFO, FCALL and FUNCTION LOAD. Without the last two it needs EVAL and EVALSHA, and is slower.
+// `ledgerCommands` names, FCALL and FUNCTION LOAD. Without the last two it needs EVAL and EVALSHA, and is slower.
 
 import { Problem } from '../../errors.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
