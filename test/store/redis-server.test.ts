@@ -12,7 +12,7 @@ import type { StoreFaultNews } from '../../src/store-faults.ts'
 import { admissionOf, freshId, never, successOf, times, tokenOf } from '../support/admission.ts'
 import { moveSlot, startCluster } from '../support/redis-cluster.ts'
 import { freshNamespace, liveLedger, plainClient, rejection } from '../support/redis-store.ts'
-import { aclRules, redisUrl, startRedis } from '../support/redis.ts'
+import { aclRules, clusterRights, redisUrl, startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
 const studio = { tenant: 'studio', subject: '' }
@@ -146,6 +146,23 @@ t.test('an ACL user with few rights is enough, and a wrong password is told with
   t.notMatch(told.join(), /another/)
   await stranger.close()
   t.equal((await refused).code, 'store-unavailable')
+})
+
+t.test('in a cluster the same rights are enough, and two more for the slots', async t => {
+  const nodes = await startCluster(t)
+  for (const { port } of nodes) await plainClient(t, `redis://127.0.0.1:${port}`).call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'secret', namespace: 'fg' }), ...clusterRights)
+  const asGate = clusterOf(nodes, { username: 'gate', password: 'secret' })
+  const { ledger, troubles } = await liveLedger(t, asGate, { namespace: 'fg' })
+  t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
+  t.same(troubles, [])
+
+  for (const { port } of nodes) await plainClient(t, `redis://127.0.0.1:${port}`).call('ACL', 'SETUSER', 'gate', '-cluster')
+  const told: string[] = []
+  const lacking = createRedisLedger({ url: asGate, times, namespace: 'fg', onTrouble: (_, error) => { told.push(String(error)) } })
+  t.teardown(lacking.close)
+  lacking.connect().catch(() => {})
+  await until(() => told.length > 0)
+  t.match(told[0], /NOPERM .*cluster\|slots/, 'what lacks is named')
 })
 
 t.test('a ledger is in the database that its URL names, also after its connections were lost', async t => {

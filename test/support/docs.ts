@@ -5,7 +5,7 @@ import { variables } from '../../src/config.ts'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { countCommands } from '../../src/store/redis/script.ts'
-import { aclRules } from './redis.ts'
+import { aclRules, clusterRights } from './redis.ts'
 
 /** A part of a page that is made of code: which page, and what stands there. */
 export interface Generated { readonly page: string, readonly section: string, readonly text: string }
@@ -30,7 +30,8 @@ function redisUser (): string {
   const counting = countCommands().map(command => `\`${command}\``)
   return [
     '```sh', lines.join(' \\\n'), '```', '',
-    `* \`falgate ledger recount\` needs ${counting.slice(0, -1).join(', ')} and ${counting.at(-1)} beside these.`
+    `* \`falgate ledger recount\` needs ${counting.slice(0, -1).join(', ')} and ${counting.at(-1)} beside these.`,
+    `* \`REDIS_CLUSTER=on\` needs ${clusterRights.map(right => `\`${right}\``).join(' and ')}, too, and the user on every node.`
   ].join('\n')
 }
 

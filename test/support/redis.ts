@@ -51,6 +51,9 @@ export async function limitedRedisUrl (): Promise<string> {
   return await limited
 }
 
+/** What the docs tell to allow it in a cluster beside that: which node has which slots. */
+export const clusterRights = ['+cluster|slots', '+cluster|info'] as const
+
 /** What the docs tell to allow a gateway's user. */
 export function aclRules ({ password, namespace }: { readonly password: string, readonly namespace: string }): readonly string[] {
   const commands = ['fcall', 'function|load', ...ledgerCommands().map(command => command.toLowerCase())]

@@ -368,7 +368,8 @@ function problemOf (error: unknown): unknown {
 function withoutCommand (error: unknown): Error {
   if (!(error instanceof Error)) return new Error('Redis failed in an unknown way.')
   if (error instanceof Problem || error instanceof Unusable) return error
-  const plain = new Error(error.message)
+  // That no node of a cluster could be asked says nothing; why the last one could not does.
+  const plain = new Error('lastNodeError' in error && error.lastNodeError instanceof Error ? error.lastNodeError.message : error.message)
   plain.name = error.name
   if ('code' in error) Object.assign(plain, { code: error.code })
   return plain
