@@ -20,6 +20,8 @@ export interface EventStreamsOptions {
   readonly beatMs: number
   /** A reader that takes nothing of what is sent for so long is dropped. */
   readonly stallMs: number
+  /** The clock that `stallMs` goes by; monotonic. */
+  readonly now?: () => number
   readonly metrics: Pick<Metrics, 'eventStreams' | 'eventStreamDropped'>
   readonly onTrouble: (doing: string, error: unknown) => void
 }
@@ -37,7 +39,7 @@ interface Stream {
 /** How long a dropped reader has to read why. */
 const FAREWELL_MS = 1000
 
-export function createEventStreams ({ beatMs, stallMs, metrics, onTrouble }: EventStreamsOptions): EventStreams {
+export function createEventStreams ({ beatMs, stallMs, now = () => performance.now(), metrics, onTrouble }: EventStreamsOptions): EventStreams {
   const streams = new Set<Stream>()
   let beats: NodeJS.Timeout | undefined
 
@@ -55,8 +57,8 @@ export function createEventStreams ({ beatMs, stallMs, metrics, onTrouble }: Eve
     const sent = (raw.socket?.bytesWritten ?? 0) - raw.writableLength
     const isMoving = raw.writableLength === 0 || sent > stream.sent
     stream.sent = sent
-    stream.stalledSinceMs = isMoving ? null : stream.stalledSinceMs ?? performance.now()
-    return stream.stalledSinceMs !== null && performance.now() - stream.stalledSinceMs >= stallMs
+    stream.stalledSinceMs = isMoving ? null : stream.stalledSinceMs ?? now()
+    return stream.stalledSinceMs !== null && now() - stream.stalledSinceMs >= stallMs
   }
 
   function drop (stream: Stream): void {

@@ -90,8 +90,8 @@ t.test('somebody else\'s: 404, as if there were none', async t => {
 })
 
 async function untilEnded (gateway: Gateway, id: string): Promise<Record<string, unknown>> {
-  for (;;) {
+  return await until(async () => {
     const generation = (await gateway.get(`/generations/${id}`)).json()
-    if (generation['finished_at'] !== null) return generation
-  }
+    return generation['finished_at'] !== null && generation
+  })
 }

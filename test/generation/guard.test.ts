@@ -176,12 +176,11 @@ t.test('while fal is busy its Retry-After is kept and nothing is given up before
 })
 
 t.test('a pause that would outlast its time in line is not waited for', async t => {
-  const gateway = await startGateway(t, { config: { queueMs: 300_000 } })
-  gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 3600 })
-  const startMs = performance.now()
+  // Whoever waits for either of them waits for longer than this test lasts.
+  const gateway = await startGateway(t, { config: { queueMs: 3_600_000, waitMs: 7_200_000 } })
+  gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 7200 })
   const reply = await gateway.generate({ prompt: 'x', seed: 1 })
   t.equal(reply.json()['code'], 'upstream-unavailable')
-  t.ok(performance.now() - startMs < 30_000)
   t.match((await gateway.get('/generations')).json(), { generations: [{ status: 'failed', cost_usd: 0 }] })
 })
 

@@ -2,6 +2,7 @@
 
 import type { Reply } from './gateway.ts'
 import type { Replica } from './replicas.ts'
+import { until } from './until.ts'
 
 /** One caller each; the requests go round the replicas. */
 export async function crowd (replicas: readonly Replica[], size: number, bodyOf: (caller: number) => object, headers: Readonly<Record<string, string>> = {}): Promise<Reply[]> {
@@ -29,8 +30,8 @@ export function counts (replies: readonly Reply[]): Record<string, number> {
 
 /** As any client does: 503 `store-unavailable` has bought nothing and is asked again. */
 export async function patiently (ask: () => Promise<Reply>): Promise<Reply> {
-  for (;;) {
+  return await until(async () => {
     const reply = await ask()
-    if (reply.status !== 503 || reply.json()['code'] !== 'store-unavailable') return reply
-  }
+    return (reply.status !== 503 || reply.json()['code'] !== 'store-unavailable') && reply
+  }, { what: 'the ledger is there again', patienceMs: 300_000 })
 }

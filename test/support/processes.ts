@@ -3,10 +3,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { listen } from './listen.ts'
 import { cliFile } from './paths.ts'
+import { until } from './until.ts'
 
 export type Env = Readonly<Record<string, string>>
 
@@ -53,15 +53,11 @@ export async function freePort (): Promise<number> {
 /** Waits until the process answers `GET url` with 200, and gives the body. Rejects when the process ends first. */
 export async function answering ({ ended }: Running, url: string): Promise<string> {
   const gaveUp = ended.then(({ code, stderr }) => { throw new Error(`ended with ${code}: ${stderr}`) })
-  const deadlineMs = performance.now() + 45_000
-  const ask = async (): Promise<string> => {
-    while (performance.now() < deadlineMs) {
-      const response = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(() => null)
-      if (response?.status === 200) return await response.text()
-      await response?.body?.cancel()
-      await pause(20)
-    }
-    throw new Error('no answer in time')
-  }
-  return await Promise.race([ask(), gaveUp])
+  const answered = until(async () => {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(() => null)
+    if (response?.status === 200) return await response.text()
+    await response?.body?.cancel()
+    return null
+  }, { what: `${url} answers` })
+  return await Promise.race([answered, gaveUp])
 }

@@ -7,11 +7,11 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { commandsIn, ledgerCommands, readScripts } from '../../src/store/redis/script.ts'
 import { freePort } from './processes.ts'
+import { until } from './until.ts'
 
 /** A server of one's own, to be stopped, filled and cut. */
 export interface RedisServer {
@@ -141,21 +141,26 @@ function inPath (name: string): string | null {
  * since another may have taken the port.
  */
 export async function untilListening (port: number, pid?: number): Promise<void> {
-  const deadlineMs = performance.now() + 20_000
-  while (performance.now() < deadlineMs) {
-    const socket = connect(port, '127.0.0.1')
-    try {
-      await once(socket, 'connect')
-      socket.write('INFO server\r\n')
-      const [data] = await once(socket, 'data')
-      const id = /process_id:(\d+)/.exec(String(data))?.[1]
-      if (pid === undefined ? !String(data).startsWith('-LOADING') : id === String(pid)) return
-      if (pid !== undefined && id !== undefined) break
-    } catch {
-      await pause(20)
-    } finally {
-      socket.destroy()
-    }
+  await until(async () => {
+    const said = await infoOf(port)
+    if (said === null || pid === undefined) return said !== null && !said.startsWith('-LOADING')
+    const id = /process_id:(\d+)/.exec(said)?.[1]
+    if (id !== undefined && id !== String(pid)) throw new Error(`another process listens on port ${port}`)
+    return id !== undefined
+  }, { what: `redis-server listens on port ${port}`, patienceMs: 20_000 })
+}
+
+/** What a server says about itself; `null` while there is none. */
+async function infoOf (port: number): Promise<string | null> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    socket.write('INFO server\r\n')
+    const [data] = await once(socket, 'data')
+    return String(data)
+  } catch {
+    return null
+  } finally {
+    socket.destroy()
   }
-  throw new Error(`redis-server did not begin to listen on port ${port}.`)
 }

@@ -6,19 +6,58 @@ import type { CallOptions, Gateway } from './gateway.ts'
 /** Long enough to leave the processor to those that are waited for. */
 const POLL_MS = 5
 
-/** Asks until the answer is yes; the test's own timeout ends it. */
-export async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!await isSo()) await pause(POLL_MS)
+/** Shorter than tap's own limit, so that a test that waits in vain says for what. It decides nothing but that: what is waited for comes sooner on any machine. */
+const PATIENCE_MS = 110_000
+
+export interface UntilOptions {
+  /** What is waited for, as the end of a sentence that begins with "waited until". By default the text of the condition. */
+  readonly what?: string
+  /** For what may take longer than two minutes on a slow machine. */
+  readonly patienceMs?: number
+}
+
+/** Asks until the answer is neither `false` nor absent, and gives it. Rejects with a sentence when that does not come. */
+export async function until<Answer> (ask: () => Answer | Promise<Answer>, { what, patienceMs = PATIENCE_MS }: UntilOptions = {}): Promise<Exclude<Answer, false | null | undefined>> {
+  const over = new AbortController()
+  const inVain = pause(patienceMs, undefined, { signal: over.signal }).then(() => {
+    over.abort()
+    throw new Error(`waited for ${patienceMs / 1000} s until ${what ?? conditionOf(ask)}, in vain`)
+  })
+  inVain.catch(() => {}) // nobody hears of it when the answer came
+  try {
+    return await Promise.race([answer(ask, over.signal), inVain])
+  } finally {
+    over.abort()
+  }
+}
+
+async function answer<Answer> (ask: () => Answer | Promise<Answer>, over: AbortSignal): Promise<Exclude<Answer, false | null | undefined>> {
+  for (;;) {
+    const found = await ask()
+    if (isThere(found)) return found
+    over.throwIfAborted()
+    await pause(POLL_MS)
+  }
+}
+
+function isThere<Answer> (found: Answer): found is Exclude<Answer, false | null | undefined> {
+  return found !== false && found !== null && found !== undefined
+}
+
+/** `() => bill.cancels > 0` without its arrow: the condition says best what was wanted, and never lags behind. */
+function conditionOf (ask: () => unknown): string {
+  const text = ask.toString().replace(/^(async )?\(\) => /, '').replaceAll(/\s+/g, ' ')
+  return text.length <= 500 ? text : text.slice(0, 500) + '…'
 }
 
 /** Reads the generation until it has this status. */
 export async function untilStatus (gateway: Gateway, id: string, status: string, options: CallOptions = {}): Promise<Record<string, unknown>> {
-  let generation: Record<string, unknown> = {}
-  await until(async () => {
-    generation = (await gateway.get(`/generations/${id}`, options)).json()
-    return generation['status'] === status
-  })
-  return generation
+  let last = 'unread'
+  return await until(async () => {
+    const generation = (await gateway.get(`/generations/${id}`, options)).json()
+    last = String(generation['status'])
+    return last === status && generation
+  }, { get what () { return `generation ${id} is ${status}; it is ${last}` } })
 }
 
 /** The ids of the tenant's generations, newest first. */

@@ -2,6 +2,7 @@
 
 import { ApiError, ValidationError, type FalClient } from '@fal-ai/client'
 import type { Test } from 'tap'
+import { until } from '../until.ts'
 import type { Station } from './stations.ts'
 
 const MODEL = 'fal-ai/imagen4/preview/ultra'
@@ -81,7 +82,7 @@ export async function javascriptSuite (t: Test, { station, client, stranger }: {
     const release = sandbox.faults.holdJobs()
     t.teardown(release)
     const { request_id: requestId } = await client.queue.submit(MODEL, { input: fresh() })
-    while ((await client.queue.status(MODEL, { requestId })).status !== 'IN_PROGRESS');
+    await until(async () => (await client.queue.status(MODEL, { requestId })).status === 'IN_PROGRESS')
     await client.queue.cancel(MODEL, { requestId })
     await client.queue.subscribeToStatus(MODEL, { requestId, pollInterval: 20 })
     const error = await failureOf(client.queue.result(MODEL, { requestId }))
@@ -96,7 +97,7 @@ export async function javascriptSuite (t: Test, { station, client, stranger }: {
     const cancels = sandbox.bill.cancels
     let id = ''
     await t.rejects(client.subscribe(MODEL, { input: fresh(), timeout: 600, pollInterval: 20, onEnqueue: enqueued => { id = enqueued } }), /timed out/)
-    while (sandbox.bill.cancels === cancels) await new Promise(resolve => setTimeout(resolve, 5))
+    await until(() => sandbox.bill.cancels > cancels)
     t.match(await client.queue.subscribeToStatus(MODEL, { requestId: id, pollInterval: 20 }), { status: 'COMPLETED' })
   })
 
