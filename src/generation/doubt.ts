@@ -14,6 +14,10 @@ export const LOOK_AGAIN_MS: readonly number[] = [1_000, 3_000, 10_000, 30_000, 6
 /** Nothing is looked at for longer than this after the first doubt: fal keeps large results for six minutes. */
 export const LOOK_FOR_MS = 300_000
 
+/** A failure that would cost nothing is believed when it was seen so often, after a pause each time: a paid picture may lie behind it. */
+export const TRIES_TO_BELIEVE = 3
+export const BELIEVE_PAUSE_MS = 500
+
 /** The doubt of a row after this was seen. That a result cannot be had says nothing of it; whatever else is said differently leaves it undecided. */
 export function doubtAfter (known: Doubt | null, seen: Doubt): Doubt {
   if (known === null || known === 'unavailable') return seen

@@ -571,6 +571,9 @@ export type Sighting =
   | { readonly kind: 'completed', readonly log: LogPiece }
   | { readonly kind: 'missing' }
 
+/** Waiting was cut short, and nothing was seen. */
+export interface Interrupted { readonly kind: 'interrupted' }
+
 /** A line that the model logged, as fal tells it. Time and level are its words. */
 export interface LogLine { readonly message: string, readonly timestamp: string | null, readonly level: string | null }
 
@@ -583,10 +586,10 @@ export interface LogPiece { readonly from: number, readonly lines: readonly LogL
 /** Follows one generation by status stream, by polling where that breaks. */
 export interface StatusReader {
   /**
-   * The next sighting that differs from the last one. Waits as long as it takes; upstream troubles are waited out with growing pauses.
-   * Rejects only with the signal's reason.
+   * The next sighting that differs from the last one. Waits as long as it takes, or until the signal fires; upstream troubles are waited out with growing
+   * pauses. Rejects only when the reader is closed.
    */
-  next: (signal: AbortSignal) => Promise<Sighting>
+  next: (signal: AbortSignal) => Promise<Sighting | Interrupted>
   close: () => void
 }
 

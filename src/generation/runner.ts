@@ -1,12 +1,13 @@
 // The loops that move generations on: claim what waits, renew what is held, take over what nobody looks after.
 
 import { setImmediate, setTimeout as pauseFor } from 'node:timers/promises'
+import { findEnd } from './find-end.ts'
 import { termsAtEnd } from './key.ts'
 import { hasEnded } from './phases.ts'
 import type { Claimed, LedgerTimes, News, Taken } from './ports.ts'
 import { hasRequestId, type Followed, type Row } from './row.ts'
-import { endFound, type Permit } from './step.ts'
-import { tend, type Hold, type TendingTools } from './tending.ts'
+import type { Permit } from './step-context.ts'
+import { createTask, type Task, type TaskDeps } from './task.ts'
 
 export interface Runner {
   start: () => void
@@ -21,7 +22,7 @@ export interface Runner {
   stop: (graceMs: number) => Promise<void>
 }
 
-export interface RunnerTools extends Omit<TendingTools, 'isOthersHere'> {
+export interface RunnerTools extends Omit<TaskDeps, 'isOthersHere'> {
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of guards. */
   readonly onNews: (news: News) => void
   /** Told once when nothing is claimed for a while, because the ledger may have lost something. */
@@ -66,7 +67,7 @@ export function renewalMsOf ({ leaseMs }: Pick<LedgerTimes, 'leaseMs'>): number 
 
 export function createRunner (tools: RunnerTools): Runner {
   const { ledger, replica, times } = tools
-  const held = new Map<string, Hold>()
+  const held = new Map<string, Task>()
   const ended = new Map<string, Taken & { readonly untilMs: number }>()
   const timers: NodeJS.Timeout[] = []
   const stopped = new AbortController()
@@ -162,11 +163,12 @@ export function createRunner (tools: RunnerTools): Runner {
     }
     if (before !== undefined) {
       // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.
-      if (permit !== null || before.isLetGo || before.isDouble) before.done.then(() => { hold(taken, permit) })
+      if (permit !== null || before.isReleased || before.isDouble) before.done.then(() => { hold(taken, permit) })
       return
     }
-    const one = tend(taken, permit, { ...tools, isOthersHere }, stopped.signal)
-    if (stopping !== null) one.letGo()
+    const one = createTask(taken, permit, { ...tools, isOthersHere }, stopped.signal)
+    one.run()
+    if (stopping !== null) one.release()
     held.set(row.id, one)
     one.done.then(() => {
       held.delete(row.id)
@@ -204,7 +206,7 @@ export function createRunner (tools: RunnerTools): Runner {
   async function askAbout (row: Followed): Promise<void> {
     asking.add(row.id)
     try {
-      const ending = await endFound(row, tools, leaving.signal)
+      const ending = await findEnd(row, tools, leaving.signal)
       if (ending === null || leaving.signal.aborted) return
       const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending)
       if (weighed === null) return
@@ -270,7 +272,7 @@ export function createRunner (tools: RunnerTools): Runner {
     unlisten = ledger.listen(change => {
       if (change === 'look-again') {
         // A new connection, perhaps to a Redis that knows less than this process does.
-        for (const { wake } of held.values()) wake()
+        for (const { interrupt } of held.values()) interrupt()
         renew()
         return
       }
@@ -287,7 +289,7 @@ export function createRunner (tools: RunnerTools): Runner {
 
   function wakeForCancel (id: string, version: number): void {
     const one = held.get(id)
-    if (one !== undefined && !one.row.cancelWished && one.row.version < version) one.wake()
+    if (one !== undefined && !one.row.cancelWished && one.row.version < version) one.interrupt()
   }
 
   function stopClaiming (): void {
@@ -306,7 +308,7 @@ export function createRunner (tools: RunnerTools): Runner {
     for (const timer of timers) clearInterval(timer)
     clearTimeout(heldTimer)
     const ids = [...held.keys()]
-    for (const { letGo } of held.values()) letGo()
+    for (const { release } of held.values()) release()
     const quiet = new AbortController()
     await Promise.race([untilQuiet(), untilGraceOver(graceMs, quiet.signal)])
     quiet.abort()

@@ -1,8 +1,8 @@
 // Telling the ledger one piece of evidence. One that went back in time is given the row first, as it is known here.
 
-import type { Ask } from './writer.ts'
 import type { Ledger, Weighed } from './ports.ts'
 import type { Row, Terms } from './row.ts'
+import type { Ask } from './writer.ts'
 
 /** Tells what `write` tells, about the row as it was `reported`; `known` is what the ledger said of it last. Null when it has no such row, and takes none. */
 export type Tell = (write: () => Promise<Weighed | null>, reported: Row, known: Row, ask: Ask) => Promise<Weighed | null>

@@ -8,8 +8,8 @@
 //
 // `stopped` ends the pause between two tries. From then on each piece has one try, and the ledger that is away is not waited for.
 
-import { setTimeout } from 'node:timers/promises'
 import { backoffMs } from '../backoff.ts'
+import { sleep } from './sleep.ts'
 
 /** Asks the ledger until it answers. */
 export type Ask = <T>(operation: () => Promise<T>) => Promise<T>
@@ -68,15 +68,7 @@ export function createWriter (onTrouble: (doing: string, error: unknown) => void
         onTrouble('writing evidence', error)
         for (const { whileAway } of pieces) whileAway()
       }
-      await pause(failures)
-    }
-  }
-
-  async function pause (failures: number): Promise<void> {
-    try {
-      await setTimeout(backoffMs(failures, BACKOFF), undefined, { signal: stopped })
-    } catch {
-      throw STOPPED
+      if (await sleep(backoffMs(failures, BACKOFF), stopped) === 'interrupted') throw STOPPED
     }
   }
 

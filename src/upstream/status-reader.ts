@@ -54,11 +54,16 @@ export function createStatusReader (options: StatusReaderOptions): StatusReader 
 
   return {
     next: async signal => {
-      signal.throwIfAborted()
+      if (signal.aborted) return { kind: 'interrupted' }
       pending ??= nextChange()
-      const sighting = await untilAborted(signal, pending)
-      pending = null
-      return sighting
+      try {
+        const sighting = await untilAborted(signal, pending)
+        pending = null
+        return sighting
+      } catch (error) {
+        if (signal.aborted) return { kind: 'interrupted' }
+        throw error
+      }
     },
     close: () => {
       if (closing.signal.aborted) return

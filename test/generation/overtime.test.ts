@@ -3,7 +3,7 @@
 import t from 'tap'
 import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
 import { createGuard } from '../../src/generation/guard.ts'
-import { tend } from '../../src/generation/tending.ts'
+import { createTask } from '../../src/generation/task.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
@@ -33,14 +33,15 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
-  const hold = tend(claimed, { isValid: () => true }, {
+  const task = createTask(claimed, { isValid: () => true }, {
     ledger, watch, upstream, guard, schemaVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)
-  await until(() => hold.row.phase === 'running')
+  task.run()
+  await until(() => task.row.phase === 'running')
   behindMs = 200
-  await hold.done
-  t.equal(hold.row.phase, 'unknown')
+  await task.done
+  t.equal(task.row.phase, 'unknown')
   t.equal((await ledger.gauges()).atUpstream, 0)
   await until(() => sandbox.bill.cancels === 1)
-  hold.letGo()
+  task.release()
 })
