@@ -7,13 +7,14 @@ import { Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
 import { createFollow, type Follow } from '../generation/follow.ts'
 import { createGuard, type Guard } from '../generation/guard.ts'
+import { renewalMsOf } from '../generation/lease-keeper.ts'
 import { createObserver } from '../generation/observe.ts'
 import type { Ledger, Upstream } from '../generation/ports.ts'
 import { createPresence, type Presence } from '../generation/presence.ts'
 import { createPriceRules } from '../generation/price-rules.ts'
 import { createRequests, type Requests } from '../generation/request.ts'
 import { createResultCache } from '../generation/result-cache.ts'
-import { createRunner, renewalMsOf, type Runner } from '../generation/runner.ts'
+import { createRunner, type Runner } from '../generation/runner.ts'
 import { createWatch, type Watch } from '../generation/watch.ts'
 import { newId } from '../ids.ts'
 import { createTroubleLog } from '../logger.ts'
@@ -91,7 +92,7 @@ export function createCore (options: CoreOptions): Core {
       metrics.namesContested(contested)
       log.error({ generations, contested }, 'the ledger went back in time; generations held here were put back')
     },
-    onClaimsHeld: forMs => {
+    onClaimsPaused: forMs => {
       log.warn({ for_ms: forMs }, 'Redis was started again or failed over: nothing is bought until the replicas have put back what it may have lost, for one lease at most')
     },
     onTrouble

@@ -48,7 +48,7 @@ export function createDrain ({ waitMs, production }: Pick<Config, 'waitMs' | 'pr
 
   async function stopRunner (): Promise<void> {
     await runner.stop(Math.max(MIN_STOP_GRACE_MS, endMs - performance.now()))
-    if (runner.held > 0) log.warn({ generations: runner.held }, 'generations under way end with this process')
+    if (runner.tasks > 0) log.warn({ generations: runner.tasks }, 'generations under way end with this process')
   }
 
   return {

@@ -54,7 +54,7 @@ async function open (t: Test): Promise<Scene> {
     onMove: (from, to) => { moves.push(`${from} ${to.phase}`) },
     onNews: one => { news.push(one) },
     onRestored: () => {},
-    onClaimsHeld: () => {},
+    onClaimsPaused: () => {},
     onBehind: () => {},
     onTrouble: fail
   })
