@@ -113,7 +113,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const upstreamState = new Gauge({ registers, name: 'falgate_upstream_state', help: 'State of the upstream: 1 for the current one. The same on every replica.', labelNames: ['state'] })
   new Gauge({ registers, name: 'falgate_build_info', help: 'Always 1; the labels say what runs.', labelNames: ['version', 'node'] }).set({ version, node: process.version }, 1)
 
-  // prom-client checks labels anew with each new child; children are kept because this runs for every hit.
+  // prom-client checks labels again with each new child; children are kept because this runs for every hit.
   const durations = new Map<string, Map<string, (seconds: number) => void>>()
   function durationsOf (route: string, method: string, status: number): (seconds: number) => void {
     const key = `${status} ${method}`

@@ -209,7 +209,7 @@ export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'qu
 /** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
 export type Published = Change & { readonly isLineEmpty: boolean }
 
-/** A row for whoever looks after it from now on, and what it was admitted under. */
+/** A row for the replica that looks after it from now on, and what it was admitted under. */
 export interface Taken { readonly row: Row, readonly terms: Terms }
 
 /** What a replica knows about a generation it holds; more than the row's own facts proves that the store went back in time. */
@@ -316,11 +316,11 @@ export interface Ledger {
    */
   claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
 
-  // Evidence: taken from whoever has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
+  // Evidence: taken from every process that has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
   //
   // With a request id it is about one purchase, whatever attempt that came of. A row that knows of none takes it for its own, from wherever it stands: one
   // that waits or that ended unbilled came back from a rollback, or an operator settled it, and in what had ended the price is booked and told. Beside
-  // another purchase it is a double: booked at the reserved price and told once, and followed by whoever holds its id. An id that stands for another
+  // another purchase it is a double: booked at the reserved price and told once, and followed by the replica that holds its id. An id that stands for another
   // generation is refused: a row without one of its own becomes `unknown`, which is told (rule 32).
   //
   // Without a request id it is about an attempt: it says nothing about a row that has an id, and nothing about another attempt than the row's, except that
@@ -371,7 +371,7 @@ export interface Ledger {
   /**
    * Writes rows from their owner's facts after a rollback, over the budget if need be, and the names that led to them (rule 22). A name that leads to a row
    * which still waits and was never granted an attempt goes to the restored row, and the other becomes its alias: money, rate and place are given back,
-   * whoever waits for it hears of the restored one, and its own id goes on being known. Any other row keeps the name; gives how many did.
+   * its waiters hear of the restored one, and its own id goes on being known. Any other row keeps the name; gives how many did.
    */
   restore: (replica: string, facts: readonly Fact[]) => Promise<{ readonly contested: number }>
   /** `replica` leaves, and lets go of generations so that another one takes them over at once. */

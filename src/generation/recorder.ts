@@ -137,7 +137,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   /** Has it written while the generation goes on as `next`. */
   function goOn<T extends Row> (reported: Row, write: () => Promise<Weighed | null>, next: T): T {
     inTurn(reported, write).then(now => {
-      if (now === 'stopped') return // whoever takes over learns it again
+      if (now === 'stopped') return // the replica that takes over learns it again
       if (now === null || isOtherwise(now, next, purchase.kind === 'double')) rereading.doubtful()
       if (writer.isIdle) rereading.everythingWritten()
     }, (error: unknown) => { deps.onTrouble('writing evidence', error) })
@@ -168,7 +168,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
     // Others may have told the same before, and then it was they who changed it.
-    // That an operator's settlement was corrected is news, whoever corrected it.
+    // That an operator's settlement was corrected is news, no matter who corrected it.
     if (from !== now.phase && from !== 'failed') deps.onMove(from, now, clock.lasted(from, learnedAtMs))
     become(afterAnswer(purchase, now))
     note(now, learnedAtMs)

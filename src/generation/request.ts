@@ -215,7 +215,7 @@ export function createRequests (tools: RequestTools): Requests {
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
     if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
     if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
-      // The buyer gave up before anything was bought; whoever joined it goes on in its own name.
+      // The buyer gave up before anything was bought; the caller who joined it goes on in its own name.
       return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
     }
     if (ended !== null && ended.phase !== 'succeeded') return failed(call, origin, ended, endedBefore)

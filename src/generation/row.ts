@@ -158,7 +158,7 @@ const doubles = {
 const NONE: readonly string[] = []
 
 /**
- * What a row was admitted under, and with it what leads to the row. Callers never see it; whoever looks after the row is told, so that it can be put back
+ * What a row was admitted under, and with it what leads to the row. Callers never see it; the replica that looks after the row is told, so that it can be put back
  * whole after the store went back in time (rule 22).
  */
 export const termFields = {

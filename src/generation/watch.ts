@@ -9,7 +9,7 @@ export interface Watch {
   untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Row | Lost | null>
   /** Tells `listener` how the generation stands and whatever becomes of it, until the returned function is called. */
   attend: (id: string, listener: Listener) => () => void
-  /** Hands an ended row to its listeners without asking the ledger: for whoever wrote the end in this process. */
+  /** Hands an ended row to its listeners without asking the ledger: for the code of this process that wrote the end. */
   tell: (row: Row) => void
   /** How many callers wait. */
   readonly waiting: number
@@ -19,7 +19,7 @@ export interface Watch {
 /** A generation that the ledger does not know any more, and the phase that it was last seen in while somebody attended it here. */
 export interface Lost { readonly lastSeen: Phase | null }
 
-/** Whoever attends a generation. Neither function may throw. */
+/** A listener of a generation. Neither function may throw. */
 export interface Listener {
   /** It has changed, and has not ended. */
   readonly changed?: (change: Change) => void

@@ -44,7 +44,7 @@ export function createWriter (onTrouble: (doing: string, error: unknown) => void
       pieces.delete(piece)
       if (pieces.size === 0) isAway = false
     })
-    last = turn.catch(() => {}) // told to whoever brought it
+    last = turn.catch(() => {}) // told to the caller of `write`
     return await turn
   }
 

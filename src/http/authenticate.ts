@@ -16,7 +16,7 @@ const COUNTED_TENANTS = 10_000
 
 /**
  * Status polls that a tenant may make for each call that it may make. fal's Python client asks ten times a second for each picture it follows, and a call
- * limit that lets a tenant have so many under way must not keep it from collecting them; a poll costs a fraction of any other call.
+ * limit that bounds what a tenant has under way must not keep it from collecting them; a poll costs a fraction of any other call.
  */
 const POLLS_PER_CALL = 20
 

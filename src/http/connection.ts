@@ -1,4 +1,4 @@
-// When a request is over: its answer went out, or whoever asked is gone.
+// When a request is over: its answer went out, or its caller is gone.
 
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'

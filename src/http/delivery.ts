@@ -20,7 +20,7 @@ export function rememberDelivery (caller: CallerConnection, answer: Answer, call
     if (!isDelivered) tools.metrics.undelivered(call.tenant.id)
     // Who asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
     if (!isDelivered && call.waitMs === 0) return
-    // Whoever has the id can collect, also one that replayed or joined and is not written there.
+    // A caller who has the id can collect, also one that replayed or joined and is not written there.
     const told = isDelivered ? tools.ledger.seen(id, call.waitMs > 0 ? call.connection : null) : tools.ledger.left(id, call.connection)
     told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
   })

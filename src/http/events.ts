@@ -101,7 +101,7 @@ function placeIn (header: string | string[] | undefined): { readonly logged: num
   return { logged: logged === undefined ? 0 : Number(logged), end: end ?? null }
 }
 
-/** Lines come before the state that they were told with: whoever read the last state has read everything. */
+/** Lines come before the state that they were told with: a reader of the last state has read everything. */
 function eventsOf ({ row, log, moved }: Moment, requestId: string): string {
   const lines = log.lines.map((line, n) => event('log', `${row.version}.${log.from + n + 1}`, JSON.stringify(line)))
   if (!moved) return lines.join('')

@@ -28,7 +28,7 @@ export interface BillCounts {
 export interface Bill extends BillCounts {
   /** The accepted requests, oldest first; only the latest `maxRequests`. */
   readonly requests: readonly BillEntry[]
-  /** Resolves as soon as at least so many requests have been accepted; rejects when `signal` aborts. */
+  /** Resolves as soon as at least that many requests have been accepted; rejects when `signal` aborts. */
   untilAccepted (count: number, signal?: AbortSignal): Promise<void>
   /** Everything back to nothing. */
   reset (): void

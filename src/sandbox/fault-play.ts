@@ -63,7 +63,7 @@ async function waitMs (ms: number, signal: AbortSignal): Promise<void> {
   try {
     await delay(ms, undefined, { signal })
   } catch {
-    // The caller left during the delay: whoever asks `signal` sees it.
+    // The caller left during the delay: `signal` tells.
   }
 }
 

@@ -8,7 +8,7 @@ export interface SetFault {
   readonly fault: Fault
   /** How many calls it has hit so far. */
   readonly hits: number
-  /** Resolves when it has hit at least so many calls; rejects when `signal` aborts. */
+  /** Resolves when it has hit at least that many calls; rejects when `signal` aborts. */
   untilHit (count?: number, signal?: AbortSignal): Promise<void>
   /** Lets calls that it hangs go on. Harmless with other kinds. */
   release (): void

@@ -29,7 +29,7 @@ export function billedAs (end: JobEnd, units: number, named: boolean): JobEnd {
   return { ...end, units, answer: { ...end.answer, headers } }
 }
 
-/** The same end with a first picture of so many bytes inside the output, in place of its address. */
+/** The same end with a first picture of that many bytes inside the output, in place of its address. */
 export function withInside (end: JobEnd, bytes: number): JobEnd {
   const start = 'data:image/png;base64,'
   const inside = start + 'A'.repeat(Math.max(0, bytes - start.length))

@@ -31,7 +31,7 @@ export interface ExchangeRequest {
 export interface ExchangeLimits {
   /** From the call to the last byte of the body, connecting included. */
   readonly deadlineMs: number
-  /** Each time that so many bytes have arrived, the deadline is a second later: what is long has the time that it needs, and what trickles has not. */
+  /** Each time that this many bytes have arrived, the deadline is a second later: what is long has the time that it needs, and what trickles has not. */
   readonly bytesPerSecond?: number | undefined
   readonly bodyLimitBytes: number
   readonly signals: readonly AbortSignal[]

@@ -31,7 +31,7 @@ export interface UpstreamTimeouts extends StatusReaderPauses {
   readonly streamSilenceMs: number
 }
 
-/** How long a submit may take; whoever stops a process lets those under way have it. */
+/** How long a submit may take; a process that stops lets those under way have it. */
 export const SUBMIT_TIMEOUT_MS = 45_000
 
 const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
@@ -206,9 +206,9 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       try {
         yield * readEvents(body.iterator({ destroyOnReturn: false }), SMALL_BODY_BYTES)
       } finally {
-        // Whoever reads stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
+        // The reader stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
         const hangUp = setTimeout(() => { body.destroy() }, STREAM_END_MS)
-        // How it ends concerns nobody any more: whoever reads has stopped.
+        // How it ends concerns nobody any more: the reader has stopped.
         body.dump({ limit: SMALL_BODY_BYTES }).catch(() => {}).finally(() => { clearTimeout(hangUp) })
       }
     } catch (error) {

@@ -5,7 +5,7 @@ const GATHER_MS = 5
 
 /**
  * Sends the first answer at once, and those that come within five milliseconds of it together when these are over; so nobody waits who asks alone.
- * Answers that are written one by one wake whoever reads them one by one, which took a quarter of the work of a poll.
+ * Answers that are written one by one wake their reader one by one, which took a quarter of the work of a poll.
  */
 export function createGathering (): (send: () => void) => void {
   let gathered: Array<() => void> = []

@@ -4,7 +4,7 @@ import { FIRST_FREE, grainOf, type Canvas } from './canvas.ts'
 import { along, colour, mix, toRgb, type Colour } from './colour.ts'
 import { between, createNoise, layered, type Random } from './random.ts'
 
-/** Noise is reckoned at so many places along the longer side and drawn out between them. */
+/** Noise is reckoned at this many places along the longer side and drawn out between them. */
 const CELLS = 192
 const LEVELS = 256 - FIRST_FREE
 

@@ -9,7 +9,7 @@ import type { State } from './state.ts'
 /** The ledger's `seen`. */
 export function seen (state: State, id: string, connection: Connection | null): void {
   const entry = state.rows.get(id)
-  // An unknown is no end: whoever was told of it may ask again, and must not buy again.
+  // An unknown is no end: a caller who was told of it may ask again, and must not buy again.
   if (entry === undefined || entry.row.delivered || entry.row.phase === 'unknown') return
   if (connection === null || isWrittenThere(entry.row.connection, connection)) change(state, entry, { delivered: true })
 }

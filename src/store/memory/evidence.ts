@@ -1,4 +1,4 @@
-// Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from whoever has it, lease or not. The first wins, and
+// Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from every process that has it, lease or not. The first wins, and
 // it ends an `unknown`.
 
 import { hash } from 'node:crypto'

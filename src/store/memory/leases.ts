@@ -88,7 +88,7 @@ function endedTooSoon (entry: Entry, { row }: Pick<Fact, 'row'>): boolean {
   return isUnbilledEnd(entry.row) && entry.row.requestId === null && !entry.row.corrected && row.requestId !== null && (!isFinal(row) || row.phase === 'succeeded')
 }
 
-/** Is it a second purchase that has not ended at fal, so that whoever holds it goes on following it? */
+/** Is it a second purchase that has not ended at fal, so that its replica goes on following it? */
 function isOpenDouble (entry: Entry | undefined, requestId: string | null): boolean {
   return entry !== undefined && entry.hidden.doubles.some(double => double.requestId === requestId && !double.ended)
 }

@@ -19,7 +19,7 @@ export function rankOf (entry: Entry): number {
   return order.indexOf(entry.row.priority) * PRIORITY_STEP + entry.hidden.number
 }
 
-/** fal took no more than what is there without this one: so many places there are for a while. */
+/** fal took no more than what is there without this one: that many places there are for a while. */
 export function lowerPlaces (state: State, pauseMs: number): void {
   state.lowered = { places: Math.max(0, state.active - 1), untilMs: state.now() + Math.min(pauseMs, ledgerConstants.maxBusyMs) }
 }

@@ -165,7 +165,7 @@ export function targetOf (state: State, id: string): string {
   return at
 }
 
-/** What an id leads to, own or through an alias, as whoever may read it sees it. */
+/** What an id leads to, own or through an alias, as its reader sees it. */
 export function follow (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Row } | null {
   const own = state.rows.get(id)
   if (own !== undefined) return { entry: own, alias: null, row: show(state, own) }

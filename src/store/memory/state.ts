@@ -1,5 +1,5 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
-// Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; whoever decides changes rows.
+// Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; the operations decide, by changing rows.
 
 import type { End, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
 import type { Status } from '../../generation/phases.ts'
@@ -119,7 +119,7 @@ export interface State {
   readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
   readonly news: (GuardNews | Omit<RowNews, 'row'> & { readonly id: string })[]
-  /** Places at fal since it took no more: so many until then, afterwards more and more. */
+  /** Places at fal since it took no more: that many until then, afterwards more and more. */
   lowered: { readonly places: number, readonly untilMs: number } | null
   /** When the last two questions about unknowns were asked. */
   askedAtMs: readonly [number, number]

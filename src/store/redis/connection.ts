@@ -1,4 +1,4 @@
-// One connection that commands go through: bounded in time and in number, cut when it hangs, made anew without a stampede.
+// One connection that commands go through: bounded in time and in number, cut when it hangs, opened again without a stampede.
 // ioredis is told to repeat nothing by itself: whether a call may run twice is known here and nowhere below (rule 1).
 
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
@@ -86,7 +86,7 @@ export function serverAt (url: string, deadlineMs: number): RedisServer {
 
 /**
  * A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. ioredis makes a lost subscription of a cluster
- * anew by itself and does not tell: who waits then looks again by the clock only.
+ * again by itself and does not tell: waiters then look again by the clock only.
  */
 export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): RedisServer {
   const makeClient = (): Cluster => new Cluster([...nodes], {
@@ -269,7 +269,7 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
     }
   }
 
-  /** Nobody waits on a connection that left one call without an answer: it has to answer a question first, or is cut and made anew. */
+  /** Nobody waits on a connection that left one call without an answer: it has to answer a question first, or is cut and opened again. */
   function suspect (theirs: number, cause: unknown): void {
     if (!isUp || theirs !== session) return
     const mine = ++session

@@ -1,5 +1,5 @@
 // What replicas tell each other beside the rows: changes that wake waiters, and questions whether a connection is still open.
-// Pub/sub loses messages; whoever listens is told to look again whenever the subscription was made anew.
+// Pub/sub loses messages; listeners are told to look again whenever the subscription was made again.
 
 import { randomUUID } from 'node:crypto'
 import { Problem } from '../../errors.ts'
@@ -93,7 +93,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
     }
   }
 
-  /** A subscription that is away just now, or did not answer, is made anew with the channels of all answerers; that is no trouble of its own. */
+  /** A subscription that is away just now, or did not answer, is made again with the channels of all answerers; that is no trouble of its own. */
   function resubscribe (change: (client: RedisClient) => Promise<unknown>): void {
     subscription().run(change).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('subscribing', error) })
   }

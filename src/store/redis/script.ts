@@ -1,7 +1,7 @@
 // The ledger's Lua: one source, known to Redis as a library of functions and, where none can be loaded, as scripts. Each twice, because `allow-oom`
 // belongs to a function or script and not to a call (rule 15).
 //
-// A script makes its closures anew with every call, which cost 45 us of the 55 that a call took; a library's are made once, when it is loaded. Its name holds
+// A script makes its closures again with every call, which cost 45 us of the 55 that a call took; a library's are made once, when it is loaded. Its name holds
 // a hash of its source, so older and newer replicas have one each. Redis keeps libraries in its files and passes them on to its replicas.
 
 import { createHash } from 'node:crypto'

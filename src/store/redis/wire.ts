@@ -97,7 +97,7 @@ export function rowIn (value: unknown): Row {
   return { id: textOf(record['id']), purchase: textOf(record['purchase']), stored: record['stored'] === '1', ...fields }
 }
 
-/** A row for whoever looks after it. */
+/** A row for the replica that looks after it. */
 function takenIn (value: unknown): Taken {
   const { row, terms } = recordOf(value)
   const kept = isEmpty(terms) ? {} : recordOf(terms)

@@ -32,7 +32,7 @@ local periodsNow -- the day and the month that it is
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
 
--- An operation that hands out whole rows stops behind so many bytes of inputs and outputs, and says where to go on.
+-- An operation that hands out whole rows stops behind this many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
 local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs

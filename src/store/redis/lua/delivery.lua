@@ -3,7 +3,7 @@
 -- seen { id, connection or nothing } -> 'OK'
 local function seen ()
   local row = Rows.readRow(given.id)
-  -- An unknown is no end: whoever was told of it may ask again, and must not buy again.
+  -- An unknown is no end: a caller who was told of it may ask again, and must not buy again.
   if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or Twins.isSameConnection(row, given.connection)) then Rows.change(row, { delivered = true }) end
   return 'OK'
 end

@@ -1,4 +1,4 @@
--- Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from whoever has it, lease or not. The first wins, and it
+-- Evidence about a submit attempt (rule 2) and about the purchase that came of it (rule 21): taken from every process that has it, lease or not. The first wins, and it
 -- ends an `unknown`. Every operation here answers { from: the phase that it found, row: as it now is }, or nothing when there is none.
 
 -- What a generation ends with whose request id belongs to another one.

@@ -45,7 +45,7 @@ local function rankOf (row)
   return ORDER[row.priority] * PRIORITY_STEP + row.number
 end
 
--- fal took no more than what is there without this one: so many places there are for a while.
+-- fal took no more than what is there without this one: that many places there are for a while.
 local function lowerPlaces (pauseMs)
   local active = tonumber(redis.call('HGET', GLOB, 'active') or 0)
   redis.call('HSET', GLOB, 'places', text(math.max(0, active - 1)), 'placesUntilMs', text(now + math.min(pauseMs, constants.maxBusyMs)))

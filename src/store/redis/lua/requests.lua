@@ -23,7 +23,7 @@ local function isUnheardOf (row, requestId)
   return row.requestId ~= requestId and not doubleOf(row, requestId)
 end
 
--- Is it a second purchase that has not ended at fal, so that whoever holds it goes on following it?
+-- Is it a second purchase that has not ended at fal, so that its replica goes on following it?
 local function isOpenDouble (row, requestId)
   local double = row and requestId and doubleOf(row, requestId)
   return double and not double.ended

@@ -52,7 +52,7 @@ local function readRow (id)
   return rowOf(id, record)
 end
 
--- Up to so many bytes of input and output a row is read whole, which costs less than naming its fields.
+-- Up to this many bytes of input and output a row is read whole, which costs less than naming its fields.
 local BRIEF_BYTES = 4096
 
 -- The row for those who look at many: without input and output where these are long. It may be changed, if it has not ended.
@@ -153,7 +153,7 @@ local function show (row, id, alias)
   return shown
 end
 
--- The row for whoever looks after it from now on: as it is shown, and what it was admitted under.
+-- The row for the replica that looks after it from now on: as it is shown, and what it was admitted under.
 local function handOver (row)
   local terms = {}
   for _, name in ipairs(fields.terms) do terms[name] = row.texts[name] end
