@@ -3,7 +3,7 @@
 import t from 'tap'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { admissionOf, freshId, never, times, traceLost } from '../support/admission.ts'
-import { runCli } from '../support/processes.ts'
+import { runHere } from '../support/cli.ts'
 import { freshNamespace } from '../support/redis-store.ts'
 import { redisUrl } from '../support/redis.ts'
 
@@ -21,14 +21,14 @@ t.test('a ledger of another account than the environment\'s is shown with a warn
   const env = { REDIS_URL: url, REDIS_NAMESPACE: namespace, NODE_ENV: 'production' }
   const mistaken = { ...env, FAL_KEY: 'sandbox' }
   const why = /REDIS_URL, REDIS_NAMESPACE=\S+: the ledger there is that of fal, account main, and this process is set to the sandbox, account main/
-  for (const changed of await Promise.all([['settle', id, '--billed'], ['correct', id, '--confirm']].map(async args => await runCli(t, args, mistaken)))) {
+  for (const changed of await Promise.all([['settle', id, '--billed'], ['correct', id, '--confirm']].map(async args => await runHere(args, mistaken)))) {
     t.match(changed, { code: 1, stdout: '', stderr: why })
   }
   t.match(await ledger.look([id]), [{ phase: 'unknown' }])
-  for (const shown of await Promise.all([runCli(t, ['unknown'], mistaken), runCli(t, ['usage', '--csv', '--from', new Date(Date.now() - 2 * 86_400_000).toISOString()], mistaken), runCli(t, ['unknown'], { ...env, FAL_KEY: 'a:b', FAL_ACCOUNT: 'another' })])) {
+  for (const shown of await Promise.all([runHere(['unknown'], mistaken), runHere(['usage', '--csv', '--from', new Date(Date.now() - 2 * 86_400_000).toISOString()], mistaken), runHere(['unknown'], { ...env, FAL_KEY: 'a:b', FAL_ACCOUNT: 'another' })])) {
     t.equal(shown.code, 0)
     t.match(shown.stdout, id)
     t.match(shown.stderr, /^falgate: warning: REDIS_URL, [^\n]*account main[^\n]*\n$/)
   }
-  t.match(await runCli(t, ['settle', id, '--billed'], { ...env, FAL_KEY_FILE: 'anything' }), { code: 0, stderr: '' }, 'the key itself is not looked at')
+  t.match(await runHere(['settle', id, '--billed'], { ...env, FAL_KEY_FILE: 'anything' }), { code: 0, stderr: '' }, 'the key itself is not looked at')
 })

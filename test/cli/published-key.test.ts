@@ -3,6 +3,7 @@
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { runHere } from '../support/cli.ts'
 import { cliFile, projectDir } from '../support/paths.ts'
 import { answering, freePort, runCli, start } from '../support/processes.ts'
 import { until } from '../support/until.ts'
@@ -13,12 +14,12 @@ t.test('a real fal key with the published demo key is a fault at start and in ch
   const key = join(t.testdir({ key: 'a:b' }), 'key')
   const fault = /falgate: TENANTS_FILE: \/tenants\/0\/keys\/0\/sha256: this secret is published with falgate.*make one of your own with falgate key/
   const refused = await Promise.all([
-    runCli(t, ['check'], { TENANTS_FILE: demo, FAL_KEY_FILE: key }),
+    runHere(['check'], { TENANTS_FILE: demo, FAL_KEY_FILE: key }),
     runCli(t, ['serve'], { TENANTS_FILE: demo, FAL_KEY: 'a:b' }),
     runCli(t, ['serve'], { TENANTS_FILE: demo, FAL_KEY: 'a:b', PORT: 'x' })
   ])
   for (const ended of refused) t.match(ended, { code: 1, stdout: '', stderr: fault })
-  t.match(await runCli(t, ['check'], { TENANTS_FILE: demo, FAL_KEY: 'sandbox' }), { code: 0, stderr: '' })
+  t.match(await runHere(['check'], { TENANTS_FILE: demo, FAL_KEY: 'sandbox' }), { code: 0, stderr: '' })
 })
 
 t.test('a file with the published demo key is refused on SIGHUP when the fal key is real, and the old keys stay', async t => {

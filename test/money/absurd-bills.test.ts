@@ -3,7 +3,7 @@
 import t from 'tap'
 import { startGateway, tenant } from '../support/gateway.ts'
 import { sumOf } from '../support/money.ts'
-import { runCli } from '../support/processes.ts'
+import { runHere } from '../support/cli.ts'
 import { plainClient } from '../support/redis-store.ts'
 import { deploy } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
@@ -74,7 +74,7 @@ t.test('on all replicas together: an error line, a closed model, and the operato
   t.match(log(), /"level":"error".*"booked_usd":"0.6","reserved_usd":"0.06","msg":"fal billed more than ten times the reservation/)
   t.match(log(), /"level":"error".*"scope":"fal-ai\/imagen4\/preview\/ultra","from":"ok","to":"price-unsure"/)
 
-  const said = await runCli(t, ['correct', id, '--usd', '0.06'], deployment.operatorEnv)
+  const said = await runHere(['correct', id, '--usd', '0.06'], deployment.operatorEnv)
   t.same(said, { code: 0, stdout: `${id} is corrected: $0.06 of studio is spent instead of $0.6; fal-ai/imagen4/preview/ultra is bought again\n`, stderr: '' })
   await until(async () => (await second.generate({ prompt: 'z', seed: 1 })).status === 200)
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 120_000 }])

@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap'
 import type { Row } from '../../src/generation/row.ts'
 import { buyingNothing, keyless, waitingRow } from '../support/foreign.ts'
-import { runCli } from '../support/processes.ts'
+import { runHere } from '../support/cli.ts'
 import { deploy, type Deployment } from '../support/replicas.ts'
 import { startSandbox } from '../support/sandbox.ts'
 import { until } from '../support/until.ts'
@@ -39,7 +39,7 @@ for (const [title, first, seconds] of [
       t.match(reason, /^ended with 1: falgate: REDIS_URL, REDIS_NAMESPACE=/)
       t.match(reason, why)
       t.match(reason, takeAnother)
-      const checked = await runCli(t, ['check'], { ...scene.operatorEnv, FAL_KEY: 'a:b', TENANTS_FILE: scene.tenantsFile, ...second })
+      const checked = await runHere(['check'], { ...scene.operatorEnv, FAL_KEY: 'a:b', TENANTS_FILE: scene.tenantsFile, ...second })
       t.same(checked, { code: 1, stdout: '', stderr: reason.replace('ended with 1: ', '') }, 'check says the same')
     }
     await assertUntouched(t, scene, row)

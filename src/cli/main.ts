@@ -1,0 +1,165 @@
+// What each command does, and the exit code that it ends with. Environment, streams and the end of the process are given, so that a command runs anywhere.
+
+import { readFileSync } from 'node:fs'
+import type { Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { startApp, type RunningApp } from '../app.ts'
+import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
+import { startSandbox } from '../app/sandbox-alone.ts'
+import { parseConfig } from '../config.ts'
+import { builtInModels } from '../models/built-in.ts'
+import { createKey } from '../tenants/keys.ts'
+import { readArguments, type Asked } from './arguments.ts'
+import { bannerText } from './banner.ts'
+import { healthFault } from './health.ts'
+import { helpText } from './help.ts'
+import { prepare, prepareOperators } from './prepare.ts'
+
+const EXIT_DONE = 0
+const EXIT_FAULT = 1
+const EXIT_MISUSED = 2
+
+/** What a command is given by the process that runs it. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdout: Writable
+  readonly stderr: Writable
+  /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most; files are read again when `onHangup` is called. */
+  readonly keep: (app: Pick<RunningApp, 'log' | 'close'>, options: { readonly waitMs: number, readonly onHangup?: () => void }) => void
+  /** Ends what a command had started when something went wrong that nobody foresaw. */
+  readonly abandon: () => void
+}
+
+/** Runs the command that these arguments ask for. Gives its exit code. One that serves goes on after that. */
+export async function main (args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { env, stdout, stderr, keep, abandon } = surroundings
+  const asked = readArguments(args)
+  switch (asked.kind) {
+    case 'misused':
+      stderr.write(faultLines([`${asked.message} (see falgate --help)`]))
+      return EXIT_MISUSED
+    case 'help': return say(helpText(asked.command))
+    case 'version': return say(version())
+    case 'run': return await run(asked).catch((error: unknown) => {
+      fail([error instanceof Error ? error.message : 'unexpected error'])
+      abandon()
+      return EXIT_FAULT
+    })
+  }
+
+  async function run (asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
+    switch (asked.command) {
+      case 'serve': return await serve()
+      case 'check': return await check()
+      case 'health': return await health()
+      case 'key': return key(asked.tenantId)
+      case 'sandbox': return await sandbox()
+      case 'usage': return await operate(async ({ usage }) => await print(usage(asked)))
+      case 'unknown': return await operate(async ({ unknown }) => await print(unknown(asked.format)))
+      case 'settle': return await operate(async ({ settle }) => {
+        const { done, text } = await settle(asked.id, asked.billed)
+        return done ? say(text) : fail([text])
+      }, { isChange: true })
+      case 'correct': return await operate(async ({ correct }) => {
+        const { done, text } = await correct(asked.about, asked.cost)
+        return done ? say(text) : fail([text])
+      }, { isChange: true })
+      case 'ledger': return await operate(async ({ recount }) => {
+        const { done, text } = await recount(asked.isMending)
+        say(text)
+        return done ? EXIT_DONE : EXIT_FAULT
+      }, { isChange: true })
+    }
+  }
+
+  async function serve (): Promise<number> {
+    const read = await prepare(env, builtInModels)
+    if (!read.ok) return fail(read.faults)
+    const { config } = read.prepared
+    const app = await startApp({ ...read.prepared, models: builtInModels, version: version() })
+    // In production standard output belongs to the log.
+    if (!config.production) say(bannerText({ config, version: version(), url: app.url, seconds: performance.now() / 1000 }))
+    keep(app, { waitMs: config.waitMs, onHangup: () => { app.reload() } })
+    return EXIT_DONE
+  }
+
+  async function sandbox (): Promise<number> {
+    // The sandbox needs neither key nor tenants, so their rules must not stop it.
+    const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined })
+    if (!parsed.ok) return fail(parsed.faults)
+    keep(await startSandbox({ config: parsed.config, models: builtInModels }), { waitMs: parsed.config.waitMs })
+    return EXIT_DONE
+  }
+
+  async function check (): Promise<number> {
+    const read = await prepare(env, builtInModels)
+    if (!read.ok) return fail(read.faults)
+    const { faults, warnings } = await lookAtRedis(read.prepared)
+    if (faults.length > 0) return fail(faults)
+    for (const warning of [...read.prepared.tenants.warnings, ...warnings]) say(`warning: ${warning}`)
+    return say('the configuration is sound')
+  }
+
+  async function health (): Promise<number> {
+    const parsed = parseConfig(env)
+    if (!parsed.ok) return fail(parsed.faults)
+    const fault = await healthFault(parsed.config)
+    return fault === null ? say('the gateway lives') : fail([fault])
+  }
+
+  /** Runs an operator's command on the ledger that the environment names. One of another account than the environment's is shown, and not changed. */
+  async function operate (command: (operators: Awaited<ReturnType<typeof openOperators>>) => Promise<number>, { isChange = false } = {}): Promise<number> {
+    const read = await prepareOperators(env)
+    if (!read.ok) return fail(read.faults)
+    const operators = await openOperators(read)
+    try {
+      const { foreign } = operators
+      if (foreign !== null && isChange) return fail([foreign])
+      if (foreign !== null) stderr.write(faultLines([`warning: ${foreign}`]))
+      return await command(operators)
+    } finally {
+      await operators.close()
+    }
+  }
+
+  /** Writes no faster than it is read; a reader that has had enough is no fault. */
+  async function print (lines: AsyncIterable<string>): Promise<number> {
+    try {
+      await pipeline(lines, stdout, { end: false })
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error
+    }
+    return EXIT_DONE
+  }
+
+  function key (tenantId: string): number {
+    const { key, line } = createKey()
+    return say(`The new key, shown once and kept nowhere:
+
+  ${key}
+
+Its line for "keys" of tenant "${tenantId}" in the tenants file:
+
+  ${line}`)
+  }
+
+  function say (text: string): number {
+    stdout.write(text + '\n')
+    return EXIT_DONE
+  }
+
+  function fail (faults: readonly string[]): number {
+    stderr.write(faultLines(faults))
+    return EXIT_FAULT
+  }
+}
+
+/** What standard error says of these: a line each. */
+export function faultLines (faults: readonly string[]): string {
+  return faults.map(fault => `falgate: ${fault}\n`).join('')
+}
+
+function version (): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown'
+}

@@ -1,0 +1,59 @@
+// What commands say that end by themselves: clear faults, chosen exit codes.
+
+import { join } from 'node:path'
+import t from 'tap'
+import { builtInModels } from '../../src/models/built-in.ts'
+import { parseTenants } from '../../src/tenants.ts'
+import { identify } from '../../src/tenants/keys.ts'
+import { runHere } from '../support/cli.ts'
+
+t.test('what is not understood ends with 2, one line and a hint', async t => {
+  t.same(await runHere(['frob']), { code: 2, stdout: '', stderr: 'falgate: there is no command "frob" (see falgate --help)\n' })
+})
+
+t.test('check and serve name every fault on a line of its own, without values and stack, and end with 1', async t => {
+  const env = { FAL_KEY: 'the-secret-key', PORT: 'the-secret-port', LOG_LEVEL: 'loud' }
+  for (const ended of await Promise.all([runHere(['check'], env), runHere([], env)])) {
+    t.same(ended, {
+      code: 1,
+      stdout: '',
+      stderr: 'falgate: PORT: expected a whole number from 0 to 65535\n' +
+        'falgate: LOG_LEVEL: expected one of fatal, error, warn, info, debug, trace, silent\n' +
+        'falgate: TENANTS_FILE: not set; it is required with a real fal key\n'
+    })
+  }
+})
+
+t.test('check reads the files that the environment names', async t => {
+  const dir = t.testdir({ 'bad.json': '{"tenants":[{"id":"a"}]}', 'good.json': '{"tenants":[{"id":"a","keys":[]}]}', key: 'a:b' })
+  const env = { FAL_KEY_FILE: join(dir, 'none'), TENANTS_FILE: join(dir, 'bad.json'), TLS_CERT_FILE: join(dir, 'key'), TLS_KEY_FILE: join(dir, 'none') }
+  t.same(await runHere(['check'], env), {
+    code: 1,
+    stdout: '',
+    stderr: 'falgate: TENANTS_FILE: /tenants/0/keys: is missing\n' +
+      'falgate: FAL_KEY_FILE: the file cannot be read (ENOENT)\n' +
+      'falgate: TLS_KEY_FILE: the file cannot be read (ENOENT)\n'
+  })
+  t.same(await runHere(['check'], { TLS_CERT_FILE: join(dir, 'key'), TLS_KEY_FILE: join(dir, 'key') }), {
+    code: 1,
+    stdout: '',
+    stderr: 'falgate: TLS_CERT_FILE, TLS_KEY_FILE: the files do not hold a certificate and its key\n'
+  })
+  t.same(await runHere(['check'], { FAL_KEY_FILE: join(dir, 'key'), TENANTS_FILE: join(dir, 'good.json') }), {
+    code: 0,
+    stdout: 'warning: tenant a has no budget\nwarning: tenant a has no key\nthe configuration is sound\n',
+    stderr: ''
+  })
+})
+
+t.test('production without a key does not start, and is told what to set', async t => {
+  t.match(await runHere([], { NODE_ENV: 'production' }), { code: 1, stdout: '', stderr: /^falgate: FAL_KEY: not set; .*\n$/ })
+})
+
+t.test('key prints a key, and the line by which it is recognised', async t => {
+  const { code, stdout, stderr } = await runHere(['key', 'studio'])
+  t.match({ code, stderr }, { code: 0, stderr: '' })
+  const [, key = '', line = ''] = /^ {2}(fg_\S+)\n[^]*^ {2}(\{.*\})$/m.exec(stdout) ?? []
+  const read = parseTenants(`{"tenants":[{"id":"studio","keys":[${line}]}]}`, { models: builtInModels })
+  t.match(read.ok && identify(read.book, `Bearer ${key}`, 0), { tenant: { id: 'studio' } })
+})
