@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { longestCloseMs } from './app/drain.ts'
 import { faultLines, main, type Surroundings } from './cli/main.ts'
+import { builtInModels } from './models/built-in.ts'
 
 /**
  * Keeps V8 from making objects old at birth. It does so at places whose objects once outlived two collections, as those of a burst of connections do.
@@ -30,6 +31,7 @@ process.exitCode = await main(process.argv.slice(2), {
   env: process.env,
   stdout: process.stdout,
   stderr: process.stderr,
+  models: builtInModels,
   keep,
   abandon: () => { process.exit(1) }
 })

@@ -1,4 +1,4 @@
-// What each command does, and the exit code that it ends with. Environment, streams and the end of the process are given, so that a command runs anywhere.
+// What each command does, and the exit code that it ends with. Environment, streams, models and the end of the process are given, so that a command runs anywhere.
 
 import { readFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
@@ -7,7 +7,7 @@ import { startApp, type RunningApp } from '../app.ts'
 import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
-import { builtInModels } from '../models/built-in.ts'
+import type { Models } from '../models/models.ts'
 import { createKey } from '../tenants/keys.ts'
 import { readArguments, type Asked } from './arguments.ts'
 import { bannerText } from './banner.ts'
@@ -24,6 +24,8 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stdout: Writable
   readonly stderr: Writable
+  /** What can be bought. */
+  readonly models: Models
   /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most; files are read again when `onHangup` is called. */
   readonly keep: (app: Pick<RunningApp, 'log' | 'close'>, options: { readonly waitMs: number, readonly onHangup?: () => void }) => void
   /** Ends what a command had started when something went wrong that nobody foresaw. */
@@ -32,7 +34,7 @@ export interface Surroundings {
 
 /** Runs the command that these arguments ask for. Gives its exit code. One that serves goes on after that. */
 export async function main (args: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { env, stdout, stderr, keep, abandon } = surroundings
+  const { env, stdout, stderr, models, keep, abandon } = surroundings
   const asked = readArguments(args)
   switch (asked.kind) {
     case 'misused':
@@ -73,10 +75,10 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   }
 
   async function serve (): Promise<number> {
-    const read = await prepare(env, builtInModels)
+    const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
     const { config } = read.prepared
-    const app = await startApp({ ...read.prepared, models: builtInModels, version: version() })
+    const app = await startApp({ ...read.prepared, models, version: version() })
     // In production standard output belongs to the log.
     if (!config.production) say(bannerText({ config, version: version(), url: app.url, seconds: performance.now() / 1000 }))
     keep(app, { waitMs: config.waitMs, onHangup: () => { app.reload() } })
@@ -87,12 +89,12 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     // The sandbox needs neither key nor tenants, so their rules must not stop it.
     const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined })
     if (!parsed.ok) return fail(parsed.faults)
-    keep(await startSandbox({ config: parsed.config, models: builtInModels }), { waitMs: parsed.config.waitMs })
+    keep(await startSandbox({ config: parsed.config, models }), { waitMs: parsed.config.waitMs })
     return EXIT_DONE
   }
 
   async function check (): Promise<number> {
-    const read = await prepare(env, builtInModels)
+    const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
     const { faults, warnings } = await lookAtRedis(read.prepared)
     if (faults.length > 0) return fail(faults)

@@ -3,6 +3,7 @@
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { main } from '../../src/cli/main.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
 
 export interface Said { readonly code: number, readonly stdout: string, readonly stderr: string }
 
@@ -11,7 +12,7 @@ export async function runHere (args: readonly string[], env: Readonly<Record<str
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const said = Promise.all([text(stdout), text(stderr)])
   const keep = (): void => { throw new Error('a command that goes on needs a process') }
-  const code = await main(args, { env, stdout, stderr, keep, abandon: () => {} })
+  const code = await main(args, { env, stdout, stderr, models: builtInModels, keep, abandon: () => {} })
   stdout.end()
   stderr.end()
   const [out, err] = await said
