@@ -31,7 +31,7 @@ export interface Ground { readonly redisPort: number, readonly upstreamPort: num
 
 const programs = new URL('./programs/', import.meta.url)
 
-function programFile (name: string): string {
+export function programFile (name: string): string {
   return fileURLToPath(new URL(name + '.js', programs))
 }
 

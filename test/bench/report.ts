@@ -21,6 +21,14 @@ export function throughputTable (measured: readonly Measured[]): string {
   return ['| contestant | requests/s | least to most | CPU µs each | p50 ms | p99 ms | what it does |', '| --- | ---: | ---: | ---: | ---: | ---: | --- |', ...rows].join('\n')
 }
 
+/** What a measurement promises: whether that was so, and what was found. */
+export interface Bound { readonly name: string, readonly isKept: boolean, readonly found: string }
+
+/** Which bounds were kept. */
+export function boundTable (bounds: readonly Bound[]): string {
+  return ['| bound | found | kept |', '| --- | ---: | --- |', ...bounds.map(({ name, found, isKept }) => `| ${name} | ${found} | ${isKept ? 'yes' : '**no**'} |`)].join('\n')
+}
+
 /** What is to be reached: how many times the requests per second of another one. */
 const goals = [
   { of: 'falgate, hit', by: 'bare Fastify', reach: 0.6 },

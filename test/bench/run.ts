@@ -14,7 +14,8 @@ import {
 import { addedTime, hitTimes, joinsPerSecond, type Times } from './latency.ts'
 import { flood, hasWrk } from './load.ts'
 import { cores, cpuUsOf, describeLoad, describeMachine, endAll, pinSelf } from './machine.ts'
-import { median, ratioTable, throughputTable, type Measured } from './report.ts'
+import { pollCosts } from './polls.ts'
+import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured } from './report.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
 
 const HELP = `npm run bench [-- options]
@@ -22,7 +23,8 @@ const HELP = `npm run bench [-- options]
 Measures falgate against what it is compared with, on this machine, and writes test/bench/results.md.
 
   --quick          one short round of what is at hand, within a minute; writes nothing
-  --only <part>    throughput, latency or scale; may be repeated (default: all)
+  --only <part>    throughput, latency, scale or polls; may be repeated (default: all)
+  --check          ends with 1 when a bound is broken
   --rounds <n>     rounds of each contestant (default 5)
   --seconds <n>    length of a round (default 5)
   --profile <dir>  CPU profiles of the gateway that is measured for throughput
@@ -32,24 +34,27 @@ Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-ins
 @fal-ai/server-proxy and Portkey's gateway are fetched by npm into ~/.cache/falgate-bench the first time.
 `
 
-const parts = ['throughput', 'latency', 'scale'] as const
+const parts = ['throughput', 'latency', 'scale', 'polls'] as const
 type Part = typeof parts[number]
 
-interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined }
+interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined, readonly isCheck: boolean }
 
 const CONNECTIONS = 32
 
 const startedMs = performance.now()
 /** Paragraphs of the report. */
 const report: string[] = []
+/** What was promised of the measurements. */
+const bounds: Bound[] = []
 
 function progress (said: string): void {
   process.stderr.write(`${((performance.now() - startedMs) / 1000).toFixed(0).padStart(4)} s  ${said}\n`)
 }
 
-async function main (): Promise<void> {
+/** Gives the exit code. */
+async function main (): Promise<number> {
   const plan = readPlan()
-  if (plan === null) return
+  if (plan === null) return 0
   pinSelf()
   const loadBefore = describeLoad()
   const ground = await startGround()
@@ -57,12 +62,17 @@ async function main (): Promise<void> {
   if (plan.parts.has('throughput')) hitsPerSecond = await throughput(ground, plan)
   if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
   if (plan.parts.has('scale')) await scale(ground, plan)
+  if (plan.parts.has('polls')) await polls(ground, plan)
 
   const text = [heading(loadBefore), ...report].join('\n\n') + '\n'
   process.stdout.write(text)
-  if (plan.isQuick || plan.parts.size < parts.length) return
-  writeFileSync(join(projectDir, 'test/bench/results.md'), text)
-  progress('written to test/bench/results.md')
+  const broken = bounds.filter(({ isKept }) => !isKept)
+  for (const { name, found } of broken) progress(`a bound is broken: ${name} (${found})`)
+  if (!plan.isQuick && plan.parts.size === parts.length) {
+    writeFileSync(join(projectDir, 'test/bench/results.md'), text)
+    progress('written to test/bench/results.md')
+  }
+  return plan.isCheck && broken.length > 0 ? 1 : 0
 }
 
 /** What is asked for, or null when that was only help. */
@@ -75,13 +85,13 @@ function readPlan (): Plan | null {
   const isQuick = values.quick === true
   const only = values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
   const usual = isQuick ? 1 : 5
-  return { isQuick, parts: new Set(only ?? parts), rounds: countIn('--rounds', values.rounds, usual), seconds: countIn('--seconds', values.seconds, usual), profile: values.profile }
+  return { isQuick, parts: new Set(only ?? parts), rounds: countIn('--rounds', values.rounds, usual), seconds: countIn('--seconds', values.seconds, usual), profile: values.profile, isCheck: values.check === true }
 }
 
 function readOptions () {
   try {
     return parseArgs({
-      options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
+      options: { quick: { type: 'boolean' }, check: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
     })
   } catch (error) {
     return refuse(error instanceof Error ? error.message : String(error))
@@ -240,6 +250,26 @@ async function startTimes (ground: Ground, times: number): Promise<readonly numb
   return took
 }
 
+// ------------------------------------------------------------------------------------------------ polls
+
+async function polls (ground: Ground, plan: Plan): Promise<void> {
+  progress('500 running generations, each polled 10 times a second')
+  const { generations, perSecond, falgate, bare, bounds: found } = await pollCosts(ground, plan.isQuick ? 1 : plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`## Status polls
+
+${generations} running generations, each polled ten times a second by a caller on its own connection, as Python's client does; the least of some rounds, in cores for
+${perSecond.toLocaleString('en-US')} polls a second, against Fastify with its log line and an answer of the same size.
+
+| | cores |
+| --- | ---: |
+| falgate | ${falgate.toFixed(3)} |
+| Fastify | ${bare.toFixed(3)} |
+| falgate / Fastify | ${(falgate / bare).toFixed(2)} |
+
+${boundTable(found)}`)
+}
+
 // ------------------------------------------------------------------------------------------------ the report's head
 
 function heading (loadBefore: string): string {
@@ -272,5 +302,4 @@ process.once('uncaughtException', error => {
   process.stderr.write(`${error.stack ?? error.message}\n`)
   end(1)
 })
-await main()
-await end(0)
+await end(await main())

@@ -7,6 +7,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 let requests = 0
 
+/** As often as fal does: a stream that is silent for longer is asked about. */
+const PING_MS = 15_000
+
 const chat = JSON.stringify({
   id: 'chatcmpl-1',
   object: 'chat.completion',
@@ -49,7 +52,8 @@ async function stream (response: ServerResponse, id: string, leftMs: number): Pr
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   if (leftMs > 0) {
     response.write(`data: ${statusOf(id, leftMs)}\n\n`)
-    await pause(leftMs)
+    const pings = setInterval(() => { response.write(': ping\n\n') }, PING_MS)
+    await pause(leftMs).finally(() => { clearInterval(pings) })
   }
   response.end(`data: ${statusOf(id, 0)}\n\n`)
 }
