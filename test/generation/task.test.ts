@@ -2,12 +2,13 @@
 
 import t, { type Test } from 'tap'
 import { createGuard } from '../../src/generation/guard.ts'
-import type { Interrupted, Result, Sighting, Submitted, Upstream } from '../../src/generation/ports.ts'
+import type { Result, Sighting } from '../../src/generation/ports.ts'
 import type { Row } from '../../src/generation/row.ts'
 import { createTask, type Task } from '../../src/generation/task.ts'
 import { createWatch } from '../../src/generation/watch.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'
+import { playUpstream, type Asked, type PlayedUpstream } from '../support/played-upstream.ts'
 import { until } from '../support/until.ts'
 
 const noLines = { from: 0, lines: [] }
@@ -15,65 +16,7 @@ const running: Sighting = { kind: 'running', log: noLines }
 const completed: Sighting = { kind: 'completed', log: noLines }
 const picture: Result = { kind: 'succeeded', body: '{"images":[]}', seed: null, units: null }
 
-/** Somebody waits for an answer that the test gives. */
-interface Asked<T> { readonly answer: (answer: T) => void, readonly fail: (error: unknown) => void }
-
-/** fal, as a test plays it: each question waits for its answer. */
-interface Played {
-  readonly upstream: Upstream
-  readonly submits: Asked<Submitted>[]
-  readonly sightings: Asked<Sighting | Interrupted>[]
-  readonly results: Asked<Result>[]
-  /** Request ids that fal was asked to stop. */
-  readonly cancels: string[]
-  /** Request ids whose status is read. */
-  readonly followed: Set<string>
-}
-
-function play (): Played {
-  const submits: Asked<Submitted>[] = []
-  const sightings: Asked<Sighting | Interrupted>[] = []
-  const results: Asked<Result>[] = []
-  const cancels: string[] = []
-  const followed = new Set<string>()
-  const ask = async <T>(asked: Asked<T>[]): Promise<T> => await new Promise<T>((resolve, reject) => { asked.push({ answer: resolve, fail: reject }) })
-  return {
-    upstream: {
-      submit: async () => await ask(submits),
-      follow: (_model, requestId) => {
-        followed.add(requestId)
-        return {
-          next: async signal => {
-            const interrupted = new Promise<Interrupted>(resolve => {
-              const tell = (): void => { resolve({ kind: 'interrupted' }) }
-              signal.addEventListener('abort', tell)
-              if (signal.aborted) tell()
-            })
-            return await Promise.race([ask(sightings), interrupted])
-          },
-          close: () => { followed.delete(requestId) }
-        }
-      },
-      state: async () => 'unavailable',
-      result: async (_model, _requestId, signal) => await Promise.race([
-        ask(results),
-        new Promise<Result>(resolve => { signal.addEventListener('abort', () => { resolve({ kind: 'unavailable', retryAfterMs: null }) }) })
-      ]),
-      cancel: async (_model, requestId) => {
-        cancels.push(requestId)
-        return 'asked'
-      },
-      close: async () => {}
-    },
-    submits,
-    sightings,
-    results,
-    cancels,
-    followed
-  }
-}
-
-interface Scene extends Played {
+interface Scene extends PlayedUpstream {
   readonly ledger: MemoryLedger
   readonly task: Task
   readonly isDone: () => boolean
@@ -82,7 +25,7 @@ interface Scene extends Played {
 }
 
 async function scene (t: Test): Promise<Scene> {
-  const played = play()
+  const played = playUpstream()
   const ledger = createMemoryLedger({ times })
   const watch = createWatch(ledger, error => { t.fail('looking', { found: error }) })
   const stopped = new AbortController()
