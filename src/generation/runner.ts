@@ -2,7 +2,7 @@
 //
 //   idle → running        start: the lease keeper first, then the sweeper; the claim loop after the first renewal
 //   running → draining    stopClaiming: nothing more is claimed, what is looked after goes on
-//   any → leaving         stop: no submit is begun, tasks end with the step under way, answers to submits are waited for
+//   any → leaving         stop: no submit is begun, tasks end with the step under way; answers to submits are waited for, and leases renewed meanwhile
 //   leaving → stopped     all came to rest, or its time is over: leases are released, so that other processes go on at once
 
 import { setTimeout as pauseFor } from 'node:timers/promises'
@@ -83,11 +83,12 @@ export function createRunner (deps: RunnerDeps): Runner {
     claims.stop()
     unlisten()
     clearInterval(rounds)
-    leases.stop()
     const ids = [...tasks.running.keys()]
     tasks.releaseAll()
     await untilAtRest(graceMs)
     stopped.abort()
+    // Not sooner: an answer to a submit may take longer than a lease, and without one another process concludes that nobody knows it.
+    leases.stop()
     await sweeper.tellNews()
     await release(ids)
   }

@@ -92,6 +92,28 @@ t.test('a drain waits for the answer to a submit, however short callers wait and
   t.same(await ledger.audit(), [])
 })
 
+t.test('a leaving replica that waits for the answer to a submit keeps its lease: nobody concludes that its outcome is unknown', async t => {
+  const leaseMs = 3000
+  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { LEASE_SECONDS: String(leaseMs / 1000), WAIT_SECONDS: '1' } })
+  const [leaving, staying] = await Promise.all([startReplica(), startReplica({ FAL_CONCURRENCY: '0' })])
+  const release = sandbox.faults.holdJobs()
+  const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
+  await leaving.generate({ prompt: 'x', seed: 1 }, { headers: { prefer: 'respond-async' } })
+  await slow.untilHit()
+  leaving.child.kill('SIGTERM')
+  const leftMs = ledger.now()
+  await until(() => ledger.now() > leftMs + 3 * leaseMs)
+  t.match(await untilRow(() => true), { phase: 'submitting', owner: leaving.name })
+  slow.release()
+  t.match(await leaving.ended, { code: 0, stderr: '' })
+  await untilRow(({ owner }) => owner === staying.name)
+  release()
+  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { takeovers: 0, cost: 60_000 })
+  t.notMatch(staying.log(), /"to":"unknown"/)
+  t.equal(sandbox.bill.submits, 1)
+  t.same(await ledger.audit(), [])
+})
+
 t.test('a claim that a leaving replica hears of only at its end is given back unsent', async t => {
   const gate = await startRedisGate(t, await redisUrl())
   const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: { REDIS_URL: gate.url, LEASE_SECONDS: '600', WAIT_SECONDS: '20' } })
