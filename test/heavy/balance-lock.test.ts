@@ -34,8 +34,7 @@ t.test('a balance lock of at least ten seconds under load', async t => {
       const code = reply?.status === 200 ? '200' : String(reply?.json()['code'])
       seen.set(code, (seen.get(code) ?? 0) + 1)
       if (reply?.status === 503) {
-        const retryAfter = Number(reply.headers.get('retry-after'))
-        if (!(retryAfter >= 1 && retryAfter <= PROBE_SECONDS)) t.fail(`503 with Retry-After ${retryAfter}`)
+        if (!(Number(reply.headers.get('retry-after')) >= 1)) t.fail('503 without Retry-After')
         if (/is locked|balance|top up/i.test(reply.text)) t.fail(`fal's words: ${reply.text}`)
       }
       await pause(100)
@@ -58,7 +57,12 @@ t.test('a balance lock of at least ten seconds under load', async t => {
 
   const atPayment = sandbox.bill.submits
   locked.remove()
-  await until(() => sandbox.bill.submits > atPayment, { what: 'the probe that every 503 announced' })
+  // One that was under way may still tell of the lock. After that the next one is due in time, by the ledger's clock, and the first one that is sent buys.
+  const guard = await until(async () => (await ledger.guards()).find(({ probe }) => probe === null))
+  const dueInMs = guard.retryAtMs - ledger.now()
+  t.ok(guard.state === 'ok' || dueInMs <= PROBE_SECONDS * 1000, `the next probe is due in ${dueInMs} ms`)
+  await until(() => (seen.get('200') ?? 0) > 0)
+  t.ok(locked.hits <= calls + 1, 'and at most the one under way was sent in vain')
   await until(() => (seen.get('200') ?? 0) >= 50)
   over.abort()
   await Promise.all(load)
