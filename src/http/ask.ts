@@ -2,7 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { isSeedReadable, MAX_SEED_DIGITS } from '../fal-wire/exact-seed.ts'
+import { isSeedReadable, MAX_SEED_DIGITS, type ExactSeed } from '../fal-wire/exact-seed.ts'
 import { canonicalJson } from '../generation/key.ts'
 import type { Presence } from '../generation/presence.ts'
 import type { Answer, Ask, Call, Requests } from '../generation/request.ts'
@@ -30,10 +30,12 @@ export function askerOf (model: Model, tools: AskTools): (request: FastifyReques
   const fields = Object.entries(model.input.properties)
     .map(([name, schema]): readonly [string, unknown] => [name, schema.default])
     .sort(([one], [other]) => one < other ? -1 : 1)
+  const hasSeed = Object.hasOwn(model.input.properties, 'seed')
 
   return (request, body, manner) => {
     const { tenant, subject } = callerOf(request)
-    const { seed } = request.facts
+    // A seed that the model does not take says nothing: with it, different pictures would have one name.
+    const seed: ExactSeed = hasSeed ? request.facts.seed : { kind: 'absent' }
     const input = withDefaults(body, fields)
     if (typeof input['prompt'] === 'string') request.facts.prompt = tools.describePrompt(input['prompt'])
     if (seed.kind === 'inexact') throw seedFault('must be a whole number; beyond 2^53 in plain digits', 'inexact_integer')

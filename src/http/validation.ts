@@ -25,7 +25,7 @@ export function faultsOf (errors: readonly FastifySchemaValidationError[]): Fiel
     return {
       path: typeof named === 'string' ? `${instancePath}/${escapePointer(named).slice(0, 100)}` : instancePath,
       message: messageOf(error),
-      code: codes[keyword] ?? keyword
+      code: isBlank(error) ? 'blank' : codes[keyword] ?? keyword
     }
   })
 }
@@ -40,17 +40,24 @@ const codes: Readonly<Record<string, string>> = {
   maxLength: 'sequence_too_long',
   minimum: 'greater_than_equal',
   maximum: 'less_than_equal',
-  pattern: 'blank',
   format: 'not_well_formed'
 }
 
-function messageOf ({ keyword, params, message }: Pick<ErrorObject, 'keyword' | 'params' | 'message'>): string {
+type Fault = Pick<ErrorObject, 'keyword' | 'params' | 'message'>
+
+/** A text of white space alone, where a model wants more. Other patterns tell themselves. */
+function isBlank ({ keyword, params }: Fault): boolean {
+  return keyword === 'pattern' && params['pattern'] === '\\S'
+}
+
+function messageOf (fault: Fault): string {
+  const { keyword, params, message } = fault
+  if (isBlank(fault)) return 'must not be blank'
   switch (keyword) {
     case 'required': return 'is missing'
     case 'additionalProperties': return 'is not a field of this model'
     case 'type': return params['type'] === 'integer' ? 'must be a whole number' : `must be of type ${String(params['type'])}`
     case 'enum': return `must be one of ${JSON.stringify(params['allowedValues'])}`
-    case 'pattern': return 'must not be blank'
     case 'format': return 'must be well-formed Unicode, without lone surrogates'
     default: return message ?? 'is not valid'
   }
