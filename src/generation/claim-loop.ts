@@ -1,10 +1,12 @@
 // Claims what waits in line while there are free slots, and hands it over with the right to submit it.
 //
-//   state | nudged | a task is done | the answer to a claim                                    | stopped
-//   ------|--------|----------------|----------------------------------------------------------|--------
-//   open  | claims | claims         | the line is empty: empty                                 | over
-//   empty | claims | –              | anything else: open; a generation that stands in line is published | over
-//   over  | –      | –              | what was granted is handed over all the same             | –
+//   state | nudged | a task is done | the answer to a claim                           | stopped
+//   ------|--------|----------------|-------------------------------------------------|--------
+//   open  | claims | claims         | the line is empty: empty                        | over
+//   empty | claims | –              | anything else: open                             | over
+//   over  | –      | –              | what was granted is handed over all the same    | –
+//
+// In `empty` a task that is done claims nothing, because a generation that comes into an empty line is published, which is a nudge.
 //
 // A pause is no state: the ledger alone knows whether it is over. It asks for one while its replicas put back what it may have lost, and this one brings
 // what it knows at once. Claims go on being asked for; the end of the pause is a nudge.

@@ -59,6 +59,27 @@ t.test('what is not polled for a while is not followed any more, and the next po
   await until(() => followers.size === 0)
 })
 
+t.test('what is polled again and again is kept, and the ledger is asked once', async t => {
+  const keptMs = 500
+  const { polls, asked } = await open({ keptMs })
+  await polls.now('one', studio)
+  let sinceMs = performance.now()
+  let lastMs = sinceMs
+  await until(async () => {
+    await polls.now('one', studio)
+    const nowMs = performance.now()
+    if (nowMs - lastMs > keptMs / 2) {
+      // This process had to wait for a processor: it begins again.
+      sinceMs = nowMs
+      asked.splice(0, asked.length, 'one')
+    }
+    lastMs = nowMs
+    return nowMs > sinceMs + 2 * keptMs
+  })
+  t.same(asked, ['one'])
+  polls.close()
+})
+
 for (const [what, end] of [
   ['has ended', (follower: Follower | undefined, row: Row): void => { follower?.changed({ ...row, phase: 'failed' }) }],
   ['is lost', (follower: Follower | undefined): void => { follower?.lost() }]
