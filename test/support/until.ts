@@ -3,8 +3,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { CallOptions, Gateway } from './gateway.ts'
 
-/** Long enough to leave the processor to those that are waited for. */
-const POLL_MS = 5
+/** What comes at once is seen at once; what takes longer is asked about less often, so that the processor is left to those that are waited for. */
+const POLL_MS = 2
+const MAX_POLL_MS = 30
 
 /** Shorter than tap's own limit, so that a test that waits in vain says for what. It decides nothing but that: what is waited for comes sooner on any machine. */
 const PATIENCE_MS = 110_000
@@ -32,11 +33,11 @@ export async function until<Answer> (ask: () => Answer | Promise<Answer>, { what
 }
 
 async function answer<Answer> (ask: () => Answer | Promise<Answer>, over: AbortSignal): Promise<Exclude<Answer, false | null | undefined>> {
-  for (;;) {
+  for (let pauseMs = POLL_MS; ; pauseMs = Math.min(pauseMs * 1.5, MAX_POLL_MS)) {
     const found = await ask()
     if (isThere(found)) return found
     over.throwIfAborted()
-    await pause(POLL_MS)
+    await pause(pauseMs)
   }
 }
 
