@@ -3,50 +3,16 @@
 import { Problem } from '../errors.ts'
 import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
-import type { Model } from '../models/model.ts'
-import type { BudgetLimit, Tenant } from '../tenants.ts'
 import { unitsBilled } from './bill.ts'
-import { budgetsOf } from './budgets.ts'
-import { fingerprint, idempotencyName, inputSha256, resultName, twinName } from './key.ts'
+import { admissionOf, type AdmissionContext, type CallOptions } from './call.ts'
 import { hasEnded } from './phases.ts'
-import { ledgerConstants, type Admission, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
-import type { Connection, Priority, Row } from './row.ts'
+import { ledgerConstants, type Admitted, type End, type Ledger, type RateState, type TwinAnswer } from './ports.ts'
+import type { Connection, Row } from './row.ts'
 import type { PriceRules } from './price-rules.ts'
-import { bodyOf, makesLarge, withOutput } from './large.ts'
+import { bodyOf, withOutput } from './large.ts'
 import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 import type { Watch } from './watch.ts'
-
-/** What is asked for, by whom; validated and authenticated. */
-export interface Ask {
-  readonly tenant: Tenant
-  /** The browser token's id, or `''` for the tenant's own keys. */
-  readonly subject: string
-  readonly model: Model
-  /** Canonical JSON with defaults filled in. */
-  readonly input: string
-  readonly seed: string | null
-  /** `only` answers from what is stored or not at all. */
-  readonly mode: 'normal' | 'refresh' | 'bypass' | 'only'
-  /** The caller's key, and the canonical JSON of its request as it was sent. */
-  readonly idempotency: { readonly key: string, readonly sent: string } | null
-  /** The caller has to be given an id that it may read, also for what is stored. */
-  readonly needsId: boolean
-}
-
-/** One call: an ask, and somebody who waits for its answer. */
-export interface Call extends Ask {
-  /** How long the caller waits for the end; 0: not at all. */
-  readonly waitMs: number
-  /** The caller asked not to be kept waiting: time up is a 202, not a failure. */
-  readonly async: boolean
-  readonly priority: Priority
-  /** How long the caller lets it wait in line; `null`: as long as the gateway does. */
-  readonly startWithinMs: number | null
-  readonly connection: Connection
-  /** Fires when the caller's connection is gone. */
-  readonly gone: AbortSignal
-}
 
 interface Origin {
   /** Where the answer came from; the word stands in `Cache-Status` and in the metrics. */
@@ -84,24 +50,21 @@ export type Answer =
   | Origin & { readonly kind: 'under-way', readonly row: Row }
   | { readonly kind: 'caller-gone' }
 
-export interface RequestTools {
+export interface RequestTools extends AdmissionContext {
   readonly ledger: Ledger
   readonly cache: ResultCache
   readonly watch: Watch
-  readonly companyBudget: () => BudgetLimit | null
-  readonly priceOf: (model: Model) => MicroUsd
   readonly priceRules: PriceRules
   readonly resultTtlMs: number
   readonly draining: () => boolean
-  /** A fresh UUIDv7. */
-  readonly newId: () => string
   readonly onTrouble: (doing: string, error: unknown) => void
 }
 
 export interface Requests {
   /** The answer, if it lies in this process; costs no call to the ledger. */
-  readonly fromMemory: (ask: Ask) => Answer | null
-  readonly request: (call: Call) => Promise<Answer>
+  readonly fromMemory: (options: CallOptions) => Answer | null
+  /** The answer to the caller at `connection`, once there is one; `gone` fires when that caller is. */
+  readonly request: (options: CallOptions, connection: Connection, gone: AbortSignal) => Promise<Answer>
 }
 
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
@@ -114,41 +77,40 @@ export function createRequests (tools: RequestTools): Requests {
   const { ledger, cache, watch } = tools
   return { fromMemory, request }
 
-  function fromMemory (ask: Ask): Answer | null {
+  function fromMemory (options: CallOptions): Answer | null {
     // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
-    if (ask.idempotency !== null || ask.mode === 'refresh') return null
-    const name = cacheNameOf(ask)
-    const stored = name === null ? undefined : cache.get(name)
-    return stored === undefined || (ask.needsId && !isOwn(ask, stored)) ? null : hit(ask, stored)
+    if (options.idempotencyKey !== null || options.mode === 'refresh') return null
+    const stored = options.cacheName === null ? undefined : cache.get(options.cacheName)
+    return stored === undefined || (options.needsId && !isOwn(options, stored)) ? null : hit(options, stored)
   }
 
-  async function request (call: Call): Promise<Answer> {
-    const cacheName = cacheNameOf(call)
-    if (call.mode === 'only' || tools.draining()) return await fromStore(call, cacheName)
-    if (call.gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
+  async function request (options: CallOptions, connection: Connection, gone: AbortSignal): Promise<Answer> {
+    if (options.mode === 'only' || tools.draining()) return await fromStore(options)
+    if (gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
 
-    const admitted = await admit(call, cacheName)
+    const admitted = await admit(options, connection)
     if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
     if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
-    if (admitted.outcome === 'hit') return hit(call, isAlias(admitted.row) ? resultOf(admitted.row) : keep(cacheName, admitted.row))
+    if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
-    return await answerWhenEnded(call, origin, admitted.row, cacheName)
+    return await answerWhenEnded(options, connection, gone, origin, admitted.row)
   }
 
   /**
-   * What is stored is served to those who want nothing else, and by a process that takes no new work. What a key stands for only an admission tells, and only
-   * an admission binds one; who wants nothing bought needs neither.
+   * What is stored is served to callers that want nothing else, and by a process that takes no new work. What a key stands for only an admission tells, and only
+   * an admission binds one; a caller that wants nothing bought needs neither.
    */
-  async function fromStore (call: Call, cacheName: string | null): Promise<Answer> {
-    const isServed = call.mode === 'only' || (call.mode === 'normal' && call.idempotency === null)
+  async function fromStore (options: CallOptions): Promise<Answer> {
+    const { mode, idempotencyKey, cacheName } = options
+    const isServed = mode === 'only' || (mode === 'normal' && idempotencyKey === null)
     const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
-    if (row !== null) return hit(call, keep(cacheName, row))
-    throw new Problem(call.mode === 'only' ? 'not-cached' : 'draining')
+    if (row !== null) return hit(options, keep(cacheName, row))
+    throw new Problem(mode === 'only' ? 'not-cached' : 'draining')
   }
 
   /** Asks for admission until it is clear which undelivered twins still have a caller; the number of rounds is bounded. */
-  async function admit (call: Call, cacheName: string | null): Promise<Exclude<Admitted, { outcome: 'twins' }>> {
-    const admission = admissionOf(call, cacheName)
+  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, { outcome: 'twins' }>> {
+    const admission = admissionOf(options, connection, tools)
     let twins: readonly TwinAnswer[] = []
     for (let round = 1; ; round++) {
       const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS, ...admission })
@@ -172,65 +134,29 @@ export function createRequests (tools: RequestTools): Requests {
     return answers.flat()
   }
 
-  function admissionOf (call: Call, cacheName: string | null): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
-    const { tenant, subject, model, idempotency } = call
-    return {
-      id: tools.newId(),
-      tenant: tenant.id,
-      subject,
-      model: model.endpointId,
-      input: call.input,
-      inputSha256: inputSha256(call.input),
-      makesLarge: makesLarge(call.input),
-      seed: call.seed,
-      price: tools.priceOf(model),
-      unitPrice: tools.priceOf(model),
-      ...tools.priceRules.of(model.endpointId),
-      files: model.files,
-      mode: call.mode === 'only' ? 'normal' : call.mode,
-      cacheGroup: call.mode === 'bypass' ? null : tenant.cacheGroup,
-      cacheName,
-      idempotency: idempotency === null
-        ? null
-        : { name: idempotencyName(tenant.id, subject, idempotency.key), fingerprint: fingerprint(model, idempotency.sent) },
-      twinName: idempotency === null && call.seed === null && call.mode === 'normal' ? twinName(tenant.id, subject, model, call.input) : null,
-      // Who asked for the id only waits for that one: until it went out, a twin's caller has to buy its own.
-      connection: call.connection,
-      priority: call.priority,
-      startWithinMs: call.startWithinMs,
-      needsId: call.needsId,
-      rate: tenant.rateLimit,
-      maxInFlight: tenant.maxInFlight,
-      maxQueued: tenant.maxQueued,
-      weight: tenant.weight,
-      budgets: budgetsOf(tenant, tools.companyBudget()),
-      token: subject === '' ? null : subject
-    }
-  }
-
-  async function answerWhenEnded (call: Call, origin: Origin, row: Row, cacheName: string | null): Promise<Answer> {
+  async function answerWhenEnded (options: CallOptions, connection: Connection, gone: AbortSignal, origin: Origin, row: Row): Promise<Answer> {
     const sinceMs = performance.now()
     const endedBefore = hasEnded(row.phase)
-    const ended = endedBefore ? row : await waitForEnd(call, row)
+    const ended = endedBefore ? row : await waitForEnd(row, options.waitMs, gone)
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
     if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
     if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
-      // The buyer gave up before anything was bought; the caller who joined it goes on in its own name.
-      return await request({ ...call, waitMs: Math.max(0, call.waitMs - (performance.now() - sinceMs)) })
+      // The buyer gave up before anything was bought; a caller that joined it goes on in its own name.
+      return await request({ ...options, waitMs: Math.max(0, options.waitMs - (performance.now() - sinceMs)) }, connection, gone)
     }
-    if (ended !== null && ended.phase !== 'succeeded') return failed(call, origin, ended, endedBefore)
+    if (ended !== null && ended.phase !== 'succeeded') return failed(options, origin, ended, endedBefore)
     if (ended !== null) {
       const row = await fetched(ended)
-      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, cacheName)
+      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, options.cacheName)
     }
-    if (!call.gone.aborted) return { kind: 'under-way', row: await latest(call, row), ...origin }
-    if (call.waitMs > 0) await tellLeft(call, row)
+    if (!gone.aborted) return { kind: 'under-way', row: await latest(options, row), ...origin }
+    if (options.waitMs > 0) await tellLeft(connection, row)
     return { kind: 'caller-gone' }
   }
 
-  async function waitForEnd (call: Call, row: Row): Promise<Row | null> {
-    if (call.waitMs === 0) return null
-    const ended = await watch.untilEnded(row.purchase, call.waitMs, call.gone)
+  async function waitForEnd (row: Row, waitMs: number, gone: AbortSignal): Promise<Row | null> {
+    if (waitMs === 0) return null
+    const ended = await watch.untilEnded(row.purchase, waitMs, gone)
     if (ended !== null && 'lastSeen' in ended) throw problemOfLost(row, ended.lastSeen ?? row.phase)
     // Through an alias the reader keeps its own id, and sees nobody else's name.
     return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
@@ -247,7 +173,7 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */
-  async function latest ({ tenant, subject }: Call, row: Row): Promise<Row> {
+  async function latest ({ tenant, subject }: CallOptions, row: Row): Promise<Row> {
     try {
       return await ledger.read(row.id, { tenant: tenant.id, subject }) ?? row
     } catch (error) {
@@ -257,18 +183,18 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   /** Not knowing that a caller left only means that its replica is asked. */
-  async function tellLeft (call: Call, row: Row): Promise<void> {
+  async function tellLeft (connection: Connection, row: Row): Promise<void> {
     try {
-      await ledger.left(row.id, call.connection)
+      await ledger.left(row.id, connection)
     } catch (error) {
       tools.onTrouble('noting that a caller left', error)
     }
   }
 
-  function failed (call: Call, origin: Origin, row: Row, endedBefore: boolean): Answer {
+  function failed (options: CallOptions, origin: Origin, row: Row, endedBefore: boolean): Answer {
     const { finishedAtMs, answersUntilMs } = row
     const nowMs = ledger.now()
-    const ledBy = answersAgain(row) ? leadOf(call, row) : null
+    const ledBy = answersAgain(row) ? leadOf(options, row) : null
     const forMs = ledBy === 'key' ? ledgerConstants.idempotencyMs : ledBy === 'name' ? Math.max(0, answersUntilMs - nowMs) : 0
     const endedAtMs = finishedAtMs ?? answersUntilMs - ledgerConstants.verdictMs
     return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
@@ -292,13 +218,13 @@ export function createRequests (tools: RequestTools): Requests {
     }
   }
 
-  function hit (ask: Ask, stored: StoredResult): Answer {
+  function hit (options: CallOptions, stored: StoredResult): Answer {
     const ageMs = Math.max(0, ledger.now() - stored.finishedAtMs)
     return {
       kind: 'picture',
       source: 'hit',
       rate: null,
-      generationId: isOwn(ask, stored) ? stored.generationId : null,
+      generationId: isOwn(options, stored) ? stored.generationId : null,
       body: stored.body,
       cost: 0,
       saved: stored.cost,
@@ -326,18 +252,13 @@ function isAlias ({ id, purchase }: Row): boolean {
   return id !== purchase
 }
 
-function isOwn ({ tenant, subject }: Ask, stored: StoredResult): boolean {
+function isOwn ({ tenant, subject }: CallOptions, stored: StoredResult): boolean {
   return stored.tenant === tenant.id && stored.subject === subject
 }
 
-/** The name under which the result is stored; none without a seed, and none for who wants nothing stored. */
-function cacheNameOf ({ seed, mode, tenant, model, input }: Ask): string | null {
-  return seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
-}
-
 /** What leads the same request, sent once more, to this row that answers again. */
-function leadOf ({ idempotency, seed, mode }: Ask, { phase }: Row): LedBy {
-  if (idempotency !== null) return 'key'
+function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Row): LedBy {
+  if (idempotencyKey !== null) return 'key'
   return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
 }
 

@@ -2,12 +2,12 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
+import type { CallOptions } from '../generation/call.ts'
 import { problemOfEnd, problemOfFailed } from '../generation/problems.ts'
 import type { Answer } from '../generation/request.ts'
 import type { Row } from '../generation/row.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
-import type { Wishes } from './generate-headers.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 
 /** The addresses that callers are given. */
@@ -15,6 +15,8 @@ export interface Addresses { readonly generation: (id: string) => string }
 
 /** An answer that somebody waits for. */
 export type Arrived = Exclude<Answer, { kind: 'caller-gone' }>
+
+type AnsweredAs = Pick<CallOptions, 'mode' | 'async' | 'preferenceApplied'>
 
 type Kind<K extends Answer['kind']> = Extract<Answer, { kind: K }>
 
@@ -25,9 +27,9 @@ const COLLECT_AFTER_SECONDS = 5
 export const CALLER_GONE = 499
 
 /** Writes the answer of `POST /generate`; failures are thrown for the error handler, with what is known about them in headers. */
-export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, wishes: Wishes, addresses: Addresses): FastifyReply {
+export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, options: AnsweredAs, addresses: Addresses): FastifyReply {
   if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
-  tellAnswer(request, reply, answer, wishes.mode)
+  tellAnswer(request, reply, answer, options.mode)
   switch (answer.kind) {
     case 'picture':
       return reply.code(200).type('application/json').send(answer.body)
@@ -36,12 +38,12 @@ export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer
     case 'gone':
       throw problemOfEnd(answer.end)
     case 'under-way':
-      return sendUnderWay(request, reply, answer, wishes, addresses)
+      return sendUnderWay(request, reply, answer, options, addresses)
   }
 }
 
 /** Says in headers, and notes for the log, where an answer comes from, which generation it belongs to and what it cost. */
-export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer: Arrived, mode: Wishes['mode']): void {
+export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer: Arrived, mode: CallOptions['mode']): void {
   const id = idOf(answer)
   request.facts.source = answer.source
   request.facts.generationId = id
@@ -72,10 +74,10 @@ export function idOf (answer: Arrived): string | null {
   }
 }
 
-function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, wishes: Wishes, addresses: Addresses): FastifyReply {
+function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, { async, preferenceApplied }: AnsweredAs, addresses: Addresses): FastifyReply {
   reply.header('location', addresses.generation(row.id))
-  if (!wishes.async) throw stillRunning(row)
-  if (wishes.applied !== null) reply.header('preference-applied', wishes.applied)
+  if (!async) throw stillRunning(row)
+  if (preferenceApplied !== null) reply.header('preference-applied', preferenceApplied)
   return reply.code(202).type('application/json').send(generationJson(row, request.id))
 }
 
@@ -98,7 +100,7 @@ function sayCost (request: FastifyRequest, reply: FastifyReply, cost: Row['cost'
 }
 
 /** `Cache-Status` (RFC 9211) of an answer that does not come from what is stored: why the request goes on. */
-export function missed (mode: Wishes['mode']): string {
+export function missed (mode: CallOptions['mode']): string {
   switch (mode) {
     case 'bypass': return 'falgate; fwd=bypass'
     case 'refresh': return 'falgate; fwd=request'
@@ -108,7 +110,7 @@ export function missed (mode: Wishes['mode']): string {
 }
 
 /** The same once it is known what became of it. */
-function cacheStatus (answer: Arrived, mode: Wishes['mode']): string {
+function cacheStatus (answer: Arrived, mode: CallOptions['mode']): string {
   if (answer.kind === 'picture' && answer.source === 'hit') return `falgate; hit; ttl=${Math.floor(answer.ttlMs / 1000)}`
   // What ended without a picture before this call came is an answer that is stored for a while, and nobody waited for it together with others.
   if (answer.kind === 'failed' && answer.source === 'joined' && answer.ageMs !== null) {

@@ -1,7 +1,9 @@
 // What reached its caller (rule 6): the generation whose answer went out on an open socket is delivered, any other may be adopted.
 
+import type { CallOptions } from '../generation/call.ts'
 import type { Ledger } from '../generation/ports.ts'
-import type { Answer, Call } from '../generation/request.ts'
+import type { Answer } from '../generation/request.ts'
+import type { Connection } from '../generation/row.ts'
 import type { Metrics } from '../metrics.ts'
 import type { CallerConnection } from './connection.ts'
 
@@ -12,16 +14,17 @@ export interface DeliveryTools {
 }
 
 /** The generation is delivered when its result, its final error or an asked-for id went out on an open socket. */
-export function rememberDelivery (caller: CallerConnection, answer: Answer, call: Call, tools: DeliveryTools): void {
+export function rememberDelivery (caller: CallerConnection, answer: Answer, options: Pick<CallOptions, 'tenant' | 'async' | 'waitMs'>, connection: Connection, tools: DeliveryTools): void {
+  const { tenant, async, waitMs } = options
   if (answer.kind === 'caller-gone' || answer.kind === 'gone' || answer.source === 'hit') return
   const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
-  if (id === null || (answer.kind === 'under-way' && !call.async)) return
+  if (id === null || (answer.kind === 'under-way' && !async)) return
   caller.onceOver(isDelivered => {
-    if (!isDelivered) tools.metrics.undelivered(call.tenant.id)
+    if (!isDelivered) tools.metrics.undelivered(tenant.id)
     // Who asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
-    if (!isDelivered && call.waitMs === 0) return
+    if (!isDelivered && waitMs === 0) return
     // A caller who has the id can collect, also one that replayed or joined and is not written there.
-    const told = isDelivered ? tools.ledger.seen(id, call.waitMs > 0 ? call.connection : null) : tools.ledger.left(id, call.connection)
+    const told = isDelivered ? tools.ledger.seen(id, waitMs > 0 ? connection : null) : tools.ledger.left(id, connection)
     told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
   })
 }

@@ -5,7 +5,7 @@ import type { Model, ModelInput } from '../models/model.ts'
 import type { Models } from '../models/models.ts'
 import { missed, sendAnswer, type Addresses } from './answer.ts'
 import { askerOf, type AskTools } from './ask.ts'
-import { wishesOf } from './generate-headers.ts'
+import { headerOptionsOf } from './generate-headers.ts'
 import { generateSchema } from './generate-schema.ts'
 
 export interface GenerateTools extends AskTools {
@@ -28,13 +28,12 @@ function generate (model: Model, tools: GenerateTools) {
   const ask = askerOf(model, tools)
 
   return (request: FastifyRequest<{ Body: ModelInput }>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
-    const wishes = wishesOf(request.headers, tools.waitMs)
-    reply.header('cache-status', missed(wishes.mode))
-    const { mode, idempotencyKey, async, waitMs } = wishes
-    const answer = ask(request, request.body, { mode, idempotencyKey, async, waitMs, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false })
-    if (answer instanceof Promise) return answer.then(arrived => sendAnswer(request, reply, arrived, wishes, tools.addresses))
+    const headers = headerOptionsOf(request.headers, tools.waitMs)
+    reply.header('cache-status', missed(headers.mode))
+    const answer = ask(request, request.body, headers)
+    if (answer instanceof Promise) return answer.then(arrived => sendAnswer(request, reply, arrived, headers, tools.addresses))
     // What lies in this process is sent in the same turn.
-    sendAnswer(request, reply, answer, wishes, tools.addresses)
+    sendAnswer(request, reply, answer, headers, tools.addresses)
     return undefined
   }
 }

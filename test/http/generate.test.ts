@@ -58,6 +58,16 @@ t.test('every parameter that can change the picture makes another one', async t 
   t.equal(gateway.sandbox.bill.billedUnits, others.length)
 })
 
+t.test('an Idempotency-Key stands for the body as it was sent: spaces and the order of fields are the same body, a default that is spelled out is another', async t => {
+  const gateway = await startGateway(t)
+  const headers = { 'idempotency-key': 'order-1' }
+  const first = await gateway.generate('{"prompt":"x","seed":1}', { headers })
+  t.equal((await gateway.generate('{ "seed": 1, "prompt": "x" }', { headers })).text, first.text)
+  const other = await gateway.generate('{"prompt":"x","seed":1,"num_images":1}', { headers })
+  t.equal(other.status, 422)
+  t.equal(other.json()['code'], 'idempotency-key-reused')
+})
+
 t.test('without a seed each request is a new picture, and its seed is learned', async t => {
   const gateway = await startGateway(t)
   const first = await gateway.generate({ prompt: 'a red bicycle' })

@@ -8,11 +8,11 @@ import type { Model, ModelInput } from '../../models/model.ts'
 import type { Models } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
 import { askerOf, type AskTools } from '../ask.ts'
+import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { requestIdFor } from './request-id.ts'
 import { billableUnits } from './render.ts'
 import { runSchema, submitSchema } from './schema.ts'
 import { statusObjectOf } from '../../fal-wire/status.ts'
-import { falWishesOf } from './wishes.ts'
 
 export interface SubmitTools extends AskTools {
   readonly models: Models
@@ -47,11 +47,11 @@ function run (model: Model, tools: SubmitTools) {
   const ask = askerOf(model, tools)
 
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
-    const { isLow, ...wishes } = falWishesOf(request)
-    reply.header('cache-status', missed(wishes.mode))
-    const answer = await ask(request, request.body, { waitMs: tools.waitMs, async: false, priority: isLow ? 'low' : 'interactive', needsId: false, ...wishes })
+    const headers = runOptionsOf(request, tools.waitMs)
+    reply.header('cache-status', missed(headers.mode))
+    const answer = await ask(request, request.body, headers)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
-    tellAnswer(request, reply, answer, wishes.mode)
+    tellAnswer(request, reply, answer, headers.mode)
     nameRequest(reply, answer)
     switch (answer.kind) {
       case 'picture':
@@ -73,16 +73,15 @@ function submit (model: Model, tools: SubmitTools) {
   const ask = askerOf(model, tools)
 
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
-    const { isLow, ...wishes } = falWishesOf(request)
-    reply.header('cache-status', missed(wishes.mode))
-    // An id that was asked for is an answer, so nobody is kept waiting.
-    const answer = await ask(request, request.body, { waitMs: 0, async: true, priority: isLow ? 'low' : 'background', needsId: true, ...wishes })
+    const headers = submitOptionsOf(request)
+    reply.header('cache-status', missed(headers.mode))
+    const answer = await ask(request, request.body, headers)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
-    tellAnswer(request, reply, answer, wishes.mode)
+    tellAnswer(request, reply, answer, headers.mode)
     const requestId = nameRequest(reply, answer)
     if (answer.kind === 'gone') throw problemOfEnd(answer.end) // nothing would be found under its id
     // Only what is stored and somebody else's has none, where no id of one's own could be written down for it.
-    if (requestId === null) throw wishes.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
+    if (requestId === null) throw headers.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
     // As fal's, it tells of the moment of arrival, also when it is done by now: an error is the result's to tell.
     const status = statusObjectOf({
       queueBase: tools.queueBase(request),

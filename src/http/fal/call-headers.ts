@@ -4,8 +4,8 @@
 import { Problem } from '../../errors.ts'
 import type { FastifyRequest } from 'fastify'
 import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../../fal-wire/headers.ts'
-import type { Manner } from '../ask.ts'
-import { purchaseWishesOf } from '../generate-headers.ts'
+import type { HeaderOptions } from '../call-options.ts'
+import { purchaseOptionsOf } from '../generate-headers.ts'
 
 /** Headers that mean more than a hint, and why they are refused. */
 const refusedHeaders: readonly (readonly [name: string, isRefused: (value: string) => boolean, why: string])[] = [
@@ -20,9 +20,19 @@ const refusedParameters: Readonly<Record<string, string>> = {
   fal_max_queue_length: 'The line here is bounded by the tenant\'s maxQueued.'
 }
 
-/** How a call of fal's protocol wants to be served. Throws `bad-header` or `bad-query` for what can neither be honoured nor left out. */
-export function falWishesOf (request: FastifyRequest<{ Querystring: Readonly<Record<string, unknown>> }>): Pick<Manner, 'mode' | 'idempotencyKey' | 'startWithinMs'> & { readonly isLow: boolean } {
-  const { headers, query } = request
+type FalRequest = Pick<FastifyRequest<{ Querystring: Readonly<Record<string, unknown>> }>, 'headers' | 'query'>
+
+/** How a synchronous call wants to be served. Throws `bad-header` or `bad-query` for what can neither be honoured nor left out. */
+export function runOptionsOf (request: FalRequest, waitMs: number): HeaderOptions {
+  return { ...sharedOptionsOf(request, 'interactive'), waitMs, async: false, needsId: false }
+}
+
+/** The same of a submit to the queue. An id that was asked for is an answer, so nobody is kept waiting. */
+export function submitOptionsOf (request: FalRequest): HeaderOptions {
+  return { ...sharedOptionsOf(request, 'background'), waitMs: 0, async: true, needsId: true }
+}
+
+function sharedOptionsOf ({ headers, query }: FalRequest, usual: HeaderOptions['priority']): Omit<HeaderOptions, 'waitMs' | 'async' | 'needsId'> {
   for (const [name, why] of Object.entries(refusedParameters)) {
     if (Object.hasOwn(query, name)) throw new Problem('bad-query', { detail: `${name} is not offered. ${why}` })
   }
@@ -32,5 +42,5 @@ export function falWishesOf (request: FastifyRequest<{ Querystring: Readonly<Rec
   }
   const startWithinMs = startTimeoutMsIn(headers)
   if (startWithinMs === null) throw new Problem('bad-header', { detail: `${START_TIMEOUT_RULE}.` })
-  return { startWithinMs: startWithinMs ?? null, isLow: asksForLowPriority(headers), ...purchaseWishesOf(headers) }
+  return { ...purchaseOptionsOf(headers), preferenceApplied: null, priority: asksForLowPriority(headers) ? 'low' : usual, startWithinMs: startWithinMs ?? null }
 }
