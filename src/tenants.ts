@@ -51,6 +51,8 @@ export interface TenantBook {
   readonly companyBudget: BudgetLimit | null
   /** The highest price of one call of a model on offer: the file's, else the model's own. */
   readonly priceOf: (endpointId: string) => MicroUsd
+  /** The price of one of the units that fal bills for such a call. */
+  readonly unitPriceOf: (endpointId: string) => MicroUsd
   /** Names the rule that a model's price follows: the same in two processes exactly when both would reserve and settle the same, in the same revision. */
   readonly priceRuleOf: (endpointId: string) => string
   readonly find: (keyId: string) => TenantKey | undefined
@@ -193,8 +195,8 @@ function pointer (name: string): string {
 function bookOf (file: TenantsFile, models: Models, version: string): TenantBook {
   const tenants = new Map<string, Tenant>()
   const keys = new Map<string, TenantKey>()
-  const prices = new Map(models.all.map(model => [model.endpointId, model.price]))
-  for (const [endpointId, usd] of Object.entries(file.prices ?? {})) prices.set(endpointId, parseUsd(usd) ?? 0)
+  const stated = file.prices ?? {}
+  const prices = new Map(models.all.map(model => [model.endpointId, pricesOf(model, parseUsd(stated[model.endpointId] ?? NaN) ?? model.price)]))
 
   for (const entry of file.tenants) {
     const tenant = tenantOf(entry)
@@ -204,21 +206,36 @@ function bookOf (file: TenantsFile, models: Models, version: string): TenantBook
     }
   }
 
-  function priceOf (endpointId: string): MicroUsd {
-    const price = prices.get(endpointId)
-    if (price === undefined) throw new RangeError('no model on offer has this endpoint id')
-    return price
+  function knownPrices (endpointId: string): Prices {
+    const known = prices.get(endpointId)
+    if (known === undefined) throw new RangeError('no model on offer has this endpoint id')
+    return known
+  }
+
+  function priceRuleOf (endpointId: string): string {
+    const { price, unitPrice } = knownPrices(endpointId)
+    return hash('sha256', JSON.stringify(['price rule', endpointId, price, file.pricesRevision ?? 0, ...(unitPrice === price ? [] : [unitPrice])]), 'base64url')
   }
 
   return {
     tenants,
     companyBudget: budgetOf(file.budget),
-    priceOf,
-    priceRuleOf: endpointId => hash('sha256', JSON.stringify(['price rule', endpointId, priceOf(endpointId), file.pricesRevision ?? 0]), 'base64url'),
+    priceOf: endpointId => knownPrices(endpointId).price,
+    unitPriceOf: endpointId => knownPrices(endpointId).unitPrice,
+    priceRuleOf,
     find: keyId => keys.get(keyId),
     warnings: warningsOf(file, models, prices),
     version
   }
+}
+
+/** What one call of a model costs at most, and one of its units. */
+interface Prices { readonly price: MicroUsd, readonly unitPrice: MicroUsd }
+
+/** A unit is priced in whole micro-dollars, rounded up, and the call with it: all its units together never cost more than what was reserved. */
+function pricesOf ({ units }: Model, price: MicroUsd): Prices {
+  const unitPrice = Math.ceil(price / units)
+  return { price: unitPrice * units, unitPrice }
 }
 
 function tenantOf (entry: TenantEntry): Tenant {
@@ -241,16 +258,15 @@ function budgetOf (budget: BudgetEntry | undefined): BudgetLimit | null {
   return budget === undefined ? null : { limit: parseUsd(budget.usd) ?? 0, per: budget.per }
 }
 
-function warningsOf (file: TenantsFile, models: Models, prices: ReadonlyMap<string, MicroUsd>): readonly string[] {
+function warningsOf (file: TenantsFile, models: Models, prices: ReadonlyMap<string, Prices>): readonly string[] {
   const warnings: string[] = []
   for (const tenant of file.tenants) {
     if (tenant.budget === undefined) warnings.push(`tenant ${tenant.id} has no budget`)
     if (tenant.keys.length === 0) warnings.push(`tenant ${tenant.id} has no key`)
   }
   for (const model of models.all) {
-    const price = prices.get(model.endpointId) ?? model.price
     // Reserving less than a call costs lets a budget be overrun.
-    if (price < model.price) warnings.push(`the price of ${model.endpointId} is below the known ${formatUsd(model.price)} USD`)
+    if ((prices.get(model.endpointId)?.price ?? model.price) < model.price) warnings.push(`the price of ${model.endpointId} is below the known ${formatUsd(model.price)} USD`)
   }
   return warnings
 }

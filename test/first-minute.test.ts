@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { bannerText } from '../src/cli/banner.ts'
+import { builtInModels } from '../src/models/built-in.ts'
 import { configOf } from './support/gateway.ts'
 import { cliFile, projectDir } from './support/paths.ts'
 import { answering, freePort, start } from './support/processes.ts'
@@ -20,7 +21,7 @@ t.test('the start serves, prints a curl, and the curl makes a picture', async t 
   running.child.kill('SIGTERM')
   const { code, stdout } = await running.ended
   t.equal(code, 0)
-  for (const fact of ['0.1.0', `http://127.0.0.1:${port}`, 'not Imagen\'s', 'FAL_KEY', 'ends with it', 'fg_demo_sandbox', '/docs']) t.ok(stdout.includes(fact), fact)
+  for (const fact of ['0.1.0', `http://127.0.0.1:${port}`, 'not the model\'s', 'FAL_KEY', 'ends with it', 'fg_demo_sandbox', '/docs']) t.ok(stdout.includes(fact), fact)
 
   const again = start(t, [cliFile, 'serve'], { PORT: port })
   await answering(again, `http://127.0.0.1:${port}/readyz`)
@@ -31,6 +32,6 @@ t.test('the start serves, prints a curl, and the curl makes a picture', async t 
 })
 
 t.test('the README shows what a start prints', async t => {
-  const text = bannerText({ config: configOf({ PORT: '8080' }), version: '0.1.0', url: 'http://127.0.0.1:8080', seconds: 0.59 })
+  const text = bannerText({ config: configOf({ PORT: '8080' }), model: builtInModels.default, version: '0.1.0', url: 'http://127.0.0.1:8080', seconds: 0.59 })
   t.ok(readme.includes(text.trim()))
 })

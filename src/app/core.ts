@@ -103,7 +103,10 @@ export function createCore (options: CoreOptions): Core {
     cache: createResultCache(config.cacheMemoryBytes),
     watch,
     companyBudget: () => tenants().companyBudget,
-    priceOf: model => tenants().priceOf(model.endpointId),
+    pricesOf: ({ endpointId }) => {
+      const book = tenants()
+      return { price: book.priceOf(endpointId), unitPrice: book.unitPriceOf(endpointId) }
+    },
     priceRules: createPriceRules(models.all.map(({ endpointId }) => endpointId), model => tenants().priceRuleOf(model), (model, rule, ledgerRule) => {
       log.error({ model, price_rule: rule, ledger_price_rule: ledgerRule }, 'the prices of this process are older than the ledger\'s: nothing of this model is bought here until its tenants file has those of the others; to go back to earlier prices on purpose raise pricesRevision there')
     }),

@@ -1,19 +1,22 @@
 // What a start tells a human: where it listens, what is behind it, and a call to paste.
 
 import type { Config } from '../config.ts'
+import type { Model, ModelInput } from '../models/model.ts'
 
 /** The key of the demo tenant, which exists with the sandbox and without a tenants file. */
 const DEMO_KEY = 'fg_demo_sandbox'
 
 export interface Started {
   readonly config: Config
+  /** The model that the call means. */
+  readonly model: Model
   readonly version: string
   readonly url: string
   readonly seconds: number
 }
 
 /** The text for a terminal; with a curl only where its key is known. */
-export function bannerText ({ config, version, url, seconds }: Started): string {
+export function bannerText ({ config, model, version, url, seconds }: Started): string {
   const sandbox = config.fal.kind === 'sandbox'
   const demo = sandbox && config.tenantsFile === null
   return [
@@ -22,7 +25,7 @@ export function bannerText ({ config, version, url, seconds }: Started): string 
     '',
     ...(sandbox
       ? [
-          '  Upstream  a sandbox: pictures are drawn on this machine, they are not Imagen\'s',
+          '  Upstream  a sandbox: pictures are drawn on this machine, they are not the model\'s',
           '            and cost nothing. For the real one set FAL_KEY and TENANTS_FILE',
           '            (README, "Production in ten minutes").'
         ]
@@ -38,7 +41,13 @@ export function bannerText ({ config, version, url, seconds }: Started): string 
     `  curl -i ${url}/generate \\`,
     `    -H 'Authorization: Bearer ${demo ? DEMO_KEY : '<key>'}' \\`,
     '    -H \'Content-Type: application/json\' \\',
-    '    -d \'{"prompt": "A red bicycle leaning on a blue wall", "seed": 42}\'',
+    `    -d ${quoted(model.example)}`,
     ''
   ].join('\n')
+}
+
+/** An input as JSON on one line, quoted for a shell. */
+function quoted (input: ModelInput): string {
+  const fields = Object.entries(input).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`)
+  return `'{${fields.join(', ')}}'`.replaceAll(/(?<=.)'(?=.)/g, '\'\\\'\'')
 }

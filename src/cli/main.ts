@@ -80,7 +80,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const { config } = read.prepared
     const app = await startApp({ ...read.prepared, models, version: version() })
     // In production standard output belongs to the log.
-    if (!config.production) say(bannerText({ config, version: version(), url: app.url, seconds: performance.now() / 1000 }))
+    if (!config.production) say(bannerText({ config, model: models.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
     keep(app, { waitMs: config.waitMs, onHangup: () => { app.reload() } })
     return EXIT_DONE
   }

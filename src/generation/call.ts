@@ -1,6 +1,5 @@
 // One call in two records: what its caller asked for (`CallOptions`), and what the ledger is told of that (`Admission`).
 
-import type { MicroUsd } from '../money.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import type { BudgetLimit, Tenant } from '../tenants.ts'
 import { budgetsOf } from './budgets.ts'
@@ -49,14 +48,14 @@ export interface AdmissionContext {
   /** A fresh UUIDv7. */
   readonly newId: () => string
   readonly companyBudget: () => BudgetLimit | null
-  readonly priceOf: (model: Model) => MicroUsd
+  /** What one call costs at most, and one of its units. */
+  readonly pricesOf: (model: Model) => Pick<Admission, 'price' | 'unitPrice'>
   readonly priceRules: Pick<PriceRules, 'of'>
 }
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
-export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, priceOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
+export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
   const { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
-  const price = priceOf(model)
   return {
     id: newId(),
     tenant: tenant.id,
@@ -66,8 +65,7 @@ export function admissionOf (options: CallOptions, connection: Connection, { new
     inputSha256: inputSha256(input),
     makesLarge: makesLarge(input),
     seed,
-    price,
-    unitPrice: price,
+    ...pricesOf(model),
     ...priceRules.of(model.endpointId),
     files: model.files,
     mode: mode === 'only' ? 'normal' : mode,

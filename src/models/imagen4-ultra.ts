@@ -3,7 +3,7 @@
 
 import { Type } from '@sinclair/typebox'
 import { oneOf, text } from './fields.ts'
-import type { Model, ModelInput } from './model.ts'
+import type { Model, ModelInput, PixelSize } from './model.ts'
 
 const aspectRatios = ['1:1', '16:9', '9:16', '3:4', '4:3'] as const
 const resolutions = ['1K', '2K'] as const
@@ -17,7 +17,7 @@ const pixelsAt1K: Readonly<Record<string, readonly [width: number, height: numbe
   '3:4': [896, 1280]
 }
 
-function pixels (input: ModelInput): { width: number, height: number } {
+function sizeOf (input: ModelInput): PixelSize {
   const [width, height] = pixelsAt1K[String(input['aspect_ratio'])] ?? [1024, 1024]
   const factor = input['resolution'] === '2K' ? 2 : 1
   return { width: width * factor, height: height * factor }
@@ -29,8 +29,10 @@ export const imagen4Ultra: Model = {
   description: 'Google\'s highest quality image generation model: one picture from a text.',
   schemaVersion: 1,
   price: 60_000,
+  units: 1,
   files: 1,
-  pixels,
+  pictures: input => [sizeOf(input)],
+  example: { prompt: 'A red bicycle leaning on a blue wall', seed: 42 },
   input: Type.Object({
     prompt: text({ description: 'What the picture shows.', minLength: 1, pattern: '\\S', examples: ['A red bicycle leaning on a blue wall, morning light'] }),
     negative_prompt: Type.Optional(text({ description: 'What to keep out of the picture.', default: '' })),

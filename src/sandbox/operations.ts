@@ -73,7 +73,9 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
     if (!('input' in read)) return failedEnd(modelError(422, read))
     const seed = read.seed ?? String(randomInt(2 ** 32))
     const { text, pictures } = outputOf(outputShape, model, read.input, seed, `${publicUrl ?? call.base}/files`)
-    return { units: pictures, answer: json(200, text, { [falHeaders.billableUnits]: String(pictures) }) }
+    // A picture is a unit, unless the model bills fewer for a whole call.
+    const units = Math.min(pictures, model.units)
+    return { units, answer: json(200, text, { [falHeaders.billableUnits]: String(units) }) }
   }
 
   function statusObject (call: Call, job: Job, logsFrom: number | null): QueueStatus {

@@ -1,11 +1,9 @@
 // What a picture is drawn from, and the file name that holds all of it: pictures are drawn when they are read, nothing is stored.
 
 import { createHash } from 'node:crypto'
-import type { Model, ModelInput } from '../models/model.ts'
+import type { Model, ModelInput, PixelSize } from '../models/model.ts'
 
-export interface Recipe {
-  readonly width: number
-  readonly height: number
+export interface Recipe extends PixelSize {
   /** Bytes that only the prompt and model decide: kind of scene and colours. */
   readonly mood: Buffer
   /** Bytes that the whole input decides, seed included: where everything stands. */
@@ -18,7 +16,7 @@ const MOOD_BYTES = 9
 const LAYOUT_BYTES = 15
 const MAX_SHOWN_DIGITS = 20
 
-/** Bounds of what an address may ask for: those of the largest picture that a model of the catalogue makes. */
+/** Bounds of what an address may ask for, since drawing takes memory and time. Imagen's largest picture is just within them. */
 const MAX_SIDE_PIXELS = 4096
 const MAX_PIXELS = 2560 * 1792
 
@@ -27,15 +25,22 @@ const NAME = /^([\w-]{32})-([1-9]\d{0,3})x([1-9]\d{0,3})(?:-s(-?\d{1,20}))?_outp
 /** Folder names as on fal's CDN, where an animal stands in the address. */
 const animals = ['tiger', 'zebra', 'koala', 'panda', 'otter', 'heron', 'lynx', 'gecko']
 
-/** The recipe of picture `index` of this input: the same input with the same seed gives the same picture, whatever was left to defaults. */
-export function recipeOf (model: Model, input: ModelInput, seed: string, index: number): Recipe {
+/** The recipes of all pictures of this input: the same input with the same seed gives the same pictures, whatever was left to defaults. */
+export function recipesOf (model: Model, input: ModelInput, seed: string): readonly Recipe[] {
   const others = Object.keys(model.input.properties).filter(name => name !== 'seed').map(name => [name, input[name]])
-  return {
-    ...model.pixels(input),
-    mood: digest(JSON.stringify([model.endpointId, input['prompt']])).subarray(0, MOOD_BYTES),
+  const mood = digest(JSON.stringify([model.endpointId, input['prompt']])).subarray(0, MOOD_BYTES)
+  return model.pictures(input).map((size, index) => ({
+    ...withinBounds(size),
+    mood,
     layout: digest(JSON.stringify([model.endpointId, others, seed, index])).subarray(0, LAYOUT_BYTES),
     seed: seed.length <= MAX_SHOWN_DIGITS ? seed : ''
-  }
+  }))
+}
+
+/** What a model makes beyond the bounds is drawn smaller, in the same shape, so that every address that is handed out can be read. */
+function withinBounds ({ width, height }: PixelSize): PixelSize {
+  const factor = Math.min(1, MAX_SIDE_PIXELS / width, MAX_SIDE_PIXELS / height, Math.sqrt(MAX_PIXELS / (width * height)))
+  return { width: Math.max(1, Math.floor(width * factor)), height: Math.max(1, Math.floor(height * factor)) }
 }
 
 /** `tiger/….png`: the path of a picture below the files folder. */

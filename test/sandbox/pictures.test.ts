@@ -2,7 +2,8 @@
 
 import t from 'tap'
 import { builtInModels } from '../../src/models/built-in.ts'
-import { pathOf, recipeIn, recipeOf } from '../../src/sandbox/recipe.ts'
+import { pathOf, recipeIn, recipesOf } from '../../src/sandbox/recipe.ts'
+import { poster } from '../support/poster.ts'
 import { decodePng, type DecodedPng } from '../support/png.ts'
 import { fieldOf, startSandbox, type RunningSandbox } from '../support/sandbox.ts'
 
@@ -99,9 +100,17 @@ t.test('an address cannot ask for more pixels than a model makes', async t => {
 
 t.test('every address that is handed out leads back to its recipe', async t => {
   for (const seed of ['0', '-9007199254740993', '123456789012345678901234567890']) {
-    const recipe = recipeOf(builtInModels.default, { prompt: 'a heron', aspect_ratio: '4:3', resolution: '2K' }, seed, 0)
+    const [recipe] = recipesOf(builtInModels.default, { prompt: 'a heron', aspect_ratio: '4:3', resolution: '2K' }, seed)
+    if (recipe === undefined) throw new Error('no picture')
     t.same(recipeIn(pathOf(recipe).split('/')[1] ?? ''), recipe)
   }
+})
+
+t.test('what a model makes beyond the bounds is drawn smaller in the same shape, so that its address can be read', async t => {
+  const recipes = recipesOf(poster, { prompt: 'a fair', copies: 2, size: 'wall' }, '1')
+  t.match(recipes, [{ width: 4096, height: 1024 }, { width: 4096, height: 1024 }])
+  for (const recipe of recipes) t.same(recipeIn(pathOf(recipe).split('/')[1] ?? ''), recipe)
+  t.equal(new Set(recipes.map(pathOf)).size, 2, 'two files are two pictures')
 })
 
 t.test('picture addresses start with the public address where one is given', async t => {

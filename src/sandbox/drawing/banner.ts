@@ -12,7 +12,9 @@ const glyphs: Readonly<Record<string, readonly number[]>> = {
   D: [30, 17, 17, 17, 17, 17, 30],
   E: [31, 16, 16, 30, 16, 16, 31],
   G: [14, 17, 16, 23, 17, 17, 15],
+  H: [17, 17, 17, 31, 17, 17, 17],
   I: [14, 4, 4, 4, 4, 4, 14],
+  L: [16, 16, 16, 16, 16, 16, 31],
   M: [17, 27, 21, 21, 17, 17, 17],
   N: [17, 25, 21, 19, 17, 17, 17],
   O: [14, 17, 17, 17, 17, 17, 14],
@@ -37,7 +39,7 @@ export function drawBanner (canvas: Canvas, seed: string): void {
   canvas.palette.set([18, 18, 24], INK * 3)
   canvas.palette.set([250, 248, 240], PAPER * 3)
 
-  const text = 'SANDBOX - NOT IMAGEN' + (seed === '' ? '' : `   SEED ${seed}`)
+  const text = 'SANDBOX - NOT THE MODEL' + (seed === '' ? '' : `   SEED ${seed}`)
   const dot = Math.max(1, Math.round(Math.min(canvas.width, canvas.height) / 450))
   const pad = 4 * dot
   const width = text.length * (GLYPH_WIDTH + 1) * dot - dot + 2 * pad
