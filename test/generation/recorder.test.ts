@@ -390,3 +390,27 @@ t.test('an end that comes while the ledger is away already is told at once, not 
   told.back()
   await end
 })
+
+t.test('while the ledger is away a purchase counts as this generation\'s, so that its picture is fetched', async t => {
+  const told = await scene(t)
+  told.away('before')
+  accept(told.recorder, told.row)
+  t.ok(await told.recorder.isOurs())
+  t.ok(told.troubles() > 0)
+  told.back()
+})
+
+t.test('a row that is read with a purchase that others told: it is followed here, too', async t => {
+  const { recorder, memory, row } = await scene(t)
+  t.equal(recorder.requestId, null)
+  await memory.sent(row.id, 1, 'request')
+  t.match(await recorder.read(row), { phase: 'accepted', requestId: 'request' })
+  t.equal(recorder.requestId, 'request')
+  t.match(recorder.row, { phase: 'accepted', requestId: 'request' })
+})
+
+t.test('a copy of the row that is older than what is known here is not gone on with', async t => {
+  const { recorder, row } = await scene(t, { version: 99 })
+  t.equal(await recorder.read(row), row)
+  t.equal(recorder.row.version, 99)
+})

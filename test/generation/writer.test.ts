@@ -95,7 +95,7 @@ t.test('a piece that breaks is told to its caller, and the next one is written',
 })
 
 t.test('once it is stopped each piece has one try, and a ledger that answers has it', async t => {
-  const { writer, asked, troubles, away, stop, write } = scene(t)
+  const { writer, asked, told, troubles, away, stop, write } = scene(t)
   away(true)
   const waiting = [write('a'), write('b')]
   await until(() => troubles() > 0)
@@ -106,4 +106,5 @@ t.test('once it is stopped each piece has one try, and a ledger that answers has
   t.ok(writer.isIdle)
   away(false)
   t.match(await write('c'), { kind: 'written' })
+  t.notOk(told.includes('c'), 'nothing failed since it came')
 })
