@@ -11,7 +11,7 @@ import type { Config } from './config.ts'
 import { createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import type { Models } from './models/models.ts'
-import type { TenantBook } from './tenants.ts'
+import type { TenantBook } from './tenants/book.ts'
 
 export interface AppOptions {
   readonly config: Config

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { moves, phases } from '../src/generation/phases.ts'
-import { openOperations } from '../src/generation/ports.ts'
+import { openOperations } from '../src/generation/ledger.ts'
 import { projectDir } from './support/paths.ts'
 
 const folder = join(projectDir, 'docs')

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startApp } from '../src/app.ts'
 import { builtInModels } from '../src/models/built-in.ts'
-import { demoTenants } from '../src/tenants.ts'
+import { demoTenants } from '../src/tenants/book.ts'
 import { CENTRAL_KEY, STUDIO_KEY, configOf, tenant } from './support/gateway.ts'
 import { listen } from './support/listen.ts'
 import { cliFile, projectDir } from './support/paths.ts'
@@ -144,7 +144,7 @@ t.test('a start that fails leaves nothing that keeps its process', async t => {
     import { startApp } from '${projectDir}build/src/app.js'
     import { parseConfig } from '${projectDir}build/src/config.js'
     import { builtInModels } from '${projectDir}build/src/models/built-in.js'
-    import { demoTenants } from '${projectDir}build/src/tenants.js'
+    import { demoTenants } from '${projectDir}build/src/tenants/book.js'
     const { config } = parseConfig({ LOG_LEVEL: 'silent', PORT: '0', OPS_PORT: '${port}' })
     await startApp({ config, models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: '0.0.0-test' }).catch(error => { console.log(error.code) })`
   const { code, stdout } = await start(t, ['--input-type=module', '--eval', program]).ended

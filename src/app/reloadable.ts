@@ -3,7 +3,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Models } from '../models/models.ts'
-import type { TenantBook } from '../tenants.ts'
+import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
 

@@ -1,11 +1,11 @@
 // What Prometheus is told of all replicas: read from the ledger when it asks.
 
 import type { Config } from '../config.ts'
-import { leftOf, monthOf } from '../generation/budgets.ts'
-import { worstOf } from '../generation/guard.ts'
-import type { Ledger } from '../generation/ports.ts'
+import { leftOf, monthOf } from '../generation/request/budgets.ts'
+import { worstOf } from '../generation/run/guard.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import type { SharedFacts } from '../metrics.ts'
-import type { BudgetLimit, TenantBook } from '../tenants.ts'
+import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
 
 /** Rejects as the ledger does. */
 export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency }: Pick<Config, 'falConcurrency'>): Promise<SharedFacts> {

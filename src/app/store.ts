@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import type { Ledger, LedgerTimes } from '../generation/ports.ts'
+import type { Ledger, LedgerTimes } from '../generation/ledger.ts'
 import type { Readiness } from '../http/ops.ts'
 import type { Metrics } from '../metrics.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'

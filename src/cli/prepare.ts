@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
 import type { Models } from '../models/models.ts'
-import type { TenantBook } from '../tenants.ts'
+import type { TenantBook } from '../tenants/book.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 

@@ -1,7 +1,7 @@
 // What fal's bill for one generation means in money: its units, at the price that the generation was admitted under, whatever today's table says.
 
 import { costOfUnits, unitsOf, type MicroUsd } from '../money.ts'
-import { ledgerConstants } from './ports.ts'
+import { ledgerConstants } from './ledger-constants.ts'
 import type { Row } from './row.ts'
 
 type Priced = Pick<Row, 'price' | 'unitPrice'>

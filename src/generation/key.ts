@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import type { Model } from '../models/model.ts'
-import { ledgerConstants } from './ports.ts'
+import { ledgerConstants } from './ledger-constants.ts'
 import type { Row, Terms } from './row.ts'
 
 /**

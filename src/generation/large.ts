@@ -1,6 +1,6 @@
 // Outputs that are too long for a row: which requests make them, and how a row gets its output back.
 
-import type { Ledger } from './ports.ts'
+import type { Ledger } from './ledger.ts'
 import type { Row } from './row.ts'
 
 /** Does this input ask for pictures inside the output? fal's word for that is a boolean `sync_mode`, of the models that know it. */

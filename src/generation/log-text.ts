@@ -1,6 +1,7 @@
 // Log lines as they are kept: as JSON text, by whose bytes they are bounded, and as pieces that fit together by their places.
 
-import { ledgerConstants, type LogLine, type LogPiece } from './ports.ts'
+import { ledgerConstants } from './ledger-constants.ts'
+import type { LogLine, LogPiece } from './upstream.ts'
 
 const { maxLogLines, maxLogBytes } = ledgerConstants
 

@@ -2,7 +2,10 @@
 // and whether the counters are right. Texts for people and lines for programs.
 
 import { formatUsd, type MicroUsd } from '../money.ts'
-import { ledgerConstants, type Difference, type JournalEntry, type Ledger, type OpenUnknown, type Recounting } from './ports.ts'
+import type { JournalEntry, OpenUnknown } from './accounts.ts'
+import { ledgerConstants } from './ledger-constants.ts'
+import type { Ledger } from './ledger.ts'
+import type { Difference, Recounting } from './recount.ts'
 
 export interface Operators {
   /**

@@ -2,9 +2,9 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import type { CallOptions } from '../generation/call.ts'
-import { problemOfEnd, problemOfFailed } from '../generation/problems.ts'
-import type { Answer } from '../generation/request.ts'
+import type { CallOptions } from '../generation/request/call.ts'
+import { problemOfEnd, problemOfFailed } from '../generation/request/problems.ts'
+import type { Answer } from '../generation/request/request.ts'
 import type { Row } from '../generation/row.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'

@@ -1,9 +1,9 @@
 // From a request to the core and back, for all doors that make pictures: what was asked for, and the caller that waits for the answer.
 
 import type { FastifyRequest } from 'fastify'
-import type { CallOptions } from '../generation/call.ts'
-import type { Presence } from '../generation/presence.ts'
-import type { Answer, Requests } from '../generation/request.ts'
+import type { CallOptions } from '../generation/request/call.ts'
+import type { Presence } from '../generation/watch/presence.ts'
+import type { Answer, Requests } from '../generation/request/request.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Model, ModelInput } from '../models/model.ts'

@@ -3,11 +3,11 @@
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { isSeedReadable, MAX_SEED_DIGITS } from '../fal-wire/exact-seed.ts'
-import type { CallOptions } from '../generation/call.ts'
+import type { CallOptions } from '../generation/request/call.ts'
 import { canonicalJson, resultName } from '../generation/key.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { Model, ModelInput } from '../models/model.ts'
-import { permits } from '../tenants.ts'
+import { permits } from '../tenants/book.ts'
 import { callerOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */

@@ -4,7 +4,7 @@ import cors from '@fastify/cors'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
-import type { TenantBook } from '../tenants.ts'
+import type { TenantBook } from '../tenants/book.ts'
 import { callerOf } from './request-facts.ts'
 
 const requestHeaders = [

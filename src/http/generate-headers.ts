@@ -2,7 +2,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '../errors.ts'
-import type { CallOptions } from '../generation/call.ts'
+import type { CallOptions } from '../generation/request/call.ts'
 import type { HeaderOptions } from './call-options.ts'
 
 const VISIBLE = /^[\x21-\x7e]{1,255}$/

@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { bodyOf } from './problem.ts'
 import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
 import { costToReader, type Listed } from '../generation/row.ts'
-import { problemOfRow } from '../generation/problems.ts'
+import { problemOfRow } from '../generation/request/problems.ts'
 import { formatUsd } from '../money.ts'
 
 const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC.' })

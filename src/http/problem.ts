@@ -2,7 +2,7 @@
 
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
-import { RefusedByRate } from '../generation/problems.ts'
+import { RefusedByRate } from '../generation/request/problems.ts'
 import { formatUsd } from '../money.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { faultsOf } from './validation.ts'

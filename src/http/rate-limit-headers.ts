@@ -1,8 +1,8 @@
 // The `RateLimit` and `RateLimit-Policy` fields (draft-ietf-httpapi-ratelimit-headers-11): structured lists with one item a policy.
 
 import type { FastifyReply } from 'fastify'
-import type { RateState } from '../generation/ports.ts'
-import type { Limit } from '../tenants.ts'
+import type { RateState } from '../generation/admission.ts'
+import type { Limit } from '../tenants/book.ts'
 
 /** Calls are counted in two kinds: those that ask how something stands, and all others. */
 export type CallKind = 'calls' | 'polls'

@@ -7,7 +7,7 @@ import type { Reader } from '../generation/row.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
-import type { Tenant } from '../tenants.ts'
+import type { Tenant } from '../tenants/book.ts'
 import type { CallerConnection } from './connection.ts'
 
 /** Who calls, once the key was checked. */

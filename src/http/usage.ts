@@ -2,12 +2,13 @@
 
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { leftOf, monthOf } from '../generation/budgets.ts'
-import type { Balance, Ledger } from '../generation/ports.ts'
+import { leftOf, monthOf } from '../generation/request/budgets.ts'
+import type { Balance } from '../generation/accounts.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import { savers, type Metrics } from '../metrics.ts'
 import type { Models } from '../models/models.ts'
 import { formatUsd } from '../money.ts'
-import type { Limit, Tenant, TenantBook } from '../tenants.ts'
+import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 

@@ -1,6 +1,7 @@
 // What both stores know of admitting a list: one request is a list of one.
 
-import { ledgerConstants, type Admission, type Admitted, type AdmittedAll } from '../generation/ports.ts'
+import type { Admission, Admitted, AdmittedAll } from '../generation/admission.ts'
+import { ledgerConstants } from '../generation/ledger-constants.ts'
 
 /** Throws for a list that no caller may hand over: its places are in its names, so none is another's twin or repetition. */
 export function assertListable (admissions: readonly Admission[]): void {

@@ -1,6 +1,6 @@
 // Which outputs lie aside: the same for every store.
 
-import { ledgerConstants } from '../generation/ports.ts'
+import { ledgerConstants } from '../generation/ledger-constants.ts'
 
 /** The bytes of an output that is too long for a row, or null when the row has room for it. */
 export function longBytesOf (output: string): number | null {

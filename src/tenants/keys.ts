@@ -1,7 +1,7 @@
 // Keys: who sent a request, and new ones.
 
 import { hash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
-import type { Tenant, TenantBook } from '../tenants.ts'
+import type { Tenant, TenantBook } from './book.ts'
 
 /** Who sent a request, and with which key; the id is the only part of a key that may be logged. */
 export interface Identity { readonly tenant: Tenant, readonly keyId: string }

@@ -3,7 +3,7 @@
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { describeReadError } from './load.ts'
 import type { Models } from '../models/models.ts'
-import { parseTenants, versionOf, type TenantBook } from '../tenants.ts'
+import { parseTenants, versionOf, type TenantBook } from './book.ts'
 
 export interface WatchOptions {
   readonly file: string

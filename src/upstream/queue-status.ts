@@ -1,7 +1,7 @@
 // Reads fal's status objects, and tells which of their log lines are new.
 
 import { queueStates, type QueueStatus } from '../fal-wire/status.ts'
-import type { LogLine, LogPiece } from '../generation/ports.ts'
+import type { LogLine, LogPiece } from '../generation/upstream.ts'
 
 const MAX_LOG_LINES = 500
 const MAX_LOG_CHARACTERS = 2_000

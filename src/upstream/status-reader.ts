@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoffMs, jittered } from '../backoff.ts'
-import type { LogPiece, Sighting, StatusReader } from '../generation/ports.ts'
+import type { LogPiece, Sighting, StatusReader } from '../generation/upstream.ts'
 import { untilAborted, type Answer, type NoAnswer } from './exchange.ts'
 import { retryAfterMsOf } from './failures.ts'
 import { createLogMemory, readStatus, statusWord, type SeenStatus } from './queue-status.ts'

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { builtInModels } from '../../src/models/built-in.ts'
-import { parseTenants } from '../../src/tenants.ts'
+import { parseTenants } from '../../src/tenants/book.ts'
 import { identify } from '../../src/tenants/keys.ts'
 import { runHere } from '../support/cli.ts'
 

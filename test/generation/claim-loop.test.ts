@@ -2,9 +2,9 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { createClaimLoop, type ClaimLoop } from '../../src/generation/claim-loop.ts'
-import type { Claimed, Taken } from '../../src/generation/ports.ts'
-import type { Permit } from '../../src/generation/step-context.ts'
+import { createClaimLoop, type ClaimLoop } from '../../src/generation/run/claim-loop.ts'
+import type { Claimed, Taken } from '../../src/generation/evidence.ts'
+import type { Permit } from '../../src/generation/run/step-context.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'
 import { until } from '../support/until.ts'

@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { makesLarge } from '../../src/generation/large.ts'
-import { problemOfRefusal } from '../../src/generation/problems.ts'
+import { problemOfRefusal } from '../../src/generation/request/problems.ts'
 
 t.test('only a boolean sync_mode of the request itself asks for pictures inside the output', async t => {
   t.equal(makesLarge('{"prompt":"x","sync_mode":true}'), true)

@@ -2,9 +2,9 @@
 
 import t from 'tap'
 import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
-import { createGuard } from '../../src/generation/guard.ts'
-import { createTask } from '../../src/generation/task.ts'
-import { createWatch } from '../../src/generation/watch.ts'
+import { createGuard } from '../../src/generation/run/guard.ts'
+import { createTask } from '../../src/generation/run/task.ts'
+import { createWatch } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createUpstream } from '../../src/upstream/queue.ts'

@@ -1,7 +1,7 @@
 // How long phases took, as far as it was seen.
 
 import t from 'tap'
-import { createPhaseClock } from '../../src/generation/phase-clock.ts'
+import { createPhaseClock } from '../../src/generation/run/phase-clock.ts'
 
 t.test('a phase whose beginning was seen lasted from then on, however often it is heard of', t => {
   const clock = createPhaseClock('submitting', 100)

@@ -1,7 +1,7 @@
 // What a process says of its prices, and when operators hear that they are older than the ledger's.
 
 import t from 'tap'
-import { createPriceRules, type PriceRules } from '../../src/generation/price-rules.ts'
+import { createPriceRules, type PriceRules } from '../../src/generation/request/price-rules.ts'
 
 interface Story { readonly rules: PriceRules, readonly reload: (rule: string) => void, readonly told: string[][] }
 

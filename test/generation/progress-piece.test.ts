@@ -1,7 +1,7 @@
 // What is seen in a row becomes one piece until that is tried.
 
 import t from 'tap'
-import { createProgressPiece } from '../../src/generation/progress-piece.ts'
+import { createProgressPiece } from '../../src/generation/run/progress-piece.ts'
 
 const line = (message: string): { message: string, timestamp: null, level: null } => ({ message, timestamp: null, level: null })
 

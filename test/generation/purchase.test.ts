@@ -1,7 +1,7 @@
 // What a purchase is to the ledger: each state meets each event.
 
 import t from 'tap'
-import { afterAnswer, afterReading, bought, isBeside, isUntoldTo, purchaseOf, withoutAnswer, type Purchase } from '../../src/generation/purchase.ts'
+import { afterAnswer, afterReading, bought, isBeside, isUntoldTo, purchaseOf, withoutAnswer, type Purchase } from '../../src/generation/run/purchase.ts'
 
 type Kind = Purchase['kind']
 

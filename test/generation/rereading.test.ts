@@ -1,7 +1,7 @@
 // When it is said that a row should be read.
 
 import t from 'tap'
-import { createRereading } from '../../src/generation/rereading.ts'
+import { createRereading } from '../../src/generation/run/rereading.ts'
 import { until } from '../support/until.ts'
 
 t.test('what is in doubt is read once, when everything is written', t => {

@@ -1,7 +1,7 @@
 // When it is told that a generation has been at fal for too long.
 
 import t from 'tap'
-import { createRunTime } from '../../src/generation/run-time.ts'
+import { createRunTime } from '../../src/generation/run/run-time.ts'
 import { until } from '../support/until.ts'
 
 t.test('its time is over: told at once, and again until it is closed', async t => {

@@ -1,9 +1,10 @@
 // The sweeper: when it takes over what looks left by its owner, and what it does with what the ledger gives it.
 
 import t from 'tap'
-import type { News, Taken } from '../../src/generation/ports.ts'
+import type { Taken } from '../../src/generation/evidence.ts'
+import type { News } from '../../src/generation/news.ts'
 import type { Row } from '../../src/generation/row.ts'
-import { createSweeper, type Sweeper } from '../../src/generation/sweeper.ts'
+import { createSweeper, type Sweeper } from '../../src/generation/run/sweeper.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, noTerms, times } from '../support/admission.ts'
 import { until } from '../support/until.ts'

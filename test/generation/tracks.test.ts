@@ -2,10 +2,11 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import type { Change, LogPiece } from '../../src/generation/ports.ts'
+import type { Change } from '../../src/generation/news.ts'
+import type { LogPiece } from '../../src/generation/upstream.ts'
 import type { Row } from '../../src/generation/row.ts'
-import { createTracks, type Follower, type Tracks } from '../../src/generation/tracks.ts'
-import type { Listener } from '../../src/generation/watch.ts'
+import { createTracks, type Follower, type Tracks } from '../../src/generation/watch/tracks.ts'
+import type { Listener } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, times } from '../support/admission.ts'
 

@@ -1,7 +1,7 @@
 // The order in which pieces are written, and what happens while the ledger is away.
 
 import t, { type Test } from 'tap'
-import { createWriter, type Writer } from '../../src/generation/writer.ts'
+import { createWriter, type Writer } from '../../src/generation/run/writer.ts'
 import { until } from '../support/until.ts'
 
 interface Scene {

@@ -5,7 +5,7 @@ import t from 'tap'
 import { admissionOf, freshId, never } from '../support/admission.ts'
 import { startRedis } from '../support/redis.ts'
 import { liveLedger, plainClient } from '../support/redis-store.ts'
-import type { Ledger } from '../../src/generation/ports.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 
 const CLAIMS = 40
 

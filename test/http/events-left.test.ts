@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
-import type { Ledger } from '../../src/generation/ports.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 import { eventRoute } from '../../src/http/events.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, times } from '../support/admission.ts'

@@ -3,7 +3,7 @@
 import { connect } from 'node:net'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
-import type { Ledger } from '../../src/generation/ports.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 import { eventRoute } from '../../src/http/events.ts'
 import { pollRoutes } from '../../src/http/fal/poll.ts'
 import { generationRoutes } from '../../src/http/generations.ts'

@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { createModels } from '../../src/models/models.ts'
-import { parseTenants } from '../../src/tenants.ts'
+import { parseTenants } from '../../src/tenants/book.ts'
 import { key, parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type GatewayOptions, type Reply } from '../support/gateway.ts'
 import { microOf, sumOf } from '../support/money.ts'
 import { poster, seedlessPoster } from '../support/poster.ts'

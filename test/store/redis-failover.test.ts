@@ -1,7 +1,7 @@
 // Which Redis this is, told by Redis itself: nothing is claimed for a while where it may have lost something, and where it has not everything goes on.
 
 import t, { type Test } from 'tap'
-import type { Claimed } from '../../src/generation/ports.ts'
+import type { Claimed } from '../../src/generation/evidence.ts'
 import { admissionOf, freshId, times } from '../support/admission.ts'
 import { clusterOf } from '../../src/store/redis/connection.ts'
 import { plainClient, liveLedger, type LiveLedger } from '../support/redis-store.ts'

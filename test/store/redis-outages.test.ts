@@ -2,7 +2,7 @@
 
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import type { Change } from '../../src/generation/ports.ts'
+import type { Change } from '../../src/generation/news.ts'
 import { admissionOf, freshId, price, successOf } from '../support/admission.ts'
 import { freePort } from '../support/processes.ts'
 import { liveLedger, plainClient, rejection, type LiveLedger } from '../support/redis-store.ts'

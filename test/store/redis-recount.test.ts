@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import type { Ledger } from '../../src/generation/ports.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
 import { admissionOf, freshId, never, price, successOf, times, tokenOf, traceLost } from '../support/admission.ts'
 import { freshNamespace, plainClient, redisStore } from '../support/redis-store.ts'

@@ -1,6 +1,9 @@
 // Builders for what ledger tests admit, claim and report: every field has a default, a test names only what it is about.
 
-import type { Admission, Ending, LedgerTimes, Token } from '../../src/generation/ports.ts'
+import type { Token } from '../../src/generation/accounts.ts'
+import type { Admission } from '../../src/generation/admission.ts'
+import type { Ending } from '../../src/generation/evidence.ts'
+import type { LedgerTimes } from '../../src/generation/ledger.ts'
 import type { Failure, Terms } from '../../src/generation/row.ts'
 
 export const price = 60_000

@@ -7,7 +7,7 @@ import { parseConfig, type Config } from '../../src/config.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import type { Models } from '../../src/models/models.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
-import { parseTenants, type TenantBook } from '../../src/tenants.ts'
+import { parseTenants, type TenantBook } from '../../src/tenants/book.ts'
 import { startSandbox, type RunningSandbox } from './sandbox.ts'
 
 /** The central key of every test; must never show up anywhere. */

@@ -24,18 +24,21 @@ const typesForAll = new Set(['pino'])
 
 /**
  * The layer of each file, and the layers it may import. What is not listed is a leaf.
- * Side doors stay shut: `http`, `store` and `upstream` never see each other.
+ * Side doors stay shut: `http`, `store` and `upstream` never see each other, and what runs a generation and what answers a request meet in the ledger only.
  */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   leaf: ['leaf'],
   generation: ['leaf', 'generation'],
-  http: ['leaf', 'generation', 'http'],
+  'generation/watch': ['leaf', 'generation', 'generation/watch'],
+  'generation/run': ['leaf', 'generation', 'generation/watch', 'generation/run'],
+  'generation/request': ['leaf', 'generation', 'generation/watch', 'generation/request'],
+  http: ['leaf', 'generation', 'generation/watch', 'generation/request', 'http'],
   'store/redis': ['leaf', 'generation', 'store/redis', 'store'],
   'store/memory': ['leaf', 'generation', 'store/memory', 'store'],
   store: ['leaf', 'generation', 'store'],
   upstream: ['leaf', 'generation', 'upstream'],
   sandbox: ['leaf', 'sandbox'],
-  app: ['leaf', 'app', 'generation', 'http', 'store', 'store/redis', 'store/memory', 'upstream', 'sandbox'],
+  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'upstream', 'sandbox'],
   cli: ['leaf', 'cli', 'app']
 }
 
@@ -51,6 +54,7 @@ const builtIn = { file: 'models/built-in.ts', reader: 'cli.ts' }
 function layerOf (file: string): string {
   const [top = '', second = ''] = file.split('/')
   if (top === 'app.ts' || top === 'cli.ts') return top.slice(0, -3)
+  if (top === 'generation' && file.split('/').length === 3) return `generation/${second}`
   if (top === 'store' && (second === 'redis' || second === 'memory')) return `store/${second}`
   return Object.hasOwn(mayImport, top) ? top : 'leaf'
 }

@@ -1,7 +1,8 @@
 // The sum: journal, ledger, `GET /usage`, metrics and the sandbox's bill, read together and held against each other to the micro-dollar.
 
 import type { Test } from 'tap'
-import type { Balance, JournalEntry, Ledger } from '../../src/generation/ports.ts'
+import type { Balance, JournalEntry } from '../../src/generation/accounts.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { formatUsd, parseUsd, type MicroUsd } from '../../src/money.ts'
 import { key as keyOf, parseObject } from './gateway.ts'

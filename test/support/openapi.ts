@@ -2,7 +2,7 @@
 
 import { startApp } from '../../src/app.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
-import { demoTenants } from '../../src/tenants.ts'
+import { demoTenants } from '../../src/tenants/book.ts'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configOf, parseObject } from './gateway.ts'

@@ -1,6 +1,6 @@
 // fal as a test plays it: each question waits until the test answers it.
 
-import type { Interrupted, Result, Sighting, Submitted, Upstream } from '../../src/generation/ports.ts'
+import type { Interrupted, Result, Sighting, Submitted, Upstream } from '../../src/generation/upstream.ts'
 
 /** A question that waits for the test's answer. */
 export interface Asked<T> { readonly answer: (answer: T) => void, readonly fail: (error: unknown) => void }

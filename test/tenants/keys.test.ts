@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { builtInModels } from '../../src/models/built-in.ts'
-import { demoTenants, parseTenants, type TenantBook } from '../../src/tenants.ts'
+import { demoTenants, parseTenants, type TenantBook } from '../../src/tenants/book.ts'
 import { createKey, credentialOf, identify } from '../../src/tenants/keys.ts'
 
 function bookWith (...keys: readonly string[]): TenantBook {

@@ -1,7 +1,7 @@
 // Following a generation: each change is seen once, whatever happens to the stream or to fal in between.
 
 import t from 'tap'
-import type { Sighting, StatusReader } from '../../src/generation/ports.ts'
+import type { Sighting, StatusReader } from '../../src/generation/upstream.ts'
 import { KEY, MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 import type { ReceivedRequest, Reply } from '../support/scripted-server.ts'
 import { until } from '../support/until.ts'

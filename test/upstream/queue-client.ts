@@ -2,7 +2,7 @@
 
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createUpstream, type UpstreamOptions } from '../../src/upstream/queue.ts'
-import type { Upstream } from '../../src/generation/ports.ts'
+import type { Upstream } from '../../src/generation/upstream.ts'
 import { scriptedServer, type ScriptedServer, type Scripts } from '../support/scripted-server.ts'
 
 export const MODEL = 'fal-ai/imagen4/preview/ultra'

@@ -1,7 +1,7 @@
 // What the answer of the result endpoint means: a picture as fal sent it, an error in our words, or a reason to ask again.
 
 import t from 'tap'
-import type { Result } from '../../src/generation/ports.ts'
+import type { Result } from '../../src/generation/upstream.ts'
 import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH, type Bench } from './queue-client.ts'
 import type { Reply } from '../support/scripted-server.ts'
 

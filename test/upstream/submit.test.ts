@@ -1,7 +1,7 @@
 // What a submit's answer, or its absence, is taken to prove: the difference between repeating and paying twice.
 
 import t from 'tap'
-import type { Suspect } from '../../src/generation/ports.ts'
+import type { Suspect } from '../../src/generation/upstream.ts'
 import { KEY, MODEL, queueClient, REQUEST_ID } from './queue-client.ts'
 import { scriptedServer, type Reply } from '../support/scripted-server.ts'
 

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
-import { problemOfEnd, problemOfFailed } from '../../generation/problems.ts'
+import { problemOfEnd, problemOfFailed } from '../../generation/request/problems.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { Models } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'

@@ -1,7 +1,8 @@
 // Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import { ledgerConstants, type Admission, type Admitted, type AdmittedAll, type Got, type RateState, type Refused, type TwinQuestion } from '../../generation/ports.ts'
+import type { Admission, Admitted, AdmittedAll, Got, RateState, Refused, TwinQuestion } from '../../generation/admission.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { beginRow, type Account, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'

@@ -1,7 +1,7 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
 import { endOf } from '../../generation/log-text.ts'
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { hasPlace, type Account } from '../../generation/row.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'

@@ -1,9 +1,10 @@
 // Money: what is held for open rows, what was spent, and the journal that explains it.
 // Spending and journal follow from two versions of a row, so no operation can forget one of them.
 
-import type { Balance, Budget, JournalEntry } from '../../generation/ports.ts'
+import type { Balance, JournalEntry } from '../../generation/accounts.ts'
+import type { Budget } from '../../generation/admission.ts'
 import type { Account, Row } from '../../generation/row.ts'
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { MicroUsd } from '../../money.ts'
 import { MAX_JOURNAL_LINES, TIDY_PER_CALL, type Book, type State } from './state.ts'
 

@@ -1,6 +1,8 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
-import { ledgerConstants, tenantScopeOf, type Claimed } from '../../generation/ports.ts'
+import type { Claimed } from '../../generation/evidence.ts'
+import { tenantScopeOf } from '../../generation/guard-state.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { termsOf, type Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, freeProbe, probes } from './guards.ts'
 import { lookAtServer } from './history.ts'

@@ -1,7 +1,8 @@
 // The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rules 14 and 37).
 
 import { hash } from 'node:crypto'
-import { ledgerConstants, tenantScopeOf, type Guard, type Verdict } from '../../generation/ports.ts'
+import { tenantScopeOf, type Guard, type Verdict } from '../../generation/guard-state.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { tellGuard } from './news.ts'

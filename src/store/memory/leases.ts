@@ -1,6 +1,7 @@
 // Leases say who looks after a generation, nothing more: signs of life, letting go, taking over.
 
-import { ledgerConstants, type Fact, type Taken } from '../../generation/ports.ts'
+import type { Fact, Taken } from '../../generation/evidence.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { termsOf } from '../../generation/row.ts'
 import { tidyAsides } from './aside.ts'
 import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'

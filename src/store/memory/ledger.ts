@@ -3,7 +3,8 @@
 
 import { performance } from 'node:perf_hooks'
 import { Problem } from '../../errors.ts'
-import type { Ledger, LedgerTimes, Verdict } from '../../generation/ports.ts'
+import type { Verdict } from '../../generation/guard-state.ts'
+import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { accountText, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 import { admit, admitAll } from './admit.ts'
 import { aside } from './aside.ts'

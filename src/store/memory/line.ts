@@ -2,7 +2,7 @@
 // Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
 // who enters the line starts no earlier than the latest claim did, so nobody saves up turns by staying away.
 
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Priority } from '../../generation/row.ts'
 import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
 

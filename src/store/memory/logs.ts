@@ -1,7 +1,7 @@
 // The log lines of generations: kept beside the row, bounded in number and bytes, and known by their places.
 
 import { endOf, joinLogs, linesFrom } from '../../generation/log-text.ts'
-import type { LogPiece } from '../../generation/ports.ts'
+import type { LogPiece } from '../../generation/upstream.ts'
 import { resolve } from './rows.ts'
 import type { Entry, State } from './state.ts'
 

@@ -1,6 +1,7 @@
 // Names (idempotency keys, cache keys) lead to rows. Nothing frees a name: it is judged whenever it is read (rule 4).
 
-import { ledgerConstants, type Admission, type End } from '../../generation/ports.ts'
+import type { Admission, End } from '../../generation/admission.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { adjust, follow, targetOf } from './rows.ts'
 import type { Entry, State } from './state.ts'

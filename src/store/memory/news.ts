@@ -1,6 +1,7 @@
 // News: what happened to a generation without its owner's doing, and how guards stand. Kept until one replica takes it, so that it is told once.
 
-import type { GuardState, News, RowNews } from '../../generation/ports.ts'
+import type { GuardState } from '../../generation/guard-state.ts'
+import type { News, RowNews } from '../../generation/news.ts'
 import type { Brief, Row } from '../../generation/row.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { MicroUsd } from '../../money.ts'

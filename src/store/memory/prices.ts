@@ -1,7 +1,8 @@
 // Which price rule holds for a model (rule 35). No two machines' clocks are compared: what the ledger has not seen is newer than what it has, and what was
 // replaced is older, unless the process that brings it says that it had the rule that holds, and was given this one in its place.
 
-import { ledgerConstants, type Admission } from '../../generation/ports.ts'
+import type { Admission } from '../../generation/admission.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { State } from './state.ts'
 
 type Brought = Pick<Admission, 'model' | 'priceRule' | 'replacesPriceRule'>

@@ -1,6 +1,6 @@
 // Questions: an `unknown` with a request id is asked about until fal has forgotten it, at most two questions a second over all replicas (rule 34).
 
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Hidden } from '../../generation/row.ts'
 import { isFinal } from './books.ts'
 import { adjust } from './rows.ts'

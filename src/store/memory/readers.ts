@@ -1,7 +1,8 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
 import { pick } from '../../generation/fields.ts'
-import type { Change, Page } from '../../generation/ports.ts'
+import type { Page } from '../../generation/ledger.ts'
+import type { Change } from '../../generation/news.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import { listedFields, type Listed, type Reader, type Row } from '../../generation/row.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'

@@ -1,6 +1,9 @@
 // What operators and gauges read: balances, open unknowns, the journal, and how full the ledger is.
 
-import { ledgerConstants, type Balance, type Budget, type Gauges, type JournalEntry, type OpenUnknown } from '../../generation/ports.ts'
+import type { Balance, JournalEntry, OpenUnknown } from '../../generation/accounts.ts'
+import type { Budget } from '../../generation/admission.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import type { Gauges } from '../../generation/ledger.ts'
 import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { placesNow } from './line.ts'

@@ -2,7 +2,7 @@
 // beside the row, at the reserved price until its own end names another (rule 21).
 
 import { bookingOf } from '../../generation/bill.ts'
-import type { Ending } from '../../generation/ports.ts'
+import type { Ending } from '../../generation/evidence.ts'
 import type { Double } from '../../generation/row.ts'
 import { bookBeside, isFinal } from './books.ts'
 import { weighBill } from './guards.ts'

@@ -1,8 +1,8 @@
 // Rows that are written again after the store went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
 
-import type { Fact } from '../../generation/ports.ts'
+import type { Fact } from '../../generation/evidence.ts'
 import { hiddenUnder, type Hidden, type Row, type Terms } from '../../generation/row.ts'
-import { ledgerConstants } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'

@@ -1,6 +1,7 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
-import { ledgerConstants, type Change } from '../../generation/ports.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import type { Change } from '../../generation/news.ts'
 import { hasPlace, type Brief, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'

@@ -1,7 +1,12 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; the operations decide, by changing rows.
 
-import type { End, Published, Guard, GuardNews, JournalEntry, LedgerTimes, LogPiece, RowNews, Token } from '../../generation/ports.ts'
+import type { JournalEntry, Token } from '../../generation/accounts.ts'
+import type { End } from '../../generation/admission.ts'
+import type { Guard } from '../../generation/guard-state.ts'
+import type { LedgerTimes } from '../../generation/ledger.ts'
+import type { Published, GuardNews, RowNews } from '../../generation/news.ts'
+import type { LogPiece } from '../../generation/upstream.ts'
 import type { Status } from '../../generation/phases.ts'
 import type { Account, Hidden, Large, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'

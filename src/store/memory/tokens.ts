@@ -1,6 +1,7 @@
 // Browser tokens: minted, revoked, and drawn from in admission like a budget. What is held and spent is booked in `books.ts`.
 
-import type { Admission, Token } from '../../generation/ports.ts'
+import type { Token } from '../../generation/accounts.ts'
+import type { Admission } from '../../generation/admission.ts'
 import type { State, TokenState } from './state.ts'
 
 /** Keeps a new token until its results may be forgotten; a second mint of the same id changes nothing. */

@@ -1,6 +1,6 @@
 // Calling the ledger's operations: arguments in, answer out, and what every answer tells beside: Redis' clock and the ledger's sequence.
 
-import type { LedgerTimes } from '../../generation/ports.ts'
+import type { LedgerTimes } from '../../generation/ledger.ts'
 import type { LedgerClock } from './clock.ts'
 import { loadLibrary, unavailable, type Connection, type RedisClient } from './connection.ts'
 import type { Ownership } from './ownership.ts'

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { Problem } from '../../errors.ts'
-import type { Ledger } from '../../generation/ports.ts'
+import type { Ledger } from '../../generation/ledger.ts'
 import type { Connection, RedisClient } from './connection.ts'
 import { listOf, recordOf, textOf } from '../../generation/fields.ts'
 import { publishedIn } from './wire.ts'

@@ -2,7 +2,7 @@
 // inside a script. Between the two a row may change, and one may be forgotten: a page is no snapshot.
 
 import { aliasLooks, cutPage } from '../../generation/page.ts'
-import type { Ledger, Page } from '../../generation/ports.ts'
+import type { Ledger, Page } from '../../generation/ledger.ts'
 import { listOf } from '../../generation/fields.ts'
 import type { Listed } from '../../generation/row.ts'
 import type { Caller } from './caller.ts'

@@ -3,7 +3,9 @@
 
 import { randomUUID } from 'node:crypto'
 import { Problem } from '../../errors.ts'
-import type { Difference, JournalEntry, Ledger, Recounting } from '../../generation/ports.ts'
+import type { JournalEntry } from '../../generation/accounts.ts'
+import type { Ledger } from '../../generation/ledger.ts'
+import type { Difference, Recounting } from '../../generation/recount.ts'
 import type { Caller } from './caller.ts'
 import { serverOf, type Connection } from './connection.ts'
 import type { RecountStep } from './wire.ts'

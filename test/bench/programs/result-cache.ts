@@ -1,7 +1,7 @@
 // Fills the in-process layer with results and says what that took. node --expose-gc result-cache.js <results>
 
 import { parseConfig } from '../../../src/config.ts'
-import { createResultCache } from '../../../src/generation/result-cache.ts'
+import { createResultCache } from '../../../src/generation/request/result-cache.ts'
 import { createMemoryLedger } from '../../../src/store/memory/ledger.ts'
 import { admissionOf, times } from '../../support/admission.ts'
 import { hitOutput } from '../requests.ts'

@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import type { Phase } from '../../../src/generation/phases.ts'
-import type { Ledger } from '../../../src/generation/ports.ts'
+import type { Ledger } from '../../../src/generation/ledger.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'

@@ -1,7 +1,8 @@
 // The guard: while it is closed nothing is bought, and exactly one probe at a time finds out whether it may open.
 
 import type { Test } from 'tap'
-import type { Admission, Verdict } from '../../../src/generation/ports.ts'
+import type { Admission } from '../../../src/generation/admission.ts'
+import type { Verdict } from '../../../src/generation/guard-state.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'

@@ -1,7 +1,7 @@
 // Limits: rate, line, budgets and tokens, exact to the purchase and to the micro-dollar.
 
 import type { Test } from 'tap'
-import type { Budget } from '../../../src/generation/ports.ts'
+import type { Budget } from '../../../src/generation/admission.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 

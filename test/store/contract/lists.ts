@@ -2,7 +2,8 @@
 
 import type { Test } from 'tap'
 import { idempotencyName, twinName } from '../../../src/generation/key.ts'
-import type { Admission, AdmittedAll, Budget, Ledger } from '../../../src/generation/ports.ts'
+import type { Admission, AdmittedAll, Budget } from '../../../src/generation/admission.ts'
+import type { Ledger } from '../../../src/generation/ledger.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { imagen4Ultra } from '../../../src/models/imagen4-ultra.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf } from '../../support/admission.ts'

@@ -1,7 +1,7 @@
 // fal's log lines: each is kept once, at its place, whoever tells it; bounded, and no longer than the row.
 
 import type { Test } from 'tap'
-import type { LogPiece } from '../../../src/generation/ports.ts'
+import type { LogPiece } from '../../../src/generation/upstream.ts'
 import { freshId, noTerms, successOf } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 

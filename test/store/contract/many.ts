@@ -1,7 +1,7 @@
 // Many at once: what is asked for or told of hundreds is answered for all of them, in pieces that a store may cut as it likes.
 
 import type { Test } from 'tap'
-import type { Admission, Admitted, TwinAnswer } from '../../../src/generation/ports.ts'
+import type { Admission, Admitted, TwinAnswer } from '../../../src/generation/admission.ts'
 import { admissionOf, freshId, never, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 

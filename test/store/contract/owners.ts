@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import { Problem } from '../../../src/errors.ts'
-import { openOperations, type Ledger } from '../../../src/generation/ports.ts'
+import { openOperations, type Ledger } from '../../../src/generation/ledger.ts'
 import type { UpstreamAccount } from '../../../src/upstream-account.ts'
 import { admissionOf, freshId, never, noTerms, successOf, tokenOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, owner, type MakeStore } from './world.ts'

@@ -1,7 +1,7 @@
 // fal's request ids: each stands for one purchase of one generation. Two ids for one generation are two purchases, two generations with one id are a fault of fal's.
 
 import type { Test } from 'tap'
-import type { Ledger } from '../../../src/generation/ports.ts'
+import type { Ledger } from '../../../src/generation/ledger.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, noTerms, price, refusal, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'

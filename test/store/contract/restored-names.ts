@@ -2,7 +2,8 @@
 // A store that was emptied is played by facts that another ledger made.
 
 import type { Test } from 'tap'
-import type { Admission, Fact } from '../../../src/generation/ports.ts'
+import type { Admission } from '../../../src/generation/admission.ts'
+import type { Fact } from '../../../src/generation/evidence.ts'
 import type { Row, Terms } from '../../../src/generation/row.ts'
 import { admissionOf, failureOf, never, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'

@@ -2,7 +2,7 @@
 // A store that was emptied is played by facts that another ledger made.
 
 import type { Test } from 'tap'
-import type { Fact } from '../../../src/generation/ports.ts'
+import type { Fact } from '../../../src/generation/evidence.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'

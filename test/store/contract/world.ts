@@ -1,7 +1,10 @@
 // The world of one contract test: a ledger of its own, audited after every operation, and a clock that only the test moves.
 
 import type { Test } from 'tap'
-import type { Admission, Admitted, Balance, End, Ending, Ledger, LedgerTimes, Refused } from '../../../src/generation/ports.ts'
+import type { Balance } from '../../../src/generation/accounts.ts'
+import type { Admission, Admitted, End, Refused } from '../../../src/generation/admission.ts'
+import type { Ending } from '../../../src/generation/evidence.ts'
+import type { Ledger, LedgerTimes } from '../../../src/generation/ledger.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import type { UpstreamAccount } from '../../../src/upstream-account.ts'
 import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'

@@ -1,0 +1,108 @@
+// What a request asks of the ledger before anything is bought, and what the ledger answers. Terms: a *right* may be refused and has a deadline.
+
+import type { ProblemCode } from '../errors.ts'
+import type { MicroUsd } from '../money.ts'
+import type { GuardState } from './guard-state.ts'
+import type { AdmittedFields, Connection, Row } from './row.ts'
+
+/** A budget to admit against. The ledger finds the period on its own clock. */
+export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
+
+/** An undelivered twin, and the connection that waits for it. */
+export interface TwinQuestion extends Connection { readonly id: string }
+
+/** The same, and what its replica said about that connection. */
+export interface TwinAnswer extends TwinQuestion { readonly open: boolean }
+
+/**
+ * All the ledger has to know to admit one request: what stands in the new row, and what decides whether there will be one. Everything that names
+ * something is a digest, never a text of the caller. `cacheName` (digest of cache group, model and input) is given only with a seed; `twinName` (digest of
+ * tenant, subject, model and input) only for keyless unseeded requests, which it makes twins; `connection` is `null` when nobody waits, be it for the id only.
+ */
+export interface Admission extends AdmittedFields {
+  /** The id the new generation, or an alias, will have. Asked twice with one id, `admit` answers the same. */
+  readonly id: string
+  /** On the ledger's clock. An admission that starts later changes nothing. */
+  readonly deadlineMs: number
+  readonly input: string
+  /** It asks for pictures inside its output, which make that long. */
+  readonly makesLarge: boolean
+  readonly unitPrice: MicroUsd
+  readonly priceRule: string
+  /** The rule that this process had before, until the ledger was told that it has another; `null` when it has none to replace. */
+  readonly replacesPriceRule: string | null
+  /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
+  readonly idempotency: { readonly name: string, readonly fingerprint: string } | null
+  /** What is known about the twins that an earlier answer named. */
+  readonly twins: readonly TwinAnswer[]
+  /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
+  readonly lastRound: boolean
+  /** How long the caller lets it wait in line; `null`: as long as the ledger does. */
+  readonly startWithinMs: number | null
+  /** The caller has to be given an id, also for what is stored. */
+  readonly needsId: boolean
+  readonly rate: { readonly max: number, readonly windowSeconds: number }
+  readonly maxInFlight: number
+  readonly maxQueued: number
+  readonly weight: number
+  readonly budgets: readonly Budget[]
+}
+
+/** The state of a tenant's purchases in this window. */
+export interface RateState { readonly max: number, readonly windowSeconds: number, readonly used: number, readonly resetSeconds: number }
+
+/** What is left of a generation that was forgotten while an idempotency key still leads to it: enough to answer, and not to buy again. */
+export interface End {
+  /** The id that the key's holder knew it by. */
+  readonly id: string
+  /** Why there is no picture any more, or never was one. */
+  readonly code: ProblemCode
+  /** What it cost that holder. */
+  readonly cost: MicroUsd
+  readonly finishedAtMs: number
+}
+
+/**
+ * What became of an admission. Free answers come before refusals, in the order of this list; a refusal writes nothing.
+ *
+ * - `replayed`: the idempotency key leads here.
+ * - `gone`: the idempotency key leads to a generation that was forgotten meanwhile.
+ * - `hit`: the cache name leads to a success. Makes no row. Who needs an id, or brings a key to be bound, and may not read the purchase's gets an alias,
+ *   always the same.
+ * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
+ * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.
+ * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
+ *   cannot be adopted any more, and others stand behind them.
+ * - `bought`: a new row, with money reserved and a place in line.
+ */
+export type Admitted = Got | TwinsFirst | Refused
+
+/** What became of an admission that was not refused. */
+export type Got =
+  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Row }
+  | { readonly outcome: 'gone', readonly end: End }
+  | { readonly outcome: 'bought', readonly row: Row, readonly rate: RateState }
+
+interface TwinsFirst { readonly outcome: 'twins', readonly twins: readonly TwinQuestion[] }
+
+/**
+ * What became of a list: each has its own answer, or the whole list is refused, or there are twins to ask for, at most 8 of each. `late` stands in the answer
+ * to a list that was admitted before, in place of a free answer that is forgotten since: nothing was bought for that one.
+ */
+export type AdmittedAll =
+  | { readonly outcome: 'all', readonly got: readonly (Got | Late)[] }
+  | TwinsFirst
+  | Refused
+
+interface Late { readonly outcome: 'refused', readonly why: 'late' }
+
+export type Refused =
+  | { readonly outcome: 'refused', readonly why: 'reused' | 'late' }
+  | { readonly outcome: 'refused', readonly why: 'guard', readonly guard: GuardState, readonly retryAfterSeconds: number }
+  | { readonly outcome: 'refused', readonly why: 'prices', readonly ledgerRule: string }
+  /** What lies aside leaves no room for what this would make. */
+  | { readonly outcome: 'refused', readonly why: 'large' }
+  | { readonly outcome: 'refused', readonly why: 'token', readonly token: 'unknown' | 'expired' | 'revoked' | 'exhausted' }
+  | { readonly outcome: 'refused', readonly why: 'rate', readonly rate: RateState }
+  | { readonly outcome: 'refused', readonly why: 'full', readonly rate: RateState }
+  | { readonly outcome: 'refused', readonly why: 'budget', readonly owner: string, readonly rate: RateState }

@@ -1,0 +1,57 @@
+// Limits that are part of the ledger's rules, not of the configuration.
+
+/** Limits that are part of the rules, not of the configuration (rules 4, 5, 7, 13, 19 of `docs/ledger.md`). */
+export const ledgerConstants = {
+  idempotencyMs: 24 * 3_600_000,
+  /** How long it is remembered of a row that went before its time that it is rightly gone: longer than replicas tell what ended with them. */
+  tombstoneMs: 120_000,
+  /** How long an end that cost nothing is kept, unless results are kept for less: it can be made for nothing, and must not fill the store. */
+  unspentMs: 3_600_000,
+  /** The longest inputs, in bytes, that an ended row keeps: one that cost nothing, and any. */
+  maxUnspentInputBytes: 1024,
+  maxEndedInputBytes: 32_768,
+  /** The longest input and output, in bytes together, that lie beside what a list shows of a row, so that one look reads all. */
+  maxCardBytes: 1024,
+  /** The longest output, in bytes, that a row has room for, the longest that is taken from fal, and how long those between the two lie aside. */
+  maxOutputBytes: 262_144,
+  maxLargeBytes: 67_108_864,
+  largeMs: 3_600_000,
+  /** How long an `unknown` or a billed refusal answers for its cache key or body. */
+  verdictMs: 15 * 60_000,
+  adoptableMs: 10 * 60_000,
+  settleAfterMs: 10 * 60_000,
+  /** What is left to a waiting generation whose keyless caller has gone. */
+  abandonedMs: 60_000,
+  maxTakeovers: 5,
+  /** How many times its reservation a generation may cost at most, before an operator says so, and how many overruns in a row leave a model's price unsure. */
+  maxOverrun: 10,
+  maxOverrunsInARow: 2,
+  /** How soon who is refused because a price is unsure should ask again. */
+  unsureRetryMs: 60_000,
+  /** How long a waiting generation of such a model lets others go before it. */
+  asideMs: 10_000,
+  /** How many price rules of a model are remembered: the latest, and those that were replaced last. */
+  maxPriceRules: 8,
+  /** How many requests are admitted in one step. */
+  maxAdmissions: 10,
+  /** How many undelivered twins one admission names. */
+  maxTwins: 8,
+  /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */
+  maxBusyMs: 60_000,
+  busyStepMs: 5000,
+  /** The pauses between questions about an unknown double from the first to the longest, for fal's hour and a little, counted from the claim. */
+  firstQuestionMs: 30_000,
+  maxQuestionMs: 600_000,
+  askForMs: 66 * 60_000,
+  minQuestions: 4,
+  /** No more than two questions are asked within this, on all replicas together. */
+  questionWindowMs: 1000,
+  /** Guards of tenants; more of them failing at once are the account's failure. */
+  maxTenantGuards: 16,
+  /** How many different inputs of one tenant are remembered that failed last. */
+  maxFailedInputs: 8,
+  /** What is kept of one generation's log: its last lines, as JSON text. */
+  maxLogLines: 200,
+  maxLogBytes: 32_768,
+  journalMs: 92 * 86_400_000
+} as const

@@ -1,0 +1,239 @@
+// The ledger that many processes share: what the core needs of a store. The guarantees stand here in words; every store has to keep them, and one contract suite
+// checks that it does.
+
+import type { MicroUsd } from '../money.ts'
+import type { Balance, JournalEntry, OpenUnknown, Token } from './accounts.ts'
+import type { Admission, Admitted, AdmittedAll, Budget } from './admission.ts'
+import type { Doubt } from './doubt.ts'
+import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
+import type { Guard, Verdict } from './guard-state.ts'
+import type { Change, News, Published } from './news.ts'
+import type { Status } from './phases.ts'
+import type { Connection, Failure, Listed, Reader, Row } from './row.ts'
+import type { LogPiece } from './upstream.ts'
+
+/**
+ * A page of a reader's list. It may hold fewer rows than were asked for and still name a next one: it is bounded in what it looks at and in bytes (see
+ * `page.ts`). Its cursor is an id of that list, so that it tells nothing of other readers.
+ */
+export interface Page {
+  readonly rows: readonly Listed[]
+  readonly nextCursor: string | null
+  /** The list has no such id, or not any more: nothing can be said to follow it. */
+  readonly isCursorUnknown?: true
+}
+
+/**
+ * The store of generations, money and the waiting line, shared by all replicas.
+ *
+ * Every operation is atomic. One that cannot reach the store rejects with a `Problem` `store-unavailable` within a second,
+ * and a *right* (`admit`, `claim`) that was answered so has changed nothing, however late the store runs it.
+ *
+ * A ledger is that of one upstream account (rule 28): the first process that reaches an empty one writes down its own, and one that was filled before that
+ * counts as fal's account `main`. To a process of another account it is foreign: its operations reject with a `Problem` `foreign-ledger` and change nothing,
+ * but for {@link openOperations}. An operator's window has no account, and is refused nothing.
+ */
+export interface Ledger {
+  /** The ledger's clock, estimated without a call: its last known time plus monotonic time since. */
+  now: () => number
+  /** Rejects when the store cannot be reached. */
+  ping: () => Promise<void>
+
+  // Rights
+
+  /**
+   * Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. Of a model only one price rule buys: the one that a purchase
+   * brought last. A rule that the ledger has not seen is newer, one that was replaced is older and refused, unless it replaces the one that holds.
+   */
+  admit: (admission: Admission) => Promise<Admitted>
+  /**
+   * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
+   * free answer where there is one, also from one before it in the list; the others are bought, each counted by itself in rate and line, and by their sums in
+   * budgets and token. The i-th has its place in twin and idempotency name: no two of a list may have the same. While a guard is not ok only one may be bought.
+   */
+  admitAll: (admissions: readonly Admission[]) => Promise<AdmittedAll>
+  /**
+   * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the line unspent, unless somebody has come to them since, by
+   * adopting, joining or asking for the id.
+   */
+  withdraw: (admissions: readonly Pick<Admission, 'id' | 'connection'>[]) => Promise<void>
+  /**
+   * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
+   * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.
+   * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed, or whose model is retired, are closed
+   * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `unsent`).
+   * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
+   * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign. An empty ledger has
+   * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease.
+   */
+  claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
+
+  // Evidence: taken from every process that has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
+  //
+  // With a request id it is about one purchase, whatever attempt that came of. A row that knows of none takes it for its own, from wherever it stands: one
+  // that waits or that ended unbilled came back from a rollback, or an operator settled it, and in what had ended the price is booked and told. Beside
+  // another purchase it is a double: booked at the reserved price and told once, and followed by the replica that holds its id. An id that stands for another
+  // generation is refused: a row without one of its own becomes `unknown`, which is told (rule 32).
+  //
+  // Without a request id it is about an attempt: it says nothing about a row that has an id, and nothing about another attempt than the row's, except that
+  // a newer one proves a rollback and is taken.
+
+  /**
+   * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It opens the guards whose probe it is, and ends a row of
+   * failures.
+   */
+  sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
+  /**
+   * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
+   * `busy`: fal takes no more than what is there without this one, so there are that many places until `retryAfterMs`, then one more every five seconds.
+   * The verdict is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the verdict.
+   */
+  unsent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
+  /**
+   * Without a `requestId`: attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held. With one: the trace of what was
+   * followed under it at fal is lost; it becomes `unknown`, too.
+   */
+  lost: (id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict) => Promise<Weighed | null>
+  /** fal shows `requestId` queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
+  progressed: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
+  /**
+   * Of `requestId` fal is done, and the answer could not be used (rule 25): the row keeps what was seen, with the time of the first such answer, and gives its
+   * place back; what is seen of it at fal after that takes both away. Changes nothing of a row that is not at fal.
+   */
+  doubted: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
+  /**
+   * The end of `requestId`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
+   * The first end wins; a later, higher cost is booked as late, unless an operator has said what it cost. That of a double corrects what was booked for it;
+   * when it succeeded and the row has not ended, the two change places and the row ends with it, since its picture is paid for.
+   * An operator's settlement is no end: an output turns it `succeeded`, corrects the money and tells.
+   * Above the reservation it is booked in full, up to ten times; beyond that ten times is booked, as an assumption. Then, and after two overruns of a model
+   * in a row, the model's guard is closed: its price is unsure.
+   * An output that is too long for a row is laid aside; the row given back has it all the same, for the callers who are there. No cache name leads to it.
+   */
+  finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
+
+  // Leases
+
+  /**
+   * Signs of life of `replica`, also when it holds nothing, and for what it holds. Gives back the ids that it does not hold any more, and the facts' ids whose
+   * rows are older than the facts (a rollback). A replica that follows a double of a row holds that, also when another one has the row. With no such fact it
+   * says that this replica has put back all that it knows, unless these are only a part of that (`isPart`).
+   */
+  renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart?: boolean) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
+  /**
+   * Writes rows from their owner's facts after a rollback, over the budget if need be, and the names that led to them (rule 22). A name that leads to a row
+   * which still waits and was never granted an attempt goes to the restored row, and the other becomes its alias: money, rate and place are given back,
+   * its waiters hear of the restored one, and its own id goes on being known. Any other row keeps the name; gives how many did.
+   */
+  restore: (replica: string, facts: readonly Fact[]) => Promise<{ readonly contested: number }>
+  /** `replica` leaves, and lets go of generations so that another one takes them over at once. */
+  release: (replica: string, ids: readonly string[]) => Promise<void>
+  /**
+   * Looks after at most `max` rows that are due: waiting past their deadline → `failed` unspent; lease run out → taken over by `replica` and given back to it
+   * (after five times `unknown`); retention over → forgotten. Rows that are `unknown`, or were settled since, and have a request id are given back to be
+   * asked about at fal (rule 34): after 30 s, then ever more rarely, at most two a second on all replicas together.
+   */
+  sweep: (replica: string, max: number) => Promise<readonly Taken[]>
+  /** At most `max` pieces of news, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
+  takeNews: (max: number) => Promise<readonly News[]>
+
+  // Delivery
+
+  /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. */
+  seen: (id: string, connection: Connection | null) => Promise<void>
+  /** The caller at `connection` is gone without an answer; only if it is the one written there. Shortens a waiting generation's deadline to 60 s, when it was keyless and nobody joined it. */
+  left: (id: string, connection: Connection) => Promise<void>
+  /** Which of these connections of another replica are open? Asked on the events channel; no answer in time means none. */
+  askOpen: (replica: string, connections: readonly string[]) => Promise<ReadonlySet<string>>
+  /** Answers such questions for `replica` until the returned function is called. */
+  answerOpen: (replica: string, isOpen: (connection: string) => boolean) => () => void
+
+  // Readers
+
+  /** The generation with this id, own or through an alias (whose id it then shows), or null: unknown, expired or somebody else's. */
+  read: (id: string, reader: Reader) => Promise<Row | null>
+  /** A success that this cache name leads to. Changes nothing. */
+  lookup: (cacheName: string) => Promise<Row | null>
+  /** Newest first. */
+  list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<Page>
+  /**
+   * The rows with these ids, for processes that wait for them or tend them: no reader is checked, and of aliases only those are known that were rows
+   * themselves (see `restore`): they are shown as their readers see them.
+   */
+  look: (ids: readonly string[]) => Promise<readonly Row[]>
+  /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
+  glance: (ids: readonly string[]) => Promise<readonly Change[]>
+  /**
+   * The output of a success that is too long for its row (`large`), by the id of its purchase. It lies aside for an hour; `null` afterwards, and where there was
+   * no room for it when the generation ended. Like `look` it checks no reader.
+   */
+  aside: (id: string) => Promise<string | null>
+  /**
+   * Lines of fal's log from the `from`th on (0 is the first), as far as they are kept: the last 200 and at most 32 KiB, as long as the row.
+   * Like `look` it checks no reader and knows no aliases; nothing for a row that is not there.
+   */
+  logs: (id: string, from: number) => Promise<LogPiece>
+  /** Calls `listener` with every change of every generation until the returned function is called. May lose some: `look` again. */
+  listen: (listener: (change: Published | 'look-again') => void) => () => void
+
+  // Small compare-and-sets
+
+  /**
+   * Waiting: closed, unspent. Submitting or later: notes the wish and wakes the owner. Refused when anybody ever joined. Through an alias it only lets go of it.
+   * From the wish on no name leads to it, so that a caller who asks for the same buys its own; if it succeeds all the same, it takes names that are free.
+   */
+  cancel: (id: string, reader: Reader) => Promise<Cancelled>
+  /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
+  settle: (id: string, billed: boolean) => Promise<Settled>
+  /**
+   * An operator's word on what one that has ended cost, or with `null` that what was booked is right. The difference is booked, either way; what was reserved
+   * stays as it was. Opens the model's guard when its price was unsure. The same word again changes nothing.
+   */
+  correct: (id: string, cost: MicroUsd | null) => Promise<Corrected>
+  /** Tells the guard a word of its own, without evidence. Gives the state that holds now. */
+  guard: (scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => Promise<Guard>
+  /** Of tenants only those that are not ok or count failures, and no more than sixteen. */
+  guards: () => Promise<readonly Guard[]>
+  mint: (token: Token) => Promise<void>
+  token: (id: string) => Promise<Token | null>
+  revoke: (id: string, tenant: string) => Promise<boolean>
+
+  // Books
+
+  balances: (accounts: readonly Pick<Budget, 'owner' | 'per'>[]) => Promise<readonly Balance[]>
+  /** Those that are unknown for longest come first. */
+  unknowns: (limit: number) => Promise<readonly OpenUnknown[]>
+  /** Oldest first, from `fromMs` on and before `toMs`; with `after` only what follows the line with this cursor. Fewer than `limit` lines: these are the last. */
+  journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
+  gauges: () => Promise<Gauges>
+
+  /** Ends subscriptions and connections. Twice is harmless. */
+  close: () => Promise<void>
+}
+
+/** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
+export const openOperations = ['ping', 'read', 'list', 'look', 'glance', 'aside', 'logs', 'guards', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
+
+/** Facts for gauges. */
+export interface Gauges {
+  readonly waiting: ReadonlyMap<string, number>
+  /** Places used at fal. */
+  readonly atUpstream: number
+  /** How many may be used at most, since fal took no more; `null` when nothing was heard of that. */
+  readonly places: number | null
+  readonly unknownOpen: number
+  /** The admission time of the oldest open unknown. */
+  readonly unknownOldestMs: number | null
+  /** What lies aside, in bytes. */
+  readonly asideBytes: number
+}
+
+/** Durations and bounds that every store needs, fixed at its construction. */
+export interface LedgerTimes {
+  readonly resultTtlMs: number
+  readonly queueMs: number
+  readonly runMs: number
+  readonly leaseMs: number
+  /** How much may lie aside, all together (see {@link Ledger.aside}). */
+  readonly largeResultBytes: number
+}

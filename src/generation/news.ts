@@ -1,0 +1,37 @@
+// What happened to a generation, for those who wait for it and for logs and metrics.
+
+import type { MicroUsd } from '../money.ts'
+import type { GuardState } from './guard-state.ts'
+import type { Phase } from './phases.ts'
+import type { Brief, Row } from './row.ts'
+
+/** What log and metrics are told once, whichever process takes it. */
+export type News = RowNews | GuardNews
+
+/** A guard that has changed. */
+export interface GuardNews { readonly kind: 'guard', readonly scope: string, readonly from: GuardState, readonly state: GuardState }
+
+/**
+ * What happened to a generation without its owner's doing.
+ *
+ * - `ended`: cancelled or given up while it waited here, given up because its owners kept dying, or settled by an operator.
+ * - `late`: one that had ended turned out to be more expensive.
+ * - `double`: a second purchase for one generation.
+ * - `shared`: fal gave it the request id of another generation. It is `unknown` unless it has an id of its own.
+ * - `found`: one that an operator had settled turned out to have a picture; `booked` may be negative.
+ * - `corrected`: an operator said that it cost something else than was booked; `booked` may be negative.
+ */
+export interface RowNews {
+  readonly kind: 'ended' | 'late' | 'double' | 'shared' | 'found' | 'corrected'
+  /** The phase before. */
+  readonly from: Phase
+  readonly row: Brief
+  /** What this added to what was spent; a correction may take away. */
+  readonly booked: MicroUsd
+}
+
+/** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
+export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'doubtSinceMs' | 'logged'>
+
+/** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
+export type Published = Change & { readonly isLineEmpty: boolean }

@@ -1,0 +1,90 @@
+// One call in two records: what its caller asked for (`CallOptions`), and what the ledger is told of that (`Admission`).
+
+import type { Model, ModelInput } from '../../models/model.ts'
+import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
+import { budgetsOf } from './budgets.ts'
+import { canonicalJson, fingerprint, idempotencyName, inputSha256, twinName } from '../key.ts'
+import { makesLarge } from '../large.ts'
+import type { Admission } from '../admission.ts'
+import type { PriceRules } from './price-rules.ts'
+import type { Connection, Mode, Priority } from '../row.ts'
+
+/**
+ * What a caller asked for, and how it wants to be served: authenticated, validated and parsed at the edge, by whichever door it came. It lives as long as the
+ * call; what outlives that is in the {@link Admission} that is made of it.
+ */
+export interface CallOptions {
+  readonly tenant: Tenant
+  /** The browser token's id, or `''` for the tenant's own keys. */
+  readonly subject: string
+  readonly model: Model
+  /** The input as it was sent. */
+  readonly body: ModelInput
+  /** The same as canonical JSON, with defaults filled in. */
+  readonly input: string
+  /** The seed's digits. */
+  readonly seed: string | null
+  /** What its result is stored under: nothing without a seed, and nothing where nothing is to be stored. */
+  readonly cacheName: string | null
+  /** `only` answers from what is stored or not at all. */
+  readonly mode: Mode | 'only'
+  /** The caller's `Idempotency-Key`. */
+  readonly idempotencyKey: string | null
+  /** How long the caller waits for the end; 0: not at all. */
+  readonly waitMs: number
+  /** The caller asked not to be kept waiting: time up is a 202, not a failure. */
+  readonly async: boolean
+  /** What of `Prefer` was honoured, for `Preference-Applied`. */
+  readonly preferenceApplied: string | null
+  readonly priority: Priority
+  /** How long the caller lets it wait in line; `null`: as long as the gateway does. */
+  readonly startWithinMs: number | null
+  /** The caller has to be given an id that it may read, also for what is stored. */
+  readonly needsId: boolean
+}
+
+/** What an admission is made of beside the call. */
+export interface AdmissionContext {
+  /** A fresh UUIDv7. */
+  readonly newId: () => string
+  readonly companyBudget: () => BudgetLimit | null
+  /** What one call costs at most, and one of its units. */
+  readonly pricesOf: (model: Model) => Pick<Admission, 'price' | 'unitPrice'>
+  readonly priceRules: Pick<PriceRules, 'of'>
+}
+
+/** What every round of asking the ledger says of a call. `connection` waits for the answer. */
+export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
+  const { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
+  return {
+    id: newId(),
+    tenant: tenant.id,
+    subject,
+    model: model.endpointId,
+    input,
+    inputSha256: inputSha256(input),
+    makesLarge: makesLarge(input),
+    seed,
+    ...pricesOf(model),
+    ...priceRules.of(model.endpointId),
+    files: model.files,
+    mode: mode === 'only' ? 'normal' : mode,
+    cacheGroup: mode === 'bypass' ? null : tenant.cacheGroup,
+    cacheName,
+    idempotency: idempotencyKey === null
+      ? null
+      : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed)) },
+    twinName: idempotencyKey === null && seed === null && mode === 'normal' ? twinName(tenant.id, subject, model, input) : null,
+    // A caller that asked for the id only waits for that one: until it went out, a twin's caller has to buy its own.
+    connection,
+    priority,
+    startWithinMs,
+    needsId,
+    rate: tenant.rateLimit,
+    maxInFlight: tenant.maxInFlight,
+    maxQueued: tenant.maxQueued,
+    weight: tenant.weight,
+    budgets: budgetsOf(tenant, companyBudget()),
+    token: subject === '' ? null : subject
+  }
+}

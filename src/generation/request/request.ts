@@ -1,0 +1,270 @@
+// The caller's story: look up, admit, wait, answer. What happens at fal meanwhile is told in `step.ts`; both meet only in the ledger.
+
+import { Problem } from '../../errors.ts'
+import type { AnswerSource } from '../../metrics.ts'
+import type { MicroUsd } from '../../money.ts'
+import { unitsBilled } from '../bill.ts'
+import { admissionOf, type AdmissionContext, type CallOptions } from './call.ts'
+import { hasEnded } from '../phases.ts'
+import type { Admitted, End, RateState, TwinAnswer } from '../admission.ts'
+import { ledgerConstants } from '../ledger-constants.ts'
+import type { Ledger } from '../ledger.ts'
+import type { Connection, Row } from '../row.ts'
+import type { PriceRules } from './price-rules.ts'
+import { bodyOf, withOutput } from '../large.ts'
+import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
+import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
+import type { Watch } from '../watch/watch.ts'
+
+interface Origin {
+  /** Where the answer came from; the word stands in `Cache-Status` and in the metrics. */
+  readonly source: AnswerSource
+  /** The tenant's purchases in this window; known only after an admission that counted. */
+  readonly rate: RateState | null
+}
+
+/** What a caller gets. Everything else is thrown as a `Problem`. */
+export type Answer =
+  | Origin & {
+    readonly kind: 'picture'
+    /** The generation's id, unless the caller may not read it. */
+    readonly generationId: string | null
+    readonly body: Buffer | string
+    readonly cost: MicroUsd
+    readonly saved: MicroUsd
+    /** What fal billed for this answer, in fal's units. */
+    readonly units: string
+    readonly stored: boolean
+    readonly ageMs: number
+    readonly ttlMs: number
+  }
+  | Origin & {
+    readonly kind: 'failed'
+    readonly row: Row
+    /** What leads the same request to this end again, and for how long. */
+    readonly ledBy: LedBy
+    readonly forMs: number
+    /** How long ago it ended, when that was before this call came. */
+    readonly ageMs: number | null
+  }
+  /** What the key stands for is forgotten; that it was bought is not. */
+  | Origin & { readonly kind: 'gone', readonly end: End }
+  | Origin & { readonly kind: 'under-way', readonly row: Row }
+  | { readonly kind: 'caller-gone' }
+
+export interface RequestTools extends AdmissionContext {
+  readonly ledger: Ledger
+  readonly cache: ResultCache
+  readonly watch: Watch
+  readonly priceRules: PriceRules
+  readonly resultTtlMs: number
+  readonly draining: () => boolean
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+export interface Requests {
+  /** The answer, if it lies in this process; costs no call to the ledger. */
+  readonly fromMemory: (options: CallOptions) => Answer | null
+  /** The answer to the caller at `connection`, once there is one; `gone` fires when that caller is. */
+  readonly request: (options: CallOptions, connection: Connection, gone: AbortSignal) => Promise<Answer>
+}
+
+/** An admission that starts later than this has bought nothing, whatever the store does with it. */
+const ADMISSION_DEADLINE_MS = 900
+
+/** Rounds of asking whether the callers of undelivered twins are still there, eight a round: as many as a tenant's line holds by default, so that each has its own picture. */
+const MAX_TWIN_ROUNDS = 16
+
+export function createRequests (tools: RequestTools): Requests {
+  const { ledger, cache, watch } = tools
+  return { fromMemory, request }
+
+  function fromMemory (options: CallOptions): Answer | null {
+    // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
+    if (options.idempotencyKey !== null || options.mode === 'refresh') return null
+    const stored = options.cacheName === null ? undefined : cache.get(options.cacheName)
+    return stored === undefined || (options.needsId && !isOwn(options, stored)) ? null : hit(options, stored)
+  }
+
+  async function request (options: CallOptions, connection: Connection, gone: AbortSignal): Promise<Answer> {
+    if (options.mode === 'only' || tools.draining()) return await fromStore(options)
+    if (gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
+
+    const admitted = await admit(options, connection)
+    if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
+    if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
+    if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
+    const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
+    return await answerWhenEnded(options, connection, gone, origin, admitted.row)
+  }
+
+  /**
+   * What is stored is served to callers that want nothing else, and by a process that takes no new work. What a key stands for only an admission tells, and only
+   * an admission binds one; a caller that wants nothing bought needs neither.
+   */
+  async function fromStore (options: CallOptions): Promise<Answer> {
+    const { mode, idempotencyKey, cacheName } = options
+    const isServed = mode === 'only' || (mode === 'normal' && idempotencyKey === null)
+    const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
+    if (row !== null) return hit(options, keep(cacheName, row))
+    throw new Problem(mode === 'only' ? 'not-cached' : 'draining')
+  }
+
+  /** Asks for admission until it is clear which undelivered twins still have a caller; the number of rounds is bounded. */
+  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, { outcome: 'twins' }>> {
+    const admission = admissionOf(options, connection, tools)
+    let twins: readonly TwinAnswer[] = []
+    for (let round = 1; ; round++) {
+      const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS, ...admission })
+      const { model, priceRule } = admission
+      if (admitted.outcome === 'bought') tools.priceRules.taken(model, priceRule)
+      if (admitted.outcome === 'refused' && admitted.why === 'prices') tools.priceRules.refused(model, priceRule, admitted.ledgerRule)
+      if (admitted.outcome !== 'twins') return admitted
+      if (round === MAX_TWIN_ROUNDS) throw new Error('the ledger asked about twins in the last round')
+      twins = [...twins, ...await askAboutTwins(admitted.twins)]
+    }
+  }
+
+  /** One question for each replica that holds connections of twins. */
+  async function askAboutTwins (twins: readonly (Connection & { readonly id: string })[]): Promise<readonly TwinAnswer[]> {
+    const replicas = [...new Set(twins.map(twin => twin.replica))]
+    const answers = await Promise.all(replicas.map(async replica => {
+      const theirs = twins.filter(twin => twin.replica === replica)
+      const open = await ledger.askOpen(replica, theirs.map(twin => twin.connection))
+      return theirs.map(twin => ({ ...twin, open: open.has(twin.connection) }))
+    }))
+    return answers.flat()
+  }
+
+  async function answerWhenEnded (options: CallOptions, connection: Connection, gone: AbortSignal, origin: Origin, row: Row): Promise<Answer> {
+    const sinceMs = performance.now()
+    const endedBefore = hasEnded(row.phase)
+    const ended = endedBefore ? row : await waitForEnd(row, options.waitMs, gone)
+    // What was bought here gave way to the same purchase, which the ledger had lost and got back.
+    if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
+    if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
+      // The buyer gave up before anything was bought; a caller that joined it goes on in its own name.
+      return await request({ ...options, waitMs: Math.max(0, options.waitMs - (performance.now() - sinceMs)) }, connection, gone)
+    }
+    if (ended !== null && ended.phase !== 'succeeded') return failed(options, origin, ended, endedBefore)
+    if (ended !== null) {
+      const row = await fetched(ended)
+      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, options.cacheName)
+    }
+    if (!gone.aborted) return { kind: 'under-way', row: await latest(options, row), ...origin }
+    if (options.waitMs > 0) await tellLeft(connection, row)
+    return { kind: 'caller-gone' }
+  }
+
+  async function waitForEnd (row: Row, waitMs: number, gone: AbortSignal): Promise<Row | null> {
+    if (waitMs === 0) return null
+    const ended = await watch.untilEnded(row.purchase, waitMs, gone)
+    if (ended !== null && 'lastSeen' in ended) throw problemOfLost(row, ended.lastSeen ?? row.phase)
+    // Through an alias the reader keeps its own id, and sees nobody else's name.
+    return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
+  }
+
+  /** The row with its output; null when that could not be read, and can be collected. */
+  async function fetched (row: Row): Promise<Row | null> {
+    try {
+      return await withOutput(ledger, row)
+    } catch (error) {
+      tools.onTrouble('reading a large result', error)
+      return null
+    }
+  }
+
+  /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */
+  async function latest ({ tenant, subject }: CallOptions, row: Row): Promise<Row> {
+    try {
+      return await ledger.read(row.id, { tenant: tenant.id, subject }) ?? row
+    } catch (error) {
+      tools.onTrouble('reading a generation whose caller waited long enough', error)
+      return row
+    }
+  }
+
+  /** Not knowing that a caller left only means that its replica is asked. */
+  async function tellLeft (connection: Connection, row: Row): Promise<void> {
+    try {
+      await ledger.left(row.id, connection)
+    } catch (error) {
+      tools.onTrouble('noting that a caller left', error)
+    }
+  }
+
+  function failed (options: CallOptions, origin: Origin, row: Row, endedBefore: boolean): Answer {
+    const { finishedAtMs, answersUntilMs } = row
+    const nowMs = ledger.now()
+    const ledBy = answersAgain(row) ? leadOf(options, row) : null
+    const forMs = ledBy === 'key' ? ledgerConstants.idempotencyMs : ledBy === 'name' ? Math.max(0, answersUntilMs - nowMs) : 0
+    const endedAtMs = finishedAtMs ?? answersUntilMs - ledgerConstants.verdictMs
+    return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
+  }
+
+  function answerOf (origin: Origin, row: Row, cacheName: string | null): Answer {
+    if (row.output === null) throw resultGone(row)
+    const cost = row.cost ?? 0
+    const bought = origin.source === 'bought'
+    return {
+      kind: 'picture',
+      generationId: row.id,
+      body: cacheName !== null && row.stored ? keep(cacheName, row).body : bodyOf(row, row.output),
+      cost: bought ? cost : 0,
+      saved: bought ? 0 : cost,
+      units: bought ? unitsBilled(row, cost) : '0',
+      stored: row.stored,
+      ageMs: 0,
+      ttlMs: tools.resultTtlMs,
+      ...origin
+    }
+  }
+
+  function hit (options: CallOptions, stored: StoredResult): Answer {
+    const ageMs = Math.max(0, ledger.now() - stored.finishedAtMs)
+    return {
+      kind: 'picture',
+      source: 'hit',
+      rate: null,
+      generationId: isOwn(options, stored) ? stored.generationId : null,
+      body: stored.body,
+      cost: 0,
+      saved: stored.cost,
+      units: '0',
+      stored: true,
+      ageMs,
+      ttlMs: Math.max(0, tools.resultTtlMs - ageMs)
+    }
+  }
+
+  /** Puts a success that the ledger has under this name into the in-process layer. */
+  function keep (cacheName: string | null, row: Row): StoredResult {
+    if (row.output === null || cacheName === null) throw resultGone(row)
+    return cache.put(cacheName, row, row.output)
+  }
+}
+
+/** A success under the id that its reader was given, which is nobody else's. */
+function resultOf (row: Row): StoredResult {
+  if (row.output === null) throw resultGone(row)
+  return storedResultOf(row, row.output)
+}
+
+function isAlias ({ id, purchase }: Row): boolean {
+  return id !== purchase
+}
+
+function isOwn ({ tenant, subject }: CallOptions, stored: StoredResult): boolean {
+  return stored.tenant === tenant.id && stored.subject === subject
+}
+
+/** What leads the same request, sent once more, to this row that answers again. */
+function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Row): LedBy {
+  if (idempotencyKey !== null) return 'key'
+  return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
+}
+
+/** Did it end without ever being accepted: cancelled, or past its deadline in line? */
+function leftTheLineUnspent (row: Row): boolean {
+  return row.requestId === null && row.cost === 0 && (row.phase === 'cancelled' || row.failure?.code === 'upstream-timeout' || row.failure?.code === 'start-timeout')
+}

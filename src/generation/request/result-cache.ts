@@ -1,0 +1,59 @@
+// The in-process layer in front of the ledger: finished results by cache name, bounded in bytes, at most a minute old.
+
+import { LRUCache } from 'lru-cache'
+import type { MicroUsd } from '../../money.ts'
+import type { Row } from '../row.ts'
+
+/** A finished result, ready to be sent. */
+export interface StoredResult {
+  readonly body: Buffer
+  /** The generation that bought it, and who may see its id. */
+  readonly generationId: string
+  readonly tenant: string
+  readonly subject: string
+  readonly cost: MicroUsd
+  /** Ledger clock. */
+  readonly finishedAtMs: number
+}
+
+export interface ResultCache {
+  get: (name: string) => StoredResult | undefined
+  /** Keeps the row's output under this name and gives it back as it will be sent. */
+  put: (name: string, row: Row, output: string) => StoredResult
+}
+
+/** An entry is believed for this long without asking the ledger again. */
+const MAX_AGE_MS = 60_000
+
+/** What an entry costs beside its body: name, object and the bookkeeping of the map. */
+const ENTRY_OVERHEAD_BYTES = 512
+
+/** A row's output, ready to be sent. */
+export function storedResultOf (row: Row, output: string): StoredResult {
+  return {
+    body: Buffer.from(output),
+    generationId: row.id,
+    tenant: row.tenant,
+    subject: row.subject,
+    cost: row.cost ?? 0,
+    finishedAtMs: row.finishedAtMs ?? 0
+  }
+}
+
+export function createResultCache (maxBytes: number): ResultCache {
+  const entries = new LRUCache<string, StoredResult>({
+    maxSize: Math.max(1, maxBytes),
+    maxEntrySize: Math.max(1, maxBytes),
+    sizeCalculation: entry => entry.body.length + ENTRY_OVERHEAD_BYTES,
+    ttl: MAX_AGE_MS,
+    ttlResolution: 100
+  })
+  return {
+    get: name => entries.get(name),
+    put: (name, row, output) => {
+      const stored = storedResultOf(row, output)
+      if (maxBytes > 0) entries.set(name, stored)
+      return stored
+    }
+  }
+}

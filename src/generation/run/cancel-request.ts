@@ -1,0 +1,33 @@
+// Asks fal to stop one generation. Nobody waits for the answer, because the generation ends as fal ends it.
+//
+//   state   | it is to be stopped | fal answered | fal cannot be asked                    | released
+//   --------|---------------------|--------------|----------------------------------------|---------
+//   unasked | asking              | –            | –                                      | –
+//   asking  | –                   | asked        | asking again, after five times: asked  | asked
+//   asked   | –                   | –            | –                                      | –
+
+import { backoffMs } from '../../backoff.ts'
+import type { Upstream } from '../upstream.ts'
+import type { Followed } from '../row.ts'
+import { sleep } from './sleep.ts'
+
+/** Tries to reach fal. */
+const TRIES = 5
+const BACKOFF = { firstMs: 1000, mostMs: 4000 }
+
+/** The function that asks, the first time it is called. `released` ends its tries. */
+export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTrouble: (doing: string, error: unknown) => void, released: AbortSignal): (row: Followed) => void {
+  let isAsked = false
+
+  async function ask ({ model, requestId }: Followed): Promise<void> {
+    for (let tries = 1; await upstream.cancel(model, requestId) === 'unavailable' && tries < TRIES; tries++) {
+      if (await sleep(backoffMs(tries, BACKOFF), released) === 'interrupted') return
+    }
+  }
+
+  return row => {
+    if (isAsked) return
+    isAsked = true
+    ask(row).catch((error: unknown) => { if (!released.aborted) onTrouble('asking to cancel', error) })
+  }
+}

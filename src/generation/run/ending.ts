@@ -1,0 +1,46 @@
+// The end of a generation: what fal's result means, and the row with it.
+
+import { bookingOf, costOf } from '../bill.ts'
+import { learnedName, type SchemaVersionOf } from '../key.ts'
+import type { Ending } from '../evidence.ts'
+import { ledgerConstants } from '../ledger-constants.ts'
+import type { Result } from '../upstream.ts'
+import type { Row } from '../row.ts'
+
+/** A result that may be an end. */
+export type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
+
+export function endingOf (row: Row, result: Final, schemaVersionOf: SchemaVersionOf): Ending {
+  switch (result.kind) {
+    case 'succeeded': {
+      // An unseeded generation gets the cache name of the seed that its answer names.
+      const learned = row.seed === null ? learnedName(row, result.seed, schemaVersionOf) : null
+      return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: learned, cost: costOf(row, result.units) }
+    }
+    case 'failed':
+      return { kind: 'failed', failure: result.failure, cost: result.units === null && result.free ? 0 : costOf(row, result.units) }
+    case 'cancelled':
+      // Whether fal bills a cancelled request is not documented: without a unit header the price table decides.
+      return { kind: 'cancelled', cost: costOf(row, result.units) }
+    case 'no-output':
+      return { kind: 'failed', failure: { code: 'upstream-failed', detail: 'The model\'s answer was not an output of this model.' }, cost: costOf(row, result.units) }
+    case 'expired':
+      return { kind: 'failed', failure: { code: 'result-expired', detail: 'The upstream no longer has the result. It may have been billed.' }, cost: null }
+  }
+}
+
+/** The row as the ledger will have it. */
+export function endedBy (row: Row, ending: Ending, nowMs: number): Row {
+  return {
+    ...row,
+    phase: ending.kind,
+    version: row.version + 1,
+    output: ending.kind === 'succeeded' ? ending.output : null,
+    failure: ending.kind === 'failed' ? ending.failure : null,
+    ...bookingOf(row, ending.cost),
+    finishedAtMs: nowMs,
+    answersUntilMs: nowMs + ledgerConstants.verdictMs,
+    doubt: null,
+    doubtSinceMs: null
+  }
+}

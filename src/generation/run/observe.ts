@@ -1,0 +1,139 @@
+// One log line and the counters for each change of a generation's state, and for money that is booked outside of one.
+
+import type { Logger } from 'pino'
+import type { Metrics } from '../../metrics.ts'
+import { formatUsd, type MicroUsd } from '../../money.ts'
+import { isCostAbsurd } from '../bill.ts'
+import type { Doubt } from '../doubt.ts'
+import { hasEnded, type Phase } from '../phases.ts'
+import { tenantScopeOf, type GuardState } from '../guard-state.ts'
+import type { GuardNews, News } from '../news.ts'
+import type { Brief, Row } from '../row.ts'
+
+export interface Observer {
+  /** A change that this process' evidence made. */
+  readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
+  /** What happened without anybody's evidence, and how guards stand; each piece is told to one process. */
+  readonly onNews: (news: News) => void
+  /** A result that could not be used, and why: it is looked at again. */
+  readonly onLookAgain: (row: Row, seen: Doubt) => void
+  /** A generation that fal lets wait, at this position. */
+  readonly onBehind: (row: Row, position: number) => void
+}
+
+/** Tells log and metrics. Every change is told once, whichever process makes it. */
+export function createObserver (log: Logger, metrics: Metrics, now: () => number): Observer {
+  function moved (from: Phase, to: Brief, booked: MicroUsd, phaseMs: number | null): void {
+    const seconds = phaseMs === null ? undefined : Math.max(0, Math.round(phaseMs)) / 1000
+    const ended = hasEnded(to.phase)
+    if (seconds !== undefined) metrics.phaseSeconds(to.model, from, seconds)
+    if (ended) countEnd(to, booked, metrics)
+    log[levelOf(to)]({
+      from,
+      to: to.phase,
+      attempt: to.attempt,
+      code: to.failure?.code,
+      cost_usd: to.cost === null ? undefined : formatUsd(to.cost),
+      reserved_usd: ended ? formatUsd(to.price) : undefined,
+      cost_assumed: to.costAssumed || undefined,
+      phase_seconds: seconds,
+      total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined,
+      ...factsOf(to)
+    }, 'generation')
+    if (ended) tellIfAbsurd(to)
+  }
+
+  function tellIfAbsurd (row: Brief): void {
+    if (!isCostAbsurd(row)) return
+    log.error({ ...factsOf(row), booked_usd: formatUsd(row.cost ?? 0), reserved_usd: formatUsd(row.price) }, 'fal billed more than ten times the reservation; ten times is booked, as an assumption, until an operator says what it cost')
+  }
+
+  let isBehindTold = false
+
+  return {
+    onBehind: (row, position) => {
+      if (isBehindTold) return
+      isBehindTold = true
+      log.warn({ ...factsOf(row), queue_position: position }, 'fal lets generations wait in its own queue: the account may run fewer at once than FAL_CONCURRENCY, or the model is busy')
+    },
+    onLookAgain: (row, seen) => {
+      metrics.lookedAgain(seen)
+      log.warn({ ...factsOf(row), result: seen }, 'looking again')
+    },
+    onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
+    onNews: news => {
+      if (news.kind === 'guard') {
+        tellGuard(news, log)
+        return
+      }
+      const { kind, from, row, booked } = news
+      if (kind === 'ended') {
+        moved(from, row, booked, null)
+        return
+      }
+      if (kind === 'shared') {
+        metrics.sharedRequestId()
+        log.error(factsOf(row), 'fal gave it the request id of another generation; it is not asked for its result under that id')
+        return
+      }
+      // What was counted once stays counted; only the journal takes away.
+      if (booked > 0) metrics.spent(row.tenant, row.model, booked)
+      const facts = { ...factsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
+      if (kind === 'late') {
+        metrics.lateCost()
+        const cost = row.cost ?? 0
+        if (cost > row.price && cost - booked <= row.price) metrics.overrun()
+        log.error(facts, 'a generation that had ended was billed after all, or higher; the difference was booked')
+        tellIfAbsurd(row)
+      } else if (kind === 'found') {
+        metrics.generationEnded(row.tenant, row.model, row.phase)
+        log.warn(facts, 'the picture of a generation that was settled by hand was found; the books were corrected')
+        tellIfAbsurd(row)
+      } else if (kind === 'corrected') {
+        log.warn(facts, 'an operator corrected what a generation cost; the difference was booked')
+      } else {
+        metrics.doublePurchase()
+        log.error(facts, 'one generation was bought twice; both purchases were booked')
+      }
+    }
+  }
+}
+
+function factsOf ({ id, tenant, model, requestId }: Brief) {
+  return { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined }
+}
+
+function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {
+  metrics.generationEnded(row.tenant, row.model, row.phase)
+  if (booked > 0) metrics.spent(row.tenant, row.model, booked)
+  if (booked > 0 && row.costAssumed) metrics.costAssumed()
+  if (booked > row.price) metrics.overrun()
+  if (row.failure?.code === 'result-expired') metrics.resultExpired()
+}
+
+/** What operators read when a guard changes; one line, whichever process made the change, and none for each generation that meets it. */
+const guardTexts: Readonly<Record<GuardState, string>> = {
+  ok: 'fal takes generations again',
+  open: 'fal fails again and again; nothing is bought until a probe works',
+  'account-blocked': 'fal does not accept our account (key or balance); nothing is bought until a probe works',
+  retired: 'fal does not offer this model any more; it is not bought until a probe works',
+  'price-unsure': 'this model was billed far above what is reserved for it, or above it twice in a row; it is not bought until an operator has looked: falgate correct'
+}
+
+/** The same of a tenant's own guard, which only failures close. */
+const tenantGuardTexts = {
+  ok: 'fal takes this tenant\'s generations again',
+  closed: 'this tenant\'s generations fail again and again when they are sent; nothing is bought for it until a probe works, others go on'
+} as const
+
+function tellGuard ({ scope, from, state }: GuardNews, log: Logger): void {
+  const ofTenant = tenantGuardTexts[state === 'ok' ? 'ok' : 'closed']
+  const ofOthers = from === 'price-unsure' && state === 'ok' ? 'an operator has looked at what this model costs; it is bought again' : guardTexts[state]
+  log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, scope.startsWith(tenantScopeOf('')) ? ofTenant : ofOthers)
+}
+
+/** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its guard. */
+function levelOf (row: Brief): 'info' | 'warn' | 'error' {
+  if (row.phase === 'unknown' || row.failure?.code === 'result-expired') return 'error'
+  return row.phase === 'failed' && row.failure?.code !== 'content-refused' && row.failure?.code !== 'invalid-input' ? 'warn' : 'info'
+}

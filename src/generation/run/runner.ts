@@ -1,0 +1,122 @@
+// Runs what moves generations on in this process, and ends it in order:
+//
+//   idle → running        start: the lease keeper first, then the sweeper; the claim loop after the first renewal
+//   running → draining    stopClaiming: nothing more is claimed, what is looked after goes on
+//   any → leaving         stop: no submit is begun, tasks end with the step under way; answers to submits are waited for, and leases renewed meanwhile
+//   leaving → stopped     all came to rest, or its time is over: leases are released, so that other processes go on at once
+
+import { setTimeout as pauseFor } from 'node:timers/promises'
+import { createClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
+import { createLeaseKeeper } from './lease-keeper.ts'
+import { hasEnded } from '../phases.ts'
+import type { LedgerTimes } from '../ledger.ts'
+import type { Published } from '../news.ts'
+import { createSweeper, type SweeperDeps } from './sweeper.ts'
+import { createTasks, type TasksDeps } from './tasks.ts'
+
+export interface Runner {
+  start: () => void
+  /** Generations that this process looks after now. */
+  readonly tasks: number
+  /** Claims no more; what is looked after goes on. */
+  stopClaiming: () => void
+  /**
+   * Claims and sends no more. Submits under way are waited for, as long as the upstream takes to answer them; everything else has `graceMs` to come to
+   * rest. Then releases everything, so that other processes go on at once. Twice is harmless.
+   */
+  stop: (graceMs: number) => Promise<void>
+}
+
+export interface RunnerDeps extends
+  Omit<TasksDeps, 'leaving' | 'stopped' | 'onForgotten' | 'onDone'>,
+  Pick<ClaimLoopDeps, 'slots' | 'newId' | 'onClaimsPaused'>,
+  Pick<SweeperDeps, 'onNews'> {
+  readonly times: LedgerTimes
+}
+
+/** How often the line is looked at without being nudged, and due rows are swept. */
+const ROUND_MS = 1000
+
+/** What was heard at the very end has this time to reach the ledger. */
+const WRITING_MS = 2000
+
+export function createRunner (deps: RunnerDeps): Runner {
+  const { ledger, replica } = deps
+  const leaving = new AbortController()
+  const stopped = new AbortController()
+  const tasks = createTasks({
+    ...deps,
+    leaving: leaving.signal,
+    stopped: stopped.signal,
+    onForgotten: () => { leases.renew() },
+    onDone: () => { claims.taskDone() }
+  })
+  const leases = createLeaseKeeper({ ...deps, tasks })
+  const claims = createClaimLoop({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
+  const sweeper = createSweeper({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
+  let unlisten = (): void => {}
+  let rounds: NodeJS.Timeout | undefined
+  let stopping: Promise<void> | undefined
+
+  function start (): void {
+    unlisten = ledger.listen(change => {
+      if (change === 'look-again') lookAgain()
+      else heed(change)
+    })
+    rounds = setInterval(() => { sweeper.round().then(claims.nudge) }, ROUND_MS)
+    // After a failover the ledger has to know that this process is there before it grants anything.
+    leases.start().then(claims.nudge)
+  }
+
+  /** A new connection, perhaps to a Redis that knows less than this process does. */
+  function lookAgain (): void {
+    tasks.interruptAll()
+    leases.renew()
+  }
+
+  function heed ({ id, version, phase, cancelWished, isLineEmpty }: Published): void {
+    if (cancelWished && !hasEnded(phase)) tasks.interruptForCancel(id, version)
+    if (!isLineEmpty) claims.nudge()
+  }
+
+  async function leave (graceMs: number): Promise<void> {
+    leaving.abort()
+    claims.stop()
+    unlisten()
+    clearInterval(rounds)
+    const ids = [...tasks.running.keys()]
+    tasks.releaseAll()
+    await untilAtRest(graceMs)
+    stopped.abort()
+    // Not sooner: an answer to a submit may take longer than a lease, and without one another process concludes that nobody knows it.
+    leases.stop()
+    await sweeper.tellNews()
+    await release(ids)
+  }
+
+  /** Resolves when no claim is under way and nothing is looked after; or when the time is over, submits are answered, and that had a moment to be written. */
+  async function untilAtRest (graceMs: number): Promise<void> {
+    const isAtRest = new AbortController()
+    const pause = async (ms: number): Promise<void> => { await pauseFor(ms, undefined, { signal: isAtRest.signal }).catch(() => {}) } // not waited for any more
+    await Promise.race([
+      claims.settled().then(tasks.allDone),
+      Promise.all([pause(graceMs), tasks.answered().then(async () => { await pause(WRITING_MS) })])
+    ])
+    isAtRest.abort()
+  }
+
+  async function release (ids: readonly string[]): Promise<void> {
+    try {
+      await ledger.release(replica, ids)
+    } catch (error) {
+      deps.onTrouble('releasing leases', error)
+    }
+  }
+
+  return {
+    start,
+    stopClaiming: claims.stop,
+    stop: async graceMs => { await (stopping ??= leave(graceMs)) },
+    get tasks () { return tasks.running.size }
+  }
+}

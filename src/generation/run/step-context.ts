@@ -1,0 +1,133 @@
+// What the steps of one generation in this process work with, and what comes of a step.
+
+import { createCancelRequest } from './cancel-request.ts'
+import type { Doubt } from '../doubt.ts'
+import type { Guard } from './guard.ts'
+import type { SchemaVersionOf } from '../key.ts'
+import type { Ledger } from '../ledger.ts'
+import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream } from '../upstream.ts'
+import type { Progress } from './progress-piece.ts'
+import type { Recorder } from './recorder.ts'
+import type { Followed, Row } from '../row.ts'
+import type { RunTime } from './run-time.ts'
+import { sleep } from './sleep.ts'
+
+/**
+ * - `next`: the row to go on from.
+ * - `interrupted`: waiting was cut short. The row is what is known so far; it is read again, or let go of.
+ * - `over`: nothing is to be done for it here any more: it ended, it waits in line, or somebody else has it.
+ */
+export type StepResult =
+  | { readonly kind: 'next' | 'interrupted', readonly row: Row }
+  | { readonly kind: 'over' }
+
+export const over: StepResult = { kind: 'over' }
+
+/** What a step comes to that ends with a piece of evidence. */
+export function recorded (row: Row | null): StepResult {
+  return row === null ? over : { kind: 'next', row }
+}
+
+/** The right to begin a submit, from a claim that this process made. */
+export interface Permit { readonly isValid: () => boolean }
+
+export interface StepDeps {
+  readonly ledger: Ledger
+  readonly upstream: Upstream
+  readonly guard: Guard
+  readonly schemaVersionOf: SchemaVersionOf
+  /** The pauses before each look at a result that could not be used. */
+  readonly lookAgainMs: readonly number[]
+  /** Told when a result that was fetched here could not be used and is looked at again, and why. */
+  readonly onLookAgain: (row: Row, seen: Doubt) => void
+  /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
+  readonly onBehind: (row: Row, position: number) => void
+  /** Told of troubles; everything is tried again. */
+  readonly onTrouble: (doing: string, error: unknown) => void
+}
+
+/** The part of a task that its steps see. */
+export interface StepControl {
+  readonly recorder: Recorder
+  readonly runTime: RunTime
+  /** The right to begin this attempt, once: whatever the ledger says afterwards, it is not begun again. `null` for a generation taken over, too. */
+  readonly takePermit: () => Permit | null
+  /** Does what this process must not end before: a submit, and what has to be asked until it is clear what came of it. */
+  readonly undisturbed: <T>(work: () => Promise<T>) => Promise<T>
+  /** Aborted when the row is to be read, or the generation is let go of. Another one after each reading. */
+  readonly interruption: () => AbortSignal
+  /** Aborted when this process lets go of the generation. */
+  readonly released: AbortSignal
+}
+
+/** One per generation and process: it outlives a single step. */
+export interface StepContext extends Omit<StepDeps, 'onLookAgain' | 'onTrouble'>, Pick<StepControl, 'takePermit' | 'undisturbed'>, Pick<Recorder, 'record' | 'recordAccepted' | 'isOurs'> {
+  /** The next thing that fal shows of it. Nothing that was seen is lost from one step to the next. */
+  readonly nextSighting: (row: Followed) => Promise<Sighting | Interrupted>
+  /** Its result. Only letting go interrupts it: what fal hands out is not left lying there. */
+  readonly fetchResult: (row: Followed) => Promise<Result | Interrupted>
+  /** Where it stands at fal, asked once; the same holds. */
+  readonly fetchState: (row: Followed) => Promise<Awaited<ReturnType<Upstream['state']>> | 'interrupted'>
+  /** Asks fal to stop, the first time it is called; the answer is not waited for. */
+  readonly askToCancel: (row: Followed) => void
+  /** Records what fal shows of it at work; gives the row to go on with. */
+  readonly progress: (row: Followed, seen: Progress) => StepResult
+  /** Records that a result could not be used, and tells that it is looked at again; gives the row to go on with. */
+  readonly doubt: (row: Followed, seen: Doubt, log?: LogPiece) => Followed
+  /** A pause that only letting go interrupts. */
+  readonly pause: (ms: number) => Promise<'over' | 'interrupted'>
+  /** A pause that anything interrupts. */
+  readonly rest: (ms: number) => Promise<'over' | 'interrupted'>
+  /** Ends what goes on beside the steps. */
+  readonly close: () => void
+}
+
+export function createStepContext (deps: StepDeps, control: StepControl): StepContext {
+  const { upstream } = deps
+  const { recorder, runTime, interruption, released } = control
+  let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
+
+  /** One reader as long as the row has one id: a copy that was put back may have another. */
+  function readerOf ({ model, requestId }: Followed): StatusReader {
+    if (followed?.requestId !== requestId) {
+      followed?.reader.close()
+      followed = { requestId, reader: upstream.follow(model, requestId) }
+    }
+    return followed.reader
+  }
+
+  return {
+    ...deps,
+    takePermit: control.takePermit,
+    undisturbed: control.undisturbed,
+    record: recorder.record,
+    recordAccepted: recorder.recordAccepted,
+    isOurs: recorder.isOurs,
+    nextSighting: async row => await readerOf(row).next(interruption()),
+    fetchResult: async ({ model, requestId }) => {
+      const result = await upstream.result(model, requestId, released)
+      return released.aborted ? { kind: 'interrupted' } : result
+    },
+    fetchState: async ({ model, requestId }) => {
+      const state = await upstream.state(model, requestId, released)
+      return released.aborted ? 'interrupted' : state
+    },
+    askToCancel: createCancelRequest(upstream, deps.onTrouble, released),
+    progress: (row, seen) => {
+      runTime.count()
+      return { kind: 'next', row: recorder.recordProgress(row, seen) }
+    },
+    doubt: (row, seen, log) => {
+      const next = recorder.recordDoubt(row, seen, log)
+      runTime.suspend()
+      if (next !== row) deps.onLookAgain(next, seen)
+      return next
+    },
+    pause: async ms => await sleep(ms, released),
+    rest: async ms => {
+      await sleep(ms, interruption())
+      return interruption().aborted ? 'interrupted' : 'over'
+    },
+    close: () => { followed?.reader.close() }
+  }
+}

@@ -1,0 +1,24 @@
+// The steps that end a generation: with what fal answered, or as unknown.
+
+import { endedBy, endingOf, type Final } from './ending.ts'
+import type { LogPiece } from '../upstream.ts'
+import type { Failure, Followed, Row } from '../row.ts'
+import { recorded, type StepContext, type StepResult } from './step-context.ts'
+
+export const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The request went out and no answer came back.' }
+
+/** With its result, and with the last lines of its log. */
+export async function close (row: Followed, result: Final, { ledger, record, schemaVersionOf }: StepContext, log?: LogPiece): Promise<StepResult> {
+  const ending = endingOf(row, result, schemaVersionOf)
+  return recorded(await record(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now())))
+}
+
+/** As unknown. What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */
+export async function lose (row: Row, { ledger, record }: StepContext, failure = OUTCOME_UNKNOWN): Promise<StepResult> {
+  return recorded(await record(row, () => ledger.lost(row.id, row.attempt, row.requestId, failure)))
+}
+
+/** Is its time to run over? */
+export function isOverdue ({ runUntilMs }: Row, nowMs: number): boolean {
+  return runUntilMs !== null && nowMs >= runUntilMs
+}

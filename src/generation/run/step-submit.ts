@@ -1,0 +1,110 @@
+// The step that buys: sends one attempt, and records what came of it (rules 3 and 18).
+//
+//   fal's answer                                | recorded
+//   --------------------------------------------|--------------------------------------------------------------------
+//   accepted                                    | sent: it is followed
+//   unsent: certainly not accepted              | unsent: another attempt after a pause; when its time is over, its end
+//   refused: it would not be accepted again     | unsent: its end
+//   lost: perhaps accepted                      | lost: unknown
+//   unsent or lost, and the answer named an id  | as fal says of that id: accepted, unsent, or lost
+
+import { backoffMs } from '../../backoff.ts'
+import { endedBy } from './ending.ts'
+import type { Unsent } from '../evidence.ts'
+import type { Ledger } from '../ledger.ts'
+import type { Interrupted, Sighting, Submitted, Suspect, Upstream } from '../upstream.ts'
+import type { Failure, Row } from '../row.ts'
+import { recorded, type StepContext, type StepResult } from './step-context.ts'
+import { lose, OUTCOME_UNKNOWN } from './step-end.ts'
+
+/** Submits of one generation that were certainly not accepted before it is given up. */
+const MAX_ATTEMPTS = 5
+
+/** Between attempts, unless fal asks for more: the first pause, and the longest. */
+const BACKOFF = { firstMs: 500, mostMs: 30_000 }
+
+/** How long an id named by an error answer is looked for, before its outcome counts as unknown. */
+const LOOK_FOR_LOST_MS = 10_000
+
+export async function submit (row: Row, context: StepContext): Promise<StepResult> {
+  const { ledger, upstream } = context
+  const permit = context.takePermit()
+  const { input } = row
+  // A dead process may have sent it, or this one did and the ledger forgot what came of it.
+  if (permit === null || input === null) return await lose(row, context)
+  if (!permit.isValid()) return recorded(await context.record(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 })))
+
+  const submitted = await context.undisturbed(() => send(row, input, upstream))
+  switch (submitted.kind) {
+    case 'accepted': return recorded(await context.recordAccepted(row, submitted.requestId))
+    case 'unsent': return await notSent(row, submitted, context)
+    case 'refused': return await refused(row, submitted.failure, context)
+    case 'lost': return await lost(row, submitted.suspect, context)
+  }
+}
+
+/** What became of a submit, once fal was asked about an id that an error answer named. */
+async function send (row: Row, input: string, upstream: Upstream): Promise<Submitted> {
+  const submitted = await upstream.submit(row.model, input)
+  if (submitted.kind !== 'unsent' && submitted.kind !== 'lost') return submitted
+  const requestId = submitted.requestId ?? null
+  if (requestId === null) return submitted
+  switch (await kindOf(row, requestId, upstream)) {
+    case 'missing': return submitted
+    // With an id that fal says nothing about it is not certain that it was not accepted: sent again, it might be bought twice.
+    case 'interrupted': return { kind: 'lost', requestId, suspect: submitted.suspect, cause: 'answered with a request id that fal says nothing about' }
+    case 'queued':
+    case 'running':
+    case 'completed': return { kind: 'accepted', requestId, position: null }
+  }
+}
+
+/** What fal says of an id that came with an error answer; `interrupted`: it did not say in time. */
+async function kindOf ({ model }: Row, requestId: string, upstream: Upstream): Promise<(Sighting | Interrupted)['kind']> {
+  const reader = upstream.follow(model, requestId)
+  try {
+    const { kind } = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
+    return kind
+  } catch {
+    return 'interrupted' // the upstream is closed
+  } finally {
+    reader.close()
+  }
+}
+
+async function notSent (row: Row, submitted: Extract<Submitted, { kind: 'unsent' }>, { ledger, guard, record }: StepContext): Promise<StepResult> {
+  const then = afterNotSent(row, submitted, ledger.now())
+  // fal that is merely busy is no failure of fal.
+  const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code, submitted.suspect)
+  return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined))
+}
+
+/**
+ * A pause and another attempt, or the end: after a few failures, and when its time in line is over before the pause is. While fal is only busy its time
+ * in line alone decides.
+ */
+function afterNotSent (row: Row, { failure, retryAfterMs, busy }: Extract<Submitted, { kind: 'unsent' }>, nowMs: number): Unsent {
+  const pauseMs = pauseBefore(row.attempt, retryAfterMs)
+  const isOver = (busy !== true && row.attempt >= MAX_ATTEMPTS) || nowMs + pauseMs >= row.waitUntilMs
+  return isOver ? { failure } : { retryAfterMs: pauseMs, ...(busy === true ? { busy } : {}) }
+}
+
+async function refused (row: Row, failure: Failure, { ledger, guard, record }: StepContext): Promise<StepResult> {
+  return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
+}
+
+/** It went out, and nobody knows whether fal has it. */
+async function lost (row: Row, suspect: Suspect, { ledger, guard, record }: StepContext): Promise<StepResult> {
+  const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
+  return recorded(await record(row, () => ledger.lost(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
+}
+
+/** The row as the ledger will have it when fal would not take it. */
+function unbought (row: Row, failure: Failure, ledger: Ledger): Row {
+  return endedBy(row, { kind: 'failed', failure, cost: 0 }, ledger.now())
+}
+
+/** No sooner than fal asks for, and no sooner than after the usual pause; never at the same moment as others that fal told the same. */
+function pauseBefore (attempt: number, askedMs: number | null): number {
+  return Math.round(Math.max(backoffMs(attempt, BACKOFF), (askedMs ?? 0) * (1 + Math.random() / 4)))
+}

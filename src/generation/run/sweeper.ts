@@ -1,0 +1,118 @@
+// Looks after what no process looks after: takes over leases that ran out, has the ledger close and forget what is due, tells what happened meanwhile, and
+// asks fal about unknowns.
+//
+//   state    | the ledger answers                       | the ledger is away | the time to come back is over
+//   ---------|------------------------------------------|--------------------|------------------------------
+//   sweeping | –                                        | away               | –
+//   away     | returning                                | –                  | –
+//   returning| –                                        | away               | sweeping
+//
+// Only `sweeping` sweeps. While the ledger was away no owner could give a sign of life, so what looks left by its owner need not be.
+
+import { findEnd, type FindEndDeps } from './find-end.ts'
+import type { Guard } from './guard.ts'
+import { renewalMsOf } from './lease-keeper.ts'
+import { hasEnded } from '../phases.ts'
+import type { Ledger, LedgerTimes } from '../ledger.ts'
+import type { News } from '../news.ts'
+import { hasRequestId, type Followed, type Row } from '../row.ts'
+import type { Tasks } from './tasks.ts'
+
+export interface Sweeper {
+  /** One round: what happened is told, and what is due is looked after. Never rejects. */
+  readonly round: () => Promise<void>
+  /** Tells what happened, once. */
+  readonly tellNews: () => Promise<void>
+}
+
+export interface SweeperDeps extends FindEndDeps {
+  readonly ledger: Pick<Ledger, 'sweep' | 'takeNews' | 'finish'>
+  readonly replica: string
+  readonly times: Pick<LedgerTimes, 'leaseMs'>
+  readonly guard: Pick<Guard, 'look'>
+  readonly tasks: Pick<Tasks, 'take'>
+  /** Tells the ledger what this process looks after. */
+  readonly renew: () => Promise<void>
+  /** Fires when this process begins to leave: questions about unknowns can wait. */
+  readonly leaving: AbortSignal
+  /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of guards. */
+  readonly onNews: (news: News) => void
+  readonly onMove: (from: 'unknown', to: Row, phaseMs: null) => void
+  readonly onTrouble: (operation: string, error: unknown) => void
+  readonly comingBackMs?: number
+}
+
+type State = { readonly kind: 'sweeping' | 'away' } | { readonly kind: 'returning', readonly untilMs: number }
+
+/** After the ledger was away, owners need this long at most to say what they have learned meanwhile (see `writer.ts`). */
+const COMING_BACK_MS = 3000
+
+/** Due rows looked after in one sweep. */
+const SWEEP_MAX = 100
+
+/** Pieces of news taken at once. */
+const NEWS_MAX = 1000
+
+export function createSweeper (deps: SweeperDeps): Sweeper {
+  const { ledger, tasks, leaving, comingBackMs = COMING_BACK_MS } = deps
+  let state: State = { kind: 'sweeping' }
+  /** Unknowns that fal is being asked about. */
+  const asking = new Set<string>()
+
+  async function round (): Promise<void> {
+    await Promise.all([tellNews(), deps.guard.look()])
+    if (state.kind === 'returning' && performance.now() >= state.untilMs) state = { kind: 'sweeping' }
+    if (state.kind === 'sweeping') await sweep()
+  }
+
+  async function tellNews (): Promise<void> {
+    try {
+      const found = await ledger.takeNews(NEWS_MAX)
+      if (state.kind === 'away') comeBack()
+      for (const news of found) deps.onNews(news)
+    } catch (error) {
+      state = { kind: 'away' }
+      deps.onTrouble('taking news', error)
+    }
+  }
+
+  function comeBack (): void {
+    state = { kind: 'returning', untilMs: performance.now() + Math.max(renewalMsOf(deps.times), comingBackMs) }
+    deps.renew()
+  }
+
+  async function sweep (): Promise<void> {
+    try {
+      for (const taken of await ledger.sweep(deps.replica, SWEEP_MAX)) {
+        if (!hasEnded(taken.row.phase)) tasks.take(taken, null)
+        else if (hasRequestId(taken.row) && !asking.has(taken.row.id)) askAbout(taken.row)
+      }
+    } catch (error) {
+      deps.onTrouble('sweeping', error)
+    }
+  }
+
+  /** Asks fal what became of an unknown generation. What is not learned now is asked again, by whichever process. */
+  async function askAbout (row: Followed): Promise<void> {
+    asking.add(row.id)
+    try {
+      await learn(row)
+    } catch (error) {
+      if (!leaving.aborted) deps.onTrouble('asking what became of a generation', error)
+    } finally {
+      asking.delete(row.id)
+    }
+  }
+
+  async function learn (row: Followed): Promise<void> {
+    const ending = await findEnd(row, deps, leaving)
+    if (ending === null || leaving.aborted) return
+    const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending)
+    if (weighed === null) return
+    const { from, ...now } = weighed
+    // That a settled one was found is news.
+    if (from === 'unknown' && from !== now.phase) deps.onMove(from, now, null)
+  }
+
+  return { round, tellNews }
+}

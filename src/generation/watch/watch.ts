@@ -1,0 +1,196 @@
+// What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
+
+import { hasEnded, type Phase } from '../phases.ts'
+import type { Ledger } from '../ledger.ts'
+import type { Change } from '../news.ts'
+import type { Row } from '../row.ts'
+
+export interface Watch {
+  /** The generation once it has ended, or that the ledger has lost it, or `null` when the time is up or the signal fires first. */
+  untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Row | Lost | null>
+  /** Tells `listener` how the generation stands and whatever becomes of it, until the returned function is called. */
+  attend: (id: string, listener: Listener) => () => void
+  /** Hands an ended row to its listeners without asking the ledger: for the code of this process that wrote the end. */
+  tell: (row: Row) => void
+  /** How many callers wait. */
+  readonly waiting: number
+  close: () => void
+}
+
+/** A generation that the ledger does not know any more, and the phase that it was last seen in while somebody attended it here. */
+export interface Lost { readonly lastSeen: Phase | null }
+
+/** A listener of a generation. Neither function may throw. */
+export interface Listener {
+  /** It has changed, and has not ended. */
+  readonly changed?: (change: Change) => void
+  /** It has ended; may be told more than once. */
+  readonly ended: (row: Row) => void
+  /** The ledger has not known it for so long that nobody will put it back. */
+  readonly gone?: (lost: Lost) => void
+}
+
+/** A generation that is attended, and what was told of it last. */
+interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number, lastSeen: Phase | null }
+
+/** How often all attended generations are looked at again, since published changes can be lost and places in line move unpublished. */
+const LOOK_AGAIN_MS = 1000
+
+/**
+ * Regular looks that did not find it, beyond those that a renewal takes, before it counts as gone. The process that holds a generation puts it back with the next
+ * renewal, or sooner, as soon as that process notices that the ledger went back in time; what waits in line nobody holds.
+ */
+const MISSES_AFTER_RENEWAL = 2
+
+/** How often leases are renewed unless it is told. */
+const USUAL_RENEWAL_MS = 5000
+
+/** Generations looked at in one call. */
+const LOOK_BATCH = 500
+
+export interface WatchTimes { readonly lookAgainMs?: number, readonly renewalMs?: number }
+
+export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => void, { lookAgainMs = LOOK_AGAIN_MS, renewalMs = USUAL_RENEWAL_MS }: WatchTimes = {}): Watch {
+  const missesToBeGone = Math.ceil(renewalMs / lookAgainMs) + MISSES_AFTER_RENEWAL
+  const attended = new Map<string, Attended>()
+  const soon = new Set<string>()
+  const callers = new Set<() => void>()
+  let timer: NodeJS.Timeout | undefined
+  let looking = false
+
+  const unlisten = ledger.listen(change => {
+    if (change === 'look-again') look([...attended.keys()])
+    else if (attended.has(change.id)) take([change])
+  })
+
+  function tell (row: Row): void {
+    for (const { ended } of attended.get(row.id)?.listeners ?? []) ended(row)
+  }
+
+  /** Whole rows are read of those only that have ended. */
+  async function take (changes: readonly Change[]): Promise<void> {
+    const ended: string[] = []
+    for (const change of changes) {
+      if (hasEnded(change.phase)) ended.push(change.id)
+      else pass(change)
+    }
+    if (ended.length === 0) return
+    try {
+      for (const row of await ledger.look(ended)) {
+        if (hasEnded(row.phase)) tell(row)
+      }
+    } catch (error) {
+      onLookFailed(error) // the next look comes within a second
+    }
+  }
+
+  /** What was published while a look was under way is newer than what that look saw. */
+  function pass (change: Change): void {
+    const one = attended.get(change.id)
+    if (one === undefined) return
+    one.misses = 0
+    if (change.version >= one.version) one.lastSeen = change.phase
+    if (change.version < one.version) return
+    if (change.version === one.version && change.queuePosition === one.position) return
+    one.version = change.version
+    one.position = change.queuePosition
+    for (const { changed } of one.listeners) changed?.(change)
+  }
+
+  function miss (asked: readonly string[], found: readonly Change[]): void {
+    const known = new Set(found.map(({ id }) => id))
+    for (const id of asked) {
+      const one = known.has(id) ? undefined : attended.get(id)
+      if (one === undefined || ++one.misses < missesToBeGone) continue
+      for (const { gone } of one.listeners) gone?.({ lastSeen: one.lastSeen })
+    }
+  }
+
+  async function look (ids: readonly string[], isRegular = false): Promise<void> {
+    try {
+      for (let from = 0; from < ids.length; from += LOOK_BATCH) {
+        const batch = ids.slice(from, from + LOOK_BATCH)
+        const found = await ledger.glance(batch)
+        await take(found)
+        if (isRegular && found.length < batch.length) miss(batch, found)
+      }
+    } catch (error) {
+      onLookFailed(error)
+    }
+  }
+
+  /** Looks once for all who came in this turn of the event loop. */
+  function lookSoon (id: string): void {
+    if (soon.size === 0) {
+      setImmediate(() => {
+        const ids = [...soon]
+        soon.clear()
+        look(ids)
+      })
+    }
+    soon.add(id)
+  }
+
+  /** Runs while anything is attended; a look that is still under way is not overtaken. */
+  function lookRegularly (): void {
+    timer ??= setInterval(() => {
+      if (looking) return
+      looking = true
+      look([...attended.keys()], true).finally(() => { looking = false })
+    }, lookAgainMs)
+  }
+
+  function attend (id: string, listener: Listener): () => void {
+    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null, misses: 0, lastSeen: null }
+    one.listeners.add(listener)
+    // Who comes later is told by the look how it stands, too.
+    one.version = -1
+    attended.set(id, one)
+    lookRegularly()
+    // It may have changed between the caller's last look and the lines above.
+    lookSoon(id)
+    return () => {
+      one.listeners.delete(listener)
+      if (one.listeners.size === 0 && attended.get(id) === one) attended.delete(id)
+      if (attended.size > 0) return
+      clearInterval(timer)
+      timer = undefined
+    }
+  }
+
+  /** Was it not found by the latest look, and in line when it was seen last? Nobody holds what waits there, so nobody puts it back. */
+  function missedInLine (id: string): Lost | null {
+    const { misses, lastSeen } = attended.get(id) ?? { misses: 0, lastSeen: null }
+    return misses > 0 && lastSeen === 'waiting' ? { lastSeen } : null
+  }
+
+  async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Row | Lost | null> {
+    if (signal.aborted) return null
+    let settle = (_outcome: Row | Lost | null): void => {}
+    const promise = new Promise<Row | Lost | null>(resolve => { settle = resolve })
+    const leave = (): void => { settle(null) }
+    const timeout = setTimeout(() => { settle(missedInLine(id)) }, timeoutMs)
+    signal.addEventListener('abort', leave)
+    const unattend = attend(id, { ended: settle, gone: settle })
+    callers.add(leave)
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timeout)
+      signal.removeEventListener('abort', leave)
+      callers.delete(leave)
+      unattend()
+    }
+  }
+
+  return {
+    untilEnded,
+    attend,
+    tell,
+    get waiting () { return callers.size },
+    close: () => {
+      unlisten()
+      for (const leave of callers) leave()
+    }
+  }
+}
