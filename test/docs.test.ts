@@ -3,8 +3,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { moves, phases } from '../src/generation/phases.ts'
 import { openOperations } from '../src/generation/ledger.ts'
+import { moves, phases } from '../src/generation/phases.ts'
 import { projectDir } from './support/paths.ts'
 
 const folder = join(projectDir, 'docs')

@@ -1,9 +1,9 @@
 // What Prometheus is told of all replicas: read from the ledger when it asks.
 
 import type { Config } from '../config.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import { leftOf, monthOf } from '../generation/request/budgets.ts'
 import { worstOf } from '../generation/run/guard.ts'
-import type { Ledger } from '../generation/ledger.ts'
 import type { SharedFacts } from '../metrics.ts'
 import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
 

@@ -5,10 +5,10 @@ import type { Config } from '../config.ts'
 import type { Ledger, LedgerTimes } from '../generation/ledger.ts'
 import type { Readiness } from '../http/ops.ts'
 import type { Metrics } from '../metrics.ts'
+import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'
 import { clusterAt, Unusable } from '../store/redis/connection.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
-import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
 
 export interface StoreOptions {
   readonly config: Config

@@ -5,8 +5,8 @@ import { createSecureContext } from 'node:tls'
 import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
 import type { Models } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import type { UpstreamAccount } from '../upstream-account.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
+import type { UpstreamAccount } from '../upstream-account.ts'
 
 /** A configuration with the files it names. */
 export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }

@@ -2,8 +2,8 @@
 
 import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
 import { doubts, type Doubt } from './doubt.ts'
+import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
 
 /** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */

@@ -2,8 +2,8 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { CallOptions } from '../generation/request/call.ts'
-import type { Presence } from '../generation/watch/presence.ts'
 import type { Answer, Requests } from '../generation/request/request.ts'
+import type { Presence } from '../generation/watch/presence.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Model, ModelInput } from '../models/model.ts'

@@ -1,11 +1,11 @@
 // A generation as callers see it: schema for the documentation, and the JSON text, in which input and output keep their very bytes.
 
 import { Type } from '@sinclair/typebox'
-import { bodyOf } from './problem.ts'
 import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
-import { costToReader, type Listed } from '../generation/row.ts'
 import { problemOfRow } from '../generation/request/problems.ts'
+import { costToReader, type Listed } from '../generation/row.ts'
 import { formatUsd } from '../money.ts'
+import { bodyOf } from './problem.ts'
 
 const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC.' })
 

@@ -1,8 +1,8 @@
 // What a request carries through its hooks and handlers, and what its one log line is made of.
 
 import type { FastifyRequest } from 'fastify'
-import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { ProblemCode } from '../errors.ts'
+import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { Reader } from '../generation/row.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { AnswerSource } from '../metrics.ts'

@@ -2,9 +2,9 @@
 
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { leftOf, monthOf } from '../generation/request/budgets.ts'
 import type { Balance } from '../generation/accounts.ts'
 import type { Ledger } from '../generation/ledger.ts'
+import { leftOf, monthOf } from '../generation/request/budgets.ts'
 import { savers, type Metrics } from '../metrics.ts'
 import type { Models } from '../models/models.ts'
 import { formatUsd } from '../money.ts'

@@ -1,9 +1,9 @@
 // Follows changes of the tenants file. A faulty new file is refused and told once; the old one stays in force.
 
 import { readFile, realpath, stat } from 'node:fs/promises'
-import { describeReadError } from './load.ts'
 import type { Models } from '../models/models.ts'
 import { parseTenants, versionOf, type TenantBook } from './book.ts'
+import { describeReadError } from './load.ts'
 
 export interface WatchOptions {
   readonly file: string

@@ -1,13 +1,13 @@
 // How long answers take: a whole generation against calling the queue by hand, and hits at half of the highest rate.
 
 import { randomUUID } from 'node:crypto'
-import { atRate, eachConnection, openLine, quantile, type Line } from './load.ts'
-import type { Gateway, Ground } from './contestants.ts'
-import { hitRequest, missRequest } from './contestants.ts'
-import { fill, freshInput, post } from './requests.ts'
 import { requestUrls } from '../../src/fal-wire/endpoint-id.ts'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { parseObject } from '../support/gateway.ts'
+import type { Gateway, Ground } from './contestants.ts'
+import { hitRequest, missRequest } from './contestants.ts'
+import { atRate, eachConnection, openLine, quantile, type Line } from './load.ts'
+import { fill, freshInput, post } from './requests.ts'
 
 export interface Times { readonly count: number, readonly p50Ms: number, readonly p99Ms: number, readonly p999Ms: number }
 

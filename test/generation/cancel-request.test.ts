@@ -1,8 +1,8 @@
 // Asking fal to stop.
 
 import t from 'tap'
-import { createCancelRequest } from '../../src/generation/run/cancel-request.ts'
 import { hasRequestId } from '../../src/generation/row.ts'
+import { createCancelRequest } from '../../src/generation/run/cancel-request.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'
 import { until } from '../support/until.ts'

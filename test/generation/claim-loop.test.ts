@@ -2,8 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { createClaimLoop, type ClaimLoop } from '../../src/generation/run/claim-loop.ts'
 import type { Claimed, Taken } from '../../src/generation/evidence.ts'
+import { createClaimLoop, type ClaimLoop } from '../../src/generation/run/claim-loop.ts'
 import type { Permit } from '../../src/generation/run/step-context.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'

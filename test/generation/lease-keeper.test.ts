@@ -1,8 +1,8 @@
 // The lease keeper: what each answer to a renewal brings about.
 
 import t from 'tap'
-import { createLeaseKeeper, type LeaseKeeper } from '../../src/generation/run/lease-keeper.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
+import { createLeaseKeeper, type LeaseKeeper } from '../../src/generation/run/lease-keeper.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, noTerms, times } from '../support/admission.ts'
 import { until } from '../support/until.ts'

@@ -1,8 +1,8 @@
 // What is kept for polls: how long, how much, and what it takes with it when it goes.
 
 import t from 'tap'
-import { createPollCache, type PollCache } from '../../src/generation/watch/poll-cache.ts'
 import type { Row } from '../../src/generation/row.ts'
+import { createPollCache, type PollCache } from '../../src/generation/watch/poll-cache.ts'
 import type { Follower, Track, Tracks } from '../../src/generation/watch/tracks.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, times } from '../support/admission.ts'

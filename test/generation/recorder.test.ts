@@ -2,10 +2,10 @@
 
 import t, { type Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
-import { createRecorder, type Recorder } from '../../src/generation/run/recorder.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
-import type { LogPiece } from '../../src/generation/upstream.ts'
 import type { Followed, Row } from '../../src/generation/row.ts'
+import { createRecorder, type Recorder } from '../../src/generation/run/recorder.ts'
+import type { LogPiece } from '../../src/generation/upstream.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, successOf, times, traceLost, unreachable } from '../support/admission.ts'

@@ -1,10 +1,10 @@
 // One generation in one process: what comes while a submit is under way, while fal is waited for, and while its result is fetched.
 
 import t, { type Test } from 'tap'
-import { createGuard } from '../../src/generation/run/guard.ts'
-import type { Result, Sighting } from '../../src/generation/upstream.ts'
 import type { Row } from '../../src/generation/row.ts'
+import { createGuard } from '../../src/generation/run/guard.ts'
 import { createTask, type Task } from '../../src/generation/run/task.ts'
+import type { Result, Sighting } from '../../src/generation/upstream.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'

@@ -2,8 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createGuard } from '../../src/generation/run/guard.ts'
 import type { Claimed } from '../../src/generation/evidence.ts'
+import { createGuard } from '../../src/generation/run/guard.ts'
 import { createTasks, type Tasks } from '../../src/generation/run/tasks.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'

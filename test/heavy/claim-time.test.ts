@@ -2,10 +2,10 @@
 
 import type { Redis } from 'ioredis'
 import t from 'tap'
-import { admissionOf, freshId, never } from '../support/admission.ts'
-import { startRedis } from '../support/redis.ts'
-import { liveLedger, plainClient } from '../support/redis-store.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
+import { admissionOf, freshId, never } from '../support/admission.ts'
+import { liveLedger, plainClient } from '../support/redis-store.ts'
+import { startRedis } from '../support/redis.ts'
 
 const CLAIMS = 40
 

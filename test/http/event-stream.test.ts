@@ -4,9 +4,9 @@ import net from 'node:net'
 import { once } from 'node:events'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { watchConnection } from '../../src/http/connection.ts'
 import { createEventStreams } from '../../src/http/event-stream.ts'
 import { freshFacts } from '../../src/http/request-facts.ts'
-import { watchConnection } from '../../src/http/connection.ts'
 import { until } from '../support/until.ts'
 
 interface Scene {

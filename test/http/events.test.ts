@@ -1,8 +1,8 @@
 // Event streams: a generation's whole story, its end delivered, and a way back in after a break.
 
 import t from 'tap'
-import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { followAt } from '../support/event-stream.ts'
+import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { generationIds, until, untilStatus } from '../support/until.ts'
 
 const later = { headers: { prefer: 'respond-async' } }

@@ -1,8 +1,8 @@
 // What `POST /generate` answers when all goes well.
 
 import t from 'tap'
-import { decodePng } from '../support/png.ts'
 import { key, parseObject, startGateway, tenant, type Reply } from '../support/gateway.ts'
+import { decodePng } from '../support/png.ts'
 import { untilStatus } from '../support/until.ts'
 
 async function pictureOf (reply: Reply): Promise<Buffer> {

@@ -1,9 +1,9 @@
 // Bills that cannot be: they move no budget further than ten times what was reserved, and stop their model, not the company.
 
 import t from 'tap'
+import { runHere } from '../support/cli.ts'
 import { startGateway, tenant } from '../support/gateway.ts'
 import { sumOf } from '../support/money.ts'
-import { runHere } from '../support/cli.ts'
 import { plainClient } from '../support/redis-store.ts'
 import { deploy } from '../support/replicas.ts'
 import { until } from '../support/until.ts'

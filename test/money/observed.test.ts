@@ -3,8 +3,8 @@
 import t from 'tap'
 import { startGateway, tenant, type Gateway } from '../support/gateway.ts'
 import { moneyOf, sumOf } from '../support/money.ts'
-import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
+import { redisUrl } from '../support/redis.ts'
 import { deploy, type Replica } from '../support/replicas.ts'
 import { until, untilStatus } from '../support/until.ts'
 

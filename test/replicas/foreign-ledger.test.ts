@@ -2,8 +2,8 @@
 
 import t, { type Test } from 'tap'
 import type { Row } from '../../src/generation/row.ts'
-import { buyingNothing, keyless, waitingRow } from '../support/foreign.ts'
 import { runHere } from '../support/cli.ts'
+import { buyingNothing, keyless, waitingRow } from '../support/foreign.ts'
 import { deploy, type Deployment } from '../support/replicas.ts'
 import { startSandbox } from '../support/sandbox.ts'
 import { until } from '../support/until.ts'

@@ -1,10 +1,10 @@
 // Both replicas are replaced, one after the other, while requests come in: nothing fails but what the leaving one refuses, nothing is lost or bought twice.
 
 import t from 'tap'
-import { redisUrl } from '../support/redis.ts'
-import { startRedisGate } from '../support/redis-gate.ts'
-import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import type { Reply } from '../support/gateway.ts'
+import { startRedisGate } from '../support/redis-gate.ts'
+import { redisUrl } from '../support/redis.ts'
+import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
 // Many processes are started one after another, which takes a slow machine its time.

@@ -2,9 +2,9 @@
 
 import t, { type Test } from 'tap'
 import { parseObject, STUDIO_KEY, type Reply } from '../support/gateway.ts'
-import { redisUrl } from '../support/redis.ts'
 import { startRedisGate, type RedisGate } from '../support/redis-gate.ts'
 import { plainClient } from '../support/redis-store.ts'
+import { redisUrl } from '../support/redis.ts'
 import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis, type RestartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'

@@ -2,8 +2,8 @@
 
 import t from 'tap'
 import { moneyOf } from '../support/money.ts'
-import { redisUrl } from '../support/redis.ts'
 import { startRedisGate } from '../support/redis-gate.ts'
+import { redisUrl } from '../support/redis.ts'
 import { deploy, ownerAmong, USUAL_LEASE } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 

@@ -3,8 +3,8 @@
 import t from 'tap'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { pathOf, recipeIn, recipesOf } from '../../src/sandbox/recipe.ts'
-import { poster } from '../support/poster.ts'
 import { decodePng, type DecodedPng } from '../support/png.ts'
+import { poster } from '../support/poster.ts'
 import { fieldOf, startSandbox, type RunningSandbox } from '../support/sandbox.ts'
 
 async function addressOf ({ call }: RunningSandbox, input: object): Promise<string> {

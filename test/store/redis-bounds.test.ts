@@ -2,9 +2,9 @@
 
 import type { Redis } from 'ioredis'
 import t from 'tap'
-import { statuses } from '../../src/generation/phases.ts'
 import type { Admission } from '../../src/generation/admission.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
+import { statuses } from '../../src/generation/phases.ts'
 import { failureOf, freshId, never, noTerms, admissionOf, successOf, traceLost } from '../support/admission.ts'
 import { liveLedger, plainClient } from '../support/redis-store.ts'
 import { startRedis } from '../support/redis.ts'

@@ -2,11 +2,11 @@
 
 import t, { type Test } from 'tap'
 import type { Claimed } from '../../src/generation/evidence.ts'
-import { admissionOf, freshId, times } from '../support/admission.ts'
 import { clusterOf } from '../../src/store/redis/connection.ts'
+import { admissionOf, freshId, times } from '../support/admission.ts'
+import { startCluster } from '../support/redis-cluster.ts'
 import { plainClient, liveLedger, type LiveLedger } from '../support/redis-store.ts'
 import { startRedis, type RedisServer } from '../support/redis.ts'
-import { startCluster } from '../support/redis-cluster.ts'
 import { restartableRedis } from '../support/restartable-redis.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'

@@ -1,15 +1,15 @@
 // Which Redis may be trusted with money: what it is asked, what that means, and that nothing is bought where the books could be lost.
 
 import t, { type Test } from 'tap'
+import type { StoreFaultNews } from '../../src/store-faults.ts'
 import { slotOf } from '../../src/store/redis/connection.ts'
+import { clusterOf } from '../../src/store/redis/connection.ts'
 import { inspect } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { faultsOf, readInfo } from '../../src/store/redis/server.ts'
-import type { StoreFaultNews } from '../../src/store-faults.ts'
 import { admissionOf, freshId, successOf, times } from '../support/admission.ts'
 import { startOldRedis } from '../support/old-redis.ts'
 import { startCluster } from '../support/redis-cluster.ts'
-import { clusterOf } from '../../src/store/redis/connection.ts'
 import { liveLedger, plainClient, rejection } from '../support/redis-store.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'

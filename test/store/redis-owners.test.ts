@@ -1,8 +1,8 @@
 // Whose ledger it is on Redis: who makes an empty one its own, what one is that was filled before, and what is told.
 
 import t, { type Test } from 'tap'
-import { inspect } from '../../src/store/redis/inspect.ts'
 import type { StoreFaultNews } from '../../src/store-faults.ts'
+import { inspect } from '../../src/store/redis/inspect.ts'
 import type { UpstreamAccount } from '../../src/upstream-account.ts'
 import { admissionOf } from '../support/admission.ts'
 import { liveLedger, plainClient, rejection, type LiveLedger } from '../support/redis-store.ts'

@@ -1,14 +1,14 @@
 // A walk: a list of ledger operations drawn at random, and what has to hold after each of them beside the audit.
 
 import fc from 'fast-check'
+import { Problem } from '../../src/errors.ts'
 import type { Admission, Admitted } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
-import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
-import type { LogPiece } from '../../src/generation/upstream.ts'
-import { Problem } from '../../src/errors.ts'
-import type { Row } from '../../src/generation/row.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
+import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
 import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
+import type { Row } from '../../src/generation/row.ts'
+import type { LogPiece } from '../../src/generation/upstream.ts'
 import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
 

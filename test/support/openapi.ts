@@ -1,10 +1,10 @@
 // The OpenAPI document as a running gateway serves it.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { startApp } from '../../src/app.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { demoTenants } from '../../src/tenants/book.ts'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { configOf, parseObject } from './gateway.ts'
 import { projectDir } from './paths.ts'
 

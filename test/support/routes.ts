@@ -2,8 +2,8 @@
 
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { createFollow, type Follow } from '../../src/generation/watch/follow.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
+import { createFollow, type Follow } from '../../src/generation/watch/follow.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { watchConnection } from '../../src/http/connection.ts'
 import { createEventStreams, type EventStreams } from '../../src/http/event-stream.ts'

@@ -2,9 +2,9 @@
 
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { createSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import type { Models } from '../../src/models/models.ts'
+import { createSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/plugin.ts'
 
 export interface RunningSandbox extends Sandbox {
   readonly app: FastifyInstance

@@ -1,8 +1,8 @@
 // Asking fal to stop, and letting go of everything.
 
 import t from 'tap'
-import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 import { scriptedServer, type Reply } from '../support/scripted-server.ts'
+import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 
 t.test('a wish to cancel ends as fal answers it', async t => {
   const cases: { readonly script: (reply: Reply) => void, readonly expected: string, readonly cancelMs?: number }[] = [

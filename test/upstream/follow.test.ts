@@ -2,9 +2,9 @@
 
 import t from 'tap'
 import type { Sighting, StatusReader } from '../../src/generation/upstream.ts'
-import { KEY, MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 import type { ReceivedRequest, Reply } from '../support/scripted-server.ts'
 import { until } from '../support/until.ts'
+import { KEY, MODEL, queueClient, REQUEST_ID, REQUEST_PATH } from './queue-client.ts'
 
 const STREAM_HEAD = { 'content-type': 'text/event-stream; charset=utf-8', connection: 'close' }
 const NOTHING: readonly string[] = []

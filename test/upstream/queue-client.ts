@@ -1,8 +1,8 @@
 // An upstream client against a scripted server, closed with its test, with waits short enough for tests.
 
+import type { Upstream } from '../../src/generation/upstream.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createUpstream, type UpstreamOptions } from '../../src/upstream/queue.ts'
-import type { Upstream } from '../../src/generation/upstream.ts'
 import { scriptedServer, type ScriptedServer, type Scripts } from '../support/scripted-server.ts'
 
 export const MODEL = 'fal-ai/imagen4/preview/ultra'

@@ -2,8 +2,8 @@
 
 import t from 'tap'
 import type { Result } from '../../src/generation/upstream.ts'
-import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH, type Bench } from './queue-client.ts'
 import type { Reply } from '../support/scripted-server.ts'
+import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH, type Bench } from './queue-client.ts'
 
 type Teardown = Parameters<typeof queueClient>[0]
 

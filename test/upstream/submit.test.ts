@@ -2,8 +2,8 @@
 
 import t from 'tap'
 import type { Suspect } from '../../src/generation/upstream.ts'
-import { KEY, MODEL, queueClient, REQUEST_ID } from './queue-client.ts'
 import { scriptedServer, type Reply } from '../support/scripted-server.ts'
+import { KEY, MODEL, queueClient, REQUEST_ID } from './queue-client.ts'
 
 const INPUT = '{"prompt":"ein rotes Fahrrad ü","seed":123456789012345678901}'
 

@@ -2,12 +2,12 @@
 
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
-import { budgetsOf } from './budgets.ts'
+import type { Admission } from '../admission.ts'
 import { canonicalJson, fingerprint, idempotencyName, inputSha256, twinName } from '../key.ts'
 import { makesLarge } from '../large.ts'
-import type { Admission } from '../admission.ts'
-import type { PriceRules } from './price-rules.ts'
 import type { Connection, Mode, Priority } from '../row.ts'
+import { budgetsOf } from './budgets.ts'
+import type { PriceRules } from './price-rules.ts'
 
 /**
  * What a caller asked for, and how it wants to be served: authenticated, validated and parsed at the edge, by whichever door it came. It lives as long as the

@@ -2,8 +2,8 @@
 
 import { Problem } from '../../errors.ts'
 import { formatUsd } from '../../money.ts'
-import { hasEnded, type Phase } from '../phases.ts'
 import type { End, RateState, Refused } from '../admission.ts'
+import { hasEnded, type Phase } from '../phases.ts'
 import { costToReader, type Listed, type Row } from '../row.ts'
 
 /** A refusal after the purchases were counted, so that the answer can tell the state of the window. */

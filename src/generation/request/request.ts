@@ -3,18 +3,18 @@
 import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
-import { unitsBilled } from '../bill.ts'
-import { admissionOf, type AdmissionContext, type CallOptions } from './call.ts'
-import { hasEnded } from '../phases.ts'
 import type { Admitted, End, RateState, TwinAnswer } from '../admission.ts'
+import { unitsBilled } from '../bill.ts'
+import { bodyOf, withOutput } from '../large.ts'
 import { ledgerConstants } from '../ledger-constants.ts'
 import type { Ledger } from '../ledger.ts'
+import { hasEnded } from '../phases.ts'
 import type { Connection, Row } from '../row.ts'
+import type { Watch } from '../watch/watch.ts'
+import { admissionOf, type AdmissionContext, type CallOptions } from './call.ts'
 import type { PriceRules } from './price-rules.ts'
-import { bodyOf, withOutput } from '../large.ts'
 import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
-import type { Watch } from '../watch/watch.ts'
 
 interface Origin {
   /** Where the answer came from; the word stands in `Cache-Status` and in the metrics. */

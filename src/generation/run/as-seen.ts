@@ -1,8 +1,8 @@
 // A row as it is after something was seen of it at fal, before the ledger has said so.
 
 import { doubtAfter, doubtSince, type Doubt } from '../doubt.ts'
-import type { Progress } from './progress-piece.ts'
 import type { Followed, Row } from '../row.ts'
+import type { Progress } from './progress-piece.ts'
 
 /** After this was seen: whatever was in doubt about its end, it is at work. */
 export function withProgress (row: Row, seen: Progress, nowMs: number): Row {

@@ -7,8 +7,8 @@
 //   asked   | –                   | –            | –                                      | –
 
 import { backoffMs } from '../../backoff.ts'
-import type { Upstream } from '../upstream.ts'
 import type { Followed } from '../row.ts'
+import type { Upstream } from '../upstream.ts'
 import { sleep } from './sleep.ts'
 
 /** Tries to reach fal. */

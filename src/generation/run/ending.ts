@@ -1,11 +1,11 @@
 // The end of a generation: what fal's result means, and the row with it.
 
 import { bookingOf, costOf } from '../bill.ts'
-import { learnedName, type SchemaVersionOf } from '../key.ts'
 import type { Ending } from '../evidence.ts'
+import { learnedName, type SchemaVersionOf } from '../key.ts'
 import { ledgerConstants } from '../ledger-constants.ts'
-import type { Result } from '../upstream.ts'
 import type { Row } from '../row.ts'
+import type { Result } from '../upstream.ts'
 
 /** A result that may be an end. */
 export type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>

@@ -1,11 +1,11 @@
 // Asking fal what became of a generation that is unknown here (rule 34).
 
 import { BELIEVE_PAUSE_MS, TRIES_TO_BELIEVE } from '../doubt.ts'
-import { endingOf } from './ending.ts'
-import type { SchemaVersionOf } from '../key.ts'
 import type { Ending } from '../evidence.ts'
-import type { Upstream } from '../upstream.ts'
+import type { SchemaVersionOf } from '../key.ts'
 import type { Followed } from '../row.ts'
+import type { Upstream } from '../upstream.ts'
+import { endingOf } from './ending.ts'
 import { sleep } from './sleep.ts'
 
 export interface FindEndDeps {

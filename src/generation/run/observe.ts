@@ -5,9 +5,9 @@ import type { Metrics } from '../../metrics.ts'
 import { formatUsd, type MicroUsd } from '../../money.ts'
 import { isCostAbsurd } from '../bill.ts'
 import type { Doubt } from '../doubt.ts'
-import { hasEnded, type Phase } from '../phases.ts'
 import { tenantScopeOf, type GuardState } from '../guard-state.ts'
 import type { GuardNews, News } from '../news.ts'
+import { hasEnded, type Phase } from '../phases.ts'
 import type { Brief, Row } from '../row.ts'
 
 export interface Observer {

@@ -12,19 +12,19 @@
 // What else it needs to know lies in parts that know nothing of each other: what is not written yet (`writer.ts`), since when the phase lasts
 // (`phase-clock.ts`), what fal showed and nobody tried to write (`progress-piece.ts`), whether the row should be read again (`rereading.ts`).
 
-import { withDoubt, withProgress } from './as-seen.ts'
 import type { Doubt } from '../doubt.ts'
-import { hasEnded, type Phase } from '../phases.ts'
-import { createPhaseClock } from './phase-clock.ts'
 import type { Taken, Weighed } from '../evidence.ts'
 import type { Ledger } from '../ledger.ts'
+import { hasEnded, type Phase } from '../phases.ts'
+import type { Followed, Row } from '../row.ts'
 import type { LogPiece } from '../upstream.ts'
+import type { Watch } from '../watch/watch.ts'
+import { withDoubt, withProgress } from './as-seen.ts'
+import { createPhaseClock } from './phase-clock.ts'
 import { createProgressPiece, type Progress, type ProgressPiece } from './progress-piece.ts'
 import { afterAnswer, afterReading, bought, isBeside, isUntoldTo, purchaseOf, withoutAnswer, type Purchase } from './purchase.ts'
 import { createRereading, isOtherwise } from './rereading.ts'
-import type { Followed, Row } from '../row.ts'
 import { createTelling, isOlder } from './telling.ts'
-import type { Watch } from '../watch/watch.ts'
 import { createWriter, type Ask } from './writer.ts'
 
 export interface RecorderDeps {

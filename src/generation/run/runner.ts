@@ -6,11 +6,11 @@
 //   leaving → stopped     all came to rest, or its time is over: leases are released, so that other processes go on at once
 
 import { setTimeout as pauseFor } from 'node:timers/promises'
-import { createClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
-import { createLeaseKeeper } from './lease-keeper.ts'
-import { hasEnded } from '../phases.ts'
 import type { LedgerTimes } from '../ledger.ts'
 import type { Published } from '../news.ts'
+import { hasEnded } from '../phases.ts'
+import { createClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
+import { createLeaseKeeper } from './lease-keeper.ts'
 import { createSweeper, type SweeperDeps } from './sweeper.ts'
 import { createTasks, type TasksDeps } from './tasks.ts'
 

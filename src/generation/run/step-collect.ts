@@ -13,10 +13,10 @@
 
 import { backoffMs } from '../../backoff.ts'
 import { BELIEVE_PAUSE_MS, LOOK_FOR_MS, looksOver, TRIES_TO_BELIEVE, type Doubt } from '../doubt.ts'
-import type { Final } from './ending.ts'
-import type { LogPiece, Result } from '../upstream.ts'
-import type { Progress } from './progress-piece.ts'
 import type { Failure, Followed, Row } from '../row.ts'
+import type { LogPiece, Result } from '../upstream.ts'
+import type { Final } from './ending.ts'
+import type { Progress } from './progress-piece.ts'
 import { over, type StepContext, type StepResult } from './step-context.ts'
 import { close, isOverdue, lose } from './step-end.ts'
 

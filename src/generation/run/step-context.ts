@@ -1,14 +1,14 @@
 // What the steps of one generation in this process work with, and what comes of a step.
 
-import { createCancelRequest } from './cancel-request.ts'
 import type { Doubt } from '../doubt.ts'
-import type { Guard } from './guard.ts'
 import type { SchemaVersionOf } from '../key.ts'
 import type { Ledger } from '../ledger.ts'
+import type { Followed, Row } from '../row.ts'
 import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream } from '../upstream.ts'
+import { createCancelRequest } from './cancel-request.ts'
+import type { Guard } from './guard.ts'
 import type { Progress } from './progress-piece.ts'
 import type { Recorder } from './recorder.ts'
-import type { Followed, Row } from '../row.ts'
 import type { RunTime } from './run-time.ts'
 import { sleep } from './sleep.ts'
 

@@ -1,8 +1,8 @@
 // The steps that end a generation: with what fal answered, or as unknown.
 
-import { endedBy, endingOf, type Final } from './ending.ts'
-import type { LogPiece } from '../upstream.ts'
 import type { Failure, Followed, Row } from '../row.ts'
+import type { LogPiece } from '../upstream.ts'
+import { endedBy, endingOf, type Final } from './ending.ts'
 import { recorded, type StepContext, type StepResult } from './step-context.ts'
 
 export const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The request went out and no answer came back.' }

@@ -9,11 +9,11 @@
 //   unsent or lost, and the answer named an id  | as fal says of that id: accepted, unsent, or lost
 
 import { backoffMs } from '../../backoff.ts'
-import { endedBy } from './ending.ts'
 import type { Unsent } from '../evidence.ts'
 import type { Ledger } from '../ledger.ts'
-import type { Interrupted, Sighting, Submitted, Suspect, Upstream } from '../upstream.ts'
 import type { Failure, Row } from '../row.ts'
+import type { Interrupted, Sighting, Submitted, Suspect, Upstream } from '../upstream.ts'
+import { endedBy } from './ending.ts'
 import { recorded, type StepContext, type StepResult } from './step-context.ts'
 import { lose, OUTCOME_UNKNOWN } from './step-end.ts'
 

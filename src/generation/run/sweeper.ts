@@ -9,13 +9,13 @@
 //
 // Only `sweeping` sweeps. While the ledger was away no owner could give a sign of life, so what looks left by its owner need not be.
 
+import type { Ledger, LedgerTimes } from '../ledger.ts'
+import type { News } from '../news.ts'
+import { hasEnded } from '../phases.ts'
+import { hasRequestId, type Followed, type Row } from '../row.ts'
 import { findEnd, type FindEndDeps } from './find-end.ts'
 import type { Guard } from './guard.ts'
 import { renewalMsOf } from './lease-keeper.ts'
-import { hasEnded } from '../phases.ts'
-import type { Ledger, LedgerTimes } from '../ledger.ts'
-import type { News } from '../news.ts'
-import { hasRequestId, type Followed, type Row } from '../row.ts'
 import type { Tasks } from './tasks.ts'
 
 export interface Sweeper {

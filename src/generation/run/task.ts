@@ -11,10 +11,10 @@
 // followed to its end. A submit is disturbed by nothing, since its answer is the only trace of a purchase: what comes meanwhile counts after its step.
 // An interruption ends the waiting of a step, and the row is read before the next one.
 
-import { createRecorder, type RecorderDeps } from './recorder.ts'
-import { hasEnded } from '../phases.ts'
 import type { Taken } from '../evidence.ts'
+import { hasEnded } from '../phases.ts'
 import type { Row, Terms } from '../row.ts'
+import { createRecorder, type RecorderDeps } from './recorder.ts'
 import { createRunTime } from './run-time.ts'
 import { createStepContext, type Permit, type StepDeps, type StepResult } from './step-context.ts'
 import { step } from './step.ts'

@@ -13,9 +13,9 @@
 
 import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
+import type { Fact, Taken } from '../evidence.ts'
 import { termsAtEnd } from '../key.ts'
 import { hasEnded } from '../phases.ts'
-import type { Fact, Taken } from '../evidence.ts'
 import type { Row } from '../row.ts'
 import type { Permit } from './step-context.ts'
 import { createTask, type Task, type TaskDeps } from './task.ts'

@@ -1,8 +1,8 @@
 // Following a generation: what a caller reads through the doors of how it goes on, as a stream of moments or by polls.
 
+import type { Ledger } from '../ledger.ts'
 import { createMoments, type Moments } from './moments.ts'
 import { createPollCache, type PollCache } from './poll-cache.ts'
-import type { Ledger } from '../ledger.ts'
 import { createTracks, type TracksDeps } from './tracks.ts'
 
 export interface Follow extends Pick<PollCache, 'now' | 'nowKept'>, Pick<Moments, 'streams' | 'staying'> {

@@ -9,12 +9,12 @@
 //
 // The streams of this process: `open`; `draining`, where only those go on whose callers cannot come back; `closed`, where none does.
 
-import { createInbox, type Inbox } from './inbox.ts'
+import type { Ledger } from '../ledger.ts'
 import { endOf, linesFrom } from '../log-text.ts'
 import { hasEnded } from '../phases.ts'
-import type { Ledger } from '../ledger.ts'
-import type { LogPiece } from '../upstream.ts'
 import type { Reader, Row } from '../row.ts'
+import type { LogPiece } from '../upstream.ts'
+import { createInbox, type Inbox } from './inbox.ts'
 import { seenBy, type Track, type Tracks } from './tracks.ts'
 
 /** How a generation stands, as its reader sees it. It is the last moment when `hasEnded(row.phase)`; before that there is no output. */

@@ -7,11 +7,11 @@
 //   kept   → absent   no poll for five seconds; it has ended; the ledger does not know it any more. The next poll asks the ledger.
 
 import { LRUCache } from 'lru-cache'
-import type { Moment } from './moments.ts'
-import { hasEnded } from '../phases.ts'
 import type { Ledger } from '../ledger.ts'
-import type { LogPiece } from '../upstream.ts'
+import { hasEnded } from '../phases.ts'
 import type { Reader, Row } from '../row.ts'
+import type { LogPiece } from '../upstream.ts'
+import type { Moment } from './moments.ts'
 import { seenBy, type Track, type Tracks } from './tracks.ts'
 
 export interface PollCache {

@@ -8,12 +8,12 @@
 //   ended → ended   whatever comes later is no news
 //   any   → gone    the last follower left
 
-import { endOf, joinLogs } from '../log-text.ts'
-import { hasEnded, statusOf } from '../phases.ts'
 import type { Ledger } from '../ledger.ts'
+import { endOf, joinLogs } from '../log-text.ts'
 import type { Change } from '../news.ts'
-import type { LogPiece } from '../upstream.ts'
+import { hasEnded, statusOf } from '../phases.ts'
 import type { Row } from '../row.ts'
+import type { LogPiece } from '../upstream.ts'
 import type { Watch } from './watch.ts'
 
 /** A generation that is followed here. */

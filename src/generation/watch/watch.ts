@@ -1,8 +1,8 @@
 // What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
 
-import { hasEnded, type Phase } from '../phases.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Change } from '../news.ts'
+import { hasEnded, type Phase } from '../phases.ts'
 import type { Row } from '../row.ts'
 
 export interface Watch {

@@ -1,8 +1,8 @@
 // What fal's clients say in headers and in the query: what is honoured, what is refused because leaving it out would break a promise, and the rest, which is
 // left out. Nothing is passed on to fal.
 
-import { Problem } from '../../errors.ts'
 import type { FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
 import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../../fal-wire/headers.ts'
 import type { HeaderOptions } from '../call-options.ts'
 import { purchaseOptionsOf } from '../generate-headers.ts'

@@ -3,16 +3,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
+import { statusObjectOf } from '../../fal-wire/status.ts'
 import { problemOfEnd, problemOfFailed } from '../../generation/request/problems.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { Models } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
 import { askerOf, type AskTools } from '../ask.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
-import { requestIdFor } from './request-id.ts'
 import { billableUnits } from './render.ts'
+import { requestIdFor } from './request-id.ts'
 import { runSchema, submitSchema } from './schema.ts'
-import { statusObjectOf } from '../../fal-wire/status.ts'
 
 export interface SubmitTools extends AskTools {
   readonly models: Models

@@ -4,11 +4,11 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { followHeaders } from '../events.ts'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
+import { requestHeaders } from '../generate-schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { ProblemSchema } from '../problem-schema.ts'
-import { followHeaders } from '../events.ts'
-import { requestHeaders } from '../generate-schema.ts'
 import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */

@@ -3,8 +3,8 @@
 
 import type { Balance, JournalEntry } from '../../generation/accounts.ts'
 import type { Budget } from '../../generation/admission.ts'
-import type { Account, Row } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import type { Account, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { MAX_JOURNAL_LINES, TIDY_PER_CALL, type Book, type State } from './state.ts'
 

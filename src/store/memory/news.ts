@@ -2,8 +2,8 @@
 
 import type { GuardState } from '../../generation/guard-state.ts'
 import type { News, RowNews } from '../../generation/news.ts'
-import type { Brief, Row } from '../../generation/row.ts'
 import type { Phase } from '../../generation/phases.ts'
+import type { Brief, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { State } from './state.ts'
 

@@ -1,9 +1,9 @@
 // Rows that are written again after the store went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
 
 import type { Fact } from '../../generation/evidence.ts'
-import { hiddenUnder, type Hidden, type Row, type Terms } from '../../generation/row.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
+import { hiddenUnder, type Hidden, type Row, type Terms } from '../../generation/row.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'

@@ -2,8 +2,8 @@
 
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Change } from '../../generation/news.ts'
-import { hasPlace, type Brief, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
+import { hasPlace, type Brief, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './guards.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'

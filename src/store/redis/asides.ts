@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-import type { Connection } from './connection.ts'
-import type { Caller } from './caller.ts'
 import { rowFields, type Large } from '../../generation/row.ts'
+import type { Caller } from './caller.ts'
+import type { Connection } from './connection.ts'
 
 export interface Asides {
   /** Lays an output aside. Resolves to false when there is no room for it. */

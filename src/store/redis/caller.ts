@@ -1,11 +1,11 @@
 // Calling the ledger's operations: arguments in, answer out, and what every answer tells beside: Redis' clock and the ledger's sequence.
 
+import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
 import type { LedgerClock } from './clock.ts'
 import { loadLibrary, unavailable, type Connection, type RedisClient } from './connection.ts'
 import type { Ownership } from './ownership.ts'
 import type { Program, Script, Scripts } from './script.ts'
-import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
 import { readers, textsIn, type AnswerOf, type Operation } from './wire.ts'
 
 export interface Caller {

@@ -3,9 +3,9 @@
 
 import { randomUUID } from 'node:crypto'
 import { Problem } from '../../errors.ts'
+import { listOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import type { Connection, RedisClient } from './connection.ts'
-import { listOf, recordOf, textOf } from '../../generation/fields.ts'
 import { publishedIn } from './wire.ts'
 
 /** How long a replica may take to say which of its connections are open. */

@@ -1,9 +1,9 @@
 // A page of a reader's list. A script says what stands on it; the rows are read by plain commands, many at once, which cost Redis a third of what they cost
 // inside a script. Between the two a row may change, and one may be forgotten: a page is no snapshot.
 
-import { aliasLooks, cutPage } from '../../generation/page.ts'
-import type { Ledger, Page } from '../../generation/ledger.ts'
 import { listOf } from '../../generation/fields.ts'
+import type { Ledger, Page } from '../../generation/ledger.ts'
+import { aliasLooks, cutPage } from '../../generation/page.ts'
 import type { Listed } from '../../generation/row.ts'
 import type { Caller } from './caller.ts'
 import type { Connection } from './connection.ts'

@@ -1,9 +1,9 @@
 // The two rights, admission and claim: asked for with a deadline on Redis' clock, so that what was answered too late has changed nothing (rule 1).
 
+import { Problem } from '../../errors.ts'
 import type { Admission, AdmittedAll } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Ledger } from '../../generation/ledger.ts'
-import { Problem } from '../../errors.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
 import type { Caller } from './caller.ts'
 import { ConnectionLost, MAX_IN_FLIGHT, Unanswered, type Connection } from './connection.ts'

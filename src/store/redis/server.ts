@@ -1,8 +1,8 @@
 // The server that the ledger met: which one it is, and whether it may be trusted with money. INFO tells; CONFIG GET is often forbidden and not needed.
 
+import type { Redis } from 'ioredis'
 import { Problem } from '../../errors.ts'
 import { storeFaults, type StoreFault, type StoreFaultNews } from '../../store-faults.ts'
-import type { Redis } from 'ioredis'
 import { Unusable } from './connection.ts'
 
 /** What INFO tells about a server. What a server does not tell is `null`, and proves nothing. */

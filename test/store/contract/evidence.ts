@@ -1,8 +1,8 @@
 // Evidence: taken from whoever has it, the first wins, it names the attempt, and it ends an unknown.
 
 import type { Test } from 'tap'
-import type { Phase } from '../../../src/generation/phases.ts'
 import type { Ledger } from '../../../src/generation/ledger.ts'
+import type { Phase } from '../../../src/generation/phases.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'

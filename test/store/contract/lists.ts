@@ -1,8 +1,8 @@
 // Admission of a list: all or nothing in one step, each with its own answer, and limits exact over the whole of it.
 
 import type { Test } from 'tap'
-import { idempotencyName, twinName } from '../../../src/generation/key.ts'
 import type { Admission, AdmittedAll, Budget } from '../../../src/generation/admission.ts'
+import { idempotencyName, twinName } from '../../../src/generation/key.ts'
 import type { Ledger } from '../../../src/generation/ledger.ts'
 import type { Row } from '../../../src/generation/row.ts'
 import { imagen4Ultra } from '../../../src/models/imagen4-ultra.ts'
