@@ -64,7 +64,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     lookAgainMs: options.lookAgainMs
   })
   const doors = createDoors({ config, models, version, log, metrics, tenants: tenants.now, state: () => lifecycle.state, core })
-  const { ledger, runner, guard } = core
+  const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
   metrics.onCollect(async () => {
@@ -118,7 +118,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await tenants.reload()
     await key.reload(log)
     // An operator who asks for this has a new key, or has paid.
-    await guard.tryAgain()
+    await breakers.tryAgain()
   }
 
   return { log, url: doors.url, reload, close: lifecycle.stop }

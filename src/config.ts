@@ -52,9 +52,9 @@ export interface Config {
   readonly cacheMemoryBytes: number
   readonly largeResultBytes: number
   /** When buying stops because of what fal answers, and for how long. */
-  readonly guard: { readonly failuresToOpen: number, readonly openMs: number, readonly blockedMs: number, readonly retiredMs: number }
-  readonly eventBeatMs: number
-  readonly eventStallMs: number
+  readonly breaker: { readonly failuresToOpen: number, readonly openMs: number, readonly blockedMs: number, readonly retiredMs: number }
+  readonly eventHeartheartbeatMs: number
+  readonly eventIdleTimeoutMs: number
   readonly logLevel: LogLevel
   readonly logPrompts: PromptLogging
 }
@@ -107,12 +107,12 @@ const table = {
   runSeconds: defaulted('RUN_SECONDS', 3600, integer(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', 67_108_864, integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
   largeResultBytes: defaulted('LARGE_RESULT_BYTES', 268_435_456, integer(0, 2 ** 40), 'What results above 256 KiB, which are kept for an hour, may take of the store together. With less than 64 MiB left no request for pictures inside the result (`sync_mode: true`) is taken'),
-  guardFailures: defaulted('GUARD_FAILURES', 5, integer(1, 1000), 'After this many failures of fal in a row, on all replicas together, nothing is bought for a while; for one tenant only, when it alone meets them after its requests went out'),
-  guardOpenSeconds: defaulted('GUARD_OPEN_SECONDS', 10, integer(1, 3600), 'How long nothing is bought then, until one generation tries whether fal works again'),
-  guardBlockedSeconds: defaulted('GUARD_BLOCKED_SECONDS', 30, integer(1, 3600), 'The same, after fal did not accept the account: wrong key, no balance. SIGHUP lets one try at once'),
-  guardRetiredSeconds: defaulted('GUARD_RETIRED_SECONDS', 600, integer(1, 86_400), 'The same, after fal did not know the model any more'),
-  eventBeatSeconds: defaulted('EVENT_BEAT_SECONDS', 15, integer(1, 3600), 'How often an event stream on which nothing happens sends a comment; less than the idle time of what stands in front of the gateway'),
-  eventStallSeconds: defaulted('EVENT_STALL_SECONDS', 30, integer(1, 3600), 'After this long without reading any of what was sent a reader of an event stream is dropped'),
+  breakerFailures: defaulted('BREAKER_FAILURES', 5, integer(1, 1000), 'After this many failures of fal in a row, on all replicas together, nothing is bought for a while; for one tenant only, when it alone meets them after its requests went out'),
+  breakerOpenSeconds: defaulted('BREAKER_OPEN_SECONDS', 10, integer(1, 3600), 'How long nothing is bought then, until one generation tries whether fal works again'),
+  breakerBlockedSeconds: defaulted('BREAKER_BLOCKED_SECONDS', 30, integer(1, 3600), 'The same, after fal did not accept the account: wrong key, no balance. SIGHUP lets one try at once'),
+  breakerRetiredSeconds: defaulted('BREAKER_RETIRED_SECONDS', 600, integer(1, 86_400), 'The same, after fal did not know the model any more'),
+  eventHeartbeatSeconds: defaulted('EVENT_HEARTBEAT_SECONDS', 15, integer(1, 3600), 'How often an event stream on which nothing happens sends a comment; less than the idle time of what stands in front of the gateway'),
+  eventIdleTimeoutSeconds: defaulted('EVENT_IDLE_TIMEOUT_SECONDS', 30, integer(1, 3600), 'After this long without reading any of what was sent a reader of an event stream is dropped'),
   leaseSeconds: defaulted('LEASE_SECONDS', 15, integer(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
   logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
   logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
@@ -200,14 +200,14 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     leaseMs: readOr(table.leaseSeconds) * 1000,
     cacheMemoryBytes: readOr(table.cacheMemoryBytes),
     largeResultBytes: readOr(table.largeResultBytes),
-    guard: {
-      failuresToOpen: readOr(table.guardFailures),
-      openMs: readOr(table.guardOpenSeconds) * 1000,
-      blockedMs: readOr(table.guardBlockedSeconds) * 1000,
-      retiredMs: readOr(table.guardRetiredSeconds) * 1000
+    breaker: {
+      failuresToOpen: readOr(table.breakerFailures),
+      openMs: readOr(table.breakerOpenSeconds) * 1000,
+      blockedMs: readOr(table.breakerBlockedSeconds) * 1000,
+      retiredMs: readOr(table.breakerRetiredSeconds) * 1000
     },
-    eventBeatMs: readOr(table.eventBeatSeconds) * 1000,
-    eventStallMs: readOr(table.eventStallSeconds) * 1000,
+    eventHeartheartbeatMs: readOr(table.eventHeartbeatSeconds) * 1000,
+    eventIdleTimeoutMs: readOr(table.eventIdleTimeoutSeconds) * 1000,
     logLevel: readOr(table.logLevel),
     logPrompts: readOr(table.logPrompts)
   }

@@ -12,7 +12,7 @@ export type AnswerSource = 'bought' | Saver
 export const savers = ['hit', 'joined', 'replayed', 'adopted'] as const
 export type Saver = typeof savers[number]
 
-/** States of the upstream's guard; the gauge shows one of them as 1 and the others as 0. */
+/** States of the upstream's breaker; the gauge shows one of them as 1 and the others as 0. */
 export const upstreamStates = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure'] as const
 export type UpstreamState = typeof upstreamStates[number]
 

@@ -9,7 +9,7 @@ import type { Ledger } from '../generation/ledger.ts'
 import { createPriceRules } from '../generation/request/price-rules.ts'
 import { createRequests, type Requests } from '../generation/request/request.ts'
 import { createResultCache } from '../generation/request/result-cache.ts'
-import { createGuard, type Guard } from '../generation/run/guard.ts'
+import { createBreakers, type Breakers } from '../generation/run/breakers.ts'
 import { renewalMsOf } from '../generation/run/lease-keeper.ts'
 import { createObserver } from '../generation/run/observe.ts'
 import { createRunner, type Runner } from '../generation/run/runner.ts'
@@ -48,7 +48,7 @@ export interface Core extends Pick<Store, 'health' | 'connect'> {
   readonly replica: string
   readonly ledger: Ledger
   readonly upstream: Upstream
-  readonly guard: Guard
+  readonly breakers: Breakers
   readonly watch: Watch
   readonly follow: Follow
   readonly presence: Presence
@@ -70,7 +70,7 @@ export function createCore (options: CoreOptions): Core {
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
   const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, onRequest: metrics.upstreamRequest, log })
-  const guard = createGuard(ledger, config.guard, error => { onTrouble('asking the guard', error) })
+  const breakers = createBreakers(ledger, config.breaker, error => { onTrouble('asking the circuit breakers', error) })
   const watch = createWatch(ledger, error => { onTrouble('looking at awaited generations', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })
   const presence = createPresence(replica)
@@ -80,7 +80,7 @@ export function createCore (options: CoreOptions): Core {
     ledger,
     upstream,
     watch,
-    guard,
+    breakers,
     schemaVersionOf: endpointId => models.find(endpointId)?.schemaVersion,
     times,
     replica,
@@ -121,7 +121,7 @@ export function createCore (options: CoreOptions): Core {
     replica,
     ledger,
     upstream,
-    guard,
+    breakers,
     watch,
     follow,
     presence,

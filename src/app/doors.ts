@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import type { Guard as SharedGuard } from '../generation/guard-state.ts'
+import type { Breaker } from '../generation/breaker-state.ts'
 import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
 import { describePrompt } from '../logger.ts'
@@ -44,7 +44,7 @@ export interface Doors {
 type Closing = Parameters<typeof closeServer>[0]
 
 export function createDoors ({ config, models, version, log, metrics, tenants, state, core }: DoorsOptions): Doors {
-  const { ledger, guard, follow, presence, requests, onTrouble } = core
+  const { ledger, breakers, follow, presence, requests, onTrouble } = core
   const sandbox = config.falQueueUrl === null ? createSandbox(models, { log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   // Behind TLS the sandbox has a plain listener, since nobody vouches here for the certificate.
   const isMounted = config.tls === null
@@ -53,7 +53,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
   let url = ''
   let sandboxUrl = ''
 
-  const readiness = (): Readiness => ({ state: state(), ...core.health(), upstream: guard.state, guards: guard.closed.map(guardFacts) })
+  const readiness = (): Readiness => ({ state: state(), ...core.health(), upstream: breakers.state, breakers: breakers.tripped.map(breakerFacts) })
 
   async function openSandbox (): Promise<void> {
     if (sandbox === null || isMounted) return
@@ -77,7 +77,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       requests,
       ledger,
       follow,
-      events: { beatMs: config.eventBeatMs, stallMs: config.eventStallMs },
+      events: { heartbeatMs: config.eventHeartheartbeatMs, idleTimeoutMs: config.eventIdleTimeoutMs },
       presence,
       waitMs: config.waitMs,
       publicUrl: config.publicUrl,
@@ -103,7 +103,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
   }
 }
 
-/** A guard that is not ok, as operators read it. */
-function guardFacts ({ scope, state, sinceMs, retryAtMs }: SharedGuard): Readiness['guards'][number] {
+/** A breaker that is not ok, as operators read it. */
+function breakerFacts ({ scope, state, sinceMs, retryAtMs }: Breaker): Readiness['breakers'][number] {
   return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: state === 'price-unsure' ? null : new Date(retryAtMs).toISOString() }
 }

@@ -3,14 +3,14 @@
 import type { Config } from '../config.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { leftOf, monthOf } from '../generation/request/budgets.ts'
-import { worstOf } from '../generation/run/guard.ts'
+import { worstOf } from '../generation/run/breakers.ts'
 import type { SharedFacts } from '../metrics.ts'
 import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
 
 /** Rejects as the ledger does. */
 export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency }: Pick<Config, 'falConcurrency'>): Promise<SharedFacts> {
   const { waiting, atUpstream, places, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
-  const guards = await ledger.guards()
+  const breakers = await ledger.breakers()
   // A tenant's reservations are told for its budget's period, or for the month when it has none.
   const limits = new Map<string, BudgetLimit>([...tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
   if (companyBudget !== null) limits.set('*', companyBudget)
@@ -26,6 +26,6 @@ export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget 
     unknownOpen,
     unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
     largeResultBytes: asideBytes,
-    upstreamState: worstOf(guards)
+    upstreamState: worstOf(breakers)
   }
 }

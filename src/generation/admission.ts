@@ -2,7 +2,7 @@
 
 import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import type { GuardState } from './guard-state.ts'
+import type { BreakerState } from './breaker-state.ts'
 import type { AdmittedFields, Connection, Row } from './row.ts'
 
 /** A budget to admit against. The ledger finds the period on its own clock. */
@@ -98,7 +98,7 @@ interface Late { readonly outcome: 'refused', readonly why: 'late' }
 
 export type Refused =
   | { readonly outcome: 'refused', readonly why: 'reused' | 'late' }
-  | { readonly outcome: 'refused', readonly why: 'guard', readonly guard: GuardState, readonly retryAfterSeconds: number }
+  | { readonly outcome: 'refused', readonly why: 'breaker', readonly breaker: BreakerState, readonly retryAfterSeconds: number }
   | { readonly outcome: 'refused', readonly why: 'prices', readonly ledgerRule: string }
   /** What lies aside leaves no room for what this would make. */
   | { readonly outcome: 'refused', readonly why: 'large' }

@@ -12,7 +12,7 @@ import type { Failure, Row, Terms } from './row.ts'
 export type Claimed =
   | Taken & { readonly outcome: 'go', readonly isLineEmpty: boolean }
   | { readonly outcome: 'wait', readonly untilMs: number }
-  | { readonly outcome: 'busy' | 'empty' | 'guard' | 'late' }
+  | { readonly outcome: 'busy' | 'empty' | 'breaker' | 'late' }
 
 /**
  * How a generation ended at fal. `cost` is `null` when fal named none and the price table decides; `files`: how many it made, where that is known; without

@@ -46,8 +46,8 @@ export const ledgerConstants = {
   minQuestions: 4,
   /** No more than two questions are asked within this, on all replicas together. */
   questionWindowMs: 1000,
-  /** Guards of tenants; more of them failing at once are the account's failure. */
-  maxTenantGuards: 16,
+  /** Breakers of tenants; more of them failing at once are the account's failure. */
+  maxTenantBreakers: 16,
   /** How many different inputs of one tenant are remembered that failed last. */
   maxFailedInputs: 8,
   /** What is kept of one generation's log: its last lines, as JSON text. */

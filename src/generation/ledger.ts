@@ -6,7 +6,7 @@ import type { Balance, JournalEntry, OpenUnknown, Token } from './accounts.ts'
 import type { Admission, Admitted, AdmittedAll, Budget } from './admission.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
-import type { Guard, Verdict } from './guard-state.ts'
+import type { Breaker, Verdict } from './breaker-state.ts'
 import type { Change, News, Published } from './news.ts'
 import type { Status } from './phases.ts'
 import type { Connection, Failure, Listed, Reader, Row } from './row.ts'
@@ -49,7 +49,7 @@ export interface Ledger {
   /**
    * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
    * free answer where there is one, also from one before it in the list; the others are bought, each counted by itself in rate and line, and by their sums in
-   * budgets and token. The i-th has its place in twin and idempotency name: no two of a list may have the same. While a guard is not ok only one may be bought.
+   * budgets and token. The i-th has its place in twin and idempotency name: no two of a list may have the same. While a breaker is not ok only one may be bought.
    */
   admitAll: (admissions: readonly Admission[]) => Promise<AdmittedAll>
   /**
@@ -79,7 +79,7 @@ export interface Ledger {
   // a newer one proves a rollback and is taken.
 
   /**
-   * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It opens the guards whose probe it is, and ends a row of
+   * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It closes the breakers whose probe it is, and ends a row of
    * failures.
    */
   sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
@@ -107,7 +107,7 @@ export interface Ledger {
    * when it succeeded and the row has not ended, the two change places and the row ends with it, since its picture is paid for.
    * An operator's settlement is no end: an output turns it `succeeded`, corrects the money and tells.
    * Above the reservation it is booked in full, up to ten times; beyond that ten times is booked, as an assumption. Then, and after two overruns of a model
-   * in a row, the model's guard is closed: its price is unsure.
+   * in a row, the model's breaker is tripped: its price is unsure.
    * An output that is too long for a row is laid aside; the row given back has it all the same, for the callers who are there. No cache name leads to it.
    */
   finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
@@ -187,13 +187,13 @@ export interface Ledger {
   settle: (id: string, billed: boolean) => Promise<Settled>
   /**
    * An operator's word on what one that has ended cost, or with `null` that what was booked is right. The difference is booked, either way; what was reserved
-   * stays as it was. Opens the model's guard when its price was unsure. The same word again changes nothing.
+   * stays as it was. Closes the model's breaker when its price was unsure. The same word again changes nothing.
    */
   correct: (id: string, cost: MicroUsd | null) => Promise<Corrected>
-  /** Tells the guard a word of its own, without evidence. Gives the state that holds now. */
-  guard: (scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => Promise<Guard>
+  /** Tells the breaker a word of its own, without evidence. Gives the state that holds now. */
+  breaker: (scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => Promise<Breaker>
   /** Of tenants only those that are not ok or count failures, and no more than sixteen. */
-  guards: () => Promise<readonly Guard[]>
+  breakers: () => Promise<readonly Breaker[]>
   mint: (token: Token) => Promise<void>
   token: (id: string) => Promise<Token | null>
   revoke: (id: string, tenant: string) => Promise<boolean>
@@ -212,7 +212,7 @@ export interface Ledger {
 }
 
 /** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
-export const openOperations = ['ping', 'read', 'list', 'look', 'glance', 'aside', 'logs', 'guards', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
+export const openOperations = ['ping', 'read', 'list', 'look', 'glance', 'aside', 'logs', 'breakers', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {

@@ -1,15 +1,15 @@
 // What happened to a generation, for those who wait for it and for logs and metrics.
 
 import type { MicroUsd } from '../money.ts'
-import type { GuardState } from './guard-state.ts'
+import type { BreakerState } from './breaker-state.ts'
 import type { Phase } from './phases.ts'
 import type { Brief, Row } from './row.ts'
 
 /** What log and metrics are told once, whichever process takes it. */
-export type News = RowNews | GuardNews
+export type News = RowNews | BreakerNews
 
-/** A guard that has changed. */
-export interface GuardNews { readonly kind: 'guard', readonly scope: string, readonly from: GuardState, readonly state: GuardState }
+/** A breaker that has changed. */
+export interface BreakerNews { readonly kind: 'breaker', readonly scope: string, readonly from: BreakerState, readonly state: BreakerState }
 
 /**
  * What happened to a generation without its owner's doing.

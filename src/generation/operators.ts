@@ -90,9 +90,9 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
 
   /** For when the generation in question is forgotten already. */
   async function trust (model: string): Promise<{ done: boolean, text: string }> {
-    const isUnsure = (await ledger.guards()).some(({ scope, state }) => scope === model && state === 'price-unsure')
+    const isUnsure = (await ledger.breakers()).some(({ scope, state }) => scope === model && state === 'price-unsure')
     if (!isUnsure) return { done: false, text: `the price of ${model} is not unsure: there is nothing to confirm` }
-    await ledger.guard(model, { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
+    await ledger.breaker(model, { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
     return { done: true, text: `the price of ${model} is confirmed; it is bought again` }
   }
 

@@ -17,10 +17,10 @@ export interface EventStreams {
 
 export interface EventStreamsOptions {
   /** A comment is sent so often, so that nobody on the way takes the stream for dead. */
-  readonly beatMs: number
+  readonly heartbeatMs: number
   /** A reader that takes nothing of what is sent for so long is dropped. */
-  readonly stallMs: number
-  /** The clock that `stallMs` goes by; monotonic. */
+  readonly idleTimeoutMs: number
+  /** The clock that `idleTimeoutMs` goes by; monotonic. */
   readonly now?: () => number
   readonly metrics: Pick<Metrics, 'eventStreams' | 'eventStreamDropped'>
   readonly onTrouble: (doing: string, error: unknown) => void
@@ -39,7 +39,7 @@ interface Stream {
 /** How long a dropped reader has to read why. */
 const FAREWELL_MS = 1000
 
-export function createEventStreams ({ beatMs, stallMs, now = () => performance.now(), metrics, onTrouble }: EventStreamsOptions): EventStreams {
+export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => performance.now(), metrics, onTrouble }: EventStreamsOptions): EventStreams {
   const streams = new Set<Stream>()
   let beats: NodeJS.Timeout | undefined
 
@@ -58,7 +58,7 @@ export function createEventStreams ({ beatMs, stallMs, now = () => performance.n
     const isMoving = raw.writableLength === 0 || sent > stream.sent
     stream.sent = sent
     stream.stalledSinceMs = isMoving ? null : stream.stalledSinceMs ?? now()
-    return stream.stalledSinceMs !== null && now() - stream.stalledSinceMs >= stallMs
+    return stream.stalledSinceMs !== null && now() - stream.stalledSinceMs >= idleTimeoutMs
   }
 
   function drop (stream: Stream): void {
@@ -82,7 +82,7 @@ export function createEventStreams ({ beatMs, stallMs, now = () => performance.n
     })
     const stream: Stream = { request, raw, beat, sent: 0, stalledSinceMs: null, isDropped: false }
     streams.add(stream)
-    beats ??= setInterval(beatAll, Math.min(beatMs, stallMs))
+    beats ??= setInterval(beatAll, Math.min(heartbeatMs, idleTimeoutMs))
     metrics.eventStreams(streams.size)
     raw.on('error', () => {}) // a reader that leaves while it is written to; `close` follows
     try {

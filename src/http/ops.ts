@@ -11,10 +11,10 @@ export interface Readiness {
   readonly store: 'up' | 'down'
   /** What is wrong with the Redis of the ledger, when it was last reached. */
   readonly store_faults: readonly StoreFault[]
-  /** The worst that holds of the upstream's guards. */
+  /** The worst that holds of the upstream's breakers. */
   readonly upstream: string
   /** Those that are not ok: `*` for the account, or a model; without a time of the next try where an operator has to open it. Times are RFC 3339, on the ledger's clock. */
-  readonly guards: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string | null }[]
+  readonly breakers: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string | null }[]
 }
 
 export interface OpsTools {

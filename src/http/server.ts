@@ -33,7 +33,7 @@ export interface ServerTools extends GenerateTools, Omit<FalTools, 'eventStreams
   readonly log: Logger
   readonly follow: Follow
   /** How often event streams beat, and after how long an unread one is dropped. */
-  readonly events: { readonly beatMs: number, readonly stallMs: number }
+  readonly events: { readonly heartbeatMs: number, readonly idleTimeoutMs: number }
   readonly tenants: () => TenantBook
   readonly version: string
   readonly readiness: () => Readiness

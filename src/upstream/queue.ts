@@ -258,7 +258,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     }
   }
 
-  /** Was it not said a moment ago? What all generations meet at once is one line, and the guard's alarm another. */
+  /** Was it not said a moment ago? What all generations meet at once is one line, and the breaker's alarm another. */
   function isNews (what: string): boolean {
     const nowMs = performance.now()
     if (nowMs - (saidAtMs.get(what) ?? -Infinity) < QUIET_MS) return false

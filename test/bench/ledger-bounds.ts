@@ -152,7 +152,7 @@ async function questions ({ ledger, advance }: Bench): Promise<readonly Question
     { name: 'journal, 1,000 lines', calls: 10, call: async () => await ledger.journal(0, never, 1000) },
     { name: 'unknowns, 100', calls: 20, call: async () => await ledger.unknowns(100) },
     { name: 'gauges', calls: 50, call: async () => await ledger.gauges() },
-    { name: 'guards', calls: 100, call: async () => await ledger.guards() },
+    { name: 'breakers', calls: 100, call: async () => await ledger.breakers() },
     { name: 'admit, a hit', calls: 300, call: async () => await ledger.admit(admissionFor({ cacheName: 'cache3' })) },
     { name: 'admit, bought', calls: 300, call: async () => await ledger.admit(admissionFor()) },
     { name: 'claim', calls: 300, call: async () => await claim(ledger) },

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
 import type { News } from '../../src/generation/news.ts'
 import type { Row } from '../../src/generation/row.ts'
-import { createGuard } from '../../src/generation/run/guard.ts'
+import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createRunner } from '../../src/generation/run/runner.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
@@ -38,12 +38,12 @@ async function open (t: Test): Promise<Scene> {
   const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
   const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
-  const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
+  const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the breaker', error) })
   const runner = createRunner({
     ledger,
     watch,
     upstream,
-    guard,
+    breakers,
     schemaVersionOf: () => 1,
     times,
     replica: 'r1',

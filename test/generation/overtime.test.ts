@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
-import { createGuard } from '../../src/generation/run/guard.ts'
+import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createTask } from '../../src/generation/run/task.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
@@ -32,9 +32,9 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   await ledger.admit(admissionOf())
   const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
-  const guard = createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the guard', error) })
+  const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the breaker', error) })
   const task = createTask(claimed, { isValid: () => true }, {
-    ledger, watch, upstream, guard, schemaVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
+    ledger, watch, upstream, breakers, schemaVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)
   task.run()
   await until(() => task.row.phase === 'running')

@@ -46,7 +46,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
     ledger: {
       takeNews: async () => {
         if (isAway) throw new Error('away')
-        return [{ kind: 'guard', scope: '*', from: 'open', state: 'ok' }]
+        return [{ kind: 'breaker', scope: '*', from: 'open', state: 'ok' }]
       },
       sweep: async () => {
         sweeps += 1
@@ -69,7 +69,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
     schemaVersionOf: () => undefined,
     replica: 'r1',
     times: { leaseMs: given.leaseMs ?? 15_000 },
-    guard: { look: async () => {} },
+    breakers: { look: async () => {} },
     tasks: { take: one => { taken.push(one) } },
     renew: async () => { renewals += 1 },
     leaving: leaving.signal,

@@ -2,7 +2,7 @@
 
 import t, { type Test } from 'tap'
 import type { Row } from '../../src/generation/row.ts'
-import { createGuard } from '../../src/generation/run/guard.ts'
+import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createTask, type Task } from '../../src/generation/run/task.ts'
 import type { Result, Sighting } from '../../src/generation/upstream.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
@@ -38,7 +38,7 @@ async function scene (t: Test): Promise<Scene> {
     ledger,
     watch,
     upstream: played.upstream,
-    guard: createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { t.fail('the guard', { found: error }) }),
+    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { t.fail('the breaker', { found: error }) }),
     schemaVersionOf: () => 1,
     replica: 'r1',
     lookAgainMs: [10],

@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Claimed } from '../../src/generation/evidence.ts'
-import { createGuard } from '../../src/generation/run/guard.ts'
+import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createTasks, type Tasks } from '../../src/generation/run/tasks.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
@@ -42,7 +42,7 @@ function open (t: Test): Scene {
     ledger,
     watch,
     upstream: played.upstream,
-    guard: createGuard(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('the guard', error) }),
+    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('the breaker', error) }),
     schemaVersionOf: () => 1,
     replica: 'r1',
     lookAgainMs: [10],

@@ -11,7 +11,7 @@ const LOCKED_MS = 10_000
 
 t.test('a balance lock of at least ten seconds under load', async t => {
   const { sandbox, ledger, startReplica } = await deploy(t, {
-    env: { LEASE_SECONDS: '10', FAL_CONCURRENCY: String(PLACES), GUARD_BLOCKED_SECONDS: String(PROBE_SECONDS) },
+    env: { LEASE_SECONDS: '10', FAL_CONCURRENCY: String(PLACES), BREAKER_BLOCKED_SECONDS: String(PROBE_SECONDS) },
     sandbox: { runMs: 50 }
   })
   const replicas = await Promise.all([startReplica(), startReplica()])
@@ -58,16 +58,16 @@ t.test('a balance lock of at least ten seconds under load', async t => {
   const atPayment = sandbox.bill.submits
   locked.remove()
   // One that was under way may still tell of the lock. After that the next one is due in time, by the ledger's clock, and the first one that is sent buys.
-  const guard = await until(async () => (await ledger.guards()).find(({ probe }) => probe === null))
-  const dueInMs = guard.retryAtMs - ledger.now()
-  t.ok(guard.state === 'ok' || dueInMs <= PROBE_SECONDS * 1000, `the next probe is due in ${dueInMs} ms`)
+  const breaker = await until(async () => (await ledger.breakers()).find(({ probe }) => probe === null))
+  const dueInMs = breaker.retryAtMs - ledger.now()
+  t.ok(breaker.state === 'ok' || dueInMs <= PROBE_SECONDS * 1000, `the next probe is due in ${dueInMs} ms`)
   await until(() => (seen.get('200') ?? 0) > 0)
   t.ok(locked.hits <= calls + 1, 'and at most the one under way was sent in vain')
   await until(() => (seen.get('200') ?? 0) >= 50)
   over.abort()
   await Promise.all(load)
   t.ok(sandbox.bill.submits - atPayment <= (seen.get('200') ?? 0) + PLACES, 'each call bought a picture that somebody waited for')
-  t.match(await ledger.guards(), [{ state: 'ok', probe: null }])
+  t.match(await ledger.breakers(), [{ state: 'ok', probe: null }])
   const alarms = replicas.flatMap(replica => replica.log().split('\n')).filter(line => line.includes('"level":"error"'))
   t.equal(alarms.length, 1, 'one alarm')
   await until(async () => (await ledger.gauges()).atUpstream === 0)

@@ -19,7 +19,7 @@ interface Scene {
 }
 
 /** A server whose only answer is an endless stream of texts of 64 KiB. */
-async function scene (t: Test, options: { readonly beatMs: number, readonly stallMs: number, readonly now?: () => number }): Promise<Scene> {
+async function scene (t: Test, options: { readonly heartbeatMs: number, readonly idleTimeoutMs: number, readonly now?: () => number }): Promise<Scene> {
   const dropped: string[] = []
   const logged: string[] = []
   const asked: number[] = []
@@ -63,7 +63,7 @@ async function ask (t: Test, port: number): Promise<net.Socket> {
 }
 
 t.test('a reader that never reads is dropped with a reason; little was made for it, and others get theirs meanwhile', async t => {
-  const { port, dropped, logged, asked, open } = await scene(t, { beatMs: 50, stallMs: 300 })
+  const { port, dropped, logged, asked, open } = await scene(t, { heartbeatMs: 50, idleTimeoutMs: 300 })
   const silent = await ask(t, port)
   await until(() => asked.length === 1)
   const reader = await ask(t, port)
@@ -83,9 +83,9 @@ t.test('a reader that never reads is dropped with a reason; little was made for 
 
 t.test('a slow reader is not dropped as long as it reads', async t => {
   // The clock goes on only when something was read, so that a process that was kept waiting is not taken for a reader that does not read.
-  const stallMs = 400
+  const idleTimeoutMs = 400
   let nowMs = 0
-  const { port, dropped, asked, open } = await scene(t, { beatMs: 1, stallMs, now: () => nowMs })
+  const { port, dropped, asked, open } = await scene(t, { heartbeatMs: 1, idleTimeoutMs, now: () => nowMs })
   const socket = await ask(t, port)
   let read = 0
   socket.on('data', chunk => {
@@ -97,7 +97,7 @@ t.test('a slow reader is not dropped as long as it reads', async t => {
   for (let round = 0; round < 10; round += 1) {
     const [before = 0] = asked
     await until(() => (asked[0] ?? 0) > before)
-    nowMs += 0.8 * stallMs
+    nowMs += 0.8 * idleTimeoutMs
   }
   t.same(dropped, [])
   t.equal(open(), 1)

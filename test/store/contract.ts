@@ -9,7 +9,7 @@ import { doubts } from './contract/doubts.ts'
 import { ends } from './contract/ends.ts'
 import { evidence } from './contract/evidence.ts'
 import { failovers } from './contract/failovers.ts'
-import { guards } from './contract/guards.ts'
+import { breakers } from './contract/breakers.ts'
 import { leases } from './contract/leases.ts'
 import { limits } from './contract/limits.ts'
 import { line } from './contract/line.ts'
@@ -30,6 +30,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, twins, limits, line, guards, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers, owners }
+  const groups = { admission, lists, names, aliases, twins, limits, line, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

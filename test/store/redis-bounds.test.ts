@@ -76,7 +76,7 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     unknowns: async () => await ledger.unknowns(10),
     journal: async () => await ledger.journal(0, never, 10),
     gauges: async () => await ledger.gauges(),
-    guards: async () => await ledger.guards(),
+    breakers: async () => await ledger.breakers(),
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     sweep: async () => await ledger.sweep('r1', 100),
     takeNews: async () => await ledger.takeNews(10),

@@ -266,7 +266,7 @@ t.test('everything stays in one slot of a cluster', async t => {
     t.match(await ledger.admit(admissionOf({ tenant: 'agency', deadlineMs, cacheName: 'cache' })), { outcome: 'joined' })
     t.match(await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 }), { outcome: 'go', row: { id } })
     await ledger.sent(id, 1, 'request')
-    await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
+    await ledger.breaker('*', { state: 'open', retryAfterMs: 1000 })
     t.match(await ledger.finish(id, 1, 'request', successOf({ learnedName: 'learned' })), { phase: 'succeeded', stored: true })
     t.match(await ledger.renew('r1', []), { gone: [] })
     await ledger.sweep('r1', 10)

@@ -94,7 +94,7 @@ async function differences (model: Ledger, redis: Ledger): Promise<string[]> {
   const questions: Record<string, (ledger: Ledger) => Promise<unknown>> = {
     balances: async ledger => ledger.balances(months),
     journal: async ledger => ledger.journal(0, model.now() + 1, 1000),
-    guards: async ledger => (await ledger.guards()).toSorted((one, other) => one.scope < other.scope ? -1 : 1),
+    breakers: async ledger => (await ledger.breakers()).toSorted((one, other) => one.scope < other.scope ? -1 : 1),
     token: async ledger => ledger.token('tok1'),
     unknowns: async ledger => ledger.unknowns(100),
     gauges: async ledger => ledger.gauges(),

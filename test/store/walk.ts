@@ -61,7 +61,7 @@ const named = fc.constantFrom('x', 'x', 'x', 'y', 'shared')
 const requestId = fc.option(named)
 
 const sentStep = fc.record({ do: fc.constant('sent' as const), which, requestId: named, off })
-/** A word of the guard that comes with a failed attempt. */
+/** A word of the breaker that comes with a failed attempt. */
 const verdict = fc.constantFrom(
   undefined,
   undefined,
@@ -109,8 +109,8 @@ const seenStep = fc.record({ do: fc.constant('seen' as const), which, connection
 const cancelStep = fc.record({ do: fc.constant('cancel' as const), which, tenant })
 const settleStep = fc.record({ do: fc.constant('settle' as const), which, billed: fc.boolean() })
 const correctStep = fc.record({ do: fc.constant('correct' as const), which, cost: fc.constantFrom(null, null, 0, price, 20 * price) })
-const guardStep = fc.record({
-  do: fc.constant('guard' as const),
+const breakerStep = fc.record({
+  do: fc.constant('breaker' as const),
   scope: fc.constantFrom('*', '*', 'fal-ai/imagen4/preview/ultra', 'tenant:studio'),
   state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const),
   retryAfterMs: fc.constantFrom(0, 1000),
@@ -142,7 +142,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: cancelStep },
   { weight: 1, arbitrary: settleStep },
   { weight: 2, arbitrary: correctStep },
-  { weight: 1, arbitrary: guardStep },
+  { weight: 1, arbitrary: breakerStep },
   { weight: 1, arbitrary: listStep },
   { weight: 1, arbitrary: foreignStep },
   { weight: 4, arbitrary: waitStep },
@@ -301,7 +301,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     if (after > before && after > slots) throw new Error(`${after} are at fal`)
     return answer
   }
-  if (step.do === 'guard') return ledger.guard(step.scope, step)
+  if (step.do === 'breaker') return ledger.breaker(step.scope, step)
   if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeNews(step.max)]
   if (step.do === 'list') {
     const cursor = step.after === null ? null : witness.rows()[step.after % Math.max(1, witness.rows().length)]?.id ?? null

@@ -45,8 +45,8 @@ const themes: ReadonlyMap<string, string> = new Map([
   ['HOST', 'Addresses and TLS'],
   ['FAL_CONCURRENCY', 'Slots and times'],
   ['CACHE_MEMORY_BYTES', 'Results in memory and aside'],
-  ['GUARD_FAILURES', 'Circuit breakers'],
-  ['EVENT_BEAT_SECONDS', 'Event streams'],
+  ['BREAKER_FAILURES', 'Circuit breakers'],
+  ['EVENT_HEARTBEAT_SECONDS', 'Event streams'],
   ['LEASE_SECONDS', 'Replicas'],
   ['LOG_LEVEL', 'Logs and mode']
 ])

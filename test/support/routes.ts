@@ -33,7 +33,7 @@ export async function serveRoutes (t: Test, ledger: Ledger, register: (app: Fast
   const follow = createFollow({ ledger, watch, onTrouble })
   let openStreams = 0
   let over = 0
-  const eventStreams = createEventStreams({ beatMs: 1000, stallMs: 1000, onTrouble, metrics: { eventStreams: count => { openStreams = count }, eventStreamDropped: () => {} } })
+  const eventStreams = createEventStreams({ heartbeatMs: 1000, idleTimeoutMs: 1000, onTrouble, metrics: { eventStreams: count => { openStreams = count }, eventStreamDropped: () => {} } })
   const studio = bookOf({ tenants: [tenant('studio')] }).tenants.get('studio')
   if (studio === undefined) throw new Error('there is no tenant')
   const app = Fastify()

@@ -29,8 +29,8 @@ export function problemOfRefusal (refused: Refused): Problem {
       return new Problem('store-unavailable')
     case 'reused':
       return new Problem('idempotency-key-reused', { detail: 'Another request was sent with this Idempotency-Key in the last 24 hours. Take a new key for a new request.' })
-    case 'guard':
-      switch (refused.guard) {
+    case 'breaker':
+      switch (refused.breaker) {
         case 'retired': return new Problem('model-retired')
         case 'price-unsure': return new Problem('price-unsure', { retryAfterSeconds: refused.retryAfterSeconds, detail: 'It was billed above what is reserved for it. An operator has to look at that first; nothing is bought meanwhile.' })
         case 'account-blocked': return new Problem('upstream-account-blocked', { retryAfterSeconds: refused.retryAfterSeconds })

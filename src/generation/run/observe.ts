@@ -5,15 +5,15 @@ import type { Metrics } from '../../metrics.ts'
 import { formatUsd, type MicroUsd } from '../../money.ts'
 import { isCostAbsurd } from '../bill.ts'
 import type { Doubt } from '../doubt.ts'
-import { tenantScopeOf, type GuardState } from '../guard-state.ts'
-import type { GuardNews, News } from '../news.ts'
+import { tenantScopeOf, type BreakerState } from '../breaker-state.ts'
+import type { BreakerNews, News } from '../news.ts'
 import { hasEnded, type Phase } from '../phases.ts'
 import type { Brief, Row } from '../row.ts'
 
 export interface Observer {
   /** A change that this process' evidence made. */
   readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
-  /** What happened without anybody's evidence, and how guards stand; each piece is told to one process. */
+  /** What happened without anybody's evidence, and how breakers stand; each piece is told to one process. */
   readonly onNews: (news: News) => void
   /** A result that could not be used, and why: it is looked at again. */
   readonly onLookAgain: (row: Row, seen: Doubt) => void
@@ -62,8 +62,8 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
     },
     onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
     onNews: news => {
-      if (news.kind === 'guard') {
-        tellGuard(news, log)
+      if (news.kind === 'breaker') {
+        tellBreaker(news, log)
         return
       }
       const { kind, from, row, booked } = news
@@ -111,8 +111,8 @@ function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {
   if (row.failure?.code === 'result-expired') metrics.resultExpired()
 }
 
-/** What operators read when a guard changes; one line, whichever process made the change, and none for each generation that meets it. */
-const guardTexts: Readonly<Record<GuardState, string>> = {
+/** What operators read when a breaker changes; one line, whichever process made the change, and none for each generation that meets it. */
+const breakerTexts: Readonly<Record<BreakerState, string>> = {
   ok: 'fal takes generations again',
   open: 'fal fails again and again; nothing is bought until a probe works',
   'account-blocked': 'fal does not accept our account (key or balance); nothing is bought until a probe works',
@@ -120,19 +120,19 @@ const guardTexts: Readonly<Record<GuardState, string>> = {
   'price-unsure': 'this model was billed far above what is reserved for it, or above it twice in a row; it is not bought until an operator has looked: falgate correct'
 }
 
-/** The same of a tenant's own guard, which only failures close. */
-const tenantGuardTexts = {
+/** The same of a tenant's own breaker, which only failures trip. */
+const tenantBreakerTexts = {
   ok: 'fal takes this tenant\'s generations again',
-  closed: 'this tenant\'s generations fail again and again when they are sent; nothing is bought for it until a probe works, others go on'
+  tripped: 'this tenant\'s generations fail again and again when they are sent; nothing is bought for it until a probe works, others go on'
 } as const
 
-function tellGuard ({ scope, from, state }: GuardNews, log: Logger): void {
-  const ofTenant = tenantGuardTexts[state === 'ok' ? 'ok' : 'closed']
-  const ofOthers = from === 'price-unsure' && state === 'ok' ? 'an operator has looked at what this model costs; it is bought again' : guardTexts[state]
+function tellBreaker ({ scope, from, state }: BreakerNews, log: Logger): void {
+  const ofTenant = tenantBreakerTexts[state === 'ok' ? 'ok' : 'tripped']
+  const ofOthers = from === 'price-unsure' && state === 'ok' ? 'an operator has looked at what this model costs; it is bought again' : breakerTexts[state]
   log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, scope.startsWith(tenantScopeOf('')) ? ofTenant : ofOthers)
 }
 
-/** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its guard. */
+/** Money without a picture is ours to look after; a refused prompt is not, and an upstream that takes nothing was told by its breaker. */
 function levelOf (row: Brief): 'info' | 'warn' | 'error' {
   if (row.phase === 'unknown' || row.failure?.code === 'result-expired') return 'error'
   return row.phase === 'failed' && row.failure?.code !== 'content-refused' && row.failure?.code !== 'invalid-input' ? 'warn' : 'info'

@@ -6,7 +6,7 @@ import type { Ledger } from '../ledger.ts'
 import type { Followed, Row } from '../row.ts'
 import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream } from '../upstream.ts'
 import { createCancelRequest } from './cancel-request.ts'
-import type { Guard } from './guard.ts'
+import type { Breakers } from './breakers.ts'
 import type { Progress } from './progress-piece.ts'
 import type { Recorder } from './recorder.ts'
 import type { RunTime } from './run-time.ts'
@@ -34,7 +34,7 @@ export interface Permit { readonly isValid: () => boolean }
 export interface StepDeps {
   readonly ledger: Ledger
   readonly upstream: Upstream
-  readonly guard: Guard
+  readonly breakers: Breakers
   readonly schemaVersionOf: SchemaVersionOf
   /** The pauses before each look at a result that could not be used. */
   readonly lookAgainMs: readonly number[]

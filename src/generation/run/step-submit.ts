@@ -72,10 +72,10 @@ async function kindOf ({ model }: Row, requestId: string, upstream: Upstream): P
   }
 }
 
-async function notSent (row: Row, submitted: Extract<Submitted, { kind: 'unsent' }>, { ledger, guard, record }: StepContext): Promise<StepResult> {
+async function notSent (row: Row, submitted: Extract<Submitted, { kind: 'unsent' }>, { ledger, breakers, record }: StepContext): Promise<StepResult> {
   const then = afterNotSent(row, submitted, ledger.now())
   // fal that is merely busy is no failure of fal.
-  const verdict = submitted.busy === true ? undefined : guard.verdictOn(row.model, submitted.failure.code, submitted.suspect)
+  const verdict = submitted.busy === true ? undefined : breakers.verdictOn(row.model, submitted.failure.code, submitted.suspect)
   return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined))
 }
 
@@ -89,13 +89,13 @@ function afterNotSent (row: Row, { failure, retryAfterMs, busy }: Extract<Submit
   return isOver ? { failure } : { retryAfterMs: pauseMs, ...(busy === true ? { busy } : {}) }
 }
 
-async function refused (row: Row, failure: Failure, { ledger, guard, record }: StepContext): Promise<StepResult> {
-  return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, { failure }, guard.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
+async function refused (row: Row, failure: Failure, { ledger, breakers, record }: StepContext): Promise<StepResult> {
+  return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, { failure }, breakers.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
 }
 
 /** It went out, and nobody knows whether fal has it. */
-async function lost (row: Row, suspect: Suspect, { ledger, guard, record }: StepContext): Promise<StepResult> {
-  const verdict = guard.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
+async function lost (row: Row, suspect: Suspect, { ledger, breakers, record }: StepContext): Promise<StepResult> {
+  const verdict = breakers.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
   return recorded(await record(row, () => ledger.lost(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
 }
 

@@ -14,7 +14,7 @@ import type { News } from '../news.ts'
 import { hasEnded } from '../phases.ts'
 import { hasRequestId, type Followed, type Row } from '../row.ts'
 import { findEnd, type FindEndDeps } from './find-end.ts'
-import type { Guard } from './guard.ts'
+import type { Breakers } from './breakers.ts'
 import { renewalMsOf } from './lease-keeper.ts'
 import type { Tasks } from './tasks.ts'
 
@@ -29,13 +29,13 @@ export interface SweeperDeps extends FindEndDeps {
   readonly ledger: Pick<Ledger, 'sweep' | 'takeNews' | 'finish'>
   readonly replica: string
   readonly times: Pick<LedgerTimes, 'leaseMs'>
-  readonly guard: Pick<Guard, 'look'>
+  readonly breakers: Pick<Breakers, 'look'>
   readonly tasks: Pick<Tasks, 'take'>
   /** Tells the ledger what this process looks after. */
   readonly renew: () => Promise<void>
   /** Fires when this process begins to leave: questions about unknowns can wait. */
   readonly leaving: AbortSignal
-  /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of guards. */
+  /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of breakers. */
   readonly onNews: (news: News) => void
   readonly onMove: (from: 'unknown', to: Row, phaseMs: null) => void
   readonly onTrouble: (operation: string, error: unknown) => void
@@ -60,7 +60,7 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
   const asking = new Set<string>()
 
   async function round (): Promise<void> {
-    await Promise.all([tellNews(), deps.guard.look()])
+    await Promise.all([tellNews(), deps.breakers.look()])
     if (state.kind === 'returning' && performance.now() >= state.untilMs) state = { kind: 'sweeping' }
     if (state.kind === 'sweeping') await sweep()
   }

@@ -8,7 +8,7 @@ import { beginRow, type Account, type Reader, type Row } from '../../generation/
 import { admittedAlone, assertListable } from '../admission-list.ts'
 import { hasRoomAside } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { becomeProbe, blockedBy, closedGuards, retryAfterSecondsOf } from './guards.ts'
+import { becomeProbe, blockedBy, trippedBreakers, retryAfterSecondsOf } from './breakers.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
 import { aliasEndMs, change, follow, insert, show, showAlias } from './rows.ts'
@@ -195,11 +195,11 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
   if (first === undefined) return null
   const tenant = state.tenants.get(first.tenant)
   const running = tenant?.running ?? 0
-  // Only one goes through a closed guard. Who could not be sent at once would not be the probe, but keep others from being one.
+  // Only one goes through a tripped breaker. Who could not be sent at once would not be the probe, but keep others from being one.
   const mayProbe = purchases.length === 1 && running < first.maxInFlight
   for (const purchase of purchases) {
-    const guard = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : closedGuards(state, purchase)[0])
-    if (guard !== undefined) return { outcome: 'refused', why: 'guard', guard: guard.state, retryAfterSeconds: retryAfterSecondsOf(state, guard) }
+    const breaker = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : trippedBreakers(state, purchase)[0])
+    if (breaker !== undefined) return { outcome: 'refused', why: 'breaker', breaker: breaker.state, retryAfterSeconds: retryAfterSecondsOf(state, breaker) }
   }
   for (const purchase of purchases) {
     const ledgerRule = newerRule(state, purchase)

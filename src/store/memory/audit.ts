@@ -5,7 +5,7 @@ import { endOf } from '../../generation/log-text.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { hasPlace, type Account } from '../../generation/row.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
-import { isTenants } from './guards.ts'
+import { isTenants } from './breakers.ts'
 import { rankOf } from './line.ts'
 import { dueOf, keepsInputBytes, requestIdsOf } from './rows.ts'
 import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
@@ -23,7 +23,7 @@ export function audit (state: State): string[] {
     ...auditTwins(state),
     ...auditLists(state),
     ...auditLogs(state),
-    ...auditGuards(state),
+    ...auditBreakers(state),
     ...auditHistory(state)
   ]
 }
@@ -221,20 +221,20 @@ function auditLogs (state: State): string[] {
   })
 }
 
-function auditGuards (state: State): string[] {
-  const ofTenants = [...state.guards.values()].filter(({ scope }) => isTenants(scope))
-  const kept = ofTenants.filter(guard => guard.state === 'ok' && guard.failures === 0).map(({ scope }) => `the guard of ${scope} is ok and kept`)
-  if (ofTenants.length > ledgerConstants.maxTenantGuards) kept.push(`${ofTenants.length} guards of tenants are kept`)
+function auditBreakers (state: State): string[] {
+  const ofTenants = [...state.breakers.values()].filter(({ scope }) => isTenants(scope))
+  const kept = ofTenants.filter(breaker => breaker.state === 'ok' && breaker.failures === 0).map(({ scope }) => `the breaker of ${scope} is ok and kept`)
+  if (ofTenants.length > ledgerConstants.maxTenantBreakers) kept.push(`${ofTenants.length} breakers of tenants are kept`)
   return [...kept, ...auditProbes(state)]
 }
 
 function auditProbes (state: State): string[] {
-  return [...state.guards.values()].flatMap(({ scope, state: word, probe }) => {
+  return [...state.breakers.values()].flatMap(({ scope, state: word, probe }) => {
     if (probe === null) return []
     if (word === 'price-unsure') return [`the price of ${scope} is unsure, and ${probe} is its probe`]
     const phase = state.rows.get(probe)?.row.phase
     const tries = phase === 'waiting' || (phase !== undefined && isAtUpstream(phase))
-    return word !== 'ok' && tries ? [] : [`the guard of ${scope} is ${word} and waits for the probe ${probe}, which is ${phase ?? 'gone'}`]
+    return word !== 'ok' && tries ? [] : [`the breaker of ${scope} is ${word} and waits for the probe ${probe}, which is ${phase ?? 'gone'}`]
   })
 }
 

@@ -1,10 +1,10 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
 import type { Claimed } from '../../generation/evidence.ts'
-import { tenantScopeOf } from '../../generation/guard-state.ts'
+import { tenantScopeOf } from '../../generation/breaker-state.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { termsOf, type Failure } from '../../generation/row.ts'
-import { becomeProbe, blockedBy, freeProbe, probes } from './guards.ts'
+import { becomeProbe, blockedBy, freeProbe, probes } from './breakers.ts'
 import { lookAtServer } from './history.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'
@@ -33,25 +33,25 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
   if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
 
   let blocked = false
-  /** Tenants whose own guard is not ok: looking at their other generations would take the place of others' in the line. */
+  /** Tenants whose own breaker is not ok: looking at their other generations would take the place of others' in the line. */
   const passed = new Set<string>()
   for (const entry of candidates(state, passed)) {
-    const guard = blockedBy(state, entry.row.id, entry.row)
+    const breaker = blockedBy(state, entry.row.id, entry.row)
     if (entry.row.waitUntilMs <= state.now()) {
       expire(state, entry)
-    } else if (guard === undefined) {
+    } else if (breaker === undefined) {
       return grant(state, entry, claimId, replica)
-    } else if (guard.state === 'retired') {
+    } else if (breaker.state === 'retired') {
       giveUp(state, entry, retired)
-    } else if (guard.state === 'price-unsure') {
+    } else if (breaker.state === 'price-unsure') {
       stepAside(state, entry)
       blocked = true
     } else {
       blocked = true
-      if (guard.scope === tenantScopeOf(entry.row.tenant)) passed.add(entry.row.tenant)
+      if (breaker.scope === tenantScopeOf(entry.row.tenant)) passed.add(entry.row.tenant)
     }
   }
-  return { outcome: blocked ? 'guard' : 'empty' }
+  return { outcome: blocked ? 'breaker' : 'empty' }
 }
 
 /** Ends a generation that waited here past its deadline, unspent. */

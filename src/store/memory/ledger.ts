@@ -3,7 +3,7 @@
 
 import { performance } from 'node:perf_hooks'
 import { Problem } from '../../errors.ts'
-import type { Verdict } from '../../generation/guard-state.ts'
+import type { Verdict } from '../../generation/breaker-state.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { accountText, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 import { admit, admitAll } from './admit.ts'
@@ -12,7 +12,7 @@ import { audit } from './audit.ts'
 import { claim } from './claim.ts'
 import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
 import { doubted, finish, lost, progressed, sent, unsent } from './evidence.ts'
-import { guards, judge } from './guards.ts'
+import { breakers, judge } from './breakers.ts'
 import { release, renew, sweep } from './leases.ts'
 import { logs } from './logs.ts'
 import { takeNews } from './news.ts'
@@ -116,8 +116,8 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       cancel: atomic(cancel),
       settle: atomic(settle),
       correct: atomic(correct),
-      guard: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
-      guards: open(guards),
+      breaker: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
+      breakers: open(breakers),
       mint: atomic(mint),
       token: open(readToken),
       revoke: atomic(revoke),

@@ -1,6 +1,6 @@
-// News: what happened to a generation without its owner's doing, and how guards stand. Kept until one replica takes it, so that it is told once.
+// News: what happened to a generation without its owner's doing, and how breakers stand. Kept until one replica takes it, so that it is told once.
 
-import type { GuardState } from '../../generation/guard-state.ts'
+import type { BreakerState } from '../../generation/breaker-state.ts'
 import type { News, RowNews } from '../../generation/news.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { Brief, Row } from '../../generation/row.ts'
@@ -12,15 +12,15 @@ export function tell (state: State, { row }: { readonly row: Row }, kind: RowNew
   state.news.push({ kind, id: row.id, from, booked })
 }
 
-/** Writes down that a guard has just changed. */
-export function tellGuard (state: State, scope: string, from: GuardState, to: GuardState): void {
-  state.news.push({ kind: 'guard', scope, from, state: to })
+/** Writes down that a breaker has just changed. */
+export function tellBreaker (state: State, scope: string, from: BreakerState, to: BreakerState): void {
+  state.news.push({ kind: 'breaker', scope, from, state: to })
 }
 
 /** The ledger's `takeNews`. `show` gives the row as it now is, briefly, or nothing when it is forgotten. */
 export function takeNews (state: State, max: number, show: (id: string) => Brief | undefined): News[] {
   return state.news.splice(0, max).flatMap<News>(news => {
-    if (news.kind === 'guard') return [news]
+    if (news.kind === 'breaker') return [news]
     const { id, ...told } = news
     const row = show(id)
     return row === undefined ? [] : [{ ...told, row }]

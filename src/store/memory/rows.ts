@@ -5,7 +5,7 @@ import type { Change } from '../../generation/news.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { hasPlace, type Brief, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
-import { freeProbe } from './guards.ts'
+import { freeProbe } from './breakers.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
 import { addTo, dropFrom, enlist, statusListKeyOf, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
 

@@ -3,9 +3,9 @@
 
 import type { JournalEntry, Token } from '../../generation/accounts.ts'
 import type { End } from '../../generation/admission.ts'
-import type { Guard } from '../../generation/guard-state.ts'
+import type { Breaker } from '../../generation/breaker-state.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
-import type { Published, GuardNews, RowNews } from '../../generation/news.ts'
+import type { Published, BreakerNews, RowNews } from '../../generation/news.ts'
 import type { Status } from '../../generation/phases.ts'
 import type { Account, Hidden, Large, Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
@@ -54,13 +54,13 @@ export interface Book extends Account { held: MicroUsd, spent: MicroUsd, changed
 /** A token as minted, and what was drawn from it. */
 export interface TokenState { token: Token, heldPictures: number, heldMoney: MicroUsd, spentPictures: number, spentMoney: MicroUsd }
 
-/** A guard, and what decides whose a failure is. */
-export interface KeptGuard extends Guard {
+/** A breaker, and what decides whose a failure is. */
+export interface KeptBreaker extends Breaker {
   /** Who met the failures of this row: one tenant, or `*` when several did or it was no tenant's doing. */
   readonly metBy: string | null
   /** Digests of the tenant's inputs that failed last. */
   readonly inputs: readonly string[]
-  /** The tenant's probe has closed the account's guard. */
+  /** The tenant's probe has tripped the account's breaker. */
   readonly proved: boolean
 }
 
@@ -117,13 +117,13 @@ export interface State {
   readonly oldest: SortedSet
   /** Outputs that are too long for a row, by the id of their row with their size and hash. */
   readonly asides: Map<string, { readonly large: Large, readonly output: string, readonly untilMs: number }>
-  readonly guards: Map<string, KeptGuard>
+  readonly breakers: Map<string, KeptBreaker>
   /** Model → its price rules, the one that holds first, then those that were replaced last. */
   readonly priceRules: Map<string, readonly string[]>
   /** Model → how many of its bills in a row were above their reservations. */
   readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
-  readonly news: (GuardNews | Omit<RowNews, 'row'> & { readonly id: string })[]
+  readonly news: (BreakerNews | Omit<RowNews, 'row'> & { readonly id: string })[]
   /** Places at fal since it took no more: that many until then, afterwards more and more. */
   lowered: { readonly places: number, readonly untilMs: number } | null
   /** When the last two questions about unknowns were asked. */
@@ -187,7 +187,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     unknown: createSortedSet(),
     oldest: createSortedSet(),
     asides: new Map(),
-    guards: new Map(),
+    breakers: new Map(),
     priceRules: new Map(),
     overruns: new Map(),
     news: [],

@@ -6,7 +6,7 @@ import type { Balance, JournalEntry, OpenUnknown, Token } from '../../generation
 import type { AdmittedAll, End, RateState, Refused } from '../../generation/admission.ts'
 import type { Cancelled, Claimed, Corrected, Settled, Taken, Weighed } from '../../generation/evidence.ts'
 import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll, type Values } from '../../generation/fields.ts'
-import type { Guard, GuardState } from '../../generation/guard-state.ts'
+import type { Breaker, BreakerState } from '../../generation/breaker-state.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import type { Change, News, Published, RowNews } from '../../generation/news.ts'
@@ -15,7 +15,7 @@ import type { Difference } from '../../generation/recount.ts'
 import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 
-const guardStates: readonly GuardState[] = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure']
+const breakerStates: readonly BreakerState[] = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure']
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
 const differing: readonly Difference['what'][] = ['places', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'line', 'row', 'stray']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
@@ -53,8 +53,8 @@ const answers = {
   cancel: cancelledIn,
   settle: settledIn,
   correct: correctedIn,
-  guard: guardIn,
-  guards: listIn(guardIn),
+  breaker: breakerIn,
+  breakers: listIn(breakerIn),
   mint: nothing,
   token: orNothing(tokenIn),
   revoke: (value: unknown) => value === '1',
@@ -158,10 +158,10 @@ function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got']
 
 function refusedIn (answer: Readonly<Record<string, unknown>>): Refused {
   const outcome = 'refused'
-  const why = wordOf(['reused', 'late', 'guard', 'prices', 'large', 'token', 'rate', 'full', 'budget'], answer['why'])
+  const why = wordOf(['reused', 'late', 'breaker', 'prices', 'large', 'token', 'rate', 'full', 'budget'], answer['why'])
   switch (why) {
     case 'reused': case 'late': case 'large': return { outcome, why }
-    case 'guard': return { outcome, why, guard: wordOf(guardStates, answer['guard']), retryAfterSeconds: integerOf(answer['retryAfterSeconds']) }
+    case 'breaker': return { outcome, why, breaker: wordOf(breakerStates, answer['breaker']), retryAfterSeconds: integerOf(answer['retryAfterSeconds']) }
     case 'prices': return { outcome, why, ledgerRule: textOf(answer['ledgerRule']) }
     case 'token': return { outcome, why, token: wordOf(['unknown', 'expired', 'revoked', 'exhausted'], answer['token']) }
     case 'rate': case 'full': return { outcome, why, rate: rateIn(answer['rate']) }
@@ -183,7 +183,7 @@ function claimedIn (value: unknown): Claimed {
   const { outcome, isLineEmpty, untilMs } = recordOf(value)
   if (outcome === 'go') return { outcome, ...takenIn(value), isLineEmpty: isLineEmpty === '1' }
   if (outcome === 'wait') return { outcome, untilMs: integerOf(untilMs) }
-  return { outcome: wordOf(['busy', 'empty', 'guard', 'late'], outcome) }
+  return { outcome: wordOf(['busy', 'empty', 'breaker', 'late'], outcome) }
 }
 
 /** The phase that a piece of evidence found, and the row. */
@@ -221,7 +221,7 @@ function newsTakenIn (value: unknown): { readonly news: readonly News[], readonl
 
 function newsIn (value: unknown): News {
   const { kind, from, scope, state, booked, row } = recordOf(value)
-  if (kind === 'guard') return { kind, scope: textOf(scope), from: wordOf(guardStates, from), state: wordOf(guardStates, state) }
+  if (kind === 'breaker') return { kind, scope: textOf(scope), from: wordOf(breakerStates, from), state: wordOf(breakerStates, state) }
   return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: briefIn(row) }
 }
 
@@ -310,15 +310,15 @@ function logPieceIn (value: unknown): LogPiece {
   return { from: integerOf(from), lines: textsIn(lines).map(logLineOf) }
 }
 
-function guardIn (value: unknown): Guard {
-  const guard = recordOf(value)
+function breakerIn (value: unknown): Breaker {
+  const breaker = recordOf(value)
   return {
-    scope: textOf(guard['scope']),
-    state: wordOf(guardStates, guard['state']),
-    sinceMs: integerOf(guard['sinceMs']),
-    retryAtMs: integerOf(guard['retryAtMs']),
-    probe: textOrNull(guard['probe']),
-    failures: integerOf(guard['failures'])
+    scope: textOf(breaker['scope']),
+    state: wordOf(breakerStates, breaker['state']),
+    sinceMs: integerOf(breaker['sinceMs']),
+    retryAtMs: integerOf(breaker['retryAtMs']),
+    probe: textOrNull(breaker['probe']),
+    failures: integerOf(breaker['failures'])
   }
 }
 

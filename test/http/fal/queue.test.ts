@@ -93,7 +93,7 @@ t.test('a status stream tells each state and each new line once, and ends after 
 })
 
 t.test('a silent status stream shows that it lives', async t => {
-  const gateway = await startGateway(t, { env: { EVENT_BEAT_SECONDS: '1' } })
+  const gateway = await startGateway(t, { env: { EVENT_HEARTBEAT_SECONDS: '1' } })
   const release = gateway.sandbox.faults.holdJobs()
   t.teardown(release)
   const { status_url: url } = await submit(gateway, { prompt: 'x' })

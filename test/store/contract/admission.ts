@@ -99,10 +99,10 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     const stored = await ended(successOf(), { cacheName: 'stored' })
     const running = await buy({ cacheName: 'running' })
     const twin = await buy({ twinName: 'twin' })
-    await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 60_000 })
+    await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 60_000 })
     const broke = { token: 'nobody', rate: { max: 0, windowSeconds: 60 }, maxInFlight: 0, maxQueued: 0, budgets: [{ owner: 'studio', limit: 0, per: 'month' as const }] }
 
-    t.match(await refused(broke), { why: 'guard' })
+    t.match(await refused(broke), { why: 'breaker' })
     t.match(await admit({ ...broke, idempotency: key }), { outcome: 'replayed', row: { id: keyed.id } })
     t.match(await admit({ ...broke, cacheName: 'stored' }), { outcome: 'hit', row: { id: stored.id } })
     t.match(await admit({ ...broke, cacheName: 'running' }), { outcome: 'joined', row: { id: running.id } })
@@ -117,14 +117,14 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     t.match(await refused({ idempotency: { name: 'key', fingerprint: 'g' }, cacheName: 'stored' }), { why: 'reused' })
   })
 
-  t.test('refusals come in the order guard, token, rate, line, budgets', async t => {
+  t.test('refusals come in the order breaker, token, rate, line, budgets', async t => {
     const { ledger, refused, buy } = await createWorld(t, make)
     await buy()
     await ledger.mint(tokenOf({ subject: '' }))
-    await ledger.guard('*', { state: 'open', retryAfterMs: 10_000 })
+    await ledger.breaker('*', { state: 'open', retryAfterMs: 10_000 })
     const given = { token: 'nobody', rate: { max: 1, windowSeconds: 60 }, maxInFlight: 1, maxQueued: 0, budgets: [{ owner: '*', limit: price, per: 'month' as const }] }
-    t.match(await refused(given), { why: 'guard', guard: 'open', retryAfterSeconds: 10 })
-    await ledger.guard('*', { state: 'ok', retryAfterMs: 0 })
+    t.match(await refused(given), { why: 'breaker', breaker: 'open', retryAfterSeconds: 10 })
+    await ledger.breaker('*', { state: 'ok', retryAfterMs: 0 })
     t.match(await refused(given), { why: 'token', token: 'unknown' })
     t.match(await refused({ ...given, token: 'tok1' }), { why: 'rate', rate: { max: 1, used: 1 } })
     t.match(await refused({ ...given, token: null, rate: { max: 2, windowSeconds: 60 } }), { why: 'full', rate: { max: 2, used: 1 } })

@@ -48,7 +48,7 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     t.match(await world.ended(successOf({ cost: 10 * price })), { phase: 'succeeded', cost: 10 * price, costAssumed: false, price })
     for (const cost of [10 * price + 1, Number.MAX_SAFE_INTEGER]) {
       const absurd = await world.accepted('request' + cost)
-      // What is at fal already ends, whatever the guard says of the next purchase.
+      // What is at fal already ends, whatever the breaker says of the next purchase.
       t.match(await world.ledger.finish(absurd.id, 1, 'request' + cost, failureOf(cost)), { phase: 'failed', cost: 10 * price, costAssumed: true, price })
       await world.ledger.finish(absurd.id, 1, 'request' + cost, failureOf(cost))
       await world.ledger.correct(absurd.id, null)
@@ -63,7 +63,7 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     await world.ledger.finish(id, 1, 'a', successOf())
     t.match(await world.ledger.finish(id, 1, 'a', successOf({ cost: Number.MAX_SAFE_INTEGER })), { cost: 10 * price, costAssumed: true })
     t.same(await world.balance(), { held: 0, spent: 10 * price })
-    t.match(await world.ledger.guards(), [{ state: 'price-unsure' }])
+    t.match(await world.ledger.breakers(), [{ state: 'price-unsure' }])
   })
 
   t.test('an operator corrects what was booked, either way, in budgets and token, and the journal explains it', async t => {
@@ -137,10 +137,10 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     await ledger.sent(instead.id, 1, 'd')
     await ledger.finish(beside.id, 1, 'b', failureOf(Number.MAX_SAFE_INTEGER))
     t.same(await world.balance(), { held: 2 * price, spent: 11 * price })
-    t.match(await ledger.guards(), [{ state: 'price-unsure' }])
-    await ledger.guard('fal-ai/imagen4/preview/ultra', { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
+    t.match(await ledger.breakers(), [{ state: 'price-unsure' }])
+    await ledger.breaker('fal-ai/imagen4/preview/ultra', { state: 'ok', retryAfterMs: 0, only: 'price-unsure' })
     t.match(await ledger.finish(instead.id, 1, 'd', successOf({ cost: Number.MAX_SAFE_INTEGER })), { phase: 'succeeded', requestId: 'd', cost: 10 * price, costAssumed: true })
-    t.match(await ledger.guards(), [{ state: 'price-unsure' }])
+    t.match(await ledger.breakers(), [{ state: 'price-unsure' }])
     t.same(await world.balance(), { held: price, spent: 21 * price })
   })
 

@@ -92,11 +92,11 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.token('tok1'), { picturesLeft: 1, moneyLeft: 0 })
   })
 
-  t.test('while a guard is not ok only one goes through, so no list of two purchases does', async t => {
+  t.test('while a breaker is not ok only one goes through, so no list of two purchases does', async t => {
     const { ledger, advance } = await createWorld(t, make)
-    await ledger.guard('*', { state: 'open', retryAfterMs: 1000 })
+    await ledger.breaker('*', { state: 'open', retryAfterMs: 1000 })
     await advance(1000)
-    t.match(await ledger.admitAll(listOf(2)), { outcome: 'refused', why: 'guard', guard: 'open' })
+    t.match(await ledger.admitAll(listOf(2)), { outcome: 'refused', why: 'breaker', breaker: 'open' })
     t.same(await outcomes(ledger, listOf(1)), ['bought'])
   })
 
@@ -119,8 +119,8 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
   t.test('what is free is given when buying would be refused, and refused with the list that has to buy', async t => {
     const { ledger, buy, row } = await createWorld(t, make)
     const joined = await buy({ cacheName: 'running' })
-    await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 })
-    t.match(await ledger.admitAll([admissionOf({ cacheName: 'running' }), admissionOf()]), { outcome: 'refused', why: 'guard' })
+    await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 1000 })
+    t.match(await ledger.admitAll([admissionOf({ cacheName: 'running' }), admissionOf()]), { outcome: 'refused', why: 'breaker' })
     t.match(await row(joined.id), { joined: false, version: 1 })
     t.same(await outcomes(ledger, listOf(2, { cacheName: 'running' })), ['joined', 'joined'])
     t.match(await row(joined.id), { joined: true, version: 2 })
@@ -188,7 +188,7 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
     t.same(await outcomes(ledger, list), ['joined', 'bought', 'bought'])
     await go()
     await ledger.finish(joined.id, 1, 'a', failureOf(0))
-    await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 })
+    await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 1000 })
     const broke = list.map(admission => ({ ...admission, rate: { max: 0, windowSeconds: 60 } }))
     t.match(await ledger.admitAll(broke), { outcome: 'all', got: [{ outcome: 'joined', row: { id: joined.id, phase: 'failed' } }, { outcome: 'bought' }, { outcome: 'bought' }] })
     await advance(1001)

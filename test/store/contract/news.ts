@@ -6,7 +6,7 @@ import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** What there is to tell, in short. */
 async function told ({ ledger }: World): Promise<string[]> {
-  return (await ledger.takeNews(100)).map(news => news.kind === 'guard' ? `${news.scope} ${news.from} ${news.state}` : `${news.row.id} ${news.kind} ${news.from} ${news.row.phase} ${news.booked}`)
+  return (await ledger.takeNews(100)).map(news => news.kind === 'breaker' ? `${news.scope} ${news.from} ${news.state}` : `${news.row.id} ${news.kind} ${news.from} ${news.row.phase} ${news.booked}`)
 }
 
 export async function news (t: Test, make: MakeStore): Promise<void> {

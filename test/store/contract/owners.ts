@@ -46,8 +46,8 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     cancel: async () => await ledger.cancel(id, studio),
     settle: async () => await ledger.settle(id, true),
     correct: async () => await ledger.correct(id, 0),
-    guard: async () => await ledger.guard('*', { state: 'account-blocked', retryAfterMs: 1000 }),
-    guards: async () => await ledger.guards(),
+    breaker: async () => await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 1000 }),
+    breakers: async () => await ledger.breakers(),
     mint: async () => { await ledger.mint(tokenOf()) },
     token: async () => await ledger.token('tok1'),
     revoke: async () => await ledger.revoke('tok1', 'studio'),
@@ -79,11 +79,11 @@ export async function owners (t: Test, make: MakeStore): Promise<void> {
       await ledger.mint(tokenOf())
       await advance(120_000)
       const theirs = await beside(stranger)
-      const before = [await row(running.id), await row(waiting.id), await balance(), await ledger.gauges(), await ledger.guards(), await ledger.token('tok1')]
+      const before = [await row(running.id), await row(waiting.id), await balance(), await ledger.gauges(), await ledger.breakers(), await ledger.token('tok1')]
       for (const { id } of [running, waiting]) {
         for (const [name, operation] of Object.entries(operationsOn(theirs, id))) t.equal(await outcomeOf(operation), open.has(name) ? 'done' : 'foreign-ledger', name)
       }
-      t.same([await row(running.id), await row(waiting.id), await balance(), await ledger.gauges(), await ledger.guards(), await ledger.token('tok1')], before)
+      t.same([await row(running.id), await row(waiting.id), await balance(), await ledger.gauges(), await ledger.breakers(), await ledger.token('tok1')], before)
       t.match(await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1000 }), { outcome: 'go', row: { id: waiting.id } }, 'it waits for its own')
     })
   }

@@ -130,11 +130,11 @@ local function refuse (purchases)
   local first = purchases[1]
   if not first then return nil end
   local tenant = Line.readTenant(first.tenant)
-  -- Only one goes through a closed guard. Who could not be sent at once would not be the probe, but keep others from being one.
+  -- Only one goes through a tripped breaker. Who could not be sent at once would not be the probe, but keep others from being one.
   local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
   for _, purchase in ipairs(purchases) do
-    local guard = Guards.blockedBy(purchase.id, purchase) or not mayProbe and Guards.closedGuards(purchase)[1]
-    if guard then return { outcome = 'refused', why = 'guard', guard = guard.state, retryAfterSeconds = text(Guards.retryAfterSecondsOf(guard)) } end
+    local breaker = Breakers.blockedBy(purchase.id, purchase) or not mayProbe and Breakers.trippedBreakers(purchase)[1]
+    if breaker then return { outcome = 'refused', why = 'breaker', breaker = breaker.state, retryAfterSeconds = text(Breakers.retryAfterSecondsOf(breaker)) } end
   end
   for _, purchase in ipairs(purchases) do
     local ledgerRule = Prices.newerRule(purchase)
@@ -179,7 +179,7 @@ local function buy (admission)
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Prices.takeRule(admission)
   Rows.insert(row)
-  Guards.becomeProbe(row.id, row)
+  Breakers.becomeProbe(row.id, row)
   return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }
 end
 
@@ -236,7 +236,7 @@ end
 
 -- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing },
 -- payload: the inputs one after the other
--- -> the port's AdmittedAll: outcome, and of got, twins [{ id, connection }], why, guard, retryAfterSeconds, token, owner, rate what belongs to it
+-- -> the port's AdmittedAll: outcome, and of got, twins [{ id, connection }], why, breaker, retryAfterSeconds, token, owner, rate what belongs to it
 -- Who asks once more because the first answer was lost has to hear of what was bought, however late.
 local function admit ()
   local first = 1

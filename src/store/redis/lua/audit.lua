@@ -255,21 +255,21 @@ local function auditAll (keys, args)
     end
   end
 
-  local function auditGuards ()
+  local function auditBreakers ()
     local tenants = 0
-    for _, guard in ipairs(Guards.allGuards()) do
-      local row = guard.probe and rows[guard.probe]
+    for _, breaker in ipairs(Breakers.allBreakers()) do
+      local row = breaker.probe and rows[breaker.probe]
       local tries = row and (row.phase == 'waiting' or Rows.isAtUpstream(row.phase))
-      if guard.probe and (guard.state == 'ok' or not tries) then
-        fault('the guard of', guard.scope, 'is', guard.state, 'and waits for the probe', guard.probe, 'which is', row and row.phase or 'gone')
+      if breaker.probe and (breaker.state == 'ok' or not tries) then
+        fault('the breaker of', breaker.scope, 'is', breaker.state, 'and waits for the probe', breaker.probe, 'which is', row and row.phase or 'gone')
       end
-      if guard.probe and guard.state == 'price-unsure' then fault('the price of', guard.scope, 'is unsure, and', guard.probe, 'is its probe') end
-      if Guards.isTenants(guard.scope) then
+      if breaker.probe and breaker.state == 'price-unsure' then fault('the price of', breaker.scope, 'is unsure, and', breaker.probe, 'is its probe') end
+      if Breakers.isTenants(breaker.scope) then
         tenants = tenants + 1
-        if guard.state == 'ok' and guard.failures == 0 then fault('the guard of', guard.scope, 'is ok and kept') end
+        if breaker.state == 'ok' and breaker.failures == 0 then fault('the breaker of', breaker.scope, 'is ok and kept') end
       end
     end
-    if tenants > constants.maxTenantGuards then fault(tenants, 'guards of tenants are kept') end
+    if tenants > constants.maxTenantBreakers then fault(tenants, 'breakers of tenants are kept') end
   end
 
   local function auditAsides ()
@@ -299,7 +299,7 @@ local function auditAll (keys, args)
   auditTwins()
   auditLists()
   auditLogs()
-  auditGuards()
+  auditBreakers()
   auditHistory()
 
   return cjson.encode({ time = text(now), sequence = redis.call('HGET', GLOB, 'sequence') or '0', answer = faults })

@@ -22,7 +22,7 @@ local tallyUntilMs -- rows are being counted again, until then if nobody goes on
 local settings -- the JSON that `times` was read from
 local heldNow -- book -> what it holds, of those that this call held or let go of money in
 local tenantsNow -- name -> what is kept of that tenant, of those that this call is about
-local guardsNow -- scope -> a guard's JSON, false for none, of those that this call looked at, nil for the others
+local breakersNow -- scope -> a breaker's JSON, false for none, of those that this call looked at, nil for the others
 local standsNow -- a tenant that this call knows to stand in the line
 local rulesNow -- model -> its price rules, of those that this call is about
 local positionsNow -- id -> how many go before it, of those that this call told
@@ -43,7 +43,7 @@ local UNKNOWN -- zset: open unknowns -> since when
 local OLDEST -- zset: the same -> when they were admitted
 local CLAIMS -- hash: claim id -> id, while that attempt is submitting
 local WAITING -- hash: tenant -> how many wait; only tenants of whom some do
-local GUARDS -- hash: scope -> JSON
+local BREAKERS -- hash: scope -> JSON
 local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
 local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
@@ -65,7 +65,7 @@ local function nameKeys (glob)
   OLDEST = prefix .. 'oldest'
   CLAIMS = prefix .. 'claims'
   WAITING = prefix .. 'waiting'
-  GUARDS = prefix .. 'guards'
+  BREAKERS = prefix .. 'breakers'
   PRICE_RULES = prefix .. 'prices'
   OVERRUNS = prefix .. 'overruns'
   ASIDES = prefix .. 'asides'
@@ -96,7 +96,7 @@ local function begin (keys, args)
   payload = args[4]
   epoch, standsNow = nil, nil
   findUpstream()
-  heldNow, tenantsNow, guardsNow, rulesNow, positionsNow, booksNow, periodsNow = {}, {}, {}, {}, {}, {}, {}
+  heldNow, tenantsNow, breakersNow, rulesNow, positionsNow, booksNow, periodsNow = {}, {}, {}, {}, {}, {}, {}
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')

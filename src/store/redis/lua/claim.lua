@@ -21,7 +21,7 @@ end
 
 -- Lets others go before one whose model is not bought until an operator has looked. It keeps its place in line, and is nobody's probe.
 local function stepAside (row)
-  Guards.freeProbe(row)
+  Breakers.freeProbe(row)
   Rows.adjust(row, { retryAtMs = now + constants.asideMs })
 end
 
@@ -34,7 +34,7 @@ local function bringBack ()
 end
 
 local function grant (row)
-  Guards.becomeProbe(row.id, row)
+  Breakers.becomeProbe(row.id, row)
   Line.charge(row.tenant)
   Rows.change(row, {
     phase = 'submitting',
@@ -54,8 +54,8 @@ end
 -- `look` answers nil to be shown the next one, or nil and true to be shown none of this tenant's any more.
 local function eachCandidate (look)
   local passed = {}
-  for _, guard in ipairs(Guards.allGuards()) do
-    local row = guard.probe and Rows.readBrief(guard.probe)
+  for _, breaker in ipairs(Breakers.allBreakers()) do
+    local row = breaker.probe and Rows.readBrief(breaker.probe)
     if row and redis.call('ZSCORE', LINE, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
       local found, isPassed = look(row)
       if found then return found end
@@ -80,7 +80,7 @@ local function eachCandidate (look)
 end
 
 -- claim { claimId, startByMs, replica, slots, known: { epoch, sequence } }
--- -> { outcome: 'go', row, terms, isLineEmpty } or { outcome: 'wait', untilMs } or { outcome: 'busy' | 'empty' | 'guard' | 'late' }
+-- -> { outcome: 'go', row, terms, isLineEmpty } or { outcome: 'wait', untilMs } or { outcome: 'busy' | 'empty' | 'breaker' | 'late' }
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
@@ -103,14 +103,14 @@ local function claim ()
       expire(row)
       return nil
     end
-    local guard, isTenants = Guards.blockedBy(row.id, row)
-    if not guard then return grant(row) end
-    if guard.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
-    if guard.state == 'price-unsure' then stepAside(row) end
+    local breaker, isTenants = Breakers.blockedBy(row.id, row)
+    if not breaker then return grant(row) end
+    if breaker.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
+    if breaker.state == 'price-unsure' then stepAside(row) end
     -- Looking at a blocked tenant's other generations would take the place of others' in the line.
     return nil, isTenants
   end)
-  return found or { outcome = isBlocked and 'guard' or 'empty' }
+  return found or { outcome = isBlocked and 'breaker' or 'empty' }
 end
 
 return {

@@ -100,7 +100,7 @@ local function sent ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
-    if row.phase == 'submitting' then Guards.clear(row) end
+    if row.phase == 'submitting' then Breakers.clear(row) end
     if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
   end)
 end
@@ -110,7 +110,7 @@ end
 local function unsent ()
   return weighAttempt(function (row)
     if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
-    if given.verdict then Guards.judgeFor(row, given.verdict) end
+    if given.verdict then Breakers.judgeFor(row, given.verdict) end
     if given.busy then Line.lowerPlaces(given.retryAfterMs) end
     if row.cancelWished then
       Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
@@ -118,14 +118,14 @@ local function unsent ()
       Rows.change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
     elseif row.input then -- one that was put back as it ended, and had not, may have nothing left to send
       Rows.change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
-      Guards.yieldProbe(row)
+      Breakers.yieldProbe(row)
     end
   end)
 end
 
 local function loseTrace (row)
   if not Rows.isAtUpstream(row.phase) then return end
-  if given.verdict then Guards.judgeFor(row, given.verdict) end
+  if given.verdict then Breakers.judgeFor(row, given.verdict) end
   becomeUnknown(row, given.failure)
 end
 
@@ -146,7 +146,7 @@ local function progressed ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
-    if row.phase == 'submitting' then Guards.clear(row) end
+    if row.phase == 'submitting' then Breakers.clear(row) end
     local logged = Logs.keepLog(row, given.log)
     if row.phase == 'running' then
       if logged or row.doubt then Rows.change(row, { logged = logged, doubt = false, doubtSinceMs = false }) end
@@ -213,7 +213,7 @@ local function finishDouble (row, requestId, ending)
   Requests.swapDouble(row, requestId)
   -- Of the log the lines of the other purchase were told.
   close(row, ending, Books.bookingOf(row, ending.cost))
-  Guards.weighBill(row, ending.cost)
+  Breakers.weighBill(row, ending.cost)
 end
 
 -- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, large, log: { from, lines } or nothing }, payload: the output
@@ -228,7 +228,7 @@ local function finish ()
     if not Books.isFinal(row) then
       facts.logged = Logs.keepLog(row, given.log)
       close(row, given, facts)
-      Guards.weighBill(row, given.cost)
+      Breakers.weighBill(row, given.cost)
       return
     end
     local before, from = row.cost or 0, row.phase
@@ -245,7 +245,7 @@ local function finish ()
     elseif not row.requestId then
       Rows.change(row, { requestId = requestId })
     end
-    if isNews then Guards.weighBill(row, given.cost) end
+    if isNews then Breakers.weighBill(row, given.cost) end
   end)
 end
 

@@ -37,7 +37,7 @@ local function release ()
   for _, id in ipairs(given.ids) do
     local row = Rows.readBrief(id)
     if row and row.owner == given.replica then
-      Guards.freeProbe(row)
+      Breakers.freeProbe(row)
       Rows.change(row, { owner = false, leaseUntilMs = now })
     end
   end
@@ -52,7 +52,7 @@ local function takeOver (row)
     Rows.adjust(row, { leaseUntilMs = leaseUntilMs })
     return true
   end
-  Guards.freeProbe(row)
+  Breakers.freeProbe(row)
   if row.owner and (row.takeovers or 0) >= constants.maxTakeovers then
     local from = row.phase
     Evidence.becomeUnknown(row, LOST)

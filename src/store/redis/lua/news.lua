@@ -1,20 +1,20 @@
--- News: what happened to a generation without its owner's doing, and how guards stand. Kept until one replica takes it, so that it is told once.
+-- News: what happened to a generation without its owner's doing, and how breakers stand. Kept until one replica takes it, so that it is told once.
 
 -- Writes down that a row has just changed from this phase, or got more expensive.
 local function tell (row, kind, from, booked)
   redis.call('RPUSH', NEWS, cjson.encode({ row.id, kind, from, text(booked) }))
 end
 
--- takeNews { max } -> { news: [{ kind, from, booked, row } or { kind: 'guard', scope, from, state }], isMore: there may be others }
+-- takeNews { max } -> { news: [{ kind, from, booked, row } or { kind: 'breaker', scope, from, state }], isMore: there may be others }
 -- The row is as it is now, without what may be long of it; of a row that is forgotten there is no news.
 local function takeNews ()
   local taken = {}
   local lines = given.max > 0 and redis.call('LPOP', NEWS, text(given.max)) or {}
   for _, line in ipairs(lines) do
     local id, kind, from, booked = unpack(cjson.decode(line))
-    local row = kind ~= 'guard' and Rows.readBrief(id)
+    local row = kind ~= 'breaker' and Rows.readBrief(id)
     if row then table.insert(taken, { kind = kind, from = from, booked = booked, row = Rows.showBrief(row) }) end
-    if kind == 'guard' then table.insert(taken, { kind = kind, scope = id, from = from, state = booked }) end
+    if kind == 'breaker' then table.insert(taken, { kind = kind, scope = id, from = from, state = booked }) end
   end
   return { news = taken, isMore = #lines == given.max and #lines > 0 and '1' or nil }
 end

@@ -16,7 +16,7 @@ local operations = {
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
   read = Readers.read, lookup = Readers.lookup, look = Readers.look, glance = Readers.glance, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
   cancel = Verdicts.cancel, settle = Verdicts.settle, correct = Verdicts.correct,
-  guard = Guards.tellGuard, guards = Guards.guards,
+  breaker = Breakers.tellBreaker, breakers = Breakers.breakers,
   mint = Tokens.mint, token = Tokens.showToken, revoke = Tokens.revoke,
   balances = Books.balances, journal = Books.journal,
   recount = Recount.recount

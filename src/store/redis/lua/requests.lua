@@ -61,7 +61,7 @@ local function correctDouble (row, requestId, cost)
   Rows.adjust(row, { doubles = replaced(row, requestId, { requestId = requestId, cost = text(bill.cost), ended = '1' }) })
   Books.bookBeside(row, 'correction', requestId, difference, bill.costAssumed)
   if difference > 0 then News.tell(row, 'late', row.phase, difference) end
-  if not double.ended or booked <= row.price or bill.costAssumed then Guards.weighBill(row, cost) end
+  if not double.ended or booked <= row.price or bill.costAssumed then Breakers.weighBill(row, cost) end
 end
 
 -- May this double's picture be the row's? Its callers have not had any, and it is paid for.

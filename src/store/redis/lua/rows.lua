@@ -388,7 +388,7 @@ local function replace (row, changes)
   local before = write(row, changes)
   local isLineChanged = reindex(before, row)
   Books.book(before, row)
-  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Guards.freeProbe(row) end
+  if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Breakers.freeProbe(row) end
   if row.large then unname(row) end
   if isLineChanged then Line.updateLine(row.tenant) end
   publish(row)
@@ -438,7 +438,7 @@ end
 -- Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
 -- are given back, and who waits for it is told how the other stands.
 local function giveWay (row, to)
-  Guards.freeProbe(row)
+  Breakers.freeProbe(row)
   reindex(row, nil)
   unname(row)
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)

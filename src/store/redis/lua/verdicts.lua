@@ -46,7 +46,7 @@ local function correct ()
   local booked = cost - row.cost
   if booked ~= 0 or not row.corrected then Rows.change(row, { cost = cost, costAssumed = false, corrected = true }) end
   if booked ~= 0 then News.tell(row, 'corrected', row.phase, booked) end
-  local reopened = Guards.trustPrice(row.model)
+  local reopened = Breakers.trustPrice(row.model)
   return { outcome = 'corrected', row = Rows.show(row), booked = text(booked), reopened = reopened and '1' or nil }
 end
 

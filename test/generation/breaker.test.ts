@@ -1,10 +1,10 @@
-// The upstream guard as callers and operators meet it: nothing is bought while fal fails, one generation tries, and it opens again.
+// The upstream breaker as callers and operators meet it: nothing is bought while fal fails, one generation tries, and it closes again.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Ledger } from '../../src/generation/ledger.ts'
-import { createGuard } from '../../src/generation/run/guard.ts'
+import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { times } from '../support/admission.ts'
 import { CENTRAL_KEY, key, startGateway, tenant } from '../support/gateway.ts'
@@ -15,7 +15,7 @@ const later = { headers: { prefer: 'respond-async' } }
 
 t.test('after so many failures in a row nothing is sent; after the pause one tries, and what it meets decides', async t => {
   // Longer than a busy machine takes to answer a crowd.
-  const gateway = await startGateway(t, { config: { guard: { ...limits, openMs: 3000 } } })
+  const gateway = await startGateway(t, { config: { breaker: { ...limits, openMs: 3000 } } })
   const { bill, faults } = gateway.sandbox
   await gateway.generate({ prompt: 'stored', seed: 1 })
   const submits = bill.submits
@@ -43,7 +43,7 @@ const press = { key: key('press') }
 const agency = { key: key('agency') }
 
 t.test('what breaks after it was sent stops its tenant only, until another tenant meets it, too', async t => {
-  const gateway = await startGateway(t, { tenants: threeTenants, config: { guard: { ...limits, openMs: 3_600_000 } } })
+  const gateway = await startGateway(t, { tenants: threeTenants, config: { breaker: { ...limits, openMs: 3_600_000 } } })
   const { bill, faults } = gateway.sandbox
   const broken = faults.add({ kind: 'reset', operation: 'submit', times: 'always' })
   for (let seed = 1; seed <= 3; seed++) t.equal((await gateway.generate({ prompt: 'breaks it', seed })).json()['code'], 'outcome-unknown')
@@ -60,7 +60,7 @@ t.test('what breaks after it was sent stops its tenant only, until another tenan
 })
 
 t.test('a tenant that is stopped does not stop the others; its probe does, when it meets the same with another picture', async t => {
-  const gateway = await startGateway(t, { tenants: threeTenants, config: { guard: { ...limits, openMs: 2000 } } })
+  const gateway = await startGateway(t, { tenants: threeTenants, config: { breaker: { ...limits, openMs: 2000 } } })
   const { faults } = gateway.sandbox
   const broken = faults.add({ kind: 'reset', operation: 'submit', times: 3 })
   for (let seed = 1; seed <= 3; seed++) t.equal((await gateway.generate({ prompt: 'breaks it', seed })).json()['code'], 'outcome-unknown')
@@ -77,7 +77,7 @@ t.test('a tenant that is stopped does not stop the others; its probe does, when 
 })
 
 t.test('what works in between ends the row of failures', async t => {
-  const gateway = await startGateway(t, { config: { guard: limits } })
+  const gateway = await startGateway(t, { config: { breaker: limits } })
   for (let round = 0; round < 3; round++) {
     gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'nginx', times: 2 })
     for (let seed = 0; seed < 2; seed++) t.equal((await gateway.generate({ prompt: `fails in round ${round}`, seed })).status, 502)
@@ -86,7 +86,7 @@ t.test('what works in between ends the row of failures', async t => {
 })
 
 t.test('a retired model is 410 for new purchases and for what waits; its stored pictures are served', async t => {
-  const gateway = await startGateway(t, { config: { guard: { ...limits, retiredMs: 3_600_000 }, falConcurrency: 1 } })
+  const gateway = await startGateway(t, { config: { breaker: { ...limits, retiredMs: 3_600_000 }, falConcurrency: 1 } })
   await gateway.generate({ prompt: 'stored', seed: 1 })
   const gone = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit' })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'application_not_found', times: 'always' })
@@ -113,7 +113,7 @@ t.test('a new key in its file and a reload: the next generation tries at once, w
   writeFileSync(file, CENTRAL_KEY)
   const gateway = await startGateway(t, {
     sandbox: { keys: ['new-id:new-secret'] },
-    config: { fal: { kind: 'key-file', file }, guard: { ...limits, blockedMs: 3_600_000 } }
+    config: { fal: { kind: 'key-file', file }, breaker: { ...limits, blockedMs: 3_600_000 } }
   })
   const first = await gateway.generate({ prompt: 'x', seed: 1 })
   t.equal(first.json()['code'], 'upstream-account-blocked')
@@ -136,26 +136,26 @@ t.test('a new key in its file and a reload: the next generation tries at once, w
   }
 })
 
-t.test('a reload closes nothing: a probe of another replica may have opened it since it was looked at', async t => {
+t.test('a reload trips nothing: a probe of another replica may have closed it since it was looked at', async t => {
   const memory = createMemoryLedger({ times, now: () => Date.now() })
   t.teardown(async () => { await memory.close() })
-  await memory.guard('*', { state: 'account-blocked', retryAfterMs: 3_600_000 })
+  await memory.breaker('*', { state: 'account-blocked', retryAfterMs: 3_600_000 })
   const ledger = new Proxy<Ledger>(memory, {
-    get: (target, name) => name !== 'guards'
+    get: (target, name) => name !== 'breakers'
       ? Reflect.get(target, name)
       : async () => {
-        const found = await memory.guards()
-        await memory.guard('*', { state: 'ok', retryAfterMs: 0 })
+        const found = await memory.breakers()
+        await memory.breaker('*', { state: 'ok', retryAfterMs: 0 })
         return found
       }
   })
-  await createGuard(ledger, limits, error => { t.fail('asking the guard', { found: error }) }).tryAgain()
-  t.match(await memory.guards(), [{ scope: '*', state: 'ok' }])
-  t.equal((await memory.takeNews(10)).length, 2, 'closed and opened, and no third alarm')
+  await createBreakers(ledger, limits, error => { t.fail('asking the breaker', { found: error }) }).tryAgain()
+  t.match(await memory.breakers(), [{ scope: '*', state: 'ok' }])
+  t.equal((await memory.takeNews(10)).length, 2, 'tripped and closed, and no third alarm')
 })
 
-t.test('a reload opens nothing that was closed for other reasons', async t => {
-  const gateway = await startGateway(t, { config: { guard: { ...limits, failuresToOpen: 1, openMs: 3_600_000 } } })
+t.test('a reload closes nothing that was tripped for other reasons', async t => {
+  const gateway = await startGateway(t, { config: { breaker: { ...limits, failuresToOpen: 1, openMs: 3_600_000 } } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'nginx' })
   await gateway.generate({ prompt: 'x', seed: 1 })
   await gateway.reload()

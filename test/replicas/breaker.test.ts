@@ -1,4 +1,4 @@
-// The guard over replicas: what one of them learns holds for all, is told once, and ends for all.
+// The breaker over replicas: what one of them learns holds for all, is told once, and ends for all.
 
 import t from 'tap'
 import { freePort } from '../support/processes.ts'
@@ -11,7 +11,7 @@ function lines (replicas: readonly Replica[], level: string, text: string): numb
 }
 
 t.test('a locked account: no replica buys, one alarm, callers read nothing of fal\'s; SIGHUP lets one try and all go on', async t => {
-  const { sandbox, ledger, startReplica } = await deploy(t, { env: { ...USUAL_LEASE, GUARD_BLOCKED_SECONDS: '3600' } })
+  const { sandbox, ledger, startReplica } = await deploy(t, { env: { ...USUAL_LEASE, BREAKER_BLOCKED_SECONDS: '3600' } })
   const opsPorts = [String(await freePort()), String(await freePort())]
   const replicas = await Promise.all(opsPorts.map(async port => await startReplica({ OPS_PORT: port })))
   const [one, other] = replicas
@@ -35,7 +35,7 @@ t.test('a locked account: no replica buys, one alarm, callers read nothing of fa
     await until(async () => (await (await fetch(`http://127.0.0.1:${port}/readyz`)).text()).includes('account-blocked'))
     const ready = await fetch(`http://127.0.0.1:${port}/readyz`)
     t.equal(ready.status, 200, 'what is stored can be had')
-    t.match(await ready.json(), { state: 'ready', upstream: 'account-blocked', guards: [{ scope: '*', state: 'account-blocked', since: /Z$/, retry_at: /Z$/ }] })
+    t.match(await ready.json(), { state: 'ready', upstream: 'account-blocked', breakers: [{ scope: '*', state: 'account-blocked', since: /Z$/, retry_at: /Z$/ }] })
     const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
     t.match(metrics, /^falgate_upstream_state\{state="account-blocked"\} 1$/m, `replica ${nth}`)
     t.match(metrics, /^falgate_upstream_state\{state="ok"\} 0$/m)
@@ -51,12 +51,12 @@ t.test('a locked account: no replica buys, one alarm, callers read nothing of fa
   t.equal((await other?.generate({ prompt: 'paid', seed: 2 }))?.status, 200)
   await until(() => lines(replicas, 'info', 'fal takes generations again') > 0)
   t.equal(lines(replicas, 'info', 'fal takes generations again'), 1)
-  t.match(await ledger.guards(), [{ state: 'ok', probe: null }])
+  t.match(await ledger.breakers(), [{ state: 'ok', probe: null }])
   t.same(await ledger.audit(), [])
 })
 
 t.test('failures are counted on all replicas together', async t => {
-  const { sandbox, startReplica } = await deploy(t, { env: { ...USUAL_LEASE, GUARD_FAILURES: '4', GUARD_OPEN_SECONDS: '3600' } })
+  const { sandbox, startReplica } = await deploy(t, { env: { ...USUAL_LEASE, BREAKER_FAILURES: '4', BREAKER_OPEN_SECONDS: '3600' } })
   const replicas = await Promise.all([startReplica(), startReplica()])
   sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'nginx', times: 'always' })
   for (let seed = 0; seed < 4; seed++) t.equal((await replicas[seed % 2]?.generate({ prompt: 'x', seed }))?.status, 502)

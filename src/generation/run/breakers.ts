@@ -1,27 +1,27 @@
 // What the upstream's answers say about buying at all: repeated failures, a blocked account, a retired model. The state itself is shared in the ledger.
 
 import type { ProblemCode } from '../../errors.ts'
-import type { Guard as SharedGuard, GuardState, Verdict } from '../guard-state.ts'
+import type { Breaker, BreakerState, Verdict } from '../breaker-state.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Suspect } from '../upstream.ts'
 
-/** The upstream's guard as this process knows it. */
-export interface Guard {
+/** The circuit breakers as this process knows them. */
+export interface Breakers {
   /** What a submit that failed with this code says about buying at all. It goes to the ledger with the evidence, so that nothing is sent between the two. */
   readonly verdictOn: (model: string, code: ProblemCode, suspect?: Suspect) => Verdict | undefined
   /** The worst that holds: of the account, then of any model or tenant. At most a second old. */
-  readonly state: GuardState
+  readonly state: BreakerState
   /** What is not ok, the account's first. */
-  readonly closed: readonly SharedGuard[]
+  readonly tripped: readonly Breaker[]
   /** Learns what holds. Never rejects, because an unreachable ledger refuses purchases by itself. */
   readonly look: () => Promise<void>
   /** There is reason to think that fal takes our account again: the next one may try at once, not after the pause. Never rejects. */
   readonly tryAgain: () => Promise<void>
 }
 
-/** When the guard closes, and for how long before one generation goes through as the probe. */
-export interface GuardLimits {
-  /** This many failures in a row, on all replicas together and with nothing that worked between them, open the guard. */
+/** When a breaker trips, and for how long before one generation goes through as the probe. */
+export interface BreakerLimits {
+  /** This many failures in a row, on all replicas together and with nothing that worked between them, open the account's breaker. */
   readonly failuresToOpen: number
   readonly openMs: number
   readonly blockedMs: number
@@ -31,13 +31,13 @@ export interface GuardLimits {
 /** The scope of the whole account. */
 const ACCOUNT = '*'
 
-export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs, retiredMs }: GuardLimits, onError: (error: unknown) => void): Guard {
-  let closed: readonly SharedGuard[] = []
+export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blockedMs, retiredMs }: BreakerLimits, onError: (error: unknown) => void): Breakers {
+  let tripped: readonly Breaker[] = []
 
   async function look (): Promise<void> {
     try {
-      const guards = await ledger.guards()
-      closed = guards.filter(({ state }) => state !== 'ok').toSorted((one, other) => one.scope < other.scope ? -1 : 1)
+      const breakers = await ledger.breakers()
+      tripped = breakers.filter(({ state }) => state !== 'ok').toSorted((one, other) => one.scope < other.scope ? -1 : 1)
     } catch (error) {
       onError(error)
     }
@@ -53,15 +53,15 @@ export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs
         default: return undefined
       }
     },
-    get state () { return worstOf(closed) },
-    get closed () { return closed },
+    get state () { return worstOf(tripped) },
+    get tripped () { return tripped },
     look,
     tryAgain: async () => {
       await look()
-      if (!closed.some(({ scope, state }) => scope === ACCOUNT && state === 'account-blocked')) return
+      if (!tripped.some(({ scope, state }) => scope === ACCOUNT && state === 'account-blocked')) return
       try {
-        // A probe may have opened it since.
-        await ledger.guard(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' })
+        // A probe may have closed it since.
+        await ledger.breaker(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' })
       } catch (error) {
         onError(error)
       }
@@ -70,6 +70,6 @@ export function createGuard (ledger: Ledger, { failuresToOpen, openMs, blockedMs
 }
 
 /** The account's state when it is not ok, since it stops everything; else that of some model or tenant which is not. */
-export function worstOf (guards: readonly SharedGuard[]): GuardState {
-  return guards.find(({ scope, state }) => scope === ACCOUNT && state !== 'ok')?.state ?? guards.find(({ state }) => state !== 'ok')?.state ?? 'ok'
+export function worstOf (breakers: readonly Breaker[]): BreakerState {
+  return breakers.find(({ scope, state }) => scope === ACCOUNT && state !== 'ok')?.state ?? breakers.find(({ state }) => state !== 'ok')?.state ?? 'ok'
 }

@@ -1,0 +1,188 @@
+// The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rules 14 and 37).
+
+import { hash } from 'node:crypto'
+import { tenantScopeOf, type Breaker, type Verdict } from '../../generation/breaker-state.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import type { Row } from '../../generation/row.ts'
+import type { MicroUsd } from '../../money.ts'
+import { tellBreaker } from './news.ts'
+import type { Entry, KeptBreaker, State } from './state.ts'
+
+/** What stands before a generation: it is one of a model, and of a tenant. */
+type Asker = Pick<Row, 'model' | 'tenant'>
+
+/** The account: the scope that stands before everybody. */
+const ACCOUNT = '*'
+
+/** Met by more than one tenant, or by something that is no tenant's doing. */
+const EVERYBODY = '*'
+
+/** Only an operator closes it: a probe would be one more purchase at a price that nobody knows. */
+const UNSURE = 'price-unsure'
+
+function scopesOf ({ model, tenant }: Asker): string[] {
+  return [ACCOUNT, tenantScopeOf(tenant), model]
+}
+
+/** The breakers that stand before a generation and are not ok: the account's, then its tenant's, then its model's. */
+export function trippedBreakers (state: State, asker: Asker): Breaker[] {
+  return trippedOf(state, asker).map(shown)
+}
+
+function trippedOf (state: State, asker: Asker): KeptBreaker[] {
+  return scopesOf(asker).flatMap(scope => {
+    const breaker = state.breakers.get(scope)
+    return breaker === undefined || breaker.state === 'ok' ? [] : [breaker]
+  })
+}
+
+/** The first breaker that keeps this generation from being bought now: the price is unsure, its pause is not over, or another one is the probe. */
+export function blockedBy (state: State, id: string, asker: Asker): Breaker | undefined {
+  return trippedBreakers(state, asker).find(breaker => breaker.state === UNSURE || state.now() < breaker.retryAtMs || (breaker.probe !== null && breaker.probe !== id))
+}
+
+/** Makes this generation the probe of every breaker that is not ok; only for one that nothing blocks. */
+export function becomeProbe (state: State, id: string, asker: Asker): void {
+  for (const breaker of trippedOf(state, asker)) state.breakers.set(breaker.scope, { ...breaker, probe: id })
+}
+
+/** The probe ended or lost its owner: the next generation may try. */
+export function freeProbe (state: State, row: Row): void {
+  for (const breaker of trippedOf(state, row)) {
+    if (breaker.probe === row.id) state.breakers.set(breaker.scope, { ...breaker, probe: null })
+  }
+}
+
+/** The probe pauses for longer than its breaker does: another may try before it. */
+export function yieldProbe (state: State, { row, hidden: { retryAtMs } }: Entry): void {
+  for (const breaker of trippedOf(state, row)) {
+    if (breaker.probe === row.id && breaker.retryAtMs < retryAtMs) state.breakers.set(breaker.scope, { ...breaker, probe: null })
+  }
+}
+
+/** Ids of the probes under way. */
+export function probes (state: State): string[] {
+  return [...state.breakers.values()].flatMap(breaker => breaker.probe ?? [])
+}
+
+/** How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent. */
+export function retryAfterSecondsOf (state: State, breaker: Breaker): number {
+  if (breaker.state === UNSURE) return ledgerConstants.unsureRetryMs / 1000
+  const pauseMs = breaker.retryAtMs - state.now()
+  return Math.max(1, Math.ceil((pauseMs > 0 ? pauseMs : state.times.leaseMs) / 1000))
+}
+
+/** Takes a word about buying at all that concerns nobody in particular. */
+export function judge (state: State, verdict: Verdict): Breaker {
+  return shown(take(state, verdict, EVERYBODY))
+}
+
+/**
+ * Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account, whose breaker it
+ * trips only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
+ * something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
+ */
+export function judgeFor (state: State, row: Row, verdict: Verdict): void {
+  if (verdict.tenantFirst !== true) {
+    take(state, verdict, EVERYBODY)
+    return
+  }
+  const scope = tenantScopeOf(row.tenant)
+  const input = hash('sha1', row.input ?? '')
+  const before = state.breakers.get(scope)
+  const proves = before?.state === 'open' && before.probe === row.id && !before.proved && !before.inputs.includes(input)
+  if (before !== undefined || hasRoom(state)) {
+    const breaker = take(state, { ...verdict, scope }, row.tenant)
+    const inputs = [input, ...breaker.inputs.filter(other => other !== input)].slice(0, ledgerConstants.maxFailedInputs)
+    state.breakers.set(scope, { ...breaker, inputs, proved: breaker.proved || proves })
+  }
+  const isAccountOk = (state.breakers.get(ACCOUNT)?.state ?? 'ok') === 'ok'
+  if (proves && isAccountOk) take(state, { scope: ACCOUNT, state: verdict.state, retryAfterMs: verdict.retryAfterMs }, EVERYBODY)
+  else take(state, { ...verdict, scope: ACCOUNT }, row.tenant)
+}
+
+/** Is there a place for another tenant's breaker? If need be the oldest row of failures that tripped nothing is forgotten. */
+function hasRoom (state: State): boolean {
+  const tenants = [...state.breakers.values()].filter(({ scope }) => isTenants(scope))
+  if (tenants.length < ledgerConstants.maxTenantBreakers) return true
+  const [oldest] = tenants.filter(breaker => breaker.state === 'ok').sort((one, other) => one.sinceMs - other.sinceMs || (one.scope < other.scope ? -1 : 1))
+  if (oldest === undefined) return false
+  state.breakers.delete(oldest.scope)
+  return true
+}
+
+/** Is it the scope of a tenant's breaker? */
+export function isTenants (scope: string): boolean {
+  return scope.startsWith(tenantScopeOf(''))
+}
+
+/**
+ * Takes a word about buying at all, the last one counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
+ * the place by ending. A tenant's breaker that is ok is forgotten.
+ */
+function take (state: State, verdict: Verdict, metBy: string): KeptBreaker {
+  const { scope, only } = verdict
+  const before = state.breakers.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
+  // A price that is unsure is an operator's matter, whatever else is heard of the model meanwhile.
+  const isDeaf = before.state === UNSURE && only !== UNSURE
+  if (isDeaf || (only !== undefined && before.state !== only)) return before
+  const breaker = verdict.state === 'ok' ? closed(state, before) : judged(state, before, verdict, before.metBy === null || before.metBy === metBy ? metBy : EVERYBODY)
+  if (verdict.state === 'ok' && isTenants(scope)) state.breakers.delete(scope)
+  else state.breakers.set(scope, breaker)
+  if (breaker.state !== before.state) tellBreaker(state, scope, before.state, breaker.state)
+  if (before.state === UNSURE && breaker.state === 'ok') state.overruns.delete(scope)
+  return breaker
+}
+
+function closed (state: State, { scope, state: word, sinceMs }: KeptBreaker): KeptBreaker {
+  return { scope, state: 'ok', sinceMs: word === 'ok' ? sinceMs : state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
+}
+
+function judged (state: State, before: KeptBreaker, { state: word, retryAfterMs, after }: Verdict, metBy: string): KeptBreaker {
+  const now = state.now()
+  const counted = { ...before, failures: before.failures + 1, metBy }
+  if (after !== undefined && before.state === 'ok' && (counted.failures < after || (before.scope === ACCOUNT && metBy !== EVERYBODY))) return counted
+  if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...counted, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
+  return { ...counted, state: word, sinceMs: word === before.state ? before.sinceMs : now, retryAtMs: now + retryAfterMs, probe: word === UNSURE ? null : before.probe }
+}
+
+/** fal accepted this generation: it closes the breakers whose probe it is, and ends a row of failures. */
+export function clear (state: State, row: Row): void {
+  for (const scope of scopesOf(row)) {
+    const breaker = state.breakers.get(scope)
+    if (breaker !== undefined && (breaker.state === 'ok' ? breaker.failures > 0 : breaker.probe === row.id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
+  }
+}
+
+/**
+ * Weighs a bill that is being booked (rule 31): one that is absurd, or the second in a row above its reservation, leaves the price of the model unsure. What
+ * cost nothing, and what was told without a cost, says nothing about the price.
+ */
+export function weighBill (state: State, { model, price }: Row, told: MicroUsd | null): void {
+  if (told === null || told === 0) return
+  if (told <= price) {
+    state.overruns.delete(model)
+    return
+  }
+  const overruns = (state.overruns.get(model) ?? 0) + 1
+  state.overruns.set(model, overruns)
+  const isAbsurd = told > price * ledgerConstants.maxOverrun
+  if (isAbsurd || overruns >= ledgerConstants.maxOverrunsInARow) judge(state, { scope: model, state: UNSURE, retryAfterMs: ledgerConstants.unsureRetryMs })
+}
+
+/** An operator has spoken about a bill of this model. Was its price unsure until now? */
+export function trustPrice (state: State, model: string): boolean {
+  state.overruns.delete(model)
+  const isUnsure = state.breakers.get(model)?.state === UNSURE
+  if (isUnsure) judge(state, { scope: model, state: 'ok', retryAfterMs: 0, only: UNSURE })
+  return isUnsure
+}
+
+/** Every breaker that ever got a verdict; of tenants, those that are not ok or count failures. */
+export function breakers (state: State): Breaker[] {
+  return [...state.breakers.values()].map(shown).sort((one, other) => one.scope < other.scope ? -1 : 1)
+}
+
+function shown ({ scope, state, sinceMs, retryAtMs, probe, failures }: KeptBreaker): Breaker {
+  return { scope, state, sinceMs, retryAtMs, probe, failures }
+}
