@@ -134,6 +134,16 @@ t.test('a change that is older than what is known is no news', async t => {
   t.equal(track.row.phase, 'running')
 })
 
+t.test('a row that was read after the last change that was heard of is news to all: no caller is told an older state afterwards', async t => {
+  const { tracks, row, told, follower } = await open()
+  const { track } = tracks.join(row, follower)
+  const alias = { ...row, id: 'alias', tenant: 'press', version: row.version + 1, phase: 'running' } as const
+  const late = tracks.join(alias, { changed: () => {}, logged: () => {}, lost: () => {} })
+  t.equal(late.track.row.phase, 'running')
+  t.same(told, ['running'])
+  t.match(track.row, { id: row.id, tenant: row.tenant }, 'under the names that it had')
+})
+
 t.test('a generation is attended once, as long as anybody follows it', async t => {
   const { tracks, row, follower, listeners } = await open()
   const one = tracks.join(row, follower)

@@ -63,6 +63,8 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
 
   function join (row: Row, follower: Follower, log: LogPiece = NO_LINES): { readonly track: Track, readonly leave: () => void } {
     const track = live.get(row.purchase) ?? begin(row)
+    // It was read after what the track heard of last, whose news may come later than the answer to a read.
+    if (row.version > track.row.version) takeChange(track, row)
     track.log = joinLogs(track.log, log)
     track.followers.add(follower)
     return { track, leave: () => { leave(track, follower) } }
@@ -100,8 +102,8 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
   function takeChange (track: OpenTrack, change: Change): void {
     const { row } = track
     if (change.version < row.version || hasEnded(row.phase)) return
-    // What the ledger calls by the purchase's id, the caller may know by another.
-    track.row = { ...row, ...change, id: row.id }
+    // What the ledger calls by the purchase's id, the caller may know by another: the names stay.
+    track.row = seenBy(row, { ...row, ...change })
     readLog(track)
     if (looksDifferent(row, track.row)) for (const follower of track.followers) follower.changed(track.row)
   }
