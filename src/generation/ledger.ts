@@ -61,7 +61,7 @@ export interface Ledger {
    * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
    * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.
    * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed, or whose model is retired, are closed
-   * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `unsent`).
+   * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `recordNotSent`).
    * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
    * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign. An empty ledger has
    * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease.
@@ -82,25 +82,25 @@ export interface Ledger {
    * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It closes the breakers whose probe it is, and ends a row of
    * failures.
    */
-  sent: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
+  recordAccepted: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
   /**
    * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
    * `busy`: fal takes no more than what is there without this one, so there are that many places until `retryAfterMs`, then one more every five seconds.
    * The verdict is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the verdict.
    */
-  unsent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
+  recordNotSent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
   /**
    * Without a `requestId`: attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held. With one: the trace of what was
    * followed under it at fal is lost; it becomes `unknown`, too.
    */
-  lost: (id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict) => Promise<Weighed | null>
+  recordUnknown: (id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict) => Promise<Weighed | null>
   /** fal shows `requestId` queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
-  progressed: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
+  recordProgress: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
   /**
    * Of `requestId` fal is done, and the answer could not be used (rule 25): the row keeps what was seen, with the time of the first such answer, and gives its
    * place back; what is seen of it at fal after that takes both away. Changes nothing of a row that is not at fal.
    */
-  doubted: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
+  recordDoubt: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
   /**
    * The end of `requestId`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
    * The first end wins; a later, higher cost is booked as late, unless an operator has said what it cost. That of a double corrects what was booked for it;
@@ -160,20 +160,20 @@ export interface Ledger {
    * The rows with these ids, for processes that wait for them or tend them: no reader is checked, and of aliases only those are known that were rows
    * themselves (see `restore`): they are shown as their readers see them.
    */
-  look: (ids: readonly string[]) => Promise<readonly Row[]>
+  getMany: (ids: readonly string[]) => Promise<readonly Row[]>
   /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
-  glance: (ids: readonly string[]) => Promise<readonly Change[]>
+  getStatuses: (ids: readonly string[]) => Promise<readonly Change[]>
   /**
    * The output of a success that is too long for its row (`large`), by the id of its purchase. It lies aside for an hour; `null` afterwards, and where there was
-   * no room for it when the generation ended. Like `look` it checks no reader.
+   * no room for it when the generation ended. Like `getMany` it checks no reader.
    */
   aside: (id: string) => Promise<string | null>
   /**
    * Lines of fal's log from the `from`th on (0 is the first), as far as they are kept: the last 200 and at most 32 KiB, as long as the row.
-   * Like `look` it checks no reader and knows no aliases; nothing for a row that is not there.
+   * Like `getMany` it checks no reader and knows no aliases; nothing for a row that is not there.
    */
   logs: (id: string, from: number) => Promise<LogPiece>
-  /** Calls `listener` with every change of every generation until the returned function is called. May lose some: `look` again. */
+  /** Calls `listener` with every change of every generation until the returned function is called. May lose some: `getMany` again. */
   listen: (listener: (change: Published | 'look-again') => void) => () => void
 
   // Small compare-and-sets
@@ -212,7 +212,7 @@ export interface Ledger {
 }
 
 /** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
-export const openOperations = ['ping', 'read', 'list', 'look', 'glance', 'aside', 'logs', 'breakers', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
+export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {

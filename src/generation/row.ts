@@ -207,7 +207,7 @@ export const hiddenFields = { ...termFields, ...ownFields }
 /** A generation as the ledger hands it out. */
 export interface Row extends Values<typeof rowFields> {
   readonly id: string
-  /** The id that changes are published and `look` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
+  /** The id that changes are published and `getMany` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
   readonly purchase: string
   /** A cache name leads here: its own, or one learned from the answer's seed. */
   readonly stored: boolean

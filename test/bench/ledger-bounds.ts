@@ -119,10 +119,10 @@ async function fill ({ ledger }: Bench, rows: number): Promise<void> {
       const { id, attempt } = await claim(ledger)
       const requestId = 'request-' + id
       if (n % 100 === 99) {
-        await ledger.lost(id, attempt, null, traceLost)
+        await ledger.recordUnknown(id, attempt, null, traceLost)
         continue
       }
-      await ledger.sent(id, attempt, requestId)
+      await ledger.recordAccepted(id, attempt, requestId)
       await ledger.finish(id, attempt, requestId, n % 10 === 2 ? failureOf() : successOf())
       if (n % 10 === 3) await ledger.admit(admissionFor({ ...agency, cacheName, needsId: true }))
     }
@@ -134,7 +134,7 @@ async function fill ({ ledger }: Bench, rows: number): Promise<void> {
 async function questions ({ ledger, advance }: Bench): Promise<readonly Question[]> {
   const { rows: page } = await ledger.list(studio, { limit: 100, cursor: null, status: 'succeeded' })
   const ids = Array.from({ length: 500 }, (_, n) => page[n % page.length]?.id ?? '')
-  const facts: readonly Fact[] = (await ledger.look(ids)).map(row => ({ row, terms: noTerms, holds: false }))
+  const facts: readonly Fact[] = (await ledger.getMany(ids)).map(row => ({ row, terms: noTerms, holds: false }))
   const accounts = Array.from({ length: 200 }, () => ({ owner: 'studio', per: 'month' as const }))
   const list = (reader: typeof studio, status: typeof statuses[number] | null): Question => ({
     name: `list ${reader.tenant === 'agency' ? 'of aliases, ' : ''}${status ?? 'all'}, 100 rows`, calls: 50, call: async () => await ledger.list(reader, { limit: 100, cursor: null, status })
@@ -145,8 +145,8 @@ async function questions ({ ledger, advance }: Bench): Promise<readonly Question
     list(agency, 'failed'),
     { name: 'read', calls: 300, call: async n => await ledger.read(ids[n % 100] ?? '', studio) },
     { name: 'lookup', calls: 300, call: async () => await ledger.lookup('cache3') },
-    { name: 'look, 500 rows', calls: 10, call: async () => await ledger.look(ids) },
-    { name: 'glance, 500 rows', calls: 20, call: async () => await ledger.glance(ids) },
+    { name: 'look, 500 rows', calls: 10, call: async () => await ledger.getMany(ids) },
+    { name: 'glance, 500 rows', calls: 20, call: async () => await ledger.getStatuses(ids) },
     { name: 'renew, 500 facts of what has ended', calls: 20, call: async () => await ledger.renew('r1', facts) },
     { name: 'balances, 200 accounts', calls: 50, call: async () => await ledger.balances(accounts) },
     { name: 'journal, 1,000 lines', calls: 10, call: async () => await ledger.journal(0, never, 1000) },
@@ -198,7 +198,7 @@ function steps ({ ledger }: Bench): readonly Question[] {
   return [
     { name: 'admit', calls, call: async n => await ledger.admit(admissionFor({ cacheName: `fresh${n}${freshId()}`, idempotency: { name: freshId(), fingerprint: 'f' } })) },
     { name: 'claim', calls, call: async () => { rows.push(await claim(ledger)) } },
-    { name: 'sent', calls, call: async () => { const { id, attempt } = next(); return await ledger.sent(id, attempt, 'r' + id) } },
+    { name: 'recordAccepted', calls, call: async () => { const { id, attempt } = next(); return await ledger.recordAccepted(id, attempt, 'r' + id) } },
     { name: 'finish', calls, call: async () => { const { id, attempt } = next(); await ledger.finish(id, attempt, 'r' + id, successOf()); rows.pop() } },
     { name: 'list', calls: 20, call: async () => await ledger.list(studio, { limit: 100, cursor: null, status: null }) },
     { name: 'list by status', calls: 20, call: async () => await ledger.list(studio, { limit: 100, cursor: null, status: 'failed' }) }

@@ -23,7 +23,7 @@ async function generation (ledger: RedisLedger, tenant: number): Promise<void> {
   const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: ledger.now() + 1000, replica: 'r1', slots: 100_000 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const { id, attempt } = claimed.row
-  await ledger.sent(id, attempt, 'request-' + id)
+  await ledger.recordAccepted(id, attempt, 'request-' + id)
   await ledger.finish(id, attempt, 'request-' + id, successOf())
 }
 

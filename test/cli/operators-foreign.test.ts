@@ -16,7 +16,7 @@ t.test('a ledger of another account than the environment\'s is shown with a warn
   const { id } = admissionOf()
   await ledger.admit(admissionOf({ id }))
   await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
-  await ledger.lost(id, 1, null, traceLost)
+  await ledger.recordUnknown(id, 1, null, traceLost)
 
   const env = { REDIS_URL: url, REDIS_NAMESPACE: namespace, NODE_ENV: 'production' }
   const mistaken = { ...env, FAL_KEY: 'sandbox' }
@@ -24,7 +24,7 @@ t.test('a ledger of another account than the environment\'s is shown with a warn
   for (const changed of await Promise.all([['settle', id, '--billed'], ['correct', id, '--confirm']].map(async args => await runHere(args, mistaken)))) {
     t.match(changed, { code: 1, stdout: '', stderr: why })
   }
-  t.match(await ledger.look([id]), [{ phase: 'unknown' }])
+  t.match(await ledger.getMany([id]), [{ phase: 'unknown' }])
   for (const shown of await Promise.all([runHere(['unknown'], mistaken), runHere(['usage', '--csv', '--from', new Date(Date.now() - 2 * 86_400_000).toISOString()], mistaken), runHere(['unknown'], { ...env, FAL_KEY: 'a:b', FAL_ACCOUNT: 'another' })])) {
     t.equal(shown.code, 0)
     t.match(shown.stdout, id)

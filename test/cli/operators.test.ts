@@ -45,13 +45,13 @@ async function books (t: Test): Promise<Books> {
     setNow: atMs => { nowMs = atMs },
     buy: async cost => {
       const id = await claimed()
-      await ledger.sent(id, 1, `request,"${id}"`)
+      await ledger.recordAccepted(id, 1, `request,"${id}"`)
       await ledger.finish(id, 1, `request,"${id}"`, successOf({ cost }))
       return id
     },
     lose: async () => {
       const id = await claimed()
-      await ledger.lost(id, 1, null, traceLost)
+      await ledger.recordUnknown(id, 1, null, traceLost)
       return id
     }
   }

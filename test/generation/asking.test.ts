@@ -67,7 +67,7 @@ async function open (t: Test): Promise<Scene> {
   })
 
   async function row (id: string): Promise<Row> {
-    const [found] = await ledger.look([id])
+    const [found] = await ledger.getMany([id])
     if (found === undefined) throw new Error('There is no such row.')
     return found
   }
@@ -119,14 +119,14 @@ t.test('an operator\'s settlement is corrected by a picture that is found, and t
   await isSo(given.id, 'running')
   const { attempt, requestId } = await row(given.id)
   const held = sandbox.faults.add({ kind: 'hang', operation: 'status', times: 'always' })
-  await ledger.lost(given.id, attempt, requestId, traceLost)
+  await ledger.recordUnknown(given.id, attempt, requestId, traceLost)
   advance(10 * minute)
   t.match(await ledger.settle(given.id, false), { outcome: 'settled' })
   release()
   held.remove()
   await until(async () => {
     advance(minute)
-    return (await ledger.look([given.id]))[0]?.phase === 'succeeded'
+    return (await ledger.getMany([given.id]))[0]?.phase === 'succeeded'
   })
   await until(() => news.some(({ kind }) => kind === 'found'))
   t.match(news.filter(({ kind }) => kind === 'found'), [{ from: 'failed', booked: price, row: { id: given.id } }])
@@ -141,7 +141,7 @@ t.test('what fal has lost, or something else answers for, is no end: it stays un
   const given = admissionOf()
   await ledger.admit(given)
   await isSo(given.id, 'running')
-  await ledger.lost(given.id, 1, (await row(given.id)).requestId, traceLost)
+  await ledger.recordUnknown(given.id, 1, (await row(given.id)).requestId, traceLost)
   for (const fault of [{ kind: 'answer', operation: 'result', error: 'result_expired' }, { kind: 'odd', operation: 'result', answer: 'html' }, { kind: 'answer', operation: 'result', error: 'client_cancelled' }] as const) {
     sandbox.faults.clear()
     const odd = sandbox.faults.add({ ...fault, times: 'always' })
@@ -181,7 +181,7 @@ t.test('no look is made later than five minutes after the first doubt', async t 
   const given = admissionOf()
   await ledger.admit(given)
   await gone.untilHit()
-  await until(async () => (await ledger.look([given.id]))[0]?.doubt === 'expired')
+  await until(async () => (await ledger.getMany([given.id]))[0]?.doubt === 'expired')
   advance(5 * minute)
   await isSo(given.id, 'failed')
   t.equal(gone.hits, 2, 'the look under way was the last one')

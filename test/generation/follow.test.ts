@@ -64,7 +64,7 @@ function scene (t: Test, lookAgainMs = 1000): Scene {
     accept: async () => {
       const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 100 })
       if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
-      await ledger.sent(claimed.row.id, 1, 'request-' + claimed.row.id)
+      await ledger.recordAccepted(claimed.row.id, 1, 'request-' + claimed.row.id)
     },
     forget: async id => {
       silent = true
@@ -105,9 +105,9 @@ t.test('a reader is told every state, every line once, and at the end the output
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1)
   await accept()
-  await ledger.progressed(id, 1, 'request-' + id, { kind: 'queued', position: 2 })
-  await ledger.progressed(id, 1, 'request-' + id, { kind: 'queued', position: 1 }, piece(0, 1))
-  await ledger.progressed(id, 1, 'request-' + id, running, piece(1, 3))
+  await ledger.recordProgress(id, 1, 'request-' + id, { kind: 'queued', position: 2 })
+  await ledger.recordProgress(id, 1, 'request-' + id, { kind: 'queued', position: 1 }, piece(0, 1))
+  await ledger.recordProgress(id, 1, 'request-' + id, running, piece(1, 3))
   await ledger.finish(id, 1, 'request-' + id, successOf(), piece(3, 4))
   await over
   t.same(states(told), ['queued 0', 'queued null', 'queued 2', 'queued 1', 'running null', 'succeeded null'])
@@ -137,7 +137,7 @@ t.test('who comes back goes on with the line after the last one that it got', as
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   await accept()
-  await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 5))
+  await ledger.recordProgress(id, 1, 'request-' + id, running, piece(0, 5))
   const gone = new AbortController()
   const { told, over } = listen(await follow.moments(id, studio, { logged: 3, signal: gone.signal }))
   await until(() => lines(told).length === 2)
@@ -157,7 +157,7 @@ t.test('an outcome that nobody knows is the last moment, too', async t => {
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1)
   await accept()
-  await ledger.lost(id, 1, 'request-' + id, traceLost)
+  await ledger.recordUnknown(id, 1, 'request-' + id, traceLost)
   await over
   t.match(told.at(-1), { row: { phase: 'unknown', failure: { code: 'outcome-unknown' } } })
 })
@@ -184,7 +184,7 @@ t.test('through an alias a reader sees its own id and nothing of the buyer', asy
   const own = listen(await follow.moments(bought.row.id, studio, { logged: 0, signal: forever() }))
   await until(() => told.length === 1 && own.told.length === 1)
   await accept()
-  await ledger.progressed(bought.row.id, 1, 'request-' + bought.row.id, running)
+  await ledger.recordProgress(bought.row.id, 1, 'request-' + bought.row.id, running)
   t.match(await follow.now(joined.row.id, press), { row: { id: joined.row.id, tenant: 'press', accounts: [] } })
   await ledger.finish(bought.row.id, 1, 'request-' + bought.row.id, successOf())
   await Promise.all([over, own.over])
@@ -202,7 +202,7 @@ t.test('a reader that does not read holds nobody up, costs bounded memory, and s
   await until(() => quick.told.length === 1)
   await accept()
   for (let position = 500; position > 0; position -= 1) {
-    await ledger.progressed(id, 1, 'request-' + id, { kind: 'queued', position }, piece(500 - position, 501 - position))
+    await ledger.recordProgress(id, 1, 'request-' + id, { kind: 'queued', position }, piece(500 - position, 501 - position))
     await setImmediate()
   }
   await ledger.finish(id, 1, 'request-' + id, successOf())
@@ -224,12 +224,12 @@ t.test('1,000 readers of one generation are one subscription and a handful of qu
   t.equal(follow.streams, 1000)
   calls.clear()
   await accept()
-  await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 2))
+  await ledger.recordProgress(id, 1, 'request-' + id, running, piece(0, 2))
   await ledger.finish(id, 1, 'request-' + id, successOf(), piece(2, 3))
   await Promise.all(readers.map(async ({ over }) => { await over }))
   t.ok(readers.every(({ told }) => lines(told).length === 3 && told.at(-1)?.row.phase === 'succeeded'))
   t.equal(calls.get('listen') ?? 0, 0)
-  t.ok((calls.get('look') ?? 0) <= 2 && (calls.get('logs') ?? 0) <= 3 && (calls.get('glance') ?? 0) <= 2, JSON.stringify([...calls]))
+  t.ok((calls.get('getMany') ?? 0) <= 2 && (calls.get('logs') ?? 0) <= 3 && (calls.get('getStatuses') ?? 0) <= 2, JSON.stringify([...calls]))
 })
 
 t.test('polls are answered without asking the ledger, and see what changed', async t => {
@@ -237,14 +237,14 @@ t.test('polls are answered without asking the ledger, and see what changed', asy
   const { id } = await buy()
   await follow.now(id, studio)
   await accept()
-  await ledger.progressed(id, 1, 'request-' + id, running, piece(0, 2))
+  await ledger.recordProgress(id, 1, 'request-' + id, running, piece(0, 2))
   await until(async () => {
     const moment = await follow.now(id, studio)
     return moment?.row.phase === 'running' && moment.log.lines.length === 2
   })
   calls.clear()
   for (let poll = 0; poll < 10_000; poll += 1) await follow.now(id, studio)
-  t.equal((calls.get('read') ?? 0) + (calls.get('look') ?? 0) + (calls.get('logs') ?? 0), 0)
+  t.equal((calls.get('read') ?? 0) + (calls.get('getMany') ?? 0) + (calls.get('logs') ?? 0), 0)
   await ledger.finish(id, 1, 'request-' + id, successOf())
   await until(async () => (await follow.now(id, studio))?.row.phase === 'succeeded')
   t.match(await follow.now(id, studio), { row: { output: /images/ }, log: { lines: [{ message: 'line 0' }, {}] } })
@@ -296,6 +296,6 @@ t.test('what the ledger has forgotten is not told for ever: streams end, and pol
   await forget(id)
   await over
   t.same(states(told), ['queued 0'])
-  t.same(await ledger.look([id]), [])
+  t.same(await ledger.getMany([id]), [])
   await until(async () => await follow.now(id, studio) === null)
 })

@@ -137,7 +137,7 @@ async function tellAll ({ ledger, recorder, row }: Scene, afterPiece = async (_p
 }
 
 async function checkBooks (t: Test, { memory, row, recorder }: Scene): Promise<void> {
-  const [kept] = await memory.look([row.id])
+  const [kept] = await memory.getMany([row.id])
   t.match(kept, { phase: 'succeeded', requestId: 'request', cost: 60_000, logged: 5 })
   t.same(recorder.row, kept)
   t.same(await memory.logs(row.id, 0), piece(0, 5), 'every line once, at its place')
@@ -147,7 +147,7 @@ t.test('each piece is written in its turn, and nobody waits for one but the last
   const told = await scene(t)
   const { end } = await tellAll(told, async pieces => { await until(() => told.run.length === pieces) })
   t.match(await end, { phase: 'succeeded' })
-  t.same(told.run, ['sent', 'progressed', 'progressed', 'progressed', 'finish'])
+  t.same(told.run, ['recordAccepted', 'recordProgress', 'recordProgress', 'recordProgress', 'finish'])
   t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
   t.equal(told.news(), 0)
   await checkBooks(t, told)
@@ -168,7 +168,7 @@ t.test('what is seen before it can be written becomes one piece', async t => {
   const told = await scene(t)
   const { end } = await tellAll(told)
   t.match(await end, { phase: 'succeeded' })
-  t.same(told.run, ['sent', 'progressed', 'finish'])
+  t.same(told.run, ['recordAccepted', 'recordProgress', 'finish'])
   t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
   await checkBooks(t, told)
 })
@@ -184,7 +184,7 @@ t.test('it is said when the row stands otherwise than was thought: an end, a wis
     const { recorder, row } = told
     recorder.recordAccepted(row, 'request')
     await until(() => told.news() === 1)
-    t.same([await recorder.read(row)], await told.memory.look([row.id]))
+    t.same([await recorder.read(row)], await told.memory.getMany([row.id]))
   }
 })
 
@@ -199,8 +199,8 @@ for (const how of ['before', 'after'] as const) {
     t.match(told.ends, [{ phase: 'succeeded', requestId: 'request' }])
     told.back()
     t.match(await end, { phase: 'succeeded' })
-    if (how === 'before') t.same(told.run, ['sent', 'progressed', 'finish'], 'what was seen meanwhile is one piece')
-    else t.same([...new Set(told.run)], ['sent', 'progressed', 'finish'])
+    if (how === 'before') t.same(told.run, ['recordAccepted', 'recordProgress', 'finish'], 'what was seen meanwhile is one piece')
+    else t.same([...new Set(told.run)], ['recordAccepted', 'recordProgress', 'finish'])
     t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
     t.ok(told.phasesMs() <= tookMs, 'a phase took as long as it did, not as long as the ledger was away')
     await checkBooks(t, told)
@@ -210,13 +210,13 @@ for (const how of ['before', 'after'] as const) {
 t.test('what is seen while another sighting is being written is written after it', async t => {
   const told = await scene(t)
   const { ledger, recorder, row, memory } = told
-  await recorder.record(row, async () => await ledger.sent(row.id, 1, 'request'))
+  await recorder.record(row, async () => await ledger.recordAccepted(row.id, 1, 'request'))
   const accepted = followed(row)
   told.away('after')
   recorder.recordProgress(accepted, { kind: 'running', log: piece(0, 1) })
-  await until(() => told.run.includes('progressed'))
+  await until(() => told.run.includes('recordProgress'))
   recorder.recordProgress(accepted, { kind: 'running', log: piece(1, 2) })
-  t.match(await memory.look([row.id]), [{ phase: 'running', logged: 1 }])
+  t.match(await memory.getMany([row.id]), [{ phase: 'running', logged: 1 }])
   told.back()
   await until(() => told.news() === 1)
   t.same(await memory.logs(row.id, 0), piece(0, 2))
@@ -234,7 +234,7 @@ t.test('the row is not read before the ledger knows what is known here, and when
   told.back()
   await until(() => told.news() > 0)
   t.match(await recorder.read(accepted), { phase: 'accepted', requestId: 'request' })
-  t.equal(told.run.indexOf('sent') < told.run.indexOf('look'), true)
+  t.equal(told.run.indexOf('recordAccepted') < told.run.indexOf('getMany'), true)
   await until(() => told.news() === 2)
 })
 
@@ -242,24 +242,24 @@ t.test('a ledger that lost the row is given it back before the piece', async t =
   const told = await scene(t)
   const { ledger, recorder, memory } = told
   const lost: Row = { ...told.row, id: freshId() }
-  t.match(await recorder.record(lost, async () => await ledger.sent(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
-  t.same(told.run, ['sent', 'renew', 'restore', 'sent'])
+  t.match(await recorder.record(lost, async () => await ledger.recordAccepted(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
+  t.same(told.run, ['recordAccepted', 'renew', 'restore', 'recordAccepted'])
   t.same(told.moves, ['restored', 'submitting accepted'])
-  t.match(await memory.look([lost.id]), [{ phase: 'accepted' }])
+  t.match(await memory.getMany([lost.id]), [{ phase: 'accepted' }])
 })
 
 t.test('a ledger with an older copy of the row is told again what it forgot, before the piece', async t => {
   const { recorder, memory, row, run, moves } = await scene(t, { phase: 'accepted', requestId: 'request', version: 5 })
   recorder.recordProgress(followed(row), { kind: 'running', log: piece(0, 1) })
   await recorder.close()
-  t.same(run, ['progressed', 'renew', 'restore', 'progressed'])
+  t.same(run, ['recordProgress', 'renew', 'restore', 'recordProgress'])
   t.same(moves, ['restored', 'accepted running'])
-  t.match(await memory.look([row.id]), [{ phase: 'running', requestId: 'request', owner: 'r1', logged: 1 }])
+  t.match(await memory.getMany([row.id]), [{ phase: 'running', requestId: 'request', owner: 'r1', logged: 1 }])
 })
 
 t.test('what ended as not bought in an older copy is booked, because fal has it', async t => {
   const { recorder, memory, row } = await scene(t)
-  await memory.unsent(row.id, 1, { failure: unreachable })
+  await memory.recordNotSent(row.id, 1, { failure: unreachable })
   recorder.recordProgress(followed(row), { kind: 'running', log: piece(0, 1) })
   await recorder.close()
   t.match(recorder.row, { phase: 'failed', requestId: 'request', cost: 60_000, costAssumed: true })
@@ -271,12 +271,12 @@ t.test('while the ledger is away others tell it another request id: both purchas
   const { memory, row } = told
   told.away('before')
   const { end } = await tellAll(told)
-  await memory.sent(row.id, 1, 'other')
+  await memory.recordAccepted(row.id, 1, 'other')
   told.back()
   t.match(await end, { phase: 'succeeded' })
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 120_000 }])
   t.same((await memory.journal(0, never, 10)).map(({ kind, requestId }) => [kind, requestId]), [['double', 'request'], ['correction', 'request'], ['double', 'other'], ['purchase', 'request']])
-  t.match(await memory.look([row.id]), [{ requestId: 'request' }], 'whose picture is there first')
+  t.match(await memory.getMany([row.id]), [{ requestId: 'request' }], 'whose picture is there first')
 })
 
 t.test('an end whose answer was lost is told, also when its row was changed before it could be asked for again', async t => {
@@ -294,8 +294,8 @@ t.test('an end whose answer was lost is told, also when its row was changed befo
 t.test('an end that turned out to be none is not told any more, should the ledger go away later', async t => {
   const told = await scene(t)
   const { ledger, recorder, memory, row } = told
-  await memory.sent(row.id, 1, 'request')
-  const now = await recorder.record(row, async () => await ledger.lost(row.id, 1, null, traceLost), { ...row, phase: 'unknown' })
+  await memory.recordAccepted(row.id, 1, 'request')
+  const now = await recorder.record(row, async () => await ledger.recordUnknown(row.id, 1, null, traceLost), { ...row, phase: 'unknown' })
   t.match(now, { phase: 'accepted', requestId: 'request' })
   told.away('before')
   recorder.recordProgress(followed(row), { kind: 'running', log: piece(0, 1) })
@@ -317,25 +317,25 @@ t.test('a process that stops does not wait for a ledger that is away', async t =
 t.test('another purchase of the row: this one is told and followed on, its end is told, and the row is left to the other', async t => {
   const told = await scene(t)
   const { recorder, memory, row, ledger } = told
-  await memory.sent(row.id, 1, 'other')
+  await memory.recordAccepted(row.id, 1, 'other')
   const own = accept(recorder, row)
   t.ok(await recorder.isOurs(), 'it is still to be fetched')
   t.ok(recorder.isDouble)
   t.equal(recorder.row.requestId, 'request')
   t.match(recorder.recordProgress(own, { kind: 'running', log: piece(0, 1) }), { phase: 'running', requestId: 'request' })
-  await until(() => told.run.includes('progressed'))
+  await until(() => told.run.includes('recordProgress'))
   await recorder.written()
   await memory.cancel(row.id, { tenant: 'studio', subject: '' })
   t.match(await recorder.read(own), { ...own, cancelWished: true }, 'a wish to cancel is for both')
   t.equal(await recorder.record(own, async () => await ledger.finish(row.id, 1, 'request', { kind: 'cancelled', cost: 0 })), null)
-  t.match(await memory.look([row.id]), [{ phase: 'accepted', requestId: 'other', logged: 0 }])
+  t.match(await memory.getMany([row.id]), [{ phase: 'accepted', requestId: 'other', logged: 0 }])
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 0 }])
   t.equal(told.news(), 0, 'nothing about the row concerns it but a wish to cancel')
 })
 
 t.test('a row that is read again and has another purchase by now: the ledger is told of the one that is held here', async t => {
   const { recorder, memory, row } = await scene(t, { phase: 'accepted', requestId: 'request' })
-  await memory.sent(row.id, 1, 'other')
+  await memory.recordAccepted(row.id, 1, 'other')
   t.match(await recorder.read(followed(row)), { requestId: 'request' })
   t.ok(recorder.isDouble)
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 60_000 }])
@@ -347,7 +347,7 @@ t.test('a request id that is another generation\'s: it is not this one\'s, and t
   await memory.admit(admissionOf())
   const other = await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r2', slots: 2 })
   if (other.outcome !== 'go') throw new Error(other.outcome)
-  await memory.sent(other.row.id, 1, 'request')
+  await memory.recordAccepted(other.row.id, 1, 'request')
   const own = accept(recorder, row)
   t.notOk(await recorder.isOurs())
   await until(() => told.news() > 0)
@@ -369,10 +369,10 @@ t.test('an id that another generation of this process has is not gone on with wh
 t.test('fal accepts what ended unbought meanwhile and was forgotten: the picture is fetched, put back and booked', async t => {
   const told = await scene(t)
   const { recorder, memory, ledger, row, advance } = told
-  await memory.unsent(row.id, 1, { failure: unreachable })
+  await memory.recordNotSent(row.id, 1, { failure: unreachable })
   advance(61 * 60_000)
   await memory.sweep('r2', 100)
-  t.same(await memory.look([row.id]), [])
+  t.same(await memory.getMany([row.id]), [])
   const own = accept(recorder, row)
   t.ok(await recorder.isOurs())
   t.match(await recorder.record(own, async () => await ledger.finish(row.id, 1, 'request', successOf())), { phase: 'succeeded', requestId: 'request' })
@@ -404,7 +404,7 @@ t.test('while the ledger is away a purchase counts as this generation\'s, so tha
 t.test('a row that is read with a purchase that others told: it is followed here, too', async t => {
   const { recorder, memory, row } = await scene(t)
   t.equal(recorder.requestId, null)
-  await memory.sent(row.id, 1, 'request')
+  await memory.recordAccepted(row.id, 1, 'request')
   t.match(await recorder.read(row), { phase: 'accepted', requestId: 'request' })
   t.equal(recorder.requestId, 'request')
   t.match(recorder.row, { phase: 'accepted', requestId: 'request' })

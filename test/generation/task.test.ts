@@ -67,7 +67,7 @@ async function scene (t: Test): Promise<Scene> {
     isDone: () => isDone,
     troubles,
     row: async () => {
-      const [row] = await ledger.look([id])
+      const [row] = await ledger.getMany([id])
       if (row === undefined) throw new Error('There is no such row.')
       return row
     }
@@ -188,7 +188,7 @@ for (const when of ['under way', 'answered'] as const) {
   t.test(`disowned when a submit is ${when} and another process has bought, too: this purchase is followed to its end`, async t => {
     const told = await scene(t)
     const { id, attempt } = await told.row()
-    await told.ledger.sent(id, attempt, 'other')
+    await told.ledger.recordAccepted(id, attempt, 'other')
     if (when === 'under way') told.task.disown()
     await accept(told)
     await until(() => told.task.isDouble && told.sightings.length > 0)

@@ -123,7 +123,7 @@ t.test('what is granted once more before its last step here is over begins when 
   t.equal(submits.length, 1)
   submits[0]?.answer({ kind: 'unsent', failure: { code: 'upstream-unavailable', detail: '' }, retryAfterMs: null, suspect: 'account' })
   await until(() => submits.length === 2)
-  t.match(await ledger.look([claimed.row.id]), [{ phase: 'waiting', attempt: 1 }])
+  t.match(await ledger.getMany([claimed.row.id]), [{ phase: 'waiting', attempt: 1 }])
 })
 
 t.test('what is released and taken over again goes on when its last step is over', async t => {
@@ -147,7 +147,7 @@ t.test('what is granted to a process that leaves is given back unsent', async t 
   t.equal(tasks.running.get(claimed.row.id)?.isReleased, true)
   await tasks.allDone()
   t.equal(submits.length, 0)
-  t.match(await ledger.look([claimed.row.id]), [{ phase: 'waiting', attempt: 1 }])
+  t.match(await ledger.getMany([claimed.row.id]), [{ phase: 'waiting', attempt: 1 }])
 })
 
 t.test('the ledger is told of what is looked after, and of what has ended here', async t => {
@@ -185,14 +185,14 @@ t.test('a wish to cancel that its task has not heard of interrupts it, an older 
   const { id } = claimed.row
   tasks.take(claimed, valid)
   submits[0]?.answer({ kind: 'accepted', requestId: 'one', position: null })
-  await until(async () => (await ledger.look([id]))[0]?.phase === 'accepted')
+  await until(async () => (await ledger.getMany([id]))[0]?.phase === 'accepted')
   await until(() => sightings.length === 1)
   tasks.interruptForCancel(id, tasks.running.get(id)?.row.version ?? NaN)
   tasks.interruptForCancel('another', never)
   for (let turn = 0; turn < 10; turn++) await setImmediate()
   t.equal(sightings.length, 1, 'fal is still waited for')
   await ledger.cancel(id, { tenant: 'studio', subject: '' })
-  const [wished] = await ledger.look([id])
+  const [wished] = await ledger.getMany([id])
   tasks.interruptForCancel(id, wished?.version ?? NaN)
   await until(() => cancels.length === 1)
   t.same(cancels, ['one'])

@@ -88,7 +88,7 @@ async function failOver (t: Test, { deployment: { sandbox, ledger }, replicas, d
   const byDigest = new Map<string, string[]>()
   for (const { requestId, bodyDigest } of bought) byDigest.set(bodyDigest, [...byDigest.get(bodyDigest) ?? [], requestId])
   const twice = [...byDigest.values()].filter(({ length }) => length > 1)
-  const promptsTwice = await Promise.all(twice.map(async ids => promptIn((await ledger.look(ids.flatMap(id => lines.get(id) ?? [])))[0]?.input ?? null)))
+  const promptsTwice = await Promise.all(twice.map(async ids => promptIn((await ledger.getMany(ids.flatMap(id => lines.get(id) ?? [])))[0]?.input ?? null)))
   const ofKnown = promptsTwice.filter(prompt => known.has(prompt))
   totals.failovers += 1
   totals.requests += CALLERS

@@ -95,7 +95,7 @@ t.test('JavaScript: a synchronous call loses its connection while the picture is
   at.proxy.setOpen(true)
   // The retry adopts what is under way.
   await until(async () => {
-    const [row] = await at.deployment.ledger.look([id])
+    const [row] = await at.deployment.ledger.getMany([id])
     return row !== undefined && row.connection !== null && row.connection.connection !== first?.connection
   })
   release()

@@ -27,15 +27,15 @@ const points: readonly Point[] = [
   { says: 'after the claim, before the submit', after: 'claim', having: '"outcome":"go"', ends: 'unknown', purchases: 0 },
   { says: 'while the submit is under way', atFal: 'submit', ends: 'unknown', purchases: 0 },
   { says: 'after acceptance, before the answer', atFal: 'submit', fault: slowAnswer, ends: 'unknown' },
-  { says: 'after acceptance, before the id is stored', before: 'sent', ends: 'unknown' },
-  { says: 'after the id is stored', after: 'sent', ends: 'succeeded' },
+  { says: 'after acceptance, before the id is stored', before: 'recordAccepted', ends: 'unknown' },
+  { says: 'after the id is stored', after: 'recordAccepted', ends: 'succeeded' },
   { says: 'before fal\'s status is seen', atFal: 'stream', ends: 'succeeded' },
-  { says: 'before it is noted as running', before: 'progressed', ends: 'succeeded' },
-  { says: 'after it is noted as running', after: 'progressed', ends: 'succeeded' },
+  { says: 'before it is noted as running', before: 'recordProgress', ends: 'succeeded' },
+  { says: 'after it is noted as running', after: 'recordProgress', ends: 'succeeded' },
   { says: 'while it runs', once: 'it runs', ends: 'succeeded' },
   { says: 'after completion, before the result is fetched', atFal: 'result', ends: 'succeeded' },
-  { says: 'before it is noted that its result could not be used', before: 'doubted', fault: gone, ends: 'succeeded' },
-  { says: 'after it is noted that its result could not be used', after: 'doubted', fault: gone, ends: 'succeeded' },
+  { says: 'before it is noted that its result could not be used', before: 'recordDoubt', fault: gone, ends: 'succeeded' },
+  { says: 'after it is noted that its result could not be used', after: 'recordDoubt', fault: gone, ends: 'succeeded' },
   { says: 'while fal is asked whether it knows it by now', atFal: 'status', beside: notKnownYet, ends: 'succeeded', callers: 'seeded' },
   { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded' },
   { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded' },
@@ -44,12 +44,12 @@ const points: readonly Point[] = [
   { says: 'after its delivery is noted', after: 'seen', ends: 'succeeded', callers: 'unseeded', retries: false },
 
   // A submit that did not succeed.
-  { says: 'before a refused submit is noted', before: 'unsent', fault: busy, ends: 'unknown', purchases: 0, callers: 'seeded' },
-  { says: 'after a refused submit is noted', after: 'unsent', fault: busy, ends: 'succeeded', callers: 'seeded' },
-  { says: 'before a lost submit is noted', before: 'lost', fault: lost, ends: 'unknown', callers: 'unseeded' },
-  { says: 'after a lost submit is noted', after: 'lost', fault: lost, ends: 'unknown', callers: 'unseeded' },
-  { says: 'before it is noted that fal blocks the account', before: 'unsent', fault: blocked, ends: 'unknown', purchases: 0, callers: 'unseeded' },
-  { says: 'after it is noted that fal blocks the account', after: 'unsent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
+  { says: 'before a refused submit is noted', before: 'recordNotSent', fault: busy, ends: 'unknown', purchases: 0, callers: 'seeded' },
+  { says: 'after a refused submit is noted', after: 'recordNotSent', fault: busy, ends: 'succeeded', callers: 'seeded' },
+  { says: 'before a lost submit is noted', before: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
+  { says: 'after a lost submit is noted', after: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
+  { says: 'before it is noted that fal blocks the account', before: 'recordNotSent', fault: blocked, ends: 'unknown', purchases: 0, callers: 'unseeded' },
+  { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
 
   // Leases.
   { says: 'before a sign of life', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'seeded' },
@@ -76,7 +76,7 @@ const points: readonly Point[] = [
 const PLACES = 4
 
 /** Operations that change nothing: a death around one of them is the death before the next write. */
-const reads = new Set(['aside', 'lookup', 'look', 'glance', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen'])
+const reads = new Set(['aside', 'lookup', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen'])
 
 /** What is about no generation: an operator's word that fal may be tried again. */
 const apart = new Set(['breaker'])

@@ -101,7 +101,7 @@ t.test('never more than FAL_CONCURRENCY at fal over three replicas, one of them 
   // It dies while it holds places.
   await until(async () => {
     const listed = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: 'running' })
-    const rows = await ledger.look(listed.rows.map(({ id }) => id))
+    const rows = await ledger.getMany(listed.rows.map(({ id }) => id))
     if (rows.length < PLACES) return false
     if (rows.some(({ owner }) => owner === doomed.name)) return true
     // The others have all of them: the next ones get their turn.

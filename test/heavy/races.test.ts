@@ -97,7 +97,7 @@ async function loseAnswer (t: Test, how: 'the connection breaks' | 'its replica 
     await Promise.all([one.ended, lost])
   }
   const retry = patiently(async () => await other.generate(body))
-  await until(async () => (await ledger.look([id]))[0]?.connection?.replica === other.name)
+  await until(async () => (await ledger.getMany([id]))[0]?.connection?.replica === other.name)
   release()
   const reply = await retry
   t.equal(reply.status, 200)
@@ -108,7 +108,7 @@ async function loseAnswer (t: Test, how: 'the connection breaks' | 'its replica 
   if (how === 'the connection breaks') await checkSum(t, deployment, [one, other])
   else await checkSum(t, deployment, [other], 'at-most')
 
-  await until(async () => (await ledger.look([id]))[0]?.delivered === true)
+  await until(async () => (await ledger.getMany([id]))[0]?.delivered === true)
   t.equal((await other.generate(body)).status, 200)
   t.equal(sandbox.bill.submits, 2, 'once it is delivered the same request is another picture')
 }
@@ -132,7 +132,7 @@ t.test('ten blind retries at once for one lost answer: it is handed out, and the
   one.child.kill('SIGKILL')
   await Promise.all([one.ended, lost])
   const retries = crowd(others, 10, () => body)
-  await until(async () => (await ledger.look([id]))[0]?.connection?.replica !== one.name)
+  await until(async () => (await ledger.getMany([id]))[0]?.connection?.replica !== one.name)
   release()
   const replies = await retries
   t.same(counts(replies), { 200: 10 })

@@ -48,7 +48,7 @@ t.test('the replica stops: its stream ends, and goes on at another with no line 
   await stream.over
   t.equal(stream.comments.at(-1), 'this process shuts down, connect again')
   const next = await followAt(other.base, id, { lastEventId: stream.events.at(-1)?.id ?? '' })
-  await until(async () => (await ledger.look([id]))[0]?.owner === other.name)
+  await until(async () => (await ledger.getMany([id]))[0]?.owner === other.name)
   release()
   await next.over
   t.same(next.told('log'), [], 'all lines were told before')
@@ -62,12 +62,12 @@ t.test('the replica is killed: the same, and who takes the generation over tells
   owner.child.kill('SIGKILL')
   await t.rejects(stream.over)
   const next = await followAt(other.base, id, { lastEventId: stream.events.at(-1)?.id ?? '' })
-  await until(async () => (await ledger.look([id]))[0]?.owner === other.name)
+  await until(async () => (await ledger.getMany([id]))[0]?.owner === other.name)
   release()
   await next.over
   t.same(next.told('log'), [])
   t.match(next.told('generation').at(-1), { status: 'succeeded' })
-  t.match((await ledger.look([id]))[0], { logged: 1, takeovers: 1 })
+  t.match((await ledger.getMany([id]))[0], { logged: 1, takeovers: 1 })
   t.equal((await followAt(other.base, id, { lastEventId: next.events.at(-1)?.id ?? '' })).status, 204)
   t.equal(sandbox.bill.submits, 1)
 })

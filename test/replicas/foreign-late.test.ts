@@ -41,7 +41,7 @@ for (const [title, first, second] of [['a sandbox', {}, keyless], ['a real gatew
     t.match(await (await fetch(`${ops}/readyz`)).json(), { state: 'ready', store_faults: ['foreign'] })
     t.match(await (await fetch(`${ops}/metrics`)).text(), /falgate_store_fault\{fault="foreign"\} 1/)
 
-    t.match((await scene.ledger.look([row.id])).map(({ phase, attempt, version }) => ({ phase, attempt, version })), [{ phase: 'waiting', attempt: 0, version: row.version }])
+    t.match((await scene.ledger.getMany([row.id])).map(({ phase, attempt, version }) => ({ phase, attempt, version })), [{ phase: 'waiting', attempt: 0, version: row.version }])
     t.match(await scene.ledger.balances([{ owner: 'studio', per: 'month' }]), [{ spent }])
     t.equal(scene.sandbox.bill.submits, submits)
     t.equal(late.child.exitCode, null)

@@ -15,7 +15,7 @@ async function whyNot ({ startReplica }: Deployment, env: Readonly<Record<string
 
 /** That nobody has touched it, and nothing was bought. */
 async function assertUntouched (t: Test, { ledger, sandbox }: Deployment, row: Row): Promise<void> {
-  t.match(await ledger.look([row.id]), [{ phase: 'waiting', version: row.version, attempt: 0 }])
+  t.match(await ledger.getMany([row.id]), [{ phase: 'waiting', version: row.version, attempt: 0 }])
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ spent: 0 }])
   t.equal(sandbox.bill.submits, 0)
 }
@@ -52,7 +52,7 @@ t.test('a rotated key and another way to fal are no other account', async t => {
   const one = await scene.startReplica(buyingNothing)
   const row = await waitingRow(one, scene)
   await scene.startReplica({ FAL_KEY: 'rotated:key', FAL_QUEUE_URL: `${egress.base}/queue` })
-  await until(async () => (await scene.ledger.look([row.id]))[0]?.phase === 'succeeded')
+  await until(async () => (await scene.ledger.getMany([row.id]))[0]?.phase === 'succeeded')
   t.match(await scene.ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
 })
 

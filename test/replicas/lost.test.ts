@@ -15,7 +15,7 @@ t.test('Redis restarted empty: who waited in line is told that it is lost and wa
   const asked = gateways.map(async gateway => await gateway.generate({ prompt: 'in line', seed: 2 }, { headers: short }))
   await until(async () => {
     const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 9, cursor: null, status: null })
-    return (await ledger.look(rows.map(({ id }) => id))).filter(({ joined }) => joined).length === 2
+    return (await ledger.getMany(rows.map(({ id }) => id))).filter(({ joined }) => joined).length === 2
   })
   // An answer comes after those to what was asked before on the same connection: a lost one would be asked for again.
   for (const gateway of gateways) t.equal((await gateway.get('/generations')).status, 200)

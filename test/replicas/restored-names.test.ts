@@ -51,7 +51,7 @@ t.test('what asks for the same before the lost one is put back waits with it in 
   const bodies = [[{ prompt: 'seeded', seed: 2 }, {}], [{ prompt: 'keyed' }, key]] as const
   const calls = bodies.map(async ([body, options]) => await owner.generate(body, options))
   await until(async () => (await ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: 'running' })).rows.length === 2)
-  gate.refuse(['renew', 'restore', 'progressed', 'finish'])
+  gate.refuse(['renew', 'restore', 'recordProgress', 'finish'])
   await redis.kill()
   await redis.start('empty')
   await until(async () => await ledger.ping().then(() => true, () => false))

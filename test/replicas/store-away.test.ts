@@ -150,7 +150,7 @@ t.test('Redis stopped: a status stream of fal\'s queue tells the end once the re
   await result.text()
 })
 
-for (const [operation, fact] of [['sent', 'that fal accepted it'], ['progressed', 'that fal works on it']] as const) {
+for (const [operation, fact] of [['recordAccepted', 'that fal accepted it'], ['recordProgress', 'that fal works on it']] as const) {
   for (const when of ['before', 'after'] as const) {
     t.test(`Redis goes away ${when} it hears ${fact}: the caller has its picture all the same, and the row afterwards`, async t => {
       const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
@@ -172,8 +172,8 @@ for (const [operation, fact] of [['sent', 'that fal accepted it'], ['progressed'
 }
 
 for (const [what, operation, fault, status, phase] of [
-  ['fal refuses the input', 'unsent', { kind: 'answer', operation: 'submit', error: 'content_policy_violation' }, 422, 'failed'],
-  ['the answer to a submit is lost', 'lost', { kind: 'reset', operation: 'submit', accepted: true }, 502, 'unknown']
+  ['fal refuses the input', 'recordNotSent', { kind: 'answer', operation: 'submit', error: 'content_policy_violation' }, 422, 'failed'],
+  ['the answer to a submit is lost', 'recordUnknown', { kind: 'reset', operation: 'submit', accepted: true }, 502, 'unknown']
 ] as const) {
   t.test(`Redis goes away when ${what}: the caller is told at once, and the row afterwards`, async t => {
     const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
@@ -194,7 +194,7 @@ t.test('Redis goes away again while a row is read again: its caller has the pict
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
   await untilRow(({ phase }) => phase === 'running')
   await gate.holdAt('renew', 'before')
-  const held = gate.holdAt('look', 'before')
+  const held = gate.holdAt('getMany', 'before')
   gate.resume()
   await held
   release()
@@ -206,7 +206,7 @@ t.test('Redis goes away again while a row is read again: its caller has the pict
 
 t.test('a replica that alone lost Redis still has the picture for its caller, though another one has given the generation up', async t => {
   const { sandbox, startReplica, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
-  const held = gate.holdAt('sent', 'before')
+  const held = gate.holdAt('recordAccepted', 'before')
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
   await held
@@ -294,7 +294,7 @@ t.test('a row that went back in time is counted as a rollback, also when the seq
   t.match(await (await fetch(`${gateway.base}/metrics`)).text(), /falgate_ledger_rollbacks_total [1-9]/)
   release()
   t.equal((await waiting).status, 200)
-  t.match(await ledger.look([id]), [{ phase: 'succeeded', cost: 60_000 }])
+  t.match(await ledger.getMany([id]), [{ phase: 'succeeded', cost: 60_000 }])
 })
 
 t.test('Redis goes away before it hears that fal accepted a picture and comes back empty when it is made: the row is put back and has it', async t => {
@@ -302,7 +302,7 @@ t.test('Redis goes away before it hears that fal accepted a picture and comes ba
   const gate = await startRedisGate(t, redis.url)
   const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: { ...USUAL_LEASE, REDIS_URL: gate.url } })
   const gateway = await startReplica()
-  const held = gate.holdAt('sent', 'before')
+  const held = gate.holdAt('recordAccepted', 'before')
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
   await held
   t.equal((await waiting).status, 200)
@@ -320,7 +320,7 @@ t.test('a wish to cancel that another replica took, while the one that follows t
   const { sandbox, ledger, startReplica, untilRow, gate, gateway: one } = await openGated(t, USUAL_LEASE)
   const other = await startReplica({ FAL_CONCURRENCY: '0' })
   sandbox.faults.holdJobs()
-  const held = gate.holdAt('sent', 'after')
+  const held = gate.holdAt('recordAccepted', 'after')
   const waiting = one.generate({ prompt: 'x', seed: 1 })
   await held
   const { id } = await untilRow(({ phase }) => phase === 'accepted')
@@ -335,7 +335,7 @@ t.test('a wish to cancel that another replica took, while the one that follows t
 
 t.test('a replica that leaves while Redis is away waits for it, and writes what it owes', async t => {
   const { sandbox, ledger, untilRow, gate, gateway: leaving } = await openGated(t, { ...USUAL_LEASE, WAIT_SECONDS: '30' })
-  const held = gate.holdAt('sent', 'before')
+  const held = gate.holdAt('recordAccepted', 'before')
   const waiting = leaving.generate({ prompt: 'x', seed: 1 })
   await held
   t.equal((await waiting).status, 200)

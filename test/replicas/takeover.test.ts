@@ -35,14 +35,14 @@ t.test('the owner is killed while the picture is made: the other follows the sto
   const { owner, others: [survivor] } = ownerAmong(replicas, row)
   owner.child.kill('SIGKILL')
   await owner.ended
-  await until(async () => (await ledger.look([row.id]))[0]?.owner === survivor?.name)
+  await until(async () => (await ledger.getMany([row.id]))[0]?.owner === survivor?.name)
   release()
   const answers = await Promise.all(calls[replicas.indexOf(survivor ?? owner)] ?? [])
   t.equal(answers.length, 20)
   t.ok(answers.every(reply => reply?.status === 200))
   t.equal(sandbox.bill.submits, 1)
   t.equal(sandbox.bill.billedUnits, 1)
-  t.match((await ledger.look([row.id]))[0], { phase: 'succeeded', takeovers: 1, cost: 60_000, requestId: row.requestId })
+  t.match((await ledger.getMany([row.id]))[0], { phase: 'succeeded', takeovers: 1, cost: 60_000, requestId: row.requestId })
   t.same(await ledger.audit(), [])
 })
 
@@ -97,13 +97,13 @@ t.test('a claim that its owner hears of after half a lease sends nothing: the at
   const accepted = await owner.generate({ prompt: 'x', seed: 1 }, { headers: { prefer: 'respond-async' } })
   await held
   const { id } = accepted.json()
-  const [claimed] = await ledger.look([String(id)])
+  const [claimed] = await ledger.getMany([String(id)])
   t.match(claimed, { phase: 'submitting', attempt: 1 })
   await until(async () => ledger.now() > Number(claimed?.createdAtMs) + lease / 2 + 100)
   t.equal(sandbox.bill.submits, 0)
   gate.resume()
-  await until(async () => (await ledger.look([String(id)]))[0]?.phase === 'succeeded')
-  t.match(await ledger.look([String(id)]), [{ attempt: 2, takeovers: 0 }])
+  await until(async () => (await ledger.getMany([String(id)]))[0]?.phase === 'succeeded')
+  t.match(await ledger.getMany([String(id)]), [{ attempt: 2, takeovers: 0 }])
   t.equal(sandbox.bill.submits, 1)
   t.same(await ledger.audit(), [])
 })
@@ -113,15 +113,15 @@ t.test('a replica that takes over a submit and hears late of its answer follows 
   const { sandbox, startReplica, untilRow } = await deploy(t)
   const release = sandbox.faults.holdJobs()
   const one = await startReplica({ REDIS_URL: gateOfOne.url })
-  const heard = gateOfOne.holdAt('sent', 'before')
+  const heard = gateOfOne.holdAt('recordAccepted', 'before')
   const call = one.generate({ prompt: 'x' })
   await heard
-  const concluded = gateOfOther.holdAt('lost', 'before')
+  const concluded = gateOfOther.holdAt('recordUnknown', 'before')
   await startReplica({ REDIS_URL: gateOfOther.url })
   await concluded
   gateOfOne.resume()
   const { requestId } = await untilRow(({ phase }) => phase === 'running')
-  const told = gateOfOther.untilAnswered('lost')
+  const told = gateOfOther.untilAnswered('recordUnknown')
   gateOfOther.resume()
   await told
   release()
@@ -136,12 +136,12 @@ t.test('a replica that hears late that its attempt went back into the line leave
   const one = await startReplica({ REDIS_URL: gate.url })
   sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 0 })
   const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
-  const unheard = gate.holdAt('unsent', 'after')
+  const unheard = gate.holdAt('recordNotSent', 'after')
   const call = one.generate({ prompt: 'x', seed: 1 })
   await unheard
   const other = await startReplica()
   await slow.untilHit()
-  const heard = gate.untilAnswered('unsent')
+  const heard = gate.untilAnswered('recordNotSent')
   gate.resume()
   await heard
   await gate.untilAnswered('sweep') // whatever it would say of the row, it has said by now
@@ -157,7 +157,7 @@ t.test('what an operator settled as not bought, while the one replica that knew 
   const deployment = await deploy(t)
   const { ledger, settleAt, startReplica, untilRow } = deployment
   const one = await startReplica({ REDIS_URL: gate.url })
-  const accepted = gate.holdAt('sent', 'before')
+  const accepted = gate.holdAt('recordAccepted', 'before')
   one.generate({ prompt: 'x' }).catch(() => {})
   await accepted
   const other = await startReplica()

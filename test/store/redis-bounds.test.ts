@@ -36,9 +36,9 @@ async function fill (ledger: Ledger, rows: number): Promise<void> {
     await ledger.admit(admissionOf({ ...roomy, cacheName, idempotency: { name: `key${n}`, fingerprint: 'f' } }))
     const { id, attempt } = await claim(ledger)
     const requestId = 'request-' + id
-    if (n % 9 === 1) await ledger.lost(id, attempt, null, traceLost)
-    else await ledger.sent(id, attempt, requestId)
-    if (n % 9 === 2) await ledger.progressed(id, attempt, requestId, { kind: 'running' })
+    if (n % 9 === 1) await ledger.recordUnknown(id, attempt, null, traceLost)
+    else await ledger.recordAccepted(id, attempt, requestId)
+    if (n % 9 === 2) await ledger.recordProgress(id, attempt, requestId, { kind: 'running' })
     if (n % 9 === 0 || n % 9 > 2) await ledger.finish(id, attempt, requestId, n % 9 === 3 ? failureOf() : successOf())
     if (n % 9 === 4) await ledger.admit(admissionOf({ ...roomy, ...agency, cacheName, needsId: true }))
   })
@@ -69,10 +69,10 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     'a list of aliases': async () => await ledger.list(agency, { limit: 10, cursor: null, status: null }),
     'a list of aliases, none of them so': async () => await ledger.list(agency, { limit: 10, cursor: null, status: 'failed' }),
     read: async () => await ledger.read(first, studio),
-    look: async () => await ledger.look(ids),
-    glance: async () => await ledger.glance(ids),
+    getMany: async () => await ledger.getMany(ids),
+    getStatuses: async () => await ledger.getStatuses(ids),
     lookup: async () => await ledger.lookup('cache5'),
-    renew: async () => await ledger.renew('r1', (await ledger.look(ids)).map(row => ({ row, holds: false }))),
+    renew: async () => await ledger.renew('r1', (await ledger.getMany(ids)).map(row => ({ row, holds: false }))),
     unknowns: async () => await ledger.unknowns(10),
     journal: async () => await ledger.journal(0, never, 10),
     gauges: async () => await ledger.gauges(),
@@ -96,7 +96,7 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
       await ledger.cancel(admission.id, studio)
     },
     restore: async () => {
-      const [row] = await ledger.look([first])
+      const [row] = await ledger.getMany([first])
       const id = freshId()
       if (row !== undefined) await ledger.restore('r1', [{ row: { ...row, id, purchase: id, requestId: 'restored-' + id }, terms: { ...noTerms, cacheName: id }, holds: false }])
     },
@@ -105,7 +105,7 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     'admit a hit': async () => await ledger.admit(admissionOf({ ...roomy, cacheName: 'cache5' })),
     'a purchase to its end': async () => {
       const { id, attempt } = await claim(ledger)
-      await ledger.sent(id, attempt, 'request-' + id)
+      await ledger.recordAccepted(id, attempt, 'request-' + id)
       await ledger.finish(id, attempt, 'request-' + id, successOf())
     }
   }

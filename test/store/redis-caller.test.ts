@@ -92,9 +92,9 @@ t.test('what is told of a run is refused when it names no purchase, and changes 
   const id = freshId()
   await admit(id)
   await caller.call('claim', { claimId: 'c', startByMs: never, replica: 'r1', slots: 1 })
-  for (const operation of ['sent', 'progressed', 'doubted', 'finish'] as const) {
+  for (const operation of ['recordAccepted', 'recordProgress', 'recordDoubt', 'finish'] as const) {
     await t.rejects(caller.call(operation, { id, attempt: 1, kind: 'running', seen: 'expired' }), { message: /names no purchase/ }, operation)
   }
-  t.match(await caller.call('look', { ids: [id] }), { rows: [{ phase: 'submitting', requestId: null }] })
-  t.match(await caller.call('lost', { id, attempt: 1, failure: JSON.stringify(traceLost) }), { phase: 'unknown' }, 'a submit that was lost has none')
+  t.match(await caller.call('getMany', { ids: [id] }), { rows: [{ phase: 'submitting', requestId: null }] })
+  t.match(await caller.call('recordUnknown', { id, attempt: 1, failure: JSON.stringify(traceLost) }), { phase: 'unknown' }, 'a submit that was lost has none')
 })

@@ -31,7 +31,7 @@ t.test('a hung Redis is answered for within a second; rights that it runs later 
   const hung = [
     rejection(ledger.admit(given)),
     rejection(ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 60_000, replica: 'r1', slots: 10 })),
-    rejection(ledger.sent(id, 1, 'request')),
+    rejection(ledger.recordAccepted(id, 1, 'request')),
     rejection(ledger.ping())
   ]
   t.same(await Promise.all(hung.map(async one => await settlesWithin(1000, one))), [true, true, true, true])
@@ -42,9 +42,9 @@ t.test('a hung Redis is answered for within a second; rights that it runs later 
   t.ok(await settlesWithin(100, rejection(ledger.admit(admissionOf()))), 'from then on at once')
   process.kill(server.pid, 'SIGCONT')
   await until(() => states.at(-1) === true)
-  t.same(await ledger.look([given.id]), [])
+  t.same(await ledger.getMany([given.id]), [])
   t.match(await ledger.balances(studio), [{ held: price, spent: 0 }])
-  t.match(await ledger.look([id]), [{ phase: 'accepted', requestId: 'request' }])
+  t.match(await ledger.getMany([id]), [{ phase: 'accepted', requestId: 'request' }])
   t.match(await ledger.admit({ ...given, deadlineMs: ledger.now() + 5000 }), { outcome: 'bought' })
   t.same(await ledger.audit(), [])
   t.same(troubles, ['reaching Redis'], 'one word for one outage')
@@ -61,7 +61,7 @@ t.test('a Redis that hangs for long is left: nothing that its socket kept is bou
   await until(() => proxy.connections() > connections)
   process.kill(server.pid, 'SIGCONT')
   await until(() => states.at(-1) === true)
-  t.same(await ledger.look([given.id]), [])
+  t.same(await ledger.getMany([given.id]), [])
   t.same(await ledger.balances([{ owner: '*', per: 'month' }]), [{ owner: '*', period: new Date(ledger.now()).toISOString().slice(0, 7), held: 0, spent: 0 }])
 })
 
@@ -103,9 +103,9 @@ t.test('an admission whose answer stays lost is taken back before the process go
   t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
   proxy.setOpen(true)
   await until(() => states.at(-1) === true)
-  t.match(await ledger.look([given.id]), [{ phase: 'waiting' }], 'Redis had written it')
+  t.match(await ledger.getMany([given.id]), [{ phase: 'waiting' }], 'Redis had written it')
   t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
-  t.match(await ledger.look([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
+  t.match(await ledger.getMany([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
   t.match(await ledger.balances(studio), [{ held: price, spent: 0 }], 'the price of the one under way')
   t.match(await ledger.takeNews(10), [{ kind: 'ended', from: 'waiting', row: { id: given.id } }])
   t.same(await ledger.audit(), [])
@@ -121,9 +121,9 @@ t.test('a list whose answer stays lost is taken back as a whole', async t => {
   t.equal((await rejection(ledger.admitAll(list))).code, 'store-unavailable')
   proxy.setOpen(true)
   await until(() => states.at(-1) === true)
-  t.same((await ledger.look(ids)).map(({ phase }) => phase), Array(10).fill('waiting'), 'Redis had written it')
+  t.same((await ledger.getMany(ids)).map(({ phase }) => phase), Array(10).fill('waiting'), 'Redis had written it')
   t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
-  t.same((await ledger.look(ids)).map(({ phase, cost }) => [phase, cost]), Array(10).fill(['failed', 0]))
+  t.same((await ledger.getMany(ids)).map(({ phase, cost }) => [phase, cost]), Array(10).fill(['failed', 0]))
   t.match(await ledger.balances(studio), [{ held: 0, spent: 0 }])
   t.same(await ledger.audit(), [])
 })
@@ -141,10 +141,10 @@ t.test('an admission whose answer was lost, and that is refused when it is asked
   })
   t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
   await full
-  t.match(await ledger.look([given.id]), [{ phase: 'waiting' }], 'Redis had written it, and then refused')
+  t.match(await ledger.getMany([given.id]), [{ phase: 'waiting' }], 'Redis had written it, and then refused')
   await redis.config('SET', 'maxmemory', '0')
   t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
-  t.match(await ledger.look([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
+  t.match(await ledger.getMany([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
 })
 
 t.test('an admission whose answer stays lost is not taken from the retry that has adopted it meanwhile', async t => {
@@ -170,7 +170,7 @@ t.test('an answer that stays lost is given to whoever asks with the same id, and
   const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
   const { ledger, states } = live
   const id = await underWay(live)
-  await ledger.sent(id, 1, 'request')
+  await ledger.recordAccepted(id, 1, 'request')
 
   const given = admissionOf({ deadlineMs: ledger.now() + 60_000 })
   proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
@@ -228,7 +228,7 @@ t.test('a Redis whose memory is full takes evidence from a process that meets it
   await redis.config('SET', 'maxmemory', '1mb')
   await redis.function('FLUSH')
   const { ledger } = await liveLedger(t, server.url, { namespace: 'fg' })
-  t.match(await ledger.sent(id, 1, 'request'), { phase: 'accepted' })
+  t.match(await ledger.recordAccepted(id, 1, 'request'), { phase: 'accepted' })
   t.match(await ledger.finish(id, 1, 'request', successOf()), { phase: 'succeeded' })
   t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))).code, 'store-unavailable')
 })
@@ -254,7 +254,7 @@ t.test('a Redis whose memory is full refuses admission, and takes everything els
   const id = await underWay(live)
   await plainClient(t, server.url).config('SET', 'maxmemory', '1mb')
   t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 3_600_000 })))).code, 'store-unavailable')
-  t.match(await ledger.sent(id, 1, 'request'), { phase: 'accepted' })
+  t.match(await ledger.recordAccepted(id, 1, 'request'), { phase: 'accepted' })
   t.match(await ledger.finish(id, 1, 'request', successOf()), { phase: 'succeeded' })
   t.match(await ledger.read(id, { tenant: 'studio', subject: '' }), { output: /images/ })
   t.match(await ledger.balances(studio), [{ held: 0, spent: price }], 'the refused admission left nothing behind')

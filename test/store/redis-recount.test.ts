@@ -70,8 +70,8 @@ async function inEachState (ledger: Ledger): Promise<readonly string[]> {
     await ledger.admit(admissionOf({ id, deadlineMs: never, cacheName: 'cache ' + of, ...(of === 'running' ? { subject: 'visitor', token: 'tok1' } : {}) }))
     if (of === 'waiting') break
     await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 100 })
-    if (of === 'unknown') await ledger.lost(id, 1, null, traceLost)
-    else await ledger.sent(id, 1, 'request-' + of)
+    if (of === 'unknown') await ledger.recordUnknown(id, 1, null, traceLost)
+    else await ledger.recordAccepted(id, 1, 'request-' + of)
     if (of === 'ended') await ledger.finish(id, 1, 'request-' + of, successOf())
   }
   return ids

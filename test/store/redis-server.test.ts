@@ -88,7 +88,7 @@ t.test('texts and numbers come back as they went in', async t => {
   const failure = { code: 'content-refused', detail: 'No \ud800 "quotes"', errors: [{ path: '', message: '', code: 'x', ctx: { le: 1 } }] } as const
   t.match(await ledger.admit(given), { outcome: 'bought', row: { input, price, seed: '18446744073709551615', cacheGroup: '', token: null, connection: { connection: '' } } })
   await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 1 })
-  t.match(await ledger.lost(given.id, 1, null, failure), { failure })
+  t.match(await ledger.recordUnknown(given.id, 1, null, failure), { failure })
   t.match(await ledger.balances([{ owner: 'studio', per: 'day' }]), [{ held: price }])
   t.match(await ledger.finish(given.id, 1, 'request', successOf({ output, seed: '9007199254740993', cost: price + 1 })), { output, seed: '9007199254740993', cost: price + 1, requestId: 'request' })
   t.match(await ledger.balances([{ owner: 'studio', per: 'day' }]), [{ held: 0, spent: price + 1 }])
@@ -106,7 +106,7 @@ t.test('a result above 256 KiB lies aside in pieces; its row keeps no output, an
   const row = await ledger.finish(id, 1, 'request', successOf({ output, learnedName: 'learned' }))
   t.ok(row?.output === output)
   t.match(row, { phase: 'succeeded', requestId: 'request', seed: '42' })
-  t.match(await ledger.look([id]), [{ phase: 'succeeded', output: null, requestId: 'request' }])
+  t.match(await ledger.getMany([id]), [{ phase: 'succeeded', output: null, requestId: 'request' }])
   t.ok(await ledger.aside(id) === output)
   t.equal(await ledger.lookup('cache'), null)
   t.equal(await ledger.lookup('learned'), null)
@@ -265,7 +265,7 @@ t.test('everything stays in one slot of a cluster', async t => {
     t.match(await ledger.admit(admissionOf({ ...given, id })), { outcome: 'bought' })
     t.match(await ledger.admit(admissionOf({ tenant: 'agency', deadlineMs, cacheName: 'cache' })), { outcome: 'joined' })
     t.match(await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 }), { outcome: 'go', row: { id } })
-    await ledger.sent(id, 1, 'request')
+    await ledger.recordAccepted(id, 1, 'request')
     await ledger.breaker('*', { state: 'open', retryAfterMs: 1000 })
     t.match(await ledger.finish(id, 1, 'request', successOf({ learnedName: 'learned' })), { phase: 'succeeded', stored: true })
     t.match(await ledger.renew('r1', []), { gone: [] })
@@ -294,7 +294,7 @@ t.test('while a cluster moves the slot every call is refused before it begins, a
   let refusals = 0
   while (!over.signal.aborted) {
     const answers = await Promise.allSettled([
-      ledger.admit(admissionOf({ deadlineMs })), ledger.claim({ claimId: freshId(), deadlineMs, replica: 'r1', slots: 9 }), ledger.sent(id, 1, 'request'),
+      ledger.admit(admissionOf({ deadlineMs })), ledger.claim({ claimId: freshId(), deadlineMs, replica: 'r1', slots: 9 }), ledger.recordAccepted(id, 1, 'request'),
       ledger.read(id, studio), ledger.lookup('cache'), ledger.list(studio, { limit: 5, cursor: null, status: null }), ledger.sweep('r1', 10)
     ])
     if (over.signal.aborted) break
@@ -310,7 +310,7 @@ t.test('while a cluster moves the slot every call is refused before it begins, a
   await until(async () => await ledger.ping().then(() => true, () => false))
   t.same(troubles, ['using Redis'], 'one word for the move')
   t.same(rollbacks, [])
-  t.match(await ledger.sent(id, 1, 'request'), { phase: 'accepted' })
+  t.match(await ledger.recordAccepted(id, 1, 'request'), { phase: 'accepted' })
   t.match(await ledger.admit(admissionOf({ deadlineMs })), { outcome: 'bought' })
   t.same(await ledger.audit(), [])
 })

@@ -60,7 +60,7 @@ const off = fc.constantFrom(0, 0, 0, 0, -1, 1)
 const named = fc.constantFrom('x', 'x', 'x', 'y', 'shared')
 const requestId = fc.option(named)
 
-const sentStep = fc.record({ do: fc.constant('sent' as const), which, requestId: named, off })
+const sentStep = fc.record({ do: fc.constant('recordAccepted' as const), which, requestId: named, off })
 /** A word of the breaker that comes with a failed attempt. */
 const verdict = fc.constantFrom(
   undefined,
@@ -71,13 +71,13 @@ const verdict = fc.constantFrom(
   { scope: '*', state: 'account-blocked', retryAfterMs: 1000 } as const,
   { scope: 'fal-ai/imagen4/preview/ultra', state: 'retired', retryAfterMs: 1000 } as const
 )
-const unsentStep = fc.record({ do: fc.constant('unsent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), verdict })
-const lostStep = fc.record({ do: fc.constant('lost' as const), which, requestId, verdict })
+const unsentStep = fc.record({ do: fc.constant('recordNotSent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), verdict })
+const lostStep = fc.record({ do: fc.constant('recordUnknown' as const), which, requestId, verdict })
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
-const progressedStep = fc.record({ do: fc.constant('progressed' as const), which, requestId: named, off, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
+const progressedStep = fc.record({ do: fc.constant('recordProgress' as const), which, requestId: named, off, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
 const doubtedStep = fc.record({
-  do: fc.constant('doubted' as const), which, requestId: named, off, seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log
+  do: fc.constant('recordDoubt' as const), which, requestId: named, off, seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log
 })
 const finishStep = fc.record({
   do: fc.constant('finish' as const),
@@ -186,14 +186,14 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
     } else {
       await take(ledger, witness, step)
     }
-    witness.compare(await ledger.look(witness.ids()))
+    witness.compare(await ledger.getMany(witness.ids()))
     await compareLogs(ledger, witness.ids())
   }
 }
 
 /** Every line stands at its place, and what a glance shows is what the rows say. */
 async function compareLogs (ledger: Ledger, ids: readonly string[]): Promise<void> {
-  for (const { id, logged } of await ledger.glance(ids)) {
+  for (const { id, logged } of await ledger.getStatuses(ids)) {
     const { from, lines } = await ledger.logs(id, 0)
     if (lines.length > 0 && from + lines.length !== logged) throw new Error(`${id} was told ${logged} log lines and keeps ${lines.length} from ${from}`)
     const misplaced = lines.findIndex(({ message }, n) => message !== `line ${from + n}`)
@@ -314,11 +314,11 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   const { id, purchase, attempt } = row
   switch (step.do) {
     case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection } }])
-    case 'sent': return ledger.sent(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId))
-    case 'unsent': return ledger.unsent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
-    case 'lost': return ledger.lost(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.verdict)
-    case 'progressed': return ledger.progressed(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
-    case 'doubted': return ledger.doubted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log))
+    case 'recordAccepted': return ledger.recordAccepted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId))
+    case 'recordNotSent': return ledger.recordNotSent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
+    case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.verdict)
+    case 'recordProgress': return ledger.recordProgress(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
+    case 'recordDoubt': return ledger.recordDoubt(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])
     case 'correct': return ledger.correct(purchase, step.cost)
     case 'settle': {
@@ -367,7 +367,7 @@ async function renew (ledger: Ledger, witness: Witness, step: Extract<Step, { do
   const lost = facts.filter(({ row }) => rolledBack.includes(row.id))
   for (const { row, terms } of lost) if (terms.mode === 'refresh' && terms.cacheName !== null) witness.refreshes(row.id, terms.cacheName)
   await ledger.restore(step.replica, lost)
-  for (const row of await ledger.look(lost.map(({ row }) => row.id))) witness.meet(row)
+  for (const row of await ledger.getMany(lost.map(({ row }) => row.id))) witness.meet(row)
 }
 
 /** A generation that the store does not have, like one that it has. */

@@ -139,7 +139,7 @@ async function enter (t: Test, place: Place, point: Point, isSeeded: boolean): P
 
 /** Does fal's work have to last until the death? */
 function runsOn ({ once, before, after }: Point): boolean {
-  return once !== undefined || (before ?? after) === 'progressed'
+  return once !== undefined || (before ?? after) === 'recordProgress'
 }
 
 /** Resolves when the doomed process stands at the point. */
@@ -163,7 +163,7 @@ async function running ({ ledger, tenantId }: Scene): Promise<Row> {
 
 async function rowsOf (ledger: Scene['ledger'], tenant: string, status: 'running' | null): Promise<readonly Row[]> {
   const { rows } = await ledger.list({ tenant, subject: '' }, { limit: 10, cursor: null, status })
-  return await ledger.look(rows.map(({ id }) => id))
+  return await ledger.getMany(rows.map(({ id }) => id))
 }
 
 async function happen (scene: Scene, row: Row, leaving: AbortController): Promise<void> {

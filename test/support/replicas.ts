@@ -127,7 +127,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     let found: Row | undefined
     await until(async () => {
       const { rows: [newest] } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
-      const [row] = await ledger.look(newest === undefined ? [] : [newest.id])
+      const [row] = await ledger.getMany(newest === undefined ? [] : [newest.id])
       if (row !== undefined && isSo(row)) found = row
       return found !== undefined
     })

@@ -108,7 +108,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   }
 
   async function recordAccepted (reported: Row, requestId: string): Promise<Row | null> {
-    const sent = async (): Promise<Weighed | null> => await ledger.sent(reported.id, reported.attempt, requestId)
+    const sent = async (): Promise<Weighed | null> => await ledger.recordAccepted(reported.id, reported.attempt, requestId)
     become(bought(requestId))
     if (deps.isOthersHere(requestId, reported.id)) return await record(reported, sent)
     return goOn(reported, sent, { ...reported, phase: 'accepted', requestId })
@@ -125,7 +125,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     const piece = progress = createProgressPiece(seen)
     return goOn(reported, async () => {
       const { log, ...sighting } = piece.take()
-      return await ledger.progressed(reported.id, reported.attempt, reported.requestId, sighting, log)
+      return await ledger.recordProgress(reported.id, reported.attempt, reported.requestId, sighting, log)
     }, next)
   }
 
@@ -133,7 +133,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     const next = withDoubt(reported, seen, ledger.now())
     if (next === reported) return reported
     progress = null // what is seen at work after this is another piece
-    return goOn(reported, async () => await ledger.doubted(reported.id, reported.attempt, reported.requestId, seen, log), next)
+    return goOn(reported, async () => await ledger.recordDoubt(reported.id, reported.attempt, reported.requestId, seen, log), next)
   }
 
   /** Has it written while the generation goes on as `next`. */
@@ -186,7 +186,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     if (!writer.isIdle) return current
     let now: Row | undefined
     try {
-      [now] = await ledger.look([known.id])
+      [now] = await ledger.getMany([known.id])
     } catch (error) {
       deps.onTrouble('reading a generation', error)
       rereading.couldNotBeRead()
@@ -197,7 +197,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
       // It came back with another purchase than the one that is held here. The ledger is told of this one, and both are followed.
       const { id, attempt } = now
       const { requestId } = purchase
-      await inTurn({ ...known, requestId }, async () => await ledger.sent(id, attempt, requestId))
+      await inTurn({ ...known, requestId }, async () => await ledger.recordAccepted(id, attempt, requestId))
     } else {
       become(afterReading(purchase, now))
       note(now, performance.now())

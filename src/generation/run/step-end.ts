@@ -15,7 +15,7 @@ export async function close (row: Followed, result: Final, { ledger, record, sch
 
 /** As unknown. What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */
 export async function lose (row: Row, { ledger, record }: StepContext, failure = OUTCOME_UNKNOWN): Promise<StepResult> {
-  return recorded(await record(row, () => ledger.lost(row.id, row.attempt, row.requestId, failure)))
+  return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, row.requestId, failure)))
 }
 
 /** Is its time to run over? */

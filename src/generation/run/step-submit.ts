@@ -32,7 +32,7 @@ export async function submit (row: Row, context: StepContext): Promise<StepResul
   const { input } = row
   // A dead process may have sent it, or this one did and the ledger forgot what came of it.
   if (permit === null || input === null) return await lose(row, context)
-  if (!permit.isValid()) return recorded(await context.record(row, () => ledger.unsent(row.id, row.attempt, { retryAfterMs: 0 })))
+  if (!permit.isValid()) return recorded(await context.record(row, () => ledger.recordNotSent(row.id, row.attempt, { retryAfterMs: 0 })))
 
   const submitted = await context.undisturbed(() => send(row, input, upstream))
   switch (submitted.kind) {
@@ -76,7 +76,7 @@ async function notSent (row: Row, submitted: Extract<Submitted, { kind: 'unsent'
   const then = afterNotSent(row, submitted, ledger.now())
   // fal that is merely busy is no failure of fal.
   const verdict = submitted.busy === true ? undefined : breakers.verdictOn(row.model, submitted.failure.code, submitted.suspect)
-  return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined))
+  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined))
 }
 
 /**
@@ -90,13 +90,13 @@ function afterNotSent (row: Row, { failure, retryAfterMs, busy }: Extract<Submit
 }
 
 async function refused (row: Row, failure: Failure, { ledger, breakers, record }: StepContext): Promise<StepResult> {
-  return recorded(await record(row, () => ledger.unsent(row.id, row.attempt, { failure }, breakers.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
+  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, { failure }, breakers.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
 }
 
 /** It went out, and nobody knows whether fal has it. */
 async function lost (row: Row, suspect: Suspect, { ledger, breakers, record }: StepContext): Promise<StepResult> {
   const verdict = breakers.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
-  return recorded(await record(row, () => ledger.lost(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
+  return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
 }
 
 /** The row as the ledger will have it when fal would not take it. */

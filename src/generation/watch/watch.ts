@@ -76,7 +76,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     }
     if (ended.length === 0) return
     try {
-      for (const row of await ledger.look(ended)) {
+      for (const row of await ledger.getMany(ended)) {
         if (hasEnded(row.phase)) tell(row)
       }
     } catch (error) {
@@ -110,7 +110,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     try {
       for (let from = 0; from < ids.length; from += LOOK_BATCH) {
         const batch = ids.slice(from, from + LOOK_BATCH)
-        const found = await ledger.glance(batch)
+        const found = await ledger.getStatuses(batch)
         await take(found)
         if (isRegular && found.length < batch.length) miss(batch, found)
       }

@@ -29,8 +29,8 @@ type Evidence = Weighed | null
 /** A row of which nothing is in doubt. */
 const certain = { doubt: null, doubtSinceMs: null } as const
 
-/** The ledger's `sent`. */
-export function sent (state: State, id: string, attempt: number, requestId: string): Evidence {
+/** The ledger's `recordAccepted`. */
+export function recordAccepted (state: State, id: string, attempt: number, requestId: string): Evidence {
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     const { row } = entry
     if (isDouble) return
@@ -54,8 +54,8 @@ export function bookAfterAll (state: State, entry: Entry, requestId: string): vo
   tell(state, entry, 'late', phase, price)
 }
 
-/** The ledger's `unsent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
-export function unsent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
+/** The ledger's `recordNotSent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
+export function recordNotSent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
   return weighAttempt(state, id, attempt, entry => {
     const { phase, cancelWished } = entry.row
     if (phase !== 'submitting' && phase !== 'unknown') return
@@ -71,8 +71,8 @@ export function unsent (state: State, id: string, attempt: number, then: Unsent,
   })
 }
 
-/** The ledger's `lost`. A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase. */
-export function lost (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict): Evidence {
+/** The ledger's `recordUnknown`. A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase. */
+export function recordUnknown (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict): Evidence {
   const loseTrace = (entry: Entry): void => {
     if (!isAtUpstream(entry.row.phase)) return
     if (verdict !== undefined) judgeFor(state, entry.row, verdict)
@@ -87,8 +87,8 @@ export function lost (state: State, id: string, attempt: number, requestId: stri
   })
 }
 
-/** The ledger's `progressed`. */
-export function progressed (
+/** The ledger's `recordProgress`. */
+export function recordProgress (
   state: State, id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece
 ): Evidence {
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
@@ -107,8 +107,8 @@ export function progressed (
   })
 }
 
-/** The ledger's `doubted`. */
-export function doubted (state: State, id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece): Evidence {
+/** The ledger's `recordDoubt`. */
+export function recordDoubt (state: State, id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece): Evidence {
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     if (isDouble) return
     if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)

@@ -11,12 +11,12 @@ import { aside } from './aside.ts'
 import { audit } from './audit.ts'
 import { claim } from './claim.ts'
 import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
-import { doubted, finish, lost, progressed, sent, unsent } from './evidence.ts'
+import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { breakers, judge } from './breakers.ts'
 import { release, renew, sweep } from './leases.ts'
 import { logs } from './logs.ts'
 import { takeNews } from './news.ts'
-import { glance, list, look, lookup, read } from './readers.ts'
+import { getStatuses, list, getMany, lookup, read } from './readers.ts'
 import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
 import { briefOf } from './rows.ts'
@@ -83,18 +83,18 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       withdraw: atomic(withdraw),
       claim: atomic(claim),
 
-      sent: atomic(sent),
-      unsent: atomic(unsent),
-      lost: atomic(lost),
-      progressed: atomic(progressed),
-      doubted: atomic(doubted),
+      recordAccepted: atomic(recordAccepted),
+      recordNotSent: atomic(recordNotSent),
+      recordUnknown: atomic(recordUnknown),
+      recordProgress: atomic(recordProgress),
+      recordDoubt: atomic(recordDoubt),
       finish: atomic(finish),
 
       renew: atomic(renew),
       restore: atomic(restore),
       release: atomic(release),
       sweep: atomic(sweep),
-      takeNews: atomic((state, max: number) => takeNews(state, max, id => look(state, [id]).map(briefOf)[0])),
+      takeNews: atomic((state, max: number) => takeNews(state, max, id => getMany(state, [id]).map(briefOf)[0])),
 
       seen: atomic(seen),
       left: atomic(left),
@@ -104,8 +104,8 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       read: open(read),
       lookup: atomic(lookup),
       list: open(list),
-      look: open(look),
-      glance: open(glance),
+      getMany: open(getMany),
+      getStatuses: open(getStatuses),
       logs: open(logs),
       aside: open(aside),
       listen: listener => {

@@ -22,8 +22,8 @@ export function lookup (state: State, cacheName: string): Row | null {
   return lead?.entry.row.phase === 'succeeded' ? show(state, lead.entry) : null
 }
 
-/** The ledger's `look`. */
-export function look (state: State, ids: readonly string[]): Row[] {
+/** The ledger's `getMany`. */
+export function getMany (state: State, ids: readonly string[]): Row[] {
   return ids.flatMap(id => {
     const entry = resolve(state, id)
     const alias = state.aliases.get(id)
@@ -32,8 +32,8 @@ export function look (state: State, ids: readonly string[]): Row[] {
   })
 }
 
-/** The ledger's `glance`. */
-export function glance (state: State, ids: readonly string[]): Change[] {
+/** The ledger's `getStatuses`. */
+export function getStatuses (state: State, ids: readonly string[]): Change[] {
   return ids.flatMap(id => {
     const entry = resolve(state, id)
     return entry === undefined ? [] : [{ ...changeOf(state, entry), id }]

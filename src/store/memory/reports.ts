@@ -7,7 +7,7 @@ import type { Gauges } from '../../generation/ledger.ts'
 import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { placesNow } from './line.ts'
-import { look } from './readers.ts'
+import { getMany } from './readers.ts'
 import { briefOf } from './rows.ts'
 import type { State } from './state.ts'
 
@@ -18,7 +18,7 @@ export function balances (state: State, accounts: readonly Pick<Budget, 'owner' 
 
 /** The ledger's `unknowns`: those that are unknown for longest come first. */
 export function unknowns (state: State, limit: number): OpenUnknown[] {
-  return look(state, state.unknown.first(limit)).map(row => ({ ...briefOf(row), sinceMs: state.unknown.score(row.id) ?? 0 }))
+  return getMany(state, state.unknown.first(limit)).map(row => ({ ...briefOf(row), sinceMs: state.unknown.score(row.id) ?? 0 }))
 }
 
 /** The ledger's `journal`, as far back as it is kept. A cursor whose line is forgotten stands before everything: only the oldest lines are ever forgotten. */

@@ -161,11 +161,11 @@ export function createRedisLedger ({
 
     ...rights,
 
-    sent: async (id, attempt, requestId) => await call('sent', { id, attempt, requestId }),
-    unsent: async (id, attempt, then, verdict) => await call('unsent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
-    lost: async (id, attempt, requestId, failure, verdict) => await call('lost', { id, attempt, requestId, failure: JSON.stringify(failure), verdict }),
-    progressed: async (id, attempt, requestId, sighting, log) => await call('progressed', { id, attempt, requestId, ...sighting, ...logOf(log) }),
-    doubted: async (id, attempt, requestId, seen, log) => await call('doubted', { id, attempt, requestId, seen, ...logOf(log) }),
+    recordAccepted: async (id, attempt, requestId) => await call('recordAccepted', { id, attempt, requestId }),
+    recordNotSent: async (id, attempt, then, verdict) => await call('recordNotSent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), verdict } : { id, attempt, ...then, busy: then.busy === true ? true : null, verdict }),
+    recordUnknown: async (id, attempt, requestId, failure, verdict) => await call('recordUnknown', { id, attempt, requestId, failure: JSON.stringify(failure), verdict }),
+    recordProgress: async (id, attempt, requestId, sighting, log) => await call('recordProgress', { id, attempt, requestId, ...sighting, ...logOf(log) }),
+    recordDoubt: async (id, attempt, requestId, seen, log) => await call('recordDoubt', { id, attempt, requestId, seen, ...logOf(log) }),
     finish,
 
     async renew (replica, facts, isPartOnly = false) {
@@ -213,16 +213,16 @@ export function createRedisLedger ({
     read: async (id, { tenant, subject }) => await call('read', { id, tenant, subject }),
     lookup: async name => await call('lookup', { name }),
     ...createLists({ caller, connection: commands, prefix }),
-    async look (ids) {
+    async getMany (ids) {
       const found: Row[] = []
       for (let from = 0; from < ids.length;) {
-        const { rows, looked } = await call('look', { ids: ids.slice(from, from + LOOK_BATCH) })
+        const { rows, looked } = await call('getMany', { ids: ids.slice(from, from + LOOK_BATCH) })
         found.push(...rows)
         from += looked
       }
       return found
     },
-    glance: async ids => await inBatches(ids, LOOK_BATCH, async ids => await call('glance', { ids })),
+    getStatuses: async ids => await inBatches(ids, LOOK_BATCH, async ids => await call('getStatuses', { ids })),
     aside: async id => await asides.read(id),
     logs: async (id, from) => await call('logs', { id, from }),
     listen: events.listen,

@@ -29,7 +29,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     })
     t.same(await balance(), { held: price, spent: 0 })
     t.same(await balance('*'), { held: price, spent: 0 })
-    t.same(await ledger.look([row.id]), [row])
+    t.same(await ledger.getMany([row.id]), [row])
   })
 
   t.test('an admission that starts after its deadline changes nothing', async t => {
@@ -39,7 +39,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     await advance(1001)
     t.match(await refused(given), { why: 'late' })
     t.same(await balance(), { held: 0, spent: 0 })
-    t.same(await ledger.look([given.id]), [])
+    t.same(await ledger.getMany([given.id]), [])
   })
 
   t.test('a purchase whose answer was lost is told to who asks again, also after the deadline', async t => {

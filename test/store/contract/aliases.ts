@@ -28,7 +28,7 @@ export async function aliases (t: Test, make: MakeStore): Promise<void> {
     t.equal(await ledger.read(row.id, { tenant: 'agency', subject: 'visitor' }), null)
     const { tenant, subject, accounts, token, connection } = row
     t.same({ tenant, subject, accounts, token, connection }, { ...agency, accounts: [], token: null, connection: null })
-    t.same(await ledger.look([row.id]), [], 'aliases are not known to look')
+    t.same(await ledger.getMany([row.id]), [], 'aliases are not known to look')
   })
 
   t.test('an alias reads through to the end', async t => {
@@ -90,7 +90,7 @@ export async function aliases (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, advance, admit } = await createWorld(t, make, { resultTtlMs: 1000 })
     const { id } = await accepted('a', { cacheName: 'cache' })
     const { row } = await admit({ ...agency, cacheName: 'cache' })
-    const [known] = await ledger.look([id])
+    const [known] = await ledger.getMany([id])
     if (known === undefined) throw new Error('it is not there')
     await ledger.finish(id, 1, 'a', successOf())
     await advance(1000)

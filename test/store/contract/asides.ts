@@ -120,7 +120,7 @@ export async function asides (t: Test, make: MakeStore): Promise<void> {
     const { from, ...row } = finished
     const other = { ...row, id: id.replace(/.$/, 'x'), purchase: id.replace(/.$/, 'x'), requestId: 'other' }
     await ledger.restore('r1', [{ row: other, terms: noTerms, holds: false }])
-    t.match(await ledger.look([other.id]), [{ phase: 'succeeded', output: null, large: { bytes: mebibyte } }])
+    t.match(await ledger.getMany([other.id]), [{ phase: 'succeeded', output: null, large: { bytes: mebibyte } }])
     t.equal(await ledger.aside(other.id), output)
   })
 }

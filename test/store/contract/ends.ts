@@ -19,19 +19,19 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     await ledger.cancel(cancelled.id, studio)
     const refused = await buy()
     await go()
-    await ledger.unsent(refused.id, 1, { failure: { code: 'invalid-input', detail: 'No.' } })
+    await ledger.recordNotSent(refused.id, 1, { failure: { code: 'invalid-input', detail: 'No.' } })
     const free = await ended(failureOf(0))
     const billed = await ended(failureOf())
     const gift = await ended(successOf({ cost: 0 }))
     const lost = await accepted('lost')
-    await ledger.lost(lost.id, 1, 'lost', traceLost)
+    await ledger.recordUnknown(lost.id, 1, 'lost', traceLost)
     await advance(hour - 1)
     await ledger.sweep('r1', 10)
-    t.equal((await ledger.look([cancelled.id, refused.id, free.id])).length, 3)
+    t.equal((await ledger.getMany([cancelled.id, refused.id, free.id])).length, 3)
     await advance(1)
     await ledger.sweep('r1', 10)
-    t.same(await ledger.look([cancelled.id, refused.id, free.id]), [])
-    t.same((await ledger.look([billed.id, gift.id, lost.id])).map(row => row.id), [billed.id, gift.id, lost.id])
+    t.same(await ledger.getMany([cancelled.id, refused.id, free.id]), [])
+    t.same((await ledger.getMany([billed.id, gift.id, lost.id])).map(row => row.id), [billed.id, gift.id, lost.id])
     t.same((await ledger.list(studio, { limit: 10, cursor: null, status: null })).rows.map(row => row.id), [lost.id, gift.id, billed.id])
   })
 
@@ -40,7 +40,7 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     const { id } = await ended(failureOf(0))
     await advance(1000)
     await ledger.sweep('r1', 10)
-    t.same(await ledger.look([id]), [])
+    t.same(await ledger.getMany([id]), [])
   })
 
   t.test('one that turns out to be billed is kept like every other', async t => {
@@ -50,7 +50,7 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     await ledger.finish(id, 1, requestId ?? '', failureOf())
     await advance(minute)
     await ledger.sweep('r1', 10)
-    t.match(await ledger.look([id]), [{ id, cost: 60_000 }])
+    t.match(await ledger.getMany([id]), [{ id, cost: 60_000 }])
   })
 
   t.test('who still remembers one that is forgotten is not told of a rollback', async t => {
@@ -61,7 +61,7 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     await ledger.sweep('r1', 10)
     t.same(await ledger.renew('r1', [{ row, holds: false }, { row: paid, holds: false }]), { gone: [], rolledBack: [] })
     await ledger.restore('r1', [{ row, terms: noTerms, holds: false }])
-    t.same(await ledger.look([row.id]), [])
+    t.same(await ledger.getMany([row.id]), [])
   })
 
   t.test('who remembers it as it was before its end is told that it is gone, for two minutes; who knows more of it tells of a rollback', async t => {
@@ -87,14 +87,14 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     const long = await buy(given(1025))
     t.match(long, given(1025), 'it is there while the generation is under way')
     for (const { id } of [short, long]) await ledger.cancel(id, studio)
-    t.match(await ledger.look([short.id, long.id]), [given(1023), { input: null, inputSha256: 'hash' }])
+    t.match(await ledger.getMany([short.id, long.id]), [given(1023), { input: null, inputSha256: 'hash' }])
     const kept = await ended(successOf(), given(32_767))
     const shed = await ended(successOf(), given(32_769))
     const open = await accepted('open', given(32_769))
-    t.match(await ledger.look([kept.id, shed.id, open.id]), [given(32_767), { input: null, inputSha256: 'hash' }, given(32_769)])
+    t.match(await ledger.getMany([kept.id, shed.id, open.id]), [given(32_767), { input: null, inputSha256: 'hash' }, given(32_769)])
     t.match(await ledger.read(shed.id, studio), { input: null, output: String })
-    await ledger.lost(open.id, 1, 'open', traceLost)
-    t.match(await ledger.look([open.id]), [given(32_769)], 'what is unknown may still be made')
+    await ledger.recordUnknown(open.id, 1, 'open', traceLost)
+    t.match(await ledger.getMany([open.id]), [given(32_769)], 'what is unknown may still be made')
     const { rows } = await ledger.list(studio, { limit: 10, cursor: null, status: null })
     t.match(rows.map(({ input, inputSha256 }) => [input?.length ?? null, inputSha256]), [[Number, 'hash'], [null, 'hash'], [Number, 'hash'], [null, 'hash'], [Number, 'hash']])
   })
@@ -106,6 +106,6 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     if (!('row' in cancelled)) throw new Error('it was not cancelled')
     const other = { ...cancelled.row, id: id.replace(/.$/, 'x'), input: inputOf(2049) }
     await ledger.restore('r1', [{ row: other, terms: noTerms, holds: false }])
-    t.match(await ledger.look([other.id]), [{ phase: 'cancelled', input: null }])
+    t.match(await ledger.getMany([other.id]), [{ phase: 'cancelled', input: null }])
   })
 }

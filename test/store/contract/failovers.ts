@@ -61,7 +61,7 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     await ledger.renew('r1', [])
     setServer('second')
     t.equal(await claim(), 'wait')
-    const waiting = await ledger.look([id])
+    const waiting = await ledger.getMany([id])
     const facts = waiting.map((row: Row) => ({ row: { ...row, phase: 'submitting' as const, attempt: 1, version: 2, owner: 'r1', runUntilMs: startMs + 3_600_000 }, holds: true, terms: noTerms }))
     t.same(await ledger.renew('r1', facts), { gone: [], rolledBack: [id] })
     await advance(1000)

@@ -15,7 +15,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
       t.same(await ledger.renew('r1', [{ row, holds: true }]), { gone: [], rolledBack: [] })
       t.same(await ledger.sweep('r2', 10), [])
     }
-    t.match(await ledger.look([row.id]), [{ version: row.version, owner: 'r1', takeovers: 0 }], 'which changes nothing that readers see')
+    t.match(await ledger.getMany([row.id]), [{ version: row.version, owner: 'r1', takeovers: 0 }], 'which changes nothing that readers see')
   })
 
   t.test('a generation whose owner went silent is taken over, from any phase at fal, once', async t => {
@@ -24,7 +24,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     await go()
     const accept = await accepted('a')
     const running = await accepted('b')
-    await ledger.progressed(running.id, 1, 'b', { kind: 'running' })
+    await ledger.recordProgress(running.id, 1, 'b', { kind: 'running' })
     await advance(leaseMs - 1)
     t.same(await ledger.sweep('r2', 10), [])
     await advance(1)
@@ -63,7 +63,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     await ledger.release('r2', [id])
     t.same(await ledger.sweep('r2', 10), [], 'only its owner can let go')
     await ledger.release('r1', [id, 'nobody'])
-    t.match(await ledger.look([id]), [{ owner: null, phase: 'accepted' }])
+    t.match(await ledger.getMany([id]), [{ owner: null, phase: 'accepted' }])
     t.match(await ledger.sweep('r2', 10), [{ row: { id, owner: 'r2', takeovers: 0 } }])
   })
 
@@ -76,7 +76,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     }
     await advance(leaseMs)
     t.same(await ledger.sweep('r9', 10), [])
-    t.match(await ledger.look([id]), [{ phase: 'unknown', takeovers: 5, failure: { code: 'outcome-unknown' }, requestId: 'a' }])
+    t.match(await ledger.getMany([id]), [{ phase: 'unknown', takeovers: 5, failure: { code: 'outcome-unknown' }, requestId: 'a' }])
     t.same(await balance(), { held: price, spent: 0 })
   })
 
@@ -96,7 +96,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.lookup('cache'), { id })
     await advance(1)
     t.same(await ledger.sweep('r1', 10), [])
-    t.same(await ledger.look([id]), [])
+    t.same(await ledger.getMany([id]), [])
     t.equal(await ledger.read(id, { tenant: 'studio', subject: '' }), null)
     t.equal(await ledger.lookup('cache'), null)
     t.equal(await ledger.lookup('learned'), null)
@@ -117,7 +117,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
   t.test('waiting, unknown and lent generations are no leases', async t => {
     const { ledger, buy, accepted, advance } = await createWorld(t, make)
     const lost = await accepted('a')
-    await ledger.lost(lost.id, 1, 'a', traceLost)
+    await ledger.recordUnknown(lost.id, 1, 'a', traceLost)
     await buy()
     await advance(leaseMs * 2 - 1) // a moment before it is asked about, which is no taking over either
     t.same(await ledger.sweep('r2', 10), [])

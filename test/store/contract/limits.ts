@@ -41,7 +41,7 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await refused(given), { why: 'full' })
     t.match(await refused({ ...given, maxQueued: 0 }), { why: 'full' })
     await buy({ ...given, tenant: 'agency' })
-    await ledger.lost(first.id, 1, 'a', traceLost)
+    await ledger.recordUnknown(first.id, 1, 'a', traceLost)
     await buy(given)
     t.match(await refused(given), { why: 'full' })
     await ledger.finish(second.id, 1, 'b', successOf())

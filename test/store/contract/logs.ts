@@ -23,10 +23,10 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted } = world
     const { id, version, logged } = await accepted('a')
     t.equal(logged, 0)
-    t.match(await ledger.progressed(id, 1, 'a', { kind: 'queued', position: 1 }, piece(0, 1)), { phase: 'accepted', logged: 1, version: version + 1 })
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(1, 3)), { phase: 'running', logged: 3, version: version + 2 })
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(3, 4)), { phase: 'running', logged: 4, version: version + 3 })
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(4, 4)), { version: version + 3 })
+    t.match(await ledger.recordProgress(id, 1, 'a', { kind: 'queued', position: 1 }, piece(0, 1)), { phase: 'accepted', logged: 1, version: version + 1 })
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(1, 3)), { phase: 'running', logged: 3, version: version + 2 })
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(3, 4)), { phase: 'running', logged: 4, version: version + 3 })
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(4, 4)), { version: version + 3 })
     t.match(await ledger.finish(id, 1, 'a', successOf(), piece(4, 5)), { phase: 'succeeded', logged: 5, version: version + 4 })
     t.same(await kept(world, id), ['0 line 0', '1 line 1', '2 line 2', '3 line 3', '4 line 4'])
     t.same(await kept(world, id, 3), ['3 line 3', '4 line 4'], 'only what is new')
@@ -38,10 +38,10 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, 'a', running, piece(0, 3))
+    await ledger.recordProgress(id, 1, 'a', running, piece(0, 3))
     const { version } = await world.row(id)
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(0, 3)), { version, logged: 3 })
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(0, 5)), { version: version + 1, logged: 5 })
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(0, 3)), { version, logged: 3 })
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(0, 5)), { version: version + 1, logged: 5 })
     t.same((await kept(world, id)).length, 5)
   })
 
@@ -49,8 +49,8 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, 'a', running, piece(0, 2))
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(4, 6)), { logged: 6 })
+    await ledger.recordProgress(id, 1, 'a', running, piece(0, 2))
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(4, 6)), { logged: 6 })
     t.same(await kept(world, id), ['4 line 4', '5 line 5'])
     t.same(await kept(world, id, 1), ['4 line 4', '5 line 5'])
   })
@@ -59,7 +59,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    for (let from = 0; from < 500; from += 125) await ledger.progressed(id, 1, 'a', running, piece(from, from + 125))
+    for (let from = 0; from < 500; from += 125) await ledger.recordProgress(id, 1, 'a', running, piece(from, from + 125))
     const lines = await kept(world, id)
     t.equal(lines.length, 200)
     t.equal(lines[0], '300 line 300')
@@ -70,13 +70,13 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')
-    await ledger.progressed(id, 1, 'a', running, piece(0, 40, () => 'ü'.repeat(1000)))
+    await ledger.recordProgress(id, 1, 'a', running, piece(0, 40, () => 'ü'.repeat(1000)))
     const { from, lines } = await ledger.logs(id, 0)
     t.equal(lines.length, 16)
     t.equal(from, 24)
-    t.match(await ledger.progressed(id, 1, 'a', running, piece(40, 41, () => 'x'.repeat(40_000))), { logged: 41 })
+    t.match(await ledger.recordProgress(id, 1, 'a', running, piece(40, 41, () => 'x'.repeat(40_000))), { logged: 41 })
     t.same(await ledger.logs(id, 0), { from: 41, lines: [] })
-    await ledger.progressed(id, 1, 'a', running, piece(41, 42))
+    await ledger.recordProgress(id, 1, 'a', running, piece(41, 42))
     t.same(await kept(world, id), ['41 line 41'])
   })
 
@@ -84,9 +84,9 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const ended = await accepted('a')
-    await ledger.progressed(ended.id, 1, 'double', running, piece(0, 1))
+    await ledger.recordProgress(ended.id, 1, 'double', running, piece(0, 1))
     await ledger.finish(ended.id, 1, 'a', successOf())
-    await ledger.progressed(ended.id, 1, 'a', running, piece(0, 1))
+    await ledger.recordProgress(ended.id, 1, 'a', running, piece(0, 1))
     await ledger.finish(ended.id, 1, 'a', successOf(), piece(0, 1))
     t.match(await world.row(ended.id), { logged: 0 })
     t.same(await kept(world, ended.id), [])
@@ -102,7 +102,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     t.equal((await kept(world, id)).length, 3)
     await advance(1)
     await ledger.sweep('r1', 10)
-    t.same(await ledger.look([id]), [])
+    t.same(await ledger.getMany([id]), [])
     t.same(await kept(world, id), [])
   })
 
@@ -111,11 +111,11 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted } = world
     const { id } = await accepted('a')
     const row = { ...await world.row(id), logged: 7, version: 40 }
-    await ledger.progressed(id, 1, 'a', running, piece(0, 2))
+    await ledger.recordProgress(id, 1, 'a', running, piece(0, 2))
     await ledger.restore('r1', [{ row, terms: noTerms, holds: true }])
     t.match(await world.row(id), { logged: 7 })
     t.same(await kept(world, id), [])
-    await ledger.progressed(id, 1, 'a', running, piece(0, 8))
+    await ledger.recordProgress(id, 1, 'a', running, piece(0, 8))
     t.same(await kept(world, id), ['7 line 7'])
   })
 
@@ -123,18 +123,18 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, go, nowMs } = await createWorld(t, make)
     const first = await buy()
     const second = await buy()
-    t.same(await ledger.glance([second.id, freshId(), first.id]), [
+    t.same(await ledger.getStatuses([second.id, freshId(), first.id]), [
       { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 1, startedAtMs: null, doubtSinceMs: null, logged: 0 },
       { id: first.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, doubtSinceMs: null, logged: 0 }
     ])
     await go()
-    await ledger.sent(first.id, 1, 'a')
+    await ledger.recordAccepted(first.id, 1, 'a')
     await ledger.cancel(first.id, first)
-    await ledger.progressed(first.id, 1, 'a', running, piece(0, 2))
-    t.same(await ledger.glance([first.id, second.id]), [
+    await ledger.recordProgress(first.id, 1, 'a', running, piece(0, 2))
+    t.same(await ledger.getStatuses([first.id, second.id]), [
       { id: first.id, version: 5, phase: 'running', cancelWished: true, queuePosition: null, startedAtMs: nowMs(), doubtSinceMs: null, logged: 2 },
       { id: second.id, version: 1, phase: 'waiting', cancelWished: false, queuePosition: 0, startedAtMs: null, doubtSinceMs: null, logged: 0 }
     ])
-    t.same(await ledger.glance([]), [])
+    t.same(await ledger.getStatuses([]), [])
   })
 }

@@ -13,9 +13,9 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
     const { unaudited: ledger } = await createWorld(t, make)
     const admitted = await Promise.all(Array.from({ length: 250 }, async () => await ledger.admit(admissionOf())))
     const ids = admitted.flatMap(answer => 'row' in answer ? [answer.row.id] : [])
-    t.same((await ledger.look(ids)).map(row => row.id), ids)
-    t.same((await ledger.glance(ids)).map(row => row.id), ids)
-    const facts = (await ledger.look(ids)).map(row => ({ row: { ...row, version: row.version + 1 }, terms: noTerms, holds: true }))
+    t.same((await ledger.getMany(ids)).map(row => row.id), ids)
+    t.same((await ledger.getStatuses(ids)).map(row => row.id), ids)
+    const facts = (await ledger.getMany(ids)).map(row => ({ row: { ...row, version: row.version + 1 }, terms: noTerms, holds: true }))
     t.same((await ledger.renew('r1', facts)).rolledBack, ids)
     await ledger.restore('r1', facts)
     t.same((await ledger.renew('r1', facts)), { gone: ids, rolledBack: [] })
@@ -26,7 +26,7 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
     const output = JSON.stringify({ text: 'x'.repeat(250_000) })
     const ids: string[] = []
     for (let count = 0; count < 12; count += 1) ids.push((await ended(successOf({ output }))).id)
-    const rows = await ledger.look(ids)
+    const rows = await ledger.getMany(ids)
     t.same(rows.map(row => row.id), ids)
     t.ok(rows.every(row => row.output === output))
     await ledger.restore('r1', rows.map(row => ({ row, terms: noTerms, holds: false })))
@@ -57,7 +57,7 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
       const id = freshId()
       await ledger.admit(admissionOf({ id }))
       await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1000 })
-      await ledger.lost(id, 1, null, traceLost)
+      await ledger.recordUnknown(id, 1, null, traceLost)
       // Several become unknown in one moment.
       if (count % 50 === 0) await advance(1)
       lost.push(id)
@@ -102,7 +102,7 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
     }
     for (const { id } of twins) {
       await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1000 })
-      await ledger.lost(id, 1, null, traceLost)
+      await ledger.recordUnknown(id, 1, null, traceLost)
     }
     const live = freshId()
     await ledger.admit(admissionOf({ id: live, twinName: 'twin', twins, connection: null, lastRound: true }))
@@ -117,11 +117,11 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, advance } = await createWorld(t, make)
     const given = { twinName: 'twin', connection: { replica: 'r1', connection: 'gone' } }
     const { id } = await accepted('a', given)
-    await ledger.lost(id, 1, 'a', traceLost)
+    await ledger.recordUnknown(id, 1, 'a', traceLost)
     await advance(16 * minute)
     const second = await ledger.admit(admissionOf({ ...given, connection: { replica: 'r1', connection: 'second' } }))
     t.match(second, { outcome: 'bought' }, 'an old unknown is not adopted')
-    await ledger.progressed(id, 1, 'a', { kind: 'running' })
+    await ledger.recordProgress(id, 1, 'a', { kind: 'running' })
     t.match(await ledger.admit(admissionOf({ ...given, connection: { replica: 'r1', connection: 'third' } })), { outcome: 'twins', twins: [{ id }, {}] })
   })
 }

@@ -13,7 +13,7 @@ const studio = { tenant: 'studio', subject: '' }
 /** Every operation that a script or its model decides, about this generation. */
 function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () => Promise<unknown>>> {
   const row = async () => {
-    const [found] = await ledger.look([id])
+    const [found] = await ledger.getMany([id])
     if (found === undefined) throw new Error('There is no such row.')
     return { row: { ...found, version: found.version + 5 }, terms: noTerms, holds: true }
   }
@@ -23,11 +23,11 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     admitAll: async () => await ledger.admitAll([admissionOf(), admissionOf()]),
     withdraw: async () => { await ledger.withdraw([{ id, connection: null }]) },
     claim: async () => await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'stranger', slots: 1000 }),
-    sent: async () => await ledger.sent(id, 1, 'theirs'),
-    unsent: async () => await ledger.unsent(id, 1, { failure: unreachable }),
-    lost: async () => await ledger.lost(id, 1, null, traceLost),
-    progressed: async () => await ledger.progressed(id, 1, 'theirs', { kind: 'running' }),
-    doubted: async () => await ledger.doubted(id, 1, 'theirs', 'expired'),
+    recordAccepted: async () => await ledger.recordAccepted(id, 1, 'theirs'),
+    recordNotSent: async () => await ledger.recordNotSent(id, 1, { failure: unreachable }),
+    recordUnknown: async () => await ledger.recordUnknown(id, 1, null, traceLost),
+    recordProgress: async () => await ledger.recordProgress(id, 1, 'theirs', { kind: 'running' }),
+    recordDoubt: async () => await ledger.recordDoubt(id, 1, 'theirs', 'expired'),
     finish: async () => await ledger.finish(id, 1, 'theirs', successOf()),
     renew: async () => await ledger.renew('stranger', [await row()]),
     restore: async () => await ledger.restore('stranger', [await row()]),
@@ -39,8 +39,8 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     read: async () => await ledger.read(id, studio),
     lookup: async () => await ledger.lookup('stored'),
     list: async () => await ledger.list(studio, { limit: 10, cursor: null, status: null }),
-    look: async () => await ledger.look([id]),
-    glance: async () => await ledger.glance([id]),
+    getMany: async () => await ledger.getMany([id]),
+    getStatuses: async () => await ledger.getStatuses([id]),
     aside: async () => await ledger.aside(id),
     logs: async () => await ledger.logs(id, 0),
     cancel: async () => await ledger.cancel(id, studio),
@@ -105,14 +105,14 @@ export async function owners (t: Test, make: MakeStore): Promise<void> {
     await advance(16_000)
     const taken = await ledger.sweep('r2', 10)
     t.same(taken.map(({ row, terms }) => [row.id, terms.upstream]).toSorted(), [[id, 'fal main'], [lost.row.id, 'fal main']].toSorted())
-    t.match(await (await beside(owner)).look([id]), [{ id }], 'another process of the same account is at home')
+    t.match(await (await beside(owner)).getMany([id]), [{ id }], 'another process of the same account is at home')
   })
 
   t.test('an operator\'s window has no account, and is refused nothing', async t => {
     const { ledger, buy, go, beside, advance } = await createWorld(t, make)
     const { id } = await buy()
     await go()
-    await ledger.lost(id, 1, null, traceLost)
+    await ledger.recordUnknown(id, 1, null, traceLost)
     await advance(600_000)
     t.match(await (await beside(null)).settle(id, true), { outcome: 'settled' })
   })

@@ -10,7 +10,7 @@ const minute = 60 * second
 /** One that was accepted under `requestId` and is unknown now. */
 async function unknown ({ ledger, accepted }: World, requestId: string, given: Parameters<World['accepted']>[1] = {}): Promise<string> {
   const { id } = await accepted(requestId, given)
-  await ledger.lost(id, 1, requestId, traceLost)
+  await ledger.recordUnknown(id, 1, requestId, traceLost)
   return id
 }
 
@@ -48,7 +48,7 @@ export async function questions (t: Test, make: MakeStore): Promise<void> {
     await world.buy()
     await world.go()
     const [{ id } = { id: '' }] = (await world.ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })).rows
-    await world.ledger.lost(id, 1, null, traceLost)
+    await world.ledger.recordUnknown(id, 1, null, traceLost)
     const ended = await unknown(world, 'b')
     await world.ledger.finish(ended, 1, 'b', failureOf())
     for (let count = 0; count < 70; count++) {
@@ -86,7 +86,7 @@ export async function questions (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make)
     const { id } = await world.accepted('a')
     await world.advance(120 * minute)
-    await world.ledger.lost(id, 1, 'a', traceLost)
+    await world.ledger.recordUnknown(id, 1, 'a', traceLost)
     let count = 0
     for (let steps = 0; steps < 60; steps++) {
       await world.advance(30 * second)
@@ -160,6 +160,6 @@ export async function questions (t: Test, make: MakeStore): Promise<void> {
     await asked(world)
     await world.advance(518_400_000)
     for (let count = 0; count < 3; count++) await asked(world)
-    t.same(await world.ledger.look([id]), [])
+    t.same(await world.ledger.getMany([id]), [])
   })
 }

@@ -8,11 +8,11 @@ import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** Everything that evidence can say about a purchase. */
 const tellings: ReadonlyArray<readonly [string, (ledger: Ledger, id: string, requestId: string) => Promise<Row | null>]> = [
-  ['accepted', async (ledger, id, requestId) => await ledger.sent(id, 1, requestId)],
-  ['queued', async (ledger, id, requestId) => await ledger.progressed(id, 1, requestId, { kind: 'queued', position: 2 })],
-  ['running', async (ledger, id, requestId) => await ledger.progressed(id, 1, requestId, { kind: 'running' })],
-  ['doubted', async (ledger, id, requestId) => await ledger.doubted(id, 1, requestId, 'expired')],
-  ['lost', async (ledger, id, requestId) => await ledger.lost(id, 1, requestId, traceLost)],
+  ['accepted', async (ledger, id, requestId) => await ledger.recordAccepted(id, 1, requestId)],
+  ['queued', async (ledger, id, requestId) => await ledger.recordProgress(id, 1, requestId, { kind: 'queued', position: 2 })],
+  ['running', async (ledger, id, requestId) => await ledger.recordProgress(id, 1, requestId, { kind: 'running' })],
+  ['recordDoubt', async (ledger, id, requestId) => await ledger.recordDoubt(id, 1, requestId, 'expired')],
+  ['recordUnknown', async (ledger, id, requestId) => await ledger.recordUnknown(id, 1, requestId, traceLost)],
   ['ended', async (ledger, id, requestId) => await ledger.finish(id, 1, requestId, failureOf(null))]
 ]
 
@@ -40,8 +40,8 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
   t.test('a second purchase counts whatever attempt it came of, and after the end, too', async t => {
     const world = await createWorld(t, make)
     const { id } = await world.ended()
-    await world.ledger.sent(id, 1, 'b')
-    await world.ledger.sent(id, 3, 'c')
+    await world.ledger.recordAccepted(id, 1, 'b')
+    await world.ledger.recordAccepted(id, 3, 'c')
     t.match(await lines(world), [['purchase', /request-/, price], ['double', 'b', price], ['double', 'c', price]])
     t.match(await world.row(id), { phase: 'succeeded', attempt: 1 })
   })
@@ -51,7 +51,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     const { ledger, balance } = world
     const { id } = await world.ended()
     await ledger.takeNews(10)
-    for (const requestId of ['b', 'c', 'd']) await ledger.sent(id, 1, requestId)
+    for (const requestId of ['b', 'c', 'd']) await ledger.recordAccepted(id, 1, requestId)
     await ledger.finish(id, 1, 'b', successOf({ cost: 50_000 }))
     await ledger.finish(id, 1, 'b', successOf({ cost: 40_000 }))
     await ledger.finish(id, 1, 'b', failureOf(55_000))
@@ -68,8 +68,8 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
       const world = await createWorld(t, make)
       const { ledger, balance } = world
       const { id } = await world.accepted('a', { cacheName: 'cache' })
-      await ledger.sent(id, 1, 'b')
-      if (story === 'is lost') await ledger.lost(id, 1, 'a', traceLost)
+      await ledger.recordAccepted(id, 1, 'b')
+      if (story === 'is lost') await ledger.recordUnknown(id, 1, 'a', traceLost)
       t.match(await ledger.finish(id, 1, 'b', successOf({ cost: 50_000 })), { phase: 'succeeded', requestId: 'b', cost: 50_000 })
       t.match(await ledger.lookup('cache'), { id })
       t.same(await balance(), { held: 0, spent: price + 50_000 })
@@ -84,9 +84,9 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
   t.test('a double that comes to nothing leaves the row to the first purchase', async t => {
     const { ledger, accepted, balance } = await createWorld(t, make)
     const { id } = await accepted('a')
-    await ledger.sent(id, 1, 'b')
+    await ledger.recordAccepted(id, 1, 'b')
     t.match(await ledger.finish(id, 1, 'b', failureOf(0)), { phase: 'accepted', requestId: 'a' })
-    t.match(await ledger.lost(id, 1, 'b', traceLost), { phase: 'accepted' })
+    t.match(await ledger.recordUnknown(id, 1, 'b', traceLost), { phase: 'accepted' })
     t.same(await balance(), { held: price, spent: 0 })
     t.match(await ledger.finish(id, 1, 'a', successOf()), { phase: 'succeeded' })
   })
@@ -95,7 +95,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, advance } = await createWorld(t, make)
     const row = await accepted('a')
     const double = { row: { ...row, requestId: 'b' }, terms: noTerms, holds: true }
-    await ledger.sent(row.id, 1, 'b')
+    await ledger.recordAccepted(row.id, 1, 'b')
     t.same(await ledger.renew('r2', [double]), { gone: [], rolledBack: [] })
     await advance(15_000)
     t.match(await ledger.sweep('r3', 10), [{ row: { id: row.id, owner: 'r3', requestId: 'a' } }], 'which is no sign of life of the row\'s owner')
@@ -117,7 +117,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
       t.match(await ledger.journal(0, nowMs() + 1, 10), [{ kind: 'unknown', id: second.id, requestId: null, amount: price }])
       t.same(await ledger.renew('r1', [{ row: { ...second, attempt: 1, requestId: 'a' }, holds: true }]), { gone: [second.id], rolledBack: [] })
       t.match(await ledger.finish(first.id, 1, 'a', successOf()), { phase: 'succeeded' })
-      t.match(await ledger.look([second.id]), [{ phase: 'unknown', output: null }])
+      t.match(await ledger.getMany([second.id]), [{ phase: 'unknown', output: null }])
     })
   }
 
@@ -125,7 +125,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, balance } = await createWorld(t, make)
     await accepted('a')
     const second = await accepted('b')
-    t.match(await ledger.sent(second.id, 1, 'a'), { phase: 'accepted', requestId: 'b' })
+    t.match(await ledger.recordAccepted(second.id, 1, 'a'), { phase: 'accepted', requestId: 'b' })
     t.match(await ledger.takeNews(10), [{ kind: 'shared', row: { id: second.id } }])
     t.same(await balance(), { held: 2 * price, spent: 0 })
   })
@@ -133,10 +133,10 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
   t.test('the id of a double stands for its generation, too', async t => {
     const { ledger, accepted, buy, go } = await createWorld(t, make)
     const first = await accepted('a')
-    await ledger.sent(first.id, 1, 'b')
+    await ledger.recordAccepted(first.id, 1, 'b')
     const second = await buy()
     await go()
-    t.match(await ledger.sent(second.id, 1, 'b'), { phase: 'unknown', requestId: null })
+    t.match(await ledger.recordAccepted(second.id, 1, 'b'), { phase: 'unknown', requestId: null })
   })
 
   t.test('a request id stands for its generation as long as there is the row', async t => {
@@ -146,7 +146,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     await ledger.sweep('r1', 10)
     const second = await buy()
     await go()
-    t.match(await ledger.sent(second.id, 1, requestId ?? ''), { phase: 'accepted', requestId })
+    t.match(await ledger.recordAccepted(second.id, 1, requestId ?? ''), { phase: 'accepted', requestId })
   })
 
   t.test('a row that comes back from a rollback with the id of another generation is unknown, without the picture that was fetched under it', async t => {
@@ -173,9 +173,9 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     const ended: Row = { ...done, phase: 'succeeded', version: done.version + 1, owner: null, output: '{}', cost: 50_000, finishedAtMs: ledger.now() }
     const again = await buy()
     await go()
-    await ledger.sent(again.id, 1, 'b')
+    await ledger.recordAccepted(again.id, 1, 'b')
     await ledger.restore('r2', [{ row: { ...ended, id: again.id, purchase: again.id, requestId: 'c' }, terms: noTerms, holds: false }])
-    t.match(await ledger.look([again.id]), [{ phase: 'succeeded', requestId: 'c', output: '{}', cost: 50_000 }])
+    t.match(await ledger.getMany([again.id]), [{ phase: 'succeeded', requestId: 'c', output: '{}', cost: 50_000 }])
     t.same(await balance(), { held: price, spent: price + 50_000 })
     await ledger.finish(again.id, 1, 'b', { kind: 'failed', failure: refusal, cost: 0 })
     t.same(await balance(), { held: price, spent: 50_000 })

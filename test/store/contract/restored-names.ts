@@ -17,7 +17,7 @@ async function lost (t: Test, make: MakeStore, given: Partial<Admission> = {}, s
   const claimed = await world.ledger.claim({ claimId: 'before', deadlineMs: never, replica: 'r1', slots: 10 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const { row, terms } = claimed
-  await world.ledger.sent(row.id, 1, 'lost')
+  await world.ledger.recordAccepted(row.id, 1, 'lost')
   const known = await story(world, await world.row(row.id))
   return { row: known, terms, holds: known.owner !== null }
 }
@@ -85,7 +85,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('a keyless one that comes back in line still waits no longer than 60 s for nobody', async t => {
-    const back = async ({ ledger, row }: World, { id }: Row): Promise<Row> => { await ledger.unsent(id, 1, { retryAfterMs: 0 }); return await row(id) }
+    const back = async ({ ledger, row }: World, { id }: Row): Promise<Row> => { await ledger.recordNotSent(id, 1, { retryAfterMs: 0 }); return await row(id) }
     for (const [given, leftMs] of [[{}, 60_000], [{ idempotency: keyed }, 900_000]] as const) {
       const connection = { replica: 'r1', connection: 'c' }
       const world = await createWorld(t, make)
@@ -132,14 +132,14 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
       t.match(await row(fact.row.id), { joined: true })
       const reader = { tenant: 'studio', subject: waiting.subject }
       t.match(await ledger.read(waiting.id, reader), { id: waiting.id, purchase: fact.row.id, phase: 'accepted', subject: waiting.subject, accounts: [] })
-      t.match(await ledger.look([waiting.id]), [{ id: waiting.id, purchase: fact.row.id, phase: 'accepted' }], 'those who look for it find the other')
-      t.match(await ledger.glance([waiting.id]), [{ id: waiting.id, phase: 'accepted' }])
+      t.match(await ledger.getMany([waiting.id]), [{ id: waiting.id, purchase: fact.row.id, phase: 'accepted' }], 'those who look for it find the other')
+      t.match(await ledger.getStatuses([waiting.id]), [{ id: waiting.id, phase: 'accepted' }])
       t.match((await ledger.list(reader, { limit: 5, cursor: null, status: null })).rows.map(({ id }) => id).includes(waiting.id), true)
-      t.ok(((await ledger.glance([waiting.id]))[0]?.version ?? 0) > waiting.version)
-      await ledger.progressed(fact.row.id, 1, 'lost', { kind: 'running' }, { from: 0, lines: [{ message: 'made', timestamp: null, level: null }] })
+      t.ok(((await ledger.getStatuses([waiting.id]))[0]?.version ?? 0) > waiting.version)
+      await ledger.recordProgress(fact.row.id, 1, 'lost', { kind: 'running' }, { from: 0, lines: [{ message: 'made', timestamp: null, level: null }] })
       t.match(await ledger.logs(waiting.id, 0), { lines: [{ message: 'made' }] })
       await ledger.finish(fact.row.id, 1, 'lost', successOf())
-      t.match(await ledger.look([waiting.id]), [{ id: waiting.id, phase: 'succeeded', output: /images/ }])
+      t.match(await ledger.getMany([waiting.id]), [{ id: waiting.id, phase: 'succeeded', output: /images/ }])
       t.same(await balance(), { held: 0, spent: price })
       t.match(await admit({ ...again, id: waiting.id }), { outcome: 'joined', row: { id: waiting.id } }, 'asked once more for that admission')
       t.match(await admit({ cacheName: 'another', rate: { max: 1, windowSeconds: 60 } }), { outcome: 'bought' }, 'and its rate was given back')
@@ -167,7 +167,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     await ledger.finish(fact.row.id, 1, 'lost', successOf())
     await advance(60_000)
     await ledger.sweep('r1', 10)
-    t.same(await ledger.look([id]), [])
+    t.same(await ledger.getMany([id]), [])
     await advance(24 * 3_600_000 - 60_001)
     t.match(await gone({ idempotency: keyed }), { id, code: 'result-expired', cost: 0 })
     await advance(1)
@@ -180,7 +180,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
       const { ledger, buy, go, admit, row } = await createWorld(t, make)
       const other = await buy({ cacheName: 'cache', seed: '7', idempotency: keyed })
       await go()
-      if (story === 'paused') await ledger.unsent(other.id, 1, { retryAfterMs: 60_000 })
+      if (story === 'paused') await ledger.recordNotSent(other.id, 1, { retryAfterMs: 60_000 })
       if (story === 'finished') await ledger.finish(other.id, 1, 'another', successOf())
       t.same(await ledger.restore('r1', [fact]), { contested: 2 }, story)
       t.match(await row(fact.row.id), { phase: 'accepted' })
@@ -227,11 +227,11 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('an unknown answers for its names as it did: what waits gives way, and nothing is bought a second time', async t => {
-    const fact = await lost(t, make, {}, async ({ ledger, row }, { id }) => { await ledger.lost(id, 1, 'lost', traceLost); return await row(id) })
+    const fact = await lost(t, make, {}, async ({ ledger, row }, { id }) => { await ledger.recordUnknown(id, 1, 'lost', traceLost); return await row(id) })
     const { ledger, buy, claim, balance, admit, advance } = await createWorld(t, make)
     const waiting = await buy({ cacheName: 'cache', seed: '7' })
     await ledger.restore('r1', [fact])
-    t.match(await ledger.look([waiting.id]), [{ phase: 'unknown' }])
+    t.match(await ledger.getMany([waiting.id]), [{ phase: 'unknown' }])
     t.equal(await claim(), 'empty')
     t.same(await balance(), { held: price, spent: 0 })
     await advance(15 * 60_000)

@@ -21,7 +21,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     const { ledger, balance, advance } = await createWorld(t, make)
     t.same(await ledger.renew('r1', [held(row)]), { gone: [], rolledBack: [row.id] })
     await ledger.restore('r1', [held(row)])
-    t.match(await ledger.look([row.id]), [{ ...row, version: row.version + 1 }])
+    t.match(await ledger.getMany([row.id]), [{ ...row, version: row.version + 1 }])
     t.same(await balance(), { held: price, spent: 0 }, 'its money is held again, in the period of its admission')
     t.match(await ledger.gauges(), { atUpstream: 1 })
     t.same(await ledger.renew('r1', [held(row)]), { gone: [], rolledBack: [] })
@@ -36,27 +36,27 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     const row = await before(t, make, async ({ accepted }) => accepted('a'))
     const { ledger, balance, accepted } = await createWorld(t, make)
     await ledger.restore('r1', [held(row)])
-    const [first] = await ledger.look([row.id])
+    const [first] = await ledger.getMany([row.id])
     await ledger.restore('r2', [held(row)])
-    t.same(await ledger.look([row.id]), [first])
+    t.same(await ledger.getMany([row.id]), [first])
     t.same(await balance(), { held: price, spent: 0 })
     const present = await accepted('b')
     await ledger.restore('r2', [held(present)])
-    t.same(await ledger.look([present.id]), [present])
+    t.same(await ledger.getMany([present.id]), [present])
   })
 
   t.test('every phase can be restored', async t => {
     const rows = [
       await before(t, make, async ({ buy }) => buy()),
       await before(t, make, async ({ buy, go }) => { await buy(); return go() }),
-      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('a'); await ledger.progressed(id, 1, 'a', { kind: 'running' }); return row(id) }),
-      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('b'); await ledger.lost(id, 1, 'b', traceLost); return row(id) }),
+      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('a'); await ledger.recordProgress(id, 1, 'a', { kind: 'running' }); return row(id) }),
+      await before(t, make, async ({ accepted, ledger, row }) => { const { id } = await accepted('b'); await ledger.recordUnknown(id, 1, 'b', traceLost); return row(id) }),
       await before(t, make, async ({ ended }) => ended(successOf({ cost: 50_000 }))),
       await before(t, make, async ({ ended }) => ended(failureOf(0)))
     ]
     const { ledger, balance, claim } = await createWorld(t, make)
     await ledger.restore('r1', rows.map(known))
-    t.same((await ledger.look(rows.map(row => row.id))).map(row => row.phase), ['waiting', 'submitting', 'running', 'unknown', 'succeeded', 'failed'])
+    t.same((await ledger.getMany(rows.map(row => row.id))).map(row => row.phase), ['waiting', 'submitting', 'running', 'unknown', 'succeeded', 'failed'])
     t.same(await balance(), { held: 4 * price, spent: 50_000 })
     t.same((await ledger.journal(0, ledger.now() + 1, 10)).map(({ kind, amount }) => [kind, amount]), [['unknown', price], ['purchase', 50_000]])
     t.equal(await claim(), 'empty', 'the tenant\'s limits are not known: it has one place, and two are taken')
@@ -98,7 +98,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.renew('r2', [fact]), { gone: [], rolledBack: [row.id] })
     await ledger.restore('r2', [fact])
     await ledger.restore('r2', [fact])
-    t.match(await ledger.look([row.id]), [{ requestId: 'b', version: row.version }])
+    t.match(await ledger.getMany([row.id]), [{ requestId: 'b', version: row.version }])
     t.same(await balance(), { held: price, spent: price })
     t.same(await ledger.renew('r2', [fact]), { gone: [], rolledBack: [] }, 'and is followed by whoever holds it')
   })
@@ -120,7 +120,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     await ledger.cancel(older.id, older)
     const fact = { row: { ...known, id: older.id, purchase: older.id, requestId: 'b' }, holds: true }
     t.match(await ledger.renew('r1', [fact]), { gone: [older.id], rolledBack: [] })
-    t.match(await ledger.look([older.id]), [{ phase: 'cancelled', requestId: 'b', cost: price, costAssumed: true }])
+    t.match(await ledger.getMany([older.id]), [{ phase: 'cancelled', requestId: 'b', cost: price, costAssumed: true }])
     await ledger.renew('r1', [fact])
     t.same(await balance(), { held: price, spent: price }, 'once')
     t.match((await ledger.takeNews(10)).at(-1), { kind: 'late', booked: price, row: { id: older.id } })
@@ -134,6 +134,6 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     await ledger.sweep('r1', 10)
     t.same(await ledger.renew('r1', [known(row)]), { gone: [], rolledBack: [] })
     await ledger.restore('r1', [known(row)])
-    t.same(await ledger.look([row.id]), [])
+    t.same(await ledger.getMany([row.id]), [])
   })
 }

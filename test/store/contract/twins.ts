@@ -54,7 +54,7 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, go, admit, row } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
     const { attempt } = await go()
-    await ledger.lost(id, attempt, null, traceLost)
+    await ledger.recordUnknown(id, attempt, null, traceLost)
     await ledger.seen(id, { replica: 'r1', connection: 'c1' })
     await ledger.seen(id, null)
     t.match(await row(id), { delivered: false })
@@ -100,13 +100,13 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
   t.test('an unknown is adopted for 15 minutes; evidence that it runs makes it adoptable again', async t => {
     const { ledger, accepted, admit, advance } = await createWorld(t, make)
     const { id } = await accepted('a', { twinName: 'twin' })
-    await ledger.lost(id, 1, 'a', traceLost)
+    await ledger.recordUnknown(id, 1, 'a', traceLost)
     await advance(15 * minute - 1)
     t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
     await advance(1)
     const bought = await admit({ ...at('c1'), twinName: 'twin' })
     t.match(bought, { outcome: 'bought' })
-    await ledger.progressed(id, 1, 'a', { kind: 'running' })
+    await ledger.recordProgress(id, 1, 'a', { kind: 'running' })
     t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, phase: 'running' } })
   })
 
@@ -219,7 +219,7 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     await go()
     t.match(await admit(at('c3')), { outcome: 'adopted', row: { id: second.id } })
     for (const { id, waitUntilMs } of [first, second]) {
-      await ledger.unsent(id, 1, { retryAfterMs: 0 })
+      await ledger.recordNotSent(id, 1, { retryAfterMs: 0 })
       t.match(await row(id), { phase: 'waiting', waitUntilMs })
     }
   })

@@ -92,8 +92,8 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     const { id } = await buy(given)
     const granted = await go()
     if (granted.id !== id) throw new Error(`Another one was granted: ${granted.id}`)
-    await ledger.sent(id, granted.attempt, requestId)
-    return present((await ledger.look([id]))[0])
+    await ledger.recordAccepted(id, granted.attempt, requestId)
+    return present((await ledger.getMany([id]))[0])
   }
 
   return {
@@ -126,10 +126,10 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     async ended (ending = successOf(), given = {}) {
       const { id, attempt, requestId } = await accepted('request-' + freshId(), given)
       await ledger.finish(id, attempt, requestId ?? '', ending)
-      return present((await ledger.look([id]))[0])
+      return present((await ledger.getMany([id]))[0])
     },
     async row (id) {
-      return present((await ledger.look([id]))[0])
+      return present((await ledger.getMany([id]))[0])
     },
     async balance (owner = 'studio') {
       const [balance] = await ledger.balances([{ owner, per: 'month' }])

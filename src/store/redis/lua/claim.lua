@@ -51,7 +51,7 @@ local function grant (row)
 end
 
 -- Those to be looked at, in order: the probe, which nobody may go before, then tenants by virtual time and their generations by rank.
--- `look` answers nil to be shown the next one, or nil and true to be shown none of this tenant's any more.
+-- `getMany` answers nil to be shown the next one, or nil and true to be shown none of this tenant's any more.
 local function eachCandidate (look)
   local passed = {}
   for _, breaker in ipairs(Breakers.allBreakers()) do

@@ -95,8 +95,8 @@ local function noteAfterEnd (row, requestId)
   if Books.isUnbilledEnd(row) and not row.corrected then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
 end
 
--- sent { id, attempt, requestId }
-local function sent ()
+-- recordAccepted { id, attempt, requestId }
+local function recordAccepted ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
@@ -105,9 +105,9 @@ local function sent ()
   end)
 end
 
--- unsent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
+-- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
 -- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line.
-local function unsent ()
+local function recordNotSent ()
   return weighAttempt(function (row)
     if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
     if given.verdict then Breakers.judgeFor(row, given.verdict) end
@@ -129,9 +129,9 @@ local function loseTrace (row)
   becomeUnknown(row, given.failure)
 end
 
--- lost { id, attempt, requestId or nothing, failure (JSON), verdict or nothing }
+-- recordUnknown { id, attempt, requestId or nothing, failure (JSON), verdict or nothing }
 -- A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase.
-local function lost ()
+local function recordUnknown ()
   if not given.requestId then return weighAttempt(loseTrace) end
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
@@ -141,8 +141,8 @@ local function lost ()
   end)
 end
 
--- progressed { id, attempt, requestId, kind: 'queued' | 'running', position, log: { from, lines } or nothing }
-local function progressed ()
+-- recordProgress { id, attempt, requestId, kind: 'queued' | 'running', position, log: { from, lines } or nothing }
+local function recordProgress ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
@@ -158,9 +158,9 @@ local function progressed ()
   end)
 end
 
--- doubted { id, attempt, requestId, seen, log: { from, lines } or nothing }
+-- recordDoubt { id, attempt, requestId, seen, log: { from, lines } or nothing }
 -- That a result cannot be had says nothing of it; whatever else is said differently leaves it undecided.
-local function doubted ()
+local function recordDoubt ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
@@ -250,6 +250,6 @@ local function finish ()
 end
 
 return {
-  becomeUnknown = becomeUnknown, bookAfterAll = bookAfterAll, refuseRequest = refuseRequest, finishDouble = finishDouble, sent = sent, unsent = unsent,
-  lost = lost, progressed = progressed, doubted = doubted, finish = finish
+  becomeUnknown = becomeUnknown, bookAfterAll = bookAfterAll, refuseRequest = refuseRequest, finishDouble = finishDouble, recordAccepted = recordAccepted, recordNotSent = recordNotSent,
+  recordUnknown = recordUnknown, recordProgress = recordProgress, recordDoubt = recordDoubt, finish = finish
 }

@@ -14,8 +14,8 @@ local function lookup ()
   return row and row.phase == 'succeeded' and Rows.show(row) or nil
 end
 
--- look { ids } -> { rows, looked: how many of the ids were looked at }
-local function look ()
+-- getMany { ids } -> { rows, looked: how many of the ids were looked at }
+local function getMany ()
   local rows, bytes = {}, 0
   for i, id in ipairs(given.ids) do
     local row, alias = Rows.resolve(id)
@@ -28,8 +28,8 @@ local function look ()
   return { rows = rows, looked = text(#given.ids) }
 end
 
--- glance { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged }], what is not there left out
-local function glance ()
+-- getStatuses { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged }], what is not there left out
+local function getStatuses ()
   local found = {}
   for _, id in ipairs(given.ids) do
     local at = id
@@ -136,5 +136,5 @@ local function gauges ()
 end
 
 return {
-  read = read, lookup = lookup, look = look, glance = glance, list = list, unknowns = unknowns, gauges = gauges
+  read = read, lookup = lookup, getMany = getMany, getStatuses = getStatuses, list = list, unknowns = unknowns, gauges = gauges
 }
