@@ -1,6 +1,7 @@
 // What is counted and measured, for Prometheus. Names and labels are a contract: dashboards outlive code.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { breakerStates, type BreakerState } from './breaker-states.ts'
 import type { ProblemCode } from './errors.ts'
 import type { MicroUsd } from './money.ts'
 import { storeFaults, type StoreFault } from './store-faults.ts'
@@ -11,10 +12,6 @@ export type AnswerSource = 'bought' | Saver
 /** What kept an answer from costing anything. */
 export const savers = ['hit', 'joined', 'replayed', 'adopted'] as const
 export type Saver = typeof savers[number]
-
-/** States of the upstream's breaker; the gauge shows one of them as 1 and the others as 0. */
-export const upstreamStates = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure'] as const
-export type UpstreamState = typeof upstreamStates[number]
 
 /** Facts that the ledger knows for all replicas, read when Prometheus asks. */
 export interface SharedFacts {
@@ -30,7 +27,7 @@ export interface SharedFacts {
   /** Seconds since the admission of the oldest open unknown, `0` when there is none. */
   readonly unknownOldestSeconds: number
   readonly largeResultBytes: number
-  readonly upstreamState: UpstreamState
+  readonly upstreamState: BreakerState
 }
 
 export interface Metrics {
@@ -140,7 +137,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
     unknownOpen.set(facts.unknownOpen)
     largeResults.set(facts.largeResultBytes)
     unknownOldest.set(facts.unknownOldestSeconds)
-    for (const state of upstreamStates) upstreamState.set({ state }, state === facts.upstreamState ? 1 : 0)
+    for (const state of breakerStates) upstreamState.set({ state }, state === facts.upstreamState ? 1 : 0)
   }
 
   async function render (): Promise<string> {

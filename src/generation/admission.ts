@@ -1,8 +1,8 @@
 // What a request asks of the ledger before anything is bought, and what the ledger answers. Terms: a *right* may be refused and has a deadline.
 
+import type { BreakerState } from '../breaker-states.ts'
 import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import type { BreakerState } from './breaker-state.ts'
 import type { AdmittedFields, Connection, Row } from './row.ts'
 
 /** A budget to admit against. The ledger finds the period on its own clock. */

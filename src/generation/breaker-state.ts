@@ -1,8 +1,8 @@
 // Whether anything may be bought: for the account, for a tenant, of a model; and the words that change it.
 
-/** Whether anything may be bought: for the whole account (`*`), for a tenant (see {@link tenantScopeOf}), or of a model (its endpoint id). */
-export type BreakerState = 'ok' | 'open' | 'account-blocked' | 'retired' | 'price-unsure'
+import type { BreakerState } from '../breaker-states.ts'
 
+/** Whether anything may be bought: for the whole account (`*`), for a tenant (see {@link tenantScopeOf}), or of a model (its endpoint id). */
 export interface Breaker {
   readonly scope: string
   readonly state: BreakerState

@@ -1,7 +1,7 @@
 // What happened to a generation, for those who wait for it and for logs and metrics.
 
+import type { BreakerState } from '../breaker-states.ts'
 import type { MicroUsd } from '../money.ts'
-import type { BreakerState } from './breaker-state.ts'
 import type { Phase } from './phases.ts'
 import type { Brief, Row } from './row.ts'
 

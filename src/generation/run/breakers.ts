@@ -1,7 +1,8 @@
 // What the upstream's answers say about buying at all: repeated failures, a blocked account, a retired model. The state itself is shared in the ledger.
 
+import type { BreakerState } from '../../breaker-states.ts'
 import type { ProblemCode } from '../../errors.ts'
-import type { Breaker, BreakerState, Verdict } from '../breaker-state.ts'
+import type { Breaker, Verdict } from '../breaker-state.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Suspect } from '../upstream.ts'
 

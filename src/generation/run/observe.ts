@@ -1,11 +1,12 @@
 // One log line and the counters for each change of a generation's state, and for money that is booked outside of one.
 
 import type { Logger } from 'pino'
+import type { BreakerState } from '../../breaker-states.ts'
 import type { Metrics } from '../../metrics.ts'
 import { formatUsd, type MicroUsd } from '../../money.ts'
 import { isCostAbsurd } from '../bill.ts'
+import { tenantScopeOf } from '../breaker-state.ts'
 import type { Doubt } from '../doubt.ts'
-import { tenantScopeOf, type BreakerState } from '../breaker-state.ts'
 import type { BreakerNews, News } from '../news.ts'
 import { hasEnded, type Phase } from '../phases.ts'
 import type { Brief, Row } from '../row.ts'

@@ -1,7 +1,7 @@
 // Claims: the grant of one submit attempt, which is the journal line before the POST.
 
-import type { Claimed } from '../../generation/evidence.ts'
 import { tenantScopeOf } from '../../generation/breaker-state.ts'
+import type { Claimed } from '../../generation/evidence.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { termsOf, type Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, freeProbe, probes } from './breakers.ts'

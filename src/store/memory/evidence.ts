@@ -3,9 +3,9 @@
 
 import { hash } from 'node:crypto'
 import { bookingOf } from '../../generation/bill.ts'
+import type { Verdict } from '../../generation/breaker-state.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import type { Ending, Unsent, Weighed } from '../../generation/evidence.ts'
-import type { Verdict } from '../../generation/breaker-state.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import type { Failure, Large, Row } from '../../generation/row.ts'

@@ -1,6 +1,6 @@
 // News: what happened to a generation without its owner's doing, and how breakers stand. Kept until one replica takes it, so that it is told once.
 
-import type { BreakerState } from '../../generation/breaker-state.ts'
+import type { BreakerState } from '../../breaker-states.ts'
 import type { News, RowNews } from '../../generation/news.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { Brief, Row } from '../../generation/row.ts'

@@ -2,11 +2,12 @@
 // back. Numbers are texts there, null and false are what is left out. What cannot be read is an error of ours and never passed on.
 
 import { createHash } from 'node:crypto'
+import { breakerStates } from '../../breaker-states.ts'
 import type { Balance, JournalEntry, OpenUnknown, Token } from '../../generation/accounts.ts'
 import type { AdmittedAll, End, RateState, Refused } from '../../generation/admission.ts'
+import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Cancelled, Claimed, Corrected, Settled, Taken, Weighed } from '../../generation/evidence.ts'
 import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll, type Values } from '../../generation/fields.ts'
-import type { Breaker, BreakerState } from '../../generation/breaker-state.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import type { Change, News, Published, RowNews } from '../../generation/news.ts'
@@ -15,7 +16,6 @@ import type { Difference } from '../../generation/recount.ts'
 import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 
-const breakerStates: readonly BreakerState[] = ['ok', 'open', 'account-blocked', 'retired', 'price-unsure']
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
 const differing: readonly Difference['what'][] = ['places', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'line', 'row', 'stray']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
