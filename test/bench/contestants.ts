@@ -52,13 +52,15 @@ export interface GatewayOptions {
   /** How long a picture takes at the upstream. */
   readonly delayMs?: number
   readonly tenants?: number
+  /** The program, when it is not this build's. */
+  readonly cli?: string
   readonly env?: Readonly<Record<string, string>>
   /** A folder for the CPU profile that Node writes when the gateway ends. */
   readonly profile?: string | undefined
 }
 
 /** Everything that production has: the ledger on Redis, limits, logs, metrics. Limits are so wide that none is reached. */
-export async function startGateway ({ redisPort, upstreamPort }: Ground, { name, delayMs = 0, tenants = 1, env = {}, profile }: GatewayOptions): Promise<Gateway> {
+export async function startGateway ({ redisPort, upstreamPort }: Ground, { name, delayMs = 0, tenants = 1, cli = cliFile, env = {}, profile }: GatewayOptions): Promise<Gateway> {
   const port = await freePort()
   const tenantsFile = join(folder, name + '-tenants.json')
   const most = { max: 1_000_000, windowSeconds: 1 }
@@ -78,7 +80,7 @@ export async function startGateway ({ redisPort, upstreamPort }: Ground, { name,
       }
     })
   }))
-  const started = startNode(name, cores.server, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cliFile, 'serve'], {
+  const started = startNode(name, cores.server, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cli, 'serve'], {
     NODE_ENV: 'production',
     PORT: String(port),
     FAL_KEY: 'central-key-id:central-key-secret',

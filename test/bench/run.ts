@@ -2,11 +2,12 @@
 // npm run bench -- --help
 
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { projectDir } from '../support/paths.ts'
+import { compareBuilds, type Spread } from './against.ts'
 import {
   bareFastify, check, composition, expressProxy, falgateHit, falgateMiss, fetchPackages, hitRequest, nginxCache, portkey, startGateway, startGround,
   type Absent, type Contestant, type Ground
@@ -24,6 +25,7 @@ Measures falgate against what it is compared with, on this machine, and writes t
 
   --quick          one short round of what is at hand, within a minute; writes nothing
   --only <part>    throughput, latency, scale or polls; may be repeated (default: all)
+  --against <dir>  only this: side by side with the build of another commit in <dir>
   --check          ends with 1 when a bound is broken
   --rounds <n>     rounds of each contestant (default 5)
   --seconds <n>    length of a round (default 5)
@@ -37,7 +39,7 @@ Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-ins
 const parts = ['throughput', 'latency', 'scale', 'polls'] as const
 type Part = typeof parts[number]
 
-interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined, readonly isCheck: boolean }
+interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined, readonly against: string | undefined, readonly isCheck: boolean }
 
 const CONNECTIONS = 32
 
@@ -59,6 +61,7 @@ async function main (): Promise<number> {
   const loadBefore = describeLoad()
   const ground = await startGround()
   let hitsPerSecond = 0
+  if (plan.against !== undefined) await against(ground, plan, plan.against)
   if (plan.parts.has('throughput')) hitsPerSecond = await throughput(ground, plan)
   if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
   if (plan.parts.has('scale')) await scale(ground, plan)
@@ -83,15 +86,16 @@ function readPlan (): Plan | null {
     return null
   }
   const isQuick = values.quick === true
-  const only = values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
+  const against = values.against === undefined ? undefined : cliOf(values.against)
+  const only = against !== undefined ? [] : values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
   const usual = isQuick ? 1 : 5
-  return { isQuick, parts: new Set(only ?? parts), rounds: countIn('--rounds', values.rounds, usual), seconds: countIn('--seconds', values.seconds, usual), profile: values.profile, isCheck: values.check === true }
+  return { isQuick, parts: new Set(only ?? parts), rounds: countIn('--rounds', values.rounds, usual), seconds: countIn('--seconds', values.seconds, usual), profile: values.profile, against, isCheck: values.check === true }
 }
 
 function readOptions () {
   try {
     return parseArgs({
-      options: { quick: { type: 'boolean' }, check: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, help: { type: 'boolean' } }
+      options: { quick: { type: 'boolean' }, check: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, against: { type: 'string' }, help: { type: 'boolean' } }
     })
   } catch (error) {
     return refuse(error instanceof Error ? error.message : String(error))
@@ -103,9 +107,32 @@ function countIn (name: string, text: string | undefined, otherwise: number): nu
   return /^[1-9]\d{0,3}$/.test(text) ? Number(text) : refuse(`${name}: expected a whole number from 1`)
 }
 
+/** The program of the build in a folder. */
+function cliOf (folder: string): string {
+  const file = join(folder, 'build/src/cli.js')
+  return existsSync(file) ? file : refuse(`--against: there is no ${file} (npm ci builds it)`)
+}
+
 function refuse (fault: string): never {
   process.stderr.write(`bench: ${fault} (see npm run bench -- --help)\n`)
   process.exit(2)
+}
+
+// ------------------------------------------------------------------------------------------------ another build
+
+async function against (ground: Ground, plan: Plan, otherCli: string): Promise<void> {
+  const { rows, bounds: found } = await compareBuilds(ground, otherCli, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  const spread = ({ median, low, high }: Spread): string => `${median.toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)}`
+  report.push(`## Against ${otherCli}
+
+This build / the other one, ${plan.rounds} rounds of ${plan.seconds} s of each, one after the other, ${CONNECTIONS} connections; median, and the middle half.
+
+| | answers a second | middle half | answers for each second of CPU | middle half |
+| --- | ---: | ---: | ---: | ---: |
+${rows.map(({ name, rate, cpu }) => `| ${name} | ${spread(rate)} | ${spread(cpu)} |`).join('\n')}
+
+${boundTable(found)}`)
 }
 
 // ------------------------------------------------------------------------------------------------ throughput

@@ -1,0 +1,66 @@
+// Two builds of falgate side by side: what a change costs.
+
+import { check, falgateHit, falgateMiss, startGateway, type Contestant, type Ground } from './contestants.ts'
+import { flood } from './load.ts'
+import { cpuUsOf } from './machine.ts'
+import { median, type Bound } from './report.ts'
+
+/** No figure of this build may be lower than this part of the other build's. */
+const LEAST = 0.97
+
+export interface Comparison { readonly rows: readonly { readonly name: string, readonly rate: Spread, readonly cpu: Spread }[], readonly bounds: readonly Bound[] }
+
+/** Ratios of this build to the other one, from a lower to an upper quartile. Above 1 this build is faster. */
+export interface Spread { readonly median: number, readonly low: number, readonly high: number }
+
+interface Round { readonly perSecond: number, readonly cpuUs: number }
+
+/**
+ * Hits and whole generations of this build and of another one, in turn. The order changes from round to round, so that a machine which becomes
+ * slower or faster meanwhile helps neither. A ratio is one of two rounds that follow each other.
+ */
+export async function compareBuilds (ground: Ground, otherCli: string, connections: number, rounds: number, seconds: number, progress: (said: string) => void): Promise<Comparison> {
+  const ours = await startGateway(ground, { name: 'this-build' })
+  const theirs = await startGateway(ground, { name: 'other-build', cli: otherCli })
+  const pairs = [[falgateHit(ours), falgateHit(theirs)], [falgateMiss(ours), falgateMiss(theirs)]] as const
+  for (const contestant of pairs.flat()) {
+    await check(contestant)
+    await flood(contestant.port, contestant.request, connections, seconds)
+  }
+  const rows: { name: string, rate: Spread, cpu: Spread }[] = []
+  for (const [one, other] of pairs) {
+    const measured: { readonly one: Round, readonly other: Round }[] = []
+    for (let round = 1; round <= rounds; round++) {
+      progress(`round ${round} of ${rounds}: ${one.name}`)
+      const isFirst = round % 2 === 1
+      const early = await measure(isFirst ? one : other, connections, seconds)
+      const late = await measure(isFirst ? other : one, connections, seconds)
+      measured.push(isFirst ? { one: early, other: late } : { one: late, other: early })
+    }
+    rows.push({
+      name: one.name,
+      rate: spreadOf(measured.map(({ one, other }) => one.perSecond / other.perSecond)),
+      cpu: spreadOf(measured.map(({ one, other }) => other.cpuUs / one.cpuUs))
+    })
+  }
+  await ours.stop()
+  await theirs.stop()
+  const bounds = rows.flatMap(({ name, rate, cpu }) => [
+    { name: `${name}: answers a second of this build, at least ${LEAST} of the other's`, isKept: rate.median >= LEAST, found: rate.median.toFixed(3) },
+    { name: `${name}: answers for each second of CPU, at least ${LEAST} of the other's`, isKept: cpu.median >= LEAST, found: cpu.median.toFixed(3) }
+  ])
+  return { rows, bounds }
+}
+
+async function measure ({ name, port, pid, request }: Contestant, connections: number, seconds: number): Promise<Round> {
+  const beforeUs = cpuUsOf(pid)
+  const { requests, seconds: took, failed } = await flood(port, request, connections, seconds)
+  if (failed > 0) throw new Error(`${name}: ${failed} of ${requests} requests failed`)
+  return { perSecond: requests / took, cpuUs: (cpuUsOf(pid) - beforeUs) / requests }
+}
+
+function spreadOf (ratios: readonly number[]): Spread {
+  const sorted = ratios.toSorted((one, other) => one - other)
+  const at = (part: number): number => sorted[Math.round((sorted.length - 1) * part)] ?? NaN
+  return { median: median(sorted), low: at(0.25), high: at(0.75) }
+}
