@@ -22,6 +22,7 @@ export function optionsReader (model: Model, describePrompt: (prompt: string) =>
 
   return (request, body, headers) => {
     const { tenant, subject } = callerOf(request)
+    const { mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
     const values = withDefaults(body, fields)
     if (typeof values['prompt'] === 'string') request.facts.prompt = describePrompt(values['prompt'])
     // A seed that the model does not take says nothing: with it, different pictures would have one name.
@@ -29,8 +30,9 @@ export function optionsReader (model: Model, describePrompt: (prompt: string) =>
     const forbidden = permits(tenant, model, values)
     if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
     const input = canonicalJson(values, seed)
-    const cacheName = seed === null || headers.mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
-    return { tenant, subject, model, body, input, seed, cacheName, ...headers }
+    const cacheName = seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
+    // Written out, as in generate-headers.ts.
+    return { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId }
   }
 }
 

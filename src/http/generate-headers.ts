@@ -11,8 +11,10 @@ const PREFERENCE = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*"?([^";]*)"?)?/
 
 /** How a call wants to be served; `maxWaitMs` is what the gateway is ready to wait. Throws `bad-header`. */
 export function headerOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number): HeaderOptions {
-  const patience = patienceOf(headers['prefer'], maxWaitMs)
-  return { ...purchaseOptionsOf(headers), ...patience, priority: patience.async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
+  const { async, waitMs, preferenceApplied } = patienceOf(headers['prefer'], maxWaitMs)
+  const { mode, idempotencyKey } = purchaseOptionsOf(headers)
+  // Written out: spreading objects is the dearest thing that a hit could do here.
+  return { mode, idempotencyKey, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
 }
 
 /** The headers that every door understands. Throws `bad-header`. */

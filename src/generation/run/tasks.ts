@@ -12,11 +12,11 @@
 // A claim of what this process has bought already, running or ended, begins nothing: the ledger forgot.
 
 import { setImmediate } from 'node:timers/promises'
-import { LRUCache } from 'lru-cache'
 import type { Fact, Taken } from '../evidence.ts'
 import { termsAtEnd } from '../key.ts'
 import { hasEnded } from '../phases.ts'
 import type { Row } from '../row.ts'
+import { createRecentEnds } from './recent-ends.ts'
 import type { Permit } from './step-context.ts'
 import { createTask, type Task, type TaskDeps } from './task.ts'
 
@@ -55,7 +55,7 @@ const MAX_ENDED = 1000
 
 export function createTasks (deps: TasksDeps): Tasks {
   const running = new Map<string, Task>()
-  const ended = new LRUCache<string, Taken>({ max: MAX_ENDED, ttl: ENDED_MS })
+  const ended = createRecentEnds<Taken>({ now: () => performance.now(), keptMs: ENDED_MS, most: MAX_ENDED })
 
   function take (taken: Taken, permit: Permit | null): void {
     const { row: { id } } = taken
@@ -67,7 +67,7 @@ export function createTasks (deps: TasksDeps): Tasks {
   }
 
   function isBoughtHere (id: string): boolean {
-    const requestId = running.get(id)?.requestId ?? ended.peek(id, { allowStale: true })?.row.requestId ?? null
+    const requestId = running.get(id)?.requestId ?? ended.get(id)?.row.requestId ?? null
     return requestId !== null
   }
 
@@ -85,14 +85,15 @@ export function createTasks (deps: TasksDeps): Tasks {
   }
 
   function remember ({ row, terms }: Taken): void {
-    ended.purgeStale()
-    ended.set(row.id, { row: withoutLarge(row), terms: termsAtEnd(row, terms, deps.schemaVersionOf) })
+    ended.add({ row: withoutLarge(row), terms: termsAtEnd(row, terms, deps.schemaVersionOf) })
   }
 
   /** Of what ended here a moment ago the answer counts, too. */
   function isOthersHere (requestId: string, id: string): boolean {
-    return [...running.values()].some(task => task.row.id !== id && task.requestId === requestId) ||
-      [...ended.values()].some(({ row }) => row.id !== id && row.requestId === requestId)
+    for (const task of running.values()) {
+      if (task.requestId === requestId && task.row.id !== id) return true
+    }
+    return ended.isOthers(requestId, id)
   }
 
   return {
@@ -100,7 +101,7 @@ export function createTasks (deps: TasksDeps): Tasks {
     take,
     facts: () => [
       ...Array.from(running.values(), ({ row, terms }) => ({ row, terms, holds: true })),
-      ...Array.from(ended.values(), ({ row, terms }) => ({ row, terms, holds: false }))
+      ...ended.all().map(({ row, terms }) => ({ row, terms, holds: false }))
     ],
     interruptAll: () => { for (const { interrupt } of running.values()) interrupt() },
     interruptForCancel: (id, version) => {
