@@ -15,36 +15,41 @@ export interface Spread { readonly median: number, readonly low: number, readonl
 
 interface Round { readonly perSecond: number, readonly cpuUs: number }
 
+/** Rounds that one pair of processes takes: two of the same build differ by a tenth, as long as they live. */
+const ROUNDS_PER_START = 2
+
 /**
  * Hits and whole generations of this build and of another one, in turn. The order changes from round to round, so that a machine which becomes
- * slower or faster meanwhile helps neither. A ratio is one of two rounds that follow each other.
+ * slower or faster meanwhile helps neither, and both are started again after a few rounds. A ratio is one of two rounds that follow each other.
  */
 export async function compareBuilds (ground: Ground, otherCli: string, connections: number, rounds: number, seconds: number, progress: (said: string) => void): Promise<Comparison> {
-  const ours = await startGateway(ground, { name: 'this-build' })
-  const theirs = await startGateway(ground, { name: 'other-build', cli: otherCli })
-  const pairs = [[falgateHit(ours), falgateHit(theirs)], [falgateMiss(ours), falgateMiss(theirs)]] as const
-  for (const contestant of pairs.flat()) {
-    await check(contestant)
-    await flood(contestant.port, contestant.request, connections, seconds)
-  }
-  const rows: { name: string, rate: Spread, cpu: Spread }[] = []
-  for (const [one, other] of pairs) {
-    const measured: { readonly one: Round, readonly other: Round }[] = []
-    for (let round = 1; round <= rounds; round++) {
-      progress(`round ${round} of ${rounds}: ${one.name}`)
-      const isFirst = round % 2 === 1
-      const early = await measure(isFirst ? one : other, connections, seconds)
-      const late = await measure(isFirst ? other : one, connections, seconds)
-      measured.push(isFirst ? { one: early, other: late } : { one: late, other: early })
+  const kinds = [{ name: 'falgate, hit', contestantOf: falgateHit }, { name: 'falgate, miss', contestantOf: falgateMiss }]
+    .map(kind => ({ ...kind, measured: new Array<{ readonly one: Round, readonly other: Round }>() }))
+  for (let start = 0; start < rounds; start += ROUNDS_PER_START) {
+    const ours = await startGateway(ground, { name: `this-build-${start}` })
+    const theirs = await startGateway(ground, { name: `other-build-${start}`, cli: otherCli })
+    for (const { name, contestantOf, measured } of kinds) {
+      const [one, other] = [contestantOf(ours), contestantOf(theirs)]
+      for (const contestant of [one, other]) {
+        await check(contestant)
+        await flood(contestant.port, contestant.request, connections, seconds)
+      }
+      for (let round = start; round < Math.min(start + ROUNDS_PER_START, rounds); round++) {
+        progress(`round ${round + 1} of ${rounds}: ${name}`)
+        const isFirst = round % 2 === 0
+        const early = await measure(isFirst ? one : other, connections, seconds)
+        const late = await measure(isFirst ? other : one, connections, seconds)
+        measured.push(isFirst ? { one: early, other: late } : { one: late, other: early })
+      }
     }
-    rows.push({
-      name: one.name,
-      rate: spreadOf(measured.map(({ one, other }) => one.perSecond / other.perSecond)),
-      cpu: spreadOf(measured.map(({ one, other }) => other.cpuUs / one.cpuUs))
-    })
+    await ours.stop()
+    await theirs.stop()
   }
-  await ours.stop()
-  await theirs.stop()
+  const rows = kinds.map(({ name, measured }) => ({
+    name,
+    rate: spreadOf(measured.map(({ one, other }) => one.perSecond / other.perSecond)),
+    cpu: spreadOf(measured.map(({ one, other }) => other.cpuUs / one.cpuUs))
+  }))
   const bounds = rows.flatMap(({ name, rate, cpu }) => [
     { name: `${name}: answers a second of this build, at least ${LEAST} of the other's`, isKept: rate.median >= LEAST, found: rate.median.toFixed(3) },
     { name: `${name}: answers for each second of CPU, at least ${LEAST} of the other's`, isKept: cpu.median >= LEAST, found: cpu.median.toFixed(3) }
