@@ -1,7 +1,7 @@
 // Money and rights of tenants and tokens, as the ledger tells them.
 
 import type { MicroUsd } from '../money.ts'
-import type { Account, Brief, Reader } from './row.ts'
+import type { Account, Brief, Reader } from './generation.ts'
 
 /** A browser token as the ledger keeps it; the secret's hash is checked by the door. */
 export interface Token extends Reader {

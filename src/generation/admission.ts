@@ -3,7 +3,7 @@
 import type { BreakerState } from '../breaker-states.ts'
 import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import type { AdmittedFields, Connection, Row } from './row.ts'
+import type { AdmittedFields, Connection, Generation } from './generation.ts'
 
 /** A budget to admit against. The ledger finds the period on its own clock. */
 export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
@@ -79,9 +79,9 @@ export type Admitted = Got | TwinsFirst | Refused
 
 /** What became of an admission that was not refused. */
 export type Got =
-  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Row }
+  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Generation }
   | { readonly outcome: 'gone', readonly end: End }
-  | { readonly outcome: 'bought', readonly row: Row, readonly rate: RateState }
+  | { readonly outcome: 'bought', readonly row: Generation, readonly rate: RateState }
 
 interface TwinsFirst { readonly outcome: 'twins', readonly twins: readonly TwinQuestion[] }
 

@@ -2,8 +2,8 @@
 
 import { hash } from 'node:crypto'
 import type { Model } from '../models/model.ts'
+import type { Generation, Terms } from './generation.ts'
 import { ledgerConstants } from './ledger-constants.ts'
-import type { Row, Terms } from './row.ts'
 
 /**
  * JSON with sorted keys and no spaces. `seed` at the top is written with these digits, so that seeds beyond 2^53 stay what they were.
@@ -38,7 +38,7 @@ export function resultName (cacheGroup: string, model: NamedModel, canonicalInpu
  * The cache name that a row's input gets from the seed of its answer. `null`: the answer named none, or nothing is stored of this row, or nobody can ask
  * for its model any more. Nothing is guessed.
  */
-export function learnedName ({ model, cacheGroup, input }: Pick<Row, 'model' | 'cacheGroup' | 'input'>, seed: string | null, schemaVersionOf: SchemaVersionOf): string | null {
+export function learnedName ({ model, cacheGroup, input }: Pick<Generation, 'model' | 'cacheGroup' | 'input'>, seed: string | null, schemaVersionOf: SchemaVersionOf): string | null {
   const schemaVersion = schemaVersionOf(model)
   if (seed === null || cacheGroup === null || input === null || schemaVersion === undefined) return null
   const seeded: Record<string, unknown> = { ...JSON.parse(input), seed: 0 }
@@ -46,7 +46,7 @@ export function learnedName ({ model, cacheGroup, input }: Pick<Row, 'model' | '
 }
 
 /** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
-export function termsAtEnd (row: Row, terms: Terms, schemaVersionOf: SchemaVersionOf): Terms {
+export function termsAtEnd (row: Generation, terms: Terms, schemaVersionOf: SchemaVersionOf): Terms {
   if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null) return terms
   const learned = learnedName(row, row.seed, schemaVersionOf)
   return learned === null ? terms : { ...terms, learnedName: learned }

@@ -1,7 +1,7 @@
 // Outputs that are too long for a row: which requests make them, and how a row gets its output back.
 
+import type { Generation } from './generation.ts'
 import type { Ledger } from './ledger.ts'
-import type { Row } from './row.ts'
 
 /** Does this input ask for pictures inside the output? fal's word for that is a boolean `sync_mode`, of the models that know it. */
 export function makesLarge (input: string): boolean {
@@ -10,7 +10,7 @@ export function makesLarge (input: string): boolean {
 }
 
 /** The row with its output, also where that lies aside; without, when it does so no longer. Rejects like any call of the ledger. */
-export async function withOutput<One extends Pick<Row, 'purchase' | 'output' | 'large'>> (ledger: Pick<Ledger, 'aside'>, row: One): Promise<One> {
+export async function withOutput<One extends Pick<Generation, 'purchase' | 'output' | 'large'>> (ledger: Pick<Ledger, 'aside'>, row: One): Promise<One> {
   return row.output === null && row.large !== null ? { ...row, output: await ledger.aside(row.purchase) } : row
 }
 
@@ -22,7 +22,7 @@ const gone = new FinalizationRegistry<string>(sha256 => {
 })
 
 /** An output as it is sent: its text, or of a long one its bytes, which many may be sent at once. */
-export function bodyOf ({ large }: Pick<Row, 'large'>, output: string): string | Buffer {
+export function bodyOf ({ large }: Pick<Generation, 'large'>, output: string): string | Buffer {
   if (large === null) return output
   const known = shared.get(large.sha256)?.deref()
   if (known !== undefined) return known

@@ -7,9 +7,9 @@ import type { Admission, Admitted, AdmittedAll, Budget } from './admission.ts'
 import type { Breaker, Verdict } from './breaker-state.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
+import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
 import type { Change, News, Published } from './news.ts'
 import type { Status } from './phases.ts'
-import type { Connection, Failure, Listed, Reader, Row } from './row.ts'
 import type { LogPiece } from './upstream.ts'
 
 /**
@@ -151,16 +151,16 @@ export interface Ledger {
   // Readers
 
   /** The generation with this id, own or through an alias (whose id it then shows), or null: unknown, expired or somebody else's. */
-  read: (id: string, reader: Reader) => Promise<Row | null>
+  read: (id: string, reader: Reader) => Promise<Generation | null>
   /** A success that this cache name leads to. Changes nothing. */
-  lookup: (cacheName: string) => Promise<Row | null>
+  lookup: (cacheName: string) => Promise<Generation | null>
   /** Newest first. */
   list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<Page>
   /**
    * The rows with these ids, for processes that wait for them or tend them: no reader is checked, and of aliases only those are known that were rows
    * themselves (see `restore`): they are shown as their readers see them.
    */
-  getMany: (ids: readonly string[]) => Promise<readonly Row[]>
+  getMany: (ids: readonly string[]) => Promise<readonly Generation[]>
   /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
   getStatuses: (ids: readonly string[]) => Promise<readonly Change[]>
   /**

@@ -2,8 +2,8 @@
 
 import type { BreakerState } from '../breaker-states.ts'
 import type { MicroUsd } from '../money.ts'
+import type { Brief, Generation } from './generation.ts'
 import type { Phase } from './phases.ts'
-import type { Brief, Row } from './row.ts'
 
 /** What log and metrics are told once, whichever process takes it. */
 export type News = RowNews | BreakerNews
@@ -31,7 +31,7 @@ export interface RowNews {
 }
 
 /** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
-export type Change = Pick<Row, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'doubtSinceMs' | 'logged'>
+export type Change = Pick<Generation, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'doubtSinceMs' | 'logged'>
 
 /** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
 export type Published = Change & { readonly isLineEmpty: boolean }

@@ -1,6 +1,6 @@
 // What the core needs of fal: submit, follow, fetch, cancel.
 
-import type { Failure } from './row.ts'
+import type { Failure } from './generation.ts'
 
 /**
  * What became of a submit. Anything that may have reached fal and was not clearly answered is `lost`.

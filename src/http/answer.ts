@@ -2,10 +2,10 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
+import type { Generation } from '../generation/generation.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import { problemOfEnd, problemOfFailed } from '../generation/request/problems.ts'
 import type { Answer } from '../generation/request/request.ts'
-import type { Row } from '../generation/row.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
@@ -82,7 +82,7 @@ function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Ki
 }
 
 /** For a caller that was not asked how long it wants to wait. */
-export function stillRunning (row: Row): Problem {
+export function stillRunning (row: Generation): Problem {
   return new Problem('still-running', {
     generationId: row.id,
     retryAfterSeconds: COLLECT_AFTER_SECONDS,
@@ -91,7 +91,7 @@ export function stillRunning (row: Row): Problem {
 }
 
 /** A cost that is not known yet is not told. */
-function sayCost (request: FastifyRequest, reply: FastifyReply, cost: Row['cost'], saved: MicroUsd): void {
+function sayCost (request: FastifyRequest, reply: FastifyReply, cost: Generation['cost'], saved: MicroUsd): void {
   if (cost === null) return
   request.facts.cost = cost
   request.facts.saved = saved

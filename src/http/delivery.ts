@@ -1,9 +1,9 @@
 // What reached its caller (rule 6): the generation whose answer went out on an open socket is delivered, any other may be adopted.
 
+import type { Connection } from '../generation/generation.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { Answer } from '../generation/request/request.ts'
-import type { Connection } from '../generation/row.ts'
 import type { Metrics } from '../metrics.ts'
 import type { CallerConnection } from './connection.ts'
 

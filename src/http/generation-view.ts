@@ -1,9 +1,9 @@
 // A generation as callers see it: schema for the documentation, and the JSON text, in which input and output keep their very bytes.
 
 import { Type } from '@sinclair/typebox'
+import { costToReader, type Listed } from '../generation/generation.ts'
 import { hasEnded, statuses, statusOf } from '../generation/phases.ts'
-import { problemOfRow } from '../generation/request/problems.ts'
-import { costToReader, type Listed } from '../generation/row.ts'
+import { problemOfGeneration } from '../generation/request/problems.ts'
 import { formatUsd } from '../money.ts'
 import { bodyOf } from './problem.ts'
 
@@ -76,7 +76,7 @@ function fieldsOf (row: Listed, requestId: string): Fields {
     ['cost_usd', cost === null ? 'null' : formatUsd(cost)],
     ['output', row.output ?? 'null'],
     ['output_bytes', JSON.stringify(row.large?.bytes ?? null)],
-    ['error', failed ? JSON.stringify(bodyOf(problemOfRow(row), requestId)) : 'null']
+    ['error', failed ? JSON.stringify(bodyOf(problemOfGeneration(row), requestId)) : 'null']
   ]
 }
 

@@ -4,10 +4,10 @@ import { Readable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
+import type { Generation } from '../generation/generation.ts'
 import { bodyOf, withOutput } from '../generation/large.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
-import type { Row } from '../generation/row.ts'
 import { rememberFetch } from './delivery.ts'
 import { generationJson, generationJsonAround, generationListJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
@@ -94,6 +94,6 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
 }
 
 /** Tells pollers when another look is worth it. */
-function headersOf (row: Row): Record<string, string> {
+function headersOf (row: Generation): Record<string, string> {
   return { 'falgate-generation': row.id, ...(hasEnded(row.phase) ? {} : { 'retry-after': '1' }) }
 }

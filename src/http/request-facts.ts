@@ -3,7 +3,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { ProblemCode } from '../errors.ts'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
-import type { Reader } from '../generation/row.ts'
+import type { Reader } from '../generation/generation.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'

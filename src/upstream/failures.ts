@@ -3,7 +3,7 @@
 
 import type { FieldFault } from '../errors.ts'
 import type { ErrorLine, FalError } from '../fal-wire/error-body.ts'
-import type { Failure } from '../generation/row.ts'
+import type { Failure } from '../generation/generation.ts'
 import { headerOf, type Answer } from './exchange.ts'
 
 const MAX_LINES = 20

@@ -12,9 +12,9 @@ import { parseArgs } from 'node:util'
 import { Redis } from 'ioredis'
 import type { Admission } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
 import { statuses } from '../../src/generation/phases.ts'
-import type { Row } from '../../src/generation/row.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { admissionOf, failureOf, freshId, never, noTerms, successOf, times, traceLost } from '../support/admission.ts'
 import { freePort } from '../support/processes.ts'
@@ -97,7 +97,7 @@ function admissionFor (given: Partial<Admission> = {}): Admission {
 
 const NEVER_ENDS = 1e6
 
-async function claim (ledger: Ledger): Promise<Row> {
+async function claim (ledger: Ledger): Promise<Generation> {
   const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: NEVER_ENDS })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   return claimed.row
@@ -187,8 +187,8 @@ async function growth (sizes: readonly number[]): Promise<void> {
 
 /** What a generation needs of the ledger, step by step. */
 function steps ({ ledger }: Bench): readonly Question[] {
-  const rows: Row[] = []
-  const next = (): Row => {
+  const rows: Generation[] = []
+  const next = (): Generation => {
     const row = rows.shift()
     if (row === undefined) throw new Error('nothing was claimed')
     rows.push(row)

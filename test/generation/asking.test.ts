@@ -2,8 +2,8 @@
 
 import t, { type Test } from 'tap'
 import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { News } from '../../src/generation/news.ts'
-import type { Row } from '../../src/generation/row.ts'
 import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createRunner } from '../../src/generation/run/runner.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
@@ -25,8 +25,8 @@ interface Scene {
   readonly news: readonly News[]
   /** Changes that were told: `unknown succeeded`. */
   readonly moves: readonly string[]
-  readonly row: (id: string) => Promise<Row>
-  readonly isSo: (id: string, phase: Row['phase']) => Promise<void>
+  readonly row: (id: string) => Promise<Generation>
+  readonly isSo: (id: string, phase: Generation['phase']) => Promise<void>
 }
 
 async function open (t: Test): Promise<Scene> {
@@ -66,7 +66,7 @@ async function open (t: Test): Promise<Scene> {
     await ledger.close()
   })
 
-  async function row (id: string): Promise<Row> {
+  async function row (id: string): Promise<Generation> {
     const [found] = await ledger.getMany([id])
     if (found === undefined) throw new Error('There is no such row.')
     return found

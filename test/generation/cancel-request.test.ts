@@ -1,7 +1,7 @@
 // Asking fal to stop.
 
 import t from 'tap'
-import { hasRequestId } from '../../src/generation/row.ts'
+import { hasRequestId } from '../../src/generation/generation.ts'
 import { createCancelRequest } from '../../src/generation/run/cancel-request.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'

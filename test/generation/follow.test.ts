@@ -2,9 +2,9 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
 import { statusOf } from '../../src/generation/phases.ts'
-import type { Row } from '../../src/generation/row.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { createFollow, type Follow } from '../../src/generation/watch/follow.ts'
 import type { Moment } from '../../src/generation/watch/moments.ts'
@@ -21,7 +21,7 @@ interface Scene {
   readonly follow: Follow
   /** How often each of the ledger's operations was called. */
   readonly calls: Map<string, number>
-  readonly buy: () => Promise<Row>
+  readonly buy: () => Promise<Generation>
   /** Claims the next one and reports it as accepted. */
   readonly accept: () => Promise<void>
   /** Lets it end in line and its time be over, and tells nobody. */

@@ -1,7 +1,7 @@
 // What is kept for polls: how long, how much, and what it takes with it when it goes.
 
 import t from 'tap'
-import type { Row } from '../../src/generation/row.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import { createPollCache, type PollCache } from '../../src/generation/watch/poll-cache.ts'
 import type { Follower, Track, Tracks } from '../../src/generation/watch/tracks.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
@@ -12,13 +12,13 @@ const studio = { tenant: 'studio', subject: '' }
 
 interface Scene {
   readonly polls: PollCache
-  readonly row: Row
+  readonly row: Generation
   /** Ids that the ledger was asked for. */
   readonly asked: string[]
   /** Who follows which generation. */
   readonly followers: Map<string, Follower>
   /** The generation as the ledger has it. */
-  readonly ledgerHas: (row: Row | null) => void
+  readonly ledgerHas: (row: Generation | null) => void
 }
 
 /** A ledger that has one generation under every id, and tracks that only count who follows. */
@@ -27,7 +27,7 @@ async function open (given: { readonly input?: string, readonly keptMs?: number 
   const bought = await memory.admit(admissionOf())
   await memory.close()
   if (bought.outcome !== 'bought') throw new Error(bought.outcome)
-  let row: Row | null = { ...bought.row, input: given.input ?? bought.row.input }
+  let row: Generation | null = { ...bought.row, input: given.input ?? bought.row.input }
   const asked: string[] = []
   const followers = new Map<string, Follower>()
   const tracks: Tracks = {
@@ -81,7 +81,7 @@ t.test('what is polled again and again is kept, and the ledger is asked once', a
 })
 
 for (const [what, end] of [
-  ['has ended', (follower: Follower | undefined, row: Row): void => { follower?.changed({ ...row, phase: 'failed' }) }],
+  ['has ended', (follower: Follower | undefined, row: Generation): void => { follower?.changed({ ...row, phase: 'failed' }) }],
   ['is lost', (follower: Follower | undefined): void => { follower?.lost() }]
 ] as const) {
   t.test(`of what ${what} the ledger is asked, and it is not followed any more`, async t => {

@@ -2,8 +2,8 @@
 
 import t, { type Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
+import type { Followed, Generation } from '../../src/generation/generation.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
-import type { Followed, Row } from '../../src/generation/row.ts'
 import { createRecorder, type Recorder } from '../../src/generation/run/recorder.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
@@ -18,7 +18,7 @@ interface Scene {
   readonly memory: Ledger
   readonly recorder: Recorder
   /** As it was claimed. */
-  readonly row: Row
+  readonly row: Generation
   /** From now on operations fail: before they are run, or after. */
   readonly away: (how: 'before' | 'after') => void
   readonly back: () => void
@@ -31,7 +31,7 @@ interface Scene {
   /** Calls that failed. */
   readonly troubles: () => number
   /** Ends that waiters here were told. */
-  readonly ends: Row[]
+  readonly ends: Generation[]
   /** How often it was said that the row should be read. */
   readonly news: () => number
   /** From now on another server keeps the ledger. */
@@ -42,13 +42,13 @@ interface Scene {
 }
 
 /** `known`: what the process knew of it beside the claim, when the ledger went back to that. */
-async function scene (t: Test, known: Partial<Row> = {}): Promise<Scene> {
+async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> {
   let server = 'first'
   let aheadMs = 0
   const memory = createMemoryLedger({ times, server: () => server, now: () => Date.now() + aheadMs })
   const run: string[] = []
   const moves: string[] = []
-  const ends: Row[] = []
+  const ends: Generation[] = []
   let isAway: false | 'before' | 'after' = false
   let news = 0
   let phasesMs = 0
@@ -115,17 +115,17 @@ function piece (from: number, to: number): LogPiece {
   return { from, lines: Array.from({ length: to - from }, (_, n) => ({ message: `line ${from + n}`, timestamp: null, level: null })) }
 }
 
-function accept (recorder: Recorder, row: Row): Followed {
+function accept (recorder: Recorder, row: Generation): Followed {
   recorder.recordAccepted(row, 'request')
   return followed(row)
 }
 
-function followed (row: Row): Followed {
+function followed (row: Generation): Followed {
   return { ...row, phase: 'accepted', requestId: 'request' }
 }
 
 /** Tells the whole story of a generation, one step after the other; gives the promise of its last step. */
-async function tellAll ({ ledger, recorder, row }: Scene, afterPiece = async (_pieces: number): Promise<void> => {}): Promise<{ readonly end: Promise<Row | null> }> {
+async function tellAll ({ ledger, recorder, row }: Scene, afterPiece = async (_pieces: number): Promise<void> => {}): Promise<{ readonly end: Promise<Generation | null> }> {
   const accepted = accept(recorder, row)
   const seen = [{ kind: 'queued', position: 2, log: piece(0, 1) }, { kind: 'running', log: piece(1, 3) }, { kind: 'running', log: piece(3, 4) }] as const
   for (const [n, progress] of seen.entries()) {
@@ -241,7 +241,7 @@ t.test('the row is not read before the ledger knows what is known here, and when
 t.test('a ledger that lost the row is given it back before the piece', async t => {
   const told = await scene(t)
   const { ledger, recorder, memory } = told
-  const lost: Row = { ...told.row, id: freshId() }
+  const lost: Generation = { ...told.row, id: freshId() }
   t.match(await recorder.record(lost, async () => await ledger.recordAccepted(lost.id, 1, 'request')), { phase: 'accepted', requestId: 'request' })
   t.same(told.run, ['recordAccepted', 'renew', 'restore', 'recordAccepted'])
   t.same(told.moves, ['restored', 'submitting accepted'])

@@ -2,8 +2,8 @@
 
 import t from 'tap'
 import type { Taken } from '../../src/generation/evidence.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { News } from '../../src/generation/news.ts'
-import type { Row } from '../../src/generation/row.ts'
 import { createSweeper, type Sweeper } from '../../src/generation/run/sweeper.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, noTerms, times } from '../support/admission.ts'
@@ -11,7 +11,7 @@ import { until } from '../support/until.ts'
 
 interface Scene {
   readonly sweeper: Sweeper
-  readonly row: Row
+  readonly row: Generation
   readonly away: (isAway: boolean) => void
   /** What the next sweep gives. */
   readonly due: Taken[]

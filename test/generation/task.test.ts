@@ -1,7 +1,7 @@
 // One generation in one process: what comes while a submit is under way, while fal is waited for, and while its result is fetched.
 
 import t, { type Test } from 'tap'
-import type { Row } from '../../src/generation/row.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createTask, type Task } from '../../src/generation/run/task.ts'
 import type { Result, Sighting } from '../../src/generation/upstream.ts'
@@ -20,7 +20,7 @@ interface Scene extends PlayedUpstream {
   readonly ledger: MemoryLedger
   readonly task: Task
   readonly isDone: () => boolean
-  readonly row: () => Promise<Row>
+  readonly row: () => Promise<Generation>
   readonly troubles: string[]
 }
 

@@ -2,8 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { Change } from '../../src/generation/news.ts'
-import type { Row } from '../../src/generation/row.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { createTracks, type Follower, type Tracks } from '../../src/generation/watch/tracks.ts'
 import type { Listener } from '../../src/generation/watch/watch.ts'
@@ -12,7 +12,7 @@ import { admissionOf, times } from '../support/admission.ts'
 
 interface Scene {
   readonly tracks: Tracks
-  readonly row: Row
+  readonly row: Generation
   /** What a follower was told. */
   readonly told: string[]
   readonly follower: Follower
@@ -70,7 +70,7 @@ async function open (): Promise<Scene> {
   }
 }
 
-function changeOf (row: Row, given: Partial<Change>): Change {
+function changeOf (row: Generation, given: Partial<Change>): Change {
   return { ...row, version: row.version + 1, ...given }
 }
 

@@ -90,7 +90,7 @@ t.test('JavaScript: a synchronous call loses its connection while the picture is
   const at = await scene(t)
   const release = at.deployment.sandbox.faults.holdJobs()
   const made = clientAt(at.base).run(MODEL, { input: unseeded })
-  const { id, connection: first } = await at.deployment.untilRow(({ requestId }) => requestId !== null)
+  const { id, connection: first } = await at.deployment.untilGeneration(({ requestId }) => requestId !== null)
   at.proxy.setOpen(false)
   at.proxy.setOpen(true)
   // The retry adopts what is under way.

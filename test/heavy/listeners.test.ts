@@ -20,11 +20,11 @@ function residentMib (pid: number): number {
 t.test('1,000 listeners of one generation', async t => {
   const redis = await startRedis(t)
   const client = plainClient(t, redis.url)
-  const { sandbox, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: { LEASE_SECONDS: '15', EVENT_HEARTBEAT_SECONDS: '2' } })
+  const { sandbox, startReplica, untilGeneration } = await deploy(t, { redisUrl: redis.url, env: { LEASE_SECONDS: '15', EVENT_HEARTBEAT_SECONDS: '2' } })
   const replica = await startReplica()
   const release = sandbox.faults.holdJobs()
   const id = String((await replica.generate({ prompt: 'seen by all', seed: 1 }, { headers: { prefer: 'respond-async' } })).json()['id'])
-  await untilRow(({ phase }) => phase === 'running')
+  await untilGeneration(({ phase }) => phase === 'running')
 
   async function subscriptions (): Promise<{ readonly connections: number, readonly subscribers: readonly string[] }> {
     const list = String(await client.client('LIST'))

@@ -31,7 +31,7 @@ t.test('1,000 identical seeded requests over three replicas are one purchase and
 
 t.test('the same with the owner killed midway: one purchase, the survivors\' callers are answered, the dead one\'s when they ask again', async t => {
   const deployment = await deploy(t, { env: LONG_LEASE })
-  const { sandbox, startReplica, untilRow } = deployment
+  const { sandbox, startReplica, untilGeneration } = deployment
   const replicas = await Promise.all([startReplica(), startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const body = { prompt: 'a crowd', seed: 7 }
@@ -40,7 +40,7 @@ t.test('the same with the owner killed midway: one purchase, the survivors\' cal
     const reply = await patiently(async () => await replica.generate(body)).catch(() => null)
     return { replica, reply }
   })
-  const { owner, others } = ownerAmong(replicas, await untilRow(({ phase }) => phase === 'running'))
+  const { owner, others } = ownerAmong(replicas, await untilGeneration(({ phase }) => phase === 'running'))
   owner.child.kill('SIGKILL')
   await owner.ended
   release()
@@ -82,13 +82,13 @@ t.test('one Idempotency-Key raced 200-fold over two replicas is one purchase and
 /** A caller without key or seed, whose connection ends after fal accepted and before anything was answered. */
 async function loseAnswer (t: Test, how: 'the connection breaks' | 'its replica is killed'): Promise<void> {
   const deployment = await deploy(t)
-  const { sandbox, startReplica, untilRow, ledger } = deployment
+  const { sandbox, startReplica, untilGeneration, ledger } = deployment
   const [one, other] = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const body = { prompt: 'sent once, asked twice' }
   const caller = new AbortController()
   const lost = t.rejects(one.generate(body, { signal: caller.signal }), 'no answer')
-  const { id } = await untilRow(({ requestId }) => requestId !== null)
+  const { id } = await untilGeneration(({ requestId }) => requestId !== null)
   if (how === 'the connection breaks') {
     caller.abort()
     await lost
@@ -123,12 +123,12 @@ t.test('a blind retry after the replica that had the caller was killed gets the 
 
 t.test('ten blind retries at once for one lost answer: it is handed out, and there are no more purchases than callers', async t => {
   const deployment = await deploy(t)
-  const { sandbox, ledger, startReplica, untilRow } = deployment
+  const { sandbox, ledger, startReplica, untilGeneration } = deployment
   const [one, ...others] = await Promise.all([startReplica(), startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const body = { prompt: 'sent once, asked ten times' }
   const lost = t.rejects(one.generate(body), 'no answer')
-  const { id } = await untilRow(({ phase }) => phase === 'running')
+  const { id } = await untilGeneration(({ phase }) => phase === 'running')
   one.child.kill('SIGKILL')
   await Promise.all([one.ended, lost])
   const retries = crowd(others, 10, () => body)

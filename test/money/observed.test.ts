@@ -72,16 +72,16 @@ t.test('a caller that leaves before its answer is counted, and who adopts the pi
 
 t.test('an end that two processes report is told by the one that came first', async t => {
   const deployment = await deploy(t)
-  const { sandbox, startReplica, untilRow } = deployment
+  const { sandbox, startReplica, untilGeneration } = deployment
   const replicas = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const call = replicas[0]?.generate({ prompt: 'x', seed: 1 })
-  const row = await untilRow(({ phase }) => phase === 'running')
+  const row = await untilGeneration(({ phase }) => phase === 'running')
   const owner = replicas.find(({ name }) => name === row.owner)
   owner?.child.kill('SIGSTOP')
-  await untilRow(({ takeovers }) => takeovers === 1)
+  await untilGeneration(({ takeovers }) => takeovers === 1)
   release()
-  await untilRow(({ phase }) => phase === 'succeeded')
+  await untilGeneration(({ phase }) => phase === 'succeeded')
   owner?.child.kill('SIGCONT') // it still believes that it follows the generation, and reports the end as well
   t.equal((await call)?.status, 200)
   await until(async () => sumOf((await owner?.get('/metrics'))?.text ?? '', 'falgate_slots') > 0)

@@ -124,11 +124,11 @@ t.test('another tenant\'s generation is answered as one that does not exist: sam
 
 t.test('an operator settles what is unknown: every replica tells it, one counts it', async t => {
   const deployment = await deploy(t)
-  const { sandbox, ledger, startReplica, untilRow } = deployment
+  const { sandbox, ledger, startReplica, untilGeneration } = deployment
   const replicas = await Promise.all([startReplica(), startReplica()])
   sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
   t.equal((await replicas[0]?.generate({ prompt: 'x' }))?.status, 502)
-  const { id } = await untilRow(({ phase }) => phase === 'unknown')
+  const { id } = await untilGeneration(({ phase }) => phase === 'unknown')
   const open = await moneyOf(t, deployment, replicas)
   t.match(open, { spent: 0, held: price, unknown: price, billed: price })
   await deployment.settleAt(id, true, ledger.now() + 600_000)

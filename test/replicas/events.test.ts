@@ -19,12 +19,12 @@ interface Scene extends Deployment {
 
 async function followedAtOwner (t: Parameters<typeof deploy>[0]): Promise<Scene> {
   const deployment = await deploy(t)
-  const { sandbox, startReplica, untilRow } = deployment
+  const { sandbox, startReplica, untilGeneration } = deployment
   const replicas = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const reply = await replicas[0].generate({ prompt: 'a story', seed: 1 }, { headers: { prefer: 'respond-async' } })
   const id = String(reply.json()['id'])
-  const row = await untilRow(({ phase, logged }) => phase === 'running' && logged === 1)
+  const row = await untilGeneration(({ phase, logged }) => phase === 'running' && logged === 1)
   const { owner, others: [other] } = ownerAmong(replicas, row)
   if (other === undefined) throw new Error('there is no other replica')
   const stream = await followAt(owner.base, id)

@@ -1,7 +1,7 @@
 // Redis is away when a process starts that has another account's ledger by mistake: it finds out late.
 
 import t from 'tap'
-import { buyingNothing, keyless, waitingRow } from '../support/foreign.ts'
+import { buyingNothing, keyless, waitingGeneration } from '../support/foreign.ts'
 import { parseObject } from '../support/gateway.ts'
 import { freePort } from '../support/processes.ts'
 import { deploy } from '../support/replicas.ts'
@@ -19,7 +19,7 @@ for (const [title, first, second] of [['a sandbox', {}, keyless], ['a real gatew
     const spent = (await scene.ledger.balances([{ owner: 'studio', per: 'month' }]))[0]?.spent
     const submits = scene.sandbox.bill.submits
     const owner = await scene.startReplica({ ...first, ...buyingNothing })
-    const row = await waitingRow(owner, scene)
+    const row = await waitingGeneration(owner, scene)
 
     await redis.kill()
     const opsPort = await freePort()

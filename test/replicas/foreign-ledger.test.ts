@@ -1,9 +1,9 @@
 // The sandbox and fal, or two accounts, by mistake on one Redis: whoever comes second stays away from the first one's money.
 
 import t, { type Test } from 'tap'
-import type { Row } from '../../src/generation/row.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import { runHere } from '../support/cli.ts'
-import { buyingNothing, keyless, waitingRow } from '../support/foreign.ts'
+import { buyingNothing, keyless, waitingGeneration } from '../support/foreign.ts'
 import { deploy, type Deployment } from '../support/replicas.ts'
 import { startSandbox } from '../support/sandbox.ts'
 import { until } from '../support/until.ts'
@@ -14,7 +14,7 @@ async function whyNot ({ startReplica }: Deployment, env: Readonly<Record<string
 }
 
 /** That nobody has touched it, and nothing was bought. */
-async function assertUntouched (t: Test, { ledger, sandbox }: Deployment, row: Row): Promise<void> {
+async function assertUntouched (t: Test, { ledger, sandbox }: Deployment, row: Generation): Promise<void> {
   t.match(await ledger.getMany([row.id]), [{ phase: 'waiting', version: row.version, attempt: 0 }])
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ spent: 0 }])
   t.equal(sandbox.bill.submits, 0)
@@ -33,7 +33,7 @@ for (const [title, first, seconds] of [
 ] as const) {
   t.test(title, async t => {
     const scene = await deploy(t)
-    const row = await waitingRow(await scene.startReplica({ ...first, ...buyingNothing }), scene)
+    const row = await waitingGeneration(await scene.startReplica({ ...first, ...buyingNothing }), scene)
     for (const [second, why] of seconds) {
       const reason = await whyNot(scene, second)
       t.match(reason, /^ended with 1: falgate: REDIS_URL, REDIS_NAMESPACE=/)
@@ -50,7 +50,7 @@ t.test('a rotated key and another way to fal are no other account', async t => {
   const scene = await deploy(t)
   const egress = await startSandbox(t, { keys: ['rotated:key'] })
   const one = await scene.startReplica(buyingNothing)
-  const row = await waitingRow(one, scene)
+  const row = await waitingGeneration(one, scene)
   await scene.startReplica({ FAL_KEY: 'rotated:key', FAL_QUEUE_URL: `${egress.base}/queue` })
   await until(async () => (await scene.ledger.getMany([row.id]))[0]?.phase === 'succeeded')
   t.match(await scene.ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])

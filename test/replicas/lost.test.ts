@@ -33,14 +33,14 @@ t.test('Redis restarted empty: who waited in line is told that it is lost and wa
 
 t.test('Redis restarted empty after the owner of a running generation died: who waits for it elsewhere is told that it may have been bought', async t => {
   const redis = await restartableRedis(t)
-  const { sandbox, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: USUAL_LEASE })
+  const { sandbox, startReplica, untilGeneration } = await deploy(t, { redisUrl: redis.url, env: USUAL_LEASE })
   const owner = await startReplica()
   const other = await startReplica({ FAL_CONCURRENCY: '0' })
   sandbox.faults.holdJobs()
   owner.generate({ prompt: 'x', seed: 1 }).catch(() => {})
-  await untilRow(({ phase }) => phase === 'running')
+  await untilGeneration(({ phase }) => phase === 'running')
   const joined = other.generate({ prompt: 'x', seed: 1 })
-  await untilRow(row => row.joined)
+  await untilGeneration(row => row.joined)
   t.equal((await other.get('/generations')).status, 200)
   owner.child.kill('SIGKILL')
   await redis.kill()

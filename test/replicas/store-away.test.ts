@@ -105,10 +105,10 @@ t.test('Redis dies and comes back under load: callers see pictures and 503s, the
 for (const how of ['stopped', 'hung'] as const) {
   t.test(`Redis ${how}: hits go on, purchases are refused, a running generation reaches its caller and, afterwards, its row`, async t => {
     const scene = await open(t)
-    const { redis, gateway, sandbox, ledger, untilRow } = scene
+    const { redis, gateway, sandbox, ledger, untilGeneration } = scene
     const release = sandbox.faults.holdJobs()
     const waiting = gateway.generate({ prompt: 'running', seed: 1 })
-    const { id } = await untilRow(({ phase }) => phase === 'running')
+    const { id } = await untilGeneration(({ phase }) => phase === 'running')
     if (how === 'stopped') await redis.kill()
     else redis.hang()
     await until(async () => await isStoreDown(gateway))
@@ -120,7 +120,7 @@ for (const how of ['stopped', 'hung'] as const) {
     if (how === 'stopped') await redis.start('with-file')
     else redis.wake()
     await until(async () => await ledger.ping().then(() => true, () => false))
-    t.match(await untilRow(row => row.id === id && row.phase === 'succeeded'), { cost: 60_000 })
+    t.match(await untilGeneration(row => row.id === id && row.phase === 'succeeded'), { cost: 60_000 })
     t.match((await gateway.get(`/generations/${id}`)).json(), { status: 'succeeded', output: { seed: 1 } })
     await until(async () => (await gateway.generate({ prompt: 'new', seed: 2 })).status === 200)
     t.equal(sandbox.bill.accepted, 3, 'what was answered 503 had bought nothing')
@@ -130,11 +130,11 @@ for (const how of ['stopped', 'hung'] as const) {
 }
 
 t.test('Redis stopped: a status stream of fal\'s queue tells the end once the result can be fetched', async t => {
-  const { redis, gateway, sandbox, untilRow } = await open(t)
+  const { redis, gateway, sandbox, untilGeneration } = await open(t)
   const release = sandbox.faults.holdJobs()
   const body = { prompt: 'running', seed: 1 }
   const waiting = gateway.generate(body)
-  await untilRow(({ phase }) => phase === 'running')
+  await untilGeneration(({ phase }) => phase === 'running')
   const { request_id: id } = parseObject(await (await falCall(gateway, 'POST', '/fal/queue/fal-ai/imagen4/preview/ultra', body)).text())
   const at = `/fal/queue/fal-ai/imagen4/requests/${String(id)}`
   const stream = await falCall(gateway, 'GET', `${at}/status/stream`)
@@ -153,7 +153,7 @@ t.test('Redis stopped: a status stream of fal\'s queue tells the end once the re
 for (const [operation, fact] of [['recordAccepted', 'that fal accepted it'], ['recordProgress', 'that fal works on it']] as const) {
   for (const when of ['before', 'after'] as const) {
     t.test(`Redis goes away ${when} it hears ${fact}: the caller has its picture all the same, and the row afterwards`, async t => {
-      const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
+      const { sandbox, ledger, untilGeneration, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
       const held = gate.holdAt(operation, when)
       const release = sandbox.faults.holdJobs()
       const waiting = gateway.generate({ prompt: 'x', seed: 1 })
@@ -161,10 +161,10 @@ for (const [operation, fact] of [['recordAccepted', 'that fal accepted it'], ['r
       t.ok(await isStoreDown(gateway))
       release()
       t.equal((await waiting).status, 200)
-      t.match(await untilRow(() => true), { cost: null }, 'that was while Redis was away')
+      t.match(await untilGeneration(() => true), { cost: null }, 'that was while Redis was away')
       gate.resume()
-      t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000, seed: '1' })
-      t.ok((await ledger.logs((await untilRow(() => true)).id, 0)).lines.length > 0, 'with its log')
+      t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { cost: 60_000, seed: '1' })
+      t.ok((await ledger.logs((await untilGeneration(() => true)).id, 0)).lines.length > 0, 'with its log')
       t.equal(sandbox.bill.accepted, 1)
       t.same(await ledger.audit(), [])
     })
@@ -176,23 +176,23 @@ for (const [what, operation, fault, status, phase] of [
   ['the answer to a submit is lost', 'recordUnknown', { kind: 'reset', operation: 'submit', accepted: true }, 502, 'unknown']
 ] as const) {
   t.test(`Redis goes away when ${what}: the caller is told at once, and the row afterwards`, async t => {
-    const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
+    const { sandbox, ledger, untilGeneration, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
     sandbox.faults.add(fault)
     const held = gate.holdAt(operation, 'before')
     const waiting = gateway.generate({ prompt: 'x', seed: 1 })
     await held
     t.equal((await waiting).status, status)
     gate.resume()
-    await untilRow(row => row.phase === phase)
+    await untilGeneration(row => row.phase === phase)
     t.same(await ledger.audit(), [])
   })
 }
 
 t.test('Redis goes away again while a row is read again: its caller has the picture all the same', async t => {
-  const { sandbox, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
+  const { sandbox, ledger, untilGeneration, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
-  await untilRow(({ phase }) => phase === 'running')
+  await untilGeneration(({ phase }) => phase === 'running')
   await gate.holdAt('renew', 'before')
   const held = gate.holdAt('getMany', 'before')
   gate.resume()
@@ -200,22 +200,22 @@ t.test('Redis goes away again while a row is read again: its caller has the pict
   release()
   t.equal((await waiting).status, 200)
   gate.resume()
-  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
   t.same(await ledger.audit(), [])
 })
 
 t.test('a replica that alone lost Redis still has the picture for its caller, though another one has given the generation up', async t => {
-  const { sandbox, startReplica, ledger, untilRow, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
+  const { sandbox, startReplica, ledger, untilGeneration, gate, gateway } = await openGated(t, { WAIT_SECONDS: '20' })
   const held = gate.holdAt('recordAccepted', 'before')
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
   await held
   await startReplica()
-  await untilRow(({ phase }) => phase === 'unknown')
+  await untilGeneration(({ phase }) => phase === 'unknown')
   release()
   t.equal((await waiting).status, 200)
   gate.resume()
-  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
   t.equal(sandbox.bill.accepted, 1)
   t.same(await ledger.unknowns(10), [])
   t.same(await ledger.audit(), [])
@@ -235,7 +235,7 @@ t.test('requests that meet a hung Redis are answered 503 and have bought nothing
 })
 
 t.test('Redis restarted empty: what a replica holds is put back and said, callers get their pictures, and buying goes on', async t => {
-  const { redis, gateway, sandbox, ledger, untilRow, storedId } = await open(t)
+  const { redis, gateway, sandbox, ledger, untilGeneration, storedId } = await open(t)
   const release = sandbox.faults.holdJobs()
   const calls = Array.from({ length: 5 }, async (_, seed) => await gateway.generate({ prompt: 'held', seed }))
   await sandbox.bill.untilAccepted(6)
@@ -248,7 +248,7 @@ t.test('Redis restarted empty: what a replica holds is put back and said, caller
   await until(async () => (await gateway.get(`/generations/${storedId}`)).status === 200) // what ended a moment ago is put back, too
   release()
   for (const call of calls) t.equal((await call).status, 200)
-  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
   t.equal((await gateway.generate({ prompt: 'afterwards', seed: 1 })).status, 200)
   t.equal(sandbox.bill.accepted, 7, 'nothing was bought twice')
   t.match(await (await fetch(`${gateway.base}/metrics`)).text(), /falgate_ledger_rollbacks_total [1-9]/)
@@ -258,7 +258,7 @@ t.test('Redis restarted empty: what a replica holds is put back and said, caller
 for (const [leaseSeconds, when] of [[15, 'might still begin a submit'], [2, 'may begin no submit any more']] as const) {
   t.test(`Redis comes back with a copy from before fal accepted a picture, while its replica ${when}: it is put back, and not sent again`, async t => {
     const redis = await restartableRedis(t)
-    const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: { LEASE_SECONDS: String(leaseSeconds), WAIT_SECONDS: '20' } })
+    const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t, { redisUrl: redis.url, env: { LEASE_SECONDS: String(leaseSeconds), WAIT_SECONDS: '20' } })
     const gateway = await startReplica()
     const release = sandbox.faults.holdJobs()
     const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
@@ -266,27 +266,27 @@ for (const [leaseSeconds, when] of [[15, 'might still begin a submit'], [2, 'may
     await slow.untilHit()
     redis.keep()
     slow.release()
-    const { createdAtMs, requestId } = await untilRow(({ phase }) => phase === 'running')
+    const { createdAtMs, requestId } = await untilGeneration(({ phase }) => phase === 'running')
     if (leaseSeconds === 2) await until(() => ledger.now() > createdAtMs + 1100)
     await redis.kill()
     await redis.start('kept')
     await until(async () => await ledger.ping().then(() => true, () => false))
-    await untilRow(({ phase }) => phase === 'running')
+    await untilGeneration(({ phase }) => phase === 'running')
     release()
     t.equal((await waiting).status, 200)
-    t.match(await untilRow(({ phase }) => phase === 'succeeded'), { attempt: 1, requestId, cost: 60_000 })
+    t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { attempt: 1, requestId, cost: 60_000 })
     t.equal(sandbox.bill.submits, 1)
     t.same(await ledger.audit(), [])
   })
 }
 
 t.test('a row that went back in time is counted as a rollback, also when the sequence did not fall', async t => {
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t)
   const redis = plainClient(t, await redisUrl())
   const gateway = await startReplica()
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
-  const { id } = await untilRow(({ phase }) => phase === 'accepted')
+  const { id } = await untilGeneration(({ phase }) => phase === 'accepted')
   const [key = ''] = await redis.keys(`*:g:${id}`)
   await redis.del(key)
   await until(() => gateway.log().includes('generations held here were put back'))
@@ -300,7 +300,7 @@ t.test('a row that went back in time is counted as a rollback, also when the seq
 t.test('Redis goes away before it hears that fal accepted a picture and comes back empty when it is made: the row is put back and has it', async t => {
   const redis = await restartableRedis(t)
   const gate = await startRedisGate(t, redis.url)
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { redisUrl: redis.url, env: { ...USUAL_LEASE, REDIS_URL: gate.url } })
+  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t, { redisUrl: redis.url, env: { ...USUAL_LEASE, REDIS_URL: gate.url } })
   const gateway = await startReplica()
   const held = gate.holdAt('recordAccepted', 'before')
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
@@ -310,31 +310,31 @@ t.test('Redis goes away before it hears that fal accepted a picture and comes ba
   await redis.start('empty')
   gate.resume()
   await until(async () => await ledger.ping().then(() => true, () => false))
-  await untilRow(({ phase }) => phase === 'succeeded')
+  await untilGeneration(({ phase }) => phase === 'succeeded')
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 60_000 }])
   t.equal(sandbox.bill.accepted, 1)
   t.same(await ledger.audit(), [])
 })
 
 t.test('a wish to cancel that another replica took, while the one that follows the generation was cut off, reaches fal when that one is back', async t => {
-  const { sandbox, ledger, startReplica, untilRow, gate, gateway: one } = await openGated(t, USUAL_LEASE)
+  const { sandbox, ledger, startReplica, untilGeneration, gate, gateway: one } = await openGated(t, USUAL_LEASE)
   const other = await startReplica({ FAL_CONCURRENCY: '0' })
   sandbox.faults.holdJobs()
   const held = gate.holdAt('recordAccepted', 'after')
   const waiting = one.generate({ prompt: 'x', seed: 1 })
   await held
-  const { id } = await untilRow(({ phase }) => phase === 'accepted')
+  const { id } = await untilGeneration(({ phase }) => phase === 'accepted')
   t.equal((await other.post(`/generations/${id}/cancel`)).status, 200)
   t.ok(await isStoreDown(one))
   gate.resume()
-  await untilRow(({ phase }) => phase === 'cancelled')
+  await untilGeneration(({ phase }) => phase === 'cancelled')
   t.equal((await waiting).status, 409)
   t.equal(sandbox.bill.cancels, 1)
   t.same(await ledger.audit(), [])
 })
 
 t.test('a replica that leaves while Redis is away waits for it, and writes what it owes', async t => {
-  const { sandbox, ledger, untilRow, gate, gateway: leaving } = await openGated(t, { ...USUAL_LEASE, WAIT_SECONDS: '30' })
+  const { sandbox, ledger, untilGeneration, gate, gateway: leaving } = await openGated(t, { ...USUAL_LEASE, WAIT_SECONDS: '30' })
   const held = gate.holdAt('recordAccepted', 'before')
   const waiting = leaving.generate({ prompt: 'x', seed: 1 })
   await held
@@ -343,13 +343,13 @@ t.test('a replica that leaves while Redis is away waits for it, and writes what 
   await until(() => leaving.log().includes('"msg":"closing"'))
   gate.resume()
   t.match(await leaving.ended, { code: 0, stderr: '' })
-  t.match(await untilRow(() => true), { phase: 'succeeded', cost: 60_000 })
+  t.match(await untilGeneration(() => true), { phase: 'succeeded', cost: 60_000 })
   t.equal(sandbox.bill.accepted, 1)
   t.same(await ledger.audit(), [])
 })
 
 t.test('a replica that leaves while Redis stays away ends in time, and the others have the picture', async t => {
-  const { sandbox, ledger, startReplica, untilRow, gate, gateway: leaving } = await openGated(t, { WAIT_SECONDS: '3' })
+  const { sandbox, ledger, startReplica, untilGeneration, gate, gateway: leaving } = await openGated(t, { WAIT_SECONDS: '3' })
   const held = gate.holdAt('finish', 'before')
   const waiting = leaving.generate({ prompt: 'x', seed: 1 })
   await held
@@ -357,7 +357,7 @@ t.test('a replica that leaves while Redis stays away ends in time, and the other
   leaving.child.kill('SIGTERM')
   t.match(await leaving.ended, { code: 0, stderr: '' }, 'it ended by itself: a process whose time to close runs out ends with 1')
   await startReplica()
-  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
+  t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { cost: 60_000 })
   t.equal(sandbox.bill.accepted, 1)
   t.same(await ledger.audit(), [])
 })

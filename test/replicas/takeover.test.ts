@@ -27,11 +27,11 @@ t.test('200 identical seeded requests over two replicas are one purchase and 200
 })
 
 t.test('the owner is killed while the picture is made: the other follows the stored request id, and all its callers are answered', async t => {
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t)
   const replicas = await Promise.all([startReplica(), startReplica()])
   const release = sandbox.faults.holdJobs()
   const calls = replicas.map(replica => Array.from({ length: 20 }, async () => await replica.generate({ prompt: 'x', seed: 1 }).catch(() => null)))
-  const row = await untilRow(({ phase }) => phase === 'running')
+  const row = await untilGeneration(({ phase }) => phase === 'running')
   const { owner, others: [survivor] } = ownerAmong(replicas, row)
   owner.child.kill('SIGKILL')
   await owner.ended
@@ -47,12 +47,12 @@ t.test('the owner is killed while the picture is made: the other follows the sto
 })
 
 t.test('the owner is killed after acceptance and before the id is stored: unknown, and never bought again', async t => {
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t)
   const replicas = await Promise.all([startReplica(), startReplica()])
   const lost = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
   const calls = replicas.map(async replica => await replica.generate({ prompt: 'x', seed: 1 }).catch(() => null))
   await lost.untilHit()
-  const row = await untilRow(({ phase }) => phase === 'submitting')
+  const row = await untilGeneration(({ phase }) => phase === 'submitting')
   const { owner, others: [survivor] } = ownerAmong(replicas, row)
   owner.child.kill('SIGKILL')
   await owner.ended
@@ -68,18 +68,18 @@ t.test('the owner is killed after acceptance and before the id is stored: unknow
 })
 
 t.test('a slow owner, stopped beyond its lease and woken: what it knows is taken, and nothing is sent twice', async t => {
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t)
+  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t)
   const replicas = await Promise.all([startReplica(), startReplica()])
   const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
   const call = replicas[0]?.generate({ prompt: 'x', seed: 1 })
   await slow.untilHit()
-  const row = await untilRow(({ phase }) => phase === 'submitting')
+  const row = await untilGeneration(({ phase }) => phase === 'submitting')
   const { owner } = ownerAmong(replicas, row)
   owner.child.kill('SIGSTOP')
-  await untilRow(({ phase }) => phase === 'unknown') // the other concluded that nobody knows
+  await untilGeneration(({ phase }) => phase === 'unknown') // the other concluded that nobody knows
   slow.release() // the answer lies in the stopped process' socket
   owner.child.kill('SIGCONT')
-  const ended = await untilRow(({ phase }) => phase === 'succeeded')
+  const ended = await untilGeneration(({ phase }) => phase === 'succeeded')
   t.equal(ended.id, row.id)
   t.equal(sandbox.bill.submits, 1)
   t.equal(sandbox.bill.billedUnits, 1)
@@ -110,7 +110,7 @@ t.test('a claim that its owner hears of after half a lease sends nothing: the at
 
 t.test('a replica that takes over a submit and hears late of its answer follows it: what is accepted does not become unknown', async t => {
   const [gateOfOne, gateOfOther] = [await startRedisGate(t, await redisUrl()), await startRedisGate(t, await redisUrl())]
-  const { sandbox, startReplica, untilRow } = await deploy(t)
+  const { sandbox, startReplica, untilGeneration } = await deploy(t)
   const release = sandbox.faults.holdJobs()
   const one = await startReplica({ REDIS_URL: gateOfOne.url })
   const heard = gateOfOne.holdAt('recordAccepted', 'before')
@@ -120,19 +120,19 @@ t.test('a replica that takes over a submit and hears late of its answer follows 
   await startReplica({ REDIS_URL: gateOfOther.url })
   await concluded
   gateOfOne.resume()
-  const { requestId } = await untilRow(({ phase }) => phase === 'running')
+  const { requestId } = await untilGeneration(({ phase }) => phase === 'running')
   const told = gateOfOther.untilAnswered('recordUnknown')
   gateOfOther.resume()
   await told
   release()
-  t.match(await untilRow(({ phase }) => phase === 'succeeded' || phase === 'unknown'), { phase: 'succeeded', requestId })
+  t.match(await untilGeneration(({ phase }) => phase === 'succeeded' || phase === 'unknown'), { phase: 'succeeded', requestId })
   t.equal((await call).status, 200)
   t.equal(sandbox.bill.accepted, 1)
 })
 
 t.test('a replica that hears late that its attempt went back into the line leaves the next one to whoever claimed it', async t => {
   const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, ledger, startReplica, untilRow } = await deploy(t, { env: USUAL_LEASE })
+  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t, { env: USUAL_LEASE })
   const one = await startReplica({ REDIS_URL: gate.url })
   sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 0 })
   const slow = sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })
@@ -145,7 +145,7 @@ t.test('a replica that hears late that its attempt went back into the line leave
   gate.resume()
   await heard
   await gate.untilAnswered('sweep') // whatever it would say of the row, it has said by now
-  t.match(await untilRow(() => true), { phase: 'submitting', attempt: 2, owner: other.name })
+  t.match(await untilGeneration(() => true), { phase: 'submitting', attempt: 2, owner: other.name })
   slow.release()
   t.equal((await call).status, 200)
   t.equal(sandbox.bill.accepted, 1)
@@ -155,17 +155,17 @@ t.test('a replica that hears late that its attempt went back into the line leave
 t.test('what an operator settled as not bought, while the one replica that knew better was cut off, is in the books and can be collected when it is back', async t => {
   const gate = await startRedisGate(t, await redisUrl())
   const deployment = await deploy(t)
-  const { ledger, settleAt, startReplica, untilRow } = deployment
+  const { ledger, settleAt, startReplica, untilGeneration } = deployment
   const one = await startReplica({ REDIS_URL: gate.url })
   const accepted = gate.holdAt('recordAccepted', 'before')
   one.generate({ prompt: 'x' }).catch(() => {})
   await accepted
   const other = await startReplica()
-  const { id } = await untilRow(({ phase }) => phase === 'unknown')
+  const { id } = await untilGeneration(({ phase }) => phase === 'unknown')
   t.match(await settleAt(id, false, ledger.now() + 600_000), { outcome: 'settled', row: { cost: 0 } })
   gate.resume()
   // A settlement is a booking, not an end: the picture is found, and what was booked is corrected to what fal bills.
-  t.match(await untilRow(({ phase }) => phase === 'succeeded'), { cost: 60_000, costAssumed: false, output: /images/ })
+  t.match(await untilGeneration(({ phase }) => phase === 'succeeded'), { cost: 60_000, costAssumed: false, output: /images/ })
   await until(() => [one, other].some(replica => replica.log().includes('billed after all')))
   await moneyOf(t, deployment, [one, other])
   t.same(await ledger.audit(), [])

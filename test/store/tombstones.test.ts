@@ -1,7 +1,7 @@
 // A row that goes before its time leaves a word that it is rightly gone, so that nobody takes it for lost and puts it back.
 
 import t from 'tap'
-import type { Row } from '../../src/generation/row.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import { admit } from '../../src/store/memory/admit.ts'
 import { renew } from '../../src/store/memory/leases.ts'
 import { forget } from '../../src/store/memory/rows.ts'
@@ -23,7 +23,7 @@ t.test('in memory: what was forgotten early is rightly gone for two minutes, unl
   if (entry === undefined) throw new Error('there is no row')
   const ended = entry.row
   forget(state, entry)
-  const told = (row: Partial<Row> = {}): readonly string[] => renew(state, 'r1', [{ row: { ...ended, ...row }, holds: false }]).rolledBack
+  const told = (row: Partial<Generation> = {}): readonly string[] => renew(state, 'r1', [{ row: { ...ended, ...row }, holds: false }]).rolledBack
   t.same(told(), [], 'as it ended')
   t.same(told({ version: 1, phase: 'waiting', finishedAtMs: null, cost: null }), [], 'as it was before')
   t.same(told({ version: ended.version + 1 }), [ended.id], 'as it was later: that is lost')
@@ -51,8 +51,8 @@ t.test('on Redis: the same word is read the same', async t => {
   const { id } = admissionOf()
   const bought = await ledger.admit(admissionOf({ id, deadlineMs: ledger.now() + 60_000 }))
   if (bought.outcome !== 'bought') throw new Error(bought.outcome)
-  const ended: Row = { ...bought.row, id: admissionOf().id, phase: 'cancelled', version: 4, cost: 0, finishedAtMs: ledger.now() }
-  const told = async (row: Partial<Row> = {}): Promise<readonly string[]> => (await ledger.renew('r1', [{ row: { ...ended, ...row }, holds: false }])).rolledBack
+  const ended: Generation = { ...bought.row, id: admissionOf().id, phase: 'cancelled', version: 4, cost: 0, finishedAtMs: ledger.now() }
+  const told = async (row: Partial<Generation> = {}): Promise<readonly string[]> => (await ledger.renew('r1', [{ row: { ...ended, ...row }, holds: false }])).rolledBack
   t.same(await told(), [ended.id])
   const redis = plainClient(t, await redisUrl())
   await redis.hset(`{${namespace}}:x:${ended.id}`, 'endMs', String(ledger.now() + 2 * minute), 'version', '4', 'requestId', '')

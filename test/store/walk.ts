@@ -4,10 +4,10 @@ import fc from 'fast-check'
 import { Problem } from '../../src/errors.ts'
 import type { Admission, Admitted } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
 import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
 import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
-import type { Row } from '../../src/generation/row.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
@@ -344,7 +344,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
 }
 
 /** The id that fal gave: usually one that no other generation has. */
-function requestIdOf ({ purchase, attempt }: Row, name: string): string {
+function requestIdOf ({ purchase, attempt }: Generation, name: string): string {
   return name === 'shared' ? name : `${purchase}-${attempt}-${name}`
 }
 
@@ -371,9 +371,9 @@ async function renew (ledger: Ledger, witness: Witness, step: Extract<Step, { do
 }
 
 /** A generation that the store does not have, like one that it has. */
-function lostFact ({ requestId, holds, name, mode, learned }: NonNullable<Extract<Step, { do: 'renew' }>['lost']>, like: Row): Fact {
+function lostFact ({ requestId, holds, name, mode, learned }: NonNullable<Extract<Step, { do: 'renew' }>['lost']>, like: Generation): Fact {
   const id = freshId()
-  const row: Row = { ...like, id, purchase: id }
+  const row: Generation = { ...like, id, purchase: id }
   const terms = {
     ...noTerms,
     mode,
@@ -400,25 +400,25 @@ function same (one: unknown, other: unknown): boolean {
 
 interface Witness {
   readonly ids: () => string[]
-  readonly rows: () => Row[]
-  readonly pick: (which: number) => Row | undefined
-  readonly meet: (row: Row) => void
-  readonly buy: (given: Admission, row: Row) => void
+  readonly rows: () => Generation[]
+  readonly pick: (which: number) => Generation | undefined
+  readonly meet: (row: Generation) => void
+  readonly buy: (given: Admission, row: Generation) => void
   /** A row was put back that refreshes this cache name. */
   readonly refreshes: (id: string, cacheName: string) => void
   /** An operator's word, which an output that is found corrects. */
   readonly settle: (id: string) => void
-  readonly bind: (name: string, row: Row, isBought: boolean, nowMs: number) => void
+  readonly bind: (name: string, row: Generation, isBought: boolean, nowMs: number) => void
   /** A reader let go of this id. */
   readonly letGo: (id: string) => void
-  readonly grant: (claimId: string, row: Row) => void
-  readonly compare: (rows: readonly Row[]) => void
+  readonly grant: (claimId: string, row: Generation) => void
+  readonly compare: (rows: readonly Generation[]) => void
 }
 
 /** Remembers what it was told, and objects when the past changes, an attempt is granted twice or a name buys twice. */
 function createWitness (): Witness {
-  const rows = new Map<string, Row>()
-  const aliases: Row[] = []
+  const rows = new Map<string, Generation>()
+  const aliases: Generation[] = []
   const grants = new Map<string, string>()
   const admissions = new Map<string, Admission>()
   /** Generations that once were free to be bought again; what comes of them later is no fault. */
@@ -427,12 +427,12 @@ function createWitness (): Witness {
   const refreshing = new Map<string, string>()
   const displaced = new Set<string>()
   /** What keys were answered with first, and when. */
-  const bound = new Map<string, { readonly row: Row, readonly atMs: number }>()
+  const bound = new Map<string, { readonly row: Generation, readonly atMs: number }>()
   const letGo = new Set<string>()
 
   const settled = new Set<string>()
 
-  function compareOne (row: Row): void {
+  function compareOne (row: Generation): void {
     const before = rows.get(row.id)
     rows.set(row.id, row)
     if (row.phase === 'unknown' || row.cost === 0 || row.cancelWished) excused.add(row.id)
@@ -450,13 +450,13 @@ function createWitness (): Witness {
     if ((row.cost ?? 0) < (before.cost ?? 0) && !row.corrected) throw new Error(`${row.id} became cheaper`)
   }
 
-  function displace ({ id: refresh }: Row): void {
+  function displace ({ id: refresh }: Generation): void {
     const name = refreshing.get(refresh)
     for (const [id, { cacheName }] of admissions) if (id !== refresh && name !== undefined && cacheName === name) displaced.add(id)
   }
 
   function compareNames (): void {
-    const open = new Map<string, Row>()
+    const open = new Map<string, Generation>()
     for (const [id, { mode, cacheName, idempotency }] of admissions) {
       const row = rows.get(id)
       if (row === undefined || excused.has(id)) continue

@@ -3,8 +3,8 @@
 import type { Token } from '../../src/generation/accounts.ts'
 import type { Admission } from '../../src/generation/admission.ts'
 import type { Ending } from '../../src/generation/evidence.ts'
+import type { Failure, Terms } from '../../src/generation/generation.ts'
 import type { LedgerTimes } from '../../src/generation/ledger.ts'
-import type { Failure, Terms } from '../../src/generation/row.ts'
 
 export const price = 60_000
 

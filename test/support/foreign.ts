@@ -1,6 +1,6 @@
 // A process that has another account's ledger by mistake.
 
-import type { Row } from '../../src/generation/row.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { Deployment, Replica } from './replicas.ts'
 
 /** `falgate serve` without a key: it draws by itself. */
@@ -10,7 +10,7 @@ export const keyless = { FAL_KEY: 'sandbox', FAL_QUEUE_URL: '' }
 export const buyingNothing = { FAL_CONCURRENCY: '0' }
 
 /** Somebody's request, in line, once its caller was told its id. */
-export async function waitingRow (gateway: Replica, { untilRow }: Deployment): Promise<Row> {
+export async function waitingGeneration (gateway: Replica, { untilGeneration }: Deployment): Promise<Generation> {
   await gateway.generate({ prompt: 'a red bicycle', seed: 7 }, { headers: { prefer: 'respond-async' } })
-  return await untilRow(({ phase, delivered }) => phase === 'waiting' && delivered)
+  return await untilGeneration(({ phase, delivered }) => phase === 'waiting' && delivered)
 }

@@ -3,8 +3,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Test } from 'tap'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { Phase } from '../../src/generation/phases.ts'
-import type { Row } from '../../src/generation/row.ts'
 import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
 import { patiently } from './crowd.ts'
 import { key, tenant, type Reply } from './gateway.ts'
@@ -151,8 +151,8 @@ async function stopAt ({ point, doomedGate, sandbox }: Scene, id: string): Promi
 }
 
 /** The generation, once fal works on it. */
-async function running ({ ledger, tenantId }: Scene): Promise<Row> {
-  let row: Row | undefined
+async function running ({ ledger, tenantId }: Scene): Promise<Generation> {
+  let row: Generation | undefined
   await until(async () => {
     [row] = await rowsOf(ledger, tenantId, 'running')
     return row !== undefined
@@ -161,12 +161,12 @@ async function running ({ ledger, tenantId }: Scene): Promise<Row> {
   return row
 }
 
-async function rowsOf (ledger: Scene['ledger'], tenant: string, status: 'running' | null): Promise<readonly Row[]> {
+async function rowsOf (ledger: Scene['ledger'], tenant: string, status: 'running' | null): Promise<readonly Generation[]> {
   const { rows } = await ledger.list({ tenant, subject: '' }, { limit: 10, cursor: null, status })
   return await ledger.getMany(rows.map(({ id }) => id))
 }
 
-async function happen (scene: Scene, row: Row, leaving: AbortController): Promise<void> {
+async function happen (scene: Scene, row: Generation, leaving: AbortController): Promise<void> {
   const { point, doomed, front, flush, tenantId } = scene
   const stopped = stopAt(scene, row.id)
   switch (point.once) {

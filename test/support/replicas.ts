@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Settled } from '../../src/generation/evidence.ts'
-import type { Row } from '../../src/generation/row.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { clusterOf } from '../../src/store/redis/connection.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
@@ -41,7 +41,7 @@ export interface Deployment {
   readonly operatorEnv: Readonly<Record<string, string>>
   readonly startReplica: (env?: Readonly<Record<string, string>>) => Promise<Replica>
   /** The one row, once it is as wanted. */
-  readonly untilRow: (isSo: (row: Row) => boolean) => Promise<Row>
+  readonly untilGeneration: (isSo: (row: Generation) => boolean) => Promise<Generation>
 }
 
 export interface DeploymentOptions {
@@ -123,8 +123,8 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     }
   }
 
-  async function untilRow (isSo: (row: Row) => boolean): Promise<Row> {
-    let found: Row | undefined
+  async function untilGeneration (isSo: (row: Generation) => boolean): Promise<Generation> {
+    let found: Generation | undefined
     await until(async () => {
       const { rows: [newest] } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 1, cursor: null, status: null })
       const [row] = await ledger.getMany(newest === undefined ? [] : [newest.id])
@@ -135,7 +135,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     return found
   }
 
-  return { sandbox, ledger, tenantsFile, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace, ...clusterEnv }, startReplica, untilRow }
+  return { sandbox, ledger, tenantsFile, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace, ...clusterEnv }, startReplica, untilGeneration }
 }
 
 /** The line that says that it serves, and where. */
@@ -149,7 +149,7 @@ async function readyLine ({ child, ended }: Running, logged: () => string): Prom
 }
 
 /** The replica that looks after the row, and the others. */
-export function ownerAmong (replicas: readonly Replica[], row: Row): { readonly owner: Replica, readonly others: readonly Replica[] } {
+export function ownerAmong (replicas: readonly Replica[], row: Generation): { readonly owner: Replica, readonly others: readonly Replica[] } {
   const owner = replicas.find(({ name }) => name === row.owner)
   if (owner === undefined) throw new Error(`None of the replicas is ${String(row.owner)}.`)
   return { owner, others: replicas.filter(replica => replica !== owner) }

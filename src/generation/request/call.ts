@@ -3,9 +3,9 @@
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
 import type { Admission } from '../admission.ts'
+import type { Connection, Mode, Priority } from '../generation.ts'
 import { canonicalJson, fingerprint, idempotencyName, inputSha256, twinName } from '../key.ts'
 import { makesLarge } from '../large.ts'
-import type { Connection, Mode, Priority } from '../row.ts'
 import { budgetsOf } from './budgets.ts'
 import type { PriceRules } from './price-rules.ts'
 

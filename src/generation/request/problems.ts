@@ -3,8 +3,8 @@
 import { Problem } from '../../errors.ts'
 import { formatUsd } from '../../money.ts'
 import type { End, RateState, Refused } from '../admission.ts'
+import { costToReader, type Listed, type Generation } from '../generation.ts'
 import { hasEnded, type Phase } from '../phases.ts'
-import { costToReader, type Listed, type Row } from '../row.ts'
 
 /** A refusal after the purchases were counted, so that the answer can tell the state of the window. */
 export class RefusedByRate extends Problem {
@@ -59,7 +59,7 @@ export function problemOfRefusal (refused: Refused): Problem {
 export type LedBy = 'key' | 'name' | null
 
 /** What a generation that ended without a picture means for its callers, and how they get another one. */
-export function problemOfRow (row: Listed, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
+export function problemOfGeneration (row: Listed, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
   const { phase, failure, id: generationId } = row
   if (phase === 'unknown') return new Problem('outcome-unknown', { generationId, detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. ${afterUnknown(row, ledBy)}` })
   const detail = [failure?.detail, answersAgain(row) ? afterBilled(row, ledBy) : undefined].filter(sentence => sentence !== undefined).join(' ')
@@ -73,8 +73,8 @@ export function problemOfRow (row: Listed, ledBy: LedBy = row.seed === null || r
  * The same, for who asked for it: `ledBy` tells what leads the same request here again, and for how long. A client would send it sooner, so it is told to
  * wait a minute.
  */
-export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Row, readonly ledBy: LedBy, readonly forMs: number }): Problem {
-  const { code, facts } = problemOfRow(row, ledBy)
+export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Generation, readonly ledBy: LedBy, readonly forMs: number }): Problem {
+  const { code, facts } = problemOfGeneration(row, ledBy)
   return new Problem(code, { ...facts, ...(forMs > 0 ? { retryAfterSeconds: Math.min(MAX_RETRY_AFTER_SECONDS, Math.ceil(forMs / 1000)) } : {}) })
 }
 
@@ -101,7 +101,7 @@ function afterBilled ({ answersUntilMs }: Listed, ledBy: LedBy): string | undefi
  * What it means that the store does not know a generation any more and nobody put it back: what waited in line, as far as was seen here, was not bought; what
  * had gone out may have been.
  */
-export function problemOfLost ({ id: generationId, price }: Row, lastSeen: Phase): Problem {
+export function problemOfLost ({ id: generationId, price }: Generation, lastSeen: Phase): Problem {
   if (lastSeen === 'waiting') return new Problem('generation-lost', { generationId, detail: 'The store forgot it while it waited for a slot, before it was sent to the model as far as is known here, so nothing was bought. The same request begins again.' })
   return new Problem('outcome-unknown', {
     generationId,
@@ -110,7 +110,7 @@ export function problemOfLost ({ id: generationId, price }: Row, lastSeen: Phase
 }
 
 /** A success whose bytes the ledger does not have. */
-export function resultGone (row: Row): Problem {
+export function resultGone (row: Generation): Problem {
   const cost = costToReader(row)
   return new Problem('result-expired', { generationId: row.id, ...(cost === null ? {} : { cost }) })
 }

@@ -5,11 +5,11 @@ import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { Admitted, End, RateState, TwinAnswer } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
+import type { Connection, Generation } from '../generation.ts'
 import { bodyOf, withOutput } from '../large.ts'
 import { ledgerConstants } from '../ledger-constants.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
-import type { Connection, Row } from '../row.ts'
 import type { Watch } from '../watch/watch.ts'
 import { admissionOf, type AdmissionContext, type CallOptions } from './call.ts'
 import type { PriceRules } from './price-rules.ts'
@@ -40,7 +40,7 @@ export type Answer =
   }
   | Origin & {
     readonly kind: 'failed'
-    readonly row: Row
+    readonly row: Generation
     /** What leads the same request to this end again, and for how long. */
     readonly ledBy: LedBy
     readonly forMs: number
@@ -49,7 +49,7 @@ export type Answer =
   }
   /** What the key stands for is forgotten; that it was bought is not. */
   | Origin & { readonly kind: 'gone', readonly end: End }
-  | Origin & { readonly kind: 'under-way', readonly row: Row }
+  | Origin & { readonly kind: 'under-way', readonly row: Generation }
   | { readonly kind: 'caller-gone' }
 
 export interface RequestTools extends AdmissionContext {
@@ -136,7 +136,7 @@ export function createRequests (tools: RequestTools): Requests {
     return answers.flat()
   }
 
-  async function answerWhenEnded (options: CallOptions, connection: Connection, gone: AbortSignal, origin: Origin, row: Row): Promise<Answer> {
+  async function answerWhenEnded (options: CallOptions, connection: Connection, gone: AbortSignal, origin: Origin, row: Generation): Promise<Answer> {
     const sinceMs = performance.now()
     const endedBefore = hasEnded(row.phase)
     const ended = endedBefore ? row : await waitForEnd(row, options.waitMs, gone)
@@ -156,7 +156,7 @@ export function createRequests (tools: RequestTools): Requests {
     return { kind: 'caller-gone' }
   }
 
-  async function waitForEnd (row: Row, waitMs: number, gone: AbortSignal): Promise<Row | null> {
+  async function waitForEnd (row: Generation, waitMs: number, gone: AbortSignal): Promise<Generation | null> {
     if (waitMs === 0) return null
     const ended = await watch.untilEnded(row.purchase, waitMs, gone)
     if (ended !== null && 'lastSeen' in ended) throw problemOfLost(row, ended.lastSeen ?? row.phase)
@@ -165,7 +165,7 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   /** The row with its output; null when that could not be read, and can be collected. */
-  async function fetched (row: Row): Promise<Row | null> {
+  async function fetched (row: Generation): Promise<Generation | null> {
     try {
       return await withOutput(ledger, row)
     } catch (error) {
@@ -175,7 +175,7 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   /** The row as it now is; with the ledger away, as it was at admission: the caller still learns where to collect. */
-  async function latest ({ tenant, subject }: CallOptions, row: Row): Promise<Row> {
+  async function latest ({ tenant, subject }: CallOptions, row: Generation): Promise<Generation> {
     try {
       return await ledger.read(row.id, { tenant: tenant.id, subject }) ?? row
     } catch (error) {
@@ -185,7 +185,7 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   /** Not knowing that a caller left only means that its replica is asked. */
-  async function tellLeft (connection: Connection, row: Row): Promise<void> {
+  async function tellLeft (connection: Connection, row: Generation): Promise<void> {
     try {
       await ledger.left(row.id, connection)
     } catch (error) {
@@ -193,7 +193,7 @@ export function createRequests (tools: RequestTools): Requests {
     }
   }
 
-  function failed (options: CallOptions, origin: Origin, row: Row, endedBefore: boolean): Answer {
+  function failed (options: CallOptions, origin: Origin, row: Generation, endedBefore: boolean): Answer {
     const { finishedAtMs, answersUntilMs } = row
     const nowMs = ledger.now()
     const ledBy = answersAgain(row) ? leadOf(options, row) : null
@@ -202,7 +202,7 @@ export function createRequests (tools: RequestTools): Requests {
     return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
   }
 
-  function answerOf (origin: Origin, row: Row, cacheName: string | null): Answer {
+  function answerOf (origin: Origin, row: Generation, cacheName: string | null): Answer {
     if (row.output === null) throw resultGone(row)
     const cost = row.cost ?? 0
     const bought = origin.source === 'bought'
@@ -238,19 +238,19 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   /** Puts a success that the ledger has under this name into the in-process layer. */
-  function keep (cacheName: string | null, row: Row): StoredResult {
+  function keep (cacheName: string | null, row: Generation): StoredResult {
     if (row.output === null || cacheName === null) throw resultGone(row)
     return cache.put(cacheName, row, row.output)
   }
 }
 
 /** A success under the id that its reader was given, which is nobody else's. */
-function resultOf (row: Row): StoredResult {
+function resultOf (row: Generation): StoredResult {
   if (row.output === null) throw resultGone(row)
   return storedResultOf(row, row.output)
 }
 
-function isAlias ({ id, purchase }: Row): boolean {
+function isAlias ({ id, purchase }: Generation): boolean {
   return id !== purchase
 }
 
@@ -259,12 +259,12 @@ function isOwn ({ tenant, subject }: CallOptions, stored: StoredResult): boolean
 }
 
 /** What leads the same request, sent once more, to this row that answers again. */
-function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Row): LedBy {
+function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Generation): LedBy {
   if (idempotencyKey !== null) return 'key'
   return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
 }
 
 /** Did it end without ever being accepted: cancelled, or past its deadline in line? */
-function leftTheLineUnspent (row: Row): boolean {
+function leftTheLineUnspent (row: Generation): boolean {
   return row.requestId === null && row.cost === 0 && (row.phase === 'cancelled' || row.failure?.code === 'upstream-timeout' || row.failure?.code === 'start-timeout')
 }

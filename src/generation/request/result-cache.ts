@@ -2,7 +2,7 @@
 
 import { LRUCache } from 'lru-cache'
 import type { MicroUsd } from '../../money.ts'
-import type { Row } from '../row.ts'
+import type { Generation } from '../generation.ts'
 
 /** A finished result, ready to be sent. */
 export interface StoredResult {
@@ -19,7 +19,7 @@ export interface StoredResult {
 export interface ResultCache {
   get: (name: string) => StoredResult | undefined
   /** Keeps the row's output under this name and gives it back as it will be sent. */
-  put: (name: string, row: Row, output: string) => StoredResult
+  put: (name: string, row: Generation, output: string) => StoredResult
 }
 
 /** An entry is believed for this long without asking the ledger again. */
@@ -29,7 +29,7 @@ const MAX_AGE_MS = 60_000
 const ENTRY_OVERHEAD_BYTES = 512
 
 /** A row's output, ready to be sent. */
-export function storedResultOf (row: Row, output: string): StoredResult {
+export function storedResultOf (row: Generation, output: string): StoredResult {
   return {
     body: Buffer.from(output),
     generationId: row.id,

@@ -1,12 +1,12 @@
 // A row as it is after something was seen of it at fal, before the ledger has said so.
 
 import { doubtAfter, doubtSince, type Doubt } from '../doubt.ts'
-import type { Followed, Row } from '../row.ts'
+import type { Followed, Generation } from '../generation.ts'
 import type { Progress } from './progress-piece.ts'
 
 /** After this was seen: whatever was in doubt about its end, it is at work. */
-export function withProgress (row: Row, seen: Progress, nowMs: number): Row {
-  const certain: Row = row.doubt === null ? row : { ...row, doubt: null, doubtSinceMs: null }
+export function withProgress (row: Generation, seen: Progress, nowMs: number): Generation {
+  const certain: Generation = row.doubt === null ? row : { ...row, doubt: null, doubtSinceMs: null }
   return seen.kind === 'queued' ? certain : { ...certain, phase: 'running', startedAtMs: row.startedAtMs ?? nowMs }
 }
 

@@ -7,7 +7,7 @@
 //   asked   | –                   | –            | –                                      | –
 
 import { backoffMs } from '../../backoff.ts'
-import type { Followed } from '../row.ts'
+import type { Followed } from '../generation.ts'
 import type { Upstream } from '../upstream.ts'
 import { sleep } from './sleep.ts'
 

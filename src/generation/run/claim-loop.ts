@@ -12,8 +12,8 @@
 // what it knows at once. Claims go on being asked for; the end of the pause is a nudge.
 
 import type { Claimed } from '../evidence.ts'
+import type { Generation } from '../generation.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
-import type { Row } from '../row.ts'
 import type { Tasks } from './tasks.ts'
 
 export interface ClaimLoop {
@@ -39,7 +39,7 @@ export interface ClaimLoopDeps {
   readonly renew: () => Promise<void>
   /** Fires when this process begins to leave: no submit is begun any more. */
   readonly leaving: AbortSignal
-  readonly onMove: (from: 'waiting', to: Row, phaseMs: number) => void
+  readonly onMove: (from: 'waiting', to: Generation, phaseMs: number) => void
   /** Told once when nothing is claimed for a while, because the ledger may have lost something. */
   readonly onClaimsPaused: (forMs: number) => void
   readonly onTrouble: (operation: string, error: unknown) => void

@@ -2,15 +2,15 @@
 
 import { bookingOf, costOf } from '../bill.ts'
 import type { Ending } from '../evidence.ts'
+import type { Generation } from '../generation.ts'
 import { learnedName, type SchemaVersionOf } from '../key.ts'
 import { ledgerConstants } from '../ledger-constants.ts'
-import type { Row } from '../row.ts'
 import type { Result } from '../upstream.ts'
 
 /** A result that may be an end. */
 export type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
 
-export function endingOf (row: Row, result: Final, schemaVersionOf: SchemaVersionOf): Ending {
+export function endingOf (row: Generation, result: Final, schemaVersionOf: SchemaVersionOf): Ending {
   switch (result.kind) {
     case 'succeeded': {
       // An unseeded generation gets the cache name of the seed that its answer names.
@@ -30,7 +30,7 @@ export function endingOf (row: Row, result: Final, schemaVersionOf: SchemaVersio
 }
 
 /** The row as the ledger will have it. */
-export function endedBy (row: Row, ending: Ending, nowMs: number): Row {
+export function endedBy (row: Generation, ending: Ending, nowMs: number): Generation {
   return {
     ...row,
     phase: ending.kind,

@@ -2,8 +2,8 @@
 
 import { BELIEVE_PAUSE_MS, TRIES_TO_BELIEVE } from '../doubt.ts'
 import type { Ending } from '../evidence.ts'
+import type { Followed } from '../generation.ts'
 import type { SchemaVersionOf } from '../key.ts'
-import type { Followed } from '../row.ts'
 import type { Upstream } from '../upstream.ts'
 import { endingOf } from './ending.ts'
 import { sleep } from './sleep.ts'

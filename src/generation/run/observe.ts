@@ -7,19 +7,19 @@ import { formatUsd, type MicroUsd } from '../../money.ts'
 import { isCostAbsurd } from '../bill.ts'
 import { tenantScopeOf } from '../breaker-state.ts'
 import type { Doubt } from '../doubt.ts'
+import type { Brief, Generation } from '../generation.ts'
 import type { BreakerNews, News } from '../news.ts'
 import { hasEnded, type Phase } from '../phases.ts'
-import type { Brief, Row } from '../row.ts'
 
 export interface Observer {
   /** A change that this process' evidence made. */
-  readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
+  readonly onMove: (from: Phase, to: Generation, phaseMs: number | null) => void
   /** What happened without anybody's evidence, and how breakers stand; each piece is told to one process. */
   readonly onNews: (news: News) => void
   /** A result that could not be used, and why: it is looked at again. */
-  readonly onLookAgain: (row: Row, seen: Doubt) => void
+  readonly onLookAgain: (row: Generation, seen: Doubt) => void
   /** A generation that fal lets wait, at this position. */
-  readonly onBehind: (row: Row, position: number) => void
+  readonly onBehind: (row: Generation, position: number) => void
 }
 
 /** Tells log and metrics. Every change is told once, whichever process makes it. */

@@ -19,9 +19,9 @@
 // from before that, and decides nothing. A row that is gone counts as the ledger that is away. Nothing is read while something is unwritten, so there is
 // no reading of what is untold.
 
-import type { Row } from '../row.ts'
+import type { Generation } from '../generation.ts'
 
-type Known = Pick<Row, 'requestId'>
+type Known = Pick<Generation, 'requestId'>
 
 export type Purchase =
   | { readonly kind: 'none' }

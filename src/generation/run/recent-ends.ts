@@ -2,9 +2,9 @@
 //
 // Asked once for each purchase, so nothing here looks through all of them: ends come in the order of time, and the oldest are the first to go.
 
-import type { Row } from '../row.ts'
+import type { Generation } from '../generation.ts'
 
-interface Ended { readonly row: Pick<Row, 'id' | 'requestId'> }
+interface Ended { readonly row: Pick<Generation, 'id' | 'requestId'> }
 
 export interface RecentEnds<End extends Ended> {
   readonly add: (ended: End) => void

@@ -14,9 +14,9 @@
 
 import type { Doubt } from '../doubt.ts'
 import type { Taken, Weighed } from '../evidence.ts'
+import type { Followed, Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasEnded, type Phase } from '../phases.ts'
-import type { Followed, Row } from '../row.ts'
 import type { LogPiece } from '../upstream.ts'
 import type { Watch } from '../watch/watch.ts'
 import { withDoubt, withProgress } from './as-seen.ts'
@@ -33,7 +33,7 @@ export interface RecorderDeps {
   /** This process, as it stands in rows and leases. */
   readonly replica: string
   /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
-  readonly onMove: (from: Phase, to: Row, phaseMs: number | null) => void
+  readonly onMove: (from: Phase, to: Generation, phaseMs: number | null) => void
   /**
    * Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. `contested`: names that lead to purchases
    * begun meanwhile and stay there.
@@ -47,7 +47,7 @@ export interface RecorderDeps {
 
 export interface Recorder {
   /** The generation as the ledger had it last; of a double under the request id that is followed here. */
-  readonly row: Row
+  readonly row: Generation
   /** fal's id under which it is followed here, also when that is not written yet. */
   readonly requestId: string | null
   /** The ledger has another purchase for it. The one that is followed here is a double, and its end is news about its price. */
@@ -57,23 +57,23 @@ export interface Recorder {
    * What the ledger has lost is put back first. `end` is that row as far as this process can tell: while the ledger is away, it is what the waiters here are
    * told.
    */
-  readonly record: (reported: Row, write: () => Promise<Weighed | null>, end?: Row) => Promise<Row | null>
+  readonly record: (reported: Generation, write: () => Promise<Weighed | null>, end?: Generation) => Promise<Generation | null>
   /**
    * Writes that fal took it under this id, and gives the row to go on with meanwhile. Where that id may be another generation's it is the row as the ledger
    * then has it.
    */
-  readonly recordAccepted: (reported: Row, requestId: string) => Promise<Row | null>
+  readonly recordAccepted: (reported: Generation, requestId: string) => Promise<Generation | null>
   /** Resolves once the ledger was told the request id, with whether it is this generation's. While the ledger is away it counts as that. */
   readonly isOurs: () => Promise<boolean>
   /** Writes what fal shows of it, and gives the row to go on with meanwhile. What is seen before it can be written becomes one piece. */
-  readonly recordProgress: (reported: Followed, seen: Progress) => Row
+  readonly recordProgress: (reported: Followed, seen: Progress) => Generation
   /** Writes that fal is done with it and its answer could not be used, and gives the row to go on with meanwhile; nothing is written when that stands in it. */
   readonly recordDoubt: (reported: Followed, seen: Doubt, log?: LogPiece) => Followed
   /**
    * The row to go on with: as the ledger has it now, or `current` when it has none or an older one, cannot be asked, or was not told yet what is known here.
    * Of a double only a wish to cancel is taken over.
    */
-  readonly read: (current: Row) => Promise<Row>
+  readonly read: (current: Generation) => Promise<Generation>
   /** Resolves when everything is written, or given up because `stopped` fired. */
   readonly written: () => Promise<void>
   /** The same, and nothing is read any more. */
@@ -101,13 +101,13 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     if (before.kind === 'untold' && next !== before) before.decide()
   }
 
-  async function record (reported: Row, write: () => Promise<Weighed | null>, end?: Row): Promise<Row | null> {
+  async function record (reported: Generation, write: () => Promise<Weighed | null>, end?: Generation): Promise<Generation | null> {
     const now = await inTurn(reported, write, end)
     if (now === 'stopped' || now === null) return null
     return isBeside(purchase) && !hasEnded(now.phase) ? null : now
   }
 
-  async function recordAccepted (reported: Row, requestId: string): Promise<Row | null> {
+  async function recordAccepted (reported: Generation, requestId: string): Promise<Generation | null> {
     const sent = async (): Promise<Weighed | null> => await ledger.recordAccepted(reported.id, reported.attempt, requestId)
     become(bought(requestId))
     if (deps.isOthersHere(requestId, reported.id)) return await record(reported, sent)
@@ -119,7 +119,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     return purchase.kind !== 'refused'
   }
 
-  function recordProgress (reported: Followed, seen: Progress): Row {
+  function recordProgress (reported: Followed, seen: Progress): Generation {
     const next = withProgress(reported, seen, ledger.now())
     if (progress?.add(seen) === true) return next
     const piece = progress = createProgressPiece(seen)
@@ -137,7 +137,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   }
 
   /** Has it written while the generation goes on as `next`. */
-  function goOn<T extends Row> (reported: Row, write: () => Promise<Weighed | null>, next: T): T {
+  function goOn<T extends Generation> (reported: Generation, write: () => Promise<Weighed | null>, next: T): T {
     inTurn(reported, write).then(now => {
       if (now === 'stopped') return // the replica that takes over learns it again
       if (now === null || isOtherwise(now, next, purchase.kind === 'double')) rereading.doubtful()
@@ -146,7 +146,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     return next
   }
 
-  async function inTurn (reported: Row, write: () => Promise<Weighed | null>, end?: Row): Promise<Row | null | 'stopped'> {
+  async function inTurn (reported: Generation, write: () => Promise<Weighed | null>, end?: Generation): Promise<Generation | null | 'stopped'> {
     const learnedAtMs = performance.now()
     const written = await writer.write(async ask => await put(reported, learnedAtMs, write, ask), () => {
       become(withoutAnswer(purchase))
@@ -156,7 +156,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     return written.kind === 'stopped' ? 'stopped' : written.value
   }
 
-  async function put (reported: Row, learnedAtMs: number, write: () => Promise<Weighed | null>, ask: Ask): Promise<Row | null> {
+  async function put (reported: Generation, learnedAtMs: number, write: () => Promise<Weighed | null>, ask: Ask): Promise<Generation | null> {
     let tries = 0
     const weighed = await tell(async () => {
       tries += 1
@@ -177,14 +177,14 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     return now
   }
 
-  function note (now: Row, atMs: number): void {
+  function note (now: Generation, atMs: number): void {
     clock.at(now.phase, atMs)
     known = now
   }
 
-  async function read (current: Row): Promise<Row> {
+  async function read (current: Generation): Promise<Generation> {
     if (!writer.isIdle) return current
-    let now: Row | undefined
+    let now: Generation | undefined
     try {
       [now] = await ledger.getMany([known.id])
     } catch (error) {

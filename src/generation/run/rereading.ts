@@ -8,8 +8,8 @@
 // "Later" is a timer beside the state: what comes due meanwhile does not wait for it.
 
 import { clearTimeout, setTimeout } from 'node:timers'
+import type { Generation } from '../generation.ts'
 import { hasEnded } from '../phases.ts'
-import type { Row } from '../row.ts'
 
 export interface Rereading {
   /** The row may stand elsewhere than was thought here: it is to be read as soon as everything is written. */
@@ -41,7 +41,7 @@ export function createRereading (onDue: () => void): Rereading {
 }
 
 /** Does the row stand elsewhere than its owner thought? Then others had a word: an operator, a caller who cancels, a process that took it over. */
-export function isOtherwise (row: Row, thought: Row, isDouble: boolean): boolean {
+export function isOtherwise (row: Generation, thought: Generation, isDouble: boolean): boolean {
   if (row.cancelWished !== thought.cancelWished) return true
   return !isDouble && (hasEnded(row.phase) || row.requestId !== thought.requestId)
 }

@@ -13,7 +13,7 @@
 
 import { backoffMs } from '../../backoff.ts'
 import { BELIEVE_PAUSE_MS, LOOK_FOR_MS, looksOver, TRIES_TO_BELIEVE, type Doubt } from '../doubt.ts'
-import type { Failure, Followed, Row } from '../row.ts'
+import type { Failure, Followed, Generation } from '../generation.ts'
 import type { LogPiece, Result } from '../upstream.ts'
 import type { Final } from './ending.ts'
 import type { Progress } from './progress-piece.ts'
@@ -65,18 +65,18 @@ export async function collect (row: Followed, context: StepContext, said: 'compl
 }
 
 interface Looks {
-  readonly verdictOn: (result: Result, row: Row) => Verdict
+  readonly verdictOn: (result: Result, row: Generation) => Verdict
   /** How long until the next look; null when it was looked for long enough. */
-  readonly pauseBeforeNext: (result: Unusable, row: Row) => number | null
+  readonly pauseBeforeNext: (result: Unusable, row: Generation) => number | null
 }
 
 /** Counts the looks, from where the row's doubt stands. */
-function createLooks ({ doubtSinceMs }: Row, { ledger, lookAgainMs }: Pick<StepContext, 'ledger' | 'lookAgainMs'>): Looks {
+function createLooks ({ doubtSinceMs }: Generation, { ledger, lookAgainMs }: Pick<StepContext, 'ledger' | 'lookAgainMs'>): Looks {
   let looks = doubtSinceMs === null ? 0 : looksOver(lookAgainMs, ledger.now() - doubtSinceMs)
   let troubles = 0
   let frees = 0
 
-  function isOver ({ doubtSinceMs }: Row): boolean {
+  function isOver ({ doubtSinceMs }: Generation): boolean {
     return doubtSinceMs !== null && ledger.now() >= doubtSinceMs + LOOK_FOR_MS
   }
 

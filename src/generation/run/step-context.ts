@@ -1,9 +1,9 @@
 // What the steps of one generation in this process work with, and what comes of a step.
 
 import type { Doubt } from '../doubt.ts'
+import type { Followed, Generation } from '../generation.ts'
 import type { SchemaVersionOf } from '../key.ts'
 import type { Ledger } from '../ledger.ts'
-import type { Followed, Row } from '../row.ts'
 import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream } from '../upstream.ts'
 import type { Breakers } from './breakers.ts'
 import { createCancelRequest } from './cancel-request.ts'
@@ -18,13 +18,13 @@ import { sleep } from './sleep.ts'
  * - `over`: nothing is to be done for it here any more: it ended, it waits in line, or somebody else has it.
  */
 export type StepResult =
-  | { readonly kind: 'next' | 'interrupted', readonly row: Row }
+  | { readonly kind: 'next' | 'interrupted', readonly row: Generation }
   | { readonly kind: 'over' }
 
 export const over: StepResult = { kind: 'over' }
 
 /** What a step comes to that ends with a piece of evidence. */
-export function recorded (row: Row | null): StepResult {
+export function recorded (row: Generation | null): StepResult {
   return row === null ? over : { kind: 'next', row }
 }
 
@@ -39,9 +39,9 @@ export interface StepDeps {
   /** The pauses before each look at a result that could not be used. */
   readonly lookAgainMs: readonly number[]
   /** Told when a result that was fetched here could not be used and is looked at again, and why. */
-  readonly onLookAgain: (row: Row, seen: Doubt) => void
+  readonly onLookAgain: (row: Generation, seen: Doubt) => void
   /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
-  readonly onBehind: (row: Row, position: number) => void
+  readonly onBehind: (row: Generation, position: number) => void
   /** Told of troubles; everything is tried again. */
   readonly onTrouble: (doing: string, error: unknown) => void
 }

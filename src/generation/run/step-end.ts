@@ -1,6 +1,6 @@
 // The steps that end a generation: with what fal answered, or as unknown.
 
-import type { Failure, Followed, Row } from '../row.ts'
+import type { Failure, Followed, Generation } from '../generation.ts'
 import type { LogPiece } from '../upstream.ts'
 import { endedBy, endingOf, type Final } from './ending.ts'
 import { recorded, type StepContext, type StepResult } from './step-context.ts'
@@ -14,11 +14,11 @@ export async function close (row: Followed, result: Final, { ledger, record, sch
 }
 
 /** As unknown. What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */
-export async function lose (row: Row, { ledger, record }: StepContext, failure = OUTCOME_UNKNOWN): Promise<StepResult> {
+export async function lose (row: Generation, { ledger, record }: StepContext, failure = OUTCOME_UNKNOWN): Promise<StepResult> {
   return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, row.requestId, failure)))
 }
 
 /** Is its time to run over? */
-export function isOverdue ({ runUntilMs }: Row, nowMs: number): boolean {
+export function isOverdue ({ runUntilMs }: Generation, nowMs: number): boolean {
   return runUntilMs !== null && nowMs >= runUntilMs
 }

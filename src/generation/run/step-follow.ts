@@ -9,7 +9,7 @@
 //   completed                        | its result is collected
 //   missing                          | the same, but fal may have begun to know it late
 
-import type { Followed } from '../row.ts'
+import type { Followed } from '../generation.ts'
 import { collect } from './step-collect.ts'
 import type { StepContext, StepResult } from './step-context.ts'
 import { isOverdue, lose } from './step-end.ts'

@@ -10,8 +10,8 @@
 
 import { backoffMs } from '../../backoff.ts'
 import type { Unsent } from '../evidence.ts'
+import type { Failure, Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
-import type { Failure, Row } from '../row.ts'
 import type { Interrupted, Sighting, Submitted, Suspect, Upstream } from '../upstream.ts'
 import { endedBy } from './ending.ts'
 import { recorded, type StepContext, type StepResult } from './step-context.ts'
@@ -26,7 +26,7 @@ const BACKOFF = { firstMs: 500, mostMs: 30_000 }
 /** How long an id named by an error answer is looked for, before its outcome counts as unknown. */
 const LOOK_FOR_LOST_MS = 10_000
 
-export async function submit (row: Row, context: StepContext): Promise<StepResult> {
+export async function submit (row: Generation, context: StepContext): Promise<StepResult> {
   const { ledger, upstream } = context
   const permit = context.takePermit()
   const { input } = row
@@ -44,7 +44,7 @@ export async function submit (row: Row, context: StepContext): Promise<StepResul
 }
 
 /** What became of a submit, once fal was asked about an id that an error answer named. */
-async function send (row: Row, input: string, upstream: Upstream): Promise<Submitted> {
+async function send (row: Generation, input: string, upstream: Upstream): Promise<Submitted> {
   const submitted = await upstream.submit(row.model, input)
   if (submitted.kind !== 'unsent' && submitted.kind !== 'lost') return submitted
   const requestId = submitted.requestId ?? null
@@ -60,7 +60,7 @@ async function send (row: Row, input: string, upstream: Upstream): Promise<Submi
 }
 
 /** What fal says of an id that came with an error answer; `interrupted`: it did not say in time. */
-async function kindOf ({ model }: Row, requestId: string, upstream: Upstream): Promise<(Sighting | Interrupted)['kind']> {
+async function kindOf ({ model }: Generation, requestId: string, upstream: Upstream): Promise<(Sighting | Interrupted)['kind']> {
   const reader = upstream.follow(model, requestId)
   try {
     const { kind } = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
@@ -72,7 +72,7 @@ async function kindOf ({ model }: Row, requestId: string, upstream: Upstream): P
   }
 }
 
-async function notSent (row: Row, submitted: Extract<Submitted, { kind: 'unsent' }>, { ledger, breakers, record }: StepContext): Promise<StepResult> {
+async function notSent (row: Generation, submitted: Extract<Submitted, { kind: 'unsent' }>, { ledger, breakers, record }: StepContext): Promise<StepResult> {
   const then = afterNotSent(row, submitted, ledger.now())
   // fal that is merely busy is no failure of fal.
   const verdict = submitted.busy === true ? undefined : breakers.verdictOn(row.model, submitted.failure.code, submitted.suspect)
@@ -83,24 +83,24 @@ async function notSent (row: Row, submitted: Extract<Submitted, { kind: 'unsent'
  * A pause and another attempt, or the end: after a few failures, and when its time in line is over before the pause is. While fal is only busy its time
  * in line alone decides.
  */
-function afterNotSent (row: Row, { failure, retryAfterMs, busy }: Extract<Submitted, { kind: 'unsent' }>, nowMs: number): Unsent {
+function afterNotSent (row: Generation, { failure, retryAfterMs, busy }: Extract<Submitted, { kind: 'unsent' }>, nowMs: number): Unsent {
   const pauseMs = pauseBefore(row.attempt, retryAfterMs)
   const isOver = (busy !== true && row.attempt >= MAX_ATTEMPTS) || nowMs + pauseMs >= row.waitUntilMs
   return isOver ? { failure } : { retryAfterMs: pauseMs, ...(busy === true ? { busy } : {}) }
 }
 
-async function refused (row: Row, failure: Failure, { ledger, breakers, record }: StepContext): Promise<StepResult> {
+async function refused (row: Generation, failure: Failure, { ledger, breakers, record }: StepContext): Promise<StepResult> {
   return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, { failure }, breakers.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
 }
 
 /** It went out, and nobody knows whether fal has it. */
-async function lost (row: Row, suspect: Suspect, { ledger, breakers, record }: StepContext): Promise<StepResult> {
+async function lost (row: Generation, suspect: Suspect, { ledger, breakers, record }: StepContext): Promise<StepResult> {
   const verdict = breakers.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
   return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
 }
 
 /** The row as the ledger will have it when fal would not take it. */
-function unbought (row: Row, failure: Failure, ledger: Ledger): Row {
+function unbought (row: Generation, failure: Failure, ledger: Ledger): Generation {
   return endedBy(row, { kind: 'failed', failure, cost: 0 }, ledger.now())
 }
 

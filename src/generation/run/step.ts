@@ -9,7 +9,7 @@
 //   accepted, running | fal is done, or there is a doubt     | collect (`step-collect.ts`)              | succeeded, failed, cancelled, unknown, at work again
 //   waiting, or ended |                                      | none: a claim or a question moves it on  | over
 
-import { hasRequestId, type Row } from '../row.ts'
+import { hasRequestId, type Generation } from '../generation.ts'
 import { collect } from './step-collect.ts'
 import { over, type StepContext, type StepResult } from './step-context.ts'
 import { lose } from './step-end.ts'
@@ -17,7 +17,7 @@ import { follow } from './step-follow.ts'
 import { submit } from './step-submit.ts'
 
 /** Does the one thing that the row's phase allows. */
-export async function step (row: Row, context: StepContext): Promise<StepResult> {
+export async function step (row: Generation, context: StepContext): Promise<StepResult> {
   switch (row.phase) {
     case 'submitting':
       return await submit(row, context)

@@ -9,10 +9,10 @@
 //
 // Only `sweeping` sweeps. While the ledger was away no owner could give a sign of life, so what looks left by its owner need not be.
 
+import { hasRequestId, type Followed, type Generation } from '../generation.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
 import type { News } from '../news.ts'
 import { hasEnded } from '../phases.ts'
-import { hasRequestId, type Followed, type Row } from '../row.ts'
 import type { Breakers } from './breakers.ts'
 import { findEnd, type FindEndDeps } from './find-end.ts'
 import { renewalMsOf } from './lease-keeper.ts'
@@ -37,7 +37,7 @@ export interface SweeperDeps extends FindEndDeps {
   readonly leaving: AbortSignal
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of breakers. */
   readonly onNews: (news: News) => void
-  readonly onMove: (from: 'unknown', to: Row, phaseMs: null) => void
+  readonly onMove: (from: 'unknown', to: Generation, phaseMs: null) => void
   readonly onTrouble: (operation: string, error: unknown) => void
   readonly comingBackMs?: number
 }

@@ -12,8 +12,8 @@
 // An interruption ends the waiting of a step, and the row is read before the next one.
 
 import type { Taken } from '../evidence.ts'
+import type { Generation, Terms } from '../generation.ts'
 import { hasEnded } from '../phases.ts'
-import type { Row, Terms } from '../row.ts'
 import { createRecorder, type RecorderDeps } from './recorder.ts'
 import { createRunTime } from './run-time.ts'
 import { createStepContext, type Permit, type StepDeps, type StepResult } from './step-context.ts'
@@ -24,7 +24,7 @@ export interface TaskDeps extends RecorderDeps, StepDeps {}
 /** A generation that this process looks after. */
 export interface Task {
   /** As the ledger had it last; of a double under the request id that is followed here. */
-  readonly row: Row
+  readonly row: Generation
   readonly terms: Terms
   /** fal's id under which it is followed here, also when that is not written yet. */
   readonly requestId: string | null
@@ -129,7 +129,7 @@ export function createTask (taken: Taken, permit: Permit | null, deps: TaskDeps,
     }
   }
 
-  async function next (row: Row): Promise<StepResult> {
+  async function next (row: Generation): Promise<StepResult> {
     if (!interruption.signal.aborted || isReleased()) return await step(row, context)
     interruption = new AbortController()
     return { kind: 'next', row: await recorder.read(row) }
@@ -140,7 +140,7 @@ export function createTask (taken: Taken, permit: Permit | null, deps: TaskDeps,
   }
 
   /** Another attempt is looked after by the process that claimed it, a purchase by those that hold its id. */
-  function isOurs ({ attempt, requestId }: Row): boolean {
+  function isOurs ({ attempt, requestId }: Generation): boolean {
     return attempt === first.attempt || (requestId !== null && requestId === recorder.requestId)
   }
 

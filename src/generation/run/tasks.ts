@@ -13,9 +13,9 @@
 
 import { setImmediate } from 'node:timers/promises'
 import type { Fact, Taken } from '../evidence.ts'
+import type { Generation } from '../generation.ts'
 import { termsAtEnd } from '../key.ts'
 import { hasEnded } from '../phases.ts'
-import type { Row } from '../row.ts'
 import { createRecentEnds } from './recent-ends.ts'
 import type { Permit } from './step-context.ts'
 import { createTask, type Task, type TaskDeps } from './task.ts'
@@ -120,6 +120,6 @@ export function createTasks (deps: TasksDeps): Tasks {
 }
 
 /** What lies aside is too much to be remembered. */
-function withoutLarge (row: Row): Row {
+function withoutLarge (row: Generation): Generation {
   return row.large === null ? row : { ...row, output: null }
 }

@@ -1,12 +1,12 @@
 // Telling the ledger one piece of evidence. One that went back in time is given the row first, as it is known here.
 
 import type { Weighed } from '../evidence.ts'
+import type { Generation, Terms } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
-import type { Row, Terms } from '../row.ts'
 import type { Ask } from './writer.ts'
 
 /** Tells what `write` tells, about the row as it was `reported`; `known` is what the ledger said of it last. Null when it has no such row, and takes none. */
-export type Tell = (write: () => Promise<Weighed | null>, reported: Row, known: Row, ask: Ask) => Promise<Weighed | null>
+export type Tell = (write: () => Promise<Weighed | null>, reported: Generation, known: Generation, ask: Ask) => Promise<Weighed | null>
 
 export interface TellingDeps {
   readonly ledger: Ledger
@@ -28,6 +28,6 @@ export function createTelling (terms: Terms, { ledger, replica, onRestored }: Te
 }
 
 /** Is it from before something that the ledger knew already? Its version alone does not tell: others may have changed it since. */
-export function isOlder (row: Row, known: Row): boolean {
+export function isOlder (row: Generation, known: Generation): boolean {
   return row.version < known.version || row.attempt < known.attempt || (row.requestId === null && known.requestId !== null)
 }

@@ -1,13 +1,13 @@
 // What the reader of one stream was not told yet.
 
-import type { Row } from '../row.ts'
+import type { Generation } from '../generation.ts'
 import type { Follower } from './tracks.ts'
 
 export interface Inbox extends Follower {
   /** The ledger does not know the generation any more. */
   readonly isLost: boolean
   /** Takes out the oldest state. */
-  readonly take: () => Row | undefined
+  readonly take: () => Generation | undefined
   readonly wake: () => void
   /** Resolves with the next call of any of the others but `take`. */
   readonly woken: () => Promise<void>
@@ -17,7 +17,7 @@ export interface Inbox extends Follower {
 const MAX_STATES = 16
 
 export function createInbox (): Inbox {
-  const states: Row[] = []
+  const states: Generation[] = []
   let isLost = false
   let wakeReader = (): void => {}
   const wake = (): void => { wakeReader() }

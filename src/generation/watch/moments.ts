@@ -9,17 +9,17 @@
 //
 // The streams of this process: `open`; `draining`, where only those go on whose callers cannot come back; `closed`, where none does.
 
+import type { Reader, Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { endOf, linesFrom } from '../log-text.ts'
 import { hasEnded } from '../phases.ts'
-import type { Reader, Row } from '../row.ts'
 import type { LogPiece } from '../upstream.ts'
 import { createInbox, type Inbox } from './inbox.ts'
 import { seenBy, type Track, type Tracks } from './tracks.ts'
 
 /** How a generation stands, as its reader sees it. It is the last moment when `hasEnded(row.phase)`; before that there is no output. */
 export interface Moment {
-  readonly row: Row
+  readonly row: Generation
   /** In a stream the lines that are new since the moment before, for a poll all that are kept. */
   readonly log: LogPiece
   /** Its state differs from the moment before; if not, there are only new lines. */
@@ -70,11 +70,11 @@ export function createMoments ({ ledger, tracks }: { readonly ledger: Pick<Ledge
     return hasEnded(row.phase) ? lastMoment(row, options.logged) : momentsOf(row, options)
   }
 
-  async function * lastMoment (row: Row, logged: number): AsyncGenerator<Moment> {
+  async function * lastMoment (row: Generation, logged: number): AsyncGenerator<Moment> {
     yield { row, log: await ledger.logs(row.purchase, logged), moved: true }
   }
 
-  async function * momentsOf (asked: Row, { logged, signal, comesBack = true }: StreamOptions): AsyncGenerator<Moment> {
+  async function * momentsOf (asked: Generation, { logged, signal, comesBack = true }: StreamOptions): AsyncGenerator<Moment> {
     const stream: Stream = { inbox: createInbox(), comesBack, signal }
     const { inbox } = stream
     const { track, leave } = tracks.join(asked, inbox)
@@ -89,7 +89,7 @@ export function createMoments ({ ledger, tracks }: { readonly ledger: Pick<Ledge
     }
   }
 
-  async function * story (asked: Row, logged: number, track: Track, stream: Stream): AsyncGenerator<Moment> {
+  async function * story (asked: Generation, logged: number, track: Track, stream: Stream): AsyncGenerator<Moment> {
     let row = seenBy(asked, track.row.version > asked.version ? track.row : asked)
     // Places beyond the end are from before the ledger went back in time.
     let told = Math.min(logged, asked.logged)

@@ -7,9 +7,9 @@
 //   kept   → absent   no poll for five seconds; it has ended; the ledger does not know it any more. The next poll asks the ledger.
 
 import { LRUCache } from 'lru-cache'
+import type { Reader, Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
-import type { Reader, Row } from '../row.ts'
 import type { LogPiece } from '../upstream.ts'
 import type { Moment } from './moments.ts'
 import { seenBy, type Track, type Tracks } from './tracks.ts'
@@ -28,11 +28,11 @@ export interface PollCache {
 }
 
 interface Kept {
-  readonly asked: Row
+  readonly asked: Generation
   readonly track: Track
   readonly leave: () => void
   /** The latest answer, and the row that it was made of: as long as nothing changes, every poll gets the same object. */
-  view: { readonly of: Row, readonly shown: Row }
+  view: { readonly of: Generation, readonly shown: Generation }
 }
 
 /** How long an answer is kept for the next poll; fal's clients and ours ask at least every second. */
@@ -85,7 +85,7 @@ export function createPollCache ({ ledger, tracks, keptMs = KEPT_MS }: PollCache
     return { row, log, moved: true }
   }
 
-  function keep (asked: Row, log: LogPiece): void {
+  function keep (asked: Generation, log: LogPiece): void {
     const { id } = asked
     if (kept.has(id) || !isRoomFor(asked)) return
     const forget = (): void => { kept.delete(id) }
@@ -95,7 +95,7 @@ export function createPollCache ({ ledger, tracks, keptMs = KEPT_MS }: PollCache
   }
 
   /** When it is full, other polls ask the ledger. Were the oldest put out for them, each poll of a few too many would find its own just gone. */
-  function isRoomFor (asked: Row): boolean {
+  function isRoomFor (asked: Generation): boolean {
     return kept.size < MAX_KEPT && kept.calculatedSize + sizeOf(asked) <= MAX_KEPT_CHARACTERS
   }
 
@@ -108,13 +108,13 @@ export function createPollCache ({ ledger, tracks, keptMs = KEPT_MS }: PollCache
   return { now, nowKept, close: () => { kept.clear() } }
 }
 
-function viewOf (known: Kept): Row {
+function viewOf (known: Kept): Generation {
   const { asked, track, view } = known
   if (view.of !== track.row) known.view = { of: track.row, shown: seenBy(asked, track.row) }
   return known.view.shown
 }
 
 /** What it holds, in characters; the cache wants at least one. */
-function sizeOf ({ input }: Row): number {
+function sizeOf ({ input }: Generation): number {
   return 1 + (input?.length ?? 0)
 }

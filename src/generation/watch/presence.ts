@@ -1,6 +1,6 @@
 // Which callers of this process are still there: adoption asks before it takes a generation from a connection.
 
-import type { Connection } from '../row.ts'
+import type { Connection } from '../generation.ts'
 
 export interface Presence {
   /** Registers a caller; `close` forgets it again. */

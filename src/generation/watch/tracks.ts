@@ -8,18 +8,18 @@
 //   ended → ended   whatever comes later is no news
 //   any   → gone    the last follower left
 
+import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { endOf, joinLogs } from '../log-text.ts'
 import type { Change } from '../news.ts'
 import { hasEnded, statusOf } from '../phases.ts'
-import type { Row } from '../row.ts'
 import type { LogPiece } from '../upstream.ts'
 import type { Watch } from './watch.ts'
 
 /** A generation that is followed here. */
 export interface Track {
   /** The row under the names of one of those who asked for it; see {@link seenBy}. */
-  readonly row: Row
+  readonly row: Generation
   /** The lines that are kept, up to the last one that was read. */
   readonly log: LogPiece
 }
@@ -27,7 +27,7 @@ export interface Track {
 /** What a track calls when it changes. None of the functions may throw. */
 export interface Follower {
   /** Callers see a difference in the row. It is the last time when that has ended. */
-  readonly changed: (row: Row) => void
+  readonly changed: (row: Generation) => void
   /** The track has more log lines. */
   readonly logged: () => void
   /** The ledger does not know the generation any more. */
@@ -36,7 +36,7 @@ export interface Follower {
 
 export interface Tracks {
   /** Joins the track of this row, or begins it; `log` is what the caller has read of its log already. */
-  readonly join: (row: Row, follower: Follower, log?: LogPiece) => { readonly track: Track, readonly leave: () => void }
+  readonly join: (row: Generation, follower: Follower, log?: LogPiece) => { readonly track: Track, readonly leave: () => void }
 }
 
 export interface TracksDeps {
@@ -49,7 +49,7 @@ export interface TracksDeps {
 interface OpenTrack extends Track {
   /** By what it is found: the purchase as it was when the track began. A row that was put back may have become a name of another purchase. */
   readonly purchase: string
-  row: Row
+  row: Generation
   log: LogPiece
   readonly followers: Set<Follower>
   readonly unattend: () => void
@@ -61,7 +61,7 @@ const NO_LINES: LogPiece = { from: 0, lines: [] }
 export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks {
   const live = new Map<string, OpenTrack>()
 
-  function join (row: Row, follower: Follower, log: LogPiece = NO_LINES): { readonly track: Track, readonly leave: () => void } {
+  function join (row: Generation, follower: Follower, log: LogPiece = NO_LINES): { readonly track: Track, readonly leave: () => void } {
     const track = live.get(row.purchase) ?? begin(row)
     // It was read after what the track heard of last, whose news may come later than the answer to a read.
     if (row.version > track.row.version) takeChange(track, row)
@@ -70,7 +70,7 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
     return { track, leave: () => { leave(track, follower) } }
   }
 
-  function begin (row: Row): OpenTrack {
+  function begin (row: Generation): OpenTrack {
     const track: OpenTrack = {
       purchase: row.purchase,
       row,
@@ -109,7 +109,7 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
   }
 
   /** The last lines come before the end, if they can be had. */
-  async function takeEnd (track: OpenTrack, ended: Row): Promise<void> {
+  async function takeEnd (track: OpenTrack, ended: Generation): Promise<void> {
     if (hasEnded(track.row.phase)) return
     track.row = ended
     drop(track)
@@ -146,12 +146,12 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
 }
 
 /** A row as it is now, under the names that it was asked for: through an alias it shows nothing of its buyer. */
-export function seenBy ({ id, tenant, subject, accounts, token, connection }: Row, row: Row): Row {
+export function seenBy ({ id, tenant, subject, accounts, token, connection }: Generation, row: Generation): Generation {
   return { ...row, id, tenant, subject, accounts, token, connection }
 }
 
 /** Do callers see the difference? */
-function looksDifferent (before: Row, after: Row): boolean {
+function looksDifferent (before: Generation, after: Generation): boolean {
   return statusOf(before.phase) !== statusOf(after.phase) || before.queuePosition !== after.queuePosition || before.startedAtMs !== after.startedAtMs ||
     before.doubtSinceMs !== after.doubtSinceMs
 }

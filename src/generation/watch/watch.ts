@@ -1,17 +1,17 @@
 // What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
 
+import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Change } from '../news.ts'
 import { hasEnded, type Phase } from '../phases.ts'
-import type { Row } from '../row.ts'
 
 export interface Watch {
   /** The generation once it has ended, or that the ledger has lost it, or `null` when the time is up or the signal fires first. */
-  untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Row | Lost | null>
+  untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Generation | Lost | null>
   /** Tells `listener` how the generation stands and whatever becomes of it, until the returned function is called. */
   attend: (id: string, listener: Listener) => () => void
   /** Hands an ended row to its listeners without asking the ledger: for the code of this process that wrote the end. */
-  tell: (row: Row) => void
+  tell: (row: Generation) => void
   /** How many callers wait. */
   readonly waiting: number
   close: () => void
@@ -25,7 +25,7 @@ export interface Listener {
   /** It has changed, and has not ended. */
   readonly changed?: (change: Change) => void
   /** It has ended; may be told more than once. */
-  readonly ended: (row: Row) => void
+  readonly ended: (row: Generation) => void
   /** The ledger has not known it for so long that nobody will put it back. */
   readonly gone?: (lost: Lost) => void
 }
@@ -63,7 +63,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     else if (attended.has(change.id)) take([change])
   })
 
-  function tell (row: Row): void {
+  function tell (row: Generation): void {
     for (const { ended } of attended.get(row.id)?.listeners ?? []) ended(row)
   }
 
@@ -164,10 +164,10 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     return misses > 0 && lastSeen === 'waiting' ? { lastSeen } : null
   }
 
-  async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Row | Lost | null> {
+  async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Generation | Lost | null> {
     if (signal.aborted) return null
-    let settle = (_outcome: Row | Lost | null): void => {}
-    const promise = new Promise<Row | Lost | null>(resolve => { settle = resolve })
+    let settle = (_outcome: Generation | Lost | null): void => {}
+    const promise = new Promise<Generation | Lost | null>(resolve => { settle = resolve })
     const leave = (): void => { settle(null) }
     const timeout = setTimeout(() => { settle(missedInLine(id)) }, timeoutMs)
     signal.addEventListener('abort', leave)

@@ -7,10 +7,10 @@ import { Problem } from '../../errors.ts'
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { IN_PROGRESS_TEXT, PING, codeOfState, queueWords, statusEvent, wantsLogs } from '../../fal-wire/status.ts'
+import type { Generation } from '../../generation/generation.ts'
 import { bodyOf, withOutput } from '../../generation/large.ts'
 import { hasEnded } from '../../generation/phases.ts'
-import { problemOfRow, resultGone } from '../../generation/request/problems.ts'
-import type { Row } from '../../generation/row.ts'
+import { problemOfGeneration, resultGone } from '../../generation/request/problems.ts'
 import type { LogLine } from '../../generation/upstream.ts'
 import type { Follow } from '../../generation/watch/follow.ts'
 import type { Moment } from '../../generation/watch/moments.ts'
@@ -31,7 +31,7 @@ export interface PollTools extends Pick<DeliveryTools, 'ledger' | 'onTrouble'> {
 }
 
 /** Is the row one of those that are named in this address? */
-type IsMeant = (row: Row) => boolean
+type IsMeant = (row: Generation) => boolean
 
 interface Named { Params: Static<typeof RequestParams> }
 interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
@@ -45,7 +45,7 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
   for (const named of new Set([...appIds, ...ids])) {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
-    const isMeant = (row: Row): boolean => isNamed(row, named)
+    const isMeant = (row: Generation): boolean => isNamed(row, named)
     fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, tools))
     // Without a body there is no stream.
     fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, tools))
@@ -83,9 +83,9 @@ interface StatusAsked { readonly queueBase: string, readonly requestId: string, 
 interface Said { readonly asked: StatusAsked, readonly code: number, readonly text: string }
 
 /** What a row was said to be the last time. Polls are many and changes few; a row that changes is another object. */
-const lastSaid = new WeakMap<Row, Said>()
+const lastSaid = new WeakMap<Generation, Said>()
 
-function saidOf (row: Row, asked: StatusAsked): Said {
+function saidOf (row: Generation, asked: StatusAsked): Said {
   const last = lastSaid.get(row)
   if (last !== undefined && last.asked.queueBase === asked.queueBase && last.asked.requestId === asked.requestId && last.asked.logs === asked.logs) return last
   const status = queueStatusOf(row, asked)
@@ -154,7 +154,7 @@ function result (isMeant: IsMeant, { ledger, onTrouble }: PollTools) {
     const { output } = await withOutput(ledger, row)
     // Looking at it with HEAD shows no picture.
     if (request.method === 'GET') rememberFetch(request.facts.connection, id, { ledger, onTrouble })
-    if (row.phase !== 'succeeded') throw problemOfRow(row)
+    if (row.phase !== 'succeeded') throw problemOfGeneration(row)
     if (output === null) throw resultGone(row)
     return reply.code(200).type('application/json').send(bodyOf(row, output))
   }
@@ -190,7 +190,7 @@ function requestIdOf (request: FastifyRequest<Named>, reply: FastifyReply): Requ
 }
 
 /** Are requests of the row's model named like this? A model that is not on offer any more is found under its app id. */
-function createNameCheck (endpointIds: readonly string[]): (row: Row, named: string) => boolean {
+function createNameCheck (endpointIds: readonly string[]): (row: Generation, named: string) => boolean {
   // Looked up, because polls are many.
   const namesOf = new Map(endpointIds.map(id => [id, new Set([id, appIdOf(id)])]))
   return ({ model }, named) => namesOf.get(model)?.has(named) ?? named === appIdOf(model)

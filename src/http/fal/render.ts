@@ -7,9 +7,9 @@ import { addressOfType, type ErrorBody, type ErrorLine } from '../../fal-wire/er
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { queueWords, statusObjectOf, type QueueLog, type QueueStatus } from '../../fal-wire/status.ts'
 import { unitsBilled } from '../../generation/bill.ts'
+import type { Generation } from '../../generation/generation.ts'
 import { hasEnded, statusOf } from '../../generation/phases.ts'
-import { problemOfRow } from '../../generation/request/problems.ts'
-import type { Row } from '../../generation/row.ts'
+import { problemOfGeneration } from '../../generation/request/problems.ts'
 import type { LogLine } from '../../generation/upstream.ts'
 import type { Models } from '../../models/models.ts'
 import { tellProblem } from '../problem.ts'
@@ -130,13 +130,13 @@ function stepsOf (pointer: string): (string | number)[] {
 }
 
 /** What a request was billed, in fal's units, or null while nobody knows. */
-export function billableUnits (row: Row, isFree: boolean): string | null {
+export function billableUnits (row: Generation, isFree: boolean): string | null {
   if (isFree) return '0'
   return row.cost === null ? null : unitsBilled(row, row.cost)
 }
 
 /** How a generation stands, as fal's queue tells it. `logs` is null when nobody asked for them. */
-export function queueStatusOf (row: Row, { queueBase, requestId, logs }: { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }): QueueStatus {
+export function queueStatusOf (row: Generation, { queueBase, requestId, logs }: { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }): QueueStatus {
   const { startedAtMs, finishedAtMs } = row
   return statusObjectOf({
     queueBase,
@@ -150,14 +150,14 @@ export function queueStatusOf (row: Row, { queueBase, requestId, logs }: { reado
   })
 }
 
-function stateOf ({ phase }: Row): QueueStatus['status'] {
+function stateOf ({ phase }: Generation): QueueStatus['status'] {
   if (hasEnded(phase)) return 'COMPLETED'
   return statusOf(phase) === 'running' ? 'IN_PROGRESS' : 'IN_QUEUE'
 }
 
-function errorOf (row: Row): { readonly text: string, readonly type: string } | undefined {
+function errorOf (row: Generation): { readonly text: string, readonly type: string } | undefined {
   if (!hasEnded(row.phase) || row.phase === 'succeeded') return undefined
-  const problem = problemOfRow(row)
+  const problem = problemOfGeneration(row)
   return { text: messageOf(problem), type: problem.facts.errors?.[0]?.code ?? errorTypeOf(problem.code) }
 }
 

@@ -2,9 +2,9 @@
 
 import { hash } from 'node:crypto'
 import type { Admission, Admitted, AdmittedAll, Got, RateState, Refused, TwinQuestion } from '../../generation/admission.ts'
+import { beginRow, type Account, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import { beginRow, type Account, type Reader, type Row } from '../../generation/row.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
 import { hasRoomAside } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
@@ -149,7 +149,7 @@ function join (state: State, admission: Admission, entry: Entry): Got {
 }
 
 /** Others wait as long as the ledger lets them: the buyer's own deadline ends for good, and so does what its leaving took. */
-function unhurried (state: State, { createdAtMs }: Row): Pick<Row, 'startUntilMs' | 'waitUntilMs'> {
+function unhurried (state: State, { createdAtMs }: Generation): Pick<Generation, 'startUntilMs' | 'waitUntilMs'> {
   return { startUntilMs: null, waitUntilMs: createdAtMs + state.times.queueMs }
 }
 

@@ -1,7 +1,7 @@
 // Outputs that are too long for a row: each lies aside under a name of its own for an hour, and all together are bounded.
 
+import { rowFields, type Large } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { rowFields, type Large } from '../../generation/row.ts'
 import { TIDY_PER_CALL, type State } from './state.ts'
 
 /** Takes away some of those whose hour is over. */

@@ -1,9 +1,9 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
+import { hasPlace, type Account } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { endOf } from '../../generation/log-text.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
-import { hasPlace, type Account } from '../../generation/row.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './breakers.ts'
 import { rankOf } from './line.ts'

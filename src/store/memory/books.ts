@@ -3,8 +3,8 @@
 
 import type { Balance, JournalEntry } from '../../generation/accounts.ts'
 import type { Budget } from '../../generation/admission.ts'
+import type { Account, Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Account, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { MAX_JOURNAL_LINES, TIDY_PER_CALL, type Book, type State } from './state.ts'
 
@@ -14,17 +14,17 @@ export function periodOf (atMs: number, per: Budget['per']): string {
 }
 
 /** Has it ended for good? An `unknown` has not: its money is held. */
-export function isFinal (row: Row): boolean {
+export function isFinal (row: Generation): boolean {
   return row.phase === 'succeeded' || row.phase === 'failed' || row.phase === 'cancelled'
 }
 
 /** Ended for good, and nothing was paid. */
-export function isUnbilledEnd (row: Row): boolean {
+export function isUnbilledEnd (row: Generation): boolean {
   return (row.phase === 'failed' || row.phase === 'cancelled') && row.cost === 0
 }
 
 /** Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another. */
-export function isCalledOff (row: Row): boolean {
+export function isCalledOff (row: Generation): boolean {
   return row.cancelWished && row.phase !== 'succeeded'
 }
 
@@ -35,7 +35,7 @@ export function balanceOf (state: State, account: Account): Balance {
 }
 
 /** Holds (or with a negative amount lets go of) the reserved price of an open row, in its accounts and its token. */
-export function hold (state: State, row: Row, direction: 1 | -1): void {
+export function hold (state: State, row: Generation, direction: 1 | -1): void {
   for (const account of row.accounts) bookFor(state, account).held += direction * row.price
   const token = row.token === null ? undefined : state.tokens.get(row.token)
   if (token === undefined) return
@@ -44,7 +44,7 @@ export function hold (state: State, row: Row, direction: 1 | -1): void {
 }
 
 /** Books what a change of a row means in money: the journal gets its line, the accounts and the token what was spent. */
-export function book (state: State, before: Row | null, after: Row): void {
+export function book (state: State, before: Generation | null, after: Generation): void {
   const wasSpent = before === null ? 0 : spentOf(before)
   const spent = spentOf(after) - wasSpent
   const amount = worthOf(after) - (before === null ? 0 : worthOf(before))
@@ -62,7 +62,7 @@ export function book (state: State, before: Row | null, after: Row): void {
 }
 
 /** Books a second purchase, or what became known of its price: it counts against the budgets, not against the holder of a token. */
-export function bookBeside (state: State, row: Row, kind: 'double' | 'correction', requestId: string, amount: MicroUsd, assumed: boolean): void {
+export function bookBeside (state: State, row: Generation, kind: 'double' | 'correction', requestId: string, amount: MicroUsd, assumed: boolean): void {
   if (amount === 0) return
   write(state, row, kind, amount, requestId, assumed)
   for (const account of row.accounts) bookFor(state, account).spent += amount
@@ -87,21 +87,21 @@ export function tidyBooks (state: State): void {
 }
 
 /** What a row adds to the journal: its cost, or while it is `unknown` the price that it may have cost. */
-function worthOf (row: Row): MicroUsd {
+function worthOf (row: Generation): MicroUsd {
   return row.phase === 'unknown' ? row.price : spentOf(row)
 }
 
-function spentOf (row: Row): MicroUsd {
+function spentOf (row: Generation): MicroUsd {
   return isFinal(row) ? row.cost ?? 0 : 0
 }
 
 /** What a row draws from its token's pictures for good: its files, when anything was paid for them. */
-function picturesOf (row: Row): number {
+function picturesOf (row: Generation): number {
   return spentOf(row) > 0 ? row.files : 0
 }
 
 /** A line is never older than the one before it. Its cursor is what a stream of Redis would call it. */
-function write (state: State, row: Row, kind: JournalEntry['kind'], amount: MicroUsd, requestId: string | null, assumed: boolean): void {
+function write (state: State, row: Generation, kind: JournalEntry['kind'], amount: MicroUsd, requestId: string | null, assumed: boolean): void {
   const last = state.journalLast
   const atMs = Math.max(state.now(), last.atMs)
   const number = atMs === last.atMs ? last.number + 1 : 0

@@ -2,14 +2,14 @@
 
 import { hash } from 'node:crypto'
 import { tenantScopeOf, type Breaker, type Verdict } from '../../generation/breaker-state.ts'
+import type { Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { tellBreaker } from './news.ts'
 import type { Entry, KeptBreaker, State } from './state.ts'
 
 /** What stands before a generation: it is one of a model, and of a tenant. */
-type Asker = Pick<Row, 'model' | 'tenant'>
+type Asker = Pick<Generation, 'model' | 'tenant'>
 
 /** The account: the scope that stands before everybody. */
 const ACCOUNT = '*'
@@ -47,7 +47,7 @@ export function becomeProbe (state: State, id: string, asker: Asker): void {
 }
 
 /** The probe ended or lost its owner: the next generation may try. */
-export function freeProbe (state: State, row: Row): void {
+export function freeProbe (state: State, row: Generation): void {
   for (const breaker of trippedOf(state, row)) {
     if (breaker.probe === row.id) state.breakers.set(breaker.scope, { ...breaker, probe: null })
   }
@@ -82,7 +82,7 @@ export function judge (state: State, verdict: Verdict): Breaker {
  * trips only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
  * something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
  */
-export function judgeFor (state: State, row: Row, verdict: Verdict): void {
+export function judgeFor (state: State, row: Generation, verdict: Verdict): void {
   if (verdict.tenantFirst !== true) {
     take(state, verdict, EVERYBODY)
     return
@@ -147,7 +147,7 @@ function judged (state: State, before: KeptBreaker, { state: word, retryAfterMs,
 }
 
 /** fal accepted this generation: it closes the breakers whose probe it is, and ends a row of failures. */
-export function clear (state: State, row: Row): void {
+export function clear (state: State, row: Generation): void {
   for (const scope of scopesOf(row)) {
     const breaker = state.breakers.get(scope)
     if (breaker !== undefined && (breaker.state === 'ok' ? breaker.failures > 0 : breaker.probe === row.id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
@@ -158,7 +158,7 @@ export function clear (state: State, row: Row): void {
  * Weighs a bill that is being booked (rule 31): one that is absurd, or the second in a row above its reservation, leaves the price of the model unsure. What
  * cost nothing, and what was told without a cost, says nothing about the price.
  */
-export function weighBill (state: State, { model, price }: Row, told: MicroUsd | null): void {
+export function weighBill (state: State, { model, price }: Generation, told: MicroUsd | null): void {
   if (told === null || told === 0) return
   if (told <= price) {
     state.overruns.delete(model)

@@ -2,8 +2,8 @@
 
 import { tenantScopeOf } from '../../generation/breaker-state.ts'
 import type { Claimed } from '../../generation/evidence.ts'
+import { termsOf, type Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { termsOf, type Failure } from '../../generation/row.ts'
 import { becomeProbe, blockedBy, freeProbe, probes } from './breakers.ts'
 import { lookAtServer } from './history.ts'
 import { charge, isLineEmpty, placesNow } from './line.ts'

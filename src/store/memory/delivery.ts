@@ -1,8 +1,8 @@
 // Whether an answer reached its caller, and whether a caller is still there (rules 6 and 7).
 
 import type { Admission } from '../../generation/admission.ts'
+import type { Connection, Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Connection, Failure } from '../../generation/row.ts'
 import { tell } from './news.ts'
 import { change } from './rows.ts'
 import type { State } from './state.ts'

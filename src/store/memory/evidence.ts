@@ -6,9 +6,9 @@ import { bookingOf } from '../../generation/bill.ts'
 import type { Verdict } from '../../generation/breaker-state.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import type { Ending, Unsent, Weighed } from '../../generation/evidence.ts'
+import type { Failure, Large, Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import type { Failure, Large, Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { longBytesOf } from '../aside.ts'
@@ -159,7 +159,7 @@ function close (state: State, id: string, attempt: number, requestId: string, en
 }
 
 /** What is booked of an ending's cost: an operator's word stays. */
-function billOf (row: Row, { cost }: Ending): { readonly cost: MicroUsd, readonly costAssumed: boolean } {
+function billOf (row: Generation, { cost }: Ending): { readonly cost: MicroUsd, readonly costAssumed: boolean } {
   return row.corrected ? { cost: row.cost ?? 0, costAssumed: false } : bookingOf(row, cost)
 }
 
@@ -182,7 +182,7 @@ export function becomeUnknown (state: State, entry: Entry, failure: Failure): vo
 /** An ending whose output may lie aside. */
 export type Ended = Ending & { readonly large?: Large | null }
 
-function end (state: State, entry: Entry, ending: Ended, facts: Pick<Row, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
+function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation, 'cost' | 'costAssumed' | 'requestId' | 'logged'>): void {
   const closed = { ...facts, ...certain, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
     const failure = ending.kind === 'failed' ? ending.failure : null
@@ -264,7 +264,7 @@ function catchUp (state: State, entry: Entry, attempt: number): void {
 }
 
 /** At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once. */
-function atUpstream (state: State, entry: Entry, row: Partial<Row>): void {
+function atUpstream (state: State, entry: Entry, row: Partial<Generation>): void {
   if (entry.row.phase === 'unknown') change(state, entry, { ...row, failure: null }, { leaseUntilMs: state.now() })
   else change(state, entry, { ...row, ...certain }, { claimId: null })
 }

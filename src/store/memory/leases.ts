@@ -1,8 +1,8 @@
 // Leases say who looks after a generation, nothing more: signs of life, letting go, taking over.
 
 import type { Fact, Taken } from '../../generation/evidence.ts'
+import { termsOf } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { termsOf } from '../../generation/row.ts'
 import { tidyAsides } from './aside.ts'
 import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { freeProbe } from './breakers.ts'

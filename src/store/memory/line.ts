@@ -2,8 +2,8 @@
 // Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
 // who enters the line starts no earlier than the latest claim did, so nobody saves up turns by staying away.
 
+import type { Priority } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Priority } from '../../generation/row.ts'
 import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
 
 /** Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order. */

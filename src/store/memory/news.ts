@@ -1,14 +1,14 @@
 // News: what happened to a generation without its owner's doing, and how breakers stand. Kept until one replica takes it, so that it is told once.
 
 import type { BreakerState } from '../../breaker-states.ts'
+import type { Brief, Generation } from '../../generation/generation.ts'
 import type { News, RowNews } from '../../generation/news.ts'
 import type { Phase } from '../../generation/phases.ts'
-import type { Brief, Row } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { State } from './state.ts'
 
 /** Writes down that a row has just changed from this phase, or got more expensive. */
-export function tell (state: State, { row }: { readonly row: Row }, kind: RowNews['kind'], from: Phase, booked: MicroUsd): void {
+export function tell (state: State, { row }: { readonly row: Generation }, kind: RowNews['kind'], from: Phase, booked: MicroUsd): void {
   state.news.push({ kind, id: row.id, from, booked })
 }
 

@@ -1,7 +1,7 @@
 // Questions: an `unknown` with a request id is asked about until fal has forgotten it, at most two questions a second over all replicas (rule 34).
 
+import type { Hidden } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Hidden } from '../../generation/row.ts'
 import { isFinal } from './books.ts'
 import { adjust } from './rows.ts'
 import type { Entry, State } from './state.ts'

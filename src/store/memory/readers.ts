@@ -1,29 +1,29 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
 import { pick } from '../../generation/fields.ts'
+import { listedFields, type Listed, type Reader, type Generation } from '../../generation/generation.ts'
 import type { Page } from '../../generation/ledger.ts'
 import type { Change } from '../../generation/news.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
-import { listedFields, type Listed, type Reader, type Row } from '../../generation/row.ts'
 import { cacheLead } from './names.ts'
 import { changeOf, follow, resolve, show, showAlias } from './rows.ts'
 import { listKeyOf, statusListKeyOf, unlist, type State } from './state.ts'
 
 /** The ledger's `read`. */
-export function read (state: State, id: string, reader: Reader): Row | null {
+export function read (state: State, id: string, reader: Reader): Generation | null {
   const row = follow(state, id)?.row
   return row !== undefined && row.tenant === reader.tenant && row.subject === reader.subject ? row : null
 }
 
 /** The ledger's `lookup`. */
-export function lookup (state: State, cacheName: string): Row | null {
+export function lookup (state: State, cacheName: string): Generation | null {
   const lead = cacheLead(state, cacheName)
   return lead?.entry.row.phase === 'succeeded' ? show(state, lead.entry) : null
 }
 
 /** The ledger's `getMany`. */
-export function getMany (state: State, ids: readonly string[]): Row[] {
+export function getMany (state: State, ids: readonly string[]): Generation[] {
   return ids.flatMap(id => {
     const entry = resolve(state, id)
     const alias = state.aliases.get(id)

@@ -3,7 +3,7 @@
 
 import { bookingOf } from '../../generation/bill.ts'
 import type { Ending } from '../../generation/evidence.ts'
-import type { Double } from '../../generation/row.ts'
+import type { Double } from '../../generation/generation.ts'
 import { bookBeside, isFinal } from './books.ts'
 import { weighBill } from './breakers.ts'
 import { tell } from './news.ts'

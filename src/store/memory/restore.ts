@@ -1,9 +1,9 @@
 // Rows that are written again after the store went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
 
 import type { Fact } from '../../generation/evidence.ts'
+import { hiddenUnder, type Hidden, type Generation, type Terms } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import { hiddenUnder, type Hidden, type Row, type Terms } from '../../generation/row.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
@@ -26,7 +26,7 @@ export function isRollback (state: State, entry: Entry | undefined, { row }: Pic
   return entry.row.version < row.version || entry.row.attempt < row.attempt || lacksRequest
 }
 
-function isRightlyGone (state: State, row: Row): boolean {
+function isRightlyGone (state: State, row: Generation): boolean {
   const tombstone = state.tombstones.get(row.id)
   if (tombstone !== undefined) return tombstone.version >= row.version && (row.requestId === null || row.requestId === tombstone.requestId)
   return isFinal(row) && keptUntilMs(state, row) <= state.now()
@@ -84,7 +84,7 @@ function write (state: State, replica: string, fact: Fact): Entry {
 /** A submit of which nothing came back. */
 const nothingHeard = { phase: 'submitting', requestId: null, output: null, large: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
 
-function restoredRow (state: State, replica: string, { row, holds }: Fact, found: Row | null): Row {
+function restoredRow (state: State, replica: string, { row, holds }: Fact, found: Generation | null): Generation {
   return {
     ...row,
     output: row.large === null ? row.output : null,

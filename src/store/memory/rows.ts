@@ -1,9 +1,9 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
+import { hasPlace, type Brief, type Hidden, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Change } from '../../generation/news.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
-import { hasPlace, type Brief, type Hidden, type Reader, type Row } from '../../generation/row.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './breakers.ts'
 import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
@@ -24,7 +24,7 @@ export function insert (state: State, entry: Entry): void {
 }
 
 /** Changes a row: its version rises by one, structures and money follow, listeners are told. */
-export function change (state: State, entry: Entry, row: Partial<Row>, hidden: Partial<Hidden> = {}): void {
+export function change (state: State, entry: Entry, row: Partial<Generation>, hidden: Partial<Hidden> = {}): void {
   const before = entry.row
   const after = { ...before, ...row, version: before.version + 1 }
   const isFound = entry.hidden.settled && before.phase === 'failed' && after.phase === 'succeeded'
@@ -35,7 +35,7 @@ export function change (state: State, entry: Entry, row: Partial<Row>, hidden: P
 }
 
 /** Changes a row to whatever a replica proved it to be (rule 16), legal move or not. */
-export function replace (state: State, entry: Entry, after: Row, hidden: Partial<Hidden>): void {
+export function replace (state: State, entry: Entry, after: Generation, hidden: Partial<Hidden>): void {
   const before = entry.row
   unindex(state, entry)
   // What was passed over among twins is one of them again when it moves.
@@ -90,7 +90,7 @@ function keepEnd (state: State, { row, hidden }: Entry): void {
 }
 
 /** The row as it is handed out under its own id. */
-export function show (state: State, entry: Entry): Row {
+export function show (state: State, entry: Entry): Generation {
   const { row, hidden } = entry
   return {
     ...row,
@@ -100,7 +100,7 @@ export function show (state: State, entry: Entry): Row {
 }
 
 /** A row without what may be long of it. */
-export function briefOf (row: Row): Brief {
+export function briefOf (row: Generation): Brief {
   const { input, output, ...brief } = row
   return brief
 }
@@ -112,7 +112,7 @@ export function changeOf (state: State, entry: Entry): Change {
 }
 
 /** The row as the holder of an alias sees it: under the alias' id and name, without the buyer's accounts, token and socket. */
-export function showAlias (state: State, id: string, alias: Reader, entry: Entry): Row {
+export function showAlias (state: State, id: string, alias: Reader, entry: Entry): Generation {
   return { ...show(state, entry), id, tenant: alias.tenant, subject: alias.subject, accounts: [], token: null, connection: null }
 }
 
@@ -167,7 +167,7 @@ export function targetOf (state: State, id: string): string {
 }
 
 /** What an id leads to, own or through an alias, as its reader sees it. */
-export function follow (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Row } | null {
+export function follow (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Generation } | null {
   const own = state.rows.get(id)
   if (own !== undefined) return { entry: own, alias: null, row: show(state, own) }
   const alias = state.aliases.get(id)
@@ -237,18 +237,18 @@ export function dueOf (state: State, { row, hidden }: Entry): number | null {
 }
 
 /** Until when an ended row is kept. */
-export function keptUntilMs (state: State, row: Row): number {
+export function keptUntilMs (state: State, row: Generation): number {
   const { resultTtlMs } = state.times
   return (row.finishedAtMs ?? 0) + (isUnbilledEnd(row) ? Math.min(resultTtlMs, ledgerConstants.unspentMs) : resultTtlMs)
 }
 
 /** The longest input that an ended row keeps, in bytes. */
-export function keepsInputBytes (row: Row): number {
+export function keepsInputBytes (row: Generation): number {
   return isUnbilledEnd(row) ? ledgerConstants.maxUnspentInputBytes : ledgerConstants.maxEndedInputBytes
 }
 
 /** The row without its input, once it has ended with one that is too long to be kept. */
-function shedInput (row: Row): Row {
+function shedInput (row: Generation): Generation {
   return isFinal(row) && row.input !== null && Buffer.byteLength(row.input) > keepsInputBytes(row) ? { ...row, input: null } : row
 }
 

@@ -4,17 +4,17 @@
 import type { JournalEntry, Token } from '../../generation/accounts.ts'
 import type { End } from '../../generation/admission.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
+import type { Account, Hidden, Large, Generation } from '../../generation/generation.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
 import type { Published, BreakerNews, RowNews } from '../../generation/news.ts'
 import type { Status } from '../../generation/phases.ts'
-import type { Account, Hidden, Large, Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
 
 /** A row as the ledger keeps it. Both halves are replaced, never edited, so that rows handed out stay as they were. */
-export interface Entry { row: Row, hidden: Hidden }
+export interface Entry { row: Generation, hidden: Hidden }
 
 /** An id that leads its reader to a purchase that has another one. It has no state of its own. */
 export interface Alias {

@@ -1,8 +1,8 @@
 // Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
 
 import type { Admission, TwinQuestion } from '../../generation/admission.ts'
+import type { Connection } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Connection } from '../../generation/row.ts'
 import { isAside } from './aside.ts'
 import { isCalledOff, isFinal } from './books.ts'
 import { isVerdictOver } from './names.ts'

@@ -1,9 +1,9 @@
 // The words that people have in a generation's story: a reader's cancel, an operator's settlement and correction.
 
 import type { Cancelled, Corrected, Settled } from '../../generation/evidence.ts'
+import type { Reader } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
-import type { Reader } from '../../generation/row.ts'
 import type { MicroUsd } from '../../money.ts'
 import { isFinal } from './books.ts'
 import { trustPrice } from './breakers.ts'

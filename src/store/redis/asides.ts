@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-import { rowFields, type Large } from '../../generation/row.ts'
+import { rowFields, type Large } from '../../generation/generation.ts'
 import type { Caller } from './caller.ts'
 import type { Connection } from './connection.ts'
 

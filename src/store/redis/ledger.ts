@@ -5,10 +5,10 @@
 import { Problem } from '../../errors.ts'
 import type { OpenUnknown } from '../../generation/accounts.ts'
 import type { Ending, Weighed } from '../../generation/evidence.ts'
+import { rowFields, type Large, type Generation } from '../../generation/generation.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Recounting } from '../../generation/recount.ts'
-import { rowFields, type Large, type Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
 import type { UpstreamAccount } from '../../upstream-account.ts'
@@ -214,7 +214,7 @@ export function createRedisLedger ({
     lookup: async name => await call('lookup', { name }),
     ...createLists({ caller, connection: commands, prefix }),
     async getMany (ids) {
-      const found: Row[] = []
+      const found: Generation[] = []
       for (let from = 0; from < ids.length;) {
         const { rows, looked } = await call('getMany', { ids: ids.slice(from, from + LOOK_BATCH) })
         found.push(...rows)

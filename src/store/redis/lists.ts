@@ -2,9 +2,9 @@
 // inside a script. Between the two a row may change, and one may be forgotten: a page is no snapshot.
 
 import { listOf } from '../../generation/fields.ts'
+import type { Listed } from '../../generation/generation.ts'
 import type { Ledger, Page } from '../../generation/ledger.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
-import type { Listed } from '../../generation/row.ts'
 import type { Caller } from './caller.ts'
 import type { Connection } from './connection.ts'
 import { cardIn, textOrNull, type Card } from './wire.ts'

@@ -7,10 +7,10 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { entriesOf, initialTextOf, type SomeField } from '../../generation/fields.ts'
+import { hiddenFields, largeFields, listedFields, rowFields, termFields } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { openOperations } from '../../generation/ledger.ts'
 import { moves, phases, statusOf } from '../../generation/phases.ts'
-import { hiddenFields, largeFields, listedFields, rowFields, termFields } from '../../generation/row.ts'
 import { NOBODYS_LEDGER, UNMARKED_LEDGER } from '../../upstream-account.ts'
 
 /** A script as Redis knows it. */

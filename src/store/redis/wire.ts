@@ -8,12 +8,12 @@ import type { AdmittedAll, End, RateState, Refused } from '../../generation/admi
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Cancelled, Claimed, Corrected, Settled, Taken, Weighed } from '../../generation/evidence.ts'
 import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll, type Values } from '../../generation/fields.ts'
+import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Generation } from '../../generation/generation.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import type { Change, News, Published, RowNews } from '../../generation/news.ts'
 import { phases } from '../../generation/phases.ts'
 import type { Difference } from '../../generation/recount.ts'
-import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Row } from '../../generation/row.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
@@ -95,7 +95,7 @@ export const textOrNull = orNothing(textOf)
 
 // ------------------------------------------------------------------------------------------------ rows
 
-export function rowIn (value: unknown): Row {
+export function rowIn (value: unknown): Generation {
   const record = recordOf(value)
   const fields = readAll(rowFields, name => record[name] === undefined ? undefined : textOf(record[name]))
   return { id: textOf(record['id']), purchase: textOf(record['purchase']), stored: record['stored'] === '1', ...fields }
@@ -209,7 +209,7 @@ function asideIn (value: unknown): { readonly key: string, readonly pieces: numb
 }
 
 /** Rows, and how many of the ids were looked at: behind many bytes a look stops. */
-function lookedIn (value: unknown): { readonly rows: readonly Row[], readonly looked: number } {
+function lookedIn (value: unknown): { readonly rows: readonly Generation[], readonly looked: number } {
   const { rows, looked } = recordOf(value)
   return { rows: listIn(rowIn)(rows), looked: integerOf(looked) }
 }
@@ -227,14 +227,14 @@ function newsIn (value: unknown): News {
 
 /** What stands on a page, and where the next one begins: ids, and of aliases also what they lead to. */
 export interface Contents {
-  readonly entries: readonly Pick<Row, 'id' | 'purchase'>[]
+  readonly entries: readonly Pick<Generation, 'id' | 'purchase'>[]
   readonly nextCursor: string | null
   readonly isCursorUnknown: boolean
 }
 
 function contentsIn (value: unknown): Contents {
   const { entries, nextCursor, isCursorUnknown } = recordOf(value)
-  const idsIn = (entry: unknown): Pick<Row, 'id' | 'purchase'> => {
+  const idsIn = (entry: unknown): Pick<Generation, 'id' | 'purchase'> => {
     const [id = '', purchase = id] = textOf(entry).split(' ')
     return { id, purchase }
   }
@@ -247,7 +247,7 @@ export interface Card {
   readonly bytes: number
   readonly rank: number
   readonly tenant: string
-  readonly texts: Pick<Row, 'input' | 'output'> | null
+  readonly texts: Pick<Generation, 'input' | 'output'> | null
 }
 
 const listedNames = Object.keys(listedFields)

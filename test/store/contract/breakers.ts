@@ -3,7 +3,7 @@
 import type { Test } from 'tap'
 import type { Admission } from '../../../src/generation/admission.ts'
 import type { Verdict } from '../../../src/generation/breaker-state.ts'
-import type { Row } from '../../../src/generation/row.ts'
+import type { Generation } from '../../../src/generation/generation.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
@@ -155,7 +155,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
 
   t.test('what waits for a model that is gone ends at once, unspent, and holds nobody up', async t => {
     const { ledger, buy, claim, row, balance } = await createWorld(t, make)
-    const waiting: Row[] = []
+    const waiting: Generation[] = []
     for (let count = 0; count < 40; count += 1) waiting.push(await buy())
     const other = await buy({ model: 'fal-ai/another', priority: 'low' })
     await ledger.breaker('fal-ai/imagen4/preview/ultra', { state: 'retired', retryAfterMs: 60_000 })
@@ -462,7 +462,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
   t.test('what waits for a model whose price is unsure waits on, holds nobody up, and goes when it is confirmed', async t => {
     const { ledger, buy, accepted, claim, row, advance } = await createWorld(t, make)
     const absurd = await accepted('a')
-    const waiting: Row[] = []
+    const waiting: Generation[] = []
     for (let count = 0; count < 40; count += 1) waiting.push(await buy())
     const other = await buy({ model: 'fal-ai/another', priority: 'low' })
     await ledger.finish(absurd.id, 1, 'a', successOf({ cost: Number.MAX_SAFE_INTEGER }))

@@ -1,9 +1,9 @@
 // Evidence: taken from whoever has it, the first wins, it names the attempt, and it ends an unknown.
 
 import type { Test } from 'tap'
+import type { Generation } from '../../../src/generation/generation.ts'
 import type { Ledger } from '../../../src/generation/ledger.ts'
 import type { Phase } from '../../../src/generation/phases.ts'
-import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
@@ -47,7 +47,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('a row that knows of no purchase takes the one that any evidence names, from wherever it stands', async t => {
-    const tellings: ReadonlyArray<readonly [Phase, (ledger: Ledger, id: string, requestId: string) => Promise<Row | null>]> = [
+    const tellings: ReadonlyArray<readonly [Phase, (ledger: Ledger, id: string, requestId: string) => Promise<Generation | null>]> = [
       ['accepted', async (ledger, id, requestId) => await ledger.recordAccepted(id, 1, requestId)],
       ['accepted', async (ledger, id, requestId) => await ledger.recordProgress(id, 1, requestId, { kind: 'queued', position: 2 })],
       ['running', async (ledger, id, requestId) => await ledger.recordProgress(id, 1, requestId, { kind: 'running' })],

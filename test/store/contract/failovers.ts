@@ -2,7 +2,7 @@
 // know, and never for longer than a lease.
 
 import type { Test } from 'tap'
-import type { Row } from '../../../src/generation/row.ts'
+import type { Generation } from '../../../src/generation/generation.ts'
 import { noTerms } from '../../support/admission.ts'
 import { createWorld, startMs, type MakeStore } from './world.ts'
 
@@ -62,7 +62,7 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     setServer('second')
     t.equal(await claim(), 'wait')
     const waiting = await ledger.getMany([id])
-    const facts = waiting.map((row: Row) => ({ row: { ...row, phase: 'submitting' as const, attempt: 1, version: 2, owner: 'r1', runUntilMs: startMs + 3_600_000 }, holds: true, terms: noTerms }))
+    const facts = waiting.map((row: Generation) => ({ row: { ...row, phase: 'submitting' as const, attempt: 1, version: 2, owner: 'r1', runUntilMs: startMs + 3_600_000 }, holds: true, terms: noTerms }))
     t.same(await ledger.renew('r1', facts), { gone: [], rolledBack: [id] })
     await advance(1000)
     t.equal(await claim(), 'wait')

@@ -2,14 +2,14 @@
 
 import type { Test } from 'tap'
 import type { Admission, AdmittedAll, Budget } from '../../../src/generation/admission.ts'
+import type { Generation } from '../../../src/generation/generation.ts'
 import { idempotencyName, twinName } from '../../../src/generation/key.ts'
 import type { Ledger } from '../../../src/generation/ledger.ts'
-import type { Row } from '../../../src/generation/row.ts'
 import { imagen4Ultra } from '../../../src/models/imagen4-ultra.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
-interface Answer { readonly outcome: string, readonly row?: Row }
+interface Answer { readonly outcome: string, readonly row?: Generation }
 
 function listOf (count: number, given: Partial<Admission> = {}): Admission[] {
   return Array.from({ length: count }, () => admissionOf(given))

@@ -1,13 +1,13 @@
 // fal's request ids: each stands for one purchase of one generation. Two ids for one generation are two purchases, two generations with one id are a fault of fal's.
 
 import type { Test } from 'tap'
+import type { Generation } from '../../../src/generation/generation.ts'
 import type { Ledger } from '../../../src/generation/ledger.ts'
-import type { Row } from '../../../src/generation/row.ts'
 import { failureOf, noTerms, price, refusal, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** Everything that evidence can say about a purchase. */
-const tellings: ReadonlyArray<readonly [string, (ledger: Ledger, id: string, requestId: string) => Promise<Row | null>]> = [
+const tellings: ReadonlyArray<readonly [string, (ledger: Ledger, id: string, requestId: string) => Promise<Generation | null>]> = [
   ['accepted', async (ledger, id, requestId) => await ledger.recordAccepted(id, 1, requestId)],
   ['queued', async (ledger, id, requestId) => await ledger.recordProgress(id, 1, requestId, { kind: 'queued', position: 2 })],
   ['running', async (ledger, id, requestId) => await ledger.recordProgress(id, 1, requestId, { kind: 'running' })],
@@ -170,7 +170,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
   t.test('a replica that has the end of another purchase than the row\'s brings its picture along', async t => {
     const { ledger, buy, go, accepted, balance } = await createWorld(t, make)
     const done = await accepted('a')
-    const ended: Row = { ...done, phase: 'succeeded', version: done.version + 1, owner: null, output: '{}', cost: 50_000, finishedAtMs: ledger.now() }
+    const ended: Generation = { ...done, phase: 'succeeded', version: done.version + 1, owner: null, output: '{}', cost: 50_000, finishedAtMs: ledger.now() }
     const again = await buy()
     await go()
     await ledger.recordAccepted(again.id, 1, 'b')

@@ -4,14 +4,14 @@
 import type { Test } from 'tap'
 import type { Admission } from '../../../src/generation/admission.ts'
 import type { Fact } from '../../../src/generation/evidence.ts'
-import type { Row, Terms } from '../../../src/generation/row.ts'
+import type { Generation, Terms } from '../../../src/generation/generation.ts'
 import { admissionOf, failureOf, never, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 const keyed = { name: 'key', fingerprint: 'f' }
 
 /** A generation that fal accepted, as a replica knows it that claimed it from another ledger. */
-async function lost (t: Test, make: MakeStore, given: Partial<Admission> = {}, story: (world: World, row: Row) => Promise<Row> = async (_, row) => row): Promise<Fact> {
+async function lost (t: Test, make: MakeStore, given: Partial<Admission> = {}, story: (world: World, row: Generation) => Promise<Generation> = async (_, row) => row): Promise<Fact> {
   const world = await createWorld(t, make)
   await world.buy({ cacheName: 'cache', seed: '7', ...given })
   const claimed = await world.ledger.claim({ claimId: 'before', deadlineMs: never, replica: 'r1', slots: 10 })
@@ -22,7 +22,7 @@ async function lost (t: Test, make: MakeStore, given: Partial<Admission> = {}, s
   return { row: known, terms, holds: known.owner !== null }
 }
 
-const finished = async (world: World, { id }: Row): Promise<Row> => {
+const finished = async (world: World, { id }: Generation): Promise<Generation> => {
   await world.ledger.finish(id, 1, 'lost', successOf())
   return await world.row(id)
 }
@@ -85,7 +85,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('a keyless one that comes back in line still waits no longer than 60 s for nobody', async t => {
-    const back = async ({ ledger, row }: World, { id }: Row): Promise<Row> => { await ledger.recordNotSent(id, 1, { retryAfterMs: 0 }); return await row(id) }
+    const back = async ({ ledger, row }: World, { id }: Generation): Promise<Generation> => { await ledger.recordNotSent(id, 1, { retryAfterMs: 0 }); return await row(id) }
     for (const [given, leftMs] of [[{}, 60_000], [{ idempotency: keyed }, 900_000]] as const) {
       const connection = { replica: 'r1', connection: 'c' }
       const world = await createWorld(t, make)

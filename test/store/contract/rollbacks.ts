@@ -3,17 +3,17 @@
 
 import type { Test } from 'tap'
 import type { Fact } from '../../../src/generation/evidence.ts'
-import type { Row } from '../../../src/generation/row.ts'
+import type { Generation } from '../../../src/generation/generation.ts'
 import { failureOf, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** A row as another ledger, from before the rollback, has it. */
-async function before (t: Test, make: MakeStore, story: (world: World) => Promise<Row>): Promise<Row> {
+async function before (t: Test, make: MakeStore, story: (world: World) => Promise<Generation>): Promise<Generation> {
   return story(await createWorld(t, make))
 }
 
-const held = (row: Row): Fact => ({ row, terms: noTerms, holds: true })
-const known = (row: Row): Fact => ({ row, terms: noTerms, holds: false })
+const held = (row: Generation): Fact => ({ row, terms: noTerms, holds: true })
+const known = (row: Generation): Fact => ({ row, terms: noTerms, holds: false })
 
 export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
   t.test('a missing row is noticed, and restored with all that its owner knows', async t => {
@@ -67,13 +67,13 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, go, row, balance } = await createWorld(t, make)
     const { id } = await buy({ cacheName: 'cache' })
     const waiting = await row(id)
-    const submitting: Row = { ...waiting, phase: 'submitting', attempt: 1, owner: 'r1', runUntilMs: waiting.createdAtMs + 3_600_000 }
+    const submitting: Generation = { ...waiting, phase: 'submitting', attempt: 1, owner: 'r1', runUntilMs: waiting.createdAtMs + 3_600_000 }
     t.same(await ledger.renew('r1', [held(submitting)]), { gone: [], rolledBack: [id] }, 'by attempt')
     await go('r1')
     const granted = await row(id)
-    const accepted: Row = { ...granted, phase: 'accepted', requestId: 'a' }
+    const accepted: Generation = { ...granted, phase: 'accepted', requestId: 'a' }
     t.same(await ledger.renew('r1', [held(accepted)]), { gone: [], rolledBack: [id] }, 'by request id')
-    const newer: Row = { ...accepted, version: granted.version + 5 }
+    const newer: Generation = { ...accepted, version: granted.version + 5 }
     t.same(await ledger.renew('r1', [held(newer)]), { gone: [], rolledBack: [id] }, 'by version')
     await ledger.restore('r1', [held(newer)])
     t.match(await row(id), { phase: 'accepted', requestId: 'a', version: newer.version + 1, stored: true })
@@ -85,7 +85,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     const { ledger, accepted, row, balance } = await createWorld(t, make)
     const { id } = await accepted('a')
     const open = await row(id)
-    const ended: Row = { ...open, version: open.version + 1, phase: 'succeeded', owner: null, output: '{}', cost: 50_000, finishedAtMs: ledger.now() }
+    const ended: Generation = { ...open, version: open.version + 1, phase: 'succeeded', owner: null, output: '{}', cost: 50_000, finishedAtMs: ledger.now() }
     await ledger.restore('r1', [known(ended)])
     t.match(await row(id), { phase: 'succeeded', cost: 50_000 })
     t.same(await balance(), { held: 0, spent: 50_000 })

@@ -1,7 +1,7 @@
 // Adoption: retries of callers who are gone are free, and two callers who are there get two pictures.
 
 import type { Test } from 'tap'
-import type { Connection } from '../../../src/generation/row.ts'
+import type { Connection } from '../../../src/generation/generation.ts'
 import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, present, type MakeStore } from './world.ts'
 

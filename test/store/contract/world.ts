@@ -4,8 +4,8 @@ import type { Test } from 'tap'
 import type { Balance } from '../../../src/generation/accounts.ts'
 import type { Admission, Admitted, End, Refused } from '../../../src/generation/admission.ts'
 import type { Ending } from '../../../src/generation/evidence.ts'
+import type { Generation } from '../../../src/generation/generation.ts'
 import type { Ledger, LedgerTimes } from '../../../src/generation/ledger.ts'
-import type { Row } from '../../../src/generation/row.ts'
 import type { UpstreamAccount } from '../../../src/upstream-account.ts'
 import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'
 
@@ -43,22 +43,22 @@ export interface World {
   readonly setNow: (atMs: number) => Promise<void>
   readonly setServer: Store['setServer']
   /** Admits and fails unless something was bought. */
-  readonly buy: (given?: Partial<Admission>) => Promise<Row>
+  readonly buy: (given?: Partial<Admission>) => Promise<Generation>
   /** Admits and gives the row of any answer that has one. */
-  readonly admit: (given?: Partial<Admission>) => Promise<{ readonly outcome: Admitted['outcome'], readonly row: Row }>
+  readonly admit: (given?: Partial<Admission>) => Promise<{ readonly outcome: Admitted['outcome'], readonly row: Generation }>
   /** Admits and fails unless it was refused. */
   readonly refused: (given?: Partial<Admission>) => Promise<Refused>
   /** Admits and fails unless the key led to something that was forgotten. */
   readonly gone: (given?: Partial<Admission>) => Promise<End>
   /** Claims and fails unless something was granted. */
-  readonly go: (replica?: string) => Promise<Row>
+  readonly go: (replica?: string) => Promise<Generation>
   /** What a claim answers when it grants nothing, or the id that it grants. */
   readonly claim: (given?: { readonly slots?: number, readonly claimId?: string, readonly deadlineMs?: number, readonly replica?: string }) => Promise<string>
   /** Buys, claims and reports as accepted under `requestId`. */
-  readonly accepted: (requestId: string, given?: Partial<Admission>) => Promise<Row>
+  readonly accepted: (requestId: string, given?: Partial<Admission>) => Promise<Generation>
   /** Buys and goes through to an end. */
-  readonly ended: (ending?: Ending, given?: Partial<Admission>) => Promise<Row>
-  readonly row: (id: string) => Promise<Row>
+  readonly ended: (ending?: Ending, given?: Partial<Admission>) => Promise<Generation>
+  readonly row: (id: string) => Promise<Generation>
   /** What the tenant `studio` (or another owner) has held and spent this month. */
   readonly balance: (owner?: string) => Promise<Pick<Balance, 'held' | 'spent'>>
 }
@@ -73,22 +73,22 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
     nowMs = atMs
     await store.setNow(atMs)
   }
-  async function admit (given: Partial<Admission> = {}): Promise<{ outcome: Admitted['outcome'], row: Row }> {
+  async function admit (given: Partial<Admission> = {}): Promise<{ outcome: Admitted['outcome'], row: Generation }> {
     const answer = await ledger.admit(admissionOf(given))
     if (!('row' in answer)) throw new Error(`No row was given: ${JSON.stringify(answer)}`)
     return answer
   }
-  async function buy (given: Partial<Admission> = {}): Promise<Row> {
+  async function buy (given: Partial<Admission> = {}): Promise<Generation> {
     const { outcome, row } = await admit(given)
     if (outcome !== 'bought') throw new Error(`Nothing was bought: ${outcome}`)
     return row
   }
-  async function go (replica = 'r1'): Promise<Row> {
+  async function go (replica = 'r1'): Promise<Generation> {
     const answer = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica, slots: 1000 })
     if (answer.outcome !== 'go') throw new Error(`Nothing was granted: ${answer.outcome}`)
     return answer.row
   }
-  async function accepted (requestId: string, given: Partial<Admission> = {}): Promise<Row> {
+  async function accepted (requestId: string, given: Partial<Admission> = {}): Promise<Generation> {
     const { id } = await buy(given)
     const granted = await go()
     if (granted.id !== id) throw new Error(`Another one was granted: ${granted.id}`)
@@ -139,7 +139,7 @@ export async function createWorld (t: Test, make: MakeStore, given: Partial<Ledg
 }
 
 /** The row, or a failed test when there is none. */
-export function present (row: Row | null | undefined): Row {
+export function present (row: Generation | null | undefined): Generation {
   if (row === null || row === undefined) throw new Error('There is no such row.')
   return row
 }

@@ -1,6 +1,6 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
--- The fields of a row stand in `fields`, made from `generation/row.ts`: `shown` to callers, `kinds` of those that are no texts, `admitted` (copied from the
+-- The fields of a row stand in `fields`, made from `generation/generation.ts`: `shown` to callers, `kinds` of those that are no texts, `admitted` (copied from the
 -- admission), `initial`, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
 -- input and output together. Beside the hash lies the row's card: what a list needs to know of it in one text, a line each, so that one command reads a page.
 local SCHEMA = '2'

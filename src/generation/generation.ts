@@ -205,7 +205,7 @@ const ownFields = {
 export const hiddenFields = { ...termFields, ...ownFields }
 
 /** A generation as the ledger hands it out. */
-export interface Row extends Values<typeof rowFields> {
+export interface Generation extends Values<typeof rowFields> {
   readonly id: string
   /** The id that changes are published and `getMany` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
   readonly purchase: string
@@ -214,20 +214,20 @@ export interface Row extends Values<typeof rowFields> {
 }
 
 /** A row that fal knows under an id. */
-export type Followed = Row & { readonly requestId: string }
+export type Followed = Generation & { readonly requestId: string }
 
 /** Has fal's id of it been heard of? */
-export function hasRequestId (row: Row): row is Followed {
+export function hasRequestId (row: Generation): row is Followed {
   return row.requestId !== null
 }
 
 /** Does it take one of the places at fal? What fal is done with does not, although its result is still looked for. */
-export function hasPlace ({ phase, doubt }: Pick<Row, 'phase' | 'doubt'>): boolean {
+export function hasPlace ({ phase, doubt }: Pick<Generation, 'phase' | 'doubt'>): boolean {
   return isAtUpstream(phase) && doubt === null
 }
 
 /** What it cost its reader: nothing through an alias, because somebody else bought it. */
-export function costToReader ({ id, purchase, cost }: Pick<Row, 'id' | 'purchase' | 'cost'>): MicroUsd | null {
+export function costToReader ({ id, purchase, cost }: Pick<Generation, 'id' | 'purchase' | 'cost'>): MicroUsd | null {
   return id === purchase ? cost : 0
 }
 
@@ -258,10 +258,10 @@ export const listedFields = {
 export const largeFields = ['input', 'output'] as const
 
 /** A row without that. */
-export type Brief = Omit<Row, typeof largeFields[number]>
+export type Brief = Omit<Generation, typeof largeFields[number]>
 
 /** A generation as a list shows it. */
-export interface Listed extends Values<typeof listedFields>, Pick<Row, 'id' | 'purchase' | 'input' | 'output'> {}
+export interface Listed extends Values<typeof listedFields>, Pick<Generation, 'id' | 'purchase' | 'input' | 'output'> {}
 
 /** What only the ledger knows about a row. */
 export interface Hidden extends Values<typeof hiddenFields> {}
