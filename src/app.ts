@@ -71,7 +71,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     try {
       return await readSharedFacts(ledger, tenants.now(), config)
     } catch (error) {
-      core.onTrouble('reading facts for the metrics', error)
+      core.onTrouble('read-metrics', error)
       throw error
     }
   })

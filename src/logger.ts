@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto'
 import { pino, type DestinationStream, type Logger } from 'pino'
 import type { LogLevel, PromptLogging } from './config.ts'
+import { troubles, type OnTrouble, type Operation } from './trouble.ts'
 
 export interface LoggerOptions {
   readonly level: LogLevel
@@ -96,23 +97,23 @@ function withoutSecrets (line: string, secrets: readonly string[]): string {
   return clean
 }
 
-/** How long the same trouble is counted instead of told. */
+/** How long failures of one operation are counted instead of logged. */
 const TROUBLE_QUIET_MS = 10_000
 
 /**
- * Logs what goes wrong inside and is tried again. The first time at once; while it goes on, a line every ten seconds says how often:
+ * Logs operations that fail inside. The first failure of each is logged at once; while it goes on, a line every ten seconds says how often it failed:
  * a store that is away must not fill a disk.
  */
-export function createTroubleLog (log: Logger, now: () => number = () => performance.now()): (doing: string, error: unknown) => void {
-  const told = new Map<string, { atMs: number, repeated: number }>()
-  return (doing, error) => {
-    const last = told.get(doing)
+export function createTroubleLog (log: Logger, now: () => number = () => performance.now()): OnTrouble {
+  const told = new Map<Operation, { atMs: number, repeated: number }>()
+  return (operation, error) => {
+    const last = told.get(operation)
     if (last !== undefined && now() - last.atMs < TROUBLE_QUIET_MS) {
       last.repeated += 1
       return
     }
-    told.set(doing, { atMs: now(), repeated: 0 })
-    log.error({ err: error, repeated: last?.repeated === 0 ? undefined : last?.repeated }, doing)
+    told.set(operation, { atMs: now(), repeated: 0 })
+    log.error({ operation, err: error, repeated: last?.repeated === 0 ? undefined : last?.repeated }, troubles[operation].sentence)
   }
 }
 

@@ -2,6 +2,7 @@
 
 import t from 'tap'
 import { createLogger, createTroubleLog, describePrompt } from '../src/logger.ts'
+import { troubles } from '../src/trouble.ts'
 
 function linesOf (write: (log: ReturnType<typeof createLogger>) => void, secrets: readonly string[] = []): readonly string[] {
   const lines: string[] = []
@@ -45,13 +46,21 @@ t.test('a prompt appears as asked for: not at all, as hash and length, or in ful
   t.same(describePrompt('a 🚲', 'full'), { prompt: 'a 🚲' })
 })
 
-t.test('a trouble that goes on is a line every ten seconds, with how often it was met', async t => {
+t.test('an operation that goes on failing is a line every ten seconds, with its name, its sentence, and how often it failed since', async t => {
   let nowMs = 0
   const lines = linesOf(log => {
     const trouble = createTroubleLog(log, () => nowMs)
-    for (; nowMs < 25_000; nowMs += 10) trouble('writing', new Error('away'))
-    trouble('reading', new Error('away'))
+    for (; nowMs < 25_000; nowMs += 10) trouble('write-evidence', new Error('away'))
+    trouble('reach-redis', new Error('away'))
   })
-  t.match(lines.map(line => JSON.parse(line)), [{ msg: 'writing' }, { msg: 'writing', repeated: 999 }, { msg: 'writing', repeated: 999 }, { msg: 'reading' }])
+  const writing = { operation: 'write-evidence', msg: 'What fal said of a generation could not be written.', err: { message: 'away' } }
+  const reaching = { operation: 'reach-redis', msg: 'Redis cannot be reached.' }
+  t.match(lines.map(line => JSON.parse(line)), [writing, { ...writing, repeated: 999 }, { ...writing, repeated: 999 }, reaching])
   t.equal(lines.length, 4)
+})
+
+t.test('what the log says of an operation that failed is one sentence, and another one for each', async t => {
+  const sentences = Object.values(troubles).map(({ sentence }) => sentence)
+  for (const sentence of sentences) t.match(sentence, /^[^.]+\.$/)
+  t.equal(new Set(sentences).size, sentences.length)
 })

@@ -22,6 +22,7 @@ import { createTroubleLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Models } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
+import type { OnTrouble } from '../trouble.ts'
 import { createUpstream } from '../upstream/queue.ts'
 import { openStore, timesOf, type Store } from './store.ts'
 
@@ -54,7 +55,7 @@ export interface Core extends Pick<Store, 'health' | 'connect'> {
   readonly presence: Presence
   readonly requests: Requests
   readonly runner: Runner
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
   /** The ledger was reached, or is away; other replicas may ask who waits here. Rejects with why this ledger cannot be used. */
   readonly meet: () => Promise<void>
   /** Ends whatever waits for, or follows, a generation here. Twice is harmless. */
@@ -70,8 +71,8 @@ export function createCore (options: CoreOptions): Core {
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
   const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, onRequest: metrics.upstreamRequest, log })
-  const breakers = createBreakers(ledger, config.breaker, error => { onTrouble('asking the circuit breakers', error) })
-  const watch = createWatch(ledger, error => { onTrouble('looking at awaited generations', error) }, { renewalMs: renewalMsOf(times) })
+  const breakers = createBreakers(ledger, config.breaker, onTrouble)
+  const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })
   const presence = createPresence(replica)
   let stopAnswering = (): void => {}
@@ -143,8 +144,8 @@ export function createCore (options: CoreOptions): Core {
 }
 
 /** That the store is unfit, or another account's, was told when it was found, and holds for everything that is tried meanwhile. */
-function untoldTrouble (tell: (doing: string, error: unknown) => void): (doing: string, error: unknown) => void {
-  return (doing, error) => {
-    if (!(error instanceof Problem && (error.code === 'store-unfit' || error.code === 'foreign-ledger'))) tell(doing, error)
+function untoldTrouble (tell: OnTrouble): OnTrouble {
+  return (operation, error) => {
+    if (!(error instanceof Problem && (error.code === 'store-unfit' || error.code === 'foreign-ledger'))) tell(operation, error)
   }
 }

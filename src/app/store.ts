@@ -9,6 +9,7 @@ import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'
 import { clusterAt, Unusable } from '../store/redis/connection.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
+import type { OnTrouble } from '../trouble.ts'
 
 export interface StoreOptions {
   readonly config: Config
@@ -16,7 +17,7 @@ export interface StoreOptions {
   readonly redisUrl: string | null
   readonly log: Logger
   readonly metrics: Metrics
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 export interface Store {
@@ -72,8 +73,8 @@ function openRedis ({ config, log, metrics, onTrouble }: StoreOptions, { cluster
       log.error({ err: error }, 'the ledger went back in time; what no living replica held is gone')
     },
     onFault: tellFault,
-    onTrouble: (doing, error) => {
-      onTrouble(doing, error)
+    onTrouble: (operation, error) => {
+      onTrouble(operation, error)
       if (error instanceof Unusable && error.isSetting) refusal = error.message
       isMet()
     },

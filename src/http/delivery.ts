@@ -5,12 +5,13 @@ import type { Ledger } from '../generation/ledger.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { Answer } from '../generation/request/request.ts'
 import type { Metrics } from '../metrics.ts'
+import type { OnTrouble } from '../trouble.ts'
 import type { CallerConnection } from './connection.ts'
 
 export interface DeliveryTools {
   readonly ledger: Ledger
   readonly metrics: Metrics
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 /** The generation is delivered when its result, its final error or an asked-for id went out on an open socket. */
@@ -25,13 +26,13 @@ export function rememberDelivery (caller: CallerConnection, answer: Answer, opti
     if (!isDelivered && waitMs === 0) return
     // A caller who has the id can collect, also one that replayed or joined and is not written there.
     const told = isDelivered ? tools.ledger.seen(id, waitMs > 0 ? connection : null) : tools.ledger.left(id, connection)
-    told.catch((error: unknown) => { tools.onTrouble('noting a delivery', error) })
+    told.catch((error: unknown) => { tools.onTrouble('note-delivery', error) })
   })
 }
 
 /** One that has ended is delivered, too, when it was fetched by its id. */
 export function rememberFetch (caller: CallerConnection, id: string, { ledger, onTrouble }: Pick<DeliveryTools, 'ledger' | 'onTrouble'>): void {
   caller.onceOver(isDelivered => {
-    if (isDelivered) ledger.seen(id, null).catch((error: unknown) => { onTrouble('noting a delivery', error) })
+    if (isDelivered) ledger.seen(id, null).catch((error: unknown) => { onTrouble('note-delivery', error) })
   })
 }

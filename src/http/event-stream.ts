@@ -4,6 +4,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Metrics } from '../metrics.ts'
+import type { OnTrouble } from '../trouble.ts'
 
 /** All streams of this process. */
 export interface EventStreams {
@@ -23,7 +24,7 @@ export interface EventStreamsOptions {
   /** The clock that `idleTimeoutMs` goes by; monotonic. */
   readonly now?: () => number
   readonly metrics: Pick<Metrics, 'eventStreams' | 'eventStreamDropped'>
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 interface Stream {
@@ -93,7 +94,7 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
         if (!raw.write(text)) await Promise.race([over, drained(raw)])
       }
     } catch (error) {
-      onTrouble('writing an event stream', error)
+      onTrouble('write-event-stream', error)
     } finally {
       if (!raw.writableEnded) raw.end()
       await over

@@ -7,6 +7,7 @@ import type { Ledger } from '../generation/ledger.ts'
 import { hasEnded, statusOf } from '../generation/phases.ts'
 import type { Follow } from '../generation/watch/follow.ts'
 import type { Moment } from '../generation/watch/moments.ts'
+import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import type { EventStreams } from './event-stream.ts'
 import { generationEventJson } from './generation-view.ts'
@@ -17,7 +18,7 @@ export interface EventsTools {
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly ledger: Ledger
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })

@@ -8,6 +8,7 @@ import type { Generation } from '../generation/generation.ts'
 import { bodyOf, withOutput } from '../generation/large.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
+import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import { generationJson, generationJsonAround, generationListJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
@@ -27,7 +28,7 @@ const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' })
 const documented = { tags: ['generations'], security: [{ key: [] }] }
 const json = { content: { 'application/json': { schema: Type.Ref('Generation') } } }
 
-export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrouble: (doing: string, error: unknown) => void): void {
+export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrouble: OnTrouble): void {
   scope.get<{ Querystring: Static<typeof Page> }>('/generations', {
     schema: {
       ...documented,

@@ -35,10 +35,10 @@ async function open (t: Test): Promise<Scene> {
   const ledger = createMemoryLedger({ times, now: () => Date.now() + aheadMs })
   const news: News[] = []
   const moves: string[] = []
-  const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
+  const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
   const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
-  const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the breaker', error) })
+  const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail)
   const runner = createRunner({
     ledger,
     watch,

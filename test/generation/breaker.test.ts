@@ -149,7 +149,7 @@ t.test('a reload trips nothing: a probe of another replica may have closed it si
         return found
       }
   })
-  await createBreakers(ledger, limits, error => { t.fail('asking the breaker', { found: error }) }).tryAgain()
+  await createBreakers(ledger, limits, (operation, error) => { t.fail(operation, { found: error }) }).tryAgain()
   t.match(await memory.breakers(), [{ scope: '*', state: 'ok' }])
   t.equal((await memory.takeNews(10)).length, 2, 'tripped and closed, and no third alarm')
 })

@@ -137,7 +137,7 @@ t.test('a claim whose answer was lost is asked for again under its own id, and i
   claims.nudge()
   const sentAtMs = performance.now()
   await next().fail()
-  t.same(troubles, ['claiming from the line'])
+  t.same(troubles, ['claim'])
   t.equal(asked.length, 0, 'it does not hammer a ledger that is away')
   await until(() => performance.now() > sentAtMs + 21)
   claims.nudge()

@@ -44,7 +44,7 @@ function scene (t: Test, lookAgainMs = 1000): Scene {
       }
     }
   })
-  const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
+  const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) }, { lookAgainMs })
   const follow = createFollow({ ledger, watch, onTrouble: fail })
   t.teardown(async () => {

@@ -96,7 +96,7 @@ t.test('while the ledger is away renewals are told as trouble, and go on', async
   const { leases, run, renewed, troubles, disowned } = await open(['away', 'away'], () => {}, 150)
   run('one')
   await leases.start()
-  t.same(troubles, ['renewing leases'])
+  t.same(troubles, ['renew-leases'])
   await until(() => renewed.length >= 4)
   t.equal(troubles.length, 2)
   t.same(disowned, [])

@@ -18,7 +18,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const release = sandbox.faults.holdJobs()
   let behindMs = 0
   const ledger = createMemoryLedger({ times: { ...times, runMs: 3000 }, now: () => Date.now() - behindMs })
-  const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
+  const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
   const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
   const stopped = new AbortController()
@@ -32,7 +32,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   await ledger.admit(admissionOf())
   const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
-  const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('asking the breaker', error) })
+  const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail)
   const task = createTask(claimed, { isValid: () => true }, {
     ledger, watch, upstream, breakers, schemaVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)

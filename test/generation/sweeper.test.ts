@@ -107,7 +107,7 @@ t.test('while the ledger is away, and until owners could say what they know, not
   away(true)
   await sweeper.round()
   await sweeper.round()
-  t.same([sweeps(), renewals(), troubles], [0, 0, ['taking news', 'taking news']])
+  t.same([sweeps(), renewals(), troubles], [0, 0, ['take-events', 'take-events']])
   away(false)
   await sweeper.round()
   t.same([sweeps(), renewals(), told.length], [0, 1, 1], 'this process says at once what it knows')

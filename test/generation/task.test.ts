@@ -38,7 +38,7 @@ async function scene (t: Test): Promise<Scene> {
     ledger,
     watch,
     upstream: played.upstream,
-    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { t.fail('the breaker', { found: error }) }),
+    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, (operation, error) => { t.fail(operation, { found: error }) }),
     schemaVersionOf: () => 1,
     replica: 'r1',
     lookAgainMs: [10],
@@ -47,7 +47,7 @@ async function scene (t: Test): Promise<Scene> {
     onMove: () => {},
     onRestored: () => {},
     onBehind: () => {},
-    onTrouble: doing => { troubles.push(doing) }
+    onTrouble: operation => { troubles.push(operation) }
   }, stopped.signal)
   let isDone = false
   task.done.then(() => { isDone = true })
@@ -207,7 +207,7 @@ t.test('a fault of ours ends it here and is told; the row is taken over after th
   await untilFollowed(told)
   told.sightings[0]?.fail(new Error('a fault'))
   await told.task.done
-  t.same(told.troubles, ['looking after a generation'])
+  t.same(told.troubles, ['run-generation'])
   t.notOk(told.task.isReleased)
   t.match(await told.row(), { phase: 'accepted' })
 })

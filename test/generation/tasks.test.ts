@@ -32,7 +32,7 @@ const valid = { isValid: () => true }
 function open (t: Test): Scene {
   const played = playUpstream()
   const ledger = createMemoryLedger({ times })
-  const fail = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
+  const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
   const leaving = new AbortController()
   const stopped = new AbortController()
@@ -42,7 +42,7 @@ function open (t: Test): Scene {
     ledger,
     watch,
     upstream: played.upstream,
-    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, error => { fail('the breaker', error) }),
+    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail),
     schemaVersionOf: () => 1,
     replica: 'r1',
     lookAgainMs: [10],

@@ -107,7 +107,7 @@ t.test('the end is told without its last lines when the ledger cannot tell them'
   await setImmediate()
   await setImmediate()
   t.same(told, ['cancelled'])
-  t.same(troubles, ['reading log lines'])
+  t.same(troubles, ['read-log'])
 })
 
 t.test('lines that could not be had come with the next change, and are told once', async t => {

@@ -27,7 +27,7 @@ async function scene (t: Test, options: { readonly heartbeatMs: number, readonly
   const streams = createEventStreams({
     ...options,
     metrics: { eventStreams: count => { open = count }, eventStreamDropped: reason => { dropped.push(reason) } },
-    onTrouble: (doing, error) => { t.fail(doing, { found: error }) }
+    onTrouble: (operation, error) => { t.fail(operation, { found: error }) }
   })
   const app: FastifyInstance = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { logged.push(line) } } } })
   app.decorateRequest('facts')

@@ -45,7 +45,7 @@ for (const [title, first, second] of [['a sandbox', {}, keyless], ['a real gatew
     t.match(await scene.ledger.balances([{ owner: 'studio', per: 'month' }]), [{ spent }])
     t.equal(scene.sandbox.bill.submits, submits)
     t.equal(late.child.exitCode, null)
-    const errors = late.log().split('\n').slice(0, -1).map(parseObject).filter(({ level, msg }) => level === 'error' && msg !== 'reaching Redis')
+    const errors = late.log().split('\n').slice(0, -1).map(parseObject).filter(({ level, operation }) => level === 'error' && operation !== 'reach-redis')
     t.match(errors, [{ fault: 'foreign', msg: /REDIS_NAMESPACE/ }])
     t.equal(errors.length, 1)
     late.child.kill('SIGTERM')

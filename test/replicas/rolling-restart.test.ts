@@ -123,7 +123,7 @@ t.test('a claim that a leaving replica hears of only at its end is given back un
   await untilGeneration(({ phase }) => phase === 'running')
   gate.refuse(['claim'])
   await leaving.generate({ prompt: 'x' }, { headers: { prefer: 'respond-async' } })
-  await until(() => leaving.log().includes('claiming from the line'))
+  await until(() => leaving.log().includes('"operation":"claim"'))
   leaving.child.kill('SIGTERM')
   await until(async () => (await leaving.get('/readyz')).status === 503)
   await gate.untilAnswered('sweep') // now nothing is claimed any more, but lost answers are asked for at the end

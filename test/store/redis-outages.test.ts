@@ -47,7 +47,7 @@ t.test('a hung Redis is answered for within a second; rights that it runs later 
   t.match(await ledger.getMany([id]), [{ phase: 'accepted', requestId: 'request' }])
   t.match(await ledger.admit({ ...given, deadlineMs: ledger.now() + 5000 }), { outcome: 'bought' })
   t.same(await ledger.audit(), [])
-  t.same(troubles, ['reaching Redis'], 'one word for one outage')
+  t.same(troubles, ['reach-redis'], 'one word for one outage')
 })
 
 t.test('a Redis that hangs for long is left: nothing that its socket kept is bought when it wakes', async t => {
@@ -330,7 +330,7 @@ t.test('a Redis that is not there yet is waited for without a word too much', as
   await server.stop()
   await until(() => states.at(-1) === false)
   t.equal((await rejection(ledger.ping())).code, 'store-unavailable')
-  t.same(troubles.filter(doing => doing !== 'reaching Redis'), [])
+  t.same(troubles.filter(operation => operation !== 'reach-redis'), [])
   t.ok(troubles.length <= 4, `${troubles.length} words for two outages of two connections`)
 })
 
@@ -342,7 +342,7 @@ async function laterLedger (t: Test, port: number): Promise<LiveLedger> {
   const ledger = createRedisLedger({
     url: `redis://127.0.0.1:${port}`,
     times: { resultTtlMs: 1000, queueMs: 1000, runMs: 1000, leaseMs: 1000, largeResultBytes: 268_435_456 },
-    onTrouble: doing => { troubles.push(doing) },
+    onTrouble: operation => { troubles.push(operation) },
     onState: up => { states.push(up) }
   })
   t.teardown(ledger.close)

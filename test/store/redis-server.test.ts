@@ -308,7 +308,7 @@ t.test('while a cluster moves the slot every call is refused before it begins, a
   t.ok(await moved > 10)
   t.ok(refusals > 20)
   await until(async () => await ledger.ping().then(() => true, () => false))
-  t.same(troubles, ['using Redis'], 'one word for the move')
+  t.same(troubles, ['use-redis'], 'one word for the move')
   t.same(rollbacks, [])
   t.match(await ledger.recordAccepted(id, 1, 'request'), { phase: 'accepted' })
   t.match(await ledger.admit(admissionOf({ deadlineMs })), { outcome: 'bought' })

@@ -5,6 +5,7 @@ import { variables } from '../../src/config.ts'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { countCommands } from '../../src/store/redis/script.ts'
+import { troubles } from '../../src/trouble.ts'
 import { aclRules, clusterRights } from './redis.ts'
 
 /** A part of a page that is made of code: which page, and what stands there. */
@@ -16,7 +17,8 @@ export function generated (): readonly Generated[] {
     { page: 'docs/configuration.md', section: 'environment', text: environmentTables() },
     { page: 'docs/deployment.md', section: 'redis-user', text: redisUser() },
     { page: 'docs/errors.md', section: 'problems', text: problemsTable() },
-    { page: 'docs/operations.md', section: 'metrics', text: metricsTable() }
+    { page: 'docs/operations.md', section: 'metrics', text: metricsTable() },
+    { page: 'docs/operations.md', section: 'troubles', text: troublesTable() }
   ]
 }
 
@@ -118,6 +120,11 @@ function described (metric: object): Metric {
 
 function metricsTable (): string {
   return table(['Metric', 'Type', 'Labels', 'Meaning'], metrics().map(({ name, type, labels, help }) => [`\`${name}\``, type, labels.map(label => `\`${label}\``).join(', '), help]))
+}
+
+/** What the log says when something inside fails, and what happens then. */
+function troublesTable (): string {
+  return table(['`operation`', 'What the log line says', 'What happens then'], Object.entries(troubles).map(([operation, { sentence, then }]) => [`\`${operation}\``, sentence, then]))
 }
 
 function table (head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -61,7 +61,7 @@ export async function liveLedger (t: Test, url: RedisLedgerOptions['url'], given
     url,
     times: usualTimes,
     namespace: freshNamespace(),
-    onTrouble: doing => { troubles.push(doing) },
+    onTrouble: operation => { troubles.push(operation) },
     onRollback: ({ message }) => { rollbacks.push(message) },
     onState: up => { states.push(up) },
     ...given

@@ -8,6 +8,7 @@ import { createWatch } from '../../src/generation/watch/watch.ts'
 import { watchConnection } from '../../src/http/connection.ts'
 import { createEventStreams, type EventStreams } from '../../src/http/event-stream.ts'
 import { freshFacts } from '../../src/http/request-facts.ts'
+import type { OnTrouble } from '../../src/trouble.ts'
 import { bookOf, tenant } from './gateway.ts'
 
 /** What routes are made with. */
@@ -15,7 +16,7 @@ export interface RouteParts {
   readonly ledger: Ledger
   readonly follow: Follow
   readonly eventStreams: EventStreams
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 export interface Served {
@@ -28,8 +29,8 @@ export interface Served {
 
 /** Serves the routes that `register` makes to the tenant `studio`, until the test ends; closes the ledger then. Trouble fails the test. */
 export async function serveRoutes (t: Test, ledger: Ledger, register: (app: FastifyInstance, parts: RouteParts) => void): Promise<Served> {
-  const onTrouble = (doing: string, error: unknown): void => { t.fail(doing, { found: error }) }
-  const watch = createWatch(ledger, error => { onTrouble('looking', error) })
+  const onTrouble: OnTrouble = (operation, error) => { t.fail(operation, { found: error }) }
+  const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) })
   const follow = createFollow({ ledger, watch, onTrouble })
   let openStreams = 0
   let over = 0

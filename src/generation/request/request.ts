@@ -3,6 +3,7 @@
 import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
+import type { OnTrouble } from '../../trouble.ts'
 import type { Admitted, End, RateState, TwinAnswer } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
 import type { Connection, Generation } from '../generation.ts'
@@ -59,7 +60,7 @@ export interface RequestTools extends AdmissionContext {
   readonly priceRules: PriceRules
   readonly resultTtlMs: number
   readonly draining: () => boolean
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 export interface Requests {
@@ -169,7 +170,7 @@ export function createRequests (tools: RequestTools): Requests {
     try {
       return await withOutput(ledger, row)
     } catch (error) {
-      tools.onTrouble('reading a large result', error)
+      tools.onTrouble('read-large-result', error)
       return null
     }
   }
@@ -179,7 +180,7 @@ export function createRequests (tools: RequestTools): Requests {
     try {
       return await ledger.read(row.id, { tenant: tenant.id, subject }) ?? row
     } catch (error) {
-      tools.onTrouble('reading a generation whose caller waited long enough', error)
+      tools.onTrouble('read-at-timeout', error)
       return row
     }
   }
@@ -189,7 +190,7 @@ export function createRequests (tools: RequestTools): Requests {
     try {
       await ledger.left(row.id, connection)
     } catch (error) {
-      tools.onTrouble('noting that a caller left', error)
+      tools.onTrouble('note-left', error)
     }
   }
 

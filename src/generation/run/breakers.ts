@@ -2,6 +2,7 @@
 
 import type { BreakerState } from '../../breaker-states.ts'
 import type { ProblemCode } from '../../errors.ts'
+import type { OnTrouble } from '../../trouble.ts'
 import type { Breaker, Verdict } from '../breaker-state.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Suspect } from '../upstream.ts'
@@ -32,7 +33,7 @@ export interface BreakerLimits {
 /** The scope of the whole account. */
 const ACCOUNT = '*'
 
-export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blockedMs, retiredMs }: BreakerLimits, onError: (error: unknown) => void): Breakers {
+export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blockedMs, retiredMs }: BreakerLimits, onTrouble: OnTrouble): Breakers {
   let tripped: readonly Breaker[] = []
 
   async function look (): Promise<void> {
@@ -40,7 +41,7 @@ export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blocke
       const breakers = await ledger.breakers()
       tripped = breakers.filter(({ state }) => state !== 'ok').toSorted((one, other) => one.scope < other.scope ? -1 : 1)
     } catch (error) {
-      onError(error)
+      onTrouble('read-breakers', error)
     }
   }
 
@@ -64,7 +65,7 @@ export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blocke
         // A probe may have closed it since.
         await ledger.breaker(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' })
       } catch (error) {
-        onError(error)
+        onTrouble('reset-breaker', error)
       }
     }
   }

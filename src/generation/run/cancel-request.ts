@@ -7,6 +7,7 @@
 //   asked   | –                   | –            | –                                      | –
 
 import { backoffMs } from '../../backoff.ts'
+import type { OnTrouble } from '../../trouble.ts'
 import type { Followed } from '../generation.ts'
 import type { Upstream } from '../upstream.ts'
 import { sleep } from './sleep.ts'
@@ -16,7 +17,7 @@ const TRIES = 5
 const BACKOFF = { firstMs: 1000, mostMs: 4000 }
 
 /** The function that asks, the first time it is called. `released` ends its tries. */
-export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTrouble: (doing: string, error: unknown) => void, released: AbortSignal): (row: Followed) => void {
+export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTrouble: OnTrouble, released: AbortSignal): (row: Followed) => void {
   let isAsked = false
 
   async function ask ({ model, requestId }: Followed): Promise<void> {
@@ -28,6 +29,6 @@ export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTroub
   return row => {
     if (isAsked) return
     isAsked = true
-    ask(row).catch((error: unknown) => { if (!released.aborted) onTrouble('asking to cancel', error) })
+    ask(row).catch((error: unknown) => { if (!released.aborted) onTrouble('send-cancel', error) })
   }
 }

@@ -11,6 +11,7 @@
 // A pause is no state: the ledger alone knows whether it is over. It asks for one while its replicas put back what it may have lost, and this one brings
 // what it knows at once. Claims go on being asked for; the end of the pause is a nudge.
 
+import type { OnTrouble } from '../../trouble.ts'
 import type { Claimed } from '../evidence.ts'
 import type { Generation } from '../generation.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
@@ -42,7 +43,7 @@ export interface ClaimLoopDeps {
   readonly onMove: (from: 'waiting', to: Generation, phaseMs: number) => void
   /** Told once when nothing is claimed for a while, because the ledger may have lost something. */
   readonly onClaimsPaused: (forMs: number) => void
-  readonly onTrouble: (operation: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 interface Claim { readonly claimId: string, readonly sentAtMs: number }
@@ -84,7 +85,7 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
         while (!isOver() && await claimOne());
       }
     } catch (error) {
-      deps.onTrouble('claiming from the line', error)
+      deps.onTrouble('claim', error)
     }
   }
 
@@ -127,7 +128,7 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   async function settled (): Promise<void> {
     await Promise.all(workers)
     await Promise.all(Array.from(lost, async () => {
-      await claimOne().catch((error: unknown) => { deps.onTrouble('claiming from the line', error) })
+      await claimOne().catch((error: unknown) => { deps.onTrouble('claim', error) })
     }))
   }
 

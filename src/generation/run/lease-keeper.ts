@@ -8,6 +8,7 @@
 //
 // The keeper: idle → keeping (start) → idle (stop). A renewal may be asked for in both, and several may be under way.
 
+import type { OnTrouble } from '../../trouble.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
 import type { Task } from './task.ts'
 import type { Tasks } from './tasks.ts'
@@ -27,7 +28,7 @@ export interface LeaseKeeperDeps {
   readonly tasks: Pick<Tasks, 'facts'> & { readonly running: ReadonlyMap<string, Pick<Task, 'disown'>> }
   /** Told that the ledger had lost generations that this process knows, and how many names lead elsewhere since. */
   readonly onRestored: (generations: number, contested: number) => void
-  readonly onTrouble: (operation: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 /** How often leases are renewed: each lease outlasts two renewals that fail. */
@@ -55,7 +56,7 @@ export function createLeaseKeeper ({ ledger, replica, times, tasks, onRestored, 
       onRestored(lost.size, contested)
       return 'restored'
     } catch (error) {
-      onTrouble('renewing leases', error)
+      onTrouble('renew-leases', error)
       return 'failed'
     }
   }

@@ -12,6 +12,7 @@
 // What else it needs to know lies in parts that know nothing of each other: what is not written yet (`writer.ts`), since when the phase lasts
 // (`phase-clock.ts`), what fal showed and nobody tried to write (`progress-piece.ts`), whether the row should be read again (`rereading.ts`).
 
+import type { OnTrouble } from '../../trouble.ts'
 import type { Doubt } from '../doubt.ts'
 import type { Taken, Weighed } from '../evidence.ts'
 import type { Followed, Generation } from '../generation.ts'
@@ -40,7 +41,7 @@ export interface RecorderDeps {
    */
   readonly onRestored: (generations: number, contested: number) => void
   /** Told of troubles with the ledger; everything is tried again. */
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
   /** Does this process follow another generation under this request id? The ledger knows it of all processes, and may be away. */
   readonly isOthersHere: (requestId: string, id: string) => boolean
 }
@@ -142,7 +143,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
       if (now === 'stopped') return // the replica that takes over learns it again
       if (now === null || isOtherwise(now, next, purchase.kind === 'double')) rereading.doubtful()
       if (writer.isIdle) rereading.everythingWritten()
-    }, (error: unknown) => { deps.onTrouble('writing evidence', error) })
+    }, (error: unknown) => { deps.onTrouble('write-evidence', error) })
     return next
   }
 
@@ -188,7 +189,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     try {
       [now] = await ledger.getMany([known.id])
     } catch (error) {
-      deps.onTrouble('reading a generation', error)
+      deps.onTrouble('read-generation', error)
       rereading.couldNotBeRead()
     }
     // A copy from before what was told is put back with the next renewal. Meanwhile it must not be acted upon: a submit would be begun twice.

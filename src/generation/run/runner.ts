@@ -109,7 +109,7 @@ export function createRunner (deps: RunnerDeps): Runner {
     try {
       await ledger.release(replica, ids)
     } catch (error) {
-      deps.onTrouble('releasing leases', error)
+      deps.onTrouble('release-leases', error)
     }
   }
 

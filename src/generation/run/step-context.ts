@@ -1,5 +1,6 @@
 // What the steps of one generation in this process work with, and what comes of a step.
 
+import type { OnTrouble } from '../../trouble.ts'
 import type { Doubt } from '../doubt.ts'
 import type { Followed, Generation } from '../generation.ts'
 import type { SchemaVersionOf } from '../key.ts'
@@ -43,7 +44,7 @@ export interface StepDeps {
   /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
   readonly onBehind: (row: Generation, position: number) => void
   /** Told of troubles; everything is tried again. */
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 /** The part of a task that its steps see. */

@@ -9,6 +9,7 @@
 //
 // Only `sweeping` sweeps. While the ledger was away no owner could give a sign of life, so what looks left by its owner need not be.
 
+import type { OnTrouble } from '../../trouble.ts'
 import { hasRequestId, type Followed, type Generation } from '../generation.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
 import type { News } from '../news.ts'
@@ -38,7 +39,7 @@ export interface SweeperDeps extends FindEndDeps {
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of breakers. */
   readonly onNews: (news: News) => void
   readonly onMove: (from: 'unknown', to: Generation, phaseMs: null) => void
-  readonly onTrouble: (operation: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
   readonly comingBackMs?: number
 }
 
@@ -72,7 +73,7 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
       for (const news of found) deps.onNews(news)
     } catch (error) {
       state = { kind: 'away' }
-      deps.onTrouble('taking news', error)
+      deps.onTrouble('take-events', error)
     }
   }
 
@@ -88,7 +89,7 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
         else if (hasRequestId(taken.row) && !asking.has(taken.row.id)) askAbout(taken.row)
       }
     } catch (error) {
-      deps.onTrouble('sweeping', error)
+      deps.onTrouble('sweep', error)
     }
   }
 
@@ -98,7 +99,7 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
     try {
       await learn(row)
     } catch (error) {
-      if (!leaving.aborted) deps.onTrouble('asking what became of a generation', error)
+      if (!leaving.aborted) deps.onTrouble('ask-outcome', error)
     } finally {
       asking.delete(row.id)
     }

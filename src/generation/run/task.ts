@@ -106,7 +106,7 @@ export function createTask (taken: Taken, permit: Permit | null, deps: TaskDeps,
       await takeSteps()
     } catch (error) {
       // What was not finished here is taken over after the lease; after five times it ends as unknown.
-      if (state !== 'released') deps.onTrouble('looking after a generation', error)
+      if (state !== 'released') deps.onTrouble('run-generation', error)
     } finally {
       runTime.close()
       context.close()

@@ -9,6 +9,7 @@
 // `stopped` ends the pause between two tries. From then on each piece has one try, and the ledger that is away is not waited for.
 
 import { backoffMs } from '../../backoff.ts'
+import type { OnTrouble } from '../../trouble.ts'
 import { sleep } from './sleep.ts'
 
 /** Asks the ledger until it answers. */
@@ -30,7 +31,7 @@ const BACKOFF = { firstMs: 50, mostMs: 2000 }
 
 const STOPPED = new Error('the writer is stopped')
 
-export function createWriter (onTrouble: (doing: string, error: unknown) => void, stopped: AbortSignal): Writer {
+export function createWriter (onTrouble: OnTrouble, stopped: AbortSignal): Writer {
   /** Those that are not done; each waits for the one before it. */
   const pieces = new Set<{ readonly whileAway: () => void }>()
   let last: Promise<unknown> = Promise.resolve()
@@ -65,7 +66,7 @@ export function createWriter (onTrouble: (doing: string, error: unknown) => void
         return answer
       } catch (error) {
         isAway = true
-        onTrouble('writing evidence', error)
+        onTrouble('write-evidence', error)
         for (const { whileAway } of pieces) whileAway()
       }
       if (await sleep(backoffMs(failures, BACKOFF), stopped) === 'interrupted') throw STOPPED

@@ -8,6 +8,7 @@
 //   ended → ended   whatever comes later is no news
 //   any   → gone    the last follower left
 
+import type { OnTrouble } from '../../trouble.ts'
 import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { endOf, joinLogs } from '../log-text.ts'
@@ -42,7 +43,7 @@ export interface Tracks {
 export interface TracksDeps {
   readonly ledger: Pick<Ledger, 'logs'>
   readonly watch: Pick<Watch, 'attend'>
-  readonly onTrouble: (operation: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 /** A track as this file keeps it. */
@@ -137,7 +138,7 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
       track.log = joinLogs(track.log, await ledger.logs(track.row.purchase, before))
       for (const follower of track.followers) follower.logged()
     } catch (error) {
-      onTrouble('reading log lines', error)
+      onTrouble('read-log', error)
     }
     return endOf(track.log) > before
   }

@@ -114,7 +114,7 @@ function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, on
           const written = await ledger.read(id, reader)
           if (written === null || hasEnded(written.phase)) return
         } catch (error) {
-          onTrouble('looking whether an end is written', error)
+          onTrouble('read-end', error)
         }
         await setTimeout(LOOK_AGAIN_MS)
       }

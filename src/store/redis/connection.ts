@@ -4,6 +4,7 @@
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
 import { backoffMs } from '../../backoff.ts'
 import { Problem } from '../../errors.ts'
+import type { OnTrouble } from '../../trouble.ts'
 
 export type RedisClient = Redis | Cluster
 
@@ -29,7 +30,7 @@ interface ConnectionOptions {
   readonly deadlineMs: number
   /** What has to succeed on every new connection, and on one that did not answer in time, before anything else may use it. */
   readonly prepare: (client: RedisClient) => Promise<unknown>
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
   readonly onState: (up: boolean) => void
 }
 
@@ -233,10 +234,10 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       if (error.message === unusableTold) return
       unusableTold = error.message
       isTroubleTold = true
-      if (!error.isTold) onTrouble('using Redis', trouble)
+      if (!error.isTold) onTrouble('use-redis', trouble)
     } else if (!isTroubleTold) {
       isTroubleTold = true
-      onTrouble('reaching Redis', trouble)
+      onTrouble('reach-redis', trouble)
     }
   }
 

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { Problem } from '../../errors.ts'
 import { listOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { Ledger } from '../../generation/ledger.ts'
+import type { OnTrouble } from '../../trouble.ts'
 import type { Connection, RedisClient } from './connection.ts'
 import { publishedIn } from './wire.ts'
 
@@ -24,7 +25,7 @@ interface EventsOptions {
   /** Publishes; a command like others. */
   readonly commands: () => Connection
   readonly subscription: () => Connection
-  readonly onTrouble: (doing: string, error: unknown) => void
+  readonly onTrouble: OnTrouble
 }
 
 export function createEvents ({ prefix, commands, subscription, onTrouble }: EventsOptions): Events {
@@ -43,7 +44,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
       else if (channel === replies) takeAnswer(message)
       else answer(channel.slice(prefix.length + 'ask:'.length), message)
     } catch (error) {
-      onTrouble('reading an event', error)
+      onTrouble('read-message', error)
     }
   }
 
@@ -53,7 +54,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
         listener(change)
       } catch (error) {
         // A listener's fault is its own: the others may not suffer from it.
-        onTrouble('telling a change', error)
+        onTrouble('handle-change', error)
       }
     }
   }
@@ -63,7 +64,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
     if (isOpen === undefined) return
     const { question, reply, connections } = recordOf(JSON.parse(message))
     const open = listOf(connections).map(textOf).filter(isOpen)
-    publish(textOf(reply), { question, open }).catch((error: unknown) => { onTrouble('answering who is there', error) })
+    publish(textOf(reply), { question, open }).catch((error: unknown) => { onTrouble('answer-replica', error) })
   }
 
   function takeAnswer (message: string): void {
@@ -95,7 +96,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
 
   /** A subscription that is away just now, or did not answer, is made again with the channels of all answerers; that is no trouble of its own. */
   function resubscribe (change: (client: RedisClient) => Promise<unknown>): void {
-    subscription().run(change).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('subscribing', error) })
+    subscription().run(change).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('subscribe', error) })
   }
 
   return {

@@ -11,6 +11,7 @@ import { logText } from '../../generation/log-text.ts'
 import type { Recounting } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { StoreFaultNews } from '../../store-faults.ts'
+import type { OnTrouble } from '../../trouble.ts'
 import type { UpstreamAccount } from '../../upstream-account.ts'
 import { longBytesOf } from '../aside.ts'
 import { createAsides, sha256Of } from './asides.ts'
@@ -55,7 +56,7 @@ export interface RedisLedgerOptions {
   /** Told when Redis went back in time: it was restored, failed over, or is empty (rule 16). */
   readonly onRollback?: (error: Error) => void
   /** Told once per outage. */
-  readonly onTrouble?: (doing: string, error: unknown) => void
+  readonly onTrouble?: OnTrouble
   /** Told whenever calls become possible or impossible. */
   readonly onState?: (up: boolean) => void
   /** Told what is wrong with the server, once for each change. */
@@ -118,7 +119,7 @@ export function createRedisLedger ({
     commands.run(async client => {
       await server.look(serverOf(client, prefix))
       server.hearMissing(await caller.missingRights(client))
-    }).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('looking at Redis', error) })
+    }).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('check-redis', error) })
   }, lookEveryMs).unref()
   // Channels belong to no database.
   const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
@@ -142,7 +143,7 @@ export function createRedisLedger ({
   /** Before the row tells of it, so that every reader of the row finds it. */
   async function layAside (id: string, large: Large, output: string): Promise<void> {
     const isKept = await asides.put(id, large, output)
-    if (!isKept) onTrouble('keeping a large result', new Error(`${large.bytes} bytes of generation ${id} found no room in LARGE_RESULT_BYTES, so only those who wait for it here get them.`))
+    if (!isKept) onTrouble('keep-large-result', new Error(`${large.bytes} bytes of generation ${id} found no room in LARGE_RESULT_BYTES, so only those who wait for it here get them.`))
   }
 
   const journal: Ledger['journal'] = async (fromMs, toMs, limit, after) => {
