@@ -2,7 +2,6 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
-import { Value } from '@sinclair/typebox/value'
 import t from 'tap'
 import { readArguments } from '../src/cli/arguments.ts'
 import { parseConfig, variables } from '../src/config.ts'
@@ -10,6 +9,7 @@ import { isProblemCode, problems } from '../src/errors.ts'
 import { BODY_LIMIT_BYTES } from '../src/http/json-body.ts'
 import { builtInModels } from '../src/models/built-in.ts'
 import { Fault, operations } from '../src/sandbox/fault-schema.ts'
+import { guardOf } from '../src/schema.ts'
 import { parseTenants } from '../src/tenants/book.ts'
 import { metrics } from './support/docs.ts'
 import { anchorsOf, codeBlocksOf, linksOf, pageAt, pages } from './support/pages.ts'
@@ -165,7 +165,7 @@ t.test('the page of the sandbox shows sound faults, and names every kind and ope
   const [list] = codeBlocksOf(page).filter(({ language }) => language === 'json')
   const faults: unknown = JSON.parse(list?.code ?? '')
   if (!Array.isArray(faults)) throw new Error('there is no list of faults')
-  for (const fault of faults) t.ok(Value.Check(Fault, fault), JSON.stringify(fault))
+  for (const fault of faults) t.ok(guardOf(Fault)(fault), JSON.stringify(fault))
   for (const { properties } of Fault.anyOf) for (const field of Object.keys(properties)) t.ok(page.includes(`\`${field}\``), field)
   for (const { properties } of Fault.anyOf) t.ok(page.includes(`| \`${properties.kind.const}\` |`), properties.kind.const)
   for (const operation of operations) t.ok(page.includes(`\`${operation}\``), operation)

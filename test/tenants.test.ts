@@ -181,7 +181,7 @@ t.test('all faults of content are told at once, by place and without values', as
     budget: { usd: 1e-9, per: 'day' },
     tenants: [
       { id: 'a', keys: [{ id: 'k', sha256, expires: '2027-06-30' }, { id: 'k', sha256, expires: '2027-13-30T00:00:00Z' }], origins: ['https://a.example/', 'null', 'ftp://a.example'], models: ['other/model'] },
-      { id: 'a', keys: [{ id: 'k', sha256 }], allow: { resolution: ['1K', '8K'], toString: [1], num_images: [2], prompt: ['a'] } }
+      { id: 'a', keys: [{ id: 'k', sha256 }], allow: { resolution: ['1K', '8K'], toString: [1], num_images: [2], prompt: ['a', ' ', 5] } }
     ]
   }), [
     '/prices/other~1model: is not a model on offer',
@@ -199,7 +199,8 @@ t.test('all faults of content are told at once, by place and without values', as
     '/tenants/1/allow/resolution/1: the parameter cannot have this value',
     '/tenants/1/allow/toString: none of the tenant\'s models has this parameter',
     '/tenants/1/allow/num_images/0: the parameter cannot have this value',
-    '/tenants/1/allow/prompt/0: the parameter cannot have this value'
+    '/tenants/1/allow/prompt/1: the parameter cannot have this value',
+    '/tenants/1/allow/prompt/2: the parameter cannot have this value'
   ])
 })
 
@@ -220,6 +221,7 @@ t.test('a tenant may ask for its models and its values only, and is told which',
   t.equal(permits(tenantOf({ models: [] }), defaultModel, input), 'This tenant may not use this model.')
   t.equal(permits(tenantOf({ allow: { resolution: ['1K', '2K'] } }), defaultModel, input), null)
   t.equal(permits(tenantOf({ allow: { num_images: [1], resolution: ['1K'] } }), defaultModel, input), 'This tenant may set resolution only to "1K".')
+  t.equal(permits(tenantOf({ allow: { negative_prompt: ['', 'text'] } }), defaultModel, { ...input, negative_prompt: 'frame' }), 'This tenant may set negative_prompt only to "", "text".')
   t.equal(permits(tenantOf({ allow: { seed: [1, 2] } }), defaultModel, input), 'This tenant may set seed only to 1, 2.', 'a seed left out is a random one')
 })
 

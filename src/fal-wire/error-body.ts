@@ -2,7 +2,7 @@
 // Built by the sandbox, read by the upstream client. Source: fal's pages "Model Errors" and "Request Error Types".
 
 import { Type, type Static } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { guardOf } from '../schema.ts'
 
 /** One line of a model error. `input` is the offending value, so it holds prompts: it belongs in no log and no answer. */
 export const ErrorLine = Type.Object({
@@ -32,8 +32,11 @@ export interface FalError {
   readonly lines: readonly ErrorLine[]
 }
 
-/** What every line has; the rest of a line is dropped where it has another shape. */
-const LineCore = Type.Pick(ErrorLine, ['msg', 'type'])
+const isLine = guardOf(ErrorLine)
+const isPlace = guardOf(ErrorLine.properties.loc)
+
+/** Has it what every line has? The rest of a line is dropped where it has another shape. */
+const isLineAtLeast = guardOf(Type.Pick(ErrorLine, ['msg', 'type']))
 
 /**
  * Reads the body of an error answer and its header `x-fal-error-type` (`null` when it has none).
@@ -62,10 +65,10 @@ function detailOf (body: string): { readonly value: unknown, readonly errorType:
 }
 
 function readLine (line: unknown): ErrorLine[] {
-  if (Value.Check(ErrorLine, line)) return [line]
-  if (!Value.Check(LineCore, line)) return []
+  if (isLine(line)) return [line]
+  if (!isLineAtLeast(line)) return []
   const loc: unknown = Reflect.get(line, 'loc')
-  return [{ loc: Value.Check(ErrorLine.properties.loc, loc) ? loc : [], msg: line.msg, type: line.type }]
+  return [{ loc: isPlace(loc) ? loc : [], msg: line.msg, type: line.type }]
 }
 
 function oneType (type: string | null): string[] {

@@ -1,17 +1,15 @@
 // Schema checks of what callers send: bodies exactly as they are, query strings with numbers read from text, and 422s that name every fault.
 
-import { Ajv, type ErrorObject } from 'ajv'
 import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
 import type { FieldFault } from '../errors.ts'
+import { createValidator, placeOf } from '../schema.ts'
 
 /** More faults than these are not listed. */
 const MAX_FAULTS = 20
 
-const formats = { 'well-formed': (text: string) => text.isWellFormed() }
-
 // A paid, cached call must not drop unknown fields nor turn "1" into 1: it would buy something else than was asked for.
-const bodies = new Ajv({ allErrors: true, coerceTypes: false, removeAdditional: false, useDefaults: false, formats, strictTypes: false })
-const strings = new Ajv({ allErrors: true, coerceTypes: true, removeAdditional: false, useDefaults: true, formats, strictTypes: false })
+const bodies = createValidator({ allErrors: true })
+const strings = createValidator({ allErrors: true, coerceTypes: true, useDefaults: true })
 
 /** Fastify's validator compiler. */
 export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }) =>
@@ -20,12 +18,10 @@ export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpP
 /** The faults that a validator found, as a 422 lists them. Values are never quoted. */
 export function faultsOf (errors: readonly FastifySchemaValidationError[]): FieldFault[] {
   return errors.slice(0, MAX_FAULTS).map(error => {
-    const { keyword, instancePath, params } = error
-    const named = params['missingProperty'] ?? params['additionalProperty']
     return {
-      path: typeof named === 'string' ? `${instancePath}/${escapePointer(named).slice(0, 100)}` : instancePath,
+      path: placeOf(error),
       message: messageOf(error),
-      code: isBlank(error) ? 'blank' : codes[keyword] ?? keyword
+      code: isBlank(error) ? 'blank' : codes[error.keyword] ?? error.keyword
     }
   })
 }
@@ -43,7 +39,7 @@ const codes: Readonly<Record<string, string>> = {
   format: 'not_well_formed'
 }
 
-type Fault = Pick<ErrorObject, 'keyword' | 'params' | 'message'>
+type Fault = Pick<FastifySchemaValidationError, 'keyword' | 'params' | 'message'>
 
 /** A text of white space alone, where a model wants more. Other patterns tell themselves. */
 function isBlank ({ keyword, params }: Fault): boolean {
@@ -61,9 +57,4 @@ function messageOf (fault: Fault): string {
     case 'format': return 'must be well-formed Unicode, without lone surrogates'
     default: return message ?? 'is not valid'
   }
-}
-
-/** A property name inside a JSON pointer (RFC 6901). */
-function escapePointer (name: string): string {
-  return name.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -1,14 +1,15 @@
 // `/control`: faults, holding and the bill for tests in other processes.
 
 import { Type } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
 import type { FastifyInstance } from 'fastify'
+import { guardOf, misfitsOf } from '../schema.ts'
 import { detail, json, type Answer } from './answers.ts'
 import type { Bill } from './bill.ts'
 import { Fault } from './fault-schema.ts'
 import type { Faults } from './faults.ts'
 
-const FaultList = Type.Array(Fault, { maxItems: 1_000 })
+const FaultList = Type.Array(Fault, { maxItems: 1_000, description: 'at most 1,000 faults' })
+const isFaultList = guardOf(FaultList)
 
 export interface ControlOptions {
   readonly bill: Bill
@@ -40,7 +41,7 @@ export function addControlRoutes (app: FastifyInstance, { bill, faults }: Contro
   answer('PUT', '/control/faults', body => {
     const wanted = parse(body)
     const list = Array.isArray(wanted) ? wanted : [wanted]
-    if (!Value.Check(FaultList, list)) return detail(422, firstError(list))
+    if (!isFaultList(list)) return detail(422, firstError(list))
     faults.clear()
     for (const fault of list) faults.add(fault)
     return faultsNow()
@@ -90,6 +91,6 @@ function parse (body: unknown): unknown {
 }
 
 function firstError (list: unknown): string {
-  const error = Value.Errors(FaultList, list).First()
-  return error === undefined ? 'Not a list of faults' : `${error.path}: ${error.message}`
+  const [misfit] = misfitsOf(FaultList, list)
+  return `${misfit?.path ?? ''}: expected ${misfit?.description ?? 'something else'}`
 }

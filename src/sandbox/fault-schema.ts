@@ -50,6 +50,6 @@ export const Fault = Type.Union([
     hideUnits: Type.Optional(Type.Boolean({ description: 'The result does not name the units.' })),
     insideBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: 67_108_864, description: 'The first picture comes inside the output, as a `data:` address of this many bytes that is no picture.' }))
   })
-])
+], { description: 'a fault, with the fields of its kind' })
 
 export type Fault = Static<typeof Fault>

@@ -1,8 +1,8 @@
 // How a job ends: with the model's output, with the model's error, or because fal ended it.
 
-import { Value } from '@sinclair/typebox/value'
 import { Type } from '@sinclair/typebox'
 import { falHeaders } from '../fal-wire/headers.ts'
+import { guardOf } from '../schema.ts'
 import type { Answer } from './answers.ts'
 
 export interface JobEnd {
@@ -14,8 +14,8 @@ export interface JobEnd {
   readonly error?: { readonly text: string, readonly type: string }
 }
 
-const RequestErrorBody = Type.Object({ detail: Type.String(), error_type: Type.String() })
-const ModelErrorBody = Type.Object({ detail: Type.Array(Type.Object({ type: Type.String() }), { minItems: 1 }) })
+const isRequestErrorBody = guardOf(Type.Object({ detail: Type.String(), error_type: Type.String() }))
+const isModelErrorBody = guardOf(Type.Object({ detail: Type.Array(Type.Object({ type: Type.String() }), { minItems: 1 }) }))
 
 /** The end of a job whose result is this error. */
 export function failedEnd (answer: Answer): JobEnd {
@@ -39,7 +39,7 @@ export function withInside (end: JobEnd, bytes: number): JobEnd {
 /** For a request error fal documents text and type; of a model's error it says neither, so the first type of the list is our choice. */
 function statusError (answer: Answer): { readonly text: string, readonly type: string } {
   const body: unknown = JSON.parse(String(answer.body))
-  if (Value.Check(RequestErrorBody, body)) return { text: body.detail, type: body.error_type }
+  if (isRequestErrorBody(body)) return { text: body.detail, type: body.error_type }
   const text = `Invalid status code: ${answer.status}`
-  return { text, type: Value.Check(ModelErrorBody, body) ? body.detail[0]?.type ?? '' : 'runner_server_error' }
+  return { text, type: isModelErrorBody(body) ? body.detail[0]?.type ?? '' : 'runner_server_error' }
 }

@@ -1,11 +1,11 @@
 // Who may use the gateway and how much: the tenants file, checked and with every default filled in.
 
 import { hash } from 'node:crypto'
-import { Value } from '@sinclair/typebox/value'
 import type { TSchema } from '@sinclair/typebox'
 import type { Model, ModelInput } from '../models/model.ts'
 import type { Models } from '../models/models.ts'
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
+import { guardOf, pointerTo } from '../schema.ts'
 import { readTenantsFile, type BudgetEntry, type KeyEntry, type Scalar, type TenantEntry, type TenantsFile } from './file.ts'
 
 /** At most `max` in each window. */
@@ -120,10 +120,10 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
   const keyIds = new Set<string>()
 
   for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
-    if (models.find(endpointId) === undefined) faults.push(`/prices/${pointer(endpointId)}: is not a model on offer`)
+    if (models.find(endpointId) === undefined) faults.push(`/prices/${pointerTo(endpointId)}: is not a model on offer`)
     const micro = parseUsd(price)
     // A free call could be bought without end, whatever the budget says, and sums of ten times any higher price would come near to where they are not exact.
-    if (micro === null || micro === 0 || micro > MAX_PRICE) faults.push(`/prices/${pointer(endpointId)}: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}`)
+    if (micro === null || micro === 0 || micro > MAX_PRICE) faults.push(`/prices/${pointerTo(endpointId)}: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}`)
   }
   checkBudget(file.budget, '/budget')
   file.tenants.forEach((tenant, index) => { checkTenant(tenant, `/tenants/${index}`) })
@@ -158,10 +158,10 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
     const offered = models.all.filter(model => tenant.models?.includes(model.endpointId) ?? true)
     for (const [parameter, values] of Object.entries(tenant.allow ?? {})) {
       const schemas = offered.flatMap(model => Object.hasOwn(model.input.properties, parameter) ? [model.input.properties[parameter]] : [])
-      if (schemas.length === 0) faults.push(`${at}/${pointer(parameter)}: none of the tenant's models has this parameter`)
+      if (schemas.length === 0) faults.push(`${at}/${pointerTo(parameter)}: none of the tenant's models has this parameter`)
       else {
         values.forEach((value, index) => {
-          if (!schemas.some(schema => canBe(schema, value))) faults.push(`${at}/${pointer(parameter)}/${index}: the parameter cannot have this value`)
+          if (!schemas.some(schema => canBe(schema, value))) faults.push(`${at}/${pointerTo(parameter)}/${index}: the parameter cannot have this value`)
         })
       }
     }
@@ -169,9 +169,7 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
 }
 
 function canBe (schema: TSchema | undefined, value: Scalar): boolean {
-  if (schema === undefined) return false
-  // TypeBox does not check what `oneOf` makes.
-  return Array.isArray(schema['enum']) ? schema['enum'].includes(value) : Value.Check(schema, value)
+  return schema !== undefined && guardOf(schema)(value)
 }
 
 function isOrigin (text: string): boolean {
@@ -184,10 +182,6 @@ const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$
 function timeOf (text: string): number | null {
   const time = DATE_TIME.test(text) ? Date.parse(text) : NaN
   return Number.isNaN(time) ? null : time
-}
-
-function pointer (name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
 // ------------------------------------------------------------------------------------------------ the book

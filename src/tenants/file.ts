@@ -1,7 +1,7 @@
 // The tenants file as it is written: one schema for type, check and documentation, and the sentences for what does not fit it.
 
 import { Type, type Static } from '@sinclair/typebox'
-import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
+import { guardOf, misfitsOf, type Misfit } from '../schema.ts'
 
 // Every description completes "expected …", because that is what a fault says.
 
@@ -52,6 +52,8 @@ export type KeyEntry = Static<typeof KeyEntry>
 export type BudgetEntry = Static<typeof BudgetEntry>
 export type Scalar = Static<typeof Scalar>
 
+const isTenantsFile = guardOf(TenantsFile)
+
 /** The content of a tenants file, or what is wrong with it: each fault with its JSON pointer, none with a value. */
 export function readTenantsFile (text: string): { readonly ok: true, readonly file: TenantsFile } | { readonly ok: false, readonly faults: readonly string[] } {
   let content: unknown
@@ -61,19 +63,19 @@ export function readTenantsFile (text: string): { readonly ok: true, readonly fi
     // JSON.parse quotes the text around the fault, which may be a secret.
     return { ok: false, faults: ['the file is not valid JSON'] }
   }
-  if (Value.Check(TenantsFile, content)) return { ok: true, file: content }
-  // A missing field is reported as missing and as having the wrong type: the first line says it.
+  if (isTenantsFile(content)) return { ok: true, file: content }
+  // What breaks two rules at one place needs one line.
   const faults = new Map<string, string>()
-  for (const error of Value.Errors(TenantsFile, content)) {
-    if (!faults.has(error.path)) faults.set(error.path, `${error.path === '' ? 'the file' : error.path}: ${sentenceOf(error)}`)
+  for (const misfit of misfitsOf(TenantsFile, content)) {
+    if (!faults.has(misfit.path)) faults.set(misfit.path, `${misfit.path === '' ? 'the file' : misfit.path}: ${sentenceOf(misfit)}`)
   }
   return { ok: false, faults: [...faults.values()] }
 }
 
-function sentenceOf (error: ValueError): string {
-  switch (error.type) {
-    case ValueErrorType.ObjectAdditionalProperties: return 'is not a known field'
-    case ValueErrorType.ObjectRequiredProperty: return 'is missing'
-    default: return `expected ${error.schema.description ?? 'something else'}`
+function sentenceOf ({ kind, description }: Misfit): string {
+  switch (kind) {
+    case 'unknown': return 'is not a known field'
+    case 'missing': return 'is missing'
+    case 'wrong': return `expected ${description ?? 'something else'}`
   }
 }

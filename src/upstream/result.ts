@@ -1,13 +1,13 @@
 // Reads the answer of fal's result endpoint: a picture, an error of the model, or a reason to ask again.
 
-import { Type } from '@sinclair/typebox'
-import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import { Type, type TObject } from '@sinclair/typebox'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { exactSeed, isSeedReadable } from '../fal-wire/exact-seed.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { queueWords } from '../fal-wire/status.ts'
 import type { Result } from '../generation/upstream.ts'
 import type { Models } from '../models/models.ts'
+import { guardOf, type Guard } from '../schema.ts'
 import { headerOf, type Answer } from './exchange.ts'
 import { failureOf, retryAfterMsOf } from './failures.ts'
 import { parseObject, statusWord } from './queue-status.ts'
@@ -66,16 +66,16 @@ function readOutput (answer: Answer, units: string | null, isOutput: IsOutput): 
  * learned from it. A model that was taken from the offer while this one ran has no schema, and its pictures alone count.
  */
 function createOutputCheck (models: Pick<Models, 'find'>): (endpointId: string, output: Readonly<Record<string, unknown>>) => boolean {
-  /** Compiled when first needed; one for each model. */
-  const checks = new Map<string, TypeCheck<ReturnType<typeof Type.Object>>>()
+  /** One for each model that was asked for. */
+  const guards = new Map<string, Guard<TObject>>()
 
   return (endpointId, output) => {
     const images = output['images']
     if (!Array.isArray(images) || images.length === 0) return false
     const model = models.find(endpointId)
     if (model === undefined) return true
-    const check = checks.get(endpointId) ?? TypeCompiler.Compile(Type.Omit(model.output, ['seed']))
-    checks.set(endpointId, check)
-    return check.Check(output)
+    const isOutput = guards.get(endpointId) ?? guardOf(Type.Omit(model.output, ['seed']))
+    guards.set(endpointId, isOutput)
+    return isOutput(output)
   }
 }

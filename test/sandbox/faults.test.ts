@@ -191,7 +191,9 @@ t.test('other processes set faults, hold jobs and read the bill over HTTP', asyn
   t.equal((await submit({})).status, 403)
   t.match((await call('/control/faults')).body, { faults: [{ hits: 1 }, { hits: 0 }] })
   t.same((await call('/control/faults', { method: 'DELETE' })).body, { faults: [] })
-  t.equal((await call('/control/faults', { method: 'PUT', body: '{"kind":"answer","operation":"submit","error":"nonsense"}' })).status, 422)
+  const refused = await call('/control/faults', { method: 'PUT', body: '{"kind":"answer","operation":"submit","error":"nonsense"}' })
+  t.equal(refused.status, 422)
+  t.match(refused.body, { detail: '/0: expected a fault, with the fields of its kind' })
   t.equal((await call('/control/faults', { method: 'PUT', body: '{' })).status, 422)
 
   t.same((await call('/control/hold', { method: 'PUT' })).body, { held: true })
