@@ -9,39 +9,39 @@ import type { Metrics } from '../metrics.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import { optionsReader, type HeaderOptions } from './call-options.ts'
 import type { CallerConnection } from './connection.ts'
-import { rememberDelivery, type DeliveryTools } from './delivery.ts'
+import { rememberDelivery, type DeliveryDeps } from './delivery.ts'
 
-export interface AskTools extends DeliveryTools {
+export interface AskDeps extends DeliveryDeps {
   readonly requests: Requests
   readonly presence: Presence
   readonly describePrompt: (prompt: string) => PromptFacts
 }
 
 /** Asks the core for a picture of this model; `body` is the input as it was sent, checked by the model's schema. An answer out of this process' memory comes at once. */
-export function askerOf (model: Model, tools: AskTools): (request: FastifyRequest, body: ModelInput, headers: HeaderOptions) => Answer | Promise<Answer> {
-  const read = optionsReader(model, tools.describePrompt)
+export function askerOf (model: Model, deps: AskDeps): (request: FastifyRequest, body: ModelInput, headers: HeaderOptions) => Answer | Promise<Answer> {
+  const read = optionsReader(model, deps.describePrompt)
 
   return (request, body, headers) => {
     const options = read(request, body, headers)
-    const kept = tools.requests.fromMemory(options)
-    if (kept === null) return attended(options, request.facts.connection, tools)
-    count(kept, options.tenant.id, tools.metrics)
+    const kept = deps.requests.fromMemory(options)
+    if (kept === null) return attended(options, request.facts.connection, deps)
+    count(kept, options.tenant.id, deps.metrics)
     return kept
   }
 }
 
 /** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation adoptable. */
-async function attended (options: CallOptions, caller: CallerConnection, tools: AskTools): Promise<Answer> {
+async function attended (options: CallOptions, caller: CallerConnection, deps: AskDeps): Promise<Answer> {
   const gone = new AbortController()
-  const { connection, close } = tools.presence.arrive(() => caller.isOpen())
+  const { connection, close } = deps.presence.arrive(() => caller.isOpen())
   caller.onceOver(close)
   const unwatch = caller.onceOver(() => { gone.abort() })
   if (!caller.isOpen()) { close(); gone.abort() }
   try {
-    const answer = await tools.requests.request(options, connection, gone.signal)
-    if (answer.kind === 'caller-gone') tools.metrics.undelivered(options.tenant.id)
-    rememberDelivery(caller, answer, options, connection, tools)
-    count(answer, options.tenant.id, tools.metrics)
+    const answer = await deps.requests.request(options, connection, gone.signal)
+    if (answer.kind === 'caller-gone') deps.metrics.undelivered(options.tenant.id)
+    rememberDelivery(caller, answer, options, connection, deps)
+    count(answer, options.tenant.id, deps.metrics)
     return answer
   } finally {
     unwatch()

@@ -14,7 +14,7 @@ import { generationEventJson } from './generation-view.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 
-export interface EventsTools {
+export interface EventsDeps {
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly ledger: Ledger
@@ -37,7 +37,7 @@ const RETRY_MS = 2000
  */
 const EVENT_ID = /^\d{1,15}\.(\d{1,9})(?:\.([a-z]+))?$/
 
-export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledger, onTrouble }: EventsTools): void {
+export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledger, onTrouble }: EventsDeps): void {
   scope.get<{ Params: Static<typeof Id> }>('/generations/:id/events', {
     // Without a body there is no stream.
     exposeHeadRoute: false,

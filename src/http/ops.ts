@@ -17,14 +17,14 @@ export interface Readiness {
   readonly breakers: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string | null }[]
 }
 
-export interface OpsTools {
+export interface OpsDeps {
   readonly metrics: Metrics
   readonly readiness: () => Readiness
   /** With details: on a port of its own. Without: where strangers can ask. */
   readonly details: boolean
 }
 
-export function opsRoutes (app: FastifyInstance, { metrics, readiness, details }: OpsTools): void {
+export function opsRoutes (app: FastifyInstance, { metrics, readiness, details }: OpsDeps): void {
   const hidden = { schema: { hide: true } }
 
   app.get('/healthz', hidden, async () => 'ok')

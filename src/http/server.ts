@@ -15,9 +15,9 @@ import { answerPreflights } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
 import { eventRoute } from './events.ts'
 import { isFalAddress, routedUrl, type RawRequest } from './fal/address.ts'
-import { falDoor, type FalTools } from './fal/door.ts'
+import { falDoor, type FalDeps } from './fal/door.ts'
 import { createFalProblems } from './fal/render.ts'
-import { generateRoutes, type GenerateTools } from './generate.ts'
+import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
 import { rememberMethods } from './methods.ts'
@@ -29,7 +29,7 @@ import { logRequest } from './request-log.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface ServerTools extends GenerateTools, Omit<FalTools, 'eventStreams'> {
+export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> {
   readonly log: Logger
   readonly follow: Follow
   /** How often event streams beat, and after how long an unread one is dropped. */
@@ -51,22 +51,22 @@ const oneLineOurselves = new LogController({ disableRequestLogging: true })
 /** A request has to arrive whole in this time. */
 const REQUEST_TIMEOUT_MS = 30_000
 
-export async function buildServer (tools: ServerTools): Promise<FastifyInstance> {
-  const app = bareServer(tools)
+export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
+  const app = bareServer(deps)
   app.decorateRequest('facts')
   // Beside the gateway, not inside: its requests are the gateway's own, and are neither logged nor counted as callers'.
-  if (tools.sandbox !== null) await app.register(tools.sandbox, { prefix: '/sandbox' })
-  await app.register(async gateway => { await openGateway(gateway, tools) })
+  if (deps.sandbox !== null) await app.register(deps.sandbox, { prefix: '/sandbox' })
+  await app.register(async gateway => { await openGateway(gateway, deps) })
   return app
 }
 
-async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promise<void> {
-  const { metrics } = tools
+async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise<void> {
+  const { metrics } = deps
   const refuseAddress = rememberMethods(gateway)
 
   // Hooks that wait for nothing use callbacks: for each promise every request would wait a turn.
   gateway.addHook('onRequest', (request, reply, done) => {
-    begin(request, reply, tools)
+    begin(request, reply, deps)
     // A stranger's body is not read for an address that does not exist.
     done(request.is404 ? refuseAddress(request.method, pathOf(request.url)) : undefined)
   })
@@ -81,24 +81,24 @@ async function openGateway (gateway: FastifyInstance, tools: ServerTools): Promi
   gateway.setSerializerCompiler(() => data => JSON.stringify(data))
   takeJsonOnly(gateway)
 
-  await describeRoutes(gateway, tools.version)
-  if (tools.opsHere) opsRoutes(gateway, { metrics, readiness: tools.readiness, details: false })
+  await describeRoutes(gateway, deps.version)
+  if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway)
 
   await gateway.register(async scope => {
-    await answerPreflights(scope, tools.tenants)
-    await protect(scope, tools.tenants, tools.publicUrl)
-    generateRoutes(scope, tools)
-    generationRoutes(scope, tools.ledger, tools.onTrouble)
-    const eventStreams = createEventStreams({ ...tools, ...tools.events })
-    eventRoute(scope, { ...tools, eventStreams })
-    usageRoute(scope, tools)
-    await falDoor(scope, { ...tools, eventStreams })
+    await answerPreflights(scope, deps.tenants)
+    await protect(scope, deps.tenants, deps.publicUrl)
+    generateRoutes(scope, deps)
+    generationRoutes(scope, deps.ledger, deps.onTrouble)
+    const eventStreams = createEventStreams({ ...deps, ...deps.events })
+    eventRoute(scope, { ...deps, eventStreams })
+    usageRoute(scope, deps)
+    await falDoor(scope, { ...deps, eventStreams })
   })
 }
 
 /** What every request starts with, also one whose address cannot be read. */
-function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): void {
+function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerDeps, 'log' | 'metrics' | 'readiness'>): void {
   // Fastify's own hook for the end does not run when the caller leaves.
   const { saysCacheStatus = false, isPoll = false } = request.routeOptions.config
   request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), isPoll)
@@ -111,14 +111,14 @@ function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, re
 }
 
 /** The operators' own listener. */
-export async function buildOpsServer (tools: Pick<ServerTools, 'log' | 'metrics' | 'readiness'>): Promise<FastifyInstance> {
-  const loggerInstance: FastifyBaseLogger = tools.log
+export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' | 'readiness'>): Promise<FastifyInstance> {
+  const loggerInstance: FastifyBaseLogger = deps.log
   const app = Fastify({ loggerInstance, logController: oneLineOurselves, forceCloseConnections: 'idle' })
-  opsRoutes(app, { ...tools, details: true })
+  opsRoutes(app, { ...deps, details: true })
   return app
 }
 
-function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: ServerTools): FastifyInstance {
+function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: ServerDeps): FastifyInstance {
   const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {

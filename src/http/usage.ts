@@ -46,14 +46,14 @@ export const UsageSchema = Type.Object({
   models: Type.Array(Type.Object({ id: Type.String(), price_usd: Usd('The highest price of one call; this much is reserved.') }), { description: 'What this tenant may ask for.' })
 }, { title: 'Usage' })
 
-export interface UsageTools {
+export interface UsageDeps {
   readonly models: Models
   readonly ledger: Ledger
   readonly metrics: Metrics
   readonly tenants: () => TenantBook
 }
 
-export function usageRoute (scope: FastifyInstance, { models, ledger, metrics, tenants }: UsageTools): void {
+export function usageRoute (scope: FastifyInstance, { models, ledger, metrics, tenants }: UsageDeps): void {
   const since = new Date().toISOString()
 
   scope.get('/usage', {

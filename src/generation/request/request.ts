@@ -53,7 +53,7 @@ export type Answer =
   | Origin & { readonly kind: 'under-way', readonly row: Generation }
   | { readonly kind: 'caller-gone' }
 
-export interface RequestTools extends AdmissionContext {
+export interface RequestDeps extends AdmissionContext {
   readonly ledger: Ledger
   readonly cache: ResultCache
   readonly watch: Watch
@@ -76,8 +76,8 @@ const ADMISSION_DEADLINE_MS = 900
 /** Rounds of asking whether the callers of undelivered twins are still there, eight a round: as many as a tenant's line holds by default, so that each has its own picture. */
 const MAX_TWIN_ROUNDS = 16
 
-export function createRequests (tools: RequestTools): Requests {
-  const { ledger, cache, watch } = tools
+export function createRequests (deps: RequestDeps): Requests {
+  const { ledger, cache, watch } = deps
   return { fromMemory, request }
 
   function fromMemory (options: CallOptions): Answer | null {
@@ -88,7 +88,7 @@ export function createRequests (tools: RequestTools): Requests {
   }
 
   async function request (options: CallOptions, connection: Connection, gone: AbortSignal): Promise<Answer> {
-    if (options.mode === 'only' || tools.draining()) return await fromStore(options)
+    if (options.mode === 'only' || deps.draining()) return await fromStore(options)
     if (gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
 
     const admitted = await admit(options, connection)
@@ -113,13 +113,13 @@ export function createRequests (tools: RequestTools): Requests {
 
   /** Asks for admission until it is clear which undelivered twins still have a caller; the number of rounds is bounded. */
   async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, { outcome: 'twins' }>> {
-    const admission = admissionOf(options, connection, tools)
+    const admission = admissionOf(options, connection, deps)
     let twins: readonly TwinAnswer[] = []
     for (let round = 1; ; round++) {
       const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS, ...admission })
       const { model, priceRule } = admission
-      if (admitted.outcome === 'bought') tools.priceRules.taken(model, priceRule)
-      if (admitted.outcome === 'refused' && admitted.why === 'prices') tools.priceRules.refused(model, priceRule, admitted.ledgerRule)
+      if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
+      if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
       if (admitted.outcome !== 'twins') return admitted
       if (round === MAX_TWIN_ROUNDS) throw new Error('the ledger asked about twins in the last round')
       twins = [...twins, ...await askAboutTwins(admitted.twins)]
@@ -170,7 +170,7 @@ export function createRequests (tools: RequestTools): Requests {
     try {
       return await withOutput(ledger, row)
     } catch (error) {
-      tools.onTrouble('read-large-result', error)
+      deps.onTrouble('read-large-result', error)
       return null
     }
   }
@@ -180,7 +180,7 @@ export function createRequests (tools: RequestTools): Requests {
     try {
       return await ledger.read(row.id, { tenant: tenant.id, subject }) ?? row
     } catch (error) {
-      tools.onTrouble('read-at-timeout', error)
+      deps.onTrouble('read-at-timeout', error)
       return row
     }
   }
@@ -190,7 +190,7 @@ export function createRequests (tools: RequestTools): Requests {
     try {
       await ledger.left(row.id, connection)
     } catch (error) {
-      tools.onTrouble('note-left', error)
+      deps.onTrouble('note-left', error)
     }
   }
 
@@ -216,7 +216,7 @@ export function createRequests (tools: RequestTools): Requests {
       units: bought ? unitsBilled(row, cost) : '0',
       stored: row.stored,
       ageMs: 0,
-      ttlMs: tools.resultTtlMs,
+      ttlMs: deps.resultTtlMs,
       ...origin
     }
   }
@@ -234,7 +234,7 @@ export function createRequests (tools: RequestTools): Requests {
       units: '0',
       stored: true,
       ageMs,
-      ttlMs: Math.max(0, tools.resultTtlMs - ageMs)
+      ttlMs: Math.max(0, deps.resultTtlMs - ageMs)
     }
   }
 

@@ -4,19 +4,19 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { FAL_PREFIX, targetOf } from './address.ts'
-import { pollRoutes, type PollTools } from './poll.ts'
+import { pollRoutes, type PollDeps } from './poll.ts'
 import { createFalProblems } from './render.ts'
 import { proxySchema } from './schema.ts'
-import { submitRoutes, type SubmitTools } from './submit.ts'
+import { submitRoutes, type SubmitDeps } from './submit.ts'
 
-export interface FalTools extends Omit<SubmitTools, 'queueBase'>, Omit<PollTools, 'queueBase'> {
+export interface FalDeps extends Omit<SubmitDeps, 'queueBase'>, Omit<PollDeps, 'queueBase'> {
   /** Base of the addresses that are handed out; `null`: as the caller reached the gateway. */
   readonly publicUrl: string | null
 }
 
 /** Has to be registered where callers are authenticated. */
-export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise<void> {
-  const publicBase = tools.publicUrl === null ? null : queueAt(tools.publicUrl)
+export async function falDoor (scope: FastifyInstance, deps: FalDeps): Promise<void> {
+  const publicBase = deps.publicUrl === null ? null : queueAt(deps.publicUrl)
   let isTold = false
   /** Nearly all callers reach it in the same way: polls are spared making the same text again, and comparing it. */
   let last = { protocol: '', host: '', base: '' }
@@ -32,8 +32,8 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
     return last.base
   }
 
-  const withAddresses: SubmitTools & PollTools = {
-    ...tools,
+  const withAddresses: SubmitDeps & PollDeps = {
+    ...deps,
     queueBase: request => publicBase ?? baseOf(request)
   }
 
@@ -42,7 +42,7 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
       reply.header(falHeaders.requestId, request.id)
       done()
     })
-    fal.setErrorHandler(createFalProblems(tools.models))
+    fal.setErrorHandler(createFalProblems(deps.models))
     // So that an address that does not exist is answered in fal's manner, too.
     fal.setNotFoundHandler(() => { throw new Problem('no-such-route') })
 
@@ -54,7 +54,7 @@ export async function falDoor (scope: FastifyInstance, tools: FalTools): Promise
       url: '/proxy',
       schema: proxySchema,
       handler: async request => {
-        const target = targetOf(request.headers[falHeaders.targetUrl], tools.models)
+        const target = targetOf(request.headers[falHeaders.targetUrl], deps.models)
         throw new Problem('target-refused', 'refusal' in target ? { detail: target.refusal } : {})
       }
     })

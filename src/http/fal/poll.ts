@@ -15,7 +15,7 @@ import type { LogLine } from '../../generation/upstream.ts'
 import type { Follow } from '../../generation/watch/follow.ts'
 import type { Moment } from '../../generation/watch/moments.ts'
 import type { Models } from '../../models/models.ts'
-import { rememberFetch, type DeliveryTools } from '../delivery.ts'
+import { rememberFetch, type DeliveryDeps } from '../delivery.ts'
 import type { EventStreams } from '../event-stream.ts'
 import { readerOf } from '../request-facts.ts'
 import { createGathering } from './gather.ts'
@@ -23,7 +23,7 @@ import { billableUnits, queueStatusOf } from './render.ts'
 import { parseRequestId, type RequestId } from './request-id.ts'
 import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, type RequestParams, type StatusQuery } from './schema.ts'
 
-export interface PollTools extends Pick<DeliveryTools, 'ledger' | 'onTrouble'> {
+export interface PollDeps extends Pick<DeliveryDeps, 'ledger' | 'onTrouble'> {
   readonly models: Models
   readonly follow: Follow
   readonly eventStreams: EventStreams
@@ -37,8 +37,8 @@ interface Named { Params: Static<typeof RequestParams> }
 interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
 
 /** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
-export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
-  const ids = tools.models.all.map(model => model.endpointId)
+export function pollRoutes (fal: FastifyInstance, deps: PollDeps): void {
+  const ids = deps.models.all.map(model => model.endpointId)
   const appIds = new Set(ids.map(appIdOf))
   const isNamed = createNameCheck(ids)
   const gather = createGathering() // one for all: answers to both names go out together
@@ -46,16 +46,16 @@ export function pollRoutes (fal: FastifyInstance, tools: PollTools): void {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
     const isMeant = (row: Generation): boolean => isNamed(row, named)
-    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, tools))
+    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, deps))
     // Without a body there is no stream.
-    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, tools))
-    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(isMeant, tools))
-    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(isMeant, tools))
-    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(isMeant, tools))
+    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, deps))
+    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
+    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
+    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(isMeant, deps))
   }
 }
 
-function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow, queueBase }: PollTools) {
+function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow, queueBase }: PollDeps) {
   return (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
@@ -94,7 +94,7 @@ function saidOf (row: Generation, asked: StatusAsked): Said {
   return said
 }
 
-function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, onTrouble }: PollTools) {
+function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, onTrouble }: PollDeps) {
   return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
@@ -142,7 +142,7 @@ async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked 
   }
 }
 
-function result (isMeant: IsMeant, { ledger, onTrouble }: PollTools) {
+function result (isMeant: IsMeant, { ledger, onTrouble }: PollDeps) {
   return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id, isFree } = requestIdOf(request, reply)
     const row = await ledger.read(id, readerOf(request))
@@ -160,7 +160,7 @@ function result (isMeant: IsMeant, { ledger, onTrouble }: PollTools) {
   }
 }
 
-function cancel (isMeant: IsMeant, { ledger }: PollTools) {
+function cancel (isMeant: IsMeant, { ledger }: PollDeps) {
   return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)

@@ -8,13 +8,13 @@ import { problemOfEnd, problemOfFailed } from '../../generation/request/problems
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { Models } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
-import { askerOf, type AskTools } from '../ask.ts'
+import { askerOf, type AskDeps } from '../ask.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
 import { requestIdFor } from './request-id.ts'
 import { runSchema, submitSchema } from './schema.ts'
 
-export interface SubmitTools extends AskTools {
+export interface SubmitDeps extends AskDeps {
   readonly models: Models
   readonly waitMs: number
   /** Base of the queue's addresses as this caller knows it. */
@@ -23,11 +23,11 @@ export interface SubmitTools extends AskTools {
 
 interface Call { Body: ModelInput, Querystring: Readonly<Record<string, unknown>> }
 
-export function submitRoutes (fal: FastifyInstance, tools: SubmitTools): void {
-  for (const model of tools.models.all) {
+export function submitRoutes (fal: FastifyInstance, deps: SubmitDeps): void {
+  for (const model of deps.models.all) {
     const shared = { config: { saysCacheStatus: true }, preValidation: keepKnownFields(model) }
-    fal.post<Call>(`/${model.endpointId}`, { ...shared, schema: runSchema(model) }, run(model, tools))
-    fal.post<Call>(`/queue/${model.endpointId}`, { ...shared, schema: submitSchema(model) }, submit(model, tools))
+    fal.post<Call>(`/${model.endpointId}`, { ...shared, schema: runSchema(model) }, run(model, deps))
+    fal.post<Call>(`/queue/${model.endpointId}`, { ...shared, schema: submitSchema(model) }, submit(model, deps))
   }
 }
 
@@ -43,11 +43,11 @@ function keepKnownFields (model: Model) {
   }
 }
 
-function run (model: Model, tools: SubmitTools) {
-  const ask = askerOf(model, tools)
+function run (model: Model, deps: SubmitDeps) {
+  const ask = askerOf(model, deps)
 
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
-    const headers = runOptionsOf(request, tools.waitMs)
+    const headers = runOptionsOf(request, deps.waitMs)
     reply.header('cache-status', missed(headers.mode))
     const answer = await ask(request, request.body, headers)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
@@ -69,8 +69,8 @@ function run (model: Model, tools: SubmitTools) {
   }
 }
 
-function submit (model: Model, tools: SubmitTools) {
-  const ask = askerOf(model, tools)
+function submit (model: Model, deps: SubmitDeps) {
+  const ask = askerOf(model, deps)
 
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
     const headers = submitOptionsOf(request)
@@ -84,7 +84,7 @@ function submit (model: Model, tools: SubmitTools) {
     if (requestId === null) throw headers.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
     // As fal's, it tells of the moment of arrival, also when it is done by now: an error is the result's to tell.
     const status = statusObjectOf({
-      queueBase: tools.queueBase(request),
+      queueBase: deps.queueBase(request),
       endpointId: model.endpointId,
       requestId,
       state: 'IN_QUEUE',
