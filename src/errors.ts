@@ -17,66 +17,101 @@ export type Cost =
   | 'possible' // not known yet; the money is held until it is
   | 'once' // the picture is bought, and once only
 
+/**
+ * Which requests can meet a problem. From `calling` to `buying` each kind of request meets what the kinds before it meet, too: the documentation of a
+ * route names its kind, and lists by hand only what is `certain`.
+ */
+export type MetBy =
+  | 'arriving' // what is not yet the request of some route
+  | 'calling' // every request that has to bring a key
+  | 'reading' // whatever reads the ledger
+  | 'changing' // whatever changes the ledger
+  | 'buying' // whatever may buy a picture
+  | 'certain' // requests of certain routes
+
+/** What fal's clients are told where the status, or a name made of the code, would mislead them; `http/fal/render.ts` writes it. */
+export interface FalEntry {
+  readonly status?: number
+  /** fal's own name, where it has one for the case. */
+  readonly type?: string
+  /** The time was the caller's own: no client repeats a request that ran out of it. */
+  readonly isCallersTime?: true
+}
+
 /** What the catalogue says about a problem. */
-export interface ProblemEntry { readonly status: number, readonly title: string, readonly again: Again, readonly cost?: Cost }
+export interface ProblemEntry {
+  readonly status: number
+  readonly metBy: MetBy
+  readonly title: string
+  readonly again: Again
+  readonly cost?: Cost
+  readonly fal?: FalEntry
+  /** It was logged with its reason when it was found, and holds for everything that is tried meanwhile: no other line of the log tells it again. */
+  readonly isLasting?: true
+}
 
 /**
  * Every problem a caller can meet: HTTP status, public sentence and what to do.
  * Codes are part of the contract; texts are not.
+ *
+ * fal's statuses: Python's client repeats a 409 nine times. JavaScript's repeats a 502 and a 504 three times, which could buy three more pictures, or
+ * would be in vain; nobody repeats a 500, except JavaScript's when it asks for a status.
  */
 export const problems = {
-  'malformed-json': { status: 400, title: 'The body is not valid JSON', again: 'after-change' },
-  'bad-header': { status: 400, title: 'A request header has a value that cannot be used', again: 'after-change' },
-  'bad-query': { status: 400, title: 'A query parameter has a value that cannot be used', again: 'after-change' },
-  'target-refused': { status: 400, title: 'The proxy does not go there', again: 'after-change' },
-  'bad-request': { status: 400, title: 'The request could not be read', again: 'after-change' },
-  'key-missing': { status: 401, title: 'No key was sent', again: 'after-change' },
-  'key-unknown': { status: 401, title: 'The key is not known', again: 'after-change' },
-  'key-expired': { status: 401, title: 'The key has expired', again: 'after-change' },
-  'token-expired': { status: 401, title: 'The token has expired', again: 'after-change' },
-  'token-revoked': { status: 401, title: 'The token was revoked', again: 'after-change' },
-  'budget-exhausted': { status: 402, title: 'The budget is used up', again: 'after-change' },
-  'token-exhausted': { status: 402, title: 'The token has nothing left to spend', again: 'after-change' },
-  'origin-not-allowed': { status: 403, title: 'This origin may not use the key', again: 'after-change' },
-  'not-allowed': { status: 403, title: 'This tenant may not ask for that', again: 'after-change' },
-  'no-such-route': { status: 404, title: 'There is nothing at this address', again: 'no' },
-  'no-such-generation': { status: 404, title: 'No generation with this id can be seen with this key', again: 'no' },
-  'method-not-allowed': { status: 405, title: 'This address does not take that method', again: 'after-change' },
-  'request-timeout': { status: 408, title: 'The request did not arrive in time', again: 'yes' },
-  'others-waiting': { status: 409, title: 'Others wait for this generation, so it was not cancelled', again: 'no' },
-  'already-finished': { status: 409, title: 'The generation has already ended', again: 'no' },
-  'result-expired': { status: 410, title: 'The picture was made, but its result is not kept any more', again: 'after-change', cost: 'once' },
-  'model-retired': { status: 410, title: 'The model is no longer offered upstream', again: 'no' },
-  'body-too-large': { status: 413, title: 'The body is too large', again: 'after-change' },
-  'uri-too-long': { status: 414, title: 'The address is too long', again: 'after-change' },
-  'not-json': { status: 415, title: 'The body has to be application/json', again: 'after-change' },
-  'invalid-input': { status: 422, title: 'The input does not fit the model', again: 'after-change' },
-  'content-refused': { status: 422, title: 'The model refused to make this picture', again: 'after-change', cost: 'as-billed' },
-  'idempotency-key-reused': { status: 422, title: 'The idempotency key belongs to another request', again: 'after-change' },
-  'rate-limited': { status: 429, title: 'Too many requests in this window', again: 'yes' },
-  'queue-full': { status: 429, title: 'The tenant has as many generations under way as it may', again: 'yes' },
-  'headers-too-large': { status: 431, title: 'The request headers are too large', again: 'after-change' },
-  cancelled: { status: 409, title: 'The generation was cancelled', again: 'yes', cost: 'as-billed' },
-  internal: { status: 500, title: 'Something went wrong here', again: 'collect', cost: 'possible' },
-  'upstream-failed': { status: 502, title: 'The model failed', again: 'billed-answers', cost: 'as-billed' },
-  'outcome-unknown': { status: 502, title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible' },
-  'store-unfit': { status: 503, title: 'The store is not fit to buy with, so nothing is bought', again: 'yes' },
-  'foreign-ledger': { status: 503, title: 'The ledger is that of another upstream account, so this process does not buy', again: 'yes' },
-  'store-unavailable': { status: 503, title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
-  'large-results-full': { status: 503, title: 'There is no room for large results at the moment', again: 'yes' },
-  'generation-lost': { status: 503, title: 'The store lost the generation before it was sent', again: 'yes' },
-  'upstream-unavailable': { status: 503, title: 'The upstream cannot be reached', again: 'yes' },
-  'upstream-account-blocked': { status: 503, title: 'The upstream does not accept work at the moment', again: 'yes' },
-  'price-unsure': { status: 503, title: 'What the model costs is not sure at the moment, so it is not bought', again: 'yes' },
-  'price-table-differs': { status: 503, title: 'This process has other prices than the ledger, so it does not buy', again: 'yes' },
-  draining: { status: 503, title: 'This process is shutting down', again: 'yes' },
-  'still-running': { status: 504, title: 'The generation is still running', again: 'collect', cost: 'once' },
-  'not-cached': { status: 504, title: 'No stored result answers this request', again: 'after-change' },
-  'start-timeout': { status: 504, title: 'The generation did not start in the time that the request gave it', again: 'yes' },
-  'upstream-timeout': { status: 504, title: 'The generation was not done in time', again: 'billed-answers', cost: 'as-billed' }
+  'malformed-json': { status: 400, metBy: 'buying', title: 'The body is not valid JSON', again: 'after-change', fal: { type: 'bad_request' } },
+  'bad-header': { status: 400, metBy: 'buying', title: 'A request header has a value that cannot be used', again: 'after-change', fal: { type: 'bad_request' } },
+  'bad-query': { status: 400, metBy: 'certain', title: 'A query parameter has a value that cannot be used', again: 'after-change', fal: { type: 'bad_request' } },
+  'target-refused': { status: 400, metBy: 'certain', title: 'The proxy does not go there', again: 'after-change', fal: { type: 'bad_request' } },
+  'bad-request': { status: 400, metBy: 'arriving', title: 'The request could not be read', again: 'after-change', fal: { type: 'bad_request' } },
+  'key-missing': { status: 401, metBy: 'calling', title: 'No key was sent', again: 'after-change' },
+  'key-unknown': { status: 401, metBy: 'calling', title: 'The key is not known', again: 'after-change' },
+  'key-expired': { status: 401, metBy: 'calling', title: 'The key has expired', again: 'after-change' },
+  'token-expired': { status: 401, metBy: 'certain', title: 'The token has expired', again: 'after-change' },
+  'token-revoked': { status: 401, metBy: 'certain', title: 'The token was revoked', again: 'after-change' },
+  'budget-exhausted': { status: 402, metBy: 'buying', title: 'The budget is used up', again: 'after-change' },
+  'token-exhausted': { status: 402, metBy: 'certain', title: 'The token has nothing left to spend', again: 'after-change' },
+  'origin-not-allowed': { status: 403, metBy: 'calling', title: 'This origin may not use the key', again: 'after-change' },
+  'not-allowed': { status: 403, metBy: 'buying', title: 'This tenant may not ask for that', again: 'after-change' },
+  'no-such-route': { status: 404, metBy: 'arriving', title: 'There is nothing at this address', again: 'no' },
+  'no-such-generation': { status: 404, metBy: 'certain', title: 'No generation with this id can be seen with this key', again: 'no' },
+  'method-not-allowed': { status: 405, metBy: 'arriving', title: 'This address does not take that method', again: 'after-change' },
+  'request-timeout': { status: 408, metBy: 'arriving', title: 'The request did not arrive in time', again: 'yes' },
+  'others-waiting': { status: 409, metBy: 'certain', title: 'Others wait for this generation, so it was not cancelled', again: 'no', fal: { status: 400 } },
+  'already-finished': { status: 409, metBy: 'certain', title: 'The generation has already ended', again: 'no', fal: { status: 400 } },
+  'model-retired': { status: 410, metBy: 'buying', title: 'The model is no longer offered upstream', again: 'no' },
+  'result-expired': { status: 410, metBy: 'buying', title: 'The picture was made, but its result is not kept any more', again: 'after-change', cost: 'once', fal: { status: 500 } },
+  'body-too-large': { status: 413, metBy: 'buying', title: 'The body is too large', again: 'after-change' },
+  'uri-too-long': { status: 414, metBy: 'arriving', title: 'The address is too long', again: 'after-change' },
+  'not-json': { status: 415, metBy: 'buying', title: 'The body has to be application/json', again: 'after-change' },
+  'invalid-input': { status: 422, metBy: 'buying', title: 'The input does not fit the model', again: 'after-change' },
+  'content-refused': { status: 422, metBy: 'buying', title: 'The model refused to make this picture', again: 'after-change', cost: 'as-billed' },
+  'idempotency-key-reused': { status: 422, metBy: 'buying', title: 'The idempotency key belongs to another request', again: 'after-change' },
+  'rate-limited': { status: 429, metBy: 'calling', title: 'Too many requests in this window', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
+  'queue-full': { status: 429, metBy: 'buying', title: 'The tenant has as many generations under way as it may', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
+  'headers-too-large': { status: 431, metBy: 'arriving', title: 'The request headers are too large', again: 'after-change' },
+  cancelled: { status: 409, metBy: 'buying', title: 'The generation was cancelled', again: 'yes', cost: 'as-billed', fal: { status: 499, type: 'client_cancelled' } },
+  internal: { status: 500, metBy: 'buying', title: 'Something went wrong here', again: 'collect', cost: 'possible', fal: { type: 'internal_error' } },
+  'upstream-failed': { status: 502, metBy: 'buying', title: 'The model failed', again: 'billed-answers', cost: 'as-billed', fal: { status: 500, type: 'runner_server_error' } },
+  'outcome-unknown': { status: 502, metBy: 'buying', title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible', fal: { status: 500 } },
+  'store-unavailable': { status: 503, metBy: 'reading', title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
+  'store-unfit': { status: 503, metBy: 'reading', title: 'The store is not fit to buy with, so nothing is bought', again: 'yes', isLasting: true },
+  'foreign-ledger': { status: 503, metBy: 'changing', title: 'The ledger is that of another upstream account, so this process does not buy', again: 'yes', isLasting: true },
+  'large-results-full': { status: 503, metBy: 'buying', title: 'There is no room for large results at the moment', again: 'yes' },
+  'generation-lost': { status: 503, metBy: 'buying', title: 'The store lost the generation before it was sent', again: 'yes', fal: { type: 'runner_scheduling_failure' } },
+  'upstream-unavailable': { status: 503, metBy: 'buying', title: 'The upstream cannot be reached', again: 'yes', fal: { type: 'runner_connection_error' } },
+  'upstream-account-blocked': { status: 503, metBy: 'buying', title: 'The upstream does not accept work at the moment', again: 'yes' },
+  'price-unsure': { status: 503, metBy: 'buying', title: 'What the model costs is not sure at the moment, so it is not bought', again: 'yes' },
+  'price-table-differs': { status: 503, metBy: 'buying', title: 'This process has other prices than the ledger, so it does not buy', again: 'yes' },
+  draining: { status: 503, metBy: 'buying', title: 'This process is shutting down', again: 'yes' },
+  'still-running': { status: 504, metBy: 'buying', title: 'The generation is still running', again: 'collect', cost: 'once', fal: { type: 'request_timeout', isCallersTime: true } },
+  'not-cached': { status: 504, metBy: 'buying', title: 'No stored result answers this request', again: 'after-change', fal: { status: 400 } },
+  'start-timeout': { status: 504, metBy: 'certain', title: 'The generation did not start in the time that the request gave it', again: 'yes', fal: { type: 'request_timeout', isCallersTime: true } },
+  'upstream-timeout': { status: 504, metBy: 'buying', title: 'The generation was not done in time', again: 'billed-answers', cost: 'as-billed', fal: { status: 500, type: 'request_timeout' } }
 } as const satisfies Record<string, ProblemEntry>
 
 export type ProblemCode = keyof typeof problems
+
+const allCodes = Object.keys(problems).filter(isProblemCode)
 
 /** One line of a 422: where, what, and the machine's name for it. */
 export interface FieldFault {
@@ -116,6 +151,25 @@ export class Problem extends Error {
     this.status = problems[code].status
     this.facts = facts
   }
+}
+
+/** What the catalogue says about a code. */
+export function entryOf (code: ProblemCode): ProblemEntry {
+  return problems[code]
+}
+
+const kinds: readonly MetBy[] = ['calling', 'reading', 'changing', 'buying']
+
+/** What every request of this kind can meet, in the order of the catalogue. */
+export function problemsMetBy (kind: Exclude<MetBy, 'arriving' | 'certain'>): readonly ProblemCode[] {
+  const met = kinds.slice(0, kinds.indexOf(kind) + 1)
+  return allCodes.filter(code => met.includes(problems[code].metBy))
+}
+
+/** Is it the ledger that refuses, whatever is asked of it? */
+export function isOfLedger (code: ProblemCode): boolean {
+  const { metBy } = problems[code]
+  return metBy === 'reading' || metBy === 'changing'
 }
 
 /** Is this text one of the catalogue's codes? */

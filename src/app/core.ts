@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import { Problem } from '../errors.ts'
+import { entryOf, Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { createPriceRules } from '../generation/request/price-rules.ts'
@@ -143,9 +143,9 @@ export function createCore (options: CoreOptions): Core {
   }
 }
 
-/** That the store is unfit, or another account's, was told when it was found, and holds for everything that is tried meanwhile. */
+/** What lasts, such as a store that is unfit or another account's, was told when it was found. */
 function untoldTrouble (tell: OnTrouble): OnTrouble {
   return (operation, error) => {
-    if (!(error instanceof Problem && (error.code === 'store-unfit' || error.code === 'foreign-ledger'))) tell(operation, error)
+    if (!(error instanceof Problem && entryOf(error.code).isLasting === true)) tell(operation, error)
   }
 }

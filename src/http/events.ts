@@ -56,7 +56,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       response: {
         200: Type.Unsafe<unknown>({ description: 'Events until the generation has ended.', content: { 'text/event-stream': { schema: { type: 'string' } } } }),
         204: Type.Unsafe<unknown>({ description: 'It has ended, and `Last-Event-ID` is that of its last state: nothing more will come.', type: 'null' }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'rate-limited', 'store-unavailable', 'store-unfit')
+        ...problemResponses('reading', 'no-such-generation')
       }
     }
   }, async (request, reply) => {

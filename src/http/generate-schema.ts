@@ -40,7 +40,7 @@ export function generateSchema (model: Model, isDefault: boolean): FastifySchema
         headers: { ...headerSchemas(), Location: { type: 'string', description: 'Where to collect it.' } },
         content: { 'application/json': { schema: Type.Ref('Generation') } }
       }),
-      ...problemResponses('malformed-json', 'bad-header', 'key-missing', 'key-unknown', 'key-expired', 'budget-exhausted', 'not-allowed', 'cancelled', 'model-retired', 'body-too-large', 'not-json', 'invalid-input', 'content-refused', 'idempotency-key-reused', 'rate-limited', 'queue-full', 'internal', 'upstream-failed', 'outcome-unknown', 'result-expired', 'store-unavailable', 'store-unfit', 'foreign-ledger', 'large-results-full', 'generation-lost', 'upstream-unavailable', 'upstream-account-blocked', 'price-unsure', 'price-table-differs', 'draining', 'still-running', 'not-cached', 'upstream-timeout')
+      ...problemResponses('buying')
     }
   }
 }

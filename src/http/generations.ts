@@ -37,7 +37,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       querystring: Page,
       response: {
         200: Type.Unsafe<unknown>({ description: 'A page.', content: { 'application/json': { schema: Type.Ref('GenerationList') } } }),
-        ...problemResponses('bad-query', 'key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable', 'store-unfit')
+        ...problemResponses('reading', 'bad-query')
       }
     }
   }, async (request, reply) => {
@@ -55,7 +55,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       params: Id,
       response: {
         200: Type.Unsafe<unknown>({ description: 'The generation.', ...json }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'rate-limited', 'store-unavailable', 'store-unfit')
+        ...problemResponses('reading', 'no-such-generation')
       }
     }
   }, async (request, reply) => {
@@ -81,7 +81,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       params: Id,
       response: {
         200: Type.Unsafe<unknown>({ description: 'The generation as it now is.', ...json }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'no-such-generation', 'others-waiting', 'already-finished', 'rate-limited', 'store-unavailable', 'store-unfit', 'foreign-ledger')
+        ...problemResponses('changing', 'no-such-generation', 'others-waiting', 'already-finished')
       }
     }
   }, async (request, reply) => {

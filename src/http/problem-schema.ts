@@ -1,7 +1,7 @@
 // The documentation of problem bodies; `problem.ts` writes them.
 
 import { Type, type TSchema } from '@sinclair/typebox'
-import { problems, type ProblemCode } from '../errors.ts'
+import { problems, problemsMetBy, type ProblemCode } from '../errors.ts'
 
 const FieldFaultSchema = Type.Object({
   path: Type.String({ description: 'JSON pointer into the body.' }),
@@ -22,10 +22,10 @@ export const ProblemSchema = Type.Object({
   cost_usd: Type.Optional(Type.Number({ description: 'What that generation cost, where its result is not kept any more.' }))
 }, { title: 'Problem', description: 'RFC 9457.' })
 
-/** Response schemas for these codes, one a status, for a route's documentation. */
-export function problemResponses (...codes: readonly ProblemCode[]): Record<number, TSchema> {
+/** Response schemas, one a status, for the documentation of a route: what its kind of request can meet, and `certain` problems of its own. */
+export function problemResponses (kind: Parameters<typeof problemsMetBy>[0], ...certain: readonly ProblemCode[]): Record<number, TSchema> {
   const byStatus = new Map<number, ProblemCode[]>()
-  for (const code of codes) {
+  for (const code of [...problemsMetBy(kind), ...certain]) {
     const { status } = problems[code]
     byStatus.set(status, [...byStatus.get(status) ?? [], code])
   }

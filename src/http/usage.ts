@@ -64,7 +64,7 @@ export function usageRoute (scope: FastifyInstance, { models, ledger, metrics, t
       security: [{ key: [] }],
       response: {
         200: Type.Unsafe<unknown>({ description: 'The current period.', content: { 'application/json': { schema: Type.Ref('Usage') } } }),
-        ...problemResponses('key-missing', 'key-unknown', 'key-expired', 'rate-limited', 'store-unavailable', 'store-unfit')
+        ...problemResponses('reading')
       }
     }
   }, async (request, reply) => {

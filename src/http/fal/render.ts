@@ -1,7 +1,7 @@
 // What fal's clients are told: errors in fal's shapes, with statuses that make none of them repeat what must not be repeated, and the state of a request.
 
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { problems, type FieldFault, type Problem, type ProblemCode } from '../../errors.ts'
+import { entryOf, isOfLedger, problems, type FieldFault, type Problem, type ProblemCode } from '../../errors.ts'
 import { missingEndpoint } from '../../fal-wire/endpoint-id.ts'
 import { addressOfType, type ErrorBody, type ErrorLine } from '../../fal-wire/error-body.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
@@ -14,45 +14,8 @@ import type { LogLine } from '../../generation/upstream.ts'
 import type { Models } from '../../models/models.ts'
 import { tellProblem } from '../problem.ts'
 
-/**
- * Where the status of the catalogue would mislead a client. Python's repeats a 409 nine times. JavaScript's repeats a 502 and a 504 three times, which
- * could buy three more pictures, or would be in vain; nobody repeats a 500, except JavaScript's when it asks for a status.
- */
-const statuses: Partial<Readonly<Record<ProblemCode, number>>> = {
-  'others-waiting': 400,
-  'already-finished': 400,
-  'not-cached': 400,
-  cancelled: 499,
-  'upstream-failed': 500,
-  'outcome-unknown': 500,
-  'result-expired': 500,
-  'upstream-timeout': 500
-}
-
-/** fal's own names where it has one for the case. */
-const errorTypes: Partial<Readonly<Record<ProblemCode, string>>> = {
-  'malformed-json': 'bad_request',
-  'bad-header': 'bad_request',
-  'bad-query': 'bad_request',
-  'bad-request': 'bad_request',
-  'target-refused': 'bad_request',
-  'rate-limited': 'concurrent_requests_limit',
-  'queue-full': 'concurrent_requests_limit',
-  cancelled: 'client_cancelled',
-  internal: 'internal_error',
-  'upstream-failed': 'runner_server_error',
-  'generation-lost': 'runner_scheduling_failure',
-  'upstream-unavailable': 'runner_connection_error',
-  'still-running': 'request_timeout',
-  'start-timeout': 'request_timeout',
-  'upstream-timeout': 'request_timeout'
-}
-
 /** Statuses of which fal says that the same request may be sent again. */
 const transient = new Set([429, 503])
-
-/** Time that was the caller's own: no client repeats a request that ran out of it. */
-const callersTime = new Set<ProblemCode>(['still-running', 'start-timeout'])
 
 /** The error handler of fal's doors. */
 export function createFalProblems (models: Models): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
@@ -76,15 +39,16 @@ function send (problem: Problem, message: string, request: FastifyRequest, reply
   if (!reply.hasHeader(falHeaders.requestId)) reply.header(falHeaders.requestId, request.id)
   if (body.error_type !== undefined) reply.header(falHeaders.errorType, body.error_type)
   if (transient.has(status)) reply.header(falHeaders.needsRetry, '1')
-  if (callersTime.has(problem.code)) reply.header(falHeaders.timeoutType, 'user')
+  const { isCallersTime = false } = entryOf(problem.code).fal ?? {}
+  if (isCallersTime) reply.header(falHeaders.timeoutType, 'user')
   // Whom the status tells not to repeat it is not told when to.
-  if (!transient.has(status) && !callersTime.has(problem.code)) reply.removeHeader('retry-after')
+  if (!transient.has(status) && !isCallersTime) reply.removeHeader('retry-after')
   reply.code(status).type('application/json').send(JSON.stringify(body))
 }
 
 /** Python's client gives up at a 503, and with it a paid picture that it only asked about; a 429 both repeat, long enough for a store to come back. */
 function httpStatusOf ({ code, status }: Problem, method: string): number {
-  return (code === 'store-unavailable' || code === 'store-unfit' || code === 'foreign-ledger') && method !== 'POST' ? 429 : statuses[code] ?? status
+  return isOfLedger(code) && method !== 'POST' ? 429 : entryOf(code).fal?.status ?? status
 }
 
 /** fal's body, and beside it `message`, which is what its JavaScript client shows. */
@@ -111,7 +75,7 @@ function endpointIn (url: string): string {
 }
 
 function errorTypeOf (code: ProblemCode): string {
-  return errorTypes[code] ?? code.replaceAll('-', '_')
+  return entryOf(code).fal?.type ?? code.replaceAll('-', '_')
 }
 
 function lineOf ({ path, message, code, ctx }: FieldFault): ErrorLine {
