@@ -1,4 +1,4 @@
-// How long to wait before trying again, for everybody who does: whatever was away is not asked by all at the same moment when it is back.
+// How long to wait before trying again, for everything that does: what was away is not asked by all at the same moment when it is back.
 
 export interface Backoff {
   /** Before the second try. */

@@ -311,7 +311,7 @@ function isDecodable (text: string): boolean {
   }
 }
 
-/** No hop counts: Fastify believes nobody when given one, because a count cannot tell who the immediate peer is. */
+/** No hop counts: Fastify believes nobody when given one, because a count cannot tell which peer is the immediate one. */
 function proxies (): Kind<boolean | string> {
   const parse = (text: string): boolean | string | null => {
     if (text === 'off') return false

@@ -1,4 +1,4 @@
-// The one backoff of all who try again.
+// The one backoff of everything that is tried again.
 
 import t from 'tap'
 import { backoffMs, jittered } from '../src/backoff.ts'

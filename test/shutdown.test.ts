@@ -47,7 +47,7 @@ async function isDraining (base: string): Promise<boolean> {
   return response.status === 503 && await response.text() === 'draining'
 }
 
-t.test('SIGTERM: who waits is answered, new work is refused, what is stored is served, and the process ends with 0', async t => {
+t.test('SIGTERM: callers that wait are answered, new work is refused, what is stored is served, and the process ends with 0', async t => {
   const gateway = await open(t)
   await (await gateway.generate({ prompt: 'stored', seed: 1 })).text()
   const release = gateway.sandbox.faults.holdJobs()

@@ -56,7 +56,7 @@ export interface Core extends Pick<Store, 'health' | 'connect'> {
   readonly requests: Requests
   readonly runner: Runner
   readonly onTrouble: OnTrouble
-  /** The ledger was reached, or is away; other replicas may ask who waits here. Rejects with why this ledger cannot be used. */
+  /** The ledger was reached, or is away; other replicas may ask which callers wait here. Rejects with why this ledger cannot be used. */
   readonly meet: () => Promise<void>
   /** Ends whatever waits for, or follows, a generation here. Twice is harmless. */
   readonly endReaders: () => void

@@ -52,7 +52,7 @@ export function createDrain ({ waitMs, production }: Pick<Config, 'waitMs' | 'pr
   }
 
   return {
-    callers: { waitsFor: 'callers who wait for an answer here, and streams whose readers do not come back', limitMs: Math.max(waitMs, MIN_DRAIN_MS) + IDLE_POLL_MS, run: waitForCallers },
+    callers: { waitsFor: 'callers that wait for an answer here, and streams whose readers do not come back', limitMs: Math.max(waitMs, MIN_DRAIN_MS) + IDLE_POLL_MS, run: waitForCallers },
     runner: { waitsFor: 'answers to submits, and what they say to be written down', limitMs: SUBMIT_TIMEOUT_MS + endings.evidenceMs, run: stopRunner }
   }
 }

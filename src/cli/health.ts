@@ -25,7 +25,7 @@ export async function healthFault (config: Config): Promise<string | null> {
   })
 }
 
-/** Who listens everywhere is asked on the loopback address. */
+/** A gateway that listens everywhere is asked on the loopback address. */
 function reachable (host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   return host === '::' ? '::1' : host

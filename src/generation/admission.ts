@@ -67,7 +67,7 @@ export interface End {
  *
  * - `replayed`: the idempotency key leads here.
  * - `gone`: the idempotency key leads to a generation that was forgotten meanwhile.
- * - `hit`: the cache name leads to a success. Makes no row. Who needs an id, or brings a key to be bound, and may not read the purchase's gets an alias,
+ * - `hit`: the cache name leads to a success. Makes no row. A caller that needs an id, or brings a key to be bound, and may not read the purchase's gets an alias,
  *   always the same.
  * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
  * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.

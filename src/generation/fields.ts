@@ -17,7 +17,7 @@ export interface Field<Value, From extends Origin = Origin> {
   readonly initial?: Value
 }
 
-/** Any field, as far as that matters to who knows its value by other means. */
+/** Any field, for code that knows its value by other means. */
 export interface SomeField extends Pick<Field<unknown>, 'kind' | 'from' | 'read' | 'initial'> { readonly write: (value: never) => string | undefined }
 
 type ValueOf<One> = One extends { readonly read: (text: string | undefined) => infer Value } ? Value : never

@@ -26,7 +26,7 @@ export const ledgerConstants = {
   /** How many times its reservation a generation may cost at most, before an operator says so, and how many overruns in a row leave a model's price unsure. */
   maxOverrun: 10,
   maxOverrunsInARow: 2,
-  /** How soon who is refused because a price is unsure should ask again. */
+  /** How soon a caller that is refused because a price is unsure should ask again. */
   unsureRetryMs: 60_000,
   /** How long a waiting generation of such a model lets others go before it. */
   asideMs: 10_000,

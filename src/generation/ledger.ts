@@ -161,7 +161,7 @@ export interface Ledger {
    * themselves (see `restore`): they are shown as their readers see them.
    */
   getMany: (ids: readonly string[]) => Promise<readonly Generation[]>
-  /** The same without what is large: for who looks at many, often. A place in our own line is told as it is now; it moves without a new version. */
+  /** The same without what is large: for looking at many, often. A place in our own line is told as it is now; it moves without a new version. */
   getStatuses: (ids: readonly string[]) => Promise<readonly Change[]>
   /**
    * The output of a success that is too long for its row (`large`), by the id of its purchase. It lies aside for an hour; `null` afterwards, and where there was

@@ -37,7 +37,7 @@ export interface LogLine { readonly message: string, readonly timestamp: string 
 
 /**
  * Consecutive lines of one generation's log; the first of them is its `from`th (0 is the first of all). Places make lines the same on all replicas:
- * who tells the ledger a line again adds none, and who has read up to a place goes on from there anywhere.
+ * a line that the ledger is told again adds none, and a reader that has read up to a place goes on from there anywhere.
  */
 export interface LogPiece { readonly from: number, readonly lines: readonly LogLine[] }
 

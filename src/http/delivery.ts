@@ -22,7 +22,7 @@ export function rememberDelivery (caller: CallerConnection, answer: Answer, opti
   if (id === null || (answer.kind === 'under-way' && !async)) return
   caller.onceOver(isDelivered => {
     if (!isDelivered) deps.metrics.undelivered(tenant.id)
-    // Who asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
+    // A caller that asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
     if (!isDelivered && waitMs === 0) return
     // A caller who has the id can collect, also one that replayed or joined and is not written there.
     const told = isDelivered ? deps.ledger.seen(id, waitMs > 0 ? connection : null) : deps.ledger.left(id, connection)

@@ -106,7 +106,7 @@ function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, re
   reply.header('x-request-id', request.id)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('cache-control', 'no-store')
-  // Who is told so now is not cut off later, when the listener closes.
+  // A client that is told so now is not cut off later, when the listener closes.
   if (readiness().state === 'draining') reply.header('connection', 'close')
 }
 

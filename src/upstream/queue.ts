@@ -113,7 +113,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   }
 
   /** A connection for one submit; `established` is called before anything can be sent over it. */
-  function connectAnew (target: buildConnector.Options, established: () => void, callback: buildConnector.Callback): void {
+  function connectForSubmit (target: buildConnector.Options, established: () => void, callback: buildConnector.Callback): void {
     // undici gives back the socket that it connects, which its types do not say.
     const socket: unknown = connector(target, (...outcome) => {
       if (socket instanceof Socket) connecting.delete(socket)
@@ -143,7 +143,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     const client = new Client(new URL(url).origin, {
       // No pipelining at all means `connection: close`.
       pipelining: 0,
-      connect: (target, callback) => { connectAnew(target, () => { established = true }, callback) }
+      connect: (target, callback) => { connectForSubmit(target, () => { established = true }, callback) }
     })
     const answer = await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headers() }, body: input }, {
       deadlineMs: timeouts.submitMs,

@@ -1,4 +1,4 @@
-// Who takes part: falgate in its kinds of answers, and what it is measured against. Each is checked before anybody is timed.
+// What takes part: falgate in its kinds of answers, and what it is measured against. Each is checked before anything is timed.
 
 import { execFileSync } from 'node:child_process'
 import { hash, randomUUID } from 'node:crypto'
@@ -23,7 +23,7 @@ export interface Contestant {
   readonly fault: (reply: Reply) => string | null
 }
 
-/** Somebody who cannot take part here, and why. */
+/** What cannot take part here, and why. */
 export interface Absent { readonly name: string, readonly why: string }
 
 /** What everybody stands on. */

@@ -24,7 +24,7 @@ type Make = typeof createRedisLedger
 
 const HELP = `node build/test/bench/ledger-bounds.js [options]
 
-CPU that Redis' main thread spends on one call of each operation, in microseconds, with so many rows of one tenant in the ledger; the least of three times.
+CPU that Redis' main thread spends on one call of each operation, in microseconds, with this many rows of one tenant in the ledger; the least of three times.
 
   --rows <list>       sizes, comma separated (default 1000,10000,100000)
   --against <folder>  another build of falgate: the largest size in both, in turn, and the ratio of their costs

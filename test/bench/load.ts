@@ -24,7 +24,7 @@ let used = 0
 /** Far more than a round takes. */
 const NUMBERS_PER_ROUND = 1_000_000
 
-/** So many connections, each with one request under way, for so long. */
+/** This many connections, each with one request under way, for so long. */
 export async function flood (port: number, request: RawRequest, connections: number, seconds: number): Promise<Throughput> {
   const from = used
   used += NUMBERS_PER_ROUND
@@ -116,7 +116,7 @@ export async function eachConnection (port: number, connections: number, work: (
   }))
 }
 
-/** Connections that send one request each, so many a second, and wait; their answers come later, or never. */
+/** Connections that send one request each, at this rate, and wait; their answers come later, or never. */
 export async function openWaiting (port: number, requests: readonly string[], perSecond: number): Promise<readonly Socket[]> {
   const sockets: Socket[] = []
   const startMs = performance.now()

@@ -61,7 +61,7 @@ export function startProcess (name: string, core: number | null, command: readon
     if (isWanted) return new Promise<never>(() => {})
     throw new Error(`${name} ended: ${said.slice(-2000)}`)
   })
-  died.catch(() => {}) // heard by whoever waits for it
+  died.catch(() => {}) // heard by the code that waits for it
   const started: Started = {
     pid: child.pid ?? 0,
     died,

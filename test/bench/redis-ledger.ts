@@ -15,7 +15,7 @@ import { freePort } from '../support/processes.ts'
 const SECONDS = 4
 const TENANTS = 100
 
-/** One generation; with others under way the claim may grant theirs, and whoever got it ends it. */
+/** One generation; with others under way the claim may grant theirs, and the replica that got it ends it. */
 async function generation (ledger: RedisLedger, tenant: number): Promise<void> {
   const deadlineMs = ledger.now() + 1000
   const admitted = await ledger.admit(admissionOf({ id: freshId() + process.pid, tenant: `tenant${tenant}`, deadlineMs, idempotency: { name: freshId(), fingerprint: 'f' }, rate: { max: 1e9, windowSeconds: 60 }, budgets: [{ owner: `tenant${tenant}`, limit: 1e15, per: 'month' }, { owner: '*', limit: 1e15, per: 'month' }] }))

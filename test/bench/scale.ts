@@ -79,7 +79,7 @@ export async function hitCosts (ground: Ground, tenantCounts: readonly number[],
   return costs
 }
 
-/** One of so many tenants asks for one of so many results. */
+/** One of `tenants` asks for one of `results`. */
 function hitOf (tenants: number, results: number): RawRequest {
   const headers = tenants === 1 ? bearer(tenantId(0)) : { authorization: `Bearer fg_tenant{n${tenants}}_secret-of-tenant{n${tenants}}` }
   return post('/generate', results === 1 ? sameInput : `{"prompt":"result {n${results}}","seed":1}`, headers)

@@ -13,7 +13,7 @@ import { until } from '../support/until.ts'
 const limits = { failuresToOpen: 3, openMs: 600, blockedMs: 600, retiredMs: 600 }
 const later = { headers: { prefer: 'respond-async' } }
 
-t.test('after so many failures in a row nothing is sent; after the pause one tries, and what it meets decides', async t => {
+t.test('after the set number of failures in a row nothing is sent; after the pause one tries, and what it meets decides', async t => {
   // Longer than a busy machine takes to answer a crowd.
   const gateway = await startGateway(t, { config: { breaker: { ...limits, openMs: 3000 } } })
   const { bill, faults } = gateway.sandbox
@@ -176,7 +176,7 @@ t.test('while fal is busy its Retry-After is kept and nothing is given up before
 })
 
 t.test('a pause that would outlast its time in line is not waited for', async t => {
-  // Whoever waits for either of them waits for longer than this test lasts.
+  // A caller of either of them waits for longer than this test lasts.
   const gateway = await startGateway(t, { config: { queueMs: 3_600_000, waitMs: 7_200_000 } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 7200 })
   const reply = await gateway.generate({ prompt: 'x', seed: 1 })

@@ -1,4 +1,4 @@
-// Following a generation, on the ledger in memory: every state and line to whoever reads, nothing unbounded for whoever does not, and polls that cost nothing.
+// Following a generation, on the ledger in memory: a follower that reads gets every state and line, one that does not read needs bounded memory, and polls cost nothing.
 
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -133,7 +133,7 @@ t.test('the place in our own line is told while it moves', async t => {
   await over
 })
 
-t.test('who comes back goes on with the line after the last one that it got', async t => {
+t.test('a follower that comes back goes on with the line after the last one that it got', async t => {
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   await accept()

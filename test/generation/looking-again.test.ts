@@ -1,4 +1,4 @@
-// What would throw a paid picture away is looked at again: one odd answer loses nothing, whoever looks, and what stays odd is told as what it is.
+// What would throw a paid picture away is looked at again: one odd answer loses nothing, no matter which process looks, and what stays odd is told as what it is.
 
 import t from 'tap'
 import { LOOK_AGAIN_MS, looksOver } from '../../src/generation/doubt.ts'

@@ -15,7 +15,7 @@ interface Scene {
   readonly row: Generation
   /** Ids that the ledger was asked for. */
   readonly asked: string[]
-  /** Who follows which generation. */
+  /** Which followers each generation has. */
   readonly followers: Map<string, Follower>
   /** The generation as the ledger has it. */
   readonly ledgerHas: (row: Generation | null) => void

@@ -173,7 +173,7 @@ t.test('what is seen before it can be written becomes one piece', async t => {
   await checkBooks(t, told)
 })
 
-t.test('it is said when the row stands otherwise than was thought: an end, a wish to cancel', async t => {
+t.test('it is said when the row stands elsewhere than was thought: an end, a wish to cancel', async t => {
   const others: ReadonlyArray<(told: Scene) => Promise<unknown>> = [
     async ({ memory, row }) => await memory.finish(row.id, 1, 'request', successOf()),
     async ({ memory, row }) => await memory.cancel(row.id, { tenant: 'studio', subject: '' })

@@ -160,7 +160,7 @@ t.test('a generation is attended once, as long as anybody follows it', async t =
   t.equal(listeners.length, 0)
 })
 
-t.test('whoever follows after the end gets a track of its own, and leaves that one', async t => {
+t.test('a caller that follows after the end gets a track of its own, and leaves that one', async t => {
   const { tracks, row, told, follower, listeners, listener } = await open()
   const early = tracks.join(row, { changed: () => {}, logged: () => {}, lost: () => {} })
   listener().ended({ ...row, version: row.version + 1, phase: 'failed' })

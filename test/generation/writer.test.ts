@@ -13,7 +13,7 @@ interface Scene {
   readonly troubles: () => number
   readonly away: (isAway: boolean) => void
   readonly stop: () => void
-  /** Writes a piece of so many questions; gives the answers. */
+  /** Writes a piece of this many questions; gives the answers. */
   readonly write: (name: string, questions?: number) => ReturnType<Writer['write']>
 }
 

@@ -1,4 +1,4 @@
-// A claim costs the same with 50 generations in line and with 5,000, whoever they belong to. Measured by Redis itself, in turns, by the median.
+// A claim costs the same with 50 generations in line and with 5,000, no matter which tenants own them. Measured by Redis itself, in turns, by the median.
 
 import type { Redis } from 'ioredis'
 import t from 'tap'

@@ -13,7 +13,7 @@ import { until } from '../support/until.ts'
 
 const failovers = Number(process.env['FALGATE_FAILOVERS'] ?? 30)
 
-/** With fresh processes after so many, because none of a test lives for long. */
+/** With fresh processes after this many, because none of a test lives for long. */
 const IN_A_ROW = 10
 
 /** How far the replica of Redis is behind. */

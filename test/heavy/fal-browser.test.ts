@@ -29,7 +29,7 @@ async function serveOrigin (t: Test): Promise<string> {
 }
 
 async function openPage (t: Test, url: string): Promise<Page> {
-  // Whoever runs this as root has no sandbox for Chromium; it opens nothing but our own page.
+  // As root there is no sandbox for Chromium; it opens nothing but our own page.
   const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
   t.teardown(async () => { await browser.close() })
   const page = await browser.newPage()

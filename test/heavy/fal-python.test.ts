@@ -19,7 +19,7 @@ const PROMISES = 10
 async function pythonSuite (t: Test, python: string, station: Station, { caFile }: Certificate): Promise<void> {
   const withoutScheme = (base: string): string => base.replace('https://', '')
   const child = spawn(python, [suite, station.name, station.queueBase, station.sandboxBase], {
-    // Nothing but this changes for who uses fal today.
+    // Nothing but this changes for a client of fal.
     env: { FAL_KEY: station.key, FAL_RUN_HOST: withoutScheme(station.runBase), FAL_QUEUE_RUN_HOST: withoutScheme(station.queueBase), SSL_CERT_FILE: caFile, PATH: '' },
     timeout: SUITE_TIMEOUT_MS,
     killSignal: 'SIGKILL',

@@ -23,7 +23,7 @@ const points: readonly Point[] = [
   { says: 'before its row is written', before: 'admit', ends: 'succeeded' },
   { says: 'after its row is written, before it is claimed', after: 'admit', ends: 'succeeded' },
   { says: 'before the claim', before: 'claim', ends: 'succeeded' },
-  // Whoever comes later cannot tell a claim without its submit from one whose submit is under way.
+  // A process that comes later cannot tell a claim without its submit from one whose submit is under way.
   { says: 'after the claim, before the submit', after: 'claim', having: '"outcome":"go"', ends: 'unknown', purchases: 0 },
   { says: 'while the submit is under way', atFal: 'submit', ends: 'unknown', purchases: 0 },
   { says: 'after acceptance, before the answer', atFal: 'submit', fault: slowAnswer, ends: 'unknown' },

@@ -21,7 +21,7 @@ function watchStarts (t: Test, { ledger }: Deployment): { readonly starts: reado
   return { starts, named: new Map() }
 }
 
-/** Sends so many requests of a tenant, round the replicas, and notes whose generations they are. */
+/** Sends this many requests of a tenant, round the replicas, and notes whose generations they are. */
 async function enqueue (replicas: readonly Replica[], tenantId: string, count: number, named: Map<string, string>, prompt: string): Promise<void> {
   const left = Array.from({ length: count }, (_, seed) => seed)
   const senders = Array.from({ length: 20 }, async () => {
@@ -35,7 +35,7 @@ async function enqueue (replicas: readonly Replica[], tenantId: string, count: n
 }
 
 for (const weight of [1, 3]) {
-  t.test(`weights 1:${weight}: who comes late starts within two places, and every 50 starts are shared as the weights are`, async t => {
+  t.test(`weights 1:${weight}: a tenant that comes late starts within two places, and every 50 starts are shared as the weights are`, async t => {
     const deployment = await deploy(t, { env: { ...LONG_LEASE, FAL_CONCURRENCY: '4' }, tenants: { tenants: [tenant('crowd', { ...limits, weight: 1 }), tenant('late', { ...limits, weight })] } })
     const { sandbox, ledger, startReplica } = deployment
     const replicas = await Promise.all([startReplica(), startReplica()])

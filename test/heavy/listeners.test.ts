@@ -1,4 +1,4 @@
-// A thousand listeners of one generation on one process: one subscription, bounded memory, and one who never reads holds nobody up.
+// A thousand listeners of one generation on one process: one subscription, bounded memory, and one that never reads holds nobody up.
 
 import { readFileSync } from 'node:fs'
 import net from 'node:net'

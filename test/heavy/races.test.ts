@@ -10,7 +10,7 @@ import { until } from '../support/until.ts'
 /** A process that 300 callers reach at once, on a machine that is busy with others, may be silent for longer than the second that tests usually lease for. */
 const LONG_LEASE = { LEASE_SECONDS: '10' }
 
-/** Nothing is left behind, and all who know about money agree. */
+/** Nothing is left behind, and all that count money agree. */
 async function checkSum (t: Test, { ledger, sandbox }: Deployment, replicas: readonly Replica[], counters: 'exact' | 'at-most' = 'exact'): Promise<void> {
   await until(async () => (await ledger.gauges()).atUpstream === 0)
   t.match(await moneyOf(t, { ledger, sandbox }, replicas, { counters }), { held: 0, unknown: 0 })
@@ -137,7 +137,7 @@ t.test('ten blind retries at once for one lost answer: it is handed out, and the
   const replies = await retries
   t.same(counts(replies), { 200: 10 })
   t.ok(replies.some(reply => reply.headers.get('falgate-generation') === id), 'the lost answer was handed out')
-  // Where the many questions who is there find no answer in time, money is saved and a picture shared.
+  // Where the many questions which callers are there find no answer in time, money is saved and a picture shared.
   t.equal(new Set(replies.map(reply => reply.text)).size, sandbox.bill.accepted, 'every purchase has its caller')
   t.ok(sandbox.bill.accepted <= 10)
   await checkSum(t, deployment, others, 'at-most')

@@ -65,7 +65,7 @@ t.test('the place in our own line is told while it moves', async t => {
   t.match(stream.told('generation').at(-1), { status: 'succeeded', queue_position: null })
 })
 
-t.test('who comes back with Last-Event-ID gets no line twice, and 204 after the last state', async t => {
+t.test('a client that comes back with Last-Event-ID gets no line twice, and 204 after the last state', async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const id = String((await gateway.generate({ prompt: 'a break', seed: 1 }, later)).json()['id'])

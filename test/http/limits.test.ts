@@ -57,7 +57,7 @@ t.test('a tenant has no more under way than it may', async t => {
   release()
 })
 
-t.test('a budget is never exceeded, whoever races for it', async t => {
+t.test('a budget is never exceeded, no matter how many callers race for it', async t => {
   const gateway = await startGateway(t, { tenants: { budget: { usd: 0.6, per: 'day' }, tenants: [tenant('studio', { budget: { usd: 0.3, per: 'day' }, maxQueued: 1000 }), tenant('press', { maxQueued: 1000 })] } })
   const calls = Array.from({ length: 60 }, async (_, seed) => await gateway.generate({ prompt: 'x', seed }, { key: key(seed % 2 === 0 ? 'studio' : 'press') }))
   const replies = await Promise.all(calls)

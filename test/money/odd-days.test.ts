@@ -31,7 +31,7 @@ t.test('a tenant that is removed while its generations run: they finish and are 
   t.equal((await gateway.generate({ prompt: 'z' })).json()['code'], 'key-unknown')
   release()
   const reply = await waiting
-  t.equal(reply.status, 200, 'who waits is answered')
+  t.equal(reply.status, 200, 'a caller that waits is answered')
   t.equal(reply.headers.get('falgate-cost-usd'), '0.06')
 
   write(tenant('press'), tenant('studio'))

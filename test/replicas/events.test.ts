@@ -57,7 +57,7 @@ t.test('the replica stops: its stream ends, and goes on at another with no line 
   t.same(await ledger.audit(), [])
 })
 
-t.test('the replica is killed: the same, and who takes the generation over tells no line again', async t => {
+t.test('the replica is killed: the same, and the replica that takes the generation over tells no line again', async t => {
   const { owner, other, id, release, stream, sandbox, ledger } = await followedAtOwner(t)
   owner.child.kill('SIGKILL')
   await t.rejects(stream.over)

@@ -35,7 +35,7 @@ for (const [title, first, second] of [['a sandbox', {}, keyless], ['a real gatew
       t.match([reply.status, reply.json()['code'], reply.headers.get('retry-after')], [503, 'foreign-ledger', '60'])
     }
     t.equal((await late.post(`/generations/${row.id}/cancel`)).json()['code'], 'foreign-ledger')
-    t.match((await late.get(`/generations/${row.id}`)).json(), { status: 'queued' }, 'who asks for it by its id is told')
+    t.match((await late.get(`/generations/${row.id}`)).json(), { status: 'queued' }, 'a caller that asks for it by its id is told')
     t.equal((await late.get('/generations')).status, 200)
     t.equal((await late.get('/usage')).status, 200)
     t.match(await (await fetch(`${ops}/readyz`)).json(), { state: 'ready', store_faults: ['foreign'] })

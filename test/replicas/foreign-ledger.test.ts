@@ -1,4 +1,4 @@
-// The sandbox and fal, or two accounts, by mistake on one Redis: whoever comes second stays away from the first one's money.
+// The sandbox and fal, or two accounts, by mistake on one Redis: the second one stays away from the first one's money.
 
 import t, { type Test } from 'tap'
 import type { Generation } from '../../src/generation/generation.ts'

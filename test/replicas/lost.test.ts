@@ -1,11 +1,11 @@
-// What Redis forgot and nobody puts back: whoever waits for it is told, and told the truth about the money.
+// What Redis forgot and nobody puts back: callers that wait for it are told, and told the truth about the money.
 
 import t from 'tap'
 import { deploy, USUAL_LEASE } from '../support/replicas.ts'
 import { restartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
 
-t.test('Redis restarted empty: who waited in line is told that it is lost and was not bought, and the same request begins again', async t => {
+t.test('Redis restarted empty: a caller that waited in line is told that its generation is lost and was not bought, and the same request begins again', async t => {
   const redis = await restartableRedis(t)
   const { sandbox, startReplica, ledger } = await deploy(t, { redisUrl: redis.url, env: { FAL_CONCURRENCY: '0' } })
   const gateways = [await startReplica(), await startReplica()]
@@ -31,7 +31,7 @@ t.test('Redis restarted empty: who waited in line is told that it is lost and wa
   t.equal(sandbox.bill.submits, 0)
 })
 
-t.test('Redis restarted empty after the owner of a running generation died: who waits for it elsewhere is told that it may have been bought', async t => {
+t.test('Redis restarted empty after the owner of a running generation died: a caller that waits for it elsewhere is told that it may have been bought', async t => {
   const redis = await restartableRedis(t)
   const { sandbox, startReplica, untilGeneration } = await deploy(t, { redisUrl: redis.url, env: USUAL_LEASE })
   const owner = await startReplica()

@@ -63,7 +63,7 @@ t.test('two tables never buy side by side; the older one is told once, with both
   t.equal(await codeOf(first), 'bought')
 
   await reload(first, () => { one.write(0.06) })
-  t.equal(await codeOf(first), 'bought', 'who had the table that holds and was given another one has a newer one')
+  t.equal(await codeOf(first), 'bought', 'a replica that had the table in force and was given another one has a newer one')
   t.equal(await codeOf(second), 'price-table-differs')
   await reload(second, () => { two.write(0.06) })
   t.equal(await codeOf(second), 'bought')

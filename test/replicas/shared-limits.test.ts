@@ -100,7 +100,7 @@ t.test('however many callers are there for the same without a seed, each gets a 
   t.equal(sandbox.bill.accepted, callers)
 })
 
-t.test('whoever asks for the id only is a caller like others: at the same moment for the same, each gets a picture of its own', async t => {
+t.test('a caller that asks for the id only is one like others: at the same moment for the same, each gets a picture of its own', async t => {
   const { sandbox, startReplica } = await deploy(t, { env: USUAL_LEASE })
   const replicas = await Promise.all([startReplica(), startReplica()])
   const replies = await Promise.all(Array.from({ length: 8 }, async (_, caller) =>

@@ -1,4 +1,4 @@
-// Many replicas, one of them killed: one purchase, and whoever is left has the picture.
+// Many replicas, one of them killed: one purchase, and the callers that are left have the picture.
 
 import t from 'tap'
 import { moneyOf } from '../support/money.ts'
@@ -130,7 +130,7 @@ t.test('a replica that takes over a submit and hears late of its answer follows 
   t.equal(sandbox.bill.accepted, 1)
 })
 
-t.test('a replica that hears late that its attempt went back into the line leaves the next one to whoever claimed it', async t => {
+t.test('a replica that hears late that its attempt went back into the line leaves the next one to the replica that claimed it', async t => {
   const gate = await startRedisGate(t, await redisUrl())
   const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t, { env: USUAL_LEASE })
   const one = await startReplica({ REDIS_URL: gate.url })

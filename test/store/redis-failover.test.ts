@@ -59,7 +59,7 @@ t.test('a connection that breaks, ten times, stops nothing', async t => {
   }
 })
 
-t.test('a replica that was made the primary holds claims back; who met the old one notices, and who meets the new one first', async t => {
+t.test('a replica that was made the primary holds claims back; a replica that met the old one notices, and so does one that meets the new one first', async t => {
   const primary = await startRedis(t)
   const other = await startRedis(t, ['--replicaof', '127.0.0.1', String(primary.port)])
   const before = await liveLedger(t, primary.url, { namespace: 'fg' })
@@ -111,7 +111,7 @@ t.test('a Redis that forgot everything knows of nobody to wait for, so a lease i
   await one.ledger.renew('r1', [])
   await two.ledger.renew('r2', [])
   t.same(await claim(one), held)
-  t.same(await claim(two, 'r2'), held, 'who notices the same loss later does not lengthen it')
+  t.same(await claim(two, 'r2'), held, 'a replica that notices the same loss later does not lengthen it')
   t.same(await one.ledger.audit(), [])
   await until(async () => {
     const claimed = await claim(one)

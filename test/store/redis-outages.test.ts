@@ -164,7 +164,7 @@ t.test('an admission whose answer stays lost is not taken from the retry that ha
   t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'go', row: { id: given.id } })
 })
 
-t.test('an answer that stays lost is given to whoever asks with the same id, and evidence is booked once', async t => {
+t.test('an answer that stays lost is given to the call that asks with the same id, and evidence is booked once', async t => {
   const server = await startRedis(t)
   const proxy = await startTcpProxy(t, server.port)
   const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
@@ -191,7 +191,7 @@ t.test('an answer that stays lost is given to whoever asks with the same id, and
   t.same(await ledger.audit(), [])
 })
 
-t.test('functions that Redis forgot are loaded again, once for all who miss them', async t => {
+t.test('functions that Redis forgot are loaded again, once for all calls that miss them', async t => {
   const server = await startRedis(t)
   const { ledger } = await liveLedger(t, server.url)
   const redis = plainClient(t, server.url)
@@ -233,7 +233,7 @@ t.test('a Redis whose memory is full takes evidence from a process that meets it
   t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })))).code, 'store-unavailable')
 })
 
-t.test('a subscription that was cut is made anew, and listeners are told to look again', async t => {
+t.test('a subscription that was cut is made again, and listeners are told to look again', async t => {
   const server = await startRedis(t)
   const { ledger } = await liveLedger(t, server.url)
   const told: (Change | 'look-again')[] = []

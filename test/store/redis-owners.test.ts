@@ -1,4 +1,4 @@
-// Whose ledger it is on Redis: who makes an empty one its own, what one is that was filled before, and what is told.
+// Whose ledger it is on Redis: which account makes an empty one its own, what one is that was filled before, and what is told.
 
 import t, { type Test } from 'tap'
 import type { StoreFaultNews } from '../../src/store-faults.ts'

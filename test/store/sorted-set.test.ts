@@ -1,4 +1,4 @@
-// The sorted set answers like a plain array that is sorted anew each time.
+// The sorted set answers like a plain array that is sorted again each time.
 
 import fc from 'fast-check'
 import t from 'tap'

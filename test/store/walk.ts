@@ -48,7 +48,7 @@ const admitStep = fc.record({
   /** The latest admission once more, under its own id. */
   again: fc.boolean()
 })
-/** A list of them; who asks for it is the first one's. */
+/** A list of them; asked for by the reader of the first. */
 const admitAllStep = fc.record({ do: fc.constant('admitAll' as const), of: fc.array(admitStep, { minLength: 1, maxLength: 4 }), again: fc.boolean() })
 const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) })
 

@@ -47,7 +47,7 @@ export async function followAt (base: string, id: string, { key = STUDIO_KEY, la
   }
 
   const over = read()
-  over.catch(() => {}) // who cares waits for it
+  over.catch(() => {}) // code that cares waits for it
   return {
     status: response.status,
     headers: response.headers,

@@ -150,7 +150,7 @@ function environmentReads (file: string, source: ts.SourceFile): readonly Violat
   return found
 }
 
-/** A file that hands on what others export hides who uses what. */
+/** A file that hands on what others export hides which file uses what. */
 function barrels (file: string, source: ts.SourceFile): readonly Violation[] {
   const handedOn = source.statements.find(statement => ts.isExportDeclaration(statement) && statement.moduleSpecifier !== undefined)
   return handedOn === undefined ? [] : [{ file, line: lineOf(source, handedOn), message: 'hands on what another file exports' }]

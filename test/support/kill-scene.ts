@@ -64,7 +64,7 @@ interface Scene extends Place {
 const PRICE = 60_000
 const BUDGET = { usd: 10, per: 'month' } as const
 
-/** A place for so many deaths. One where Redis is emptied has a server of its own. */
+/** A place for this many deaths. One where Redis is emptied has a server of its own. */
 export async function openPlace (t: Test, points: readonly Point[]): Promise<Place> {
   const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
   const redis = server?.url ?? await redisUrl()

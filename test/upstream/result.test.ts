@@ -105,7 +105,7 @@ t.test('a failed generation gets the code that its callers can act on, and is fr
 t.test('a long result has the time that it needs as long as it comes, and one that trickles has not', async t => {
   const mebibyte = 'x'.repeat(1_048_576)
   const start = '{"images":[{"url":"'
-  /** So many parts, each sent when the deadline of the answer would have been over without the parts before it. */
+  /** This many parts, each sent when the deadline of the answer would have been over without the parts before it. */
   const send = (parts: readonly string[]) => (reply: Reply): void => {
     reply.head(200, { 'content-length': String(parts.join('').length), ...UNITS })
     const [part = '', ...others] = parts

@@ -70,7 +70,7 @@ export function problemOfGeneration (row: Listed, ledBy: LedBy = row.seed === nu
 }
 
 /**
- * The same, for who asked for it: `ledBy` tells what leads the same request here again, and for how long. A client would send it sooner, so it is told to
+ * The same, for its own caller: `ledBy` tells what leads the same request here again, and for how long. A client would send it sooner, so it is told to
  * wait a minute.
  */
 export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Generation, readonly ledBy: LedBy, readonly forMs: number }): Problem {
@@ -115,7 +115,7 @@ export function resultGone (row: Generation): Problem {
   return new Problem('result-expired', { generationId: row.id, ...(cost === null ? {} : { cost }) })
 }
 
-/** What is left of a generation, told to who repeats its request under the key that it was made with. */
+/** What is left of a generation, told to a caller that repeats its request under the key that it was made with. */
 export function problemOfEnd ({ id, code, cost, finishedAtMs }: End): Problem {
   return new Problem(code, {
     generationId: id,

@@ -1,4 +1,4 @@
-// What becomes of generations that somebody here is interested in: one subscription per process, fanned out to everybody who waits or follows.
+// What becomes of generations that somebody here is interested in: one subscription per process, fanned out to all that wait or follow.
 
 import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
@@ -143,7 +143,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   function attend (id: string, listener: Listener): () => void {
     const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null, misses: 0, lastSeen: null }
     one.listeners.add(listener)
-    // Who comes later is told by the look how it stands, too.
+    // The look tells a listener that comes later how it stands, too.
     one.version = -1
     attended.set(id, one)
     lookRegularly()

@@ -4,7 +4,7 @@
 const GATHER_MS = 5
 
 /**
- * Sends the first answer at once, and those that come within five milliseconds of it together when these are over; so nobody waits who asks alone.
+ * Sends the first answer at once, and those that come within five milliseconds of it together when these are over; so a poll alone does not wait.
  * Answers that are written one by one wake their reader one by one, which took a quarter of the work of a poll.
  */
 export function createGathering (): (send: () => void) => void {

@@ -1,4 +1,4 @@
-// The ids that fal's clients are given: the generation's own for who bought it; for who got it for free the same with another version digit,
+// The ids that fal's clients are given: the generation's own for its buyer; for a caller that got it for free the same with another version digit,
 // so that its result can say that this request was billed nothing, although nothing was written down about it.
 
 import type { AnswerSource } from '../../metrics.ts'

@@ -30,7 +30,7 @@ export function admit (state: State, admission: Admission): Admitted {
 }
 
 /**
- * The ledger's `admitAll`: what each of them gets is found out before anything is written, and written only when none is refused. Who asks once more because
+ * The ledger's `admitAll`: what each of them gets is found out before anything is written, and written only when none is refused. A caller that asks once more because
  * the first answer was lost has to hear of what was bought, however late.
  */
 export function admitAll (state: State, admissions: readonly Admission[]): AdmittedAll {
@@ -120,7 +120,7 @@ function entryOf (state: State, id: string): Entry {
 }
 
 /**
- * What is stored. Who needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
+ * What is stored. A caller that needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
  * store. The key is bound to whichever id its holder may read.
  */
 function hit (state: State, admission: Admission, entry: Entry): Got {
@@ -195,7 +195,7 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
   if (first === undefined) return null
   const tenant = state.tenants.get(first.tenant)
   const running = tenant?.running ?? 0
-  // Only one goes through a tripped breaker. Who could not be sent at once would not be the probe, but keep others from being one.
+  // Only one goes through a tripped breaker. One that could not be sent at once would not be the probe, but keep others from being one.
   const mayProbe = purchases.length === 1 && running < first.maxInFlight
   for (const purchase of purchases) {
     const breaker = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : trippedBreakers(state, purchase)[0])

@@ -23,7 +23,7 @@ export function isUnbilledEnd (row: Generation): boolean {
   return (row.phase === 'failed' || row.phase === 'cancelled') && row.cost === 0
 }
 
-/** Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another. */
+/** Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): a caller that asks again wants another. */
 export function isCalledOff (row: Generation): boolean {
   return row.cancelWished && row.phase !== 'succeeded'
 }

@@ -15,7 +15,7 @@ export function seen (state: State, id: string, connection: Connection | null): 
   if (connection === null || isWrittenThere(entry.row.connection, connection)) change(state, entry, { delivered: true })
 }
 
-/** The ledger's `left`. Who has been answered may leave: a delivered generation keeps its time, and so does one that others wait for. */
+/** The ledger's `left`. A caller that was answered may leave: a delivered generation keeps its time, and so does one that others wait for. */
 export function left (state: State, id: string, connection: Connection): void {
   const entry = state.rows.get(id)
   if (entry === undefined || entry.row.delivered || !isWrittenThere(entry.row.connection, connection)) return

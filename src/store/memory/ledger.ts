@@ -50,7 +50,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
 
     contact()
 
-    /** Whose ledger it is. The first who reaches an empty one writes that down; one that was filled before that is fal's. */
+    /** Whose ledger it is. The first that reaches an empty one writes that down; one that was filled before that is fal's. */
     function contact (): string | null {
       const ledger = state.upstream ?? (state.counter > 0 ? UNMARKED_LEDGER : own)
       if (ledger === own) state.upstream = own

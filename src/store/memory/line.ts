@@ -1,6 +1,6 @@
-// The waiting line: who stands where, and whose turn it is.
+// The waiting line: what stands where, and whose turn it is.
 // Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
-// who enters the line starts no earlier than the latest claim did, so nobody saves up turns by staying away.
+// a tenant that enters the line starts no earlier than the latest claim did, so none saves up turns by staying away.
 
 import type { Priority } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'

@@ -95,7 +95,7 @@ function restoredRow (state: State, replica: string, { row, holds }: Fact, found
   }
 }
 
-/** Who holds it goes on with it; one that nobody holds is due at once. */
+/** Its holder goes on with it; one that nobody holds is due at once. */
 function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'askAtMs' | 'questions'> {
   const now = state.now()
   return {

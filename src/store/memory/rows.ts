@@ -71,7 +71,7 @@ export function forget (state: State, entry: Entry): void {
   unname(state, entry)
 }
 
-/** Who reported its end a moment ago would take a row that goes before its time for one that the store has lost. */
+/** A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost. */
 function buryEarly (state: State, { row: { id, version, requestId, finishedAtMs } }: Entry): void {
   if ((finishedAtMs ?? 0) + state.times.resultTtlMs > state.now()) state.tombstones.set(id, { version, requestId }, state.now() + ledgerConstants.tombstoneMs)
 }
@@ -123,7 +123,7 @@ export function aliasEndMs ({ now, times: { queueMs, runMs, resultTtlMs } }: Sta
 
 /**
  * Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
- * are given back, and who waits for it is told how the other stands.
+ * are given back, and callers that wait for it are told how the other stands.
  */
 export function giveWay (state: State, entry: Entry, to: Entry): void {
   const { row, hidden } = entry

@@ -76,7 +76,7 @@ export interface State {
   counter: number
   /** Rows at fal, of all tenants. */
   active: number
-  /** Virtual time of the latest claim: who enters the line is not behind it. */
+  /** Virtual time of the latest claim: a tenant that enters the line is not behind it. */
   virtual: number
   readonly rows: Map<string, Entry>
   /** Id → the last lines of its log. */
@@ -134,7 +134,7 @@ export interface State {
   metServer: string | null
   /** Replica → its last renewal on this server. */
   readonly renewed: Map<string, number>
-  /** Who has to renew again before anything is claimed. */
+  /** Replicas that have to renew again before anything is claimed. */
   readonly awaited: Set<string>
   /** Since when and until when nothing is claimed; exactly as long as somebody is awaited. */
   held: { readonly sinceMs: number, readonly untilMs: number } | null
@@ -144,7 +144,7 @@ export interface State {
   /** The journal has lost lines to its bounds, so it does not add up to the books any more. */
   journalTrimmed: boolean
   readonly listeners: Set<(change: Published | 'look-again') => void>
-  /** Replica → who can look at its sockets. */
+  /** Replica → the function that looks at its sockets. */
   readonly answerers: Map<string, (connection: string) => boolean>
 }
 

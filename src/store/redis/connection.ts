@@ -96,7 +96,7 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
     // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
     maxRedirections: 3,
     retryDelayOnFailover: 0,
-    // A slot moves for seconds or minutes: who meets that is refused, and a probe finds out when it is over.
+    // A slot moves for seconds or minutes: a call that meets that is refused, and a probe finds out when it is over.
     retryDelayOnTryAgain: 1,
     clusterRetryStrategy: pauseBefore,
     redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }

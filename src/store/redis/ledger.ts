@@ -49,7 +49,7 @@ export interface RedisLedgerOptions {
   readonly account?: UpstreamAccount | null
   /** Makes an empty ledger its own, as it does by default. */
   readonly takesEmpty?: boolean
-  /** For tests: scripts take this time instead of Redis' own, and keys do not end by themselves; `server` is who they take it for. */
+  /** For tests: scripts take this time instead of Redis' own, and keys do not end by themselves; `server` is the one that they take it for. */
   readonly clock?: { readonly now: () => number, readonly server?: () => string }
   /** After this long a call that was not answered is given up. */
   readonly deadlineMs?: number

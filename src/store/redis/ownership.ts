@@ -31,10 +31,10 @@ export function createOwnership ({ account, takesEmpty, place, onFault }: Owners
   return {
     claimed: () => account === null
       ? {}
-      // An owner whose Redis was emptied comes back for it; who only met it as another's must not be quicker.
+      // An owner whose Redis was emptied comes back for it; one that only met it as another's must not be quicker.
       : { upstream: accountText(account), ...(takesEmpty && foreign === undefined ? { takesEmpty: true } : {}) },
     heard (upstream) {
-      // To who would not take it, an empty ledger is nothing to tell.
+      // To a process that would not take it, an empty ledger is nothing to tell.
       const isForeign = upstream !== undefined && !(upstream === NOBODYS_LEDGER && foreign === undefined)
       const before = foreign
       foreign = isForeign ? upstream : undefined

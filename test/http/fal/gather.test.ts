@@ -3,7 +3,7 @@ import t from 'tap'
 import { createGathering } from '../../../src/http/fal/gather.ts'
 import { until } from '../../support/until.ts'
 
-t.test('who asks alone is answered at once, and who comes right behind goes out together with others, in order', async t => {
+t.test('a poll alone is answered at once, and those right behind it go out together, in order', async t => {
   const sent: string[] = []
   const gather = createGathering()
   gather(() => { sent.push('alone') })
@@ -12,7 +12,7 @@ t.test('who asks alone is answered at once, and who comes right behind goes out 
   let behind = 0
   gather(() => {
     sent.push('second')
-    // Whoever is let go in the same turn is not yet.
+    // Those that are let go in the same turn are not yet.
     queueMicrotask(() => { behind = sent.length })
   })
   gather(() => { sent.push('third') })

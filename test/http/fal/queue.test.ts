@@ -64,7 +64,7 @@ t.test('that addresses are plain http behind a proxy that ends TLS is said in th
   t.equal(gateway.log().split('set PUBLIC_URL').length, 2)
 })
 
-t.test('a status says 202 while it waits or runs and 200 at its end, with log lines for who asks', async t => {
+t.test('a status says 202 while it waits or runs and 200 at its end, with log lines when they are asked for', async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const { status_url: url, request_id: id } = await submit(gateway, { prompt: 'x' })
@@ -130,7 +130,7 @@ t.test('billable units: what was bought says so, what was free says 0, by a sync
   t.equal(gateway.sandbox.bill.billedUnits, 2)
 })
 
-t.test('who wants only what is stored gets it, or a refusal that no client repeats', async t => {
+t.test('a caller that wants only what is stored gets it, or a refusal that no client repeats', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
   const headers = { 'falgate-cache': 'only' }
   const body = { prompt: 'x', seed: 1 }

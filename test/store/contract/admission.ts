@@ -42,7 +42,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.getMany([given.id]), [])
   })
 
-  t.test('a purchase whose answer was lost is told to who asks again, also after the deadline', async t => {
+  t.test('a purchase whose answer was lost is told to a caller that asks again, also after the deadline', async t => {
     const { ledger, buy, advance, nowMs, balance } = await createWorld(t, make)
     const given = admissionOf({ deadlineMs: nowMs() + 1000 })
     await buy(given)

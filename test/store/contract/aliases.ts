@@ -112,12 +112,12 @@ export async function aliases (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.list(agency, { limit: 5, cursor: null, status: null }), { rows: [{ id }], nextCursor: null })
   })
 
-  t.test('a hit gives an id only to who needs one: the reader\'s own, or always the same alias', async t => {
+  t.test('a hit gives an id only to a caller that needs one: the reader\'s own, or always the same alias', async t => {
     const { ledger, ended, admit } = await createWorld(t, make)
     const purchase = await ended(successOf(), { cacheName: 'cache' })
     t.match(await admit({ cacheName: 'cache', needsId: true }), { outcome: 'hit', row: { id: purchase.id } })
     t.match(await admit({ ...agency, cacheName: 'cache' }), { outcome: 'hit', row: { id: purchase.id } })
-    t.same((await ledger.list(agency, { limit: 5, cursor: null, status: null })).rows, [], 'who needs none gets none')
+    t.same((await ledger.list(agency, { limit: 5, cursor: null, status: null })).rows, [], 'a caller that needs none gets none')
 
     const { outcome, row } = await admit({ ...agency, cacheName: 'cache', needsId: true })
     t.match({ outcome, row }, { outcome: 'hit', row: { purchase: purchase.id, ...agency, phase: 'succeeded', output: /images/ } })

@@ -10,19 +10,19 @@ const mebibyte = 1_048_576
 /** The longest that is taken from fal. */
 const longest = 64 * mebibyte
 
-/** An output of so many bytes, not all of them one character each. */
+/** An output of this many bytes, not all of them one character each. */
 function outputOf (bytes: number): string {
   const output = JSON.stringify({ images: [{ url: 'data:;ü🚲,' }], seed: 42 })
   return output.replace(',"', ',' + ' '.repeat(bytes - Buffer.byteLength(output)) + '"')
 }
 
 export async function asides (t: Test, make: MakeStore): Promise<void> {
-  t.test('an output above 256 KiB is read by the id of its purchase for an hour, whoever finished it', async t => {
+  t.test('an output above 256 KiB is read by the id of its purchase for an hour, no matter which replica finished it', async t => {
     const { ledger, accepted, advance } = await createWorld(t, make)
     const { id } = await accepted('large')
     const output = outputOf(262_145)
     const finished = await ledger.finish(id, 1, 'large', successOf({ output }))
-    t.match(finished, { phase: 'succeeded', output, large: { bytes: 262_145 } }, 'who finished it has it')
+    t.match(finished, { phase: 'succeeded', output, large: { bytes: 262_145 } }, 'the process that finished it has it')
     t.match(await ledger.read(id, studio), { phase: 'succeeded', output: null, large: { bytes: 262_145, sha256: /^[\da-f]{64}$/ } })
     t.equal(await ledger.aside(id), output)
     t.equal((await ledger.gauges()).asideBytes, 262_145)
@@ -81,7 +81,7 @@ export async function asides (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.admit(admissionOf({ makesLarge: true })), { outcome: 'bought' })
   })
 
-  t.test('what finds no room is there for who finished it alone, and ends as the success that it is', async t => {
+  t.test('what finds no room is there only for the process that finished it, and ends as the success that it is', async t => {
     const { ledger, accepted } = await createWorld(t, make, { largeResultBytes: mebibyte })
     const first = await accepted('first')
     await ledger.finish(first.id, 1, 'first', successOf({ output: outputOf(mebibyte) }))

@@ -247,7 +247,7 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     t.equal((await ledger.journal(0, nowMs() + 1, 10)).length, 0)
   })
 
-  t.test('gauges tell who waits, what is at fal, and since when the oldest unknown was admitted', async t => {
+  t.test('gauges tell what waits, what is at fal, and since when the oldest unknown was admitted', async t => {
     const { ledger, buy, accepted, advance, nowMs } = await createWorld(t, make)
     t.same(await ledger.gauges(), { waiting: new Map(), atUpstream: 0, places: null, unknownOpen: 0, unknownOldestMs: null, asideBytes: 0 })
     const oldestMs = nowMs()

@@ -165,7 +165,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.equal((await balance()).spent, 0)
   })
 
-  t.test('one of many failures trips it at the given number in a row, whoever tells them', async t => {
+  t.test('one of many failures trips it at the given number in a row, no matter which process tells them', async t => {
     const { ledger, buy, go, refused } = await createWorld(t, make)
     const verdict = { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const
     async function fail (): Promise<void> {
@@ -381,7 +381,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.breakers(), [{ scope: '*', state: 'open' }, { scope: 'tenant:studio', state: 'open' }])
   })
 
-  t.test('that once: who breaks everything that it sends does not stop the others for ever', async t => {
+  t.test('that once: a tenant that breaks everything which it sends does not stop the others for ever', async t => {
     const world = await createWorld(t, make)
     const { ledger, advance } = world
     const fail = failing(world)

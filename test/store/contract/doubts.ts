@@ -40,7 +40,7 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim({ slots: 2 }), 'empty')
   })
 
-  t.test('who waits for a place is told that there is one', async t => {
+  t.test('a process that waits for a place is told that there is one', async t => {
     const { ledger, buy, accepted } = await createWorld(t, make)
     const { id } = await accepted('a', { maxInFlight: 1 })
     await buy({ maxInFlight: 1 })

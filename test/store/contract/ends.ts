@@ -53,7 +53,7 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.getMany([id]), [{ id, cost: 60_000 }])
   })
 
-  t.test('who still remembers one that is forgotten is not told of a rollback', async t => {
+  t.test('a replica that still remembers one that is forgotten is not told of a rollback', async t => {
     const { ledger, ended, advance } = await createWorld(t, make)
     const row = await ended(failureOf(0))
     const paid = await ended(failureOf())
@@ -64,7 +64,7 @@ export async function ends (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.getMany([row.id]), [])
   })
 
-  t.test('who remembers it as it was before its end is told that it is gone, for two minutes; who knows more of it tells of a rollback', async t => {
+  t.test('a replica that remembers it as it was before its end is told that it is gone, for two minutes; one that knows more of it tells of a rollback', async t => {
     const { ledger, buy, advance } = await createWorld(t, make)
     const row = await buy()
     await ledger.cancel(row.id, row)

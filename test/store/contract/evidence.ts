@@ -1,4 +1,4 @@
-// Evidence: taken from whoever has it, the first wins, it names the attempt, and it ends an unknown.
+// Evidence: taken from any process, the first wins, it names the attempt, and it ends an unknown.
 
 import type { Test } from 'tap'
 import type { Generation } from '../../../src/generation/generation.ts'

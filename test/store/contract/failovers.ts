@@ -42,7 +42,7 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim({ replica: 'r1' }), id)
   })
 
-  t.test('who tells of some of what it holds has not renewed, though all of that is there', async t => {
+  t.test('a replica that tells of some of what it holds has not renewed, though all of that is there', async t => {
     const { ledger, buy, go, claim, setServer } = await createWorld(t, make)
     await buy()
     const row = await go()
@@ -55,7 +55,7 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), id)
   })
 
-  t.test('who still has to put something back has not renewed', async t => {
+  t.test('a replica that still has to put something back has not renewed', async t => {
     const { ledger, buy, claim, setServer, advance } = await createWorld(t, make)
     const { id } = await buy()
     await ledger.renew('r1', [])
@@ -126,7 +126,7 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), second.id)
   })
 
-  t.test('who leaves before it has put back what it knows is waited for', async t => {
+  t.test('a replica that leaves before it has put back what it knows is waited for', async t => {
     const { ledger, buy, claim, setServer, advance } = await createWorld(t, make)
     const { id } = await buy()
     await ledger.renew('r1', [])
@@ -183,7 +183,7 @@ export async function failovers (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), id)
   })
 
-  t.test('the clock of the other server does not tell who was there', async t => {
+  t.test('the clock of the other server does not tell which replicas were there', async t => {
     const { ledger, buy, claim, setServer, setNow } = await createWorld(t, make)
     const { id } = await buy()
     await ledger.renew('r1', [])

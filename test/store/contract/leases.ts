@@ -35,7 +35,7 @@ export async function leases (t: Test, make: MakeStore): Promise<void> {
     t.same(await ledger.sweep('r4', 10), [], 'its new owner has a lease of its own')
   })
 
-  t.test('who lost a generation is told so', async t => {
+  t.test('a replica that lost a generation is told so', async t => {
     const { ledger, accepted, ended, advance } = await createWorld(t, make)
     const mine = await accepted('a')
     const taken = await accepted('b')

@@ -276,7 +276,7 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), id)
   })
 
-  t.test('a retry adopts the time that is left; who set none waits as long as anybody', async t => {
+  t.test('a retry adopts the time that is left; a caller that set none waits as long as anybody', async t => {
     const { ledger, buy, admit, advance, nowMs } = await createWorld(t, make)
     const at = (connection: string) => ({ twinName: 'twin', connection: { replica: 'r1', connection } })
     const { id, startUntilMs } = await buy({ ...at('c1'), startWithinMs: 5000 })

@@ -1,4 +1,4 @@
-// fal's log lines: each is kept once, at its place, whoever tells it; bounded, and no longer than the row.
+// fal's log lines: each is kept once, at its place, no matter which process tells it; bounded, and no longer than the row.
 
 import type { Test } from 'tap'
 import type { LogPiece } from '../../../src/generation/upstream.ts'
@@ -34,7 +34,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     t.same((await ledger.logs(id, 4)).lines, [{ message: 'line 4', timestamp: '2026-11-22T12:00:00Z', level: null }])
   })
 
-  t.test('who takes a generation over tells all lines again, and none is kept twice', async t => {
+  t.test('a replica that takes a generation over tells all lines again, and none is kept twice', async t => {
     const world = await createWorld(t, make)
     const { ledger, accepted } = world
     const { id } = await accepted('a')

@@ -1,4 +1,4 @@
-// Names: who gets an old answer, who joins, and when a name is free again.
+// Names: which request gets an old answer, which joins, and when a name is free again.
 
 import type { Test } from 'tap'
 import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'

@@ -1,4 +1,4 @@
-// News: what ends, or costs more, without its owner's doing is told, once, to whoever asks first; and evidence tells whether it changed anything.
+// News: what ends, or costs more, without its owner's doing is told, once, to the process that asks first; and evidence tells whether it changed anything.
 
 import type { Test } from 'tap'
 import { failureOf, price, successOf, traceLost } from '../../support/admission.ts'

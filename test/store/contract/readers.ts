@@ -214,7 +214,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     ])
     stop()
     await ledger.seen(row.id, null)
-    t.equal(told.length, 7, 'who stopped listening is not told')
+    t.equal(told.length, 7, 'a listener that stopped is not told')
   })
 
   t.test('a listener that throws disturbs neither the ledger nor the others', async t => {

@@ -91,7 +91,7 @@ export async function requests (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.finish(id, 1, 'a', successOf()), { phase: 'succeeded' })
   })
 
-  t.test('whoever follows a double holds that, and the row stays with its owner', async t => {
+  t.test('a replica that follows a double holds that, and the row stays with its owner', async t => {
     const { ledger, accepted, advance } = await createWorld(t, make)
     const row = await accepted('a')
     const double = { row: { ...row, requestId: 'b' }, terms: noTerms, holds: true }

@@ -1,4 +1,4 @@
-// Names of rows that come back from a rollback: what led to them leads there again, and who bought meanwhile gives way where nothing was sent yet.
+// Names of rows that come back from a rollback: what led to them leads there again, and what was bought meanwhile gives way where nothing was sent yet.
 // A store that was emptied is played by facts that another ledger made.
 
 import type { Test } from 'tap'
@@ -123,7 +123,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
       t.equal(outcome, 'bought')
       const told = new Promise<unknown>(resolve => { ledger.listen(change => { if (change !== 'look-again' && change.id === waiting.id && change.version > waiting.version) resolve(change) }) })
       t.same(await ledger.restore('r1', [fact]), { contested: 0 })
-      t.match(await told, { id: waiting.id, phase: 'accepted' }, 'who waits for it is told')
+      t.match(await told, { id: waiting.id, phase: 'accepted' }, 'a caller that waits for it is told')
       t.same(await balance(), { held: price, spent: 0 })
       t.match(await ledger.gauges(), { atUpstream: 1 })
       t.equal((await ledger.gauges()).waiting.get('studio') ?? 0, 0)
@@ -146,7 +146,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     })
   }
 
-  t.test('who had joined the one that gives way reads the other through it', async t => {
+  t.test('a caller that had joined the one that gives way reads the other through it', async t => {
     const fact = await lost(t, make)
     const { ledger, admit, buy } = await createWorld(t, make)
     const waiting = await buy({ cacheName: 'cache', seed: '7' })

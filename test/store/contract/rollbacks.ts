@@ -100,7 +100,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     await ledger.restore('r2', [fact])
     t.match(await ledger.getMany([row.id]), [{ requestId: 'b', version: row.version }])
     t.same(await balance(), { held: price, spent: price })
-    t.same(await ledger.renew('r2', [fact]), { gone: [], rolledBack: [] }, 'and is followed by whoever holds it')
+    t.same(await ledger.renew('r2', [fact]), { gone: [], rolledBack: [] }, 'and is followed by the replica that holds it')
   })
 
   t.test('an ended row is never opened again', async t => {

@@ -50,7 +50,7 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.admit(admissionOf({ ...at('c3'), lastRound: true, twins: [open] })), { outcome: 'bought' }, 'one found open does not')
   })
 
-  t.test('an unknown is never delivered: whoever was told of it and asks again gets it again', async t => {
+  t.test('an unknown is never delivered: a caller that was told of it and asks again gets it again', async t => {
     const { ledger, buy, go, admit, row } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
     const { attempt } = await go()
@@ -169,10 +169,10 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     await ledger.seen(id, { replica: 'r1', connection: 'c1' })
     t.equal((await row(id)).delivered, true)
     await ledger.left(id, { replica: 'r1', connection: 'c1' })
-    t.match(await row(id), { connection: { connection: 'c1' }, waitUntilMs: present(await row(id)).createdAtMs + 900_000 }, 'who was answered may leave')
+    t.match(await row(id), { connection: { connection: 'c1' }, waitUntilMs: present(await row(id)).createdAtMs + 900_000 }, 'a caller that was answered may leave')
   })
 
-  t.test('who leaves shortens the wait of a keyless generation to 60 s, never of a keyed one or one at fal', async t => {
+  t.test('a caller that leaves shortens the wait of a keyless generation to 60 s, never of a keyed one or one at fal', async t => {
     const { ledger, buy, go, row, nowMs, advance } = await createWorld(t, make)
     const connection = { replica: 'r1', connection: 'c1' }
     const first = await buy({ connection })
@@ -191,7 +191,7 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(keyless.id), { phase: 'failed', cost: 0 })
   })
 
-  t.test('who leaves takes no time from a generation that others joined, before or after', async t => {
+  t.test('a caller that leaves takes no time from a generation that others joined, before or after', async t => {
     const { ledger, buy, go, admit, row, advance } = await createWorld(t, make)
     const connection = { replica: 'r1', connection: 'c1' }
     const before = await buy({ connection, cacheName: 'before' })

@@ -49,7 +49,7 @@ export async function verdicts (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.cancel(adopted.id, adopted), { outcome: 'cancelled' })
   })
 
-  t.test('while a cancel is under way, and after it, no name leads to the generation: whoever asks for the same buys its own', async t => {
+  t.test('while a cancel is under way, and after it, no name leads to the generation: a caller that asks for the same buys its own', async t => {
     const { ledger, accepted, admit } = await createWorld(t, make)
     const keyed = { name: 'key', fingerprint: 'f' }
     const cached = await accepted('a', { cacheName: 'cache', idempotency: keyed })

@@ -88,7 +88,7 @@ export async function javascriptSuite (t: Test, { station, client, stranger }: {
     const error = await failureOf(client.queue.result(MODEL, { requestId }))
     t.match(error, { status: 499, requestId })
     if (isGateway) t.equal(error.message, 'The generation was cancelled')
-    if (isGateway) await client.queue.cancel(MODEL, { requestId }) // who did not hear of it asks again
+    if (isGateway) await client.queue.cancel(MODEL, { requestId }) // a client that did not hear of it asks again
   })
 
   await t.test('subscribe that lasts too long is given up, and cancelled', async t => {

@@ -45,7 +45,7 @@ local function aliasIdOf (reader, purchase)
   return table.concat({ digits:sub(1, 8), digits:sub(9, 12), '7' .. digits:sub(13, 15), '8' .. digits:sub(16, 18), digits:sub(19, 30) }, '-')
 end
 
--- What is stored. Who needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
+-- What is stored. A caller that needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
 -- store. The key is bound to whichever id its holder may read.
 local function hit (admission, row)
   local idempotency, isOwn = admission.idempotency, isSameReader(row, admission)
@@ -130,7 +130,7 @@ local function refuse (purchases)
   local first = purchases[1]
   if not first then return nil end
   local tenant = Line.readTenant(first.tenant)
-  -- Only one goes through a tripped breaker. Who could not be sent at once would not be the probe, but keep others from being one.
+  -- Only one goes through a tripped breaker. One that could not be sent at once would not be the probe, but keep others from being one.
   local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
   for _, purchase in ipairs(purchases) do
     local breaker = Breakers.blockedBy(purchase.id, purchase) or not mayProbe and Breakers.trippedBreakers(purchase)[1]
@@ -237,7 +237,7 @@ end
 -- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing },
 -- payload: the inputs one after the other
 -- -> the port's AdmittedAll: outcome, and of got, twins [{ id, connection }], why, breaker, retryAfterSeconds, token, owner, rate what belongs to it
--- Who asks once more because the first answer was lost has to hear of what was bought, however late.
+-- A caller that asks once more because the first answer was lost has to hear of what was bought, however late.
 local function admit ()
   local first = 1
   for _, admission in ipairs(given.admissions) do

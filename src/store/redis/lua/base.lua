@@ -78,7 +78,7 @@ local function nameKeys (glob)
   TALLIED = prefix .. 'tallied'
 end
 
--- Whose ledger it is. The first who reaches an empty one writes that down; one that was filled before that is fal's.
+-- Whose ledger it is. The first that reaches an empty one writes that down; one that was filled before that is fal's.
 local function findUpstream ()
   local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter', 'tallyUntilMs')
   upstream, sequence = kept[1] or nil, kept[2] or '0'

@@ -13,7 +13,7 @@ local function isUnbilledEnd (row)
   return (row.phase == 'failed' or row.phase == 'cancelled') and row.cost == 0
 end
 
--- Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): who asks again wants another.
+-- Is its cancel wished, and no picture there all the same? Then it is nobody else's (rule 30): a caller that asks again wants another.
 local function isCalledOff (row)
   return row.cancelWished and row.phase ~= 'succeeded'
 end

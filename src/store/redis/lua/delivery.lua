@@ -8,7 +8,7 @@ local function seen ()
   return 'OK'
 end
 
--- left { id, connection } -> 'OK'. Who has been answered may leave: a delivered generation keeps its time, and so does one that others wait for.
+-- left { id, connection } -> 'OK'. A caller that was answered may leave: a delivered generation keeps its time, and so does one that others wait for.
 local function left ()
   local row = Rows.readRow(given.id)
   if not row or row.delivered or not Twins.isSameConnection(row, given.connection) then return 'OK' end

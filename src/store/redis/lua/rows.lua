@@ -411,7 +411,7 @@ local function adjust (row, changes)
   if reindex(before, row) then Line.updateLine(row.tenant) end
 end
 
--- Who reported its end a moment ago would take a row that goes before its time for one that the store has lost (rule 24).
+-- A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost (rule 24).
 local function buryEarly (row)
   if (row.finishedAtMs or 0) + times.resultTtlMs <= now then return end
   writeEnding(key('x', row.id), now + constants.tombstoneMs, 'version', text(row.version), 'requestId', row.requestId or '')
@@ -436,7 +436,7 @@ local function writeAlias (id, number, endMs, reader, target, ...)
 end
 
 -- Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
--- are given back, and who waits for it is told how the other stands.
+-- are given back, and callers that wait for it are told how the other stands.
 local function giveWay (row, to)
   Breakers.freeProbe(row)
   reindex(row, nil)
