@@ -1,4 +1,4 @@
-// What the core needs of fal: submit, follow, fetch, cancel.
+// What the core needs of fal: submit, read the status, fetch the result, cancel.
 
 import type { Failure } from './generation.ts'
 
@@ -68,7 +68,7 @@ export type Result =
 export interface Upstream {
   /** Never aborted from outside: its answer is the only trace of a purchase. */
   submit: (model: string, input: string) => Promise<Submitted>
-  follow: (model: string, requestId: string) => StatusReader
+  openStatusReader: (model: string, requestId: string) => StatusReader
   /** Where it stands, asked once. */
   state: (model: string, requestId: string, signal: AbortSignal) => Promise<Sighting['kind'] | 'unavailable'>
   result: (model: string, requestId: string, signal: AbortSignal) => Promise<Result>

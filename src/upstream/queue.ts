@@ -1,4 +1,4 @@
-// fal's queue as the core's upstream: submit, follow, result, cancel. Addresses are made from our base and the app id;
+// fal's queue as the core's upstream: submit, status, result, cancel. Addresses are made from our base and the app id;
 // those in fal's answers are never followed, so no answer can lead the key elsewhere.
 
 import { setMaxListeners } from 'node:events'
@@ -161,7 +161,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
   }
 
-  function follow (model: string, requestId: string): StatusReader {
+  function openStatusReader (model: string, requestId: string): StatusReader {
     const urls = (): ReturnType<typeof requestUrls> => requestUrls(options.queueUrl(), model, requestId)
     const reader = createStatusReader({
       poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
@@ -273,7 +273,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     await pool.destroy()
   }
 
-  return { submit, follow, state, result, cancel, close }
+  return { submit, openStatusReader, state, result, cancel, close }
 }
 
 /** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */

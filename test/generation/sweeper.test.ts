@@ -56,7 +56,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
     },
     upstream: {
       submit: unasked,
-      follow: unasked,
+      openStatusReader: unasked,
       result: unasked,
       cancel: unasked,
       close: unasked,

@@ -119,7 +119,7 @@ t.test('every operation of the ledger and of fal that the gateway uses has its p
   const used = (port: string): string[] => [...new Set(sources().flatMap(text => [...text.matchAll(new RegExp(`\\b${port}\\.(\\w+)\\(`, 'g'))].map(([, name]) => String(name))))]
   const has = (isSo: (point: Point) => boolean): boolean => points.some(isSo)
   t.same(used('ledger').filter(name => !reads.has(name) && !local.has(name) && !apart.has(name) && !(has(({ before }) => before === name) && has(({ after }) => after === name))), [])
-  const calls: Readonly<Record<string, string>> = { submit: 'submit', follow: 'stream', state: 'status', result: 'result', cancel: 'cancel' }
+  const calls: Readonly<Record<string, string>> = { submit: 'submit', openStatusReader: 'stream', state: 'status', result: 'result', cancel: 'cancel' }
   t.same(used('upstream').filter(name => !has(({ atFal }) => atFal === calls[name])), [])
 })
 

@@ -26,7 +26,7 @@ export function playUpstream (): PlayedUpstream {
   return {
     upstream: {
       submit: async () => await ask(submits),
-      follow: (_model, requestId) => {
+      openStatusReader: (_model, requestId) => {
         followed.add(requestId)
         return {
           next: async signal => {

@@ -46,7 +46,7 @@ t.test('close ends whatever is under way, and twice is harmless', async t => {
   const submitted = upstream.submit(MODEL, '{}')
   const read = upstream.result(MODEL, REQUEST_ID, signal)
   const cancelled = upstream.cancel(MODEL, REQUEST_ID)
-  const sighting = upstream.follow(MODEL, REQUEST_ID).next(signal)
+  const sighting = upstream.openStatusReader(MODEL, REQUEST_ID).next(signal)
   const sightingEnds = t.rejects(sighting)
   await everything
   await Promise.all([upstream.close(), upstream.close()])
@@ -85,6 +85,6 @@ t.test('after close nothing is sent', async t => {
   t.match(await upstream.submit(MODEL, '{}'), { kind: 'unsent' })
   t.match(await upstream.result(MODEL, REQUEST_ID, signal), { kind: 'unavailable' })
   t.equal(await upstream.cancel(MODEL, REQUEST_ID), 'unavailable')
-  await t.rejects(upstream.follow(MODEL, REQUEST_ID).next(signal), /closed/)
+  await t.rejects(upstream.openStatusReader(MODEL, REQUEST_ID).next(signal), /closed/)
   t.same(server.requests, [])
 })

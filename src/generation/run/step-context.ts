@@ -92,7 +92,7 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
   function readerOf ({ model, requestId }: Followed): StatusReader {
     if (followed?.requestId !== requestId) {
       followed?.reader.close()
-      followed = { requestId, reader: upstream.follow(model, requestId) }
+      followed = { requestId, reader: upstream.openStatusReader(model, requestId) }
     }
     return followed.reader
   }

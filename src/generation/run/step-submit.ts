@@ -61,7 +61,7 @@ async function send (row: Generation, input: string, upstream: Upstream): Promis
 
 /** What fal says of an id that came with an error answer; `interrupted`: it did not say in time. */
 async function kindOf ({ model }: Generation, requestId: string, upstream: Upstream): Promise<(Sighting | Interrupted)['kind']> {
-  const reader = upstream.follow(model, requestId)
+  const reader = upstream.openStatusReader(model, requestId)
   try {
     const { kind } = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
     return kind

@@ -11,7 +11,7 @@ import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, trippedBreakers, retryAfterSecondsOf } from './breakers.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
-import { aliasEndMs, change, follow, insert, show, showAlias } from './rows.ts'
+import { aliasEndMs, change, findById, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 import { adopt, findTwin } from './twins.ts'
@@ -68,10 +68,10 @@ function repeated (state: State, admission: Admission): Got | null {
   const own = state.rows.get(admission.id)
   if (own !== undefined) return { outcome: 'bought', row: show(state, own), rate: rateOf(state, admission) }
   // What was bought may have given way to a row that came back.
-  const gaveWay = state.aliases.get(admission.id)?.gaveWay === true ? follow(state, admission.id) : null
+  const gaveWay = state.aliases.get(admission.id)?.gaveWay === true ? findById(state, admission.id) : null
   if (gaveWay !== null) return { outcome: 'joined', row: gaveWay.row }
   const answer = state.answers.get(admission.id)
-  const found = answer === undefined ? null : follow(state, answer.id)
+  const found = answer === undefined ? null : findById(state, answer.id)
   return answer === undefined || found === null ? null : { outcome: answer.outcome, row: found.row }
 }
 
@@ -184,7 +184,7 @@ function askForTwins (state: State, admission: Admission): Found {
 /** Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since. */
 function answerFree (state: State, admission: Admission, outcome: Answer['outcome'], id: string): Got {
   state.answers.set(admission.id, { outcome, id }, admission.deadlineMs + 1)
-  const found = follow(state, id)
+  const found = findById(state, id)
   if (found === null) throw new Error(`The ledger answered ${outcome} with ${id}, which leads nowhere.`)
   return { outcome, row: found.row }
 }

@@ -3,7 +3,7 @@
 import type { Admission, End } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
-import { adjust, follow, targetOf } from './rows.ts'
+import { adjust, findById, targetOf } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 /** A caller's `Idempotency-Key`: its name, and the fingerprint of the request that it stands for. */
@@ -19,7 +19,7 @@ export interface KeyLead { readonly id: string, readonly fingerprint: string, re
 export function idempotencyLead (state: State, name: string): KeyLead | null {
   const { id, fingerprint } = state.names.get(name) ?? { id: '', fingerprint: null }
   if (fingerprint === null) return null
-  const found = follow(state, id)
+  const found = findById(state, id)
   if (found !== null) return isUnbilledEnd(found.entry.row) || isCalledOff(found.entry.row) ? null : { id, fingerprint, end: null }
   const end = endOf(state, id)
   return end === null ? null : { id, fingerprint, end }

@@ -7,12 +7,12 @@ import type { Change } from '../../generation/news.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
-import { changeOf, follow, resolve, show, showAlias } from './rows.ts'
+import { changeOf, findById, resolve, show, showAlias } from './rows.ts'
 import { listKeyOf, statusListKeyOf, unlist, type State } from './state.ts'
 
 /** The ledger's `read`. */
 export function read (state: State, id: string, reader: Reader): Generation | null {
-  const row = follow(state, id)?.row
+  const row = findById(state, id)?.row
   return row !== undefined && row.tenant === reader.tenant && row.subject === reader.subject ? row : null
 }
 
@@ -68,7 +68,7 @@ export function list (
     if (isMine) ownPlace += 1
     else otherPlace += 1
     last = id
-    const row = follow(state, id)?.row
+    const row = findById(state, id)?.row
     if (row === undefined && state.aliases.get(id) === undefined) gone.push(id)
     if (row !== undefined && (status === null || statusOf(row.phase) === status)) found.push({ ...row, bytes: bytesOf(row.input) + bytesOf(row.output) })
   }

@@ -10,7 +10,7 @@ import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
 import { cacheLead, idempotencyLead, isVerdictOver, takeCacheName } from './names.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
-import { adjust, follow, giveWay, insert, keptUntilMs, replace } from './rows.ts'
+import { adjust, findById, giveWay, insert, keptUntilMs, replace } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 /**
@@ -136,7 +136,7 @@ function takeIdempotencyName (state: State, { row }: Entry, { idempotencyName, f
   const entry = state.rows.get(row.id)
   if (idempotencyName === null || fingerprint === null || untilMs <= state.now() || entry === undefined) return 0
   const lead = idempotencyLead(state, idempotencyName)
-  const found = lead === null ? null : follow(state, lead.id)
+  const found = lead === null ? null : findById(state, lead.id)
   if (found?.entry === entry) return 0
   const isSame = found !== null && found.alias === null && lead?.fingerprint === fingerprint
   if (lead !== null && !(isSame && makeWay(state, found.entry, entry))) return 1

@@ -167,7 +167,7 @@ export function targetOf (state: State, id: string): string {
 }
 
 /** What an id leads to, own or through an alias, as its reader sees it. */
-export function follow (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Generation } | null {
+export function findById (state: State, id: string): { readonly entry: Entry, readonly alias: Alias | null, readonly row: Generation } | null {
   const own = state.rows.get(id)
   if (own !== undefined) return { entry: own, alias: null, row: show(state, own) }
   const alias = state.aliases.get(id)

@@ -8,12 +8,12 @@ import type { MicroUsd } from '../../money.ts'
 import { isFinal } from './books.ts'
 import { trustPrice } from './breakers.ts'
 import { tell } from './news.ts'
-import { change, follow, show } from './rows.ts'
+import { change, findById, show } from './rows.ts'
 import { unlist, type State } from './state.ts'
 
 /** The ledger's `cancel` (rule 8). There is nothing left to cancel about an `unknown`, so it counts as finished. */
 export function cancel (state: State, id: string, reader: Reader): Cancelled {
-  const found = follow(state, id)
+  const found = findById(state, id)
   if (found === null || found.row.tenant !== reader.tenant || found.row.subject !== reader.subject) return { outcome: 'no-such-generation' }
   const { entry, alias, row } = found
   if (row.phase === 'cancelled') return { outcome: 'already-cancelled', row }

@@ -19,13 +19,13 @@ local function repeated (admission)
   if own then return { outcome = 'bought', row = Rows.show(own), rate = rateOf(admission) } end
   local answer = readEnding(key('a', admission.id))
   if not answer then return nil end
-  local row, alias = Rows.follow(answer.id)
+  local row, alias = Rows.findById(answer.id)
   return row and { outcome = answer.outcome, row = Rows.show(row, answer.id, alias) }
 end
 
 -- Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since.
 local function answerFree (admission, outcome, id)
-  local row, alias = Rows.follow(id)
+  local row, alias = Rows.findById(id)
   if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
   writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
   return { outcome = outcome, row = Rows.show(row, id, alias) }
@@ -52,7 +52,7 @@ local function hit (admission, row)
   if not idempotency and (isOwn or not admission.needsId) then return { outcome = 'hit', row = Rows.show(row) } end
   local id = isOwn and row.id or aliasIdOf(admission, row.id)
   if not isOwn then
-    local _, alias = Rows.follow(id)
+    local _, alias = Rows.findById(id)
     if not alias then addAlias(admission, id, row.id) end
   end
   if not idempotency then return { outcome = 'hit', row = Rows.show(row, id, admission) } end

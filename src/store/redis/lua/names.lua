@@ -18,7 +18,7 @@ end
 local function idempotencyLead (name)
   local entry = readEnding(key('n', name))
   if not entry then return nil end
-  local row = Rows.follow(entry.id)
+  local row = Rows.findById(entry.id)
   if row then
     if Books.isUnbilledEnd(row) or Books.isCalledOff(row) then return nil end
     return entry

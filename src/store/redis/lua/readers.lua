@@ -2,7 +2,7 @@
 
 -- read { id, tenant, subject } -> row, or nothing
 local function read ()
-  local row, alias = Rows.follow(given.id)
+  local row, alias = Rows.findById(given.id)
   local reader = alias or row
   if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return nil end
   return Rows.show(row, given.id, alias)

@@ -107,7 +107,7 @@ local function takeIdempotencyName (row)
   if not name or not row.fingerprint or untilMs <= now then return 0 end
   local lead = Names.idempotencyLead(name)
   local other, alias
-  if lead then other, alias = Rows.follow(lead.id) end
+  if lead then other, alias = Rows.findById(lead.id) end
   if other and other.id == row.id then return 0 end
   local isSame = lead and other and not alias and lead.fingerprint == row.fingerprint
   if lead and not (isSame and makeWay(other, row)) then return 1 end

@@ -116,7 +116,7 @@ local function targetOf (id)
 end
 
 -- What an id leads to, own or through an alias, and that alias.
-local function follow (id)
+local function findById (id)
   local record = readHash(key('g', id))
   if not record then return nil end
   if not record.target then return rowOf(id, record) end
@@ -259,7 +259,7 @@ end
 local function reindex (before, after)
   local row = after or before
   local was, is = placesOf(before), placesOf(after)
-  Tally.follow(before, after, was, is)
+  Tally.update(before, after, was, is)
   if count(WAITING, row.tenant, was.waiting, is.waiting) == 0 then redis.call('HDEL', WAITING, row.tenant) end
   if (was.running or false) ~= (is.running or false) then Line.countRunning(row.tenant, is.running and 1 or -1) end
   count(GLOB, 'active', was.running, is.running)
@@ -467,7 +467,7 @@ end
 
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
-  targetOf = targetOf, follow = follow, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
+  targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }

@@ -32,7 +32,7 @@ local function take (row, at)
 end
 
 -- A row moves. One that was not counted will be, as it then stands; a new one may come where nobody looks any more.
-local function follow (before, after, was, is)
+local function update (before, after, was, is)
   if not tallyUntilMs or now > tallyUntilMs then return end
   if not before then return take(after, is) end
   if not redis.call('HGET', TALLIED, before.id) then return end
@@ -41,5 +41,5 @@ local function follow (before, after, was, is)
 end
 
 return {
-  take = take, follow = follow
+  take = take, update = update
 }

@@ -3,7 +3,7 @@
 -- cancel { id, tenant, subject } -> { outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', row } or { outcome: 'no-such-generation' }
 -- There is nothing left to cancel about an `unknown`, so it counts as finished (rule 8).
 local function cancel ()
-  local row, alias = Rows.follow(given.id)
+  local row, alias = Rows.findById(given.id)
   local reader = alias or row
   if not row or reader.tenant ~= given.tenant or reader.subject ~= given.subject then return { outcome = 'no-such-generation' } end
   if row.phase == 'cancelled' then return { outcome = 'already-cancelled', row = Rows.show(row, given.id, alias) } end

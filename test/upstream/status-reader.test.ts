@@ -59,7 +59,7 @@ t.test('the stream alone tells every change once, with its new log lines', async
       socket.end(`data: ${status('COMPLETED', { logs: [log('two ü')], error: 'x', error_type: 'y', metrics: { inference_time: 1 } })}\n\n`)
     }
   })
-  const sightings = await all(upstream.follow(MODEL, REQUEST_ID))
+  const sightings = await all(upstream.openStatusReader(MODEL, REQUEST_ID))
   t.same(told(sightings), ['queued 2', 'queued 0', 'running one', 'running one', 'completed two ü'])
   t.same(sightings.at(-1), { kind: 'completed', log: { from: 2, lines: [{ message: 'two ü', timestamp: '2026-11-22T10:00:00Z', level: 'INFO' }] } })
   t.match(server.requests, [{ method: 'GET', path: `${REQUEST_PATH}/status/stream?logs=1` }])
@@ -78,7 +78,7 @@ t.test('a stream that ends behind its last event leaves its connection to the ne
       end = () => { socket.write(chunkOf('')) }
     }
   })
-  t.match(await upstream.follow(MODEL, REQUEST_ID).next(signal), { kind: 'completed' }, 'told before the stream ended')
+  t.match(await upstream.openStatusReader(MODEL, REQUEST_ID).next(signal), { kind: 'completed' }, 'told before the stream ended')
   end()
   await until(async () => {
     await upstream.result(MODEL, REQUEST_ID, signal)
@@ -95,7 +95,7 @@ t.test('a stream that goes on behind its last event is hung up on', async t => {
       socket.write(chunkOf(`data: ${status('COMPLETED')}\n\n`))
     }
   })
-  t.match(await upstream.follow(MODEL, REQUEST_ID).next(signal), { kind: 'completed' })
+  t.match(await upstream.openStatusReader(MODEL, REQUEST_ID).next(signal), { kind: 'completed' })
   await until(() => isHungUp)
 })
 
@@ -109,7 +109,7 @@ t.test('a stream cut before COMPLETED is followed by polls, and nothing is told 
       else reply.answer(200, status('COMPLETED', { logs: [log('one'), log('one'), log('one'), log('two')] }))
     })
   })
-  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['queued 1', 'running one one', 'completed one two'])
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['queued 1', 'running one one', 'completed one two'])
   t.same(server.requests.slice(1).map(request => request.path), Array(3).fill(`${REQUEST_PATH}/status?logs=1`))
   t.same(counted, ['stream 2xx', ...Array(3).fill('status 2xx')])
 })
@@ -127,7 +127,7 @@ t.test('polls follow whatever else the stream does', async t => {
   }
   await Promise.all(Object.entries(streams).map(([name, stream]) => t.test(`when it ${name}`, async t => {
     const { upstream } = await queueClient(t, { request: byPath(stream, reply => reply.answer(200, status('COMPLETED'))) }, { timeouts: { streamSilenceMs: 50, statusMs: 50 } })
-    t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
+    t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['completed'])
   })))
 })
 
@@ -139,7 +139,7 @@ t.test('the stream is tried again after some polls', async t => {
       reply.socket.end(`data: ${status('COMPLETED', { logs: [log('one'), log('two')] })}\n\n`)
     }, reply => reply.answer(202, status('IN_PROGRESS', { logs: [log('one')] })))
   })
-  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['running one', 'completed two'])
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['running one', 'completed two'])
 })
 
 t.test('troubles are waited out, our account\'s too, and told to operators once', async t => {
@@ -162,7 +162,7 @@ t.test('troubles are waited out, our account\'s too, and told to operators once'
       else reply.answer(200, status('COMPLETED'))
     })
   }, { timeouts: { statusMs: 300 } })
-  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['completed'])
   t.equal(counted.filter(line => line.startsWith('status')).length, troubles.length + 1)
   t.equal(logged().match(/cannot be read/g)?.length, 1)
   t.notMatch(logged(), 'key-secret')
@@ -172,14 +172,14 @@ t.test('an id that fal does not know at first is not given up at once', async t 
   const { upstream } = await queueClient(t, {
     request: byPath(noStream, (reply, nth) => nth < 5 ? reply.answer(404, { status: 'NOT_FOUND' }) : reply.answer(200, status('COMPLETED')))
   })
-  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['completed'])
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['completed'])
 })
 
 t.test('an id that fal does not know five times in a row is missing, troubles in between or not', async t => {
   const { upstream } = await queueClient(t, {
     request: byPath(noStream, (reply, nth) => nth === 3 ? reply.reset() : reply.answer(404, { status: 'NOT_FOUND' }))
   })
-  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['missing'])
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['missing'])
 })
 
 t.test('a status of an odd shape still tells that the picture is done', async t => {
@@ -188,7 +188,7 @@ t.test('a status of an odd shape still tells that the picture is done', async t 
       ? reply.answer(202, { status: 'IN_QUEUE', queue_position: -1.5, logs: {} })
       : reply.answer(200, { status: 'COMPLETED', logs: [7, { message: null }, { message: 'kept', timestamp: 7 }] }))
   })
-  t.same(told(await all(upstream.follow(MODEL, REQUEST_ID))), ['queued null', 'completed kept'])
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['queued null', 'completed kept'])
 })
 
 t.test('a model that logs without end costs bounded memory', async t => {
@@ -198,7 +198,7 @@ t.test('a model that logs without end costs bounded memory', async t => {
       ? reply.answer(202, status('IN_PROGRESS', { logs: lines.slice(0, nth * 150) }))
       : reply.answer(200, status('COMPLETED')))
   })
-  const sightings = await all(upstream.follow(MODEL, REQUEST_ID))
+  const sightings = await all(upstream.openStatusReader(MODEL, REQUEST_ID))
   t.same(sightings.map(sighting => 'log' in sighting && sighting.log.lines.length), [150, 150, 0])
   t.equal(sightings.flatMap(sighting => 'log' in sighting ? sighting.log.lines : []).every(line => line.message.length === 2_000), true)
 })
@@ -214,7 +214,7 @@ t.test('a next whose signal fires says so, and what it waited for goes to the on
       opened()
     }
   })
-  const reader = upstream.follow(MODEL, REQUEST_ID)
+  const reader = upstream.openStatusReader(MODEL, REQUEST_ID)
   const leaving = new AbortController()
   const waiting = reader.next(leaving.signal)
   await isOpen
@@ -236,8 +236,8 @@ t.test('a reader that is closed lets go of its stream, whether somebody waits or
     }
   })
   const { signal } = new AbortController()
-  const resting = upstream.follow(MODEL, REQUEST_ID)
-  const waiting = upstream.follow(MODEL, REQUEST_ID)
+  const resting = upstream.openStatusReader(MODEL, REQUEST_ID)
+  const waiting = upstream.openStatusReader(MODEL, REQUEST_ID)
   await Promise.all([resting.next(signal), waiting.next(signal)])
   const next = waiting.next(signal)
   resting.close()
