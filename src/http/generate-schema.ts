@@ -3,6 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import type { Model } from '../models/model.ts'
+import { nameOf } from './operation-ids.ts'
 import { problemResponses } from './problem-schema.ts'
 
 const headers = {
@@ -27,7 +28,7 @@ export const requestHeaders = [
 /** `isDefault`: the short route, which stands for the first model. */
 export function generateSchema (model: Model, isDefault: boolean): FastifySchema {
   return {
-    operationId: isDefault ? 'generate' : `generate_${model.endpointId.replaceAll(/\W+/g, '_')}`,
+    operationId: isDefault ? 'generate' : `generate_${nameOf(model.endpointId)}`,
     summary: isDefault ? `Make a picture with ${model.title}` : `Make a picture with ${model.endpointId}`,
     description: `${model.description} Answers with the model's output, unchanged; everything else is in headers. The same request with a seed is bought once.`,
     tags: ['pictures'],

@@ -52,6 +52,15 @@ t.test('each model has its own route, fields, price and files', async t => {
   t.match((await gateway.generate({ prompt: '  ' })).json(), { errors: [{ path: '/prompt', code: 'blank', message: 'must not be blank' }] })
 })
 
+t.test('the operations of models whose endpoint ids differ in punctuation only have names of their own', async t => {
+  const endpointIds = ['studio/poster/v1.5', 'studio/poster-v1/5', 'studio-poster/v1-5', 'studio/poster/v1-5-2', 'studio/poster_v1.5']
+  const gateway = await start(t, { models: createModels(endpointIds.map(endpointId => ({ ...poster, endpointId }))) })
+  const names = [...(await gateway.get('/openapi.json')).text.matchAll(/"operationId":"([^"]*)"/g)].map(([, name]) => name)
+  t.ok(names.length > 3 * endpointIds.length, 'they were found')
+  t.same(names.filter((name, index) => names.indexOf(name) !== index), [])
+  t.ok(names.includes('generate_studio_poster_v1_5'), 'the first keeps its name')
+})
+
 t.test('the first model of the list answers POST /generate', async t => {
   const gateway = await start(t, { models: createModels([poster, imagen4Ultra]) })
   t.equal(costOf(await gateway.generate({ prompt: 'a fair', paper: 'plain' })), '200 0.09')

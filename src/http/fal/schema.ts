@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import type { Model } from '../../models/model.ts'
+import { nameOf } from '../operation-ids.ts'
 
 export const RequestParams = Type.Object({ id: Type.String({ description: 'The `request_id` of the submit.' }) })
 
@@ -117,7 +118,3 @@ export function cancelSchema (named: string): FastifySchema {
 }
 
 export const proxySchema: FastifySchema & { readonly hide: true } = { hide: true }
-
-function nameOf (endpointId: string): string {
-  return endpointId.replaceAll(/\W+/g, '_')
-}

@@ -8,6 +8,7 @@ import { followHeaders } from '../events.ts'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
 import { requestHeaders } from '../generate-schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
+import { makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { UsageSchema } from '../usage.ts'
 
@@ -45,6 +46,7 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
         if (!path.startsWith('/generate') || path.startsWith('/generations') || item?.post === undefined) continue
         item.post.parameters = requestHeaders.map(documented)
       }
+      makeDistinct(described.paths ?? {})
       return described
     }
   })
