@@ -11,6 +11,7 @@ import { builtInModels } from '../src/models/built-in.ts'
 import { Fault, operations } from '../src/sandbox/fault-schema.ts'
 import { guardOf } from '../src/schema.ts'
 import { parseTenants } from '../src/tenants/book.ts'
+import { readCompose, variableIn } from './support/compose.ts'
 import { metrics } from './support/docs.ts'
 import { anchorsOf, codeBlocksOf, linksOf, pageAt, pages } from './support/pages.ts'
 import { projectDir } from './support/paths.ts'
@@ -123,15 +124,14 @@ t.test('every code block is held by a test, or it is told why not', async t => {
 })
 
 t.test('the settings that the documents give to compose are those that it takes, and those that it gives to the gateway are settings', async t => {
-  const compose = read('docker-compose.yml')
-  const taken = new Set([...compose.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name))
+  const { services: { gateway }, secrets } = readCompose()
+  const given = Object.entries(gateway.environment ?? {})
+  const taken = new Set([...given.map(([, text]) => text), ...gateway.volumes ?? [], ...Object.values(secrets).map(({ file }) => file)].map(text => variableIn(text)?.name))
   const lines = found(/^ *(.*) docker compose up$/gm)
   t.ok(lines.length > 0, 'one was found')
   for (const { path, match: [, settings = ''] } of lines) for (const [, name] of settings.matchAll(/([A-Z_]+)=/g)) t.ok(taken.has(name), `${path}: ${name}`)
-  const [, environment = ''] = /\n {4}environment:\n(.*?)\n {4}\w/s.exec(compose) ?? []
-  const given = [...environment.matchAll(/^ {6}([A-Z_]+):/gm)].map(([, name = '']) => name)
   t.ok(given.length > 5, 'they were found')
-  t.same(given.filter(name => !variables.some(variable => variable.name === name)), [])
+  t.same(given.map(([name]) => name).filter(name => !variables.some(variable => variable.name === name)), [])
 })
 
 t.test('the numbers of the nginx example fit those of the gateway', async t => {

@@ -5,13 +5,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { longestCloseMs } from '../../src/app/drain.ts'
 import { parseConfig } from '../../src/config.ts'
+import { readCompose } from '../support/compose.ts'
 import { layOut, readDockerfile } from '../support/image.ts'
 import { projectDir } from '../support/paths.ts'
 import { answering, freePort, start } from '../support/processes.ts'
 
 const read = (file: string): string => readFileSync(join(projectDir, file), 'utf8')
 const image = readDockerfile(read('Dockerfile'))
-const compose = read('docker-compose.yml')
+const { gateway } = readCompose().services
 
 t.test('everything that the Dockerfile copies exists and is not ignored', async t => {
   const admitted = read('.dockerignore').split('\n').filter(line => line.startsWith('!')).map(line => line.slice(1))
@@ -34,7 +35,7 @@ t.test('the image\'s own environment is sound once a key is given', async t => {
 })
 
 t.test('compose gives a process more time to end than the longest drain takes', async t => {
-  const graceSeconds = Number(/stop_grace_period: (\d+)s/.exec(compose)?.[1])
+  const graceSeconds = Number(/^(\d+)s$/.exec(gateway.stop_grace_period ?? '')?.[1])
   const defaults = parseConfig({})
   t.ok(defaults.ok && graceSeconds * 1000 > longestCloseMs(defaults.config.waitMs))
 })

@@ -1,0 +1,54 @@
+// docker-compose.yml as Compose reads it.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Type, type Static } from '@sinclair/typebox'
+import { parseDocument } from 'yaml'
+import { guardOf, misfitsOf } from '../../src/schema.ts'
+import { projectDir } from './paths.ts'
+
+const Service = Type.Object({
+  image: Type.Optional(Type.String()),
+  build: Type.Optional(Type.String()),
+  command: Type.Optional(Type.Array(Type.String())),
+  environment: Type.Optional(Type.Record(Type.String(), Type.String())),
+  secrets: Type.Optional(Type.Array(Type.String())),
+  volumes: Type.Optional(Type.Array(Type.String())),
+  ports: Type.Optional(Type.Array(Type.String())),
+  depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }, { additionalProperties: false }))),
+  healthcheck: Type.Optional(Type.Object({ test: Type.Array(Type.String()), interval: Type.String(), timeout: Type.String(), retries: Type.Integer() }, { additionalProperties: false })),
+  read_only: Type.Optional(Type.Boolean()),
+  tmpfs: Type.Optional(Type.Array(Type.String())),
+  cap_drop: Type.Optional(Type.Array(Type.String())),
+  security_opt: Type.Optional(Type.Array(Type.String())),
+  stop_grace_period: Type.Optional(Type.String()),
+  restart: Type.Optional(Type.String())
+}, { additionalProperties: false })
+
+/** What our file uses of Compose's own schema. Text that YAML reads as a number or as yes and no is no text here. */
+const ComposeFile = Type.Object({
+  services: Type.Object({ gateway: Service, redis: Service }, { additionalProperties: false }),
+  volumes: Type.Record(Type.String(), Type.Null()),
+  secrets: Type.Record(Type.String(), Type.Object({ file: Type.String() }, { additionalProperties: false }))
+}, { additionalProperties: false })
+
+/** Reads the file of the project. Throws when it is no sound YAML, or says what Compose would not take. */
+export function readCompose (): Static<typeof ComposeFile> {
+  return composeOf(readFileSync(join(projectDir, 'docker-compose.yml'), 'utf8'))
+}
+
+/** The same, of a text. */
+export function composeOf (text: string): Static<typeof ComposeFile> {
+  const document = parseDocument(text)
+  const [fault] = [...document.errors, ...document.warnings]
+  if (fault !== undefined) throw fault
+  const content: unknown = document.toJS()
+  if (guardOf(ComposeFile)(content)) return content
+  throw new Error(misfitsOf(ComposeFile, content).map(({ path, message }) => `${path} ${message}`).join(', '))
+}
+
+/** The setting that a text of the file takes from the environment, and what it is when that is not set; `null` for a text that is the same everywhere. */
+export function variableIn (text: string): { readonly name: string, readonly otherwise: string | null } | null {
+  const [, name, , otherwise] = /\$\{([A-Z_]+)(?:(:?-)([^}]*)|:\+[^}]*)?\}/.exec(text) ?? []
+  return name === undefined ? null : { name, otherwise: otherwise ?? null }
+}
