@@ -21,6 +21,9 @@ export const falHeaders = {
   targetUrl: 'x-fal-target-url'
 } as const
 
+/** Those of answers. */
+export const falAnswerHeaders = [falHeaders.requestId, falHeaders.billableUnits, falHeaders.errorType, falHeaders.needsRetry, falHeaders.timeoutType] as const
+
 /** What a start timeout has to be. */
 export const START_TIMEOUT_RULE = 'The start timeout has to be a number of seconds above 0.1'
 

@@ -8,6 +8,7 @@ import { problemOfEnd, problemOfFailed } from '../generation/request/problems.ts
 import type { Answer } from '../generation/request/request.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
+import { answerHeaders } from './headers.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 
 /** The addresses that callers are given. */
@@ -47,16 +48,16 @@ export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer
   const id = idOf(answer)
   request.facts.source = answer.source
   request.facts.generationId = id
-  if (id !== null) reply.header('falgate-generation', id)
+  if (id !== null) reply.header(answerHeaders.generation, id)
   if (answer.rate !== null) addPurchaseLimit(reply, answer.rate)
-  if (answer.source === 'replayed') reply.header('idempotent-replayed', 'true')
-  reply.header('cache-status', cacheStatus(answer, mode))
+  if (answer.source === 'replayed') reply.header(answerHeaders.replayed, 'true')
+  reply.header(answerHeaders.cacheStatus, cacheStatus(answer, mode))
   switch (answer.kind) {
     case 'picture':
-      if (answer.source === 'hit') reply.header('age', Math.floor(answer.ageMs / 1000))
+      if (answer.source === 'hit') reply.header(answerHeaders.age, Math.floor(answer.ageMs / 1000))
       return sayCost(request, reply, answer.cost, answer.saved)
     case 'failed':
-      if (answer.ageMs !== null) reply.header('age', Math.floor(answer.ageMs / 1000))
+      if (answer.ageMs !== null) reply.header(answerHeaders.age, Math.floor(answer.ageMs / 1000))
       return sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
     case 'gone':
       return sayCost(request, reply, 0, 0)
@@ -75,9 +76,9 @@ export function idOf (answer: Arrived): string | null {
 }
 
 function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, { async, preferenceApplied }: AnsweredAs, addresses: Addresses): FastifyReply {
-  reply.header('location', addresses.generation(row.id))
+  reply.header(answerHeaders.location, addresses.generation(row.id))
   if (!async) throw stillRunning(row)
-  if (preferenceApplied !== null) reply.header('preference-applied', preferenceApplied)
+  if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
   return reply.code(202).type('application/json').send(generationJson(row, request.id))
 }
 
@@ -95,8 +96,8 @@ function sayCost (request: FastifyRequest, reply: FastifyReply, cost: Generation
   if (cost === null) return
   request.facts.cost = cost
   request.facts.saved = saved
-  reply.header('falgate-cost-usd', formatUsd(cost))
-  reply.header('falgate-saved-usd', formatUsd(saved))
+  reply.header(answerHeaders.cost, formatUsd(cost))
+  reply.header(answerHeaders.saved, formatUsd(saved))
 }
 
 /** `Cache-Status` (RFC 9211) of an answer that does not come from what is stored: why the request goes on. */

@@ -3,29 +3,27 @@
 import cors from '@fastify/cors'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import { falHeaders } from '../fal-wire/headers.ts'
+import { falAnswerHeaders, falHeaders } from '../fal-wire/headers.ts'
 import type { TenantBook } from '../tenants/book.ts'
+import { answerHeaders, requestHeaders } from './headers.ts'
 import { callerOf } from './request-facts.ts'
 
-const requestHeaders = [
-  'authorization', 'content-type', 'idempotency-key', 'prefer', 'falgate-cache', 'last-event-id', 'x-request-id', 'traceparent',
+const sent = [
+  'authorization', 'content-type', 'traceparent', ...Object.values(requestHeaders),
   // What fal's JavaScript client sends from a page, also where it is refused or left out: the answer says so better than the browser.
   falHeaders.targetUrl, falHeaders.queuePriority, falHeaders.startTimeout, falHeaders.startTimeoutOld, falHeaders.runnerHint, falHeaders.objectLifecycle, falHeaders.storeIo
 ]
 
 /** What scripts may read besides the few headers that they always may. */
-const answerHeaders = [
-  'x-request-id', 'falgate-generation', 'falgate-cost-usd', 'falgate-saved-usd', 'cache-status', 'idempotent-replayed', 'location', 'preference-applied', 'ratelimit', 'ratelimit-policy', 'retry-after', 'server-timing',
-  falHeaders.requestId, falHeaders.billableUnits, falHeaders.errorType, falHeaders.timeoutType
-]
+const read = [...Object.values(answerHeaders), ...falAnswerHeaders]
 
 /** A preflight has no key yet, so it is answered for every origin that some tenant lists. Has to be registered before authentication. */
 export async function answerPreflights (scope: FastifyInstance, tenants: () => TenantBook): Promise<void> {
   await scope.register(cors, {
     origin: (origin, done) => { done(null, origin !== undefined && isListed(tenants(), origin)) },
     methods: ['GET', 'POST', 'PUT'],
-    allowedHeaders: requestHeaders,
-    exposedHeaders: answerHeaders,
+    allowedHeaders: sent,
+    exposedHeaders: read,
     maxAge: 600,
     hideOptionsRoute: true
   })

@@ -11,6 +11,7 @@ import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import type { EventStreams } from './event-stream.ts'
 import { generationEventJson } from './generation-view.ts'
+import { requestHeaders } from './headers.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 
@@ -22,11 +23,6 @@ export interface EventsDeps {
 }
 
 const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })
-
-/** What callers may say in headers. Whatever cannot be read begins at the beginning. */
-export const followHeaders = [
-  { name: 'Last-Event-ID', description: 'The `id` of the last event that was read.' }
-] as const
 
 /** How long clients wait before they connect again, whyever the stream ended. */
 const RETRY_MS = 2000
@@ -62,7 +58,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
   }, async (request, reply) => {
     const { tenant, subject } = callerOf(request)
     const { connection } = request.facts
-    const last = placeIn(request.headers['last-event-id'])
+    const last = placeIn(request.headers[requestHeaders.lastEventId])
     const moments = await follow.moments(request.params.id, { tenant: tenant.id, subject }, { logged: last.logged, signal: connection.untilOver() })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = request.params.id

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '../errors.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { HeaderOptions } from './call-options.ts'
+import { requestHeaders } from './headers.ts'
 
 const VISIBLE = /^[\x21-\x7e]{1,255}$/
 /** One preference of RFC 7240: a name and perhaps a value, quoted or not; parameters are ignored. */
@@ -11,7 +12,7 @@ const PREFERENCE = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*"?([^";]*)"?)?/
 
 /** How a call wants to be served; `maxWaitMs` is what the gateway is ready to wait. Throws `bad-header`. */
 export function headerOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number): HeaderOptions {
-  const { async, waitMs, preferenceApplied } = patienceOf(headers['prefer'], maxWaitMs)
+  const { async, waitMs, preferenceApplied } = patienceOf(headers[requestHeaders.prefer], maxWaitMs)
   const { mode, idempotencyKey } = purchaseOptionsOf(headers)
   // Written out: spreading objects is the dearest thing that a hit could do here.
   return { mode, idempotencyKey, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
@@ -19,7 +20,7 @@ export function headerOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number
 
 /** The headers that every door understands. Throws `bad-header`. */
 export function purchaseOptionsOf (headers: IncomingHttpHeaders): Pick<CallOptions, 'mode' | 'idempotencyKey'> {
-  return { mode: modeOf(headers['falgate-cache']), idempotencyKey: idempotencyKeyOf(headers['idempotency-key']) }
+  return { mode: modeOf(headers[requestHeaders.cache]), idempotencyKey: idempotencyKeyOf(headers[requestHeaders.idempotencyKey]) }
 }
 
 function modeOf (header: string | string[] | undefined): CallOptions['mode'] {

@@ -7,6 +7,7 @@ import { missed, sendAnswer, type Addresses } from './answer.ts'
 import { askerOf, type AskDeps } from './ask.ts'
 import { headerOptionsOf } from './generate-headers.ts'
 import { generateSchema } from './generate-schema.ts'
+import { answerHeaders } from './headers.ts'
 
 export interface GenerateDeps extends AskDeps {
   readonly models: Models
@@ -29,7 +30,7 @@ function generate (model: Model, deps: GenerateDeps) {
 
   return (request: FastifyRequest<{ Body: ModelInput }>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const headers = headerOptionsOf(request.headers, deps.waitMs)
-    reply.header('cache-status', missed(headers.mode))
+    reply.header(answerHeaders.cacheStatus, missed(headers.mode))
     const answer = ask(request, request.body, headers)
     if (answer instanceof Promise) return answer.then(arrived => sendAnswer(request, reply, arrived, headers, deps.addresses))
     // What lies in this process is sent in the same turn.

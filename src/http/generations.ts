@@ -11,6 +11,7 @@ import { hasEnded, statuses, type Status } from '../generation/phases.ts'
 import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import { generationJson, generationJsonAround, generationListJson } from './generation-view.ts'
+import { answerHeaders } from './headers.ts'
 import { problemResponses } from './problem-schema.ts'
 import { readerOf } from './request-facts.ts'
 
@@ -96,5 +97,5 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
 
 /** Tells pollers when another look is worth it. */
 function headersOf (row: Generation): Record<string, string> {
-  return { 'falgate-generation': row.id, ...(hasEnded(row.phase) ? {} : { 'retry-after': '1' }) }
+  return { [answerHeaders.generation]: row.id, ...(hasEnded(row.phase) ? {} : { [answerHeaders.retryAfter]: '1' }) }
 }

@@ -2,6 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
+import { answerHeaders } from './headers.ts'
 
 /** Collects the routes as they are registered; has to be called before the first of them. Gives the `Problem` for a method and an address that no route answered. */
 export function rememberMethods (app: FastifyInstance): (method: string, path: string) => Problem {
@@ -21,7 +22,7 @@ export function rememberMethods (app: FastifyInstance): (method: string, path: s
     }
     // A route that takes the method and still answers nothing has no such thing.
     if (allowed.size === 0 || allowed.has(method)) return new Problem('no-such-route')
-    return new Problem('method-not-allowed', { headers: { allow: [...allowed].sort().join(', ') } })
+    return new Problem('method-not-allowed', { headers: { [answerHeaders.allow]: [...allowed].sort().join(', ') } })
   }
 }
 

@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Metrics } from '../metrics.ts'
 import type { StoreFault } from '../store-faults.ts'
+import { answerHeaders } from './headers.ts'
 
 /** The state of a process as its operators see it. */
 export interface Readiness {
@@ -32,7 +33,7 @@ export function opsRoutes (app: FastifyInstance, { metrics, readiness, details }
   app.get('/readyz', hidden, async (_request, reply) => {
     const now = readiness()
     reply.code(now.state === 'ready' ? 200 : 503)
-    if (now.state !== 'ready') reply.header('retry-after', '1')
+    if (now.state !== 'ready') reply.header(answerHeaders.retryAfter, '1')
     return details ? now : now.state
   })
 

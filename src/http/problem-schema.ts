@@ -2,6 +2,7 @@
 
 import { Type, type TSchema } from '@sinclair/typebox'
 import { problems, problemsMetBy, type ProblemCode } from '../errors.ts'
+import { headersAt } from './headers.ts'
 
 const FieldFaultSchema = Type.Object({
   path: Type.String({ description: 'JSON pointer into the body.' }),
@@ -32,7 +33,8 @@ export function problemResponses (kind: Parameters<typeof problemsMetBy>[0], ...
   const responses: Record<number, TSchema> = {}
   for (const [status, of] of byStatus) {
     const description = of.map(code => `\`${code}\`: ${problems[code].title}.`).join(' ')
-    responses[status] = Type.Unsafe<unknown>({ description, content: { 'application/problem+json': { schema: Type.Ref('Problem') } } })
+    const headers = headersAt(status)
+    responses[status] = Type.Unsafe<unknown>({ description, ...(Object.keys(headers).length === 0 ? {} : { headers }), content: { 'application/problem+json': { schema: Type.Ref('Problem') } } })
   }
   return responses
 }

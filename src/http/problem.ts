@@ -4,6 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
 import { RefusedByRate } from '../generation/request/problems.ts'
 import { formatUsd } from '../money.ts'
+import { answerHeaders } from './headers.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { faultsOf } from './validation.ts'
 
@@ -76,8 +77,8 @@ function headersOf (problem: Problem): Record<string, string> {
   const retryAfterSeconds = facts.retryAfterSeconds ?? usualRetryAfterSeconds[problem.status]
   return {
     ...facts.headers,
-    ...(problem.status === 401 ? { 'www-authenticate': 'Bearer realm="falgate"' } : {}),
-    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
-    ...(facts.generationId === undefined ? {} : { 'falgate-generation': facts.generationId })
+    ...(problem.status === 401 ? { [answerHeaders.wwwAuthenticate]: 'Bearer realm="falgate"' } : {}),
+    ...(retryAfterSeconds === undefined ? {} : { [answerHeaders.retryAfter]: String(Math.ceil(retryAfterSeconds)) }),
+    ...(facts.generationId === undefined ? {} : { [answerHeaders.generation]: facts.generationId })
   }
 }

@@ -3,6 +3,7 @@
 import type { FastifyReply } from 'fastify'
 import type { RateState } from '../generation/admission.ts'
 import type { Limit } from '../tenants/book.ts'
+import { answerHeaders } from './headers.ts'
 
 /** Calls are counted in two kinds: those that ask how something stands, and all others. */
 export type CallKind = 'calls' | 'polls'
@@ -16,14 +17,14 @@ export function policyOf (name: LimitName, { max, windowSeconds }: Limit): strin
 
 /** What is left of the tenant's calls, or of its polls; every answer behind authentication begins its limits with this one. */
 export function setCallLimit (reply: FastifyReply, { kind, policy }: { readonly kind: CallKind, readonly policy: string }, remaining: number, resetSeconds: number): void {
-  reply.header('ratelimit-policy', policy)
-  reply.header('ratelimit', stateOf(kind, remaining, resetSeconds))
+  reply.header(answerHeaders.rateLimitPolicy, policy)
+  reply.header(answerHeaders.rateLimit, stateOf(kind, remaining, resetSeconds))
 }
 
 /** Adds the tenant's purchases, known only on answers that went through admission. */
 export function addPurchaseLimit (reply: FastifyReply, rate: RateState): void {
-  append(reply, 'ratelimit-policy', policyOf('purchases', rate))
-  append(reply, 'ratelimit', stateOf('purchases', Math.max(0, rate.max - rate.used), rate.resetSeconds))
+  append(reply, answerHeaders.rateLimitPolicy, policyOf('purchases', rate))
+  append(reply, answerHeaders.rateLimit, stateOf('purchases', Math.max(0, rate.max - rate.used), rate.resetSeconds))
 }
 
 function stateOf (name: LimitName, remaining: number, resetSeconds: number): string {

@@ -19,6 +19,7 @@ import { falDoor, type FalDeps } from './fal/door.ts'
 import { createFalProblems } from './fal/render.ts'
 import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
+import { answerHeaders, requestHeaders } from './headers.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
 import { rememberMethods } from './methods.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
@@ -71,7 +72,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
     done(request.is404 ? refuseAddress(request.method, pathOf(request.url)) : undefined)
   })
   gateway.addHook('onSend', (_request, reply, payload, done) => {
-    reply.header('server-timing', `total;dur=${reply.elapsedTime.toFixed(1)}`)
+    reply.header(answerHeaders.serverTiming, `total;dur=${reply.elapsedTime.toFixed(1)}`)
     done(null, payload)
   })
   gateway.setErrorHandler(sendProblem)
@@ -102,8 +103,8 @@ function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, re
   // Fastify's own hook for the end does not run when the caller leaves.
   const { saysCacheStatus = false, isPoll = false } = request.routeOptions.config
   request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), isPoll)
-  if (saysCacheStatus) reply.header('cache-status', missed('normal'))
-  reply.header('x-request-id', request.id)
+  if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
+  reply.header(answerHeaders.requestId, request.id)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('cache-control', 'no-store')
   // A client that is told so now is not cut off later, when the listener closes.
@@ -132,7 +133,7 @@ function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: Serve
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
     rewriteUrl: (raw: RawRequest) => routedUrl(raw, models),
-    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers['x-request-id']) ?? randomUUID(),
+    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? randomUUID(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     // An address that cannot be read fails before the first hook.

@@ -3,6 +3,7 @@
 import { Registry } from 'prom-client'
 import { variables } from '../../src/config.ts'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
+import { describedAnswerHeaders } from '../../src/http/headers.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { countCommands } from '../../src/store/redis/script.ts'
 import { troubles } from '../../src/trouble.ts'
@@ -14,6 +15,7 @@ export interface Generated { readonly page: string, readonly section: string, re
 /** Everything that `npm run docs` writes into pages. */
 export function generated (): readonly Generated[] {
   return [
+    { page: 'docs/api.md', section: 'answer-headers', text: answerHeadersTable() },
     { page: 'docs/configuration.md', section: 'environment', text: environmentTables() },
     { page: 'docs/deployment.md', section: 'redis-user', text: redisUser() },
     { page: 'docs/errors.md', section: 'problems', text: problemsTable() },
@@ -91,6 +93,11 @@ function problemsTable (): string {
   const entries: readonly (readonly [string, ProblemEntry])[] = Object.entries(problems)
   const rows = entries.map(([code, entry]) => [String(entry.status), `\`${code}\``, entry.title, again[entry.again], costs[entry.cost ?? 'nothing']])
   return table(['Status', 'Code', 'Meaning', 'Send it again?', 'What has it cost?'], rows.toSorted((a, b) => Number(a[0]) - Number(b[0])))
+}
+
+/** The headers of the native answers. */
+function answerHeadersTable (): string {
+  return table(['Header', 'Meaning'], describedAnswerHeaders.map(({ name, meaning }) => [`\`${name}\``, meaning]))
 }
 
 interface Metric { readonly name: string, readonly type: string, readonly labels: readonly string[], readonly help: string }

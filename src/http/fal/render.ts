@@ -12,6 +12,7 @@ import { hasEnded, statusOf } from '../../generation/phases.ts'
 import { problemOfGeneration } from '../../generation/request/problems.ts'
 import type { LogLine } from '../../generation/upstream.ts'
 import type { Models } from '../../models/models.ts'
+import { answerHeaders } from '../headers.ts'
 import { tellProblem } from '../problem.ts'
 
 /** Statuses of which fal says that the same request may be sent again. */
@@ -42,7 +43,7 @@ function send (problem: Problem, message: string, request: FastifyRequest, reply
   const { isCallersTime = false } = entryOf(problem.code).fal ?? {}
   if (isCallersTime) reply.header(falHeaders.timeoutType, 'user')
   // Whom the status tells not to repeat it is not told when to.
-  if (!transient.has(status) && !isCallersTime) reply.removeHeader('retry-after')
+  if (!transient.has(status) && !isCallersTime) reply.removeHeader(answerHeaders.retryAfter)
   reply.code(status).type('application/json').send(JSON.stringify(body))
 }
 

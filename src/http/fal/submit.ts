@@ -9,6 +9,7 @@ import type { Model, ModelInput } from '../../models/model.ts'
 import type { Models } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
 import { askerOf, type AskDeps } from '../ask.ts'
+import { answerHeaders } from '../headers.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
 import { requestIdFor } from './request-id.ts'
@@ -48,7 +49,7 @@ function run (model: Model, deps: SubmitDeps) {
 
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
     const headers = runOptionsOf(request, deps.waitMs)
-    reply.header('cache-status', missed(headers.mode))
+    reply.header(answerHeaders.cacheStatus, missed(headers.mode))
     const answer = await ask(request, request.body, headers)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, headers.mode)
@@ -74,7 +75,7 @@ function submit (model: Model, deps: SubmitDeps) {
 
   return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
     const headers = submitOptionsOf(request)
-    reply.header('cache-status', missed(headers.mode))
+    reply.header(answerHeaders.cacheStatus, missed(headers.mode))
     const answer = await ask(request, request.body, headers)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, headers.mode)

@@ -4,10 +4,9 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
-import { followHeaders } from '../events.ts'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
-import { requestHeaders } from '../generate-schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
+import { describedRequestHeaders } from '../headers.ts'
 import { makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { UsageSchema } from '../usage.ts'
@@ -42,9 +41,9 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
       if (!('openapiObject' in document)) return document.swaggerObject
       const described = document.openapiObject
       for (const [path, item] of Object.entries(described.paths ?? {})) {
-        if (path.endsWith('/events') && item?.get !== undefined) item.get.parameters = [...item.get.parameters ?? [], ...followHeaders.map(documented)]
+        if (path.endsWith('/events') && item?.get !== undefined) item.get.parameters = [...item.get.parameters ?? [], ...parametersOf('events')]
         if (!path.startsWith('/generate') || path.startsWith('/generations') || item?.post === undefined) continue
-        item.post.parameters = requestHeaders.map(documented)
+        item.post.parameters = parametersOf('generate')
       }
       makeDistinct(described.paths ?? {})
       return described
@@ -52,8 +51,8 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
   })
 }
 
-function documented (header: { readonly name: string, readonly description: string }) {
-  return { ...header, in: 'header' as const, required: false, schema: { type: 'string' as const } }
+function parametersOf (route: 'generate' | 'events') {
+  return describedRequestHeaders.filter(({ on }) => on === route).map(({ name, meaning }) => ({ name, description: `${meaning}.`, in: 'header' as const, required: false, schema: { type: 'string' as const } }))
 }
 
 /** `GET /openapi.json` and the page that reads it. */

@@ -1,0 +1,57 @@
+// The gateway's headers, each once: its name, what it says, and with which answers it is documented. Web pages may send and read all of them.
+// Those of fal's protocol are in `fal-wire/headers.ts`.
+
+/** A header of a request; `on`: the routes whose documentation names it. What its value may be is checked where it is read. */
+interface RequestHeader { readonly name: string, readonly on: 'generate' | 'events', readonly meaning: string }
+
+const request = {
+  idempotencyKey: { name: 'Idempotency-Key', on: 'generate', meaning: 'Up to 255 visible characters. The same key with the same body costs nothing for 24 hours' },
+  prefer: { name: 'Prefer', on: 'generate', meaning: '`respond-async` does not wait, `wait=n` waits n seconds at most (RFC 7240); not done by then is a 202' },
+  cache: { name: 'Falgate-Cache', on: 'generate', meaning: '`refresh` buys afresh and stores, `bypass` neither reads nor stores, `only` answers from what is stored or 504' },
+  requestId: { name: 'X-Request-Id', on: 'generate', meaning: 'Kept when it matches `[\\w.-]{1,128}`' },
+  lastEventId: { name: 'Last-Event-ID', on: 'events', meaning: 'The `id` of the last event that was read. What cannot be read begins at the beginning' }
+} as const satisfies Record<string, RequestHeader>
+
+/** A header of answers; `at`: the statuses that it is documented with, or `all` where every answer has it. */
+interface AnswerHeader { readonly name: string, readonly at: 'all' | readonly number[], readonly meaning: string }
+
+const answer = {
+  requestId: { name: 'X-Request-Id', at: 'all', meaning: 'The request\'s own, or a new one. It is in every line of the log about the request' },
+  generation: { name: 'Falgate-Generation', at: [200, 202], meaning: 'The id to read, follow and cancel it by; not on a stored result that another tenant bought' },
+  location: { name: 'Location', at: [202, 504], meaning: 'Of a 202 and of a 504 `still-running`: where to read the generation' },
+  cacheStatus: { name: 'Cache-Status', at: [200, 202], meaning: 'RFC 9211: `hit`, or why it was forwarded; `detail` says `bought`, `joined`, `replayed` or `adopted`, and of a stored failure `failed-before` or `unknown-before`' },
+  age: { name: 'Age', at: [200], meaning: 'How many seconds ago a stored result, or a stored failure, was made' },
+  cost: { name: 'Falgate-Cost-Usd', at: [200], meaning: 'What this answer cost, where that is known' },
+  saved: { name: 'Falgate-Saved-Usd', at: [200], meaning: 'What it would have cost without the gateway' },
+  replayed: { name: 'Idempotent-Replayed', at: [200, 202], meaning: '`true` on an answer to a repeated key' },
+  rateLimitPolicy: { name: 'RateLimit-Policy', at: 'all', meaning: 'The limits of the tenant\'s calls, and of its purchases where one was tried (draft-ietf-httpapi-ratelimit-headers-11)' },
+  rateLimit: { name: 'RateLimit', at: 'all', meaning: 'What is left of these limits' },
+  retryAfter: { name: 'Retry-After', at: [429, 503, 504], meaning: 'In how many seconds to ask again' },
+  preferenceApplied: { name: 'Preference-Applied', at: [202], meaning: 'Which `Prefer` was followed' },
+  wwwAuthenticate: { name: 'WWW-Authenticate', at: [401], meaning: 'Of a 401: how to send a key' },
+  allow: { name: 'Allow', at: [405], meaning: 'Of a 405: the methods that the address takes' },
+  serverTiming: { name: 'Server-Timing', at: 'all', meaning: 'How many milliseconds the gateway took, waiting included' }
+} as const satisfies Record<string, AnswerHeader>
+
+/** Names of request headers as Node gives them: in lower case. */
+export const requestHeaders = namesOf(request)
+
+/** Names of answer headers, in lower case, which spares Fastify changing them. */
+export const answerHeaders = namesOf(answer)
+
+/** What the documents tell of request headers. */
+export const describedRequestHeaders: readonly RequestHeader[] = Object.values(request)
+
+/** What the documents tell of answer headers. */
+export const describedAnswerHeaders: readonly AnswerHeader[] = Object.values(answer)
+
+/** The documentation of the headers that only some answers have, of those with this status; `alsoCommon`: and of those that every answer has. */
+export function headersAt (status: number, { alsoCommon = false } = {}): Record<string, { readonly type: 'string', readonly description: string }> {
+  const of = describedAnswerHeaders.filter(({ at }) => at === 'all' ? alsoCommon : at.includes(status))
+  return Object.fromEntries(of.map(({ name, meaning }) => [name, { type: 'string', description: `${meaning}.` }]))
+}
+
+function namesOf<Key extends string> (headers: Readonly<Record<Key, { readonly name: string }>>): Readonly<Record<Key, string>> {
+  const names = Object.entries<{ readonly name: string }>(headers).map(([key, { name }]) => [key, name.toLowerCase()])
+  return Object.fromEntries(names) as Readonly<Record<Key, string>> // the same keys
+}
