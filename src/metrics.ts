@@ -95,7 +95,7 @@ export function createMetrics ({ version }: { readonly version: string }): Metri
   const doublePurchases = new Counter({ registers, name: 'falgate_double_purchases_total', help: 'Second purchases for one generation.' })
   const contestedNames = new Counter({ registers, name: 'falgate_contested_names_total', help: 'Names of generations put back that lead to purchases begun meanwhile.' })
   const sharedRequestIds = new Counter({ registers, name: 'falgate_shared_request_ids_total', help: 'Generations that fal gave the request id of another one.' })
-  const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there to be adopted or collected.', labelNames: ['tenant'] })
+  const undelivered = new Counter({ registers, name: 'falgate_undelivered_total', help: 'Callers that left before the answer they had waited for; what was bought for them is there for the same request or to be collected.', labelNames: ['tenant'] })
   const eventStreams = new Gauge({ registers, name: 'falgate_event_streams', help: 'Event streams that are open.' })
   const eventStreamsDropped = new Counter({ registers, name: 'falgate_event_streams_dropped_total', help: 'Event streams that were ended because nobody read them.', labelNames: ['reason'] })
   const unknownOldest = new Gauge({ registers, name: 'falgate_unknown_oldest_seconds', help: 'Age of the oldest generation whose outcome is unknown.' })

@@ -8,16 +8,16 @@ import type { AdmittedFields, Connection, Generation } from './generation.ts'
 /** A budget to admit against. The ledger finds the period on its own clock. */
 export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
 
-/** An undelivered twin, and the connection that waits for it. */
-export interface TwinQuestion extends Connection { readonly id: string }
+/** An undelivered duplicate, and the connection that waits for it. */
+export interface DuplicateQuestion extends Connection { readonly id: string }
 
 /** The same, and what its replica said about that connection. */
-export interface TwinAnswer extends TwinQuestion { readonly open: boolean }
+export interface DuplicateAnswer extends DuplicateQuestion { readonly open: boolean }
 
 /**
  * All the ledger has to know to admit one request: what stands in the new row, and what decides whether there will be one. Everything that names
- * something is a digest, never a text of the caller. `cacheName` (digest of cache group, model and input) is given only with a seed; `twinName` (digest of
- * tenant, subject, model and input) only for keyless unseeded requests, which it makes twins; `connection` is `null` when nobody waits, be it for the id only.
+ * something is a digest, never a text of the caller. `cacheName` (digest of cache group, model and input) is given only with a seed; `duplicateName` (digest of
+ * tenant, subject, model and input) only for keyless unseeded requests, which it makes duplicates; `connection` is `null` when nobody waits, be it for the id only.
  */
 export interface Admission extends AdmittedFields {
   /** The id the new generation, or an alias, will have. Asked twice with one id, `admit` answers the same. */
@@ -33,9 +33,9 @@ export interface Admission extends AdmittedFields {
   readonly replacesPriceRule: string | null
   /** The caller's `Idempotency-Key`: digest of tenant, subject and key, and the fingerprint of the request that it stands for. */
   readonly idempotency: { readonly name: string, readonly fingerprint: string } | null
-  /** What is known about the twins that an earlier answer named. */
-  readonly twins: readonly TwinAnswer[]
-  /** No further round of questions: a twin not asked about counts as left, because in doubt the money is saved. */
+  /** What is known about the duplicates that an earlier answer named. */
+  readonly duplicates: readonly DuplicateAnswer[]
+  /** No further round of questions: a duplicate not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
   /** How long the caller lets it wait in line; `null`: as long as the ledger does. */
   readonly startWithinMs: number | null
@@ -70,12 +70,12 @@ export interface End {
  * - `hit`: the cache name leads to a success. Makes no row. A caller that needs an id, or brings a key to be bound, and may not read the purchase's gets an alias,
  *   always the same.
  * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
- * - `adopted`: an undelivered twin, whose caller is gone, now belongs to this connection.
- * - `twins`: there are undelivered twins; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
- *   cannot be adopted any more, and others stand behind them.
+ * - `adopted`: an undelivered duplicate, whose caller is gone, now belongs to this connection.
+ * - `duplicates`: there are undelivered duplicates; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
+ *   cannot be reattached any more, and others stand behind them.
  * - `bought`: a new row, with money reserved and a place in line.
  */
-export type Admitted = Got | TwinsFirst | Refused
+export type Admitted = Got | DuplicatesFirst | Refused
 
 /** What became of an admission that was not refused. */
 export type Got =
@@ -83,15 +83,15 @@ export type Got =
   | { readonly outcome: 'gone', readonly end: End }
   | { readonly outcome: 'bought', readonly row: Generation, readonly rate: RateState }
 
-interface TwinsFirst { readonly outcome: 'twins', readonly twins: readonly TwinQuestion[] }
+interface DuplicatesFirst { readonly outcome: 'duplicates', readonly duplicates: readonly DuplicateQuestion[] }
 
 /**
- * What became of a list: each has its own answer, or the whole list is refused, or there are twins to ask for, at most 8 of each. `late` stands in the answer
+ * What became of a list: each has its own answer, or the whole list is refused, or there are duplicates to ask for, at most 8 of each. `late` stands in the answer
  * to a list that was admitted before, in place of a free answer that is forgotten since: nothing was bought for that one.
  */
 export type AdmittedAll =
   | { readonly outcome: 'all', readonly got: readonly (Got | Late)[] }
-  | TwinsFirst
+  | DuplicatesFirst
   | Refused
 
 interface Late { readonly outcome: 'refused', readonly why: 'late' }

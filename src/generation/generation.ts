@@ -166,7 +166,7 @@ export const termFields = {
   cacheName: admitted(orNull(text)),
   /** The cache name that it took because its answer named a seed. */
   learnedName: initially<string | null>(null, orNull(text)),
-  twinName: admitted(orNull(text)),
+  duplicateName: admitted(orNull(text)),
   /** Admitted without an `Idempotency-Key`. */
   keyless: decided(flag),
   /** The name of its `Idempotency-Key`, and the fingerprint of the request that it stands for. */
@@ -181,7 +181,7 @@ export const termFields = {
 const ownFields = {
   /** Until when some `Idempotency-Key` leads to it: so long its end is kept, also when it is forgotten itself (rule 29). */
   keyedUntilMs: initially(0, or(0, integer)),
-  /** The ledger's counter at admission: the order of lists, twins and lines. */
+  /** The ledger's counter at admission: the order of lists, duplicates and lines. */
   number: decided(integer),
   /** The claim that holds attempt `attempt` while it is `submitting`. */
   claimId: initially<string | null>(null, orNull(text)),

@@ -62,9 +62,9 @@ export function fingerprint (model: Pick<NamedModel, 'endpointId'>, canonicalAsS
   return digest('fingerprint', model.endpointId, canonicalAsSent)
 }
 
-/** What makes two unseeded requests of one caller twins. Those of one list are none: each but the first has its place in its name. */
-export function twinName (tenant: string, subject: string, model: Pick<NamedModel, 'endpointId'>, canonicalInput: string, place = 0): string {
-  return digest('twin', tenant, subject, model.endpointId, canonicalInput, ...placeIn(place))
+/** What makes two unseeded requests of one caller duplicates. Those of one list are none: each but the first has its place in its name. */
+export function duplicateName (tenant: string, subject: string, model: Pick<NamedModel, 'endpointId'>, canonicalInput: string, place = 0): string {
+  return digest('duplicate', tenant, subject, model.endpointId, canonicalInput, ...placeIn(place))
 }
 
 function placeIn (place: number): readonly string[] {

@@ -18,7 +18,7 @@ export const ledgerConstants = {
   largeMs: 3_600_000,
   /** How long an `unknown` or a billed refusal answers for its cache key or body. */
   verdictMs: 15 * 60_000,
-  adoptableMs: 10 * 60_000,
+  reattachableMs: 10 * 60_000,
   settleAfterMs: 10 * 60_000,
   /** What is left to a waiting generation whose keyless caller has gone. */
   abandonedMs: 60_000,
@@ -34,8 +34,8 @@ export const ledgerConstants = {
   maxPriceRules: 8,
   /** How many requests are admitted in one step. */
   maxAdmissions: 10,
-  /** How many undelivered twins one admission names. */
-  maxTwins: 8,
+  /** How many undelivered duplicates one admission names. */
+  maxDuplicates: 8,
   /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */
   maxBusyMs: 60_000,
   busyStepMs: 5000,

@@ -49,12 +49,12 @@ export interface Ledger {
   /**
    * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
    * free answer where there is one, also from one before it in the list; the others are bought, each counted by itself in rate and line, and by their sums in
-   * budgets and token. The i-th has its place in twin and idempotency name: no two of a list may have the same. While a breaker is not ok only one may be bought.
+   * budgets and token. The i-th has its place in duplicate and idempotency name: no two of a list may have the same. While a breaker is not ok only one may be bought.
    */
   admitAll: (admissions: readonly Admission[]) => Promise<AdmittedAll>
   /**
    * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the line unspent, unless somebody has come to them since, by
-   * adopting, joining or asking for the id.
+   * reattaching, joining or asking for the id.
    */
   withdraw: (admissions: readonly Pick<Admission, 'id' | 'connection'>[]) => Promise<void>
   /**

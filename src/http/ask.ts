@@ -30,7 +30,7 @@ export function askerOf (model: Model, deps: AskDeps): (request: FastifyRequest,
   }
 }
 
-/** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation adoptable. */
+/** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation reattachable. */
 async function attended (options: CallOptions, caller: CallerConnection, deps: AskDeps): Promise<Answer> {
   const gone = new AbortController()
   const { connection, close } = deps.presence.arrive(() => caller.isOpen())

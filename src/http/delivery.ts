@@ -1,4 +1,4 @@
-// What reached its caller (rule 6): the generation whose answer went out on an open socket is delivered, any other may be adopted.
+// What reached its caller (rule 6): the generation whose answer went out on an open socket is delivered, any other may be reattached.
 
 import type { Connection } from '../generation/generation.ts'
 import type { Ledger } from '../generation/ledger.ts'
@@ -22,7 +22,7 @@ export function rememberDelivery (caller: CallerConnection, answer: Answer, opti
   if (id === null || (answer.kind === 'under-way' && !async)) return
   caller.onceOver(isDelivered => {
     if (!isDelivered) deps.metrics.undelivered(tenant.id)
-    // A caller that asked for the id only takes no time from a generation by leaving; a twin's replica is asked, and says that nobody is there.
+    // A caller that asked for the id only takes no time from a generation by leaving; a duplicate's replica is asked, and says that nobody is there.
     if (!isDelivered && waitMs === 0) return
     // A caller who has the id can collect, also one that replayed or joined and is not written there.
     const told = isDelivered ? deps.ledger.seen(id, waitMs > 0 ? connection : null) : deps.ledger.left(id, connection)

@@ -3,13 +3,13 @@
 import type { Admission, Admitted, AdmittedAll } from '../generation/admission.ts'
 import { ledgerConstants } from '../generation/ledger-constants.ts'
 
-/** Throws for a list that no caller may hand over: its places are in its names, so none is another's twin or repetition. */
+/** Throws for a list that no caller may hand over: its places are in its names, so none is another's duplicate or repetition. */
 export function assertListable (admissions: readonly Admission[]): void {
   const { length } = admissions
   if (length < 1 || length > ledgerConstants.maxAdmissions) throw new RangeError(`The ledger admits 1 to ${ledgerConstants.maxAdmissions} requests at once, not ${length}.`)
   if (length === 1) return
-  const names = admissions.flatMap(({ id, idempotency, twinName }) => [id, idempotency?.name ?? [], twinName ?? []].flat())
-  if (new Set(names).size < names.length) throw new RangeError('Two requests of one list have the same id, idempotency name or twin name.')
+  const names = admissions.flatMap(({ id, idempotency, duplicateName }) => [id, idempotency?.name ?? [], duplicateName ?? []].flat())
+  if (new Set(names).size < names.length) throw new RangeError('Two requests of one list have the same id, idempotency name or duplicate name.')
 }
 
 /** What a list of one got. */

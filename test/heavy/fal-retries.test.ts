@@ -93,7 +93,7 @@ t.test('JavaScript: a synchronous call loses its connection while the picture is
   const { id, connection: first } = await at.deployment.untilGeneration(({ requestId }) => requestId !== null)
   at.proxy.setOpen(false)
   at.proxy.setOpen(true)
-  // The retry adopts what is under way.
+  // The retry is reattached to what is under way.
   await until(async () => {
     const [row] = await at.deployment.ledger.getMany([id])
     return row !== undefined && row.connection !== null && row.connection.connection !== first?.connection

@@ -1,4 +1,4 @@
-// Results that lie aside, while the store does not give them: a caller that was told so did not get them, so they stay adoptable and can be had later.
+// Results that lie aside, while the store does not give them: a caller that was told so did not get them, so they stay reattachable and can be had later.
 
 import { connect } from 'node:net'
 import t from 'tap'

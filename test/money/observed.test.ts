@@ -54,7 +54,7 @@ t.test('billed above the reservation: spent in full, and counted', async t => {
   t.equal(await counter(gateway, 'falgate_budget_left_usd'), 0)
 })
 
-t.test('a caller that leaves before its answer is counted, and the one that adopts the picture saves its price', async t => {
+t.test('a caller that leaves before its answer is counted, and the one that reattaches the picture saves its price', async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const leaving = new AbortController()

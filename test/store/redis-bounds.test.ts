@@ -90,7 +90,7 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     },
     'a purchase whose caller leaves, and that is called off': async () => {
       const connection = { replica: 'r1', connection: freshId() }
-      const admission = admissionOf({ ...roomy, twinName: freshId(), connection })
+      const admission = admissionOf({ ...roomy, duplicateName: freshId(), connection })
       await ledger.admit(admission)
       await ledger.left(admission.id, connection)
       await ledger.cancel(admission.id, studio)

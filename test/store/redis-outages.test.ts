@@ -147,19 +147,19 @@ t.test('an admission whose answer was lost, and that is refused when it is asked
   t.match(await ledger.getMany([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
 })
 
-t.test('an admission whose answer stays lost is not taken from the retry that has adopted it meanwhile', async t => {
+t.test('an admission whose answer stays lost is not taken from the retry that was reattached to it meanwhile', async t => {
   const server = await startRedis(t)
   const proxy = await startTcpProxy(t, server.port)
   const live = await liveLedger(t, `redis://127.0.0.1:${proxy.port}`)
   const { ledger, states } = live
   await underWay(live)
-  const twin = { twinName: 'twin', connection: { replica: 'r1', connection: 'c1' } }
-  const given = admissionOf({ ...twin, deadlineMs: ledger.now() + 60_000 })
+  const duplicate = { duplicateName: 'duplicate', connection: { replica: 'r1', connection: 'c1' } }
+  const given = admissionOf({ ...duplicate, deadlineMs: ledger.now() + 60_000 })
   proxy.loseAnswerTo('admit').then(() => { proxy.setOpen(false) })
   t.equal((await rejection(ledger.admit(given))).code, 'store-unavailable')
   proxy.setOpen(true)
   await until(() => states.at(-1) === true)
-  const retry = admissionOf({ ...twin, connection: { replica: 'r1', connection: 'c2' }, deadlineMs: ledger.now() + 5000, lastRound: true })
+  const retry = admissionOf({ ...duplicate, connection: { replica: 'r1', connection: 'c2' }, deadlineMs: ledger.now() + 5000, lastRound: true })
   t.match(await ledger.admit(retry), { outcome: 'adopted', row: { id: given.id } })
   t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'go', row: { id: given.id } })
 })

@@ -261,7 +261,7 @@ t.test('everything stays in one slot of a cluster', async t => {
     ledger.listen(change => { if (change !== 'look-again') changes.push(change.phase) })
     await ledger.mint(tokenOf())
     const { id } = admissionOf()
-    const given = { deadlineMs, subject: 'visitor', token: 'tok1', cacheName: 'cache', twinName: 'twin', idempotency: { name: 'key', fingerprint: 'f' } }
+    const given = { deadlineMs, subject: 'visitor', token: 'tok1', cacheName: 'cache', duplicateName: 'duplicate', idempotency: { name: 'key', fingerprint: 'f' } }
     t.match(await ledger.admit(admissionOf({ ...given, id })), { outcome: 'bought' })
     t.match(await ledger.admit(admissionOf({ tenant: 'agency', deadlineMs, cacheName: 'cache' })), { outcome: 'joined' })
     t.match(await ledger.claim({ claimId: 'c', deadlineMs, replica: 'r1', slots: 1 }), { outcome: 'go', row: { id } })

@@ -33,7 +33,7 @@ const admitStep = fc.record({
   do: fc.constant('admit' as const),
   tenant,
   subject: fc.constantFrom('', 'visitor'),
-  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'twin', 'token'),
+  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'duplicate', 'token'),
   name,
   connection: fc.constantFrom(null, 'c1', 'c2'),
   lastRound: fc.boolean(),
@@ -224,7 +224,7 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
     seed: seeded ? '7' : null,
     cacheName: seeded ? 'cache-' + name : null,
     idempotency: as === 'key' || as === 'keyed seed' ? { name: `${as}-${tenant}-${subject}-${name}${place}`, fingerprint: name } : null,
-    twinName: as === 'twin' ? `twin-${tenant}-${subject}-${name}${place}` : null,
+    duplicateName: as === 'duplicate' ? `duplicate-${tenant}-${subject}-${name}${place}` : null,
     lastRound: step.lastRound,
     connection: connection === null ? null : { replica: 'r1', connection },
     priority: step.priority,
@@ -284,7 +284,7 @@ async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: '
   if (!isRefused) throw new Error(`${what} was open to a stranger`)
 }
 
-/** The answers, by their places; one when all were refused, or twins are to be asked. */
+/** The answers, by their places; one when all were refused, or duplicates are to be asked. */
 async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admission): Promise<readonly Admitted[]> {
   if (given.length === 1) return [await ledger.admit(first)]
   const answer = await ledger.admitAll(given)
@@ -379,7 +379,7 @@ function lostFact ({ requestId, holds, name, mode, learned }: NonNullable<Extrac
     mode,
     cacheName: 'cache-' + name,
     learnedName: learned ? 'cache-b' : null,
-    twinName: `twin-${like.tenant}-${like.subject}-${name}`,
+    duplicateName: `duplicate-${like.tenant}-${like.subject}-${name}`,
     idempotencyName: `key-${like.tenant}-${like.subject}-${name}`,
     fingerprint: name,
     keyless: false

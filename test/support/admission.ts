@@ -18,7 +18,7 @@ export const traceLost: Failure = { code: 'outcome-unknown', detail: 'The submit
 export const refusal: Failure = { code: 'content-refused', detail: 'The model refused.', errors: [{ path: '/prompt', message: 'No.', code: 'content_policy_violation' }] }
 
 /** Of a row that nothing leads to. */
-export const noTerms: Terms = { cacheName: null, learnedName: null, twinName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
+export const noTerms: Terms = { cacheName: null, learnedName: null, duplicateName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
 
 let ids = 0
 
@@ -28,7 +28,7 @@ export function freshId (): string {
   return `00000000-0000-7000-8000-${String(ids).padStart(12, '0')}`
 }
 
-/** A keyless request without seed, cache or twins, of the tenant `studio`. Budgets follow the tenant unless they are given. */
+/** A keyless request without seed, cache or duplicates, of the tenant `studio`. Budgets follow the tenant unless they are given. */
 export function admissionOf (given: Partial<Admission> = {}): Admission {
   const tenant = given.tenant ?? 'studio'
   return {
@@ -50,8 +50,8 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     cacheGroup: tenant,
     cacheName: null,
     idempotency: null,
-    twinName: null,
-    twins: [],
+    duplicateName: null,
+    duplicates: [],
     lastRound: false,
     connection: null,
     priority: 'interactive',

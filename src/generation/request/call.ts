@@ -4,7 +4,7 @@ import type { Model, ModelInput } from '../../models/model.ts'
 import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
 import type { Admission } from '../admission.ts'
 import type { Connection, Mode, Priority } from '../generation.ts'
-import { canonicalJson, fingerprint, idempotencyName, inputSha256, twinName } from '../key.ts'
+import { canonicalJson, fingerprint, idempotencyName, inputSha256, duplicateName } from '../key.ts'
 import { makesLarge } from '../large.ts'
 import { budgetsOf } from './budgets.ts'
 import type { PriceRules } from './price-rules.ts'
@@ -54,7 +54,7 @@ export interface AdmissionContext {
 }
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
-export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'twins' | 'lastRound'> {
+export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
   const { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
   return {
     id: newId(),
@@ -74,8 +74,8 @@ export function admissionOf (options: CallOptions, connection: Connection, { new
     idempotency: idempotencyKey === null
       ? null
       : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed)) },
-    twinName: idempotencyKey === null && seed === null && mode === 'normal' ? twinName(tenant.id, subject, model, input) : null,
-    // A caller that asked for the id only waits for that one: until it went out, a twin's caller has to buy its own.
+    duplicateName: idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null,
+    // A caller that asked for the id only waits for that one: until it went out, a duplicate's caller has to buy its own.
     connection,
     priority,
     startWithinMs,

@@ -4,7 +4,7 @@ import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Admitted, End, RateState, TwinAnswer } from '../admission.ts'
+import type { Admitted, End, RateState, DuplicateAnswer } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
 import type { Connection, Generation } from '../generation.ts'
 import { bodyOf, withOutput } from '../large.ts'
@@ -73,8 +73,8 @@ export interface Requests {
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
 const ADMISSION_DEADLINE_MS = 900
 
-/** Rounds of asking whether the callers of undelivered twins are still there, eight a round: as many as a tenant's line holds by default, so that each has its own picture. */
-const MAX_TWIN_ROUNDS = 16
+/** Rounds of asking whether the callers of undelivered duplicates are still there, eight a round: as many as a tenant's line holds by default, so that each has its own picture. */
+const MAX_DUPLICATE_ROUNDS = 16
 
 export function createRequests (deps: RequestDeps): Requests {
   const { ledger, cache, watch } = deps
@@ -111,28 +111,28 @@ export function createRequests (deps: RequestDeps): Requests {
     throw new Problem(mode === 'only' ? 'not-cached' : 'draining')
   }
 
-  /** Asks for admission until it is clear which undelivered twins still have a caller; the number of rounds is bounded. */
-  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, { outcome: 'twins' }>> {
+  /** Asks for admission until it is clear which undelivered duplicates still have a caller; the number of rounds is bounded. */
+  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, { outcome: 'duplicates' }>> {
     const admission = admissionOf(options, connection, deps)
-    let twins: readonly TwinAnswer[] = []
+    let duplicates: readonly DuplicateAnswer[] = []
     for (let round = 1; ; round++) {
-      const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, twins, lastRound: round === MAX_TWIN_ROUNDS, ...admission })
+      const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, duplicates, lastRound: round === MAX_DUPLICATE_ROUNDS, ...admission })
       const { model, priceRule } = admission
       if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
       if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
-      if (admitted.outcome !== 'twins') return admitted
-      if (round === MAX_TWIN_ROUNDS) throw new Error('the ledger asked about twins in the last round')
-      twins = [...twins, ...await askAboutTwins(admitted.twins)]
+      if (admitted.outcome !== 'duplicates') return admitted
+      if (round === MAX_DUPLICATE_ROUNDS) throw new Error('the ledger asked about duplicates in the last round')
+      duplicates = [...duplicates, ...await askAboutDuplicates(admitted.duplicates)]
     }
   }
 
-  /** One question for each replica that holds connections of twins. */
-  async function askAboutTwins (twins: readonly (Connection & { readonly id: string })[]): Promise<readonly TwinAnswer[]> {
-    const replicas = [...new Set(twins.map(twin => twin.replica))]
+  /** One question for each replica that holds connections of duplicates. */
+  async function askAboutDuplicates (duplicates: readonly (Connection & { readonly id: string })[]): Promise<readonly DuplicateAnswer[]> {
+    const replicas = [...new Set(duplicates.map(duplicate => duplicate.replica))]
     const answers = await Promise.all(replicas.map(async replica => {
-      const theirs = twins.filter(twin => twin.replica === replica)
-      const open = await ledger.askOpen(replica, theirs.map(twin => twin.connection))
-      return theirs.map(twin => ({ ...twin, open: open.has(twin.connection) }))
+      const theirs = duplicates.filter(duplicate => duplicate.replica === replica)
+      const open = await ledger.askOpen(replica, theirs.map(duplicate => duplicate.connection))
+      return theirs.map(duplicate => ({ ...duplicate, open: open.has(duplicate.connection) }))
     }))
     return answers.flat()
   }

@@ -1,4 +1,4 @@
-// Which callers of this process are still there: adoption asks before it takes a generation from a connection.
+// Which callers of this process are still there: reattaching asks before it takes a generation from a connection.
 
 import type { Connection } from '../generation.ts'
 

@@ -1,7 +1,7 @@
 // Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import type { Admission, Admitted, AdmittedAll, Got, RateState, Refused, TwinQuestion } from '../../generation/admission.ts'
+import type { Admission, Admitted, AdmittedAll, DuplicateQuestion, Got, RateState, Refused } from '../../generation/admission.ts'
 import { beginRow, type Account, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
@@ -9,15 +9,15 @@ import { admittedAlone, assertListable } from '../admission-list.ts'
 import { hasRoomAside } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, trippedBreakers, retryAfterSecondsOf } from './breakers.ts'
+import { findDuplicate, reattach } from './duplicates.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
 import { aliasEndMs, change, findById, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
-import { adopt, findTwin } from './twins.ts'
 
 /** What is known of an admission before anything is written: how to take its free answer, whom to ask first, or (`null`) that it has to buy. */
-type Found = { readonly take: () => Got } | { readonly ask: readonly TwinQuestion[] } | Refused | null
+type Found = { readonly take: () => Got } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
 
 /** Cache name → id, of those purchases of the same list that will take it before this one. */
 type Siblings = ReadonlyMap<string, string>
@@ -40,7 +40,7 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
   if (admissions.some(({ deadlineMs }) => state.now() > deadlineMs)) return LATE
 
   const takes: (() => Got)[] = []
-  const asked: TwinQuestion[] = []
+  const asked: DuplicateQuestion[] = []
   let isAsking = false
   const purchases: Admission[] = []
   const siblings = new Map<string, string>()
@@ -59,7 +59,7 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
       return found
     }
   }
-  if (isAsking) return { outcome: 'twins', twins: asked }
+  if (isAsking) return { outcome: 'duplicates', duplicates: asked }
   return refuse(state, purchases) ?? { outcome: 'all', got: takes.map(take => take()) }
 }
 
@@ -87,7 +87,7 @@ function tellAgain (state: State, admissions: readonly Admission[], told: readon
 }
 
 function findFree (state: State, admission: Admission, siblings: Siblings): Found {
-  return replay(state, admission) ?? readCache(state, admission, siblings) ?? askForTwins(state, admission)
+  return replay(state, admission) ?? readCache(state, admission, siblings) ?? askForDuplicates(state, admission)
 }
 
 function replay (state: State, admission: Admission): Found {
@@ -170,13 +170,13 @@ function isSameReader (one: Reader, other: Reader): boolean {
   return one.tenant === other.tenant && one.subject === other.subject
 }
 
-function askForTwins (state: State, admission: Admission): Found {
-  const found = findTwin(state, admission)
+function askForDuplicates (state: State, admission: Admission): Found {
+  const found = findDuplicate(state, admission)
   if (found === null || 'ask' in found) return found
   return {
     take: () => {
-      adopt(state, found.adopt, admission)
-      return answerFree(state, admission, 'adopted', found.adopt.row.id)
+      reattach(state, found.reattach, admission)
+      return answerFree(state, admission, 'adopted', found.reattach.row.id)
     }
   }
 }

@@ -20,7 +20,7 @@ export function audit (state: State): string[] {
     ...auditDue(state),
     ...auditNames(state),
     ...auditRequests(state),
-    ...auditTwins(state),
+    ...auditDuplicates(state),
     ...auditLists(state),
     ...auditLogs(state),
     ...auditBreakers(state),
@@ -173,24 +173,24 @@ function auditRequests (state: State): string[] {
   return faults
 }
 
-function auditTwins (state: State): string[] {
+function auditDuplicates (state: State): string[] {
   const faults: string[] = []
-  for (const [name, ids] of state.twins) {
-    if (ids.size() === 0) faults.push(`the twins of ${name} are an empty set`)
+  for (const [name, ids] of state.duplicates) {
+    if (ids.size() === 0) faults.push(`the duplicates of ${name} are an empty set`)
     for (const [id, number] of ids.entries()) {
       const entry = state.rows.get(id)
-      if (entry === undefined || !isTwin(entry) || entry.hidden.twinName !== name || entry.hidden.number !== number) faults.push(`${id} is among the twins of ${name}`)
+      if (entry === undefined || !isDuplicate(entry) || entry.hidden.duplicateName !== name || entry.hidden.number !== number) faults.push(`${id} is among the duplicates of ${name}`)
     }
   }
   for (const entry of state.rows.values()) {
-    const { twinName } = entry.hidden
-    if (twinName === null || !isTwin(entry) || isFinal(entry.row) || state.passedTwins.has(entry.row.id)) continue
-    if (state.twins.get(twinName)?.score(entry.row.id) === undefined) faults.push(`${entry.row.id} is not among the twins of ${twinName}`)
+    const { duplicateName } = entry.hidden
+    if (duplicateName === null || !isDuplicate(entry) || isFinal(entry.row) || state.passedDuplicates.has(entry.row.id)) continue
+    if (state.duplicates.get(duplicateName)?.score(entry.row.id) === undefined) faults.push(`${entry.row.id} is not among the duplicates of ${duplicateName}`)
   }
   return faults
 }
 
-function isTwin ({ row }: Entry): boolean {
+function isDuplicate ({ row }: Entry): boolean {
   return !row.delivered && !isUnbilledEnd(row)
 }
 

@@ -38,8 +38,8 @@ export function change (state: State, entry: Entry, row: Partial<Generation>, hi
 export function replace (state: State, entry: Entry, after: Generation, hidden: Partial<Hidden>): void {
   const before = entry.row
   unindex(state, entry)
-  // What was passed over among twins is one of them again when it moves.
-  if (after.phase !== before.phase && (before.phase === 'unknown' || before.cancelWished)) state.passedTwins.delete(before.id)
+  // What was passed over among duplicates is one of them again when it moves.
+  if (after.phase !== before.phase && (before.phase === 'unknown' || before.cancelWished)) state.passedDuplicates.delete(before.id)
   entry.row = shedInput(after)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
@@ -66,7 +66,7 @@ export function forget (state: State, entry: Entry): void {
   unindex(state, entry)
   state.rows.delete(id)
   state.logs.delete(id)
-  state.passedTwins.delete(id)
+  state.passedDuplicates.delete(id)
   unlist(state.lists, entry.row, id)
   unname(state, entry)
 }
@@ -197,7 +197,7 @@ function index (state: State, entry: Entry): void {
   const due = dueOf(state, entry)
   if (due !== null) state.due.set(row.id, due)
   if (!isFinal(row)) hold(state, row, 1)
-  if (hidden.twinName !== null && !row.delivered && !isUnbilledEnd(row) && !state.passedTwins.has(row.id)) addTo(state.twins, hidden.twinName, row.id, hidden.number)
+  if (hidden.duplicateName !== null && !row.delivered && !isUnbilledEnd(row) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
 }
 
 /** Takes a row out of every structure that {@link index} put it into. */
@@ -219,7 +219,7 @@ function unindex (state: State, entry: Entry): void {
   state.oldest.delete(row.id)
   state.due.delete(row.id)
   if (!isFinal(row)) hold(state, row, -1)
-  if (hidden.twinName !== null) dropFrom(state.twins, hidden.twinName, row.id)
+  if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
 }
 
 /** The ids under which fal knows this generation's purchases: usually one. */

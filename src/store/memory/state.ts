@@ -88,10 +88,10 @@ export interface State {
   readonly ends: ExpiringMap<End>
   /** Ids of rows that went before their time, for a while. */
   readonly tombstones: ExpiringMap<Tombstone>
-  /** Twin name → ids by number: undelivered, and not ended unbilled. */
-  readonly twins: Map<string, SortedSet>
-  /** Ids that were taken out of there, because they could not be adopted when they were looked at. */
-  readonly passedTwins: Set<string>
+  /** Duplicate name → ids by number: undelivered, and not ended unbilled. */
+  readonly duplicates: Map<string, SortedSet>
+  /** Ids that were taken out of there, because they could not be reattached when they were looked at. */
+  readonly passedDuplicates: Set<string>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
   readonly due: SortedSet
   /** Waiting ids that may not be claimed yet → from when on they may. */
@@ -171,8 +171,8 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     answers: createExpiringMap<Answer>(now),
     ends: createExpiringMap<End>(now),
     tombstones: createExpiringMap<Tombstone>(now),
-    twins: new Map(),
-    passedTwins: new Set(),
+    duplicates: new Map(),
+    passedDuplicates: new Set(),
     due: createSortedSet(),
     later: createSortedSet(),
     line: createSortedSet(),

@@ -84,7 +84,7 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
         ...admission,
         inputBytes: Buffer.byteLength(input),
         connection: connectionText(admission.connection),
-        twins: admission.twins.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
+        duplicates: admission.duplicates.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
       }))
     }
     const inputs = admissions.map(({ input }) => input).join('')

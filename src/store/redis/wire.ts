@@ -134,12 +134,12 @@ export function sha256Of (text: string): string {
 
 function admittedAllIn (value: unknown): AdmittedAll {
   const answer = recordOf(value)
-  const outcome = wordOf(['all', 'twins', 'refused'], answer['outcome'])
+  const outcome = wordOf(['all', 'duplicates', 'refused'], answer['outcome'])
   switch (outcome) {
     case 'all': return { outcome, got: listIn(gotIn)(answer['got']) }
-    case 'twins': return {
+    case 'duplicates': return {
       outcome,
-      twins: listIn(recordOf)(answer['twins']).map(twin => ({ id: textOf(twin['id']), ...connection.read(textOf(twin['connection'])) }))
+      duplicates: listIn(recordOf)(answer['duplicates']).map(duplicate => ({ id: textOf(duplicate['id']), ...connection.read(textOf(duplicate['connection'])) }))
     }
     case 'refused': return refusedIn(answer)
   }

@@ -70,7 +70,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
   for (const free of ['joined', 'replayed', 'adopted'] as const) {
     t.test(`the same admission, ${free} before, does not buy when that row ended unbilled in between`, async t => {
       const { ledger, buy, go, admit, balance, nowMs } = await createWorld(t, make)
-      const names = { joined: { cacheName: 'cache' }, replayed: { idempotency: { name: 'key', fingerprint: 'f' } }, adopted: { twinName: 'twin' } }[free]
+      const names = { joined: { cacheName: 'cache' }, replayed: { idempotency: { name: 'key', fingerprint: 'f' } }, adopted: { duplicateName: 'duplicate' } }[free]
       const { id } = await buy(names)
       const given = admissionOf({ ...names, deadlineMs: nowMs() + 1000 })
       t.match(await admit(given), { outcome: free, row: { id } })
@@ -98,7 +98,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     const keyed = await ended(successOf(), { idempotency: key })
     const stored = await ended(successOf(), { cacheName: 'stored' })
     const running = await buy({ cacheName: 'running' })
-    const twin = await buy({ twinName: 'twin' })
+    const duplicate = await buy({ duplicateName: 'duplicate' })
     await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 60_000 })
     const broke = { token: 'nobody', rate: { max: 0, windowSeconds: 60 }, maxInFlight: 0, maxQueued: 0, budgets: [{ owner: 'studio', limit: 0, per: 'month' as const }] }
 
@@ -106,7 +106,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ ...broke, idempotency: key }), { outcome: 'replayed', row: { id: keyed.id } })
     t.match(await admit({ ...broke, cacheName: 'stored' }), { outcome: 'hit', row: { id: stored.id } })
     t.match(await admit({ ...broke, cacheName: 'running' }), { outcome: 'joined', row: { id: running.id } })
-    t.match(await admit({ ...broke, twinName: 'twin' }), { outcome: 'adopted', row: { id: twin.id } })
+    t.match(await admit({ ...broke, duplicateName: 'duplicate' }), { outcome: 'adopted', row: { id: duplicate.id } })
   })
 
   t.test('the idempotency key comes before the cache, and a reused one before everything', async t => {
@@ -152,14 +152,14 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     const left = await buy({ connection })
     const joined = await buy({ connection, cacheName: 'cache', seed: '7' })
     await admit({ cacheName: 'cache', seed: '7' })
-    const adopted = await buy({ connection, twinName: 'twin' })
-    await ledger.left(adopted.id, connection)
-    await admit({ twinName: 'twin', connection: { replica: 'r1', connection: 'c2' } })
+    const reattached = await buy({ connection, duplicateName: 'duplicate' })
+    await ledger.left(reattached.id, connection)
+    await admit({ duplicateName: 'duplicate', connection: { replica: 'r1', connection: 'c2' } })
     const delivered = await buy({ connection })
     await ledger.seen(delivered.id, connection)
-    await ledger.withdraw([left, joined, adopted, delivered].map(({ id }) => ({ id, connection })))
+    await ledger.withdraw([left, joined, reattached, delivered].map(({ id }) => ({ id, connection })))
     t.match(await row(left.id), { phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } })
-    for (const { id } of [joined, adopted, delivered]) t.match(await row(id), { phase: 'waiting' })
+    for (const { id } of [joined, reattached, delivered]) t.match(await row(id), { phase: 'waiting' })
     t.same(await balance(), { held: 3 * price, spent: 0 })
     t.match(await ledger.takeNews(5), [{ kind: 'ended', from: 'waiting', row: { id: left.id }, booked: 0 }])
   })

@@ -94,13 +94,13 @@ export async function asides (t: Test, make: MakeStore): Promise<void> {
     t.equal((await ledger.gauges()).asideBytes, mebibyte)
   })
 
-  t.test('what nobody can get is no twin: the same request buys a picture of its own', async t => {
+  t.test('what nobody can get is no duplicate: the same request buys a picture of its own', async t => {
     const { ledger, ended, admit } = await createWorld(t, make, { largeResultBytes: mebibyte })
-    const kept = await ended(successOf({ output: outputOf(mebibyte) }), { twinName: 'kept' })
-    const dropped = await ended(successOf({ output: outputOf(262_145) }), { twinName: 'dropped' })
-    t.match(await admit({ twinName: 'kept' }), { outcome: 'adopted', row: { id: kept.id } })
+    const kept = await ended(successOf({ output: outputOf(mebibyte) }), { duplicateName: 'kept' })
+    const dropped = await ended(successOf({ output: outputOf(262_145) }), { duplicateName: 'dropped' })
+    t.match(await admit({ duplicateName: 'kept' }), { outcome: 'adopted', row: { id: kept.id } })
     t.match(await ledger.read(dropped.id, studio), { delivered: false, output: null })
-    t.match(await admit({ twinName: 'dropped' }), { outcome: 'bought' })
+    t.match(await admit({ duplicateName: 'dropped' }), { outcome: 'bought' })
   })
 
   t.test('told twice, it lies aside once', async t => {

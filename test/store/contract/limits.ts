@@ -21,13 +21,13 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ tenant: 'agency', rate }), { outcome: 'bought' }, 'each tenant has its own window')
   })
 
-  t.test('hits, joins, replays, adoptions and refusals are not counted', async t => {
+  t.test('hits, joins, replays, reattached calls and refusals are not counted', async t => {
     const { ledger, ended, buy, admit, refused } = await createWorld(t, make)
     const key = { name: 'key', fingerprint: 'f' }
     await ended(successOf(), { cacheName: 'stored', idempotency: key })
     await buy({ cacheName: 'running' })
-    await buy({ twinName: 'twin' })
-    for (const given of [{ cacheName: 'stored' }, { cacheName: 'running' }, { idempotency: key }, { twinName: 'twin' }]) await admit(given)
+    await buy({ duplicateName: 'duplicate' })
+    for (const given of [{ cacheName: 'stored' }, { cacheName: 'running' }, { idempotency: key }, { duplicateName: 'duplicate' }]) await admit(given)
     await refused({ maxInFlight: 0, maxQueued: 0 })
     t.match(await ledger.admit(admissionOf()), { outcome: 'bought', rate: { used: 4 } })
   })

@@ -276,9 +276,9 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), id)
   })
 
-  t.test('a retry adopts the time that is left; a caller that set none waits as long as anybody', async t => {
+  t.test('a retry reattaches the time that is left; a caller that set none waits as long as anybody', async t => {
     const { ledger, buy, admit, advance, nowMs } = await createWorld(t, make)
-    const at = (connection: string) => ({ twinName: 'twin', connection: { replica: 'r1', connection } })
+    const at = (connection: string) => ({ duplicateName: 'duplicate', connection: { replica: 'r1', connection } })
     const { id, startUntilMs } = await buy({ ...at('c1'), startWithinMs: 5000 })
     await ledger.left(id, { replica: 'r1', connection: 'c1' })
     await advance(1000)

@@ -3,7 +3,7 @@
 import type { Test } from 'tap'
 import type { Admission, AdmittedAll, Budget } from '../../../src/generation/admission.ts'
 import type { Generation } from '../../../src/generation/generation.ts'
-import { idempotencyName, twinName } from '../../../src/generation/key.ts'
+import { idempotencyName, duplicateName } from '../../../src/generation/key.ts'
 import type { Ledger } from '../../../src/generation/ledger.ts'
 import { imagen4Ultra } from '../../../src/models/imagen4-ultra.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf } from '../../support/admission.ts'
@@ -41,9 +41,9 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
     t.same([(await go()).id, (await go()).id, (await go()).id], list.map(({ id }) => id))
   })
 
-  t.test('a list has 1 to 10 requests, no two of them with the same id, idempotency name or twin name', async t => {
+  t.test('a list has 1 to 10 requests, no two of them with the same id, idempotency name or duplicate name', async t => {
     const { ledger, balance } = await createWorld(t, make)
-    for (const list of [[], listOf(11), listOf(2, { id: 'one' }), listOf(2, { twinName: 'twin' }), listOf(2, { idempotency: { name: 'key', fingerprint: 'f' } })]) {
+    for (const list of [[], listOf(11), listOf(2, { id: 'one' }), listOf(2, { duplicateName: 'duplicate' }), listOf(2, { idempotency: { name: 'key', fingerprint: 'f' } })]) {
       await t.rejects(ledger.admitAll(list), RangeError)
     }
     t.same(await balance(), { held: 0, spent: 0 })
@@ -103,14 +103,14 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
   t.test('each of a list has its own answer, and only what is bought counts', async t => {
     const { ledger, ended, buy, balance } = await createWorld(t, make)
     const key = { name: 'key', fingerprint: 'f' }
-    const [replayed, hit, joined, adopted] = [await ended(successOf(), { idempotency: key }), await ended(successOf(), { cacheName: 'stored' }), await buy({ cacheName: 'running' }), await buy({ twinName: 'twin' })]
+    const [replayed, hit, joined, reattached] = [await ended(successOf(), { idempotency: key }), await ended(successOf(), { cacheName: 'stored' }), await buy({ cacheName: 'running' }), await buy({ duplicateName: 'duplicate' })]
     const tight = { rate: { max: 5, windowSeconds: 60 }, maxInFlight: 3, maxQueued: 0, budgets: [{ owner: 'studio', limit: 5 * price, per: 'month' as const }] }
-    const list = [{ idempotency: key }, { cacheName: 'stored' }, { cacheName: 'running' }, { twinName: 'twin' }, {}].map(given => admissionOf({ ...tight, ...given }))
+    const list = [{ idempotency: key }, { cacheName: 'stored' }, { cacheName: 'running' }, { duplicateName: 'duplicate' }, {}].map(given => admissionOf({ ...tight, ...given }))
     t.match(await ledger.admitAll(list), {
       outcome: 'all',
       got: [
         { outcome: 'replayed', row: { id: replayed.id } }, { outcome: 'hit', row: { id: hit.id } }, { outcome: 'joined', row: { id: joined.id, joined: true } },
-        { outcome: 'adopted', row: { id: adopted.id } }, { outcome: 'bought', row: { id: list[4]?.id }, rate: { used: 5 } }
+        { outcome: 'adopted', row: { id: reattached.id } }, { outcome: 'bought', row: { id: list[4]?.id }, rate: { used: 5 } }
       ]
     })
     t.same(await balance(), { held: 3 * price, spent: 2 * price })
@@ -143,23 +143,23 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
     t.same(await balance(), { held: price, spent: 0 })
   })
 
-  t.test('the twins of all of a list are asked for together, before anything is written', async t => {
+  t.test('the duplicates of all of a list are asked for together, before anything is written', async t => {
     const { ledger, buy, row, balance } = await createWorld(t, make)
     const there = { replica: 'r1', connection: 'c1' }
-    const [first, second] = [await buy({ twinName: 'one', connection: there }), await buy({ twinName: 'two', connection: { replica: 'r2', connection: 'c2' } })]
-    const list = [admissionOf({ twinName: 'one' }), admissionOf(), admissionOf({ twinName: 'two' })]
+    const [first, second] = [await buy({ duplicateName: 'one', connection: there }), await buy({ duplicateName: 'two', connection: { replica: 'r2', connection: 'c2' } })]
+    const list = [admissionOf({ duplicateName: 'one' }), admissionOf(), admissionOf({ duplicateName: 'two' })]
     const asked = await ledger.admitAll(list)
-    t.match(asked, { outcome: 'twins', twins: [{ id: first.id, ...there }, { id: second.id, replica: 'r2', connection: 'c2' }] })
+    t.match(asked, { outcome: 'duplicates', duplicates: [{ id: first.id, ...there }, { id: second.id, replica: 'r2', connection: 'c2' }] })
     t.same(await balance(), { held: 2 * price, spent: 0 })
-    if (asked.outcome !== 'twins') return
-    const twins = asked.twins.map(twin => ({ ...twin, open: twin.id === first.id }))
-    t.same(await outcomes(ledger, list.map(admission => ({ ...admission, twins }))), ['bought', 'bought', 'adopted'])
+    if (asked.outcome !== 'duplicates') return
+    const duplicates = asked.duplicates.map(duplicate => ({ ...duplicate, open: duplicate.id === first.id }))
+    t.same(await outcomes(ledger, list.map(admission => ({ ...admission, duplicates }))), ['bought', 'bought', 'adopted'])
     t.match(await row(second.id), { connection: null })
   })
 
   t.test('the places of a list keep its requests apart, and the next such list gets each of them back', async t => {
     const { ledger, buy, balance } = await createWorld(t, make)
-    const placed = (): Admission[] => Array.from({ length: 3 }, (_, place) => admissionOf({ twinName: twinName('studio', '', imagen4Ultra, '{}', place) }))
+    const placed = (): Admission[] => Array.from({ length: 3 }, (_, place) => admissionOf({ duplicateName: duplicateName('studio', '', imagen4Ultra, '{}', place) }))
     const first = each(await ledger.admitAll(placed()))
     const again = each(await ledger.admitAll(placed()))
     t.same(again.map(({ outcome, row }) => [outcome, row?.id]), first.map(({ row }) => ['adopted', row?.id]))

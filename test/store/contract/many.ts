@@ -1,7 +1,7 @@
 // Many at once: what is asked for or told of hundreds is answered for all of them, in pieces that a store may cut as it likes.
 
 import type { Test } from 'tap'
-import type { Admission, Admitted, TwinAnswer } from '../../../src/generation/admission.ts'
+import type { Admission, Admitted, DuplicateAnswer } from '../../../src/generation/admission.ts'
 import { admissionOf, freshId, never, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
@@ -84,28 +84,28 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
     t.same(await audit(), [])
   })
 
-  t.test('a twin behind hundreds that nobody can adopt any more is found, with a few questions more', async t => {
+  t.test('a duplicate behind hundreds that nobody can reattach any more is found, with a few questions more', async t => {
     const { unaudited: ledger, advance, audit } = await createWorld(t, make)
     const ask = async (given: Partial<Admission>): Promise<{ readonly answer: Admitted, readonly rounds: number }> => {
-      const admission = admissionOf({ twinName: 'twin', connection: { replica: 'r1', connection: freshId() }, ...given })
+      const admission = admissionOf({ duplicateName: 'duplicate', connection: { replica: 'r1', connection: freshId() }, ...given })
       for (let rounds = 1; ; rounds += 1) {
         const answer = await ledger.admit(admission)
-        if (answer.outcome !== 'twins' || answer.twins.length > 0) return { answer, rounds }
+        if (answer.outcome !== 'duplicates' || answer.duplicates.length > 0) return { answer, rounds }
       }
     }
-    const twins: TwinAnswer[] = []
+    const duplicates: DuplicateAnswer[] = []
     for (let count = 0; count < 200; count += 1) {
       const id = freshId()
       const connection = { replica: 'r1', connection: id }
-      t.match(await ask({ id, connection, twins: twins.slice(0, 8) }), { answer: { outcome: 'bought' } })
-      twins.push({ id, ...connection, open: true })
+      t.match(await ask({ id, connection, duplicates: duplicates.slice(0, 8) }), { answer: { outcome: 'bought' } })
+      duplicates.push({ id, ...connection, open: true })
     }
-    for (const { id } of twins) {
+    for (const { id } of duplicates) {
       await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1000 })
       await ledger.recordUnknown(id, 1, null, traceLost)
     }
     const live = freshId()
-    await ledger.admit(admissionOf({ id: live, twinName: 'twin', twins, connection: null, lastRound: true }))
+    await ledger.admit(admissionOf({ id: live, duplicateName: 'duplicate', duplicates, connection: null, lastRound: true }))
     await advance(16 * minute)
     const { answer, rounds } = await ask({})
     t.match(answer, { outcome: 'adopted', row: { id: live } })
@@ -113,15 +113,15 @@ export async function many (t: Test, make: MakeStore): Promise<void> {
     t.same(await audit(), [])
   })
 
-  t.test('a twin that was passed over while its outcome was unknown is one again when it is heard of', async t => {
+  t.test('a duplicate that was passed over while its outcome was unknown is one again when it is heard of', async t => {
     const { ledger, accepted, advance } = await createWorld(t, make)
-    const given = { twinName: 'twin', connection: { replica: 'r1', connection: 'gone' } }
+    const given = { duplicateName: 'duplicate', connection: { replica: 'r1', connection: 'gone' } }
     const { id } = await accepted('a', given)
     await ledger.recordUnknown(id, 1, 'a', traceLost)
     await advance(16 * minute)
     const second = await ledger.admit(admissionOf({ ...given, connection: { replica: 'r1', connection: 'second' } }))
-    t.match(second, { outcome: 'bought' }, 'an old unknown is not adopted')
+    t.match(second, { outcome: 'bought' }, 'an old unknown is not reattached')
     await ledger.recordProgress(id, 1, 'a', { kind: 'running' })
-    t.match(await ledger.admit(admissionOf({ ...given, connection: { replica: 'r1', connection: 'third' } })), { outcome: 'twins', twins: [{ id }, {}] })
+    t.match(await ledger.admit(admissionOf({ ...given, connection: { replica: 'r1', connection: 'third' } })), { outcome: 'duplicates', duplicates: [{ id }, {}] })
   })
 }

@@ -30,7 +30,7 @@ const finished = async (world: World, { id }: Generation): Promise<Generation> =
 export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
   t.test('a claim and a takeover tell what the row was admitted under', async t => {
     const { ledger, buy, advance } = await createWorld(t, make)
-    const names = { cacheName: 'cache', twinName: null, mode: 'refresh' as const }
+    const names = { cacheName: 'cache', duplicateName: null, mode: 'refresh' as const }
     const { id } = await buy({ ...names, idempotency: keyed })
     const terms: Terms = { ...noTerms, ...names, keyless: false, idempotencyName: 'key', fingerprint: 'f', upstream: 'fal main' }
     const ask = { claimId: 'c', deadlineMs: never, replica: 'r1', slots: 10 }
@@ -40,16 +40,16 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.sweep('r2', 10), [{ row: { id }, terms }])
   })
 
-  t.test('a row that comes back has its cache name, its idempotency key and its twins again', async t => {
+  t.test('a row that comes back has its cache name, its idempotency key and its duplicates again', async t => {
     const seeded = await lost(t, make, { idempotency: keyed })
-    const unseeded = await lost(t, make, { cacheName: null, seed: null, twinName: 'twin', connection: null })
+    const unseeded = await lost(t, make, { cacheName: null, seed: null, duplicateName: 'duplicate', connection: null })
     const { ledger, admit, refused, advance } = await createWorld(t, make)
-    const twin = { ...unseeded, row: { ...unseeded.row, requestId: 'other' } }
-    t.same(await ledger.restore('r1', [seeded, twin]), { contested: 0 })
+    const duplicate = { ...unseeded, row: { ...unseeded.row, requestId: 'other' } }
+    t.same(await ledger.restore('r1', [seeded, duplicate]), { contested: 0 })
     t.match(await admit({ tenant: 'agency', cacheName: 'cache' }), { outcome: 'joined', row: { purchase: seeded.row.id } })
     t.match(await admit({ idempotency: keyed }), { outcome: 'replayed', row: { id: seeded.row.id } })
     t.match(await refused({ idempotency: { ...keyed, fingerprint: 'g' } }), { why: 'reused' })
-    t.match(await admit({ twinName: 'twin', lastRound: true }), { outcome: 'adopted', row: { id: twin.row.id } })
+    t.match(await admit({ duplicateName: 'duplicate', lastRound: true }), { outcome: 'adopted', row: { id: duplicate.row.id } })
     await ledger.finish(seeded.row.id, 1, 'lost', successOf())
     t.match(await ledger.lookup('cache'), { id: seeded.row.id })
     await advance(24 * 3_600_000 - 1)
@@ -70,7 +70,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
 
   t.test('a row that comes back is as it was admitted: names, key, mode, deadlines, unit price, price rule and files', async t => {
     const one = { idempotency: keyed, mode: 'refresh', unitPrice: 30_000, priceRule: 'another', files: 2, priority: 'low', startWithinMs: 600_000, cacheGroup: 'group' } as const
-    const other = { cacheName: null, seed: null, twinName: 'twin', mode: 'bypass', connection: { replica: 'r1', connection: 'c' } } as const
+    const other = { cacheName: null, seed: null, duplicateName: 'duplicate', mode: 'bypass', connection: { replica: 'r1', connection: 'c' } } as const
     for (const given of [one, other]) {
       const fact = await lost(t, make, given)
       const { ledger, row, advance } = await createWorld(t, make)

@@ -34,7 +34,7 @@ export async function verdicts (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.cancel(second.id, second), { outcome: 'already-cancelled' })
   })
 
-  t.test('what anybody ever joined is not cancelled; replaying and adopting are not joining', async t => {
+  t.test('what anybody ever joined is not cancelled; replaying and reattaching are not joining', async t => {
     const { ledger, buy, go, admit } = await createWorld(t, make)
     const joined = await buy({ cacheName: 'cache' })
     await admit({ cacheName: 'cache' })
@@ -44,34 +44,34 @@ export async function verdicts (t: Test, make: MakeStore): Promise<void> {
     const replayed = await buy({ idempotency: { name: 'key', fingerprint: 'f' } })
     await admit({ idempotency: { name: 'key', fingerprint: 'f' } })
     t.match(await ledger.cancel(replayed.id, replayed), { outcome: 'cancelled' })
-    const adopted = await buy({ twinName: 'twin' })
-    await admit({ twinName: 'twin' })
-    t.match(await ledger.cancel(adopted.id, adopted), { outcome: 'cancelled' })
+    const reattached = await buy({ duplicateName: 'duplicate' })
+    await admit({ duplicateName: 'duplicate' })
+    t.match(await ledger.cancel(reattached.id, reattached), { outcome: 'cancelled' })
   })
 
   t.test('while a cancel is under way, and after it, no name leads to the generation: a caller that asks for the same buys its own', async t => {
     const { ledger, accepted, admit } = await createWorld(t, make)
     const keyed = { name: 'key', fingerprint: 'f' }
     const cached = await accepted('a', { cacheName: 'cache', idempotency: keyed })
-    const twin = await accepted('b', { twinName: 'twin', connection: { replica: 'r1', connection: 'c1' } })
-    for (const row of [cached, twin]) t.match(await ledger.cancel(row.id, row), { outcome: 'asked' })
+    const duplicate = await accepted('b', { duplicateName: 'duplicate', connection: { replica: 'r1', connection: 'c1' } })
+    for (const row of [cached, duplicate]) t.match(await ledger.cancel(row.id, row), { outcome: 'asked' })
     const other = await admit({ tenant: 'agency', cacheName: 'cache' })
     t.match(other, { outcome: 'bought' })
     t.match(await admit({ idempotency: keyed }), { outcome: 'bought' })
-    t.match(await admit({ twinName: 'twin', lastRound: true }), { outcome: 'bought' })
-    for (const [row, requestId] of [[cached, 'a'], [twin, 'b']] as const) await ledger.finish(row.id, 1, requestId, { kind: 'cancelled', cost: price })
+    t.match(await admit({ duplicateName: 'duplicate', lastRound: true }), { outcome: 'bought' })
+    for (const [row, requestId] of [[cached, 'a'], [duplicate, 'b']] as const) await ledger.finish(row.id, 1, requestId, { kind: 'cancelled', cost: price })
     t.match(await admit({ tenant: 'press', cacheName: 'cache' }), { outcome: 'joined', row: { purchase: other.row.id } })
   })
 
   t.test('a generation whose cancel was billed as assumed is nobody else\'s answer, and neither is one that became unknown', async t => {
     const { ledger, accepted, admit } = await createWorld(t, make)
     const billed = await accepted('a', { cacheName: 'billed', idempotency: { name: 'first', fingerprint: 'f' } })
-    const lost = await accepted('b', { cacheName: 'lost', twinName: 'twin' })
+    const lost = await accepted('b', { cacheName: 'lost', duplicateName: 'duplicate' })
     for (const row of [billed, lost]) await ledger.cancel(row.id, row)
     t.match(await ledger.finish(billed.id, 1, 'a', { kind: 'cancelled', cost: null }), { cost: price, costAssumed: true })
     await ledger.recordUnknown(lost.id, 1, 'b', traceLost)
     t.match(await admit({ idempotency: { name: 'first', fingerprint: 'another' } }), { outcome: 'bought' })
-    for (const given of [{ cacheName: 'billed' }, { cacheName: 'lost' }, { twinName: 'twin' }]) t.match(await admit(given), { outcome: 'bought' })
+    for (const given of [{ cacheName: 'billed' }, { cacheName: 'lost' }, { duplicateName: 'duplicate' }]) t.match(await admit(given), { outcome: 'bought' })
   })
 
   t.test('one that succeeds although its cancel was wished takes names only where they are free', async t => {
@@ -144,11 +144,11 @@ export async function verdicts (t: Test, make: MakeStore): Promise<void> {
   t.test('settling as billed does not make it answer again: its cache key and body stay as free as they were', async t => {
     const { ledger, accepted, advance, admit } = await createWorld(t, make)
     const cached = await accepted('a', { cacheName: 'cache' })
-    const twin = await accepted('b', { twinName: 'twin' })
-    for (const { id, requestId } of [cached, twin]) await ledger.recordUnknown(id, 1, requestId, traceLost)
+    const duplicate = await accepted('b', { duplicateName: 'duplicate' })
+    for (const { id, requestId } of [cached, duplicate]) await ledger.recordUnknown(id, 1, requestId, traceLost)
     await advance(60 * minute)
-    for (const { id } of [cached, twin]) t.match(await ledger.settle(id, true), { outcome: 'settled' })
+    for (const { id } of [cached, duplicate]) t.match(await ledger.settle(id, true), { outcome: 'settled' })
     t.match(await admit({ cacheName: 'cache' }), { outcome: 'bought' })
-    t.match(await admit({ twinName: 'twin', lastRound: true }), { outcome: 'bought' })
+    t.match(await admit({ duplicateName: 'duplicate', lastRound: true }), { outcome: 'bought' })
   })
 }

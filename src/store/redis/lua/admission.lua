@@ -76,7 +76,7 @@ local function join (admission, row)
   return answerFree(admission, 'joined', id)
 end
 
--- What is known of an admission before anything is written is a table: `take`, a function that gives it its free answer; `ask`, twins to ask for first;
+-- What is known of an admission before anything is written is a table: `take`, a function that gives it its free answer; `ask`, duplicates to ask for first;
 -- `refused`; or nil when it has to buy. `take` is given `row`, the one that the answer is about, or that of the sibling `id`, as it is by then.
 
 local function replay (admission)
@@ -106,17 +106,17 @@ local function readCache (admission, siblings)
   end }
 end
 
-local function askForTwins (admission)
-  local twin, ask, isMore = Twins.findTwin(admission)
-  if not twin then return (#ask > 0 or isMore) and { ask = ask } or nil end
-  return { row = twin, take = function (fresh)
-    Twins.adopt(fresh, admission)
+local function askForDuplicates (admission)
+  local duplicate, ask, isMore = Duplicates.findDuplicate(admission)
+  if not duplicate then return (#ask > 0 or isMore) and { ask = ask } or nil end
+  return { row = duplicate, take = function (fresh)
+    Duplicates.reattach(fresh, admission)
     return answerFree(admission, 'adopted', fresh.id)
   end }
 end
 
 local function findFree (admission, siblings)
-  return replay(admission) or readCache(admission, siblings) or askForTwins(admission)
+  return replay(admission) or readCache(admission, siblings) or askForDuplicates(admission)
 end
 
 local function sumOf (admissions, name)
@@ -218,7 +218,7 @@ local function admitNew (admissions)
   for place, admission in ipairs(admissions) do
     local free = findFree(admission, siblings)
     if free and free.refused then return free.refused end
-    for _, twin in ipairs(free and free.ask or {}) do table.insert(asked, twin) end
+    for _, duplicate in ipairs(free and free.ask or {}) do table.insert(asked, duplicate) end
     isAsking = isAsking or free and free.ask ~= nil
     if not free then
       table.insert(purchases, admission)
@@ -226,7 +226,7 @@ local function admitNew (admissions)
     end
     found[place] = free or { take = function () return buy(admission) end }
   end
-  if isAsking then return { outcome = 'twins', twins = asked } end
+  if isAsking then return { outcome = 'duplicates', duplicates = asked } end
   local refused = refuse(purchases)
   if refused then return refused end
   local got = {}
@@ -236,7 +236,7 @@ end
 
 -- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing },
 -- payload: the inputs one after the other
--- -> the port's AdmittedAll: outcome, and of got, twins [{ id, connection }], why, breaker, retryAfterSeconds, token, owner, rate what belongs to it
+-- -> the port's AdmittedAll: outcome, and of got, duplicates [{ id, connection }], why, breaker, retryAfterSeconds, token, owner, rate what belongs to it
 -- A caller that asks once more because the first answer was lost has to hear of what was bought, however late.
 local function admit ()
   local first = 1

@@ -4,14 +4,14 @@
 local function seen ()
   local row = Rows.readRow(given.id)
   -- An unknown is no end: a caller who was told of it may ask again, and must not buy again.
-  if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or Twins.isSameConnection(row, given.connection)) then Rows.change(row, { delivered = true }) end
+  if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or Duplicates.isSameConnection(row, given.connection)) then Rows.change(row, { delivered = true }) end
   return 'OK'
 end
 
 -- left { id, connection } -> 'OK'. A caller that was answered may leave: a delivered generation keeps its time, and so does one that others wait for.
 local function left ()
   local row = Rows.readRow(given.id)
-  if not row or row.delivered or not Twins.isSameConnection(row, given.connection) then return 'OK' end
+  if not row or row.delivered or not Duplicates.isSameConnection(row, given.connection) then return 'OK' end
   local changes = { connection = false }
   if row.phase == 'waiting' and row.keyless and not row.joined then changes.waitUntilMs = math.min(row.waitUntilMs, now + constants.abandonedMs) end
   Rows.change(row, changes)
@@ -22,12 +22,12 @@ end
 local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not confirmed in time, so nothing was bought."}'
 
 -- withdraw { admissions: [{ id, connection or nothing }] } -> 'OK'
--- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by adopting, joining or asking for the id.
+-- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by reattaching, joining or asking for the id.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do
     local row = Rows.readBrief(admission.id)
     local isLeft = row and row.phase == 'waiting' and row.attempt == 0 and not row.joined and not row.delivered
-    if isLeft and (not admission.connection or Twins.isSameConnection(row, admission.connection)) then
+    if isLeft and (not admission.connection or Duplicates.isSameConnection(row, admission.connection)) then
       Rows.change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })
       News.tell(row, 'ended', 'waiting', 0)
     end

@@ -62,7 +62,7 @@ local function compareRow (row)
   comparePlace(key('l', row.tenant .. ' ' .. row.subject), row, row.number, 'list')
   comparePlace(Rows.listOf(row), row, row.number, 'list by status')
   -- Others may have been passed over.
-  if is.twin and row.phase ~= 'unknown' and not row.cancelWished and not Books.isFinal(row) then comparePlace(key('o', row.twinName), row, is.twin, 'twins') end
+  if is.duplicate and row.phase ~= 'unknown' and not row.cancelWished and not Books.isFinal(row) then comparePlace(key('o', row.duplicateName), row, is.duplicate, 'duplicates') end
   if is.claim then compareField(CLAIMS, is.claim, row.id, row.id .. ' in claims') end
   for _, requestId in ipairs(Rows.requestIdsOf(row)) do
     -- One that stands for another generation does so until that is forgotten.
@@ -88,7 +88,7 @@ local belongs = {
   q = function (row, is, name) return is.queue and row.tenant == name end,
   l = function (row, is, name) return row.tenant .. ' ' .. row.subject == name end,
   ls = function (row, is, name) return Rows.listOf(row) == key('ls', name) end,
-  o = function (row, is, name) return row.twinName == name end
+  o = function (row, is, name) return row.duplicateName == name end
 }
 
 local function sets ()

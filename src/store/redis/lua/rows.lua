@@ -215,7 +215,7 @@ local function placesOf (row)
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
   at.due = dueOf(row)
-  if row.twinName and not row.delivered and not Books.isUnbilledEnd(row) then at.twin = row.number end
+  if row.duplicateName and not row.delivered and not Books.isUnbilledEnd(row) then at.duplicate = row.number end
   at.held = not Books.isFinal(row)
   return at
 end
@@ -269,10 +269,10 @@ local function reindex (before, after)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
   place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   place(DUE, row.id, was.due, is.due)
-  if row.twinName then
-    -- What was passed over among twins is one of them again when it moves.
+  if row.duplicateName then
+    -- What was passed over among duplicates is one of them again when it moves.
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
-    place(key('o', row.twinName), row.id, not (isBack and is.twin) and was.twin or nil, is.twin)
+    place(key('o', row.duplicateName), row.id, not (isBack and is.duplicate) and was.duplicate or nil, is.duplicate)
   end
   if not before or not after or statuses[before.phase] ~= statuses[after.phase] then
     if before then redis.call('ZREM', listOf(before), row.id) end

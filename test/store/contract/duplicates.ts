@@ -1,4 +1,4 @@
-// Adoption: retries of callers who are gone are free, and two callers who are there get two pictures.
+// Reattaching: retries of callers who are gone are free, and two callers who are there get two pictures.
 
 import type { Test } from 'tap'
 import type { Connection } from '../../../src/generation/generation.ts'
@@ -7,12 +7,12 @@ import { createWorld, present, type MakeStore } from './world.ts'
 
 const minute = 60_000
 
-function at (connection: string, replica = 'r1'): { twinName: string, connection: Connection } {
-  return { twinName: 'twin', connection: { replica, connection } }
+function at (connection: string, replica = 'r1'): { duplicateName: string, connection: Connection } {
+  return { duplicateName: 'duplicate', connection: { replica, connection } }
 }
 
-export async function twins (t: Test, make: MakeStore): Promise<void> {
-  t.test('a twin whose caller left is adopted at once, and its waiting time given back', async t => {
+export async function duplicates (t: Test, make: MakeStore): Promise<void> {
+  t.test('a duplicate whose caller left is reattached at once, and its waiting time given back', async t => {
     const { ledger, buy, admit, row, advance } = await createWorld(t, make)
     const { id, waitUntilMs } = await buy(at('c1'))
     await advance(1000)
@@ -22,32 +22,32 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit(at('c2')), { outcome: 'adopted', row: { id, connection: { replica: 'r1', connection: 'c2' }, waitUntilMs, joined: false } })
   })
 
-  t.test('a twin whose caller may be there is asked about first; open: two pictures', async t => {
+  t.test('a duplicate whose caller may be there is asked about first; open: two pictures', async t => {
     const { ledger, buy } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
     const given = admissionOf(at('c2', 'r2'))
-    t.same(await ledger.admit(given), { outcome: 'twins', twins: [{ id, replica: 'r1', connection: 'c1' }] })
-    t.match(await ledger.admit({ ...given, twins: [{ id, replica: 'r1', connection: 'c1', open: true }] }), { outcome: 'bought' })
+    t.same(await ledger.admit(given), { outcome: 'duplicates', duplicates: [{ id, replica: 'r1', connection: 'c1' }] })
+    t.match(await ledger.admit({ ...given, duplicates: [{ id, replica: 'r1', connection: 'c1', open: true }] }), { outcome: 'bought' })
   })
 
-  t.test('closed: the twin is adopted, and the next one does not get it', async t => {
+  t.test('closed: the duplicate is reattached, and the next one does not get it', async t => {
     const { ledger, buy } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
     const closed = { id, replica: 'r1', connection: 'c1', open: false }
-    t.match(await ledger.admit(admissionOf({ ...at('c2'), twins: [closed] })), { outcome: 'adopted', row: { id } })
-    const next = admissionOf({ ...at('c3'), twins: [closed] })
-    t.match(await ledger.admit(next), { outcome: 'twins', twins: [{ id, connection: 'c2' }] }, 'its connection has changed since the question')
-    t.match(await ledger.admit({ ...next, twins: [{ ...closed, connection: 'c2', open: true }] }), { outcome: 'bought' })
+    t.match(await ledger.admit(admissionOf({ ...at('c2'), duplicates: [closed] })), { outcome: 'adopted', row: { id } })
+    const next = admissionOf({ ...at('c3'), duplicates: [closed] })
+    t.match(await ledger.admit(next), { outcome: 'duplicates', duplicates: [{ id, connection: 'c2' }] }, 'its connection has changed since the question')
+    t.match(await ledger.admit({ ...next, duplicates: [{ ...closed, connection: 'c2', open: true }] }), { outcome: 'bought' })
   })
 
-  t.test('in the last round a twin that was not asked about counts as left', async t => {
+  t.test('in the last round a duplicate that was not asked about counts as left', async t => {
     const { ledger, buy } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
-    const younger = await buy({ ...at('c9'), twins: [{ id, replica: 'r1', connection: 'c1', open: true }] })
+    const younger = await buy({ ...at('c9'), duplicates: [{ id, replica: 'r1', connection: 'c1', open: true }] })
     t.match(await ledger.admit(admissionOf({ ...at('c2'), lastRound: true })), { outcome: 'adopted', row: { id } }, 'the oldest of them')
     await ledger.seen(younger.id, null)
     const open = { id, replica: 'r1', connection: 'c2', open: true }
-    t.match(await ledger.admit(admissionOf({ ...at('c3'), lastRound: true, twins: [open] })), { outcome: 'bought' }, 'one found open does not')
+    t.match(await ledger.admit(admissionOf({ ...at('c3'), lastRound: true, duplicates: [open] })), { outcome: 'bought' }, 'one found open does not')
   })
 
   t.test('an unknown is never delivered: a caller that was told of it and asks again gets it again', async t => {
@@ -58,7 +58,7 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     await ledger.seen(id, { replica: 'r1', connection: 'c1' })
     await ledger.seen(id, null)
     t.match(await row(id), { delivered: false })
-    t.match(await admit({ ...at('c2'), twins: [{ id, replica: 'r1', connection: 'c1', open: false }] }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
+    t.match(await admit({ ...at('c2'), duplicates: [{ id, replica: 'r1', connection: 'c1', open: false }] }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
   })
 
   t.test('the asker\'s own connection waits for nothing else', async t => {
@@ -67,75 +67,75 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit(at('c1')), { outcome: 'adopted', row: { id } })
   })
 
-  t.test('an admission without a connection adopts too, and the twin stays adoptable until its id was delivered', async t => {
+  t.test('an admission without a connection reattaches too, and the duplicate stays reattachable until its id was delivered', async t => {
     const { ledger, buy, admit } = await createWorld(t, make)
-    const { id } = await buy({ twinName: 'twin' })
-    t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, connection: null } })
+    const { id } = await buy({ duplicateName: 'duplicate' })
+    t.match(await admit({ duplicateName: 'duplicate' }), { outcome: 'adopted', row: { id, connection: null } })
     t.match(await admit(at('c1')), { outcome: 'adopted', row: { id } })
     await ledger.seen(id, null)
     t.match(await admit(at('c2')), { outcome: 'bought' })
   })
 
-  t.test('what was delivered is not adopted', async t => {
+  t.test('what was delivered is not reattached', async t => {
     const { ledger, buy, admit } = await createWorld(t, make)
     const { id } = await buy(at('c1'))
     await ledger.seen(id, { replica: 'r1', connection: 'c1' })
     t.match(await admit(at('c2')), { outcome: 'bought' })
   })
 
-  t.test('an ended twin is adoptable for ten minutes, a billed refusal too, an unbilled failure never', async t => {
+  t.test('an ended duplicate is reattachable for ten minutes, a billed refusal too, an unbilled failure never', async t => {
     const { ended, admit, advance } = await createWorld(t, make)
-    const picture = await ended(successOf(), { twinName: 'picture' })
-    const refusal = await ended(failureOf(), { twinName: 'refusal' })
-    await ended(failureOf(0), { twinName: 'unbilled' })
-    t.match(await admit({ twinName: 'unbilled' }), { outcome: 'bought' })
+    const picture = await ended(successOf(), { duplicateName: 'picture' })
+    const refusal = await ended(failureOf(), { duplicateName: 'refusal' })
+    await ended(failureOf(0), { duplicateName: 'unbilled' })
+    t.match(await admit({ duplicateName: 'unbilled' }), { outcome: 'bought' })
     await advance(10 * minute - 1)
-    t.match(await admit({ twinName: 'picture' }), { outcome: 'adopted', row: { id: picture.id, phase: 'succeeded' } })
-    t.match(await admit({ twinName: 'refusal' }), { outcome: 'adopted', row: { id: refusal.id, phase: 'failed' } })
+    t.match(await admit({ duplicateName: 'picture' }), { outcome: 'adopted', row: { id: picture.id, phase: 'succeeded' } })
+    t.match(await admit({ duplicateName: 'refusal' }), { outcome: 'adopted', row: { id: refusal.id, phase: 'failed' } })
     await advance(1)
-    t.match(await admit({ twinName: 'picture' }), { outcome: 'bought' })
-    t.match(await admit({ twinName: 'refusal' }), { outcome: 'bought' })
+    t.match(await admit({ duplicateName: 'picture' }), { outcome: 'bought' })
+    t.match(await admit({ duplicateName: 'refusal' }), { outcome: 'bought' })
   })
 
-  t.test('an unknown is adopted for 15 minutes; evidence that it runs makes it adoptable again', async t => {
+  t.test('an unknown is reattached for 15 minutes; evidence that it runs makes it reattachable again', async t => {
     const { ledger, accepted, admit, advance } = await createWorld(t, make)
-    const { id } = await accepted('a', { twinName: 'twin' })
+    const { id } = await accepted('a', { duplicateName: 'duplicate' })
     await ledger.recordUnknown(id, 1, 'a', traceLost)
     await advance(15 * minute - 1)
-    t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
+    t.match(await admit({ duplicateName: 'duplicate' }), { outcome: 'adopted', row: { id, phase: 'unknown' } })
     await advance(1)
-    const bought = await admit({ ...at('c1'), twinName: 'twin' })
+    const bought = await admit({ ...at('c1'), duplicateName: 'duplicate' })
     t.match(bought, { outcome: 'bought' })
     await ledger.recordProgress(id, 1, 'a', { kind: 'running' })
-    t.match(await admit({ twinName: 'twin' }), { outcome: 'adopted', row: { id, phase: 'running' } })
+    t.match(await admit({ duplicateName: 'duplicate' }), { outcome: 'adopted', row: { id, phase: 'running' } })
   })
 
-  t.test('keyed requests, and requests with another body, are nobody\'s twins', async t => {
+  t.test('keyed requests, and requests with another body, are nobody\'s duplicates', async t => {
     const { buy, admit } = await createWorld(t, make)
-    await buy({ twinName: 'twin' })
+    await buy({ duplicateName: 'duplicate' })
     t.match(await admit({ idempotency: { name: 'key', fingerprint: 'f' } }), { outcome: 'bought' })
-    t.match(await admit({ twinName: 'another' }), { outcome: 'bought' })
+    t.match(await admit({ duplicateName: 'another' }), { outcome: 'bought' })
   })
 
   t.test('the oldest comes first, and one certainly left before those to be asked about', async t => {
     const { ledger, buy } = await createWorld(t, make)
     const open = { open: true, replica: 'r1' }
     const first = await buy(at('c1'))
-    const second = await buy({ ...at('c2'), twins: [{ ...open, id: first.id, connection: 'c1' }] })
+    const second = await buy({ ...at('c2'), duplicates: [{ ...open, id: first.id, connection: 'c1' }] })
     await ledger.left(second.id, { replica: 'r1', connection: 'c2' })
     t.match(await ledger.admit(admissionOf(at('c3'))), { outcome: 'adopted', row: { id: second.id } })
   })
 
-  t.test('60 live callers get 60 pictures in two admissions each, naming at most 8 twins', async t => {
+  t.test('60 live callers get 60 pictures in two admissions each, naming at most 8 duplicates', async t => {
     const { ledger, balance } = await createWorld(t, make)
     let rounds = 0 // of admissions, all callers together
     for (let caller = 0; caller < 60; caller += 1) {
       const given = admissionOf(at(`c${caller}`, `r${caller % 3}`))
       let answer = await ledger.admit(given)
       rounds += 1
-      while (answer.outcome === 'twins' && rounds < 200) {
-        t.ok(answer.twins.length <= 8)
-        answer = await ledger.admit({ ...given, twins: answer.twins.map(twin => ({ ...twin, open: true })) })
+      while (answer.outcome === 'duplicates' && rounds < 200) {
+        t.ok(answer.duplicates.length <= 8)
+        answer = await ledger.admit({ ...given, duplicates: answer.duplicates.map(duplicate => ({ ...duplicate, open: true })) })
         rounds += 1
       }
       t.equal(answer.outcome, 'bought')
@@ -148,11 +148,11 @@ export async function twins (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, admit, balance } = await createWorld(t, make)
     const ids = new Set<string>()
     for (let caller = 0; caller < 60; caller += 1) {
-      const { id } = await buy({ ...at(`c${caller}`), twinName: `twin${caller}` })
+      const { id } = await buy({ ...at(`c${caller}`), duplicateName: `duplicate${caller}` })
       await ledger.left(id, { replica: 'r1', connection: `c${caller}` })
-      const adopted = await admit({ ...at(`d${caller}`), twinName: `twin${caller}` })
-      t.equal(adopted.outcome, 'adopted')
-      ids.add(adopted.row.id)
+      const reattached = await admit({ ...at(`d${caller}`), duplicateName: `duplicate${caller}` })
+      t.equal(reattached.outcome, 'adopted')
+      ids.add(reattached.row.id)
     }
     t.equal(ids.size, 60)
     t.same(await balance(), { held: 60 * price, spent: 0 })

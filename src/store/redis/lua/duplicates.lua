@@ -1,4 +1,4 @@
--- Adoption: an identical request gets the undelivered generation of a caller who is gone (rule 7).
+-- Reattaching: an identical request gets the undelivered generation of a caller who is gone (rule 7).
 
 local function isSameConnection (row, connection)
   return connection ~= nil and row.connection == connection
@@ -7,39 +7,39 @@ end
 -- How many of them are looked at in one admission.
 local LOOKS = 64
 
--- The oldest twins that may be adopted, briefly (id, connection), and whether there are others behind those that were looked at. Ends older than ten minutes
+-- The oldest duplicates that may be reattached, briefly (id, connection), and whether there are others behind those that were looked at. Ends older than ten minutes
 -- are dropped; so are an old `unknown`, what is called off, and a picture that nobody can get any more, until they move (see `reindex`).
-local function adoptable (twinName)
-  local at, found = key('o', twinName), {}
+local function reattachable (duplicateName)
+  local at, found = key('o', duplicateName), {}
   local ids = redis.call('ZRANGE', at, 0, LOOKS)
   for i = 1, math.min(#ids, LOOKS) do
     local kept = redis.call('HMGET', key('g', ids[i]), 'phase', 'cost', 'finishedAtMs', 'answersUntilMs', 'cancelWished', 'connection', 'large')
     local row = { id = ids[i], phase = kept[1], cost = tonumber(kept[2] or nil), finishedAtMs = tonumber(kept[3] or nil), answersUntilMs = tonumber(kept[4] or 0),
       cancelWished = kept[5] == '1', connection = kept[6] or nil }
     local isGone = kept[7] and not Aside.isThere(row.id, kept[7])
-    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.adoptableMs or Names.isVerdictOver(row) or Books.isCalledOff(row) or isGone then
+    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.reattachableMs or Names.isVerdictOver(row) or Books.isCalledOff(row) or isGone then
       redis.call('ZREM', at, row.id)
     else
       table.insert(found, row)
     end
-    if #found == constants.maxTwins then return found, false end
+    if #found == constants.maxDuplicates then return found, false end
   end
   return found, #ids > LOOKS
 end
 
--- Looks at the 8 oldest undelivered twins. The oldest whose caller is certainly gone is adopted: nobody waits for it, its replica said that
+-- Looks at the 8 oldest undelivered duplicates. The oldest whose caller is certainly gone is reattached: nobody waits for it, its replica said that
 -- the connection is closed, or it is the asker's own. Otherwise those are named whose present connection was not asked about; in the last round
--- the oldest of them counts as left. Gives the row to adopt, or nil, those to ask about, and whether to look once more, behind those that were dropped.
-local function findTwin (admission)
+-- the oldest of them counts as left. Gives the row to reattach, or nil, those to ask about, and whether to look once more, behind those that were dropped.
+local function findDuplicate (admission)
   local ask, unasked = {}, nil
-  if not admission.twinName then return nil, ask, false end
-  local found, isMore = adoptable(admission.twinName)
+  if not admission.duplicateName then return nil, ask, false end
+  local found, isMore = reattachable(admission.duplicateName)
   for _, row in ipairs(found) do
     if not row.connection or isSameConnection(row, admission.connection) then return Rows.readRow(row.id) end
     local answer
-    for _, twin in ipairs(admission.twins) do
-      if twin.id == row.id and isSameConnection(row, twin.connection) then
-        answer = twin
+    for _, duplicate in ipairs(admission.duplicates) do
+      if duplicate.id == row.id and isSameConnection(row, duplicate.connection) then
+        answer = duplicate
         break
       end
     end
@@ -54,9 +54,9 @@ local function findTwin (admission)
 end
 
 -- Hands a generation to another caller, with the time in line that its first caller's leaving cost it, should it wait here or come back to the line. That
--- caller's own deadline holds on, counted from the start, when the other has one, too (a retry has). Without a connection it stays adoptable until its
+-- caller's own deadline holds on, counted from the start, when the other has one, too (a retry has). Without a connection it stays reattachable until its
 -- id was delivered.
-local function adopt (row, admission)
+local function reattach (row, admission)
   local startUntilMs = admission.startWithinMs and row.startUntilMs
   Rows.change(row, {
     connection = admission.connection or false, startUntilMs = startUntilMs or false,
@@ -65,5 +65,5 @@ local function adopt (row, admission)
 end
 
 return {
-  isSameConnection = isSameConnection, findTwin = findTwin, adopt = adopt
+  isSameConnection = isSameConnection, findDuplicate = findDuplicate, reattach = reattach
 }
