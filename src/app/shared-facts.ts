@@ -9,7 +9,7 @@ import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
 
 /** Rejects as the ledger does. */
 export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency }: Pick<Config, 'falConcurrency'>): Promise<SharedFacts> {
-  const { waiting, atUpstream, places, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
+  const { waiting, atUpstream, slots, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
   const breakers = await ledger.breakers()
   // A tenant's reservations are told for its budget's period, or for the month when it has none.
   const limits = new Map<string, BudgetLimit>([...tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
@@ -20,7 +20,7 @@ export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget 
     waiting,
     slotsUsed: atUpstream,
     slots: falConcurrency,
-    slotsOpen: Math.min(falConcurrency, places ?? falConcurrency),
+    slotsOpen: Math.min(falConcurrency, slots ?? falConcurrency),
     budgetLeft: new Map(limited.map(balance => [balance.owner, leftOf(limits.get(balance.owner)?.limit ?? 0, balance)])),
     held: new Map(balances.map(({ owner, held }) => [owner, held])),
     unknownOpen,

@@ -37,7 +37,7 @@ export interface Admission extends AdmittedFields {
   readonly duplicates: readonly DuplicateAnswer[]
   /** No further round of questions: a duplicate not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
-  /** How long the caller lets it wait in line; `null`: as long as the ledger does. */
+  /** How long the caller lets it wait in the queue; `null`: as long as the ledger does. */
   readonly startWithinMs: number | null
   /** The caller has to be given an id, also for what is stored. */
   readonly needsId: boolean
@@ -73,7 +73,7 @@ export interface End {
  * - `adopted`: an undelivered duplicate, whose caller is gone, now belongs to this connection.
  * - `duplicates`: there are undelivered duplicates; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
  *   cannot be reattached any more, and others stand behind them.
- * - `bought`: a new row, with money reserved and a place in line.
+ * - `bought`: a new row, with money reserved and a position in the queue.
  */
 export type Admitted = Got | DuplicatesFirst | Refused
 

@@ -5,12 +5,12 @@ import type { Failure, Generation, Terms } from './generation.ts'
 import type { Phase } from './phases.ts'
 
 /**
- * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isLineEmpty`: nobody else stands
+ * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isQueueEmpty`: nobody else stands
  * in the line that could be claimed. `wait`: the store may have lost what it was told last, and nothing is claimed before its replicas have put it back (see `renew`),
  * or before `untilMs`.
  */
 export type Claimed =
-  | Taken & { readonly outcome: 'go', readonly isLineEmpty: boolean }
+  | Taken & { readonly outcome: 'go', readonly isQueueEmpty: boolean }
   | { readonly outcome: 'wait', readonly untilMs: number }
   | { readonly outcome: 'busy' | 'empty' | 'breaker' | 'late' }
 

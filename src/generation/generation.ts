@@ -28,7 +28,7 @@ export interface Account {
   readonly period: string
 }
 
-/** Places in a tenant's own line: someone waits, nobody waits, asked to stand behind. */
+/** Positions in a tenant's own queue: someone waits, nobody waits, asked to stand behind. */
 export type Priority = 'interactive' | 'background' | 'low'
 
 const priorities: readonly Priority[] = ['interactive', 'background', 'low']
@@ -116,24 +116,24 @@ export const rowFields = {
   token: admitted(orNull(text)),
   /** The tenants with whom its result is shared; `null` when it is not to be stored. */
   cacheGroup: admitted(orNull(text)),
-  /** Requests ahead of it at fal, when fal said so; before that the place in our own line, when read. */
+  /** Requests ahead of it at fal, when fal said so; before that the position in our own queue, when read. */
   queuePosition: initially<number | null>(null, orNull(integer)),
   createdAtMs: decided(integer),
   /** When fal began to work on it. */
   startedAtMs: initially<number | null>(null, orNull(integer)),
   finishedAtMs: initially<number | null>(null, orNull(integer)),
-  /** Why its result is looked at again, and since when: fal is done with it, so it takes no place there. Nothing of this is left when it has ended. */
+  /** Why its result is looked at again, and since when: fal is done with it, so it takes no slot there. Nothing of this is left when it has ended. */
   doubt: initially<Doubt | null>(null, orNull(word(doubts))),
   doubtSinceMs: initially<number | null>(null, orNull(integer)),
   /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
   answersUntilMs: initially(0, or(0, integer)),
   /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
   logged: initially(0, or(0, integer)),
-  /** It leaves the line unspent when it still waits then. */
+  /** It leaves the queue unspent when it still waits then. */
   waitUntilMs: decided(integer),
   /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */
   startUntilMs: decided<number | null>(orNull(integer)),
-  /** Set by each claim, since the time in line is no run: after this it is cancelled at fal, then `unknown`. */
+  /** Set by each claim, since the time in the queue is no run: after this it is cancelled at fal, then `unknown`. */
   runUntilMs: initially<number | null>(null, orNull(integer))
 }
 
@@ -187,7 +187,7 @@ const ownFields = {
   claimId: initially<string | null>(null, orNull(text)),
   /** At fal: when another replica may take it over. */
   leaseUntilMs: initially(0, integer),
-  /** Waiting: not claimable before this; 0 when it stands in the line. */
+  /** Waiting: not claimable before this; 0 when it stands in the queue. */
   retryAtMs: initially(0, or(0, integer)),
   unknownSinceMs: initially(0, or(0, integer)),
   /** `unknown`, or settled since, with a request id: when fal is asked about it next, and how many questions there were. */
@@ -221,8 +221,8 @@ export function hasRequestId (row: Generation): row is Followed {
   return row.requestId !== null
 }
 
-/** Does it take one of the places at fal? What fal is done with does not, although its result is still looked for. */
-export function hasPlace ({ phase, doubt }: Pick<Generation, 'phase' | 'doubt'>): boolean {
+/** Does it take one of the slots at fal? What fal is done with does not, although its result is still looked for. */
+export function hasSlot ({ phase, doubt }: Pick<Generation, 'phase' | 'doubt'>): boolean {
   return isAtUpstream(phase) && doubt === null
 }
 

@@ -52,9 +52,9 @@ export function termsAtEnd (row: Generation, terms: Terms, schemaVersionOf: Sche
   return learned === null ? terms : { ...terms, learnedName: learned }
 }
 
-/** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. Of a list the first one has the key's own, the others their places. */
-export function idempotencyName (tenant: string, subject: string, key: string, place = 0): string {
-  return digest('idempotency', tenant, subject, key, ...placeIn(place))
+/** The name of an `Idempotency-Key`: the same key of another tenant or token is another key. Of a list the first one has the key's own, the others their index in it. */
+export function idempotencyName (tenant: string, subject: string, key: string, index = 0): string {
+  return digest('idempotency', tenant, subject, key, ...indexIn(index))
 }
 
 /** What a key stands for: the request as it was sent, before defaults. */
@@ -62,13 +62,13 @@ export function fingerprint (model: Pick<NamedModel, 'endpointId'>, canonicalAsS
   return digest('fingerprint', model.endpointId, canonicalAsSent)
 }
 
-/** What makes two unseeded requests of one caller duplicates. Those of one list are none: each but the first has its place in its name. */
-export function duplicateName (tenant: string, subject: string, model: Pick<NamedModel, 'endpointId'>, canonicalInput: string, place = 0): string {
-  return digest('duplicate', tenant, subject, model.endpointId, canonicalInput, ...placeIn(place))
+/** What makes two unseeded requests of one caller duplicates. Those of one list are none: each but the first has its index in its name. */
+export function duplicateName (tenant: string, subject: string, model: Pick<NamedModel, 'endpointId'>, canonicalInput: string, index = 0): string {
+  return digest('duplicate', tenant, subject, model.endpointId, canonicalInput, ...indexIn(index))
 }
 
-function placeIn (place: number): readonly string[] {
-  return place === 0 ? [] : [String(place)]
+function indexIn (index: number): readonly string[] {
+  return index === 0 ? [] : [String(index)]
 }
 
 /** What is left of an input that its row does not keep, or null where every row keeps it. */

@@ -36,7 +36,7 @@ export const ledgerConstants = {
   maxAdmissions: 10,
   /** How many undelivered duplicates one admission names. */
   maxDuplicates: 8,
-  /** How long fal may ask for a pause of all places, and how soon one more is tried after it. */
+  /** How long fal may ask for a pause of all slots, and how soon one more is tried after it. */
   maxBusyMs: 60_000,
   busyStepMs: 5000,
   /** The pauses between questions about an unknown double from the first to the longest, for fal's hour and a little, counted from the claim. */

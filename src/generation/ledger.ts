@@ -24,7 +24,7 @@ export interface Page {
 }
 
 /**
- * The store of generations, money and the waiting line, shared by all replicas.
+ * The store of generations, money and the queue, shared by all replicas.
  *
  * Every operation is atomic. One that cannot reach the store rejects with a `Problem` `store-unavailable` within a second,
  * and a *right* (`admit`, `claim`) that was answered so has changed nothing, however late the store runs it.
@@ -49,19 +49,19 @@ export interface Ledger {
   /**
    * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
    * free answer where there is one, also from one before it in the list; the others are bought, each counted by itself in rate and line, and by their sums in
-   * budgets and token. The i-th has its place in duplicate and idempotency name: no two of a list may have the same. While a breaker is not ok only one may be bought.
+   * budgets and token. The i-th has its index in duplicate and idempotency name: no two of a list may have the same. While a breaker is not ok only one may be bought.
    */
   admitAll: (admissions: readonly Admission[]) => Promise<AdmittedAll>
   /**
-   * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the line unspent, unless somebody has come to them since, by
+   * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the queue unspent, unless somebody has come to them since, by
    * reattaching, joining or asking for the id.
    */
   withdraw: (admissions: readonly Pick<Admission, 'id' | 'connection'>[]) => Promise<void>
   /**
    * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
-   * are at fal and the tenant has a free place. The same `claimId` gets the same grant while that attempt is `submitting`.
-   * Only this operation writes `submitting` and raises `attempt`. Heads of the line whose deadline passed, or whose model is retired, are closed
-   * unspent on the way. After fal took no more there are fewer places than `slots` for a while (see `recordNotSent`).
+   * are at fal and the tenant has a free slot. The same `claimId` gets the same grant while that attempt is `submitting`.
+   * Only this operation writes `submitting` and raises `attempt`. Heads of the queue whose deadline passed, or whose model is retired, are closed
+   * unspent on the way. After fal took no more there are fewer of them for a while (see `recordNotSent`).
    * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
    * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign. An empty ledger has
    * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease.
@@ -85,7 +85,7 @@ export interface Ledger {
   recordAccepted: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
   /**
    * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
-   * `busy`: fal takes no more than what is there without this one, so there are that many places until `retryAfterMs`, then one more every five seconds.
+   * `busy`: fal takes no more than what is there without this one, so there are that many slots until `retryAfterMs`, then one more every five seconds.
    * The verdict is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the verdict.
    */
   recordNotSent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
@@ -98,7 +98,7 @@ export interface Ledger {
   recordProgress: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
   /**
    * Of `requestId` fal is done, and the answer could not be used (rule 25): the row keeps what was seen, with the time of the first such answer, and gives its
-   * place back; what is seen of it at fal after that takes both away. Changes nothing of a row that is not at fal.
+   * slot back; what is seen of it at fal after that takes both away. Changes nothing of a row that is not at fal.
    */
   recordDoubt: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
   /**
@@ -122,7 +122,7 @@ export interface Ledger {
   renew: (replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart?: boolean) => Promise<{ readonly gone: readonly string[], readonly rolledBack: readonly string[] }>
   /**
    * Writes rows from their owner's facts after a rollback, over the budget if need be, and the names that led to them (rule 22). A name that leads to a row
-   * which still waits and was never granted an attempt goes to the restored row, and the other becomes its alias: money, rate and place are given back,
+   * which still waits and was never granted an attempt goes to the restored row, and the other becomes its alias: money, rate and position are given back,
    * its waiters hear of the restored one, and its own id goes on being known. Any other row keeps the name; gives how many did.
    */
   restore: (replica: string, facts: readonly Fact[]) => Promise<{ readonly contested: number }>
@@ -161,7 +161,7 @@ export interface Ledger {
    * themselves (see `restore`): they are shown as their readers see them.
    */
   getMany: (ids: readonly string[]) => Promise<readonly Generation[]>
-  /** The same without what is large: for looking at many, often. A place in our own line is told as it is now; it moves without a new version. */
+  /** The same without what is large: for looking at many, often. A position in our own queue is told as it is now; it moves without a new version. */
   getStatuses: (ids: readonly string[]) => Promise<readonly Change[]>
   /**
    * The output of a success that is too long for its row (`large`), by the id of its purchase. It lies aside for an hour; `null` afterwards, and where there was
@@ -220,7 +220,7 @@ export interface Gauges {
   /** Places used at fal. */
   readonly atUpstream: number
   /** How many may be used at most, since fal took no more; `null` when nothing was heard of that. */
-  readonly places: number | null
+  readonly slots: number | null
   readonly unknownOpen: number
   /** The admission time of the oldest open unknown. */
   readonly unknownOldestMs: number | null

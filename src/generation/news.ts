@@ -33,5 +33,5 @@ export interface RowNews {
 /** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
 export type Change = Pick<Generation, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'doubtSinceMs' | 'logged'>
 
-/** A change as it is published. `isLineEmpty`: as far as this change decides it, nothing can be claimed now. */
-export type Published = Change & { readonly isLineEmpty: boolean }
+/** A change as it is published. `isQueueEmpty`: as far as this change decides it, nothing can be claimed now. */
+export type Published = Change & { readonly isQueueEmpty: boolean }

@@ -114,14 +114,14 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
 function sentenceOf ({ what, name, found, expected }: Difference): string {
   const usd = (amount: string | null): string => `$${formatUsd(Number(amount ?? 0))}`
   switch (what) {
-    case 'places': return `${found} places are counted as used, ${expected} generations are at fal`
+    case 'slots': return `${found} slots are counted as used, ${expected} generations are at fal`
     case 'aside': return `${found} bytes of large results are counted, ${expected} are kept`
     case 'running': case 'waiting': return `${name}: ${found} are counted as ${what}, ${expected} generations are`
     case 'held': return `${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`
     case 'spent': return `${name}: ${usd(found)} are spent or open, the journal explains ${usd(expected)}`
     case 'pictures': return `token ${name}: ${found} pictures are held, open generations may make ${expected}`
     case 'money': return `token ${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`
-    case 'line': return expected === null ? `${name}: stands in the line and has nothing to claim` : `${name}: ${found === null ? 'does not stand' : `stands at ${found}`} in the line, and should at ${expected}`
+    case 'turn': return expected === null ? `${name}: stands in the queue and has nothing to claim` : `${name}: ${found === null ? 'does not stand' : `stands at ${found}`} in the queue, and should at ${expected}`
     case 'row': return `${name}: ${found ?? 'nothing'} in place of ${expected ?? 'nothing'}`
     case 'stray': return `${name}: does not belong there`
   }

@@ -2,7 +2,7 @@
 
 /** Where a generation stands, as the ledger writes it. */
 export type Phase =
-  | 'waiting' // in our line; nothing was sent
+  | 'waiting' // in our queue; nothing was sent
   | 'submitting' // a submit attempt was granted; its outcome is not written yet
   | 'accepted' // fal gave a request id and has it in its queue
   | 'running' // fal works on it

@@ -3,13 +3,13 @@
 /**
  * Something that does not follow from the rows as it should.
  *
- * - `places`, `aside` (bytes of large results), `running`, `waiting`, `held`, `pictures`, `money`: a counter, of the ledger, a tenant, an account, or a browser token.
- * - `line`: a tenant's place in the waiting line.
- * - `row`: a row's place in an index; `stray`: a place there that leads nowhere, or to a row that does not belong.
+ * - `slots`, `aside` (bytes of large results), `running`, `waiting`, `held`, `pictures`, `money`: a counter, of the ledger, a tenant, an account, or a browser token.
+ * - `turn`: a tenant's turn, when it has something to claim.
+ * - `row`: a row's entry in an index; `stray`: an entry there that leads nowhere, or to a row that does not belong.
  * - `spent`: what an account has spent, with what its open unknowns may have cost, against the journal. Nothing tells which of the two is wrong, so it stays.
  */
 export interface Difference {
-  readonly what: 'places' | 'aside' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'line' | 'row' | 'stray'
+  readonly what: 'slots' | 'aside' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'turn' | 'row' | 'stray'
   /** Of which tenant, account, token, row or index. */
   readonly name: string
   /** `null`: nothing. */

@@ -3,7 +3,7 @@
 import type { Admission, Admitted, AdmittedAll } from '../generation/admission.ts'
 import { ledgerConstants } from '../generation/ledger-constants.ts'
 
-/** Throws for a list that no caller may hand over: its places are in its names, so none is another's duplicate or repetition. */
+/** Throws for a list that no caller may hand over: the index of each is in its names, so none is another's duplicate or repetition. */
 export function assertListable (admissions: readonly Admission[]): void {
   const { length } = admissions
   if (length < 1 || length > ledgerConstants.maxAdmissions) throw new RangeError(`The ledger admits 1 to ${ledgerConstants.maxAdmissions} requests at once, not ${length}.`)

@@ -23,7 +23,7 @@ export interface Tenant {
   readonly callLimit: Limit
   readonly maxInFlight: number
   readonly maxQueued: number
-  /** Share of the places at fal, in proportion to the other tenants' weights. */
+  /** Share of the slots at fal, in proportion to the other tenants' weights. */
   readonly weight: number
   readonly budget: BudgetLimit | null
   /** Tenants with the same value share results. A tenant alone has a value that no named group can have. */

@@ -26,7 +26,7 @@ const ARRIVALS_PER_SECOND = 200
 /** On a machine that is busy with other things some are refused all the same. */
 const MOST = 0.98
 
-/** Each caller waits for a generation of its own, nearly all of them in the line. None is answered while this is measured. */
+/** Each caller waits for a generation of its own, nearly all of them in the queue. None is answered while this is measured. */
 export async function waitingCallers (ground: Ground, callers: number, progress: (said: string) => void): Promise<readonly Waiting[]> {
   const gateway = await startGateway(ground, { name: `waiting-${callers}`, delayMs: 600_000, env: { FAL_CONCURRENCY: '10', WAIT_SECONDS: '300', QUEUE_SECONDS: '3600' } })
   const text = post('/generate', '{"prompt":"caller {n}"}', bearer(tenantId(0))).text
@@ -34,7 +34,7 @@ export async function waitingCallers (ground: Ground, callers: number, progress:
   const sockets = await openWaiting(gateway.port, Array.from({ length: callers }, (_, index) => fill(text, index)), ARRIVALS_PER_SECOND)
   await pause(2000)
   const waiting = await waitingIn(gateway)
-  progress(`${waiting} of ${callers} callers wait in the line`)
+  progress(`${waiting} of ${callers} callers wait in the queue`)
   if (waiting < callers * MOST) throw new Error(`${callers} callers came, and only ${waiting} wait`)
   const answered = sockets.filter(({ bytesRead }) => bytesRead > 0).length
   const full = await observe(gateway, callers - answered)

@@ -163,7 +163,7 @@ t.test('a reload closes nothing that was tripped for other reasons', async t => 
   t.equal(gateway.sandbox.bill.submits, 1)
 })
 
-t.test('while fal is busy its Retry-After is kept and nothing is given up before its time in line is over', async t => {
+t.test('while fal is busy its Retry-After is kept and nothing is given up before its time in the queue is over', async t => {
   const gateway = await startGateway(t, { config: { queueMs: 60_000 } })
   const busy = gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 1, times: 2 })
   const startMs = performance.now()
@@ -175,7 +175,7 @@ t.test('while fal is busy its Retry-After is kept and nothing is given up before
   t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="ok"\} 1$/m, 'busy is no failure')
 })
 
-t.test('a pause that would outlast its time in line is not waited for', async t => {
+t.test('a pause that would outlast its time in the queue is not waited for', async t => {
   // A caller of either of them waits for longer than this test lasts.
   const gateway = await startGateway(t, { config: { queueMs: 3_600_000, waitMs: 7_200_000 } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 7200 })
@@ -193,7 +193,7 @@ t.test('more attempts than a failing fal would get: busy alone never ends a gene
   t.equal(gateway.sandbox.bill.submits, 4)
 })
 
-t.test('when fal takes no more there are fewer places for a while, and operators see it', async t => {
+t.test('when fal takes no more there are fewer slots for a while, and operators see it', async t => {
   const gateway = await startGateway(t, { config: { falConcurrency: 4 } })
   const busy = gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 20, skip: 2 })
   const release = gateway.sandbox.faults.holdJobs()
@@ -205,5 +205,5 @@ t.test('when fal takes no more there are fewer places for a while, and operators
   t.equal(gateway.sandbox.bill.submits, 4)
   release()
   await until(() => gateway.sandbox.bill.accepted === 7)
-  t.equal(busy.hits, 1, 'the others went on with the places that are left')
+  t.equal(busy.hits, 1, 'the others went on with the slots that are left')
 })

@@ -10,7 +10,7 @@ async function begin (gateway: Gateway, body: unknown): Promise<string> {
   return String((await gateway.generate(body, later)).json()['id'])
 }
 
-t.test('in line: cancelled, nothing spent, nothing sent; again: 200 as well', async t => {
+t.test('in the queue: cancelled, nothing spent, nothing sent; again: 200 as well', async t => {
   const gateway = await startGateway(t, { config: { falConcurrency: 0 } })
   const id = await begin(gateway, { prompt: 'x' })
   t.match((await gateway.get(`/generations/${id}`)).json(), { status: 'queued', queue_position: 0 })

@@ -84,20 +84,20 @@ function open (given: { readonly leaseMs?: number } = {}): Scene {
   }
 }
 
-/** A grant, after which the line is empty or not. */
-async function grant (isLineEmpty: boolean): Promise<Claimed> {
+/** A grant, after which the queue is empty or not. */
+async function grant (isQueueEmpty: boolean): Promise<Claimed> {
   const memory = createMemoryLedger({ times })
   await memory.admit(admissionOf())
   const claimed = await memory.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
   await memory.close()
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
-  return { ...claimed, isLineEmpty }
+  return { ...claimed, isQueueEmpty }
 }
 
 const empty: Claimed = { outcome: 'empty' }
 const busy: Claimed = { outcome: 'busy' }
 
-t.test('it claims until nothing stands in the line', async t => {
+t.test('it claims until nothing stands in the queue', async t => {
   const { claims, asked, next, taken } = open()
   claims.nudge()
   await next().answer(await grant(false))
@@ -112,12 +112,12 @@ t.test('a task that is done claims, but not from a line that is known to be empt
   claims.taskDone()
   await next().answer(empty)
   claims.taskDone()
-  t.equal(sent.length, 1, 'what comes into an empty line is published')
+  t.equal(sent.length, 1, 'what comes into an empty queue is published')
   claims.nudge()
   await next().answer(busy)
   claims.taskDone()
   await next().answer(await grant(true))
-  t.equal(sent.length, 3, 'busy says nothing about the line')
+  t.equal(sent.length, 3, 'busy says nothing about the queue')
   claims.taskDone()
   t.equal(asked.length, 0, 'the last one was taken out of it')
 })

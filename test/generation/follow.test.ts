@@ -24,7 +24,7 @@ interface Scene {
   readonly buy: () => Promise<Generation>
   /** Claims the next one and reports it as accepted. */
   readonly accept: () => Promise<void>
-  /** Lets it end in line and its time be over, and tells nobody. */
+  /** Lets it end in the queue and its time be over, and tells nobody. */
   readonly forget: (id: string) => Promise<void>
 }
 
@@ -116,7 +116,7 @@ t.test('a reader is told every state, every line once, and at the end the output
   t.equal(follow.streams, 0)
 })
 
-t.test('the place in our own line is told while it moves', async t => {
+t.test('the position in our own queue is told while it moves', async t => {
   const { follow, buy, accept } = scene(t)
   await buy()
   await buy()

@@ -89,7 +89,7 @@ t.test('a cancel that was asked for is believed at once', async t => {
   t.notMatch((await gateway.get('/metrics', { key: null })).text, /looked_at_again_total\{/)
 })
 
-t.test('what fal is done with takes no place there: another one is sent while it is looked at again', async t => {
+t.test('what fal is done with takes no slot there: another one is sent while it is looked at again', async t => {
   const gateway = await startGateway(t, { env: { FAL_CONCURRENCY: '1' }, lookAgainMs: [60_000] })
   const gone = gateway.sandbox.faults.add({ kind: 'answer', operation: 'result', error: 'result_expired' })
   const id = String((await gateway.generate({ prompt: 'looked at again', seed: 1 }, later)).json()['id'])

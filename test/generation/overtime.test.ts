@@ -13,7 +13,7 @@ import { CENTRAL_KEY } from '../support/gateway.ts'
 import { startSandbox } from '../support/sandbox.ts'
 import { until } from '../support/until.ts'
 
-t.test('a run that lasts too long is ended though the ledger\'s clock was put back meanwhile, and its place is free', async t => {
+t.test('a run that lasts too long is ended though the ledger\'s clock was put back meanwhile, and its slot is free', async t => {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
   const release = sandbox.faults.holdJobs()
   let behindMs = 0

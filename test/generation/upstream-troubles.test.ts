@@ -132,7 +132,7 @@ t.test('what certainly never arrived is sent again, and bought once', async t =>
   }
 })
 
-t.test('what fal sent back into the line has its whole time to run, however long it waited again', async t => {
+t.test('what fal sent back into the queue has its whole time to run, however long it waited again', async t => {
   const gateway = await startGateway(t, { env: { RUN_SECONDS: '1' } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 2 })
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 200)

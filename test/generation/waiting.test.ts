@@ -187,7 +187,7 @@ t.test('an answer that was ready when its connection broke is not delivered: the
   first.release()
 })
 
-t.test('a caller that asks for what its buyer has cancelled in line buys in its own name', async t => {
+t.test('a caller that asks for what its buyer has cancelled in the queue buys in its own name', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme', maxInFlight: 1 }), tenant('press', { cacheGroup: 'acme' })] } })
   const release = gateway.sandbox.faults.holdJobs()
   const later = { headers: { prefer: 'respond-async' } }
@@ -306,7 +306,7 @@ t.test('what was fetched by its id is delivered: the same body again is another 
   t.match(other.headers.get('cache-status'), /detail=bought/)
 })
 
-t.test('a caller that joined a purchase which ended in line buys in its own name', async t => {
+t.test('a caller that joined a purchase which ended in the queue buys in its own name', async t => {
   const gateway = await startGateway(t, {
     config: { falConcurrency: 1, queueMs: 1500 },
     tenants: { tenants: [tenant('studio', { cacheGroup: 'all' }), tenant('press', { cacheGroup: 'all' })] }

@@ -1,4 +1,4 @@
-// A claim costs the same with 50 generations in line and with 5,000, no matter which tenants own them. Measured by Redis itself, in turns, by the median.
+// A claim costs the same with 50 generations in the queue and with 5,000, no matter which tenants own them. Measured by Redis itself, in turns, by the median.
 
 import type { Redis } from 'ioredis'
 import t from 'tap'
@@ -32,7 +32,7 @@ function median (values: readonly number[]): number {
 }
 
 for (const tenants of [1, 250]) {
-  t.test(`the line of ${tenants} tenants`, async t => {
+  t.test(`the queue of ${tenants} tenants`, async t => {
     const { url } = await startRedis(t)
     const redis = plainClient(t, url)
     // An audit of thousands of rows takes longer than a call may.

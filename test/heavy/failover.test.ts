@@ -21,7 +21,7 @@ const LAG_MS = 400
 
 const CALLERS = 12
 
-/** So few at fal that what waits in line is known to the copy, and that it was sent is not. */
+/** So few at fal that what waits in the queue is known to the copy, and that it was sent is not. */
 const PLACES = '3'
 
 /** A copy sends and takes at once, so that rounds are short. */

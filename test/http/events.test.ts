@@ -47,7 +47,7 @@ t.test('a failure is told with its problem', async t => {
   t.match(stream.told('generation').at(-1), { status: 'failed', error: { code: 'content-refused', request_id: stream.headers.get('x-request-id') } })
 })
 
-t.test('the place in our own line is told while it moves', async t => {
+t.test('the position in our own queue is told while it moves', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { maxInFlight: 1 })] } })
   const holds = [gateway.sandbox.faults.holdJobs()]
   const ids: string[] = []

@@ -19,7 +19,7 @@ function moves (replicas: readonly Replica[], to: string): readonly string[] {
   return replicas.flatMap(replica => replica.log().split('\n').filter(line => line.includes('"msg":"generation"') && line.includes(`"to":"${to}"`)))
 }
 
-t.test('cancelled in line: counted once, though nobody ran it', async t => {
+t.test('cancelled in the queue: counted once, though nobody ran it', async t => {
   const gateway = await startGateway(t, { config: { falConcurrency: 0 } })
   const id = String((await gateway.generate({ prompt: 'x' }, later)).json()['id'])
   await gateway.post(`/generations/${id}/cancel`)
@@ -29,7 +29,7 @@ t.test('cancelled in line: counted once, though nobody ran it', async t => {
   t.equal(await counter(gateway, 'falgate_spend_usd_total'), 0)
 })
 
-t.test('expired in line: counted once', async t => {
+t.test('expired in the queue: counted once', async t => {
   const gateway = await startGateway(t, { config: { falConcurrency: 0, queueMs: 50 } })
   const id = String((await gateway.generate({ prompt: 'x' }, later)).json()['id'])
   await untilStatus(gateway, id, 'failed')

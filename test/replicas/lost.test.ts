@@ -5,14 +5,14 @@ import { deploy, USUAL_LEASE } from '../support/replicas.ts'
 import { restartableRedis } from '../support/restartable-redis.ts'
 import { until } from '../support/until.ts'
 
-t.test('Redis restarted empty: a caller that waited in line is told that its generation is lost and was not bought, and the same request begins again', async t => {
+t.test('Redis restarted empty: a caller that waited in the queue is told that its generation is lost and was not bought, and the same request begins again', async t => {
   const redis = await restartableRedis(t)
   const { sandbox, startReplica, ledger } = await deploy(t, { redisUrl: redis.url, env: { FAL_CONCURRENCY: '0' } })
   const gateways = [await startReplica(), await startReplica()]
   const [one] = gateways
   const short = { prefer: 'wait=50' }
-  const calls = gateways.map(async gateway => await gateway.generate({ prompt: 'in line', seed: 1 }))
-  const asked = gateways.map(async gateway => await gateway.generate({ prompt: 'in line', seed: 2 }, { headers: short }))
+  const calls = gateways.map(async gateway => await gateway.generate({ prompt: 'in the queue', seed: 1 }))
+  const asked = gateways.map(async gateway => await gateway.generate({ prompt: 'in the queue', seed: 2 }, { headers: short }))
   await until(async () => {
     const { rows } = await ledger.list({ tenant: 'studio', subject: '' }, { limit: 9, cursor: null, status: null })
     return (await ledger.getMany(rows.map(({ id }) => id))).filter(({ joined }) => joined).length === 2
@@ -27,7 +27,7 @@ t.test('Redis restarted empty: a caller that waited in line is told that its gen
     t.match(reply.json(), { code: 'generation-lost', detail: /nothing was bought/, generation_id: String })
     t.ok(reply.headers.get('retry-after'))
   }
-  t.equal((await one?.generate({ prompt: 'in line', seed: 1 }, { headers: { prefer: 'respond-async' } }))?.status, 202)
+  t.equal((await one?.generate({ prompt: 'in the queue', seed: 1 }, { headers: { prefer: 'respond-async' } }))?.status, 202)
   t.equal(sandbox.bill.submits, 0)
 })
 

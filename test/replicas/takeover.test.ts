@@ -130,7 +130,7 @@ t.test('a replica that takes over a submit and hears late of its answer follows 
   t.equal(sandbox.bill.accepted, 1)
 })
 
-t.test('a replica that hears late that its attempt went back into the line leaves the next one to the replica that claimed it', async t => {
+t.test('a replica that hears late that its attempt went back into the queue leaves the next one to the replica that claimed it', async t => {
   const gate = await startRedisGate(t, await redisUrl())
   const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t, { env: USUAL_LEASE })
   const one = await startReplica({ REDIS_URL: gate.url })

@@ -30,7 +30,7 @@ t.test('the first requests to have ended are forgotten first, unfinished ones ne
   t.equal((await submit({ prompt: 'one too many' })).status, 503)
 })
 
-t.test('ten thousand jobs wait in line and end at once without piling up calls', async t => {
+t.test('ten thousand jobs wait in the queue and end at once without piling up calls', async t => {
   let ended = 0
   const jobs = createJobs({ queueMs: 0, runMs: 0, concurrency: 1, maxRequests: 20_000, onEnd: () => { ended++ } })
   jobs.hold(true)

@@ -29,7 +29,7 @@ t.test('without a prefix the addresses have none', async t => {
   t.match(fieldOf((await submit({ prompt: 'a heron' })).body, 'status_url'), `${base}/queue/${APP}/requests/`)
 })
 
-t.test('status is 202 in line and at work, 200 at the end, and names place, logs and metrics where clients read them', async t => {
+t.test('status is 202 in the queue and at work, 200 at the end, and names place, logs and metrics where clients read them', async t => {
   const { submitted, call, faults } = await startSandbox(t, { concurrency: 1 })
   const release = faults.holdJobs()
   const first = await submitted({ prompt: 'one' })
@@ -128,7 +128,7 @@ t.test('a bad input is accepted, and its 422 is the result of a job that complet
   t.equal(bill.billedUnits, 0)
 })
 
-t.test('cancel is 202 in line and at work, 400 at the end, 404 for an unknown id', async t => {
+t.test('cancel is 202 in the queue and at work, 400 at the end, 404 for an unknown id', async t => {
   const { submitted, call, faults, bill } = await startSandbox(t, { concurrency: 1 })
   const release = faults.holdJobs()
   const running = await submitted({ prompt: 'one' })
@@ -212,7 +212,7 @@ t.test('low priority waits behind normal, and a queue longer than asked is 429',
   t.equal((await call(`/queue/${ENDPOINT}?fal_max_queue_length=3`, { method: 'POST', body: '{}' })).status, 200)
 })
 
-t.test('a start timeout that passes in line ends the job with 504 and the timeout type of the user', async t => {
+t.test('a start timeout that passes in the queue ends the job with 504 and the timeout type of the user', async t => {
   const { submitted, submit, call, base } = await startSandbox(t, { concurrency: 0 })
   const id = await submitted({ prompt: 'a heron' }, { 'x-fal-request-start-timeout': '0.15', 'x-fal-request-timeout': '600' })
   // The stream ends with the job, so it tells when to look.

@@ -13,7 +13,6 @@ import { evidence } from './contract/evidence.ts'
 import { failovers } from './contract/failovers.ts'
 import { leases } from './contract/leases.ts'
 import { limits } from './contract/limits.ts'
-import { line } from './contract/line.ts'
 import { lists } from './contract/lists.ts'
 import { logs } from './contract/logs.ts'
 import { many } from './contract/many.ts'
@@ -21,6 +20,7 @@ import { names } from './contract/names.ts'
 import { news } from './contract/news.ts'
 import { owners } from './contract/owners.ts'
 import { questions } from './contract/questions.ts'
+import { queue } from './contract/queue.ts'
 import { readers } from './contract/readers.ts'
 import { requests } from './contract/requests.ts'
 import { restoredNames } from './contract/restored-names.ts'
@@ -30,6 +30,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, duplicates, limits, line, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers, owners }
+  const groups = { admission, lists, names, aliases, duplicates, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

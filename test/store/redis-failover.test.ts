@@ -88,7 +88,7 @@ t.test('the same server with another history is another server: it may have the 
   t.match(await claim(live), { outcome: 'go', row: { id: next } })
 })
 
-/** Two processes that knew the ledger, and one generation in line after it fell behind what they knew. */
+/** Two processes that knew the ledger, and one generation in the queue after it fell behind what they knew. */
 async function fallen (t: Test, server: RedisServer, lose: (namespace: string) => Promise<void>): Promise<{ readonly lives: readonly [LiveLedger, LiveLedger], readonly id: string }> {
   const namespace = `test-${freshId()}`
   const given = { namespace, times: { ...times, leaseMs: 1500 } }

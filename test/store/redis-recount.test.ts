@@ -89,7 +89,7 @@ t.test('every counter and index that was damaged is named with what was found an
   await set('HINCRBY', `m:studio:${month}`, 'held', 7)
   await set('HINCRBY', 'tok:tok1', 'heldPictures', 1)
   await set('HINCRBY', 'tok:tok1', 'heldMoney', -1)
-  await set('ZREM', 'line', 'studio')
+  await set('ZREM', 'turns', 'studio')
   await set('ZADD', 'due', 5, running)
   await set('ZREM', 'q:studio', waiting)
   await set('ZADD', 'q:studio', 5, 'nobody')
@@ -106,10 +106,10 @@ t.test('every counter and index that was damaged is named with what was found an
   const told = (differences: typeof dry.differences): string[] => differences.map(({ what, name, found, expected }) => [what, name, found, expected].join('|').replaceAll(/\d{10,}/g, 'N')).sort()
   t.same(told(dry.differences), [
     'held|studio:' + month + `|${3 * price + 7}|${3 * price}`,
-    'line|studio||3000000',
+    'turn|studio||3000000',
     'money|tok1|' + `${price - 1}|${price}`,
     'pictures|tok1|2|1',
-    'places||-9|1',
+    'slots||-9|1',
     'aside||5|0',
     `row|${ended} in list||3`,
     `row|${ended} in unknown|5|`,

@@ -240,5 +240,5 @@ async function checkBooks (t: Test, scene: Scene): Promise<void> {
   const isOnBill = !['cancelled', 'forgotten'].includes(ends)
   if (isOnBill) await moneyOf(t, scene, [survivor], { tenants, counters: 'at-most' })
   t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: sum('held') / PRICE }, 'and every price that is still held is an unknown\'s')
-  t.same(await ledger.audit(), [], 'no reservation, lease, place in line or entry of an index is left behind')
+  t.same(await ledger.audit(), [], 'no reservation, lease, position in the queue or entry of an index is left behind')
 }

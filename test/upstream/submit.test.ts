@@ -7,7 +7,7 @@ import { KEY, MODEL, queueClient, REQUEST_ID } from './queue-client.ts'
 
 const INPUT = '{"prompt":"ein rotes Fahrrad ü","seed":123456789012345678901}'
 
-t.test('an accepted submit gives fal\'s id and place in line, and sent the input as it was given', async t => {
+t.test('an accepted submit gives fal\'s id and position in the queue, and sent the input as it was given', async t => {
   const { upstream, server, counted } = await queueClient(t, {
     request: (_request, reply) => reply.answer(200, { status: 'IN_QUEUE', request_id: REQUEST_ID, queue_position: 3, logs: null, metrics: {} })
   })

@@ -37,7 +37,7 @@ export interface CallOptions {
   /** What of `Prefer` was honoured, for `Preference-Applied`. */
   readonly preferenceApplied: string | null
   readonly priority: Priority
-  /** How long the caller lets it wait in line; `null`: as long as the gateway does. */
+  /** How long the caller lets it wait in the queue; `null`: as long as the gateway does. */
   readonly startWithinMs: number | null
   /** The caller has to be given an id that it may read, also for what is stored. */
   readonly needsId: boolean

@@ -98,7 +98,7 @@ function afterBilled ({ answersUntilMs }: Listed, ledBy: LedBy): string | undefi
 }
 
 /**
- * What it means that the store does not know a generation any more and nobody put it back: what waited in line, as far as was seen here, was not bought; what
+ * What it means that the store does not know a generation any more and nobody put it back: what waited in the queue, as far as was seen here, was not bought; what
  * had gone out may have been.
  */
 export function problemOfLost ({ id: generationId, price }: Generation, lastSeen: Phase): Problem {

@@ -73,7 +73,7 @@ export interface Requests {
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
 const ADMISSION_DEADLINE_MS = 900
 
-/** Rounds of asking whether the callers of undelivered duplicates are still there, eight a round: as many as a tenant's line holds by default, so that each has its own picture. */
+/** Rounds of asking whether the callers of undelivered duplicates are still there, eight a round: as many as a tenant's queue holds by default, so that each has its own picture. */
 const MAX_DUPLICATE_ROUNDS = 16
 
 export function createRequests (deps: RequestDeps): Requests {
@@ -143,7 +143,7 @@ export function createRequests (deps: RequestDeps): Requests {
     const ended = endedBefore ? row : await waitForEnd(row, options.waitMs, gone)
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
     if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
-    if (ended !== null && origin.source === 'joined' && leftTheLineUnspent(ended)) {
+    if (ended !== null && origin.source === 'joined' && leftTheQueueUnspent(ended)) {
       // The buyer gave up before anything was bought; a caller that joined it goes on in its own name.
       return await request({ ...options, waitMs: Math.max(0, options.waitMs - (performance.now() - sinceMs)) }, connection, gone)
     }
@@ -265,7 +265,7 @@ function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Generat
   return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
 }
 
-/** Did it end without ever being accepted: cancelled, or past its deadline in line? */
-function leftTheLineUnspent (row: Generation): boolean {
+/** Did it end without ever being accepted: cancelled, or past its deadline in the queue? */
+function leftTheQueueUnspent (row: Generation): boolean {
   return row.requestId === null && row.cost === 0 && (row.phase === 'cancelled' || row.failure?.code === 'upstream-timeout' || row.failure?.code === 'start-timeout')
 }

@@ -1,12 +1,12 @@
-// Claims what waits in line while there are free slots, and hands it over with the right to submit it.
+// Claims what waits in the queue while there are free slots, and hands it over with the right to submit it.
 //
 //   state | nudged | a task is done | the answer to a claim                           | stopped
 //   ------|--------|----------------|-------------------------------------------------|--------
-//   open  | claims | claims         | the line is empty: empty                        | over
+//   open  | claims | claims         | the queue is empty: empty                        | over
 //   empty | claims | –              | anything else: open                             | over
 //   over  | –      | –              | what was granted is handed over all the same    | –
 //
-// In `empty` a task that is done claims nothing, because a generation that comes into an empty line is published, which is a nudge.
+// In `empty` a task that is done claims nothing, because a generation that comes into an empty queue is published, which is a nudge.
 //
 // A pause is no state: the ledger alone knows whether it is over. It asks for one while its replicas put back what it may have lost, and this one brings
 // what it knows at once. Claims go on being asked for; the end of the pause is a nudge.
@@ -93,13 +93,13 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   async function claimOne (): Promise<boolean> {
     const claim = lost.pop() ?? { claimId: deps.newId(), sentAtMs: performance.now() }
     const claimed = await send(claim)
-    if (!isOver()) state = isLineEmptyAfter(claimed) ? 'empty' : 'open'
+    if (!isOver()) state = isQueueEmptyAfter(claimed) ? 'empty' : 'open'
     if (claimed.outcome === 'wait') pauseUntil(claimed.untilMs)
     if (claimed.outcome !== 'go') return false
     deps.onMove('waiting', claimed.row, ledger.now() - claimed.row.createdAtMs)
     // A send may begin only within half a lease of sending its claim: later, another process may have concluded that its outcome is unknown.
     deps.tasks.take(claimed, { isValid: () => !deps.leaving.aborted && performance.now() - claim.sentAtMs < times.leaseMs / 2 })
-    return !claimed.isLineEmpty
+    return !claimed.isQueueEmpty
   }
 
   async function send (claim: Claim): Promise<Claimed> {
@@ -135,6 +135,6 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   return { nudge, taskDone: () => { if (state === 'open') nudge() }, stop, settled }
 }
 
-function isLineEmptyAfter (claimed: Claimed): boolean {
-  return claimed.outcome === 'empty' || (claimed.outcome === 'go' && claimed.isLineEmpty)
+function isQueueEmptyAfter (claimed: Claimed): boolean {
+  return claimed.outcome === 'empty' || (claimed.outcome === 'go' && claimed.isQueueEmpty)
 }

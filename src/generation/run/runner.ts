@@ -34,7 +34,7 @@ export interface RunnerDeps extends
   readonly times: LedgerTimes
 }
 
-/** How often the line is looked at without being nudged, and due rows are swept. */
+/** How often the queue is looked at without being nudged, and due rows are swept. */
 const ROUND_MS = 1000
 
 /** What was heard at the very end has this time to reach the ledger. */
@@ -74,9 +74,9 @@ export function createRunner (deps: RunnerDeps): Runner {
     leases.renew()
   }
 
-  function heed ({ id, version, phase, cancelWished, isLineEmpty }: Published): void {
+  function heed ({ id, version, phase, cancelWished, isQueueEmpty }: Published): void {
     if (cancelWished && !hasEnded(phase)) tasks.interruptForCancel(id, version)
-    if (!isLineEmpty) claims.nudge()
+    if (!isQueueEmpty) claims.nudge()
   }
 
   async function leave (graceMs: number): Promise<void> {

@@ -16,7 +16,7 @@ import { sleep } from './sleep.ts'
 /**
  * - `next`: the row to go on from.
  * - `interrupted`: waiting was cut short. The row is what is known so far; it is read again, or let go of.
- * - `over`: nothing is to be done for it here any more: it ended, it waits in line, or somebody else has it.
+ * - `over`: nothing is to be done for it here any more: it ended, it waits in the queue, or somebody else has it.
  */
 export type StepResult =
   | { readonly kind: 'next' | 'interrupted', readonly row: Generation }
@@ -41,7 +41,7 @@ export interface StepDeps {
   readonly lookAgainMs: readonly number[]
   /** Told when a result that was fetched here could not be used and is looked at again, and why. */
   readonly onLookAgain: (row: Generation, seen: Doubt) => void
-  /** Told that a generation of ours waits in fal's queue, which is not what the places are for. */
+  /** Told that a generation of ours waits in fal's queue, which is not what the slots are for. */
   readonly onBehind: (row: Generation, position: number) => void
   /** Told of troubles; everything is tried again. */
   readonly onTrouble: OnTrouble

@@ -80,8 +80,8 @@ async function notSent (row: Generation, submitted: Extract<Submitted, { kind: '
 }
 
 /**
- * A pause and another attempt, or the end: after a few failures, and when its time in line is over before the pause is. While fal is only busy its time
- * in line alone decides.
+ * A pause and another attempt, or the end: after a few failures, and when its time in the queue is over before the pause is. While fal is only busy its time
+ * in the queue alone decides.
  */
 function afterNotSent (row: Generation, { failure, retryAfterMs, busy }: Extract<Submitted, { kind: 'unsent' }>, nowMs: number): Unsent {
   const pauseMs = pauseBefore(row.attempt, retryAfterMs)

@@ -6,7 +6,7 @@
 //   ended   → running   it is taken, and its end is no proof that it was bought here
 //   running → running   taken once more: ignored, or taken when the task that runs has come to its end
 //   running → ended     its task is done, and it has ended
-//   running → absent    its task is done, and it goes on elsewhere or waits in line
+//   running → absent    its task is done, and it goes on elsewhere or waits in the queue
 //   ended   → absent    after a minute
 //
 // A claim of what this process has bought already, running or ended, begins nothing: the ledger forgot.
@@ -62,7 +62,7 @@ export function createTasks (deps: TasksDeps): Tasks {
     const before = running.get(id)
     if (permit !== null && isBoughtHere(id)) deps.onForgotten()
     else if (before === undefined) begin(taken, permit)
-    // Back in line and claimed again, or taken over again, while the last step for it here comes to its end.
+    // Back in the queue and claimed again, or taken over again, while the last step for it here comes to its end.
     else if (permit !== null || before.isReleased || before.isDouble) before.done.then(() => { take(taken, permit) })
   }
 

@@ -33,12 +33,12 @@ export interface Listener {
 /** A generation that is attended, and what was told of it last. */
 interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number, lastSeen: Phase | null }
 
-/** How often all attended generations are looked at again, since published changes can be lost and places in line move unpublished. */
+/** How often all attended generations are looked at again, since published changes can be lost and positions in the queue move unpublished. */
 const LOOK_AGAIN_MS = 1000
 
 /**
  * Regular looks that did not find it, beyond those that a renewal takes, before it counts as gone. The process that holds a generation puts it back with the next
- * renewal, or sooner, as soon as that process notices that the ledger went back in time; what waits in line nobody holds.
+ * renewal, or sooner, as soon as that process notices that the ledger went back in time; what waits in the queue nobody holds.
  */
 const MISSES_AFTER_RENEWAL = 2
 
@@ -158,8 +158,8 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     }
   }
 
-  /** Was it not found by the latest look, and in line when it was seen last? Nobody holds what waits there, so nobody puts it back. */
-  function missedInLine (id: string): Lost | null {
+  /** Was it not found by the latest look, and in the queue when it was seen last? Nobody holds what waits there, so nobody puts it back. */
+  function missedInQueue (id: string): Lost | null {
     const { misses, lastSeen } = attended.get(id) ?? { misses: 0, lastSeen: null }
     return misses > 0 && lastSeen === 'waiting' ? { lastSeen } : null
   }
@@ -169,7 +169,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     let settle = (_outcome: Generation | Lost | null): void => {}
     const promise = new Promise<Generation | Lost | null>(resolve => { settle = resolve })
     const leave = (): void => { settle(null) }
-    const timeout = setTimeout(() => { settle(missedInLine(id)) }, timeoutMs)
+    const timeout = setTimeout(() => { settle(missedInQueue(id)) }, timeoutMs)
     signal.addEventListener('abort', leave)
     const unattend = attend(id, { ended: settle, gone: settle })
     callers.add(leave)

@@ -77,8 +77,8 @@ function repeated (state: State, admission: Admission): Got | null {
 
 /** The same list once more. It was admitted as a whole, so nothing is bought now for those of it whose free answer is forgotten. */
 function tellAgain (state: State, admissions: readonly Admission[], told: readonly (Got | null)[]): AdmittedAll {
-  const got = admissions.map((admission, place) => {
-    const before = told[place] ?? null
+  const got = admissions.map((admission, index) => {
+    const before = told[index] ?? null
     if (before !== null) return before
     const found = findFree(state, admission, new Map())
     return found !== null && 'take' in found ? found.take() : LATE
@@ -221,7 +221,7 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
   return exceeded === undefined ? null : { outcome: 'refused', why: 'budget', owner: exceeded.owner, rate }
 }
 
-/** Writes the row, reserves its money, counts it, binds its names and gives it its place in line. */
+/** Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue. */
 function buy (state: State, admission: Admission): Got {
   const now = state.now()
   const { id, idempotency } = admission

@@ -1,12 +1,12 @@
 // Invariants of the ledger, checked from the rows up. A test calls this after every operation; nothing else needs it.
 
-import { hasPlace, type Account } from '../../generation/generation.ts'
+import { hasSlot, type Account } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { endOf } from '../../generation/log-text.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './breakers.ts'
-import { rankOf } from './line.ts'
+import { rankOf } from './queue.ts'
 import { dueOf, keepsInputBytes, requestIdsOf } from './rows.ts'
 import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
 
@@ -14,7 +14,7 @@ import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
 export function audit (state: State): string[] {
   return [
     ...auditPhases(state),
-    ...auditLine(state),
+    ...auditQueue(state),
     ...auditMoney(state),
     ...auditTokens(state),
     ...auditDue(state),
@@ -47,15 +47,15 @@ function auditPhases (state: State): string[] {
   return faults
 }
 
-function auditLine (state: State): string[] {
+function auditQueue (state: State): string[] {
   const faults: string[] = []
   const rows = [...state.rows.values()]
-  const atUpstream = rows.filter(({ row }) => hasPlace(row))
-  if (state.active !== atUpstream.length) faults.push(`${state.active} places are counted as used, ${atUpstream.length} rows are at fal`)
+  const atUpstream = rows.filter(({ row }) => hasSlot(row))
+  if (state.active !== atUpstream.length) faults.push(`${state.active} slots are counted as used, ${atUpstream.length} rows are at fal`)
   const waiting = new Set(rows.filter(({ row }) => row.phase === 'waiting').map(({ row }) => row.id))
   for (const [name, tenant] of state.tenants) {
     const own = rows.filter(({ row }) => row.tenant === name)
-    const running = own.filter(({ row }) => hasPlace(row)).length
+    const running = own.filter(({ row }) => hasSlot(row)).length
     const claimable = own.filter(({ row, hidden }) => row.phase === 'waiting' && hidden.retryAtMs === 0)
     const wait = own.filter(({ row }) => row.phase === 'waiting').length
     if (tenant.running !== running) faults.push(`${name} is counted with ${tenant.running} running, ${running} rows are`)
@@ -65,12 +65,12 @@ function auditLine (state: State): string[] {
       if (tenant.queue.score(entry.row.id) !== rankOf(entry)) faults.push(`${entry.row.id} is not at its rank in the queue of ${name}`)
     }
     const belongs = claimable.length > 0 && running < tenant.maxInFlight
-    const score = state.line.score(name)
-    if (belongs !== (score !== undefined)) faults.push(`${name} ${belongs ? 'is not' : 'stands'} in the line`)
-    if (score !== undefined && score !== tenant.virtual) faults.push(`${name} stands in the line at ${score}, its virtual time is ${tenant.virtual}`)
+    const score = state.turns.score(name)
+    if (belongs !== (score !== undefined)) faults.push(`${name} ${belongs ? 'is not' : 'stands'} in the queue`)
+    if (score !== undefined && score !== tenant.virtual) faults.push(`${name} stands in the queue at ${score}, its virtual time is ${tenant.virtual}`)
   }
-  for (const [tenant] of state.line.entries()) {
-    if (!state.tenants.has(tenant)) faults.push(`${tenant} stands in the line and is not known`)
+  for (const [tenant] of state.turns.entries()) {
+    if (!state.tenants.has(tenant)) faults.push(`${tenant} stands in the queue and is not known`)
   }
   for (const [id, retryAtMs] of state.later.entries()) {
     if (!waiting.has(id) || state.rows.get(id)?.hidden.retryAtMs !== retryAtMs) faults.push(`${id} pauses until ${retryAtMs} and should not`)

@@ -6,14 +6,14 @@ import { termsOf, type Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { becomeProbe, blockedBy, freeProbe, probes } from './breakers.ts'
 import { lookAtServer } from './history.ts'
-import { charge, isLineEmpty, placesNow } from './line.ts'
 import { tell } from './news.ts'
+import { charge, isQueueEmpty, slotsNow } from './queue.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
 
 interface Claim { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }
 
-/** What a generation ends with whose time in our line is over. */
+/** What a generation ends with whose time in our queue is over. */
 const expired: Failure = { code: 'upstream-timeout', detail: 'It waited for a slot for as long as it may, and nothing was bought.' }
 
 /** The same when its caller had set the time. */
@@ -25,15 +25,15 @@ const retired: Failure = { code: 'model-retired', detail: 'The model is no longe
 /** The ledger's `claim`: looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long. */
 export function claim (state: State, { claimId, deadlineMs, replica, slots }: Claim): Claimed {
   const granted = state.rows.get(state.claims.get(claimId) ?? '')
-  if (granted !== undefined) return { outcome: 'go', row: show(state, granted), terms: termsOf(granted.hidden), isLineEmpty: false }
+  if (granted !== undefined) return { outcome: 'go', row: show(state, granted), terms: termsOf(granted.hidden), isQueueEmpty: false }
   if (state.now() > deadlineMs) return { outcome: 'late' }
   const untilMs = lookAtServer(state)
   if (untilMs !== null) return { outcome: 'wait', untilMs }
   bringBack(state)
-  if (state.active >= Math.min(slots, placesNow(state) ?? slots)) return { outcome: 'busy' }
+  if (state.active >= Math.min(slots, slotsNow(state) ?? slots)) return { outcome: 'busy' }
 
   let blocked = false
-  /** Tenants whose own breaker is not ok: looking at their other generations would take the place of others' in the line. */
+  /** Tenants whose own breaker is not ok: looking at their other generations would take the turn of others' in the queue. */
   const passed = new Set<string>()
   for (const entry of candidates(state, passed)) {
     const breaker = blockedBy(state, entry.row.id, entry.row)
@@ -61,7 +61,7 @@ export function expire (state: State, entry: Entry): void {
   giveUp(state, entry, failure)
 }
 
-/** Lets others go before one whose model is not bought until an operator has looked. It keeps its place in line, and is nobody's probe. */
+/** Lets others go before one whose model is not bought until an operator has looked. It keeps its position in the queue, and is nobody's probe. */
 function stepAside (state: State, entry: Entry): void {
   freeProbe(state, entry.row)
   adjust(state, entry, { retryAtMs: state.now() + ledgerConstants.asideMs })
@@ -72,7 +72,7 @@ function giveUp (state: State, entry: Entry, failure: Failure): void {
   tell(state, entry, 'ended', 'waiting', 0)
 }
 
-/** Puts generations whose pause is over back into the line, at the places that they had. */
+/** Puts generations whose pause is over back into the queue, where they stood. */
 export function bringBack (state: State): void {
   for (const id of state.later.first(TIDY_PER_CALL, state.now())) {
     const entry = state.rows.get(id)
@@ -87,11 +87,11 @@ export function bringBack (state: State): void {
 function * candidates (state: State, passed: ReadonlySet<string>): Generator<Entry> {
   for (const id of probes(state)) {
     const entry = state.rows.get(id)
-    if (entry === undefined || state.line.score(entry.row.tenant) === undefined) continue
+    if (entry === undefined || state.turns.score(entry.row.tenant) === undefined) continue
     if (tenantOf(state, entry.row.tenant).queue.score(id) !== undefined) yield entry
   }
   let looks = TIDY_PER_CALL
-  for (const tenant of state.line.first(TIDY_PER_CALL)) {
+  for (const tenant of state.turns.first(TIDY_PER_CALL)) {
     for (const id of tenantOf(state, tenant).queue.first(looks)) {
       if (passed.has(tenant)) break
       const entry = state.rows.get(id)
@@ -112,5 +112,5 @@ function grant (state: State, entry: Entry, claimId: string, replica: string): C
     owner: replica,
     runUntilMs: now + state.times.runMs
   }, { claimId, leaseUntilMs: now + state.times.leaseMs })
-  return { outcome: 'go', row: show(state, entry), terms: termsOf(entry.hidden), isLineEmpty: isLineEmpty(state) }
+  return { outcome: 'go', row: show(state, entry), terms: termsOf(entry.hidden), isQueueEmpty: isQueueEmpty(state) }
 }

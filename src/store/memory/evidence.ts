@@ -15,11 +15,11 @@ import { longBytesOf } from '../aside.ts'
 import { putAside } from './aside.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { clear, judgeFor, weighBill, yieldProbe } from './breakers.ts'
-import { lowerPlaces } from './line.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { tell } from './news.ts'
 import { firstQuestion } from './questions.ts'
+import { lowerSlots } from './queue.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
 import { adjust, change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
@@ -54,13 +54,13 @@ export function bookAfterAll (state: State, entry: Entry, requestId: string): vo
   tell(state, entry, 'late', phase, price)
 }
 
-/** The ledger's `recordNotSent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line. */
+/** The ledger's `recordNotSent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the queue. */
 export function recordNotSent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
   return weighAttempt(state, id, attempt, entry => {
     const { phase, cancelWished } = entry.row
     if (phase !== 'submitting' && phase !== 'unknown') return
     if (verdict !== undefined) judgeFor(state, entry.row, verdict)
-    if ('busy' in then && then.busy === true) lowerPlaces(state, then.retryAfterMs)
+    if ('busy' in then && then.busy === true) lowerSlots(state, then.retryAfterMs)
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
     if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })

@@ -84,7 +84,7 @@ function takeOver (state: State, entry: Entry, replica: string): boolean {
   return true
 }
 
-/** Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it? */
+/** Did an older copy of it come back from a rollback and leave the queue unspent, while a replica knows that fal accepted it? */
 function endedTooSoon (entry: Entry, { row }: Pick<Fact, 'row'>): boolean {
   return isUnbilledEnd(entry.row) && entry.row.requestId === null && !entry.row.corrected && row.requestId !== null && (!isFinal(row) || row.phase === 'succeeded')
 }

@@ -6,7 +6,7 @@ import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { placesNow } from './line.ts'
+import { slotsNow } from './queue.ts'
 import { getMany } from './readers.ts'
 import { briefOf } from './rows.ts'
 import type { State } from './state.ts'
@@ -53,7 +53,7 @@ export function gauges (state: State): Gauges {
   return {
     waiting: new Map([...state.tenants].flatMap(([tenant, { waiting }]) => waiting > 0 ? [[tenant, waiting] as const] : [])),
     atUpstream: state.active,
-    places: placesNow(state),
+    slots: slotsNow(state),
     unknownOpen: state.unknown.size(),
     unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null,
     asideBytes: asideBytes(state)

@@ -1,12 +1,12 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
-import { hasPlace, type Brief, type Hidden, type Reader, type Generation } from '../../generation/generation.ts'
+import { hasSlot, type Brief, type Hidden, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Change } from '../../generation/news.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './breakers.ts'
-import { isLineEmpty, positionOf, rankOf, updateLine } from './line.ts'
+import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
 import { addTo, dropFrom, enlist, statusListKeyOf, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
 
 /** A row that gave way to another may do so to one that gave way itself, but not without end. */
@@ -19,7 +19,7 @@ export function insert (state: State, entry: Entry): void {
   enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
   index(state, entry)
   book(state, null, entry.row)
-  updateLine(state, entry.row.tenant)
+  updateTurn(state, entry.row.tenant)
   publish(state, entry)
 }
 
@@ -46,7 +46,7 @@ export function replace (state: State, entry: Entry, after: Generation, hidden: 
   book(state, before, after)
   if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after)
   if (after.large !== null) unname(state, entry)
-  updateLine(state, after.tenant)
+  updateTurn(state, after.tenant)
   publish(state, entry)
 }
 
@@ -55,7 +55,7 @@ export function adjust (state: State, entry: Entry, hidden: Partial<Hidden>): vo
   unindex(state, entry)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
-  updateLine(state, entry.row.tenant)
+  updateTurn(state, entry.row.tenant)
 }
 
 /** Forgets an ended row, and the cache names that lead to it. While an idempotency name still does, its end is kept: that name must not buy again. */
@@ -122,7 +122,7 @@ export function aliasEndMs ({ now, times: { queueMs, runMs, resultTtlMs } }: Sta
 }
 
 /**
- * Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
+ * Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the queue, its money and its place in the rate
  * are given back, and callers that wait for it are told how the other stands.
  */
 export function giveWay (state: State, entry: Entry, to: Entry): void {
@@ -139,7 +139,7 @@ export function giveWay (state: State, entry: Entry, to: Entry): void {
   const known = tenantOf(state, tenant)
   const { used, beganAtMs, endsAtMs } = known.window
   if (used > 0 && row.createdAtMs >= beganAtMs && state.now() < endsAtMs) known.window = { used: used - 1, beganAtMs, endsAtMs }
-  updateLine(state, tenant)
+  updateTurn(state, tenant)
   publish(state, to, id)
 }
 
@@ -183,7 +183,7 @@ function index (state: State, entry: Entry): void {
     tenant.waiting += 1
     if (hidden.retryAtMs > 0) state.later.set(row.id, hidden.retryAtMs)
     else tenant.queue.set(row.id, rankOf(entry))
-  } else if (hasPlace(row)) {
+  } else if (hasSlot(row)) {
     tenant.running += 1
     state.active += 1
   }
@@ -208,7 +208,7 @@ function unindex (state: State, entry: Entry): void {
     tenant.waiting -= 1
     state.later.delete(row.id)
     tenant.queue.delete(row.id)
-  } else if (hasPlace(row)) {
+  } else if (hasSlot(row)) {
     tenant.running -= 1
     state.active -= 1
   }
@@ -259,8 +259,8 @@ function leadsTo (state: State, name: string, id: string): boolean {
 /** Tells listeners once the operation is over, so that what they do next sees it whole. `id`: what those know it by whom it concerns. */
 function publish (state: State, entry: Entry, id = entry.row.id): void {
   if (state.listeners.size === 0) return
-  // A generation that keeps its place at fal lets nobody else in.
-  const change = { ...changeOf(state, entry), id, isLineEmpty: hasPlace(entry.row) || isLineEmpty(state) }
+  // A generation that keeps its slot at fal lets nobody else in.
+  const change = { ...changeOf(state, entry), id, isQueueEmpty: hasSlot(entry.row) || isQueueEmpty(state) }
   queueMicrotask(() => {
     for (const listener of state.listeners) {
       try {

@@ -36,7 +36,7 @@ export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted' | 
 /** What a row was that went before its time: later news of it proves a rollback, the same or older news does not (rule 24). */
 export interface Tombstone { readonly version: number, readonly requestId: string | null }
 
-/** A tenant's place, limits (those of its latest purchase) and rate window. */
+/** A tenant's turn, limits (those of its latest purchase) and rate window. */
 export interface TenantState {
   waiting: number
   running: number
@@ -76,7 +76,7 @@ export interface State {
   counter: number
   /** Rows at fal, of all tenants. */
   active: number
-  /** Virtual time of the latest claim: a tenant that enters the line is not behind it. */
+  /** Virtual time of the latest claim: a tenant that enters the queue is not behind it. */
   virtual: number
   readonly rows: Map<string, Entry>
   /** Id → the last lines of its log. */
@@ -96,8 +96,8 @@ export interface State {
   readonly due: SortedSet
   /** Waiting ids that may not be claimed yet → from when on they may. */
   readonly later: SortedSet
-  /** Tenant → virtual time; only tenants with claimable work and a free place. */
-  readonly line: SortedSet
+  /** Tenant → virtual time; only tenants with claimable work and a free slot. */
+  readonly turns: SortedSet
   /** Claim id → id, while that attempt is `submitting`. */
   readonly claims: Map<string, string>
   /** fal's request id → the one generation that it stands for, as long as its row. */
@@ -124,8 +124,8 @@ export interface State {
   readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
   readonly news: (BreakerNews | Omit<RowNews, 'row'> & { readonly id: string })[]
-  /** Places at fal since it took no more: that many until then, afterwards more and more. */
-  lowered: { readonly places: number, readonly untilMs: number } | null
+  /** Slots at fal since it took no more: that many until then, afterwards more and more. */
+  lowered: { readonly slots: number, readonly untilMs: number } | null
   /** When the last two questions about unknowns were asked. */
   askedAtMs: readonly [number, number]
   /** The latest moment to which a question was put off. */
@@ -175,7 +175,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     passedDuplicates: new Set(),
     due: createSortedSet(),
     later: createSortedSet(),
-    line: createSortedSet(),
+    turns: createSortedSet(),
     claims: new Map(),
     requests: new Map(),
     tenants: new Map(),

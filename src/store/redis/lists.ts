@@ -19,7 +19,7 @@ interface ListOptions {
 /** A command and its arguments. */
 type Command = readonly [name: string, key: string, ...args: string[]]
 
-/** How much of a tenant's line is looked at for the places of one page. */
+/** How much of a tenant's queue is looked at for the positions of one page. */
 const LINE_WINDOW = 256
 
 interface Found extends Pick<Listed, 'id' | 'purchase'> { readonly card: Card, readonly bytes: number }
@@ -48,9 +48,9 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
 
   async function rowsOf (shown: readonly Found[]): Promise<readonly Listed[]> {
     const long = shown.filter(({ card }) => card.texts === null)
-    const [kept, places] = await Promise.all([
+    const [kept, positions] = await Promise.all([
       ask(long.map(({ purchase }) => ['hmget', rowKey(purchase), 'input', 'output'])),
-      placesOf(shown.filter(({ card }) => card.fields.phase === 'waiting'))
+      positionsOf(shown.filter(({ card }) => card.fields.phase === 'waiting'))
     ])
     // Of one that was forgotten since there is nothing.
     const texts = new Map(long.map(({ id }, n) => {
@@ -60,13 +60,13 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
     }))
     return shown.map(({ id, purchase, card }) => {
       const { input, output } = card.texts ?? texts.get(id) ?? { input: null, output: null }
-      return { id, purchase, input, output, ...card.fields, queuePosition: places.get(id) ?? card.fields.queuePosition }
+      return { id, purchase, input, output, ...card.fields, queuePosition: positions.get(id) ?? card.fields.queuePosition }
     })
   }
 
-  /** Places in line by id. Those of one page mostly stand close together: one look at that part of a tenant's line tells them all. */
-  async function placesOf (waiting: readonly Found[]): Promise<ReadonlyMap<string, number>> {
-    const places = new Map<string, number>()
+  /** Positions in the queue by id. Those of one page mostly stand close together: one look at that part of a tenant's queue tells them all. */
+  async function positionsOf (waiting: readonly Found[]): Promise<ReadonlyMap<string, number>> {
+    const positions = new Map<string, number>()
     const ofTenants = [...new Set(waiting.map(({ card }) => card.tenant))].map(tenant => {
       const rows = waiting.filter(({ card }) => card.tenant === tenant)
       return { queue: `${prefix}q:${tenant}`, rows, lowest: Math.min(...rows.map(({ card }) => card.rank)) }
@@ -81,12 +81,12 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
       const ranks = Array.isArray(window) ? window.filter((_, place) => place % 2 === 1).map(Number) : []
       const seenTo = ranks.length < LINE_WINDOW ? Infinity : ranks.at(-1) ?? 0
       for (const { id, card: { rank } } of rows) {
-        if (rank <= seenTo) places.set(id, before + ranks.filter(other => other < rank).length)
+        if (rank <= seenTo) positions.set(id, before + ranks.filter(other => other < rank).length)
         else far.push({ id, command: ['zcount', queue, '-inf', `(${rank}`] })
       }
     }
-    for (const [n, place] of (await ask(far.map(({ command }) => command))).entries()) places.set(far[n]?.id ?? '', Number(place))
-    return places
+    for (const [n, position] of (await ask(far.map(({ command }) => command))).entries()) positions.set(far[n]?.id ?? '', Number(position))
+    return positions
   }
 
   return {

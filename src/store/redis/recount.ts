@@ -92,7 +92,7 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
       leads.length = 0
       await compare('tok', tokens.splice(0))
     }
-    for (const kind of ['tally', 'waiting', 'line'] as const) {
+    for (const kind of ['tally', 'waiting', 'turn'] as const) {
       for (let cursor = '0'; ;) {
         const answer = await step({ step: 'counted', kind, cursor })
         for (const field of answer.names) {

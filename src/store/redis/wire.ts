@@ -17,7 +17,7 @@ import type { Difference } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 
 const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
-const differing: readonly Difference['what'][] = ['places', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'line', 'row', 'stray']
+const differing: readonly Difference['what'][] = ['slots', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'turn', 'row', 'stray']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 /** How the answer of each operation is read. */
@@ -180,8 +180,8 @@ function rateIn (value: unknown): RateState {
 }
 
 function claimedIn (value: unknown): Claimed {
-  const { outcome, isLineEmpty, untilMs } = recordOf(value)
-  if (outcome === 'go') return { outcome, ...takenIn(value), isLineEmpty: isLineEmpty === '1' }
+  const { outcome, isQueueEmpty, untilMs } = recordOf(value)
+  if (outcome === 'go') return { outcome, ...takenIn(value), isQueueEmpty: isQueueEmpty === '1' }
   if (outcome === 'wait') return { outcome, untilMs: integerOf(untilMs) }
   return { outcome: wordOf(['busy', 'empty', 'breaker', 'late'], outcome) }
 }
@@ -241,7 +241,7 @@ function contentsIn (value: unknown): Contents {
   return { entries: listIn(idsIn)(entries), nextCursor: textOrNull(nextCursor), isCursorUnknown: isCursorUnknown === '1' }
 }
 
-/** A row as a list shows it, its size, what tells its place in our line, and input and output where they are short: see `cardOf` of `rows.lua`. */
+/** A row as a list shows it, its size, what tells its position in our queue, and input and output where they are short: see `cardOf` of `rows.lua`. */
 export interface Card {
   readonly fields: Values<typeof listedFields>
   readonly bytes: number
@@ -301,8 +301,8 @@ function changeIn (value: unknown): Change {
 /** A published change. */
 export function publishedIn (message: string): Published {
   const published: unknown = JSON.parse(message)
-  // An older replica says nothing of the line: then it is worth a look.
-  return { ...changeIn(published), isLineEmpty: recordOf(published)['isLineEmpty'] === '1' }
+  // An older replica says nothing of the queue: then it is worth a look.
+  return { ...changeIn(published), isQueueEmpty: recordOf(published)['isQueueEmpty'] === '1' }
 }
 
 function logPieceIn (value: unknown): LogPiece {
@@ -375,12 +375,12 @@ function journalEntryIn (value: unknown): JournalEntry {
 
 /** The gauges with some of the tenants that wait, and where to go on for others: `0` when these are the last. */
 function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
-  const { waiting, cursor, atUpstream, places, unknownOpen, unknownOldestMs, asideBytes } = recordOf(value)
+  const { waiting, cursor, atUpstream, slots, unknownOpen, unknownOldestMs, asideBytes } = recordOf(value)
   return {
     cursor: textOf(cursor),
     waiting: new Map(Object.entries(recordOf(waiting)).map(([tenant, count]) => [tenant, integerOf(count)])),
     atUpstream: integerOf(atUpstream),
-    places: integerOrNull(places),
+    slots: integerOrNull(slots),
     unknownOpen: integerOf(unknownOpen),
     unknownOldestMs: integerOrNull(unknownOldestMs),
     asideBytes: integerOf(asideBytes)

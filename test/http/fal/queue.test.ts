@@ -172,7 +172,7 @@ t.test('low priority waits behind normal', async t => {
 })
 
 for (const name of ['x-fal-request-start-timeout', 'x-fal-request-timeout']) {
-  t.test(`${name} ends the waiting in line, unspent, and no client repeats it`, async t => {
+  t.test(`${name} ends the waiting in the queue, unspent, and no client repeats it`, async t => {
     const gateway = await startGateway(t, { config: { falConcurrency: 0 } })
     const sync = await gateway.generate({ prompt: 'x' }, { path: RUN, headers: { [name]: '0.3' } })
     t.equal(sync.status, 504)

@@ -146,7 +146,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     await buy({ deadlineMs: never })
   })
 
-  t.test('what a caller was told is not bought leaves the line unspent, unless somebody came to it since', async t => {
+  t.test('what a caller was told is not bought leaves the queue unspent, unless somebody came to it since', async t => {
     const { ledger, buy, admit, row, balance } = await createWorld(t, make)
     const connection = { replica: 'r1', connection: 'c1' }
     const left = await buy({ connection })

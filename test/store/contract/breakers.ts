@@ -57,7 +57,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     await buy()
   })
 
-  t.test('an admission whose tenant has no free place is no probe: it could not be sent, and others could', async t => {
+  t.test('an admission whose tenant has no free slot is no probe: it could not be sent, and others could', async t => {
     const { ledger, buy, claim, refused } = await createWorld(t, make)
     const running = await buy({ maxInFlight: 1 })
     t.equal(await claim(), running.id)
@@ -143,7 +143,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.breakers(), [{ probe: null }])
   })
 
-  t.test('a model\'s breaker stops that model only, in the line too', async t => {
+  t.test('a model\'s breaker stops that model only, in the queue too', async t => {
     const { ledger, buy, claim, refused } = await createWorld(t, make)
     const retired = await buy()
     const other = await buy({ model: 'fal-ai/another' })
@@ -272,7 +272,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.breaker('*', now), { state: 'account-blocked', retryAtMs: retryAtMs - 5000 })
   })
 
-  t.test('what the breaker stops still leaves the line at its deadline', async t => {
+  t.test('what the breaker stops still leaves the queue at its deadline', async t => {
     const { ledger, buy, claim, advance, row } = await createWorld(t, make)
     const { id } = await buy()
     await ledger.breaker('*', { state: 'open', retryAfterMs: 5_000_000 })

@@ -1,4 +1,4 @@
-// A result that could not be used: the row keeps what was seen and since when, and gives its place at fal back.
+// A result that could not be used: the row keeps what was seen and since when, and gives its slot at fal back.
 
 import type { Test } from 'tap'
 import { failureOf, noTerms, successOf, traceLost } from '../../support/admission.ts'
@@ -27,7 +27,7 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.recordDoubt(id, 1, 'a', 'cancelled'), { doubt: 'cancelled', doubtSinceMs: nowMs() })
   })
 
-  t.test('it takes no place: another one of its tenant is granted, and of the account', async t => {
+  t.test('it takes no slot: another one of its tenant is granted, and of the account', async t => {
     const { ledger, buy, claim, accepted } = await createWorld(t, make)
     const { id } = await accepted('a', { maxInFlight: 1 })
     const next = await buy({ maxInFlight: 1 })
@@ -40,18 +40,18 @@ export async function doubts (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim({ slots: 2 }), 'empty')
   })
 
-  t.test('a process that waits for a place is told that there is one', async t => {
+  t.test('a process that waits for a slot is told that there is one', async t => {
     const { ledger, buy, accepted } = await createWorld(t, make)
     const { id } = await accepted('a', { maxInFlight: 1 })
     await buy({ maxInFlight: 1 })
     const told = new Promise<boolean>(resolve => {
-      ledger.listen(change => { if (change !== 'look-again' && change.id === id && change.doubtSinceMs !== null) resolve(change.isLineEmpty) })
+      ledger.listen(change => { if (change !== 'look-again' && change.id === id && change.doubtSinceMs !== null) resolve(change.isQueueEmpty) })
     })
     await ledger.recordDoubt(id, 1, 'a', 'expired')
     t.equal(await told, false)
   })
 
-  t.test('what is seen of it at fal takes the doubt away, and its place again', async t => {
+  t.test('what is seen of it at fal takes the doubt away, and its slot again', async t => {
     for (const seen of [{ kind: 'running' }, { kind: 'queued', position: null }] as const) {
       const { ledger, accepted, row } = await createWorld(t, make)
       const { id } = await accepted('a')

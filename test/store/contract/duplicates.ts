@@ -208,7 +208,7 @@ export async function duplicates (t: Test, make: MakeStore): Promise<void> {
     await go()
   })
 
-  t.test('the time that leaving took is given back also to what comes back to the line later', async t => {
+  t.test('the time that leaving took is given back also to what comes back to the queue later', async t => {
     const { ledger, buy, go, admit, row } = await createWorld(t, make)
     const first = await buy({ connection: { replica: 'r1', connection: 'c1' }, cacheName: 'cache' })
     await ledger.left(first.id, { replica: 'r1', connection: 'c1' })

@@ -108,7 +108,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     t.same(await balance(), { held: price, spent: 0 })
   })
 
-  t.test('what went out and was not answered is unknown: money held, no place, nobody\'s to sweep', async t => {
+  t.test('what went out and was not answered is unknown: money held, no slot, nobody\'s to sweep', async t => {
     const { ledger, buy, go, balance, advance } = await createWorld(t, make)
     const { id } = await buy()
     await go()
@@ -203,7 +203,7 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.journal(0, nowMs() + 1, 10), [{ kind: 'unknown', amount: price }, { kind: 'correction', amount: -price }, { kind: 'correction', amount: price, requestId: 'a', assumed: true }])
   })
 
-  t.test('a generation whose cancel was wished does not go back into the line', async t => {
+  t.test('a generation whose cancel was wished does not go back into the queue', async t => {
     const { ledger, buy, go, claim, balance } = await createWorld(t, make)
     const row = await buy()
     await go()

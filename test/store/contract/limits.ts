@@ -32,7 +32,7 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.admit(admissionOf()), { outcome: 'bought', rate: { used: 4 } })
   })
 
-  t.test('a tenant has at most maxInFlight + maxQueued under way; an unknown and an end give the place back', async t => {
+  t.test('a tenant has at most maxInFlight + maxQueued under way; an unknown and an end give the slot back', async t => {
     const { ledger, accepted, buy, refused } = await createWorld(t, make)
     const given = { maxInFlight: 2, maxQueued: 1 }
     const first = await accepted('a', given)

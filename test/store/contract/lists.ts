@@ -30,7 +30,7 @@ async function listed (ledger: Ledger): Promise<string[]> {
 }
 
 export async function lists (t: Test, make: MakeStore): Promise<void> {
-  t.test('a list is bought in one step, in its order, each with its own row, input and place in rate and line', async t => {
+  t.test('a list is bought in one step, in its order, each with its own row, input and place in rate and queue', async t => {
     const { ledger, balance, go } = await createWorld(t, make)
     const list = [admissionOf({ input: '{"prompt":"Zürich 🚲"}' }), admissionOf({ input: '' }), admissionOf({ input: '{"prompt":"\n"}' })]
     const answer = await ledger.admitAll(list)
@@ -196,7 +196,7 @@ export async function lists (t: Test, make: MakeStore): Promise<void> {
     t.same(await balance(), { held: 2 * price, spent: 0 })
   })
 
-  t.test('what is withdrawn of a list leaves the line unspent, one by one', async t => {
+  t.test('what is withdrawn of a list leaves the queue unspent, one by one', async t => {
     const { ledger, balance, row } = await createWorld(t, make)
     const connection = { replica: 'r1', connection: 'c1' }
     const list = listOf(3, { connection })

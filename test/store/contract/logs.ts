@@ -119,7 +119,7 @@ export async function logs (t: Test, make: MakeStore): Promise<void> {
     t.same(await kept(world, id), ['7 line 7'])
   })
 
-  t.test('a glance shows what changes about a generation, and the place in our line as it now is', async t => {
+  t.test('a glance shows what changes about a generation, and the position in our queue as it now is', async t => {
     const { ledger, buy, go, nowMs } = await createWorld(t, make)
     const first = await buy()
     const second = await buy()

@@ -172,7 +172,7 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.list(studio, { limit: 100, cursor: null, status: null }), { rows: [{ id: last.id }], nextCursor: last.id }, 'one row at least')
   })
 
-  t.test('a list shows the places in line as they are now', async t => {
+  t.test('a list shows the positions in the queue as they are now', async t => {
     const { ledger, buy, ended, go } = await createWorld(t, make)
     await ended()
     for (let count = 0; count < 3; count += 1) await buy()
@@ -201,10 +201,10 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
     await ledger.recordProgress(row.id, 1, 'a', { kind: 'running' }, { from: 0, lines: [{ message: 'begun', timestamp: null, level: null }] })
     await ledger.finish(row.id, 1, 'a', successOf())
     await over
-    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, doubtSinceMs: null, logged: 0, isLineEmpty: true }
+    const common = { id: row.id, cancelWished: false, queuePosition: null, startedAtMs: null, doubtSinceMs: null, logged: 0, isQueueEmpty: true }
     const begun = { cancelWished: true, startedAtMs: nowMs(), logged: 1 }
     t.same(told, [
-      { ...common, version: 1, phase: 'waiting', queuePosition: 0, isLineEmpty: false },
+      { ...common, version: 1, phase: 'waiting', queuePosition: 0, isQueueEmpty: false },
       { ...common, version: 2, phase: 'submitting' },
       { ...common, version: 3, phase: 'accepted' },
       { ...common, version: 4, phase: 'accepted', queuePosition: 4 },

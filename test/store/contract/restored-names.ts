@@ -84,7 +84,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     }
   })
 
-  t.test('a keyless one that comes back in line still waits no longer than 60 s for nobody', async t => {
+  t.test('a keyless one that comes back in the queue still waits no longer than 60 s for nobody', async t => {
     const back = async ({ ledger, row }: World, { id }: Generation): Promise<Generation> => { await ledger.recordNotSent(id, 1, { retryAfterMs: 0 }); return await row(id) }
     for (const [given, leftMs] of [[{}, 60_000], [{ idempotency: keyed }, 900_000]] as const) {
       const connection = { replica: 'r1', connection: 'c' }

@@ -59,7 +59,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     t.same((await ledger.getMany(rows.map(row => row.id))).map(row => row.phase), ['waiting', 'submitting', 'running', 'unknown', 'succeeded', 'failed'])
     t.same(await balance(), { held: 4 * price, spent: 50_000 })
     t.same((await ledger.journal(0, ledger.now() + 1, 10)).map(({ kind, amount }) => [kind, amount]), [['unknown', price], ['purchase', 50_000]])
-    t.equal(await claim(), 'empty', 'the tenant\'s limits are not known: it has one place, and two are taken')
+    t.equal(await claim(), 'empty', 'the tenant\'s limits are not known: it has one slot, and two are taken')
     t.equal((await ledger.sweep('r2', 10)).length, 2, 'what nobody holds is given away at once')
   })
 
@@ -113,7 +113,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(open.id), { phase: 'succeeded' })
   })
 
-  t.test('one that came back as waiting and left the line, while its owner knows that fal accepted it, is booked at its price', async t => {
+  t.test('one that came back as waiting and left the queue, while its owner knows that fal accepted it, is booked at its price', async t => {
     const { ledger, accepted, buy, nowMs, balance } = await createWorld(t, make)
     const known = await accepted('a')
     const older = await buy()

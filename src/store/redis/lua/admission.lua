@@ -2,7 +2,7 @@
 
 -- The tenant's purchases in the window under way; a window begins with its first purchase. -> { max, windowSeconds, used, resetSeconds }
 local function rateOf (admission)
-  local tenant = Line.readTenant(admission.tenant)
+  local tenant = Queue.readTenant(admission.tenant)
   local leftMs = tenant.endsAtMs - now
   local max, windowSeconds = admission.rate.max, admission.rate.windowSeconds
   return {
@@ -129,7 +129,7 @@ end
 local function refuse (purchases)
   local first = purchases[1]
   if not first then return nil end
-  local tenant = Line.readTenant(first.tenant)
+  local tenant = Queue.readTenant(first.tenant)
   -- Only one goes through a tripped breaker. One that could not be sent at once would not be the probe, but keep others from being one.
   local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
   for _, purchase in ipairs(purchases) do
@@ -157,7 +157,7 @@ local function refuse (purchases)
   return nil
 end
 
--- Writes the row, reserves its money, counts it, binds its names and gives it its place in line.
+-- Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue.
 local function buy (admission)
   local accounts = {}
   for _, budget in ipairs(admission.budgets) do
@@ -174,7 +174,7 @@ local function buy (admission)
   row.keyless = keyed == nil or nil
   row.idempotencyName, row.fingerprint = keyed and keyed.name, keyed and keyed.fingerprint
   row.keyedUntilMs = keyed and now + constants.idempotencyMs or nil
-  Line.countPurchase(admission)
+  Queue.countPurchase(admission)
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Prices.takeRule(admission)
@@ -185,29 +185,29 @@ end
 
 local LATE = { outcome = 'refused', why = 'late' }
 
--- Gives a free answer to the one at this place, with the row that it is about. What an earlier one of the list made or changed is read again.
-local function takeAt (place, found)
+-- Gives a free answer to the one at this index, with the row that it is about. What an earlier one of the list made or changed is read again.
+local function takeAt (index, found)
   local row = found.row
-  if place > 1 and (row or found.id) then row = Rows.readRow(row and row.id or found.id) end
+  if index > 1 and (row or found.id) then row = Rows.readRow(row and row.id or found.id) end
   return found.take(row)
 end
 
 -- The same list once more. It was admitted as a whole, so nothing is bought now for those of it whose free answer is forgotten.
 local function tellAgain (admissions, told)
   local got = {}
-  for place, admission in ipairs(admissions) do
-    local found = not told[place] and findFree(admission, {})
-    got[place] = told[place] or found and found.take and takeAt(place, found) or LATE
+  for index, admission in ipairs(admissions) do
+    local found = not told[index] and findFree(admission, {})
+    got[index] = told[index] or found and found.take and takeAt(index, found) or LATE
   end
   return { outcome = 'all', got = got }
 end
 
--- The answers that these admissions got before, by their places, and whether there are any.
+-- The answers that these admissions got before, by their index, and whether there are any.
 local function toldBefore (admissions)
   local told, isAny = {}, false
-  for place, admission in ipairs(admissions) do
-    told[place] = repeated(admission)
-    isAny = isAny or told[place] ~= nil
+  for index, admission in ipairs(admissions) do
+    told[index] = repeated(admission)
+    isAny = isAny or told[index] ~= nil
   end
   return told, isAny
 end
@@ -215,7 +215,7 @@ end
 -- What each of them gets, found out before anything is written, and written only when none is refused.
 local function admitNew (admissions)
   local found, asked, isAsking, purchases, siblings = {}, {}, false, {}, {}
-  for place, admission in ipairs(admissions) do
+  for index, admission in ipairs(admissions) do
     local free = findFree(admission, siblings)
     if free and free.refused then return free.refused end
     for _, duplicate in ipairs(free and free.ask or {}) do table.insert(asked, duplicate) end
@@ -224,13 +224,13 @@ local function admitNew (admissions)
       table.insert(purchases, admission)
       if takesCacheName(admission) then siblings[admission.cacheName] = admission.id end
     end
-    found[place] = free or { take = function () return buy(admission) end }
+    found[index] = free or { take = function () return buy(admission) end }
   end
   if isAsking then return { outcome = 'duplicates', duplicates = asked } end
   local refused = refuse(purchases)
   if refused then return refused end
   local got = {}
-  for place, each in ipairs(found) do got[place] = takeAt(place, each) end
+  for index, each in ipairs(found) do got[index] = takeAt(index, each) end
   return { outcome = 'all', got = got }
 end
 

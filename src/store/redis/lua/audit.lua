@@ -53,7 +53,7 @@ local function auditAll (keys, args)
     end
   end
 
-  local function auditLine ()
+  local function auditQueue ()
     local tenants, active, later = {}, 0, membersOf(LATER)
     local function tenantOf (name)
       tenants[name] = tenants[name] or { waiting = 0, running = 0, claimable = {}, claimables = 0 }
@@ -61,16 +61,16 @@ local function auditAll (keys, args)
     end
     for _, name in ipairs(keysOf('t')) do tenantOf(name) end
     for _, name in ipairs(keysOf('q')) do tenantOf(name) end
-    for name in pairs(membersOf(LINE)) do tenantOf(name) end
+    for name in pairs(membersOf(TURNS)) do tenantOf(name) end
     for id, row in pairs(rows) do
       local tenant = tenantOf(row.tenant)
-      if Rows.hasPlace(row) then
+      if Rows.hasSlot(row) then
         active = active + 1
         tenant.running = tenant.running + 1
       elseif row.phase == 'waiting' then
         tenant.waiting = tenant.waiting + 1
         if (row.retryAtMs or 0) == 0 then
-          tenant.claimable[id] = Line.rankOf(row)
+          tenant.claimable[id] = Queue.rankOf(row)
           tenant.claimables = tenant.claimables + 1
         end
       end
@@ -88,9 +88,9 @@ local function auditAll (keys, args)
       if not row or row.phase ~= 'submitting' or row.claimId ~= claims[i] then fault('claim', claims[i], 'leads to', claims[i + 1], 'which is not its') end
     end
     local counted = tonumber(redis.call('HGET', GLOB, 'active') or 0)
-    if counted ~= active then fault(counted, 'places are counted as used,', active, 'rows are at fal') end
+    if counted ~= active then fault(counted, 'slots are counted as used,', active, 'rows are at fal') end
     for name, tenant in pairs(tenants) do
-      local state = Line.readTenant(name)
+      local state = Queue.readTenant(name)
       local waiting = tonumber(redis.call('HGET', WAITING, name) or 0)
       if state.running ~= tenant.running then fault(name, 'is counted with', state.running, 'running,', tenant.running, 'rows are') end
       if waiting ~= tenant.waiting then fault(name, 'is counted with', waiting, 'waiting,', tenant.waiting, 'rows are') end
@@ -102,9 +102,9 @@ local function auditAll (keys, args)
         if not queue[id] then fault(id, 'is not in the queue of', name) end
       end
       local belongs = tenant.claimables > 0 and tenant.running < state.maxInFlight
-      local score = redis.call('ZSCORE', LINE, name)
-      if belongs ~= (score ~= false) then fault(name, belongs and 'is not' or 'stands', 'in the line') end
-      if score and tonumber(score) ~= state.virtual then fault(name, 'stands in the line at', score, 'its virtual time is', state.virtual) end
+      local score = redis.call('ZSCORE', TURNS, name)
+      if belongs ~= (score ~= false) then fault(name, belongs and 'is not' or 'stands', 'in the queue') end
+      if score and tonumber(score) ~= state.virtual then fault(name, 'stands in the queue at', score, 'its virtual time is', state.virtual) end
     end
   end
 
@@ -290,7 +290,7 @@ local function auditAll (keys, args)
 
   auditPhases()
   auditAsides()
-  auditLine()
+  auditQueue()
   auditMoney()
   auditTokens()
   auditDue()

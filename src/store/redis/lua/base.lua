@@ -23,7 +23,7 @@ local settings -- the JSON that `times` was read from
 local heldNow -- book -> what it holds, of those that this call held or let go of money in
 local tenantsNow -- name -> what is kept of that tenant, of those that this call is about
 local breakersNow -- scope -> a breaker's JSON, false for none, of those that this call looked at, nil for the others
-local standsNow -- a tenant that this call knows to stand in the line
+local standsNow -- a tenant that this call knows to stand in the queue
 local rulesNow -- model -> its price rules, of those that this call is about
 local positionsNow -- id -> how many go before it, of those that this call told
 local booksNow -- a row's accounts as JSON -> the keys of their books, of the rows that this call is about
@@ -35,10 +35,10 @@ local TIDY_PER_CALL = 32
 -- An operation that hands out whole rows stops behind this many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
-local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, places, placesUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
+local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
-local LINE -- zset: tenant -> virtual time; only tenants with claimable work and a free place
+local TURNS -- zset: tenant -> virtual time; only tenants with claimable work and a free slot
 local UNKNOWN -- zset: open unknowns -> since when
 local OLDEST -- zset: the same -> when they were admitted
 local CLAIMS -- hash: claim id -> id, while that attempt is submitting
@@ -60,7 +60,7 @@ local function nameKeys (glob)
   GLOB = glob
   DUE = prefix .. 'due'
   LATER = prefix .. 'later'
-  LINE = prefix .. 'line'
+  TURNS = prefix .. 'turns'
   UNKNOWN = prefix .. 'unknown'
   OLDEST = prefix .. 'oldest'
   CLAIMS = prefix .. 'claims'
@@ -104,7 +104,7 @@ local function begin (keys, args)
   end
 end
 
--- g: row or alias, c: a row's card, e: what is left of a forgotten row, x: of one that went before its time, log: a row's log lines, n: name, r: fal's request id, a: answer, o: duplicates, q: a tenant's line,
+-- g: row or alias, c: a row's card, e: what is left of a forgotten row, x: of one that went before its time, log: a row's log lines, n: name, r: fal's request id, a: answer, o: duplicates, q: a tenant's queue,
 -- t: tenant, m: book, tok: token, l: a reader's own rows by number, ls: the same by status, la: its aliases by number,
 -- b: the pieces of an output that lies aside
 local function key (kind, name)

@@ -1,6 +1,6 @@
 -- Claims: the grant of one submit attempt, which is the journal line before the POST.
 
--- What a generation ends with whose time in our line is over.
+-- What a generation ends with whose time in our queue is over.
 local EXPIRED = '{"code":"upstream-timeout","detail":"It waited for a slot for as long as it may, and nothing was bought."}'
 
 -- The same when its caller had set the time.
@@ -19,13 +19,13 @@ local function expire (row)
   giveUp(row, row.startUntilMs and row.startUntilMs <= now and NOT_STARTED or EXPIRED)
 end
 
--- Lets others go before one whose model is not bought until an operator has looked. It keeps its place in line, and is nobody's probe.
+-- Lets others go before one whose model is not bought until an operator has looked. It keeps its position in the queue, and is nobody's probe.
 local function stepAside (row)
   Breakers.freeProbe(row)
   Rows.adjust(row, { retryAtMs = now + constants.asideMs })
 end
 
--- Puts generations whose pause is over back into the line, at the places that they had.
+-- Puts generations whose pause is over back into the queue, where they stood.
 local function bringBack ()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
     local row = Rows.readBrief(id)
@@ -35,7 +35,7 @@ end
 
 local function grant (row)
   Breakers.becomeProbe(row.id, row)
-  Line.charge(row.tenant)
+  Queue.charge(row.tenant)
   Rows.change(row, {
     phase = 'submitting',
     attempt = row.attempt + 1,
@@ -46,7 +46,7 @@ local function grant (row)
   })
   local answer = Rows.handOver(Rows.complete(row))
   answer.outcome = 'go'
-  answer.isLineEmpty = Line.isLineEmpty() and '1' or nil
+  answer.isQueueEmpty = Queue.isQueueEmpty() and '1' or nil
   return answer
 end
 
@@ -56,14 +56,14 @@ local function eachCandidate (look)
   local passed = {}
   for _, breaker in ipairs(Breakers.allBreakers()) do
     local row = breaker.probe and Rows.readBrief(breaker.probe)
-    if row and redis.call('ZSCORE', LINE, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
+    if row and redis.call('ZSCORE', TURNS, row.tenant) and redis.call('ZSCORE', key('q', row.tenant), row.id) then
       local found, isPassed = look(row)
       if found then return found end
       if isPassed then passed[row.tenant] = true end
     end
   end
   local looks = TIDY_PER_CALL
-  for _, tenant in ipairs(redis.call('ZRANGE', LINE, 0, TIDY_PER_CALL - 1)) do
+  for _, tenant in ipairs(redis.call('ZRANGE', TURNS, 0, TIDY_PER_CALL - 1)) do
     if looks == 0 then return nil end
     for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
       if passed[tenant] then break end
@@ -80,7 +80,7 @@ local function eachCandidate (look)
 end
 
 -- claim { claimId, startByMs, replica, slots, known: { epoch, sequence } }
--- -> { outcome: 'go', row, terms, isLineEmpty } or { outcome: 'wait', untilMs } or { outcome: 'busy' | 'empty' | 'breaker' | 'late' }
+-- -> { outcome: 'go', row, terms, isQueueEmpty } or { outcome: 'wait', untilMs } or { outcome: 'busy' | 'empty' | 'breaker' | 'late' }
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
   local granted = redis.call('HGET', CLAIMS, given.claimId)
@@ -94,8 +94,8 @@ local function claim ()
   local untilMs = History.look()
   if untilMs then return { outcome = 'wait', untilMs = text(untilMs) } end
   bringBack()
-  local active, places = Line.placesNow()
-  if active >= math.min(given.slots, places or given.slots) then return { outcome = 'busy' } end
+  local active, slots = Queue.slotsNow()
+  if active >= math.min(given.slots, slots or given.slots) then return { outcome = 'busy' } end
 
   local isBlocked = false
   local found = eachCandidate(function (row)
@@ -107,7 +107,7 @@ local function claim ()
     if not breaker then return grant(row) end
     if breaker.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
     if breaker.state == 'price-unsure' then stepAside(row) end
-    -- Looking at a blocked tenant's other generations would take the place of others' in the line.
+    -- Looking at a blocked tenant's other generations would take the turn of others' in the queue.
     return nil, isTenants
   end)
   return found or { outcome = isBlocked and 'breaker' or 'empty' }

@@ -22,7 +22,7 @@ end
 local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not confirmed in time, so nothing was bought."}'
 
 -- withdraw { admissions: [{ id, connection or nothing }] } -> 'OK'
--- Their callers were answered 503, so they leave the line unspent (rule 1), unless somebody has come to them since: by reattaching, joining or asking for the id.
+-- Their callers were answered 503, so they leave the queue unspent (rule 1), unless somebody has come to them since: by reattaching, joining or asking for the id.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do
     local row = Rows.readBrief(admission.id)

@@ -53,7 +53,7 @@ local function findDuplicate (admission)
   return nil, ask, isMore and not admission.lastRound
 end
 
--- Hands a generation to another caller, with the time in line that its first caller's leaving cost it, should it wait here or come back to the line. That
+-- Hands a generation to another caller, with the time in the queue that its first caller's leaving cost it, should it wait here or come back to the queue. That
 -- caller's own deadline holds on, counted from the start, when the other has one, too (a retry has). Without a connection it stays reattachable until its
 -- id was delivered.
 local function reattach (row, admission)

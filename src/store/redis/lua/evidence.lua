@@ -106,12 +106,12 @@ local function recordAccepted ()
 end
 
 -- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
--- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the line.
+-- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the queue.
 local function recordNotSent ()
   return weighAttempt(function (row)
     if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
     if given.verdict then Breakers.judgeFor(row, given.verdict) end
-    if given.busy then Line.lowerPlaces(given.retryAfterMs) end
+    if given.busy then Queue.lowerSlots(given.retryAfterMs) end
     if row.cancelWished then
       Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
     elseif given.failure then

@@ -2,7 +2,7 @@
 
 local LOST = '{"code":"outcome-unknown","detail":"Every process that looked after it went silent."}'
 
--- Did an older copy of it come back from a rollback and leave the line unspent, while a replica knows that fal accepted it?
+-- Did an older copy of it come back from a rollback and leave the queue unspent, while a replica knows that fal accepted it?
 local function endedTooSoon (row, fact)
   return Books.isUnbilledEnd(row) and not row.requestId and not row.corrected and fact.requestId ~= nil and (not Books.isFinal(fact) or fact.phase == 'succeeded')
 end

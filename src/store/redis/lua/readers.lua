@@ -45,7 +45,7 @@ local function getStatuses ()
     }
     if seen.phase == 'waiting' then
       local place = redis.call('HMGET', key('g', at), 'tenant', 'priority', 'number')
-      seen.queuePosition = text(Line.positionOf({ id = at, tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
+      seen.queuePosition = text(Queue.positionOf({ id = at, tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
     end
     if seen.phase then table.insert(found, seen) end
   end
@@ -122,14 +122,14 @@ end
 local TENANTS_PER_CALL = '200'
 
 -- gauges { cursor: '0', or that of the answer before }
--- -> { waiting by tenant, cursor: '0' when these are the last, atUpstream: places used at fal, places: how many may be used, unknownOpen, unknownOldestMs: its admission,
+-- -> { waiting by tenant, cursor: '0' when these are the last, atUpstream: slots used at fal, slots: how many may be used, unknownOpen, unknownOldestMs: its admission,
 --   asideBytes }
 local function gauges ()
   local oldest = redis.call('ZRANGE', OLDEST, 0, 0, 'WITHSCORES')
-  local active, places = Line.placesNow()
+  local active, slots = Queue.slotsNow()
   local waiting = redis.call('HSCAN', WAITING, given.cursor, 'COUNT', TENANTS_PER_CALL)
   return {
-    waiting = recordOf(waiting[2]), cursor = waiting[1], atUpstream = text(active), places = places and text(places),
+    waiting = recordOf(waiting[2]), cursor = waiting[1], atUpstream = text(active), slots = slots and text(slots),
     unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2],
     asideBytes = text(Aside.usedBytes())
   }

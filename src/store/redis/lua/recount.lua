@@ -1,5 +1,5 @@
 -- Counting again (rule 27): every counter and every index from the rows, in pieces between which all other operations go on. The counters are compared with a
--- tally that these keep up (tally.lua); an index holds places, not sums, so it is compared row by row.
+-- tally that these keep up (tally.lua); an index holds entries, not sums, so it is compared row by row.
 
 -- A count that nobody goes on with ends by itself.
 local KEPT_MS = 600000
@@ -9,7 +9,7 @@ local MEMBERS_PER_CALL = '50'
 
 local differences, isMending
 
--- what: 'places' | 'aside' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'line' | 'row' | 'stray'; found and expected as texts
+-- what: 'slots' | 'aside' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'turn' | 'row' | 'stray'; found and expected as texts
 local function differ (what, name, found, expected)
   table.insert(differences, { what = what, name = name, found = found and tostring(found) or nil, expected = expected and tostring(expected) or nil })
 end
@@ -35,7 +35,7 @@ end
 
 -- ------------------------------------------------------------------------------------------------ rows and indexes
 
--- A row's place in a sorted set, `expected` nil: it should have none.
+-- A row's score in a sorted set, `expected` nil: it should have none.
 local function comparePlace (set, row, expected, name)
   local found = redis.call('ZSCORE', set, row.id)
   if (found and tonumber(found) or nil) == expected then return end
@@ -152,26 +152,26 @@ end
 
 -- Of the outputs that lie aside there are a few thousand at most: each is large.
 local function compareLedger ()
-  compare('places', '', GLOB, 'active', tallied('places'))
+  compare('slots', '', GLOB, 'active', tallied('slots'))
   local bytes = 0
   for _, name in ipairs(redis.call('ZRANGE', ASIDES, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
   compare('aside', '', GLOB, 'asideBytes', bytes)
 end
 
--- The tenant's counters, then its place in the line, which follows from them.
+-- The tenant's counters, then its position in the queue, which follows from them.
 local function compareTenant (name)
   compare('running', name, key('t', name), 'running', tallied('running ' .. name))
   local waiting = tallied('waiting ' .. name)
   compare('waiting', name, WAITING, name, waiting)
   if isMending and waiting == 0 then redis.call('HDEL', WAITING, name) end
-  local tenant = Line.readTenant(name)
+  local tenant = Queue.readTenant(name)
   local shouldStand = redis.call('ZCARD', key('q', name)) > 0 and tenant.running < tenant.maxInFlight
-  local score = redis.call('ZSCORE', LINE, name)
-  local expected = shouldStand and text(math.max(tenant.virtual, score and 0 or Line.lineVirtual())) or nil
+  local score = redis.call('ZSCORE', TURNS, name)
+  local expected = shouldStand and text(math.max(tenant.virtual, score and 0 or Queue.virtualNow())) or nil
   local found = score and text(tonumber(score)) or nil
   if (found ~= nil) ~= shouldStand or found and found ~= expected then
-    differ('line', name, found, expected)
-    if isMending then Line.updateLine(name) end
+    differ('turn', name, found, expected)
+    if isMending then Queue.updateTurn(name) end
   end
 end
 
@@ -225,10 +225,10 @@ function step.names (answer)
   end
 end
 
--- The names of all whose counters may differ, some at a time. kind: 'tally' | 'waiting' | 'line'; cursor
+-- The names of all whose counters may differ, some at a time. kind: 'tally' | 'waiting' | 'turn'; cursor
 function step.counted (answer)
   local command, at = 'HSCAN', given.kind == 'tally' and TALLY or WAITING
-  if given.kind == 'line' then command, at = 'ZSCAN', LINE end
+  if given.kind == 'turn' then command, at = 'ZSCAN', TURNS end
   local scanned = redis.call(command, at, given.cursor, 'COUNT', MEMBERS_PER_CALL)
   answer.cursor, answer.names = scanned[1], {}
   for i = 1, #scanned[2], 2 do table.insert(answer.names, scanned[2][i]) end

@@ -9,8 +9,8 @@ local function isAtUpstream (phase)
   return phase == 'submitting' or phase == 'accepted' or phase == 'running'
 end
 
--- Does it take one of the places at fal? What fal is done with does not, although its result is still looked for.
-local function hasPlace (row)
+-- Does it take one of the slots at fal? What fal is done with does not, although its result is still looked for.
+local function hasSlot (row)
   return isAtUpstream(row.phase) and not row.doubt
 end
 
@@ -148,7 +148,7 @@ local function show (row, id, alias)
     shown.tenant, shown.subject, shown.accounts = alias.tenant, alias.subject, '[]'
     shown.token, shown.connection = nil, nil
   end
-  if row.phase == 'waiting' then shown.queuePosition = text(Line.positionOf(row)) end
+  if row.phase == 'waiting' then shown.queuePosition = text(Queue.positionOf(row)) end
   if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then shown.stored = '1' end
   return shown
 end
@@ -191,14 +191,14 @@ local function listOf (row)
   return key('ls', statuses[row.phase] .. ' ' .. row.tenant .. ' ' .. row.subject)
 end
 
--- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the line of its tenant, and that tenant. No text among them
+-- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the queue of its tenant, and that tenant. No text among them
 -- holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
 -- output of several lines.
 local function cardOf (row)
   local lines, kept, names = {}, row.texts, fields.listed
   local count = #names
   for i = 1, count do lines[i] = kept[names[i]] or '' end
-  lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Line.rankOf(row)), row.tenant
+  lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Queue.rankOf(row)), row.tenant
   if tonumber(row.bytes) <= constants.maxCardBytes then lines[count + 4], lines[count + 5] = row.input or '', row.output or '' end
   return table.concat(lines, '\n')
 end
@@ -208,9 +208,9 @@ local function placesOf (row)
   local at = {}
   if not row then return at end
   at.waiting = row.phase == 'waiting'
-  at.running = hasPlace(row)
+  at.running = hasSlot(row)
   if at.waiting then
-    if (row.retryAtMs or 0) > 0 then at.later = row.retryAtMs else at.queue = Line.rankOf(row) end
+    if (row.retryAtMs or 0) > 0 then at.later = row.retryAtMs else at.queue = Queue.rankOf(row) end
   end
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
@@ -255,13 +255,13 @@ local function count (at, field, before, after)
 end
 
 -- Moves a row from where it stood to where it stands, writing only what differs. One of the two may be nil.
--- -> does its tenant have other work in the line, or other places at fal, than before?
+-- -> does its tenant have other work in the queue, or other slots at fal, than before?
 local function reindex (before, after)
   local row = after or before
   local was, is = placesOf(before), placesOf(after)
   Tally.update(before, after, was, is)
   if count(WAITING, row.tenant, was.waiting, is.waiting) == 0 then redis.call('HDEL', WAITING, row.tenant) end
-  if (was.running or false) ~= (is.running or false) then Line.countRunning(row.tenant, is.running and 1 or -1) end
+  if (was.running or false) ~= (is.running or false) then Queue.countRunning(row.tenant, is.running and 1 or -1) end
   count(GLOB, 'active', was.running, is.running)
   place(LATER, row.id, was.later, is.later)
   if was.queue ~= is.queue then positionsNow = {} end
@@ -295,11 +295,11 @@ end
 local function publish (row, id)
   sequence = text(redis.call('HINCRBY', GLOB, 'sequence', 1))
   local kept = row.texts
-  local position = row.phase == 'waiting' and text(Line.positionOf(row)) or kept.queuePosition
-  -- A generation that keeps its place at fal lets nobody else in.
-  local isLineEmpty = hasPlace(row) or Line.isLineEmpty()
+  local position = row.phase == 'waiting' and text(Queue.positionOf(row)) or kept.queuePosition
+  -- A generation that keeps its slot at fal lets nobody else in.
+  local isQueueEmpty = hasSlot(row) or Queue.isQueueEmpty()
   redis.call('PUBLISH', CHANGES, cjson.encode({
-    id = id or row.id, version = kept.version, phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isLineEmpty = isLineEmpty and '1' or '0',
+    id = id or row.id, version = kept.version, phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isQueueEmpty = isQueueEmpty and '1' or '0',
     queuePosition = position, startedAtMs = kept.startedAtMs, doubtSinceMs = kept.doubtSinceMs, logged = kept.logged
   }))
 end
@@ -378,7 +378,7 @@ local function insert (row)
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
   Books.book(nil, row)
-  Line.updateLine(row.tenant)
+  Queue.updateTurn(row.tenant)
   publish(row)
 end
 
@@ -386,11 +386,11 @@ end
 local function replace (row, changes)
   shedInput(row, changes)
   local before = write(row, changes)
-  local isLineChanged = reindex(before, row)
+  local isQueueChanged = reindex(before, row)
   Books.book(before, row)
   if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Breakers.freeProbe(row) end
   if row.large then unname(row) end
-  if isLineChanged then Line.updateLine(row.tenant) end
+  if isQueueChanged then Queue.updateTurn(row.tenant) end
   publish(row)
 end
 
@@ -408,7 +408,7 @@ end
 -- Changes what callers cannot see: neither version nor listeners.
 local function adjust (row, changes)
   local before = write(row, changes)
-  if reindex(before, row) then Line.updateLine(row.tenant) end
+  if reindex(before, row) then Queue.updateTurn(row.tenant) end
 end
 
 -- A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost (rule 24).
@@ -435,7 +435,7 @@ local function writeAlias (id, number, endMs, reader, target, ...)
   end
 end
 
--- Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the line, its money and its place in the rate
+-- Makes a row that was never granted an attempt an alias of another one, which has its name by now: it leaves the queue, its money and its place in the rate
 -- are given back, and callers that wait for it are told how the other stands.
 local function giveWay (row, to)
   Breakers.freeProbe(row)
@@ -444,8 +444,8 @@ local function giveWay (row, to)
   redis.call('ZREM', key('l', row.tenant .. ' ' .. row.subject), row.id)
   redis.call('DEL', key('c', row.id))
   writeAlias(row.id, row.number, math.max(aliasEndMs(), row.keyedUntilMs or 0), row, to.id, 'gaveWay', '1')
-  Line.giveBackRate(row)
-  Line.updateLine(row.tenant)
+  Queue.giveBackRate(row)
+  Queue.updateTurn(row.tenant)
   publish(to, row.id)
 end
 
@@ -466,7 +466,7 @@ local function forget (row)
 end
 
 return {
-  begin = begin, isAtUpstream = isAtUpstream, hasPlace = hasPlace, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   insert = insert, replace = replace, change = change, adjust = adjust, forget = forget

@@ -1,4 +1,4 @@
-// The line over real replicas: places at fal are shared by weight from the first moment on, and there are never more of them than agreed.
+// The line over real replicas: slots at fal are shared by weight from the first moment on, and there are never more of them than agreed.
 
 import t, { type Test } from 'tap'
 import { key, tenant } from '../support/gateway.ts'

@@ -1,6 +1,6 @@
 -- The waiting line: what stands where, and whose turn it is.
 -- Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
--- a tenant that enters the line starts no earlier than the latest claim did, so none saves up turns by staying away.
+-- a tenant that enters the queue starts no earlier than the latest claim did, so none saves up turns by staying away.
 
 -- Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order.
 local TURN = 1000000
@@ -10,7 +10,7 @@ local PRIORITY_STEP = 1e15
 
 local ORDER = { interactive = 0, background = 1, low = 2 }
 
--- A tenant's place, limits (those of its latest purchase) and rate window; a new one has the smallest limits until its next purchase.
+-- A tenant's turn, limits (those of its latest purchase) and rate window; a new one has the smallest limits until its next purchase.
 -- Each is read once a call, so what writes one of these fields to Redis writes it into this table as well.
 local function readTenant (name)
   local tenant = tenantsNow[name]
@@ -25,7 +25,7 @@ local function readTenant (name)
   return tenant
 end
 
--- One of its generations has taken a place at fal, or with -1 left it.
+-- One of its generations has taken a slot at fal, or with -1 left it.
 local function countRunning (name, difference)
   local running = redis.call('HINCRBY', key('t', name), 'running', difference)
   if tenantsNow[name] then tenantsNow[name].running = running end
@@ -40,20 +40,20 @@ local function countPurchase (admission)
     'used', text(tenant.used), 'beganAtMs', text(tenant.beganAtMs), 'endsAtMs', text(tenant.endsAtMs))
 end
 
--- The place in a tenant's line: by priority, then by admission.
+-- The position in a tenant's queue: by priority, then by admission.
 local function rankOf (row)
   return ORDER[row.priority] * PRIORITY_STEP + row.number
 end
 
--- fal took no more than what is there without this one: that many places there are for a while.
-local function lowerPlaces (pauseMs)
+-- fal took no more than what is there without this one: that many slots there are for a while.
+local function lowerSlots (pauseMs)
   local active = tonumber(redis.call('HGET', GLOB, 'active') or 0)
-  redis.call('HSET', GLOB, 'places', text(math.max(0, active - 1)), 'placesUntilMs', text(now + math.min(pauseMs, constants.maxBusyMs)))
+  redis.call('HSET', GLOB, 'slots', text(math.max(0, active - 1)), 'slotsUntilMs', text(now + math.min(pauseMs, constants.maxBusyMs)))
 end
 
--- Places in use, and how many may be used now, nil when fal never took no more: after its pause one more, and another with every step.
-local function placesNow ()
-  local kept = redis.call('HMGET', GLOB, 'active', 'places', 'placesUntilMs')
+-- Slots in use, and how many may be used now, nil when fal never took no more: after its pause one more, and another with every step.
+local function slotsNow ()
+  local kept = redis.call('HMGET', GLOB, 'active', 'slots', 'slotsUntilMs')
   if not kept[2] then return tonumber(kept[1] or 0), nil end
   local sinceMs = now - tonumber(kept[3])
   return tonumber(kept[1] or 0), tonumber(kept[2]) + (sinceMs < 0 and 0 or 1 + math.floor(sinceMs / constants.busyStepMs))
@@ -69,36 +69,36 @@ local function positionOf (row)
   return position
 end
 
-local function lineVirtual ()
+local function virtualNow ()
   return tonumber(redis.call('HGET', GLOB, 'virtual') or 0)
 end
 
--- Puts a tenant into the line or takes it out: it stands there exactly when it has claimable work and a free place.
-local function updateLine (name)
+-- Puts a tenant into the queue or takes it out: it stands there exactly when it has claimable work and a free slot.
+local function updateTurn (name)
   local tenant = redis.call('ZCARD', key('q', name)) > 0 and readTenant(name)
   if not tenant or tenant.running >= tenant.maxInFlight then
-    redis.call('ZREM', LINE, name)
+    redis.call('ZREM', TURNS, name)
     if standsNow == name then standsNow = nil end
     return
   end
-  local stood = redis.call('ZSCORE', LINE, name)
+  local stood = redis.call('ZSCORE', TURNS, name)
   if not stood then
-    tenant.virtual = math.max(tenant.virtual, lineVirtual())
+    tenant.virtual = math.max(tenant.virtual, virtualNow())
     redis.call('HSET', key('t', name), 'virtual', text(tenant.virtual))
   end
-  if not stood or tonumber(stood) ~= tenant.virtual then redis.call('ZADD', LINE, text(tenant.virtual), name) end
+  if not stood or tonumber(stood) ~= tenant.virtual then redis.call('ZADD', TURNS, text(tenant.virtual), name) end
   standsNow = name
 end
 
-local function isLineEmpty ()
-  return not standsNow and redis.call('ZCARD', LINE) == 0
+local function isQueueEmpty ()
+  return not standsNow and redis.call('ZCARD', TURNS) == 0
 end
 
--- Charges a tenant of the line for one claim. To be called before the row changes, while the tenant still stands in the line.
+-- Charges a tenant of the queue for one claim. To be called before the row changes, while the tenant still stands in the queue.
 local function charge (name)
-  local foremost = redis.call('ZRANGE', LINE, 0, 0, 'WITHSCORES')
+  local foremost = redis.call('ZRANGE', TURNS, 0, 0, 'WITHSCORES')
   if #foremost > 0 then
-    redis.call('HSET', GLOB, 'virtual', text(math.max(lineVirtual(), tonumber(foremost[2]))))
+    redis.call('HSET', GLOB, 'virtual', text(math.max(virtualNow(), tonumber(foremost[2]))))
   end
   local tenant = readTenant(name)
   tenant.virtual = redis.call('HINCRBY', key('t', name), 'virtual', text(math.max(1, math.floor(TURN / tenant.weight + 0.5))))
@@ -111,6 +111,6 @@ local function giveBackRate (row)
 end
 
 return {
-  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerPlaces = lowerPlaces, placesNow = placesNow, positionOf = positionOf,
-  lineVirtual = lineVirtual, updateLine = updateLine, isLineEmpty = isLineEmpty, charge = charge
+  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerSlots = lowerSlots, slotsNow = slotsNow, positionOf = positionOf,
+  virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge
 }

@@ -1,4 +1,4 @@
-// The line and the claim: whose turn it is, and that every turn is granted once.
+// The queue and the claim: whose turn it is, and that every turn is granted once.
 
 import type { Test } from 'tap'
 import { freshId, never, successOf } from '../../support/admission.ts'
@@ -15,7 +15,7 @@ async function order (world: World, count: number): Promise<string[]> {
   return tenants
 }
 
-export async function line (t: Test, make: MakeStore): Promise<void> {
+export async function queue (t: Test, make: MakeStore): Promise<void> {
   t.test('a claim grants the next attempt to its replica, and sets lease and end of run', async t => {
     const { ledger, buy, go, row, nowMs, advance } = await createWorld(t, make)
     const { id } = await buy()
@@ -43,7 +43,7 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     const claimId = freshId()
     t.equal(await claim({ claimId }), first.id)
     t.equal(await claim({ claimId }), first.id)
-    t.equal(await claim({ claimId, slots: 0 }), first.id, 'also when no place is free any more')
+    t.equal(await claim({ claimId, slots: 0 }), first.id, 'also when no slot is free any more')
     t.equal((await ledger.gauges()).atUpstream, 1)
     await ledger.recordAccepted(first.id, 1, 'a')
     t.equal(await claim({ claimId }), second.id, 'afterwards it is a new claim')
@@ -61,19 +61,19 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim({ slots: 3 }), 'empty')
   })
 
-  t.test('when fal takes no more there are as many places as it has taken, and after the pause more and more', async t => {
+  t.test('when fal takes no more there are as many slots as it has taken, and after the pause more and more', async t => {
     const { ledger, buy, claim, advance } = await createWorld(t, make)
     const ids: string[] = []
     for (let count = 0; count < 8; count += 1) ids.push((await buy()).id)
     for (let count = 0; count < 4; count += 1) await claim({ slots: 6 })
     for (const id of ids.slice(0, 2)) await ledger.recordAccepted(id, 1, 'request-' + id)
     for (const id of ids.slice(2, 4)) await ledger.recordNotSent(id, 1, { retryAfterMs: 1000, busy: true })
-    t.match(await ledger.gauges(), { atUpstream: 2, places: 2 })
+    t.match(await ledger.gauges(), { atUpstream: 2, slots: 2 })
     t.equal(await claim({ slots: 6 }), 'busy')
     await advance(999)
     t.equal(await claim({ slots: 6 }), 'busy')
     await advance(1)
-    t.match(await ledger.gauges(), { places: 3 })
+    t.match(await ledger.gauges(), { slots: 3 })
     t.equal(await claim({ slots: 6 }), ids[2])
     t.equal(await claim({ slots: 6 }), 'busy')
     await advance(4999)
@@ -93,7 +93,7 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     const next = await buy()
     await go()
     await ledger.recordNotSent(id, 1, { retryAfterMs: 600_000, busy: true })
-    t.match(await ledger.gauges(), { places: 0 })
+    t.match(await ledger.gauges(), { slots: 0 })
     await advance(59_999)
     t.equal(await claim(), 'busy')
     await advance(1)
@@ -106,7 +106,7 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     const { id } = await buy()
     await go()
     await ledger.recordNotSent(id, 1, { retryAfterMs: 1000 })
-    t.match(await ledger.gauges(), { places: null })
+    t.match(await ledger.gauges(), { slots: null })
   })
 
   t.test('a tenant has no more than its maxInFlight at fal; others go on', async t => {
@@ -162,14 +162,14 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     const second = await buy({ priority: 'interactive' })
     await buy({ tenant: 'agency' })
     const expected = [first.id, second.id, background.id, low.id]
-    t.same(await Promise.all(expected.map(async id => (await row(id)).queuePosition)), [0, 1, 2, 3], 'the place is counted in the tenant\'s own line')
+    t.same(await Promise.all(expected.map(async id => (await row(id)).queuePosition)), [0, 1, 2, 3], 'the position is counted in the tenant\'s own queue')
     const claimed: string[] = []
     for (let turn = 0; turn < 5; turn += 1) claimed.push(await claim())
     t.same(claimed.filter(id => expected.includes(id)), expected)
     t.equal((await ledger.gauges()).atUpstream, 5)
   })
 
-  t.test('an attempt that was not sent keeps its place but pauses', async t => {
+  t.test('an attempt that was not sent keeps its position but pauses', async t => {
     const { ledger, buy, go, claim, advance, row } = await createWorld(t, make)
     const first = await buy()
     const second = await buy()
@@ -290,7 +290,7 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
   t.test('a claim tells whether others could be claimed, and a change that let somebody come to the front says so', async t => {
     const { ledger, buy } = await createWorld(t, make)
     const told: boolean[] = []
-    const stop = ledger.listen(change => { if (change !== 'look-again') told.push(change.isLineEmpty) })
+    const stop = ledger.listen(change => { if (change !== 'look-again') told.push(change.isQueueEmpty) })
     const heard = async (count: number): Promise<boolean | undefined> => {
       await until(() => told.length === count)
       return told.at(-1)
@@ -300,16 +300,16 @@ export async function line (t: Test, make: MakeStore): Promise<void> {
     t.equal(await heard(1), false)
     await buy({ maxInFlight: 1 })
     await heard(2)
-    t.match(await claimed(), { row: { id: one.id }, isLineEmpty: true }, 'the other waits for the tenant\'s own place')
+    t.match(await claimed(), { row: { id: one.id }, isQueueEmpty: true }, 'the other waits for the tenant\'s own slot')
     t.equal(await heard(3), true)
     await buy({ tenant: 'agency' })
     t.equal(await heard(4), false)
     await ledger.recordAccepted(one.id, 1, 'a')
-    t.equal(await heard(5), true, 'it keeps its place')
+    t.equal(await heard(5), true, 'it keeps its slot')
     await ledger.finish(one.id, 1, 'a', successOf())
-    t.equal(await heard(6), false, 'the place is the other\'s now')
-    t.match(await claimed(), { isLineEmpty: false })
-    t.match(await claimed(), { isLineEmpty: true })
+    t.equal(await heard(6), false, 'the slot is the other\'s now')
+    t.match(await claimed(), { isQueueEmpty: false })
+    t.match(await claimed(), { isQueueEmpty: true })
     t.match(await claimed(), { outcome: 'empty' })
     stop()
   })

@@ -1,0 +1,61 @@
+// The waiting line: what stands where, and whose turn it is.
+// Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
+// a tenant that enters the queue starts no earlier than the latest claim did, so none saves up turns by staying away.
+
+import type { Priority } from '../../generation/generation.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
+
+/** Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order. */
+const TURN = 1_000_000
+
+/** Ranks of two priorities are this far apart, which no counter reaches; three times this is below 2^53. */
+const PRIORITY_STEP = 1e15
+
+const order: readonly Priority[] = ['interactive', 'background', 'low']
+
+/** The position in a tenant's queue: by priority, then by admission. */
+export function rankOf (entry: Entry): number {
+  return order.indexOf(entry.row.priority) * PRIORITY_STEP + entry.hidden.number
+}
+
+/** fal took no more than what is there without this one: that many slots there are for a while. */
+export function lowerSlots (state: State, pauseMs: number): void {
+  state.lowered = { slots: Math.max(0, state.active - 1), untilMs: state.now() + Math.min(pauseMs, ledgerConstants.maxBusyMs) }
+}
+
+/** How many slots may be used now, or null when fal never took no more: after its pause one more, and another with every step. */
+export function slotsNow (state: State): number | null {
+  if (state.lowered === null) return null
+  const { slots, untilMs } = state.lowered
+  const sinceMs = state.now() - untilMs
+  return slots + (sinceMs < 0 ? 0 : 1 + Math.floor(sinceMs / ledgerConstants.busyStepMs))
+}
+
+/** How many of its tenant's generations would be claimed before this waiting one. */
+export function positionOf (state: State, entry: Entry): number {
+  return tenantOf(state, entry.row.tenant).queue.countBelow(rankOf(entry))
+}
+
+/** Puts a tenant into the queue or takes it out: it stands there exactly when it has claimable work and a free slot. */
+export function updateTurn (state: State, name: string): void {
+  const tenant = tenantOf(state, name)
+  if (tenant.queue.size() === 0 || tenant.running >= tenant.maxInFlight) {
+    state.turns.delete(name)
+    return
+  }
+  if (state.turns.score(name) === undefined) tenant.virtual = Math.max(tenant.virtual, state.virtual)
+  state.turns.set(name, tenant.virtual)
+}
+
+/** Charges a tenant of the queue for one claim. To be called before the row changes, while the tenant still stands in the queue. */
+export function charge (state: State, tenant: TenantState): void {
+  const [foremost] = state.turns.first(1)
+  if (foremost !== undefined) state.virtual = Math.max(state.virtual, state.turns.score(foremost) ?? 0)
+  tenant.virtual += Math.max(1, Math.round(TURN / tenant.weight))
+}
+
+/** Is there nobody with claimable work and a free slot? */
+export function isQueueEmpty (state: State): boolean {
+  return state.turns.first(1).length === 0
+}
