@@ -6,7 +6,7 @@ import type { Phase } from './phases.ts'
 
 /**
  * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isQueueEmpty`: nobody else stands
- * in the line that could be claimed. `wait`: the store may have lost what it was told last, and nothing is claimed before its replicas have put it back (see `renew`),
+ * in the queue that could be claimed. `wait`: the store may have lost what it was told last, and nothing is claimed before its replicas have put it back (see `renew`),
  * or before `untilMs`.
  */
 export type Claimed =
