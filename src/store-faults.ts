@@ -12,4 +12,4 @@ export const storeFaults = ['evicts', 'too-old', 'not-persistent', 'replica', 'r
 export type StoreFault = typeof storeFaults[number]
 
 /** A fault that was found, or is over. The sentence says what to do next. */
-export interface StoreFaultNews { readonly fault: StoreFault, readonly isThere: boolean, readonly sentence: string }
+export interface StoreFaultChange { readonly fault: StoreFault, readonly isThere: boolean, readonly sentence: string }

@@ -3,7 +3,7 @@
 import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
 import { createOperators, type Operators } from '../generation/operators.ts'
-import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
+import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { clusterAt, Unusable } from '../store/redis/connection.ts'
 import { inspect } from '../store/redis/inspect.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
@@ -37,7 +37,7 @@ export async function lookAtRedis ({ config, redisUrl }: { readonly config: Conf
 export async function openOperators ({ config, redisUrl, account }: { readonly config: Config, readonly redisUrl: string, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
   const { cluster = false, namespace = 'fg' } = config.redis ?? {}
   let foreign: string | null = null
-  const onFault = ({ fault, sentence }: StoreFaultNews): void => { if (fault === 'foreign') foreign = sentence }
+  const onFault = ({ fault, sentence }: StoreFaultChange): void => { if (fault === 'foreign') foreign = sentence }
   const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times: timesOf(config), account, takesEmpty: false, onFault })
   try {
     await ledger.connect()

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts'
 import type { Ledger, LedgerTimes } from '../generation/ledger.ts'
 import type { Readiness } from '../http/ops.ts'
 import type { Metrics } from '../metrics.ts'
-import type { StoreFault, StoreFaultNews } from '../store-faults.ts'
+import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'
 import { clusterAt, Unusable } from '../store/redis/connection.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
@@ -52,7 +52,7 @@ function openRedis ({ config, log, metrics, onTrouble }: StoreOptions, { cluster
   let isMet = (): void => {}
   const met = new Promise<void>(resolve => { isMet = resolve })
 
-  function tellFault ({ fault, isThere, sentence }: StoreFaultNews): void {
+  function tellFault ({ fault, isThere, sentence }: StoreFaultChange): void {
     if (isThere) faults.add(fault)
     else faults.delete(fault)
     if (fault === 'foreign') refusal = isThere ? sentence : null

@@ -5,10 +5,11 @@ import type { MicroUsd } from '../money.ts'
 import type { Balance, JournalEntry, OpenUnknown, Token } from './accounts.ts'
 import type { Admission, Admitted, AdmittedAll, Budget } from './admission.ts'
 import type { Breaker, Verdict } from './breaker-state.ts'
+import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
 import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
-import type { Change, News, Published } from './news.ts'
+import type { OutboxEvent } from './outbox.ts'
 import type { Status } from './phases.ts'
 import type { LogPiece } from './upstream.ts'
 
@@ -134,8 +135,8 @@ export interface Ledger {
    * asked about at fal (rule 34): after 30 s, then ever more rarely, at most two a second on all replicas together.
    */
   sweep: (replica: string, max: number) => Promise<readonly Taken[]>
-  /** At most `max` pieces of news, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
-  takeNews: (max: number) => Promise<readonly News[]>
+  /** At most `max` events of the outbox, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
+  takeOutbox: (max: number) => Promise<readonly OutboxEvent[]>
 
   // Delivery
 

@@ -252,14 +252,14 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     } else if (answer.status === 401 || answer.status === 403) {
       const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
       const fal = /User is locked|No user found|Cannot access application/.exec(text)?.[0]
-      if (isNews(`${operation} ${answer.status} ${fal}`)) options.log?.warn({ operation, status: answer.status, fal }, 'fal does not accept our account')
-    } else if (answer.status === 429 && isNews(`${operation} 429`)) {
+      if (isNew(`${operation} ${answer.status} ${fal}`)) options.log?.warn({ operation, status: answer.status, fal }, 'fal does not accept our account')
+    } else if (answer.status === 429 && isNew(`${operation} 429`)) {
       options.log?.warn({ operation, status: answer.status }, 'fal takes no more at the moment')
     }
   }
 
   /** Was it not said a moment ago? What all generations meet at once is one line, and the breaker's alarm another. */
-  function isNews (what: string): boolean {
+  function isNew (what: string): boolean {
     const nowMs = performance.now()
     if (nowMs - (saidAtMs.get(what) ?? -Infinity) < QUIET_MS) return false
     saidAtMs.set(what, nowMs)

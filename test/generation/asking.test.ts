@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap'
 import { LOOK_AGAIN_MS } from '../../src/generation/doubt.ts'
 import type { Generation } from '../../src/generation/generation.ts'
-import type { News } from '../../src/generation/news.ts'
+import type { OutboxEvent } from '../../src/generation/outbox.ts'
 import { createBreakers } from '../../src/generation/run/breakers.ts'
 import { createRunner } from '../../src/generation/run/runner.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
@@ -22,7 +22,7 @@ interface Scene {
   readonly ledger: MemoryLedger
   /** Puts the ledger's clock forward. */
   readonly advance: (ms: number) => void
-  readonly news: readonly News[]
+  readonly events: readonly OutboxEvent[]
   /** Changes that were told: `unknown succeeded`. */
   readonly moves: readonly string[]
   readonly row: (id: string) => Promise<Generation>
@@ -33,7 +33,7 @@ async function open (t: Test): Promise<Scene> {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
   let aheadMs = 0
   const ledger = createMemoryLedger({ times, now: () => Date.now() + aheadMs })
-  const news: News[] = []
+  const events: OutboxEvent[] = []
   const moves: string[] = []
   const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
@@ -52,7 +52,7 @@ async function open (t: Test): Promise<Scene> {
     lookAgainMs: LOOK_AGAIN_MS,
     onLookAgain: () => {},
     onMove: (from, to) => { moves.push(`${from} ${to.phase}`) },
-    onNews: one => { news.push(one) },
+    onOutboxEvent: one => { events.push(one) },
     onRestored: () => {},
     onClaimsPaused: () => {},
     onBehind: () => {},
@@ -76,7 +76,7 @@ async function open (t: Test): Promise<Scene> {
     sandbox,
     ledger,
     advance: ms => { aheadMs += ms },
-    news,
+    events,
     moves,
     row,
     isSo: async (id, phase) => { await until(async () => (await row(id)).phase === phase) }
@@ -112,7 +112,7 @@ t.test('a clock that jumps two hours makes what runs unknown; when fal is done i
 })
 
 t.test('an operator\'s settlement is corrected by a picture that is found, and told', async t => {
-  const { sandbox, ledger, advance, news, moves, row, isSo } = await open(t)
+  const { sandbox, ledger, advance, events, moves, row, isSo } = await open(t)
   const release = sandbox.faults.holdJobs()
   const given = admissionOf()
   await ledger.admit(given)
@@ -128,8 +128,8 @@ t.test('an operator\'s settlement is corrected by a picture that is found, and t
     advance(minute)
     return (await ledger.getMany([given.id]))[0]?.phase === 'succeeded'
   })
-  await until(() => news.some(({ kind }) => kind === 'found'))
-  t.match(news.filter(({ kind }) => kind === 'found'), [{ from: 'failed', booked: price, row: { id: given.id } }])
+  await until(() => events.some(({ kind }) => kind === 'found'))
+  t.match(events.filter(({ kind }) => kind === 'found'), [{ from: 'failed', booked: price, row: { id: given.id } }])
   t.same(moves.filter(move => move.startsWith('failed')), [], 'told once')
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: price }])
   t.same(ledger.audit(), [])

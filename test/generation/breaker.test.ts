@@ -151,7 +151,7 @@ t.test('a reload trips nothing: a probe of another replica may have closed it si
   })
   await createBreakers(ledger, limits, (operation, error) => { t.fail(operation, { found: error }) }).tryAgain()
   t.match(await memory.breakers(), [{ scope: '*', state: 'ok' }])
-  t.equal((await memory.takeNews(10)).length, 2, 'tripped and closed, and no third alarm')
+  t.equal((await memory.takeOutbox(10)).length, 2, 'tripped and closed, and no third alarm')
 })
 
 t.test('a reload closes nothing that was tripped for other reasons', async t => {

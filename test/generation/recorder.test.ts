@@ -33,7 +33,7 @@ interface Scene {
   /** Ends that waiters here were told. */
   readonly ends: Generation[]
   /** How often it was said that the row should be read. */
-  readonly news: () => number
+  readonly interruptions: () => number
   /** From now on another server keeps the ledger. */
   readonly failOver: () => void
   /** Puts the ledger's clock forward. */
@@ -50,7 +50,7 @@ async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> 
   const moves: string[] = []
   const ends: Generation[] = []
   let isAway: false | 'before' | 'after' = false
-  let news = 0
+  let interruptions = 0
   let phasesMs = 0
   let troubles = 0
   const ledger = new Proxy<Ledger>(memory, {
@@ -84,7 +84,7 @@ async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> 
     onRestored: () => { moves.push('restored') },
     onTrouble: () => { troubles += 1 },
     isOthersHere: requestId => requestId === 'of-another'
-  }, () => { news += 1 }, stopping.signal)
+  }, () => { interruptions += 1 }, stopping.signal)
   t.teardown(async () => {
     stopping.abort()
     await recorder.close()
@@ -104,7 +104,7 @@ async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> 
     phasesMs: () => phasesMs,
     troubles: () => troubles,
     ends,
-    news: () => news,
+    interruptions: () => interruptions,
     failOver: () => { server = 'second' },
     advance: ms => { aheadMs += ms },
     stop: () => { stopping.abort() }
@@ -149,7 +149,7 @@ t.test('each piece is written in its turn, and nobody waits for one but the last
   t.match(await end, { phase: 'succeeded' })
   t.same(told.run, ['recordAccepted', 'recordProgress', 'recordProgress', 'recordProgress', 'finish'])
   t.same(told.moves, ['submitting accepted', 'accepted running', 'running succeeded'])
-  t.equal(told.news(), 0)
+  t.equal(told.interruptions(), 0)
   await checkBooks(t, told)
 })
 
@@ -183,7 +183,7 @@ t.test('it is said when the row stands elsewhere than was thought: an end, a wis
     await act(told)
     const { recorder, row } = told
     recorder.recordAccepted(row, 'request')
-    await until(() => told.news() === 1)
+    await until(() => told.interruptions() === 1)
     t.same([await recorder.read(row)], await told.memory.getMany([row.id]))
   }
 })
@@ -218,7 +218,7 @@ t.test('what is seen while another sighting is being written is written after it
   recorder.recordProgress(accepted, { kind: 'running', log: piece(1, 2) })
   t.match(await memory.getMany([row.id]), [{ phase: 'running', logged: 1 }])
   told.back()
-  await until(() => told.news() === 1)
+  await until(() => told.interruptions() === 1)
   t.same(await memory.logs(row.id, 0), piece(0, 2))
   t.same(told.moves, ['submitting accepted', 'accepted running'])
 })
@@ -232,10 +232,10 @@ t.test('the row is not read before the ledger knows what is known here, and when
   t.equal(await recorder.read(accepted), accepted)
   t.equal(recorder.row.phase, 'submitting')
   told.back()
-  await until(() => told.news() > 0)
+  await until(() => told.interruptions() > 0)
   t.match(await recorder.read(accepted), { phase: 'accepted', requestId: 'request' })
   t.equal(told.run.indexOf('recordAccepted') < told.run.indexOf('getMany'), true)
-  await until(() => told.news() === 2)
+  await until(() => told.interruptions() === 2)
 })
 
 t.test('a ledger that lost the row is given it back before the piece', async t => {
@@ -330,7 +330,7 @@ t.test('another purchase of the row: this one is told and followed on, its end i
   t.equal(await recorder.record(own, async () => await ledger.finish(row.id, 1, 'request', { kind: 'cancelled', cost: 0 })), null)
   t.match(await memory.getMany([row.id]), [{ phase: 'accepted', requestId: 'other', logged: 0 }])
   t.match(await memory.balances([{ owner: 'studio', per: 'month' }]), [{ held: 60_000, spent: 0 }])
-  t.equal(told.news(), 0, 'nothing about the row concerns it but a wish to cancel')
+  t.equal(told.interruptions(), 0, 'nothing about the row concerns it but a wish to cancel')
 })
 
 t.test('a row that is read again and has another purchase by now: the ledger is told of the one that is held here', async t => {
@@ -350,7 +350,7 @@ t.test('a request id that is another generation\'s: it is not this one\'s, and t
   await memory.recordAccepted(other.row.id, 1, 'request')
   const own = accept(recorder, row)
   t.notOk(await recorder.isOurs())
-  await until(() => told.news() > 0)
+  await until(() => told.interruptions() > 0)
   t.match(await recorder.read(own), { phase: 'unknown', requestId: null })
 })
 

@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { Taken } from '../../src/generation/evidence.ts'
 import type { Generation } from '../../src/generation/generation.ts'
-import type { News } from '../../src/generation/news.ts'
+import type { OutboxEvent } from '../../src/generation/outbox.ts'
 import { createSweeper, type Sweeper } from '../../src/generation/run/sweeper.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, noTerms, times } from '../support/admission.ts'
@@ -18,7 +18,7 @@ interface Scene {
   readonly sweeps: () => number
   readonly renewals: () => number
   readonly taken: Taken[]
-  readonly told: News[]
+  readonly told: OutboxEvent[]
   readonly troubles: string[]
   /** Ids that fal was asked about, and its answers. */
   readonly questions: string[]
@@ -33,7 +33,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
   if (bought.outcome !== 'bought') throw new Error(bought.outcome)
   const due: Taken[] = []
   const taken: Taken[] = []
-  const told: News[] = []
+  const told: OutboxEvent[] = []
   const troubles: string[] = []
   const questions: string[] = []
   const leaving = new AbortController()
@@ -44,7 +44,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
   const unasked = (): never => { throw new Error('fal is asked for something else') }
   const sweeper = createSweeper({
     ledger: {
-      takeNews: async () => {
+      takeOutbox: async () => {
         if (isAway) throw new Error('away')
         return [{ kind: 'breaker', scope: '*', from: 'open', state: 'ok' }]
       },
@@ -73,7 +73,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
     tasks: { take: one => { taken.push(one) } },
     renew: async () => { renewals += 1 },
     leaving: leaving.signal,
-    onNews: news => { told.push(news) },
+    onOutboxEvent: event => { told.push(event) },
     onMove: () => {},
     onTrouble: operation => { troubles.push(operation) },
     ...(given.comingBackMs === undefined ? {} : { comingBackMs: given.comingBackMs })

@@ -2,8 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import type { Change } from '../../src/generation/changes.ts'
 import type { Generation } from '../../src/generation/generation.ts'
-import type { Change } from '../../src/generation/news.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { createTracks, type Follower, type Tracks } from '../../src/generation/watch/tracks.ts'
 import type { Listener } from '../../src/generation/watch/watch.ts'
@@ -126,7 +126,7 @@ t.test('lines that could not be had come with the next change, and are told once
   t.equal(track.log.lines.length, 3)
 })
 
-t.test('a change that is older than what is known is no news', async t => {
+t.test('a change that is older than what is known is ignored', async t => {
   const { tracks, row, told, follower, listener } = await open()
   const { track } = tracks.join({ ...row, version: 5, phase: 'running' }, follower)
   listener().changed?.(changeOf(row, { version: 4, phase: 'accepted' }))
@@ -134,7 +134,7 @@ t.test('a change that is older than what is known is no news', async t => {
   t.equal(track.row.phase, 'running')
 })
 
-t.test('a row that was read after the last change that was heard of is news to all: no caller is told an older state afterwards', async t => {
+t.test('a row that was read after the last change that was heard of is told to all: no caller is told an older state afterwards', async t => {
   const { tracks, row, told, follower } = await open()
   const { track } = tracks.join(row, follower)
   const alias = { ...row, id: 'alias', tenant: 'press', version: row.version + 1, phase: 'running' } as const

@@ -58,8 +58,8 @@ const points: readonly Point[] = [
   { says: 'after it let go', once: 'the process drains', after: 'release', ends: 'succeeded', callers: 'seeded' },
   { says: 'before it takes over from a dead one', once: 'its owner dies', before: 'sweep', ends: 'succeeded', callers: 'seeded' },
   { says: 'after it took over from a dead one', once: 'its owner dies', after: 'sweep', having: 'id', ends: 'succeeded', callers: 'unseeded' },
-  { says: 'before it takes news that nobody\'s evidence made', once: 'it runs', before: 'takeNews', ends: 'succeeded', callers: 'unseeded' },
-  { says: 'after it took news, before it counted them', once: 'it runs', after: 'takeNews', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'before it takes the events that nobody\'s evidence made', once: 'it runs', before: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'after it took them, before it counted them', once: 'it runs', after: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
   // What no living replica held is gone, and only what it was bought for can be asked again.
   { says: 'before a row that Redis lost is put back', once: 'Redis is emptied', before: 'restore', ends: 'forgotten', callers: 'seeded', retries: false },
   { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', ends: 'succeeded', callers: 'seeded', retries: false },

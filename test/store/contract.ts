@@ -17,7 +17,7 @@ import { lists } from './contract/lists.ts'
 import { logs } from './contract/logs.ts'
 import { many } from './contract/many.ts'
 import { names } from './contract/names.ts'
-import { news } from './contract/news.ts'
+import { outbox } from './contract/outbox.ts'
 import { owners } from './contract/owners.ts'
 import { questions } from './contract/questions.ts'
 import { queue } from './contract/queue.ts'
@@ -30,6 +30,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, duplicates, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, news, readers, owners }
+  const groups = { admission, lists, names, aliases, duplicates, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, outbox, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -79,7 +79,7 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     breakers: async () => await ledger.breakers(),
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     sweep: async () => await ledger.sweep('r1', 100),
-    takeNews: async () => await ledger.takeNews(10),
+    takeOutbox: async () => await ledger.takeOutbox(10),
     logs: async () => await ledger.logs(first, 0),
     correct: async () => await ledger.correct(first, null),
     release: async () => { await ledger.release('r1', ids) },

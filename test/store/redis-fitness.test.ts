@@ -1,7 +1,7 @@
 // Which Redis may be trusted with money: what it is asked, what that means, and that nothing is bought where the books could be lost.
 
 import t, { type Test } from 'tap'
-import type { StoreFaultNews } from '../../src/store-faults.ts'
+import type { StoreFaultChange } from '../../src/store-faults.ts'
 import { slotOf } from '../../src/store/redis/connection.ts'
 import { clusterOf } from '../../src/store/redis/connection.ts'
 import { inspect } from '../../src/store/redis/inspect.ts'
@@ -50,11 +50,11 @@ t.test('a key\'s slot is the one that Redis Cluster gives it', async t => {
   for (const namespace of ['fg', 'staging', 'a-b_c', 'x'.repeat(64)]) t.equal(slotOf(`{${namespace}}:glob`), await redis.call('CLUSTER', 'KEYSLOT', `{${namespace}}:glob`))
 })
 
-interface Watched { readonly news: StoreFaultNews[], readonly isThere: (fault: string) => boolean | undefined }
+interface Watched { readonly changes: StoreFaultChange[], readonly isThere: (fault: string) => boolean | undefined }
 
-function watched (): Watched & { readonly onFault: (news: StoreFaultNews) => void } {
-  const news: StoreFaultNews[] = []
-  return { news, isThere: fault => news.findLast(one => one.fault === fault)?.isThere, onFault: one => { news.push(one) } }
+function watched (): Watched & { readonly onFault: (change: StoreFaultChange) => void } {
+  const changes: StoreFaultChange[] = []
+  return { changes, isThere: fault => changes.findLast(one => one.fault === fault)?.isThere, onFault: one => { changes.push(one) } }
 }
 
 const evicting = ['--appendonly', 'yes', '--maxmemory', '100mb', '--maxmemory-policy', 'volatile-lru']
@@ -62,7 +62,7 @@ const evicting = ['--appendonly', 'yes', '--maxmemory', '100mb', '--maxmemory-po
 t.test('with a Redis that evicts nothing is bought; what is stored, reads and evidence go on, and it is told once', async t => {
   const server = await startRedis(t, ['--appendonly', 'yes', '--maxmemory', '100mb'])
   const redis = plainClient(t, server.url)
-  const { news, isThere, onFault } = watched()
+  const { changes, isThere, onFault } = watched()
   const { ledger } = await liveLedger(t, server.url, { onFault, lookEveryMs: 20 })
   const deadline = (): number => ledger.now() + 5000
   const stored = freshId()
@@ -73,10 +73,10 @@ t.test('with a Redis that evicts nothing is bought; what is stored, reads and ev
   await ledger.admit(admissionOf({ id: running, deadlineMs: deadline() }))
   await ledger.claim({ claimId: 'c2', deadlineMs: deadline(), replica: 'r1', slots: 10 })
 
-  t.same(news, [])
+  t.same(changes, [])
   await redis.config('SET', 'maxmemory-policy', 'volatile-lru')
   await until(() => isThere('evicts') === true)
-  t.match(news, [{ fault: 'evicts', sentence: /volatile-lru.*set maxmemory-policy noeviction/ }])
+  t.match(changes, [{ fault: 'evicts', sentence: /volatile-lru.*set maxmemory-policy noeviction/ }])
   t.match(await rejection(ledger.admit(admissionOf({ deadlineMs: deadline() }))), { code: 'store-unfit' })
   t.match(await rejection(ledger.claim({ claimId: 'c3', deadlineMs: deadline(), replica: 'r1', slots: 10 })), { code: 'store-unfit' })
   t.match(await ledger.lookup('cache'), { id: stored })
@@ -86,30 +86,30 @@ t.test('with a Redis that evicts nothing is bought; what is stored, reads and ev
   await redis.config('SET', 'maxmemory-policy', 'noeviction')
   await until(() => isThere('evicts') === false)
   t.match(await ledger.admit(admissionOf({ deadlineMs: deadline() })), { outcome: 'bought' })
-  t.equal(news.length, 2, 'one word for each change')
+  t.equal(changes.length, 2, 'one word for each change')
 })
 
 t.test('an operator who insists buys with a Redis that evicts, and the log says so', async t => {
   const server = await startRedis(t, evicting)
-  const { news, onFault } = watched()
+  const { changes, onFault } = watched()
   const { ledger } = await liveLedger(t, server.url, { onFault, isUnsafe: true })
-  t.match(news, [{ fault: 'evicts', isThere: true, sentence: /REDIS_UNSAFE is on/ }])
+  t.match(changes, [{ fault: 'evicts', isThere: true, sentence: /REDIS_UNSAFE is on/ }])
   t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
 })
 
 t.test('an operator who insists buys with a Redis that tells an old version, and the log says so', async t => {
   const server = await startRedis(t, ['--appendonly', 'yes'])
-  const { news, onFault } = watched()
+  const { changes, onFault } = watched()
   const { ledger } = await liveLedger(t, await startOldRedis(t, server.port), { onFault, isUnsafe: true })
-  t.match(news, [{ fault: 'too-old', isThere: true, sentence: /needs Redis 7 or newer.*REDIS_UNSAFE is on/ }])
+  t.match(changes, [{ fault: 'too-old', isThere: true, sentence: /needs Redis 7 or newer.*REDIS_UNSAFE is on/ }])
   t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
 })
 
 t.test('a Redis that keeps no log of its writes is told, and bought with', async t => {
   const server = await startRedis(t)
-  const { news, onFault } = watched()
+  const { changes, onFault } = watched()
   const { ledger } = await liveLedger(t, server.url, { onFault })
-  t.match(news, [{ fault: 'not-persistent', isThere: true, sentence: /set appendonly yes/ }])
+  t.match(changes, [{ fault: 'not-persistent', isThere: true, sentence: /set appendonly yes/ }])
   t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
 })
 
@@ -120,14 +120,14 @@ async function useless (t: Test, url: string): Promise<Watched & { readonly ledg
   const ledger = createRedisLedger({ url, times, onFault: watch.onFault, onTrouble: (_, error) => { troubles.push(String(error)) } })
   t.teardown(ledger.close)
   ledger.connect().catch(() => {})
-  await until(() => watch.news.some(({ fault }) => fault !== 'not-persistent'))
+  await until(() => watch.changes.some(({ fault }) => fault !== 'not-persistent'))
   return { ...watch, ledger, troubles }
 }
 
 t.test('a Redis that is too old is told with the version that is needed, once, and nothing is bought', async t => {
   const server = await startRedis(t, ['--appendonly', 'yes'])
-  const { news, ledger, troubles } = await useless(t, await startOldRedis(t, server.port))
-  t.match(news, [{ fault: 'too-old', isThere: true, sentence: /Redis 6\..*needs Redis 7 or newer/ }])
+  const { changes, ledger, troubles } = await useless(t, await startOldRedis(t, server.port))
+  t.match(changes, [{ fault: 'too-old', isThere: true, sentence: /Redis 6\..*needs Redis 7 or newer/ }])
   t.match(await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))), { code: 'store-unfit' })
   t.equal(await plainClient(t, server.url).dbsize(), 0)
   t.same(troubles, [])
@@ -136,8 +136,8 @@ t.test('a Redis that is too old is told with the version that is needed, once, a
 t.test('a replica is told as one, and becomes usable when it is promoted', async t => {
   const primary = await startRedis(t, ['--appendonly', 'yes'])
   const server = await startRedis(t, ['--appendonly', 'yes', '--replicaof', '127.0.0.1', String(primary.port)])
-  const { news, isThere, ledger, troubles } = await useless(t, server.url)
-  t.match(news, [{ fault: 'replica', isThere: true, sentence: /^REDIS_URL leads to a replica.*to the primary/ }])
+  const { changes, isThere, ledger, troubles } = await useless(t, server.url)
+  t.match(changes, [{ fault: 'replica', isThere: true, sentence: /^REDIS_URL leads to a replica.*to the primary/ }])
   t.match(await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))), { code: 'store-unavailable' })
   t.same(troubles, [], 'nothing about a stream that is not writeable')
   await plainClient(t, server.url).replicaof('NO', 'ONE')
@@ -152,9 +152,9 @@ t.test('in a cluster the server is looked at that has the ledger', async t => {
   const redis = plainClient(t, `redis://127.0.0.1:${owner?.port}`)
   await redis.config('SET', 'maxmemory', '100mb')
   await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
-  const { news, onFault } = watched()
+  const { changes, onFault } = watched()
   const { ledger } = await liveLedger(t, clusterOf(nodes), { namespace: 'fg', onFault })
-  t.match(news.map(({ fault }) => fault), ['evicts', 'not-persistent'])
+  t.match(changes.map(({ fault }) => fault), ['evicts', 'not-persistent'])
   t.match(await rejection(ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 }))), { code: 'store-unfit' })
 })
 

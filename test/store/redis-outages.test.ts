@@ -2,7 +2,7 @@
 
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import type { Change } from '../../src/generation/news.ts'
+import type { Change } from '../../src/generation/changes.ts'
 import { admissionOf, freshId, price, successOf } from '../support/admission.ts'
 import { freePort } from '../support/processes.ts'
 import { liveLedger, plainClient, rejection, type LiveLedger } from '../support/redis-store.ts'
@@ -107,7 +107,7 @@ t.test('an admission whose answer stays lost is taken back before the process go
   t.match(await ledger.claim({ claimId: 'c', deadlineMs: ledger.now() + 5000, replica: 'r1', slots: 10 }), { outcome: 'empty' })
   t.match(await ledger.getMany([given.id]), [{ phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } }])
   t.match(await ledger.balances(studio), [{ held: price, spent: 0 }], 'the price of the one under way')
-  t.match(await ledger.takeNews(10), [{ kind: 'ended', from: 'waiting', row: { id: given.id } }])
+  t.match(await ledger.takeOutbox(10), [{ kind: 'ended', from: 'waiting', row: { id: given.id } }])
   t.same(await ledger.audit(), [])
 })
 

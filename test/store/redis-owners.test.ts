@@ -1,7 +1,7 @@
 // Whose ledger it is on Redis: which account makes an empty one its own, what one is that was filled before, and what is told.
 
 import t, { type Test } from 'tap'
-import type { StoreFaultNews } from '../../src/store-faults.ts'
+import type { StoreFaultChange } from '../../src/store-faults.ts'
 import { inspect } from '../../src/store/redis/inspect.ts'
 import type { UpstreamAccount } from '../../src/upstream-account.ts'
 import { admissionOf } from '../support/admission.ts'
@@ -12,12 +12,12 @@ const fal: UpstreamAccount = { kind: 'fal', name: 'main' }
 const sandbox: UpstreamAccount = { kind: 'sandbox', name: 'main' }
 const another: UpstreamAccount = { kind: 'fal', name: 'another' }
 
-interface Met extends LiveLedger { readonly told: readonly StoreFaultNews[], readonly buy: () => Promise<string> }
+interface Met extends LiveLedger { readonly told: readonly StoreFaultChange[], readonly buy: () => Promise<string> }
 
 /** A process of this account that has reached the ledger. */
 async function meet (t: Test, url: string, account: UpstreamAccount | null): Promise<Met> {
-  const told: StoreFaultNews[] = []
-  const live = await liveLedger(t, url, { namespace: 'fg', account, onFault: news => { if (news.fault === 'foreign') told.push(news) } })
+  const told: StoreFaultChange[] = []
+  const live = await liveLedger(t, url, { namespace: 'fg', account, onFault: change => { if (change.fault === 'foreign') told.push(change) } })
   const admit = async () => await live.ledger.admit(admissionOf({ deadlineMs: live.ledger.now() + 5000 }))
   return { ...live, told, buy: async () => await admit().then(({ outcome }) => outcome, async () => (await rejection(admit())).code) }
 }
@@ -77,10 +77,10 @@ t.test('a look from outside tells whose ledger it is in the same words, and writ
   t.match(await inspect(server.url, 'fg', sandbox, 3000), { isReached: true })
   t.equal(await redis.dbsize(), 0)
   await meet(t, server.url, sandbox)
-  const { told: [news] } = await meet(t, server.url, fal)
+  const { told: [change] } = await meet(t, server.url, fal)
   const found = await inspect(server.url, 'fg', fal, 3000)
-  t.equal(found.isReached && found.faults.get('foreign'), news?.sentence)
-  t.match(news?.sentence, /the sandbox, account main.*play money and drawn pictures/)
+  t.equal(found.isReached && found.faults.get('foreign'), change?.sentence)
+  t.match(change?.sentence, /the sandbox, account main.*play money and drawn pictures/)
   const own = await inspect(server.url, 'fg', sandbox, 3000)
   t.notOk(own.isReached && own.faults.has('foreign'))
 })

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
-import type { StoreFaultNews } from '../../src/store-faults.ts'
+import type { StoreFaultChange } from '../../src/store-faults.ts'
 import { clusterOf, meaningOf, slotOf } from '../../src/store/redis/connection.ts'
 import { inspect as lookAt } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
@@ -191,21 +191,21 @@ t.test('a user who may not run every command of the ledger buys nothing, and is 
   const root = plainClient(t, server.url)
   await root.call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'secret', namespace: 'fg' }), '+eval', '-rpush', '-subscribe')
   const url = `redis://gate:secret@127.0.0.1:${server.port}`
-  const news: StoreFaultNews[] = []
-  const options = { url, times, namespace: 'fg', lookEveryMs: 20, onFault: (one: StoreFaultNews) => { news.push(one) } }
+  const changes: StoreFaultChange[] = []
+  const options = { url, times, namespace: 'fg', lookEveryMs: 20, onFault: (one: StoreFaultChange) => { changes.push(one) } }
   // Without the right to subscribe it is never connected.
   const ledger = createRedisLedger(options)
   t.teardown(ledger.close)
   const connected = ledger.connect().then(() => true, () => false)
-  await until(() => news.some(({ fault }) => fault === 'rights'))
-  t.match(news.find(({ fault }) => fault === 'rights'), { isThere: true, sentence: /may not run RPUSH, SUBSCRIBE .*allow its user \+rpush \+subscribe/ })
+  await until(() => changes.some(({ fault }) => fault === 'rights'))
+  t.match(changes.find(({ fault }) => fault === 'rights'), { isThere: true, sentence: /may not run RPUSH, SUBSCRIBE .*allow its user \+rpush \+subscribe/ })
   t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: Date.now() + 5000 })))).code, 'store-unfit')
   t.same(await root.keys('*'), [], 'nothing is written')
   const looked = await lookAt(url, 'fg', { kind: 'fal', name: 'main' }, 2000)
   t.match(looked.isReached && looked.faults.get('rights'), /RPUSH, SUBSCRIBE/)
 
   await root.call('ACL', 'SETUSER', 'gate', '+rpush', '+subscribe')
-  await until(() => news.at(-1)?.isThere === false)
+  await until(() => changes.at(-1)?.isThere === false)
   t.match(await ledger.admit(admissionOf({ deadlineMs: ledger.now() + 5000 })), { outcome: 'bought' })
   await connected
 
@@ -215,8 +215,8 @@ t.test('a user who may not run every command of the ledger buys nothing, and is 
   t.same((await ledger.recount({ isMending: true })).differences, [])
 
   await root.call('ACL', 'SETUSER', 'gate', 'resetchannels')
-  await until(() => news.at(-1)?.isThere === true)
-  t.match(news.at(-1)?.sentence, /PUBLISH, SUBSCRIBE/)
+  await until(() => changes.at(-1)?.isThere === true)
+  t.match(changes.at(-1)?.sentence, /PUBLISH, SUBSCRIBE/)
 })
 
 for (const [title, rule, why] of [['is not there', '+select', 'ERR DB index is out of range'], ['may not be selected', '-select', /NOPERM/]] as const) {

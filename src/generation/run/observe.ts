@@ -8,14 +8,14 @@ import { isCostAbsurd } from '../bill.ts'
 import { tenantScopeOf } from '../breaker-state.ts'
 import type { Doubt } from '../doubt.ts'
 import type { Brief, Generation } from '../generation.ts'
-import type { BreakerNews, News } from '../news.ts'
+import type { BreakerNotice, OutboxEvent } from '../outbox.ts'
 import { hasEnded, type Phase } from '../phases.ts'
 
 export interface Observer {
   /** A change that this process' evidence made. */
   readonly onMove: (from: Phase, to: Generation, phaseMs: number | null) => void
   /** What happened without anybody's evidence, and how breakers stand; each piece is told to one process. */
-  readonly onNews: (news: News) => void
+  readonly onOutboxEvent: (event: OutboxEvent) => void
   /** A result that could not be used, and why: it is looked at again. */
   readonly onLookAgain: (row: Generation, seen: Doubt) => void
   /** A generation that fal lets wait, at this position. */
@@ -62,12 +62,12 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
       log.warn({ ...factsOf(row), result: seen }, 'looking again')
     },
     onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
-    onNews: news => {
-      if (news.kind === 'breaker') {
-        tellBreaker(news, log)
+    onOutboxEvent: event => {
+      if (event.kind === 'breaker') {
+        tellBreaker(event, log)
         return
       }
-      const { kind, from, row, booked } = news
+      const { kind, from, row, booked } = event
       if (kind === 'ended') {
         moved(from, row, booked, null)
         return
@@ -127,7 +127,7 @@ const tenantBreakerTexts = {
   tripped: 'this tenant\'s generations fail again and again when they are sent; nothing is bought for it until a probe works, others go on'
 } as const
 
-function tellBreaker ({ scope, from, state }: BreakerNews, log: Logger): void {
+function tellBreaker ({ scope, from, state }: BreakerNotice, log: Logger): void {
   const ofTenant = tenantBreakerTexts[state === 'ok' ? 'ok' : 'tripped']
   const ofOthers = from === 'price-unsure' && state === 'ok' ? 'an operator has looked at what this model costs; it is bought again' : breakerTexts[state]
   log[state === 'ok' ? 'info' : 'error']({ scope, from, to: state }, scope.startsWith(tenantScopeOf('')) ? ofTenant : ofOthers)

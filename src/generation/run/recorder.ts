@@ -36,7 +36,7 @@ export interface RecorderDeps {
   /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
   readonly onMove: (from: Phase, to: Generation, phaseMs: number | null) => void
   /**
-   * Told that the ledger had lost, or forgotten news of, generations that this process holds; they were put back. `contested`: names that lead to purchases
+   * Told that the ledger had lost, or forgotten what it had heard of, generations that this process holds; they were put back. `contested`: names that lead to purchases
    * begun meanwhile and stay there.
    */
   readonly onRestored: (generations: number, contested: number) => void
@@ -51,7 +51,7 @@ export interface Recorder {
   readonly row: Generation
   /** fal's id under which it is followed here, also when that is not written yet. */
   readonly requestId: string | null
-  /** The ledger has another purchase for it. The one that is followed here is a double, and its end is news about its price. */
+  /** The ledger has another purchase for it. The one that is followed here is a double, and its end only tells its price. */
   readonly isDouble: boolean
   /**
    * Writes how an attempt went and gives the row as it then is; null when there is none any more, it is another purchase's to go on, or `stopped` fired first.
@@ -171,7 +171,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
     // Others may have told the same before, and then it was they who changed it.
-    // That an operator's settlement was corrected is news, no matter who corrected it.
+    // That an operator's settlement was corrected is told, no matter who corrected it.
     if (from !== now.phase && from !== 'failed') deps.onMove(from, now, clock.lasted(from, learnedAtMs))
     become(afterAnswer(purchase, now))
     note(now, learnedAtMs)

@@ -6,8 +6,8 @@
 //   leaving → stopped     all came to rest, or its time is over: leases are released, so that other processes go on at once
 
 import { setTimeout as pauseFor } from 'node:timers/promises'
+import type { Published } from '../changes.ts'
 import type { LedgerTimes } from '../ledger.ts'
-import type { Published } from '../news.ts'
 import { hasEnded } from '../phases.ts'
 import { createClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
@@ -30,7 +30,7 @@ export interface Runner {
 export interface RunnerDeps extends
   Omit<TasksDeps, 'leaving' | 'stopped' | 'onForgotten' | 'onDone'>,
   Pick<ClaimLoopDeps, 'slots' | 'newId' | 'onClaimsPaused'>,
-  Pick<SweeperDeps, 'onNews'> {
+  Pick<SweeperDeps, 'onOutboxEvent'> {
   readonly times: LedgerTimes
 }
 
@@ -90,7 +90,7 @@ export function createRunner (deps: RunnerDeps): Runner {
     stopped.abort()
     // Not sooner: an answer to a submit may take longer than a lease, and without one another process concludes that nobody knows it.
     leases.stop()
-    await sweeper.tellNews()
+    await sweeper.tellOutbox()
     await release(ids)
   }
 

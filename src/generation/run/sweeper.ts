@@ -12,7 +12,7 @@
 import type { OnTrouble } from '../../trouble.ts'
 import { hasRequestId, type Followed, type Generation } from '../generation.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
-import type { News } from '../news.ts'
+import type { OutboxEvent } from '../outbox.ts'
 import { hasEnded } from '../phases.ts'
 import type { Breakers } from './breakers.ts'
 import { findEnd, type FindEndDeps } from './find-end.ts'
@@ -23,11 +23,11 @@ export interface Sweeper {
   /** One round: what happened is told, and what is due is looked after. Never rejects. */
   readonly round: () => Promise<void>
   /** Tells what happened, once. */
-  readonly tellNews: () => Promise<void>
+  readonly tellOutbox: () => Promise<void>
 }
 
 export interface SweeperDeps extends FindEndDeps {
-  readonly ledger: Pick<Ledger, 'sweep' | 'takeNews' | 'finish'>
+  readonly ledger: Pick<Ledger, 'sweep' | 'takeOutbox' | 'finish'>
   readonly replica: string
   readonly times: Pick<LedgerTimes, 'leaseMs'>
   readonly breakers: Pick<Breakers, 'look'>
@@ -37,7 +37,7 @@ export interface SweeperDeps extends FindEndDeps {
   /** Fires when this process begins to leave: questions about unknowns can wait. */
   readonly leaving: AbortSignal
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of breakers. */
-  readonly onNews: (news: News) => void
+  readonly onOutboxEvent: (event: OutboxEvent) => void
   readonly onMove: (from: 'unknown', to: Generation, phaseMs: null) => void
   readonly onTrouble: OnTrouble
   readonly comingBackMs?: number
@@ -51,8 +51,8 @@ const COMING_BACK_MS = 3000
 /** Due rows looked after in one sweep. */
 const SWEEP_MAX = 100
 
-/** Pieces of news taken at once. */
-const NEWS_MAX = 1000
+/** Events of the outbox taken at once. */
+const OUTBOX_BATCH = 1000
 
 export function createSweeper (deps: SweeperDeps): Sweeper {
   const { ledger, tasks, leaving, comingBackMs = COMING_BACK_MS } = deps
@@ -61,16 +61,16 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
   const asking = new Set<string>()
 
   async function round (): Promise<void> {
-    await Promise.all([tellNews(), deps.breakers.look()])
+    await Promise.all([tellOutbox(), deps.breakers.look()])
     if (state.kind === 'returning' && performance.now() >= state.untilMs) state = { kind: 'sweeping' }
     if (state.kind === 'sweeping') await sweep()
   }
 
-  async function tellNews (): Promise<void> {
+  async function tellOutbox (): Promise<void> {
     try {
-      const found = await ledger.takeNews(NEWS_MAX)
+      const found = await ledger.takeOutbox(OUTBOX_BATCH)
       if (state.kind === 'away') comeBack()
-      for (const news of found) deps.onNews(news)
+      for (const event of found) deps.onOutboxEvent(event)
     } catch (error) {
       state = { kind: 'away' }
       deps.onTrouble('take-events', error)
@@ -111,9 +111,9 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
     const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending)
     if (weighed === null) return
     const { from, ...now } = weighed
-    // That a settled one was found is news.
+    // That a settled one was found comes out of the outbox.
     if (from === 'unknown' && from !== now.phase) deps.onMove(from, now, null)
   }
 
-  return { round, tellNews }
+  return { round, tellOutbox }
 }

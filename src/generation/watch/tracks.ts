@@ -5,14 +5,14 @@
 //   live  → live    a change: followers are told when callers see the difference; log lines that are not here are fetched
 //   live  → ended   the end: the next caller reads the ledger; the last lines are fetched, then followers are told
 //   live  → live    the ledger does not know the generation any more: followers are told, and leave
-//   ended → ended   whatever comes later is no news
+//   ended → ended   whatever comes later is ignored
 //   any   → gone    the last follower left
 
 import type { OnTrouble } from '../../trouble.ts'
+import type { Change } from '../changes.ts'
 import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { endOf, joinLogs } from '../log-text.ts'
-import type { Change } from '../news.ts'
 import { hasEnded, statusOf } from '../phases.ts'
 import type { LogPiece } from '../upstream.ts'
 import type { Watch } from './watch.ts'
@@ -64,7 +64,7 @@ export function createTracks ({ ledger, watch, onTrouble }: TracksDeps): Tracks 
 
   function join (row: Generation, follower: Follower, log: LogPiece = NO_LINES): { readonly track: Track, readonly leave: () => void } {
     const track = live.get(row.purchase) ?? begin(row)
-    // It was read after what the track heard of last, whose news may come later than the answer to a read.
+    // It was read after what the track heard of last, which may come later than the answer to a read.
     if (row.version > track.row.version) takeChange(track, row)
     track.log = joinLogs(track.log, log)
     track.followers.add(follower)

@@ -1,8 +1,8 @@
 // What becomes of generations that somebody here is interested in: one subscription per process, fanned out to all that wait or follow.
 
+import type { Change } from '../changes.ts'
 import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
-import type { Change } from '../news.ts'
 import { hasEnded, type Phase } from '../phases.ts'
 
 export interface Watch {

@@ -5,7 +5,7 @@ import { tenantScopeOf, type Breaker, type Verdict } from '../../generation/brea
 import type { Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { MicroUsd } from '../../money.ts'
-import { tellBreaker } from './news.ts'
+import { addBreakerEvent } from './outbox.ts'
 import type { Entry, KeptBreaker, State } from './state.ts'
 
 /** What stands before a generation: it is one of a model, and of a tenant. */
@@ -129,7 +129,7 @@ function take (state: State, verdict: Verdict, metBy: string): KeptBreaker {
   const breaker = verdict.state === 'ok' ? closed(state, before) : judged(state, before, verdict, before.metBy === null || before.metBy === metBy ? metBy : EVERYBODY)
   if (verdict.state === 'ok' && isTenants(scope)) state.breakers.delete(scope)
   else state.breakers.set(scope, breaker)
-  if (breaker.state !== before.state) tellBreaker(state, scope, before.state, breaker.state)
+  if (breaker.state !== before.state) addBreakerEvent(state, scope, before.state, breaker.state)
   if (before.state === UNSURE && breaker.state === 'ok') state.overruns.delete(scope)
   return breaker
 }

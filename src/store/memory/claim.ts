@@ -6,7 +6,7 @@ import { termsOf, type Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { becomeProbe, blockedBy, freeProbe, probes } from './breakers.ts'
 import { lookAtServer } from './history.ts'
-import { tell } from './news.ts'
+import { addEvent } from './outbox.ts'
 import { charge, isQueueEmpty, slotsNow } from './queue.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
@@ -69,7 +69,7 @@ function stepAside (state: State, entry: Entry): void {
 
 function giveUp (state: State, entry: Entry, failure: Failure): void {
   change(state, entry, { phase: 'failed', failure, cost: 0, finishedAtMs: state.now() })
-  tell(state, entry, 'ended', 'waiting', 0)
+  addEvent(state, entry, 'ended', 'waiting', 0)
 }
 
 /** Puts generations whose pause is over back into the queue, where they stood. */

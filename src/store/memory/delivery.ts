@@ -3,7 +3,7 @@
 import type { Admission } from '../../generation/admission.ts'
 import type { Connection, Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { tell } from './news.ts'
+import { addEvent } from './outbox.ts'
 import { change } from './rows.ts'
 import type { State } from './state.ts'
 
@@ -36,7 +36,7 @@ export function withdraw (state: State, admissions: readonly Pick<Admission, 'id
     if (phase !== 'waiting' || attempt > 0 || joined || delivered) continue
     if (connection !== null && !isWrittenThere(entry.row.connection, connection)) continue
     change(state, entry, { phase: 'failed', failure: withdrawn, cost: 0, finishedAtMs: state.now() })
-    tell(state, entry, 'ended', 'waiting', 0)
+    addEvent(state, entry, 'ended', 'waiting', 0)
   }
 }
 

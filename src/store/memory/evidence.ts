@@ -17,7 +17,7 @@ import { isFinal, isUnbilledEnd } from './books.ts'
 import { clear, judgeFor, weighBill, yieldProbe } from './breakers.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
-import { tell } from './news.ts'
+import { addEvent } from './outbox.ts'
 import { firstQuestion } from './questions.ts'
 import { lowerSlots } from './queue.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
@@ -51,7 +51,7 @@ function noteAfterEnd (state: State, entry: Entry, requestId: string): void {
 export function bookAfterAll (state: State, entry: Entry, requestId: string): void {
   const { phase, price } = entry.row
   change(state, entry, { requestId, cost: price, costAssumed: true })
-  tell(state, entry, 'late', phase, price)
+  addEvent(state, entry, 'late', phase, price)
 }
 
 /** The ledger's `recordNotSent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the queue. */
@@ -144,17 +144,17 @@ function close (state: State, id: string, attempt: number, requestId: string, en
     const before = row.cost ?? 0
     const booked = facts.cost - before
     // An overrun that only grew is not another one.
-    const isNews = booked > 0 && (before <= row.price || facts.costAssumed)
+    const isDearer = booked > 0 && (before <= row.price || facts.costAssumed)
     if (entry.hidden.settled && ending.kind === 'succeeded') {
       end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
-      tell(state, entry, 'found', row.phase, booked)
+      addEvent(state, entry, 'found', row.phase, booked)
     } else if (booked > 0) {
       change(state, entry, facts)
-      tell(state, entry, 'late', row.phase, booked)
+      addEvent(state, entry, 'late', row.phase, booked)
     } else if (row.requestId === null) {
       change(state, entry, { requestId })
     }
-    if (isNews) weighBill(state, row, ending.cost)
+    if (isDearer) weighBill(state, row, ending.cost)
   })
 }
 
@@ -247,7 +247,7 @@ export function refuseRequest (state: State, entry: Entry, attempt: number, requ
     catchUp(state, entry, attempt)
     becomeUnknown(state, entry, shared)
   }
-  tell(state, entry, 'shared', row.phase, 0)
+  addEvent(state, entry, 'shared', row.phase, 0)
 }
 
 /** What a generation ends with whose request id belongs to another one. */

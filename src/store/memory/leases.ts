@@ -9,7 +9,7 @@ import { freeProbe } from './breakers.ts'
 import { bringBack, expire } from './claim.ts'
 import { becomeUnknown, bookAfterAll } from './evidence.ts'
 import { isThere, leave, lookAtServer } from './history.ts'
-import { tell } from './news.ts'
+import { addEvent } from './outbox.ts'
 import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
 import { isRollback } from './restore.ts'
@@ -77,7 +77,7 @@ function takeOver (state: State, entry: Entry, replica: string): boolean {
   freeProbe(state, entry.row)
   if (owner !== null && takeovers >= ledgerConstants.maxTakeovers) {
     becomeUnknown(state, entry, { code: 'outcome-unknown', detail: 'Every process that looked after it went silent.' })
-    tell(state, entry, 'ended', phase, 0)
+    addEvent(state, entry, 'ended', phase, 0)
     return false
   }
   change(state, entry, { owner: replica, takeovers: owner === null ? takeovers : takeovers + 1 }, { leaseUntilMs })

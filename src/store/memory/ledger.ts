@@ -15,7 +15,7 @@ import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { release, renew, sweep } from './leases.ts'
 import { logs } from './logs.ts'
-import { takeNews } from './news.ts'
+import { takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
 import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
@@ -94,7 +94,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       restore: atomic(restore),
       release: atomic(release),
       sweep: atomic(sweep),
-      takeNews: atomic((state, max: number) => takeNews(state, max, id => getMany(state, [id]).map(briefOf)[0])),
+      takeOutbox: atomic((state, max: number) => takeOutbox(state, max, id => getMany(state, [id]).map(briefOf)[0])),
 
       seen: atomic(seen),
       left: atomic(left),

@@ -1,9 +1,9 @@
 // What readers see: one generation, a page of them, a stored result. Nothing here changes a row.
 
+import type { Change } from '../../generation/changes.ts'
 import { pick } from '../../generation/fields.ts'
 import { listedFields, type Listed, type Reader, type Generation } from '../../generation/generation.ts'
 import type { Page } from '../../generation/ledger.ts'
-import type { Change } from '../../generation/news.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'

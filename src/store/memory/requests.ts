@@ -6,7 +6,7 @@ import type { Ending } from '../../generation/evidence.ts'
 import type { Double } from '../../generation/generation.ts'
 import { bookBeside, isFinal } from './books.ts'
 import { weighBill } from './breakers.ts'
-import { tell } from './news.ts'
+import { addEvent } from './outbox.ts'
 import { adjust, change } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
@@ -28,7 +28,7 @@ export function bookIfDouble (state: State, entry: Entry, requestId: string): bo
   if (isUnheardOf(entry, requestId)) {
     adjust(state, entry, { doubles: [...hidden.doubles, { requestId, cost: row.price, ended: false }] })
     bookBeside(state, row, 'double', requestId, row.price, true)
-    tell(state, entry, 'double', row.phase, row.price)
+    addEvent(state, entry, 'double', row.phase, row.price)
   }
   return true
 }
@@ -44,7 +44,7 @@ export function correctDouble (state: State, entry: Entry, requestId: string, en
   const corrected: Double = { requestId, cost, ended: true }
   adjust(state, entry, { doubles: hidden.doubles.map(known => known === double ? corrected : known) })
   bookBeside(state, row, 'correction', requestId, difference, costAssumed)
-  if (difference > 0) tell(state, entry, 'late', row.phase, difference)
+  if (difference > 0) addEvent(state, entry, 'late', row.phase, difference)
   if (!double.ended || double.cost <= row.price || costAssumed) weighBill(state, row, ending.cost)
 }
 

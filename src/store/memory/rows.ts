@@ -1,8 +1,8 @@
 // Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
+import type { Change } from '../../generation/changes.ts'
 import { hasSlot, type Brief, type Hidden, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import type { Change } from '../../generation/news.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe } from './breakers.ts'

@@ -4,9 +4,10 @@
 import type { JournalEntry, Token } from '../../generation/accounts.ts'
 import type { End } from '../../generation/admission.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
+import type { Published } from '../../generation/changes.ts'
 import type { Account, Hidden, Large, Generation } from '../../generation/generation.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
-import type { Published, BreakerNews, RowNews } from '../../generation/news.ts'
+import type { BreakerNotice, GenerationNotice } from '../../generation/outbox.ts'
 import type { Status } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
@@ -33,7 +34,7 @@ export interface Name { readonly id: string, readonly fingerprint: string | null
 /** A free answer that changed something, kept so that the same admission, run twice, is answered the same. */
 export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly id: string }
 
-/** What a row was that went before its time: later news of it proves a rollback, the same or older news does not (rule 24). */
+/** What a row was that went before its time: what is heard of it later proves a rollback, the same or something older does not (rule 24). */
 export interface Tombstone { readonly version: number, readonly requestId: string | null }
 
 /** A tenant's turn, limits (those of its latest purchase) and rate window. */
@@ -123,7 +124,7 @@ export interface State {
   /** Model → how many of its bills in a row were above their reservations. */
   readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
-  readonly news: (BreakerNews | Omit<RowNews, 'row'> & { readonly id: string })[]
+  readonly outbox: (BreakerNotice | Omit<GenerationNotice, 'row'> & { readonly id: string })[]
   /** Slots at fal since it took no more: that many until then, afterwards more and more. */
   lowered: { readonly slots: number, readonly untilMs: number } | null
   /** When the last two questions about unknowns were asked. */
@@ -190,7 +191,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     breakers: new Map(),
     priceRules: new Map(),
     overruns: new Map(),
-    news: [],
+    outbox: [],
     lowered: null,
     askedAtMs: [0, 0],
     askLaterMs: 0,

@@ -7,7 +7,7 @@ import { isAtUpstream } from '../../generation/phases.ts'
 import type { MicroUsd } from '../../money.ts'
 import { isFinal } from './books.ts'
 import { trustPrice } from './breakers.ts'
-import { tell } from './news.ts'
+import { addEvent } from './outbox.ts'
 import { change, findById, show } from './rows.ts'
 import { unlist, type State } from './state.ts'
 
@@ -26,7 +26,7 @@ export function cancel (state: State, id: string, reader: Reader): Cancelled {
   if (row.joined) return { outcome: 'others-waiting', row }
   if (!isAtUpstream(row.phase)) {
     change(state, entry, { phase: 'cancelled', cancelWished: true, cost: 0, finishedAtMs: state.now() })
-    tell(state, entry, 'ended', 'waiting', 0)
+    addEvent(state, entry, 'ended', 'waiting', 0)
     return { outcome: 'cancelled', row: show(state, entry) }
   }
   if (!row.cancelWished) change(state, entry, { cancelWished: true })
@@ -42,7 +42,7 @@ export function settle (state: State, id: string, billed: boolean): Settled {
   if (now < entry.hidden.unknownSinceMs + ledgerConstants.settleAfterMs) return { outcome: 'too-young' }
   const cost = billed ? entry.row.price : 0
   change(state, entry, { phase: 'failed', cost, costAssumed: billed, finishedAtMs: now }, { settled: true })
-  tell(state, entry, 'ended', 'unknown', cost)
+  addEvent(state, entry, 'ended', 'unknown', cost)
   return { outcome: 'settled', row: show(state, entry) }
 }
 
@@ -54,6 +54,6 @@ export function correct (state: State, id: string, cost: MicroUsd | null): Corre
   if (!isFinal(entry.row) || before === null) return { outcome: 'not-ended' }
   const booked = (cost ?? before) - before
   if (booked !== 0 || !entry.row.corrected) change(state, entry, { cost: cost ?? before, costAssumed: false, corrected: true })
-  if (booked !== 0) tell(state, entry, 'corrected', phase, booked)
+  if (booked !== 0) addEvent(state, entry, 'corrected', phase, booked)
   return { outcome: 'corrected', reopened: trustPrice(state, entry.row.model), booked, row: show(state, entry) }
 }

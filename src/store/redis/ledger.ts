@@ -10,7 +10,7 @@ import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Recounting } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
-import type { StoreFaultNews } from '../../store-faults.ts'
+import type { StoreFaultChange } from '../../store-faults.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import type { UpstreamAccount } from '../../upstream-account.ts'
 import { longBytesOf } from '../aside.ts'
@@ -60,7 +60,7 @@ export interface RedisLedgerOptions {
   /** Told whenever calls become possible or impossible. */
   readonly onState?: (up: boolean) => void
   /** Told what is wrong with the server, once for each change. */
-  readonly onFault?: (news: StoreFaultNews) => void
+  readonly onFault?: (change: StoreFaultChange) => void
   /** Buys also with a server that is too old or evicts. */
   readonly isUnsafe?: boolean
   /** How often a server is looked at while its connection lasts: somebody may change its settings. */
@@ -201,9 +201,9 @@ export function createRedisLedger ({
       const { taken, isMore } = await call('sweep', { replica, max })
       return { found: taken, isMore }
     }),
-    takeNews: async max => await takeInBatches(max, LOOK_BATCH, async max => {
-      const { news, isMore } = await call('takeNews', { max })
-      return { found: news, isMore }
+    takeOutbox: async max => await takeInBatches(max, LOOK_BATCH, async max => {
+      const { events, isMore } = await call('takeOutbox', { max })
+      return { found: events, isMore }
     }),
 
     seen: async (id, connection) => { await call('seen', { id, connection: connectionText(connection) }) },

@@ -1,7 +1,7 @@
 // Whose ledger it is that this process meets on Redis. Scripts decide and tell with every answer; what was told is known here.
 
 import { Problem } from '../../errors.ts'
-import type { StoreFaultNews } from '../../store-faults.ts'
+import type { StoreFaultChange } from '../../store-faults.ts'
 import { accountText, foreignLedgerSentence, NOBODYS_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 
 export interface Ownership {
@@ -21,7 +21,7 @@ export interface OwnershipOptions {
   /** Where the ledger is, in words. */
   readonly place: string
   /** Told once for each change. */
-  readonly onFault: (news: StoreFaultNews) => void
+  readonly onFault: (change: StoreFaultChange) => void
 }
 
 export function createOwnership ({ account, takesEmpty, place, onFault }: OwnershipOptions): Ownership {

@@ -2,7 +2,7 @@
 
 import type { Redis } from 'ioredis'
 import { Problem } from '../../errors.ts'
-import { storeFaults, type StoreFault, type StoreFaultNews } from '../../store-faults.ts'
+import { storeFaults, type StoreFault, type StoreFaultChange } from '../../store-faults.ts'
 import { Unusable } from './connection.ts'
 
 /** What INFO tells about a server. What a server does not tell is `null`, and proves nothing. */
@@ -92,7 +92,7 @@ interface ServerOptions {
   /** Buys all the same. */
   readonly isUnsafe: boolean
   /** Told once for each change. */
-  readonly onFault: (news: StoreFaultNews) => void
+  readonly onFault: (change: StoreFaultChange) => void
 }
 
 export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {

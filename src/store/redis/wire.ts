@@ -6,17 +6,18 @@ import { breakerStates } from '../../breaker-states.ts'
 import type { Balance, JournalEntry, OpenUnknown, Token } from '../../generation/accounts.ts'
 import type { AdmittedAll, End, RateState, Refused } from '../../generation/admission.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
+import type { Change, Published } from '../../generation/changes.ts'
 import type { Cancelled, Claimed, Corrected, Settled, Taken, Weighed } from '../../generation/evidence.ts'
 import { integerOf, listOf, readAll, recordOf, textOf, unreadable, wordOf, writeAll, type Values } from '../../generation/fields.ts'
 import { accountsIn, connection, listedFields, problemCodeOf, rowFields, termFields, type Brief, type Connection, type Generation } from '../../generation/generation.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
-import type { Change, News, Published, RowNews } from '../../generation/news.ts'
+import type { OutboxEvent, GenerationNotice } from '../../generation/outbox.ts'
 import { phases } from '../../generation/phases.ts'
 import type { Difference } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 
-const newsKinds: readonly RowNews['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
+const noticeKinds: readonly GenerationNotice['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
 const differing: readonly Difference['what'][] = ['slots', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'turn', 'row', 'stray']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
@@ -39,7 +40,7 @@ const answers = {
   restore: (value: unknown) => ({ contested: integerOf(recordOf(value)['contested']) }),
   release: nothing,
   sweep: sweptIn,
-  takeNews: newsTakenIn,
+  takeOutbox: outboxTakenIn,
   putAside: putAsideIn,
   aside: orNothing(asideIn),
   seen: nothing,
@@ -214,15 +215,15 @@ function lookedIn (value: unknown): { readonly rows: readonly Generation[], read
   return { rows: listIn(rowIn)(rows), looked: integerOf(looked) }
 }
 
-function newsTakenIn (value: unknown): { readonly news: readonly News[], readonly isMore: boolean } {
-  const { news, isMore } = recordOf(value)
-  return { news: listIn(newsIn)(news), isMore: isMore === '1' }
+function outboxTakenIn (value: unknown): { readonly events: readonly OutboxEvent[], readonly isMore: boolean } {
+  const { events, isMore } = recordOf(value)
+  return { events: listIn(outboxEventIn)(events), isMore: isMore === '1' }
 }
 
-function newsIn (value: unknown): News {
+function outboxEventIn (value: unknown): OutboxEvent {
   const { kind, from, scope, state, booked, row } = recordOf(value)
   if (kind === 'breaker') return { kind, scope: textOf(scope), from: wordOf(breakerStates, from), state: wordOf(breakerStates, state) }
-  return { kind: wordOf(newsKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: briefIn(row) }
+  return { kind: wordOf(noticeKinds, kind), from: wordOf(phases, from), booked: integerOf(booked), row: briefIn(row) }
 }
 
 /** What stands on a page, and where the next one begins: ids, and of aliases also what they lead to. */

@@ -161,6 +161,6 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(left.id), { phase: 'failed', cost: 0, failure: { code: 'store-unavailable' } })
     for (const { id } of [joined, reattached, delivered]) t.match(await row(id), { phase: 'waiting' })
     t.same(await balance(), { held: 3 * price, spent: 0 })
-    t.match(await ledger.takeNews(5), [{ kind: 'ended', from: 'waiting', row: { id: left.id }, booked: 0 }])
+    t.match(await ledger.takeOutbox(5), [{ kind: 'ended', from: 'waiting', row: { id: left.id }, booked: 0 }])
   })
 }

@@ -81,7 +81,7 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
     t.same(await lines(world), [['purchase', 10 * price], ['correction', -8 * price], ['correction', -2 * price], ['correction', 30 * price]])
     t.match(await ledger.journal(0, ledger.now() + 1, 1), [{ assumed: true }])
     t.same(await world.balance('*'), { held: 0, spent: 30 * price })
-    t.match((await ledger.takeNews(10)).filter(({ kind }) => kind === 'corrected'), [{ from: 'succeeded', booked: -8 * price }, { booked: -2 * price }, { booked: 30 * price }])
+    t.match((await ledger.takeOutbox(10)).filter(({ kind }) => kind === 'corrected'), [{ from: 'succeeded', booked: -8 * price }, { booked: -2 * price }, { booked: 30 * price }])
   })
 
   t.test('the same correction twice is booked once, and to confirm books nothing', async t => {

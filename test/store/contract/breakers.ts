@@ -244,20 +244,20 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.equal(await claim(), waiting.id)
   })
 
-  t.test('each change of state is news, once', async t => {
+  t.test('each change of state is told once', async t => {
     const { ledger } = await createWorld(t, make)
     await ledger.breaker('*', { state: 'open', retryAfterMs: 1000, after: 2 })
-    t.same(await ledger.takeNews(10), [])
+    t.same(await ledger.takeOutbox(10), [])
     for (let count = 0; count < 5; count += 1) await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 1000 })
     await ledger.breaker('*', { state: 'ok', retryAfterMs: 0 })
     await ledger.breaker('*', { state: 'ok', retryAfterMs: 0 })
     await ledger.breaker('fal-ai/gone', { state: 'retired', retryAfterMs: 1000 })
-    t.same(await ledger.takeNews(10), [
+    t.same(await ledger.takeOutbox(10), [
       { kind: 'breaker', scope: '*', from: 'ok', state: 'account-blocked' },
       { kind: 'breaker', scope: '*', from: 'account-blocked', state: 'ok' },
       { kind: 'breaker', scope: 'fal-ai/gone', from: 'ok', state: 'retired' }
     ])
-    t.same(await ledger.takeNews(10), [])
+    t.same(await ledger.takeOutbox(10), [])
   })
 
   t.test('a word for one state alone says nothing in another', async t => {
@@ -432,13 +432,13 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.ok(scopes.includes('tenant:t26'))
   })
 
-  t.test('a tenant\'s breaker that changes is news', async t => {
+  t.test('a tenant\'s breaker that changes is told', async t => {
     const world = await createWorld(t, make)
     const fail = failing(world)
     for (let count = 0; count < 3; count += 1) await fail()
     await world.advance(1000)
     await world.accepted('a')
-    t.same((await world.ledger.takeNews(10)).filter(({ kind }) => kind === 'breaker'), [
+    t.same((await world.ledger.takeOutbox(10)).filter(({ kind }) => kind === 'breaker'), [
       { kind: 'breaker', scope: 'tenant:studio', from: 'ok', state: 'open' },
       { kind: 'breaker', scope: 'tenant:studio', from: 'open', state: 'ok' }
     ])
@@ -456,7 +456,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.correct(id, price), { reopened: true })
     t.match(await ledger.breakers(), [{ scope: ultra, state: 'ok' }])
     await buy()
-    t.match((await ledger.takeNews(10)).filter(({ kind }) => kind === 'breaker'), [{ scope: ultra, from: 'ok', state: 'price-unsure' }, { scope: ultra, from: 'price-unsure', state: 'ok' }])
+    t.match((await ledger.takeOutbox(10)).filter(({ kind }) => kind === 'breaker'), [{ scope: ultra, from: 'ok', state: 'price-unsure' }, { scope: ultra, from: 'price-unsure', state: 'ok' }])
   })
 
   t.test('what waits for a model whose price is unsure waits on, holds nobody up, and goes when it is confirmed', async t => {

@@ -188,18 +188,18 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     t.same(await balance(), { held: 0, spent: price })
   })
 
-  t.test('what an operator settled as not bought and fal turns out to have accepted is booked at its price, once and with news', async t => {
+  t.test('what an operator settled as not bought and fal turns out to have accepted is booked at its price, once, and told', async t => {
     const { ledger, buy, go, advance, balance, nowMs } = await createWorld(t, make)
     const { id } = await buy()
     await go()
     await ledger.recordUnknown(id, 1, null, traceLost)
     await advance(600_000)
     await ledger.settle(id, false)
-    await ledger.takeNews(10)
+    await ledger.takeOutbox(10)
     t.match(await ledger.recordAccepted(id, 1, 'a'), { from: 'failed', phase: 'failed', requestId: 'a', cost: price, costAssumed: true })
     t.match(await ledger.recordAccepted(id, 1, 'a'), { cost: price })
     t.same(await balance(), { held: 0, spent: price })
-    t.match(await ledger.takeNews(10), [{ kind: 'late', from: 'failed', booked: price, row: { id } }])
+    t.match(await ledger.takeOutbox(10), [{ kind: 'late', from: 'failed', booked: price, row: { id } }])
     t.match(await ledger.journal(0, nowMs() + 1, 10), [{ kind: 'unknown', amount: price }, { kind: 'correction', amount: -price }, { kind: 'correction', amount: price, requestId: 'a', assumed: true }])
   })
 

@@ -1,7 +1,7 @@
 // Readers: what they may see, page by page, and how they are woken.
 
 import type { Test } from 'tap'
-import type { Published } from '../../../src/generation/news.ts'
+import type { Published } from '../../../src/generation/changes.ts'
 import { statuses } from '../../../src/generation/phases.ts'
 import { admissionOf, failureOf, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'

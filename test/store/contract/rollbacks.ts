@@ -123,7 +123,7 @@ export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.getMany([older.id]), [{ phase: 'cancelled', requestId: 'b', cost: price, costAssumed: true }])
     await ledger.renew('r1', [fact])
     t.same(await balance(), { held: price, spent: price }, 'once')
-    t.match((await ledger.takeNews(10)).at(-1), { kind: 'late', booked: price, row: { id: older.id } })
+    t.match((await ledger.takeOutbox(10)).at(-1), { kind: 'late', booked: price, row: { id: older.id } })
     t.match((await ledger.journal(0, nowMs() + 1, 10)).at(-1), { id: older.id, amount: price, requestId: 'b', assumed: true })
   })
 

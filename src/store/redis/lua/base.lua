@@ -49,7 +49,7 @@ local OVERRUNS -- hash: model -> how many of its bills in a row were above their
 local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
 local RENEWED -- zset: replica -> its last renewal on this server
 local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
-local NEWS -- list: JSON, what nobody was told yet, oldest first
+local OUTBOX -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
 local TALLY -- hash: while rows are counted again, what was counted so far (tally.lua)
 local TALLIED -- hash: the ids of those that count in it
@@ -71,7 +71,7 @@ local function nameKeys (glob)
   ASIDES = prefix .. 'asides'
   RENEWED = prefix .. 'renewed'
   AWAITED = prefix .. 'awaited'
-  NEWS = prefix .. 'news'
+  OUTBOX = prefix .. 'outbox'
   JOURNAL = prefix .. 'j'
   CHANGES = prefix .. 'changes'
   TALLY = prefix .. 'tally'

@@ -166,7 +166,7 @@ local function take (verdict, metBy)
   if isDeaf or verdict.only and from ~= verdict.only then return breaker end
   if verdict.state == 'ok' then close(breaker) else fail(breaker, verdict, metBy) end
   if from == UNSURE and breaker.state == 'ok' then redis.call('HDEL', OVERRUNS, breaker.scope) end
-  if breaker.state ~= from then redis.call('RPUSH', NEWS, cjson.encode({ breaker.scope, 'breaker', from, breaker.state })) end
+  if breaker.state ~= from then redis.call('RPUSH', OUTBOX, cjson.encode({ breaker.scope, 'breaker', from, breaker.state })) end
   return breaker
 end
 

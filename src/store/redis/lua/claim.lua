@@ -11,7 +11,7 @@ local RETIRED = '{"code":"model-retired","detail":"The model is no longer offere
 
 local function giveUp (row, failure)
   Rows.change(row, { phase = 'failed', failure = failure, cost = 0, finishedAtMs = now })
-  News.tell(row, 'ended', 'waiting', 0)
+  Outbox.add(row, 'ended', 'waiting', 0)
 end
 
 -- Ends a generation that waited here past its deadline, unspent.

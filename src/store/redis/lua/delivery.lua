@@ -29,7 +29,7 @@ local function withdraw ()
     local isLeft = row and row.phase == 'waiting' and row.attempt == 0 and not row.joined and not row.delivered
     if isLeft and (not admission.connection or Duplicates.isSameConnection(row, admission.connection)) then
       Rows.change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })
-      News.tell(row, 'ended', 'waiting', 0)
+      Outbox.add(row, 'ended', 'waiting', 0)
     end
   end
   return 'OK'

@@ -37,7 +37,7 @@ local function refuseRequest (row, attempt, requestId)
     catchUp(row, attempt)
     becomeUnknown(row, SHARED)
   end
-  News.tell(row, 'shared', from, 0)
+  Outbox.add(row, 'shared', from, 0)
 end
 
 -- Finds the row and lets `take` act on evidence that names no purchase, when it is about the row's attempt; a newer attempt proves a rollback, and the row
@@ -86,7 +86,7 @@ end
 -- It ended as not bought, by an operator's word or in a copy from a rollback, and was bought.
 local function bookAfterAll (row, requestId)
   Rows.change(row, { requestId = requestId, cost = row.price, costAssumed = true })
-  News.tell(row, 'late', row.phase, row.price)
+  Outbox.add(row, 'late', row.phase, row.price)
 end
 
 -- It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption.
@@ -234,18 +234,18 @@ local function finish ()
     local before, from = row.cost or 0, row.phase
     local booked = facts.cost - before
     -- An overrun that only grew is not another one.
-    local isNews = booked > 0 and (before <= row.price or facts.costAssumed)
+    local isDearer = booked > 0 and (before <= row.price or facts.costAssumed)
     if row.settled and given.kind == 'succeeded' then
       facts.logged = Logs.keepLog(row, given.log)
       close(row, given, facts)
-      News.tell(row, 'found', from, booked)
+      Outbox.add(row, 'found', from, booked)
     elseif booked > 0 then
       Rows.change(row, facts)
-      News.tell(row, 'late', from, booked)
+      Outbox.add(row, 'late', from, booked)
     elseif not row.requestId then
       Rows.change(row, { requestId = requestId })
     end
-    if isNews then Breakers.weighBill(row, given.cost) end
+    if isDearer then Breakers.weighBill(row, given.cost) end
   end)
 end
 

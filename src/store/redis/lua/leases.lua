@@ -56,7 +56,7 @@ local function takeOver (row)
   if row.owner and (row.takeovers or 0) >= constants.maxTakeovers then
     local from = row.phase
     Evidence.becomeUnknown(row, LOST)
-    News.tell(row, 'ended', from, 0)
+    Outbox.add(row, 'ended', from, 0)
     return false
   end
   Rows.change(row, { owner = given.replica, takeovers = row.owner and (row.takeovers or 0) + 1 or row.takeovers, leaseUntilMs = leaseUntilMs })

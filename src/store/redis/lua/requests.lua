@@ -37,7 +37,7 @@ local function bookIfDouble (row, requestId)
     table.insert(doubles, { requestId = requestId, cost = text(row.price) })
     Rows.adjust(row, { doubles = encodeList(doubles) })
     Books.bookBeside(row, 'double', requestId, row.price, true)
-    News.tell(row, 'double', row.phase, row.price)
+    Outbox.add(row, 'double', row.phase, row.price)
   end
   return true
 end
@@ -60,7 +60,7 @@ local function correctDouble (row, requestId, cost)
   if double.ended and difference <= 0 then return end
   Rows.adjust(row, { doubles = replaced(row, requestId, { requestId = requestId, cost = text(bill.cost), ended = '1' }) })
   Books.bookBeside(row, 'correction', requestId, difference, bill.costAssumed)
-  if difference > 0 then News.tell(row, 'late', row.phase, difference) end
+  if difference > 0 then Outbox.add(row, 'late', row.phase, difference) end
   if not double.ended or booked <= row.price or bill.costAssumed then Breakers.weighBill(row, cost) end
 end
 

@@ -16,7 +16,7 @@ local function cancel ()
   if row.joined then return { outcome = 'others-waiting', row = Rows.show(row) } end
   if not Rows.isAtUpstream(row.phase) then
     Rows.change(row, { phase = 'cancelled', cancelWished = true, cost = 0, finishedAtMs = now })
-    News.tell(row, 'ended', 'waiting', 0)
+    Outbox.add(row, 'ended', 'waiting', 0)
     return { outcome = 'cancelled', row = Rows.show(row) }
   end
   if not row.cancelWished then Rows.change(row, { cancelWished = true }) end
@@ -32,7 +32,7 @@ local function settle ()
   if now < row.unknownSinceMs + constants.settleAfterMs then return { outcome = 'too-young' } end
   local cost = given.billed and row.price or 0
   Rows.change(row, { phase = 'failed', cost = cost, costAssumed = given.billed, finishedAtMs = now, settled = true })
-  News.tell(row, 'ended', 'unknown', cost)
+  Outbox.add(row, 'ended', 'unknown', cost)
   return { outcome = 'settled', row = Rows.show(row) }
 end
 
@@ -45,7 +45,7 @@ local function correct ()
   local cost = given.cost or row.cost
   local booked = cost - row.cost
   if booked ~= 0 or not row.corrected then Rows.change(row, { cost = cost, costAssumed = false, corrected = true }) end
-  if booked ~= 0 then News.tell(row, 'corrected', row.phase, booked) end
+  if booked ~= 0 then Outbox.add(row, 'corrected', row.phase, booked) end
   local reopened = Breakers.trustPrice(row.model)
   return { outcome = 'corrected', row = Rows.show(row), booked = text(booked), reopened = reopened and '1' or nil }
 end

@@ -1,4 +1,4 @@
-// News: what ends, or costs more, without its owner's doing is told, once, to the process that asks first; and evidence tells whether it changed anything.
+// The outbox: what ends, or costs more, without its owner's doing is told, once, to the process that asks first; and evidence tells whether it changed anything.
 
 import type { Test } from 'tap'
 import { failureOf, price, successOf, traceLost } from '../../support/admission.ts'
@@ -6,10 +6,10 @@ import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** What there is to tell, in short. */
 async function told ({ ledger }: World): Promise<string[]> {
-  return (await ledger.takeNews(100)).map(news => news.kind === 'breaker' ? `${news.scope} ${news.from} ${news.state}` : `${news.row.id} ${news.kind} ${news.from} ${news.row.phase} ${news.booked}`)
+  return (await ledger.takeOutbox(100)).map(event => event.kind === 'breaker' ? `${event.scope} ${event.from} ${event.state}` : `${event.row.id} ${event.kind} ${event.from} ${event.row.phase} ${event.booked}`)
 }
 
-export async function news (t: Test, make: MakeStore): Promise<void> {
+export async function outbox (t: Test, make: MakeStore): Promise<void> {
   t.test('what is closed while it waits is told: by a claim, by a sweep, by a cancel', async t => {
     const world = await createWorld(t, make)
     const { ledger, buy, claim, advance } = world
@@ -60,8 +60,8 @@ export async function news (t: Test, make: MakeStore): Promise<void> {
     const world = await createWorld(t, make, { resultTtlMs: 1000 })
     const { ledger, buy, advance } = world
     for (const { id } of [await buy(), await buy(), await buy()]) await ledger.cancel(id, { tenant: 'studio', subject: '' })
-    t.same(await ledger.takeNews(0), [])
-    t.equal((await ledger.takeNews(2)).length, 2)
+    t.same(await ledger.takeOutbox(0), [])
+    t.equal((await ledger.takeOutbox(2)).length, 2)
     await advance(1000)
     await ledger.sweep('r1', 10)
     t.same(await told(world), [])

@@ -1,15 +1,15 @@
-// What happened to a generation, for those who wait for it and for logs and metrics.
+// What the ledger keeps until log and metrics of one replica have been told: the events that no process saw happen.
 
 import type { BreakerState } from '../breaker-states.ts'
 import type { MicroUsd } from '../money.ts'
-import type { Brief, Generation } from './generation.ts'
+import type { Brief } from './generation.ts'
 import type { Phase } from './phases.ts'
 
 /** What log and metrics are told once, whichever process takes it. */
-export type News = RowNews | BreakerNews
+export type OutboxEvent = GenerationNotice | BreakerNotice
 
 /** A breaker that has changed. */
-export interface BreakerNews { readonly kind: 'breaker', readonly scope: string, readonly from: BreakerState, readonly state: BreakerState }
+export interface BreakerNotice { readonly kind: 'breaker', readonly scope: string, readonly from: BreakerState, readonly state: BreakerState }
 
 /**
  * What happened to a generation without its owner's doing.
@@ -21,7 +21,7 @@ export interface BreakerNews { readonly kind: 'breaker', readonly scope: string,
  * - `found`: one that an operator had settled turned out to have a picture; `booked` may be negative.
  * - `corrected`: an operator said that it cost something else than was booked; `booked` may be negative.
  */
-export interface RowNews {
+export interface GenerationNotice {
   readonly kind: 'ended' | 'late' | 'double' | 'shared' | 'found' | 'corrected'
   /** The phase before. */
   readonly from: Phase
@@ -29,9 +29,3 @@ export interface RowNews {
   /** What this added to what was spent; a correction may take away. */
   readonly booked: MicroUsd
 }
-
-/** What changes about a generation while somebody waits for it: all that callers see of it before its end. */
-export type Change = Pick<Generation, 'id' | 'version' | 'phase' | 'cancelWished' | 'queuePosition' | 'startedAtMs' | 'doubtSinceMs' | 'logged'>
-
-/** A change as it is published. `isQueueEmpty`: as far as this change decides it, nothing can be claimed now. */
-export type Published = Change & { readonly isQueueEmpty: boolean }
