@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { pino, type DestinationStream, type Logger } from 'pino'
-import type { LogLevel, PromptLogging } from './config.ts'
+import type { LogLevel, PromptLogging } from './settings.ts'
 import { troubles, type OnTrouble, type Operation } from './trouble.ts'
 
 export interface LoggerOptions {

@@ -2,7 +2,8 @@
 
 import { inspect } from 'node:util'
 import t from 'tap'
-import { parseConfig, variables, type Config } from '../src/config.ts'
+import { parseConfig, type Config } from '../src/config.ts'
+import { variables } from '../src/settings.ts'
 
 type Env = Readonly<Record<string, string>>
 
@@ -40,8 +41,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     cacheMemoryBytes: 67_108_864,
     largeResultBytes: 268_435_456,
     breaker: { failuresToOpen: 5, openMs: 10_000, blockedMs: 30_000, retiredMs: 600_000 },
-    eventHeartheartbeatMs: 15_000,
-    eventIdleTimeoutMs: 30_000,
+    events: { heartbeatMs: 15_000, idleTimeoutMs: 30_000 },
     logLevel: 'info',
     logPrompts: 'hash'
   })
@@ -109,8 +109,7 @@ t.test('every variable is read', async t => {
     cacheMemoryBytes: 1_048_576,
     largeResultBytes: 0,
     breaker: { failuresToOpen: 7, openMs: 8000, blockedMs: 9000, retiredMs: 10_000 },
-    eventHeartheartbeatMs: 5000,
-    eventIdleTimeoutMs: 6000,
+    events: { heartbeatMs: 5000, idleTimeoutMs: 6000 },
     leaseMs: 5000,
     logLevel: 'warn',
     logPrompts: 'off'

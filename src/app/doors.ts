@@ -77,7 +77,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       requests,
       ledger,
       follow,
-      events: { heartbeatMs: config.eventHeartheartbeatMs, idleTimeoutMs: config.eventIdleTimeoutMs },
+      events: config.events,
       presence,
       waitMs: config.waitMs,
       publicUrl: config.publicUrl,

@@ -1,6 +1,6 @@
 // The texts of `--help`.
 
-import { variables } from '../config.ts'
+import { variables } from '../settings.ts'
 import type { CommandName } from './arguments.ts'
 
 const summaries: Readonly<Record<CommandName, string>> = {

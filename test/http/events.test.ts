@@ -129,7 +129,7 @@ t.test('other people\'s generations, and those that are none, cannot be followed
 })
 
 t.test('a silent stream beats, and counts as open', async t => {
-  const gateway = await startGateway(t, { config: { eventHeartheartbeatMs: 20 } })
+  const gateway = await startGateway(t, { config: { events: { heartbeatMs: 20, idleTimeoutMs: 30_000 } } })
   gateway.sandbox.faults.holdJobs()
   const id = String((await gateway.generate({ prompt: 'slow', seed: 1 }, later)).json()['id'])
   const stream = await followAt(gateway.url, id)

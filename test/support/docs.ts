@@ -1,10 +1,10 @@
 // The parts of the documentation that are made of code, so that they cannot lag behind it.
 
 import { Registry } from 'prom-client'
-import { variables } from '../../src/config.ts'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
 import { describedAnswerHeaders } from '../../src/http/headers.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { variables } from '../../src/settings.ts'
 import { countCommands } from '../../src/store/redis/script.ts'
 import { troubles } from '../../src/trouble.ts'
 import { aclRules, clusterRights } from './redis.ts'

@@ -1,0 +1,119 @@
+// Kinds of settings: how the text of a variable is read, and what is said of one that cannot be.
+
+import { isIP } from 'node:net'
+
+/** A way to read a text. */
+export interface Kind<Value> {
+  /** Completes "expected …"; never holds a value. */
+  readonly expects: string
+  /** `null` when the text is not what was expected. */
+  readonly parse: (text: string) => Value | null
+}
+
+/** Visible ASCII, as a header needs it; without quotes and backslashes, so that it looks the same inside JSON and can be found there. */
+export function secret (): Kind<string> {
+  return { expects: 'at most 512 visible characters without quotes and backslashes', parse: text => /^[!#-&(-[\]-~]{1,512}$/.test(text) ? text : null }
+}
+
+/** One line of text. */
+export function line (): Kind<string> {
+  return { expects: 'a text without control characters', parse: text => /^\P{Cc}+$/u.test(text) ? text : null }
+}
+
+/** What can be listened on. */
+export function host (): Kind<string> {
+  return { expects: 'an IP address or a host name', parse: text => isIP(text) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(text) ? text : null }
+}
+
+/** A number in decimal digits and nothing else. */
+export function integer (min: number, max: number): Kind<number> {
+  const parse = (text: string): number | null => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN
+    return value >= min && value <= max ? value : null
+  }
+  return { expects: `a whole number from ${min} to ${max}`, parse }
+}
+
+/** Whole seconds, which are milliseconds everywhere else. */
+export function seconds (min: number, max: number): Kind<number> {
+  const { expects, parse } = integer(min, max)
+  const toMs = (value: number | null): number | null => value === null ? null : value * 1000
+  return { expects, parse: text => toMs(parse(text)) }
+}
+
+/** `on` or `off`. */
+export function onOff (): Kind<boolean> {
+  const { expects, parse } = word(['on', 'off'])
+  const toBoolean = (value: 'on' | 'off' | null): boolean | null => value === null ? null : value === 'on'
+  return { expects, parse: text => toBoolean(parse(text)) }
+}
+
+/** One of these words. */
+export function word<const Words extends readonly string[]> (words: Words): Kind<Words[number]> {
+  return { expects: `one of ${words.join(', ')}`, parse: text => words.find(word => word === text) ?? null }
+}
+
+/** A name that may stand in keys of a store. */
+export function namespace (): Kind<string> {
+  return { expects: 'at most 64 letters, digits, - and _', parse: text => /^[\w-]{1,64}$/.test(text) ? text : null }
+}
+
+/** The base of other addresses: credentials would end in logs and links, a query or fragment has no place in the middle. */
+export function webUrl (): Kind<string> {
+  const parse = (text: string): string | null => {
+    if (!URL.canParse(text)) return null
+    const { protocol, hostname, username, password, search, hash } = new URL(text)
+    if (!['http:', 'https:'].includes(protocol) || hostname === '') return null
+    return username + password + search + hash === '' ? text.replace(/\/+$/, '') : null
+  }
+  return { expects: 'a URL that starts with http:// or https://, without user, query and fragment', parse }
+}
+
+/**
+ * What a `#`, `?` or `/` in a password does when it is not encoded: every reader takes the URL to end there, with another host or database, and the rest
+ * of the password stands where it is shown.
+ */
+export function redisUrl (): Kind<string> {
+  const parse = (text: string): string | null => {
+    if (!URL.canParse(text)) return null
+    const url = new URL(text)
+    if (!['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '' || databaseIn(url) === null) return null
+    // An empty query or fragment is one, too: what follows the sign may have been lost on the way.
+    return /[?#]/.test(text) || !isDecodable(url.username) || !isDecodable(url.password) ? null : text.replace(/\/+$/, '')
+  }
+  return { expects: 'a URL such as redis://user:password@host:6379/0, or with rediss://, whose path is a database number or nothing; #, ?, / and % in user and password are written %23, %3F, %2F and %25', parse }
+}
+
+/** The database that the path of a Redis URL names, 0 when there is no path, or `null` when it names none. */
+export function databaseIn ({ pathname }: URL): number | null {
+  const [, digits] = /^\/(0|[1-9]\d{0,8})\/*$/.exec(pathname) ?? []
+  if (digits !== undefined) return Number(digits)
+  return /^\/*$/.test(pathname) ? 0 : null
+}
+
+function isDecodable (text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** No hop counts: Fastify believes nobody when given one, because a count cannot tell which peer is the immediate one. */
+export function proxies (): Kind<boolean | string> {
+  const parse = (text: string): boolean | string | null => {
+    if (text === 'off') return false
+    if (text === 'on') return true
+    const ranges = text.split(',').map(range => range.trim())
+    return ranges.every(isRange) ? ranges.join(',') : null
+  }
+  return { expects: 'off, on, or IP addresses and ranges (10.0.0.0/8), comma separated', parse }
+}
+
+function isRange (text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}

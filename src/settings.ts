@@ -1,0 +1,106 @@
+// Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
+
+import { host, integer, line, namespace, onOff, proxies, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = typeof logLevels[number]
+
+export const promptLoggings = ['off', 'hash', 'full'] as const
+export type PromptLogging = typeof promptLoggings[number]
+
+/** What documentation tells about a variable. */
+export interface Variable {
+  readonly name: string
+  /** As somebody would write it; `null` when unset is a state of its own. */
+  readonly default: string | null
+  readonly meaning: string
+  /** Completes "expected …"; never holds a value. */
+  readonly expects: string
+}
+
+/** A variable, and what it is in the configuration: the value of its text, or `fallback` when it is not set. */
+export interface Setting<Value> extends Variable {
+  readonly parse: (text: string) => Value | null
+  readonly fallback: Value
+}
+
+/** The settings in the order of their documentation. Fields are named as in `Config`, with units at the end; what is in a group is used together. */
+export const settings = {
+  fal: {
+    key: optional('FAL_KEY', secret(), 'The central fal key, or the word `sandbox`. Unset: the sandbox, but with `NODE_ENV=production` a fault'),
+    keyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
+    account: defaulted('FAL_ACCOUNT', 'main', namespace(), 'Your name for the account at fal that the key belongs to. A ledger belongs to one account, with whatever key, and to the sandbox or to fal'),
+    queueUrl: defaulted('FAL_QUEUE_URL', 'https://queue.fal.run', webUrl(), 'Base of the upstream queue')
+  },
+  redis: {
+    url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),
+    passwordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL'),
+    cluster: defaulted('REDIS_CLUSTER', 'off', onOff(), 'Whether that address is a node of a Redis Cluster'),
+    namespace: defaulted('REDIS_NAMESPACE', 'fg', namespace(), 'The tag of all keys in that Redis: gateways with different ones know nothing of each other'),
+    unsafe: defaulted('REDIS_UNSAFE', 'off', onOff(), 'Whether to buy also with a Redis that may lose the books: one that throws keys away when it is full, or is older than 7')
+  },
+  tenantsFile: optional('TENANTS_FILE', line(), 'The tenants, their keys and limits; required with a real key. With the sandbox and no file there is a demo tenant with the key `fg_demo_sandbox`'),
+  host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
+  port: defaulted('PORT', '8080', integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
+  opsPort: optional('OPS_PORT', integer(0, 65_535), 'When set, `/metrics`, `/healthz` and `/readyz` are served on this port and only there'),
+  publicUrl: optional('PUBLIC_URL', webUrl(), 'Base of the URLs that are handed out. Unset: taken from the request'),
+  /** Nobody's (false), everybody's (true), or those of these addresses (comma separated). */
+  trustProxy: defaulted('TRUST_PROXY', 'off', proxies(), 'Whose `X-Forwarded-*` headers are believed: `off`, `on` (everybody\'s) or addresses'),
+  tls: {
+    certFile: optional('TLS_CERT_FILE', line(), 'Certificate chain (PEM), to serve https without a proxy'),
+    keyFile: optional('TLS_KEY_FILE', line(), 'Private key (PEM) of that certificate')
+  },
+  falConcurrency: defaulted('FAL_CONCURRENCY', '10', integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),
+  waitMs: defaulted('WAIT_SECONDS', '55', seconds(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
+  resultTtlMs: defaulted('RESULT_TTL_SECONDS', '518400', seconds(1, 604_800), 'Life of a finished generation and of its result in the cache; an hour at most for one that cost nothing. fal keeps pictures for at least 7 days'),
+  queueMs: defaulted('QUEUE_SECONDS', '900', seconds(1, 86_400), 'How long a generation may wait here for a free slot'),
+  runMs: defaulted('RUN_SECONDS', '3600', seconds(1, 86_400), 'How long a generation may run at fal'),
+  cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', '67108864', integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),
+  largeResultBytes: defaulted('LARGE_RESULT_BYTES', '268435456', integer(0, 2 ** 40), 'What results above 256 KiB, which are kept for an hour, may take of the store together. With less than 64 MiB left no request for pictures inside the result (`sync_mode: true`) is taken'),
+  /** When buying stops because of what fal answers, and for how long. */
+  breaker: {
+    failuresToOpen: defaulted('BREAKER_FAILURES', '5', integer(1, 1000), 'After this many failures of fal in a row, on all replicas together, nothing is bought for a while; for one tenant only, when it alone meets them after its requests went out'),
+    openMs: defaulted('BREAKER_OPEN_SECONDS', '10', seconds(1, 3600), 'How long nothing is bought then, until one generation tries whether fal works again'),
+    blockedMs: defaulted('BREAKER_BLOCKED_SECONDS', '30', seconds(1, 3600), 'The same, after fal did not accept the account: wrong key, no balance. SIGHUP lets one try at once'),
+    retiredMs: defaulted('BREAKER_RETIRED_SECONDS', '600', seconds(1, 86_400), 'The same, after fal did not know the model any more')
+  },
+  events: {
+    heartbeatMs: defaulted('EVENT_HEARTBEAT_SECONDS', '15', seconds(1, 3600), 'How often an event stream on which nothing happens sends a comment; less than the idle time of what stands in front of the gateway'),
+    idleTimeoutMs: defaulted('EVENT_IDLE_TIMEOUT_SECONDS', '30', seconds(1, 3600), 'After this long without reading any of what was sent a reader of an event stream is dropped')
+  },
+  leaseMs: defaulted('LEASE_SECONDS', '15', seconds(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
+  logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
+  logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
+  nodeEnv: optional('NODE_ENV', line(), '`production` refuses to start without `FAL_KEY` or `FAL_KEY_FILE`')
+} as const
+
+/** The values of a setting, or of a group of them. */
+export type ValuesOf<Group> = Group extends { readonly fallback: infer Value } ? Value : { readonly [Name in keyof Group]: ValuesOf<Group[Name]> }
+
+/** Every variable that falgate reads, in the order of its documentation. */
+export const variables: readonly Variable[] = settingsIn(settings)
+
+/** Reads a group of settings, each by `read`. */
+export function readSettings<Group extends object> (group: Group, read: <Value>(setting: Setting<Value>) => Value): ValuesOf<Group> {
+  const values = Object.entries(group).map(([name, member]) => [name, isSetting(member) ? read(member) : readSettings(member, read)])
+  return Object.fromEntries(values) as ValuesOf<Group> // each value was read by its setting
+}
+
+function settingsIn (group: object): readonly Setting<unknown>[] {
+  return Object.values<object>({ ...group }).flatMap(member => isSetting(member) ? [member] : settingsIn(member))
+}
+
+function isSetting (member: object): member is Setting<unknown> {
+  return 'fallback' in member
+}
+
+function optional<Value> (name: string, kind: Kind<Value>, meaning: string): Setting<Value | null> {
+  return { name, default: null, fallback: null, meaning, ...kind }
+}
+
+/** `text`: the default as somebody would write it. */
+function defaulted<Value> (name: string, text: string, kind: Kind<Value>, meaning: string): Setting<Value> {
+  const fallback = kind.parse(text)
+  if (fallback === null) throw new Error(`the default of ${name} is not ${kind.expects}`)
+  return { name, default: text, fallback, meaning, ...kind }
+}
