@@ -52,7 +52,7 @@ export async function limitedRedisUrl (): Promise<string> {
 }
 
 /** What the docs tell to allow it in a cluster beside that: which node has which slots. */
-export const clusterRights = ['+cluster|slots', '+cluster|info'] as const
+export const clusterRights = ['+cluster|slots'] as const
 
 /** What the docs tell to allow a gateway's user. */
 export function aclRules ({ password, namespace }: { readonly password: string, readonly namespace: string }): readonly string[] {

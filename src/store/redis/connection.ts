@@ -93,6 +93,8 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
   const makeClient = (): Cluster => new Cluster([...nodes], {
     lazyConnect: true,
     enableOfflineQueue: false,
+    // It asks CLUSTER INFO, and where the user may not, or the cluster is down, it asks again and again without a word. What is done first on a connection tells both.
+    enableReadyCheck: false,
     // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
     maxRedirections: 3,
     retryDelayOnFailover: 0,
@@ -259,8 +261,9 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       for (const waiter of waiters) waiter()
     } catch (error) {
       if (mine !== session || isClosed) return
-      const cause = error instanceof Problem ? error.facts.cause : error
-      tell(cause instanceof Unusable ? cause : error)
+      // The problem is for callers; the log needs what Redis said.
+      const cause = error instanceof Problem ? error.facts.cause ?? error : error
+      tell(cause)
       if (cause instanceof Unusable && cause.isPassing) {
         setTimeout(() => { if (mine === session && !isClosed) makeUsable(mine) }, pauseBefore(3))
         return
