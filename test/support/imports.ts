@@ -18,7 +18,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   '@sinclair/typebox/': [],
   undici: ['upstream/'],
   'close-with-grace': ['cli.ts'],
-  'prom-client': ['metrics.ts'],
+  'prom-client': ['metric-kinds.ts'],
   pino: ['logger.ts']
 }
 
