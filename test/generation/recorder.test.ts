@@ -1,5 +1,6 @@
 // Writing what a process learned, on the ledger in memory behind a switch: the order is kept, nothing is lost, and a generation goes on while the ledger is away.
 
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
 import type { Followed, Generation } from '../../src/generation/generation.ts'
@@ -34,6 +35,8 @@ interface Scene {
   readonly ends: Generation[]
   /** How often it was said that the row should be read. */
   readonly interruptions: () => number
+  /** What is done each time that is said. */
+  readonly whenDue: (act: () => void) => void
   /** From now on another server keeps the ledger. */
   readonly failOver: () => void
   /** Puts the ledger's clock forward. */
@@ -51,6 +54,7 @@ async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> 
   const ends: Generation[] = []
   let isAway: false | 'before' | 'after' = false
   let interruptions = 0
+  let act = (): void => {}
   let phasesMs = 0
   let troubles = 0
   const ledger = new Proxy<Ledger>(memory, {
@@ -84,7 +88,10 @@ async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> 
     onRestored: () => { moves.push('restored') },
     onTrouble: () => { troubles += 1 },
     isOthersHere: requestId => requestId === 'of-another'
-  }, () => { interruptions += 1 }, stopping.signal)
+  }, () => {
+    interruptions += 1
+    act()
+  }, stopping.signal)
   t.teardown(async () => {
     stopping.abort()
     await recorder.close()
@@ -105,6 +112,7 @@ async function scene (t: Test, known: Partial<Generation> = {}): Promise<Scene> 
     troubles: () => troubles,
     ends,
     interruptions: () => interruptions,
+    whenDue: now => { act = now },
     failOver: () => { server = 'second' },
     advance: ms => { aheadMs += ms },
     stop: () => { stopping.abort() }
@@ -414,4 +422,73 @@ t.test('a copy of the row that is older than what is known here is not gone on w
   const { recorder, row } = await scene(t, { version: 99 })
   t.equal(await recorder.read(row), row)
   t.equal(recorder.row.version, 99)
+})
+
+t.test('fal shows it at work after its result was in doubt, all while the ledger is away: afterwards it is at work there, and nothing is in doubt', async t => {
+  const told = await scene(t)
+  const { recorder, memory, row } = told
+  told.away('before')
+  const accepted = accept(recorder, row)
+  recorder.recordProgress(accepted, { kind: 'running', log: piece(0, 1) })
+  const doubted = recorder.recordDoubt(accepted, 'unavailable')
+  recorder.recordProgress(doubted, { kind: 'running', log: piece(1, 2) })
+  told.back()
+  await recorder.written()
+  t.same(told.run, ['recordAccepted', 'recordProgress', 'recordDoubt', 'recordProgress'])
+  t.match(await memory.getMany([row.id]), [{ phase: 'running', doubt: null, logged: 2 }])
+})
+
+t.test('a row that is to be read is read when the last piece is written, though it was said while the first one was tried', async t => {
+  const told = await scene(t)
+  const { recorder, row } = told
+  told.whenDue(() => { recorder.read(row) })
+  told.away('before')
+  recorder.recordProgress(accept(recorder, row), { kind: 'running', log: piece(0, 1) })
+  await until(() => told.troubles() > 0)
+  told.back()
+  await recorder.written()
+  await setImmediate()
+  t.same(told.run, ['recordAccepted', 'recordProgress', 'getMany'])
+})
+
+t.test('a row that has not got yet what is known here is not read, and so not gone on with', async t => {
+  const { ledger, recorder, row, run } = await scene(t)
+  const accepted = followed(row)
+  let release = (): void => {}
+  const held = new Promise<void>(resolve => { release = resolve })
+  const written = recorder.record(row, async () => {
+    await held
+    return await ledger.recordAccepted(row.id, 1, 'request')
+  })
+  t.equal(await recorder.read(accepted), accepted)
+  t.same(run, [])
+  release()
+  t.match(await written, { phase: 'accepted' })
+})
+
+t.test('an end that the ledger had from others already is not told as a move of this process', async t => {
+  const { ledger, recorder, memory, row, moves } = await scene(t)
+  await memory.finish(row.id, 1, 'request', successOf())
+  t.match(await recorder.record(row, async () => await ledger.finish(row.id, 1, 'request', successOf())), { phase: 'succeeded' })
+  t.same(moves, [])
+})
+
+t.test('nothing is read any more after the close, though it could not be read before', async t => {
+  const closed = await scene(t)
+  const open = await scene(t)
+  for (const { recorder, row, away } of [closed, open]) {
+    away('before')
+    await recorder.read(row)
+  }
+  await closed.recorder.close()
+  await until(() => open.interruptions() > 0)
+  t.equal(closed.interruptions(), 0)
+})
+
+t.test('a ledger that went back in time is told all that is known here, also when the piece was begun before the latest of it', async t => {
+  const { recorder, memory, row } = await scene(t, { phase: 'accepted', requestId: 'request', cancelWished: true, version: 99 })
+  await memory.recordAccepted(row.id, 1, 'request')
+  recorder.recordProgress({ ...followed(row), cancelWished: true }, { kind: 'running', log: piece(0, 1) })
+  await recorder.written()
+  t.match(await memory.getMany([row.id]), [{ phase: 'running', cancelWished: true, logged: 1 }])
 })

@@ -86,6 +86,22 @@ t.test('while the ledger is away all that wait are told at each failure, one tha
   t.equal(told.length, before)
 })
 
+t.test('what comes once the ledger answers again is not told before it is written, though earlier pieces are still being written', async t => {
+  const { writer, asked, told, away, write } = scene(t)
+  away(true)
+  let release = (): void => {}
+  const held = new Promise<void>(resolve => { release = resolve })
+  const pieces = [write('a'), writer.write(async () => { await held }, () => { told.push('held') })]
+  await until(() => told.includes('held'))
+  away(false)
+  await pieces[0]
+  pieces.push(write('b'))
+  t.notOk(told.includes('b'))
+  release()
+  await Promise.all(pieces)
+  t.ok(asked.includes('b1'))
+})
+
 t.test('a piece that breaks is told to its caller, and the next one is written', async t => {
   const { writer, write } = scene(t)
   const broken = writer.write(async () => { throw new Error('a fault of ours') }, () => {})

@@ -141,7 +141,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   function goOn<T extends Generation> (reported: Generation, write: () => Promise<Weighed | null>, next: T): T {
     inTurn(reported, write).then(now => {
       if (now === 'stopped') return // the replica that takes over learns it again
-      if (now === null || isOtherwise(now, next, purchase.kind === 'double')) rereading.doubtful()
+      if (now !== null && isOtherwise(now, next, purchase.kind === 'double')) rereading.doubtful() // where there is no row, there is none to read
       if (writer.isIdle) rereading.everythingWritten()
     }, (error: unknown) => { deps.onTrouble('write-evidence', error) })
     return next
