@@ -1,94 +1,13 @@
 // One generation in one process: what comes while a submit is under way, while fal is waited for, and while its result is fetched.
 
-import t, { type Test } from 'tap'
-import type { Generation } from '../../src/generation/generation.ts'
-import { createBreakers } from '../../src/generation/run/breakers.ts'
-import { createTask, type Task } from '../../src/generation/run/task.ts'
-import type { Result, Sighting } from '../../src/generation/upstream.ts'
-import { createWatch } from '../../src/generation/watch/watch.ts'
-import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, freshId, never, times } from '../support/admission.ts'
-import { playUpstream, type Asked, type PlayedUpstream } from '../support/played-upstream.ts'
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { createRunTime } from '../../src/generation/run/run-time.ts'
+import { unreachable } from '../support/admission.ts'
+import { answer, completed, picture, running, taskScene as scene, untilFollowed } from '../support/task-scene.ts'
 import { until } from '../support/until.ts'
 
-const noLines = { from: 0, lines: [] }
-const running: Sighting = { kind: 'running', log: noLines }
-const completed: Sighting = { kind: 'completed', log: noLines }
-const picture: Result = { kind: 'succeeded', body: '{"images":[]}', seed: null, units: null }
-
-interface Scene extends PlayedUpstream {
-  readonly ledger: MemoryLedger
-  readonly task: Task
-  readonly isDone: () => boolean
-  readonly row: () => Promise<Generation>
-  readonly troubles: string[]
-}
-
-async function scene (t: Test): Promise<Scene> {
-  const played = playUpstream()
-  const ledger = createMemoryLedger({ times })
-  const watch = createWatch(ledger, error => { t.fail('looking', { found: error }) })
-  const stopped = new AbortController()
-  const troubles: string[] = []
-  await ledger.admit(admissionOf())
-  const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
-  if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
-  const { id } = claimed.row
-  const task = createTask(claimed, { isValid: () => true }, {
-    ledger,
-    watch,
-    upstream: played.upstream,
-    breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, (operation, error) => { t.fail(operation, { found: error }) }),
-    schemaVersionOf: () => 1,
-    replica: 'r1',
-    lookAgainMs: [10],
-    isOthersHere: () => false,
-    onLookAgain: () => {},
-    onMove: () => {},
-    onRestored: () => {},
-    onBehind: () => {},
-    onTrouble: operation => { troubles.push(operation) }
-  }, stopped.signal)
-  let isDone = false
-  task.done.then(() => { isDone = true })
-  task.run()
-  t.teardown(async () => {
-    task.release()
-    stopped.abort()
-    for (const { answer } of played.submits) answer({ kind: 'refused', failure: { code: 'model-retired', detail: '' } })
-    await task.done
-    watch.close()
-    await ledger.close()
-  })
-  return {
-    ...played,
-    ledger,
-    task,
-    isDone: () => isDone,
-    troubles,
-    row: async () => {
-      const [row] = await ledger.getMany([id])
-      if (row === undefined) throw new Error('There is no such row.')
-      return row
-    }
-  }
-}
-
-/** Answers the latest question once it is asked. */
-async function answer<T> (asked: readonly Asked<T>[], given: T): Promise<void> {
-  const before = asked.length
-  await until(() => asked.length > 0)
-  asked[Math.max(before, asked.length) - 1]?.answer(given)
-}
-
-async function accept (scene: Scene, requestId = 'request'): Promise<void> {
-  await answer(scene.submits, { kind: 'accepted', requestId, position: null })
-}
-
-async function untilFollowed (scene: Scene): Promise<void> {
-  await accept(scene)
-  await until(async () => scene.sightings.length > 0 && (await scene.row()).phase === 'accepted')
-}
+const accepted = { kind: 'accepted', requestId: 'request', position: null } as const
 
 t.test('from submit to picture: each step follows from the one before', async t => {
   const told = await scene(t)
@@ -145,7 +64,7 @@ t.test('released while a submit is under way: it ends when that was answered, an
   await until(() => told.task.isReleased)
   t.notOk(told.isDone())
   t.notOk(isAnswered)
-  await accept(told)
+  await answer(told.submits, accepted)
   await told.task.answered()
   await told.task.done
   t.match(await told.row(), { phase: 'accepted', requestId: 'request' })
@@ -177,7 +96,7 @@ t.test('disowned while a submit is under way: what it bought is written before t
   told.task.disown()
   told.task.disown()
   t.notOk(told.task.isReleased)
-  await accept(told)
+  await answer(told.submits, accepted)
   await told.task.done
   t.ok(told.task.isReleased)
   t.match(await told.row(), { phase: 'accepted', requestId: 'request' })
@@ -190,7 +109,7 @@ for (const when of ['under way', 'answered'] as const) {
     const { id, attempt } = await told.row()
     await told.ledger.recordAccepted(id, attempt, 'other')
     if (when === 'under way') told.task.disown()
-    await accept(told)
+    await answer(told.submits, accepted)
     await until(() => told.task.isDouble && told.sightings.length > 0)
     told.task.disown()
     await answer(told.sightings, completed)
@@ -210,4 +129,113 @@ t.test('a fault of ours ends it here and is told; the row is taken over after th
   t.same(told.troubles, ['run-generation'])
   t.notOk(told.task.isReleased)
   t.match(await told.row(), { phase: 'accepted' })
+})
+
+t.test('what a process took over is not told as begun there', async t => {
+  const own = await scene(t)
+  await untilFollowed(own)
+  const taken = await scene(t, { takenOverAfter: async (ledger, { id }) => await ledger.recordAccepted(id, 1, 'request') })
+  await answer(taken.sightings, running)
+  await until(async () => (await taken.row()).phase === 'running')
+  t.same(own.moves, ['submitting accepted, begun here'])
+  t.same(taken.moves, ['accepted running, begun elsewhere'])
+})
+
+t.test('taken over while its result is looked for, and its time to run is over: no look is sooner for that', async t => {
+  const told = await scene(t, {
+    given: { runUntilMs: 0 },
+    lookAgainMs: [60_000],
+    takenOverAfter: async (ledger, { id }) => {
+      await ledger.recordAccepted(id, 1, 'request')
+      await ledger.recordDoubt(id, 1, 'request', 'expired')
+    }
+  })
+  await until(() => told.results.length > 0)
+  let seconds = 0
+  const clock = createRunTime(0, 'counted', () => 0, () => { seconds += 1 })
+  await until(() => seconds > 1)
+  clock.close()
+  await answer(told.results, { kind: 'expired', isClear: true })
+  await setImmediate()
+  t.equal(told.results.length, 1)
+})
+
+t.test('a ledger that gives its row back as it was before a submit: nothing is sent again, because fal has it', async t => {
+  const told = await scene(t, { changed: () => ({ recordAccepted: async () => null, restore: async () => ({ contested: 0 }) }) })
+  await answer(told.submits, accepted)
+  await until(() => told.sightings.length > 0)
+  told.task.interrupt()
+  await told.task.done
+  t.equal(told.submits.length, 1)
+  t.match(await told.row(), { phase: 'unknown' })
+})
+
+t.test('another process was granted the next attempt before this one was known to be unsent: it is left to that process', async t => {
+  const told = await scene(t)
+  await told.ledger.recordNotSent((await told.row()).id, 1, { retryAfterMs: 0 }) // the answer was lost, so it is told again below
+  await told.claim()
+  await answer(told.submits, { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' })
+  await told.task.done
+  t.match(await told.row(), { phase: 'submitting', attempt: 2, owner: 'r3' })
+})
+
+t.test('another process was granted the next attempt, and then fal accepts this one: it is followed here, also when its row was read', async t => {
+  const told = await scene(t)
+  await told.ledger.recordNotSent((await told.row()).id, 1, { retryAfterMs: 0 })
+  await told.claim()
+  await untilFollowed(told)
+  told.task.interrupt()
+  await until(() => told.sightings.length > 1)
+  await answer(told.sightings, completed)
+  await answer(told.results, picture)
+  await told.task.done
+  t.match(await told.row(), { phase: 'succeeded', attempt: 2, requestId: 'request' })
+})
+
+t.test('a wish to cancel that stands in the ledger\'s answer is heard, though nobody interrupts', async t => {
+  const told = await scene(t)
+  await told.ledger.cancel((await told.row()).id, { tenant: 'studio', subject: '' })
+  await answer(told.submits, accepted)
+  await until(() => told.cancels.length > 0)
+  t.same(told.cancels, ['request'])
+})
+
+t.test('it is not done before what was heard is written', async t => {
+  let write = (): void => {}
+  const held = new Promise<void>(resolve => { write = resolve })
+  const told = await scene(t, {
+    changed: ledger => ({
+      recordProgress: async (...given) => {
+        await held
+        return await ledger.recordProgress(...given)
+      }
+    })
+  })
+  await untilFollowed(told)
+  await answer(told.sightings, running)
+  await until(() => told.sightings.length > 1)
+  told.task.release()
+  await setImmediate()
+  t.notOk(told.isDone())
+  write()
+  await told.task.done
+  t.match(await told.row(), { phase: 'running' })
+})
+
+t.test('callers that wait here get a large picture also when there is no room for it in the ledger', async t => {
+  const told = await scene(t, { times: { largeResultBytes: 0 } })
+  await untilFollowed(told)
+  await answer(told.sightings, completed)
+  const body = JSON.stringify({ images: [], padding: 'x'.repeat(300_000) })
+  await answer(told.results, { ...picture, body })
+  await told.task.done
+  t.ok(told.ends.some(({ output }) => output === body))
+})
+
+t.test('a process that leaves tells no trouble of what was cut off for that', async t => {
+  const told = await scene(t)
+  told.task.release()
+  told.submits[0]?.fail(new Error('closed'))
+  await told.task.done
+  t.same(told.troubles, [])
 })

@@ -97,12 +97,18 @@ function createLooks ({ doubtSinceMs }: Generation, { ledger, lookAgainMs }: Pic
       if (result.kind === 'pending' || result.kind === 'unavailable') {
         if (isOverdue(row, ledger.now()) && isOver(row)) return null
         const askedMs = result.kind === 'unavailable' ? result.retryAfterMs : null
-        return Math.min(askedMs ?? backoffMs(++troubles, BACKOFF), MAX_RESULT_PAUSE_MS)
+        if (askedMs === null) troubles += 1
+        return pauseAfterTrouble(askedMs, troubles)
       }
       const pauseMs = lookAgainMs[looks++]
       return pauseMs === undefined || isOver(row) ? null : pauseMs
     }
   }
+}
+
+/** Before the next look for a result that could not be had. `askedMs`: what fal asks for; `troubles`: how often it could not be had and fal asked for nothing. */
+export function pauseAfterTrouble (askedMs: number | null, troubles: number): number {
+  return Math.min(askedMs ?? backoffMs(troubles, BACKOFF), MAX_RESULT_PAUSE_MS)
 }
 
 function doubtIn ({ kind }: Unusable): Doubt {

@@ -125,10 +125,7 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
       return next
     },
     pause: async ms => await sleep(ms, released),
-    rest: async ms => {
-      await sleep(ms, interruption())
-      return interruption().aborted ? 'interrupted' : 'over'
-    },
+    rest: async ms => await sleep(ms, interruption()),
     close: () => { followed?.reader.close() }
   }
 }

@@ -95,7 +95,7 @@ export function createTask (taken: Taken, permit: Permit | null, deps: TaskDeps,
   }
 
   async function undisturbed<T> (work: () => Promise<T>): Promise<T> {
-    state = state === 'released' ? state : 'sending'
+    state = 'sending'
     const answer = work().finally(() => { if (state === 'sending') state = 'stepping' })
     submit = answer.catch(() => {}) // told to the step
     return await answer
@@ -130,7 +130,7 @@ export function createTask (taken: Taken, permit: Permit | null, deps: TaskDeps,
   }
 
   async function next (row: Generation): Promise<StepResult> {
-    if (!interruption.signal.aborted || isReleased()) return await step(row, context)
+    if (!interruption.signal.aborted) return await step(row, context)
     interruption = new AbortController()
     return { kind: 'next', row: await recorder.read(row) }
   }
