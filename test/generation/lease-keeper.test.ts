@@ -3,8 +3,8 @@
 import t from 'tap'
 import type { Fact } from '../../src/generation/evidence.ts'
 import { createLeaseKeeper, type LeaseKeeper } from '../../src/generation/run/lease-keeper.ts'
-import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, noTerms, times } from '../support/admission.ts'
+import { noTerms } from '../support/admission.ts'
+import { boughtRow } from '../support/bought.ts'
 import { until } from '../support/until.ts'
 
 interface Answer { readonly gone?: readonly string[], readonly rolledBack?: readonly string[] }
@@ -22,10 +22,7 @@ interface Scene {
 
 /** A ledger that answers renewals in this order, and then that all is well. `meanwhile` runs while it is asked. */
 async function open (answers: readonly (Answer | 'away')[], meanwhile: (run: (id: string) => void) => void = () => {}, leaseMs = 15_000): Promise<Scene> {
-  const memory = createMemoryLedger({ times })
-  const bought = await memory.admit(admissionOf())
-  await memory.close()
-  if (bought.outcome !== 'bought') throw new Error(bought.outcome)
+  const row = await boughtRow()
   const running = new Map<string, { readonly disown: () => void }>()
   const renewed: string[][] = []
   const restored: string[][] = []
@@ -53,7 +50,7 @@ async function open (answers: readonly (Answer | 'away')[], meanwhile: (run: (id
     },
     replica: 'r1',
     times: { leaseMs },
-    tasks: { running, facts: () => Array.from(running.keys(), (id): Fact => ({ row: { ...bought.row, id }, terms: noTerms, holds: true })) },
+    tasks: { running, facts: () => Array.from(running.keys(), (id): Fact => ({ row: { ...row, id }, terms: noTerms, holds: true })) },
     onRestored: (generations, contested) => { told.push({ generations, contested }) },
     onTrouble: operation => { troubles.push(operation) }
   })

@@ -4,8 +4,7 @@ import t from 'tap'
 import type { Generation } from '../../src/generation/generation.ts'
 import { createPollCache, type PollCache } from '../../src/generation/watch/poll-cache.ts'
 import type { Follower, Track, Tracks } from '../../src/generation/watch/tracks.ts'
-import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, times } from '../support/admission.ts'
+import { boughtRow } from '../support/bought.ts'
 import { until } from '../support/until.ts'
 
 const studio = { tenant: 'studio', subject: '' }
@@ -23,11 +22,8 @@ interface Scene {
 
 /** A ledger that has one generation under every id, and tracks that only count who follows. */
 async function open (given: { readonly input?: string, readonly keptMs?: number } = {}): Promise<Scene> {
-  const memory = createMemoryLedger({ times })
-  const bought = await memory.admit(admissionOf())
-  await memory.close()
-  if (bought.outcome !== 'bought') throw new Error(bought.outcome)
-  let row: Generation | null = { ...bought.row, input: given.input ?? bought.row.input }
+  const bought = await boughtRow()
+  let row: Generation | null = { ...bought, input: given.input ?? bought.input }
   const asked: string[] = []
   const followers = new Map<string, Follower>()
   const tracks: Tracks = {
@@ -45,7 +41,7 @@ async function open (given: { readonly input?: string, readonly keptMs?: number 
     logs: async () => ({ from: 0, lines: [] })
   }
   const polls = createPollCache({ ledger, tracks, ...(given.keptMs === undefined ? {} : { keptMs: given.keptMs }) })
-  return { polls, row: bought.row, asked, followers, ledgerHas: is => { row = is } }
+  return { polls, row: bought, asked, followers, ledgerHas: is => { row = is } }
 }
 
 t.test('what is not polled for a while is not followed any more, and the next poll asks the ledger', async t => {
@@ -124,4 +120,13 @@ t.test('long inputs fill it sooner', async t => {
   for (let n = 0; n < 40; n++) await polls.now(`long ${n}`, studio)
   t.equal(followers.size, 31)
   polls.close()
+})
+
+t.test('a poll that is under way at the close is answered, and nothing is followed for it afterwards', async t => {
+  const { polls, asked, followers } = await open()
+  const polled = polls.now('one', studio)
+  t.same(asked, ['one'])
+  polls.close()
+  t.match(await polled, { row: { id: 'one' } })
+  t.equal(followers.size, 0)
 })

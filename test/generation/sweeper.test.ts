@@ -5,8 +5,8 @@ import type { Taken } from '../../src/generation/evidence.ts'
 import type { Generation } from '../../src/generation/generation.ts'
 import type { OutboxEvent } from '../../src/generation/outbox.ts'
 import { createSweeper, type Sweeper } from '../../src/generation/run/sweeper.ts'
-import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, noTerms, times } from '../support/admission.ts'
+import { noTerms } from '../support/admission.ts'
+import { boughtRow } from '../support/bought.ts'
 import { until } from '../support/until.ts'
 
 interface Scene {
@@ -27,10 +27,7 @@ interface Scene {
 }
 
 async function open (given: { readonly leaseMs?: number, readonly comingBackMs?: number } = {}): Promise<Scene> {
-  const memory = createMemoryLedger({ times })
-  const bought = await memory.admit(admissionOf())
-  await memory.close()
-  if (bought.outcome !== 'bought') throw new Error(bought.outcome)
+  const row = await boughtRow()
   const due: Taken[] = []
   const taken: Taken[] = []
   const told: OutboxEvent[] = []
@@ -80,7 +77,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
   })
   return {
     sweeper,
-    row: bought.row,
+    row,
     away: is => { isAway = is },
     due,
     sweeps: () => sweeps,

@@ -7,8 +7,7 @@ import type { Generation } from '../../src/generation/generation.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { createTracks, type Follower, type Tracks } from '../../src/generation/watch/tracks.ts'
 import type { Listener } from '../../src/generation/watch/watch.ts'
-import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, times } from '../support/admission.ts'
+import { boughtRow } from '../support/bought.ts'
 
 interface Scene {
   readonly tracks: Tracks
@@ -30,10 +29,7 @@ function piece (from: number, to: number): LogPiece {
 
 /** A generation whose log has three lines. */
 async function open (): Promise<Scene> {
-  const memory = createMemoryLedger({ times })
-  const bought = await memory.admit(admissionOf())
-  await memory.close()
-  if (bought.outcome !== 'bought') throw new Error(bought.outcome)
+  const row = await boughtRow()
   const told: string[] = []
   const troubles: string[] = []
   const listeners: Listener[] = []
@@ -56,7 +52,7 @@ async function open (): Promise<Scene> {
   })
   return {
     tracks,
-    row: bought.row,
+    row,
     told,
     follower: { changed: ({ phase }) => { told.push(phase) }, logged: () => { told.push('lines') }, lost: () => { told.push('lost') } },
     listeners,

@@ -67,6 +67,7 @@ export function createPollCache ({ ledger, tracks, keptMs = KEPT_MS }: PollCache
     }
   })
   let purging: NodeJS.Timeout | undefined
+  let isClosed = false
 
   function nowKept (id: string, { tenant, subject }: Reader): Moment | undefined {
     const known = kept.peek(id)
@@ -87,7 +88,7 @@ export function createPollCache ({ ledger, tracks, keptMs = KEPT_MS }: PollCache
 
   function keep (asked: Generation, log: LogPiece): void {
     const { id } = asked
-    if (kept.has(id) || !isRoomFor(asked)) return
+    if (isClosed || kept.has(id) || !isRoomFor(asked)) return
     const forget = (): void => { kept.delete(id) }
     const { track, leave } = tracks.join(asked, { changed: row => { if (hasEnded(row.phase)) forget() }, logged: () => {}, lost: forget }, log)
     kept.set(id, { asked, track, leave, view: { of: asked, shown: asked } })
@@ -105,7 +106,12 @@ export function createPollCache ({ ledger, tracks, keptMs = KEPT_MS }: PollCache
     purging = undefined
   }
 
-  return { now, nowKept, close: () => { kept.clear() } }
+  function close (): void {
+    isClosed = true // a poll that is under way keeps nothing afterwards
+    kept.clear()
+  }
+
+  return { now, nowKept, close }
 }
 
 function viewOf (known: Kept): Generation {
