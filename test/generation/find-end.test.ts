@@ -1,23 +1,18 @@
 // Asking fal what became of an unknown generation: what it says that is believed, and what says nothing.
 
 import t from 'tap'
-import { hasRequestId, type Followed } from '../../src/generation/generation.ts'
+import type { Followed } from '../../src/generation/generation.ts'
 import { findEnd } from '../../src/generation/run/find-end.ts'
 import type { Ending } from '../../src/generation/evidence.ts'
 import type { Result, Sighting } from '../../src/generation/upstream.ts'
-import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { admissionOf, refusal, times } from '../support/admission.ts'
+import { refusal } from '../support/admission.ts'
+import { boughtRow } from '../support/bought.ts'
 import { playUpstream } from '../support/played-upstream.ts'
 import { answer, picture } from '../support/task-scene.ts'
 import { until } from '../support/until.ts'
 
 async function unknown (cancelWished = false): Promise<Followed> {
-  const ledger = createMemoryLedger({ times })
-  const bought = await ledger.admit(admissionOf())
-  await ledger.close()
-  const row = bought.outcome === 'bought' ? { ...bought.row, phase: 'unknown' as const, requestId: 'request', cancelWished } : undefined
-  if (row === undefined || !hasRequestId(row)) throw new Error(bought.outcome)
-  return row
+  return { ...await boughtRow(), phase: 'unknown', requestId: 'request', cancelWished }
 }
 
 interface Asking {

@@ -4,7 +4,6 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { LOOK_FOR_MS } from '../../src/generation/doubt.ts'
 import { createRunTime } from '../../src/generation/run/run-time.ts'
-import { pauseAfterTrouble } from '../../src/generation/run/step-collect.ts'
 import type { Result } from '../../src/generation/upstream.ts'
 import { admissionOf, price, refusal } from '../support/admission.ts'
 import { answer, completed, picture, running, taskScene, untilCompleted, untilFollowed, type TaskScene } from '../support/task-scene.ts'
@@ -199,16 +198,6 @@ t.test('a result that cannot be had is looked for as long as it may run and as l
     await told.task.done
     t.match(await told.row(), { phase: 'unknown', failure: { code: 'outcome-unknown', detail: /could not be had/ } })
   }
-})
-
-t.test('a result that cannot be had is asked for again when fal wants that, or after pauses that grow, but never later than ten seconds', t => {
-  t.equal(pauseAfterTrouble(1500, 1), 1500)
-  t.equal(pauseAfterTrouble(3_600_000, 1), 10_000)
-  t.equal(pauseAfterTrouble(null, 20), 10_000)
-  const pauses = [1, 2, 3, 4].map(troubles => pauseAfterTrouble(null, troubles))
-  t.same(pauses.toSorted((one, other) => one - other), pauses)
-  t.ok(pauses.every(ms => ms >= 400 && ms <= 4800))
-  t.end()
 })
 
 t.test('fal is asked for what it wants to be asked for later no sooner', async t => {

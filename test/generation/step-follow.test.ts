@@ -117,7 +117,7 @@ t.test('the status of a generation is read under one id at a time', async t => {
     ledger: told.ledger,
     upstream: {
       submit: unasked,
-      follow: (_model, requestId) => {
+      openStatusReader: (_model, requestId) => {
         read.push(requestId)
         return { next: async () => completed, close: () => { closed.push(requestId) } }
       },

@@ -6,7 +6,7 @@
 //   asking  | –                   | asked        | asking again, after five times: asked  | asked
 //   asked   | –                   | –            | –                                      | –
 
-import { backoffMs } from '../../backoff.ts'
+import { backoffMs, type Backoff } from '../../backoff.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import type { Followed } from '../generation.ts'
 import type { Upstream } from '../upstream.ts'
@@ -14,15 +14,15 @@ import { sleep } from './sleep.ts'
 
 /** Tries to reach fal. */
 const TRIES = 5
-const BACKOFF = { firstMs: 1000, mostMs: 4000 }
+const BACKOFF: Backoff = { firstMs: 1000, mostMs: 4000 }
 
 /** The function that asks, the first time it is called. `released` ends its tries. */
-export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTrouble: OnTrouble, released: AbortSignal): (row: Followed) => void {
+export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTrouble: OnTrouble, released: AbortSignal, backoff = BACKOFF): (row: Followed) => void {
   let isAsked = false
 
   async function ask ({ model, requestId }: Followed): Promise<void> {
     for (let tries = 1; await upstream.cancel(model, requestId) === 'unavailable' && tries < TRIES; tries++) {
-      if (await sleep(backoffMs(tries, BACKOFF), released) === 'interrupted') return
+      if (await sleep(backoffMs(tries, backoff), released) === 'interrupted') return
     }
   }
 

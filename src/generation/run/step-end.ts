@@ -19,6 +19,6 @@ export async function lose (row: Generation, { ledger, record }: StepContext, fa
 }
 
 /** Is its time to run over? */
-export function isOverdue ({ runUntilMs }: Generation, nowMs: number): boolean {
+export function isOverdue ({ runUntilMs }: Pick<Generation, 'runUntilMs'>, nowMs: number): boolean {
   return runUntilMs !== null && nowMs >= runUntilMs
 }
