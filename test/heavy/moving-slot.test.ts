@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { slotOf } from '../../src/store/redis/connection.ts'
+import { slotOf } from '../../src/store/redis/cluster.ts'
 import { at } from '../support/crowd.ts'
 import type { Reply } from '../support/gateway.ts'
 import { moneyOf, sumOf } from '../support/money.ts'

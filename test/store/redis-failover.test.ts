@@ -2,7 +2,7 @@
 
 import t, { type Test } from 'tap'
 import type { Claimed } from '../../src/generation/evidence.ts'
-import { clusterOf } from '../../src/store/redis/connection.ts'
+import { clusterOf } from '../../src/store/redis/clients.ts'
 import { admissionOf, freshId, times } from '../support/admission.ts'
 import { startCluster } from '../support/redis-cluster.ts'
 import { plainClient, liveLedger, type LiveLedger } from '../support/redis-store.ts'

@@ -6,7 +6,8 @@ import { Problem } from '../../errors.ts'
 import { listOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Connection, RedisClient } from './connection.ts'
+import type { RedisClient } from './clients.ts'
+import type { Connection } from './connection.ts'
 import { publishedIn } from './wire.ts'
 
 /** How long a replica may take to say which of its connections are open. */

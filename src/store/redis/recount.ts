@@ -7,7 +7,8 @@ import type { JournalEntry } from '../../generation/accounts.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import type { Difference, Recounting } from '../../generation/recount.ts'
 import type { Caller } from './caller.ts'
-import { serverOf, type Connection } from './connection.ts'
+import { serverOf } from './cluster.ts'
+import type { Connection } from './connection.ts'
 import type { RecountStep } from './wire.ts'
 
 /** How many of each are looked at in one call. */

@@ -6,7 +6,8 @@ import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
 import type { Caller } from './caller.ts'
-import { ConnectionLost, MAX_IN_FLIGHT, Unanswered, type Connection } from './connection.ts'
+import { MAX_IN_FLIGHT, type Connection } from './connection.ts'
+import { ConnectionLost, Unanswered } from './redis-errors.ts'
 import { connectionText } from './wire.ts'
 
 /** A script that starts this much before the caller is given up still has its answer there in time. */

@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis'
 import { Problem } from '../../errors.ts'
 import { storeFaults, type StoreFault, type StoreFaultChange } from '../../store-faults.ts'
-import { Unusable } from './connection.ts'
+import { Unusable } from './redis-errors.ts'
 
 /** What INFO tells about a server. What a server does not tell is `null`, and proves nothing. */
 export interface ServerFacts {

@@ -1,0 +1,99 @@
+// Clients of ioredis as the ledger needs them, for one server or for a cluster, and how a new connection begins.
+// ioredis is told to repeat nothing by itself: whether a call may run twice is known in the ledger and nowhere below (rule 1).
+
+import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
+import { backoffMs } from '../../backoff.ts'
+import { isLoss, Unusable, withoutCommand } from './redis-errors.ts'
+
+export type RedisClient = Redis | Cluster
+
+/** A Redis as the ledger reaches it. */
+export interface RedisServer {
+  /** Makes a client that is not connected yet; called once for commands and once for events. */
+  readonly makeClient: () => RedisClient
+  readonly database: number
+}
+
+const MAX_PAUSE_MS = 2000
+
+/** Options that every client of the ledger has to have. */
+function clientOptions (deadlineMs: number) {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    // For the handshake; calls have a timer of their own, which fires first.
+    commandTimeout: 2 * deadlineMs,
+    connectTimeout: 2 * deadlineMs,
+    // A hung peer never answers a FIN: the socket is destroyed soon after.
+    disconnectTimeout: 100,
+    keepAlive: 10_000,
+    // Spares an ACL user the right to CLIENT.
+    disableClientInfo: true,
+    // After a failover the old primary refuses writes on connections that it keeps.
+    reconnectOnError: error => error.message.startsWith('READONLY'),
+    retryStrategy: pauseBefore
+  } satisfies RedisOptions
+}
+
+/**
+ * The server at `redis://` or `rediss://`, with user and password of an ACL if need be, and a database as its path. What stands behind `?` is ignored.
+ * ioredis is told nothing of the database: when Redis refuses one, it goes on in database 0.
+ */
+export function serverAt (url: string, deadlineMs: number): RedisServer {
+  const plain = new URL(url)
+  const database = Number(plain.pathname.slice(1))
+  if (!Number.isSafeInteger(database)) throw new RangeError('The path of a Redis URL is the number of a database.')
+  plain.pathname = ''
+  plain.search = ''
+  return { makeClient: () => new Redis(plain.href, clientOptions(deadlineMs)), database }
+}
+
+/**
+ * A client for Redis Cluster; the ledger keeps to one slot. `redisOptions` are credentials and TLS. ioredis makes a lost subscription of a cluster
+ * again by itself and does not tell: waiters then look again by the clock only.
+ */
+export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): RedisServer {
+  const makeClient = (): Cluster => new Cluster([...nodes], {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    // It asks CLUSTER INFO, and where the user may not, or the cluster is down, it asks again and again without a word. What is done first on a connection tells both.
+    enableReadyCheck: false,
+    // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
+    maxRedirections: 3,
+    retryDelayOnFailover: 0,
+    // A slot moves for seconds or minutes: a call that meets that is refused, and a probe finds out when it is over.
+    retryDelayOnTryAgain: 1,
+    clusterRetryStrategy: pauseBefore,
+    redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
+  })
+  return { makeClient, database: 0 }
+}
+
+/** The same, from the address of one of the cluster's nodes. */
+export function clusterAt (url: string, deadlineMs = 800): RedisServer {
+  const { protocol, hostname, port, username, password } = new URL(url)
+  const credentials = { ...(username === '' ? {} : { username: decodeURIComponent(username) }), ...(password === '' ? {} : { password: decodeURIComponent(password) }) }
+  return clusterOf([{ host: hostname, port: port === '' ? 6379 : Number(port) }], { ...credentials, ...(protocol === 'rediss:' ? { tls: {} } : {}) }, deadlineMs)
+}
+
+/**
+ * Chooses the database on a new connection, before anything is written on it. Everybody may use 0, where each connection begins, so a user needs no right
+ * to SELECT for that.
+ */
+export async function selectDatabase (client: RedisClient, database: number): Promise<void> {
+  if (database === 0) return
+  try {
+    // In capitals and by `call`: ioredis would remember its own `select`, and repeat it on the next connection where nobody hears that it was refused.
+    await client.call('SELECT', database)
+  } catch (error) {
+    throw isLoss(error) ? error : new Unusable(`REDIS_URL: Redis does not let this user have database ${database}: ${withoutCommand(error).message}`, { isSetting: true })
+  }
+}
+
+/** How long to wait before another attempt to connect. */
+export function pauseBefore (attempt: number): number {
+  return backoffMs(attempt, { firstMs: 50, mostMs: MAX_PAUSE_MS })
+}
