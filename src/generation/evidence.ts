@@ -1,13 +1,16 @@
-// What a claim gives, what is told of an attempt or a purchase, and what becomes of it. Evidence is a fact and is always taken.
+// What the ledger answers to a claim, what it is told of an attempt or a purchase, and how it answers then. Evidence is a fact, and always taken.
 
 import type { MicroUsd } from '../money.ts'
 import type { Failure, Generation, Terms } from './generation.ts'
 import type { Phase } from './phases.ts'
 
 /**
- * What an attempt to claim gave. `go` is the journal line before the POST: it grants submit attempt `row.attempt` once. `isQueueEmpty`: nobody else stands
- * in the queue that could be claimed. `wait`: the store may have lost what it was told last, and nothing is claimed before its replicas have put it back (see `renew`),
- * or before `untilMs`.
+ * What a claim gets:
+ *
+ * - `go`: the right to send submit attempt `row.attempt`, once. It is written before the POST. `isQueueEmpty`: no other generation in the queue could be claimed.
+ * - `wait`: the store may have lost what it was told last. Nothing is claimed until the replicas have put it back (see `renew`), or until `untilMs`.
+ * - `busy`: no slot is free. `empty`: no generation waits that could be claimed. `breaker`: circuit breakers stop those that wait.
+ * - `late`: the claim began after its deadline.
  */
 export type Claimed =
   | Taken & { readonly outcome: 'go', readonly isQueueEmpty: boolean }
@@ -15,24 +18,24 @@ export type Claimed =
   | { readonly outcome: 'busy' | 'empty' | 'breaker' | 'late' }
 
 /**
- * How a generation ended at fal. `cost` is `null` when fal named none and the price table decides; `files`: how many it made, where that is known; without
- * it as many as it might.
+ * How a purchase ended at fal. `cost`: what fal billed; `null` when it named no bill, and the price table decides. `files`: how many pictures were made; without
+ * it as many as the request could give.
  */
 export type Ending =
   | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null, readonly files?: number }
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 
-/** What becomes of an attempt that fal has not got. */
+/** What becomes of a generation whose attempt fal certainly did not accept: it waits in the queue again, or it fails. `busy`: fal answered 429. */
 export type Unsent = { readonly retryAfterMs: number, readonly busy?: boolean } | { readonly failure: Failure }
 
-/** A row as a piece of evidence left it, and the phase that it found; the same phase when it changed none. */
+/** A row as a piece of evidence left it. `from` is its phase before that, which is the same where the evidence changed none. */
 export interface Weighed extends Generation { readonly from: Phase }
 
 /** A row for the replica that looks after it from now on, and what it was admitted under. */
 export interface Taken { readonly row: Generation, readonly terms: Terms }
 
-/** What a replica knows about a generation it holds; more than the row's own facts proves that the store went back in time. */
+/** What a replica knows about a generation. When that is more than the store knows, the store went back in time. `holds`: the replica looks after it now. */
 export interface Fact extends Taken { readonly holds: boolean }
 
 export type Cancelled =

@@ -1,4 +1,4 @@
-// Log lines as they are kept: as JSON text, by whose bytes they are bounded, and as pieces that fit together by their places.
+// fal's log lines as they are kept. A line is a JSON text, whose bytes count. A piece of a log knows the place of its first line, so that pieces fit together.
 
 import { ledgerConstants } from './ledger-constants.ts'
 import type { LogLine, LogPiece } from './upstream.ts'
@@ -28,7 +28,7 @@ export function linesFrom (log: LogPiece, place: number): LogPiece {
   return { from, lines: log.lines.slice(from - log.from) }
 }
 
-/** One piece and what follows it, as much of the end as is kept. Without the lines between the two only the second one is left. */
+/** `log` continued by `next`, cut to the last lines that may be kept. Where lines between the two are missing, only `next` is left. */
 export function joinLogs (log: LogPiece, next: LogPiece): LogPiece {
   const fresh = linesFrom(next, endOf(log))
   if (fresh.lines.length === 0 && fresh.from <= endOf(log)) return log

@@ -1,9 +1,9 @@
-// Counting the ledger's counters and indexes again.
+// Counting the ledger's counters and indexes again from its rows: `falgate ledger recount`.
 
 /**
- * Something that does not follow from the rows as it should.
+ * A counter or an index that is not what the rows say.
  *
- * - `slots`, `aside` (bytes of large results), `running`, `waiting`, `held`, `pictures`, `money`: a counter, of the ledger, a tenant, an account, or a browser token.
+ * - `slots`, `aside` (bytes of large results), `running`, `waiting`, `held`, `pictures`, `money`: a counter of the ledger, of a tenant, of an account, or of a browser token.
  * - `turn`: a tenant's turn, when it has something to claim.
  * - `row`: a row's entry in an index; `stray`: an entry there that leads nowhere, or to a row that does not belong.
  * - `spent`: what an account has spent, with what its open unknowns may have cost, against the journal. Nothing tells which of the two is wrong, so it stays.
@@ -25,11 +25,11 @@ export interface Recounted {
   readonly isJournalTrimmed: boolean
 }
 
-/** Of a ledger whose counters outlive the processes that keep them. */
+/** What a ledger can do whose counters outlive the processes that keep them. */
 export interface Recounting {
   /**
-   * Counts every counter and index again from the rows, and holds the books against the journal; with `isMending` writes what was counted. Others may use the
-   * ledger meanwhile. Nobody else may count: of two counts the earlier one rejects.
+   * Counts every counter and index again from the rows, and compares the books with the journal. With `isMending` what was counted is written. The ledger may be
+   * used meanwhile. Only one count may run: when another one begins, this one rejects.
    */
   readonly recount: (given: {
     readonly isMending: boolean

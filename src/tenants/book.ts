@@ -53,7 +53,7 @@ export interface TenantBook {
   readonly priceOf: (endpointId: string) => MicroUsd
   /** The price of one of the units that fal bills for such a call. */
   readonly unitPriceOf: (endpointId: string) => MicroUsd
-  /** Names the rule that a model's price follows: the same in two processes exactly when both would reserve and settle the same, in the same revision. */
+  /** A name for the prices of a model and their revision. Two processes have the same name exactly when they reserve and book the same. */
   readonly priceRuleOf: (endpointId: string) => string
   readonly find: (keyId: string) => TenantKey | undefined
   /** What is sound but worth a line at start. */
@@ -122,7 +122,7 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
   for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
     if (models.find(endpointId) === undefined) faults.push(`/prices/${pointerTo(endpointId)}: is not a model on offer`)
     const micro = parseUsd(price)
-    // A free call could be bought without end, whatever the budget says, and sums of ten times any higher price would come near to where they are not exact.
+    // No budget would stop calls that are free. Above the most, sums of ten times the price would come near to where numbers are not exact.
     if (micro === null || micro === 0 || micro > MAX_PRICE) faults.push(`/prices/${pointerTo(endpointId)}: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}`)
   }
   checkBudget(file.budget, '/budget')
@@ -226,7 +226,7 @@ function bookOf (file: TenantsFile, models: Models, version: string): TenantBook
 /** What one call of a model costs at most, and one of its units. */
 interface Prices { readonly price: MicroUsd, readonly unitPrice: MicroUsd }
 
-/** A unit is priced in whole micro-dollars, rounded up, and the call with it: all its units together never cost more than what was reserved. */
+/** The price of a unit is rounded up to whole micro-dollars, and the price of the call is that of all its units: they never cost more than what is reserved for it. */
 function pricesOf ({ units }: Model, price: MicroUsd): Prices {
   const unitPrice = Math.ceil(price / units)
   return { price: unitPrice * units, unitPrice }

@@ -76,7 +76,7 @@ const MAX_CONNECTIONS = 1_024
 /** How long a status stream may take to end after its last event. */
 const STREAM_END_MS = 1000
 
-/** How long the same trouble is not told again. */
+/** How long the same trouble is not logged again. */
 const QUIET_MS = 60_000
 
 /** fal gives UUIDs. Anything beyond these characters could change the path that it is put into. */
@@ -95,8 +95,8 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   const connecting = new Set<Socket>()
   const pool = new Agent({ connections: MAX_CONNECTIONS, connect: buildConnector({ timeout: timeouts.connectMs, signal: closing.signal }) })
   const readers = new Set<StatusReader>()
-  /** When a trouble was told last; its names are operations, statuses and fal's few words, so there are not many. */
-  const saidAtMs = new Map<string, number>()
+  /** When each trouble was logged last. Their names are made of operations, statuses and fal's few words, so there are not many. */
+  const loggedAtMs = new Map<string, number>()
 
   /**
    * What every request carries. Nothing that asks fal for other than its default behaviour: its own retries cost nothing, as only
@@ -168,7 +168,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
       pauses: timeouts,
       onTrouble: answer => {
-        options.log?.warn({ requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
+        options.log?.warn({ fal_request_id: requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
         tellTrouble('status', answer)
       },
       onClose: () => readers.delete(reader)
@@ -215,7 +215,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     } catch (error) {
       const trouble = troubleOf(error, signal.aborted)
       outcome = trouble.why
-      options.log?.debug({ requestId, error: trouble.code }, 'a status stream broke; polling')
+      options.log?.debug({ fal_request_id: requestId, error: trouble.code }, 'a status stream broke; polling')
     } finally {
       options.onRequest?.('stream', outcome)
     }
@@ -226,7 +226,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     tellTrouble('result', answer)
     if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
     const read = readResult(model, answer)
-    if (read.kind === 'no-output') options.log?.error({ requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
+    if (read.kind === 'no-output') options.log?.error({ fal_request_id: requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
     return read
   }
 
@@ -258,11 +258,11 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     }
   }
 
-  /** Was it not said a moment ago? What all generations meet at once is one line, and the breaker's alarm another. */
+  /** Was this not logged within the last minute? What all generations meet at once is one line. */
   function isNew (what: string): boolean {
     const nowMs = performance.now()
-    if (nowMs - (saidAtMs.get(what) ?? -Infinity) < QUIET_MS) return false
-    saidAtMs.set(what, nowMs)
+    if (nowMs - (loggedAtMs.get(what) ?? -Infinity) < QUIET_MS) return false
+    loggedAtMs.set(what, nowMs)
     return true
   }
 

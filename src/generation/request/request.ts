@@ -100,8 +100,8 @@ export function createRequests (deps: RequestDeps): Requests {
   }
 
   /**
-   * What is stored is served to callers that want nothing else, and by a process that takes no new work. What a key stands for only an admission tells, and only
-   * an admission binds one; a caller that wants nothing bought needs neither.
+   * Serves what is stored and buys nothing: for a caller that wants nothing bought, or in a process that takes no new work. There a request with an
+   * `Idempotency-Key` is refused, because only an admission tells what the key stands for, or binds it.
    */
   async function fromStore (options: CallOptions): Promise<Answer> {
     const { mode, idempotencyKey, cacheName } = options
@@ -144,12 +144,12 @@ export function createRequests (deps: RequestDeps): Requests {
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
     if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
     if (ended !== null && origin.source === 'joined' && leftTheQueueUnspent(ended)) {
-      // The buyer gave up before anything was bought; a caller that joined it goes on in its own name.
+      // The buyer gave up before anything was bought. A caller that had joined it asks again, in its own name and for the rest of its time.
       return await request({ ...options, waitMs: Math.max(0, options.waitMs - (performance.now() - sinceMs)) }, connection, gone)
     }
     if (ended !== null && ended.phase !== 'succeeded') return failed(options, origin, ended, endedBefore)
     if (ended !== null) {
-      const row = await fetched(ended)
+      const row = await readOutput(ended)
       return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, options.cacheName)
     }
     if (!gone.aborted) return { kind: 'under-way', row: await latest(options, row), ...origin }
@@ -165,8 +165,8 @@ export function createRequests (deps: RequestDeps): Requests {
     return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
   }
 
-  /** The row with its output; null when that could not be read, and can be collected. */
-  async function fetched (row: Generation): Promise<Generation | null> {
+  /** The row with its output. Null when that could not be read now; the caller can collect it later. */
+  async function readOutput (row: Generation): Promise<Generation | null> {
     try {
       return await withOutput(ledger, row)
     } catch (error) {

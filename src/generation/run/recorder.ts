@@ -54,9 +54,9 @@ export interface Recorder {
   /** The ledger has another purchase for it. The one that is followed here is a double, and its end only tells its price. */
   readonly isDouble: boolean
   /**
-   * Writes how an attempt went and gives the row as it then is; null when there is none any more, it is another purchase's to go on, or `stopped` fired first.
-   * What the ledger has lost is put back first. `end` is that row as far as this process can tell: while the ledger is away, it is what the waiters here are
-   * told.
+   * Writes how an attempt went, and gives the row as it then is. Null: there is no row any more, another purchase goes on with it, or `stopped` fired first.
+   * What the ledger has lost is put back first. `end` is the row as this process expects it then: requests that wait here are told that while the ledger is
+   * away.
    */
   readonly record: (reported: Generation, write: () => Promise<Weighed | null>, end?: Generation) => Promise<Generation | null>
   /**
@@ -168,10 +168,10 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
       return null
     }
     const { from: found, ...now } = weighed
-    // What changed it was an earlier try, whose answer was lost: others who have evidence claimed the row or took it over first.
+    // If nobody claimed it or took it over meanwhile, it was an earlier try of this write, whose answer was lost, that changed the row.
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
-    // Others may have told the same before, and then it was they who changed it.
-    // That an operator's settlement was corrected is told, no matter who corrected it.
+    // Where the row stood like this before, another process had told the same, and told its move. That a settlement by an operator was corrected is an event
+    // of the outbox.
     if (from !== now.phase && from !== 'failed') deps.onMove(from, now, clock.lasted(from, learnedAtMs))
     become(afterAnswer(purchase, now))
     note(now, learnedAtMs)

@@ -40,7 +40,7 @@ export async function collect (row: Followed, context: StepContext, said: 'compl
     row = context.doubt(row, doubtIn(verdict.result), log)
     const pauseMs = looks.pauseBeforeNext(verdict.result, row)
     if (pauseMs === null) return await conclude(verdict.result, row, context, log)
-    if (await context.rest(pauseMs) === 'interrupted') return { kind: 'interrupted', row }
+    if (await context.interruptiblePause(pauseMs) === 'interrupted') return { kind: 'interrupted', row }
     if (isCompleted) continue
 
     const state = await context.fetchState(row)

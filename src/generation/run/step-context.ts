@@ -51,9 +51,9 @@ export interface StepDeps {
 export interface StepControl {
   readonly recorder: Recorder
   readonly runTime: RunTime
-  /** The right to begin this attempt, once: whatever the ledger says afterwards, it is not begun again. `null` for a generation taken over, too. */
+  /** Gives the right to begin this attempt, the first time. Null after that, and for a generation that was taken over: its attempt is not begun again here. */
   readonly takePermit: () => Permit | null
-  /** Does what this process must not end before: a submit, and what has to be asked until it is clear what came of it. */
+  /** Does something that this process waits for before it ends: a submit, and the questions until it is clear what came of it. */
   readonly undisturbed: <T>(work: () => Promise<T>) => Promise<T>
   /** Aborted when the row is to be read, or the generation is let go of. Another one after each reading. */
   readonly interruption: () => AbortSignal
@@ -67,7 +67,7 @@ export interface StepContext extends Omit<StepDeps, 'onLookAgain' | 'onTrouble'>
   readonly nextSighting: (row: Followed) => Promise<Sighting | Interrupted>
   /** Its result. Only letting go interrupts it: what fal hands out is not left lying there. */
   readonly fetchResult: (row: Followed) => Promise<Result | Interrupted>
-  /** Where it stands at fal, asked once; the same holds. */
+  /** Where it stands at fal, asked once. Only letting go interrupts that, too. */
   readonly fetchState: (row: Followed) => Promise<Awaited<ReturnType<Upstream['state']>> | 'interrupted'>
   /** Asks fal to stop, the first time it is called; the answer is not waited for. */
   readonly askToCancel: (row: Followed) => void
@@ -77,8 +77,8 @@ export interface StepContext extends Omit<StepDeps, 'onLookAgain' | 'onTrouble'>
   readonly doubt: (row: Followed, seen: Doubt, log?: LogPiece) => Followed
   /** A pause that only letting go interrupts. */
   readonly pause: (ms: number) => Promise<'over' | 'interrupted'>
-  /** A pause that anything interrupts. */
-  readonly rest: (ms: number) => Promise<'over' | 'interrupted'>
+  /** A pause that an interruption ends, too. */
+  readonly interruptiblePause: (ms: number) => Promise<'over' | 'interrupted'>
   /** Ends what goes on beside the steps. */
   readonly close: () => void
 }
@@ -125,7 +125,7 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
       return next
     },
     pause: async ms => await sleep(ms, released),
-    rest: async ms => await sleep(ms, interruption()),
+    interruptiblePause: async ms => await sleep(ms, interruption()),
     close: () => { followed?.reader.close() }
   }
 }

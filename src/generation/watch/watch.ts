@@ -30,7 +30,7 @@ export interface Listener {
   readonly gone?: (lost: Lost) => void
 }
 
-/** A generation that is attended, and what was told of it last. */
+/** A generation that is attended: the version and the position that its listeners were told last, and in how many regular looks it was not found since. */
 interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number, lastSeen: Phase | null }
 
 /** How often all attended generations are looked at again, since published changes can be lost and positions in the queue move unpublished. */
@@ -60,19 +60,19 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
 
   const unlisten = ledger.listen(change => {
     if (change === 'look-again') look([...attended.keys()])
-    else if (attended.has(change.id)) take([change])
+    else if (attended.has(change.id)) tellChanges([change])
   })
 
   function tell (row: Generation): void {
     for (const { ended } of attended.get(row.id)?.listeners ?? []) ended(row)
   }
 
-  /** Whole rows are read of those only that have ended. */
-  async function take (changes: readonly Change[]): Promise<void> {
+  /** Tells listeners what was published or read. An end is told with the whole row, so the rows of those that have ended are read first. */
+  async function tellChanges (changes: readonly Change[]): Promise<void> {
     const ended: string[] = []
     for (const change of changes) {
       if (hasEnded(change.phase)) ended.push(change.id)
-      else pass(change)
+      else tellChange(change)
     }
     if (ended.length === 0) return
     try {
@@ -84,8 +84,8 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     }
   }
 
-  /** What was published while a look was under way is newer than what that look saw. */
-  function pass (change: Change): void {
+  /** Tells listeners of a change, unless they know it or a later one: a look may bring what is older than what was published meanwhile. */
+  function tellChange (change: Change): void {
     const one = attended.get(change.id)
     if (one === undefined) return
     one.misses = 0
@@ -97,7 +97,8 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     for (const { changed } of one.listeners) changed?.(change)
   }
 
-  function miss (asked: readonly string[], found: readonly Change[]): void {
+  /** Counts for each that a regular look did not find how often that happened. After enough times it is gone. */
+  function countMisses (asked: readonly string[], found: readonly Change[]): void {
     const known = new Set(found.map(({ id }) => id))
     for (const id of asked) {
       const one = known.has(id) ? undefined : attended.get(id)
@@ -111,8 +112,8 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
       for (let from = 0; from < ids.length; from += LOOK_BATCH) {
         const batch = ids.slice(from, from + LOOK_BATCH)
         const found = await ledger.getStatuses(batch)
-        await take(found)
-        if (isRegular && found.length < batch.length) miss(batch, found)
+        await tellChanges(found)
+        if (isRegular && found.length < batch.length) countMisses(batch, found)
       }
     } catch (error) {
       onLookFailed(error)

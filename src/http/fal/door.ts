@@ -17,14 +17,14 @@ export interface FalDeps extends Omit<SubmitDeps, 'queueBase'>, Omit<PollDeps, '
 /** Has to be registered where callers are authenticated. */
 export async function falDoor (scope: FastifyInstance, deps: FalDeps): Promise<void> {
   const publicBase = deps.publicUrl === null ? null : queueAt(deps.publicUrl)
-  let isTold = false
-  /** Nearly all callers reach it in the same way: polls are spared making the same text again, and comparing it. */
+  let isWarned = false
+  /** The base that was made last. Nearly all callers reach the gateway in the same way, so most polls find it here. */
   let last = { protocol: '', host: '', base: '' }
 
-  /** As the caller reached it, as far as can be told. */
+  /** The base as this caller reached the gateway, as far as can be told. */
   function baseOf (request: FastifyRequest): string {
-    if (!isTold && request.protocol === 'http' && request.headers['x-forwarded-proto'] === 'https') {
-      isTold = true
+    if (!isWarned && request.protocol === 'http' && request.headers['x-forwarded-proto'] === 'https') {
+      isWarned = true
       request.log.warn('a proxy ends TLS in front of this process, and the addresses that /fal hands out begin with http:// all the same: set PUBLIC_URL, or TRUST_PROXY')
     }
     const { protocol, host } = request

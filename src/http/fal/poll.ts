@@ -33,8 +33,10 @@ export interface PollDeps extends Pick<DeliveryDeps, 'ledger' | 'onTrouble'> {
 /** Is the row one of those that are named in this address? */
 type IsMeant = (row: Generation) => boolean
 
-interface Named { Params: Static<typeof RequestParams> }
-interface Asked extends Named { Querystring: Static<typeof StatusQuery> }
+/** A route with a request's id in its path. */
+interface ById { Params: Static<typeof RequestParams> }
+/** The same for a status, whose query may ask for log lines. */
+interface StatusById extends ById { Querystring: Static<typeof StatusQuery> }
 
 /** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
 export function pollRoutes (fal: FastifyInstance, deps: PollDeps): void {
@@ -46,17 +48,17 @@ export function pollRoutes (fal: FastifyInstance, deps: PollDeps): void {
     const at = `/queue/${named}/requests/:id`
     const isShown = appIds.has(named)
     const isMeant = (row: Generation): boolean => isNamed(row, named)
-    fal.get<Asked>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, deps))
+    fal.get<StatusById>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, deps))
     // Without a body there is no stream.
-    fal.get<Asked>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, deps))
-    fal.get<Named>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
-    fal.get<Named>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
-    fal.put<Named>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(isMeant, deps))
+    fal.get<StatusById>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, deps))
+    fal.get<ById>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
+    fal.get<ById>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
+    fal.put<ById>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(isMeant, deps))
   }
 }
 
 function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow, queueBase }: PollDeps) {
-  return (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
+  return (request: FastifyRequest<StatusById>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
     const kept = follow.nowKept(id, reader)
@@ -68,10 +70,10 @@ function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow,
   }
 
   /** Says in the head of the answer how it stands, and gives its text. */
-  function prepare (request: FastifyRequest<Asked>, reply: FastifyReply, id: string, moment: Moment | null): string {
+  function prepare (request: FastifyRequest<StatusById>, reply: FastifyReply, id: string, moment: Moment | null): string {
     if (moment === null || !isMeant(moment.row)) throw new Problem('no-such-generation')
     request.facts.generationId = id
-    const { code, text } = saidOf(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
+    const { code, text } = renderStatus(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
     reply.code(code).type('application/json')
     return text
   }
@@ -79,23 +81,23 @@ function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow,
 
 interface StatusAsked { readonly queueBase: string, readonly requestId: string, readonly logs: readonly LogLine[] | null }
 
-/** No copy of what was asked: objects made by spreading have many shapes, and each poll reads this one. */
-interface Said { readonly asked: StatusAsked, readonly code: number, readonly text: string }
+/** The text of a status, and what it was made for. `asked` is no copy: objects made by spreading have many shapes, and each poll reads this one. */
+interface Rendered { readonly asked: StatusAsked, readonly code: number, readonly text: string }
 
-/** What a row was said to be the last time. Polls are many and changes few; a row that changes is another object. */
-const lastSaid = new WeakMap<Generation, Said>()
+/** The text that was made of a row last. Polls are many and changes few; a row that changes is another object. */
+const lastRendered = new WeakMap<Generation, Rendered>()
 
-function saidOf (row: Generation, asked: StatusAsked): Said {
-  const last = lastSaid.get(row)
+function renderStatus (row: Generation, asked: StatusAsked): Rendered {
+  const last = lastRendered.get(row)
   if (last !== undefined && last.asked.queueBase === asked.queueBase && last.asked.requestId === asked.requestId && last.asked.logs === asked.logs) return last
   const status = queueStatusOf(row, asked)
-  const said = { asked, code: codeOfState(status.status), text: JSON.stringify(status) }
-  lastSaid.set(row, said)
-  return said
+  const rendered = { asked, code: codeOfState(status.status), text: JSON.stringify(status) }
+  lastRendered.set(row, rendered)
+  return rendered
 }
 
 function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, onTrouble }: PollDeps) {
-  return async (request: FastifyRequest<Asked>, reply: FastifyReply): Promise<FastifyReply> => {
+  return async (request: FastifyRequest<StatusById>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
     const signal = request.facts.connection.untilOver()
@@ -107,7 +109,7 @@ function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, on
     await eventStreams.write(request, reply, eventsOf(moments, asked, untilWritten), PING)
     return reply
 
-    /** Resolves when the ledger knows the end, too. While it is away this process may be the only one, and the result is asked for next, perhaps elsewhere. */
+    /** Resolves when the ledger has the end, too. While it is away only this process may know it, and the client fetches the result next, perhaps from another one. */
     async function untilWritten (): Promise<void> {
       while (!signal.aborted) {
         try {
@@ -143,7 +145,7 @@ async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked 
 }
 
 function result (isMeant: IsMeant, { ledger, onTrouble }: PollDeps) {
-  return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
+  return async (request: FastifyRequest<ById>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id, isFree } = requestIdOf(request, reply)
     const row = await ledger.read(id, readerOf(request))
     if (row === null || !isMeant(row)) throw new Problem('no-such-generation')
@@ -161,7 +163,7 @@ function result (isMeant: IsMeant, { ledger, onTrouble }: PollDeps) {
 }
 
 function cancel (isMeant: IsMeant, { ledger }: PollDeps) {
-  return async (request: FastifyRequest<Named>, reply: FastifyReply): Promise<FastifyReply> => {
+  return async (request: FastifyRequest<ById>, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = requestIdOf(request, reply)
     const reader = readerOf(request)
     const row = await ledger.read(id, reader)
@@ -182,7 +184,7 @@ function cancel (isMeant: IsMeant, { ledger }: PollDeps) {
 }
 
 /** The id in the path, which every answer to it repeats. */
-function requestIdOf (request: FastifyRequest<Named>, reply: FastifyReply): RequestId {
+function requestIdOf (request: FastifyRequest<ById>, reply: FastifyReply): RequestId {
   const parsed = parseRequestId(request.params.id)
   if (parsed === null) throw new Problem('no-such-generation')
   reply.header(falHeaders.requestId, request.params.id)

@@ -42,12 +42,15 @@ function send (problem: Problem, message: string, request: FastifyRequest, reply
   if (transient.has(status)) reply.header(falHeaders.needsRetry, '1')
   const { isCallersTime = false } = entryOf(problem.code).fal ?? {}
   if (isCallersTime) reply.header(falHeaders.timeoutType, 'user')
-  // Whom the status tells not to repeat it is not told when to.
+  // A client that the status tells not to repeat the request is not told when to.
   if (!transient.has(status) && !isCallersTime) reply.removeHeader(answerHeaders.retryAfter)
   reply.code(status).type('application/json').send(JSON.stringify(body))
 }
 
-/** Python's client gives up at a 503, and with it a paid picture that it only asked about; a 429 both repeat, long enough for a store to come back. */
+/**
+ * What is asked about a request while the ledger is away gets 429. At a 503 fal's Python client gives up, and a picture that was paid for with it; at a 429 both
+ * clients ask again, for long enough that a store comes back.
+ */
 function httpStatusOf ({ code, status }: Problem, method: string): number {
   return isOfLedger(code) && method !== 'POST' ? 429 : entryOf(code).fal?.status ?? status
 }
@@ -69,7 +72,7 @@ function messageOf ({ code, facts }: Problem): string {
   return facts.detail === undefined ? title : `${title}. ${facts.detail}`
 }
 
-/** Below which door something was looked for. */
+/** The endpoint id in the address of a request: what stands behind the prefix of fal's doors. */
 function endpointIn (url: string): string {
   const [path = ''] = url.split('?')
   return path.replace(/^\/fal\/(?:queue\/)?/, '')

@@ -81,9 +81,9 @@ function submit (model: Model, deps: SubmitDeps) {
     tellAnswer(request, reply, answer, headers.mode)
     const requestId = nameRequest(reply, answer)
     if (answer.kind === 'gone') throw problemOfEnd(answer.end) // nothing would be found under its id
-    // Only what is stored and somebody else's has none, where no id of one's own could be written down for it.
+    // There is none only for a stored result of another reader, when nothing was admitted: no alias was made that could lead this caller to it.
     if (requestId === null) throw headers.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
-    // As fal's, it tells of the moment of arrival, also when it is done by now: an error is the result's to tell.
+    // Like fal's answer it says `IN_QUEUE`, also when all is done by now. What came of it the client learns from the status and the result, an error too.
     const status = statusObjectOf({
       queueBase: deps.queueBase(request),
       endpointId: model.endpointId,

@@ -16,10 +16,17 @@ import { aliasEndMs, change, findById, insert, show, showAlias } from './rows.ts
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 
-/** What is known of an admission before anything is written: how to take its free answer, whom to ask first, or (`null`) that it has to buy. */
+/**
+ * What an admission will get, found out before anything is written:
+ *
+ * - `take`: a free answer; the function writes what belongs to it.
+ * - `ask`: nothing yet; other replicas have to say first whether these callers are still connected.
+ * - a refusal.
+ * - `null`: it has to buy.
+ */
 type Found = { readonly take: () => Got } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
 
-/** Cache name → id, of those purchases of the same list that will take it before this one. */
+/** Cache name → the id of the purchase that takes it, for the purchases earlier in the same list. */
 type Siblings = ReadonlyMap<string, string>
 
 const LATE = { outcome: 'refused', why: 'late' } as const
@@ -30,13 +37,13 @@ export function admit (state: State, admission: Admission): Admitted {
 }
 
 /**
- * The ledger's `admitAll`: what each of them gets is found out before anything is written, and written only when none is refused. A caller that asks once more because
- * the first answer was lost has to hear of what was bought, however late.
+ * The ledger's `admitAll`, in two passes: the first finds out what each admission gets, the second writes it, and only when none was refused. A list that was
+ * admitted before gets its answers again, however late: the first ones may have been lost, and the caller has to hear of what was bought.
  */
 export function admitAll (state: State, admissions: readonly Admission[]): AdmittedAll {
   assertListable(admissions)
-  const told = admissions.map(admission => repeated(state, admission))
-  if (told.some(got => got !== null)) return tellAgain(state, admissions, told)
+  const before = admissions.map(admission => repeated(state, admission))
+  if (before.some(got => got !== null)) return tellAgain(state, admissions, before)
   if (admissions.some(({ deadlineMs }) => state.now() > deadlineMs)) return LATE
 
   const takes: (() => Got)[] = []
@@ -76,10 +83,10 @@ function repeated (state: State, admission: Admission): Got | null {
 }
 
 /** The same list once more. It was admitted as a whole, so nothing is bought now for those of it whose free answer is forgotten. */
-function tellAgain (state: State, admissions: readonly Admission[], told: readonly (Got | null)[]): AdmittedAll {
+function tellAgain (state: State, admissions: readonly Admission[], before: readonly (Got | null)[]): AdmittedAll {
   const got = admissions.map((admission, index) => {
-    const before = told[index] ?? null
-    if (before !== null) return before
+    const earlier = before[index] ?? null
+    if (earlier !== null) return earlier
     const found = findFree(state, admission, new Map())
     return found !== null && 'take' in found ? found.take() : LATE
   })
@@ -141,16 +148,19 @@ function hit (state: State, admission: Admission, entry: Entry): Got {
  */
 function join (state: State, admission: Admission, entry: Entry): Got {
   const { row } = entry
-  if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, { joined: true, ...unhurried(state, row) })
+  if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, joining(state, row))
   const id = isSameReader(row, admission) ? row.id : admission.id
   if (id !== row.id) addAlias(state, admission, id, row.id)
   if (admission.idempotency !== null) bindIdempotency(state, admission.idempotency, id, entry)
   return answerFree(state, admission, 'joined', id)
 }
 
-/** Others wait as long as the ledger lets them: the buyer's own deadline ends for good, and so does what its leaving took. */
-function unhurried (state: State, { createdAtMs }: Generation): Pick<Generation, 'startUntilMs' | 'waitUntilMs'> {
-  return { startUntilMs: null, waitUntilMs: createdAtMs + state.times.queueMs }
+/**
+ * What changes about a row that is joined for the first time. Others may wait as long as the ledger lets them, so the buyer's own deadline does not hold any
+ * more, nor does the shorter one that began when the buyer left.
+ */
+function joining (state: State, { createdAtMs }: Generation): Pick<Generation, 'joined' | 'startUntilMs' | 'waitUntilMs'> {
+  return { joined: true, startUntilMs: null, waitUntilMs: createdAtMs + state.times.queueMs }
 }
 
 function addAlias (state: State, { tenant, subject }: Reader, id: string, target: string): void {
@@ -195,7 +205,7 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
   if (first === undefined) return null
   const tenant = state.tenants.get(first.tenant)
   const running = tenant?.running ?? 0
-  // Only one goes through a tripped breaker. One that could not be sent at once would not be the probe, but keep others from being one.
+  // A tripped breaker lets one purchase through, as its probe. One that had to wait for a slot would find out nothing, and keep others from being the probe.
   const mayProbe = purchases.length === 1 && running < first.maxInFlight
   for (const purchase of purchases) {
     const breaker = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : trippedBreakers(state, purchase)[0])

@@ -78,9 +78,9 @@ export function judge (state: State, verdict: Verdict): Breaker {
 }
 
 /**
- * Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account, whose breaker it
- * trips only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
- * something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
+ * Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account. It trips the
+ * account's breaker in two cases: another tenant met it, too; or the tenant's probe met it again, with another input than those that failed. The second case
+ * counts once until something of the tenant's works: a tenant that breaks everything it sends proves nothing more.
  */
 export function judgeFor (state: State, row: Generation, verdict: Verdict): void {
   if (verdict.tenantFirst !== true) {
@@ -141,7 +141,9 @@ function closed (state: State, { scope, state: word, sinceMs }: KeptBreaker): Ke
 function judged (state: State, before: KeptBreaker, { state: word, retryAfterMs, after }: Verdict, metBy: string): KeptBreaker {
   const now = state.now()
   const counted = { ...before, failures: before.failures + 1, metBy }
+  // Too few failures in a row, or for the account all of one tenant.
   if (after !== undefined && before.state === 'ok' && (counted.failures < after || (before.scope === ACCOUNT && metBy !== EVERYBODY))) return counted
+  // One more failure does not change why the breaker is tripped, only until when.
   if (after !== undefined && before.state !== 'ok' && before.state !== word) return { ...counted, retryAtMs: Math.max(before.retryAtMs, now + retryAfterMs) }
   return { ...counted, state: word, sinceMs: word === before.state ? before.sinceMs : now, retryAtMs: now + retryAfterMs, probe: word === UNSURE ? null : before.probe }
 }

@@ -33,7 +33,7 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
   if (state.active >= Math.min(slots, slotsNow(state) ?? slots)) return { outcome: 'busy' }
 
   let blocked = false
-  /** Tenants whose own breaker is not ok: looking at their other generations would take the turn of others' in the queue. */
+  /** Tenants whose own breaker is not ok. Their other generations are not looked at, since a claim looks at so few. */
   const passed = new Set<string>()
   for (const entry of candidates(state, passed)) {
     const breaker = blockedBy(state, entry.row.id, entry.row)
@@ -81,8 +81,8 @@ export function bringBack (state: State): void {
 }
 
 /**
- * Those to be looked at, in order: the probes, which nobody may go before, then tenants by virtual time and their generations by rank. Tenants that are
- * among `passed` by then are passed over.
+ * The generations to look at, in order: the probes, which nobody may go before, then tenants by virtual time and their generations by rank. A tenant that
+ * the caller adds to `passed` meanwhile is left out from there on.
  */
 function * candidates (state: State, passed: ReadonlySet<string>): Generator<Entry> {
   for (const id of probes(state)) {

@@ -36,25 +36,28 @@ export function recordAccepted (state: State, id: string, attempt: number, reque
     if (isDouble) return
     if (isFinal(row)) return noteAfterEnd(state, entry, requestId)
     if (row.phase === 'submitting') clear(state, row)
-    if (row.phase === 'submitting' || row.phase === 'unknown') atUpstream(state, entry, { phase: 'accepted', requestId })
+    if (row.phase === 'submitting' || row.phase === 'unknown') becomeAtUpstream(state, entry, { phase: 'accepted', requestId })
   })
 }
 
-/** It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption. */
+/**
+ * The row has ended, and fal has a request for it after all. No process follows an ended row to its bill, so one that cost nothing is booked at its price, as an
+ * assumption.
+ */
 function noteAfterEnd (state: State, entry: Entry, requestId: string): void {
   if (entry.row.requestId !== null) return
   if (isUnbilledEnd(entry.row) && !entry.row.corrected) bookAfterAll(state, entry, requestId)
   else change(state, entry, { requestId })
 }
 
-/** It ended as not bought, by an operator's word or in a copy from a rollback, and was bought. */
+/** The row ended as not bought, by an operator's word or in a copy from before a rollback, and was bought all the same. */
 export function bookAfterAll (state: State, entry: Entry, requestId: string): void {
   const { phase, price } = entry.row
   change(state, entry, { requestId, cost: price, costAssumed: true })
   addEvent(state, entry, 'late', phase, price)
 }
 
-/** The ledger's `recordNotSent`: no evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the queue. */
+/** The ledger's `recordNotSent`. It says nothing about a row that has a request id. A generation whose cancel was wished meanwhile does not go back into the queue. */
 export function recordNotSent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
   return weighAttempt(state, id, attempt, entry => {
     const { phase, cancelWished } = entry.row
@@ -71,7 +74,10 @@ export function recordNotSent (state: State, id: string, attempt: number, then: 
   })
 }
 
-/** The ledger's `recordUnknown`. A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase. */
+/**
+ * The ledger's `recordUnknown`. Without a request id a submit got no answer, which says nothing about a row that has one. With a request id the trace of that
+ * purchase was lost, which says nothing about another purchase.
+ */
 export function recordUnknown (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict): Evidence {
   const loseTrace = (entry: Entry): void => {
     if (!isAtUpstream(entry.row.phase)) return
@@ -100,9 +106,9 @@ export function recordProgress (
     if (phase === 'running') {
       if (logged !== entry.row.logged || entry.row.doubt !== null) change(state, entry, { logged, ...certain })
     } else if (seen.kind === 'running') {
-      atUpstream(state, entry, { phase: 'running', requestId, queuePosition: null, startedAtMs: startedAtMs ?? state.now(), logged })
+      becomeAtUpstream(state, entry, { phase: 'running', requestId, queuePosition: null, startedAtMs: startedAtMs ?? state.now(), logged })
     } else if (phase !== 'accepted' || queuePosition !== seen.position || entry.row.doubt !== null || logged !== entry.row.logged) {
-      atUpstream(state, entry, { phase: 'accepted', requestId, queuePosition: seen.position, logged })
+      becomeAtUpstream(state, entry, { phase: 'accepted', requestId, queuePosition: seen.position, logged })
     }
   })
 }
@@ -112,7 +118,7 @@ export function recordDoubt (state: State, id: string, attempt: number, requestI
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     if (isDouble) return
     if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
-    if (entry.row.requestId === null) atUpstream(state, entry, { phase: 'accepted', requestId })
+    if (entry.row.requestId === null) becomeAtUpstream(state, entry, { phase: 'accepted', requestId })
     const { row } = entry
     if (!isAtUpstream(row.phase)) return
     const logged = keepLog(state, entry, log)
@@ -124,14 +130,15 @@ export function recordDoubt (state: State, id: string, attempt: number, requestI
 /** The ledger's `finish`. */
 export function finish (state: State, id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Evidence {
   const bytes = ending.kind === 'succeeded' ? longBytesOf(ending.output) : null
-  if (ending.kind !== 'succeeded' || bytes === null) return close(state, id, attempt, requestId, ending, log)
+  if (ending.kind !== 'succeeded' || bytes === null) return endPurchase(state, id, attempt, requestId, ending, log)
   const large = { bytes, sha256: hash('sha256', ending.output) }
   putAside(state, id, large, ending.output)
-  const weighed = close(state, id, attempt, requestId, { ...ending, large }, log)
+  const weighed = endPurchase(state, id, attempt, requestId, { ...ending, large }, log)
   return weighed?.large?.sha256 === large.sha256 ? { ...weighed, output: ending.output } : weighed
 }
 
-function close (state: State, id: string, attempt: number, requestId: string, ending: Ended, log?: LogPiece): Evidence {
+/** The first end of the row's own purchase ends the row. After that only a higher bill counts, and a picture of what was settled by hand. */
+function endPurchase (state: State, id: string, attempt: number, requestId: string, ending: Ended, log?: LogPiece): Evidence {
   return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
     if (isDouble) return finishDouble(state, entry, requestId, ending)
     const { row } = entry
@@ -143,7 +150,7 @@ function close (state: State, id: string, attempt: number, requestId: string, en
     }
     const before = row.cost ?? 0
     const booked = facts.cost - before
-    // An overrun that only grew is not another one.
+    // A bill above the reservation that only grew was weighed already, unless it is absurd now.
     const isDearer = booked > 0 && (before <= row.price || facts.costAssumed)
     if (entry.hidden.settled && ending.kind === 'succeeded') {
       end(state, entry, ending, { ...facts, logged: keepLog(state, entry, log) })
@@ -163,11 +170,11 @@ function billOf (row: Generation, { cost }: Ending): { readonly cost: MicroUsd, 
   return row.corrected ? { cost: row.cost ?? 0, costAssumed: false } : bookingOf(row, cost)
 }
 
-/** A double's picture is paid for, so it is the row's when that has none yet; what the row's own purchase comes to is then corrected in its turn. */
+/** A double ended. Its picture is paid for, so a row that has none takes it: the two purchases change places, and what is booked for the other one is corrected when that ends. */
 export function finishDouble (state: State, entry: Entry, requestId: string, ending: Ended): void {
   if (!isWanted(entry, requestId, ending)) return correctDouble(state, entry, requestId, ending)
   swapDouble(state, entry, requestId)
-  // Of the log the lines of the other purchase were told.
+  // The lines that the row has are those of the other purchase.
   end(state, entry, ending, { ...bookingOf(entry.row, ending.cost), requestId, logged: entry.row.logged })
   weighBill(state, entry.row, ending.cost)
 }
@@ -203,8 +210,8 @@ function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation,
 }
 
 /**
- * Finds the row and lets `take` act on evidence that names no purchase, when it is about the row's attempt; a newer attempt proves a rollback, and the row
- * catches up. It says nothing about a row that has a request id.
+ * Weighs evidence about an attempt of which no purchase is known. `take` acts on it when it is about the row's latest attempt and the row has no request id. A
+ * newer attempt proves a rollback; the row then catches up first.
  */
 function weighAttempt (state: State, id: string, attempt: number, take: (entry: Entry) => void): Evidence {
   const entry = state.rows.get(id)
@@ -218,8 +225,8 @@ function weighAttempt (state: State, id: string, attempt: number, take: (entry: 
 }
 
 /**
- * Finds the row and lets `take` act on evidence about the purchase that fal knows under `requestId`, whatever attempt it came of: a purchase is there, so a
- * row that has none takes it for its own, and beside another one it is a double. One that stands for another generation is refused.
+ * Weighs evidence about the purchase that fal knows under `requestId`, from whatever attempt it came. A row without a purchase takes it for its own. Beside
+ * another purchase it is a double. An id that belongs to another generation is refused. `take` acts on the rest.
  */
 function weighPurchase (state: State, id: string, attempt: number, requestId: string, take: (entry: Entry, isDouble: boolean) => void): Evidence {
   const entry = state.rows.get(id)
@@ -263,8 +270,8 @@ function catchUp (state: State, entry: Entry, attempt: number): void {
   change(state, entry, { ...forgotten, phase: 'submitting' }, { claimId: null, retryAtMs: 0, leaseUntilMs: state.now() })
 }
 
-/** At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once. */
-function atUpstream (state: State, entry: Entry, row: Partial<Generation>): void {
+/** The row is at fal, still or again. No replica looks after one that was `unknown`: its lease ends now, so the next sweep takes it over. */
+function becomeAtUpstream (state: State, entry: Entry, row: Partial<Generation>): void {
   if (entry.row.phase === 'unknown') change(state, entry, { ...row, failure: null }, { leaseUntilMs: state.now() })
   else change(state, entry, { ...row, ...certain }, { claimId: null })
 }

@@ -14,8 +14,9 @@ import { adjust, findById, giveWay, insert, keptUntilMs, replace } from './rows.
 import type { Entry, State } from './state.ts'
 
 /**
- * Is the row missing, or older than what a replica knows? Its version alone does not tell: others may have pushed it past what this replica saw.
- * Missing is right for a row whose retention is over or that was forgotten before as it is known, and one that has ended is never opened again; late evidence books what it missed.
+ * Does a replica know more of this generation than the store, so that the store went back in time? The version alone does not tell: others may have changed the
+ * row since. A missing row proves nothing when its retention is over, or when it was forgotten as the replica knows it. A row that has ended is never opened
+ * again: late evidence books what it missed.
  */
 export function isRollback (state: State, entry: Entry | undefined, { row }: Pick<Fact, 'row'>): boolean {
   if (entry === undefined) return !isRightlyGone(state, row)

@@ -1,4 +1,4 @@
-// Calling the ledger's operations: arguments in, answer out, and what every answer tells beside: Redis' clock and the ledger's sequence.
+// Calls the ledger's operations. Every answer comes in an envelope that also tells Redis' clock, the ledger's sequence and whose ledger it is.
 
 import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
@@ -17,18 +17,18 @@ export interface Caller {
   /** The same for `admit`: refused when Redis' memory is full. */
   readonly callBounded: <Name extends Operation>(operation: Name, given: object, payload: string) => Promise<AnswerOf<Name>>
   readonly audit: () => Promise<readonly string[]>
-  /** What this process was told of the ledger: a ledger that says less has lost something (rule 23). */
-  readonly known: () => History
+  /** What this process was told of the ledger's history. A ledger that knows less of it has lost something (rule 23). */
+  readonly history: () => History
   /** Loads the library, reads the clock and compares the sequence; for a connection that nothing else may use yet. */
   readonly prepare: (client: RedisClient) => Promise<void>
   /** The commands that the ledger needs and this connection's user may not run. */
   readonly missingRights: (client: RedisClient) => Promise<readonly string[]>
 }
 
-/** The newest sequence that was told since the ledger began, or last fell; a fall begins a new one. */
+/** The newest sequence that was told here since it last fell. Each fall makes another object, so that calls from before it are known as such. */
 interface Known { sequence: number }
 
-/** How many losses were noticed in the ledger, and the newest sequence that was told since the last one. */
+/** `epoch`: how many losses the ledger has noticed. `sequence`: the newest that was told here in this epoch. */
 export interface History { readonly epoch: number, readonly sequence: number }
 
 interface CallerOptions {
@@ -47,9 +47,9 @@ interface CallerOptions {
 
 export function createCaller ({ connection, scripts, prefix, times, ownership, clock, fixed, onRollback }: CallerOptions): Caller {
   /**
-   * What every script declares. The second key never exists. While a cluster moves the slot, Redis refuses a call, before it begins, of whose keys some are not
-   * where it looks: at the node that the slot leaves and at the one that it comes to that is every call with this one. A script that began would meet keys that
-   * are elsewhere, which are too many to name them all: it would stop half-way at the first node, and at the second take them for missing.
+   * The keys that every script declares; a script uses many more, too many to name. While a cluster moves the slot, a node refuses a call before it begins when
+   * it does not have all declared keys. The second key never exists, so that the old node and the new one refuse every call. Without it a script would begin:
+   * it would stop half-way at the old node, at a key that has moved, and take keys for missing at the new node that are still to come.
    */
   const keys = [prefix + 'glob', prefix + 'nothing'] as const
   /** What is being loaded: one upload is enough for all who find it missing. */
@@ -107,12 +107,12 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
   }
 
   /**
-   * Sends a call and takes the answer out of its envelope. The sequence may only be compared with what was known when the call was sent: answers that lie
-   * together in the socket are not read in the order in which they were given.
+   * Sends a call, takes the answer out of its envelope, and notices when the ledger lost something. The answer's sequence is compared with the one that was known
+   * when the call was sent, not with the latest: answers may be read here in another order than Redis gave them.
    */
   async function exchange (send: () => Promise<unknown>): Promise<unknown> {
-    const then = known
-    const { sequence: before } = then
+    const knownThen = known
+    const { sequence: before } = knownThen
     const sentAtMs = performance.now()
     const historyThen = history
     const { time, sequence: count, epoch, answer, upstream, isRefused } = recordOf(JSON.parse(textOf(await send())))
@@ -122,8 +122,8 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
     const sequence = integerOf(count)
     if (epoch !== undefined && integerOf(epoch) > history.epoch) history = { epoch: integerOf(epoch), sequence }
     else if (historyThen === history) history.sequence = Math.max(history.sequence, sequence)
-    // One fall is one alarm: what was sent before it was told says nothing new.
-    if (then !== known) return answer
+    // One fall is one alarm: an answer to a call from before it says nothing new.
+    if (knownThen !== known) return answer
     if (sequence < before) {
       known = { sequence }
       onRollback(new Error(`Redis went back in time: the ledger's sequence fell from ${before} to ${sequence}.`))
@@ -139,7 +139,7 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
     call: async (operation, given = {}, payload = '') => await run(scripts.unbounded, operation, given, payload),
     callBounded: async (operation, given, payload) => await run(scripts.bounded, operation, given, payload),
     audit: async () => textsIn(await exchange(async () => await connection().run(async client => await evaluate(client, scripts.audit, argumentsOf('audit', {}, ''))))),
-    known: () => history,
+    history: () => history,
     prepare: async client => {
       hasLibrary = true
       await exchange(async () => await perform(client, scripts.unbounded, argumentsOf('ping', {}, '')))

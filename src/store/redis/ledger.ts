@@ -180,7 +180,7 @@ export function createRedisLedger ({
       for (let from = 0; from === 0 || from < short.length; from += LOOK_BATCH) {
         // That it has put back all that it knows is said by the last call, if by any.
         const isPart = isPartOnly || from + LOOK_BATCH < short.length || rolledBack.length > 0
-        const answer = await call('renew', { replica, known: caller.known(), isPart, facts: short.slice(from, from + LOOK_BATCH) })
+        const answer = await call('renew', { replica, known: caller.history(), isPart, facts: short.slice(from, from + LOOK_BATCH) })
         gone.push(...answer.gone)
         rolledBack.push(...answer.rolledBack)
       }

@@ -107,7 +107,7 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
       await withdrawDoubtful()
       assertFit()
       const given = { startByMs: startBy(claim.deadlineMs), ...claim }
-      return await insist(async () => await caller.call('claim', { ...given, known: caller.known() }))
+      return await insist(async () => await caller.call('claim', { ...given, known: caller.history() }))
     },
     withdrawDoubtful
   }

@@ -1,5 +1,5 @@
-// What travels between this process and the ledger's scripts: one table of readers, an operation each, for the JSON that they answer, and rows on their way
-// back. Numbers are texts there, null and false are what is left out. What cannot be read is an error of ours and never passed on.
+// How the answers of the ledger's scripts are read: a reader for each operation. A function named `…In` reads one thing out of parsed JSON, in which numbers
+// are texts, and what is null or false is left out. What cannot be read is a fault of falgate: it throws. `fieldsOf` is the way back, for rows that are restored.
 
 import { createHash } from 'node:crypto'
 import { breakerStates } from '../../breaker-states.ts'
@@ -242,7 +242,7 @@ function contentsIn (value: unknown): Contents {
   return { entries: listIn(idsIn)(entries), nextCursor: textOrNull(nextCursor), isCursorUnknown: isCursorUnknown === '1' }
 }
 
-/** A row as a list shows it, its size, what tells its position in our queue, and input and output where they are short: see `cardOf` of `rows.lua`. */
+/** A row as a list shows it. `rank` and `tenant` tell its position in our queue; `texts` is null where input and output are too long for a card. See `cardOf` in `rows.lua`. */
 export interface Card {
   readonly fields: Values<typeof listedFields>
   readonly bytes: number

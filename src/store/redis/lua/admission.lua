@@ -60,8 +60,8 @@ local function hit (admission, row)
   return answerFree(admission, 'hit', id)
 end
 
--- What changes about a row that is joined for the first time. Others wait as long as the ledger lets them: the buyer's own deadline ends for good, and so
--- does what its leaving took.
+-- What changes about a row that is joined for the first time. Others may wait as long as the ledger lets them, so the buyer's own deadline does not hold any
+-- more, nor does the shorter one that began when the buyer left.
 local function joining (row)
   return { joined = true, startUntilMs = false, waitUntilMs = row.createdAtMs + times.queueMs }
 end
@@ -130,7 +130,7 @@ local function refuse (purchases)
   local first = purchases[1]
   if not first then return nil end
   local tenant = Queue.readTenant(first.tenant)
-  -- Only one goes through a tripped breaker. One that could not be sent at once would not be the probe, but keep others from being one.
+  -- A tripped breaker lets one purchase through, as its probe. One that had to wait for a slot would find out nothing, and keep others from being the probe.
   local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
   for _, purchase in ipairs(purchases) do
     local breaker = Breakers.blockedBy(purchase.id, purchase) or not mayProbe and Breakers.trippedBreakers(purchase)[1]
@@ -237,7 +237,7 @@ end
 -- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing },
 -- payload: the inputs one after the other
 -- -> the port's AdmittedAll: outcome, and of got, duplicates [{ id, connection }], why, breaker, retryAfterSeconds, token, owner, rate what belongs to it
--- A caller that asks once more because the first answer was lost has to hear of what was bought, however late.
+-- A list that was admitted before gets its answers again, however late: the first ones may have been lost, and the caller has to hear of what was bought.
 local function admit ()
   local first = 1
   for _, admission in ipairs(given.admissions) do

@@ -70,8 +70,8 @@ local function weighPurchase (take)
   return { from = from, row = Rows.show(row) }
 end
 
--- At fal again or still. Nobody looks after what was `unknown`, so the next sweep gives it to its replica at once.
-local function atUpstream (row, changes)
+-- The row is at fal, still or again. No replica looks after one that was `unknown`: its lease ends now, so the next sweep takes it over.
+local function becomeAtUpstream (row, changes)
   if row.phase == 'unknown' then
     changes.failure = false
     changes.leaseUntilMs = now
@@ -83,13 +83,14 @@ local function atUpstream (row, changes)
   Rows.change(row, changes)
 end
 
--- It ended as not bought, by an operator's word or in a copy from a rollback, and was bought.
+-- The row ended as not bought, by an operator's word or in a copy from before a rollback, and was bought all the same.
 local function bookAfterAll (row, requestId)
   Rows.change(row, { requestId = requestId, cost = row.price, costAssumed = true })
   Outbox.add(row, 'late', row.phase, row.price)
 end
 
--- It had ended when fal turned out to have it. Nobody follows what has ended, so where nothing was paid the price is booked, as an assumption.
+-- The row has ended, and fal has a request for it after all. No process follows an ended row to its bill, so one that cost nothing is booked at its price, as an
+-- assumption.
 local function noteAfterEnd (row, requestId)
   if row.requestId then return end
   if Books.isUnbilledEnd(row) and not row.corrected then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
@@ -101,12 +102,12 @@ local function recordAccepted ()
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
     if row.phase == 'submitting' then Breakers.clear(row) end
-    if row.phase == 'submitting' or row.phase == 'unknown' then atUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
+    if row.phase == 'submitting' or row.phase == 'unknown' then becomeAtUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
   end)
 end
 
 -- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
--- No evidence against a request id. A generation whose cancel was wished meanwhile does not go back into the queue.
+-- It says nothing about a row that has a request id. A generation whose cancel was wished meanwhile does not go back into the queue.
 local function recordNotSent ()
   return weighAttempt(function (row)
     if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
@@ -151,9 +152,9 @@ local function recordProgress ()
     if row.phase == 'running' then
       if logged or row.doubt then Rows.change(row, { logged = logged, doubt = false, doubtSinceMs = false }) end
     elseif given.kind == 'running' then
-      atUpstream(row, { phase = 'running', requestId = given.requestId, queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
+      becomeAtUpstream(row, { phase = 'running', requestId = given.requestId, queuePosition = false, startedAtMs = row.startedAtMs or now, logged = logged })
     elseif row.phase ~= 'accepted' or row.queuePosition ~= given.position or row.doubt or logged then
-      atUpstream(row, { phase = 'accepted', requestId = given.requestId, queuePosition = given.position or false, logged = logged })
+      becomeAtUpstream(row, { phase = 'accepted', requestId = given.requestId, queuePosition = given.position or false, logged = logged })
     end
   end)
 end
@@ -164,7 +165,7 @@ local function recordDoubt ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
     if Books.isFinal(row) then return noteAfterEnd(row, given.requestId) end
-    if not row.requestId then atUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
+    if not row.requestId then becomeAtUpstream(row, { phase = 'accepted', requestId = given.requestId }) end
     if not Rows.isAtUpstream(row.phase) then return end
     local logged = Logs.keepLog(row, given.log)
     local isFirst = not row.doubt or row.doubt == 'unavailable'
@@ -207,11 +208,11 @@ local function close (row, ending, facts)
   Rows.change(row, changes)
 end
 
--- A double's picture is paid for, so it is the row's when that has none yet; what the row's own purchase comes to is then corrected in its turn.
+-- A double ended. Its picture is paid for, so a row that has none takes it: the two purchases change places, and what is booked for the other one is corrected when that ends.
 local function finishDouble (row, requestId, ending)
   if not Requests.isWanted(row, requestId, ending.kind) then return Requests.correctDouble(row, requestId, ending.cost) end
   Requests.swapDouble(row, requestId)
-  -- Of the log the lines of the other purchase were told.
+  -- The lines that the row has are those of the other purchase.
   close(row, ending, Books.bookingOf(row, ending.cost))
   Breakers.weighBill(row, ending.cost)
 end
@@ -233,7 +234,7 @@ local function finish ()
     end
     local before, from = row.cost or 0, row.phase
     local booked = facts.cost - before
-    -- An overrun that only grew is not another one.
+    -- A bill above the reservation that only grew was weighed already, unless it is absurd now.
     local isDearer = booked > 0 and (before <= row.price or facts.costAssumed)
     if row.settled and given.kind == 'succeeded' then
       facts.logged = Logs.keepLog(row, given.log)
