@@ -21,18 +21,18 @@ export function tenantScopeOf (tenant: string): string {
 }
 
 /**
- * A word about buying at all. With `after` it is one failure of many: it trips the breaker when it is the `after`th in a row, and lengthens the pause of
+ * What one answer of fal says about buying at all. With `after` it is one failure of many: it trips the breaker when it is the `after`th in a row, and lengthens the pause of
  * one that is tripped already, for whatever reason. With `only` it says nothing about a breaker in another state. A breaker that is tripped because the price is
- * unsure hears only words about that very state.
+ * unsure takes only reports about that very state.
  */
-export interface Verdict {
+export interface BreakerReport {
   readonly scope: string
   readonly state: BreakerState
   readonly retryAfterMs: number
   readonly after?: number
   readonly only?: BreakerState
   /**
-   * Of a word about the account that comes with evidence: it may be the doing of the generation's tenant, whose own breaker counts it, too. The account's
+   * Of a report about the account that comes with evidence: it may be the doing of the generation's tenant, whose own breaker counts it, too. The account's
    * breaker is tripped when a second tenant meets it in the same row of failures, or when the probe of the tenant's breaker, with another input than the last
    * that failed, meets it as well; the latter once, until something of the tenant's is accepted.
    */

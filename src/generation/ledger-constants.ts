@@ -17,7 +17,7 @@ export const ledgerConstants = {
   maxLargeBytes: 67_108_864,
   largeMs: 3_600_000,
   /** How long an `unknown` or a billed refusal answers for its cache key or body. */
-  verdictMs: 15 * 60_000,
+  answerMs: 15 * 60_000,
   reattachableMs: 10 * 60_000,
   settleAfterMs: 10 * 60_000,
   /** What is left to a waiting generation whose keyless caller has gone. */

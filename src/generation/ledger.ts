@@ -4,7 +4,7 @@
 import type { MicroUsd } from '../money.ts'
 import type { Balance, JournalEntry, OpenUnknown, Token } from './accounts.ts'
 import type { Admission, Admitted, AdmittedAll, Budget } from './admission.ts'
-import type { Breaker, Verdict } from './breaker-state.ts'
+import type { Breaker, BreakerReport } from './breaker-state.ts'
 import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
@@ -87,14 +87,14 @@ export interface Ledger {
   /**
    * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
    * `busy`: fal takes no more than what is there without this one, so there are that many slots until `retryAfterMs`, then one more every five seconds.
-   * The verdict is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the verdict.
+   * The report is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the report.
    */
-  recordNotSent: (id: string, attempt: number, then: Unsent, verdict?: Verdict) => Promise<Weighed | null>
+  recordNotSent: (id: string, attempt: number, then: Unsent, report?: BreakerReport) => Promise<Weighed | null>
   /**
    * Without a `requestId`: attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held. With one: the trace of what was
    * followed under it at fal is lost; it becomes `unknown`, too.
    */
-  recordUnknown: (id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict) => Promise<Weighed | null>
+  recordUnknown: (id: string, attempt: number, requestId: string | null, failure: Failure, report?: BreakerReport) => Promise<Weighed | null>
   /** fal shows `requestId` queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
   recordProgress: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
   /**
@@ -192,7 +192,7 @@ export interface Ledger {
    */
   correct: (id: string, cost: MicroUsd | null) => Promise<Corrected>
   /** Tells the breaker a word of its own, without evidence. Gives the state that holds now. */
-  breaker: (scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => Promise<Breaker>
+  breaker: (scope: string, report: Omit<BreakerReport, 'scope' | 'tenantFirst'>) => Promise<Breaker>
   /** Of tenants only those that are not ok or count failures, and no more than sixteen. */
   breakers: () => Promise<readonly Breaker[]>
   mint: (token: Token) => Promise<void>

@@ -57,7 +57,7 @@ t.test('others wait for it: 409 and it goes on', async t => {
   t.equal((await joined).status, 200)
 })
 
-t.test('a cancel is nobody else\'s verdict: others of the cache group, and a repeated call, get pictures of their own', async t => {
+t.test('a cancel is no answer to anybody else: others of the cache group, and a repeated call, get pictures of their own', async t => {
   const group = { cacheGroup: 'acme' }
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', group), tenant('press', group)] } })
   const release = gateway.sandbox.faults.holdJobs()

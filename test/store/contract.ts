@@ -6,6 +6,7 @@ import { aliases } from './contract/aliases.ts'
 import { asides } from './contract/asides.ts'
 import { books } from './contract/books.ts'
 import { breakers } from './contract/breakers.ts'
+import { decisions } from './contract/decisions.ts'
 import { doubts } from './contract/doubts.ts'
 import { duplicates } from './contract/duplicates.ts'
 import { ends } from './contract/ends.ts'
@@ -25,11 +26,10 @@ import { readers } from './contract/readers.ts'
 import { requests } from './contract/requests.ts'
 import { restoredNames } from './contract/restored-names.ts'
 import { rollbacks } from './contract/rollbacks.ts'
-import { verdicts } from './contract/verdicts.ts'
 import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, lists, names, aliases, duplicates, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, verdicts, ends, questions, many, outbox, readers, owners }
+  const groups = { admission, lists, names, aliases, duplicates, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -62,7 +62,7 @@ const requestId = fc.option(named)
 
 const sentStep = fc.record({ do: fc.constant('recordAccepted' as const), which, requestId: named, off })
 /** A word of the breaker that comes with a failed attempt. */
-const verdict = fc.constantFrom(
+const report = fc.constantFrom(
   undefined,
   undefined,
   { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const,
@@ -71,8 +71,8 @@ const verdict = fc.constantFrom(
   { scope: '*', state: 'account-blocked', retryAfterMs: 1000 } as const,
   { scope: 'fal-ai/imagen4/preview/ultra', state: 'retired', retryAfterMs: 1000 } as const
 )
-const unsentStep = fc.record({ do: fc.constant('recordNotSent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), verdict })
-const lostStep = fc.record({ do: fc.constant('recordUnknown' as const), which, requestId, verdict })
+const unsentStep = fc.record({ do: fc.constant('recordNotSent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), report })
+const lostStep = fc.record({ do: fc.constant('recordUnknown' as const), which, requestId, report })
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
 const progressedStep = fc.record({ do: fc.constant('recordProgress' as const), which, requestId: named, off, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
@@ -315,8 +315,8 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   switch (step.do) {
     case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection } }])
     case 'recordAccepted': return ledger.recordAccepted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId))
-    case 'recordNotSent': return ledger.recordNotSent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.verdict)
-    case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.verdict)
+    case 'recordNotSent': return ledger.recordNotSent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.report)
+    case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.report)
     case 'recordProgress': return ledger.recordProgress(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
     case 'recordDoubt': return ledger.recordDoubt(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log))
     case 'release': return ledger.release(step.replica, [purchase])

@@ -199,7 +199,7 @@ export function createRequests (deps: RequestDeps): Requests {
     const nowMs = ledger.now()
     const ledBy = answersAgain(row) ? leadOf(options, row) : null
     const forMs = ledBy === 'key' ? ledgerConstants.idempotencyMs : ledBy === 'name' ? Math.max(0, answersUntilMs - nowMs) : 0
-    const endedAtMs = finishedAtMs ?? answersUntilMs - ledgerConstants.verdictMs
+    const endedAtMs = finishedAtMs ?? answersUntilMs - ledgerConstants.answerMs
     return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
   }
 

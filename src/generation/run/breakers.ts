@@ -3,14 +3,14 @@
 import type { BreakerState } from '../../breaker-states.ts'
 import type { ProblemCode } from '../../errors.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Breaker, Verdict } from '../breaker-state.ts'
+import type { Breaker, BreakerReport } from '../breaker-state.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Suspect } from '../upstream.ts'
 
 /** The circuit breakers as this process knows them. */
 export interface Breakers {
   /** What a submit that failed with this code says about buying at all. It goes to the ledger with the evidence, so that nothing is sent between the two. */
-  readonly verdictOn: (model: string, code: ProblemCode, suspect?: Suspect) => Verdict | undefined
+  readonly reportOn: (model: string, code: ProblemCode, suspect?: Suspect) => BreakerReport | undefined
   /** The worst that holds: of the account, then of any model or tenant. At most a second old. */
   readonly state: BreakerState
   /** What is not ok, the account's first. */
@@ -46,7 +46,7 @@ export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blocke
   }
 
   return {
-    verdictOn: (model, code, suspect = 'account') => {
+    reportOn: (model, code, suspect = 'account') => {
       switch (code) {
         case 'upstream-account-blocked': return { scope: ACCOUNT, state: 'account-blocked', retryAfterMs: blockedMs }
         case 'model-retired': return { scope: model, state: 'retired', retryAfterMs: retiredMs }

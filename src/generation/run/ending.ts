@@ -39,7 +39,7 @@ export function endedBy (row: Generation, ending: Ending, nowMs: number): Genera
     failure: ending.kind === 'failed' ? ending.failure : null,
     ...bookingOf(row, ending.cost),
     finishedAtMs: nowMs,
-    answersUntilMs: nowMs + ledgerConstants.verdictMs,
+    answersUntilMs: nowMs + ledgerConstants.answerMs,
     doubt: null,
     doubtSinceMs: null
   }

@@ -75,8 +75,8 @@ async function kindOf ({ model }: Generation, requestId: string, upstream: Upstr
 async function notSent (row: Generation, submitted: Extract<Submitted, { kind: 'unsent' }>, { ledger, breakers, record }: StepContext): Promise<StepResult> {
   const then = afterNotSent(row, submitted, ledger.now())
   // fal that is merely busy is no failure of fal.
-  const verdict = submitted.busy === true ? undefined : breakers.verdictOn(row.model, submitted.failure.code, submitted.suspect)
-  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, then, verdict), 'failure' in then ? unbought(row, then.failure, ledger) : undefined))
+  const report = submitted.busy === true ? undefined : breakers.reportOn(row.model, submitted.failure.code, submitted.suspect)
+  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, then, report), 'failure' in then ? unbought(row, then.failure, ledger) : undefined))
 }
 
 /**
@@ -90,13 +90,13 @@ function afterNotSent (row: Generation, { failure, retryAfterMs, busy }: Extract
 }
 
 async function refused (row: Generation, failure: Failure, { ledger, breakers, record }: StepContext): Promise<StepResult> {
-  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, { failure }, breakers.verdictOn(row.model, failure.code)), unbought(row, failure, ledger)))
+  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, { failure }, breakers.reportOn(row.model, failure.code)), unbought(row, failure, ledger)))
 }
 
 /** It went out, and nobody knows whether fal has it. */
 async function lost (row: Generation, suspect: Suspect, { ledger, breakers, record }: StepContext): Promise<StepResult> {
-  const verdict = breakers.verdictOn(row.model, OUTCOME_UNKNOWN.code, suspect)
-  return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, null, OUTCOME_UNKNOWN, verdict), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
+  const report = breakers.reportOn(row.model, OUTCOME_UNKNOWN.code, suspect)
+  return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, null, OUTCOME_UNKNOWN, report), { ...row, phase: 'unknown', failure: OUTCOME_UNKNOWN }))
 }
 
 /** The row as the ledger will have it when fal would not take it. */

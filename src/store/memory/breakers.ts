@@ -1,7 +1,7 @@
 // The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rules 14 and 37).
 
 import { hash } from 'node:crypto'
-import { tenantScopeOf, type Breaker, type Verdict } from '../../generation/breaker-state.ts'
+import { tenantScopeOf, type Breaker, type BreakerReport } from '../../generation/breaker-state.ts'
 import type { Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { MicroUsd } from '../../money.ts'
@@ -73,8 +73,8 @@ export function retryAfterSecondsOf (state: State, breaker: Breaker): number {
 }
 
 /** Takes a word about buying at all that concerns nobody in particular. */
-export function judge (state: State, verdict: Verdict): Breaker {
-  return shown(take(state, verdict, EVERYBODY))
+export function takeReport (state: State, report: BreakerReport): Breaker {
+  return shown(take(state, report, EVERYBODY))
 }
 
 /**
@@ -82,9 +82,9 @@ export function judge (state: State, verdict: Verdict): Breaker {
  * account's breaker in two cases: another tenant met it, too; or the tenant's probe met it again, with another input than those that failed. The second case
  * counts once until something of the tenant's works: a tenant that breaks everything it sends proves nothing more.
  */
-export function judgeFor (state: State, row: Generation, verdict: Verdict): void {
-  if (verdict.tenantFirst !== true) {
-    take(state, verdict, EVERYBODY)
+export function takeReportFor (state: State, row: Generation, report: BreakerReport): void {
+  if (report.tenantFirst !== true) {
+    take(state, report, EVERYBODY)
     return
   }
   const scope = tenantScopeOf(row.tenant)
@@ -92,13 +92,13 @@ export function judgeFor (state: State, row: Generation, verdict: Verdict): void
   const before = state.breakers.get(scope)
   const proves = before?.state === 'open' && before.probe === row.id && !before.proved && !before.inputs.includes(input)
   if (before !== undefined || hasRoom(state)) {
-    const breaker = take(state, { ...verdict, scope }, row.tenant)
+    const breaker = take(state, { ...report, scope }, row.tenant)
     const inputs = [input, ...breaker.inputs.filter(other => other !== input)].slice(0, ledgerConstants.maxFailedInputs)
     state.breakers.set(scope, { ...breaker, inputs, proved: breaker.proved || proves })
   }
   const isAccountOk = (state.breakers.get(ACCOUNT)?.state ?? 'ok') === 'ok'
-  if (proves && isAccountOk) take(state, { scope: ACCOUNT, state: verdict.state, retryAfterMs: verdict.retryAfterMs }, EVERYBODY)
-  else take(state, { ...verdict, scope: ACCOUNT }, row.tenant)
+  if (proves && isAccountOk) take(state, { scope: ACCOUNT, state: report.state, retryAfterMs: report.retryAfterMs }, EVERYBODY)
+  else take(state, { ...report, scope: ACCOUNT }, row.tenant)
 }
 
 /** Is there a place for another tenant's breaker? If need be the oldest row of failures that tripped nothing is forgotten. */
@@ -117,17 +117,17 @@ export function isTenants (scope: string): boolean {
 }
 
 /**
- * Takes a word about buying at all, the last one counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
+ * Takes a report, the last one counting. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees
  * the place by ending. A tenant's breaker that is ok is forgotten.
  */
-function take (state: State, verdict: Verdict, metBy: string): KeptBreaker {
-  const { scope, only } = verdict
+function take (state: State, report: BreakerReport, metBy: string): KeptBreaker {
+  const { scope, only } = report
   const before = state.breakers.get(scope) ?? { scope, state: 'ok', sinceMs: state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
   // A price that is unsure is an operator's matter, whatever else is heard of the model meanwhile.
   const isDeaf = before.state === UNSURE && only !== UNSURE
   if (isDeaf || (only !== undefined && before.state !== only)) return before
-  const breaker = verdict.state === 'ok' ? closed(state, before) : judged(state, before, verdict, before.metBy === null || before.metBy === metBy ? metBy : EVERYBODY)
-  if (verdict.state === 'ok' && isTenants(scope)) state.breakers.delete(scope)
+  const breaker = report.state === 'ok' ? closed(state, before) : failed(state, before, report, before.metBy === null || before.metBy === metBy ? metBy : EVERYBODY)
+  if (report.state === 'ok' && isTenants(scope)) state.breakers.delete(scope)
   else state.breakers.set(scope, breaker)
   if (breaker.state !== before.state) addBreakerEvent(state, scope, before.state, breaker.state)
   if (before.state === UNSURE && breaker.state === 'ok') state.overruns.delete(scope)
@@ -138,7 +138,7 @@ function closed (state: State, { scope, state: word, sinceMs }: KeptBreaker): Ke
   return { scope, state: 'ok', sinceMs: word === 'ok' ? sinceMs : state.now(), retryAtMs: 0, probe: null, failures: 0, metBy: null, inputs: [], proved: false }
 }
 
-function judged (state: State, before: KeptBreaker, { state: word, retryAfterMs, after }: Verdict, metBy: string): KeptBreaker {
+function failed (state: State, before: KeptBreaker, { state: word, retryAfterMs, after }: BreakerReport, metBy: string): KeptBreaker {
   const now = state.now()
   const counted = { ...before, failures: before.failures + 1, metBy }
   // Too few failures in a row, or for the account all of one tenant.
@@ -152,7 +152,7 @@ function judged (state: State, before: KeptBreaker, { state: word, retryAfterMs,
 export function clear (state: State, row: Generation): void {
   for (const scope of scopesOf(row)) {
     const breaker = state.breakers.get(scope)
-    if (breaker !== undefined && (breaker.state === 'ok' ? breaker.failures > 0 : breaker.probe === row.id)) judge(state, { scope, state: 'ok', retryAfterMs: 0 })
+    if (breaker !== undefined && (breaker.state === 'ok' ? breaker.failures > 0 : breaker.probe === row.id)) takeReport(state, { scope, state: 'ok', retryAfterMs: 0 })
   }
 }
 
@@ -169,18 +169,18 @@ export function weighBill (state: State, { model, price }: Generation, told: Mic
   const overruns = (state.overruns.get(model) ?? 0) + 1
   state.overruns.set(model, overruns)
   const isAbsurd = told > price * ledgerConstants.maxOverrun
-  if (isAbsurd || overruns >= ledgerConstants.maxOverrunsInARow) judge(state, { scope: model, state: UNSURE, retryAfterMs: ledgerConstants.unsureRetryMs })
+  if (isAbsurd || overruns >= ledgerConstants.maxOverrunsInARow) takeReport(state, { scope: model, state: UNSURE, retryAfterMs: ledgerConstants.unsureRetryMs })
 }
 
 /** An operator has spoken about a bill of this model. Was its price unsure until now? */
 export function trustPrice (state: State, model: string): boolean {
   state.overruns.delete(model)
   const isUnsure = state.breakers.get(model)?.state === UNSURE
-  if (isUnsure) judge(state, { scope: model, state: 'ok', retryAfterMs: 0, only: UNSURE })
+  if (isUnsure) takeReport(state, { scope: model, state: 'ok', retryAfterMs: 0, only: UNSURE })
   return isUnsure
 }
 
-/** Every breaker that ever got a verdict; of tenants, those that are not ok or count failures. */
+/** Every breaker that ever got a report; of tenants, those that are not ok or count failures. */
 export function breakers (state: State): Breaker[] {
   return [...state.breakers.values()].map(shown).sort((one, other) => one.scope < other.scope ? -1 : 1)
 }

@@ -5,7 +5,7 @@ import type { Connection } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAside } from './aside.ts'
 import { isCalledOff, isFinal } from './books.ts'
-import { isVerdictOver } from './names.ts'
+import { isAnswerOver } from './names.ts'
 import { change } from './rows.ts'
 import { dropFrom, type Entry, type State } from './state.ts'
 
@@ -64,7 +64,7 @@ function reattachable (state: State, duplicateName: string): { readonly found: r
     const entry = state.rows.get(id)
     const isOld = entry === undefined || (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.reattachableMs)
     const isGone = entry !== undefined && entry.row.large !== null && !isAside(state, id, entry.row.large)
-    if (isOld || isGone || isVerdictOver(state, entry) || isCalledOff(entry.row)) {
+    if (isOld || isGone || isAnswerOver(state, entry) || isCalledOff(entry.row)) {
       dropFrom(state.duplicates, duplicateName, id)
       if (entry !== undefined) state.passedDuplicates.add(id)
     } else {

@@ -3,7 +3,7 @@
 
 import { hash } from 'node:crypto'
 import { bookingOf } from '../../generation/bill.ts'
-import type { Verdict } from '../../generation/breaker-state.ts'
+import type { BreakerReport } from '../../generation/breaker-state.ts'
 import { doubtAfter, doubtSince, type Doubt } from '../../generation/doubt.ts'
 import type { Ending, Unsent, Weighed } from '../../generation/evidence.ts'
 import type { Failure, Large, Generation } from '../../generation/generation.ts'
@@ -14,7 +14,7 @@ import type { MicroUsd } from '../../money.ts'
 import { longBytesOf } from '../aside.ts'
 import { putAside } from './aside.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
-import { clear, judgeFor, weighBill, yieldProbe } from './breakers.ts'
+import { clear, takeReportFor, weighBill, yieldProbe } from './breakers.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { addEvent } from './outbox.ts'
@@ -58,11 +58,11 @@ export function bookAfterAll (state: State, entry: Entry, requestId: string): vo
 }
 
 /** The ledger's `recordNotSent`. It says nothing about a row that has a request id. A generation whose cancel was wished meanwhile does not go back into the queue. */
-export function recordNotSent (state: State, id: string, attempt: number, then: Unsent, verdict?: Verdict): Evidence {
+export function recordNotSent (state: State, id: string, attempt: number, then: Unsent, report?: BreakerReport): Evidence {
   return weighAttempt(state, id, attempt, entry => {
     const { phase, cancelWished } = entry.row
     if (phase !== 'submitting' && phase !== 'unknown') return
-    if (verdict !== undefined) judgeFor(state, entry.row, verdict)
+    if (report !== undefined) takeReportFor(state, entry.row, report)
     if ('busy' in then && then.busy === true) lowerSlots(state, then.retryAfterMs)
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
@@ -78,10 +78,10 @@ export function recordNotSent (state: State, id: string, attempt: number, then: 
  * The ledger's `recordUnknown`. Without a request id a submit got no answer, which says nothing about a row that has one. With a request id the trace of that
  * purchase was lost, which says nothing about another purchase.
  */
-export function recordUnknown (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, verdict?: Verdict): Evidence {
+export function recordUnknown (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, report?: BreakerReport): Evidence {
   const loseTrace = (entry: Entry): void => {
     if (!isAtUpstream(entry.row.phase)) return
-    if (verdict !== undefined) judgeFor(state, entry.row, verdict)
+    if (report !== undefined) takeReportFor(state, entry.row, report)
     becomeUnknown(state, entry, failure)
   }
   if (requestId === null) return weighAttempt(state, id, attempt, loseTrace)
@@ -181,7 +181,7 @@ export function finishDouble (state: State, entry: Entry, requestId: string, end
 
 /** It may have been bought: the money stays held until evidence or an operator says what became of it. */
 export function becomeUnknown (state: State, entry: Entry, failure: Failure): void {
-  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain, answersUntilMs: state.now() + ledgerConstants.verdictMs }, {
+  change(state, entry, { phase: 'unknown', owner: null, failure, queuePosition: null, ...certain, answersUntilMs: state.now() + ledgerConstants.answerMs }, {
     claimId: null, unknownSinceMs: state.now(), ...firstQuestion(state, entry.row.requestId)
   })
 }
@@ -193,7 +193,7 @@ function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation,
   const closed = { ...facts, ...certain, phase: ending.kind, owner: null, queuePosition: null, finishedAtMs: state.now() }
   if (ending.kind !== 'succeeded') {
     const failure = ending.kind === 'failed' ? ending.failure : null
-    return change(state, entry, { ...closed, failure, answersUntilMs: state.now() + ledgerConstants.verdictMs }, { claimId: null })
+    return change(state, entry, { ...closed, failure, answersUntilMs: state.now() + ledgerConstants.answerMs }, { claimId: null })
   }
   const { mode, cacheName } = entry.hidden
   const large = ending.large ?? null

@@ -3,14 +3,15 @@
 
 import { performance } from 'node:perf_hooks'
 import { Problem } from '../../errors.ts'
-import type { Verdict } from '../../generation/breaker-state.ts'
+import type { BreakerReport } from '../../generation/breaker-state.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { accountText, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 import { admit, admitAll } from './admit.ts'
 import { aside } from './aside.ts'
 import { audit } from './audit.ts'
-import { breakers, judge } from './breakers.ts'
+import { breakers, takeReport } from './breakers.ts'
 import { claim } from './claim.ts'
+import { cancel, correct, settle } from './decisions.ts'
 import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { release, renew, sweep } from './leases.ts'
@@ -22,7 +23,6 @@ import { restore } from './restore.ts'
 import { briefOf } from './rows.ts'
 import { createState, type State } from './state.ts'
 import { mint, readToken, revoke } from './tokens.ts'
-import { cancel, correct, settle } from './verdicts.ts'
 
 /** A ledger that can tell whether it keeps its own rules. */
 export type MemoryLedger = Ledger & {
@@ -116,7 +116,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       cancel: atomic(cancel),
       settle: atomic(settle),
       correct: atomic(correct),
-      breaker: atomic((state, scope: string, verdict: Omit<Verdict, 'scope' | 'tenantFirst'>) => judge(state, { scope, ...verdict })),
+      breaker: atomic((state, scope: string, report: Omit<BreakerReport, 'scope' | 'tenantFirst'>) => takeReport(state, { scope, ...report })),
       breakers: open(breakers),
       mint: atomic(mint),
       token: open(readToken),

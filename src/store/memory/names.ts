@@ -29,12 +29,12 @@ export function idempotencyLead (state: State, name: string): KeyLead | null {
 export function cacheLead (state: State, name: string): Lead | null {
   const known = state.names.get(name)
   const entry = known === undefined ? undefined : state.rows.get(known.id)
-  if (known === undefined || entry === undefined || isUnbilledEnd(entry.row) || isCalledOff(entry.row) || isVerdictOver(state, entry)) return null
+  if (known === undefined || entry === undefined || isUnbilledEnd(entry.row) || isCalledOff(entry.row) || isAnswerOver(state, entry)) return null
   return { id: known.id, entry }
 }
 
 /** Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body? */
-export function isVerdictOver (state: State, { row }: Entry): boolean {
+export function isAnswerOver (state: State, { row }: Entry): boolean {
   return (row.phase === 'unknown' || (row.phase !== 'succeeded' && isFinal(row))) && state.now() >= row.answersUntilMs
 }
 

@@ -7,7 +7,7 @@ import { isAtUpstream } from '../../generation/phases.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
-import { cacheLead, idempotencyLead, isVerdictOver, takeCacheName } from './names.ts'
+import { cacheLead, idempotencyLead, isAnswerOver, takeCacheName } from './names.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
 import { adjust, findById, giveWay, insert, keptUntilMs, replace } from './rows.ts'
@@ -112,7 +112,7 @@ function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claim
 function takeNames (state: State, entry: Entry): number {
   const { row, hidden } = entry
   if (isUnbilledEnd(row) || isCalledOff(row)) return 0
-  const cacheNames = isVerdictOver(state, entry) || row.large !== null ? 0 : takeCacheNames(state, entry, hidden)
+  const cacheNames = isAnswerOver(state, entry) || row.large !== null ? 0 : takeCacheNames(state, entry, hidden)
   return cacheNames + takeIdempotencyName(state, entry, hidden)
 }
 

@@ -36,7 +36,7 @@ export interface Scripts {
  */
 const blocks = [
   'Tokens', 'Books', 'Breakers', 'Queue', 'Aside', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Prices', 'Admission', 'History', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
-  'Readers', 'Verdicts', 'Rights', 'Recount'
+  'Readers', 'Decisions', 'Rights', 'Recount'
 ] as const
 
 /** What is asked of Redis outside of scripts, by those who list, wait or lay aside. Connecting takes HELLO and INFO, a database SELECT, and scripts what runs them. */

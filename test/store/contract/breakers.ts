@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import type { Admission } from '../../../src/generation/admission.ts'
-import type { Verdict } from '../../../src/generation/breaker-state.ts'
+import type { BreakerReport } from '../../../src/generation/breaker-state.ts'
 import type { Generation } from '../../../src/generation/generation.ts'
 import { failureOf, price, successOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
@@ -10,7 +10,7 @@ import { createWorld, type MakeStore, type World } from './world.ts'
 const ultra = 'fal-ai/imagen4/preview/ultra'
 
 export async function breakers (t: Test, make: MakeStore): Promise<void> {
-  t.test('a verdict is kept with the time since when it holds', async t => {
+  t.test('a report is kept with the time since when it holds', async t => {
     const { ledger, nowMs, advance } = await createWorld(t, make)
     t.same(await ledger.breakers(), [])
     const sinceMs = nowMs()
@@ -75,7 +75,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await refused(), { why: 'breaker' })
   })
 
-  t.test('a bad verdict while the probe is under way brings no second one', async t => {
+  t.test('a bad report while the probe is under way brings no second one', async t => {
     const { ledger, buy, claim, advance, refused } = await createWorld(t, make)
     const waiting = await buy()
     await ledger.breaker('*', { state: 'open', retryAfterMs: 0 })
@@ -167,11 +167,11 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
 
   t.test('one of many failures trips it at the given number in a row, no matter which process tells them', async t => {
     const { ledger, buy, go, refused } = await createWorld(t, make)
-    const verdict = { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const
+    const report = { scope: '*', state: 'open', retryAfterMs: 1000, after: 3 } as const
     async function fail (): Promise<void> {
       const { id } = await buy()
       await go('r' + id)
-      await ledger.recordNotSent(id, 1, { failure: unreachable }, verdict)
+      await ledger.recordNotSent(id, 1, { failure: unreachable }, report)
     }
     await fail()
     await fail()
@@ -185,19 +185,19 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.breakers(), [{ state: 'ok', failures: 2 }])
     const { id } = await buy()
     await go()
-    await ledger.recordUnknown(id, 1, null, traceLost, verdict)
+    await ledger.recordUnknown(id, 1, null, traceLost, report)
     t.match(await ledger.breakers(), [{ state: 'open', failures: 3 }], 'a lost one counts, too')
     await refused()
   })
 
   t.test('evidence told twice is one failure, and about another attempt none', async t => {
     const { ledger, buy, go } = await createWorld(t, make)
-    const verdict = { scope: '*', state: 'open', retryAfterMs: 1000, after: 2 } as const
+    const report = { scope: '*', state: 'open', retryAfterMs: 1000, after: 2 } as const
     const { id } = await buy()
     await go()
-    await ledger.recordUnknown(id, 1, null, traceLost, verdict)
-    await ledger.recordUnknown(id, 1, null, traceLost, verdict)
-    await ledger.recordNotSent(id, 0, { failure: unreachable }, verdict)
+    await ledger.recordUnknown(id, 1, null, traceLost, report)
+    await ledger.recordUnknown(id, 1, null, traceLost, report)
+    await ledger.recordNotSent(id, 0, { failure: unreachable }, report)
     t.match(await ledger.breakers(), [{ state: 'ok', failures: 1 }])
   })
 
@@ -213,7 +213,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.breaker('*', failure), { state: 'account-blocked', retryAtMs: nowMs() + 1000, sinceMs: blocked.sinceMs })
   })
 
-  t.test('the verdict of a probe holds before its place is free: nothing is granted between the two', async t => {
+  t.test('the report of a probe holds before its place is free: nothing is granted between the two', async t => {
     const { ledger, buy, claim, advance } = await createWorld(t, make)
     const first = await buy()
     const second = await buy()
@@ -281,7 +281,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     t.match(await row(id), { phase: 'failed', cost: 0 })
   })
 
-  t.test('a pause from a failed submit is not a verdict: other generations go on', async t => {
+  t.test('a pause from a failed submit is not a report: other generations go on', async t => {
     const { ledger, buy, go, claim } = await createWorld(t, make)
     const { id } = await buy()
     await go()
@@ -293,12 +293,12 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
   const tenants = { scope: '*', state: 'open', retryAfterMs: 1000, after: 3, tenantFirst: true } as const
 
   /** Buys and claims, and meets what may be its tenant's doing. */
-  function failing ({ ledger, buy, go }: World): (given?: Partial<Admission>, verdict?: Verdict) => Promise<void> {
-    return async (given = {}, verdict = tenants) => {
+  function failing ({ ledger, buy, go }: World): (given?: Partial<Admission>, report?: BreakerReport) => Promise<void> {
+    return async (given = {}, report = tenants) => {
       const { id } = await buy(given)
       const granted = await go()
       if (granted.id !== id) throw new Error('Another one was granted.')
-      await ledger.recordNotSent(id, 1, { failure: unreachable }, verdict)
+      await ledger.recordNotSent(id, 1, { failure: unreachable }, report)
     }
   }
 

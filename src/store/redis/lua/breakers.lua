@@ -138,16 +138,16 @@ local function close (breaker)
   if isTenants(breaker.scope) then forgetBreaker(breaker.scope) else writeBreaker(breaker) end
 end
 
-local function fail (breaker, verdict, metBy)
+local function fail (breaker, report, metBy)
   local isOk = breaker.state == 'ok'
   breaker.failures = breaker.failures + 1
   breaker.metBy = (not breaker.metBy or breaker.metBy == metBy) and metBy or EVERYBODY
-  local isCountedOnly = verdict.after and isOk and (breaker.failures < verdict.after or breaker.scope == ACCOUNT and breaker.metBy ~= EVERYBODY)
+  local isCountedOnly = report.after and isOk and (breaker.failures < report.after or breaker.scope == ACCOUNT and breaker.metBy ~= EVERYBODY)
   if not isCountedOnly then
-    local isOtherwise = verdict.after and not isOk and breaker.state ~= verdict.state
-    breaker.retryAtMs = isOtherwise and math.max(breaker.retryAtMs, now + verdict.retryAfterMs) or now + verdict.retryAfterMs
-    if not isOtherwise and breaker.state ~= verdict.state then
-      breaker.state = verdict.state
+    local isOtherwise = report.after and not isOk and breaker.state ~= report.state
+    breaker.retryAtMs = isOtherwise and math.max(breaker.retryAtMs, now + report.retryAfterMs) or now + report.retryAfterMs
+    if not isOtherwise and breaker.state ~= report.state then
+      breaker.state = report.state
       breaker.sinceMs = now
       if breaker.state == UNSURE then breaker.probe = nil end
     end
@@ -155,16 +155,16 @@ local function fail (breaker, verdict, metBy)
   writeBreaker(breaker)
 end
 
--- Takes a word about buying at all, { scope, state, retryAfterMs, after or nothing, only or nothing }, the last one counting; see the port's Verdict for
+-- Takes a report, { scope, state, retryAfterMs, after or nothing, only or nothing }, the last one counting; see the port's BreakerReport for
 -- `after` and `only`. While it stays not ok the probe keeps its place: it goes again after the new pause, or frees the place by ending. A tenant's breaker
 -- that is ok is forgotten. -> the breaker as it now is
-local function take (verdict, metBy)
-  local breaker = readBreaker(verdict.scope) or { scope = verdict.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
+local function take (report, metBy)
+  local breaker = readBreaker(report.scope) or { scope = report.scope, state = 'ok', sinceMs = now, retryAtMs = 0, failures = 0 }
   local from = breaker.state
   -- A price that is unsure is an operator's matter, whatever else is heard of the model meanwhile.
-  local isDeaf = from == UNSURE and verdict.only ~= UNSURE
-  if isDeaf or verdict.only and from ~= verdict.only then return breaker end
-  if verdict.state == 'ok' then close(breaker) else fail(breaker, verdict, metBy) end
+  local isDeaf = from == UNSURE and report.only ~= UNSURE
+  if isDeaf or report.only and from ~= report.only then return breaker end
+  if report.state == 'ok' then close(breaker) else fail(breaker, report, metBy) end
   if from == UNSURE and breaker.state == 'ok' then redis.call('HDEL', OVERRUNS, breaker.scope) end
   if breaker.state ~= from then redis.call('RPUSH', OUTBOX, cjson.encode({ breaker.scope, 'breaker', from, breaker.state })) end
   return breaker
@@ -188,15 +188,15 @@ end
 -- Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account, whose breaker it
 -- trips only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
 -- something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
-local function judgeFor (row, verdict)
-  if not verdict.tenantFirst then return take(verdict, EVERYBODY) end
+local function takeReportFor (row, report)
+  if not report.tenantFirst then return take(report, EVERYBODY) end
   local function about (scope, after)
-    return { scope = scope, state = verdict.state, retryAfterMs = verdict.retryAfterMs, after = after, only = verdict.only }
+    return { scope = scope, state = report.state, retryAfterMs = report.retryAfterMs, after = after, only = report.only }
   end
   local own, input = readBreaker(TENANT .. row.tenant), redis.sha1hex(row.input or '')
   local proves = own and own.state == 'open' and own.probe == row.id and not own.proved and not contains(own.inputs or {}, input)
   if own or hasRoom() then
-    local breaker = take(about(TENANT .. row.tenant, verdict.after), row.tenant)
+    local breaker = take(about(TENANT .. row.tenant, report.after), row.tenant)
     local inputs = { input }
     for _, other in ipairs(breaker.inputs or {}) do
       if other ~= input and #inputs < constants.maxFailedInputs then table.insert(inputs, other) end
@@ -207,7 +207,7 @@ local function judgeFor (row, verdict)
   end
   local account = readBreaker(ACCOUNT)
   if proves and (not account or account.state == 'ok') then take(about(ACCOUNT), EVERYBODY)
-  else take(about(ACCOUNT, verdict.after), row.tenant) end
+  else take(about(ACCOUNT, report.after), row.tenant) end
 end
 
 -- fal accepted this generation: it closes the breakers whose probe it is, and ends a row of failures.
@@ -256,5 +256,5 @@ end
 
 return {
   allBreakers = allBreakers, isTenants = isTenants, trippedBreakers = trippedBreakers, blockedBy = blockedBy, becomeProbe = becomeProbe, freeProbe = freeProbe,
-  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, judgeFor = judgeFor, clear = clear, weighBill = weighBill, trustPrice = trustPrice, tellBreaker = tellBreaker, breakers = breakers
+  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, takeReportFor = takeReportFor, clear = clear, weighBill = weighBill, trustPrice = trustPrice, tellBreaker = tellBreaker, breakers = breakers
 }

@@ -17,7 +17,7 @@ local function reattachable (duplicateName)
     local row = { id = ids[i], phase = kept[1], cost = tonumber(kept[2] or nil), finishedAtMs = tonumber(kept[3] or nil), answersUntilMs = tonumber(kept[4] or 0),
       cancelWished = kept[5] == '1', connection = kept[6] or nil }
     local isGone = kept[7] and not Aside.isThere(row.id, kept[7])
-    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.reattachableMs or Names.isVerdictOver(row) or Books.isCalledOff(row) or isGone then
+    if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.reattachableMs or Names.isAnswerOver(row) or Books.isCalledOff(row) or isGone then
       redis.call('ZREM', at, row.id)
     else
       table.insert(found, row)

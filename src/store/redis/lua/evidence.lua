@@ -21,7 +21,7 @@ end
 -- It may have been bought: the money stays held until evidence or an operator says what became of it.
 local function becomeUnknown (row, failure)
   Rows.change(row, { phase = 'unknown', owner = false, failure = failure, queuePosition = false, doubt = false, doubtSinceMs = false, claimId = false,
-    unknownSinceMs = now, answersUntilMs = now + constants.verdictMs,
+    unknownSinceMs = now, answersUntilMs = now + constants.answerMs,
     askAtMs = row.requestId and now + constants.firstQuestionMs or false, questions = false })
 end
 
@@ -106,12 +106,12 @@ local function recordAccepted ()
   end)
 end
 
--- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; verdict or nothing }
+-- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; report or nothing }
 -- It says nothing about a row that has a request id. A generation whose cancel was wished meanwhile does not go back into the queue.
 local function recordNotSent ()
   return weighAttempt(function (row)
     if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
-    if given.verdict then Breakers.judgeFor(row, given.verdict) end
+    if given.report then Breakers.takeReportFor(row, given.report) end
     if given.busy then Queue.lowerSlots(given.retryAfterMs) end
     if row.cancelWished then
       Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
@@ -126,11 +126,11 @@ end
 
 local function loseTrace (row)
   if not Rows.isAtUpstream(row.phase) then return end
-  if given.verdict then Breakers.judgeFor(row, given.verdict) end
+  if given.report then Breakers.takeReportFor(row, given.report) end
   becomeUnknown(row, given.failure)
 end
 
--- recordUnknown { id, attempt, requestId or nothing, failure (JSON), verdict or nothing }
+-- recordUnknown { id, attempt, requestId or nothing, failure (JSON), report or nothing }
 -- A submit without an answer says nothing about a row that has a request id, and a run's lost trace nothing about another purchase.
 local function recordUnknown ()
   if not given.requestId then return weighAttempt(loseTrace) end
@@ -203,7 +203,7 @@ local function close (row, ending, facts)
     changes.settled = false
     if ending.files then changes.files = math.min(ending.files, row.files or 1) end
   else
-    changes.answersUntilMs = now + constants.verdictMs
+    changes.answersUntilMs = now + constants.answerMs
   end
   Rows.change(row, changes)
 end

@@ -1,7 +1,7 @@
 -- Names (idempotency keys, cache keys) lead to rows. Nothing frees a name: it is judged whenever it is read (rule 4).
 
 -- Is it an `unknown`, or an end without a picture, that no longer answers for its cache key or body?
-local function isVerdictOver (row)
+local function isAnswerOver (row)
   return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= (row.answersUntilMs or 0)
 end
 
@@ -31,7 +31,7 @@ end
 local function cacheLead (name)
   local id = redis.call('HGET', key('n', name), 'id')
   local row = id and Rows.readRow(id)
-  if not row or Books.isUnbilledEnd(row) or Books.isCalledOff(row) or isVerdictOver(row) then return nil end
+  if not row or Books.isUnbilledEnd(row) or Books.isCalledOff(row) or isAnswerOver(row) then return nil end
   return row
 end
 
@@ -61,6 +61,6 @@ local function takeCacheName (name, id)
 end
 
 return {
-  isVerdictOver = isVerdictOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindUntil = bindUntil, bindIdempotency = bindIdempotency,
+  isAnswerOver = isAnswerOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindUntil = bindUntil, bindIdempotency = bindIdempotency,
   takeCacheName = takeCacheName
 }

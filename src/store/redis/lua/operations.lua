@@ -16,7 +16,7 @@ local operations = {
   putAside = Aside.putAside, aside = Aside.aside,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
   read = Readers.read, lookup = Readers.lookup, getMany = Readers.getMany, getStatuses = Readers.getStatuses, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
-  cancel = Verdicts.cancel, settle = Verdicts.settle, correct = Verdicts.correct,
+  cancel = Decisions.cancel, settle = Decisions.settle, correct = Decisions.correct,
   breaker = Breakers.tellBreaker, breakers = Breakers.breakers,
   mint = Tokens.mint, token = Tokens.showToken, revoke = Tokens.revoke,
   balances = Books.balances, journal = Books.journal,

@@ -119,7 +119,7 @@ end
 -- Lets the names that led to a row lead there again, as far as it answers for them. Gives how many other rows keep.
 local function takeNames (row)
   if Books.isUnbilledEnd(row) or Books.isCalledOff(row) then return 0 end
-  local contested = (Names.isVerdictOver(row) or row.large) and 0 or takeCacheNames(row)
+  local contested = (Names.isAnswerOver(row) or row.large) and 0 or takeCacheNames(row)
   return contested + takeIdempotencyName(row)
 end
 

@@ -1,4 +1,4 @@
--- The words that people have in a generation's story: a reader's cancel, an operator's settlement and correction.
+-- What people decide in a generation's story: a reader cancels, an operator settles and corrects.
 
 -- cancel { id, tenant, subject } -> { outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', row } or { outcome: 'no-such-generation' }
 -- There is nothing left to cancel about an `unknown`, so it counts as finished (rule 8).

@@ -6,7 +6,7 @@ import { createWorld, type MakeStore } from './world.ts'
 
 const minute = 60_000
 
-export async function verdicts (t: Test, make: MakeStore): Promise<void> {
+export async function decisions (t: Test, make: MakeStore): Promise<void> {
   t.test('cancelling what waits closes it unspent, at once and for good', async t => {
     const { ledger, buy, claim, balance } = await createWorld(t, make)
     const row = await buy()

@@ -1,4 +1,4 @@
-// The words that people have in a generation's story: a reader's cancel, an operator's settlement and correction.
+// What people decide in a generation's story: a reader cancels, an operator settles and corrects.
 
 import type { Cancelled, Corrected, Settled } from '../../generation/evidence.ts'
 import type { Reader } from '../../generation/generation.ts'
