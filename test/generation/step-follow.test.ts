@@ -126,7 +126,7 @@ t.test('the status of a generation is read under one id at a time', async t => {
       cancel: unasked,
       close: unasked
     },
-    breakers: { verdictOn: unasked, state: 'ok', tripped: [], look: unasked, tryAgain: unasked },
+    breakers: { reportOn: unasked, state: 'ok', tripped: [], look: unasked, tryAgain: unasked },
     schemaVersionOf: () => 1,
     lookAgainMs: [],
     onLookAgain: unasked,
