@@ -15,6 +15,10 @@ import { CENTRAL_KEY } from '../support/gateway.ts'
 import { startSandbox, type RunningSandbox } from '../support/sandbox.ts'
 import { until } from '../support/until.ts'
 
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
 const minute = 60_000
 
 interface Scene {
@@ -83,7 +87,7 @@ async function open (t: Test): Promise<Scene> {
   }
 }
 
-t.test('a clock that jumps two hours makes what runs unknown; when fal is done it has its picture', async t => {
+t.test('a clock that jumps two hours makes what runs unknown; when fal is done it has its picture', together, async t => {
   const { sandbox, ledger, advance, moves, row, isSo } = await open(t)
   const release = sandbox.faults.holdJobs()
   sandbox.faults.add({ kind: 'answer', operation: 'cancel', error: 'nginx', times: 'always' })
@@ -111,7 +115,7 @@ t.test('a clock that jumps two hours makes what runs unknown; when fal is done i
   t.same(ledger.audit(), [])
 })
 
-t.test('an operator\'s settlement is corrected by a picture that is found, and told', async t => {
+t.test('an operator\'s settlement is corrected by a picture that is found, and told', together, async t => {
   const { sandbox, ledger, advance, events, moves, row, isSo } = await open(t)
   const release = sandbox.faults.holdJobs()
   const given = admissionOf()
@@ -135,7 +139,7 @@ t.test('an operator\'s settlement is corrected by a picture that is found, and t
   t.same(ledger.audit(), [])
 })
 
-t.test('what fal has lost, or something else answers for, is no end: it stays unknown and its money held', async t => {
+t.test('what fal has lost, or something else answers for, is no end: it stays unknown and its money held', together, async t => {
   const { sandbox, ledger, advance, row, isSo } = await open(t)
   const release = sandbox.faults.holdJobs()
   const given = admissionOf()
@@ -155,7 +159,7 @@ t.test('what fal has lost, or something else answers for, is no end: it stays un
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: price, spent: 0 }])
 })
 
-t.test('the time to run ends no look for a result that cannot be had; five minutes after the first one it is unknown, and its money held', async t => {
+t.test('the time to run ends no look for a result that cannot be had; five minutes after the first one it is unknown, and its money held', together, async t => {
   const { sandbox, ledger, advance, row, isSo } = await open(t)
   const release = sandbox.faults.holdJobs()
   const away = sandbox.faults.add({ kind: 'answer', operation: 'result', error: 'nginx', times: 'always' })
@@ -175,7 +179,7 @@ t.test('the time to run ends no look for a result that cannot be had; five minut
   t.match(await ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: price, spent: 0 }])
 })
 
-t.test('no look is made later than five minutes after the first doubt', async t => {
+t.test('no look is made later than five minutes after the first doubt', together, async t => {
   const { sandbox, ledger, advance, isSo } = await open(t)
   const gone = sandbox.faults.add({ kind: 'answer', operation: 'result', error: 'result_expired', times: 'always' })
   const given = admissionOf()

@@ -10,10 +10,14 @@ import { times } from '../support/admission.ts'
 import { CENTRAL_KEY, key, startGateway, tenant } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
 const limits = { failuresToOpen: 3, openMs: 600, blockedMs: 600, retiredMs: 600 }
 const later = { headers: { prefer: 'respond-async' } }
 
-t.test('after the set number of failures in a row nothing is sent; after the pause one tries, and what it meets decides', async t => {
+t.test('after the set number of failures in a row nothing is sent; after the pause one tries, and what it meets decides', together, async t => {
   // Longer than a busy machine takes to answer a crowd.
   const gateway = await startGateway(t, { config: { breaker: { ...limits, openMs: 3000 } } })
   const { bill, faults } = gateway.sandbox
@@ -42,7 +46,7 @@ const threeTenants = { tenants: [tenant('studio'), tenant('press'), tenant('agen
 const press = { key: key('press') }
 const agency = { key: key('agency') }
 
-t.test('what breaks after it was sent stops its tenant only, until another tenant meets it, too', async t => {
+t.test('what breaks after it was sent stops its tenant only, until another tenant meets it, too', together, async t => {
   const gateway = await startGateway(t, { tenants: threeTenants, config: { breaker: { ...limits, openMs: 3_600_000 } } })
   const { bill, faults } = gateway.sandbox
   const broken = faults.add({ kind: 'reset', operation: 'submit', times: 'always' })
@@ -59,7 +63,7 @@ t.test('what breaks after it was sent stops its tenant only, until another tenan
   t.equal(bill.submits, 4)
 })
 
-t.test('a tenant that is stopped does not stop the others; its probe does, when it meets the same with another picture', async t => {
+t.test('a tenant that is stopped does not stop the others; its probe does, when it meets the same with another picture', together, async t => {
   const gateway = await startGateway(t, { tenants: threeTenants, config: { breaker: { ...limits, openMs: 2000 } } })
   const { faults } = gateway.sandbox
   const broken = faults.add({ kind: 'reset', operation: 'submit', times: 3 })
@@ -76,7 +80,7 @@ t.test('a tenant that is stopped does not stop the others; its probe does, when 
   await until(async () => (await gateway.generate({ prompt: 'again', seed: 1 })).status === 200)
 })
 
-t.test('what works in between ends the row of failures', async t => {
+t.test('what works in between ends the row of failures', together, async t => {
   const gateway = await startGateway(t, { config: { breaker: limits } })
   for (let round = 0; round < 3; round++) {
     gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'nginx', times: 2 })
@@ -85,7 +89,7 @@ t.test('what works in between ends the row of failures', async t => {
   }
 })
 
-t.test('a retired model is 410 for new purchases and for what waits; its stored pictures are served', async t => {
+t.test('a retired model is 410 for new purchases and for what waits; its stored pictures are served', together, async t => {
   const gateway = await startGateway(t, { config: { breaker: { ...limits, retiredMs: 3_600_000 }, falConcurrency: 1 } })
   await gateway.generate({ prompt: 'stored', seed: 1 })
   const gone = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit' })
@@ -108,7 +112,7 @@ t.test('a retired model is 410 for new purchases and for what waits; its stored 
   t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="retired"\} 1$/m)
 })
 
-t.test('a new key in its file and a reload: the next generation tries at once, with that key', async t => {
+t.test('a new key in its file and a reload: the next generation tries at once, with that key', together, async t => {
   const file = join(t.testdir({}), 'fal-key')
   writeFileSync(file, CENTRAL_KEY)
   const gateway = await startGateway(t, {
@@ -136,7 +140,7 @@ t.test('a new key in its file and a reload: the next generation tries at once, w
   }
 })
 
-t.test('a reload trips nothing: a probe of another replica may have closed it since it was looked at', async t => {
+t.test('a reload trips nothing: a probe of another replica may have closed it since it was looked at', together, async t => {
   const memory = createMemoryLedger({ times, now: () => Date.now() })
   t.teardown(async () => { await memory.close() })
   await memory.breaker('*', { state: 'account-blocked', retryAfterMs: 3_600_000 })
@@ -154,7 +158,7 @@ t.test('a reload trips nothing: a probe of another replica may have closed it si
   t.equal((await memory.takeOutbox(10)).length, 2, 'tripped and closed, and no third alarm')
 })
 
-t.test('a reload closes nothing that was tripped for other reasons', async t => {
+t.test('a reload closes nothing that was tripped for other reasons', together, async t => {
   const gateway = await startGateway(t, { config: { breaker: { ...limits, failuresToOpen: 1, openMs: 3_600_000 } } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'nginx' })
   await gateway.generate({ prompt: 'x', seed: 1 })
@@ -163,7 +167,7 @@ t.test('a reload closes nothing that was tripped for other reasons', async t => 
   t.equal(gateway.sandbox.bill.submits, 1)
 })
 
-t.test('while fal is busy its Retry-After is kept and nothing is given up before its time in the queue is over', async t => {
+t.test('while fal is busy its Retry-After is kept and nothing is given up before its time in the queue is over', together, async t => {
   const gateway = await startGateway(t, { config: { queueMs: 60_000 } })
   const busy = gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 1, times: 2 })
   const startMs = performance.now()
@@ -175,7 +179,7 @@ t.test('while fal is busy its Retry-After is kept and nothing is given up before
   t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="ok"\} 1$/m, 'busy is no failure')
 })
 
-t.test('a pause that would outlast its time in the queue is not waited for', async t => {
+t.test('a pause that would outlast its time in the queue is not waited for', together, async t => {
   // A caller of either of them waits for longer than this test lasts.
   const gateway = await startGateway(t, { config: { queueMs: 3_600_000, waitMs: 7_200_000 } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', retryAfterSeconds: 7200 })
@@ -184,7 +188,7 @@ t.test('a pause that would outlast its time in the queue is not waited for', asy
   t.match((await gateway.get('/generations')).json(), { generations: [{ status: 'failed', cost_usd: 0 }] })
 })
 
-t.test('more attempts than a failing fal would get: busy alone never ends a generation early', async t => {
+t.test('more attempts than a failing fal would get: busy alone never ends a generation early', together, async t => {
   const gateway = await startGateway(t)
   const busy = gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', times: 3 })
   const id = String((await gateway.generate({ prompt: 'x', seed: 1 }, later)).json()['id'])
@@ -193,7 +197,7 @@ t.test('more attempts than a failing fal would get: busy alone never ends a gene
   t.equal(gateway.sandbox.bill.submits, 4)
 })
 
-t.test('when fal takes no more there are fewer slots for a while, and operators see it', async t => {
+t.test('when fal takes no more there are fewer slots for a while, and operators see it', together, async t => {
   const gateway = await startGateway(t, { config: { falConcurrency: 4 } })
   const busy = gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 20, skip: 2 })
   const release = gateway.sandbox.faults.holdJobs()

@@ -13,6 +13,10 @@ import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { admissionOf, never, freshId, successOf, times, traceLost } from '../support/admission.ts'
 import { until } from '../support/until.ts'
 
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
 const studio = { tenant: 'studio', subject: '' }
 const running = { kind: 'running' } as const
 
@@ -99,7 +103,7 @@ function forever (): AbortSignal {
   return new AbortController().signal
 }
 
-t.test('a reader is told every state, every line once, and at the end the output', async t => {
+t.test('a reader is told every state, every line once, and at the end the output', together, async t => {
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
@@ -116,7 +120,7 @@ t.test('a reader is told every state, every line once, and at the end the output
   t.equal(follow.streams, 0)
 })
 
-t.test('the position in our own queue is told while it moves', async t => {
+t.test('the position in our own queue is told while it moves', together, async t => {
   const { follow, buy, accept } = scene(t)
   await buy()
   await buy()
@@ -133,7 +137,7 @@ t.test('the position in our own queue is told while it moves', async t => {
   await over
 })
 
-t.test('a follower that comes back goes on with the line after the last one that it got', async t => {
+t.test('a follower that comes back goes on with the line after the last one that it got', together, async t => {
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   await accept()
@@ -151,7 +155,7 @@ t.test('a follower that comes back goes on with the line after the last one that
   t.same(lines(later.told), ['5 line 5'])
 })
 
-t.test('an outcome that nobody knows is the last moment, too', async t => {
+t.test('an outcome that nobody knows is the last moment, too', together, async t => {
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
@@ -162,7 +166,7 @@ t.test('an outcome that nobody knows is the last moment, too', async t => {
   t.match(told.at(-1), { row: { phase: 'unknown', failure: { code: 'outcome-unknown' } } })
 })
 
-t.test('other people\'s generations cannot be followed', async t => {
+t.test('other people\'s generations cannot be followed', together, async t => {
   const { follow, buy } = scene(t)
   const { id } = await buy()
   for (const reader of [{ tenant: 'press', subject: '' }, { tenant: 'studio', subject: 'visitor' }]) {
@@ -173,7 +177,7 @@ t.test('other people\'s generations cannot be followed', async t => {
   t.equal(await follow.now(id, { tenant: 'press', subject: '' }), null, 'nor when its reader has just asked')
 })
 
-t.test('through an alias a reader sees its own id and nothing of the buyer', async t => {
+t.test('through an alias a reader sees its own id and nothing of the buyer', together, async t => {
   const { ledger, follow, accept } = scene(t)
   const asked = { cacheName: 'shared', seed: '1', cacheGroup: 'acme' }
   const bought = await ledger.admit(admissionOf(asked))
@@ -192,7 +196,7 @@ t.test('through an alias a reader sees its own id and nothing of the buyer', asy
   t.ok(own.told.every(({ row }) => row.id === bought.row.id && row.tenant === 'studio' && row.accounts.length === 2))
 })
 
-t.test('a reader that does not read holds nobody up, costs bounded memory, and still gets the last state', async t => {
+t.test('a reader that does not read holds nobody up, costs bounded memory, and still gets the last state', together, async t => {
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   const moments = await follow.moments(id, studio, { logged: 0, signal: forever() })
@@ -216,7 +220,7 @@ t.test('a reader that does not read holds nobody up, costs bounded memory, and s
   t.match(rest.at(-1), { row: { phase: 'succeeded' } })
 })
 
-t.test('1,000 readers of one generation are one subscription and a handful of questions', async t => {
+t.test('1,000 readers of one generation are one subscription and a handful of questions', together, async t => {
   const { ledger, follow, buy, accept, calls } = scene(t)
   const { id } = await buy()
   const readers = await Promise.all(Array.from({ length: 1000 }, async () => listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))))
@@ -232,7 +236,7 @@ t.test('1,000 readers of one generation are one subscription and a handful of qu
   t.ok((calls.get('getMany') ?? 0) <= 2 && (calls.get('logs') ?? 0) <= 3 && (calls.get('getStatuses') ?? 0) <= 2, JSON.stringify([...calls]))
 })
 
-t.test('polls are answered without asking the ledger, and see what changed', async t => {
+t.test('polls are answered without asking the ledger, and see what changed', together, async t => {
   const { ledger, follow, buy, accept, calls } = scene(t)
   const { id } = await buy()
   await follow.now(id, studio)
@@ -250,7 +254,7 @@ t.test('polls are answered without asking the ledger, and see what changed', asy
   t.match(await follow.now(id, studio), { row: { output: /images/ }, log: { lines: [{ message: 'line 0' }, {}] } })
 })
 
-t.test('when the process lets its readers go they end without a last moment, and polls go on', async t => {
+t.test('when the process lets its readers go they end without a last moment, and polls go on', together, async t => {
   const { follow, buy } = scene(t)
   const { id } = await buy()
   const { told, over } = listen(await follow.moments(id, studio, { logged: 0, signal: forever() }))
@@ -264,7 +268,7 @@ t.test('when the process lets its readers go they end without a last moment, and
   t.same(states(later.told), ['queued 0'])
 })
 
-t.test('a reader that cannot come back is told the end after the others were let go, and is let go with everything', async t => {
+t.test('a reader that cannot come back is told the end after the others were let go, and is let go with everything', together, async t => {
   const { ledger, follow, buy, accept } = scene(t)
   const { id } = await buy()
   const stay = async () => listen(await follow.moments(id, studio, { logged: 0, signal: forever(), comesBack: false }))
@@ -287,7 +291,7 @@ t.test('a reader that cannot come back is told the end after the others were let
   t.equal(follow.staying, 0)
 })
 
-t.test('what the ledger has forgotten is not told for ever: streams end, and polls say so', async t => {
+t.test('what the ledger has forgotten is not told for ever: streams end, and polls say so', together, async t => {
   const { ledger, follow, buy, forget } = scene(t, 5)
   const { id } = await buy()
   await follow.now(id, studio)

@@ -4,7 +4,11 @@ import t from 'tap'
 import { createRunTime } from '../../src/generation/run/run-time.ts'
 import { until } from '../support/until.ts'
 
-t.test('its time is over: told at once, and again until it is closed', async t => {
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
+t.test('its time is over: told at once, and again until it is closed', together, async t => {
   let over = 0
   const time = createRunTime(1000, 'counted', () => 1000, () => { over += 1 })
   t.equal(over, 1)
@@ -12,7 +16,7 @@ t.test('its time is over: told at once, and again until it is closed', async t =
   time.close()
 })
 
-t.test('its time is over while its result is looked for: told only when it is at work again', async t => {
+t.test('its time is over while its result is looked for: told only when it is at work again', together, async t => {
   let over = 0
   let looks = 0
   const now = (): number => {
@@ -29,7 +33,7 @@ t.test('its time is over while its result is looked for: told only when it is at
   time.close()
 })
 
-t.test('a clock that was put back: it is told when the time is over by that clock', async t => {
+t.test('a clock that was put back: it is told when the time is over by that clock', together, async t => {
   let nowMs = 0
   let looks = 0
   let over = 0

@@ -9,6 +9,10 @@ import { admissionOf, price, refusal } from '../support/admission.ts'
 import { answer, completed, picture, running, taskScene, untilCompleted, untilFollowed, type TaskScene } from '../support/task-scene.ts'
 import { until } from '../support/until.ts'
 
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
 const gone: Result = { kind: 'expired', isClear: true }
 const noPicture: Result = { kind: 'no-output', isClear: true, units: null }
 const cancelled: Result = { kind: 'cancelled', isClear: true, units: null }
@@ -31,7 +35,7 @@ async function untilASecondIsOver (): Promise<void> {
   await setImmediate()
 }
 
-t.test('a picture is the end, and a failure that is billed; one that costs nothing is when it was said three times', async t => {
+t.test('a picture is the end, and a failure that is billed; one that costs nothing is when it was said three times', together, async t => {
   const cases: ReadonlyArray<readonly [results: readonly Result[], end: object]> = [
     [[picture], { phase: 'succeeded', cost: price }],
     [[billedFailure], { phase: 'failed', cost: price }],
@@ -49,7 +53,7 @@ t.test('a picture is the end, and a failure that is billed; one that costs nothi
   }
 })
 
-t.test('what lies behind an id is not fetched before the ledger said whose it is, and not at all when it is another generation\'s', async t => {
+t.test('what lies behind an id is not fetched before the ledger said whose it is, and not at all when it is another generation\'s', together, async t => {
   let write = (): void => {}
   const held = new Promise<void>(resolve => { write = resolve })
   const told = await taskScene(t, {
@@ -73,7 +77,7 @@ t.test('what lies behind an id is not fetched before the ledger said whose it is
   t.match(await told.row(), { phase: 'unknown', requestId: null })
 })
 
-t.test('what would throw the picture away is believed when fal itself said the same in every look, and else its outcome is unknown', async t => {
+t.test('what would throw the picture away is believed when fal itself said the same in every look, and else its outcome is unknown', together, async t => {
   const unknown = { phase: 'unknown', failure: { code: 'outcome-unknown', detail: /could not be had/ }, cost: null }
   const cases: ReadonlyArray<readonly [results: readonly Result[], end: object]> = [
     [[gone, gone, gone], { phase: 'failed', failure: { code: 'result-expired' }, cost: price }],
@@ -96,7 +100,7 @@ t.test('what would throw the picture away is believed when fal itself said the s
   }
 })
 
-t.test('a cancel is believed at once when it was wished', async t => {
+t.test('a cancel is believed at once when it was wished', together, async t => {
   const told = await taskScene(t, { lookAgainMs: longPause })
   await untilCompleted(told)
   await told.ledger.cancel((await told.row()).id, { tenant: 'studio', subject: '' })
@@ -108,7 +112,7 @@ t.test('a cancel is believed at once when it was wished', async t => {
   t.match(await told.row(), { phase: 'cancelled' })
 })
 
-t.test('that it is looked at again is told once for each reason', async t => {
+t.test('that it is looked at again is told once for each reason', together, async t => {
   const told = await taskScene(t, { lookAgainMs: [0, 0, 0] })
   await untilCompleted(told)
   await answerAll(told, [{ kind: 'pending' }, gone, gone, noPicture, picture])
@@ -116,7 +120,7 @@ t.test('that it is looked at again is told once for each reason', async t => {
   t.same(told.looks, ['unavailable', 'expired', 'no-output'])
 })
 
-t.test('a process that takes over goes on with the looks that are left', async t => {
+t.test('a process that takes over goes on with the looks that are left', together, async t => {
   const told = await taskScene(t, {
     lookAgainMs: [1000],
     takenOverAfter: async (ledger, { id }, advance) => {
@@ -132,7 +136,7 @@ t.test('a process that takes over goes on with the looks that are left', async t
   t.equal(told.sightings.length, 0, 'it is not followed: its result is looked for')
 })
 
-t.test('what another process looked for and fal shows at work is followed again', async t => {
+t.test('what another process looked for and fal shows at work is followed again', together, async t => {
   for (const state of ['queued', 'running'] as const) {
     const told = await taskScene(t, {
       lookAgainMs: [1],
@@ -148,7 +152,7 @@ t.test('what another process looked for and fal shows at work is followed again'
   }
 })
 
-t.test('fal is asked where it stands between two looks, until it says that it is done', async t => {
+t.test('fal is asked where it stands between two looks, until it says that it is done', together, async t => {
   const told = await taskScene(t, { lookAgainMs: [0, 0, 0] })
   await untilFollowed(told)
   await answer(told.sightings, { kind: 'missing' })
@@ -161,7 +165,7 @@ t.test('fal is asked where it stands between two looks, until it says that it is
   t.match(await told.row(), { phase: 'succeeded' })
 })
 
-t.test('fal is not asked where it stands once it said that it is done', async t => {
+t.test('fal is not asked where it stands once it said that it is done', together, async t => {
   const told = await taskScene(t, { lookAgainMs: [0, 0] })
   await untilFollowed(told)
   await answer(told.sightings, { kind: 'missing' })
@@ -172,7 +176,7 @@ t.test('fal is not asked where it stands once it said that it is done', async t 
   t.equal(told.states.length, 1)
 })
 
-t.test('no look comes later than five minutes after the first doubt', async t => {
+t.test('no look comes later than five minutes after the first doubt', together, async t => {
   const told = await taskScene(t, { lookAgainMs: [0, 0, 0, 0] })
   await untilCompleted(told)
   await answer(told.results, gone)
@@ -184,7 +188,7 @@ t.test('no look comes later than five minutes after the first doubt', async t =>
   t.match(await told.row(), { phase: 'failed', failure: { code: 'result-expired' } })
 })
 
-t.test('a result that cannot be had is looked for as long as it may run and as long as all looks take, whichever is longer', async t => {
+t.test('a result that cannot be had is looked for as long as it may run and as long as all looks take, whichever is longer', together, async t => {
   for (const [runMs, firstMs] of [[1000, 1000], [LOOK_FOR_MS + 1000, LOOK_FOR_MS]] as const) {
     const told = await taskScene(t, { times: { runMs } })
     await untilCompleted(told)
@@ -200,7 +204,7 @@ t.test('a result that cannot be had is looked for as long as it may run and as l
   }
 })
 
-t.test('fal is asked for what it wants to be asked for later no sooner', async t => {
+t.test('fal is asked for what it wants to be asked for later no sooner', together, async t => {
   const told = await taskScene(t)
   await untilCompleted(told)
   await answer(told.results, { kind: 'unavailable', retryAfterMs: 60_000 })
@@ -208,7 +212,7 @@ t.test('fal is asked for what it wants to be asked for later no sooner', async t
   t.equal(told.results.length, 1)
 })
 
-t.test('its time to run ends no look, and makes none sooner', async t => {
+t.test('its time to run ends no look, and makes none sooner', together, async t => {
   const told = await taskScene(t, { times: { runMs: 1000 }, lookAgainMs: longPause })
   await untilCompleted(told)
   await answer(told.results, gone)
@@ -219,7 +223,7 @@ t.test('its time to run ends no look, and makes none sooner', async t => {
   t.match(await told.row(), { phase: 'accepted', doubt: 'expired' })
 })
 
-t.test('an interruption does not cut short what fal is being asked, nor begins the count of its failures once more', async t => {
+t.test('an interruption does not cut short what fal is being asked, nor begins the count of its failures once more', together, async t => {
   const told = await taskScene(t)
   await untilCompleted(told)
   told.task.interrupt()
@@ -241,7 +245,7 @@ t.test('an interruption does not cut short what fal is being asked, nor begins t
   t.equal(asked.states.length, 1)
 })
 
-t.test('released between two questions: fal is asked no more, and the row stays as it was', async t => {
+t.test('released between two questions: fal is asked no more, and the row stays as it was', together, async t => {
   const paused = await taskScene(t)
   await untilCompleted(paused)
   await answer(paused.results, freeFailure)
@@ -260,7 +264,7 @@ t.test('released between two questions: fal is asked no more, and the row stays 
   }
 })
 
-t.test('while the ledger is away, callers that wait here get the picture', async t => {
+t.test('while the ledger is away, callers that wait here get the picture', together, async t => {
   const told = await taskScene(t)
   await untilFollowed(told)
   told.away(true)

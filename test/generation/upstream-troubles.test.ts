@@ -5,6 +5,10 @@ import type { Fault } from '../../src/sandbox/fault-schema.ts'
 import { startGateway } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
 interface Case { readonly fault: Fault, readonly status: number, readonly code: string, readonly accepted: number, readonly cost: number | null, readonly generation?: string }
 
 const cases: Readonly<Record<string, Case>> = {
@@ -23,7 +27,7 @@ const cases: Readonly<Record<string, Case>> = {
   'a result that is gone': { fault: { kind: 'answer', operation: 'result', error: 'result_expired', times: 'always' }, status: 410, code: 'result-expired', accepted: 1, cost: 0.06 }
 }
 
-t.test('each trouble has its documented code, cost and end', async t => {
+t.test('each trouble has its documented code, cost and end', together, async t => {
   for (const [name, { fault, status, code, accepted, cost, generation = 'failed' }] of Object.entries(cases)) {
     const gateway = await startGateway(t)
     gateway.sandbox.faults.add(fault)
@@ -45,7 +49,7 @@ const billed: Readonly<Record<string, Fault>> = {
   'a failure': { kind: 'job', operation: 'submit', error: 'generation_timeout', units: 1 }
 }
 
-t.test('what failed and was billed answers the same request as what it is, says for how long, and how to buy another at once', async t => {
+t.test('what failed and was billed answers the same request as what it is, says for how long, and how to buy another at once', together, async t => {
   for (const [name, fault] of Object.entries(billed)) {
     const gateway = await startGateway(t)
     gateway.sandbox.faults.add(fault)
@@ -71,7 +75,7 @@ t.test('what failed and was billed answers the same request as what it is, says 
   }
 })
 
-t.test('what failed and was billed answers its Idempotency-Key, which is told that only a new key buys another', async t => {
+t.test('what failed and was billed answers its Idempotency-Key, which is told that only a new key buys another', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'generation_timeout', units: 1 })
   const headers = { 'idempotency-key': 'k1' }
@@ -87,7 +91,7 @@ t.test('what failed and was billed answers its Idempotency-Key, which is told th
   t.equal(gateway.sandbox.bill.accepted, 2)
 })
 
-t.test('what failed and cost nothing, or was no seeded request, is in nobody\'s way and does not say so', async t => {
+t.test('what failed and cost nothing, or was no seeded request, is in nobody\'s way and does not say so', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'internal_server_error' })
   const unbilled = await gateway.generate({ prompt: 'x', seed: 1 })
@@ -101,7 +105,7 @@ t.test('what failed and cost nothing, or was no seeded request, is in nobody\'s 
   t.match((await gateway.generate({ prompt: 'x' })).headers.get('cache-status'), /detail=bought/)
 })
 
-t.test('an unknown outcome answers the same request as what it is', async t => {
+t.test('an unknown outcome answers the same request as what it is', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
   const first = await gateway.generate({ prompt: 'x', seed: 1 })
@@ -113,14 +117,14 @@ t.test('an unknown outcome answers the same request as what it is', async t => {
   t.match(again.json()['detail'], /Falgate-Cache: refresh/)
 })
 
-t.test('fal\'s own words about a refused input arrive, without the value', async t => {
+t.test('fal\'s own words about a refused input arrive, without the value', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'job', operation: 'submit', error: 'content_policy_violation' })
   const reply = await gateway.generate({ prompt: 'a secret wish' })
   t.match(reply.json(), { errors: [{ path: '/prompt', code: 'content_policy_violation', message: String }] })
 })
 
-t.test('what certainly never arrived is sent again, and bought once', async t => {
+t.test('what certainly never arrived is sent again, and bought once', together, async t => {
   for (const error of ['concurrent_requests_limit', 'runner_scheduling_failure'] as const) {
     const gateway = await startGateway(t)
     gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error, retryAfterSeconds: 0 })
@@ -132,14 +136,14 @@ t.test('what certainly never arrived is sent again, and bought once', async t =>
   }
 })
 
-t.test('what fal sent back into the queue has its whole time to run, however long it waited again', async t => {
+t.test('what fal sent back into the queue has its whole time to run, however long it waited again', together, async t => {
   const gateway = await startGateway(t, { env: { RUN_SECONDS: '1' } })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', retryAfterSeconds: 2 })
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 200)
   t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
-t.test('what runs longer than it may is stopped at fal, once, and its outcome is unknown', async t => {
+t.test('what runs longer than it may is stopped at fal, once, and its outcome is unknown', together, async t => {
   const gateway = await startGateway(t, { env: { RUN_SECONDS: '1' } })
   const release = gateway.sandbox.faults.holdJobs()
   const reply = await gateway.generate({ prompt: 'x', seed: 1 })
@@ -150,7 +154,7 @@ t.test('what runs longer than it may is stopped at fal, once, and its outcome is
   release()
 })
 
-t.test('broken status streams, failing polls and late results only delay the picture', async t => {
+t.test('broken status streams, failing polls and late results only delay the picture', together, async t => {
   const troubles: readonly Fault[] = [
     { kind: 'truncate', operation: 'stream' },
     { kind: 'truncate', operation: 'stream', cleanly: true },
@@ -171,7 +175,7 @@ t.test('broken status streams, failing polls and late results only delay the pic
   t.equal(gateway.sandbox.bill.submits, troubles.length)
 })
 
-t.test('a 5xx that names a request id is asked about before anything is concluded', async t => {
+t.test('a 5xx that names a request id is asked about before anything is concluded', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'internal_error', accepted: true })
   const reply = await gateway.generate({ prompt: 'x', seed: 1 })
@@ -179,7 +183,7 @@ t.test('a 5xx that names a request id is asked about before anything is conclude
   t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
-t.test('an unknown outcome keeps answering for its request with the same id, and refresh buys afresh', async t => {
+t.test('an unknown outcome keeps answering for its request with the same id, and refresh buys afresh', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
   const first = await gateway.generate({ prompt: 'x', seed: 1 })
@@ -192,7 +196,7 @@ t.test('an unknown outcome keeps answering for its request with the same id, and
   t.equal(gateway.sandbox.bill.submits, 2)
 })
 
-t.test('an unknown outcome answers for its body, too: an unseeded retry does not buy', async t => {
+t.test('an unknown outcome answers for its body, too: an unseeded retry does not buy', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'reset', operation: 'submit', accepted: true })
   const first = await gateway.generate({ prompt: 'x' })
@@ -206,14 +210,14 @@ t.test('an unknown outcome answers for its body, too: an unseeded retry does not
   t.equal(gateway.sandbox.bill.submits, 1)
 })
 
-t.test('a 503 that names a request id is asked about: what was accepted all the same is not bought again', async t => {
+t.test('a 503 that names a request id is asked about: what was accepted all the same is not bought again', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', accepted: true })
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 200)
   t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
-t.test('a 503 that names a request id about which fal says nothing is not sent again: its outcome is unknown', async t => {
+t.test('a 503 that names a request id about which fal says nothing is not sent again: its outcome is unknown', together, async t => {
   const gateway = await startGateway(t)
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'runner_scheduling_failure', accepted: true })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'stream', error: 'nginx', times: 'always' })
@@ -224,7 +228,7 @@ t.test('a 503 that names a request id about which fal says nothing is not sent a
   t.equal(gateway.sandbox.bill.submits, 1)
 })
 
-t.test('a blocked account refuses purchases before they are sent, while what is stored goes on', async t => {
+t.test('a blocked account refuses purchases before they are sent, while what is stored goes on', together, async t => {
   const gateway = await startGateway(t)
   await gateway.generate({ prompt: 'stored', seed: 1 })
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'locked', times: 'always' })
@@ -241,7 +245,7 @@ t.test('a blocked account refuses purchases before they are sent, while what is 
   t.equal((await gateway.generate({ prompt: 'stored', seed: 1 })).status, 200)
 })
 
-t.test('an upstream that cannot be reached is told as such, and nothing counts as bought', async t => {
+t.test('an upstream that cannot be reached is told as such, and nothing counts as bought', together, async t => {
   const gateway = await startGateway(t, { config: { falQueueUrl: 'http://127.0.0.1:9/queue', waitMs: 20_000 } })
   const reply = await gateway.generate({ prompt: 'x', seed: 1 })
   t.equal(reply.status, 503)

@@ -5,7 +5,11 @@ import t from 'tap'
 import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { generationIds, until, untilStatus } from '../support/until.ts'
 
-t.test('a caller that leaves loses nothing: the generation goes on and is collected by id', async t => {
+// Most of their time is pauses of the code, so they wait together.
+t.jobs = 6
+const together = { buffered: true }
+
+t.test('a caller that leaves loses nothing: the generation goes on and is collected by id', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const leaving = new AbortController()
@@ -23,7 +27,7 @@ t.test('a caller that leaves loses nothing: the generation goes on and is collec
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('one of many waiting callers leaves, and the others get their picture', async t => {
+t.test('one of many waiting callers leaves, and the others get their picture', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const leaving = new AbortController()
@@ -39,7 +43,7 @@ t.test('one of many waiting callers leaves, and the others get their picture', a
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('time up: 504 still-running, and the same request again collects', async t => {
+t.test('time up: 504 still-running, and the same request again collects', together, async t => {
   const gateway = await startGateway(t, { config: { waitMs: 50 } })
   const release = gateway.sandbox.faults.holdJobs()
   const first = await gateway.generate({ prompt: 'slow', seed: 1 })
@@ -56,7 +60,7 @@ t.test('time up: 504 still-running, and the same request again collects', async 
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('an unseeded request whose time was up is collected by the same request, and only once', async t => {
+t.test('an unseeded request whose time was up is collected by the same request, and only once', together, async t => {
   const gateway = await startGateway(t, { config: { waitMs: 50 } })
   const release = gateway.sandbox.faults.holdJobs()
   const first = await gateway.generate({ prompt: 'slow' })
@@ -74,7 +78,7 @@ t.test('an unseeded request whose time was up is collected by the same request, 
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('Prefer: respond-async is answered at once, with the place to collect', async t => {
+t.test('Prefer: respond-async is answered at once, with the place to collect', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const accepted = await gateway.generate({ prompt: 'later', seed: 1 }, { headers: { prefer: 'respond-async' } })
@@ -89,7 +93,7 @@ t.test('Prefer: respond-async is answered at once, with the place to collect', a
   t.equal(done.status, 200, 'what is done needs no 202')
 })
 
-t.test('Prefer: wait=n waits so long and is then a 202', async t => {
+t.test('Prefer: wait=n waits so long and is then a 202', together, async t => {
   const gateway = await startGateway(t)
   const quick = await gateway.generate({ prompt: 'quick', seed: 1 }, { headers: { prefer: 'wait=20' } })
   t.equal(quick.status, 200)
@@ -99,7 +103,7 @@ t.test('Prefer: wait=n waits so long and is then a 202', async t => {
   t.equal(slow.headers.get('preference-applied'), 'respond-async, wait=1')
 })
 
-t.test('the same Idempotency-Key is one purchase, while it runs and afterwards; another body is refused', async t => {
+t.test('the same Idempotency-Key is one purchase, while it runs and afterwards; another body is refused', together, async t => {
   const gateway = await startGateway(t)
   const headers = { 'idempotency-key': 'order-1' }
   const release = gateway.sandbox.faults.holdJobs()
@@ -120,7 +124,7 @@ t.test('the same Idempotency-Key is one purchase, while it runs and afterwards; 
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('a connection cut after acceptance costs nothing: the same body again gets the picture', async t => {
+t.test('a connection cut after acceptance costs nothing: the same body again gets the picture', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const leaving = new AbortController()
@@ -135,7 +139,7 @@ t.test('a connection cut after acceptance costs nothing: the same body again get
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('HEAD shows no picture, so it delivers none', async t => {
+t.test('HEAD shows no picture, so it delivers none', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const leaving = new AbortController()
@@ -151,7 +155,7 @@ t.test('HEAD shows no picture, so it delivers none', async t => {
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('requests that are pipelined behind another are left with their connection, and cost nothing again', async t => {
+t.test('requests that are pipelined behind another are left with their connection, and cost nothing again', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const { hostname, port } = new URL(gateway.url)
@@ -166,7 +170,7 @@ t.test('requests that are pipelined behind another are left with their connectio
   t.equal(gateway.sandbox.bill.billedUnits, 2)
 })
 
-t.test('an answer that was ready when its connection broke is not delivered: the same request gets the picture', async t => {
+t.test('an answer that was ready when its connection broke is not delivered: the same request gets the picture', together, async t => {
   const gateway = await startGateway(t)
   // Two requests on one connection: the second one's answer has to wait behind the first one's, which does not come.
   const first = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit' })
@@ -187,7 +191,7 @@ t.test('an answer that was ready when its connection broke is not delivered: the
   first.release()
 })
 
-t.test('a caller that asks for what its buyer has cancelled in the queue buys in its own name', async t => {
+t.test('a caller that asks for what its buyer has cancelled in the queue buys in its own name', together, async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme', maxInFlight: 1 }), tenant('press', { cacheGroup: 'acme' })] } })
   const release = gateway.sandbox.faults.holdJobs()
   const later = { headers: { prefer: 'respond-async' } }
@@ -201,7 +205,7 @@ t.test('a caller that asks for what its buyer has cancelled in the queue buys in
   t.match((await own).headers.get('cache-status'), /detail=bought/)
 })
 
-t.test('a replayed joiner keeps its own id, and hits show nobody a foreign one', async t => {
+t.test('a replayed joiner keeps its own id, and hits show nobody a foreign one', together, async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
   const release = gateway.sandbox.faults.holdJobs()
   const buyer = gateway.generate({ prompt: 'shared', seed: 1 })
@@ -222,7 +226,7 @@ t.test('a replayed joiner keeps its own id, and hits show nobody a foreign one',
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('two callers who are both there and ask for the same without a seed get two pictures', async t => {
+t.test('two callers who are both there and ask for the same without a seed get two pictures', together, async t => {
   const gateway = await startGateway(t)
   const release = gateway.sandbox.faults.holdJobs()
   const calls = [gateway.generate({ prompt: 'two' }), gateway.generate({ prompt: 'two' })]
@@ -233,7 +237,7 @@ t.test('two callers who are both there and ask for the same without a seed get t
   t.equal(gateway.sandbox.bill.billedUnits, 2)
 })
 
-t.test('an Idempotency-Key is held against its request also when the result of another one lies in this process', async t => {
+t.test('an Idempotency-Key is held against its request also when the result of another one lies in this process', together, async t => {
   const gateway = await startGateway(t)
   const headers = { 'idempotency-key': 'k' }
   await gateway.generate({ prompt: 'first', seed: 1 }, { headers })
@@ -242,7 +246,7 @@ t.test('an Idempotency-Key is held against its request also when the result of a
   t.equal((await gateway.generate({ prompt: 'second', seed: 2 }, { headers })).json()['code'], 'idempotency-key-reused')
 })
 
-t.test('an Idempotency-Key that is used first on a stored result stands for it: another body is refused', async t => {
+t.test('an Idempotency-Key that is used first on a stored result stands for it: another body is refused', together, async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
   const headers = { 'idempotency-key': 'k' }
   const first = await gateway.generate({ prompt: 'stored', seed: 1 })
@@ -261,7 +265,7 @@ t.test('an Idempotency-Key that is used first on a stored result stands for it: 
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('an Idempotency-Key holds for 24 hours however short results are kept: 410 with id and cost, and nothing is bought', async t => {
+t.test('an Idempotency-Key holds for 24 hours however short results are kept: 410 with id and cost, and nothing is bought', together, async t => {
   const gateway = await startGateway(t, { config: { resultTtlMs: 1 } })
   const headers = { 'idempotency-key': 'k' }
   const id = String((await gateway.generate({ prompt: 'short-lived' }, { headers })).headers.get('falgate-generation'))
@@ -279,7 +283,7 @@ t.test('an Idempotency-Key holds for 24 hours however short results are kept: 41
   t.equal(gateway.sandbox.bill.billedUnits, 1)
 })
 
-t.test('what was free to its reader says so: cost_usd is 0 by id, in the list and in events', async t => {
+t.test('what was free to its reader says so: cost_usd is 0 by id, in the list and in events', together, async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { cacheGroup: 'acme' }), tenant('press', { cacheGroup: 'acme' })] } })
   const press = { key: key('press') }
   const release = gateway.sandbox.faults.holdJobs()
@@ -295,7 +299,7 @@ t.test('what was free to its reader says so: cost_usd is 0 by id, in the list an
   t.match((await gateway.get(`/generations/${bought}`)).json(), { cost_usd: 0.06 })
 })
 
-t.test('what was fetched by its id is delivered: the same body again is another picture', async t => {
+t.test('what was fetched by its id is delivered: the same body again is another picture', together, async t => {
   const gateway = await startGateway(t, { config: { waitMs: 50 } })
   const release = gateway.sandbox.faults.holdJobs()
   const id = String((await gateway.generate({ prompt: 'slow' })).json()['generation_id'])
@@ -306,7 +310,7 @@ t.test('what was fetched by its id is delivered: the same body again is another 
   t.match(other.headers.get('cache-status'), /detail=bought/)
 })
 
-t.test('a caller that joined a purchase which ended in the queue buys in its own name', async t => {
+t.test('a caller that joined a purchase which ended in the queue buys in its own name', together, async t => {
   const gateway = await startGateway(t, {
     config: { falConcurrency: 1, queueMs: 1500 },
     tenants: { tenants: [tenant('studio', { cacheGroup: 'all' }), tenant('press', { cacheGroup: 'all' })] }
@@ -322,7 +326,7 @@ t.test('a caller that joined a purchase which ended in the queue buys in its own
   t.match((await gateway.get('/usage', { key: key('press') })).json(), { month: { spent_usd: 0.06 } })
 })
 
-t.test('generations are listed newest first, in pages, and by status', async t => {
+t.test('generations are listed newest first, in pages, and by status', together, async t => {
   const gateway = await startGateway(t)
   const ids: string[] = []
   for (let seed = 0; seed < 5; seed++) ids.unshift(String((await gateway.generate({ prompt: 'list', seed })).headers.get('falgate-generation')))
