@@ -43,7 +43,7 @@ t.test('however operations and pieces of a count interleave, a sound ledger has 
       goOn()
       await store.close()
     }
-  }), { numRuns: 25, interruptAfterTimeLimit: 15_000 })
+  }), { numRuns: 25 })
   t.ok(counts > 0, `${counts} counts`)
 })
 
