@@ -1,4 +1,4 @@
-// A Redis for tests: the one that REDIS_URL names, or a private server on a free port that ends with the test process.
+// A Redis for tests: the one that REDIS_URL names, that of the run, or a private server on a free port that ends with the test process.
 
 import { execFileSync, spawn, type ExecFileSyncOptions } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,17 +21,35 @@ export interface RedisServer {
   readonly stop: () => Promise<void>
 }
 
-let shared: Promise<RedisServer> | null = null
+/** The variable that names the Redis of a whole run (with-redis.ts). A test process without one starts its own. */
+export const SHARED_URL = 'TEST_REDIS_URL'
+
+let own: Promise<RedisServer> | null = null
 
 /** The URL of a Redis that may be shared with other tests: use a namespace of your own. */
 export async function redisUrl (): Promise<string> {
-  const given = process.env['REDIS_URL']
-  if (given !== undefined && given !== '') return given
-  shared ??= launch([]).then(server => {
+  const url = givenUrl() ?? named(SHARED_URL)
+  if (url !== null) return url
+  own ??= launch([]).then(server => {
     server.letGo()
     return server
   })
-  return (await shared).url
+  return (await own).url
+}
+
+/** A Redis for all processes of a run, until it is stopped. */
+export async function startSharedRedis (): Promise<RedisServer> {
+  return await launch([])
+}
+
+/** A Redis that is not ours, from REDIS_URL. */
+function givenUrl (): string | null {
+  return named('REDIS_URL')
+}
+
+function named (variable: string): string | null {
+  const value = process.env[variable] ?? ''
+  return value === '' ? null : value
 }
 
 let limited: Promise<string> | null = null
@@ -39,7 +57,7 @@ let limited: Promise<string> | null = null
 /** The same for a user that may do no more than a gateway and an audit have to; with a REDIS_URL that was given its own user. */
 export async function limitedRedisUrl (): Promise<string> {
   const url = await redisUrl()
-  if (shared === null) return url
+  if (givenUrl() !== null) return url
   limited ??= (async () => {
     const redis = new Redis(url)
     const forTests = commandsIn(readScripts().audit.source + readScripts().library).map(command => '+' + command.toLowerCase())

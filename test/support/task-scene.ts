@@ -1,6 +1,7 @@
 // One generation in one process, on the ledger in memory and a fal that the test plays. The ledger's clock stands still until the test puts it forward.
 
 import type { Test } from 'tap'
+import { Problem } from '../../src/errors.ts'
 import type { Admission } from '../../src/generation/admission.ts'
 import type { Doubt } from '../../src/generation/doubt.ts'
 import type { Claimed, Taken } from '../../src/generation/evidence.ts'
@@ -11,7 +12,6 @@ import { createTask, type Task } from '../../src/generation/run/task.ts'
 import type { LogPiece, Result, Sighting } from '../../src/generation/upstream.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
-import { Problem } from '../../src/errors.ts'
 import { admissionOf, freshId, never, times } from './admission.ts'
 import { playUpstream, type Asked, type PlayedUpstream } from './played-upstream.ts'
 import { until } from './until.ts'
