@@ -8,8 +8,8 @@ import type { Metrics } from '../metrics.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'
 import { clusterAt } from '../store/redis/clients.ts'
-import { Unusable } from '../store/redis/redis-errors.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
+import { Unusable } from '../store/redis/redis-errors.ts'
 import type { OnTrouble } from '../trouble.ts'
 
 export interface StoreOptions {

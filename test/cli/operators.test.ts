@@ -152,7 +152,7 @@ t.test('ledger recount tells what does not follow from the generations, changes 
   await redis.hincrby(key('glob'), 'active', 3)
   await redis.hincrby(key('t:studio'), 'running', -10)
   await redis.hincrby(key(`m:${account}`), 'held', 60_000)
-  const told = ['3 places are counted as used, 0 generations are at fal', 'studio: -10 are counted as running, 0 generations are', `${account}: $0.12 are held, open generations are worth $0.06`]
+  const told = ['3 slots are counted as used, 0 generations are at fal', 'studio: -10 are counted as running, 0 generations are', `${account}: $0.12 are held, open generations are worth $0.06`]
   const dry = [...told, '3 differences in 2 generations; nothing is changed, falgate ledger recount --write mends them', ''].join('\n')
   t.same(await runHere(['ledger', 'recount'], env), { code: 1, stdout: dry, stderr: '' })
   t.same(await runHere(['ledger', 'recount'], env), { code: 1, stdout: dry, stderr: '' })

@@ -1,9 +1,9 @@
 // Asking fal what became of an unknown generation: what it says that is believed, and what says nothing.
 
 import t from 'tap'
+import type { Ending } from '../../src/generation/evidence.ts'
 import type { Followed } from '../../src/generation/generation.ts'
 import { findEnd } from '../../src/generation/run/find-end.ts'
-import type { Ending } from '../../src/generation/evidence.ts'
 import type { Result, Sighting } from '../../src/generation/upstream.ts'
 import { refusal } from '../support/admission.ts'
 import { boughtRow } from '../support/bought.ts'

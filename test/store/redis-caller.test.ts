@@ -2,8 +2,8 @@
 
 import t, { type Test } from 'tap'
 import { createCaller, type Caller } from '../../src/store/redis/caller.ts'
-import { createLedgerClock } from '../../src/store/redis/clock.ts'
 import { serverAt } from '../../src/store/redis/clients.ts'
+import { createLedgerClock } from '../../src/store/redis/clock.ts'
 import { createConnection, type Connection } from '../../src/store/redis/connection.ts'
 import { createOwnership } from '../../src/store/redis/ownership.ts'
 import { createRights } from '../../src/store/redis/rights.ts'

@@ -2,8 +2,8 @@
 
 import t, { type Test } from 'tap'
 import type { StoreFaultChange } from '../../src/store-faults.ts'
-import { slotOf } from '../../src/store/redis/cluster.ts'
 import { clusterOf } from '../../src/store/redis/clients.ts'
+import { slotOf } from '../../src/store/redis/cluster.ts'
 import { inspect } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { faultsOf, readInfo } from '../../src/store/redis/server.ts'

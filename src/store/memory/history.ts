@@ -8,7 +8,7 @@ export function lookAtServer (state: State): number | null {
   const server = state.server()
   const isOther = state.metServer !== null && state.metServer !== server
   state.metServer = server
-  if (isOther && state.counter > 0) hold(state)
+  if (isOther && state.counter > 0) pauseClaims(state)
   if (state.held === null) return null
   const now = state.now()
   // The clock was set back: no longer than a lease from here.
@@ -19,7 +19,7 @@ export function lookAtServer (state: State): number | null {
 }
 
 /** Holds claims back until everybody has renewed again that did in the last lease before the change. */
-function hold (state: State): void {
+function pauseClaims (state: State): void {
   const { renewed, awaited } = state
   const now = state.now()
   const latestMs = Math.max(...renewed.values())

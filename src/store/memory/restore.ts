@@ -118,9 +118,9 @@ function takeNames (state: State, entry: Entry): number {
 
 function takeCacheNames (state: State, entry: Entry, { mode, cacheName, learnedName }: Terms): number {
   const { row } = entry
-  const hasEnded = row.phase === 'succeeded'
+  const hasSucceeded = row.phase === 'succeeded'
   let contested = 0
-  if (cacheName !== null && (mode === 'normal' || (mode === 'refresh' && hasEnded))) {
+  if (cacheName !== null && (mode === 'normal' || (mode === 'refresh' && hasSucceeded))) {
     const lead = cacheLead(state, cacheName)
     // A refresh takes its name from what was there before it, and what was called off leaves it to others.
     const isNewer = mode === 'refresh' && lead !== null && lead.entry.row.createdAtMs <= row.createdAtMs
@@ -128,7 +128,7 @@ function takeCacheNames (state: State, entry: Entry, { mode, cacheName, learnedN
     if (mayTake) takeCacheName(state, cacheName, row.id)
     else if (lead.entry !== entry) contested += 1
   }
-  if (learnedName !== null && hasEnded && mode !== 'bypass' && cacheLead(state, learnedName) === null) takeCacheName(state, learnedName, row.id)
+  if (learnedName !== null && hasSucceeded && mode !== 'bypass' && cacheLead(state, learnedName) === null) takeCacheName(state, learnedName, row.id)
   return contested
 }
 

@@ -2,12 +2,12 @@
 
 import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
-import type { LedgerClock } from './clock.ts'
 import type { RedisClient } from './clients.ts'
+import type { LedgerClock } from './clock.ts'
 import { loadLibrary } from './cluster.ts'
 import type { Connection } from './connection.ts'
-import { unavailable } from './redis-errors.ts'
 import type { Ownership } from './ownership.ts'
+import { unavailable } from './redis-errors.ts'
 import type { Program, Script, Scripts } from './script.ts'
 import { readers, textsIn, type AnswerOf, type Operation } from './wire.ts'
 

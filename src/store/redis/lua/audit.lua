@@ -31,7 +31,7 @@ local function auditAll (keys, args)
   for _, id in ipairs(keysOf('g')) do
     local record = readHash(key('g', id))
     if not record.target then rows[id] = Rows.rowOf(id, record)
-    elseif not hasEnded(record) then aliases[id] = record end
+    elseif not isExpired(record) then aliases[id] = record end
   end
 
   local function auditPhases ()

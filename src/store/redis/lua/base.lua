@@ -153,7 +153,7 @@ local function endKey (at, endMs)
   if not times.clockMs then redis.call('PEXPIREAT', at, text(endMs)) end
 end
 
-local function hasEnded (record)
+local function isExpired (record)
   return record.endMs ~= nil and tonumber(record.endMs) <= now
 end
 
@@ -166,6 +166,6 @@ end
 
 local function readEnding (at)
   local record = readHash(at)
-  if record and hasEnded(record) then return nil end
+  if record and isExpired(record) then return nil end
   return record
 end

@@ -30,7 +30,7 @@ end
 
 -- Holds claims back until everybody has renewed again that did in the last lease before the change. By the clock of the server that wrote it down: those of
 -- two machines are never compared. What fell below what a replica knows that it does not know of has lost others as well.
-local function hold (hasFallen)
+local function pauseClaims (hasFallen)
   local latest = redis.call('ZRANGE', RENEWED, -1, -1, 'WITHSCORES')
   if hasFallen and not redis.call('ZSCORE', RENEWED, given.replica) then redis.call('ZADD', AWAITED, 0, NOBODY_KNOWS) end
   if latest[2] then
@@ -53,7 +53,7 @@ local function look ()
   if hasFallen or isOther and tonumber(kept[4] or 0) > 0 then
     epoch = math.max(epoch, known and known.epoch or 0) + 1
     redis.call('HSET', GLOB, 'epoch', text(epoch))
-    hold(hasFallen)
+    pauseClaims(hasFallen)
     kept = redis.call('HMGET', GLOB, 'server', 'epoch', 'sequence', 'counter', 'heldSinceMs', 'heldUntilMs')
   end
   local sinceMs, untilMs = tonumber(kept[5] or 0), tonumber(kept[6] or 0)

@@ -90,15 +90,15 @@ local function makeWay (other, row)
 end
 
 local function takeCacheNames (row)
-  local name, hasEnded, contested = row.cacheName, row.phase == 'succeeded', 0
-  if name and (row.mode == 'normal' or row.mode == 'refresh' and hasEnded) then
+  local name, hasSucceeded, contested = row.cacheName, row.phase == 'succeeded', 0
+  if name and (row.mode == 'normal' or row.mode == 'refresh' and hasSucceeded) then
     local other = Names.cacheLead(name)
     -- A refresh takes its name from what was there before it, and what was called off leaves it to others.
     local isNewer = row.mode == 'refresh' and other and other.createdAtMs <= row.createdAtMs
     if not other or isNewer or (not row.cancelWished and makeWay(other, row)) then Names.takeCacheName(name, row.id)
     elseif other.id ~= row.id then contested = 1 end
   end
-  if row.learnedName and hasEnded and row.mode ~= 'bypass' and not Names.cacheLead(row.learnedName) then Names.takeCacheName(row.learnedName, row.id) end
+  if row.learnedName and hasSucceeded and row.mode ~= 'bypass' and not Names.cacheLead(row.learnedName) then Names.takeCacheName(row.learnedName, row.id) end
   return contested
 end
 

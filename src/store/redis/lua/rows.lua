@@ -86,7 +86,7 @@ local function resolve (id)
     local record = readHash(key('g', at))
     if not record then return nil end
     if not record.target then return rowOf(at, record), alias end
-    if not record.gaveWay or hasEnded(record) then return nil end
+    if not record.gaveWay or isExpired(record) then return nil end
     at, alias = record.target, alias or record
   end
   return nil
@@ -120,7 +120,7 @@ local function findById (id)
   local record = readHash(key('g', id))
   if not record then return nil end
   if not record.target then return rowOf(id, record) end
-  if hasEnded(record) then return nil end
+  if isExpired(record) then return nil end
   return resolve(record.target), record
 end
 

@@ -14,7 +14,7 @@ import { collect } from './step-collect.ts'
 import type { StepContext, StepResult } from './step-context.ts'
 import { isOverdue, lose } from './step-end.ts'
 
-export async function follow (row: Followed, context: StepContext): Promise<StepResult> {
+export async function waitAtFal (row: Followed, context: StepContext): Promise<StepResult> {
   if (row.cancelWished) context.askToCancel(row)
   if (isOverdue(row, context.ledger.now())) {
     context.askToCancel(row)
