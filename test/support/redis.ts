@@ -24,12 +24,15 @@ export interface RedisServer {
 /** The variable that names the Redis of a whole run (with-redis.ts). A test process without one starts its own. */
 export const SHARED_URL = 'TEST_REDIS_URL'
 
-let own: Promise<RedisServer> | null = null
-
 /** The URL of a Redis that may be shared with other tests: use a namespace of your own. */
 export async function redisUrl (): Promise<string> {
-  const url = givenUrl() ?? named(SHARED_URL)
-  if (url !== null) return url
+  return givenUrl() ?? named(SHARED_URL) ?? await ownUrl()
+}
+
+let own: Promise<RedisServer> | null = null
+
+/** That of a server for this process alone. */
+async function ownUrl (): Promise<string> {
   own ??= launch([]).then(server => {
     server.letGo()
     return server
@@ -54,11 +57,15 @@ function named (variable: string): string | null {
 
 let limited: Promise<string> | null = null
 
-/** The same for a user that may do no more than a gateway and an audit have to; with a REDIS_URL that was given its own user. */
+/**
+ * A Redis for a user that may do no more than a gateway and an audit have to; with a REDIS_URL that was given its own user. It is not that of the run:
+ * an audit looks through all keys of a server, so among those of other tests it would take ten times as long, and contract and walks audit after each step.
+ */
 export async function limitedRedisUrl (): Promise<string> {
-  const url = await redisUrl()
-  if (givenUrl() !== null) return url
+  const given = givenUrl()
+  if (given !== null) return given
   limited ??= (async () => {
+    const url = await ownUrl()
     const redis = new Redis(url)
     const forTests = commandsIn(readScripts().audit.source + readScripts().library).map(command => '+' + command.toLowerCase())
     await redis.call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'gate', namespace: '*' }), '+eval', '+evalsha', '+scan', ...forTests)
