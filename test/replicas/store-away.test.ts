@@ -286,7 +286,7 @@ t.test('a row that went back in time is counted as a rollback, also when the seq
   const gateway = await startReplica()
   const release = sandbox.faults.holdJobs()
   const waiting = gateway.generate({ prompt: 'x', seed: 1 })
-  const { id } = await untilGeneration(({ phase }) => phase === 'accepted')
+  const { id } = await untilGeneration(({ requestId }) => requestId !== null)
   const [key = ''] = await redis.keys(`*:g:${id}`)
   await redis.del(key)
   await until(() => gateway.log().includes('generations held here were put back'))
@@ -323,7 +323,7 @@ t.test('a wish to cancel that another replica took, while the one that follows t
   const held = gate.holdAt('recordAccepted', 'after')
   const waiting = one.generate({ prompt: 'x', seed: 1 })
   await held
-  const { id } = await untilGeneration(({ phase }) => phase === 'accepted')
+  const { id } = await untilGeneration(({ requestId }) => requestId !== null)
   t.equal((await other.post(`/generations/${id}/cancel`)).status, 200)
   t.ok(await isStoreDown(one))
   gate.resume()
