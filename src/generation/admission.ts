@@ -16,8 +16,9 @@ export interface DuplicateAnswer extends DuplicateQuestion { readonly open: bool
 
 /**
  * All the ledger has to know to admit one request: what stands in the new row, and what decides whether there will be one. Everything that names
- * something is a digest, never a text of the caller. `cacheName` (digest of cache group, model and input) is given only with a seed; `duplicateName` (digest of
- * tenant, subject, model and input) only for keyless unseeded requests, which it makes duplicates; `connection` is `null` when nobody waits, be it for the id only.
+ * something is a digest, never a text of the caller. `cacheName` (digest of cache group, model and input) is given only with a seed, or with `reuse`: then it
+ * is the `reuseName` (digest of cache group, model and input without its seed). `duplicateName` (digest of tenant, subject, model and input) is given only for
+ * keyless unseeded requests without `reuse`, which it makes duplicates; `connection` is `null` when nobody waits, be it for the id only.
  */
 export interface Admission extends AdmittedFields {
   /** The id the new generation, or an alias, will have. Asked twice with one id, `admit` answers the same. */

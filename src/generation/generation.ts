@@ -33,7 +33,7 @@ export type Priority = 'interactive' | 'background' | 'low'
 
 const priorities: readonly Priority[] = ['interactive', 'background', 'low']
 
-/** How a purchase deals with what is stored: `refresh` buys and takes the cache name when it succeeds; `bypass` never reads nor takes it. */
+/** How a purchase deals with what is stored: `refresh` buys and takes the cache names when it succeeds; `bypass` never reads nor takes one. */
 export type Mode = 'normal' | 'refresh' | 'bypass'
 
 const modes: readonly Mode[] = ['normal', 'refresh', 'bypass']
@@ -162,10 +162,12 @@ const NONE: readonly string[] = []
  * whole after the store went back in time (rule 22).
  */
 export const termFields = {
-  /** The cache name that it takes at admission, with `refresh` when it succeeds, with `bypass` never. */
+  /** The cache name that it takes at admission, with `refresh` when it succeeds, with `bypass` never. Of a purchase that was asked for with `reuse` its `reuseName`. */
   cacheName: admitted(orNull(text)),
   /** The cache name that it took because its answer named a seed. */
   learnedName: initially<string | null>(null, orNull(text)),
+  /** The cache name that it takes when it succeeds, from whatever success has it by then; `null` with `bypass`. Requests that ask for `reuse` look at it (rule 33). */
+  reuseName: admitted(orNull(text)),
   duplicateName: admitted(orNull(text)),
   /** Admitted without an `Idempotency-Key`. */
   keyless: decided(flag),
@@ -209,7 +211,7 @@ export interface Generation extends Values<typeof rowFields> {
   readonly id: string
   /** The id that changes are published and `getMany` is asked under: the same, unless this row was read through an alias. Never shown to callers. */
   readonly purchase: string
-  /** A cache name leads here: its own, or one learned from the answer's seed. */
+  /** A cache name leads here: its own, one learned from the answer's seed, or that of its input without a seed. */
   readonly stored: boolean
 }
 

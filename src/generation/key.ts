@@ -34,6 +34,17 @@ export function resultName (cacheGroup: string, model: NamedModel, canonicalInpu
   return digest('result', cacheGroup, model.endpointId, String(model.schemaVersion), canonicalInput)
 }
 
+/** The cache name of `Falgate-Cache: reuse`: tenants of one cache group that ask one model for one input mean any picture of it, whatever its seed. */
+export function reuseName (cacheGroup: string, model: NamedModel, canonicalInput: string): string {
+  return digest('reuse', cacheGroup, model.endpointId, String(model.schemaVersion), withoutSeed(canonicalInput))
+}
+
+function withoutSeed (canonicalInput: string): string {
+  if (!canonicalInput.includes('"seed":')) return canonicalInput
+  const { seed, ...rest }: Record<string, unknown> = JSON.parse(canonicalInput)
+  return canonicalJson(rest, null)
+}
+
 /**
  * The cache name that a row's input gets from the seed of its answer. `null`: the answer named none, or nothing is stored of this row, or nobody can ask
  * for its model any more. Nothing is guessed.
@@ -45,9 +56,10 @@ export function learnedName ({ model, cacheGroup, input }: Pick<Generation, 'mod
   return resultName(cacheGroup, { endpointId: model, schemaVersion }, canonicalJson(seeded, seed))
 }
 
-/** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
-export function termsAtEnd (row: Generation, terms: Terms, schemaVersionOf: SchemaVersionOf): Terms {
-  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null) return terms
+/** What an ended row is found under: a success that is stored and was asked for without a seed has the name that its answer's seed gave it. */
+export function termsAtEnd (row: Pick<Generation, 'phase' | 'stored' | 'seed' | 'model' | 'cacheGroup' | 'input'>, terms: Terms, schemaVersionOf: SchemaVersionOf): Terms {
+  const isSeeded = terms.cacheName !== null && terms.cacheName !== terms.reuseName
+  if (row.phase !== 'succeeded' || !row.stored || isSeeded) return terms
   const learned = learnedName(row, row.seed, schemaVersionOf)
   return learned === null ? terms : { ...terms, learnedName: learned }
 }

@@ -153,7 +153,7 @@ export interface Ledger {
 
   /** The generation with this id, own or through an alias (whose id it then shows), or null: unknown, expired or somebody else's. */
   read: (id: string, reader: Reader) => Promise<Generation | null>
-  /** A success that this cache name leads to. Changes nothing. */
+  /** A success that this cache name leads to, which may be a `reuseName`. Changes nothing. */
   lookup: (cacheName: string) => Promise<Generation | null>
   /** Newest first. */
   list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<Page>

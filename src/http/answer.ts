@@ -105,7 +105,8 @@ export function missed (mode: CallOptions['mode']): string {
   switch (mode) {
     case 'bypass': return 'falgate; fwd=bypass'
     case 'refresh': return 'falgate; fwd=request'
-    case 'normal': return 'falgate; fwd=miss'
+    case 'normal':
+    case 'reuse': return 'falgate; fwd=miss'
     case 'only': return 'falgate; detail=not-cached'
   }
 }

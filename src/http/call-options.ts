@@ -3,7 +3,7 @@
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { isSeedReadable, MAX_SEED_DIGITS } from '../fal-wire/exact-seed.ts'
-import { canonicalJson, resultName } from '../generation/key.ts'
+import { canonicalJson, resultName, reuseName } from '../generation/key.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { Model, ModelInput } from '../models/model.ts'
@@ -30,10 +30,18 @@ export function optionsReader (model: Model, describePrompt: (prompt: string) =>
     const forbidden = permits(tenant, model, values)
     if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
     const input = canonicalJson(values, seed)
-    const cacheName = seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
+    if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
+    const cacheName = nameOf(seed, mode, tenant.cacheGroup, model, input)
     // Written out, as in generate-headers.ts.
     return { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId }
   }
+}
+
+/** What a stored result is looked for under, if any. */
+function nameOf (seed: string | null, mode: CallOptions['mode'], cacheGroup: string, model: Model, input: string): string | null {
+  if (mode === 'bypass') return null
+  if (seed !== null) return resultName(cacheGroup, model, input)
+  return mode === 'reuse' || mode === 'only' ? reuseName(cacheGroup, model, input) : null
 }
 
 /** The input with the defaults of the model's schema; `fields` are all that it may have. */

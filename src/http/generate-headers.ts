@@ -28,8 +28,9 @@ function modeOf (header: string | string[] | undefined): CallOptions['mode'] {
     case undefined: return 'normal'
     case 'refresh':
     case 'bypass':
+    case 'reuse':
     case 'only': return header
-    default: throw new Problem('bad-header', { detail: 'Falgate-Cache is one of refresh, bypass, only.' })
+    default: throw new Problem('bad-header', { detail: 'Falgate-Cache is one of refresh, bypass, reuse, only.' })
   }
 }
 

@@ -7,7 +7,7 @@ interface RequestHeader { readonly name: string, readonly on: 'generate' | 'even
 const request = {
   idempotencyKey: { name: 'Idempotency-Key', on: 'generate', meaning: 'Up to 255 visible characters. The same key with the same body costs nothing for 24 hours' },
   prefer: { name: 'Prefer', on: 'generate', meaning: '`respond-async` does not wait, `wait=n` waits n seconds at most (RFC 7240); not done by then is a 202' },
-  cache: { name: 'Falgate-Cache', on: 'generate', meaning: '`refresh` buys afresh and stores, `bypass` neither reads nor stores, `only` answers from what is stored or 504' },
+  cache: { name: 'Falgate-Cache', on: 'generate', meaning: '`refresh` buys afresh and stores, `bypass` neither reads nor stores, `reuse` takes any stored picture of an input without a seed or buys one, `only` answers from what is stored or 504' },
   requestId: { name: 'X-Request-Id', on: 'generate', meaning: 'Kept when it matches `[\\w.-]{1,128}`' },
   lastEventId: { name: 'Last-Event-ID', on: 'events', meaning: 'The `id` of the last event that was read. What cannot be read begins at the beginning' }
 } as const satisfies Record<string, RequestHeader>

@@ -86,7 +86,9 @@ t.test('where the answer names no seed nothing is learned and nothing is guessed
   const reply = await gateway.generate({ prompt: 'a red bicycle' })
   t.equal(reply.status, 200)
   t.notOk('seed' in reply.json())
-  t.equal(reply.headers.get('cache-status'), 'falgate; fwd=miss; detail=bought')
+  t.equal(reply.headers.get('cache-status'), 'falgate; fwd=miss; stored; detail=bought', 'it is stored for those to whom any seed will do')
+  t.equal((await gateway.get(`/generations/${reply.headers.get('falgate-generation')}`)).json()['seed'], null)
+  t.equal((await gateway.generate({ prompt: 'a red bicycle', seed: 0 })).headers.get('falgate-cost-usd'), '0.06')
 })
 
 t.test('a seed of up to 1,000 digits travels unchanged, there and back', async t => {

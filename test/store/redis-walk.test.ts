@@ -103,7 +103,8 @@ async function differences (model: Ledger, redis: Ledger): Promise<string[]> {
     gauges: async ledger => ledger.gauges(),
     'the list of studio': async ledger => ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null }),
     'the list of a visitor': async ledger => ledger.list({ tenant: 'studio', subject: 'visitor' }, { limit: 100, cursor: null, status: 'queued' }),
-    lookup: async ledger => ledger.lookup('cache-a')
+    lookup: async ledger => ledger.lookup('cache-a'),
+    'lookup for reuse': async ledger => ledger.lookup('reuse-a')
   }
   const found = await Promise.all(Object.entries(questions).map(async ([name, ask]) => {
     const [one, other] = await Promise.all([ask(model), ask(redis)])

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { Problem } from '../../src/errors.ts'
 import type { Admission, Admitted } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
-import type { Generation } from '../../src/generation/generation.ts'
+import type { Generation, Terms } from '../../src/generation/generation.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
 import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
 import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
@@ -33,7 +33,7 @@ const admitStep = fc.record({
   do: fc.constant('admit' as const),
   tenant,
   subject: fc.constantFrom('', 'visitor'),
-  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'duplicate', 'token'),
+  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'duplicate', 'token', 'reuse', 'reuse', 'keyed reuse', 'unseeded refresh'),
   name,
   connection: fc.constantFrom(null, 'c1', 'c2'),
   lastRound: fc.boolean(),
@@ -101,7 +101,7 @@ const renewStep = fc.record({
   replica,
   restore: fc.boolean(),
   forge: fc.option(named),
-  lost: fc.option(fc.record({ which, requestId, holds: fc.boolean(), name, mode: fc.constantFrom('normal' as const, 'normal' as const, 'refresh' as const, 'bypass' as const), learned: fc.boolean() }))
+  lost: fc.option(fc.record({ which, requestId, holds: fc.boolean(), name, mode: fc.constantFrom('normal' as const, 'normal' as const, 'refresh' as const, 'bypass' as const), learned: fc.boolean(), reuses: fc.boolean() }))
 })
 const sweepStep = fc.record({ do: fc.constant('sweep' as const), replica, max: fc.constantFrom(1, 5, 50) })
 const releaseStep = fc.record({ do: fc.constant('release' as const), replica, which })
@@ -220,10 +220,11 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
     tenant,
     subject,
     deadlineMs: nowMs + 1000,
-    mode: as === 'refresh' || as === 'bypass' ? as : 'normal',
+    mode: as === 'unseeded refresh' ? 'refresh' : as === 'refresh' || as === 'bypass' ? as : 'normal',
     seed: seeded ? '7' : null,
-    cacheName: seeded ? 'cache-' + name : null,
-    idempotency: as === 'key' || as === 'keyed seed' ? { name: `${as}-${tenant}-${subject}-${name}${place}`, fingerprint: name } : null,
+    cacheName: seeded ? 'cache-' + name : as === 'reuse' || as === 'keyed reuse' ? 'reuse-' + name : null,
+    reuseName: 'reuse-' + name,
+    idempotency: as === 'key' || as === 'keyed seed' || as === 'keyed reuse' ? { name: `${as}-${tenant}-${subject}-${name}${place}`, fingerprint: name } : null,
     duplicateName: as === 'duplicate' ? `duplicate-${tenant}-${subject}-${name}${place}` : null,
     lastRound: step.lastRound,
     connection: connection === null ? null : { replica: 'r1', connection },
@@ -365,19 +366,20 @@ async function renew (ledger: Ledger, witness: Witness, step: Extract<Step, { do
   const { rolledBack } = await ledger.renew(step.replica, facts)
   if (!step.restore) return
   const lost = facts.filter(({ row }) => rolledBack.includes(row.id))
-  for (const { row, terms } of lost) if (terms.mode === 'refresh' && terms.cacheName !== null) witness.refreshes(row.id, terms.cacheName)
+  for (const { row, terms } of lost) witness.takes(row.id, terms)
   await ledger.restore(step.replica, lost)
   for (const row of await ledger.getMany(lost.map(({ row }) => row.id))) witness.meet(row)
 }
 
 /** A generation that the store does not have, like one that it has. */
-function lostFact ({ requestId, holds, name, mode, learned }: NonNullable<Extract<Step, { do: 'renew' }>['lost']>, like: Generation): Fact {
+function lostFact ({ requestId, holds, name, mode, learned, reuses }: NonNullable<Extract<Step, { do: 'renew' }>['lost']>, like: Generation): Fact {
   const id = freshId()
   const row: Generation = { ...like, id, purchase: id }
   const terms = {
     ...noTerms,
     mode,
-    cacheName: 'cache-' + name,
+    cacheName: reuses && mode === 'normal' ? 'reuse-' + name : 'cache-' + name,
+    reuseName: 'reuse-' + name,
     learnedName: learned ? 'cache-b' : null,
     duplicateName: `duplicate-${like.tenant}-${like.subject}-${name}`,
     idempotencyName: `key-${like.tenant}-${like.subject}-${name}`,
@@ -404,8 +406,8 @@ interface Witness {
   readonly pick: (which: number) => Generation | undefined
   readonly meet: (row: Generation) => void
   readonly buy: (given: Admission, row: Generation) => void
-  /** A row was put back that refreshes this cache name. */
-  readonly refreshes: (id: string, cacheName: string) => void
+  /** A row was met that takes cache names when it succeeds, whoever has them then: with `refresh` its own, and that of reuse. */
+  readonly takes: (id: string, names: Pick<Terms, 'mode' | 'cacheName' | 'reuseName'>) => void
   /** An operator's word, which an output that is found corrects. */
   readonly settle: (id: string) => void
   readonly bind: (name: string, row: Generation, isBought: boolean, nowMs: number) => void
@@ -423,8 +425,8 @@ function createWitness (): Witness {
   const admissions = new Map<string, Admission>()
   /** Generations that once were free to be bought again; what comes of them later is no fault. */
   const excused = new Set<string>()
-  /** The cache names of refreshes, and the purchases that such a name no longer led to once its refresh had succeeded. */
-  const refreshing = new Map<string, string>()
+  /** The cache names that purchases take when they succeed, and the purchases that such a name no longer led to once that had happened. */
+  const taking = new Map<string, readonly (string | null)[]>()
   const displaced = new Set<string>()
   /** What keys were answered with first, and when. */
   const bound = new Map<string, { readonly row: Generation, readonly atMs: number }>()
@@ -450,9 +452,13 @@ function createWitness (): Witness {
     if ((row.cost ?? 0) < (before.cost ?? 0) && !row.corrected) throw new Error(`${row.id} became cheaper`)
   }
 
-  function displace ({ id: refresh }: Generation): void {
-    const name = refreshing.get(refresh)
-    for (const [id, { cacheName }] of admissions) if (id !== refresh && name !== undefined && cacheName === name) displaced.add(id)
+  function displace ({ id: succeeded }: Generation): void {
+    const names = taking.get(succeeded) ?? []
+    for (const [id, { cacheName }] of admissions) if (id !== succeeded && cacheName !== null && names.includes(cacheName)) displaced.add(id)
+  }
+
+  function takes (id: string, { mode, cacheName, reuseName }: Pick<Terms, 'mode' | 'cacheName' | 'reuseName'>): void {
+    if (mode !== 'bypass') taking.set(id, mode === 'refresh' ? [cacheName, reuseName] : [reuseName])
   }
 
   function compareNames (): void {
@@ -484,9 +490,9 @@ function createWitness (): Witness {
     settle: id => { settled.add(id) },
     buy: (given, row) => {
       admissions.set(row.id, given)
-      if (given.mode === 'refresh' && given.cacheName !== null) refreshing.set(row.id, given.cacheName)
+      takes(row.id, given)
     },
-    refreshes: (id, cacheName) => { refreshing.set(id, cacheName) },
+    takes,
     bind: (name, row, isBought, nowMs) => {
       if (isBought && admissions.has(row.id)) return // told once more
       const before = bound.get(name)

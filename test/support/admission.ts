@@ -18,7 +18,7 @@ export const traceLost: Failure = { code: 'outcome-unknown', detail: 'The submit
 export const refusal: Failure = { code: 'content-refused', detail: 'The model refused.', errors: [{ path: '/prompt', message: 'No.', code: 'content_policy_violation' }] }
 
 /** Of a row that nothing leads to. */
-export const noTerms: Terms = { cacheName: null, learnedName: null, duplicateName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
+export const noTerms: Terms = { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
 
 let ids = 0
 
@@ -49,6 +49,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     mode: 'normal',
     cacheGroup: tenant,
     cacheName: null,
+    reuseName: null,
     idempotency: null,
     duplicateName: null,
     duplicates: [],

@@ -4,7 +4,7 @@ import type { Model, ModelInput } from '../../models/model.ts'
 import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
 import type { Admission } from '../admission.ts'
 import type { Connection, Mode, Priority } from '../generation.ts'
-import { canonicalJson, fingerprint, idempotencyName, inputSha256, duplicateName } from '../key.ts'
+import { canonicalJson, duplicateName, fingerprint, idempotencyName, inputSha256, reuseName } from '../key.ts'
 import { makesLarge } from '../large.ts'
 import { budgetsOf } from './budgets.ts'
 import type { PriceRules } from './price-rules.ts'
@@ -24,10 +24,10 @@ export interface CallOptions {
   readonly input: string
   /** The seed's digits. */
   readonly seed: string | null
-  /** What its result is stored under: nothing without a seed, and nothing where nothing is to be stored. */
+  /** What a stored result is looked for under: its input with the seed, or without one where any seed will do. Nothing where nothing stored is wanted. */
   readonly cacheName: string | null
-  /** `only` answers from what is stored or not at all. */
-  readonly mode: Mode | 'only'
+  /** `only` answers from what is stored or not at all; `reuse` takes any stored picture of the input, which names no seed, or buys one. */
+  readonly mode: Mode | 'reuse' | 'only'
   /** The caller's `Idempotency-Key`. */
   readonly idempotencyKey: string | null
   /** How long the caller waits for the end; 0: not at all. */
@@ -53,6 +53,12 @@ export interface AdmissionContext {
   readonly priceRules: Pick<PriceRules, 'of'>
 }
 
+/** The name under which the call's result is found by requests for which any seed will do; `null` where nothing is to be stored. */
+export function reuseNameOf ({ tenant, model, input, cacheName, mode }: CallOptions): string | null {
+  if (mode === 'reuse') return cacheName
+  return mode === 'bypass' ? null : reuseName(tenant.cacheGroup, model, input)
+}
+
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
   const { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
@@ -68,9 +74,10 @@ export function admissionOf (options: CallOptions, connection: Connection, { new
     ...pricesOf(model),
     ...priceRules.of(model.endpointId),
     files: model.files,
-    mode: mode === 'only' ? 'normal' : mode,
+    mode: mode === 'only' || mode === 'reuse' ? 'normal' : mode,
     cacheGroup: mode === 'bypass' ? null : tenant.cacheGroup,
     cacheName,
+    reuseName: reuseNameOf(options),
     idempotency: idempotencyKey === null
       ? null
       : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed)) },

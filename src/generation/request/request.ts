@@ -12,7 +12,7 @@ import { ledgerConstants } from '../ledger-constants.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
 import type { Watch } from '../watch/watch.ts'
-import { admissionOf, type AdmissionContext, type CallOptions } from './call.ts'
+import { admissionOf, reuseNameOf, type AdmissionContext, type CallOptions } from './call.ts'
 import type { PriceRules } from './price-rules.ts'
 import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
@@ -105,7 +105,7 @@ export function createRequests (deps: RequestDeps): Requests {
    */
   async function fromStore (options: CallOptions): Promise<Answer> {
     const { mode, idempotencyKey, cacheName } = options
-    const isServed = mode === 'only' || (mode === 'normal' && idempotencyKey === null)
+    const isServed = mode === 'only' || ((mode === 'normal' || mode === 'reuse') && idempotencyKey === null)
     const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
     if (row !== null) return hit(options, keep(cacheName, row))
     throw new Problem(mode === 'only' ? 'not-cached' : 'draining')
@@ -150,7 +150,7 @@ export function createRequests (deps: RequestDeps): Requests {
     if (ended !== null && ended.phase !== 'succeeded') return failed(options, origin, ended, endedBefore)
     if (ended !== null) {
       const row = await readOutput(ended)
-      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, options.cacheName)
+      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, options)
     }
     if (!gone.aborted) return { kind: 'under-way', row: await latest(options, row), ...origin }
     if (options.waitMs > 0) await tellLeft(connection, row)
@@ -203,14 +203,14 @@ export function createRequests (deps: RequestDeps): Requests {
     return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
   }
 
-  function answerOf (origin: Origin, row: Generation, cacheName: string | null): Answer {
+  function answerOf (origin: Origin, row: Generation, options: CallOptions): Answer {
     if (row.output === null) throw resultGone(row)
     const cost = row.cost ?? 0
     const bought = origin.source === 'bought'
     return {
       kind: 'picture',
       generationId: row.id,
-      body: cacheName !== null && row.stored ? keep(cacheName, row).body : bodyOf(row, row.output),
+      body: row.stored ? keepNew(options, row) : bodyOf(row, row.output),
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
       units: bought ? unitsBilled(row, cost) : '0',
@@ -238,6 +238,14 @@ export function createRequests (deps: RequestDeps): Requests {
     }
   }
 
+  /** Puts a success that just came into the in-process layer, also in place of an older one that is there for those who reuse pictures. Gives what is sent. */
+  function keepNew (options: CallOptions, row: Generation): Buffer | string {
+    if (row.output === null) throw resultGone(row)
+    const name = reuseNameOf(options)
+    if (name !== null && name !== options.cacheName && cache.get(name) !== undefined) cache.put(name, row, row.output)
+    return options.cacheName === null ? bodyOf(row, row.output) : keep(options.cacheName, row).body
+  }
+
   /** Puts a success that the ledger has under this name into the in-process layer. */
   function keep (cacheName: string | null, row: Generation): StoredResult {
     if (row.output === null || cacheName === null) throw resultGone(row)
@@ -262,6 +270,7 @@ function isOwn ({ tenant, subject }: CallOptions, stored: StoredResult): boolean
 /** What leads the same request, sent once more, to this row that answers again. */
 function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Generation): LedBy {
   if (idempotencyKey !== null) return 'key'
+  if (mode === 'reuse') return 'name'
   return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
 }
 

@@ -18,7 +18,7 @@ export interface StoredResult {
 
 export interface ResultCache {
   get: (name: string) => StoredResult | undefined
-  /** Keeps the row's output under this name and gives it back as it will be sent. */
+  /** Keeps the row's output under this name, unless a newer one is there, and gives it back as it will be sent. */
   put: (name: string, row: Generation, output: string) => StoredResult
 }
 
@@ -52,7 +52,8 @@ export function createResultCache (maxBytes: number): ResultCache {
     get: name => entries.get(name),
     put: (name, row, output) => {
       const stored = storedResultOf(row, output)
-      if (maxBytes > 0) entries.set(name, stored)
+      const newest = entries.peek(name)?.finishedAtMs ?? 0
+      if (maxBytes > 0 && stored.finishedAtMs >= newest) entries.set(name, stored)
       return stored
     }
   }

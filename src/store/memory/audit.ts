@@ -7,7 +7,7 @@ import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { isTenants } from './breakers.ts'
 import { rankOf } from './queue.ts'
-import { dueOf, keepsInputBytes, requestIdsOf } from './rows.ts'
+import { cacheNamesOf, dueOf, keepsInputBytes, requestIdsOf } from './rows.ts'
 import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
 
 /** One sentence for each broken invariant. */
@@ -145,10 +145,11 @@ function auditNames (state: State): string[] {
       if (target !== undefined && target.hidden.keyedUntilMs <= state.now()) faults.push(`idempotency name ${name} leads to ${id}, whose end would not be kept`)
       continue
     }
-    const hidden = state.rows.get(id)?.hidden
-    if (hidden === undefined) faults.push(`cache name ${name} leads to ${id}, which has no row`)
-    else if (state.rows.get(id)?.row.large !== null) faults.push(`cache name ${name} leads to ${id}, whose output lies aside`)
-    else if (hidden.cacheName !== name && hidden.learnedName !== name) faults.push(`cache name ${name} leads to ${id}, which does not know it`)
+    const entry = state.rows.get(id)
+    if (entry === undefined) faults.push(`cache name ${name} leads to ${id}, which has no row`)
+    else if (entry.row.large !== null) faults.push(`cache name ${name} leads to ${id}, whose output lies aside`)
+    else if (!cacheNamesOf(entry.hidden).includes(name)) faults.push(`cache name ${name} leads to ${id}, which does not know it`)
+    else if (entry.hidden.cacheName !== name && entry.row.phase !== 'succeeded') faults.push(`cache name ${name} leads to ${id}, which was not asked for under it and is ${entry.row.phase}`)
   }
   for (const [id, alias] of state.aliases.entries()) {
     if (state.rows.has(id)) faults.push(`${id} is a row and an alias`)

@@ -195,7 +195,7 @@ function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation,
     const failure = ending.kind === 'failed' ? ending.failure : null
     return change(state, entry, { ...closed, failure, answersUntilMs: state.now() + ledgerConstants.answerMs }, { claimId: null })
   }
-  const { mode, cacheName } = entry.hidden
+  const { mode, cacheName, reuseName } = entry.hidden
   const large = ending.large ?? null
   let { learnedName } = entry.hidden
   // Until this moment a refresh left its cache name to the old result, and what was called off left it to others.
@@ -205,6 +205,8 @@ function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation,
     learnedName = ending.learnedName
     takeCacheName(state, learnedName, entry.row.id)
   }
+  const takesReuseName = reuseName !== null && (!entry.row.cancelWished || cacheLead(state, reuseName) === null)
+  if (large === null && mode !== 'bypass' && takesReuseName) takeCacheName(state, reuseName, entry.row.id)
   const files = Math.min(ending.files ?? Infinity, entry.row.files)
   change(state, entry, { ...closed, failure: null, output: large === null ? ending.output : null, large, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
 }

@@ -116,20 +116,36 @@ function takeNames (state: State, entry: Entry): number {
   return cacheNames + takeIdempotencyName(state, entry, hidden)
 }
 
-function takeCacheNames (state: State, entry: Entry, { mode, cacheName, learnedName }: Terms): number {
+function takeCacheNames (state: State, entry: Entry, { mode, cacheName, learnedName, reuseName }: Terms): number {
   const { row } = entry
   const hasSucceeded = row.phase === 'succeeded'
   let contested = 0
-  if (cacheName !== null && (mode === 'normal' || (mode === 'refresh' && hasSucceeded))) {
+  if (cacheName !== null && !(hasSucceeded && cacheName === reuseName) && (mode === 'normal' || (mode === 'refresh' && hasSucceeded))) {
     const lead = cacheLead(state, cacheName)
     // A refresh takes its name from what was there before it, and what was called off leaves it to others.
     const isNewer = mode === 'refresh' && lead !== null && lead.entry.row.createdAtMs <= row.createdAtMs
     const mayTake = lead === null || isNewer || (!row.cancelWished && makeWay(state, lead.entry, entry))
+    // That a success has the name of what is reused is no second purchase of it: any success takes that.
+    const isReused = cacheName === reuseName && lead?.entry.row.phase === 'succeeded'
     if (mayTake) takeCacheName(state, cacheName, row.id)
-    else if (lead.entry !== entry) contested += 1
+    else if (lead.entry !== entry && !isReused) contested += 1
   }
   if (learnedName !== null && hasSucceeded && mode !== 'bypass' && cacheLead(state, learnedName) === null) takeCacheName(state, learnedName, row.id)
+  if (reuseName !== null && hasSucceeded && mode !== 'bypass') takeReuseName(state, entry, reuseName)
   return contested
+}
+
+/** The newest success has it. Of what was asked for with `reuse` meanwhile, that which still waits gives way, and the rest takes the name when it succeeds. */
+function takeReuseName (state: State, entry: Entry, reuseName: string): void {
+  const { row } = entry
+  const lead = cacheLead(state, reuseName)?.entry
+  if (lead !== undefined && (row.cancelWished || isNewerSuccess(lead.row, row))) return
+  if (lead !== undefined) makeWay(state, lead, entry)
+  takeCacheName(state, reuseName, row.id)
+}
+
+function isNewerSuccess (one: Generation, other: Generation): boolean {
+  return one.phase === 'succeeded' && (one.finishedAtMs ?? 0) > (other.finishedAtMs ?? 0)
 }
 
 function takeIdempotencyName (state: State, { row }: Entry, { idempotencyName, fingerprint }: Terms): number {

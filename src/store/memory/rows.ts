@@ -76,10 +76,15 @@ function buryEarly (state: State, { row: { id, version, requestId, finishedAtMs 
   if ((finishedAtMs ?? 0) + state.times.resultTtlMs > state.now()) state.tombstones.set(id, { version, requestId }, state.now() + ledgerConstants.tombstoneMs)
 }
 
+/** The cache names that may lead to a row. */
+export function cacheNamesOf ({ cacheName, learnedName, reuseName }: Hidden): string[] {
+  return [cacheName, learnedName, reuseName].filter(name => name !== null)
+}
+
 /** Frees the cache names that lead to a row. */
 function unname (state: State, { row, hidden }: Entry): void {
-  for (const name of [hidden.cacheName, hidden.learnedName]) {
-    if (name !== null && leadsTo(state, name, row.id)) state.names.delete(name)
+  for (const name of cacheNamesOf(hidden)) {
+    if (leadsTo(state, name, row.id)) state.names.delete(name)
   }
 }
 
@@ -94,7 +99,7 @@ export function show (state: State, entry: Entry): Generation {
   const { row, hidden } = entry
   return {
     ...row,
-    stored: [hidden.cacheName, hidden.learnedName].some(name => name !== null && leadsTo(state, name, row.id)),
+    stored: cacheNamesOf(hidden).some(name => leadsTo(state, name, row.id)),
     queuePosition: row.phase === 'waiting' ? positionOf(state, entry) : row.queuePosition
   }
 }

@@ -185,7 +185,8 @@ local function auditAll (keys, args)
         local row = rows[entry.id]
         if not row then fault('cache name', name, 'leads to', entry.id, 'which has no row')
         elseif row.large then fault('cache name', name, 'leads to', entry.id, 'whose output lies aside')
-        elseif row.cacheName ~= name and row.learnedName ~= name then fault('cache name', name, 'leads to', entry.id, 'which does not know it') end
+        elseif not Rows.knowsCacheName(row, name) then fault('cache name', name, 'leads to', entry.id, 'which does not know it')
+        elseif row.cacheName ~= name and row.phase ~= 'succeeded' then fault('cache name', name, 'leads to', entry.id, 'which was not asked for under it and is', row.phase) end
       end
     end
     for id, alias in pairs(aliases) do

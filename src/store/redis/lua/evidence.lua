@@ -198,6 +198,8 @@ local function close (row, ending, facts)
       changes.learnedName = ending.learnedName
       Names.takeCacheName(ending.learnedName, row.id)
     end
+    local takesReuseName = row.reuseName and row.mode ~= 'bypass' and (not row.cancelWished or not Names.cacheLead(row.reuseName))
+    if isKept and takesReuseName then Names.takeCacheName(row.reuseName, row.id) end
     if isKept then changes.output = ending.output else changes.large = ending.large end
     if ending.seed then changes.seed = ending.seed end
     changes.settled = false

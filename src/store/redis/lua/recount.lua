@@ -128,7 +128,7 @@ local function compareName (kind, name)
   local entry = redis.call('HMGET', at, 'id', 'fingerprint')
   if not entry[1] or entry[2] then return end -- an idempotency name may outlive its row
   local row = Rows.readBrief(entry[1])
-  local isKnown = row and (kind == 'r' and contains(Rows.requestIdsOf(row), name) or kind == 'n' and not row.large and (row.cacheName == name or row.learnedName == name))
+  local isKnown = row and (kind == 'r' and contains(Rows.requestIdsOf(row), name) or kind == 'n' and not row.large and Rows.knowsCacheName(row, name))
   if isKnown then return end
   differ('stray', kind .. ':' .. name, entry[1], nil)
   if isMending then redis.call('DEL', at) end

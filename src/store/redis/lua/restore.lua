@@ -89,16 +89,29 @@ local function makeWay (other, row)
   return true
 end
 
+-- The newest success has it. Of what was asked for with `reuse` meanwhile, that which still waits gives way, and the rest takes the name when it succeeds.
+local function takeReuseName (row)
+  local other = Names.cacheLead(row.reuseName)
+  local isNewer = other and other.phase == 'succeeded' and (other.finishedAtMs or 0) > (row.finishedAtMs or 0)
+  if other and (row.cancelWished or isNewer) then return end
+  if other then makeWay(other, row) end
+  Names.takeCacheName(row.reuseName, row.id)
+end
+
 local function takeCacheNames (row)
   local name, hasSucceeded, contested = row.cacheName, row.phase == 'succeeded', 0
-  if name and (row.mode == 'normal' or row.mode == 'refresh' and hasSucceeded) then
+  if name and not (hasSucceeded and name == row.reuseName) and (row.mode == 'normal' or row.mode == 'refresh' and hasSucceeded) then
     local other = Names.cacheLead(name)
     -- A refresh takes its name from what was there before it, and what was called off leaves it to others.
     local isNewer = row.mode == 'refresh' and other and other.createdAtMs <= row.createdAtMs
-    if not other or isNewer or (not row.cancelWished and makeWay(other, row)) then Names.takeCacheName(name, row.id)
-    elseif other.id ~= row.id then contested = 1 end
+    local mayTake = not other or isNewer or (not row.cancelWished and makeWay(other, row))
+    -- That a success has the name of what is reused is no second purchase of it: any success takes that.
+    local isReused = name == row.reuseName and other and other.phase == 'succeeded'
+    if mayTake then Names.takeCacheName(name, row.id)
+    elseif other.id ~= row.id and not isReused then contested = 1 end
   end
   if row.learnedName and hasSucceeded and row.mode ~= 'bypass' and not Names.cacheLead(row.learnedName) then Names.takeCacheName(row.learnedName, row.id) end
+  if row.reuseName and hasSucceeded and row.mode ~= 'bypass' then takeReuseName(row) end
   return contested
 end
 

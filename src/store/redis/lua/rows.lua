@@ -128,6 +128,11 @@ local function leadsTo (name, id)
   return name ~= nil and redis.call('HGET', key('n', name), 'id') == id
 end
 
+-- May this cache name lead to the row?
+local function knowsCacheName (row, name)
+  return row.cacheName == name or row.learnedName == name or row.reuseName == name
+end
+
 -- A new row as far as it follows from its admission.
 local function begin (admission)
   local row = copy(fields.initial)
@@ -149,7 +154,9 @@ local function show (row, id, alias)
     shown.token, shown.connection = nil, nil
   end
   if row.phase == 'waiting' then shown.queuePosition = text(Queue.positionOf(row)) end
-  if leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) then shown.stored = '1' end
+  -- To what has not succeeded no name leads but its own.
+  local isNamed = leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) or row.phase == 'succeeded' and leadsTo(row.reuseName, row.id)
+  if isNamed then shown.stored = '1' end
   return shown
 end
 
@@ -357,6 +364,7 @@ end
 local function unname (row)
   if leadsTo(row.cacheName, row.id) then redis.call('DEL', key('n', row.cacheName)) end
   if leadsTo(row.learnedName, row.id) then redis.call('DEL', key('n', row.learnedName)) end
+  if leadsTo(row.reuseName, row.id) then redis.call('DEL', key('n', row.reuseName)) end
 end
 
 -- Writes a new row.
@@ -468,6 +476,6 @@ end
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
-  listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
+  knowsCacheName = knowsCacheName, listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
