@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Fault } from '../../src/sandbox/fault-schema.ts'
-import { die, openPlace, type Point } from '../support/kill-scene.ts'
+import { die, openPlace, type Callers, type Point } from '../support/kill-scene.ts'
 import { projectDir } from '../support/paths.ts'
 
 const busy: Fault = { kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit' }
@@ -51,6 +51,13 @@ const points: readonly Point[] = [
   { says: 'before it is noted that fal blocks the account', before: 'recordNotSent', fault: blocked, ends: 'unknown', purchases: 0, callers: 'unseeded' },
   { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
 
+  // What was asked for with `reuse` has a name while it runs, and another one or none may have it when it ends.
+  { says: 'after its row is written, before it is claimed', after: 'admit', ends: 'succeeded', callers: 'reuse' },
+  { says: 'after acceptance, before the id is stored', before: 'recordAccepted', ends: 'unknown', callers: 'reuse' },
+  { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded', callers: 'reuse' },
+  { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded', callers: 'reuse' },
+  { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', ends: 'succeeded', callers: 'reuse' },
+
   // Leases.
   { says: 'before a sign of life', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'seeded' },
   { says: 'after a sign of life', once: 'it runs', after: 'renew', ends: 'succeeded', callers: 'seeded' },
@@ -84,11 +91,9 @@ const apart = new Set(['breaker'])
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])
 
-interface Death { readonly point: Point, readonly isSeeded: boolean }
+interface Death { readonly point: Point, readonly callers: Callers }
 
-const deaths: readonly Death[] = points.flatMap(point => [true, false]
-  .filter(isSeeded => point.callers === undefined || (point.callers === 'seeded') === isSeeded)
-  .map(isSeeded => ({ point, isSeeded })))
+const deaths: readonly Death[] = points.flatMap(point => (point.callers === undefined ? ['seeded', 'unseeded'] as const : [point.callers]).map(callers => ({ point, callers })))
 
 /** What stays behind in these would be met by those that follow: a blocked account, an emptied Redis. */
 function isLonely ({ point: { once, fault } }: Death): boolean {
@@ -108,9 +113,9 @@ for (const [number, here] of places.entries()) {
   t.test(`place ${number + 1}`, { buffered: true }, async t => {
     t.jobs = 1
     const place = await openPlace(t, here.map(({ point }) => point))
-    for (const { point, isSeeded } of here) {
-      const title = `killed ${point.says}${point.once === undefined ? '' : `, once ${point.once}`} (${isSeeded ? 'seeded' : 'unseeded'}): ${point.ends}`
-      await t.test(title, async t => { await die(t, place, point, isSeeded) })
+    for (const { point, callers } of here) {
+      const title = `killed ${point.says}${point.once === undefined ? '' : `, once ${point.once}`} (${callers}): ${point.ends}`
+      await t.test(title, async t => { await die(t, place, point, callers) })
     }
   })
 }

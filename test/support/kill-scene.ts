@@ -14,6 +14,11 @@ import { redisUrl, startRedis } from './redis.ts'
 import { deploy, type Deployment, type Replica } from './replicas.ts'
 import { until } from './until.ts'
 
+/**
+ * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins on the other replica; or without either, and a single caller.
+ */
+export type Callers = 'seeded' | 'reuse' | 'unseeded'
+
 /** Where a process dies, and how the story ends. */
 export interface Point {
   readonly says: string
@@ -33,8 +38,8 @@ export interface Point {
   readonly ends: Phase | 'forgotten'
   /** Purchases at fal; one unless told otherwise. */
   readonly purchases?: 0 | 1
-  /** With a seed, and a second caller on the other replica; without one, and a single caller. Both unless told otherwise. */
-  readonly callers?: 'seeded' | 'unseeded'
+  /** `seeded` and `unseeded`, one after the other, unless told otherwise. */
+  readonly callers?: Callers
   /** The caller's retry would rightly be another purchase, or another story. */
   readonly retries?: false
 }
@@ -84,8 +89,8 @@ export async function openPlace (t: Test, points: readonly Point[]): Promise<Pla
 }
 
 /** Plays the death at `point` and checks what is left. */
-export async function die (t: Test, place: Place, point: Point, isSeeded: boolean): Promise<void> {
-  const scene = await enter(t, place, point, isSeeded)
+export async function die (t: Test, place: Place, point: Point, callers: Callers): Promise<void> {
+  const scene = await enter(t, place, point, callers)
   const { sandbox, doomed, survivor, survivorGate, front, ask } = scene
   const leaving = new AbortController()
   const headers: Record<string, string> = point.once === 'the process drains' ? { prefer: 'respond-async' } : {}
@@ -95,7 +100,7 @@ export async function die (t: Test, place: Place, point: Point, isSeeded: boolea
   const first = ask(front, { headers, signal: leaving.signal }).catch(() => null)
   if (point.once !== undefined) await happen(scene, await running(scene), leaving)
   await straight
-  const second = joins(point, isSeeded) ? await joinOn(scene) : null
+  const second = joins(point, callers) ? await joinOn(scene) : null
 
   doomed.child.kill('SIGKILL')
   await doomed.ended
@@ -111,7 +116,7 @@ export async function die (t: Test, place: Place, point: Point, isSeeded: boolea
   sandbox.faults.clear()
 }
 
-async function enter (t: Test, place: Place, point: Point, isSeeded: boolean): Promise<Scene> {
+async function enter (t: Test, place: Place, point: Point, callers: Callers): Promise<Scene> {
   const { redis, sandbox, survivorGate, startReplica, tenants } = place
   const tenantId = `team-${tenants.length}`
   tenants.push(tenantId)
@@ -124,7 +129,8 @@ async function enter (t: Test, place: Place, point: Point, isSeeded: boolean): P
   if (point.fault !== undefined && point.atFal === undefined) sandbox.faults.add(point.fault)
   for (const fault of point.beside ?? []) sandbox.faults.add(fault)
   const { accepted, billedUnits } = sandbox.bill
-  const body = { prompt: 'a lighthouse', ...(isSeeded ? { seed: 7 } : {}) }
+  const body = { prompt: 'a lighthouse', ...(callers === 'seeded' ? { seed: 7 } : {}) }
+  const reuses = callers === 'reuse' ? { 'falgate-cache': 'reuse' } : {}
   return {
     ...place,
     point,
@@ -133,7 +139,7 @@ async function enter (t: Test, place: Place, point: Point, isSeeded: boolean): P
     doomedGate,
     front: owner ?? doomed,
     billBefore: { accepted, billedUnits },
-    ask: async (replica, options = {}) => await replica.generate(body, { key: key(tenantId), ...options })
+    ask: async (replica, { headers, signal } = {}) => await replica.generate(body, { key: key(tenantId), headers: { ...reuses, ...headers }, ...(signal === undefined ? {} : { signal }) })
   }
 }
 
@@ -186,8 +192,8 @@ function cancel (replica: Replica, id: string, tenantId: string): void {
 }
 
 /** A second caller would forbid a cancel, and after a rollback has no name to join by. */
-function joins ({ once }: Point, isSeeded: boolean): boolean {
-  return isSeeded && once !== 'its caller cancels' && once !== 'Redis is emptied'
+function joins ({ once }: Point, callers: Callers): boolean {
+  return callers !== 'unseeded' && once !== 'its caller cancels' && once !== 'Redis is emptied'
 }
 
 /** A caller on the survivor, admitted while the other still lives. Gives its answer to come. */
