@@ -191,7 +191,7 @@ t.test('a sentence repeats nothing long and no line of a document', async t => {
   t.notMatch(fault, /[\u0000-\u001f\ud800-\udfff]/) // eslint-disable-line no-control-regex
 })
 
-t.test('whatever a document holds, it is read or refused, and what is read refers to nothing outside', async t => {
+t.test('whatever a document holds, it is read or refused, and what is read refers to nothing outside', async () => {
   const names = ['A', 'B', '__proto__', 'constructor', 'a/b']
   const { schema } = fc.letrec(tie => ({
     schema: fc.oneof({ maxDepth: 4, depthSize: 'small' },

@@ -20,7 +20,7 @@ t.test('a file name shows the id it is of', async t => {
   t.equal(fileNameOf('Acme/a__b'), '+acme__a+_+_b.json')
 })
 
-t.test('a file name leads back to the id, and fits every disk', async t => {
+t.test('a file name leads back to the id, and fits every disk', async () => {
   fc.assert(fc.property(fc.oneof(idOf(segment), idOf(near)), id => endpointIdOf(fileNameOf(id)) === id && fileNameOf(id).length <= 250))
 })
 
