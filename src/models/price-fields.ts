@@ -260,31 +260,25 @@ function limitOf (limit: unknown, fallback: number): number {
   return typeof limit === 'number' ? limit : fallback
 }
 
-/** The scalars that `enum` and `const` leave; `null` where neither says anything. */
+/** The values that `enum` and `const` leave; `null` where neither says anything. */
 function valuesOf (branch: Branch): readonly unknown[] | null {
-  let values: readonly unknown[] | null = null
-  for (const part of branch) {
-    for (const list of [Array.isArray(part['enum']) ? listOf(part['enum']) : null, Object.hasOwn(part, 'const') ? [part['const']] : null]) {
-      if (list === null) continue
-      const kept: readonly unknown[] | null = values
-      values = kept === null ? list : kept.filter(value => list.includes(value))
-    }
-  }
-  return values
+  const lists = branch.flatMap(part => [
+    ...Array.isArray(part['enum']) ? [listOf(part['enum'])] : [],
+    ...Object.hasOwn(part, 'const') ? [[part['const']]] : []
+  ])
+  const [first, ...others] = lists
+  return first === undefined ? null : first.filter(value => others.every(list => list.includes(value)))
 }
 
 /** The types that are allowed; `null`: any. */
 function typesOf (branch: Branch): ReadonlySet<string> | null {
-  let types: ReadonlySet<string> | null = null
-  for (const part of branch) {
-    const type = part['type']
-    const list = typeof type === 'string' ? [type] : Array.isArray(type) ? listOf(type).filter(word => typeof word === 'string') : null
-    if (list === null) continue
-    const kept: ReadonlySet<string> | null = types
-    // An integer is a number: the narrower of the two is what both allow.
-    types = new Set(kept === null ? list : list.flatMap(word => kept.has(word) ? [word] : word === 'number' && kept.has('integer') ? ['integer'] : word === 'integer' && kept.has('number') ? ['integer'] : []))
-  }
-  return types
+  const lists = branch.map(part => part['type']).filter(type => typeof type === 'string' || Array.isArray(type)).map(type => Array.isArray(type) ? listOf(type) : [type])
+  const [first, ...others] = lists
+  if (first === undefined) return null
+  // An integer is a number: where one schema says the one and another the other, integers are what both allow.
+  const words = first.flatMap(word => word === 'number' ? ['number', 'integer'] : typeof word === 'string' ? [word] : [])
+  const kept = words.filter(word => others.every(list => list.includes(word) || (word === 'integer' && list.includes('number'))))
+  return new Set(kept)
 }
 
 function isNull (types: ReadonlySet<string> | null): boolean {
