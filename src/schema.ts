@@ -84,7 +84,18 @@ export function compileForeign (schema: Readonly<Record<string, unknown>>): Vali
   meta ??= new Ajv2020({ validateFormats: false })
   if (meta.validateSchema({ ...schema }) !== true) throw new Error('not a schema of draft 2020-12')
   return new Ajv2020({
-    strict: true, strictTypes: false, strictTuples: false, allErrors: true, meta: false, validateSchema: false, validateFormats: false, addUsedSchema: false,
-    useDefaults: false, coerceTypes: false, removeAdditional: false, logger: false, code: { regExp: linear }
+    strict: true,
+    strictTypes: false,
+    strictTuples: false,
+    allErrors: true,
+    meta: false,
+    validateSchema: false,
+    validateFormats: false,
+    addUsedSchema: false,
+    useDefaults: false,
+    coerceTypes: false,
+    removeAdditional: false,
+    logger: false,
+    code: { regExp: linear }
   }).compile({ ...schema })
 }
