@@ -3,10 +3,7 @@
 import { closest, distance } from 'fastest-levenshtein'
 import type { FieldFault } from '../errors.ts'
 import { compileForeign, placeOf, pointerTo } from '../schema.ts'
-import { definitionOf, isObject } from './seed.ts'
-
-/** A JSON schema of draft 2020-12, self-contained: references lead to `#/$defs/<name>` of itself. */
-export type JsonSchema = Readonly<Record<string, unknown>>
+import { definitionOf, isObject, type JsonSchema } from './seed.ts'
 
 /** More faults than these are not listed. */
 const MAX_FAULTS = 20

@@ -1,6 +1,7 @@
 // Where a model takes a seed, and where it names one.
 
-import type { JsonSchema } from './input.ts'
+/** A JSON schema of draft 2020-12, self-contained: references lead to `#/$defs/<name>` of itself. */
+export type JsonSchema = Readonly<Record<string, unknown>>
 
 /** `in`: taken and not named in the answer; `out`: named and not taken. */
 export type SeedKind = 'in-and-out' | 'in' | 'out' | 'none'

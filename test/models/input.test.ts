@@ -1,8 +1,8 @@
 // Inputs of document models: checked as they are, and sent as they were written.
 
 import t from 'tap'
-import { createInputReader, UnusableInput, type JsonSchema } from '../../src/models/input.ts'
-import { seedKindOf } from '../../src/models/seed.ts'
+import { createInputReader, UnusableInput } from '../../src/models/input.ts'
+import { seedKindOf, type JsonSchema } from '../../src/models/seed.ts'
 
 const input: JsonSchema = {
   type: 'object',
