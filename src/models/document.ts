@@ -54,8 +54,17 @@ const annotations = new Set(['title', 'description', 'default', 'example', 'exam
 
 /** Reads the document of an endpoint. It throws for no text. */
 export function readDocument (text: string, endpointId: string): DocumentReading {
+  return reading(() => documentOf(rootOf(parse(text)), endpointId))
+}
+
+/** Reads a document that is the value of a JSON text, such as a part of a file whose size is bounded already. */
+export function readParsedDocument (value: unknown, endpointId: string): DocumentReading {
+  return reading(() => documentOf(rootOf(value), endpointId))
+}
+
+function reading (read: () => ModelDocument): DocumentReading {
   try {
-    return { ok: true, document: documentOf(parse(text), endpointId) }
+    return { ok: true, document: read() }
   } catch (error) {
     if (error instanceof DocumentFault) return { ok: false, fault: error.message }
     throw error
@@ -65,12 +74,15 @@ export function readDocument (text: string, endpointId: string): DocumentReading
 /** What is wrong with a document. It never leaves this file. */
 class DocumentFault extends Error {}
 
-function parse (text: string): Json {
+function parse (text: string): unknown {
   if (text.length > MAX_DOCUMENT_BYTES || Buffer.byteLength(text) > MAX_DOCUMENT_BYTES) throw new DocumentFault('The document is larger than 1 MiB.')
   const trimmed = text.replace(/^\ufeff/, '').trimStart()
   if (trimmed === '') throw new DocumentFault('The document is empty.')
   if (trimmed.startsWith('<')) throw new DocumentFault('The document is HTML or XML, not JSON: the address leads to a page, or something in between answered.')
-  const value = json(trimmed)
+  return json(trimmed)
+}
+
+function rootOf (value: unknown): Json {
   if (value === null) throw new DocumentFault('The document is `null`: fal knows no endpoint with this id, or publishes no document for it.')
   if (!isObject(value)) throw new DocumentFault('The document is no JSON object.')
   if (isDeeperThan(value, MAX_DOCUMENT_DEPTH)) throw new DocumentFault(`The document nests deeper than ${MAX_DOCUMENT_DEPTH} levels.`)
