@@ -10,13 +10,13 @@ import { readSharedFacts } from './app/shared-facts.ts'
 import type { Config } from './config.ts'
 import { createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
-import type { Models } from './models/models.ts'
+import type { ModelBook } from './models/models.ts'
 import type { TenantBook } from './tenants/book.ts'
 
 export interface AppOptions {
   readonly config: Config
   /** What is on offer. */
-  readonly models: Models
+  readonly models: ModelBook
   /** Made for the same models. */
   readonly tenants: TenantBook
   /** The central key at the start; `null` for the sandbox. */
@@ -44,7 +44,8 @@ const START_LIMIT_MS = 10_000
 
 /** Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, or when the Redis there refuses the database; nothing is left then. */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
-  const { config, models, redisUrl, version } = options
+  const { config, redisUrl, version } = options
+  const models = (): ModelBook => options.models
   const key = createCentralKey(config.fal, options.falKey)
   const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: key.secrets })
   const metrics = createMetrics({ version })

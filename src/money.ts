@@ -35,8 +35,9 @@ export function costOfUnits (units: string, price: MicroUsd): MicroUsd | null {
   return match === null ? null : scaledUp(match, price) ?? Number.MAX_SAFE_INTEGER
 }
 
-/** The units that a cost stands for, as fal writes them: the way back, to a millionth. */
+/** The units that a cost stands for, as fal writes them: the way back, to a millionth. What is free is one unit, whatever that is. */
 export function unitsOf (cost: MicroUsd, price: MicroUsd): string {
+  if (price === 0) return '1'
   return String(Number((cost / price).toFixed(6)))
 }
 

@@ -68,6 +68,11 @@ export function pointerTo (name: string): string {
   return name.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
+/** Is it an object, and no list? */
+export function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 let meta: Ajv2020 | null = null
 
 /** Patterns of others run in linear time. One that cannot (lookahead, back reference) is an error. */

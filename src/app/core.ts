@@ -20,15 +20,18 @@ import { createWatch, type Watch } from '../generation/watch/watch.ts'
 import { newId } from '../ids.ts'
 import { createTroubleLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Models } from '../models/models.ts'
-import type { TenantBook } from '../tenants/book.ts'
+import type { Model, ModelInput } from '../models/model.ts'
+import type { ModelBook } from '../models/models.ts'
+import type { MicroUsd } from '../money.ts'
+import { highestPriceOf, type TenantBook } from '../tenants/book.ts'
 import type { OnTrouble } from '../trouble.ts'
 import { createUpstream } from '../upstream/queue.ts'
 import { openStore, timesOf, type Store } from './store.ts'
 
 export interface CoreOptions {
   readonly config: Config
-  readonly models: Models
+  /** What is on offer now. */
+  readonly models: () => ModelBook
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
   readonly log: Logger
@@ -82,7 +85,7 @@ export function createCore (options: CoreOptions): Core {
     upstream,
     watch,
     breakers,
-    schemaVersionOf: endpointId => models.find(endpointId)?.schemaVersion,
+    cacheVersionOf: endpointId => models().find(endpointId)?.cacheVersion,
     times,
     replica,
     slots: config.falConcurrency,
@@ -105,11 +108,8 @@ export function createCore (options: CoreOptions): Core {
     cache: createResultCache(config.cacheMemoryBytes),
     watch,
     companyBudget: () => tenants().companyBudget,
-    pricesOf: ({ endpointId }) => {
-      const book = tenants()
-      return { price: book.priceOf(endpointId), unitPrice: book.unitPriceOf(endpointId) }
-    },
-    priceRules: createPriceRules(models.all.map(({ endpointId }) => endpointId), model => tenants().priceRuleOf(model), (model, rule, ledgerRule) => {
+    pricesOf: (model, sent) => pricesOf(model, sent, tenants()),
+    priceRules: createPriceRules(models().all, model => tenants().priceRuleOf(model), (model, rule, ledgerRule) => {
       log.error({ model, price_rule: rule, ledger_price_rule: ledgerRule }, 'the prices of this process are older than the ledger\'s: nothing of this model is bought here until its tenants file has those of the others; to go back to earlier prices on purpose raise pricesRevision there')
     }),
     resultTtlMs: config.resultTtlMs,
@@ -141,6 +141,14 @@ export function createCore (options: CoreOptions): Core {
       stopAnswering()
     }
   }
+}
+
+/** What a call costs at most, and one of its units, where it may be bought. */
+function pricesOf (model: Model, sent: ModelInput, book: TenantBook): { readonly price: MicroUsd, readonly unitPrice: MicroUsd } {
+  if (!model.isOpen) throw new Problem('model-closed', { detail: 'An operator has to confirm it with `falgate model add`.' })
+  const highest = highestPriceOf(book, model, sent)
+  if (!highest.ok) throw new Problem('price-unknown', { detail: `For this input ${highest.fault}.` })
+  return { price: highest.price, unitPrice: highest.unitPrice ?? 0 }
 }
 
 /** What lasts, such as a store that is unfit or another account's, was told when it was found. */

@@ -8,7 +8,8 @@ import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
 import { describePrompt } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
+import { fieldsOf } from '../models/price-bound.ts'
 import { listenToSandbox } from '../sandbox/listen.ts'
 import { createSandbox } from '../sandbox/plugin.ts'
 import type { TenantBook } from '../tenants/book.ts'
@@ -18,7 +19,8 @@ import type { ProcessState } from './lifecycle.ts'
 
 export interface DoorsOptions {
   readonly config: Config
-  readonly models: Models
+  /** What is on offer now. */
+  readonly models: () => ModelBook
   readonly version: string
   readonly log: Logger
   readonly metrics: Metrics
@@ -83,6 +85,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       publicUrl: config.publicUrl,
       addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
       describePrompt: prompt => describePrompt(prompt, config.logPrompts),
+      pricedFields: model => fieldsOf(tenants().ruleOf(model)),
       onTrouble
     })
     built.push(server)

@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
@@ -44,7 +44,7 @@ export interface TenantsInForce {
 }
 
 /** `initial`: the tenants at the start, whose warnings are told at once. */
-export function createTenantsInForce ({ tenantsFile, fal }: Pick<Config, 'tenantsFile' | 'fal'>, models: Models, initial: TenantBook, log: Logger): TenantsInForce {
+export function createTenantsInForce ({ tenantsFile, fal }: Pick<Config, 'tenantsFile' | 'fal'>, models: () => ModelBook, initial: TenantBook, log: Logger): TenantsInForce {
   let book = initial
   let watch: TenantsWatch | null = null
   warn()

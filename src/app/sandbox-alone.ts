@@ -3,15 +3,15 @@
 import type { RunningApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { createLogger, standardOutput } from '../logger.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import { listenToSandbox } from '../sandbox/listen.ts'
 import { createSandbox } from '../sandbox/plugin.ts'
 import { closeServer } from './close-server.ts'
 
 /** Starts the sandbox alone. */
-export async function startSandbox ({ config, models }: { readonly config: Pick<Config, 'host' | 'port' | 'logLevel'>, readonly models: Models }): Promise<RunningApp> {
+export async function startSandbox ({ config, models }: { readonly config: Pick<Config, 'host' | 'port' | 'logLevel'>, readonly models: ModelBook }): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel, destination: standardOutput() })
-  const sandbox = createSandbox(models, { log: (facts, message) => { log.info(facts, message) } })
+  const sandbox = createSandbox(() => models, { log: (facts, message) => { log.info(facts, message) } })
   const { server, url } = await listenToSandbox(sandbox, log, config)
   return { log, url, reload: async () => {}, close: async () => { await closeServer(server) } }
 }

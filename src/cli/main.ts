@@ -7,7 +7,7 @@ import { startApp, type RunningApp } from '../app.ts'
 import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import { createKey } from '../tenants/keys.ts'
 import { readArguments, type Asked } from './arguments.ts'
 import { bannerText } from './banner.ts'
@@ -25,7 +25,7 @@ export interface Surroundings {
   readonly stdout: Writable
   readonly stderr: Writable
   /** What can be bought. */
-  readonly models: Models
+  readonly models: ModelBook
   /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most; files are read again when `onHangup` is called. */
   readonly keep: (app: Pick<RunningApp, 'log' | 'close'>, options: { readonly waitMs: number, readonly onHangup?: () => void }) => void
   /** Ends what a command had started when something went wrong that nobody foresaw. */

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
@@ -12,7 +12,7 @@ import type { UpstreamAccount } from '../upstream-account.ts'
 export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
 
 /** Reads the environment and its files, for a gateway that offers these models; nothing is started. */
-export async function prepare (env: Readonly<Record<string, string | undefined>>, models: Models): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
+export async function prepare (env: Readonly<Record<string, string | undefined>>, models: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig(env)
   if (!parsed.ok) {
     // The tenants file is independent of the other faults, so its own are told with them.

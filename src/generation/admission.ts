@@ -28,6 +28,7 @@ export interface Admission extends AdmittedFields {
   readonly input: string
   /** It asks for pictures inside its output, which make that long. */
   readonly makesLarge: boolean
+  /** 0: nobody knows what a unit costs, so the reserved price is booked. */
   readonly unitPrice: MicroUsd
   readonly priceRule: string
   /** The rule that this process had before, until the ledger was told that it has another; `null` when it has none to replace. */

@@ -6,9 +6,14 @@ import { ledgerConstants } from './ledger-constants.ts'
 
 type Priced = Pick<Generation, 'price' | 'unitPrice'>
 
-/** `x-fal-billable-units` × the row's unit price; `null` leaves it to the reserved price. */
+/**
+ * `x-fal-billable-units` × the row's unit price; `null` leaves it to the reserved price. A unit price of 0 says that nobody knows what a unit costs: then the
+ * units only tell whether it was billed at all.
+ */
 export function costOf (row: Priced, units: string | null): MicroUsd | null {
-  return units === null ? null : costOfUnits(units, unitPriceOf(row))
+  if (units === null) return null
+  if (row.unitPrice === 0) return row.price === 0 || Number(units) === 0 ? 0 : null
+  return costOfUnits(units, unitPriceOf(row))
 }
 
 /**
@@ -31,6 +36,7 @@ export function unitsBilled (row: Priced, cost: MicroUsd): string {
   return unitsOf(cost, unitPriceOf(row))
 }
 
+/** Where no unit has a price, the whole call is one. */
 function unitPriceOf ({ unitPrice, price }: Priced): MicroUsd {
-  return unitPrice ?? price
+  return unitPrice === null || unitPrice === 0 ? price : unitPrice
 }

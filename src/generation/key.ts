@@ -24,14 +24,14 @@ function encode (value: unknown): string {
 }
 
 /** What of a model stands in names: which endpoint, and what its fields mean. */
-export type NamedModel = Pick<Model, 'endpointId' | 'schemaVersion'>
+export type NamedModel = Pick<Model, 'endpointId' | 'cacheVersion'>
 
-/** The `schemaVersion` of the model with this endpoint id; `undefined` when it is not on offer any more. */
-export type SchemaVersionOf = (endpointId: string) => number | undefined
+/** The `cacheVersion` of the model with this endpoint id; `undefined` when it is not on offer any more. */
+export type CacheVersionOf = (endpointId: string) => number | undefined
 
 /** The cache name: tenants of one cache group that ask one model for one seeded input mean the same picture. */
 export function resultName (cacheGroup: string, model: NamedModel, canonicalInput: string): string {
-  return digest('result', cacheGroup, model.endpointId, String(model.schemaVersion), canonicalInput)
+  return digest('result', cacheGroup, model.endpointId, String(model.cacheVersion), canonicalInput)
 }
 
 /** The cache name of `Falgate-Cache: reuse`: tenants of one cache group that ask one model for one input mean any picture of it, whatever its seed. */
@@ -49,18 +49,17 @@ function withoutSeed (canonicalInput: string): string {
  * The cache name that a row's input gets from the seed of its answer. `null`: the answer named none, or nothing is stored of this row, or nobody can ask
  * for its model any more. Nothing is guessed.
  */
-export function learnedName ({ model, cacheGroup, input }: Pick<Generation, 'model' | 'cacheGroup' | 'input'>, seed: string | null, schemaVersionOf: SchemaVersionOf): string | null {
-  const schemaVersion = schemaVersionOf(model)
-  if (seed === null || cacheGroup === null || input === null || schemaVersion === undefined) return null
+export function learnedName ({ model, cacheGroup, input }: Pick<Generation, 'model' | 'cacheGroup' | 'input'>, seed: string | null, cacheVersionOf: CacheVersionOf): string | null {
+  const cacheVersion = cacheVersionOf(model)
+  if (seed === null || cacheGroup === null || input === null || cacheVersion === undefined) return null
   const seeded: Record<string, unknown> = { ...JSON.parse(input), seed: 0 }
-  return resultName(cacheGroup, { endpointId: model, schemaVersion }, canonicalJson(seeded, seed))
+  return resultName(cacheGroup, { endpointId: model, cacheVersion }, canonicalJson(seeded, seed))
 }
 
-/** What an ended row is found under: a success that is stored and was asked for without a seed has the name that its answer's seed gave it. */
-export function termsAtEnd (row: Pick<Generation, 'phase' | 'stored' | 'seed' | 'model' | 'cacheGroup' | 'input'>, terms: Terms, schemaVersionOf: SchemaVersionOf): Terms {
-  const isSeeded = terms.cacheName !== null && terms.cacheName !== terms.reuseName
-  if (row.phase !== 'succeeded' || !row.stored || isSeeded) return terms
-  const learned = learnedName(row, row.seed, schemaVersionOf)
+/** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
+export function termsAtEnd (row: Generation, terms: Terms, cacheVersionOf: CacheVersionOf): Terms {
+  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null) return terms
+  const learned = learnedName(row, row.seed, cacheVersionOf)
   return learned === null ? terms : { ...terms, learnedName: learned }
 }
 

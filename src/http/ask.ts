@@ -4,30 +4,24 @@ import type { FastifyRequest } from 'fastify'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { Answer, Requests } from '../generation/request/request.ts'
 import type { Presence } from '../generation/watch/presence.ts'
-import type { PromptFacts } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Model, ModelInput } from '../models/model.ts'
-import { optionsReader, type HeaderOptions } from './call-options.ts'
+import type { Model, ReadOptions } from '../models/model.ts'
+import { callOptionsOf, type CallReading, type HeaderOptions } from './call-options.ts'
 import type { CallerConnection } from './connection.ts'
 import { rememberDelivery, type DeliveryDeps } from './delivery.ts'
 
-export interface AskDeps extends DeliveryDeps {
+export interface AskDeps extends DeliveryDeps, CallReading {
   readonly requests: Requests
   readonly presence: Presence
-  readonly describePrompt: (prompt: string) => PromptFacts
 }
 
-/** Asks the core for a picture of this model; `body` is the input as it was sent, checked by the model's schema. An answer out of this process' memory comes at once. */
-export function askerOf (model: Model, deps: AskDeps): (request: FastifyRequest, body: ModelInput, headers: HeaderOptions) => Answer | Promise<Answer> {
-  const read = optionsReader(model, deps.describePrompt)
-
-  return (request, body, headers) => {
-    const options = read(request, body, headers)
-    const kept = deps.requests.fromMemory(options)
-    if (kept === null) return attended(options, request.facts.connection, deps)
-    count(kept, options.tenant.id, deps.metrics)
-    return kept
-  }
+/** Asks the core for what this model makes of the request's body. An answer out of this process' memory comes at once. */
+export function ask (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], deps: AskDeps): Answer | Promise<Answer> {
+  const options = callOptionsOf(request, model, headers, unknownFields, deps)
+  const kept = deps.requests.fromMemory(options)
+  if (kept === null) return attended(options, request.facts.connection, deps)
+  count(kept, options.tenant.id, deps.metrics)
+  return kept
 }
 
 /** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation reattachable. */

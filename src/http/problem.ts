@@ -3,10 +3,10 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type ProblemCode } from '../errors.ts'
 import { RefusedByRate } from '../generation/request/problems.ts'
+import { faultsOf } from '../models/faults.ts'
 import { formatUsd } from '../money.ts'
 import { answerHeaders } from './headers.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
-import { faultsOf } from './validation.ts'
 
 /** Fastify's own errors that a caller can cause. All others are ours. */
 const fastifyErrors: Readonly<Record<string, ProblemCode>> = {

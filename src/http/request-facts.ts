@@ -21,6 +21,8 @@ export interface Caller {
 /** Filled in on the way and written once, when the answer is out. */
 export interface RequestFacts {
   readonly connection: CallerConnection
+  /** What log and metrics call its route. */
+  readonly route: string
   /** It asks how something stands, as clients do again and again. */
   readonly isPoll: boolean
   caller: Caller | null
@@ -43,11 +45,16 @@ declare module 'fastify' {
     saysCacheStatus?: boolean
     /** Clients ask it again and again while they wait: it is counted apart from other calls. */
     isPoll?: boolean
+    /** Tells the operations apart that share this route. */
+    operationOf?: (path: string) => RouteOperation
   }
 }
 
-export function freshFacts (connection: CallerConnection, isPoll: boolean): RequestFacts {
-  return { connection, isPoll, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+/** One of several operations of a route: what log and metrics call it, and whether it is a poll. */
+export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
+
+export function freshFacts (connection: CallerConnection, { route, isPoll }: RouteOperation): RequestFacts {
+  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

@@ -10,7 +10,7 @@ import { traceIdOf } from './request-facts.ts'
 /** Callers' mistakes are information, ours are errors; what was served is information, too. */
 export function logRequest (request: FastifyRequest, reply: FastifyReply, isDelivered: boolean, log: Logger, metrics: Metrics): void {
   const { facts } = request
-  const route = request.routeOptions.url ?? 'none'
+  const { route } = facts
   const method = request.is404 ? 'other' : request.method // strangers choose methods, and each label is kept
   const durationMs = reply.elapsedTime
   // Before anything was written the code of the answer is only Fastify's default.

@@ -101,8 +101,9 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
 /** What every request starts with, also one whose address cannot be read. */
 function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerDeps, 'log' | 'metrics' | 'readiness'>): void {
   // Fastify's own hook for the end does not run when the caller leaves.
-  const { saysCacheStatus = false, isPoll = false } = request.routeOptions.config
-  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), isPoll)
+  const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = request.routeOptions
+  const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
+  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), operation)
   if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
   reply.header(answerHeaders.requestId, request.id)
   reply.header('x-content-type-options', 'nosniff')
@@ -132,7 +133,7 @@ function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: Serve
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
-    rewriteUrl: (raw: RawRequest) => routedUrl(raw, models),
+    rewriteUrl: (raw: RawRequest) => routedUrl(raw, models()),
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? randomUUID(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,

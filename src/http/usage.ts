@@ -6,9 +6,10 @@ import type { Balance } from '../generation/accounts.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { leftOf, monthOf } from '../generation/request/budgets.ts'
 import { savers, type Metrics } from '../metrics.ts'
-import type { Models } from '../models/models.ts'
-import { formatUsd } from '../money.ts'
-import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
+import type { Model } from '../models/model.ts'
+import type { ModelBook } from '../models/models.ts'
+import { formatUsd, type MicroUsd } from '../money.ts'
+import { dearestOf, mayUse, type Limit, type Tenant, type TenantBook } from '../tenants/book.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 
@@ -43,11 +44,11 @@ export const UsageSchema = Type.Object({
   call_limit: LimitSchema('Calls of every kind, for each process.'),
   max_in_flight: Type.Integer({ description: 'Generations at the upstream at once.' }),
   max_queued: Type.Integer({ description: 'Generations that may wait here beside them.' }),
-  models: Type.Array(Type.Object({ id: Type.String(), price_usd: Usd('The highest price of one call; this much is reserved.') }), { description: 'What this tenant may ask for.' })
+  models: Type.Array(Type.Object({ id: Type.String(), price_usd: Type.Unsafe<number | null>({ anyOf: [{ type: 'number', minimum: 0 }, { type: 'null' }], description: 'The highest price of one call; no call reserves more. `null`: it grows with the input, without a bound.' }) }), { description: 'What this tenant may ask for.' })
 }, { title: 'Usage' })
 
 export interface UsageDeps {
-  readonly models: Models
+  readonly models: () => ModelBook
   readonly ledger: Ledger
   readonly metrics: Metrics
   readonly tenants: () => TenantBook
@@ -90,7 +91,7 @@ export function usageRoute (scope: FastifyInstance, { models, ledger, metrics, t
       call_limit: limitJson(tenant.callLimit),
       max_in_flight: String(tenant.maxInFlight),
       max_queued: String(tenant.maxQueued),
-      models: `[${offersOf(tenant, models).map(id => objectJson({ id: JSON.stringify(id), price_usd: formatUsd(book.priceOf(id)) })).join(',')}]`
+      models: `[${offersOf(tenant, models()).map(model => objectJson({ id: JSON.stringify(model.endpointId), price_usd: priceJson(dearestOf(model, book.ruleOf(model))) })).join(',')}]`
     })
     return reply.type('application/json').send(usage)
   })
@@ -106,8 +107,12 @@ function presentIn (balance: Balance | undefined): Balance {
   return balance
 }
 
-function offersOf (tenant: Tenant, models: Models): readonly string[] {
-  return tenant.models ?? models.all.map(({ endpointId }) => endpointId)
+function offersOf (tenant: Tenant, models: ModelBook): readonly Model[] {
+  return models.all.filter(({ endpointId, isOpen }) => isOpen && mayUse(tenant, endpointId))
+}
+
+function priceJson (price: MicroUsd | null): string {
+  return price === null ? 'null' : formatUsd(price)
 }
 
 function limitJson ({ max, windowSeconds }: Limit): string {

@@ -1,60 +1,10 @@
-// Schema checks of what callers send: bodies exactly as they are, query strings with numbers read from text, and 422s that name every fault.
+// Schema checks of what callers send beside a body: query strings and paths, with numbers read from text. Bodies are a model's business (`call-options.ts`).
 
-import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
-import type { FieldFault } from '../errors.ts'
-import { createValidator, placeOf } from '../schema.ts'
+import type { FastifySchemaCompiler } from 'fastify'
+import { createValidator } from '../schema.ts'
 
-/** More faults than these are not listed. */
-const MAX_FAULTS = 20
-
-// A paid, cached call must not drop unknown fields nor turn "1" into 1: it would buy something else than was asked for.
-const bodies = createValidator({ allErrors: true })
 const strings = createValidator({ allErrors: true, coerceTypes: true, useDefaults: true })
 
-/** Fastify's validator compiler. */
+/** Fastify's validator compiler. The schema of a body only documents it. */
 export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }) =>
-  (httpPart === 'body' ? bodies : strings).compile(schema)
-
-/** The faults that a validator found, as a 422 lists them. Values are never quoted. */
-export function faultsOf (errors: readonly FastifySchemaValidationError[]): FieldFault[] {
-  return errors.slice(0, MAX_FAULTS).map(error => {
-    return {
-      path: placeOf(error),
-      message: messageOf(error),
-      code: isBlank(error) ? 'blank' : codes[error.keyword] ?? error.keyword
-    }
-  })
-}
-
-/** Machine names of faults: fal's own words where it has one for the case. */
-const codes: Readonly<Record<string, string>> = {
-  required: 'missing',
-  additionalProperties: 'unknown_field',
-  type: 'wrong_type',
-  enum: 'one_of',
-  minLength: 'sequence_too_short',
-  maxLength: 'sequence_too_long',
-  minimum: 'greater_than_equal',
-  maximum: 'less_than_equal',
-  format: 'not_well_formed'
-}
-
-type Fault = Pick<FastifySchemaValidationError, 'keyword' | 'params' | 'message'>
-
-/** A text of white space alone, where a model wants more. Other patterns tell themselves. */
-function isBlank ({ keyword, params }: Fault): boolean {
-  return keyword === 'pattern' && params['pattern'] === '\\S'
-}
-
-function messageOf (fault: Fault): string {
-  const { keyword, params, message } = fault
-  if (isBlank(fault)) return 'must not be blank'
-  switch (keyword) {
-    case 'required': return 'is missing'
-    case 'additionalProperties': return 'is not a field of this model'
-    case 'type': return params['type'] === 'integer' ? 'must be a whole number' : `must be of type ${String(params['type'])}`
-    case 'enum': return `must be one of ${JSON.stringify(params['allowedValues'])}`
-    case 'format': return 'must be well-formed Unicode, without lone surrogates'
-    default: return message ?? 'is not valid'
-  }
-}
+  httpPart === 'body' ? () => true : strings.compile(schema)

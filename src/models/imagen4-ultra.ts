@@ -2,8 +2,9 @@
 // Source of every fact: the model's page on fal (October 2025 state) and, for pixel sizes, Google's table for Imagen 4.
 
 import { Type } from '@sinclair/typebox'
+import { createBuiltIn, type BuiltIn } from './built-in-model.ts'
 import { oneOf, text } from './fields.ts'
-import type { Model, ModelInput, PixelSize } from './model.ts'
+import type { ModelInput, PixelSize } from './model.ts'
 
 const aspectRatios = ['1:1', '16:9', '9:16', '3:4', '4:3'] as const
 const resolutions = ['1K', '2K'] as const
@@ -23,14 +24,14 @@ function sizeOf (input: ModelInput): PixelSize {
   return { width: width * factor, height: height * factor }
 }
 
-export const imagen4Ultra: Model = {
+/** What stands in its file. */
+export const imagen4UltraDefinition: BuiltIn = {
   endpointId: 'fal-ai/imagen4/preview/ultra',
   title: 'Imagen 4 Ultra',
   description: 'Google\'s highest quality image generation model: one picture from a text.',
-  schemaVersion: 1,
-  price: 60_000,
-  units: 1,
-  files: 1,
+  category: 'text-to-image',
+  cacheVersion: 1,
+  price: { usd: 0.06, per: 'image' },
   pictures: input => [sizeOf(input)],
   example: { prompt: 'A red bicycle leaning on a blue wall', seed: 42 },
   input: Type.Object({
@@ -51,3 +52,5 @@ export const imagen4Ultra: Model = {
     seed: Type.Optional(Type.Integer({ description: 'The seed that was used, where the model names it.' }))
   }, { additionalProperties: true, title: 'Imagen4UltraOutput', description: 'The model\'s answer, byte for byte.' })
 }
+
+export const imagen4Ultra = createBuiltIn(imagen4UltraDefinition)

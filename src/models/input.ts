@@ -13,7 +13,7 @@ const MAX_DEPTH = 64
 const MAX_VALUES = 10_000
 
 /** What becomes of a body. */
-export type ReadInput = { readonly ok: true, readonly sent: Record<string, unknown>, readonly leftOut: readonly string[] } | { readonly ok: false, readonly faults: readonly FieldFault[] }
+export type ReadInput = { readonly ok: true, readonly given: Readonly<Record<string, unknown>>, readonly sent: Readonly<Record<string, unknown>>, readonly leftOut: readonly string[] } | { readonly ok: false, readonly faults: readonly FieldFault[] }
 
 /** Reads the bodies of one model. */
 export interface InputReader {
@@ -58,7 +58,7 @@ export function createInputReader ({ input }: { readonly input: JsonSchema }, se
         Object.hasOwn(properties, name) && (value !== null || nullable.has(name) || required.has(name)))
       const sent: Record<string, unknown> = Object.fromEntries(given)
       for (const [name, value] of defaults) if (!Object.hasOwn(sent, name)) sent[name] = structuredClone(value)
-      if (check(sent) && faults.length === 0) return { ok: true, sent, leftOut: unknown }
+      if (check(sent) && faults.length === 0) return { ok: true, given: Object.fromEntries(given), sent, leftOut: unknown }
       const errors = check.errors ?? []
       const unions = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf').slice(0, MAX_FAULTS)
       const told = errors.filter(error => !unions.some(union => union !== error && isWithin(error.instancePath, union.instancePath)))

@@ -1,26 +1,35 @@
-// The models on offer, as one value that is made once and handed down to everything that asks for it.
+// The models on offer, as one value that is made once and handed down to everything that asks for it. Other models make another book.
 
 import type { Model } from './model.ts'
+import { nearestName } from './nearest.ts'
 
 /** The models on offer. Immutable. */
-export interface Models {
+export interface ModelBook {
   /** In the order in which they are offered and documented. */
   readonly all: readonly Model[]
-  /** The one that `POST /generate` means: the first. */
+  /** Those that the document of the whole gateway describes; the others have one each. */
+  readonly documented: readonly Model[]
+  /** The one that `POST /generate` means. */
   readonly default: Model
   /** The model with exactly this endpoint id, if it is on offer. */
   readonly find: (endpointId: string) => Model | undefined
+  /** The endpoint id on offer that looks most like this one, where one does. */
+  readonly nearest: (endpointId: string) => string | null
 }
 
-/** Offers these models, the first of them as the default. Throws, with a sentence, when there is none, when two have one endpoint id, or when one makes no pictures. */
-export function createModels (list: readonly Model[]): Models {
-  const [first] = list
-  if (first === undefined) throw new Error('no model is on offer: the list of models is empty')
+/**
+ * Offers these models: those that come with falgate, and those that an operator `added`. By default the first of them is the one that `POST /generate` means.
+ * Throws, with a sentence, when there is none, when two have one endpoint id, or when the default is not among them.
+ */
+export function createModels (list: readonly Model[], { added = [], defaultId }: { readonly added?: readonly Model[], readonly defaultId?: string } = {}): ModelBook {
   const byId = new Map<string, Model>()
-  for (const model of list) {
+  const all = [...list, ...added]
+  for (const model of all) {
     if (byId.has(model.endpointId)) throw new Error(`two models on offer have the endpoint id ${model.endpointId}`)
-    if (!Object.hasOwn(model.output.properties, 'images')) throw new Error(`the output of ${model.endpointId} has no "images": the gateway reads no other kind of result yet`)
     byId.set(model.endpointId, model)
   }
-  return { all: [...list], default: first, find: endpointId => byId.get(endpointId) }
+  const usual = defaultId === undefined ? all[0] : byId.get(defaultId)
+  if (usual === undefined) throw new Error(defaultId === undefined ? 'no model is on offer: the list of models is empty' : `the default model ${defaultId} is not on offer`)
+  const ids = [...byId.keys()]
+  return { all, documented: [...list], default: usual, find: endpointId => byId.get(endpointId), nearest: endpointId => nearestName(endpointId, ids) }
 }

@@ -1,5 +1,7 @@
 // The name that was probably meant: for sentences about names that are not known.
 
+import { distance } from 'fastest-levenshtein'
+
 /** Longer names are not compared: the table of a comparison grows with both. */
 const MAX_COMPARED = 64
 
@@ -10,7 +12,7 @@ export function nearestName (name: string, known: Iterable<string>): string | nu
   if (name.length > MAX_COMPARED) return null
   for (const candidate of known) {
     if (candidate.length > MAX_COMPARED) continue
-    const edits = editsBetween(name.toLowerCase(), candidate.toLowerCase())
+    const edits = distance(name.toLowerCase(), candidate.toLowerCase())
     if (edits < fewest && edits <= Math.max(1, Math.floor(Math.max(name.length, candidate.length) / 3))) [nearest, fewest] = [candidate, edits]
   }
   return nearest
@@ -20,18 +22,4 @@ export function nearestName (name: string, known: Iterable<string>): string | nu
 export function hintOf (name: string, known: Iterable<string>): string {
   const nearest = nearestName(name, known)
   return nearest === null ? '' : `; did you mean ${JSON.stringify(nearest)}?`
-}
-
-/** How many letters have to be put in, taken out or changed (Levenshtein). */
-function editsBetween (from: string, to: string): number {
-  let above = Array.from({ length: to.length + 1 }, (_, at) => at)
-  for (let row = 1; row <= from.length; row++) {
-    const line = [row]
-    for (let at = 1; at <= to.length; at++) {
-      const change = (above[at - 1] ?? 0) + (from[row - 1] === to[at - 1] ? 0 : 1)
-      line.push(Math.min(change, (above[at] ?? 0) + 1, (line[at - 1] ?? 0) + 1))
-    }
-    above = line
-  }
-  return above[to.length] ?? 0
 }

@@ -213,6 +213,45 @@ export function parsePriceRule (json: unknown): ParsedRule {
   }
 }
 
+/** The rule as JSON, in one order of its names: what a model's page shows, and what tells two rules apart. */
+export function ruleJson (rule: PriceRule): Readonly<Record<string, unknown>> {
+  const { unitPrice, per, times, plus, count, of, sizes, max } = rule
+  return {
+    ...(unitPrice === null ? {} : { usd: Number(formatUsd(unitPrice)) }),
+    ...(per === null ? {} : { per }),
+    ...(times.size === 0 ? {} : { times: sorted(times, factors => sorted(factors, factor => Number(factor) / Number(FACTOR_SCALE))) }),
+    ...(plus.size === 0 ? {} : { plus: sorted(plus, extras => sorted(extras, extra => extra.per === 'call' ? Number(formatUsd(extra.usd)) : { usd: Number(formatUsd(extra.usd)), per: extra.per })) }),
+    ...(count.length === 0 ? {} : { count }),
+    ...(of.length === 0 ? {} : { of }),
+    ...(sizes.size === 0 ? {} : { sizes: sorted(sizes, size => size) }),
+    ...(max === null ? {} : { max_usd: Number(formatUsd(max)) })
+  }
+}
+
+/** A text that two rules share exactly when they say the same. */
+export function ruleText (rule: PriceRule): string {
+  return JSON.stringify(ruleJson(rule))
+}
+
+function sorted<Value> (map: ReadonlyMap<string, Value>, show: (value: Value) => unknown): Readonly<Record<string, unknown>> {
+  return Object.fromEntries([...map].sort(([one], [other]) => one < other ? -1 : 1).map(([name, value]) => [name, show(value)]))
+}
+
+/**
+ * The rule in which the dearest call costs `price` in place of `dearest`, and every other one as much less. Where `max_usd` was needed to bound it, `price` is
+ * the bound, and nothing more is known.
+ */
+export function scaledRule (rule: PriceRule, price: MicroUsd, dearest: MicroUsd | null): PriceRule {
+  if (dearest === null || dearest === 0 || rule.unitPrice === null || rule.max !== null) return { ...rule, unitPrice: null, per: null, times: new Map(), plus: new Map(), count: [], of: [], sizes: new Map(), max: price }
+  // Rounded up, so that all units of the dearest call never cost more than what is reserved for it.
+  const scaled = (usd: MicroUsd): MicroUsd => Number((BigInt(usd) * BigInt(price) + BigInt(dearest) - 1n) / BigInt(dearest))
+  return {
+    ...rule,
+    unitPrice: scaled(rule.unitPrice),
+    plus: new Map([...rule.plus].map(([field, extras]) => [field, new Map([...extras].map(([value, extra]) => [value, { ...extra, usd: scaled(extra.usd) }]))]))
+  }
+}
+
 /** Every unit that the rule counts. */
 export function unitsIn (rule: PriceRule): ReadonlySet<CountedUnit> {
   const units = new Set<CountedUnit>()

@@ -1,9 +1,8 @@
 // Reads a model's input the way fal's app server does: what is wrong becomes the list of a 422, what is right a canonical text.
 
-import type { TSchema } from '@sinclair/typebox'
 import { addressOfType } from '../fal-wire/error-body.ts'
 import { exactSeed, type ExactSeed } from '../fal-wire/exact-seed.ts'
-import type { Model, ModelInput } from '../models/model.ts'
+import { fieldNamesOf, type Model, type ModelInput } from '../models/model.ts'
 import type { Detail } from './answers.ts'
 
 /** A body that the model takes. */
@@ -31,16 +30,16 @@ export function readInput (model: Model, text: string): ReadInput | readonly Det
 
   const details: Detail[] = []
   const input: Record<string, unknown> = {}
-  const required = new Set<string>(model.input.required)
+  const required = new Set<unknown>(Array.isArray(model.input['required']) ? model.input['required'] : [])
   const seed = exactSeed(text, body)
 
-  for (const [name, schema] of Object.entries<TSchema>(model.input.properties)) {
+  for (const [name, schema] of fieldNamesOf(model).map((name): readonly [string, Keywords] => [name, keywordsOf(model, name)])) {
     const given: unknown = Object.hasOwn(body, name) ? body[name] : undefined
     const wrong = given === undefined
       ? required.has(name) ? { msg: 'Field required', type: 'missing', value: body } : null
       : name === 'seed' && seed.kind !== 'inexact' ? wrongWithSeed(seed, given) : wrongWith(schema, given)
     if (wrong !== null) details.push(detailOf(name, wrong))
-    else input[name] = given === undefined ? schema.default : given
+    else input[name] = given === undefined ? model.defaults.get(name) : given
   }
   return details.length > 0 ? details : { input, seed: seed.kind === 'digits' ? seed.digits : null }
 }
@@ -52,9 +51,15 @@ function wrongWithSeed (seed: ExactSeed, value: unknown): Wrong | null {
   return { msg: 'Unable to parse input string as an integer, exceeded maximum size', type: 'int_parsing_size', value }
 }
 
+type Keywords = Readonly<Record<string, unknown>>
+
+function keywordsOf ({ input }: Model, name: string): Keywords {
+  const schema: unknown = Reflect.get(Object(input['properties']), name)
+  return isObject(schema) ? schema : {}
+}
+
 /** The words of a schema that stand for what fal checks. */
-function wrongWith (schema: TSchema, value: unknown): Wrong | null {
-  const keywords: Readonly<Record<string, unknown>> = schema
+function wrongWith (keywords: Keywords, value: unknown): Wrong | null {
   const { enum: words, type, minimum, maximum } = keywords
   if (Array.isArray(words) && !words.includes(value)) {
     const expected = words.map(word => `'${String(word)}'`).join(', ').replace(/, ([^,]*)$/, ' or $1')

@@ -5,8 +5,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { appIdOf, missingEndpoint } from '../fal-wire/endpoint-id.ts'
 import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../fal-wire/headers.ts'
 import { IN_PROGRESS_TEXT, codeOfState, queueWords, statusObjectOf, wantsLogs, type QueueStatus } from '../fal-wire/status.ts'
-import type { Model } from '../models/model.ts'
-import type { Models } from '../models/models.ts'
+import type { Model, ModelInput } from '../models/model.ts'
+import type { ModelBook } from '../models/models.ts'
+import { highestPrice } from '../models/price-bound.ts'
 import { detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
 import type { BillBook } from './bill.ts'
 import type { Fault } from './fault-schema.ts'
@@ -41,7 +42,7 @@ export interface Operations {
 
 export interface OperationsOptions {
   /** What is played. */
-  readonly models: Models
+  readonly models: () => ModelBook
   readonly jobs: Jobs
   readonly bill: BillBook
   readonly concurrency: number
@@ -72,9 +73,8 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
     const read = readInput(model, call.text)
     if (!('input' in read)) return failedEnd(modelError(422, read))
     const seed = read.seed ?? String(randomInt(2 ** 32))
-    const { text, pictures } = outputOf(outputShape, model, read.input, seed, `${publicUrl ?? call.base}/files`)
-    // A picture is a unit, unless the model bills fewer for a whole call.
-    const units = Math.min(pictures, model.units)
+    const { text } = outputOf(outputShape, model, read.input, seed, `${publicUrl ?? call.base}/files`)
+    const units = unitsOf(model, read.input)
     return { units, answer: json(200, text, { [falHeaders.billableUnits]: String(units) }) }
   }
 
@@ -92,13 +92,13 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
   }
 
   function unknownEndpoint (endpointId: string): Answer {
-    const { missing, text } = missingEndpoint(endpointId, models.all.map(model => model.endpointId))
+    const { missing, text } = missingEndpoint(endpointId, models().all.map(model => model.endpointId))
     return missing === 'path' ? pathNotFound(text) : detail(404, text)
   }
 
   return {
     submit (call, endpointId) {
-      const model = models.find(endpointId)
+      const model = models().find(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       const startTimeoutMs = startTimeoutMsIn(call.headers)
       if (startTimeoutMs === null) return requestError(400, 'bad_request', START_TIMEOUT_RULE)
@@ -114,7 +114,7 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
     },
 
     async run (call, endpointId) {
-      const model = models.find(endpointId)
+      const model = models().find(endpointId)
       if (model === undefined) return unknownEndpoint(endpointId)
       if (startTimeoutMsIn(call.headers) === null) return errorAnswers.bad_request
       if (jobs.inProgress >= concurrency) return errorAnswers.concurrent_requests_limit
@@ -144,6 +144,12 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
 
     statusObject
   }
+}
+
+/** What fal bills: the units that the price rule counts for this input. */
+function unitsOf (model: Model, input: ModelInput): number {
+  const highest = highestPrice(model.rule, input, model)
+  return highest.ok && highest.unitPrice !== null && highest.unitPrice > 0 ? highest.price / highest.unitPrice : 1
 }
 
 export function withRequestId (answer: Answer, id: string): Answer {

@@ -13,7 +13,7 @@ export function outputOf (shape: OutputShape, model: Model, input: ModelInput, s
     return shape === 'B' ? file : { ...file, width: recipe.width, height: recipe.height }
   })
   // Written by hand because a number that JSON.stringify could write would have been rounded.
-  const echo = Object.hasOwn(model.output.properties, 'seed') ? `,"seed":${seed}` : ''
+  const echo = (model.seed === 'out' || model.seed === 'in-and-out') ? `,"seed":${seed}` : ''
   const rest = shape === 'B' ? echo : ',"description":"Drawn by the sandbox, not by the model."'
   return { text: `{"images":${JSON.stringify(images)}${rest}}`, pictures: images.length }
 }

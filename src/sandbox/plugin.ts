@@ -7,7 +7,7 @@ import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, F
 import { falHeaders } from '../fal-wire/headers.ts'
 import { parseQueuePath } from '../fal-wire/queue-path.ts'
 import { wantsLogs } from '../fal-wire/status.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
 import { createBill, type Bill } from './bill.ts'
 import { addControlRoutes } from './control.ts'
@@ -52,7 +52,7 @@ export interface Sandbox {
 }
 
 /** A sandbox with an empty queue that plays these models. Its plugin is registered once. */
-export function createSandbox (models: Models, options: SandboxOptions = {}): Sandbox {
+export function createSandbox (models: () => ModelBook, options: SandboxOptions = {}): Sandbox {
   const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', pingMs = 15_000, log } = options
   const keys = options.keys === undefined ? null : new Set(options.keys)
   const bill = createBill(maxRequests)

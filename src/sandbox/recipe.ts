@@ -1,7 +1,7 @@
 // What a picture is drawn from, and the file name that holds all of it: pictures are drawn when they are read, nothing is stored.
 
 import { createHash } from 'node:crypto'
-import type { Model, ModelInput, PixelSize } from '../models/model.ts'
+import { fieldNamesOf, type Model, type ModelInput, type PixelSize } from '../models/model.ts'
 
 export interface Recipe extends PixelSize {
   /** Bytes that only the prompt and model decide: kind of scene and colours. */
@@ -27,7 +27,7 @@ const animals = ['tiger', 'zebra', 'koala', 'panda', 'otter', 'heron', 'lynx', '
 
 /** The recipes of all pictures of this input: the same input with the same seed gives the same pictures, whatever was left to defaults. */
 export function recipesOf (model: Model, input: ModelInput, seed: string): readonly Recipe[] {
-  const others = Object.keys(model.input.properties).filter(name => name !== 'seed').map(name => [name, input[name]])
+  const others = fieldNamesOf(model).filter(name => name !== 'seed').map(name => [name, input[name]])
   const mood = digest(JSON.stringify([model.endpointId, input['prompt']])).subarray(0, MOOD_BYTES)
   return model.pictures(input).map((size, index) => ({
     ...withinBounds(size),

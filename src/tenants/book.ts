@@ -1,11 +1,13 @@
 // Who may use the gateway and how much: the tenants file, checked and with every default filled in.
 
 import { hash } from 'node:crypto'
-import type { TSchema } from '@sinclair/typebox'
-import type { Model, ModelInput } from '../models/model.ts'
-import type { Models } from '../models/models.ts'
+import { fieldNamesOf, type Model, type ModelInput } from '../models/model.ts'
+import type { ModelBook } from '../models/models.ts'
+import { checkRule, highestPrice, type HighestPrice } from '../models/price-bound.ts'
+import { fieldReaderOf } from '../models/price-fields.ts'
+import { MAX_PRICE, parsePriceRule, ruleText, scaledRule, type PriceRule } from '../models/price-rule.ts'
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
-import { guardOf, pointerTo } from '../schema.ts'
+import { pointerTo } from '../schema.ts'
 import { readTenantsFile, type BudgetEntry, type KeyEntry, type Scalar, type TenantEntry, type TenantsFile } from './file.ts'
 
 /** At most `max` in each window. */
@@ -30,7 +32,7 @@ export interface Tenant {
   readonly cacheGroup: string
   /** Browser origins that may use its tokens, as `Origin` headers spell them. */
   readonly origins: readonly string[]
-  /** Endpoint ids it may ask for; `null`: every model on offer. */
+  /** Endpoint ids it may ask for, `owner/*` for all of an owner; `null`: every model on offer. */
   readonly models: readonly string[] | null
   /** Parameters that are limited to some values. */
   readonly allow: ReadonlyMap<string, readonly Scalar[]>
@@ -49,12 +51,10 @@ export interface TenantKey {
 export interface TenantBook {
   readonly tenants: ReadonlyMap<string, Tenant>
   readonly companyBudget: BudgetLimit | null
-  /** The highest price of one call of a model on offer: the file's, else the model's own. */
-  readonly priceOf: (endpointId: string) => MicroUsd
-  /** The price of one of the units that fal bills for such a call. */
-  readonly unitPriceOf: (endpointId: string) => MicroUsd
-  /** A name for the prices of a model and their revision. Two processes have the same name exactly when they reserve and book the same. */
-  readonly priceRuleOf: (endpointId: string) => string
+  /** The price rule of a model: the file's, else the model's own. */
+  readonly ruleOf: (model: Model) => PriceRule
+  /** A name for the price rule of a model and its revision. Two processes have the same name exactly when they reserve and book the same. */
+  readonly priceRuleOf: (model: Model) => string
   readonly find: (keyId: string) => TenantKey | undefined
   /** What is sound but worth a line at start. */
   readonly warnings: readonly string[]
@@ -69,7 +69,7 @@ const PUBLISHED_DIGEST = hash('sha256', PUBLISHED_SECRET)
 
 interface TenantsOptions {
   /** What is on offer: other models are faults in the file. */
-  readonly models: Models
+  readonly models: ModelBook
   /** The keys of the file spend money, so none may be made with a published secret. */
   readonly isReal?: boolean
 }
@@ -88,7 +88,7 @@ export function versionOf (text: string): string {
 }
 
 /** The book of the sandbox without a file: one tenant, whose key is always `fg_demo_sandbox`. */
-export function demoTenants (models: Models): TenantBook {
+export function demoTenants (models: ModelBook): TenantBook {
   const text = JSON.stringify({
     tenants: [{ id: 'demo', keys: [{ id: 'demo', sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' } }]
   } satisfies TenantsFile)
@@ -97,11 +97,22 @@ export function demoTenants (models: Models): TenantBook {
   return read.book
 }
 
-/** May the tenant ask a model for this? `input` has its defaults filled in. `null`, or the sentence to refuse with. */
-export function permits (tenant: Tenant, model: Model, input: ModelInput): string | null {
-  if (tenant.models !== null && !tenant.models.includes(model.endpointId)) return 'This tenant may not use this model.'
+/** May the tenant use this model? */
+export function mayUse ({ models }: Pick<Tenant, 'models'>, endpointId: string): boolean {
+  return models === null || models.some(pattern => pattern === endpointId || (pattern.endsWith('/*') && endpointId.startsWith(pattern.slice(0, -1))))
+}
+
+/** Why the tenant may not use this model, in a sentence; `null`: it may. */
+export function refusalOf (tenant: Tenant, { endpointId }: Pick<Model, 'endpointId'>): string | null {
+  return mayUse(tenant, endpointId) ? null : 'This tenant may not use this model.'
+}
+
+/** Why the tenant may not ask a model for what `input` says, in a sentence; `null`: it may. `input` has its defaults filled in as far as the model has any. */
+export function refusalOfValues (tenant: Tenant, model: Model, input: ModelInput): string | null {
+  if (tenant.allow.size === 0) return null
+  const names = fieldNamesOf(model)
   for (const [parameter, values] of tenant.allow) {
-    if (!Object.hasOwn(model.input.properties, parameter)) continue
+    if (!names.includes(parameter)) continue
     if (!values.some(value => value === input[parameter])) {
       return `This tenant may set ${parameter} only to ${values.map(value => JSON.stringify(value)).join(', ')}.`
     }
@@ -111,8 +122,6 @@ export function permits (tenant: Tenant, model: Model, input: ModelInput): strin
 
 // ------------------------------------------------------------------------------------------------ beyond the schema
 
-const MAX_PRICE = 1_000_000_000
-
 /** What a schema cannot say: names that are taken twice, models and values that do not exist, dates, money. */
 function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions): readonly string[] {
   const faults: string[] = []
@@ -120,10 +129,13 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
   const keyIds = new Set<string>()
 
   for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
-    if (models.find(endpointId) === undefined) faults.push(`/prices/${pointerTo(endpointId)}: is not a model on offer`)
-    const micro = parseUsd(price)
-    // No budget would stop calls that are free. Above the most, sums of ten times the price would come near to where numbers are not exact.
-    if (micro === null || micro === 0 || micro > MAX_PRICE) faults.push(`/prices/${pointerTo(endpointId)}: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}`)
+    const at = `/prices/${pointerTo(endpointId)}`
+    const model = models.find(endpointId)
+    if (model === undefined) faults.push(`${at}: is not a model on offer`)
+    else {
+      const stated = statedRule(model, price)
+      faults.push(...stated.ok ? [] : stated.faults.map(fault => at + fault))
+    }
   }
   checkBudget(file.budget, '/budget')
   file.tenants.forEach((tenant, index) => { checkTenant(tenant, `/tenants/${index}`) })
@@ -141,8 +153,9 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
     tenant.origins?.forEach((origin, index) => {
       if (!isOrigin(origin)) faults.push(`${at}/origins/${index}: expected an origin such as https://studio.example, without a path`)
     })
-    tenant.models?.forEach((endpointId, index) => {
-      if (models.find(endpointId) === undefined) faults.push(`${at}/models/${index}: is not a model on offer`)
+    tenant.models?.forEach((pattern, index) => {
+      // A whole owner may be allowed before any of its models is there.
+      if (!OWNER.test(pattern) && models.find(pattern) === undefined) faults.push(`${at}/models/${index}: is not a model on offer`)
     })
     checkAllow(tenant, `${at}/allow`)
   }
@@ -155,21 +168,47 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
   }
 
   function checkAllow (tenant: TenantEntry, at: string): void {
-    const offered = models.all.filter(model => tenant.models?.includes(model.endpointId) ?? true)
+    const offered = models.all.filter(({ endpointId }) => mayUse({ models: tenant.models ?? null }, endpointId))
     for (const [parameter, values] of Object.entries(tenant.allow ?? {})) {
-      const schemas = offered.flatMap(model => Object.hasOwn(model.input.properties, parameter) ? [model.input.properties[parameter]] : [])
-      if (schemas.length === 0) faults.push(`${at}/${pointerTo(parameter)}: none of the tenant's models has this parameter`)
+      const readers = offered.map(model => fieldReaderOf(model)).filter(reader => reader.has(parameter))
+      if (readers.length === 0) faults.push(`${at}/${pointerTo(parameter)}: none of the tenant's models has this parameter`)
       else {
         values.forEach((value, index) => {
-          if (!schemas.some(schema => canBe(schema, value))) faults.push(`${at}/${pointerTo(parameter)}/${index}: the parameter cannot have this value`)
+          if (!readers.some(reader => reader.takes(parameter, value))) faults.push(`${at}/${pointerTo(parameter)}/${index}: the parameter cannot have this value`)
         })
       }
     }
   }
 }
 
-function canBe (schema: TSchema | undefined, value: Scalar): boolean {
-  return schema !== undefined && guardOf(schema)(value)
+/** `fal-ai/*`: all models of an owner. */
+const OWNER = /^[A-Za-z0-9_][A-Za-z0-9._-]*\/\*$/
+
+type StatedRule = { readonly ok: true, readonly rule: PriceRule } | { readonly ok: false, readonly faults: readonly string[] }
+
+/** The rule that the tenants file states for a model: a rule as in a model's file, or dollars for its dearest call, which scale the model's own rule. Faults go on from a JSON pointer. */
+function statedRule (model: Model, price: unknown): StatedRule {
+  if (typeof price !== 'number') {
+    const parsed = parsePriceRule(price)
+    const faults = parsed.ok ? checkRule(parsed.rule, model) : parsed.faults
+    return parsed.ok && faults.length === 0 ? parsed : { ok: false, faults: faults.map(fault => fault.startsWith('/') ? fault : `: ${fault}`) }
+  }
+  const dollars = parseUsd(price)
+  // No budget would stop calls that are free. Above the most, sums of ten times the price would come near to where numbers are not exact.
+  if (dollars === null || dollars === 0 || dollars > MAX_PRICE) return { ok: false, faults: [`: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}, or a price rule`] }
+  const dearest = dearestOf(model, model.rule)
+  return { ok: true, rule: scaledRule(model.rule, dollars, dearest) }
+}
+
+/** What a call that leaves everything open costs at most; `null`: it cannot be told. */
+export function dearestOf (model: Model, rule: PriceRule): MicroUsd | null {
+  const highest = highestPrice(rule, {}, model)
+  return highest.ok ? highest.price : null
+}
+
+/** The most that a call may cost under the rule in force. */
+export function highestPriceOf (book: Pick<TenantBook, 'ruleOf'>, model: Model, sent: ModelInput): HighestPrice {
+  return highestPrice(book.ruleOf(model), sent, model)
 }
 
 function isOrigin (text: string): boolean {
@@ -186,11 +225,17 @@ function timeOf (text: string): number | null {
 
 // ------------------------------------------------------------------------------------------------ the book
 
-function bookOf (file: TenantsFile, models: Models, version: string): TenantBook {
+function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantBook {
   const tenants = new Map<string, Tenant>()
   const keys = new Map<string, TenantKey>()
-  const stated = file.prices ?? {}
-  const prices = new Map(models.all.map(model => [model.endpointId, pricesOf(model, parseUsd(stated[model.endpointId] ?? NaN) ?? model.price)]))
+  const rules = new Map<string, PriceRule>()
+  for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
+    const model = models.find(endpointId)
+    const stated = model === undefined ? null : statedRule(model, price)
+    if (stated?.ok === true) rules.set(endpointId, stated.rule)
+  }
+  /** Made when they are needed first; a model's own rule may change with its file. */
+  const names = new Map<string, { readonly rule: PriceRule, readonly name: string }>()
 
   for (const entry of file.tenants) {
     const tenant = tenantOf(entry)
@@ -200,36 +245,28 @@ function bookOf (file: TenantsFile, models: Models, version: string): TenantBook
     }
   }
 
-  function knownPrices (endpointId: string): Prices {
-    const known = prices.get(endpointId)
-    if (known === undefined) throw new RangeError('no model on offer has this endpoint id')
-    return known
+  function ruleOf ({ endpointId, rule }: Model): PriceRule {
+    return rules.get(endpointId) ?? rule
   }
 
-  function priceRuleOf (endpointId: string): string {
-    const { price, unitPrice } = knownPrices(endpointId)
-    return hash('sha256', JSON.stringify(['price rule', endpointId, price, file.pricesRevision ?? 0, ...(unitPrice === price ? [] : [unitPrice])]), 'base64url')
+  function priceRuleOf (model: Model): string {
+    const rule = ruleOf(model)
+    const known = names.get(model.endpointId)
+    if (known?.rule === rule) return known.name
+    const name = hash('sha256', JSON.stringify(['price rule', model.endpointId, ruleText(rule), file.pricesRevision ?? 0]), 'base64url')
+    names.set(model.endpointId, { rule, name })
+    return name
   }
 
   return {
     tenants,
     companyBudget: budgetOf(file.budget),
-    priceOf: endpointId => knownPrices(endpointId).price,
-    unitPriceOf: endpointId => knownPrices(endpointId).unitPrice,
+    ruleOf,
     priceRuleOf,
     find: keyId => keys.get(keyId),
-    warnings: warningsOf(file, models, prices),
+    warnings: warningsOf(file, models, rules),
     version
   }
-}
-
-/** What one call of a model costs at most, and one of its units. */
-interface Prices { readonly price: MicroUsd, readonly unitPrice: MicroUsd }
-
-/** The price of a unit is rounded up to whole micro-dollars, and the price of the call is that of all its units: they never cost more than what is reserved for it. */
-function pricesOf ({ units }: Model, price: MicroUsd): Prices {
-  const unitPrice = Math.ceil(price / units)
-  return { price: unitPrice * units, unitPrice }
 }
 
 function tenantOf (entry: TenantEntry): Tenant {
@@ -252,15 +289,18 @@ function budgetOf (budget: BudgetEntry | undefined): BudgetLimit | null {
   return budget === undefined ? null : { limit: parseUsd(budget.usd) ?? 0, per: budget.per }
 }
 
-function warningsOf (file: TenantsFile, models: Models, prices: ReadonlyMap<string, Prices>): readonly string[] {
+function warningsOf (file: TenantsFile, models: ModelBook, rules: ReadonlyMap<string, PriceRule>): readonly string[] {
   const warnings: string[] = []
   for (const tenant of file.tenants) {
     if (tenant.budget === undefined) warnings.push(`tenant ${tenant.id} has no budget`)
     if (tenant.keys.length === 0) warnings.push(`tenant ${tenant.id} has no key`)
   }
   for (const model of models.all) {
+    const stated = rules.get(model.endpointId)
+    const known = dearestOf(model, model.rule)
+    const price = stated === undefined ? null : dearestOf(model, stated)
     // Reserving less than a call costs lets a budget be overrun.
-    if ((prices.get(model.endpointId)?.price ?? model.price) < model.price) warnings.push(`the price of ${model.endpointId} is below the known ${formatUsd(model.price)} USD`)
+    if (known !== null && price !== null && price < known) warnings.push(`the price of ${model.endpointId} is below the known ${formatUsd(known)} USD`)
   }
   return warnings
 }

@@ -40,7 +40,7 @@ const TenantEntry = Type.Object({
 
 /** The tenants file. `id` and `keys` of a tenant are required, everything else has a default. */
 export const TenantsFile = Type.Object({
-  prices: Type.Optional(Type.Record(Type.String(), Type.Number({ description: 'dollars for one call, more than 0 and at most 1000' }), { description: 'an object of endpoint ids and prices' })),
+  prices: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Object({}, { additionalProperties: true })], { description: 'dollars for one call, more than 0 and at most 1000, or a price rule' }), { description: 'an object of endpoint ids and prices' })),
   pricesRevision: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000, description: 'a whole number from 0 to 1000000000' })),
   budget: Type.Optional(BudgetEntry),
   tenants: Type.Array(TenantEntry, { minItems: 1, description: 'a list of at least one tenant' })

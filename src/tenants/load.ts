@@ -2,11 +2,11 @@
 
 import { readFile } from 'node:fs/promises'
 import { parseFalKey, type Config, type FalAccess } from '../config.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import { demoTenants, parseTenants, type TenantBook } from './book.ts'
 
 /** The tenants of the configured file, or the demo tenant. `models`: what is on offer; `isReal`: for a real fal key. Faults name the variable and the place in the file. */
-export async function loadTenants (config: { readonly tenantsFile: Config['tenantsFile'], readonly models: Models, readonly isReal: boolean }): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
+export async function loadTenants (config: { readonly tenantsFile: Config['tenantsFile'], readonly models: ModelBook, readonly isReal: boolean }): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
   if (config.tenantsFile === null) return { ok: true, book: demoTenants(config.models) }
   let text: string
   try {

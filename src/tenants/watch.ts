@@ -1,7 +1,7 @@
 // Follows changes of the tenants file. A faulty new file is refused and told once; the old one stays in force.
 
 import { readFile, realpath, stat } from 'node:fs/promises'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import { parseTenants, versionOf, type TenantBook } from './book.ts'
 import { describeReadError } from './load.ts'
 
@@ -10,7 +10,7 @@ export interface WatchOptions {
   /** The version that is in force already: the `version` of the book that the caller loaded. */
   readonly version: string
   /** What is on offer: other models are faults in the file. */
-  readonly models: Models
+  readonly models: () => ModelBook
   /** The keys of the file spend money. */
   readonly isReal: boolean
   /** A sound new file is in force from now on. Must not throw. */
@@ -57,7 +57,7 @@ export function watchTenants ({ file, version, models, isReal, onChange, onRefus
       lastRefusal = ''
       return
     }
-    const read = parseTenants(text, { models, isReal })
+    const read = parseTenants(text, { models: models(), isReal })
     if (!read.ok) {
       refuse(found, read.faults, isAsked)
       return

@@ -9,7 +9,7 @@ import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { ledgerConstants } from '../generation/ledger-constants.ts'
 import type { StatusReader, Submitted, Upstream } from '../generation/upstream.ts'
-import type { Models } from '../models/models.ts'
+import type { ModelBook } from '../models/models.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
@@ -50,7 +50,7 @@ const DEFAULT_TIMEOUTS: UpstreamTimeouts = {
 
 export interface UpstreamOptions {
   /** Says what an output of each model looks like. */
-  readonly models: Pick<Models, 'find'>
+  readonly models: () => Pick<ModelBook, 'find'>
   /** Base of the queue without a trailing slash; asked for each request, as the built-in sandbox's port is known only late. */
   readonly queueUrl: () => string
   /** fal's key; asked for each request, as its file may be read again. */

@@ -48,7 +48,7 @@ async function open (t: Test): Promise<Scene> {
     watch,
     upstream,
     breakers,
-    schemaVersionOf: () => 1,
+    cacheVersionOf: () => 1,
     times,
     replica: 'r1',
     slots: 10,

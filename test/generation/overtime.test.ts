@@ -34,7 +34,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail)
   const task = createTask(claimed, { isValid: () => true }, {
-    ledger, watch, upstream, breakers, schemaVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
+    ledger, watch, upstream, breakers, cacheVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)
   task.run()
   await until(() => task.row.phase === 'running')

@@ -127,7 +127,7 @@ t.test('the status of a generation is read under one id at a time', async t => {
       close: unasked
     },
     breakers: { reportOn: unasked, state: 'ok', tripped: [], look: unasked, tryAgain: unasked },
-    schemaVersionOf: () => 1,
+    cacheVersionOf: () => 1,
     lookAgainMs: [],
     onLookAgain: unasked,
     onBehind: unasked,

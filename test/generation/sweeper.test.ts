@@ -63,7 +63,7 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
         return 'running'
       }
     },
-    schemaVersionOf: () => undefined,
+    cacheVersionOf: () => undefined,
     replica: 'r1',
     times: { leaseMs: given.leaseMs ?? 15_000 },
     breakers: { look: async () => {} },

@@ -43,7 +43,7 @@ function open (t: Test): Scene {
     watch,
     upstream: played.upstream,
     breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail),
-    schemaVersionOf: () => 1,
+    cacheVersionOf: () => 1,
     replica: 'r1',
     lookAgainMs: [10],
     leaving: leaving.signal,

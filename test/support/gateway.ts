@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { startApp, type RunningApp } from '../../src/app.ts'
 import { parseConfig, type Config } from '../../src/config.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
-import type { Models } from '../../src/models/models.ts'
+import type { ModelBook } from '../../src/models/models.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { parseTenants, type TenantBook } from '../../src/tenants/book.ts'
 import { startSandbox, type RunningSandbox } from './sandbox.ts'
@@ -66,7 +66,7 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly config?: Partial<Config>
   /** Those on offer, in the gateway as in its sandbox; the built-in ones by default. */
-  readonly models?: Models
+  readonly models?: ModelBook
   readonly tenants?: Readonly<Record<string, unknown>>
   readonly sandbox?: SandboxOptions
   /** Short by default, so that nobody waits for minutes. */

@@ -1,17 +1,17 @@
 // A made-up model for tests that nothing may take for the built-in one: other fields, another price, two files a call. No fact about fal is in it.
 
 import { Type } from '@sinclair/typebox'
+import { createBuiltIn, type BuiltIn } from '../../src/models/built-in-model.ts'
 import { oneOf, text } from '../../src/models/fields.ts'
 import type { Model } from '../../src/models/model.ts'
 
-export const poster: Model = {
+const posterDefinition: BuiltIn = {
   endpointId: 'print-shop/press/poster',
   title: 'Poster',
   description: 'A made-up model that prints the same poster twice.',
-  schemaVersion: 3,
-  price: 90_000,
-  units: 2,
-  files: 2,
+  cacheVersion: 3,
+  category: null,
+  price: { usd: 0.045, per: 'image', count: 'copies' },
   pictures: ({ copies, size }) => Array.from({ length: Number(copies) }, () => size === 'wall' ? { width: 6000, height: 1500 } : { width: 320, height: 200 }),
   example: { prompt: 'It\'s a fair', paper: 'glossy' },
   input: Type.Object({
@@ -29,11 +29,18 @@ export const poster: Model = {
   }, { additionalProperties: true, title: 'PosterOutput' })
 }
 
+export const poster = createBuiltIn(posterDefinition)
+
+/** The same under another endpoint id. */
+export function posterNamed (endpointId: string): Model {
+  return createBuiltIn({ ...posterDefinition, endpointId })
+}
+
 /** The same without a seed: each call makes another poster. */
-export const seedlessPoster: Model = {
-  ...poster,
+export const seedlessPoster = createBuiltIn({
+  ...posterDefinition,
   endpointId: 'print-shop/press/seedless',
   title: 'Seedless poster',
-  input: Type.Omit(poster.input, ['seed'], { additionalProperties: false, title: 'SeedlessPosterInput' }),
-  output: Type.Omit(poster.output, ['seed'], { additionalProperties: true, title: 'SeedlessPosterOutput' })
-}
+  input: Type.Omit(posterDefinition.input, ['seed'], { additionalProperties: false, title: 'SeedlessPosterInput' }),
+  output: Type.Omit(posterDefinition.output, ['seed'], { additionalProperties: true, title: 'SeedlessPosterOutput' })
+})

@@ -3,7 +3,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { builtInModels } from '../../src/models/built-in.ts'
-import type { Models } from '../../src/models/models.ts'
+import type { ModelBook } from '../../src/models/models.ts'
 import { createSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/plugin.ts'
 
 export interface RunningSandbox extends Sandbox {
@@ -27,7 +27,7 @@ export interface Reply {
 }
 
 /** Without delays unless `options` says otherwise, mounted at `/sandbox` unless `prefix` does. */
-export async function startSandbox (t: Test, { models = builtInModels, ...options }: SandboxOptions & { readonly models?: Models } = {}, prefix = '/sandbox'): Promise<RunningSandbox> {
+export async function startSandbox (t: Test, { models = builtInModels, ...options }: SandboxOptions & { readonly models?: ModelBook } = {}, prefix = '/sandbox'): Promise<RunningSandbox> {
   const sandbox = createSandbox(models, { queueMs: 0, runMs: 0, ...options })
   const app = fastify()
   await app.register(sandbox.plugin, { prefix })

@@ -110,7 +110,7 @@ export async function taskScene (t: Test, options: TaskSceneOptions = {}): Promi
     watch,
     upstream: played.upstream,
     breakers: createBreakers(ledger, LIMITS, (operation, error) => { t.fail(operation, { found: error }) }),
-    schemaVersionOf: () => 1,
+    cacheVersionOf: () => 1,
     replica: takenOverAfter === undefined ? 'r1' : 'r2',
     lookAgainMs: options.lookAgainMs ?? [10],
     isOthersHere: () => false,

@@ -20,7 +20,9 @@ export interface CallOptions {
   readonly model: Model
   /** The input as it was sent. */
   readonly body: ModelInput
-  /** The same as canonical JSON, with defaults filled in. */
+  /** What is sent: the same with the defaults that are sent. */
+  readonly sent: ModelInput
+  /** That as canonical JSON. */
   readonly input: string
   /** The seed's digits. */
   readonly seed: string | null
@@ -48,8 +50,8 @@ export interface AdmissionContext {
   /** A fresh UUIDv7. */
   readonly newId: () => string
   readonly companyBudget: () => BudgetLimit | null
-  /** What one call costs at most, and one of its units. */
-  readonly pricesOf: (model: Model) => Pick<Admission, 'price' | 'unitPrice'>
+  /** What a call of this input costs at most, and one of its units. Throws what forbids to buy it: no bound is known, or nobody has confirmed the price. */
+  readonly pricesOf: (model: Model, sent: ModelInput) => Pick<Admission, 'price' | 'unitPrice'>
   readonly priceRules: Pick<PriceRules, 'of'>
 }
 
@@ -61,7 +63,7 @@ export function reuseNameOf ({ tenant, model, input, cacheName, mode }: CallOpti
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
-  const { tenant, subject, model, body, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
+  const { tenant, subject, model, body, sent, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
   return {
     id: newId(),
     tenant: tenant.id,
@@ -71,10 +73,10 @@ export function admissionOf (options: CallOptions, connection: Connection, { new
     inputSha256: inputSha256(input),
     makesLarge: makesLarge(input),
     seed,
-    ...pricesOf(model),
-    ...priceRules.of(model.endpointId),
-    files: model.files,
-    mode: mode === 'only' || mode === 'reuse' ? 'normal' : mode,
+    ...pricesOf(model, sent),
+    ...priceRules.of(model),
+    files: model.filesOf(sent),
+    mode: mode === 'only' ? 'normal' : mode,
     cacheGroup: mode === 'bypass' ? null : tenant.cacheGroup,
     cacheName,
     reuseName: reuseNameOf(options),

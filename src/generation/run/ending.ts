@@ -3,18 +3,18 @@
 import { bookingOf, costOf } from '../bill.ts'
 import type { Ending } from '../evidence.ts'
 import type { Generation } from '../generation.ts'
-import { learnedName, type SchemaVersionOf } from '../key.ts'
+import { learnedName, type CacheVersionOf } from '../key.ts'
 import { ledgerConstants } from '../ledger-constants.ts'
 import type { Result } from '../upstream.ts'
 
 /** A result that may be an end. */
 export type Final = Exclude<Result, { kind: 'pending' } | { kind: 'unavailable' }>
 
-export function endingOf (row: Generation, result: Final, schemaVersionOf: SchemaVersionOf): Ending {
+export function endingOf (row: Generation, result: Final, cacheVersionOf: CacheVersionOf): Ending {
   switch (result.kind) {
     case 'succeeded': {
       // An unseeded generation gets the cache name of the seed that its answer names.
-      const learned = row.seed === null ? learnedName(row, result.seed, schemaVersionOf) : null
+      const learned = row.seed === null ? learnedName(row, result.seed, cacheVersionOf) : null
       return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: learned, cost: costOf(row, result.units) }
     }
     case 'failed':

@@ -3,7 +3,7 @@
 import type { OnTrouble } from '../../trouble.ts'
 import type { Doubt } from '../doubt.ts'
 import type { Followed, Generation } from '../generation.ts'
-import type { SchemaVersionOf } from '../key.ts'
+import type { CacheVersionOf } from '../key.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream } from '../upstream.ts'
 import type { Breakers } from './breakers.ts'
@@ -36,7 +36,7 @@ export interface StepDeps {
   readonly ledger: Ledger
   readonly upstream: Upstream
   readonly breakers: Breakers
-  readonly schemaVersionOf: SchemaVersionOf
+  readonly cacheVersionOf: CacheVersionOf
   /** The pauses before each look at a result that could not be used. */
   readonly lookAgainMs: readonly number[]
   /** Told when a result that was fetched here could not be used and is looked at again, and why. */

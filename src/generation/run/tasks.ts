@@ -85,7 +85,7 @@ export function createTasks (deps: TasksDeps): Tasks {
   }
 
   function remember ({ row, terms }: Taken): void {
-    ended.add({ row: withoutLarge(row), terms: termsAtEnd(row, terms, deps.schemaVersionOf) })
+    ended.add({ row: withoutLarge(row), terms: termsAtEnd(row, terms, deps.cacheVersionOf) })
   }
 
   /** Of what ended here a moment ago the answer counts, too. */

@@ -3,7 +3,7 @@
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { parseQueuePath } from '../../fal-wire/queue-path.ts'
-import type { Models } from '../../models/models.ts'
+import type { ModelBook } from '../../models/models.ts'
 
 /** Where all of fal's doors are. */
 export const FAL_PREFIX = '/fal'
@@ -24,7 +24,7 @@ const MAX_TARGET_CHARACTERS = 2048
 export interface RawRequest { readonly url?: string | undefined, readonly headers: Readonly<Record<string, string | string[] | undefined>> }
 
 /** The address that a request is routed by. Never throws, because it runs before anything could answer. */
-export function routedUrl ({ url = '/', headers }: RawRequest, models: Models): string {
+export function routedUrl ({ url = '/', headers }: RawRequest, models: ModelBook): string {
   if (!isFalAddress(url)) return url
   const queryAt = url.indexOf('?')
   const path = queryAt === -1 ? url : url.slice(0, queryAt)
@@ -43,7 +43,7 @@ export function isFalAddress (url: string): boolean {
  * Where the target of a proxied request is served here: only what fal's clients send for a model on offer. It is compared as `URL` reads it, so that
  * `https:\\fal.run\…` is served, too; nothing is ever sent to a target.
  */
-export function targetOf (header: string | string[] | undefined, models: Models): Target {
+export function targetOf (header: string | string[] | undefined, models: ModelBook): Target {
   if (typeof header !== 'string' || header === '') return { refusal: `Send the address that is meant in ${falHeaders.targetUrl}.` }
   if (header.length > MAX_TARGET_CHARACTERS || !URL.canParse(header)) return { refusal: `${falHeaders.targetUrl} is no address.` }
   const target = new URL(header)
@@ -57,14 +57,14 @@ export function targetOf (header: string | string[] | undefined, models: Models)
   }
 }
 
-function runTarget (path: string, search: string, models: Models): Target {
+function runTarget (path: string, search: string, models: ModelBook): Target {
   if (models.find(path) !== undefined) return { url: `${FAL_PREFIX}/${path}${search}` }
   if (/\/(?:realtime|ws)$/.test(path)) return { refusal: REALTIME }
   if (path.endsWith('/stream')) return { refusal: 'No model on offer streams its result; stream the status of a queued request.' }
   return { refusal: UNKNOWN_MODEL }
 }
 
-function queueTarget (path: string, search: string, models: Models): Target {
+function queueTarget (path: string, search: string, models: ModelBook): Target {
   const parsed = parseQueuePath(path)
   const isKnown = models.all.some(({ endpointId }) => parsed.endpointId === endpointId || (parsed.operation !== 'submit' && parsed.endpointId === appIdOf(endpointId)))
   if (!isKnown) return { refusal: UNKNOWN_MODEL }

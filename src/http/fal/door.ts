@@ -4,10 +4,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { FAL_PREFIX, targetOf } from './address.ts'
-import { pollRoutes, type PollDeps } from './poll.ts'
+import type { PollDeps } from './poll.ts'
+import { queueRoutes } from './queue-routes.ts'
 import { createFalProblems } from './render.ts'
 import { proxySchema } from './schema.ts'
-import { submitRoutes, type SubmitDeps } from './submit.ts'
+import { runRoute, type SubmitDeps } from './submit.ts'
 
 export interface FalDeps extends Omit<SubmitDeps, 'queueBase'>, Omit<PollDeps, 'queueBase'> {
   /** Base of the addresses that are handed out; `null`: as the caller reached the gateway. */
@@ -46,15 +47,15 @@ export async function falDoor (scope: FastifyInstance, deps: FalDeps): Promise<v
     // So that an address that does not exist is answered in fal's manner, too.
     fal.setNotFoundHandler(() => { throw new Problem('no-such-route') })
 
-    submitRoutes(fal, withAddresses)
-    pollRoutes(fal, withAddresses)
+    runRoute(fal, withAddresses)
+    queueRoutes(fal, withAddresses)
     // What the proxy serves was routed to its own address before; only what it does not serve arrives here.
     fal.route({
       method: ['GET', 'POST', 'PUT', 'DELETE'],
       url: '/proxy',
       schema: proxySchema,
       handler: async request => {
-        const target = targetOf(request.headers[falHeaders.targetUrl], deps.models)
+        const target = targetOf(request.headers[falHeaders.targetUrl], deps.models())
         throw new Problem('target-refused', 'refusal' in target ? { detail: target.refusal } : {})
       }
     })

@@ -1,8 +1,7 @@
 // What has become of a submitted request: status, status stream, result, cancel. Nothing here asks fal.
 
 import { setTimeout } from 'node:timers/promises'
-import type { Static } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
@@ -14,66 +13,54 @@ import { problemOfGeneration, resultGone } from '../../generation/request/proble
 import type { LogLine } from '../../generation/upstream.ts'
 import type { Follow } from '../../generation/watch/follow.ts'
 import type { Moment } from '../../generation/watch/moments.ts'
-import type { Models } from '../../models/models.ts'
 import { rememberFetch, type DeliveryDeps } from '../delivery.ts'
 import type { EventStreams } from '../event-stream.ts'
+import { answerHeaders } from '../headers.ts'
 import { readerOf } from '../request-facts.ts'
 import { createGathering } from './gather.ts'
 import { billableUnits, queueStatusOf } from './render.ts'
 import { parseRequestId, type RequestId } from './request-id.ts'
-import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, type RequestParams, type StatusQuery } from './schema.ts'
 
 export interface PollDeps extends Pick<DeliveryDeps, 'ledger' | 'onTrouble'> {
-  readonly models: Models
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly queueBase: (request: FastifyRequest) => string
 }
 
-/** Is the row one of those that are named in this address? */
-type IsMeant = (row: Generation) => boolean
-
-/** A route with a request's id in its path. */
-interface ById { Params: Static<typeof RequestParams> }
-/** The same for a status, whose query may ask for log lines. */
-interface StatusById extends ById { Querystring: Static<typeof StatusQuery> }
-
-/** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model. */
-export function pollRoutes (fal: FastifyInstance, deps: PollDeps): void {
-  const ids = deps.models.all.map(model => model.endpointId)
-  const appIds = new Set(ids.map(appIdOf))
-  const isNamed = createNameCheck(ids)
-  const gather = createGathering() // one for all: answers to both names go out together
-  for (const named of new Set([...appIds, ...ids])) {
-    const at = `/queue/${named}/requests/:id`
-    const isShown = appIds.has(named)
-    const isMeant = (row: Generation): boolean => isNamed(row, named)
-    fal.get<StatusById>(`${at}/status`, { config: { isPoll: true }, schema: isShown ? statusSchema(named) : hiddenSchema(statusSchema(named)) }, status(gather, isMeant, deps))
-    // Without a body there is no stream.
-    fal.get<StatusById>(`${at}/status/stream`, { exposeHeadRoute: false, schema: isShown ? streamSchema(named) : hiddenSchema(streamSchema(named)) }, stream(isMeant, deps))
-    fal.get<ById>(at, { schema: isShown ? resultSchema(named) : hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
-    fal.get<ById>(`${at}/response`, { schema: hiddenSchema(resultSchema(named)) }, result(isMeant, deps))
-    fal.put<ById>(`${at}/cancel`, { schema: isShown ? cancelSchema(named) : hiddenSchema(cancelSchema(named)) }, cancel(isMeant, deps))
-  }
+/** What is asked about a request of the queue. */
+export interface AskedAbout {
+  /** The id in the path, as it was given out. */
+  readonly requestId: string
+  /** The app id or the endpoint id in the path. */
+  readonly named: string
 }
 
-function status (gather: (send: () => void) => void, isMeant: IsMeant, { follow, queueBase }: PollDeps) {
-  return (request: FastifyRequest<StatusById>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
-    const { id } = requestIdOf(request, reply)
+/** Answers to what is asked about requests of the queue, by its operation. */
+export type PollHandlers = Readonly<Record<'status' | 'stream' | 'result' | 'cancel', (request: FastifyRequest, reply: FastifyReply, asked: AskedAbout) => FastifyReply | Promise<FastifyReply> | undefined>>
+
+/** Clients come back under the app id; fal's documents name the full id. Both mean the same request, and the row knows its model, also when that is not on offer any more. */
+export function pollHandlers (deps: PollDeps): PollHandlers {
+  const gather = createGathering() // one for all: answers to both names go out together
+  return { status: status(gather, deps), stream: stream(deps), result: result(deps), cancel: cancel(deps) }
+}
+
+function status (gather: (send: () => void) => void, { follow, queueBase }: PollDeps): PollHandlers['status'] {
+  return (request, reply, asked) => {
+    const { id } = requestIdOf(asked, reply)
     const reader = readerOf(request)
     const kept = follow.nowKept(id, reader)
-    if (kept === undefined) return follow.now(id, reader).then(moment => reply.send(prepare(request, reply, id, moment)))
+    if (kept === undefined) return follow.now(id, reader).then(moment => reply.send(prepare(request, reply, asked, id, moment)))
     // What is asked ten times a second, and has not ended, waits for nothing but others of its kind.
-    const text = prepare(request, reply, id, kept)
+    const text = prepare(request, reply, asked, id, kept)
     gather(() => { reply.send(text) })
     return undefined
   }
 
   /** Says in the head of the answer how it stands, and gives its text. */
-  function prepare (request: FastifyRequest<StatusById>, reply: FastifyReply, id: string, moment: Moment | null): string {
-    if (moment === null || !isMeant(moment.row)) throw new Problem('no-such-generation')
+  function prepare (request: FastifyRequest, reply: FastifyReply, { requestId, named }: AskedAbout, id: string, moment: Moment | null): string {
+    if (moment === null || !isNamed(moment.row, named)) throw new Problem('no-such-generation')
     request.facts.generationId = id
-    const { code, text } = renderStatus(moment.row, { queueBase: queueBase(request), requestId: request.params.id, logs: wantsLogs(request.query.logs) ? moment.log.lines : null })
+    const { code, text } = renderStatus(moment.row, { queueBase: queueBase(request), requestId, logs: wantsLogsIn(request) ? moment.log.lines : null })
     reply.code(code).type('application/json')
     return text
   }
@@ -96,17 +83,19 @@ function renderStatus (row: Generation, asked: StatusAsked): Rendered {
   return rendered
 }
 
-function stream (isMeant: IsMeant, { ledger, follow, eventStreams, queueBase, onTrouble }: PollDeps) {
-  return async (request: FastifyRequest<StatusById>, reply: FastifyReply): Promise<FastifyReply> => {
-    const { id } = requestIdOf(request, reply)
+function stream ({ ledger, follow, eventStreams, queueBase, onTrouble }: PollDeps): PollHandlers['stream'] {
+  return async (request, reply, asked) => {
+    // Without a body there is no stream.
+    if (request.method === 'HEAD') throw new Problem('method-not-allowed', { headers: { [answerHeaders.allow]: 'GET' } })
+    const { id } = requestIdOf(asked, reply)
     const reader = readerOf(request)
     const signal = request.facts.connection.untilOver()
     const row = await ledger.read(id, reader)
-    const moments = row === null || !isMeant(row) ? null : await follow.moments(id, reader, { logged: 0, signal, comesBack: false })
+    const moments = row === null || !isNamed(row, asked.named) ? null : await follow.moments(id, reader, { logged: 0, signal, comesBack: false })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
-    const asked = { queueBase: queueBase(request), requestId: request.params.id, withLogs: wantsLogs(request.query.logs) }
-    await eventStreams.write(request, reply, eventsOf(moments, asked, untilWritten), PING)
+    const shown = { queueBase: queueBase(request), requestId: asked.requestId, withLogs: wantsLogsIn(request) }
+    await eventStreams.write(request, reply, eventsOf(moments, shown, untilWritten), PING)
     return reply
 
     /** Resolves when the ledger has the end, too. While it is away only this process may know it, and the client fetches the result next, perhaps from another one. */
@@ -144,11 +133,11 @@ async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked 
   }
 }
 
-function result (isMeant: IsMeant, { ledger, onTrouble }: PollDeps) {
-  return async (request: FastifyRequest<ById>, reply: FastifyReply): Promise<FastifyReply> => {
-    const { id, isFree } = requestIdOf(request, reply)
+function result ({ ledger, onTrouble }: PollDeps): PollHandlers['result'] {
+  return async (request, reply, asked) => {
+    const { id, isFree } = requestIdOf(asked, reply)
     const row = await ledger.read(id, readerOf(request))
-    if (row === null || !isMeant(row)) throw new Problem('no-such-generation')
+    if (row === null || !isNamed(row, asked.named)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     if (!hasEnded(row.phase)) return reply.code(400).type('application/json').send(JSON.stringify({ detail: IN_PROGRESS_TEXT, message: IN_PROGRESS_TEXT }))
     const units = billableUnits(row, isFree || row.id !== row.purchase)
@@ -162,12 +151,12 @@ function result (isMeant: IsMeant, { ledger, onTrouble }: PollDeps) {
   }
 }
 
-function cancel (isMeant: IsMeant, { ledger }: PollDeps) {
-  return async (request: FastifyRequest<ById>, reply: FastifyReply): Promise<FastifyReply> => {
-    const { id } = requestIdOf(request, reply)
+function cancel ({ ledger }: PollDeps): PollHandlers['cancel'] {
+  return async (request, reply, asked) => {
+    const { id } = requestIdOf(asked, reply)
     const reader = readerOf(request)
     const row = await ledger.read(id, reader)
-    if (row === null || !isMeant(row)) throw new Problem('no-such-generation')
+    if (row === null || !isNamed(row, asked.named)) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { outcome } = await ledger.cancel(id, reader)
     switch (outcome) {
@@ -184,16 +173,19 @@ function cancel (isMeant: IsMeant, { ledger }: PollDeps) {
 }
 
 /** The id in the path, which every answer to it repeats. */
-function requestIdOf (request: FastifyRequest<ById>, reply: FastifyReply): RequestId {
-  const parsed = parseRequestId(request.params.id)
+function requestIdOf ({ requestId }: AskedAbout, reply: FastifyReply): RequestId {
+  const parsed = parseRequestId(requestId)
   if (parsed === null) throw new Problem('no-such-generation')
-  reply.header(falHeaders.requestId, request.params.id)
+  reply.header(falHeaders.requestId, requestId)
   return parsed
 }
 
-/** Are requests of the row's model named like this? A model that is not on offer any more is found under its app id. */
-function createNameCheck (endpointIds: readonly string[]): (row: Generation, named: string) => boolean {
-  // Looked up, because polls are many.
-  const namesOf = new Map(endpointIds.map(id => [id, new Set([id, appIdOf(id)])]))
-  return ({ model }, named) => namesOf.get(model)?.has(named) ?? named === appIdOf(model)
+function wantsLogsIn ({ query }: FastifyRequest): boolean {
+  const logs: unknown = Reflect.get(Object(query), 'logs')
+  return typeof logs === 'string' && wantsLogs(logs)
+}
+
+/** Are requests of the row's model named like this? */
+function isNamed ({ model }: Generation, named: string): boolean {
+  return model === named || (model.startsWith(named) && appIdOf(model) === named)
 }

@@ -11,7 +11,7 @@ import type { Generation } from '../../generation/generation.ts'
 import { hasEnded, statusOf } from '../../generation/phases.ts'
 import { problemOfGeneration } from '../../generation/request/problems.ts'
 import type { LogLine } from '../../generation/upstream.ts'
-import type { Models } from '../../models/models.ts'
+import type { ModelBook } from '../../models/models.ts'
 import { answerHeaders } from '../headers.ts'
 import { tellProblem } from '../problem.ts'
 
@@ -19,9 +19,7 @@ import { tellProblem } from '../problem.ts'
 const transient = new Set([429, 503])
 
 /** The error handler of fal's doors. */
-export function createFalProblems (models: Models): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
-  const endpointIds = models.all.map(({ endpointId }) => endpointId)
-
+export function createFalProblems (models: () => ModelBook): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
   return (error, request, reply) => {
     const problem = tellProblem(error, request, reply)
     send(problem, sentenceOf(problem, request.url), request, reply)
@@ -30,7 +28,13 @@ export function createFalProblems (models: Models): (error: FastifyError, reques
   function sentenceOf (problem: Problem, url: string): string {
     const { code, facts: { errors = [] } } = problem
     if (errors.length > 0) return `${problems[code].title}. ${errors.map(sayFault).join('; ')}`
-    return code === 'no-such-route' ? missingEndpoint(endpointIn(url), endpointIds).text : messageOf(problem)
+    if (code === 'no-such-route') return missingText(url)
+    // fal's own sentence, and after it which one was probably meant.
+    return code === 'model-unknown' ? `${missingText(url)}. ${problem.facts.detail ?? ''}` : messageOf(problem)
+  }
+
+  function missingText (url: string): string {
+    return missingEndpoint(endpointIn(url), models().all.map(({ endpointId }) => endpointId)).text
   }
 }
 

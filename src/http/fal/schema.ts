@@ -30,6 +30,8 @@ export const FalQueueStatusSchema = Type.Object({
   error_type: Type.Optional(Type.String())
 }, { title: 'FalQueueStatus', additionalProperties: true })
 
+const AnyObject = Type.Object({}, { additionalProperties: true })
+
 const documented = { tags: ['fal'], security: [{ key: [] }] }
 
 const unitsHeader = { [falHeaders.billableUnits]: { type: 'string', description: 'What this request was billed; `0` for what was stored, joined, replayed or adopted.' } }
@@ -56,8 +58,18 @@ export function runSchema (model: Model): FastifySchema {
     summary: `fal.run: ${model.title}`,
     description: 'A synchronous call as at `https://fal.run`, for clients that were written for fal. Fields that the model does not have are left out.',
     body: model.input,
-    response: answers(model.output, 'The model\'s output, byte for byte.', unitsHeader)
+    response: answers(model.output ?? AnyObject, 'The model\'s output, byte for byte.', unitsHeader)
   }
+}
+
+/** The same for a model that has a document of its own. */
+export const anyRunSchema: FastifySchema = {
+  ...documented,
+  operationId: 'fal_run',
+  summary: 'fal.run: any model on offer',
+  description: 'A synchronous call as at `https://fal.run`, for clients that were written for fal; their queue is at `/fal/queue/{endpoint id}`. Fields that the model does not have are left out.',
+  body: AnyObject,
+  response: answers(AnyObject, 'The model\'s output, byte for byte.', unitsHeader)
 }
 
 export function submitSchema (model: Model): FastifySchema {

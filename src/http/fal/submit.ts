@@ -5,52 +5,48 @@ import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { statusObjectOf } from '../../fal-wire/status.ts'
 import { problemOfEnd, problemOfFailed } from '../../generation/request/problems.ts'
-import type { Model, ModelInput } from '../../models/model.ts'
-import type { Models } from '../../models/models.ts'
+import type { ModelBook } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
-import { askerOf, type AskDeps } from '../ask.ts'
+import { ask, type AskDeps } from '../ask.ts'
+import { askedModel, type ByModel } from '../asked-model.ts'
 import { answerHeaders } from '../headers.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
 import { requestIdFor } from './request-id.ts'
-import { runSchema, submitSchema } from './schema.ts'
+import { anyRunSchema, runSchema } from './schema.ts'
 
 export interface SubmitDeps extends AskDeps {
-  readonly models: Models
+  /** What is on offer now. */
+  readonly models: () => ModelBook
   readonly waitMs: number
   /** Base of the queue's addresses as this caller knows it. */
   readonly queueBase: (request: FastifyRequest) => string
 }
 
-interface Call { Body: ModelInput, Querystring: Readonly<Record<string, unknown>> }
+/** A call; the query may ask for what is refused. */
+interface Call extends ByModel { Querystring: Readonly<Record<string, unknown>> }
 
-export function submitRoutes (fal: FastifyInstance, deps: SubmitDeps): void {
-  for (const model of deps.models.all) {
-    const shared = { config: { saysCacheStatus: true }, preValidation: keepKnownFields(model) }
-    fal.post<Call>(`/${model.endpointId}`, { ...shared, schema: runSchema(model) }, run(model, deps))
-    fal.post<Call>(`/queue/${model.endpointId}`, { ...shared, schema: submitSchema(model) }, submit(model, deps))
+/** The handler of a submit, which shares its address with the requests that are already in the queue. */
+export type Submit = (request: FastifyRequest<Call>, endpointId: string, reply: FastifyReply) => Promise<FastifyReply>
+
+export function runRoute (fal: FastifyInstance, deps: SubmitDeps): void {
+  const answer = run(deps)
+  const config = { saysCacheStatus: true }
+  // The same as the wildcard; they have addresses of their own for the documents' sake.
+  for (const model of deps.models().documented) {
+    fal.post<Call>(`/${model.endpointId}`, { config, schema: runSchema(model) }, async (request, reply) => await answer(request, model.endpointId, reply))
   }
+  fal.post<Call>('/*', { config, schema: anyRunSchema }, async (request, reply) => await answer(request, request.params['*'], reply))
 }
 
-/** fal's models leave out fields that they do not have, and take null for no seed; clients that were written for them may count on it. */
-function keepKnownFields (model: Model) {
-  const names = Object.keys(model.input.properties)
-  return async (request: FastifyRequest): Promise<void> => {
-    const { body } = request
-    if (typeof body !== 'object' || body === null || Array.isArray(body)) return
-    const fields = new Map<string, unknown>(Object.entries(body))
-    if (fields.get('seed') === null) fields.delete('seed')
-    request.body = Object.fromEntries(names.filter(name => fields.has(name)).map(name => [name, fields.get(name)]))
-  }
-}
-
-function run (model: Model, deps: SubmitDeps) {
-  const ask = askerOf(model, deps)
-
-  return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
+/** A synchronous call. */
+function run (deps: SubmitDeps): Submit {
+  return async (request, endpointId, reply) => {
     const headers = runOptionsOf(request, deps.waitMs)
     reply.header(answerHeaders.cacheStatus, missed(headers.mode))
-    const answer = await ask(request, request.body, headers)
+    const model = askedModel(request, endpointId, deps.models())
+    // fal's models leave out fields that they do not have, and take null for no seed; clients that were written for them may count on it.
+    const answer = await ask(request, model, headers, 'leave-out', deps)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, headers.mode)
     nameRequest(reply, answer)
@@ -70,13 +66,13 @@ function run (model: Model, deps: SubmitDeps) {
   }
 }
 
-function submit (model: Model, deps: SubmitDeps) {
-  const ask = askerOf(model, deps)
-
-  return async (request: FastifyRequest<Call>, reply: FastifyReply): Promise<FastifyReply> => {
+/** The submit of the queue. */
+export function submitter (deps: SubmitDeps): Submit {
+  return async (request, endpointId, reply) => {
     const headers = submitOptionsOf(request)
     reply.header(answerHeaders.cacheStatus, missed(headers.mode))
-    const answer = await ask(request, request.body, headers)
+    const model = askedModel(request, endpointId, deps.models())
+    const answer = await ask(request, model, headers, 'leave-out', deps)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, headers.mode)
     const requestId = nameRequest(reply, answer)
