@@ -1,8 +1,7 @@
 // fal's OpenAPI document of one endpoint, read into the schemas of its input and its output.
 // A document comes from outside and may be anything: what it may cost to read is bounded, and what is wrong with it is one sentence.
 
-/** A JSON schema of draft 2020-12, self-contained: its references lead to `#/$defs/<name>` of itself. */
-export type JsonSchema = Readonly<Record<string, unknown>>
+import { annotations, isObject, listsOfSchemas, oneSchema, schemasByName, type JsonSchema } from './json-schema.ts'
 
 /** What a document says of its model. */
 export interface ModelDocument {
@@ -38,19 +37,11 @@ export const MAX_SCHEMA_VALUES = 20_000
 
 type Json = Readonly<Record<string, unknown>>
 
-/** Keywords that hold a schema, a list of schemas, and schemas by name. */
-const oneSchema = new Set(['items', 'contains', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties', 'propertyNames', 'not', 'if', 'then', 'else', 'contentSchema'])
-const listsOfSchemas = new Set(['allOf', 'anyOf', 'oneOf', 'prefixItems'])
-const schemasByName = new Set(['properties', 'patternProperties', 'dependentSchemas'])
-
 /** Keywords that give a reference another meaning than the place it names. */
 const otherReferences = ['$id', '$anchor', '$dynamicRef', '$dynamicAnchor', '$recursiveRef', '$recursiveAnchor']
 
 /** Keywords that go: what references lead to is in `$defs` of the whole, and the dialect is that of the house. */
 const dropped = new Set(['$defs', 'definitions', '$schema'])
-
-/** Keywords that check nothing, so that a schema around a reference may say them of its own. */
-const annotations = new Set(['title', 'description', 'default', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly', '$comment', 'externalDocs', 'xml'])
 
 /** Reads the document of an endpoint. It throws for no text. */
 export function readDocument (text: string, endpointId: string): DocumentReading {
@@ -192,6 +183,7 @@ class Schemas {
       const only: unknown = Array.isArray(all) && all.length === 1 ? all[0] : undefined
       const reference = own(current, '$ref')
       if (reference === undefined && only === undefined) break
+      // A schema around a reference may say of its own what checks nothing.
       const siblings = Object.entries(current).filter(([keyword]) => keyword !== (reference === undefined ? 'allOf' : '$ref'))
       if (!siblings.every(([keyword]) => annotations.has(keyword) || keyword.startsWith('x-'))) break
       said = { ...Object.fromEntries(siblings), ...said }
@@ -336,10 +328,6 @@ function own (object: Json, name: string): unknown {
 function member (object: Json, name: string): Json {
   const value = own(object, name)
   return isObject(value) ? value : {}
-}
-
-function isObject (value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Whether values nest deeper than this. It calls itself for none of them. */

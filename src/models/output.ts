@@ -3,7 +3,8 @@
 // An answer was paid for when it arrives. So it is not checked against its schema: a field that looks odd costs nobody a picture. What counts is whether it
 // holds what was bought: a file, at a place where the schema or custom has files; or, of a model that makes none, the fields that the schema requires.
 
-import type { JsonSchema, ModelDocument } from './document.ts'
+import type { ModelDocument } from './document.ts'
+import { definitionOf, isObject, type JsonSchema } from './json-schema.ts'
 
 /** Whether an answer is a success. */
 export type OutputVerdict =
@@ -182,14 +183,10 @@ interface SchemaReader {
 
 /** Reads an output's schema, references followed. Every branch of a choice is taken to hold, because only places are sought. */
 function createSchemaReader (output: JsonSchema | null): SchemaReader {
-  const definitions = isObject(output?.['$defs']) ? output['$defs'] : {}
   const opened = new WeakMap<Json, readonly Json[]>()
 
   function target (schema: Json): Json | null {
-    const reference = schema['$ref']
-    if (typeof reference !== 'string' || !reference.startsWith('#/$defs/')) return null
-    const name = reference.slice('#/$defs/'.length).replaceAll('~1', '/').replaceAll('~0', '~')
-    const found = Object.hasOwn(definitions, name) ? definitions[name] : null
+    const found = output === null ? undefined : definitionOf(output, schema['$ref'])
     return isObject(found) ? found : null
   }
 
@@ -298,8 +295,4 @@ function isFilled (value: unknown): value is string {
 
 function isAddress (text: string): boolean {
   return /^(?:https?:\/\/|data:)/i.test(text)
-}
-
-function isObject (value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -2,6 +2,7 @@
 //
 // Documents name the words of a field and seldom what they mean in pixels. What they leave open is filled in here, plausibly: nothing is priced by it.
 
+import { definitionOf, isObject, objectOf } from './json-schema.ts'
 import type { ModelInput, PixelSize } from './model.ts'
 
 type Schema = Readonly<Record<string, unknown>>
@@ -75,15 +76,9 @@ function defaultOf (schema: unknown, root: Schema): unknown {
     if (Object.hasOwn(current, 'default')) return current['default']
     const all: unknown = current['allOf']
     const reference = current['$ref']
-    current = typeof reference === 'string' ? definitionOf(root, reference) : Array.isArray(all) ? all[0] : undefined
+    current = reference !== undefined ? definitionOf(root, reference) : Array.isArray(all) ? all[0] : undefined
   }
   return undefined
-}
-
-function definitionOf (root: Schema, reference: string): unknown {
-  const definitions = objectOf(root['$defs'])
-  const name = reference.replace(/^#\/\$defs\//, '').replaceAll('~1', '/').replaceAll('~0', '~')
-  return Object.hasOwn(definitions, name) ? definitions[name] : undefined
 }
 
 function countOf (fields: Fields, hints: PictureHints): number {
@@ -165,12 +160,4 @@ function bounded (width: number, height: number, step = 1): PixelSize {
 function numberIn (value: unknown): number | null {
   const number = typeof value === 'number' ? value : typeof value === 'string' && /^\d{1,6}(\.\d{1,6})?$/.test(value) ? Number(value) : NaN
   return Number.isFinite(number) && number > 0 ? number : null
-}
-
-function objectOf (value: unknown): Schema {
-  return isObject(value) ? value : {}
-}
-
-function isObject (value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -2,6 +2,7 @@
 //
 // Everything here errs to one side. A constraint that is not understood is left out, which makes what is allowed wider and a bound higher, or gives none.
 
+import { definitionOf, isObject, objectOf } from './json-schema.ts'
 import type { PresetSize } from './price-rule.ts'
 
 /** The part of a model's document that prices are about. */
@@ -73,7 +74,6 @@ export function fieldReaderOf (document: PricedDocument): FieldReader {
 
 function createFieldReader ({ input }: PricedDocument): FieldReader {
   const properties = objectOf(input['properties'])
-  const definitions = objectOf(input['$defs'])
   const names = Object.keys(properties)
   const required = new Set<unknown>(Array.isArray(input['required']) ? input['required'] : [])
   const branches = memo(field => branchesOf(Object.hasOwn(properties, field) ? properties[field] : {}))
@@ -101,9 +101,7 @@ function createFieldReader ({ input }: PricedDocument): FieldReader {
   }
 
   function resolve (reference: unknown): unknown {
-    const match = typeof reference === 'string' ? /^#\/\$defs\/([^/]+)$/.exec(reference) : null
-    const name = (match?.[1] ?? '').replaceAll('~1', '/').replaceAll('~0', '~')
-    return Object.hasOwn(definitions, name) ? definitions[name] : undefined
+    return definitionOf(input, reference)
   }
 
   /** The ways to satisfy a schema, each a list of plain schemas that hold together. */
@@ -342,14 +340,6 @@ export function readCount (value: unknown): Bound {
   if (match === null) return null
   const count = BigInt(match[1] ?? '0') + (/[1-9]/.test(match[2] ?? '') ? 1n : 0n)
   return count > 0n ? count : null
-}
-
-function isObject (value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function objectOf (value: unknown): Schema {
-  return isObject(value) ? value : {}
 }
 
 function listOf (value: unknown): readonly unknown[] {

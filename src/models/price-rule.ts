@@ -5,6 +5,7 @@
 
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
 import { pointerTo } from '../schema.ts'
+import { isObject } from './json-schema.ts'
 import { hintOf } from './nearest.ts'
 
 /** The units whose number can be told before a call. Every other unit is a word without meaning here, and needs `max_usd`. */
@@ -262,8 +263,4 @@ export function unitsIn (rule: PriceRule): ReadonlySet<CountedUnit> {
 
 function isSide (value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_SIDE
-}
-
-function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,7 +1,6 @@
 // Where a model takes a seed, and where it names one.
 
-/** A JSON schema of draft 2020-12, self-contained: references lead to `#/$defs/<name>` of itself. */
-export type JsonSchema = Readonly<Record<string, unknown>>
+import { definitionOf, isObject, type JsonSchema } from './json-schema.ts'
 
 /** `in`: taken and not named in the answer; `out`: named and not taken. */
 export type SeedKind = 'in-and-out' | 'in' | 'out' | 'none'
@@ -29,15 +28,4 @@ function takesInteger (schema: unknown, root: JsonSchema, depth: number): boolea
     const branches = schema[word]
     return Array.isArray(branches) && branches.slice(0, 16).some(branch => takesInteger(branch, root, depth + 4))
   })
-}
-
-/** What `#/$defs/<name>` leads to. */
-export function definitionOf (root: JsonSchema, ref: string): unknown {
-  const definitions = root['$defs']
-  const name = ref.startsWith('#/$defs/') ? ref.slice('#/$defs/'.length).replaceAll('~1', '/').replaceAll('~0', '~') : null
-  return name !== null && isObject(definitions) && Object.hasOwn(definitions, name) ? definitions[name] : undefined
-}
-
-export function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

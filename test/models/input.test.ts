@@ -2,7 +2,8 @@
 
 import t from 'tap'
 import { createInputReader, UnusableInput } from '../../src/models/input.ts'
-import { seedKindOf, type JsonSchema } from '../../src/models/seed.ts'
+import type { JsonSchema } from '../../src/models/json-schema.ts'
+import { seedKindOf } from '../../src/models/seed.ts'
 
 const input: JsonSchema = {
   type: 'object',

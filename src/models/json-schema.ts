@@ -1,0 +1,29 @@
+// JSON schemas as documents bring them: what they are, and which of their words hold further schemas.
+
+/** A JSON schema of draft 2020-12, self-contained: its references lead to `#/$defs/<name>` of itself. */
+export type JsonSchema = Readonly<Record<string, unknown>>
+
+/** Words that hold a schema, a list of schemas, and schemas by name. */
+export const oneSchema: ReadonlySet<string> = new Set(['items', 'contains', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties', 'propertyNames', 'not', 'if', 'then', 'else', 'contentSchema'])
+export const listsOfSchemas: ReadonlySet<string> = new Set(['allOf', 'anyOf', 'oneOf', 'prefixItems'])
+export const schemasByName: ReadonlySet<string> = new Set(['properties', 'patternProperties', 'dependentSchemas'])
+
+/** Words that tell something to people and forms, and check nothing. */
+export const annotations: ReadonlySet<string> = new Set(['title', 'description', 'default', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly', '$comment', 'externalDocs', 'xml'])
+
+export function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The value, or an object without members. */
+export function objectOf (value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {}
+}
+
+/** What a reference to `#/$defs/<name>` leads to; `undefined`: nothing, or it is another reference. */
+export function definitionOf (root: JsonSchema, reference: unknown): unknown {
+  const match = typeof reference === 'string' ? /^#\/\$defs\/([^/]+)$/.exec(reference) : null
+  const definitions = objectOf(root['$defs'])
+  const name = (match?.[1] ?? '').replaceAll('~1', '/').replaceAll('~0', '~')
+  return match !== null && Object.hasOwn(definitions, name) ? definitions[name] : undefined
+}
