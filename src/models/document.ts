@@ -1,7 +1,8 @@
 // fal's OpenAPI document of one endpoint, read into the schemas of its input and its output.
 // A document comes from outside and may be anything: what it may cost to read is bounded, and what is wrong with it is one sentence.
 
-import { annotations, isObject, listsOfSchemas, oneSchema, schemasByName, type JsonSchema } from './json-schema.ts'
+import { isObject } from '../schema.ts'
+import { annotations, listsOfSchemas, oneSchema, schemasByName, type JsonSchema } from './json-schema.ts'
 
 /** What a document says of its model. */
 export interface ModelDocument {

@@ -2,8 +2,8 @@
 
 import { closest, distance } from 'fastest-levenshtein'
 import type { FieldFault } from '../errors.ts'
-import { compileForeign, placeOf, pointerTo } from '../schema.ts'
-import { definitionOf, isObject, type JsonSchema } from './json-schema.ts'
+import { compileForeign, isObject, placeOf, pointerTo } from '../schema.ts'
+import { definitionOf, type JsonSchema } from './json-schema.ts'
 
 /** More faults than these are not listed. */
 const MAX_FAULTS = 20

@@ -1,5 +1,7 @@
 // JSON schemas as documents bring them: what they are, and which of their words hold further schemas.
 
+import { isObject } from '../schema.ts'
+
 /** A JSON schema of draft 2020-12, self-contained: its references lead to `#/$defs/<name>` of itself. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
@@ -10,10 +12,6 @@ export const schemasByName: ReadonlySet<string> = new Set(['properties', 'patter
 
 /** Words that tell something to people and forms, and check nothing. */
 export const annotations: ReadonlySet<string> = new Set(['title', 'description', 'default', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly', '$comment', 'externalDocs', 'xml'])
-
-export function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
 
 /** The value, or an object without members. */
 export function objectOf (value: unknown): Readonly<Record<string, unknown>> {

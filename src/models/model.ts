@@ -1,7 +1,7 @@
 // What a model is to the gateway. Where it comes from, from a file of its own here or from a document of fal's, nobody else knows.
 
 import type { FieldFault } from '../errors.ts'
-import type { JsonSchema } from './document.ts'
+import type { JsonSchema } from './json-schema.ts'
 import type { OutputReader } from './output.ts'
 import type { PriceRule } from './price-rule.ts'
 import type { SeedKind } from './seed.ts'

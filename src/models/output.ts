@@ -3,8 +3,9 @@
 // An answer was paid for when it arrives. So it is not checked against its schema: a field that looks odd costs nobody a picture. What counts is whether it
 // holds what was bought: a file, at a place where the schema or custom has files; or, of a model that makes none, the fields that the schema requires.
 
+import { isObject } from '../schema.ts'
 import type { ModelDocument } from './document.ts'
-import { definitionOf, isObject, type JsonSchema } from './json-schema.ts'
+import { definitionOf, type JsonSchema } from './json-schema.ts'
 
 /** Whether an answer is a success. */
 export type OutputVerdict =

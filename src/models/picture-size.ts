@@ -2,7 +2,8 @@
 //
 // Documents name the words of a field and seldom what they mean in pixels. What they leave open is filled in here, plausibly: nothing is priced by it.
 
-import { definitionOf, isObject, objectOf } from './json-schema.ts'
+import { isObject } from '../schema.ts'
+import { definitionOf, objectOf } from './json-schema.ts'
 import type { ModelInput, PixelSize } from './model.ts'
 
 type Schema = Readonly<Record<string, unknown>>

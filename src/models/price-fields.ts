@@ -2,7 +2,8 @@
 //
 // Everything here errs to one side. A constraint that is not understood is left out, which makes what is allowed wider and a bound higher, or gives none.
 
-import { definitionOf, isObject, objectOf } from './json-schema.ts'
+import { isObject } from '../schema.ts'
+import { definitionOf, objectOf } from './json-schema.ts'
 import type { PresetSize } from './price-rule.ts'
 
 /** The part of a model's document that prices are about. */

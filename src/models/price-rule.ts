@@ -4,8 +4,7 @@
 //    "plus": {"enable_web_search": {"false": 0, "true": 0.015}}, "max_usd": 0.66}
 
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
-import { pointerTo } from '../schema.ts'
-import { isObject } from './json-schema.ts'
+import { isObject, pointerTo } from '../schema.ts'
 import { hintOf } from './nearest.ts'
 
 /** The units whose number can be told before a call. Every other unit is a word without meaning here, and needs `max_usd`. */

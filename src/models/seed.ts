@@ -1,6 +1,7 @@
 // Where a model takes a seed, and where it names one.
 
-import { definitionOf, isObject, type JsonSchema } from './json-schema.ts'
+import { isObject } from '../schema.ts'
+import { definitionOf, type JsonSchema } from './json-schema.ts'
 
 /** `in`: taken and not named in the answer; `out`: named and not taken. */
 export type SeedKind = 'in-and-out' | 'in' | 'out' | 'none'
