@@ -57,6 +57,9 @@ function misfitOf (error: ErrorObject): Misfit {
   }
 }
 
+/** What is read of an error of the validator. */
+export type ValidatorError = Pick<ErrorObject, 'keyword' | 'instancePath' | 'message'> & { readonly params: Readonly<Record<string, unknown>> }
+
 /** What an error of Ajv is about, as a JSON pointer: of a field that is missing or not known, the field. */
 export function placeOf ({ instancePath, params }: Pick<ErrorObject, 'instancePath'> & { readonly params: Readonly<Record<string, unknown>> }): string {
   const named = params['missingProperty'] ?? params['additionalProperty']

@@ -5,17 +5,20 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { builtInModels as models } from '../src/models/built-in.ts'
-import { demoTenants, parseTenants, permits, type Tenant, type TenantBook } from '../src/tenants/book.ts'
+import type { Model, ModelInput } from '../src/models/model.ts'
+import { createModels } from '../src/models/models.ts'
+import { dearestOf, demoTenants, highestPriceOf, parseTenants, refusalOf, refusalOfValues, type Tenant, type TenantBook } from '../src/tenants/book.ts'
 import type { TenantEntry, TenantsFile } from '../src/tenants/file.ts'
 import { pages } from './support/pages.ts'
 import { projectDir } from './support/paths.ts'
+import { poster } from './support/poster.ts'
 
 const defaultModel = models.default
 const sha256 = hash('sha256', 'a secret')
 const minimal: TenantEntry = { id: 'studio', keys: [{ id: 'k1', sha256 }] }
 
-function bookOf (file: TenantsFile): TenantBook {
-  const read = parseTenants(JSON.stringify(file), { models })
+function bookOf (file: TenantsFile, offered = models): TenantBook {
+  const read = parseTenants(JSON.stringify(file), { models: offered })
   if (!read.ok) throw new Error(read.faults.join('\n'))
   return read.book
 }
@@ -24,6 +27,10 @@ function tenantOf (entry: Partial<TenantEntry>): Tenant {
   const tenant = bookOf({ tenants: [{ ...minimal, ...entry }] }).tenants.get('studio')
   if (tenant === undefined) throw new Error('the tenant is not in its book')
   return tenant
+}
+
+function permits (tenant: Tenant, model: Model, input: ModelInput): string | null {
+  return refusalOf(tenant, model) ?? refusalOfValues(tenant, model, input)
 }
 
 function faultsOf (file: unknown): readonly string[] {
@@ -81,21 +88,23 @@ t.test('everything the design shows can be said', async t => {
     allow: new Map([['resolution', ['1K']]])
   })
   t.same(book.companyBudget, { limit: 500_000_000, per: 'month' })
-  t.equal(book.priceOf(defaultModel.endpointId), 80_000)
+  t.equal(dearestOf(defaultModel, book.ruleOf(defaultModel)), 80_000)
   t.same(book.find('k1'), { id: 'k1', tenant, digest: Buffer.from(sha256, 'hex'), expiresAtMs: Date.UTC(2027, 5, 30) })
   t.equal(book.find('k2'), undefined)
   t.same(book.warnings, [])
 })
 
 t.test('the price of a model is its own unless the file says otherwise', async t => {
-  t.equal(bookOf({ tenants: [minimal] }).priceOf(defaultModel.endpointId), defaultModel.price)
-  t.throws(() => bookOf({ tenants: [minimal] }).priceOf('other/model'))
+  t.equal(bookOf({ tenants: [minimal] }).ruleOf(defaultModel), defaultModel.rule)
+  const priced = (price: number | object) => bookOf({ prices: { [poster.endpointId]: price }, tenants: [minimal] }, createModels([poster]))
+  t.same(highestPriceOf(priced(0.100001), poster, { copies: 1 }), { ok: true, price: 50_001, unitPrice: 50_001, how: '0.050001 per image × 1 (copies)' }, 'dollars are those of the dearest call')
+  t.match(highestPriceOf(priced({ usd: 0.2, per: 'call' }), poster, { copies: 1 }), { ok: true, price: 200_000 }, 'or it is a rule')
 })
 
 t.test('a price may be so high that sums of it stay exact, and no higher', async t => {
   const at = (usd: number) => parseTenants(JSON.stringify({ prices: { [defaultModel.endpointId]: usd }, tenants: [minimal] }), { models })
   t.match(at(1000), { ok: true })
-  t.match(at(1000.000001), { ok: false, faults: [/more than 0 and at most 1000$/] })
+  t.match(at(1000.000001), { ok: false, faults: [/more than 0 and at most 1000, or a price rule$/] })
 })
 
 t.test('a secret that is published with falgate opens the sandbox only', async t => {
@@ -120,13 +129,12 @@ t.test('no secret is published that would open a gateway with a real key', async
 })
 
 t.test('the price rule of a model is named alike wherever the price is the same, and otherwise wherever it differs', async t => {
-  const ruleAt = (usd?: number): string => bookOf({ ...(usd === undefined ? {} : { prices: { [defaultModel.endpointId]: usd } }), tenants: [minimal] }).priceRuleOf(defaultModel.endpointId)
+  const ruleAt = (usd?: number): string => bookOf({ ...(usd === undefined ? {} : { prices: { [defaultModel.endpointId]: usd } }), tenants: [minimal] }).priceRuleOf(defaultModel)
   t.equal(ruleAt(0.06), ruleAt(), 'said or not')
   t.not(ruleAt(0.07), ruleAt())
   const revised = bookOf({ pricesRevision: 1, tenants: [minimal] })
-  t.not(revised.priceRuleOf(defaultModel.endpointId), ruleAt(), 'a revision is another rule at the same price')
-  t.equal(bookOf({ pricesRevision: 0, tenants: [minimal] }).priceRuleOf(defaultModel.endpointId), ruleAt())
-  t.throws(() => bookOf({ tenants: [minimal] }).priceRuleOf('other/model'))
+  t.not(revised.priceRuleOf(defaultModel), ruleAt(), 'a revision is another rule at the same price')
+  t.equal(bookOf({ pricesRevision: 0, tenants: [minimal] }).priceRuleOf(defaultModel), ruleAt())
 })
 
 t.test('a tenant alone never shares results with a group, whatever the names', async t => {
@@ -153,7 +161,7 @@ t.test('all faults of form are told at once, by place and without values', async
       secret
     ]
   }), [
-    '/prices/a~1b: expected dollars for one call, more than 0 and at most 1000',
+    '/prices/a~1b: expected dollars for one call, more than 0 and at most 1000, or a price rule',
     '/budget/usd: expected dollars, as a plain number',
     '/budget/per: expected day or month',
     '/tenants/0/id: is missing',

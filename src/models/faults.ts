@@ -1,17 +1,13 @@
 // What a validator found wrong with an input, as a 422 lists it. Values are never quoted.
 
-import type { ErrorObject } from 'ajv'
 import type { FieldFault } from '../errors.ts'
-import { placeOf } from '../schema.ts'
+import { placeOf, type ValidatorError } from '../schema.ts'
 
 /** More faults than these are not listed. */
 export const MAX_FAULTS = 20
 
-/** What is read of an error of Ajv. */
-type Fault = Pick<ErrorObject, 'keyword' | 'instancePath' | 'message'> & { readonly params: Readonly<Record<string, unknown>> }
-
 /** The faults that a validator found, as a 422 lists them. Values are never quoted. */
-export function faultsOf (errors: readonly Fault[]): FieldFault[] {
+export function faultsOf (errors: readonly ValidatorError[]): FieldFault[] {
   return errors.slice(0, MAX_FAULTS).map(error => {
     return {
       path: placeOf(error),
@@ -35,11 +31,11 @@ const codes: Readonly<Record<string, string>> = {
 }
 
 /** A text of white space alone, where a model wants more. Other patterns tell themselves. */
-function isBlank ({ keyword, params }: Fault): boolean {
+function isBlank ({ keyword, params }: ValidatorError): boolean {
   return keyword === 'pattern' && params['pattern'] === '\\S'
 }
 
-function messageOf (fault: Fault): string {
+function messageOf (fault: ValidatorError): string {
   const { keyword, params, message } = fault
   if (isBlank(fault)) return 'must not be blank'
   switch (keyword) {

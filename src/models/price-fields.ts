@@ -31,8 +31,6 @@ export interface FieldReader {
   readonly words: (field: string) => ReadonlySet<string> | null
   /** May the field hold this value, written as text? */
   readonly allows: (field: string, value: string) => boolean
-  /** May the field hold this text, number, true or false? */
-  readonly takes: (field: string, value: string | number | boolean) => boolean
   /** The most pixels that a field like `image_size` may ask for. */
   readonly mostPixels: (field: string, sizes: ReadonlyMap<string, PresetSize>) => Bound
   /** The pixels that this value of it asks for. */
@@ -88,7 +86,6 @@ function createFieldReader ({ input }: PricedDocument): FieldReader {
     longest: memo(field => longestOf(branches(field))),
     words: memo(field => wordsOf(branches(field))),
     allows: (field, value) => branches(field).some(branch => branchAllows(branch, value)),
-    takes: (field, value) => branches(field).some(branch => branchTakes(branch, value)),
     mostPixels: (field, sizes) => mostPixelsOf(branches(field), sizes),
     pixelsOf: (field, value, sizes) => pixelsOf(branches(field), value, sizes),
     holdersOf: memo(field => names
@@ -244,14 +241,6 @@ function wordsOf (ways: readonly Branch[]): ReadonlySet<string> | null {
     else if (!isNull(types)) return null
   }
   return words
-}
-
-function branchTakes (branch: Branch, value: string | number | boolean): boolean {
-  const values = valuesOf(branch)
-  if (values !== null) return values.includes(value)
-  const types = typesOf(branch)
-  const isOfType = types === null || types.has(typeof value) || (typeof value === 'number' && Number.isInteger(value) && types.has('integer'))
-  return isOfType && (typeof value === 'string' || branchAllows(branch, String(value)))
 }
 
 function branchAllows (branch: Branch, text: string): boolean {

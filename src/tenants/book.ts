@@ -4,7 +4,6 @@ import { hash } from 'node:crypto'
 import { fieldNamesOf, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { checkRule, highestPrice, type HighestPrice } from '../models/price-bound.ts'
-import { fieldReaderOf } from '../models/price-fields.ts'
 import { MAX_PRICE, parsePriceRule, ruleText, scaledRule, type PriceRule } from '../models/price-rule.ts'
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
 import { pointerTo } from '../schema.ts'
@@ -170,15 +169,21 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
   function checkAllow (tenant: TenantEntry, at: string): void {
     const offered = models.all.filter(({ endpointId }) => mayUse({ models: tenant.models ?? null }, endpointId))
     for (const [parameter, values] of Object.entries(tenant.allow ?? {})) {
-      const readers = offered.map(model => fieldReaderOf(model)).filter(reader => reader.has(parameter))
-      if (readers.length === 0) faults.push(`${at}/${pointerTo(parameter)}: none of the tenant's models has this parameter`)
+      const having = offered.filter(model => fieldNamesOf(model).includes(parameter))
+      if (having.length === 0) faults.push(`${at}/${pointerTo(parameter)}: none of the tenant's models has this parameter`)
       else {
         values.forEach((value, index) => {
-          if (!readers.some(reader => reader.takes(parameter, value))) faults.push(`${at}/${pointerTo(parameter)}/${index}: the parameter cannot have this value`)
+          if (!having.some(model => canBe(model, parameter, value))) faults.push(`${at}/${pointerTo(parameter)}/${index}: the parameter cannot have this value`)
         })
       }
     }
   }
+}
+
+/** May a field of the model have this value, whatever else is missing? */
+function canBe (model: Model, field: string, value: Scalar): boolean {
+  const reading = model.readInput({ ...model.example, [field]: value }, { unknownFields: 'refuse', sentDefaults: [] })
+  return reading.ok || !reading.faults.some(({ path }) => path === `/${pointerTo(field)}`)
 }
 
 /** `fal-ai/*`: all models of an owner. */

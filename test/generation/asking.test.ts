@@ -41,7 +41,7 @@ async function open (t: Test): Promise<Scene> {
   const moves: string[] = []
   const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
-  const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const upstream = createUpstream({ models: () => builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
   const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail)
   const runner = createRunner({
     ledger,

@@ -20,7 +20,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const ledger = createMemoryLedger({ times: { ...times, runMs: 3000 }, now: () => Date.now() - behindMs })
   const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
-  const upstream = createUpstream({ models: builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const upstream = createUpstream({ models: () => builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
   const stopped = new AbortController()
   t.teardown(async () => {
     stopped.abort()

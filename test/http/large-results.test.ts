@@ -5,7 +5,8 @@ import t from 'tap'
 import { Problem } from '../../src/errors.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
 import { eventRoute } from '../../src/http/events.ts'
-import { pollRoutes } from '../../src/http/fal/poll.ts'
+import { pollHandlers } from '../../src/http/fal/poll.ts'
+import { pollRoutes } from '../../src/http/fal/queue-routes.ts'
 import { generationRoutes } from '../../src/http/generations.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
@@ -49,7 +50,7 @@ t.test('a result that could not be read just now is not delivered, the next ques
     app.addHook('onSend', async () => { sent += 1 })
     generationRoutes(app, ledger, parts.onTrouble)
     eventRoute(app, parts)
-    pollRoutes(app, { ...parts, models: builtInModels, queueBase: () => '' })
+    pollRoutes(app, [builtInModels.default.endpointId], pollHandlers({ ...parts, queueBase: () => '' }))
   })
 
   isAway = true

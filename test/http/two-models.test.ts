@@ -6,7 +6,7 @@ import { createModels } from '../../src/models/models.ts'
 import { parseTenants } from '../../src/tenants/book.ts'
 import { key, parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type GatewayOptions, type Reply } from '../support/gateway.ts'
 import { microOf, sumOf } from '../support/money.ts'
-import { poster, seedlessPoster } from '../support/poster.ts'
+import { poster, posterNamed, seedlessPoster } from '../support/poster.ts'
 import { until } from '../support/until.ts'
 
 const models = createModels([imagen4Ultra, poster])
@@ -54,7 +54,7 @@ t.test('each model has its own route, fields, price and files', async t => {
 
 t.test('the operations of models whose endpoint ids differ in punctuation only have names of their own', async t => {
   const endpointIds = ['studio/poster/v1.5', 'studio/poster-v1/5', 'studio-poster/v1-5', 'studio/poster/v1-5-2', 'studio/poster_v1.5']
-  const gateway = await start(t, { models: createModels(endpointIds.map(endpointId => ({ ...poster, endpointId }))) })
+  const gateway = await start(t, { models: createModels(endpointIds.map(posterNamed)) })
   const names = [...(await gateway.get('/openapi.json')).text.matchAll(/"operationId":"([^"]*)"/g)].map(([, name]) => name)
   t.ok(names.length > 3 * endpointIds.length, 'they were found')
   t.same(names.filter((name, index) => names.indexOf(name) !== index), [])
@@ -138,7 +138,7 @@ t.test('fal\'s clients reach both models, each under its own names', async t => 
 
   const proxied = await fal(gateway, 'POST', '/fal/proxy', { prompt: 'a fair', copies: 1 }, { 'x-fal-target-url': `https://fal.run/${poster.endpointId}` })
   t.equal(filesIn(proxied), 1)
-  t.equal((await fal(gateway, 'POST', '/fal/print-shop/press/stamp', {})).json()['detail'], 'Path /stamp not found')
+  t.equal((await fal(gateway, 'POST', '/fal/print-shop/press/stamp', {})).json()['detail'], 'Path /stamp not found. The nearest one is print-shop/press/poster.')
   t.equal((await fal(gateway, 'POST', '/fal/print-shop/paper', {})).json()['detail'], 'Application "paper" not found')
 })
 

@@ -48,8 +48,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** The leaves that the sandbox may know: it stands in for fal and knows nothing of tenants. */
 const sandboxLeaves = ['models/', 'fal-wire/', 'money.ts', 'errors.ts', 'schema.ts']
 
-/** What anybody may know of `models/`: what a model is, and that there are some. Which ones is handed down. */
-const modelTypes = ['models/model.ts', 'models/models.ts']
+/** What anybody may know of `models/`: what a model is and that there are some, prices, and how faults and answers are read. Which models there are is handed down. */
+const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output'].map(name => `models/${name}.ts`)
 
 /** Where it is said which models a gateway offers, and the one place that reads it. */
 const builtIn = { file: 'models/built-in.ts', reader: 'cli.ts' }
@@ -130,7 +130,7 @@ function layerFits (file: string, target: string): boolean {
 
 function knowsModels (file: string, target: string): boolean {
   if (target === builtIn.file) return file === builtIn.reader
-  return !isIn(target, 'models/') || isIn(file, 'models/') || modelTypes.includes(target)
+  return !isIn(target, 'models/') || isIn(file, 'models/') || publicModels.includes(target)
 }
 
 function isIn (file: string, place: string): boolean {

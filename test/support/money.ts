@@ -3,7 +3,6 @@
 import type { Test } from 'tap'
 import type { Balance, JournalEntry } from '../../src/generation/accounts.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
-import { builtInModels } from '../../src/models/built-in.ts'
 import { formatUsd, parseUsd, type MicroUsd } from '../../src/money.ts'
 import { key as keyOf, parseObject } from './gateway.ts'
 import type { Deployment, Replica } from './replicas.ts'
@@ -37,7 +36,7 @@ export interface SumOptions {
  * The bill may be higher than what is spent only by what the open unknowns hold. Everything has to lie within one UTC month.
  */
 export async function moneyOf (t: Test, { ledger, sandbox }: Pick<Deployment, 'ledger' | 'sandbox'>, replicas: readonly Replica[], options: SumOptions = {}): Promise<Money> {
-  const { tenants = ['studio'], price = builtInModels.default.price, counters = 'exact' } = options
+  const { tenants = ['studio'], price = 60_000, counters = 'exact' } = options
   const [journal, unknowns, balances] = await Promise.all([
     wholeJournal(ledger), ledger.unknowns(10_000), ledger.balances(tenants.map(owner => ({ owner, per: 'month' as const })))
   ])

@@ -28,7 +28,7 @@ export interface Reply {
 
 /** Without delays unless `options` says otherwise, mounted at `/sandbox` unless `prefix` does. */
 export async function startSandbox (t: Test, { models = builtInModels, ...options }: SandboxOptions & { readonly models?: ModelBook } = {}, prefix = '/sandbox'): Promise<RunningSandbox> {
-  const sandbox = createSandbox(models, { queueMs: 0, runMs: 0, ...options })
+  const sandbox = createSandbox(() => models, { queueMs: 0, runMs: 0, ...options })
   const app = fastify()
   await app.register(sandbox.plugin, { prefix })
   const base = await app.listen({ port: 0, host: '127.0.0.1' }) + prefix

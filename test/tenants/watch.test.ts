@@ -38,7 +38,7 @@ async function watched (t: Test, { intervalMs = 3_600_000, isReal = false, file 
     events.emit('told')
   }
   const watch = watchTenants({
-    models: builtInModels,
+    models: () => builtInModels,
     file,
     version: versionOf(contentOf('first')),
     isReal,

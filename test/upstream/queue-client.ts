@@ -26,7 +26,7 @@ export async function queueClient (t: { readonly teardown: (close: () => Promise
   const lines: string[] = []
   const log = (facts: object, message: string): void => { lines.push(JSON.stringify(facts) + message) }
   const upstream = createUpstream({
-    models: builtInModels,
+    models: () => builtInModels,
     queueUrl: () => `${server.url}/queue`,
     key: () => KEY,
     onRequest: (operation, outcome) => counted.push(`${operation} ${outcome}`),

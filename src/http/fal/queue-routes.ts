@@ -22,7 +22,7 @@ const QUEUE = `${FAL_PREFIX}/queue/`
 export function queueRoutes (fal: FastifyInstance, deps: SubmitDeps & PollDeps): void {
   const submit = submitter(deps)
   const polls = pollHandlers(deps)
-  describedRoutes(fal, deps.models().documented.map(({ endpointId }) => endpointId), polls)
+  pollRoutes(fal, deps.models().documented.map(({ endpointId }) => endpointId), polls)
   for (const model of deps.models().documented) {
     fal.post<Call>(`/queue/${model.endpointId}`, { config: { saysCacheStatus: true }, schema: submitSchema(model) }, async (request, reply) => await submit(request, model.endpointId, reply))
   }
@@ -43,7 +43,7 @@ export function queueRoutes (fal: FastifyInstance, deps: SubmitDeps & PollDeps):
 }
 
 /** Addresses of their own for models that are described, so that each operation has its place in the document. They do what the one for all does. */
-function describedRoutes (fal: FastifyInstance, ids: readonly string[], polls: PollHandlers): void {
+export function pollRoutes (fal: FastifyInstance, ids: readonly string[], polls: PollHandlers): void {
   const appIds = new Set(ids.map(appIdOf))
   for (const named of new Set([...appIds, ...ids])) {
     const at = `/queue/${named}/requests/:id`

@@ -43,7 +43,7 @@ export async function gatewayStation (t: Test, { certificate, origins = [] }: St
 
 /** The sandbox alone. */
 export async function sandboxStation (t: Test, { certificate }: StationOptions = {}): Promise<Station> {
-  const sandbox = createSandbox(builtInModels, { ...visible, keys: [CENTRAL_KEY] })
+  const sandbox = createSandbox(() => builtInModels, { ...visible, keys: [CENTRAL_KEY] })
   const app = serverWith(certificate)
   await app.register(sandbox.plugin)
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
