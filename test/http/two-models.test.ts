@@ -139,7 +139,7 @@ t.test('fal\'s clients reach both models, each under its own names', async t => 
   const proxied = await fal(gateway, 'POST', '/fal/proxy', { prompt: 'a fair', copies: 1 }, { 'x-fal-target-url': `https://fal.run/${poster.endpointId}` })
   t.equal(filesIn(proxied), 1)
   t.equal((await fal(gateway, 'POST', '/fal/print-shop/press/stamp', {})).json()['detail'], 'Path /stamp not found. The nearest one is print-shop/press/poster.')
-  t.equal((await fal(gateway, 'POST', '/fal/print-shop/paper', {})).json()['detail'], 'Application "paper" not found')
+  t.equal((await fal(gateway, 'POST', '/fal/print-shop/paper', {})).json()['detail'], 'Application "paper" not found. GET /models lists those that this key may use.')
 })
 
 t.test('models that share an app share its addresses, and the row says which it was', async t => {
