@@ -193,7 +193,7 @@ t.test('all faults of content are told at once, by place and without values', as
     ]
   }), [
     '/prices/other~1model: is not a model on offer',
-    `/prices/${defaultModel.endpointId.replaceAll('/', '~1')}: expected dollars for one call, more than 0 and at most 1000`,
+    `/prices/${defaultModel.endpointId.replaceAll('/', '~1')}: expected dollars for one call, more than 0 and at most 1000, or a price rule`,
     '/budget/usd: expected dollars, as a plain number',
     '/tenants/0/keys/0/expires: expected a date and time such as 2027-06-30T00:00:00Z',
     '/tenants/0/keys/1/id: another key has the same id',

@@ -53,7 +53,7 @@ const cases: Readonly<Record<string, Case>> = {
   'an Idempotency-Key of 256 characters': { body: good, options: { headers: { 'idempotency-key': 'k'.repeat(256) } }, status: 400, code: 'bad-header' },
   'an Idempotency-Key with a space': { body: good, options: { headers: { 'idempotency-key': 'a b' } }, status: 400, code: 'bad-header' },
   'a Falgate-Cache that does not exist': { body: good, options: { headers: { 'falgate-cache': 'yes' } }, status: 400, code: 'bad-header' },
-  'an unknown model': { body: good, options: { path: '/generate/fal-ai/nothing' }, status: 404, code: 'no-such-route' },
+  'an unknown model': { body: good, options: { path: '/generate/fal-ai/nothing' }, status: 404, code: 'model-unknown' },
   'an unknown route': { body: good, options: { path: '/generrate' }, status: 404, code: 'no-such-route' },
   'an address that cannot be decoded': { body: good, options: { path: '/generate/%zz' }, status: 400, code: 'bad-request' },
   'a POST to a list': { body: good, options: { path: '/generations' }, status: 405, code: 'method-not-allowed' }
