@@ -16,13 +16,15 @@ type Values = ValuesOf<typeof settings>
 export interface RedisAccess extends Omit<Values['redis'], 'url'> { readonly url: () => string }
 
 /** All that can be set: the settings, and what follows from several of them. */
-export interface Config extends Omit<Values, 'fal' | 'redis' | 'tls' | 'nodeEnv'> {
+export interface Config extends Omit<Values, 'fal' | 'models' | 'redis' | 'tls' | 'nodeEnv'> {
   readonly production: boolean
   readonly fal: FalAccess
   /** Whose money it is, for the ledger. */
   readonly account: UpstreamAccount
   /** Base of the upstream queue, without a trailing slash; `null`: the sandbox inside this process. */
   readonly falQueueUrl: string | null
+  /** `apiUrl`: where prices are asked with the central key; `null`: nowhere. */
+  readonly models: Omit<Values['models'], 'apiUrl'> & { readonly apiUrl: string | null }
   /** The Redis that replicas share; `null`: the store is in this process. */
   readonly redis: RedisAccess | null
   readonly tls: { readonly certFile: string, readonly keyFile: string } | null
@@ -45,7 +47,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return setting.fallback
   }
 
-  const { fal: falSettings, redis: redisSettings, tls: tlsSettings, nodeEnv, ...others } = readSettings(settings, read)
+  const { fal: falSettings, models, redis: redisSettings, tls: tlsSettings, nodeEnv, ...others } = readSettings(settings, read)
   const production = nodeEnv === 'production'
 
   function tlsFiles (): Config['tls'] {
@@ -82,6 +84,8 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     account: { kind: fal.kind === 'sandbox' ? 'sandbox' : 'fal', name: account },
     // The sandbox under any other address is one that runs elsewhere and is shared.
     falQueueUrl: fal.kind === 'sandbox' && queueUrl === settings.fal.queueUrl.fallback ? null : queueUrl,
+    // The catalogue of somebody else may be all that can be reached from here, and the key is shown to nobody for a guess.
+    models: { ...models, apiUrl: isSet(settings.models.apiUrl) || models.catalogueUrl === settings.models.catalogueUrl.fallback ? models.apiUrl : null },
     redis: redisAccess(),
     tls: tlsFiles()
   }

@@ -1,6 +1,7 @@
 // Kinds of settings: how the text of a variable is read, and what is said of one that cannot be.
 
 import { isIP } from 'node:net'
+import { isEndpointId } from './models/endpoint-id.ts'
 
 /** A way to read a text. */
 export interface Kind<Value> {
@@ -39,6 +40,23 @@ export function seconds (min: number, max: number): Kind<number> {
   const { expects, parse } = integer(min, max)
   const toMs = (value: number | null): number | null => value === null ? null : value * 1000
   return { expects, parse: text => toMs(parse(text)) }
+}
+
+/** Whole hours, which are milliseconds everywhere else. */
+export function hours (min: number, max: number): Kind<number> {
+  const { expects, parse } = integer(min, max)
+  return {
+    expects,
+    parse: text => {
+      const value = parse(text)
+      return value === null ? null : value * 3_600_000
+    }
+  }
+}
+
+/** The name of a model. */
+export function endpointId (): Kind<string> {
+  return { expects: 'an endpoint id such as fal-ai/nano-banana-2', parse: text => isEndpointId(text) ? text : null }
 }
 
 /** `on` or `off`. */

@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { host, integer, line, namespace, onOff, proxies, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
+import { endpointId, host, hours, integer, line, namespace, onOff, proxies, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -40,6 +40,13 @@ export const settings = {
     unsafe: defaulted('REDIS_UNSAFE', 'off', onOff(), 'Whether to buy also with a Redis that may lose the books: one that throws keys away when it is full, or is older than 7')
   },
   tenantsFile: optional('TENANTS_FILE', line(), 'The tenants, their keys and limits; required with a real key. With the sandbox and no file there is a demo tenant with the key `fg_demo_sandbox`'),
+  models: {
+    dir: optional('MODELS_DIR', line(), 'A folder with one file for each model beside the built-in one, which `falgate model add` writes; looked at every five seconds and on SIGHUP'),
+    default: optional('DEFAULT_MODEL', endpointId(), 'The model that `POST /generate` means. Unset: the built-in one'),
+    catalogueUrl: defaulted('FAL_CATALOGUE_URL', 'https://fal.ai/api/openapi/queue/openapi.json', webUrl(), 'Where fal publishes the documents of its models; `?endpoint_id=` is added'),
+    apiUrl: defaulted('FAL_API_URL', 'https://api.fal.ai/v1', webUrl(), 'Base of the API that `falgate model add` asks for prices, with the central key. With another `FAL_CATALOGUE_URL` it is asked only when this is set, too'),
+    checkMs: defaulted('MODEL_CHECK_HOURS', '24', hours(0, 720), 'How often, with a real key, the files of models are compared with what fal publishes now; `0`: never')
+  },
   host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
   port: defaulted('PORT', '8080', integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
   opsPort: optional('OPS_PORT', integer(0, 65_535), 'When set, `/metrics`, `/healthz` and `/readyz` are served on this port and only there'),

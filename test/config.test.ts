@@ -26,6 +26,13 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     falQueueUrl: null,
     redis: null,
     tenantsFile: null,
+    models: {
+      dir: null,
+      default: null,
+      catalogueUrl: 'https://fal.ai/api/openapi/queue/openapi.json',
+      apiUrl: 'https://api.fal.ai/v1',
+      checkMs: 86_400_000
+    },
     host: '127.0.0.1',
     port: 8080,
     opsPort: null,
@@ -63,6 +70,11 @@ t.test('every variable is read', async t => {
     FAL_ACCOUNT: 'studio-2',
     FAL_QUEUE_URL: 'http://127.0.0.1:9/base/',
     TENANTS_FILE: '/etc/tenants.json',
+    MODELS_DIR: '/etc/models',
+    DEFAULT_MODEL: 'acme/painter',
+    FAL_CATALOGUE_URL: 'https://mirror.example/documents',
+    FAL_API_URL: 'https://mirror.example/v1/',
+    MODEL_CHECK_HOURS: '2',
     HOST: '::',
     PORT: '0',
     OPS_PORT: '9464',
@@ -95,6 +107,13 @@ t.test('every variable is read', async t => {
     falQueueUrl: 'http://127.0.0.1:9/base',
     redis: null,
     tenantsFile: '/etc/tenants.json',
+    models: {
+      dir: '/etc/models',
+      default: 'acme/painter',
+      catalogueUrl: 'https://mirror.example/documents',
+      apiUrl: 'https://mirror.example/v1',
+      checkMs: 7_200_000
+    },
     host: '::',
     port: 0,
     opsPort: 9464,
@@ -116,9 +135,14 @@ t.test('every variable is read', async t => {
   })
 })
 
+t.test('the key is shown to fal\'s API, and with another catalogue only to the API that is named beside it', async t => {
+  t.equal(configOf({ FAL_CATALOGUE_URL: 'https://mirror.example/documents' }).models.apiUrl, null)
+  t.equal(configOf({ FAL_API_URL: 'https://mirror.example/v1' }).models.apiUrl, 'https://mirror.example/v1')
+})
+
 t.test('all faults are told at once, by name and without values', async t => {
   const marker = 'SeCrEt"\\'
-  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'NODE_ENV'].includes(name))
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'NODE_ENV'].includes(name))
   const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
   for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
   t.notMatch(faults.join('\n'), 'SeCrEt')

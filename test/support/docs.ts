@@ -46,6 +46,7 @@ const themes: ReadonlyMap<string, string> = new Map([
   ['FAL_KEY', 'fal'],
   ['REDIS_URL', 'Redis'],
   ['TENANTS_FILE', 'Tenants'],
+  ['MODELS_DIR', 'Models'],
   ['HOST', 'Addresses and TLS'],
   ['FAL_CONCURRENCY', 'Slots and times'],
   ['CACHE_MEMORY_BYTES', 'Results in memory and aside'],

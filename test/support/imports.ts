@@ -16,7 +16,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   ajv: ['schema.ts'],
   // TypeBox builds schemas; what checks them is Ajv.
   '@sinclair/typebox/': [],
-  undici: ['upstream/'],
+  undici: ['upstream/', 'catalogue/'],
   'close-with-grace': ['cli.ts'],
   'prom-client': ['metric-kinds.ts'],
   pino: ['logger.ts']
@@ -41,15 +41,20 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   store: ['leaf', 'generation', 'store'],
   upstream: ['leaf', 'generation', 'upstream'],
   sandbox: ['leaf', 'sandbox'],
-  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'upstream', 'sandbox'],
-  cli: ['leaf', 'cli', 'app']
+  // fal, too: it shares how one exchange is made.
+  catalogue: ['leaf', 'upstream', 'catalogue'],
+  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'upstream', 'sandbox', 'catalogue'],
+  cli: ['leaf', 'cli', 'app', 'catalogue']
 }
 
 /** The leaves that the sandbox may know: it stands in for fal and knows nothing of tenants. */
 const sandboxLeaves = ['models/', 'fal-wire/', 'money.ts', 'errors.ts', 'schema.ts']
 
 /** What anybody may know of `models/`: what a model is and that there are some, prices, and how faults and answers are read. Which models there are is handed down. */
-const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output'].map(name => `models/${name}.ts`)
+const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output', 'endpoint-id'].map(name => `models/${name}.ts`)
+
+/** Where models come into being: files are read and written there, and prices are told. */
+const modelReaders = ['cli/', 'app/', 'app.ts']
 
 /** Where it is said which models a gateway offers, and the one place that reads it. */
 const builtIn = { file: 'models/built-in.ts', reader: 'cli.ts' }
@@ -130,7 +135,7 @@ function layerFits (file: string, target: string): boolean {
 
 function knowsModels (file: string, target: string): boolean {
   if (target === builtIn.file) return file === builtIn.reader
-  return !isIn(target, 'models/') || isIn(file, 'models/') || publicModels.includes(target)
+  return !isIn(target, 'models/') || isIn(file, 'models/') || modelReaders.some(place => isIn(file, place)) || publicModels.includes(target)
 }
 
 function isIn (file: string, place: string): boolean {
