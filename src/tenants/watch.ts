@@ -1,19 +1,20 @@
 // Follows changes of the tenants file. A faulty new file is refused and told once; the old one stays in force.
 
-import { readFile, realpath, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { ModelBook } from '../models/models.ts'
+import { signatureOf, watch, type Look } from '../watched.ts'
 import { parseTenants, versionOf, type TenantBook } from './book.ts'
 import { describeReadError } from './load.ts'
 
 export interface WatchOptions {
   readonly file: string
-  /** The version that is in force already: the `version` of the book that the caller loaded. */
+  /** What is in force already: the `version` of the book that the caller loaded, for the models on offer now. */
   readonly version: string
   /** What is on offer: other models are faults in the file. */
   readonly models: () => ModelBook
   /** The keys of the file spend money. */
   readonly isReal: boolean
-  /** A sound new file is in force from now on. Must not throw. */
+  /** A sound new file is in force from now on, or the old one for other models. Must not throw. */
   readonly onChange: (book: TenantBook) => void
   /** The file changed into something that cannot be used, or cannot be read. Must not throw. */
   readonly onRefused: (faults: readonly string[]) => void
@@ -23,82 +24,43 @@ export interface WatchOptions {
 export interface TenantsWatch {
   /** Looks now, whatever the file's times say, and tells a refusal again: somebody asked. Never rejects. */
   readonly reload: () => Promise<void>
+  /** Looks now: there are other models on offer, which the file is held against. Never rejects. */
+  readonly modelsChanged: () => Promise<void>
   /** Ends the watch; nothing is told afterwards. Twice is harmless. */
   readonly close: () => void
 }
 
-/**
- * Polls, because mounted config maps swap by a symlink that file watchers lose. Unchanged files are not read:
- * the resolved path, inode, size and times have to differ first.
- */
-export function watchTenants ({ file, version, models, isReal, onChange, onRefused, intervalMs = 5000 }: WatchOptions): TenantsWatch {
-  let inForce = version
-  let lastSeen = ''
-  let lastRefusal = ''
-  let closed = false
-  let running: Promise<void> = Promise.resolve()
+/** Unchanged files are not read while the models on offer are the same: what the file looks like has to differ first. */
+export function watchTenants ({ file, version, models, isReal, onChange, onRefused, intervalMs }: WatchOptions): TenantsWatch {
+  let inForce = { version, models: models() }
+  let lastSeen = { looks: '', models: models() }
 
-  async function look (isAsked: boolean): Promise<void> {
-    if (closed) return
+  async function look (isAsked: boolean): Promise<Look> {
+    const offered = models()
     let text: string
     try {
-      const seen = await signatureOf(file)
-      if (seen === lastSeen && !isAsked) return
+      const looks = await signatureOf(file)
+      if (looks === lastSeen.looks && offered === lastSeen.models && !isAsked) return { kind: 'unchanged' }
       text = await readFile(file, 'utf8')
       // Kept from before the read: a write in between makes the next look read again.
-      lastSeen = seen
+      lastSeen = { looks, models: offered }
     } catch (error) {
-      lastSeen = ''
-      refuse('unreadable', [describeReadError(error)], isAsked)
-      return
+      lastSeen = { looks: '', models: offered }
+      return { kind: 'refused', what: 'unreadable', faults: [describeReadError(error)] }
     }
-    const found = versionOf(text)
-    if (found === inForce) {
-      lastRefusal = ''
-      return
-    }
-    const read = parseTenants(text, { models: models(), isReal })
-    if (!read.ok) {
-      refuse(found, read.faults, isAsked)
-      return
-    }
-    if (closed) return
-    inForce = found
-    lastRefusal = ''
-    onChange(read.book)
-  }
-
-  function refuse (what: string, faults: readonly string[], isAsked: boolean): void {
-    if (closed || (what === lastRefusal && !isAsked)) return
-    lastRefusal = what
-    onRefused(faults)
-  }
-
-  /** One look at a time, so that an older content never replaces a newer one. */
-  function enqueue (isAsked: boolean): Promise<void> {
-    running = running.then(() => look(isAsked))
-    return running
-  }
-
-  let isLooking = false
-  const timer = setInterval(() => {
-    // A hanging network file system must not pile up looks.
-    if (isLooking) return
-    isLooking = true
-    enqueue(false).finally(() => { isLooking = false })
-  }, intervalMs)
-
-  return {
-    reload: () => enqueue(true),
-    close: () => {
-      closed = true
-      clearInterval(timer)
+    const found = { version: versionOf(text), models: offered }
+    if (found.version === inForce.version && offered === inForce.models) return { kind: 'in-force' }
+    const read = parseTenants(text, { models: offered, isReal })
+    if (!read.ok) return { kind: 'refused', what: `${found.version} ${read.faults.join()}`, faults: read.faults }
+    return {
+      kind: 'new',
+      take: () => {
+        inForce = found
+        onChange(read.book)
+      }
     }
   }
-}
 
-async function signatureOf (file: string): Promise<string> {
-  const target = await realpath(file)
-  const { ino, size, mtimeNs, ctimeNs } = await stat(target, { bigint: true })
-  return `${target} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
+  const watched = watch({ look, onRefused, intervalMs })
+  return { reload: async () => { await watched.look(true) }, modelsChanged: async () => { await watched.look(false) }, close: watched.close }
 }
