@@ -17,7 +17,10 @@ export type ReadInput = { readonly ok: true, readonly given: Readonly<Record<str
 
 /** Reads the bodies of one model. */
 export interface InputReader {
-  readonly read: (body: Readonly<Record<string, unknown>>, options: { readonly unknownFields: 'refuse' | 'leave-out' }) => ReadInput
+  /** `sentDefaults`: fields whose valid default is sent where the body leaves them out. */
+  readonly read: (body: Readonly<Record<string, unknown>>, options: { readonly unknownFields: 'refuse' | 'leave-out', readonly sentDefaults: readonly string[] }) => ReadInput
+  /** The defaults of all fields that have one which the schema itself allows. */
+  readonly defaults: ReadonlyMap<string, unknown>
 }
 
 /** A document whose input cannot be used; the message is one sentence. */
@@ -33,7 +36,7 @@ const MAP = new Set(['properties', 'patternProperties', '$defs', 'dependentSchem
 const REFUSED = new Set(['$async', '$id', '$anchor', '$dynamicRef', '$dynamicAnchor', '$recursiveRef', '$vocabulary', 'uniqueItems'])
 
 /** Makes the reader of a model's input. Throws `UnusableInput` where the schema cannot be used. */
-export function createInputReader ({ input }: { readonly input: JsonSchema }, sentDefaults: readonly string[]): InputReader {
+export function createInputReader ({ input }: { readonly input: JsonSchema }): InputReader {
   const properties = input['properties']
   if (!isObject(properties)) throw new UnusableInput('The input has no properties.')
   checkWeight(input)
@@ -41,7 +44,7 @@ export function createInputReader ({ input }: { readonly input: JsonSchema }, se
   const names = Object.keys(properties)
   const nullable = new Set(names.filter(name => takesNull(properties[name], input)))
   const required = new Set(Array.isArray(input['required']) ? input['required'] : [])
-  const defaults = new Map(sentDefaults.flatMap(name => {
+  const defaults = new Map(names.flatMap(name => {
     const schema = Object.hasOwn(properties, name) ? properties[name] : undefined
     if (!isObject(schema) || !Object.hasOwn(schema, 'default') || numberFaults({ [name]: schema['default'] }).length > 0) return []
     check({ [name]: schema['default'] })
@@ -49,7 +52,8 @@ export function createInputReader ({ input }: { readonly input: JsonSchema }, se
     return isValid ? [[name, schema['default']] as const] : []
   }))
   return {
-    read (body, { unknownFields }) {
+    defaults,
+    read (body, { unknownFields, sentDefaults }) {
       const odd = numberFaults(body)
       if (odd.length > 0) return { ok: false, faults: odd }
       const unknown = Object.keys(body).filter(name => !Object.hasOwn(properties, name))
@@ -57,7 +61,7 @@ export function createInputReader ({ input }: { readonly input: JsonSchema }, se
       const given = Object.entries(body).filter(([name, value]) =>
         Object.hasOwn(properties, name) && (value !== null || nullable.has(name) || required.has(name)))
       const sent: Record<string, unknown> = Object.fromEntries(given)
-      for (const [name, value] of defaults) if (!Object.hasOwn(sent, name)) sent[name] = structuredClone(value)
+      for (const name of sentDefaults) if (!Object.hasOwn(sent, name) && defaults.has(name)) sent[name] = structuredClone(defaults.get(name))
       if (check(sent) && faults.length === 0) return { ok: true, given: Object.fromEntries(given), sent, leftOut: unknown }
       const errors = check.errors ?? []
       const unions = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf').slice(0, MAX_FAULTS)

@@ -39,6 +39,8 @@ export interface FieldReader {
   readonly holdersOf: (field: string) => readonly { readonly field: string, readonly hasDefault: boolean }[]
   /** The fields, at any depth, that take pictures or videos. */
   readonly pictureInputs: readonly string[]
+  /** The fields, at any depth, that take files of any kind: at an address, or as a `data:` address that holds them. */
+  readonly fileInputs: readonly string[]
 }
 
 /** More steps than any real document takes; beyond it nothing is bounded. */
@@ -91,6 +93,11 @@ function createFieldReader ({ input }: PricedDocument): FieldReader {
     holdersOf: memo(field => names
       .filter(name => inner(name).some(found => found.name === field))
       .map(name => ({ field: name, hasDefault: (objectOf(properties[name])['default'] ?? null) !== null }))),
+    get fileInputs () {
+      return [...new Set(names.flatMap(name => [{ name, schema: properties[name] }, ...inner(name)])
+        .filter(({ name, schema }) => takesFiles(name, branchesOf(schema)))
+        .map(({ name }) => name))]
+    },
     get pictureInputs () {
       return [...new Set(names.flatMap(name => [{ name, schema: properties[name] }, ...inner(name)])
         .filter(({ name, schema }) => takesPictures(name, branchesOf(schema)))
@@ -307,6 +314,25 @@ function takesPictures (name: string, ways: readonly Branch[]): boolean {
   const word = name.toLowerCase()
   if (!PICTURE.test(word) && !PICTURE_ADDRESS.test(word) && !(ADDRESS.test(word) && !OTHER_ADDRESS.test(word))) return false
   if (/^(num|max|number_of|n)_/.test(word)) return false
+  return ways.some(branch => {
+    const types = typesOf(branch)
+    return valuesOf(branch) === null && (types === null || ['string', 'array', 'object'].some(type => types.has(type)))
+  })
+}
+
+const FILE_MARKS = new Set<unknown>(['image', 'video', 'audio', 'file'])
+const FILE_FORMATS = new Set<unknown>(['data-uri', 'binary', 'byte'])
+const FILE = /(^|_)(audio|voice|speech|sound|music|file|archive|zip|mesh|glb)s?(_\d+)?$/
+/** Addresses that are told things, and hold nothing. */
+const TOLD_ADDRESS = /webhook|callback/
+
+/** Does a field take files? It may also say so by its name, when it may hold a text of any kind, a list or an object. */
+function takesFiles (name: string, ways: readonly Branch[]): boolean {
+  const parts = ways.flat()
+  if (parts.some(part => FILE_MARKS.has(objectOf(part['ui'])['field']) || FILE_MARKS.has(part['_fal_ui_field']) || FILE_FORMATS.has(part['format']))) return true
+  if (takesPictures(name, ways)) return true
+  const word = name.toLowerCase()
+  if (!FILE.test(word) && (!ADDRESS.test(word) || TOLD_ADDRESS.test(word))) return false
   return ways.some(branch => {
     const types = typesOf(branch)
     return valuesOf(branch) === null && (types === null || ['string', 'array', 'object'].some(type => types.has(type)))

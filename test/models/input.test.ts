@@ -20,17 +20,19 @@ const input: JsonSchema = {
   },
   $defs: { Size: { type: 'object', properties: { width: { type: 'integer', exclusiveMinimum: 0, maximum: 14142 } } } }
 }
-const refuse = { unknownFields: 'refuse' } as const
+const refuse = { unknownFields: 'refuse', sentDefaults: [] } as const
+const priced = { unknownFields: 'refuse', sentDefaults: ['num_images', 'num_frames'] } as const
 
 t.test('what is sent is what was written and the valid defaults that are asked for', async t => {
-  const { read } = createInputReader({ input }, ['num_images', 'num_frames'])
-  t.same(read({ prompt: 'a', seed: null, style: null }, refuse), { ok: true, sent: { prompt: 'a', style: null, num_images: 1 }, leftOut: [] })
-  t.same(read({ prompt: 'a', new: 1 }, { unknownFields: 'leave-out' }), { ok: true, sent: { prompt: 'a', num_images: 1 }, leftOut: ['new'] })
+  const { read, defaults } = createInputReader({ input })
+  t.same(read({ prompt: 'a', seed: null, style: null }, priced), { ok: true, given: { prompt: 'a', style: null }, sent: { prompt: 'a', style: null, num_images: 1 }, leftOut: [] })
+  t.same(read({ prompt: 'a', new: 1 }, { ...priced, unknownFields: 'leave-out' }), { ok: true, given: { prompt: 'a' }, sent: { prompt: 'a', num_images: 1 }, leftOut: ['new'] })
   t.equal(read({ prompt: 'a', seed: 1e30 }, refuse).ok, true)
+  t.same([...defaults.keys()], ['style', 'num_images', 'image_size'], 'those that the schema allows')
 })
 
 t.test('faults have a place, name the nearest field and never quote a value', async t => {
-  const { read } = createInputReader({ input }, [])
+  const { read } = createInputReader({ input })
   const cases: readonly (readonly [Record<string, unknown>, string])[] = [
     [{ prompt: 'a', num_image: 1 }, '/num_image unknown_field'], [{}, '/prompt missing'], [{ prompt: null }, '/prompt wrong_type'],
     [{ prompt: 'a', num_images: '1' }, '/num_images wrong_type'], [{ prompt: 'a', num_images: 1e20 }, '/num_images not_exact'],
@@ -57,7 +59,7 @@ t.test('a schema that is hostile or not understood is refused with a sentence', 
   ]
   for (const schema of bad) {
     try {
-      createInputReader({ input: { type: 'object', ...schema } }, [])
+      createInputReader({ input: { type: 'object', ...schema } })
       t.fail('it was taken')
     } catch (error) {
       t.ok(error instanceof UnusableInput, String(error))
