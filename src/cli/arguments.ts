@@ -2,13 +2,14 @@
 
 import { parseArgs } from 'node:util'
 import { parseUsd, type MicroUsd } from '../money.ts'
+import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
-export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'ledger'] as const
+export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'model'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'model'> }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
   /** `null`: the command's own default. */
   | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
@@ -17,6 +18,7 @@ export type Asked =
   /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount', readonly isMending: boolean }
+  | { readonly kind: 'run', readonly command: 'model', readonly about: ModelWork }
   | { readonly kind: 'help', readonly command: CommandName | null }
   | { readonly kind: 'version' }
   | { readonly kind: 'misused', readonly message: string }
@@ -32,7 +34,8 @@ const options = {
   unbilled: { type: 'boolean' },
   usd: { type: 'string' },
   confirm: { type: 'boolean' },
-  write: { type: 'boolean' }
+  write: { type: 'boolean' },
+  ...modelOptions
 } as const
 
 type Parsed = ReturnType<typeof parseArgs<{ options: typeof options, allowPositionals: true }>>
@@ -44,7 +47,8 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
   unknown: ['jsonl'],
   settle: ['billed', 'unbilled'],
   correct: ['usd', 'confirm'],
-  ledger: ['write']
+  ledger: ['write'],
+  model: ['from', 'usd', 'per', 'max-usd', 'price', 'free', 'accept-price', 'cache-version', 'replace']
 }
 
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
@@ -67,6 +71,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'settle') return readSettle(operands, values)
   if (command === 'correct') return readCorrect(operands, values)
   if (command === 'ledger') return readLedger(operands, values)
+  if (command === 'model') return readModelWork(operands, values)
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
@@ -111,6 +116,11 @@ function readLedger ([work, ...others]: readonly string[], { write }: Values): A
   if (work !== 'recount') return misused('ledger needs what is to be done: recount')
   if (others.length > 0) return misused('ledger recount takes no argument')
   return { kind: 'run', command: 'ledger', work, isMending: write === true }
+}
+
+function readModelWork (operands: readonly string[], values: Values): Asked {
+  const about = readModel(operands, values)
+  return typeof about === 'string' ? misused(about) : { kind: 'run', command: 'model', about }
 }
 
 function readUsage ({ csv, jsonl, from, to }: Values): Asked {

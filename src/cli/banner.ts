@@ -1,7 +1,8 @@
 // What a start tells a human: where it listens, what is behind it, and a call to paste.
 
 import type { Config } from '../config.ts'
-import type { Model, ModelInput } from '../models/model.ts'
+import type { Model } from '../models/model.ts'
+import { curlLines } from './curl.ts'
 
 /** The key of the demo tenant, which exists with the sandbox and without a tenants file. */
 const DEMO_KEY = 'fg_demo_sandbox'
@@ -38,16 +39,7 @@ export function bannerText ({ config, model, version, url, seconds }: Started): 
     '',
     'Make a picture:',
     '',
-    `  curl -i ${url}/generate \\`,
-    `    -H 'Authorization: Bearer ${demo ? DEMO_KEY : '<key>'}' \\`,
-    '    -H \'Content-Type: application/json\' \\',
-    `    -d ${quoted(model.example)}`,
+    ...curlLines(`${url}/generate`, demo ? DEMO_KEY : '<key>', model.example),
     ''
   ].join('\n')
-}
-
-/** An input as JSON on one line, quoted for a shell. */
-function quoted (input: ModelInput): string {
-  const fields = Object.entries(input).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`)
-  return `'{${fields.join(', ')}}'`.replaceAll(/(?<=.)'(?=.)/g, '\'\\\'\'')
 }

@@ -13,7 +13,8 @@ const summaries: Readonly<Record<CommandName, string>> = {
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
   correct: 'say what a generation cost, and open a model whose price was unsure',
-  ledger: 'recount: count the ledger\'s counters again from its generations'
+  ledger: 'recount: count the ledger\'s counters again from its generations',
+  model: 'add a model of fal, show it, compare it with fal\'s, remove it'
 }
 
 const details: Readonly<Record<CommandName, string>> = {
@@ -21,12 +22,13 @@ const details: Readonly<Record<CommandName, string>> = {
 
 Serves the gateway until SIGTERM or SIGINT, then drains: callers have WAIT_SECONDS,
 and what was sent to fal the 45 s that fal may take to answer it.
-SIGHUP reads the tenants file and the key file again.
+SIGHUP reads the models, the tenants file and the key file again.
 Exit code: 0 after a drain, 1 after a fault.`,
   check: `Usage: falgate check
 
 Checks the environment and the files it names, as serve would at its start, and
-starts nothing. With REDIS_URL it looks at that Redis for at most 3 seconds and writes
+starts nothing. The files of MODELS_DIR are read; a model whose price was not
+confirmed is a warning. With REDIS_URL it looks at that Redis for at most 3 seconds and writes
 nothing there; one that cannot be reached is a warning. Every fault is a line on
 standard error.
 Exit code: 0 when the configuration is sound, 1 when it is not.`,
@@ -82,7 +84,38 @@ Gateways may run meanwhile, all of this version: the count is done in short piec
 they keep up what was counted so far. One count at a time.
 Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE; its
 user needs GET, HSTRLEN, SCAN and ZSCAN beside what a gateway's does.
-Exit code: 0 when nothing differs (any more), 1 when something does.`
+Exit code: 0 when nothing differs (any more), 1 when something does.`,
+  model: `Usage: falgate model add <endpoint id> [--from <file or URL>] [price] [--replace]
+                         [--cache-version <n>]
+       falgate model price <endpoint id> <price>
+       falgate model list
+       falgate model show <endpoint id>
+       falgate model diff [<endpoint id> [--from <file or URL>]]
+       falgate model remove <endpoint id>
+
+A model is a file below MODELS_DIR. A running gateway takes it within five seconds.
+
+add     fetches the document that fal publishes for the endpoint, shows what it says
+        and writes the file. --from takes the document from elsewhere. --replace
+        takes it again, and keeps price and cache version. --cache-version is raised
+        when a field means something else than before: nothing stored is found then.
+price   says what a call costs, for a model that has a file.
+list    shows all models. show shows one as add does.
+diff    compares files with what fal publishes now.
+remove  removes the file. Generations under way are followed to their end.
+
+Price, one of:
+  --usd <n> --per <unit>  the price of one call, image, megapixel, second or
+                          "1000 characters"; with --max-usd <n> any other unit
+  --max-usd <n>           what a call costs at most, when its price cannot be counted
+  --price <json>          a price rule (docs/models.md)
+  --free                  a call costs nothing; also beside a price of 0
+  --accept-price          the price that fal names is right
+Without one, add asks fal's API for its price when FAL_KEY or FAL_KEY_FILE is set. That
+is a proposal and no upper bound: nobody can buy the model until a price is said.
+
+Exit code: 0 when it is done; 1 when it cannot be, or when diff finds differences; 2
+when the arguments are wrong.`
 }
 
 /** The text of `falgate --help`, or of one command's. */

@@ -7,13 +7,17 @@ import { startApp, type RunningApp } from '../app.ts'
 import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
+import { inputFaultOf } from '../models/document-model.ts'
+import { loadModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import { createKey } from '../tenants/keys.ts'
 import { readArguments, type Asked } from './arguments.ts'
 import { bannerText } from './banner.ts'
 import { healthFault } from './health.ts'
 import { helpText } from './help.ts'
-import { prepare, prepareOperators } from './prepare.ts'
+import { runModel } from './model.ts'
+import type { ModelWork } from './model-arguments.ts'
+import { prepare, prepareModels, prepareOperators } from './prepare.ts'
 
 const EXIT_DONE = 0
 const EXIT_FAULT = 1
@@ -71,16 +75,17 @@ export async function main (args: readonly string[], surroundings: Surroundings)
         say(text)
         return done ? EXIT_DONE : EXIT_FAULT
       }, { isChange: true })
+      case 'model': return await model(asked.about)
     }
   }
 
   async function serve (): Promise<number> {
     const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
-    const { config } = read.prepared
+    const { config, loaded } = read.prepared
     const app = await startApp({ ...read.prepared, models, version: version() })
     // In production standard output belongs to the log.
-    if (!config.production) say(bannerText({ config, model: models.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
+    if (!config.production) say(bannerText({ config, model: loaded.book.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
     keep(app, { waitMs: config.waitMs, onHangup: () => { app.reload() } })
     return EXIT_DONE
   }
@@ -89,17 +94,35 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     // The sandbox needs neither key nor tenants, so their rules must not stop it.
     const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined })
     if (!parsed.ok) return fail(parsed.faults)
-    keep(await startSandbox({ config: parsed.config, models }), { waitMs: parsed.config.waitMs })
+    const { dir, default: defaultId } = parsed.config.models
+    const read = await loadModels({ builtIn: models, dir, defaultId })
+    if (!read.ok) return fail(read.faults)
+    keep(await startSandbox({ config: parsed.config, models: read.loaded.book }), { waitMs: parsed.config.waitMs })
     return EXIT_DONE
   }
 
   async function check (): Promise<number> {
     const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
+    const { loaded, tenants } = read.prepared
     const { faults, warnings } = await lookAtRedis(read.prepared)
-    if (faults.length > 0) return fail(faults)
-    for (const warning of [...read.prepared.tenants.warnings, ...warnings]) say(`warning: ${warning}`)
+    // A gateway compiles what it needs; here all of it is tried.
+    const unusable = [...loaded.files].flatMap(([name, { document }]) => {
+      const fault = inputFaultOf(document)
+      return fault === null ? [] : [`MODELS_DIR: ${name}: /document: ${fault}`]
+    })
+    if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])
+    for (const warning of [...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
     return say('the configuration is sound')
+  }
+
+  async function model (work: ModelWork): Promise<number> {
+    const read = await prepareModels(env)
+    if (!read.ok) return fail(read.faults)
+    const { lines, faults, code } = await runModel(work, { ...read, builtIn: models })
+    if (lines.length > 0) say(lines.join('\n'))
+    if (faults.length > 0) fail(faults)
+    return code
   }
 
   async function health (): Promise<number> {

@@ -3,26 +3,45 @@
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
+import { loadModels, type LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 
-/** A configuration with the files it names. */
-export interface Prepared { readonly config: Config, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
+/** A configuration with the files it names. `loaded`: the models on offer. */
+export interface Prepared { readonly config: Config, readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
 
-/** Reads the environment and its files, for a gateway that offers these models; nothing is started. */
-export async function prepare (env: Readonly<Record<string, string | undefined>>, models: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
+/** Reads the environment and its files, for a gateway that offers these models and those of its folder; nothing is started. */
+export async function prepare (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig(env)
-  if (!parsed.ok) {
-    // The tenants file is independent of the other faults, so its own are told with them.
-    const tenants = env['TENANTS_FILE'] === undefined || env['TENANTS_FILE'] === '' ? null : await loadTenants({ tenantsFile: env['TENANTS_FILE'], models, isReal: falKindIn(env) === 'fal' })
-    return { ok: false, faults: [...parsed.faults, ...(tenants === null || tenants.ok ? [] : tenants.faults)] }
-  }
+  // Models and tenants are independent of the other faults, so their own are told with them.
+  const [dir, defaultId, tenantsFile] = parsed.ok ? [parsed.config.models.dir, parsed.config.models.default, parsed.config.tenantsFile] : [pathIn(env, 'MODELS_DIR'), null, pathIn(env, 'TENANTS_FILE')]
+  const isReal = parsed.ok ? parsed.config.fal.kind !== 'sandbox' : falKindIn(env) === 'fal'
+  const models = await loadModels({ builtIn, dir, defaultId })
+  // Where models are faulty, everything that the tenants file says of them would look wrong.
+  const tenants = models.ok ? await loadTenants({ tenantsFile, models: models.loaded.book, isReal }) : null
+  const faults = [...models.ok ? [] : models.faults, ...tenants === null || tenants.ok ? [] : tenants.faults]
+  if (!parsed.ok) return { ok: false, faults: [...parsed.faults, ...faults] }
   const { config } = parsed
-  const [tenants, falKey, redis, tlsFaults] = await Promise.all([loadTenants({ ...config, models, isReal: config.fal.kind !== 'sandbox' }), loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
-  if (tenants.ok && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
-  return { ok: false, faults: [...(tenants.ok ? [] : tenants.faults), ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
+  const [falKey, redis, tlsFaults] = await Promise.all([loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
+  if (models.ok && tenants?.ok === true && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, loaded: models.loaded, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
+  return { ok: false, faults: [...faults, ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
+}
+
+function pathIn (env: Readonly<Record<string, string | undefined>>, name: string): string | null {
+  const path = env[name]?.trim() ?? ''
+  return path === '' ? null : path
+}
+
+/** What commands about models need: the folder, and fal's catalogue. The key is read where there is one; without it no price is asked for. */
+export async function prepareModels (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly key: string | null } | { readonly ok: false, readonly faults: readonly string[] }> {
+  const kind = falKindIn(env)
+  // A real key would need tenants, which have nothing to do with this.
+  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
+  if (!parsed.ok) return parsed
+  const key = await loadFalKey(parsed.config.fal)
+  return key.ok ? { ok: true, config: parsed.config, key: key.key } : { ok: false, faults: [key.fault] }
 }
 
 /**
