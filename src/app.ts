@@ -5,19 +5,22 @@ import { createCore } from './app/core.ts'
 import { createDoors } from './app/doors.ts'
 import { createDrain, endings } from './app/drain.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
-import { createCentralKey, createTenantsInForce } from './app/reloadable.ts'
+import { createCentralKey, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readSharedFacts } from './app/shared-facts.ts'
 import type { Config } from './config.ts'
 import { createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
+import type { LoadedModels } from './models/load.ts'
 import type { ModelBook } from './models/models.ts'
 import type { TenantBook } from './tenants/book.ts'
 
 export interface AppOptions {
   readonly config: Config
-  /** What is on offer. */
+  /** What comes with falgate. */
   readonly models: ModelBook
-  /** Made for the same models. */
+  /** The same and what was added to it, where there is a folder of models. */
+  readonly loaded?: LoadedModels | null
+  /** Made for the models on offer. */
   readonly tenants: TenantBook
   /** The central key at the start; `null` for the sandbox. */
   readonly falKey: string | null
@@ -33,7 +36,7 @@ export interface RunningApp {
   readonly log: Logger
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly url: string
-  /** Reads the tenants file and the key file again. Never rejects: what is faulty is logged and the old stays. */
+  /** Reads the models, the tenants file and the key file again. Never rejects: what is faulty is logged and the old stays. */
   readonly reload: () => Promise<void>
   /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. See `longestCloseMs`. Twice is harmless. */
   readonly close: () => Promise<void>
@@ -45,11 +48,12 @@ const START_LIMIT_MS = 10_000
 /** Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, or when the Redis there refuses the database; nothing is left then. */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
-  const models = (): ModelBook => options.models
   const key = createCentralKey(config.fal, options.falKey)
   const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: key.secrets })
   const metrics = createMetrics({ version })
   const lifecycle = createLifecycle(log)
+  const book = createModelsInForce(config, options.models, options.loaded ?? null, log, () => { tenants.modelsChanged() })
+  const models = book.now
   const tenants = createTenantsInForce(config, models, options.tenants, log)
 
   const core = createCore({
@@ -111,11 +115,13 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     { name: 'readers', stop: atOnce(core.endReaders) },
     { name: 'runner', start: starting('the store that is in this process', startRunner), stop: drain.runner },
     { name: 'callers', stop: drain.callers },
-    { name: 'tenants file', start: atOnce(tenants.start), stop: atOnce(tenants.stop) }
+    { name: 'tenants file', start: atOnce(tenants.start), stop: atOnce(tenants.stop) },
+    { name: 'models', start: atOnce(book.start), stop: atOnce(book.stop) }
   ]
   await lifecycle.start(steps)
 
   async function reload (): Promise<void> {
+    await book.reload()
     await tenants.reload()
     await key.reload(log)
     // An operator who asks for this has a new key, or has paid.

@@ -1,11 +1,15 @@
-// What may be replaced while the process runs: the central key and the tenants.
+// What may be replaced while the process runs: the central key, the models and the tenants.
 
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
+import type { LoadedModels } from '../models/load.ts'
+import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
+import { watchModels } from '../models/watch.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
+import type { Watched } from '../watched.ts'
 
 /** What the sandbox mounted here takes for a key. */
 const SANDBOX_KEY = 'sandbox'
@@ -33,6 +37,60 @@ export function createCentralKey (fal: Config['fal'], initial: string | null): C
   }
 }
 
+export interface ModelsInForce {
+  readonly now: () => ModelBook
+  /** The files that they were made of; `null`: there is no folder. */
+  readonly loaded: () => LoadedModels | null
+  /** Follows the folder from now on, where there is one. */
+  readonly start: () => void
+  /** Nothing changes any more. Twice is harmless. */
+  readonly stop: () => void
+  /** Reads the folder again. What is faulty is logged, and the old models stay. Never rejects. */
+  readonly reload: () => Promise<void>
+}
+
+/** `builtIn`: what comes with falgate; `initial`: what was loaded at the start, `null` without a folder; `onChange`: others are on offer now. */
+export function createModelsInForce ({ models: { dir, default: defaultId } }: Pick<Config, 'models'>, builtIn: ModelBook, initial: LoadedModels | null, log: Logger, onChange: () => void): ModelsInForce {
+  let loaded = initial
+  let watched: Watched | null = null
+  warn()
+
+  function warn (): void {
+    for (const warning of loaded?.warnings ?? []) log.warn(`models: ${warning}`)
+  }
+
+  return {
+    now: () => loaded?.book ?? builtIn,
+    loaded: () => loaded,
+    start: () => {
+      if (dir === null || loaded === null) return
+      watched = watchModels({
+        builtIn,
+        dir,
+        defaultId,
+        loaded,
+        onChange: changed => {
+          const before = loaded?.book ?? builtIn
+          loaded = changed
+          const added = changed.book.all.filter(({ endpointId }) => before.find(endpointId) === undefined)
+          const removed = before.all.filter(({ endpointId }) => changed.book.find(endpointId) === undefined)
+          log.info({ models: changed.book.all.length, added: idsOf(added), removed: idsOf(removed) }, 'models in force')
+          warn()
+          onChange()
+        },
+        onRefused: faults => { log.error({ faults }, 'models refused, the old ones stay in force') }
+      })
+    },
+    stop: () => { watched?.close() },
+    reload: async () => { await watched?.look(true) }
+  }
+}
+
+/** Of many, the first. */
+function idsOf (models: readonly Model[]): readonly string[] {
+  return models.slice(0, 20).map(({ endpointId }) => endpointId)
+}
+
 export interface TenantsInForce {
   readonly now: () => TenantBook
   /** Follows the tenants file from now on, where there is one. */
@@ -41,6 +99,8 @@ export interface TenantsInForce {
   readonly stop: () => void
   /** Reads the file again. What is faulty is logged, and the old tenants stay. Never rejects. */
   readonly reload: () => Promise<void>
+  /** Holds the file against other models: one that was refused because of a model is taken when that is there. Never rejects. */
+  readonly modelsChanged: () => Promise<void>
 }
 
 /** `initial`: the tenants at the start, whose warnings are told at once. */
@@ -71,6 +131,7 @@ export function createTenantsInForce ({ tenantsFile, fal }: Pick<Config, 'tenant
       })
     },
     stop: () => { watch?.close() },
-    reload: async () => { await watch?.reload() }
+    reload: async () => { await watch?.reload() },
+    modelsChanged: async () => { await watch?.modelsChanged() }
   }
 }
