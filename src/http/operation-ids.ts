@@ -1,5 +1,8 @@
 // The names of operations in the OpenAPI document: client generators make functions of them.
 
+/** What the documents call the part of an address that is an endpoint id. */
+export const ENDPOINT_ID = 'endpoint_id'
+
 /** An endpoint id as a part of the name of an operation. Others may have the same one: see {@link makeDistinct}. */
 export function nameOf (endpointId: string): string {
   return endpointId.replaceAll(/\W+/g, '_')

@@ -22,6 +22,7 @@ import { generationRoutes } from './generations.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
 import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
 import { rememberMethods } from './methods.ts'
+import { modelRoutes } from './models.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
 import { describeRoutes, docsPages } from './pages/docs.ts'
 import { bodyOf, sendProblem } from './problem.ts'
@@ -94,6 +95,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
     const eventStreams = createEventStreams({ ...deps, ...deps.events })
     eventRoute(scope, { ...deps, eventStreams })
     usageRoute(scope, deps)
+    modelRoutes(scope, deps)
     await falDoor(scope, { ...deps, eventStreams })
   })
 }

@@ -10,7 +10,7 @@ import { answerHeaders } from '../headers.ts'
 import type { RouteOperation } from '../request-facts.ts'
 import { FAL_PREFIX } from './address.ts'
 import { pollHandlers, type PollDeps, type PollHandlers } from './poll.ts'
-import { cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, submitSchema, type RequestParams } from './schema.ts'
+import { anySubmitSchema, cancelSchema, hiddenSchema, resultSchema, statusSchema, streamSchema, submitSchema, type RequestParams } from './schema.ts'
 import { submitter, type SubmitDeps } from './submit.ts'
 
 interface ById { Params: Static<typeof RequestParams> }
@@ -27,12 +27,12 @@ export function queueRoutes (fal: FastifyInstance, deps: SubmitDeps & PollDeps):
     fal.post<Call>(`/queue/${model.endpointId}`, { config: { saysCacheStatus: true }, schema: submitSchema(model) }, async (request, reply) => await submit(request, model.endpointId, reply))
   }
   // An endpoint id may have any number of segments, so that the router cannot tell the operations apart.
-  const schema = hiddenSchema({})
-  fal.post<Call>('/queue/*', { config: { saysCacheStatus: true, operationOf }, schema }, async (request, reply) => {
+  fal.post<Call>('/queue/*', { config: { saysCacheStatus: true, operationOf }, schema: anySubmitSchema }, async (request, reply) => {
     const asked = parseQueuePath(request.params['*'])
     if (asked.operation !== 'submit') throw takesOnly(asked.method)
     return await submit(request, asked.endpointId, reply)
   })
+  const schema = hiddenSchema({})
   fal.get<ByModel>('/queue/*', { config: { operationOf }, schema }, (request, reply) => poll(request, reply, parseQueuePath(request.params['*'])))
   fal.put<ByModel>('/queue/*', { config: { operationOf }, schema }, (request, reply) => poll(request, reply, parseQueuePath(request.params['*'])))
 

@@ -83,6 +83,16 @@ export function submitSchema (model: Model): FastifySchema {
   }
 }
 
+/** The same for a model that has a document of its own. */
+export const anySubmitSchema: FastifySchema = {
+  ...documented,
+  operationId: 'fal_submit',
+  summary: 'queue.fal.run: submit to any model on offer',
+  description: 'As at `https://queue.fal.run`. The answer names the addresses of status, result and cancel; they are those of the app id, as at fal.',
+  body: AnyObject,
+  response: answers(Type.Ref('FalQueueStatus'), 'The id of the request, and the addresses to come back to.')
+}
+
 export function statusSchema (named: string): FastifySchema {
   return {
     ...documented,

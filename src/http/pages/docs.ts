@@ -7,13 +7,14 @@ import type { FastifyInstance } from 'fastify'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
-import { makeDistinct } from '../operation-ids.ts'
+import { ModelListSchema, ModelSchema } from '../models.ts'
+import { ENDPOINT_ID, makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -26,6 +27,7 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
       servers: [{ url: '/', description: 'This gateway.' }],
       tags: [
         { name: 'pictures', description: 'Make pictures.' },
+        { name: 'models', description: 'What can be asked for, and what it costs.' },
         { name: 'generations', description: 'Look at, collect and cancel what was asked for.' },
         { name: 'money', description: 'What was spent, what is left.' },
         { name: 'fal', description: 'fal\'s own protocol, for its clients: the same key, limits, cache and books. The server proxy is at `/fal/proxy` and `/api/fal/proxy`.' }
@@ -45,6 +47,14 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
         if (!path.startsWith('/generate') || path.startsWith('/generations') || item?.post === undefined) continue
         item.post.parameters = parametersOf('generate')
       }
+      described.paths = Object.fromEntries(Object.entries(described.paths ?? {}).map(([path, item]) => {
+        if (!path.includes('{*}')) return [path, item]
+        const parameter = { name: ENDPOINT_ID, in: 'path' as const, required: true, schema: { type: 'string' as const }, description: 'The endpoint id, its slashes encoded or not.' }
+        for (const operation of [item?.get, item?.post]) {
+          if (operation !== undefined) operation.parameters = [parameter, ...(operation.parameters ?? []).filter(one => !('name' in one) || one.name !== '*')]
+        }
+        return [path.replace('{*}', `{${ENDPOINT_ID}}`), item]
+      }))
       makeDistinct(described.paths ?? {})
       return described
     }
@@ -53,6 +63,28 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
 
 function parametersOf (route: 'generate' | 'events') {
   return describedRequestHeaders.filter(({ on }) => on === route).map(({ name, meaning }) => ({ name, description: `${meaning}.`, in: 'header' as const, required: false, schema: { type: 'string' as const } }))
+}
+
+/**
+ * Runs in the page: with `/docs?model=<endpoint id>` it reads that model's document in place of the gateway's. That needs a key, which is the one that was
+ * entered last, or is asked for.
+ */
+function readModelDocument<PageRequest extends object> (request: PageRequest): PageRequest {
+  const { location, localStorage, prompt }: PageWindow = Reflect.get(globalThis, 'window')
+  const model = new URLSearchParams(location.search).get('model')
+  if (model === null || Reflect.get(request, 'loadSpec') !== true) return request
+  const entered: unknown = JSON.parse(localStorage.getItem('authorized') ?? 'null')
+  const key: unknown = Reflect.get(Object(Reflect.get(Object(entered), 'key')), 'value') ?? prompt.call(undefined, 'The key to read the document of ' + model + ' with')
+  Reflect.set(request, 'url', location.origin + '/models/' + model + '/openapi.json')
+  Reflect.set(request, 'headers', Object.assign({}, Reflect.get(request, 'headers'), { Authorization: 'Bearer ' + String(key) }))
+  return request
+}
+
+/** The part of a browser's window that is used there. */
+interface PageWindow {
+  readonly location: { readonly search: string, readonly origin: string }
+  readonly localStorage: { readonly getItem: (name: string) => string | null }
+  readonly prompt: (question: string) => string | null
 }
 
 /** `GET /openapi.json` and the page that reads it. */
@@ -66,7 +98,7 @@ export async function docsPages (app: FastifyInstance): Promise<void> {
       staticCSP: true,
       // Without TLS, anywhere but on loopback, this directive would make browsers ask for styles and scripts in vain.
       transformStaticCSP: policy => policy.replace(/;?\s*upgrade-insecure-requests/, ''),
-      uiConfig: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null },
+      uiConfig: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null, requestInterceptor: readModelDocument },
       theme: { title: 'falgate' }
     })
   })
