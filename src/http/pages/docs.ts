@@ -70,11 +70,12 @@ function parametersOf (route: 'generate' | 'events') {
  * entered last, or is asked for.
  */
 function readModelDocument<PageRequest extends object> (request: PageRequest): PageRequest {
-  const { location, localStorage, prompt }: PageWindow = Reflect.get(globalThis, 'window')
+  const page: PageWindow = Reflect.get(globalThis, 'window')
+  const { location, localStorage } = page
   const model = new URLSearchParams(location.search).get('model')
   if (model === null || Reflect.get(request, 'loadSpec') !== true) return request
   const entered: unknown = JSON.parse(localStorage.getItem('authorized') ?? 'null')
-  const key: unknown = Reflect.get(Object(Reflect.get(Object(entered), 'key')), 'value') ?? prompt.call(undefined, 'The key to read the document of ' + model + ' with')
+  const key: unknown = Reflect.get(Object(Reflect.get(Object(entered), 'key')), 'value') ?? page.prompt('The key to read the document of ' + model + ' with')
   Reflect.set(request, 'url', location.origin + '/models/' + model + '/openapi.json')
   Reflect.set(request, 'headers', Object.assign({}, Reflect.get(request, 'headers'), { Authorization: 'Bearer ' + String(key) }))
   return request
