@@ -38,9 +38,9 @@ t.test('what is called a seed elsewhere is part of the input', async t => {
 t.test('a success that was asked for with reuse is also found under the seed of its answer, when it is put back', async t => {
   const row = { phase: 'succeeded', stored: true, model: model.endpointId, cacheGroup: 'group', input: '{"prompt":"a fair"}', seed: '42' } as const
   const asked = { ...noTerms, cacheName: nameOf({ prompt: 'a fair' }), reuseName: nameOf({ prompt: 'a fair' }) }
-  const learned = learnedName(row, '42', () => model.schemaVersion)
+  const learned = learnedName(row, '42', () => model.cacheVersion)
   t.type(learned, 'string')
-  t.same(termsAtEnd(row, asked, () => model.schemaVersion), { ...asked, learnedName: learned })
+  t.same(termsAtEnd(row, asked, () => model.cacheVersion), { ...asked, learnedName: learned })
   const seeded = { ...asked, cacheName: 'of its own seed' }
-  t.equal(termsAtEnd(row, seeded, () => model.schemaVersion), seeded)
+  t.equal(termsAtEnd(row, seeded, () => model.cacheVersion), seeded)
 })
