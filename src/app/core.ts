@@ -145,7 +145,7 @@ export function createCore (options: CoreOptions): Core {
 
 /** What a call costs at most, and one of its units, where it may be bought. */
 function pricesOf (model: Model, sent: ModelInput, book: TenantBook): { readonly price: MicroUsd, readonly unitPrice: MicroUsd } {
-  if (!model.isOpen) throw new Problem('model-closed', { detail: 'An operator has to confirm it with `falgate model add`.' })
+  if (!model.isOpen) throw new Problem('model-closed', { detail: 'An operator has to say so with `falgate model price`.' })
   const highest = highestPriceOf(book, model, sent)
   if (!highest.ok) throw new Problem('price-unknown', { detail: `For this input ${highest.fault}.` })
   return { price: highest.price, unitPrice: highest.unitPrice ?? 0 }

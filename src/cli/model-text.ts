@@ -47,7 +47,7 @@ export function priceLines (model: Model): readonly string[] {
   const unpriced = unpricedValues(model.rule, model)
   return [
     `Price   ${dearest.ok ? `at most ${formatUsd(dearest.price)} USD a call: ${plain(dearest.how)}` : plain(dearest.fault)}`,
-    ...usual?.ok === true ? [`        the example below: ${formatUsd(usual.price)} USD: ${plain(usual.how)}`] : [],
+    ...usual?.ok === true ? [`        its example: ${formatUsd(usual.price)} USD: ${plain(usual.how)}`] : [],
     ...unpriced.map(({ field, values }) => `        ${plain(field)} counts at its dearest for ${values.slice(0, 20).map(plain).join(', ')}`),
     ...model.isOpen ? [] : [`        not confirmed, and no upper bound: nobody can buy it before "falgate model price ${model.endpointId} --accept-price", or another price`]
   ]

@@ -34,5 +34,5 @@ export function proposePrice ({ unitPrice, unit, currency }: { readonly unitPric
   const parsed = parsePriceRule(price)
   if (!parsed.ok) return { ok: false, fault: `fal's price cannot be used: ${parsed.faults.join('; ')}.` }
   const [fault] = checkRule(parsed.rule, document)
-  return fault === undefined ? { ok: true, price, rule: parsed.rule } : { ok: false, fault: `fal's price is ${unitPrice} USD per ${word}, which is no bound for this model: ${fault.replace(/^\/\w+: /, '')}.` }
+  return fault === undefined ? { ok: true, price, rule: parsed.rule } : { ok: false, fault: `fal's price is ${unitPrice} USD per ${word}, which is no bound for this model: ${fault.replace(/^\/\w+: (is needed, because )?/, '')}.` }
 }

@@ -1,0 +1,24 @@
+// Files of models, for folders that a test makes.
+
+import { hash } from 'node:crypto'
+import { fileNameOf } from '../../src/models/endpoint-id.ts'
+import { modelFileText } from '../../src/models/model-file.ts'
+import { DOCUMENT_ID, falDocument, plainInput, plainOutput, type FalDocumentOptions } from './fal-documents.ts'
+
+export interface ModelFileOptions extends FalDocumentOptions {
+  readonly input?: Readonly<Record<string, unknown>>
+  readonly output?: Readonly<Record<string, unknown>>
+  readonly price?: unknown
+  readonly isConfirmed?: boolean
+  readonly cacheVersion?: number
+}
+
+/** The name and the text of a model's file: one that costs five cents a call, where nothing else is said. */
+export function modelFile ({ input = plainInput, output = plainOutput, price = { usd: 0.05, per: 'call' }, isConfirmed = true, cacheVersion = 1, ...options }: ModelFileOptions = {}): { readonly name: string, readonly text: string } {
+  const endpointId = options.endpointId ?? DOCUMENT_ID
+  const source = falDocument(input, output, options)
+  return {
+    name: fileNameOf(endpointId),
+    text: modelFileText({ endpointId, added: '2026-11-28', cacheVersion, price, isConfirmed, documentSha256: hash('sha256', JSON.stringify(source)), source })
+  }
+}
