@@ -110,6 +110,8 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/fal-clients.md', 'export FAL_RUN_HOST', 'heavy/fal-examples.test.ts'],
   ['docs/fal-clients.md', 'import fal_client', 'heavy/fal-examples.test.ts'],
   ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts'],
+  ['docs/models.md', 'export MODELS_DIR', 'cli/model.test.ts'],
+  ['docs/models.md', '{', 'cli/model.test.ts'],
   ['docs/proxies.md', 'upstream falgate', 'not run: it needs nginx. Below: its numbers fit those of the gateway'],
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
   ['docs/sandbox.md', '[', 'below'],

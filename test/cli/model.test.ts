@@ -9,6 +9,7 @@ import { runHere, type Said } from '../support/cli.ts'
 import { playCatalogue, type Played, type PlayedCatalogue } from '../support/catalogue.ts'
 import { DOCUMENT_ID, falDocument, falDocumentText, plainInput, plainOutput } from '../support/fal-documents.ts'
 import { listen } from '../support/listen.ts'
+import { codeBlocksOf, pageAt } from '../support/pages.ts'
 
 const NAME = 'acme__painter__v1.json'
 const input = {
@@ -297,5 +298,21 @@ t.test('what is not understood ends with 2 and one line', async t => {
     t.same({ code, stdout }, { code: 2, stdout: '' }, args.join(' '))
     t.match(stderr.replace(/^falgate: /, ''), message)
     t.equal(stderr.split('\n').length, 2)
+  }
+})
+
+t.test('the commands and the rule of docs/models.md work, one after another', async t => {
+  const { run, documents } = await desk(t)
+  const id = 'fal-ai/nano-banana-2'
+  documents.set(id, falDocumentText({
+    ...input,
+    properties: { ...input.properties, resolution: { enum: ['0.5K', '1K', '2K', '4K'], default: '1K' }, enable_web_search: { type: 'boolean', default: false } }
+  }, plainOutput, { endpointId: id }))
+  const [commands, rule] = codeBlocksOf(pageAt('docs/models.md'))
+  const lines = commands?.code.trim().split('\n').filter(line => line.startsWith('falgate ')) ?? []
+  t.ok(lines.length > 5, 'they were found')
+  for (const line of lines) {
+    t.match(await run(line.split(' ').slice(2)), { code: 0, stderr: '' }, line)
+    if (line.includes(' add ')) t.match(await run(['price', id, '--price', rule?.code ?? '']), { code: 0, stdout: /at most 0\.655 USD a call/ })
   }
 })

@@ -14,8 +14,9 @@ function proposed (unitPrice: number, unit: string, properties: Readonly<Record<
 const count = { type: 'integer', minimum: 1, maximum: 4 }
 
 t.test('the unit words that always mean the same are taken', async t => {
-  for (const [unit, per] of [['images', 'image'], ['image', 'image'], ['images ', 'image'], ['requests', 'call'], ['videos', 'call'], ['generations', 'call'], ['1000 characters', '1000 characters'], ['1000 characters ', '1000 characters']]) {
-    t.match(proposed(0.04, unit ?? ''), { ok: true, price: { usd: 0.04, per } }, unit)
+  const words: readonly (readonly [unit: string, per: string])[] = [['images', 'image'], ['image', 'image'], ['images ', 'image'], ['requests', 'call'], ['videos', 'call'], ['generations', 'call'], ['1000 characters', '1000 characters'], ['1000 characters ', '1000 characters']]
+  for (const [unit, per] of words) {
+    t.match(proposed(0.04, unit), { ok: true, price: { usd: 0.04, per } }, unit)
   }
   t.match(proposed(0.04, 'megapixels', { image_size: { enum: ['square'] } }), { ok: true, price: { usd: 0.04, per: 'megapixel' } })
   t.match(proposed(0.04, 'seconds', { duration: { enum: ['5', '10'] } }), { ok: true, price: { usd: 0.04, per: 'second' } })
