@@ -58,7 +58,7 @@ function misfitOf (error: ErrorObject): Misfit {
 }
 
 /** What is read of an error of the validator. */
-export type ValidatorError = Pick<ErrorObject, 'keyword' | 'instancePath' | 'message'> & { readonly params: Readonly<Record<string, unknown>> }
+export type ValidatorError = Pick<ErrorObject, 'keyword' | 'instancePath' | 'schemaPath' | 'message'> & { readonly params: Readonly<Record<string, unknown>> }
 
 /** What an error of Ajv is about, as a JSON pointer: of a field that is missing or not known, the field. */
 export function placeOf ({ instancePath, params }: Pick<ErrorObject, 'instancePath'> & { readonly params: Readonly<Record<string, unknown>> }): string {
@@ -76,25 +76,78 @@ export function isObject (value: unknown): value is Readonly<Record<string, unkn
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-let meta: Ajv2020 | null = null
+/** How many steps the patterns of one schema may take before they give up: about a tenth of a second. */
+const MAX_PATTERN_STEPS = 4_000_000
+/** Patterns that are longer, or make larger programs, are not compiled: each step costs as much as the program is large. */
+const MAX_PATTERN_CHARACTERS = 1_000
+const MAX_PATTERN_PROGRAM = 200
 
-/** Patterns of others run in linear time. One that cannot (lookahead, back reference) is an error. */
-const linear = Object.assign((pattern: string) => {
+/** A pattern of others. It runs in linear time; one that cannot (lookahead, back reference), or is too large, is an error. */
+function linearPattern (pattern: string): RE2JS {
+  if (pattern.length > MAX_PATTERN_CHARACTERS) throw new Error('the pattern is too long')
   const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern))
-  return { test: (text: string) => compiled.matcher(text).find(), toString: () => pattern }
-}, { code: 'linear' })
+  if (compiled.programSize() > MAX_PATTERN_PROGRAM) throw new Error('the pattern is too large')
+  return compiled
+}
+
+/** Can the pattern be run in linear time? */
+export function isLinearPattern (pattern: string): boolean {
+  try {
+    linearPattern(pattern)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Checks a value: the errors, or null where it fits. */
+export type ForeignCheck = (value: unknown) => readonly ValidatorError[] | null
+
+/** Compiles the parts of a schema that somebody else wrote. */
+export interface ForeignCompiler {
+  /** Compiles one part. Throws where it cannot be compiled. */
+  readonly compile: (part: Readonly<Record<string, unknown>>) => ForeignCheck
+  /** Begins a check of several parts: what its patterns may cost together is bounded. */
+  readonly begin: () => void
+  /** Whether patterns had too much to do since then. What they said is of no use. */
+  readonly isExhausted: () => boolean
+}
 
 /**
- * Compiles a schema of draft 2020-12 that somebody else wrote. Strict; values stay what they are; every fault is found. Throws where it cannot be compiled.
- * A validator of its own for each, so that what is dropped leaves nothing behind.
+ * A compiler of schemas of draft 2020-12 whose references lead to these definitions. The words in them have to be known and well-formed already. Values stay
+ * what they are; every fault is found. One compiler for each schema, so that what is dropped leaves nothing behind.
  */
-export function compileForeign (schema: Readonly<Record<string, unknown>>): ValidateFunction {
-  meta ??= new Ajv2020({ validateFormats: false })
-  if (meta.validateSchema({ ...schema }) !== true) throw new Error('not a schema of draft 2020-12')
-  return new Ajv2020({
-    strict: true,
-    strictTypes: false,
-    strictTuples: false,
+export function createForeignCompiler (definitions: Readonly<Record<string, unknown>>): ForeignCompiler {
+  let ajv: Ajv2020 | null = null
+  let steps = 0
+  const patterns = Object.assign((pattern: string) => {
+    const compiled = linearPattern(pattern)
+    const size = compiled.programSize()
+    return {
+      test: (text: string) => {
+        steps += size * text.length
+        return steps <= MAX_PATTERN_STEPS && compiled.test(text)
+      },
+      toString: () => pattern
+    }
+  }, { code: 'linear' })
+
+  return {
+    begin: () => { steps = 0 },
+    isExhausted: () => steps > MAX_PATTERN_STEPS,
+    compile: part => {
+      ajv ??= createForeignAjv(patterns)
+      const check = ajv.compile({ ...part, $defs: definitions })
+      return value => check(value) ? null : check.errors ?? []
+    }
+  }
+}
+
+function createForeignAjv (regExp: NonNullable<NonNullable<Options['code']>['regExp']>): Ajv2020 {
+  const ajv = new Ajv2020({
+    // Words were looked at before: here only numbers are held to be finite.
+    strict: false,
+    strictNumbers: true,
     allErrors: true,
     meta: false,
     validateSchema: false,
@@ -104,6 +157,27 @@ export function compileForeign (schema: Readonly<Record<string, unknown>>): Vali
     coerceTypes: false,
     removeAdditional: false,
     logger: false,
-    code: { regExp: linear }
-  }).compile({ ...schema })
+    // As Pydantic does it: 0.3 is a multiple of 0.1.
+    multipleOfPrecision: 9,
+    // What many fields refer to is compiled once for each, and never once for each mention.
+    inlineRefs: false,
+    code: { regExp, optimize: false }
+  })
+  // Ajv's own compares every item with every other.
+  ajv.removeKeyword('uniqueItems')
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    schemaType: 'boolean',
+    errors: false,
+    error: { message: 'must not hold anything twice' },
+    validate: (isWanted: boolean, list: readonly unknown[]) => !isWanted || new Set(list.map(item => JSON.stringify(sorted(item)))).size === list.length
+  })
+  return ajv
+}
+
+/** A JSON value with the members of its objects in one order. */
+function sorted (value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  return isObject(value) ? Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1).map(([name, member]) => [name, sorted(member), '']) : value
 }

@@ -1,8 +1,9 @@
 // A model that came as a document of fal's: everything the gateway knows of it is read from there, and from the price rule beside it.
 
+import { UnusableInput } from './checkable.ts'
 import type { ModelDocument } from './document.ts'
 import { examplesOf } from './example.ts'
-import { createInputReader, UnusableInput, type InputReader } from './input.ts'
+import { createInputReader, type InputReader } from './input.ts'
 import type { InputReading, Model, ModelInput } from './model.ts'
 import { createOutputReader } from './output.ts'
 import { filePlacesOf } from './outline.ts'
@@ -55,7 +56,7 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
     let files = 1n
     for (const name of new Set([...counts, ...rule.count])) {
       if (!fields.has(name)) continue
-      files *= readCount(asked[name]) ?? readCount(defaults().get(name)) ?? fields.highest(name) ?? 1n
+      files *= readCount(asked[name]) ?? readCount(readable(() => reader().defaultOf(name))) ?? fields.highest(name) ?? 1n
     }
     return Number(files)
   }
@@ -85,7 +86,8 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
 /** Why the input of a model cannot be checked, in a sentence; `null`: it can. It compiles the schema. */
 export function inputFaultOf (document: Pick<ModelDocument, 'input'>): string | null {
   try {
-    createInputReader(document).read({}, { unknownFields: 'refuse', sentDefaults: [] })
+    const reader = createInputReader(document)
+    while (reader.compileNext());
     return null
   } catch (error) {
     if (error instanceof UnusableInput) return error.message

@@ -1,186 +1,325 @@
 // The input of a model that came as a document: a body in; faults, or exactly what is sent, out.
+//
+// Each field is a schema of its own, compiled when a body first has it, or before that in the background: one takes about a millisecond, the whole of a
+// model several, which would be a pause for everybody.
 
-import { closest, distance } from 'fastest-levenshtein'
 import type { FieldFault } from '../errors.ts'
-import { compileForeign, isObject, placeOf, pointerTo } from '../schema.ts'
-import { definitionOf, type JsonSchema } from './json-schema.ts'
+import { createForeignCompiler, isObject, pointerTo, type ForeignCheck, type ValidatorError } from '../schema.ts'
+import { checkableInput, UnusableInput, type Checkable } from './checkable.ts'
+import { faultsOf, MAX_FAULTS } from './faults.ts'
+import { objectOf, type JsonSchema } from './json-schema.ts'
+import { hintOf } from './nearest.ts'
 
-/** More faults than these are not listed. */
-const MAX_FAULTS = 20
-/** Bounds of a schema with every reference followed, and of a body: they bound the time of a check and the number of faults that it finds. */
-const MAX_NODES = 4_000
+/** Bounds of a body. */
 const MAX_DEPTH = 64
 const MAX_VALUES = 10_000
+/** Values times what there is to check at each: it bounds the time of a check, and the errors that it can find. */
+const MAX_STEPS = 200_000
+/** Characters times how often they may be measured. */
+const MAX_MEASURED = 50_000_000
+/** Names are compared with as many as a document of fal has many times over. */
+const MAX_COMPARED_NAMES = 500
 
-/** What becomes of a body. */
-export type ReadInput = { readonly ok: true, readonly given: Readonly<Record<string, unknown>>, readonly sent: Readonly<Record<string, unknown>>, readonly leftOut: readonly string[] } | { readonly ok: false, readonly faults: readonly FieldFault[] }
+/** What becomes of a body. `given`: what the caller gave of the model's own fields; `sent`: the same with the defaults that are sent; `leftOut`: names of other fields, the first ones. */
+export type ReadInput =
+  | { readonly ok: true, readonly given: Readonly<Record<string, unknown>>, readonly sent: Readonly<Record<string, unknown>>, readonly leftOut: readonly string[] }
+  | { readonly ok: false, readonly faults: readonly FieldFault[] }
 
-/** Reads the bodies of one model. */
+/** Reads the bodies of one model. What it compiles may turn out not to be usable after all: everything here throws `UnusableInput` then. */
 export interface InputReader {
   /** `sentDefaults`: fields whose valid default is sent where the body leaves them out. */
   readonly read: (body: Readonly<Record<string, unknown>>, options: { readonly unknownFields: 'refuse' | 'leave-out', readonly sentDefaults: readonly string[] }) => ReadInput
-  /** The defaults of all fields that have one which the schema itself allows. */
+  /** The default of a field, where it has one that the schema itself allows. */
+  readonly defaultOf: (name: string) => unknown
+  /** The defaults of all fields that have such a one. */
   readonly defaults: ReadonlyMap<string, unknown>
+  /** Compiles one part that is not compiled yet. False: there was none. */
+  readonly compileNext: () => boolean
 }
 
-/** A document whose input cannot be used; the message is one sentence. */
-export class UnusableInput extends Error {}
-
-/** Words that tell people and forms something, and check nothing. Formats, too: fal's are its own words, and draft 2020-12 lets them annotate. */
-const ANNOTATIONS = new Set(['title', 'description', 'examples', 'example', 'default', 'deprecated', 'format', 'readOnly', 'writeOnly', '$comment', '$schema',
-  'limit_description', 'ui', '_fal_ui_field'])
-const ONE = new Set(['items', 'additionalProperties', 'not', 'contains', 'propertyNames', 'if', 'then', 'else', 'unevaluatedProperties', 'unevaluatedItems'])
-const LIST = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems'])
-const MAP = new Set(['properties', 'patternProperties', '$defs', 'dependentSchemas'])
-/** Words that change how other words are found or checked; no document of fal has them. */
-const REFUSED = new Set(['$async', '$id', '$anchor', '$dynamicRef', '$dynamicAnchor', '$recursiveRef', '$vocabulary', 'uniqueItems'])
-
-/** Makes the reader of a model's input. Throws `UnusableInput` where the schema cannot be used. */
+/** Makes the reader of a model's input; it compiles nothing yet. Throws `UnusableInput` where the schema cannot be used. */
 export function createInputReader ({ input }: { readonly input: JsonSchema }): InputReader {
-  const properties = input['properties']
-  if (!isObject(properties)) throw new UnusableInput('The input has no properties.')
-  checkWeight(input)
-  const check = compile(slim(input))
-  const names = Object.keys(properties)
-  const nullable = new Set(names.filter(name => takesNull(properties[name], input)))
-  const required = new Set(Array.isArray(input['required']) ? input['required'] : [])
-  const defaults = new Map(names.flatMap(name => {
-    const schema = Object.hasOwn(properties, name) ? properties[name] : undefined
-    if (!isObject(schema) || !Object.hasOwn(schema, 'default') || numberFaults({ [name]: schema['default'] }).length > 0) return []
-    check({ [name]: schema['default'] })
-    const isValid = !(check.errors ?? []).some(error => isWithin(error.instancePath, `/${pointerTo(name)}`))
-    return isValid ? [[name, schema['default']] as const] : []
-  }))
+  const { fields: checkables, required, whole: checkableWhole, definitions } = checkableInput(input)
+  const compiler = createForeignCompiler(definitions)
+  const properties = objectOf(input['properties'])
+  const requiredNames = new Set(required)
+  const fields = new Map([...checkables].map(([name, checkable]) => [name, new Part(checkable, `/${pointerTo(name)}`, requiredNames.has(name))]))
+  const whole = checkableWhole === null ? null : new Part(checkableWhole, '', true)
+  const parts = [...fields.values(), ...whole === null ? [] : [whole]]
+  const names = [...fields.keys()].slice(0, MAX_COMPARED_NAMES)
+  const defaults = new Map<string, unknown>()
+
+  function checkOf (part: Part): ForeignCheck {
+    part.check ??= compiled(part)
+    return part.check
+  }
+
+  function compiled ({ schema }: Part): ForeignCheck {
+    try {
+      return compiler.compile(schema)
+    } catch (error) {
+      throw new UnusableInput('The input schema cannot be compiled.', { cause: error })
+    }
+  }
+
+  /** Reads the value of one field: what is sent of it, or `undefined`: nothing. Faults are added to the list. */
+  function take (part: Part, value: unknown, isSeed: boolean, seen: Seen, faults: FieldFault[]): unknown {
+    if (value === undefined) return undefined
+    if (value === null) {
+      part.takesNull ??= checkOf(part)(null) === null
+      // The document has lost that it may be null: it means that nothing is given.
+      if (!part.takesNull && !part.isRequired) return undefined
+    }
+    const { values, characters } = seen
+    look(value, 1, seen)
+    const isHeavy = (seen.values - values) * part.weight > MAX_STEPS || (seen.characters - characters) * part.measures > MAX_MEASURED
+    if (isHeavy) seen.isTooLarge = true
+    if (seen.isTooLarge) return undefined
+    if (seen.isOdd) {
+      seen.isOdd = false
+      // The top-level seed has its digits beside it.
+      if (!isSeed || typeof value !== 'number') {
+        faults.push(...oddities(value, part.path))
+        return undefined
+      }
+    }
+    const check = checkOf(part)
+    const errors = check(value)
+    if (errors === null) return value
+    if (compiler.isExhausted()) return undefined
+    const better = typeof value === 'object' && value !== null && seen.hasNull ? withoutLostNulls(value, errors, check) : { value, errors }
+    if (better.errors === null) return better.value
+    faults.push(...faultsOf(better.errors, part.path))
+    return undefined
+  }
+
+  function defaultOf (name: string): unknown {
+    if (defaults.has(name)) return defaults.get(name)
+    const part = fields.get(name)
+    const schema = part === undefined ? undefined : properties[name]
+    if (part === undefined || !isObject(schema) || !Object.hasOwn(schema, 'default')) return undefined
+    const seen = new Seen()
+    compiler.begin()
+    // A default is a value of the document, which sends it to everybody: it is taken exactly as it is.
+    look(schema['default'], 1, seen)
+    const isValid = !seen.isTooLarge && !seen.isOdd && seen.values * part.weight <= MAX_STEPS && checkOf(part)(schema['default']) === null && !compiler.isExhausted()
+    const value = isValid ? frozen(schema['default']) : undefined
+    defaults.set(name, value)
+    return value
+  }
+
+  let last: { readonly names: readonly string[], readonly values: Readonly<Record<string, unknown>> } | null = null
+
+  /** The defaults of these fields: of the same as the last time in most cases. */
+  function defaultsOf (wanted: readonly string[]): Readonly<Record<string, unknown>> {
+    if (last === null || last.names.length !== wanted.length || !wanted.every((name, index) => name === last?.names[index])) {
+      // A default of null leaves open what it says nothing about, and is no other than nothing.
+      const values = wanted.map(name => [name, defaultOf(name)] as const).filter(([, value]) => (value ?? null) !== null)
+      last = { names: [...wanted], values: Object.fromEntries(values) }
+    }
+    return last.values
+  }
+
+  function changed (body: Readonly<Record<string, unknown>>, changes: ReadonlyMap<string, unknown>): Readonly<Record<string, unknown>> {
+    const kept = Object.entries(body).filter(([name]) => fields.has(name)).map(([name, value]) => [name, changes.has(name) ? changes.get(name) : value] as const)
+    return Object.fromEntries(kept.filter(([, value]) => value !== undefined))
+  }
+
   return {
-    defaults,
+    defaultOf,
+    get defaults () {
+      return new Map([...fields.keys()].map(name => [name, defaultOf(name)] as const).filter(([, value]) => value !== undefined))
+    },
+    compileNext () {
+      const next = parts.find(part => part.check === null)
+      if (next === undefined) return false
+      checkOf(next)
+      return true
+    },
     read (body, { unknownFields, sentDefaults }) {
-      const odd = numberFaults(body)
-      if (odd.length > 0) return { ok: false, faults: odd }
-      const unknown = Object.keys(body).filter(name => !Object.hasOwn(properties, name))
-      const faults = unknownFields === 'refuse' ? unknown.slice(0, MAX_FAULTS).map(name => unknownField(name, names)) : []
-      const given = Object.entries(body).filter(([name, value]) =>
-        Object.hasOwn(properties, name) && (value !== null || nullable.has(name) || required.has(name)))
-      const sent: Record<string, unknown> = Object.fromEntries(given)
-      for (const name of sentDefaults) if (!Object.hasOwn(sent, name) && defaults.has(name)) sent[name] = structuredClone(defaults.get(name))
-      if (check(sent) && faults.length === 0) return { ok: true, given: Object.fromEntries(given), sent, leftOut: unknown }
-      const errors = check.errors ?? []
-      const unions = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf').slice(0, MAX_FAULTS)
-      const told = errors.filter(error => !unions.some(union => union !== error && isWithin(error.instancePath, union.instancePath)))
-      return { ok: false, faults: [...faults, ...told.slice(0, MAX_FAULTS).map(faultOf)].slice(0, MAX_FAULTS) }
+      const seen = new Seen()
+      const faults: FieldFault[] = []
+      const leftOut: string[] = []
+      // What is sent of a field in place of what was given; `undefined`: nothing. Most bodies need none of it.
+      let changes: Map<string, unknown> | null = null
+      compiler.begin()
+      for (const name of Object.keys(body)) {
+        const raw = body[name]
+        const part = fields.get(name)
+        if (part === undefined) {
+          if (unknownFields === 'leave-out') {
+            if (leftOut.length < MAX_FAULTS) leftOut.push(name)
+            changes ??= new Map()
+          } else faults.push(unknownField(name, names))
+        } else {
+          const value = take(part, raw, name === 'seed', seen, faults)
+          if (value !== raw) (changes ??= new Map()).set(name, value)
+          if (seen.isTooLarge || compiler.isExhausted()) return tooLarge
+        }
+        if (faults.length >= MAX_FAULTS) break
+      }
+      for (const name of required) {
+        if (body[name] === undefined && faults.length < MAX_FAULTS) faults.push(...faultsOf([missing(name)]))
+      }
+      if (faults.length > 0) return { ok: false, faults: faults.slice(0, MAX_FAULTS) }
+      const given = changes === null ? body : changed(body, changes)
+      // What the caller gave goes over it. Members that are set on a copy, one by one, would take ten times as long.
+      const sent: Record<string, unknown> = Object.assign({}, defaultsOf(sentDefaults), given)
+      if (whole !== null) {
+        if (seen.values * whole.weight > MAX_STEPS || seen.characters * whole.measures > MAX_MEASURED) return tooLarge
+        const errors = checkOf(whole)(sent)
+        if (compiler.isExhausted()) return tooLarge
+        if (errors !== null) return { ok: false, faults: faultsOf(errors) }
+      }
+      return { ok: true, given, sent, leftOut }
     }
   }
 }
 
-function compile (schema: JsonSchema): ReturnType<typeof compileForeign> {
-  try {
-    return compileForeign(schema)
-  } catch (error) {
-    throw new UnusableInput('The input schema cannot be compiled: it has a word, a reference or a pattern that is not understood.', { cause: error })
+/** One field of an input, or the input as a whole. */
+class Part {
+  readonly schema: JsonSchema
+  readonly weight: number
+  readonly measures: number
+  readonly path: string
+  readonly isRequired: boolean
+  check: ForeignCheck | null = null
+  takesNull: boolean | null = null
+
+  constructor ({ schema, weight, measures }: Checkable, path: string, isRequired: boolean) {
+    this.schema = schema
+    this.weight = weight
+    this.measures = measures
+    this.path = path.slice(0, 101)
+    this.isRequired = isRequired
   }
 }
 
-function isWithin (path: string, place: string): boolean {
-  return path === place || path.startsWith(`${place}/`)
+/** What was seen of a body so far. */
+class Seen {
+  values = 0
+  characters = 0
+  hasNull = false
+  isTooLarge = false
+  /** It has a value that no schema may be asked about: its digits are lost, or it cannot be written as UTF-8. */
+  isOdd = false
 }
 
-/** The schemas right below one, without names of fields. */
-function below (schema: JsonSchema): readonly unknown[] {
-  return Object.entries(schema).flatMap(([word, value]) =>
-    ONE.has(word) ? [value] : LIST.has(word) && Array.isArray(value) ? value : MAP.has(word) && word !== '$defs' && isObject(value) ? Object.values(value) : [])
-}
-
-/** Bounds a schema with its references followed: deep, wide, circular and doubling ones are refused before anything compiles them. */
-function checkWeight (root: JsonSchema): void {
-  const weights = new Map<unknown, number>()
-  const open = new Set<unknown>()
-  const weigh = (schema: unknown, depth: number): number => {
-    if (!isObject(schema)) return 1
-    if (depth > MAX_DEPTH) throw new UnusableInput('The input schema is too deep.')
-    if (open.has(schema)) throw new UnusableInput('The input schema refers to itself.')
-    const known = weights.get(schema)
-    if (known !== undefined) return known
-    const refused = Object.keys(schema).find(word => REFUSED.has(word))
-    if (refused !== undefined) throw new UnusableInput(`The input schema uses ${refused}, which is not supported.`)
-    open.add(schema)
-    let weight = 1
-    const ref = schema['$ref']
-    const target = typeof ref === 'string' ? definitionOf(root, ref) : undefined
-    if (ref !== undefined && target === undefined) throw new UnusableInput('A reference of the input schema leads nowhere.')
-    for (const child of target === undefined ? below(schema) : [...below(schema), target]) {
-      weight += weigh(child, depth + 1)
-      if (weight > MAX_NODES) throw new UnusableInput('The input schema is too large.')
+/** Looks at a value and at all that is in it, once. */
+function look (value: unknown, depth: number, seen: Seen): void {
+  if (++seen.values > MAX_VALUES) seen.isTooLarge = true
+  if (typeof value === 'string') {
+    seen.characters += value.length
+    if (!value.isWellFormed()) seen.isOdd = true
+  } else if (typeof value === 'number') {
+    if (!isExact(value)) seen.isOdd = true
+  } else if (value === null) seen.hasNull = true
+  else if (typeof value === 'object') {
+    if (depth > MAX_DEPTH) seen.isTooLarge = true
+    if (Array.isArray(value)) {
+      for (const item of value) {
+        if (seen.isTooLarge) return
+        look(item, depth + 1, seen)
+      }
+    } else {
+      for (const [name, member] of Object.entries(value)) {
+        if (seen.isTooLarge) return
+        seen.characters += name.length
+        if (!name.isWellFormed()) seen.isOdd = true
+        look(member, depth + 1, seen)
+      }
     }
-    open.delete(schema)
-    weights.set(schema, weight)
-    return weight
   }
-  weigh(root, 0)
-  const definitions = root['$defs']
-  for (const definition of isObject(definitions) ? Object.values(definitions) : []) weigh(definition, 0)
 }
 
-/** A schema with nothing but what checks: a word that is not known stays, and is refused by the compiler. */
-function slim (schema: unknown): JsonSchema {
-  if (!isObject(schema)) throw new UnusableInput('The input schema holds something that is no schema.')
-  return Object.fromEntries(Object.entries(schema).filter(([word]) => !ANNOTATIONS.has(word) && !word.startsWith('x-')).map(([word, value]) => {
-    if (ONE.has(word)) return [word, slimOrFlag(value)]
-    if (LIST.has(word) && Array.isArray(value)) return [word, value.map(slimOrFlag)]
-    if (MAP.has(word) && isObject(value)) return [word, Object.fromEntries(Object.entries(value).map(([name, one]) => [name, slimOrFlag(one)]))]
-    return [word, value]
-  }))
+/** Does a number say what was written? Beyond 2^53 integers are rounded when they are parsed; all digits of other numbers stand beside the body. */
+function isExact (value: number): boolean {
+  return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value))
 }
 
-function slimOrFlag (schema: unknown): unknown {
-  return typeof schema === 'boolean' ? schema : slim(schema)
-}
-
-/** Does a schema allow null? It is no circle: that was checked. */
-function takesNull (schema: unknown, root: JsonSchema): boolean {
-  if (!isObject(schema)) return schema === true
-  const { type, anyOf, oneOf, allOf, $ref } = schema
-  if (type !== undefined && ![type].flat().includes('null') && schema['nullable'] !== true) return false
-  if (Array.isArray(schema['enum']) && !schema['enum'].includes(null)) return false
-  if (Object.hasOwn(schema, 'const') && schema['const'] !== null) return false
-  if (Array.isArray(anyOf) && !anyOf.some(one => takesNull(one, root))) return false
-  if (Array.isArray(oneOf) && !oneOf.some(one => takesNull(one, root))) return false
-  if (Array.isArray(allOf) && !allOf.every(one => takesNull(one, root))) return false
-  return typeof $ref !== 'string' || takesNull(definitionOf(root, $ref), root)
-}
-
-/** Numbers whose digits parsing has lost, texts that cannot be sent as UTF-8, and bodies that are too deep or hold too much. The top-level `seed` has its digits beside it. */
-function numberFaults (body: Readonly<Record<string, unknown>>): readonly FieldFault[] {
+/** Where exactly a value has numbers and texts that cannot be sent as they were written. */
+function oddities (value: unknown, path: string): readonly FieldFault[] {
   const faults: FieldFault[] = []
-  let count = 0
-  const visit = (value: unknown, path: string, depth: number): void => {
+  const visit = (value: unknown, path: string): void => {
     if (faults.length >= MAX_FAULTS) return
-    if (++count > MAX_VALUES || depth > MAX_DEPTH) {
-      faults.splice(0, Infinity, ...Array.from({ length: MAX_FAULTS }, () => ({ path: '', message: 'is too deep or holds too many values', code: 'too_large' })))
-    } else if (typeof value === 'number') {
-      if (path !== '/seed' && !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value))) faults.push({ path, message: 'must not be beyond 2^53: its digits would be lost', code: 'not_exact' })
-    } else if (typeof value === 'string') {
-      if (!value.isWellFormed()) faults.push({ path, message: 'must be well-formed Unicode, without lone surrogates', code: 'not_well_formed' })
-    } else if (Array.isArray(value)) {
-      for (const [index, one] of value.entries()) visit(one, `${path}/${index}`, depth + 1)
-    } else if (isObject(value)) {
-      for (const [name, one] of Object.entries(value)) visit(one, `${path}/${pointerTo(name).slice(0, 100)}`, depth + 1)
+    if (typeof value === 'number' && !isExact(value)) faults.push({ path, message: 'must not be beyond 2^53: its digits would be lost', code: 'not_exact' })
+    else if (typeof value === 'string' && !value.isWellFormed()) faults.push({ path, message: 'must be well-formed Unicode, without lone surrogates', code: 'not_well_formed' })
+    else if (Array.isArray(value)) value.forEach((item, index) => { visit(item, `${path}/${index}`) })
+    else if (isObject(value)) {
+      for (const [name, member] of Object.entries(value)) {
+        const place = `${path}/${pointerTo(name).slice(0, 100)}`
+        if (!name.isWellFormed()) faults.push({ path: place, message: 'must have a name in well-formed Unicode, without lone surrogates', code: 'not_well_formed' })
+        visit(member, place)
+      }
     }
   }
-  visit(body, '', 0)
-  return faults[0]?.code === 'too_large' ? faults.slice(0, 1) : faults
+  visit(value, path)
+  return faults
+}
+
+const tooLarge: ReadInput = { ok: false, faults: [{ path: '', message: 'is too deep, or holds more than can be checked', code: 'too_large' }] }
+
+/**
+ * A value without the nulls that stand against it: where a document has lost that a member may be null, null means that it is not given, at every depth.
+ * A null that some form of the value allows is never touched, because then nothing stands against it. An item of a list has no other way to be absent.
+ */
+function withoutLostNulls (value: object, errors: readonly ValidatorError[], check: ForeignCheck): { readonly value: object, readonly errors: readonly ValidatorError[] | null } {
+  const copy = structuredClone(value)
+  const lost = new Map<string, ValidatorError>()
+  for (const error of errors) {
+    if (lost.has(error.instancePath) || !removeNull(copy, error.instancePath)) continue
+    lost.set(error.instancePath, error)
+  }
+  if (lost.size === 0) return { value, errors }
+  const others = check(copy)
+  if (others === null) return { value: copy, errors: null }
+  // What is required was given after all, as something that it cannot be.
+  const told = others.map(error => error.keyword === 'required' ? lost.get(`${error.instancePath}/${String(error.params['missingProperty']).replaceAll('~', '~0').replaceAll('/', '~1')}`) ?? error : error)
+  return { value: copy, errors: told }
+}
+
+/** Removes what a JSON pointer leads to if it is the null of an object's member. */
+function removeNull (root: object, path: string): boolean {
+  const steps = path.split('/').slice(1).map(step => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+  const name = steps.pop()
+  let holder: unknown = root
+  for (const step of steps) holder = typeof holder === 'object' && holder !== null && Object.hasOwn(holder, step) ? Reflect.get(holder, step) : undefined
+  if (name === undefined || !isObject(holder) || !Object.hasOwn(holder, name) || holder[name] !== null) return false
+  return Reflect.deleteProperty(holder, name)
 }
 
 function unknownField (name: string, names: readonly string[]): FieldFault {
-  const nearest = name.length <= 64 && names.length > 0 ? closest(name, [...names]) : null
-  const isNear = nearest !== null && distance(name, nearest) <= Math.max(1, Math.floor(name.length / 3))
-  return { path: `/${pointerTo(name).slice(0, 100)}`, message: `is not a field of this model${isNear ? `; the nearest one is ${nearest}` : ''}`, code: 'unknown_field' }
+  return { path: `/${pointerTo(name).slice(0, 100)}`, message: `is not a field of this model${hintOf(name, names)}`, code: 'unknown_field' }
 }
 
-const codes: Readonly<Record<string, string>> = {
-  required: 'missing', additionalProperties: 'unknown_field', type: 'wrong_type', enum: 'one_of', const: 'one_of', minLength: 'sequence_too_short', maxLength: 'sequence_too_long', minimum: 'greater_than_equal', maximum: 'less_than_equal'
+function missing (name: string): ValidatorError {
+  return { keyword: 'required', instancePath: '', schemaPath: '', params: { missingProperty: name } }
 }
 
-function faultOf (error: NonNullable<ReturnType<typeof compileForeign>['errors']>[number]): FieldFault {
-  const allowed: unknown = error.params['allowedValues']
-  const message = error.keyword === 'required' ? 'is missing' : Array.isArray(allowed) ? `must be one of ${JSON.stringify(allowed).slice(0, 500)}` : error.message ?? 'is not valid'
-  return { path: placeOf(error), message, code: codes[error.keyword] ?? error.keyword }
+/** A value of the document that goes into many inputs. */
+function frozen (value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  Object.values(value).forEach(frozen)
+  return Object.freeze(value)
+}
+
+/**
+ * Compiles what was not compiled yet, in the order of the readers: one field in each turn of the event loop, so that nobody waits longer for it. It ends when all
+ * is done, after `most` parts, or on the signal. A reader whose schema turns out not to be usable is left.
+ */
+export async function warmUp (readers: Iterable<Pick<InputReader, 'compileNext'>>, { signal, most = 10_000 }: { readonly signal: AbortSignal, readonly most?: number }): Promise<void> {
+  let left = most
+  for (const reader of readers) {
+    while (left-- > 0 && !signal.aborted && compilesNext(reader)) await new Promise(resolve => { setImmediate(resolve) })
+    if (left <= 0 || signal.aborted) return
+  }
+}
+
+function compilesNext (reader: Pick<InputReader, 'compileNext'>): boolean {
+  try {
+    return reader.compileNext()
+  } catch (error) {
+    if (error instanceof UnusableInput) return false
+    throw error
+  }
 }
