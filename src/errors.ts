@@ -99,6 +99,7 @@ export const problems = {
   'store-unavailable': { status: 503, metBy: 'reading', title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
   'store-unfit': { status: 503, metBy: 'reading', title: 'The store is not fit to buy with, so nothing is bought', again: 'yes', isLasting: true },
   'foreign-ledger': { status: 503, metBy: 'changing', title: 'The ledger is that of another upstream account, so this process does not buy', again: 'yes', isLasting: true },
+  'large-bodies-full': { status: 503, metBy: 'buying', title: 'Too many large requests are under way', again: 'yes' },
   'large-results-full': { status: 503, metBy: 'buying', title: 'There is no room for large results at the moment', again: 'yes' },
   'generation-lost': { status: 503, metBy: 'buying', title: 'The store lost the generation before it was sent', again: 'yes', fal: { type: 'runner_scheduling_failure' } },
   'upstream-unavailable': { status: 503, metBy: 'buying', title: 'The upstream cannot be reached', again: 'yes', fal: { type: 'runner_connection_error' } },

@@ -6,7 +6,7 @@ import t from 'tap'
 import { readArguments } from '../src/cli/arguments.ts'
 import { parseConfig } from '../src/config.ts'
 import { isProblemCode, problems } from '../src/errors.ts'
-import { BODY_LIMIT_BYTES } from '../src/http/json-body.ts'
+import { FILE_BODY_LIMIT_BYTES } from '../src/http/body-bytes.ts'
 import { builtInModels } from '../src/models/built-in.ts'
 import { Fault, operations } from '../src/sandbox/fault-schema.ts'
 import { guardOf } from '../src/schema.ts'
@@ -143,7 +143,7 @@ t.test('the numbers of the nginx example fit those of the gateway', async t => {
   const defaults = parseConfig({})
   if (!defaults.ok) throw new Error('the defaults are not sound')
   t.ok(Number(/proxy_read_timeout (\d+)s;/.exec(code)?.[1]) * 1000 > defaults.config.waitMs, 'it waits longer than a caller does')
-  t.ok(Number(/client_max_body_size (\d+)m;/.exec(code)?.[1]) * 1024 * 1024 > BODY_LIMIT_BYTES, 'what is too large is refused by the gateway')
+  t.ok(Number(/client_max_body_size (\d+)m;/.exec(code)?.[1]) * 1024 * 1024 > FILE_BODY_LIMIT_BYTES, 'what is too large is refused by the gateway')
   t.equal(code.split('{').length, code.split('}').length, 'its braces are even')
 })
 

@@ -6,6 +6,7 @@ import type { ModelBook } from '../models/models.ts'
 import { missed, sendAnswer, type Addresses } from './answer.ts'
 import { ask, type AskDeps } from './ask.ts'
 import { askedModel, type ByModel } from './asked-model.ts'
+import { bodyLimitOfModel } from './body-bytes.ts'
 import { headerOptionsOf } from './generate-headers.ts'
 import { anyModelSchema, generateSchema } from './generate-schema.ts'
 import { answerHeaders } from './headers.ts'
@@ -26,7 +27,7 @@ export function generateRoutes (scope: FastifyInstance, deps: GenerateDeps): voi
   for (const { endpointId } of atStart.documented) {
     scope.post(`/generate/${endpointId}`, { config, schema: generateSchema(atStart.find(endpointId) ?? atStart.default, false) }, generate(request => askedModel(request, endpointId, models()), deps))
   }
-  scope.post<ByModel>('/generate/*', { config, schema: anyModelSchema(false) }, generate<ByModel>(request => askedModel(request, request.params['*'], models()), deps))
+  scope.post<ByModel>('/generate/*', { config: { ...config, bodyLimitOf: bodyLimitOfModel(models) }, schema: anyModelSchema(false) }, generate<ByModel>(request => askedModel(request, request.params['*'], models()), deps))
 }
 
 function generate<Route extends object = object> (modelOf: (request: FastifyRequest<Route>) => Model, deps: GenerateDeps) {

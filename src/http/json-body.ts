@@ -3,25 +3,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { exactSeed } from '../fal-wire/exact-seed.ts'
-
-/** The largest body that is read: room for a prompt of 10,000 characters, however they are encoded. */
-export const BODY_LIMIT_BYTES = 256 * 1024
+import { createBodyReader } from './body-bytes.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Lets an application take `application/json` and nothing else. */
 export function takeJsonOnly (app: FastifyInstance): void {
+  const readBytes = createBodyReader()
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, bytes: Buffer, done) => {
-    let body: unknown
-    try {
-      body = read(request, bytes)
-    } catch (error) {
-      done(error instanceof Error ? error : new Error('a body could not be read', { cause: error }))
-      return
-    }
-    done(null, body)
-  })
+  app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: NodeJS.ReadableStream) => read(request, await readBytes(request, payload)))
 }
 
 function read (request: FastifyRequest, bytes: Buffer): unknown {

@@ -20,7 +20,7 @@ import { createFalProblems } from './fal/render.ts'
 import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
-import { BODY_LIMIT_BYTES, takeJsonOnly } from './json-body.ts'
+import { takeJsonOnly } from './json-body.ts'
 import { rememberMethods } from './methods.ts'
 import { modelRoutes } from './models.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
@@ -129,7 +129,6 @@ function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: Serve
     loggerInstance,
     logController: oneLineOurselves,
     trustProxy,
-    bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // Draining is answered by the core, which still serves what is stored and what can be collected.
     return503OnClosing: false,

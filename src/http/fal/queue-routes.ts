@@ -6,6 +6,7 @@ import { Problem } from '../../errors.ts'
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { parseQueuePath, type QueuePath } from '../../fal-wire/queue-path.ts'
 import type { ByModel } from '../asked-model.ts'
+import { bodyLimitOfModel } from '../body-bytes.ts'
 import { answerHeaders } from '../headers.ts'
 import type { RouteOperation } from '../request-facts.ts'
 import { FAL_PREFIX } from './address.ts'
@@ -27,7 +28,7 @@ export function queueRoutes (fal: FastifyInstance, deps: SubmitDeps & PollDeps):
     fal.post<Call>(`/queue/${model.endpointId}`, { config: { saysCacheStatus: true }, schema: submitSchema(model) }, async (request, reply) => await submit(request, model.endpointId, reply))
   }
   // An endpoint id may have any number of segments, so that the router cannot tell the operations apart.
-  fal.post<Call>('/queue/*', { config: { saysCacheStatus: true, operationOf }, schema: anySubmitSchema }, async (request, reply) => {
+  fal.post<Call>('/queue/*', { config: { saysCacheStatus: true, operationOf, bodyLimitOf: bodyLimitOfModel(deps.models) }, schema: anySubmitSchema }, async (request, reply) => {
     const asked = parseQueuePath(request.params['*'])
     if (asked.operation !== 'submit') throw takesOnly(asked.method)
     return await submit(request, asked.endpointId, reply)

@@ -9,6 +9,7 @@ import type { ModelBook } from '../../models/models.ts'
 import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
 import { ask, type AskDeps } from '../ask.ts'
 import { askedModel, type ByModel } from '../asked-model.ts'
+import { bodyLimitOfModel } from '../body-bytes.ts'
 import { answerHeaders } from '../headers.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
@@ -36,7 +37,7 @@ export function runRoute (fal: FastifyInstance, deps: SubmitDeps): void {
   for (const model of deps.models().documented) {
     fal.post<Call>(`/${model.endpointId}`, { config, schema: runSchema(model) }, async (request, reply) => await answer(request, model.endpointId, reply))
   }
-  fal.post<Call>('/*', { config, schema: anyRunSchema }, async (request, reply) => await answer(request, request.params['*'], reply))
+  fal.post<Call>('/*', { config: { ...config, bodyLimitOf: bodyLimitOfModel(deps.models) }, schema: anyRunSchema }, async (request, reply) => await answer(request, request.params['*'], reply))
 }
 
 /** A synchronous call. */

@@ -1,0 +1,90 @@
+// The bytes of a body: as many as the route's model may be sent, and of long ones only a few at the same time.
+
+import type { FastifyRequest } from 'fastify'
+import { Problem } from '../errors.ts'
+import type { ModelBook } from '../models/models.ts'
+import type { ByModel } from './asked-model.ts'
+
+/** The largest body that is read: room for a prompt of 10,000 characters, however they are encoded. */
+export const BODY_LIMIT_BYTES = 256 * 1024
+
+/** The same for a model that takes files, which may stand in the body as `data:` addresses. */
+export const FILE_BODY_LIMIT_BYTES = 6 * 1024 * 1024
+
+/** So many requests with a body above {@link BODY_LIMIT_BYTES} are served at once: each is in memory several times over while it is read. */
+const MAX_LONG_BODIES = 8
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The most bytes that a request of this route may bring. */
+    bodyLimitOf?: (request: FastifyRequest) => number
+  }
+}
+
+/** The limit of a route that ends with an endpoint id. */
+export function bodyLimitOfModel (models: () => ModelBook): (request: FastifyRequest) => number {
+  return request => {
+    const { '*': endpointId = '' }: Partial<ByModel['Params']> = Object(request.params)
+    return models().find(endpointId)?.takesFiles === true ? FILE_BODY_LIMIT_BYTES : BODY_LIMIT_BYTES
+  }
+}
+
+/** Reads bodies. One that is too long rejects as `body-too-large`, one more than may be served at once as `large-bodies-full`. */
+export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.ReadableStream) => Promise<Buffer> {
+  let long = 0
+
+  function countLong (request: FastifyRequest): void {
+    if (long >= MAX_LONG_BODIES) throw new Problem('large-bodies-full', { retryAfterSeconds: 1 })
+    long += 1
+    request.facts.connection.onceOver(() => { long -= 1 })
+  }
+
+  return (request, payload) => new Promise((resolve, reject) => {
+    const limit = request.routeOptions.config.bodyLimitOf?.(request) ?? BODY_LIMIT_BYTES
+    const chunks: Buffer[] = []
+    let length = 0
+    let isLong = false
+
+    function grow (bytes: number): void {
+      if (bytes > limit) throw new Problem('body-too-large', { detail: `At most ${limit / 1024} KiB are read here.` })
+      if (bytes > BODY_LIMIT_BYTES && !isLong) {
+        countLong(request)
+        isLong = true
+      }
+    }
+
+    function onData (chunk: Buffer | string): void {
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+      length += bytes.length
+      try {
+        grow(length)
+      } catch (error) {
+        stop(error)
+        return
+      }
+      chunks.push(bytes)
+    }
+
+    function stop (error: unknown): void {
+      payload.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', onError)
+      reject(error)
+    }
+
+    function onError (): void {
+      stop(new Problem('bad-request', { detail: 'The body did not arrive whole.' }))
+    }
+
+    function onEnd (): void {
+      resolve(Buffer.concat(chunks, length))
+    }
+
+    try {
+      // What says that it is too long is not read.
+      grow(Number(request.headers['content-length'] ?? 0))
+    } catch (error) {
+      reject(error)
+      return
+    }
+    payload.on('data', onData).on('end', onEnd).on('error', onError)
+  })
+}
