@@ -1,25 +1,28 @@
 // What makes two requests the same: canonical input, and the digests that the ledger uses as names.
 
 import { hash } from 'node:crypto'
-import type { Model } from '../models/model.ts'
+import { exactNumbers, type ExactNumbers } from '../fal-wire/exact-numbers.ts'
+import { takesSeed, type Model, type ModelInput } from '../models/model.ts'
 import type { Generation, Terms } from './generation.ts'
 import { ledgerConstants } from './ledger-constants.ts'
 
 /**
- * JSON with sorted keys and no spaces. `seed` at the top is written with these digits, so that seeds beyond 2^53 stay what they were.
+ * JSON with sorted keys and no spaces. `seed` at the top is written with these digits, so that seeds beyond 2^53 stay what they were, and so are `numbers` in
+ * their places.
  */
-export function canonicalJson (value: Readonly<Record<string, unknown>>, seed: string | null): string {
+export function canonicalJson (value: Readonly<Record<string, unknown>>, seed: string | null, numbers: ExactNumbers | null = null): string {
   let fields = ''
   for (const key of Object.keys(value).sort()) {
-    const text = key === 'seed' && seed !== null ? seed : encode(value[key])
+    const text = key === 'seed' && seed !== null ? seed : encode(value[key], numbers?.get(key))
     fields += `${fields === '' ? '' : ','}${JSON.stringify(key)}:${text}`
   }
   return `{${fields}}`
 }
 
-function encode (value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(encode).join(',')}]`
-  if (typeof value === 'object' && value !== null) return canonicalJson({ ...value }, null)
+function encode (value: unknown, exact: string | ExactNumbers | undefined): string {
+  if (typeof exact === 'string') return typeof value === 'number' ? exact : encode(value, undefined)
+  if (Array.isArray(value)) return `[${value.map((item, index) => encode(item, exact?.get(index))).join(',')}]`
+  if (typeof value === 'object' && value !== null) return canonicalJson({ ...value }, null, exact)
   return JSON.stringify(value)
 }
 
@@ -35,14 +38,10 @@ export function resultName (cacheGroup: string, model: NamedModel, canonicalInpu
 }
 
 /** The cache name of `Falgate-Cache: reuse`: tenants of one cache group that ask one model for one input mean any picture of it, whatever its seed. */
-export function reuseName (cacheGroup: string, model: NamedModel, canonicalInput: string): string {
-  return digest('reuse', cacheGroup, model.endpointId, String(model.schemaVersion), withoutSeed(canonicalInput))
-}
-
-function withoutSeed (canonicalInput: string): string {
-  if (!canonicalInput.includes('"seed":')) return canonicalInput
-  const { seed, ...rest }: Record<string, unknown> = JSON.parse(canonicalInput)
-  return canonicalJson(rest, null)
+export function reuseName (cacheGroup: string, model: NamedModel & Pick<Model, 'seed'>, sent: ModelInput, numbers: ExactNumbers | null = null): string {
+  const { seed, ...rest } = sent
+  // What is called a seed and is none of the model's is a part of the input.
+  return digest('reuse', cacheGroup, model.endpointId, String(model.cacheVersion), canonicalJson(takesSeed(model) ? rest : sent, null, numbers))
 }
 
 /**
@@ -53,7 +52,7 @@ export function learnedName ({ model, cacheGroup, input }: Pick<Generation, 'mod
   const cacheVersion = cacheVersionOf(model)
   if (seed === null || cacheGroup === null || input === null || cacheVersion === undefined) return null
   const seeded: Record<string, unknown> = { ...JSON.parse(input), seed: 0 }
-  return resultName(cacheGroup, { endpointId: model, cacheVersion }, canonicalJson(seeded, seed))
+  return resultName(cacheGroup, { endpointId: model, cacheVersion }, canonicalJson(seeded, seed, exactNumbers(input)))
 }
 
 /** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */

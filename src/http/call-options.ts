@@ -12,7 +12,7 @@ import { isObject } from '../schema.ts'
 import { callerOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
-export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'cacheName'>
+export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName'>
 
 /** What reading a call needs beside the request. */
 export interface CallReading {
@@ -37,10 +37,19 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   const seed = takesSeed(model) && (sent['seed'] ?? null) !== null ? seedOf(request) : null
   const forbidden = refusalOfValues(tenant, model, sent)
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
-  const input = canonicalJson(sent, seed)
-  const cacheName = seed === null || mode === 'bypass' ? null : resultName(tenant.cacheGroup, model, input)
+  const { numbers } = request.facts
+  const input = canonicalJson(sent, seed, numbers)
+  if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
+  const cacheName = nameOf(seed, mode, tenant.cacheGroup, model, input, sent, numbers)
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body: given, sent, input, seed, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId }
+  return { tenant, subject, model, body: given, sent, input, seed, numbers, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId }
+}
+
+/** What a stored result is looked for under, if any. */
+function nameOf (seed: string | null, mode: CallOptions['mode'], cacheGroup: string, model: Model, input: string, sent: ModelInput, numbers: CallOptions['numbers']): string | null {
+  if (mode === 'bypass') return null
+  if (seed !== null) return resultName(cacheGroup, model, input)
+  return mode === 'reuse' || mode === 'only' ? reuseName(cacheGroup, model, sent, numbers) : null
 }
 
 function seedOf ({ facts: { seed } }: FastifyRequest): string | null {

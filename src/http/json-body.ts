@@ -1,7 +1,8 @@
-// JSON bodies: strict UTF-8, plain JSON.parse, and a seed that keeps its digits.
+// JSON bodies: strict UTF-8, plain JSON.parse, and numbers that keep their digits.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
+import { exactNumbers } from '../fal-wire/exact-numbers.ts'
 import { exactSeed } from '../fal-wire/exact-seed.ts'
 import { createBodyReader } from './body-bytes.ts'
 
@@ -22,6 +23,7 @@ function read (request: FastifyRequest, bytes: Buffer): unknown {
   const body = parse(text)
   if (typeof body !== 'object' || body === null) return body
   request.facts.seed = exactSeed(text, body)
+  request.facts.numbers = exactNumbers(text)
   makeFinite(body, request.facts.seed.kind === 'digits')
   return body
 }

@@ -2,6 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { ProblemCode } from '../errors.ts'
+import type { ExactNumbers } from '../fal-wire/exact-numbers.ts'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { Reader } from '../generation/generation.ts'
 import type { PromptFacts } from '../logger.ts'
@@ -28,6 +29,8 @@ export interface RequestFacts {
   caller: Caller | null
   /** The digits of the body's `seed`. */
   seed: ExactSeed
+  /** The digits of the body's numbers that JavaScript would change. */
+  numbers: ExactNumbers | null
   code: ProblemCode | null
   source: AnswerSource | null
   generationId: string | null
@@ -54,7 +57,7 @@ declare module 'fastify' {
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
 export function freshFacts (connection: CallerConnection, { route, isPoll }: RouteOperation): RequestFacts {
-  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, numbers: null, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

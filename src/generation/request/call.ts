@@ -1,5 +1,6 @@
 // One call in two records: what its caller asked for (`CallOptions`), and what the ledger is told of that (`Admission`).
 
+import type { ExactNumbers } from '../../fal-wire/exact-numbers.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
 import type { Admission } from '../admission.ts'
@@ -26,6 +27,8 @@ export interface CallOptions {
   readonly input: string
   /** The seed's digits. */
   readonly seed: string | null
+  /** The digits of other numbers that JavaScript would change. */
+  readonly numbers: ExactNumbers | null
   /** What a stored result is looked for under: its input with the seed, or without one where any seed will do. Nothing where nothing stored is wanted. */
   readonly cacheName: string | null
   /** `only` answers from what is stored or not at all; `reuse` takes any stored picture of the input, which names no seed, or buys one. */
@@ -56,14 +59,14 @@ export interface AdmissionContext {
 }
 
 /** The name under which the call's result is found by requests for which any seed will do; `null` where nothing is to be stored. */
-export function reuseNameOf ({ tenant, model, input, cacheName, mode }: CallOptions): string | null {
+export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: CallOptions): string | null {
   if (mode === 'reuse') return cacheName
-  return mode === 'bypass' ? null : reuseName(tenant.cacheGroup, model, input)
+  return mode === 'bypass' ? null : reuseName(tenant.cacheGroup, model, sent, numbers)
 }
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
-  const { tenant, subject, model, body, sent, input, seed, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
+  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
   return {
     id: newId(),
     tenant: tenant.id,
@@ -82,7 +85,7 @@ export function admissionOf (options: CallOptions, connection: Connection, { new
     reuseName: reuseNameOf(options),
     idempotency: idempotencyKey === null
       ? null
-      : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed)) },
+      : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed, numbers)) },
     duplicateName: idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null,
     // A caller that asked for the id only waits for that one: until it went out, a duplicate's caller has to buy its own.
     connection,
