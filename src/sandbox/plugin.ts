@@ -21,6 +21,9 @@ import { createPictures } from './pictures.ts'
 import { recipeIn } from './recipe.ts'
 import { writeStatusStream } from './status-stream.ts'
 
+/** What fal reads at most is not known; this is more than the gateway sends. */
+const BODY_LIMIT_BYTES = 16 * 1024 * 1024
+
 export interface SandboxOptions {
   /** How long a job waits before it may start; 300 by default, 0 in tests. */
   readonly queueMs?: number
@@ -115,7 +118,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
 
     // Bodies stay text: what is wrong with an input shows up at the result, and seeds keep their digits.
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => { done(null, body) })
+    app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: BODY_LIMIT_BYTES }, (_request, body, done) => { done(null, body) })
 
     app.setErrorHandler<FastifyError>(async (error, _request, reply) => {
       const status = error.statusCode ?? 500

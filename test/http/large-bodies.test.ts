@@ -1,7 +1,7 @@
 // Bodies that carry files: of models that take some, up to a bound, and a few at once.
 
 import { connect, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createModels } from '../../src/models/models.ts'
 import { documentModel } from '../support/model-files.ts'
@@ -58,7 +58,7 @@ t.test('eight long bodies are read at once, one more is told when to come again,
   const open: Socket[] = []
   t.teardown(() => { for (const socket of open) socket.destroy() })
   const sent = await Promise.all(Array.from({ length: 8 }, async () => {
-    const socket = await halfSent(t, gateway)
+    const socket = await halfSent(gateway)
     open.push(socket)
     return socket
   }))
@@ -78,7 +78,7 @@ t.test('eight long bodies are read at once, one more is told when to come again,
 })
 
 /** A request of which half has been sent. */
-async function halfSent (t: Test, gateway: Gateway): Promise<Socket> {
+async function halfSent (gateway: Gateway): Promise<Socket> {
   const { hostname, port } = new URL(gateway.url)
   const socket = connect(Number(port), hostname)
   socket.on('error', () => {}) // it is cut off when the gateway closes

@@ -51,7 +51,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const sandboxLeaves = ['models/', 'fal-wire/', 'money.ts', 'errors.ts', 'schema.ts']
 
 /** What anybody may know of `models/`: what a model is and that there are some, prices, and how faults and answers are read. Which models there are is handed down. */
-const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output', 'endpoint-id'].map(name => `models/${name}.ts`)
+const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output', 'endpoint-id', 'json-schema'].map(name => `models/${name}.ts`)
 
 /** Where models come into being: files are read and written there, and prices are told. */
 const modelReaders = ['cli/', 'app/', 'app.ts']
