@@ -137,6 +137,8 @@ export interface Ledger {
   sweep: (replica: string, max: number) => Promise<readonly Taken[]>
   /** At most `max` events of the outbox, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
   takeOutbox: (max: number) => Promise<readonly OutboxEvent[]>
+  /** Is it this call that does `what` for all replicas? True for one call, and then for none for so long. `what` is one of a few names. */
+  once: (what: string, forMs: number) => Promise<boolean>
 
   // Delivery
 

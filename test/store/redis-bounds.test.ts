@@ -80,6 +80,7 @@ function questions (ledger: Ledger, ids: readonly string[]): Readonly<Record<str
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     sweep: async () => await ledger.sweep('r1', 100),
     takeOutbox: async () => await ledger.takeOutbox(10),
+    once: async () => await ledger.once('something', 1000),
     logs: async () => await ledger.logs(first, 0),
     correct: async () => await ledger.correct(first, null),
     release: async () => { await ledger.release('r1', ids) },

@@ -118,7 +118,8 @@ const breakerStep = fc.record({
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** A process of another account, that has the ledger's address by mistake. */
-const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'finish' as const, 'cancel' as const, 'lookup' as const), which })
+const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const), which })
+const onceStep = fc.record({ do: fc.constant('once' as const), what: fc.constantFrom('task', 'other'), forMs: fc.constantFrom(1, 15_000, 6 * minute) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
 /** Redis was started again, or failed over to another server, which lost nothing. */
@@ -144,6 +145,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: correctStep },
   { weight: 1, arbitrary: breakerStep },
   { weight: 1, arbitrary: listStep },
+  { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
   { weight: 4, arbitrary: waitStep },
   { weight: 1, arbitrary: serverStep }
@@ -274,6 +276,7 @@ async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: '
     claim: async () => await stranger.claim({ claimId: freshId(), deadlineMs, replica: 'stranger', slots: 1000 }),
     sweep: async () => await stranger.sweep('stranger', 50),
     takeOutbox: async () => await stranger.takeOutbox(50),
+    once: async () => await stranger.once('task', minute),
     finish: async () => await stranger.finish(id, 1, `${id}-1-x`, successOf()),
     cancel: async () => await stranger.cancel(id, { tenant: 'studio', subject: '' }),
     lookup: async () => await stranger.lookup('cache-a')
@@ -303,6 +306,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     return answer
   }
   if (step.do === 'breaker') return ledger.breaker(step.scope, step)
+  if (step.do === 'once') return ledger.once(step.what, step.forMs)
   if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeOutbox(step.max)]
   if (step.do === 'list') {
     const cursor = step.after === null ? null : witness.rows()[step.after % Math.max(1, witness.rows().length)]?.id ?? null

@@ -16,7 +16,7 @@ import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { release, renew, sweep } from './leases.ts'
 import { logs } from './logs.ts'
-import { takeOutbox } from './outbox.ts'
+import { once, takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
 import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
@@ -95,6 +95,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       release: atomic(release),
       sweep: atomic(sweep),
       takeOutbox: atomic((state, max: number) => takeOutbox(state, max, id => getMany(state, [id]).map(briefOf)[0])),
+      once: atomic(once),
 
       seen: atomic(seen),
       left: atomic(left),

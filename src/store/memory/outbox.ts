@@ -1,4 +1,5 @@
 // The outbox: what happened to a generation without its owner's doing, and how breakers stand. Kept until one replica takes it, so that it is told once.
+// And what one replica does for all.
 
 import type { BreakerState } from '../../breaker-states.ts'
 import type { Brief, Generation } from '../../generation/generation.ts'
@@ -25,4 +26,11 @@ export function takeOutbox (state: State, max: number, show: (id: string) => Bri
     const row = show(id)
     return row === undefined ? [] : [{ ...told, row }]
   })
+}
+
+/** The ledger's `once`. */
+export function once (state: State, what: string, forMs: number): boolean {
+  if ((state.granted.get(what) ?? 0) > state.now()) return false
+  state.granted.set(what, state.now() + forMs)
+  return true
 }

@@ -125,6 +125,8 @@ export interface State {
   readonly overruns: Map<string, number>
   /** What nobody was told yet, oldest first. */
   readonly outbox: (BreakerNotice | Omit<GenerationNotice, 'row'> & { readonly id: string })[]
+  /** What was granted to one call, and until when to no other; a few names. */
+  readonly granted: Map<string, number>
   /** Slots at fal since it took no more: that many until then, afterwards more and more. */
   lowered: { readonly slots: number, readonly untilMs: number } | null
   /** When the last two questions about unknowns were asked. */
@@ -192,6 +194,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     priceRules: new Map(),
     overruns: new Map(),
     outbox: [],
+    granted: new Map(),
     lowered: null,
     askedAtMs: [0, 0],
     askLaterMs: 0,

@@ -207,6 +207,7 @@ export function createRedisLedger ({
       const { events, isMore } = await call('takeOutbox', { max })
       return { found: events, isMore }
     }),
+    once: async (what, forMs) => await call('once', { what, forMs }),
 
     seen: async (id, connection) => { await call('seen', { id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },

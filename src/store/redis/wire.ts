@@ -41,6 +41,7 @@ const answers = {
   release: nothing,
   sweep: sweptIn,
   takeOutbox: outboxTakenIn,
+  once: isYes,
   putAside: putAsideIn,
   aside: orNothing(asideIn),
   seen: nothing,
@@ -58,7 +59,7 @@ const answers = {
   breakers: listIn(breakerIn),
   mint: nothing,
   token: orNothing(tokenIn),
-  revoke: (value: unknown) => value === '1',
+  revoke: isYes,
   balances: listIn(balanceIn),
   unknowns: listIn(unknownIn),
   journal: listIn(journalEntryIn),
@@ -75,6 +76,10 @@ export const readers: { readonly [Name in Operation]: (value: unknown) => Answer
 // ------------------------------------------------------------------------------------------------ pieces
 
 function nothing (): void {}
+
+function isYes (value: unknown): boolean {
+  return value === '1'
+}
 
 function orNothing<Value> (read: (value: unknown) => Value): (value: unknown) => Value | null {
   return value => value === undefined || value === null ? null : read(value)

@@ -56,6 +56,17 @@ export async function outbox (t: Test, make: MakeStore): Promise<void> {
     t.same((await told(world)).map(line => line.replace(id + ' ', '')), ['late failed failed 40000', 'late failed failed 30000', `double failed failed ${price}`])
   })
 
+  t.test('what is to be done once is granted to one call, and to no other for as long as was said', async t => {
+    const { ledger, advance } = await createWorld(t, make)
+    t.same(await Promise.all(Array.from({ length: 5 }, async () => await ledger.once('look', 60_000))), [true, false, false, false, false])
+    t.equal(await ledger.once('another', 1000), true, 'each by its name')
+    await advance(59_999)
+    t.equal(await ledger.once('look', 60_000), false)
+    await advance(1)
+    t.equal(await ledger.once('look', 60_000), true)
+    t.equal(await ledger.once('look', 60_000), false)
+  })
+
   t.test('no more is taken than asked for; what is forgotten meanwhile is not told', async t => {
     const world = await createWorld(t, make, { resultTtlMs: 1000 })
     const { ledger, buy, advance } = world

@@ -34,6 +34,7 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     release: async () => { await ledger.release('r1', [id]) },
     sweep: async () => await ledger.sweep('stranger', 10),
     takeOutbox: async () => await ledger.takeOutbox(10),
+    once: async () => await ledger.once('theirs', 1000),
     seen: async () => { await ledger.seen(id, null) },
     left: async () => { await ledger.left(id, { replica: 'r1', connection: 'c1' }) },
     read: async () => await ledger.read(id, studio),

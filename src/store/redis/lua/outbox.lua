@@ -1,4 +1,5 @@
 -- The outbox: what happened to a generation without its owner's doing, and how breakers stand. Kept until one replica takes it, so that it is told once.
+-- And what one replica does for all.
 
 -- Writes down that a row has just changed from this phase, or got more expensive.
 local function add (row, kind, from, booked)
@@ -19,6 +20,14 @@ local function takeOutbox ()
   return { events = taken, isMore = #lines == given.max and #lines > 0 and '1' or nil }
 end
 
+-- once { what, forMs } -> '1' for one call, and then '0' for so long
+local function once ()
+  local at = key('once', given.what)
+  if readEnding(at) then return '0' end
+  writeEnding(at, now + given.forMs)
+  return '1'
+end
+
 return {
-  add = add, takeOutbox = takeOutbox
+  add = add, takeOutbox = takeOutbox, once = once
 }
