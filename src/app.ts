@@ -4,12 +4,15 @@ import type { Logger } from 'pino'
 import { createCore } from './app/core.ts'
 import { createDoors } from './app/doors.ts'
 import { createDrain, endings } from './app/drain.ts'
+import { createDriftWatch } from './app/drift.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
 import { createCentralKey, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readSharedFacts } from './app/shared-facts.ts'
+import { createCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
+import { MAX_DOCUMENT_BYTES } from './models/document.ts'
 import type { LoadedModels } from './models/load.ts'
 import type { ModelBook } from './models/models.ts'
 import type { TenantBook } from './tenants/book.ts'
@@ -72,6 +75,20 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
+  const { catalogueUrl, checkMs } = config.models
+  // The sandbox has no documents of its own, and nobody buys what would be wrong.
+  const drift = config.fal.kind === 'sandbox' || config.models.dir === null || checkMs === 0
+    ? null
+    : createDriftWatch({
+      files: () => book.loaded()?.files.values() ?? [],
+      catalogue: createCatalogue({ documentUrl: catalogueUrl, bodyLimitBytes: MAX_DOCUMENT_BYTES }),
+      ledger,
+      everyMs: checkMs,
+      log,
+      onDrift: metrics.modelDrift,
+      onTrouble: core.onTrouble
+    })
+
   metrics.onCollect(async () => {
     try {
       return await readSharedFacts(ledger, tenants.now(), config)
@@ -116,7 +133,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     { name: 'runner', start: starting('the store that is in this process', startRunner), stop: drain.runner },
     { name: 'callers', stop: drain.callers },
     { name: 'tenants file', start: atOnce(tenants.start), stop: atOnce(tenants.stop) },
-    { name: 'models', start: atOnce(book.start), stop: atOnce(book.stop) }
+    { name: 'models', start: atOnce(book.start), stop: atOnce(book.stop) },
+    ...drift === null ? [] : [{ name: 'model check', start: atOnce(drift.start), stop: { waitsFor: 'a document of fal to be let go', limitMs: endings.upstreamMs, run: drift.stop } }]
   ]
   await lifecycle.start(steps)
 

@@ -26,6 +26,8 @@ export interface Meters<Facts> {
   readonly level: (name: string, help: string) => (value: number) => void
   /** Something that is there or not. */
   readonly flag: <Values extends Words = []>(name: string, help: string, ...labels: NamesOf<Values>) => (...told: [...values: Values, isThere: boolean]) => void
+  /** Names to which something applies, told all at once: each is 1, and those that are not among them are not shown. */
+  readonly marks: (name: string, help: string, label: string) => (names: Iterable<string>) => void
   readonly histogram: <Values extends Words>(name: string, help: string, buckets: readonly number[], ...labels: NamesOf<Values>) => (...told: [...values: Values, seconds: number]) => void
   /** A histogram of requests, which every hit writes to. */
   readonly requestHistogram: (name: string, help: string, buckets: readonly number[]) => (route: string, method: string, status: number, seconds: number) => void
@@ -65,6 +67,13 @@ export function createMeters<Facts> (): Meters<Facts> {
     flag: (name, help, ...labelNames) => {
       const gauge = new Gauge<string>({ registers, name, help, labelNames })
       return (...told) => { gauge.set(labelled(labelNames, told), told.at(-1) === true ? 1 : 0) }
+    },
+    marks: (name, help, label) => {
+      const gauge = new Gauge<string>({ registers, name, help, labelNames: [label] })
+      return names => {
+        gauge.reset()
+        for (const name of names) gauge.set({ [label]: name }, 1)
+      }
     },
     histogram: (name, help, buckets, ...labelNames) => {
       const histogram = new Histogram<string>({ registers, name, help, labelNames, buckets: [...buckets] })

@@ -42,7 +42,7 @@ export type Metrics = ReturnType<typeof createMetrics>
 
 /** A registry of its own, so that two gateways in one process do not meet. */
 export function createMetrics ({ version }: { readonly version: string }) {
-  const { counter, adder, sums, level, flag, histogram, requestHistogram, note, shown, shownBy, onCollect, contentType, render } = createMeters<SharedFacts>()
+  const { counter, adder, sums, level, flag, marks, histogram, requestHistogram, note, shown, shownBy, onCollect, contentType, render } = createMeters<SharedFacts>()
 
   shownBy('tenant', 'falgate_waiting', 'Generations that wait for a slot. The same on every replica.', facts => facts.waiting)
   shown('falgate_slots_used', 'Slots at fal in use. The same on every replica.', facts => facts.slotsUsed)
@@ -87,6 +87,9 @@ export function createMetrics ({ version }: { readonly version: string }) {
     sharedRequestId: counter('falgate_shared_request_ids_total', 'Generations that fal gave the request id of another one.'),
     /** How many names. */
     namesContested: adder('falgate_contested_names_total', 'Names of generations put back that lead to purchases begun meanwhile.'),
+    /** All models that differ, as far as this process knows. */
+    modelDrift: marks('falgate_model_drift', 'Models of which fal publishes another document than their file has: 1. Told by the replica that looked last.', 'model'),
+    refusedInput: counter<[model: string]>('falgate_inputs_refused_total', 'Inputs that the document of their model allows and fal refused (422): fal may have changed the model.', 'model'),
     undelivered: counter<[tenant: string]>('falgate_undelivered_total', 'Callers that left before the answer they had waited for; what was bought for them is there for the same request or to be collected.', 'tenant'),
     /** How many event streams are open. */
     eventStreams: level('falgate_event_streams', 'Event streams that are open.'),

@@ -70,6 +70,10 @@ export const troubles = {
     sentence: 'What happened to generations and circuit breakers could not be read.',
     then: 'It is logged and counted once the ledger answers.'
   },
+  'compare-models': {
+    sentence: 'Models could not be compared with what fal publishes.',
+    then: 'Those that could be were. All are compared again after `MODEL_CHECK_HOURS`.'
+  },
   'run-generation': {
     sentence: 'A step of a generation failed.',
     then: 'A replica takes it over after its lease. After five times its outcome is unknown.'

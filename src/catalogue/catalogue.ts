@@ -5,8 +5,8 @@ import { Agent } from 'undici'
 import { guardOf } from '../schema.ts'
 import { exchange, headerOf, NOT_HTTP, type Answer, type NoAnswer } from '../upstream/exchange.ts'
 
-/** What was asked for, or the sentence that says why it is not there. */
-export type Fetched<Value> = { readonly ok: true, readonly value: Value } | { readonly ok: false, readonly fault: string }
+/** What was asked for, or the sentence that says why it is not there. `isUnknown`: there is no such endpoint, as far as was answered. */
+export type Fetched<Value> = { readonly ok: true, readonly value: Value } | { readonly ok: false, readonly fault: string, readonly isUnknown?: true }
 
 /** What fal's pricing API says of an endpoint. It is no upper bound, and fal bills what it likes. */
 export interface NamedPrice { readonly unitPrice: number, readonly unit: string, readonly currency: string }
@@ -57,7 +57,7 @@ export function createCatalogue ({ documentUrl, bodyLimitBytes, timeoutMs = TIME
   function textOf (url: string, answer: Answer | NoAnswer): Fetched<string> {
     const host = new URL(url).host
     if (answer.kind === 'no-answer') return { ok: false, fault: unreachable(host, answer, timeoutMs) }
-    if (answer.status === 404) return { ok: false, fault: `${host} knows no endpoint with this id (404).` }
+    if (answer.status === 404) return { ok: false, fault: `${host} knows no endpoint with this id (404).`, isUnknown: true }
     if (answer.status < 200 || answer.status >= 300) return { ok: false, fault: `${host} answered ${answer.status}${hintOf(answer.status)}.` }
     if (answer.text !== null) return { ok: true, value: answer.text }
     switch (answer.unreadable) {

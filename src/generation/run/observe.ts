@@ -110,6 +110,7 @@ function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {
   if (booked > 0 && row.costAssumed) metrics.costAssumed()
   if (booked > row.price) metrics.overrun()
   if (row.failure?.code === 'result-expired') metrics.resultExpired()
+  if (row.failure?.code === 'invalid-input') metrics.refusedInput(row.model)
 }
 
 /** What operators read when a breaker changes; one line, whichever process made the change, and none for each generation that meets it. */
