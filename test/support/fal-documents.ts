@@ -51,6 +51,30 @@ export const plainOutput: Json = {
   properties: { images: { type: 'array', items: { type: 'object', required: ['url'], properties: { url: { type: 'string' } } } } }
 }
 
+/** What apps on Pydantic 2 say of a field that may be null. */
+export function orNull (schema: Json): Json {
+  return { anyOf: [schema, { type: 'null' }] }
+}
+
+/** Components that many documents have: a size in pixels, and a file in an answer. */
+export const commonComponents: Readonly<Record<'ImageSize' | 'File', Json>> = {
+  ImageSize: {
+    type: 'object',
+    title: 'ImageSize',
+    properties: {
+      width: { type: 'integer', title: 'Width', description: 'In pixels.', default: 512, exclusiveMinimum: 0, maximum: 14142 },
+      height: { type: 'integer', title: 'Height', description: 'In pixels.', default: 512, exclusiveMinimum: 0, maximum: 14142 }
+    },
+    'x-fal-order-properties': ['width', 'height']
+  },
+  File: {
+    type: 'object',
+    title: 'File',
+    required: ['url'],
+    properties: { url: { type: 'string', title: 'Url' }, content_type: orNull({ type: 'string' }), file_size: orNull({ type: 'integer' }), file_data: { type: 'string', format: 'binary' } }
+  }
+}
+
 /** A whole document around an input and an output schema, as a value. */
 export function falDocument (input: Json = plainInput, output: Json = plainOutput, options: FalDocumentOptions = {}): Json {
   const id = options.endpointId ?? DOCUMENT_ID
