@@ -1,14 +1,18 @@
 // What the command line promises: clear faults, chosen exit codes, an orderly end.
 
 import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import t from 'tap'
 import { runHere } from './support/cli.ts'
+import { DOCUMENT_ID, falDocumentText } from './support/fal-documents.ts'
 import { startOldRedis } from './support/old-redis.ts'
 import { cliFile } from './support/paths.ts'
 import { answering, freePort, runCli, start, type Ended, type Env } from './support/processes.ts'
 import { plainClient } from './support/redis-store.ts'
 import { startRedis } from './support/redis.ts'
+import { until } from './support/until.ts'
 
 // Many processes are started one after another, which takes a slow machine its time.
 t.setTimeout(300_000)
@@ -63,6 +67,31 @@ t.test('serve answers, as health tells, outlives SIGHUP, and ends with 0 on SIGT
   await answering(running, `http://127.0.0.1:${env.PORT}/healthz`)
   running.child.kill('SIGHUP')
   t.same(await runCli(t, ['health'], env), { code: 0, stdout: 'the gateway lives\n', stderr: '' })
+  running.child.kill('SIGTERM')
+  t.match(await running.ended, { code: 0, stderr: '' })
+})
+
+t.test('a model that is added and priced beside a running gateway is bought there, and once it is removed no more', async t => {
+  const env = { ...await listenEnv(), MODELS_DIR: t.testdir() }
+  const running = start(t, [cliFile], env)
+  const base = `http://127.0.0.1:${env.PORT}`
+  await answering(running, `${base}/healthz`)
+  const document = join(t.testdirName, '..', 'document-of-a-model.json')
+  writeFileSync(document, falDocumentText())
+  t.teardown(() => { rmSync(document) })
+  const ask = async (): Promise<number> => (await fetch(`${base}/generate/${DOCUMENT_ID}`, {
+    method: 'POST', headers: { authorization: 'Bearer fg_demo_sandbox', 'content-type': 'application/json' }, body: '{"prompt":"a fair"}'
+  })).status
+  /** Reads the folder again, and asks until that is done. */
+  const becomes = async (status: number): Promise<void> => {
+    running.child.kill('SIGHUP')
+    await until(async () => await ask() === status)
+  }
+  t.equal(await ask(), 404)
+  t.match(await runHere(['model', 'add', DOCUMENT_ID, '--from', document, '--usd', '0.05', '--per', 'image'], env), { code: 0 })
+  await becomes(200)
+  t.match(await runHere(['model', 'remove', DOCUMENT_ID], env), { code: 0 })
+  await becomes(404)
   running.child.kill('SIGTERM')
   t.match(await running.ended, { code: 0, stderr: '' })
 })

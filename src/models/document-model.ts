@@ -31,8 +31,9 @@ const PICTURE_PLACE = /^(?:images?|masks?)\b/
 /** Makes the model. Nothing of its schemas is compiled before it is needed. */
 export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: DocumentModelParts): Model {
   const { endpointId, title, description, category, isDeprecated, input, output } = document
-  const seed = seedKindOf(document)
-  const makesPictures = filePlacesOf(document).some(place => PICTURE_PLACE.test(place))
+  // A folder may have hundreds of them, of which a few are used: what is not needed at the start is found out when it is.
+  const seed = once(() => seedKindOf(document))
+  const makesPictures = once(() => filePlacesOf(document).some(place => PICTURE_PLACE.test(place)))
   const hints = { counts: rule.count, sizes: rule.sizes }
   const takesFiles = once(() => fieldReaderOf(document).fileInputs.length > 0)
   const reader = once((): InputReader => createInputReader(document))
@@ -70,7 +71,7 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
     cacheVersion,
     input,
     output,
-    seed,
+    get seed () { return seed() },
     get takesFiles () { return takesFiles() },
     rule,
     isOpen,
@@ -78,7 +79,7 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
     readInput,
     filesOf,
     get answers () { return answers() },
-    pictures: asked => makesPictures ? pictureSizes(asked, input, hints) : [],
+    pictures: asked => makesPictures() ? pictureSizes(asked, input, hints) : [],
     get example () { return example() }
   }
 }

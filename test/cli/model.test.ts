@@ -9,6 +9,7 @@ import { runHere, type Said } from '../support/cli.ts'
 import { playCatalogue, type Played, type PlayedCatalogue } from '../support/catalogue.ts'
 import { DOCUMENT_ID, falDocument, falDocumentText, plainInput, plainOutput } from '../support/fal-documents.ts'
 import { listen } from '../support/listen.ts'
+import { modelFile } from '../support/model-files.ts'
 import { codeBlocksOf, pageAt } from '../support/pages.ts'
 
 const NAME = 'acme__painter__v1.json'
@@ -94,7 +95,7 @@ const bad: readonly (readonly [title: string, played: Played, sentence: RegExp])
   ['another endpoint\'s', falDocumentText(plainInput, plainOutput, { endpointId: 'acme/other' }), /is for "acme\/other", not for "acme\/painter\/v1"/],
   ['one with a reference that leads nowhere', falDocumentText(plainInput, plainOutput, { body: { $ref: '#/components/schemas/Gone' } }), /refers to "#\/components\/schemas\/Gone", which is not in the document/],
   ['one without an input', falDocumentText(plainInput, plainOutput, { hasNoInput: true }), /has no input/],
-  ['one that cannot be checked', falDocumentText({ ...plainInput, properties: { prompt: { type: 'string', pattern: '(?=a)b' } } }), /cannot be compiled/],
+  ['one that cannot be checked', falDocumentText({ ...plainInput, properties: { prompt: { type: 'string', pattern: '(?=a)b' } } }), /cannot be checked in bounded time/],
   ['too large', `{"a":"${'x'.repeat(1_048_577)}"}`, /larger than 1 MiB/],
   ['too deep', deep, /nests deeper than 64 levels/],
   ['refused', { status: 403 }, /answered 403/],
@@ -207,6 +208,25 @@ t.test('a file is not overwritten by chance; taken again it keeps its price, unl
   t.match(await run(['add', DOCUMENT_ID, '--replace']), { code: 1, stderr: /does not fit the document as it is now; say another:\n.*num_images has no upper bound/ })
   t.match(await run(['add', DOCUMENT_ID, '--replace', '--max-usd', '1', '--cache-version', '8']), { code: 0 })
   t.match(file(), { cache_version: 8, price: { max_usd: 1 } })
+})
+
+t.test('a faulty file keeps a gateway from starting, and check and serve name every fault', async t => {
+  const { dir } = await desk(t)
+  writeFileSync(join(dir, NAME), '{')
+  writeFileSync(join(dir, 'painter.json'), '{}')
+  const faults = 'falgate: MODELS_DIR: acme__painter__v1.json: the file is not valid JSON\n' +
+    'falgate: MODELS_DIR: painter.json: is not the name that the file of a model has; falgate model add writes files that have it\n'
+  t.same(await runHere(['check'], { MODELS_DIR: dir }), { code: 1, stdout: '', stderr: faults })
+  t.same(await runHere(['serve'], { MODELS_DIR: dir }), { code: 1, stdout: '', stderr: faults })
+  t.same(await runHere(['sandbox'], { MODELS_DIR: dir }), { code: 1, stdout: '', stderr: faults })
+  t.same(await runHere(['check'], { MODELS_DIR: dir, PORT: 'x' }), { code: 1, stdout: '', stderr: `falgate: PORT: expected a whole number from 0 to 65535\n${faults}` })
+})
+
+t.test('check tries what a gateway compiles when it needs it', async t => {
+  const { dir } = await desk(t)
+  const { name, text } = modelFile({ input: { ...plainInput, properties: { prompt: { type: 'string', pattern: '(?=a)b' } } } })
+  writeFileSync(join(dir, name), text)
+  t.match(await runHere(['check'], { MODELS_DIR: dir }), { code: 1, stderr: /^falgate: MODELS_DIR: acme__painter__v1\.json: \/document: .*cannot be checked in bounded time\.\n$/ })
 })
 
 t.test('a faulty file is told by show and price, and written again by add', async t => {

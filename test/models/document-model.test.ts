@@ -78,6 +78,6 @@ t.test('a call of a model whose schema cannot be compiled is refused in a senten
   t.match(model.readInput({ prompt: 'a' }, { unknownFields: 'refuse', sentDefaults: [] }), { ok: false, faults: [{ path: '', code: 'model_unusable' }] })
   t.same([...model.defaults], [])
   t.same(model.example, { prompt: 'A red bicycle leaning on a blue wall' })
-  t.match(inputFaultOf(model), /^The input schema cannot be compiled/)
+  t.match(inputFaultOf(model), /has a pattern that cannot be checked in bounded time/)
   t.equal(inputFaultOf(modelOf({ prompt: text })), null)
 })
