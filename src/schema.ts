@@ -156,6 +156,8 @@ function createForeignAjv (regExp: NonNullable<NonNullable<Options['code']>['reg
     useDefaults: false,
     coerceTypes: false,
     removeAdditional: false,
+    // A field may be called `constructor`.
+    ownProperties: true,
     logger: false,
     // As Pydantic does it: 0.3 is a multiple of 0.1.
     multipleOfPrecision: 9,

@@ -159,7 +159,7 @@ export function createInputReader ({ input }: { readonly input: JsonSchema }): I
         if (faults.length >= MAX_FAULTS) break
       }
       for (const name of required) {
-        if (body[name] === undefined && faults.length < MAX_FAULTS) faults.push(...faultsOf([missing(name)]))
+        if ((!Object.hasOwn(body, name) || body[name] === undefined) && faults.length < MAX_FAULTS) faults.push(...faultsOf([missing(name)]))
       }
       if (faults.length > 0) return { ok: false, faults: faults.slice(0, MAX_FAULTS) }
       const given = changes === null ? body : changed(body, changes)

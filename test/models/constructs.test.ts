@@ -266,9 +266,10 @@ const homonyms: Readonly<Record<string, Row>> = {
     invalid: [[{ openai_api_key: 1 }, '/openai_api_key wrong_type']]
   },
   'names of prototypes': {
-    fields: { constructor: text, toString: whole, hasOwnProperty: { ...text, default: 'x' } },
-    valid: [[{}, null, 1], [{ constructor: 'a', toString: 1 }, null, 1]],
-    invalid: [[{ constructor: 1 }, '/constructor wrong_type'], [JSON.parse('{"__proto__": {"toString": 1}}'), '/__proto__ unknown_field']]
+    fields: { constructor: text, toString: whole, hasOwnProperty: { ...text, default: 'x' }, inner: { type: 'object', properties: { valueOf: text }, required: ['valueOf'] } },
+    required: ['constructor'],
+    valid: [[{ constructor: 'a' }, null, 1], [{ constructor: 'a', toString: 1, inner: { valueOf: 'b' } }, null, 1]],
+    invalid: [[{}, '/constructor missing'], [{ constructor: 'a', inner: {} }, '/inner/valueOf missing'], [{ constructor: 1 }, '/constructor wrong_type'], [JSON.parse('{"__proto__": {"toString": 1}}'), '/__proto__ unknown_field, /constructor missing']]
   }
 }
 
