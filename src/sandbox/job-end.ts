@@ -10,6 +10,8 @@ export interface JobEnd {
   readonly answer: Answer
   /** Units that are billed when it ends so. */
   readonly units: number
+  /** The files of the answer are to be inside it when it is read, in place of their addresses. */
+  readonly holdsFiles?: boolean
   /** What the status of a failed job says besides `COMPLETED`. */
   readonly error?: { readonly text: string, readonly type: string }
 }

@@ -5,16 +5,19 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { appIdOf, missingEndpoint } from '../fal-wire/endpoint-id.ts'
 import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../fal-wire/headers.ts'
 import { IN_PROGRESS_TEXT, codeOfState, queueWords, statusObjectOf, wantsLogs, type QueueStatus } from '../fal-wire/status.ts'
-import type { Model, ModelInput } from '../models/model.ts'
+import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
-import { highestPrice } from '../models/price-bound.ts'
 import { detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
 import type { BillBook } from './bill.ts'
 import type { Fault } from './fault-schema.ts'
 import { readInput } from './input.ts'
+import { withFilesInside } from './inside.ts'
 import { billedAs, failedEnd, withInside, type JobEnd } from './job-end.ts'
 import type { Job, JobOrder, Jobs } from './jobs.ts'
 import { outputOf, type OutputShape } from './output.ts'
+import type { Pictures } from './pictures.ts'
+import type { PictureFormat } from './recipe.ts'
+import { unitsOf } from './units.ts'
 
 /** What an operation needs to know of a request. */
 export interface Call {
@@ -32,7 +35,7 @@ export interface Operations {
   submit (call: Call, endpointId: string): Answer
   run (call: Call, endpointId: string): Promise<Answer>
   status (call: Call, job: Job): Answer
-  result (job: Job): Answer
+  result (job: Job): Promise<Answer>
   cancel (job: Job): Answer
   /** The job of a request id, if it was submitted under this app id or endpoint id. */
   find (id: string, endpointId: string): Job | undefined
@@ -47,11 +50,15 @@ export interface OperationsOptions {
   readonly bill: BillBook
   readonly concurrency: number
   readonly outputShape: OutputShape
+  /** The formats that pictures can be written in. */
+  readonly formats: ReadonlySet<PictureFormat>
+  /** Makes the files that addresses lead to. */
+  readonly files: Pick<Pictures, 'file'>
   /** Base of picture addresses; by default that of the call. */
   readonly publicUrl?: string | undefined
 }
 
-export function createOperations ({ models, jobs, bill, concurrency, outputShape, publicUrl }: OperationsOptions): Operations {
+export function createOperations ({ models, jobs, bill, concurrency, outputShape, formats, files, publicUrl }: OperationsOptions): Operations {
   function accept (call: Call, model: Model, order: Omit<JobOrder, 'endpointId' | 'end' | 'onAccepted'>): Job | null {
     return jobs.add({
       ...order,
@@ -73,9 +80,17 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
     const read = readInput(model, call.text)
     if (!('input' in read)) return failedEnd(modelError(422, read))
     const seed = read.seed ?? String(randomInt(2 ** 32))
-    const { text } = outputOf(outputShape, model, read.input, seed, `${publicUrl ?? call.base}/files`)
-    const units = unitsOf(model, read.input)
-    return { units, answer: json(200, text, { [falHeaders.billableUnits]: String(units) }) }
+    const text = outputOf(model, read.input, seed, { shape: outputShape, filesUrl: `${publicUrl ?? call.base}/files`, formats })
+    if (text === null) return failedEnd(cannotPlay(model))
+    const units = unitsOf(model, read.sent)
+    const end: JobEnd = { units: Number(units), answer: json(200, text, { [falHeaders.billableUnits]: units }) }
+    // Of some models it is a word and means something else.
+    return read.input['sync_mode'] === true ? { ...end, holdsFiles: true } : end
+  }
+
+  /** The answer of a job that ended, with files inside where they belong there. They are made when they are asked for: jobs stay small. */
+  async function answerOf ({ answer, holdsFiles }: JobEnd): Promise<Answer> {
+    return holdsFiles === true ? await withFilesInside(answer, files) : answer
   }
 
   function statusObject (call: Call, job: Job, logsFrom: number | null): QueueStatus {
@@ -121,15 +136,15 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
       const job = accept(call, model, { direct: true, lowPriority: false })
       if (job === null) return errorAnswers.runner_scheduling_failure
       const end = await jobs.ended(job)
-      return withRequestId(end.answer, job.id)
+      return withRequestId(await answerOf(end), job.id)
     },
 
     status (call, job) {
       return withRequestId(json(codeOfState(job.state), statusObject(call, job, wantsLogs(call.query.get('logs')) ? 0 : null)), job.id)
     },
 
-    result (job) {
-      return withRequestId(job.end?.answer ?? detail(400, IN_PROGRESS_TEXT), job.id)
+    async result (job) {
+      return withRequestId(job.end === null ? detail(400, IN_PROGRESS_TEXT) : await answerOf(job.end), job.id)
     },
 
     cancel (job) {
@@ -146,10 +161,9 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
   }
 }
 
-/** What fal bills: the units that the price rule counts for this input. */
-function unitsOf (model: Model, input: ModelInput): number {
-  const highest = highestPrice(model.rule, input, model)
-  return highest.ok && highest.unitPrice !== null && highest.unitPrice > 0 ? highest.price / highest.unitPrice : 1
+/** The sandbox makes pictures, sounds and videos, and answers of models that make no files. */
+function cannotPlay ({ endpointId }: Model): Answer {
+  return modelError(422, [{ loc: ['body'], msg: `The sandbox cannot play ${endpointId}: it makes pictures, sounds and videos, and what the answer of this model has to hold is something else`, type: 'sandbox_cannot_play' }])
 }
 
 export function withRequestId (answer: Answer, id: string): Answer {

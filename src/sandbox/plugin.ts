@@ -11,6 +11,7 @@ import type { ModelBook } from '../models/models.ts'
 import { detail, errorAnswers, notFound, pathNotFound, type Answer, type Outcome } from './answers.ts'
 import { createBill, type Bill } from './bill.ts'
 import { addControlRoutes } from './control.ts'
+import { installedFormats } from './drawing/encoder.ts'
 import { playFault } from './fault-play.ts'
 import type { Fault, Operation } from './fault-schema.ts'
 import { createFaults, type Faults } from './faults.ts'
@@ -18,7 +19,7 @@ import { createJobs, type Job } from './jobs.ts'
 import { createOperations, withRequestId, type Call } from './operations.ts'
 import type { OutputShape } from './output.ts'
 import { createPictures } from './pictures.ts'
-import { recipeIn } from './recipe.ts'
+import type { PictureFormat } from './recipe.ts'
 import { writeStatusStream } from './status-stream.ts'
 
 /** What fal reads at most is not known; this is more than the gateway sends. */
@@ -41,6 +42,8 @@ export interface SandboxOptions {
   readonly publicUrl?: string
   /** Which of the shapes that fal's Imagen 4 has had over time; `B` by default, which echoes the seed. */
   readonly outputShape?: OutputShape
+  /** The formats that pictures are written in, PNG among them; by default those whose packages are installed. What is asked for in another is PNG, and says so. */
+  readonly formats?: ReadonlySet<PictureFormat>
   /** How often a status stream sends a comment; 15,000 by default, as fal does. */
   readonly pingMs?: number
   /** Told of every job that ends, so that a log shows that these are not the model's. */
@@ -70,8 +73,9 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
     }
   })
   const { faults, take } = createFaults(jobs.hold)
-  const operations = createOperations({ models, jobs, bill, concurrency, outputShape, publicUrl: options.publicUrl })
   const pictures = createPictures(pictureCacheBytes)
+  const formats = options.formats ?? installedFormats()
+  const operations = createOperations({ models, jobs, bill, concurrency, outputShape, formats, files: pictures, publicUrl: options.publicUrl })
   const closing = new AbortController()
   // Every call under a fault listens, however many there are.
   setMaxListeners(0, closing.signal)
@@ -131,8 +135,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
 
     app.get<{ Params: { animal: string, name: string } }>('/files/:animal/:name', async (request, reply) => {
       return answer('file', reply, async () => {
-        const recipe = recipeIn(request.params.name)
-        return recipe === null ? detail(404, 'No such file') : pictures.answer(request.params.name, recipe, request.headers['if-none-match'])
+        return pictures.answer(request.params.name, request.headers['if-none-match']) ?? detail(404, 'No such file')
       })
     })
 
@@ -174,6 +177,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
       closing.abort()
       faults.clear()
       jobs.close()
+      pictures.close()
     })
   }
 
@@ -203,7 +207,7 @@ Nothing here comes from the model, and every picture says so.
 
   ${base}/queue/{endpoint id}    fal's queue (queue.fal.run)
   ${base}/run/{endpoint id}      synchronous calls (fal.run)
-  ${base}/files/...              pictures
+  ${base}/files/...              pictures, sounds and videos
   ${base}/control/faults         what shall go wrong: GET, PUT, DELETE
   ${base}/control/hold           keeps jobs in progress: GET, PUT, DELETE
   ${base}/control/bill           what was accepted and billed: GET, DELETE

@@ -92,7 +92,7 @@ t.test('header, PNG text and banner say that it is not the model\'s', async t =>
 t.test('an address cannot ask for more pixels than a model makes', async t => {
   const { call } = await startSandbox(t)
   const bytes = 'A'.repeat(32)
-  for (const size of ['2561x1793', '4096x4096', '9999x1', '0x10', '99999x99999']) {
+  for (const size of ['4097x4096', '8193x1', '9999x1', '0x10', '99999x99999']) {
     t.equal((await call(`/files/tiger/${bytes}-${size}_output.png`)).status, 404, size)
   }
   t.equal((await call('/files/tiger/nothing.png')).status, 404)
@@ -100,15 +100,18 @@ t.test('an address cannot ask for more pixels than a model makes', async t => {
 
 t.test('every address that is handed out leads back to its recipe', async t => {
   for (const seed of ['0', '-9007199254740993', '123456789012345678901234567890']) {
-    const [recipe] = recipesOf(builtInModels.default, { prompt: 'a heron', aspect_ratio: '4:3', resolution: '2K' }, seed)
-    if (recipe === undefined) throw new Error('no picture')
-    t.same(recipeIn(pathOf(recipe).split('/')[1] ?? ''), recipe)
+    for (const format of ['png', 'jpeg', 'webp'] as const) {
+      const [recipe] = recipesOf(builtInModels.default, { prompt: 'a heron' }, seed, [{ width: 2560, height: 1792 }], format)
+      if (recipe === undefined) throw new Error('no picture')
+      t.same(recipeIn(pathOf(recipe).split('/')[1] ?? ''), recipe)
+    }
   }
 })
 
 t.test('what a model makes beyond the bounds is drawn smaller in the same shape, so that its address can be read', async t => {
-  const recipes = recipesOf(poster, { prompt: 'a fair', copies: 2, size: 'wall' }, '1')
-  t.match(recipes, [{ width: 4096, height: 1024 }, { width: 4096, height: 1024 }])
+  const house = { width: 24_000, height: 6_000 }
+  const recipes = recipesOf(poster, { prompt: 'a fair' }, '1', [house, house], 'png')
+  t.match(recipes, [{ width: 8192, height: 2048 }, { width: 8192, height: 2048 }])
   for (const recipe of recipes) t.same(recipeIn(pathOf(recipe).split('/')[1] ?? ''), recipe)
   t.equal(new Set(recipes.map(pathOf)).size, 2, 'two files are two pictures')
 })

@@ -16,6 +16,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   ajv: ['schema.ts'],
   // TypeBox builds schemas; what checks them is Ajv.
   '@sinclair/typebox/': [],
+  '@jsquash/': ['sandbox/'],
   undici: ['upstream/', 'catalogue/'],
   'close-with-grace': ['cli.ts'],
   'prom-client': ['metric-kinds.ts'],

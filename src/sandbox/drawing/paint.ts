@@ -16,11 +16,17 @@ const scenes: readonly [Scene, ...Scene[]] = [drawRidges, drawRidges, drawPaper,
 
 /** The picture, the same for the same recipe; takes some 20 ms for each million pixels. */
 export function paint (recipe: Recipe): Canvas {
+  const canvas = paintScene(recipe)
+  drawBanner(canvas, recipe.seed)
+  return canvas
+}
+
+/** The picture without its banner. */
+export function paintScene (recipe: Pick<Recipe, 'width' | 'height' | 'mood' | 'layout'>): Canvas {
   const canvas = createCanvas(recipe.width, recipe.height)
   const mood = createRandom(recipe.mood)
   const layout = createRandom(Buffer.concat([recipe.mood, recipe.layout]))
   const scene = scenes[Math.floor(mood() * scenes.length)] ?? scenes[0]
   scene(canvas, mood, layout)
-  drawBanner(canvas, recipe.seed)
   return canvas
 }
