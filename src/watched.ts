@@ -73,9 +73,16 @@ export function watch ({ look, onRefused, intervalMs = INTERVAL_MS }: WatchedOpt
   }
 }
 
-/** What a file looks like without being read: its resolved path, inode, size and times. Rejects as the file system does. */
-export async function signatureOf (file: string): Promise<string> {
+/** What a file looks like without being read. */
+export interface Looks {
+  /** Its resolved path, inode, size and times. */
+  readonly looks: string
+  readonly bytes: number
+}
+
+/** Rejects as the file system does. */
+export async function looksOf (file: string): Promise<Looks> {
   const target = await realpath(file)
   const { ino, size, mtimeNs, ctimeNs } = await stat(target, { bigint: true })
-  return `${target} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
+  return { looks: `${target} ${ino} ${size} ${mtimeNs} ${ctimeNs}`, bytes: Number(size) }
 }

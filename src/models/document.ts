@@ -331,14 +331,13 @@ function member (object: Json, name: string): Json {
   return isObject(value) ? value : {}
 }
 
-/** Whether values nest deeper than this. It calls itself for none of them. */
-function isDeeperThan (value: unknown, levels: number): boolean {
-  let level: unknown[] = [value]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > levels) return true
-    const next: unknown[] = []
-    for (const item of level) if (typeof item === 'object' && item !== null) for (const part of Object.values(item)) if (typeof part === 'object' && part !== null) next.push(part)
-    level = next
+/** Whether values nest deeper than this; it looks no deeper. */
+function isDeeperThan (value: object, levels: number): boolean {
+  if (levels < 0) return true
+  // Lists of members would cost more than all else that is done with a document.
+  for (const name in value) {
+    const part: unknown = Reflect.get(value, name)
+    if (typeof part === 'object' && part !== null && isDeeperThan(part, levels - 1)) return true
   }
   return false
 }

@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { signatureOf } from '../watched.ts'
+import { looksOf, type Looks } from '../watched.ts'
 import { createDocumentModel } from './document-model.ts'
 import { endpointIdOf } from './endpoint-id.ts'
 import { MAX_MODEL_FILE_BYTES, readModelFile, type ModelFile } from './model-file.ts'
@@ -50,17 +50,19 @@ export interface LoadedFile extends Pick<ModelFile, 'endpointId' | 'added' | 'do
 export type ModelsLoading = { readonly ok: true, readonly loaded: LoadedModels } | { readonly ok: false, readonly faults: readonly string[] }
 
 /** What a folder looks like without its files being read. */
-export interface FolderLooks { readonly text: string, readonly files: ReadonlyMap<string, string> }
+export interface FolderLooks { readonly text: string, readonly files: ReadonlyMap<string, Looks> }
 
 /** Looks at the folder. Rejects as the file system does. */
 export async function folderLooks (dir: string): Promise<FolderLooks> {
   const names = (await readdir(dir)).filter(isOffered).toSorted()
   // One more than is allowed tells that there are too many.
-  const seen = await eachOf(names.slice(0, MAX_MODEL_FILES + 1), async (name): Promise<readonly [string, string]> => [name, await signatureOf(join(dir, name)).catch(() => 'gone')])
+  const seen = await eachOf(names.slice(0, MAX_MODEL_FILES + 1), async (name): Promise<readonly [string, Looks]> => [name, await looksOf(join(dir, name)).catch(() => gone)])
   // What went away between the two is as good as never there.
   const files = new Map(seen)
-  return { text: [...files].map(([name, looks]) => `${name} ${looks}`).join('\n'), files }
+  return { text: [...files].map(([name, { looks }]) => `${name} ${looks}`).join('\n'), files }
 }
+
+const gone: Looks = { looks: 'gone', bytes: 0 }
 
 /** Files that are being written have other endings or begin with a dot, and so do the inner folders of a mounted config map. */
 function isOffered (name: string): boolean {
@@ -105,7 +107,7 @@ async function readFolder (dir: string, before: ReadonlyMap<string, LoadedFile>,
     onFault(`MODELS_DIR: the folder has more than ${MAX_MODEL_FILES.toLocaleString('en')} files`)
     return new Map()
   }
-  const read = await eachOf([...looks], async ([name, seen]): Promise<LoadedFile | null> => {
+  const read = await eachOf([...looks], async ([name, { looks: seen, bytes }]): Promise<LoadedFile | null> => {
     const known = before.get(name)
     if (known?.looks === seen) return known
     const fault = (text: string): null => {
@@ -113,7 +115,7 @@ async function readFolder (dir: string, before: ReadonlyMap<string, LoadedFile>,
       return null
     }
     if (endpointIdOf(name) === null) return fault('is not the name that the file of a model has; falgate model add writes files that have it')
-    const text = await textOf(join(dir, name))
+    const text = await textOf(join(dir, name), bytes)
     if (!text.ok) return text.isGone ? null : fault(text.fault)
     const digest = hash('sha256', text.text)
     if (known?.digest === digest) return { ...known, looks: seen }
@@ -135,10 +137,10 @@ function pickedFrom ({ endpointId, added, document, documentSha256, rule, cacheV
 
 type FileText = { readonly ok: true, readonly text: string } | { readonly ok: false, readonly isGone: boolean, readonly fault: string }
 
-/** The text of a file of a bearable size. Never rejects. */
-export async function textOf (file: string): Promise<FileText> {
+/** The text of a file of a bearable size, which may be known already. Never rejects. */
+export async function textOf (file: string, bytes?: number): Promise<FileText> {
   try {
-    const { size } = await stat(file)
+    const size = bytes ?? (await stat(file)).size
     if (size > MAX_MODEL_FILE_BYTES) return { ok: false, isGone: false, fault: 'the file is larger than 1.2 MiB' }
     return { ok: true, text: await readFile(file, 'utf8') }
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import type { ModelBook } from '../models/models.ts'
-import { signatureOf, watch, type Look } from '../watched.ts'
+import { looksOf, watch, type Look } from '../watched.ts'
 import { parseTenants, versionOf, type TenantBook } from './book.ts'
 import { describeReadError } from './load.ts'
 
@@ -39,7 +39,7 @@ export function watchTenants ({ file, version, models, isReal, onChange, onRefus
     const offered = models()
     let text: string
     try {
-      const looks = await signatureOf(file)
+      const { looks } = await looksOf(file)
       if (looks === lastSeen.looks && offered === lastSeen.models && !isAsked) return { kind: 'unchanged' }
       text = await readFile(file, 'utf8')
       // Kept from before the read: a write in between makes the next look read again.
