@@ -6,6 +6,7 @@ import type { LoadedModels } from '../models/load.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { watchModels } from '../models/watch.ts'
+import { warmUp } from '../models/warm-up.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
@@ -53,7 +54,15 @@ export interface ModelsInForce {
 export function createModelsInForce ({ models: { dir, default: defaultId } }: Pick<Config, 'models'>, builtIn: ModelBook, initial: LoadedModels | null, log: Logger, onChange: () => void): ModelsInForce {
   let loaded = initial
   let watched: Watched | null = null
+  let warming = new AbortController()
   warn()
+
+  /** What was compiled stays so: only new models are left to do. The default is first, which requests without a name are for. */
+  function warm ({ default: usual, all }: ModelBook): void {
+    warming.abort()
+    warming = new AbortController()
+    warmUp([usual, ...all], { signal: warming.signal }).catch((error: unknown) => { log.error({ err: error }, 'models are compiled when they are needed') })
+  }
 
   function warn (): void {
     for (const warning of loaded?.warnings ?? []) log.warn(`models: ${warning}`)
@@ -63,6 +72,7 @@ export function createModelsInForce ({ models: { dir, default: defaultId } }: Pi
     now: () => loaded?.book ?? builtIn,
     loaded: () => loaded,
     start: () => {
+      warm(loaded?.book ?? builtIn)
       if (dir === null || loaded === null) return
       watched = watchModels({
         builtIn,
@@ -76,12 +86,16 @@ export function createModelsInForce ({ models: { dir, default: defaultId } }: Pi
           const removed = before.all.filter(({ endpointId }) => changed.book.find(endpointId) === undefined)
           log.info({ models: changed.book.all.length, added: idsOf(added), removed: idsOf(removed) }, 'models in force')
           warn()
+          warm(changed.book)
           onChange()
         },
         onRefused: faults => { log.error({ faults }, 'models refused, the old ones stay in force') }
       })
     },
-    stop: () => { watched?.close() },
+    stop: () => {
+      warming.abort()
+      watched?.close()
+    },
     reload: async () => { await watched?.look(true) }
   }
 }

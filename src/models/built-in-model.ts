@@ -48,14 +48,23 @@ export function createBuiltIn (stated: BuiltIn): Model {
     readInput: (body, { unknownFields }) => {
       const known = unknownFields === 'refuse' ? body : withoutUnknown(body)
       // A paid, cached call must not drop unknown fields nor turn "1" into 1: it would buy something else than was asked for.
-      check ??= createValidator({ allErrors: true }).compile(input)
+      check ??= compiled()
       if (!check(known)) return { ok: false, faults: faultsOf(check.errors ?? []) }
       return { ok: true, given: known, sent: withDefaults(known) }
+    },
+    compileNext: () => {
+      if (check !== null) return false
+      check = compiled()
+      return true
     },
     filesOf: asked => pictures(asked).length,
     answers: createOutputReader({ output }),
     pictures,
     example
+  }
+
+  function compiled (): NonNullable<typeof check> {
+    return createValidator({ allErrors: true }).compile(input)
   }
 
   /** The fields that the model has; a seed of null is none. */

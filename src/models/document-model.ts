@@ -77,6 +77,7 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
     isOpen,
     get defaults () { return defaults() },
     readInput,
+    compileNext: () => readable(() => reader().compileNext()) ?? false,
     filesOf,
     get answers () { return answers() },
     pictures: asked => makesPictures() ? pictureSizes(asked, input, hints) : [],

@@ -302,24 +302,3 @@ function frozen (value: unknown): unknown {
   Object.values(value).forEach(frozen)
   return Object.freeze(value)
 }
-
-/**
- * Compiles what was not compiled yet, in the order of the readers: one field in each turn of the event loop, so that nobody waits longer for it. It ends when all
- * is done, after `most` parts, or on the signal. A reader whose schema turns out not to be usable is left.
- */
-export async function warmUp (readers: Iterable<Pick<InputReader, 'compileNext'>>, { signal, most = 10_000 }: { readonly signal: AbortSignal, readonly most?: number }): Promise<void> {
-  let left = most
-  for (const reader of readers) {
-    while (left-- > 0 && !signal.aborted && compilesNext(reader)) await new Promise(resolve => { setImmediate(resolve) })
-    if (left <= 0 || signal.aborted) return
-  }
-}
-
-function compilesNext (reader: Pick<InputReader, 'compileNext'>): boolean {
-  try {
-    return reader.compileNext()
-  } catch (error) {
-    if (error instanceof UnusableInput) return false
-    throw error
-  }
-}

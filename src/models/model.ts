@@ -34,6 +34,8 @@ export interface Model {
   readonly defaults: ReadonlyMap<string, unknown>
   /** What of a body is sent, or what is wrong with it. */
   readonly readInput: (body: Readonly<Record<string, unknown>>, options: ReadOptions) => InputReading
+  /** Compiles one part of what reads inputs that is not compiled yet; it would be when a body needs it. False: there was none. */
+  readonly compileNext: () => boolean
   /** The most files that this input makes. */
   readonly filesOf: (input: ModelInput) => number
   /** Tells which answers are a success, and where the files in them are. */

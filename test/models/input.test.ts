@@ -2,9 +2,10 @@
 
 import t from 'tap'
 import { UnusableInput } from '../../src/models/checkable.ts'
-import { createInputReader, warmUp } from '../../src/models/input.ts'
+import { createInputReader } from '../../src/models/input.ts'
 import type { JsonSchema } from '../../src/models/json-schema.ts'
 import { seedKindOf } from '../../src/models/seed.ts'
+import { warmUp } from '../../src/models/warm-up.ts'
 
 const input: JsonSchema = {
   type: 'object',
