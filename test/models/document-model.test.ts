@@ -73,6 +73,15 @@ t.test('a model takes files by what its document marks, or by the names of field
   })) t.equal(modelOf({ [name]: schema }).takesFiles, false, name)
 })
 
+t.test('what reading needs is compiled piece by piece, until nothing is left', async t => {
+  const model = modelOf({ prompt: text, steps: { type: 'integer' } })
+  let pieces = 0
+  while (model.compileNext()) pieces++
+  t.ok(pieces > 0)
+  t.equal(model.compileNext(), false)
+  t.equal(modelOf({ prompt: { ...text, pattern: '(?=a)b' } }).compileNext(), false, 'what cannot be is left')
+})
+
 t.test('a call of a model whose schema cannot be compiled is refused in a sentence, and the fault is told to those that ask for it', async t => {
   const model = modelOf({ prompt: { type: 'string', pattern: '(?=a)b' } })
   t.match(model.readInput({ prompt: 'a' }, { unknownFields: 'refuse', sentDefaults: [] }), { ok: false, faults: [{ path: '', code: 'model_unusable' }] })
