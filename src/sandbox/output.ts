@@ -28,10 +28,8 @@ export function outputOf (model: Model, input: ModelInput, seed: string, { shape
   const wanted = FORMAT_WORDS[String(input['output_format']).toLowerCase()] ?? 'png'
   const format = formats.has(wanted) ? wanted : 'png'
   const sizes = model.pictures(input)
-  // Each call of a model without seeds makes another picture, and the seed that it was drawn with would say nothing in it.
   const recipes = recipesOf(model, input, seed, sizes.length > 0 ? sizes : [USUAL_SIZE], format)
-  const shown = model.seed === 'none' ? recipes.map(recipe => ({ ...recipe, seed: '' })) : recipes
-  const pictures = shown.map((recipe): MediaFile => ({
+  const pictures = recipes.map((recipe): MediaFile => ({
     url: `${filesUrl}/${pathOf(recipe)}`,
     contentType: `image/${format}`,
     fileName: `output.${format}`,

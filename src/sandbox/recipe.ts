@@ -42,7 +42,8 @@ export function recipesOf (model: Model, input: ModelInput, seed: string, sizes:
     format,
     mood,
     layout: digest(`${all.toString('hex')} ${index}`).subarray(0, LAYOUT_BYTES),
-    seed: seed.length <= MAX_SHOWN_DIGITS ? seed : ''
+    // One that is neither taken nor told would say nothing; it is another for each call all the same, as the model's own is.
+    seed: model.seed === 'none' || seed.length > MAX_SHOWN_DIGITS ? '' : seed
   }))
 }
 
