@@ -3,7 +3,8 @@
 import type { BreakerState } from '../breaker-states.ts'
 import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
-import type { AdmittedFields, Connection, Generation } from './generation.ts'
+import type { Balance } from './accounts.ts'
+import type { AdmittedFields, Brief, Connection, Generation } from './generation.ts'
 
 /** A budget to admit against. The ledger finds the period on its own clock. */
 export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
@@ -85,7 +86,7 @@ export type Got =
   | { readonly outcome: 'gone', readonly end: End }
   | { readonly outcome: 'bought', readonly row: Generation, readonly rate: RateState }
 
-interface DuplicatesFirst { readonly outcome: 'duplicates', readonly duplicates: readonly DuplicateQuestion[] }
+export interface DuplicatesFirst { readonly outcome: 'duplicates', readonly duplicates: readonly DuplicateQuestion[] }
 
 /**
  * What became of a list: each has its own answer, or the whole list is refused, or there are duplicates to ask for, at most 8 of each. `late` stands in the answer
@@ -95,6 +96,26 @@ export type AdmittedAll =
   | { readonly outcome: 'all', readonly got: readonly (Got | Late)[] }
   | DuplicatesFirst
   | Refused
+
+/** What would become of an admission, were it asked for now. `row` is the purchase itself, also where the caller would be given an alias of it. */
+export type Foreseen =
+  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Brief }
+  | { readonly outcome: 'gone', readonly end: End }
+  | { readonly outcome: 'bought' }
+  | DuplicatesFirst
+  | Refused
+
+/** The same, and how tenant and budgets stand now, without it. */
+export interface Preview {
+  readonly would: Foreseen
+  readonly rate: RateState
+  /** Of each of the admission's budgets, in their order. */
+  readonly balances: readonly Balance[]
+  /** How many of its tenant's generations would be claimed before it, were it bought. */
+  readonly position: number
+  /** How many of them are at fal. */
+  readonly running: number
+}
 
 interface Late { readonly outcome: 'refused', readonly why: 'late' }
 

@@ -3,7 +3,7 @@
 
 import type { MicroUsd } from '../money.ts'
 import type { Balance, JournalEntry, OpenUnknown, Token } from './accounts.ts'
-import type { Admission, Admitted, AdmittedAll, Budget } from './admission.ts'
+import type { Admission, Admitted, AdmittedAll, Budget, Preview } from './admission.ts'
 import type { Breaker, BreakerReport } from './breaker-state.ts'
 import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
@@ -157,6 +157,11 @@ export interface Ledger {
   read: (id: string, reader: Reader) => Promise<Generation | null>
   /** A success that this cache name leads to, which may be a `reuseName`. Changes nothing. */
   lookup: (cacheName: string) => Promise<Generation | null>
+  /**
+   * What `admit` would answer now to an admission that is none yet, and the figures that it would go by. Changes nothing, so that it is no promise: the next
+   * operation may change the answer. It has no deadline, and its id stands for nothing.
+   */
+  preview: (admission: Omit<Admission, 'deadlineMs'>) => Promise<Preview>
   /** Newest first. */
   list: (reader: Reader, page: { readonly limit: number, readonly cursor: string | null, readonly status: Status | null }) => Promise<Page>
   /**

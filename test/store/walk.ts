@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { Problem } from '../../src/errors.ts'
-import type { Admission, Admitted } from '../../src/generation/admission.ts'
+import type { Admission, Admitted, Preview } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
 import type { Generation, Terms } from '../../src/generation/generation.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
@@ -118,7 +118,7 @@ const breakerStep = fc.record({
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** A process of another account, that has the ledger's address by mistake. */
-const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const), which })
+const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const, 'preview' as const), which })
 const onceStep = fc.record({ do: fc.constant('once' as const), what: fc.constantFrom('task', 'other'), forMs: fc.constantFrom(1, 15_000, 6 * minute) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
@@ -177,8 +177,12 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
     } else if (step.do === 'server') {
       store.setServer(step.server)
     } else if (step.do === 'admit') {
-      latest = step.again && latest.length === 1 ? latest : [drawAdmission(step, nowMs)]
-      await admit(ledger, witness, latest)
+      const isAgain = step.again && latest.length === 1
+      const admission = drawAdmission(step, nowMs)
+      // What was asked before is told again, which is none of a preview's affairs.
+      const preview = isAgain ? null : await ledger.preview(admission)
+      latest = isAgain ? latest : [admission]
+      await admit(ledger, witness, latest, preview)
     } else if (step.do === 'admitAll') {
       latest = step.again && latest.length > 0 ? latest : drawList(step.of, nowMs)
       await admit(ledger, witness, latest)
@@ -247,12 +251,13 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
   })
 }
 
-async function admit (ledger: Ledger, witness: Witness, given: readonly Admission[]): Promise<void> {
+async function admit (ledger: Ledger, witness: Witness, given: readonly Admission[], preview: Preview | null = null): Promise<void> {
   const [first] = given
   if (first === undefined) return
   const before = await money(ledger)
   const got = await gotBy(ledger, given, first)
   const after = await money(ledger)
+  for (const answer of got) if (preview !== null) compareForeseen(preview, answer)
   for (const answer of got) if ('row' in answer) witness.meet(answer.row)
   got.forEach((answer, place) => {
     const admission = given[place]
@@ -268,6 +273,19 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
   }
 }
 
+/** An admission is answered as was foreseen at the same moment. */
+function compareForeseen ({ would, rate, position }: Preview, answer: Admitted): void {
+  const known = (given: Preview['would'] | Admitted): unknown => 'row' in given ? { outcome: given.outcome, purchase: given.row.purchase } : given
+  if (answer.outcome === 'bought') {
+    const { row, rate: counted } = answer
+    if (would.outcome !== 'bought') throw new Error(`${would.outcome} was foreseen, and it was bought`)
+    if (row.queuePosition !== position) throw new Error(`position ${position} was foreseen, and ${row.id} stands at ${row.queuePosition}`)
+    if (counted.used !== rate.used + 1) throw new Error(`${rate.used} were counted before ${row.id}, and ${counted.used} with it`)
+  } else if (!same(known(would), known(answer))) {
+    throw new Error(`${JSON.stringify(known(would))} was foreseen, and the answer is ${JSON.stringify(known(answer))}`)
+  }
+}
+
 /** What a process of another account asks for is refused; that nothing of it was done is seen by the audit and by the rows. */
 async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: 'foreign' }>, id: string): Promise<void> {
   const deadlineMs = stranger.now() + 1000
@@ -279,7 +297,8 @@ async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: '
     once: async () => await stranger.once('task', minute),
     finish: async () => await stranger.finish(id, 1, `${id}-1-x`, successOf()),
     cancel: async () => await stranger.cancel(id, { tenant: 'studio', subject: '' }),
-    lookup: async () => await stranger.lookup('cache-a')
+    lookup: async () => await stranger.lookup('cache-a'),
+    preview: async () => await stranger.preview(admissionOf({ cacheName: 'cache-a' }))
   }
   const isRefused = await asked[what]().then(() => false, (error: unknown) => {
     if (error instanceof Problem && error.code === 'foreign-ledger') return true

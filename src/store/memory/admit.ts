@@ -1,7 +1,7 @@
 // Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import type { Admission, Admitted, AdmittedAll, DuplicateQuestion, Got, RateState, Refused } from '../../generation/admission.ts'
+import type { Admission, Admitted, AdmittedAll, DuplicateQuestion, Foreseen, Got, Preview, RateState, Refused } from '../../generation/admission.ts'
 import { beginRow, type Account, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
@@ -9,25 +9,29 @@ import { admittedAlone, assertListable } from '../admission-list.ts'
 import { hasRoomAside } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
 import { becomeProbe, blockedBy, trippedBreakers, retryAfterSecondsOf } from './breakers.ts'
-import { findDuplicate, reattach } from './duplicates.ts'
+import { findDuplicate, reattach, seekDuplicate, type DuplicatesFound } from './duplicates.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
-import { aliasEndMs, change, findById, insert, show, showAlias } from './rows.ts'
+import { nextPosition } from './queue.ts'
+import { aliasEndMs, briefOf, change, findById, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 
 /**
  * What an admission will get, found out before anything is written:
  *
- * - `take`: a free answer; the function writes what belongs to it.
+ * - `take`: a free answer; the function writes what belongs to it. `foresee` tells of it without that.
  * - `ask`: nothing yet; other replicas have to say first whether these callers are still connected.
  * - a refusal.
  * - `null`: it has to buy.
  */
-type Found = { readonly take: () => Got } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
+type Found = { readonly take: () => Got, readonly foresee: () => Foreseen } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
 
 /** Cache name → the id of the purchase that takes it, for the purchases earlier in the same list. */
 type Siblings = ReadonlyMap<string, string>
+
+/** What of an admission is looked at before anything is written. */
+type Asked = Omit<Admission, 'deadlineMs'>
 
 const LATE = { outcome: 'refused', why: 'late' } as const
 
@@ -70,6 +74,26 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
   return refuse(state, purchases) ?? { outcome: 'all', got: takes.map(take => take()) }
 }
 
+/** The ledger's `preview`: the first pass of `admit`. */
+export function preview (state: State, asked: Asked): Preview {
+  const admission: Admission = { ...asked, deadlineMs: Infinity }
+  const now = state.now()
+  return {
+    would: foresee(state, admission),
+    rate: rateOf(state, admission),
+    balances: admission.budgets.map(({ owner, per }) => balanceOf(state, { owner, period: periodOf(now, per) })),
+    position: nextPosition(state, admission),
+    running: state.tenants.get(admission.tenant)?.running ?? 0
+  }
+}
+
+function foresee (state: State, admission: Admission): Foreseen {
+  const found = findFree(state, admission, new Map(), seekDuplicate)
+  if (found === null) return refuse(state, [admission]) ?? { outcome: 'bought' }
+  if ('take' in found) return found.foresee()
+  return 'ask' in found ? { outcome: 'duplicates', duplicates: found.ask } : found
+}
+
 /** The same admission once more: the answer that it got, with the row as it now is. */
 function repeated (state: State, admission: Admission): Got | null {
   const own = state.rows.get(admission.id)
@@ -93,8 +117,8 @@ function tellAgain (state: State, admissions: readonly Admission[], before: read
   return { outcome: 'all', got }
 }
 
-function findFree (state: State, admission: Admission, siblings: Siblings): Found {
-  return replay(state, admission) ?? readCache(state, admission, siblings) ?? askForDuplicates(state, admission)
+function findFree (state: State, admission: Admission, siblings: Siblings, find = findDuplicate): Found {
+  return replay(state, admission) ?? readCache(state, admission, siblings) ?? askForDuplicates(state, admission, find(state, admission))
 }
 
 function replay (state: State, admission: Admission): Found {
@@ -103,16 +127,18 @@ function replay (state: State, admission: Admission): Found {
   if (lead === null) return null
   if (lead.fingerprint !== admission.idempotency.fingerprint) return { outcome: 'refused', why: 'reused' }
   const { id, end } = lead
-  return { take: () => end === null ? answerFree(state, admission, 'replayed', id) : { outcome: 'gone', end } }
+  if (end !== null) return { take: () => ({ outcome: 'gone', end }), foresee: () => ({ outcome: 'gone', end }) }
+  return { take: () => answerFree(state, admission, 'replayed', id), foresee: () => foreseen(state, 'replayed', findById(state, id)?.entry) }
 }
 
 function readCache (state: State, admission: Admission, siblings: Siblings): Found {
   if (!takesCacheName(admission)) return null
   const sibling = siblings.get(admission.cacheName)
-  if (sibling !== undefined) return { take: () => join(state, admission, entryOf(state, sibling)) }
+  if (sibling !== undefined) return { take: () => join(state, admission, entryOf(state, sibling)), foresee: () => foreseen(state, 'joined', entryOf(state, sibling)) }
   const entry = cacheLead(state, admission.cacheName)?.entry
   if (entry === undefined) return null
-  return { take: () => entry.row.phase === 'succeeded' ? hit(state, admission, entry) : join(state, admission, entry) }
+  const isHit = entry.row.phase === 'succeeded'
+  return { take: () => isHit ? hit(state, admission, entry) : join(state, admission, entry), foresee: () => foreseen(state, isHit ? 'hit' : 'joined', entry) }
 }
 
 /** Does it look at its cache name, and take it when it buys? */
@@ -180,14 +206,19 @@ function isSameReader (one: Reader, other: Reader): boolean {
   return one.tenant === other.tenant && one.subject === other.subject
 }
 
-function askForDuplicates (state: State, admission: Admission): Found {
-  const found = findDuplicate(state, admission)
+function foreseen (state: State, outcome: Answer['outcome'], entry: Entry | undefined): Foreseen {
+  if (entry === undefined) throw new Error(`The ledger foresees ${outcome} of nothing.`)
+  return { outcome, row: briefOf(show(state, entry)) }
+}
+
+function askForDuplicates (state: State, admission: Admission, found: DuplicatesFound): Found {
   if (found === null || 'ask' in found) return found
   return {
     take: () => {
       reattach(state, found.reattach, admission)
       return answerFree(state, admission, 'adopted', found.reattach.row.id)
-    }
+    },
+    foresee: () => foreseen(state, 'adopted', found.reattach)
   }
 }
 

@@ -18,10 +18,24 @@ export type DuplicatesFound = { readonly reattach: Entry } | { readonly ask: rea
  * the oldest of them counts as left.
  */
 export function findDuplicate (state: State, admission: Admission): DuplicatesFound {
-  if (admission.duplicateName === null) return null
+  const { duplicateName } = admission
+  if (duplicateName === null) return null
+  const { found, passed, isMore } = reattachable(state, duplicateName, LOOKS)
+  for (const id of passed) {
+    dropFrom(state.duplicates, duplicateName, id)
+    if (state.rows.has(id)) state.passedDuplicates.add(id)
+  }
+  return chooseFrom(found, isMore, admission)
+}
+
+/** The same without dropping any, so that it looks further at once: at as many as all rounds of an admission do. */
+export function seekDuplicate (state: State, admission: Admission): DuplicatesFound {
+  return admission.duplicateName === null ? null : chooseFrom(reattachable(state, admission.duplicateName, SEEKS).found, false, admission)
+}
+
+function chooseFrom (found: readonly Entry[], isMore: boolean, admission: Admission): DuplicatesFound {
   const ask: DuplicateQuestion[] = []
   let unasked: Entry | null = null
-  const { found, isMore } = reattachable(state, admission.duplicateName)
   for (const entry of found) {
     const { id, connection } = entry.row
     if (connection === null || isSame(connection, admission.connection)) return { reattach: entry }
@@ -50,27 +64,28 @@ function isSame (one: Connection, other: Connection | null): boolean {
   return other !== null && one.replica === other.replica && one.connection === other.connection
 }
 
-/** How many of them are looked at in one admission. */
+/** How many of them are looked at in one round of an admission, and how many without one. */
 const LOOKS = 64
+const SEEKS = 1024
 
 /**
- * The oldest duplicates that may be reattached, and whether there are others behind those that were looked at. Ends older than ten minutes are dropped; so are an old
- * `unknown`, what is called off, and a picture that nobody can get any more, until they move (see `replace`).
+ * The oldest duplicates that may be reattached, and whether there are others behind those that were looked at. Passed, and dropped by an admission, are ends older
+ * than ten minutes; so are an old `unknown`, what is called off, and a picture that nobody can get any more, until they move (see `replace`).
  */
-function reattachable (state: State, duplicateName: string): { readonly found: readonly Entry[], readonly isMore: boolean } {
+function reattachable (state: State, duplicateName: string, looks: number): { readonly found: readonly Entry[], readonly passed: readonly string[], readonly isMore: boolean } {
   const found: Entry[] = []
-  const ids = state.duplicates.get(duplicateName)?.first(LOOKS + 1) ?? []
-  for (const id of ids.slice(0, LOOKS)) {
+  const passed: string[] = []
+  const ids = state.duplicates.get(duplicateName)?.first(looks + 1) ?? []
+  for (const id of ids.slice(0, looks)) {
     const entry = state.rows.get(id)
     const isOld = entry === undefined || (isFinal(entry.row) && state.now() >= (entry.row.finishedAtMs ?? 0) + ledgerConstants.reattachableMs)
     const isGone = entry !== undefined && entry.row.large !== null && !isAside(state, id, entry.row.large)
     if (isOld || isGone || isAnswerOver(state, entry) || isCalledOff(entry.row)) {
-      dropFrom(state.duplicates, duplicateName, id)
-      if (entry !== undefined) state.passedDuplicates.add(id)
+      passed.push(id)
     } else {
       found.push(entry)
     }
-    if (found.length === ledgerConstants.maxDuplicates) return { found, isMore: false }
+    if (found.length === ledgerConstants.maxDuplicates) return { found, passed, isMore: false }
   }
-  return { found, isMore: ids.length > LOOKS }
+  return { found, passed, isMore: ids.length > looks }
 }

@@ -6,7 +6,7 @@ import { Problem } from '../../errors.ts'
 import type { BreakerReport } from '../../generation/breaker-state.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { accountText, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
-import { admit, admitAll } from './admit.ts'
+import { admit, admitAll, preview } from './admit.ts'
 import { aside } from './aside.ts'
 import { audit } from './audit.ts'
 import { breakers, takeReport } from './breakers.ts'
@@ -104,6 +104,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
 
       read: open(read),
       lookup: atomic(lookup),
+      preview: atomic(preview),
       list: open(list),
       getMany: open(getMany),
       getStatuses: open(getStatuses),

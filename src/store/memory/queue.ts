@@ -2,7 +2,7 @@
 // Tenants are served by start-time fair queueing: each claim costs a tenant 1/weight of virtual time, the smallest virtual time is next, and
 // a tenant that enters the queue starts no earlier than the latest claim did, so none saves up turns by staying away.
 
-import type { Priority } from '../../generation/generation.ts'
+import type { Generation, Priority } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
 
@@ -15,8 +15,12 @@ const PRIORITY_STEP = 1e15
 const order: readonly Priority[] = ['interactive', 'background', 'low']
 
 /** The position in a tenant's queue: by priority, then by admission. */
-export function rankOf (entry: Entry): number {
-  return order.indexOf(entry.row.priority) * PRIORITY_STEP + entry.hidden.number
+export function rankOf ({ row, hidden }: Entry): number {
+  return rankAt(row.priority, hidden.number)
+}
+
+function rankAt (priority: Priority, number: number): number {
+  return order.indexOf(priority) * PRIORITY_STEP + number
 }
 
 /** fal took no more than what is there without this one: that many slots there are for a while. */
@@ -35,6 +39,11 @@ export function slotsNow (state: State): number | null {
 /** How many of its tenant's generations would be claimed before this waiting one. */
 export function positionOf (state: State, entry: Entry): number {
   return tenantOf(state, entry.row.tenant).queue.countBelow(rankOf(entry))
+}
+
+/** How many would be claimed before one that this tenant buys now. */
+export function nextPosition (state: State, { tenant, priority }: Pick<Generation, 'tenant' | 'priority'>): number {
+  return state.tenants.get(tenant)?.queue.countBelow(rankAt(priority, state.counter + 1)) ?? 0
 }
 
 /** Puts a tenant into the queue or takes it out: it stands there exactly when it has claimable work and a free slot. */

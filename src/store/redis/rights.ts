@@ -13,7 +13,7 @@ import { connectionText } from './wire.ts'
 /** A script that starts this much before the caller is given up still has its answer there in time. */
 const TRAVEL_MS = 50
 
-type Rights = Pick<Ledger, 'admit' | 'admitAll' | 'withdraw' | 'claim'> & {
+type Rights = Pick<Ledger, 'admit' | 'admitAll' | 'preview' | 'withdraw' | 'claim'> & {
   /** Makes true what callers were told whose admissions were not answered. */
   readonly withdrawDoubtful: () => Promise<void>
 }
@@ -81,12 +81,7 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
     assertFit()
     const given = {
       startByMs: startBy(Math.min(...admissions.map(({ deadlineMs }) => deadlineMs))),
-      admissions: admissions.map(({ input, ...admission }) => ({
-        ...admission,
-        inputBytes: Buffer.byteLength(input),
-        connection: connectionText(admission.connection),
-        duplicates: admission.duplicates.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
-      }))
+      admissions: admissions.map(admission => ({ ...writtenOf(admission), inputBytes: Buffer.byteLength(admission.input) }))
     }
     const inputs = admissions.map(({ input }) => input).join('')
     // Whatever its last answer was: one of them was lost, and may have told of a purchase.
@@ -102,6 +97,11 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
   return {
     admit: async admission => admittedAlone(await admitAll([admission])),
     admitAll,
+    async preview (admission) {
+      assertFit()
+      // Not as admissions are: what writes nothing goes on when memory is full (rule 15).
+      return await caller.call('preview', { admission: writtenOf(admission) })
+    },
     withdraw,
     async claim (claim) {
       await withdrawDoubtful()
@@ -110,5 +110,14 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
       return await insist(async () => await caller.call('claim', { ...given, known: caller.history() }))
     },
     withdrawDoubtful
+  }
+}
+
+/** An admission as scripts take it, without its input. */
+function writtenOf ({ input, ...admission }: Omit<Admission, 'deadlineMs'>): object {
+  return {
+    ...admission,
+    connection: connectionText(admission.connection),
+    duplicates: admission.duplicates.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
   }
 }

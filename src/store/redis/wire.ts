@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { breakerStates } from '../../breaker-states.ts'
 import type { Balance, JournalEntry, OpenUnknown, Token } from '../../generation/accounts.ts'
-import type { AdmittedAll, End, RateState, Refused } from '../../generation/admission.ts'
+import type { AdmittedAll, End, Foreseen, Preview, RateState, Refused } from '../../generation/admission.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Change, Published } from '../../generation/changes.ts'
 import type { Cancelled, Claimed, Corrected, Settled, Taken, Weighed } from '../../generation/evidence.ts'
@@ -48,6 +48,7 @@ const answers = {
   left: nothing,
   read: orNothing(rowIn),
   lookup: orNothing(rowIn),
+  preview: previewIn,
   list: contentsIn,
   getMany: lookedIn,
   getStatuses: listIn(changeIn),
@@ -143,10 +144,31 @@ function admittedAllIn (value: unknown): AdmittedAll {
   const outcome = wordOf(['all', 'duplicates', 'refused'], answer['outcome'])
   switch (outcome) {
     case 'all': return { outcome, got: listIn(gotIn)(answer['got']) }
-    case 'duplicates': return {
-      outcome,
-      duplicates: listIn(recordOf)(answer['duplicates']).map(duplicate => ({ id: textOf(duplicate['id']), ...connection.read(textOf(duplicate['connection'])) }))
-    }
+    case 'duplicates': return duplicatesIn(answer)
+    case 'refused': return refusedIn(answer)
+  }
+}
+
+function duplicatesIn (answer: Readonly<Record<string, unknown>>): Extract<AdmittedAll, { outcome: 'duplicates' }> {
+  return {
+    outcome: 'duplicates',
+    duplicates: listIn(recordOf)(answer['duplicates']).map(duplicate => ({ id: textOf(duplicate['id']), ...connection.read(textOf(duplicate['connection'])) }))
+  }
+}
+
+function previewIn (value: unknown): Preview {
+  const { would, rate, balances, position, running } = recordOf(value)
+  return { would: foreseenIn(would), rate: rateIn(rate), balances: listIn(balanceIn)(balances), position: integerOf(position), running: integerOf(running) }
+}
+
+function foreseenIn (value: unknown): Foreseen {
+  const answer = recordOf(value)
+  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'gone', 'bought', 'duplicates', 'refused'], answer['outcome'])
+  switch (outcome) {
+    case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: briefIn(answer['row']) }
+    case 'gone': return { outcome, end: endIn(answer['end']) }
+    case 'bought': return { outcome }
+    case 'duplicates': return duplicatesIn(answer)
     case 'refused': return refusedIn(answer)
   }
 }

@@ -39,6 +39,7 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     left: async () => { await ledger.left(id, { replica: 'r1', connection: 'c1' }) },
     read: async () => await ledger.read(id, studio),
     lookup: async () => await ledger.lookup('stored'),
+    preview: async () => await ledger.preview(admissionOf({ cacheName: 'stored' })),
     list: async () => await ledger.list(studio, { limit: 10, cursor: null, status: null }),
     getMany: async () => await ledger.getMany([id]),
     getStatuses: async () => await ledger.getStatuses([id]),

@@ -77,15 +77,16 @@ local function join (admission, row)
 end
 
 -- What is known of an admission before anything is written is a table: `take`, a function that gives it its free answer; `ask`, duplicates to ask for first;
--- `refused`; or nil when it has to buy. `take` is given `row`, the one that the answer is about, or that of the sibling `id`, as it is by then.
+-- `refused`; or nil when it has to buy. `take` is given `row`, the one that the answer is about, or that of the sibling `id`, as it is by then. What it would say is
+-- `outcome` of `row`, or of `left`, what is left of one that is forgotten.
 
 local function replay (admission)
   if not admission.idempotency then return nil end
   local lead = Names.idempotencyLead(admission.idempotency.name)
   if not lead then return nil end
   if lead.fingerprint ~= admission.idempotency.fingerprint then return { refused = { outcome = 'refused', why = 'reused' } } end
-  if lead.left then return { take = function () return { outcome = 'gone', ['end'] = lead.left } end } end
-  return { take = function () return answerFree(admission, 'replayed', lead.id) end }
+  if lead.left then return { outcome = 'gone', left = lead.left, take = function () return { outcome = 'gone', ['end'] = lead.left } end } end
+  return { outcome = 'replayed', replays = lead.id, take = function () return answerFree(admission, 'replayed', lead.id) end }
 end
 
 -- Does it look at its cache name, and take it when it buys?
@@ -100,23 +101,23 @@ local function readCache (admission, siblings)
   if sibling then return { id = sibling, take = function (row) return join(admission, row) end } end
   local row = Names.cacheLead(admission.cacheName)
   if not row then return nil end
-  return { row = row, take = function (fresh)
+  return { outcome = row.phase == 'succeeded' and 'hit' or 'joined', row = row, take = function (fresh)
     if fresh.phase == 'succeeded' then return hit(admission, fresh) end
     return join(admission, fresh)
   end }
 end
 
-local function askForDuplicates (admission)
-  local duplicate, ask, isMore = Duplicates.findDuplicate(admission)
+local function askForDuplicates (admission, find)
+  local duplicate, ask, isMore = find(admission)
   if not duplicate then return (#ask > 0 or isMore) and { ask = ask } or nil end
-  return { row = duplicate, take = function (fresh)
+  return { outcome = 'adopted', row = duplicate, take = function (fresh)
     Duplicates.reattach(fresh, admission)
     return answerFree(admission, 'adopted', fresh.id)
   end }
 end
 
-local function findFree (admission, siblings)
-  return replay(admission) or readCache(admission, siblings) or askForDuplicates(admission)
+local function findFree (admission, siblings, find)
+  return replay(admission) or readCache(admission, siblings) or askForDuplicates(admission, find or Duplicates.findDuplicate)
 end
 
 local function sumOf (admissions, name)
@@ -250,6 +251,30 @@ local function admit ()
   return admitNew(given.admissions)
 end
 
+local function foresee (admission)
+  local free = findFree(admission, {}, Duplicates.seekDuplicate)
+  if not free then return refuse({ admission }) or { outcome = 'bought' } end
+  if free.refused then return free.refused end
+  if free.ask then return { outcome = 'duplicates', duplicates = free.ask } end
+  if free.left then return { outcome = 'gone', ['end'] = free.left } end
+  return { outcome = free.outcome, row = Rows.showBrief(free.row or Rows.findById(free.replays)) }
+end
+
+-- preview { admission: the port's, without its input and its deadline } -> the port's Preview: would, rate, balances, position, running
+-- The first half of `admit`. Nothing here, or in what it calls, may write.
+local function preview ()
+  local admission, balances = given.admission, {}
+  for _, budget in ipairs(admission.budgets) do
+    local account = { owner = budget.owner, period = Books.periodNow(budget.per) }
+    local held, spent = Books.balanceOf(account)
+    table.insert(balances, { owner = account.owner, period = account.period, held = text(held), spent = text(spent) })
+  end
+  return {
+    would = foresee(admission), rate = rateOf(admission), balances = balances, position = text(Queue.nextPosition(admission)),
+    running = text(Queue.readTenant(admission.tenant).running)
+  }
+end
+
 return {
-  admit = admit
+  admit = admit, preview = preview
 }

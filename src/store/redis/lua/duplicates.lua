@@ -4,38 +4,35 @@ local function isSameConnection (row, connection)
   return connection ~= nil and row.connection == connection
 end
 
--- How many of them are looked at in one admission.
-local LOOKS = 64
+-- How many of them are looked at in one round of an admission, and how many without one.
+local LOOKS, SEEKS = 64, 1024
 
--- The oldest duplicates that may be reattached, briefly (id, connection), and whether there are others behind those that were looked at. Ends older than ten minutes
--- are dropped; so are an old `unknown`, what is called off, and a picture that nobody can get any more, until they move (see `reindex`).
-local function reattachable (duplicateName)
-  local at, found = key('o', duplicateName), {}
-  local ids = redis.call('ZRANGE', at, 0, LOOKS)
-  for i = 1, math.min(#ids, LOOKS) do
+-- The oldest duplicates that may be reattached, briefly (id, connection), the ids that were passed, and whether there are others behind those that were looked at.
+-- Passed, and dropped by an admission, are ends older than ten minutes; so are an old `unknown`, what is called off, and a picture that nobody can get any more,
+-- until they move (see `reindex`).
+local function reattachable (duplicateName, looks)
+  local found, passed = {}, {}
+  local ids = redis.call('ZRANGE', key('o', duplicateName), 0, looks)
+  for i = 1, math.min(#ids, looks) do
     local kept = redis.call('HMGET', key('g', ids[i]), 'phase', 'cost', 'finishedAtMs', 'answersUntilMs', 'cancelWished', 'connection', 'large')
     local row = { id = ids[i], phase = kept[1], cost = tonumber(kept[2] or nil), finishedAtMs = tonumber(kept[3] or nil), answersUntilMs = tonumber(kept[4] or 0),
       cancelWished = kept[5] == '1', connection = kept[6] or nil }
     local isGone = kept[7] and not Aside.isThere(row.id, kept[7])
     if not row.phase or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.reattachableMs or Names.isAnswerOver(row) or Books.isCalledOff(row) or isGone then
-      redis.call('ZREM', at, row.id)
+      table.insert(passed, row.id)
     else
       table.insert(found, row)
     end
-    if #found == constants.maxDuplicates then return found, false end
+    if #found == constants.maxDuplicates then return found, passed, false end
   end
-  return found, #ids > LOOKS
+  return found, passed, #ids > looks
 end
 
--- Looks at the 8 oldest undelivered duplicates. The oldest whose caller is certainly gone is reattached: nobody waits for it, its replica said that
--- the connection is closed, or it is the asker's own. Otherwise those are named whose present connection was not asked about; in the last round
--- the oldest of them counts as left. Gives the row to reattach, or nil, those to ask about, and whether to look once more, behind those that were dropped.
-local function findDuplicate (admission)
+-- The one of these to reattach, or nil, and those to ask about.
+local function chooseFrom (found, admission)
   local ask, unasked = {}, nil
-  if not admission.duplicateName then return nil, ask, false end
-  local found, isMore = reattachable(admission.duplicateName)
   for _, row in ipairs(found) do
-    if not row.connection or isSameConnection(row, admission.connection) then return Rows.readRow(row.id) end
+    if not row.connection or isSameConnection(row, admission.connection) then return row, ask end
     local answer
     for _, duplicate in ipairs(admission.duplicates) do
       if duplicate.id == row.id and isSameConnection(row, duplicate.connection) then
@@ -43,14 +40,33 @@ local function findDuplicate (admission)
         break
       end
     end
-    if answer and not answer.open then return Rows.readRow(row.id) end
+    if answer and not answer.open then return row, ask end
     if not answer then
       table.insert(ask, { id = row.id, connection = row.connection })
       unasked = unasked or row
     end
   end
-  if unasked and admission.lastRound then return Rows.readRow(unasked.id) end
+  return admission.lastRound and unasked or nil, ask
+end
+
+-- Looks at the 8 oldest undelivered duplicates. The oldest whose caller is certainly gone is reattached: nobody waits for it, its replica said that
+-- the connection is closed, or it is the asker's own. Otherwise those are named whose present connection was not asked about; in the last round
+-- the oldest of them counts as left. Gives the row to reattach, or nil, those to ask about, and whether to look once more, behind those that were dropped.
+local function findDuplicate (admission)
+  if not admission.duplicateName then return nil, {}, false end
+  local found, passed, isMore = reattachable(admission.duplicateName, LOOKS)
+  for _, id in ipairs(passed) do redis.call('ZREM', key('o', admission.duplicateName), id) end
+  local chosen, ask = chooseFrom(found, admission)
+  if chosen then return Rows.readRow(chosen.id) end
   return nil, ask, isMore and not admission.lastRound
+end
+
+-- The same without dropping any, so that it looks further at once: at as many as all rounds of an admission do.
+local function seekDuplicate (admission)
+  if not admission.duplicateName then return nil, {}, false end
+  local chosen, ask = chooseFrom(reattachable(admission.duplicateName, SEEKS), admission)
+  if chosen then return Rows.readRow(chosen.id) end
+  return nil, ask, false
 end
 
 -- Hands a generation to another caller, with the time in the queue that its first caller's leaving cost it, should it wait here or come back to the queue. That
@@ -65,5 +81,5 @@ local function reattach (row, admission)
 end
 
 return {
-  isSameConnection = isSameConnection, findDuplicate = findDuplicate, reattach = reattach
+  isSameConnection = isSameConnection, findDuplicate = findDuplicate, seekDuplicate = seekDuplicate, reattach = reattach
 }

@@ -7,7 +7,7 @@ end
 
 local operations = {
   ping = ping,
-  admit = Admission.admit,
+  admit = Admission.admit, preview = Admission.preview,
   claim = Claim.claim,
   recordAccepted = Evidence.recordAccepted, recordNotSent = Evidence.recordNotSent, recordUnknown = Evidence.recordUnknown,
   recordProgress = Evidence.recordProgress, recordDoubt = Evidence.recordDoubt,

@@ -59,6 +59,12 @@ local function slotsNow ()
   return tonumber(kept[1] or 0), tonumber(kept[2]) + (sinceMs < 0 and 0 or 1 + math.floor(sinceMs / constants.busyStepMs))
 end
 
+-- How many would be claimed before one that its tenant buys now.
+local function nextPosition (admission)
+  local number = tonumber(redis.call('HGET', GLOB, 'counter') or 0) + 1
+  return redis.call('ZCOUNT', key('q', admission.tenant), '-inf', '(' .. text(rankOf({ priority = admission.priority, number = number })))
+end
+
 -- How many of its tenant's generations would be claimed before this waiting one.
 local function positionOf (row)
   local position = positionsNow[row.id]
@@ -111,6 +117,6 @@ local function giveBackRate (row)
 end
 
 return {
-  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerSlots = lowerSlots, slotsNow = slotsNow, positionOf = positionOf,
+  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerSlots = lowerSlots, slotsNow = slotsNow, nextPosition = nextPosition, positionOf = positionOf,
   virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge
 }
