@@ -6,6 +6,7 @@ import type { Config } from '../config.ts'
 import { entryOf, Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
 import type { Ledger } from '../generation/ledger.ts'
+import type { Prices } from '../generation/request/call.ts'
 import { createPriceRules } from '../generation/request/price-rules.ts'
 import { createRequests, type Requests } from '../generation/request/request.ts'
 import { createResultCache } from '../generation/request/result-cache.ts'
@@ -22,7 +23,6 @@ import { createTroubleLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Model, ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
-import type { MicroUsd } from '../money.ts'
 import { highestPriceOf, type TenantBook } from '../tenants/book.ts'
 import type { OnTrouble } from '../trouble.ts'
 import { createUpstream } from '../upstream/queue.ts'
@@ -144,11 +144,11 @@ export function createCore (options: CoreOptions): Core {
 }
 
 /** What a call costs at most, and one of its units, where it may be bought. */
-function pricesOf (model: Model, sent: ModelInput, book: TenantBook): { readonly price: MicroUsd, readonly unitPrice: MicroUsd } {
+function pricesOf (model: Model, sent: ModelInput, book: TenantBook): Prices {
   if (!model.isOpen) throw new Problem('model-closed', { detail: 'An operator has to say so with `falgate model price`.' })
   const highest = highestPriceOf(book, model, sent)
   if (!highest.ok) throw new Problem('price-unknown', { detail: `For this input ${highest.fault}.` })
-  return { price: highest.price, unitPrice: highest.unitPrice ?? 0 }
+  return { price: highest.price, unitPrice: highest.unitPrice ?? 0, how: highest.how }
 }
 
 /** What lasts, such as a store that is unfit or another account's, was told when it was found. */

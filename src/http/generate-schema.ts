@@ -37,7 +37,7 @@ const AnyObject = Type.Object({}, { additionalProperties: true })
 
 function responses (output: object): Record<string, unknown> {
   return {
-    200: Type.Unsafe<unknown>({ description: 'The model\'s output, byte for byte.', headers: headersAt(200, { alsoCommon: true }), content: { 'application/json': { schema: output } } }),
+    200: Type.Unsafe<unknown>({ description: 'The model\'s output, byte for byte. With `Falgate-Dry-Run: 1` a `DryRun` in its place.', headers: headersAt(200, { alsoCommon: true }), content: { 'application/json': { schema: output } } }),
     202: Type.Unsafe<unknown>({
       description: 'Asked for with `Prefer` and not done yet.',
       headers: headersAt(202, { alsoCommon: true }),

@@ -7,6 +7,7 @@ import { missed, sendAnswer, type Addresses } from './answer.ts'
 import { ask, type AskDeps } from './ask.ts'
 import { askedModel, type ByModel } from './asked-model.ts'
 import { bodyLimitOfModel } from './body-bytes.ts'
+import { answerDryRun, isDryRun } from './dry-run.ts'
 import { headerOptionsOf } from './generate-headers.ts'
 import { anyModelSchema, generateSchema } from './generate-schema.ts'
 import { answerHeaders } from './headers.ts'
@@ -34,6 +35,7 @@ function generate<Route extends object = object> (modelOf: (request: FastifyRequ
   return (request: FastifyRequest<Route>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
     const headers = headerOptionsOf(request.headers, deps.waitMs)
     reply.header(answerHeaders.cacheStatus, missed(headers.mode))
+    if (isDryRun(request, reply)) return answerDryRun(request, reply, modelOf(request), headers, 'refuse', deps)
     const answer = ask(request, modelOf(request), headers, 'refuse', deps)
     if (answer instanceof Promise) return answer.then(arrived => sendAnswer(request, reply, arrived, headers, deps.addresses))
     // What lies in this process is sent in the same turn.

@@ -8,6 +8,7 @@ const request = {
   idempotencyKey: { name: 'Idempotency-Key', on: 'generate', meaning: 'Up to 255 visible characters. The same key with the same body costs nothing for 24 hours' },
   prefer: { name: 'Prefer', on: 'generate', meaning: '`respond-async` does not wait, `wait=n` waits n seconds at most (RFC 7240); not done by then is a 202' },
   cache: { name: 'Falgate-Cache', on: 'generate', meaning: '`refresh` buys afresh and stores, `bypass` neither reads nor stores, `reuse` takes any stored picture of an input without a seed or buys one, `only` answers from what is stored or 504' },
+  dryRun: { name: 'Falgate-Dry-Run', on: 'generate', meaning: '`1` tells what would happen, as a `DryRun`, and buys nothing. Of a replica that does not know it, it is a call like any other: look for the header in the answer' },
   requestId: { name: 'X-Request-Id', on: 'generate', meaning: 'Kept when it matches `[\\w.-]{1,128}`' },
   lastEventId: { name: 'Last-Event-ID', on: 'events', meaning: 'The `id` of the last event that was read. What cannot be read begins at the beginning' }
 } as const satisfies Record<string, RequestHeader>
@@ -23,6 +24,7 @@ const answer = {
   age: { name: 'Age', at: [200], meaning: 'How many seconds ago a stored result, or a stored failure, was made' },
   cost: { name: 'Falgate-Cost-Usd', at: [200], meaning: 'What this answer cost, where that is known' },
   saved: { name: 'Falgate-Saved-Usd', at: [200], meaning: 'What it would have cost without the gateway' },
+  dryRun: { name: 'Falgate-Dry-Run', at: [200], meaning: '`1` on the answer to a dry run: nothing was bought, and the body is a `DryRun`' },
   replayed: { name: 'Idempotent-Replayed', at: [200, 202], meaning: '`true` on an answer to a repeated key' },
   rateLimitPolicy: { name: 'RateLimit-Policy', at: 'all', meaning: 'The limits of the tenant\'s calls, and of its purchases where one was tried (draft-ietf-httpapi-ratelimit-headers-11)' },
   rateLimit: { name: 'RateLimit', at: 'all', meaning: 'What is left of these limits' },

@@ -4,7 +4,7 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import { problems, problemsMetBy, type ProblemCode } from '../errors.ts'
 import { headersAt } from './headers.ts'
 
-const FieldFaultSchema = Type.Object({
+export const FieldFaultSchema = Type.Object({
   path: Type.String({ description: 'JSON pointer into the body.' }),
   message: Type.String(),
   code: Type.String(),

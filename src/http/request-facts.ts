@@ -31,6 +31,8 @@ export interface RequestFacts {
   seed: ExactSeed
   /** The digits of the body's numbers that JavaScript would change. */
   numbers: ExactNumbers | null
+  /** It asks what would happen. */
+  isDryRun: boolean
   code: ProblemCode | null
   source: AnswerSource | null
   generationId: string | null
@@ -57,7 +59,7 @@ declare module 'fastify' {
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
 export function freshFacts (connection: CallerConnection, { route, isPoll }: RouteOperation): RequestFacts {
-  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, numbers: null, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, isDryRun: false, numbers: null, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

@@ -29,6 +29,7 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     code: facts.code ?? undefined,
     tenant: facts.caller?.tenant.id,
     key_id: facts.caller?.keyId,
+    dry_run: facts.isDryRun ? true : undefined,
     source: facts.source ?? undefined,
     generation_id: facts.generationId ?? undefined,
     cost_usd: facts.cost === null ? undefined : formatUsd(facts.cost),

@@ -48,13 +48,16 @@ export interface CallOptions {
   readonly needsId: boolean
 }
 
+/** What a call costs at most, and one of its units; `how` says in a few words how that was reckoned. */
+export interface Prices extends Pick<Admission, 'price' | 'unitPrice'> { readonly how: string }
+
 /** What an admission is made of beside the call. */
 export interface AdmissionContext {
   /** A fresh UUIDv7. */
   readonly newId: () => string
   readonly companyBudget: () => BudgetLimit | null
   /** What a call of this input costs at most, and one of its units. Throws what forbids to buy it: no bound is known, or nobody has confirmed the price. */
-  readonly pricesOf: (model: Model, sent: ModelInput) => Pick<Admission, 'price' | 'unitPrice'>
+  readonly pricesOf: (model: Model, sent: ModelInput) => Prices
   readonly priceRules: Pick<PriceRules, 'of'>
 }
 
@@ -65,8 +68,9 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 }
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
-export function admissionOf (options: CallOptions, connection: Connection, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
+export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
   const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
+  const { price, unitPrice } = pricesOf(model, sent)
   return {
     id: newId(),
     tenant: tenant.id,
@@ -76,7 +80,8 @@ export function admissionOf (options: CallOptions, connection: Connection, { new
     inputSha256: inputSha256(input),
     makesLarge: makesLarge(input),
     seed,
-    ...pricesOf(model, sent),
+    price,
+    unitPrice,
     ...priceRules.of(model),
     files: model.filesOf(sent),
     mode: mode === 'only' ? 'normal' : mode,

@@ -4,7 +4,9 @@ import { Problem } from '../../errors.ts'
 import { formatUsd } from '../../money.ts'
 import type { End, RateState, Refused } from '../admission.ts'
 import { costToReader, type Listed, type Generation } from '../generation.ts'
+import { ledgerConstants } from '../ledger-constants.ts'
 import { hasEnded, type Phase } from '../phases.ts'
+import type { CallOptions } from './call.ts'
 
 /** A refusal after the purchases were counted, so that the answer can tell the state of the window. */
 export class RefusedByRate extends Problem {
@@ -58,8 +60,23 @@ export function problemOfRefusal (refused: Refused): Problem {
 /** What leads a request to a generation that ended before: its key, its cache name (or, while it is `unknown`, its body), or nothing. */
 export type LedBy = 'key' | 'name' | null
 
+/** What is told of an end needs nothing that may be long. */
+type Ended = Omit<Listed, 'input' | 'output'>
+
+/** What leads the same request, sent once more, to this row, and for how long; only where that one answers again. */
+export function answeringAgain (row: Ended, options: Pick<CallOptions, 'idempotencyKey' | 'seed' | 'mode'>, nowMs: number): { readonly ledBy: LedBy, readonly forMs: number } {
+  const ledBy = answersAgain(row) ? leadOf(options, row) : null
+  return { ledBy, forMs: ledBy === 'key' ? ledgerConstants.idempotencyMs : ledBy === 'name' ? Math.max(0, row.answersUntilMs - nowMs) : 0 }
+}
+
+function leadOf ({ idempotencyKey, seed, mode }: Pick<CallOptions, 'idempotencyKey' | 'seed' | 'mode'>, { phase }: Ended): LedBy {
+  if (idempotencyKey !== null) return 'key'
+  if (mode === 'reuse') return 'name'
+  return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
+}
+
 /** What a generation that ended without a picture means for its callers, and how they get another one. */
-export function problemOfGeneration (row: Listed, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
+export function problemOfGeneration (row: Ended, ledBy: LedBy = row.seed === null || row.cacheGroup === null ? null : 'name'): Problem {
   const { phase, failure, id: generationId } = row
   if (phase === 'unknown') return new Problem('outcome-unknown', { generationId, detail: `The request went out and no answer came, so up to $${formatUsd(row.price)} may have been spent. ${afterUnknown(row, ledBy)}` })
   const detail = [failure?.detail, answersAgain(row) ? afterBilled(row, ledBy) : undefined].filter(sentence => sentence !== undefined).join(' ')
@@ -73,7 +90,7 @@ export function problemOfGeneration (row: Listed, ledBy: LedBy = row.seed === nu
  * The same, for its own caller: `ledBy` tells what leads the same request here again, and for how long. A client would send it sooner, so it is told to
  * wait a minute.
  */
-export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Generation, readonly ledBy: LedBy, readonly forMs: number }): Problem {
+export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Ended, readonly ledBy: LedBy, readonly forMs: number }): Problem {
   const { code, facts } = problemOfGeneration(row, ledBy)
   return new Problem(code, { ...facts, ...(forMs > 0 ? { retryAfterSeconds: Math.min(MAX_RETRY_AFTER_SECONDS, Math.ceil(forMs / 1000)) } : {}) })
 }
@@ -81,17 +98,17 @@ export function problemOfFailed ({ row, ledBy, forMs }: { readonly row: Generati
 const MAX_RETRY_AFTER_SECONDS = 60
 
 /** Is the same request answered with this end for a while? It was billed, or may have been, and nobody called it off. */
-export function answersAgain ({ phase, cost, cancelWished }: Listed): boolean {
+function answersAgain ({ phase, cost, cancelWished }: Ended): boolean {
   return phase !== 'succeeded' && hasEnded(phase) && !cancelWished && (phase === 'unknown' || (cost ?? 0) > 0)
 }
 
-function afterUnknown ({ cancelWished }: Listed, ledBy: LedBy): string {
+function afterUnknown ({ cancelWished }: Ended, ledBy: LedBy): string {
   if (cancelWished) return 'It was cancelled, so the same request buys another picture.'
   if (ledBy === 'key') return 'Nothing is bought under this Idempotency-Key for 24 hours; look at the generation, or send a new key with Falgate-Cache: refresh to buy another picture.'
   return 'Nothing is bought again for 15 minutes; look at the generation, or send Falgate-Cache: refresh to buy another picture.'
 }
 
-function afterBilled ({ answersUntilMs }: Listed, ledBy: LedBy): string | undefined {
+function afterBilled ({ answersUntilMs }: Ended, ledBy: LedBy): string | undefined {
   if (ledBy === 'key') return 'It was billed, so this Idempotency-Key gets this answer for 24 hours; a new key with Falgate-Cache: refresh buys another picture.'
   if (ledBy === null || answersUntilMs === 0) return undefined
   return `It was billed, so the same request gets this answer until ${new Date(answersUntilMs).toISOString()}; Falgate-Cache: refresh buys another picture at once.`

@@ -4,7 +4,7 @@ import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Admitted, End, RateState, DuplicateAnswer } from '../admission.ts'
+import type { Admitted, DuplicatesFirst, End, RateState } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
 import type { Connection, Generation } from '../generation.ts'
 import { bodyOf, withOutput } from '../large.ts'
@@ -13,8 +13,10 @@ import type { Ledger } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
 import type { Watch } from '../watch/watch.ts'
 import { admissionOf, reuseNameOf, type AdmissionContext, type CallOptions } from './call.ts'
+import { createForesight, type Foresight } from './foresight.ts'
+import { settleDuplicates } from './duplicate-rounds.ts'
 import type { PriceRules } from './price-rules.ts'
-import { answersAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
+import { answeringAgain, problemOfLost, problemOfRefusal, resultGone, type LedBy } from './problems.ts'
 import { storedResultOf, type ResultCache, type StoredResult } from './result-cache.ts'
 
 interface Origin {
@@ -68,17 +70,17 @@ export interface Requests {
   readonly fromMemory: (options: CallOptions) => Answer | null
   /** The answer to the caller at `connection`, once there is one; `gone` fires when that caller is. */
   readonly request: (options: CallOptions, connection: Connection, gone: AbortSignal) => Promise<Answer>
+  /** What a request of this kind would get now; nothing is bought, and the ledger stays as it is. */
+  readonly foresee: (options: CallOptions) => Promise<Foresight>
 }
 
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
 const ADMISSION_DEADLINE_MS = 900
 
-/** Rounds of asking whether the callers of undelivered duplicates are still there, eight a round: as many as a tenant's queue holds by default, so that each has its own picture. */
-const MAX_DUPLICATE_ROUNDS = 16
-
 export function createRequests (deps: RequestDeps): Requests {
   const { ledger, cache, watch } = deps
-  return { fromMemory, request }
+  const foresee = createForesight({ ...deps, isInMemory: options => fromMemory(options) !== null, stored: storedFor })
+  return { fromMemory, request, foresee }
 
   function fromMemory (options: CallOptions): Answer | null {
     // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
@@ -104,37 +106,24 @@ export function createRequests (deps: RequestDeps): Requests {
    * `Idempotency-Key` is refused, because only an admission tells what the key stands for, or binds it.
    */
   async function fromStore (options: CallOptions): Promise<Answer> {
-    const { mode, idempotencyKey, cacheName } = options
+    const row = await storedFor(options)
+    if (row !== null) return hit(options, keep(options.cacheName, row))
+    throw new Problem(options.mode === 'only' ? 'not-cached' : 'draining')
+  }
+
+  async function storedFor ({ mode, idempotencyKey, cacheName }: CallOptions): Promise<Generation | null> {
     const isServed = mode === 'only' || ((mode === 'normal' || mode === 'reuse') && idempotencyKey === null)
-    const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
-    if (row !== null) return hit(options, keep(cacheName, row))
-    throw new Problem(mode === 'only' ? 'not-cached' : 'draining')
+    return cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
   }
 
-  /** Asks for admission until it is clear which undelivered duplicates still have a caller; the number of rounds is bounded. */
-  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, { outcome: 'duplicates' }>> {
+  /** Asks for admission until it is clear which undelivered duplicates still have a caller. */
+  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, DuplicatesFirst>> {
     const admission = admissionOf(options, connection, deps)
-    let duplicates: readonly DuplicateAnswer[] = []
-    for (let round = 1; ; round++) {
-      const admitted = await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, duplicates, lastRound: round === MAX_DUPLICATE_ROUNDS, ...admission })
-      const { model, priceRule } = admission
-      if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
-      if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
-      if (admitted.outcome !== 'duplicates') return admitted
-      if (round === MAX_DUPLICATE_ROUNDS) throw new Error('the ledger asked about duplicates in the last round')
-      duplicates = [...duplicates, ...await askAboutDuplicates(admitted.duplicates)]
-    }
-  }
-
-  /** One question for each replica that holds connections of duplicates. */
-  async function askAboutDuplicates (duplicates: readonly (Connection & { readonly id: string })[]): Promise<readonly DuplicateAnswer[]> {
-    const replicas = [...new Set(duplicates.map(duplicate => duplicate.replica))]
-    const answers = await Promise.all(replicas.map(async replica => {
-      const theirs = duplicates.filter(duplicate => duplicate.replica === replica)
-      const open = await ledger.askOpen(replica, theirs.map(duplicate => duplicate.connection))
-      return theirs.map(duplicate => ({ ...duplicate, open: open.has(duplicate.connection) }))
-    }))
-    return answers.flat()
+    const { model, priceRule } = admission
+    const admitted = await settleDuplicates<Exclude<Admitted, DuplicatesFirst>>(ledger, async known => await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission }))
+    if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
+    if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
+    return admitted
   }
 
   async function answerWhenEnded (options: CallOptions, connection: Connection, gone: AbortSignal, origin: Origin, row: Generation): Promise<Answer> {
@@ -197,10 +186,8 @@ export function createRequests (deps: RequestDeps): Requests {
   function failed (options: CallOptions, origin: Origin, row: Generation, endedBefore: boolean): Answer {
     const { finishedAtMs, answersUntilMs } = row
     const nowMs = ledger.now()
-    const ledBy = answersAgain(row) ? leadOf(options, row) : null
-    const forMs = ledBy === 'key' ? ledgerConstants.idempotencyMs : ledBy === 'name' ? Math.max(0, answersUntilMs - nowMs) : 0
     const endedAtMs = finishedAtMs ?? answersUntilMs - ledgerConstants.answerMs
-    return { kind: 'failed', row, ledBy, forMs, ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
+    return { kind: 'failed', row, ...answeringAgain(row, options, nowMs), ageMs: endedBefore ? Math.max(0, nowMs - endedAtMs) : null, ...origin }
   }
 
   function answerOf (origin: Origin, row: Generation, options: CallOptions): Answer {
@@ -265,13 +252,6 @@ function isAlias ({ id, purchase }: Generation): boolean {
 
 function isOwn ({ tenant, subject }: CallOptions, stored: StoredResult): boolean {
   return stored.tenant === tenant.id && stored.subject === subject
-}
-
-/** What leads the same request, sent once more, to this row that answers again. */
-function leadOf ({ idempotencyKey, seed, mode }: CallOptions, { phase }: Generation): LedBy {
-  if (idempotencyKey !== null) return 'key'
-  if (mode === 'reuse') return 'name'
-  return mode === 'normal' && (seed !== null || phase === 'unknown') ? 'name' : null
 }
 
 /** Did it end without ever being accepted: cancelled, or past its deadline in the queue? */

@@ -10,6 +10,7 @@ import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } fro
 import { ask, type AskDeps } from '../ask.ts'
 import { askedModel, type ByModel } from '../asked-model.ts'
 import { bodyLimitOfModel } from '../body-bytes.ts'
+import { answerDryRun, isDryRun } from '../dry-run.ts'
 import { answerHeaders } from '../headers.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
@@ -45,7 +46,9 @@ function run (deps: SubmitDeps): Submit {
   return async (request, endpointId, reply) => {
     const headers = runOptionsOf(request, deps.waitMs)
     reply.header(answerHeaders.cacheStatus, missed(headers.mode))
+    const isDry = isDryRun(request, reply)
     const model = askedModel(request, endpointId, deps.models())
+    if (isDry) return await answerDryRun(request, reply, model, headers, 'leave-out', deps)
     // fal's models leave out fields that they do not have, and take null for no seed; clients that were written for them may count on it.
     const answer = await ask(request, model, headers, 'leave-out', deps)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
@@ -72,7 +75,9 @@ export function submitter (deps: SubmitDeps): Submit {
   return async (request, endpointId, reply) => {
     const headers = submitOptionsOf(request)
     reply.header(answerHeaders.cacheStatus, missed(headers.mode))
+    const isDry = isDryRun(request, reply)
     const model = askedModel(request, endpointId, deps.models())
+    if (isDry) return await answerDryRun(request, reply, model, headers, 'leave-out', deps)
     const answer = await ask(request, model, headers, 'leave-out', deps)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, headers.mode)

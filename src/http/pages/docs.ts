@@ -4,6 +4,7 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { DryRunSchema } from '../dry-run.ts'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
@@ -14,7 +15,7 @@ import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

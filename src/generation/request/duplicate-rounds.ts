@@ -1,0 +1,36 @@
+// Asking the ledger until it is clear which undelivered duplicates still have a caller (rule 7).
+
+import type { Admission, DuplicateAnswer, DuplicatesFirst } from '../admission.ts'
+import type { Connection } from '../generation.ts'
+import type { Ledger } from '../ledger.ts'
+
+/** Rounds of asking whether the callers of undelivered duplicates are still there, eight a round: as many as a tenant's queue holds by default, so that each has its own picture. */
+const MAX_DUPLICATE_ROUNDS = 16
+
+/** Asks the ledger, and the replicas that it names, until it does not name any more; the number of rounds is bounded. */
+export async function settleDuplicates<Settled extends object> (
+  ledger: Pick<Ledger, 'askOpen'>, ask: (known: Pick<Admission, 'duplicates' | 'lastRound'>) => Promise<Settled | DuplicatesFirst>
+): Promise<Settled> {
+  let duplicates: readonly DuplicateAnswer[] = []
+  for (let round = 1; ; round++) {
+    const answer = await ask({ duplicates, lastRound: round === MAX_DUPLICATE_ROUNDS })
+    if (!namesDuplicates(answer)) return answer
+    if (round === MAX_DUPLICATE_ROUNDS) throw new Error('the ledger asked about duplicates in the last round')
+    duplicates = [...duplicates, ...await askAboutDuplicates(ledger, answer.duplicates)]
+  }
+}
+
+function namesDuplicates (answer: object): answer is DuplicatesFirst {
+  return 'outcome' in answer && answer.outcome === 'duplicates'
+}
+
+/** One question for each replica that holds connections of duplicates. */
+async function askAboutDuplicates (ledger: Pick<Ledger, 'askOpen'>, duplicates: readonly (Connection & { readonly id: string })[]): Promise<readonly DuplicateAnswer[]> {
+  const replicas = [...new Set(duplicates.map(duplicate => duplicate.replica))]
+  const answers = await Promise.all(replicas.map(async replica => {
+    const theirs = duplicates.filter(duplicate => duplicate.replica === replica)
+    const open = await ledger.askOpen(replica, theirs.map(duplicate => duplicate.connection))
+    return theirs.map(duplicate => ({ ...duplicate, open: open.has(duplicate.connection) }))
+  }))
+  return answers.flat()
+}
