@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openOperations } from '../src/generation/ledger.ts'
 import { moves, phases } from '../src/generation/phases.ts'
+import { codeBlocksOf } from './support/pages.ts'
 import { projectDir } from './support/paths.ts'
 
 const folder = join(projectDir, 'docs')
@@ -55,8 +56,8 @@ t.test('docs/ledger.md has every key that the scripts make', async t => {
 })
 
 t.test('every move that the picture of docs/architecture.md draws is legal, and every phase is drawn', async t => {
-  const page = readFileSync(join(folder, 'architecture.md'), 'utf8')
-  const drawn = [...page.matchAll(/^ {2}(\w+) --> (\w+)(?:: .*)?$/gm)].map(([, from = '', to = '']) => ({ from, to }))
+  const picture = codeBlocksOf(readFileSync(join(folder, 'architecture.md'), 'utf8')).map(({ code }) => code).find(code => code.startsWith('stateDiagram')) ?? ''
+  const drawn = [...picture.matchAll(/^ {2}(\w+) --> (\w+)(?:: .*)?$/gm)].map(([, from = '', to = '']) => ({ from, to }))
   t.ok(drawn.length > 10, 'they were found')
   t.same(drawn.filter(({ from, to }) => !phases.some(phase => phase === from && moves[phase].some(next => next === to))), [])
   t.same(phases.filter(phase => !drawn.some(({ from, to }) => from === phase || to === phase)), [])
