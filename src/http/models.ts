@@ -1,13 +1,14 @@
 // `GET /models`: what the caller's tenant may use, and of each model all that is known: fields, prices, and an OpenAPI document of its own.
 
 import { hash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { fieldsOf } from '../models/price-bound.ts'
-import { ruleJson } from '../models/price-rule.ts'
+import { ruleJson, type PriceRule } from '../models/price-rule.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { dearestOf, highestPriceOf, mayUse, refusalOf, type TenantBook } from '../tenants/book.ts'
 import { askedModel, type ByModel } from './asked-model.ts'
@@ -60,11 +61,17 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants }: Models
       summary: 'The models that this key may use',
       response: { 200: Type.Unsafe<unknown>({ description: 'In the order in which they are offered.', content: { 'application/json': { schema: Type.Ref('ModelList') } } }), ...problemResponses('calling') }
     }
-  }, (request, reply) => {
+  }, async (request, reply) => {
     const { tenant } = callerOf(request)
     const book = models()
-    const open = book.all.filter(({ endpointId, isOpen }) => isOpen && mayUse(tenant, endpointId))
-    sendTagged(request, reply, JSON.stringify({ models: open.map(model => lineOf(model, book, tenants())) }))
+    const lines: object[] = []
+    for (const model of book.all) {
+      if (!model.isOpen || !mayUse(tenant, model.endpointId)) continue
+      // What reads a model's example may have to be compiled first, and there may be hundreds: others get a turn in between.
+      if (!plainPrices.has(model)) await setImmediate()
+      lines.push(lineOf(model, book, tenants()))
+    }
+    return sendTagged(request, reply, JSON.stringify({ models: lines }))
   })
 
   scope.get<ByModel>('/models/*', {
@@ -75,14 +82,14 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants }: Models
       description: `Below it, at \`${DOCUMENT}\`, is an OpenAPI document of this model alone, for clients to be generated from.`,
       response: { 200: Type.Unsafe<unknown>({ description: 'What is known of it.', content: { 'application/json': { schema: Type.Ref('Model') } } }), ...problemResponses('calling', 'model-unknown', 'not-allowed') }
     }
-  }, (request, reply) => {
+  }, async (request, reply) => {
     const path = request.params['*']
     const isDocument = path.endsWith(DOCUMENT)
     const book = models()
     const model = askedModel(request, isDocument ? path.slice(0, -DOCUMENT.length) : path, book)
     const refusal = refusalOf(callerOf(request).tenant, model)
     if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
-    sendTagged(request, reply, isDocument ? JSON.stringify(modelDocument(model, scope.swagger())) : JSON.stringify(viewOf(model, book, tenants())))
+    return sendTagged(request, reply, isDocument ? JSON.stringify(modelDocument(model, scope.swagger())) : JSON.stringify(viewOf(model, book, tenants())))
   })
 }
 
@@ -108,8 +115,20 @@ function viewOf (model: Model, book: ModelBook, tenants: TenantBook) {
   }
 }
 
+/** By model, and the rule that it was told by. */
+const plainPrices = new WeakMap<Model, { readonly rule: PriceRule, readonly price: MicroUsd | null }>()
+
 /** What the example costs at most. */
 function plainPriceOf (model: Model, tenants: TenantBook): MicroUsd | null {
+  const rule = tenants.ruleOf(model)
+  const known = plainPrices.get(model)
+  if (known?.rule === rule) return known.price
+  const price = exampleCost(model, tenants)
+  plainPrices.set(model, { rule, price })
+  return price
+}
+
+function exampleCost (model: Model, tenants: TenantBook): MicroUsd | null {
   const reading = model.readInput(model.example, { unknownFields: 'refuse', sentDefaults: fieldsOf(tenants.ruleOf(model)) })
   const highest = highestPriceOf(tenants, model, reading.ok ? reading.sent : model.example)
   return highest.ok ? highest.price : null
@@ -120,10 +139,10 @@ function usdOf (price: MicroUsd | null): number | null {
 }
 
 /** Sends JSON under a strong entity tag, or 304 to a caller that has it. */
-function sendTagged (request: FastifyRequest, reply: FastifyReply, text: string): void {
+function sendTagged (request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
   const etag = `"${hash('sha256', text, 'base64url')}"`
   reply.header('etag', etag).header('cache-control', 'private, no-cache')
   const known = request.headers['if-none-match']
-  if (known?.split(',').some(one => one.trim() === etag || one.trim() === '*') === true) reply.code(304).send()
-  else reply.type('application/json').send(text)
+  if (known?.split(',').some(one => one.trim() === etag || one.trim() === '*') === true) return reply.code(304).send()
+  return reply.type('application/json').send(text)
 }
