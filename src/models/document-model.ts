@@ -11,6 +11,7 @@ import { pictureSizes } from './picture-size.ts'
 import { fieldReaderOf, readCount } from './price-fields.ts'
 import type { PriceRule } from './price-rule.ts'
 import { seedKindOf } from './seed.ts'
+import { pictureCounts } from './usual-fields.ts'
 
 /** What a model is made of. */
 export interface DocumentModelParts {
@@ -21,9 +22,6 @@ export interface DocumentModelParts {
   /** Whether somebody has said that the price is right. */
   readonly isOpen: boolean
 }
-
-/** The fields that say how many pictures are made: their product. */
-const counts = ['num_images', 'max_images']
 
 /** Places of pictures in an answer. */
 const PICTURE_PLACE = /^(?:images?|masks?)\b/
@@ -55,7 +53,7 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
   function filesOf (asked: ModelInput): number {
     const fields = fieldReaderOf(document)
     let files = 1n
-    for (const name of new Set([...counts, ...rule.count])) {
+    for (const name of new Set([...pictureCounts, ...rule.count])) {
       if (!fields.has(name)) continue
       files *= readCount(asked[name]) ?? readCount(readable(() => reader().defaultOf(name))) ?? fields.highest(name) ?? 1n
     }

@@ -5,13 +5,14 @@
 import { isObject } from '../schema.ts'
 import { definitionOf, objectOf } from './json-schema.ts'
 import type { ModelInput, PixelSize } from './model.ts'
+import { pictureCounts, sizeWords, type PresetSize } from './usual-fields.ts'
 
 type Schema = Readonly<Record<string, unknown>>
 
 /** What is known of a model besides its input: names of further fields that count pictures, and words of sizes that mean other pixels for this model. */
 export interface PictureHints {
   readonly counts?: readonly string[]
-  readonly sizes?: ReadonlyMap<string, readonly [width: number, height: number]>
+  readonly sizes?: ReadonlyMap<string, PresetSize>
 }
 
 /** No model makes more in one call; a document without a bound may be asked for any number. */
@@ -29,21 +30,8 @@ const K = 1024
 /** Nothing is more than so many times as wide as high, or as high as wide. */
 const MAX_RATIO = 16
 
-/** The fields that say how many pictures are made: their product. */
-const counts = ['num_images', 'max_images']
-
 /** Where a size stands whole. */
 const sizeFields = ['image_size', 'size']
-
-/** fal's own table, in its toolkit. */
-const presets: Readonly<Record<string, readonly [width: number, height: number]>> = {
-  square_hd: [1024, 1024],
-  square: [512, 512],
-  portrait_4_3: [768, 1024],
-  portrait_16_9: [576, 1024],
-  landscape_4_3: [1024, 768],
-  landscape_16_9: [1024, 576]
-}
 
 /** Words in the place of an aspect ratio. */
 const ratioWords: Readonly<Record<string, number>> = { square: 1, landscape: 4 / 3, portrait: 3 / 4 }
@@ -84,7 +72,7 @@ function defaultOf (schema: unknown, root: Schema): unknown {
 
 function countOf (fields: Fields, hints: PictureHints): number {
   let product = 1
-  for (const name of new Set([...counts, ...hints.counts ?? []])) product *= numberIn(fields(name)) ?? 1
+  for (const name of new Set([...pictureCounts, ...hints.counts ?? []])) product *= numberIn(fields(name)) ?? 1
   return Math.min(MAX_PICTURES, Math.max(1, Math.round(product)))
 }
 
@@ -108,7 +96,7 @@ function sizeOf (fields: Fields, hints: PictureHints): PixelSize {
 function wholeSize (value: unknown, { sizes }: PictureHints): PixelSize | null {
   if (isObject(value)) return sidesIn(value['width'], value['height'])
   if (typeof value !== 'string') return null
-  const known = sizes?.get(value) ?? (Object.hasOwn(presets, value) ? presets[value] : undefined)
+  const known = sizes?.get(value) ?? sizeWords.get(value)
   if (known !== undefined) return bounded(known[0], known[1])
   const [, width, height] = /^\s*(\d{1,6})\s*[x×*]\s*(\d{1,6})\s*$/i.exec(value) ?? []
   return width === undefined ? null : sidesIn(width, height)
@@ -132,7 +120,7 @@ function areaSize (value: unknown, ratio: number): PixelSize | null {
 function ratioIn (value: unknown): number | null {
   if (typeof value !== 'string') return null
   const word = value.trim().toLowerCase()
-  const preset = Object.hasOwn(presets, word) ? presets[word] : undefined
+  const preset = sizeWords.get(word)
   if (preset !== undefined) return preset[0] / preset[1]
   if (Object.hasOwn(ratioWords, word)) return ratioWords[word] ?? null
   const [, width, height] = /^(\d{1,4}(?:\.\d{1,4})?)\s*[:/x]\s*(\d{1,4}(?:\.\d{1,4})?)$/.exec(word) ?? []

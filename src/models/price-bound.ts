@@ -7,15 +7,13 @@ import { pointerTo } from '../schema.ts'
 import { hintOf } from './nearest.ts'
 import { fieldReaderOf, isOpen, readCount, type Bound, type FieldReader, type PricedDocument } from './price-fields.ts'
 import { FACTOR_SCALE, MAX_PRICE, isCounted, unitsIn, type CountedUnit, type PriceRule } from './price-rule.ts'
+import { pictureCounts } from './usual-fields.ts'
 
 /** The most that a call may cost. `fault` is a sentence for the caller, and holds nothing of the input but names of fields. */
 export type HighestPrice =
   | { readonly ok: true, readonly price: MicroUsd, readonly unitPrice: MicroUsd | null, readonly how: string }
   // `unbounded`: the input, or the document, leaves it open. `above-max`: the model's file contradicts itself.
   | { readonly ok: false, readonly kind: 'unbounded' | 'above-max', readonly fault: string }
-
-/** The fields that say how many pictures a call makes: their product. */
-const counts = ['num_images', 'max_images']
 
 const SIZE = 'image_size'
 const seconds = ['duration']
@@ -33,7 +31,7 @@ export function fieldsOf (rule: PriceRule): readonly string[] {
 }
 
 function countedFields (rule: PriceRule, unit: CountedUnit): readonly string[] {
-  const pictures = [...new Set([...counts, ...rule.count])]
+  const pictures = [...new Set([...pictureCounts, ...rule.count])]
   switch (unit) {
     case 'call': return []
     case 'image': return pictures
@@ -95,7 +93,7 @@ export function checkRule (rule: PriceRule, document: PricedDocument): readonly 
   }
   if (units.has('image') || units.has('megapixel') || units.has('second')) {
     for (const field of reader.names) {
-      if (COUNT_LIKE.test(field) && !counts.includes(field) && !rule.count.includes(field)) faults.push(`/count: the model's ${field} looks like a number of results, which has to be named here`)
+      if (COUNT_LIKE.test(field) && !pictureCounts.includes(field) && !rule.count.includes(field)) faults.push(`/count: the model's ${field} looks like a number of results, which has to be named here`)
     }
   }
   if (faults.length === 0) checkDearest()

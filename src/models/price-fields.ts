@@ -4,7 +4,7 @@
 
 import { isObject } from '../schema.ts'
 import { definitionOf, objectOf } from './json-schema.ts'
-import type { PresetSize } from './price-rule.ts'
+import { sizeWords, type PresetSize } from './usual-fields.ts'
 
 /** The part of a model's document that prices are about. */
 export interface PricedDocument {
@@ -48,16 +48,6 @@ const MAX_STEPS = 20_000
 
 /** More ways to satisfy one field than any real document has. */
 const MAX_BRANCHES = 500
-
-/** fal's own table, in its toolkit. A model for which a word means other pixels says so in its rule. */
-const presets: ReadonlyMap<string, PresetSize> = new Map<string, PresetSize>([
-  ['square_hd', [1024, 1024]],
-  ['square', [512, 512]],
-  ['portrait_4_3', [768, 1024]],
-  ['portrait_16_9', [576, 1024]],
-  ['landscape_4_3', [1024, 768]],
-  ['landscape_16_9', [1024, 576]]
-])
 
 /** Models round sides up to multiples of 16 or 32 before they draw, and what is drawn is what is billed. */
 const SIDE_MULTIPLE = 32n
@@ -159,7 +149,7 @@ function createFieldReader ({ input }: PricedDocument): FieldReader {
   function pixelsOf (ways: readonly Branch[], value: unknown, sizes: ReadonlyMap<string, PresetSize>): Bound {
     if (isOpen(value)) return mostPixelsOf(ways, sizes)
     if (typeof value === 'string') {
-      const size = sizes.get(value) ?? presets.get(value)
+      const size = sizes.get(value) ?? sizeWords.get(value)
       return size === undefined ? null : areaOf(BigInt(size[0]), BigInt(size[1]), ways)
     }
     if (!isObject(value)) return null

@@ -4,6 +4,7 @@ import type { ModelDocument } from './document.ts'
 import { checkRule } from './price-bound.ts'
 import { fieldReaderOf } from './price-fields.ts'
 import { countedUnits, parsePriceRule, type CountedUnit, type PriceRule } from './price-rule.ts'
+import { pictureCounts } from './usual-fields.ts'
 
 /** A rule, or the sentence that says why there is none. */
 export type Proposal = { readonly ok: true, readonly price: Readonly<Record<string, unknown>>, readonly rule: PriceRule } | { readonly ok: false, readonly fault: string }
@@ -19,8 +20,6 @@ const units: ReadonlyMap<string, CountedUnit> = new Map<string, CountedUnit>([
 
 /** Words for what a call makes: a call that makes several makes several of these. */
 const made = new Set(['generation', 'generations', 'video', 'videos'])
-const counts = ['num_images', 'max_images']
-
 /** The rule that a price of fal's may be. */
 export function proposePrice ({ unitPrice, unit, currency }: { readonly unitPrice: number, readonly unit: string, readonly currency: string }, document: ModelDocument): Proposal {
   const word = unit.trim()
@@ -29,7 +28,7 @@ export function proposePrice ({ unitPrice, unit, currency }: { readonly unitPric
   const counted = units.get(word)
   if (counted === undefined) return { ok: false, fault: `fal's price is ${unitPrice} USD per ${JSON.stringify(word.slice(0, 60))}, and how many of these a call takes cannot be told beforehand.` }
   const fields = fieldReaderOf(document)
-  const per = made.has(word) && counts.some(fields.has) ? 'image' : counted
+  const per = made.has(word) && pictureCounts.some(fields.has) ? 'image' : counted
   const price = { usd: unitPrice, per }
   const parsed = parsePriceRule(price)
   if (!parsed.ok) return { ok: false, fault: `fal's price cannot be used: ${parsed.faults.join('; ')}.` }

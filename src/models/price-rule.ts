@@ -6,6 +6,7 @@
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
 import { isObject, pointerTo } from '../schema.ts'
 import { hintOf } from './nearest.ts'
+import type { PresetSize } from './usual-fields.ts'
 
 /** The units whose number can be told before a call. Every other unit is a word without meaning here, and needs `max_usd`. */
 export const countedUnits = ['call', 'image', 'megapixel', 'second', '1000 characters'] as const
@@ -48,9 +49,6 @@ export interface PriceRule {
   /** What a call costs at most, where that cannot be told from its input. */
   readonly max: MicroUsd | null
 }
-
-/** Width and height in pixels. */
-export type PresetSize = readonly [width: number, height: number]
 
 /** What came of parsing a rule; every fault is a sentence after a JSON pointer. */
 export type ParsedRule = { readonly ok: true, readonly rule: PriceRule } | { readonly ok: false, readonly faults: readonly string[] }
