@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { createModels } from '../../src/models/models.ts'
 import { key, startGateway, tenant, type CallOptions, type Gateway, type GatewayOptions, type Reply } from '../support/gateway.ts'
+import { documentModel } from '../support/model-files.ts'
 import { seedlessPoster } from '../support/poster.ts'
 import { until } from '../support/until.ts'
 
@@ -163,6 +164,23 @@ t.test('what would refuse the call is told with the code and the sentence that i
   gateway.sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'unauthorized' })
   await gateway.generate({ prompt: 'one that fails' })
   await refused('studio', 'upstream-account-blocked')
+})
+
+t.test('a model whose price nobody has confirmed, and an input without a highest price, are refused as the call would be, and the tenant\'s standing is told', async t => {
+  const closed = documentModel({ endpointId: 'acme/closed', isConfirmed: false })
+  const input = { type: 'object', required: ['prompt', 'duration'], properties: { prompt: { type: 'string' }, duration: { type: 'integer', minimum: 1 } } }
+  const bounded = documentModel({ endpointId: 'acme/film', input, price: { usd: 0.1, per: 'second', max_usd: 5 } })
+  // No file may say that; a call of it may be too dear for any rule.
+  const film = { ...bounded, rule: { ...bounded.rule, max: null } }
+  const gateway = await startGateway(t, { models: createModels([imagen4Ultra, closed, film]), tenants: { tenants: [tenant('studio', { budget: { usd: 3, per: 'day' } })] } })
+  for (const [path, body, code] of [['/generate/acme/closed', { prompt }, 'model-closed'], ['/generate/acme/film', { prompt, duration: 1_000_000 }, 'price-unknown']] as const) {
+    const told = await ask(t, gateway, body, { path })
+    const real = (await gateway.generate(body, { path })).json()
+    t.equal(real['code'], code)
+    t.match(told, { valid: true, would: 'refuse', problem: { code, detail: real['detail'] }, price: null, budget: { left_usd: 3 }, queue: { position: 0 } })
+  }
+  t.match(await ask(t, gateway, { prompt, duration: 7 }, { path: '/generate/acme/film' }), { would: 'buy', price: { highest_usd: 0.7 } })
+  t.equal(gateway.sandbox.bill.submits, 0)
 })
 
 t.test('what is no call stays an error: key, model, header, body', async t => {
