@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import t from 'tap'
 import { describePrompt } from '../src/logger.ts'
+import { parseObject } from './support/gateway.ts'
 import { codeBlocksOf, pageAt, pages, sectionOf } from './support/pages.ts'
 import { cliFile, projectDir } from './support/paths.ts'
 import { answering, freePort, runCli, start, type Env, type Running } from './support/processes.ts'
@@ -69,7 +70,14 @@ t.test('with one gateway as `npm start` starts it', async t => {
   })
 
   await t.test('the commands of docs/api.md work, one after another', async t => {
-    t.match(await pasted(scriptOf(pageAt('docs/api.md')), gateway), apiTold)
+    const told = await pasted(scriptOf(pageAt('docs/api.md')), gateway)
+    t.match(told, apiTold)
+    const [shown = ''] = codeBlocksOf(pageAt('docs/api.md')).map(({ code }) => code).filter(code => code.startsWith('{"dry_run"'))
+    const [answered = ''] = /\{"dry_run".*\}\}/.exec(told) ?? []
+    // What is left depends on what was bought before.
+    const lasting = (text: string): Readonly<Record<string, unknown>> => ({ ...parseObject(text), budget: null, rate_limit: null, queue: null })
+    t.same(lasting(answered), lasting(shown), 'a dry run answers what is shown')
+    t.same(Object.keys(parseObject(answered)), Object.keys(parseObject(shown)))
   })
 
   await t.test('the answer that the README shows is the one that its request gets', async t => {
