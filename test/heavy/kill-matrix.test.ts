@@ -83,7 +83,7 @@ const points: readonly Point[] = [
 const PLACES = 4
 
 /** Operations that change nothing: a death around one of them is the death before the next write. */
-const reads = new Set(['aside', 'lookup', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen'])
+const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen'])
 
 /** What is about no generation: an operator's word that fal may be tried again. */
 const apart = new Set(['breaker'])
