@@ -10,11 +10,11 @@ import { callerOf } from './request-facts.ts'
 /** A route whose address ends with an endpoint id. */
 export interface ByModel { Params: { readonly '*': string } }
 
-/** The model with this endpoint id. Throws `model-unknown` with the nearest one that the caller may use. */
+/** The model with this endpoint id. Throws `model-unknown` with the nearest one that the caller may buy. */
 export function askedModel (request: FastifyRequest, endpointId: string, models: ModelBook): Model {
   const model = models.find(endpointId)
   if (model !== undefined) return model
-  const nearest = models.nearest(endpointId)
-  const isTold = nearest !== null && mayUse(callerOf(request).tenant, nearest)
-  throw new Problem('model-unknown', { detail: isTold ? `The nearest one is ${nearest}.` : 'GET /models lists those that this key may use.' })
+  const { tenant } = callerOf(request)
+  const nearest = models.nearest(endpointId, ({ isOpen, endpointId }) => isOpen && mayUse(tenant, endpointId))
+  throw new Problem('model-unknown', { detail: nearest === null ? 'GET /models lists those that this key may use.' : `The nearest one is ${nearest}.` })
 }

@@ -13,8 +13,8 @@ export interface ModelBook {
   readonly default: Model
   /** The model with exactly this endpoint id, if it is on offer. */
   readonly find: (endpointId: string) => Model | undefined
-  /** The endpoint id on offer that looks most like this one, where one does. */
-  readonly nearest: (endpointId: string) => string | null
+  /** The endpoint id that looks most like this one, where one does, among the models that may be told of: all by default. */
+  readonly nearest: (endpointId: string, mayTell?: (model: Model) => boolean) => string | null
 }
 
 /**
@@ -30,6 +30,11 @@ export function createModels (list: readonly Model[], { added = [], defaultId }:
   }
   const usual = defaultId === undefined ? all[0] : byId.get(defaultId)
   if (usual === undefined) throw new Error(defaultId === undefined ? 'no model is on offer: the list of models is empty' : `the default model ${defaultId} is not on offer`)
-  const ids = [...byId.keys()]
-  return { all, documented: [...list], default: usual, find: endpointId => byId.get(endpointId), nearest: endpointId => nearestName(endpointId, ids) }
+  return {
+    all,
+    documented: [...list],
+    default: usual,
+    find: endpointId => byId.get(endpointId),
+    nearest: (endpointId, mayTell = () => true) => nearestName(endpointId, all.filter(mayTell).map(model => model.endpointId))
+  }
 }
