@@ -1,8 +1,8 @@
 // Which address of fal's doors a request means: without trailing slashes, and for the proxy the one that its target stands for.
 
-import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { parseQueuePath } from '../../fal-wire/queue-path.ts'
+import { isEndpointId } from '../../models/endpoint-id.ts'
 import type { ModelBook } from '../../models/models.ts'
 
 /** Where all of fal's doors are. */
@@ -66,8 +66,8 @@ function runTarget (path: string, search: string, models: ModelBook): Target {
 
 function queueTarget (path: string, search: string, models: ModelBook): Target {
   const parsed = parseQueuePath(path)
-  const isKnown = models.all.some(({ endpointId }) => parsed.endpointId === endpointId || (parsed.operation !== 'submit' && parsed.endpointId === appIdOf(endpointId)))
-  if (!isKnown) return { refusal: UNKNOWN_MODEL }
+  // What was submitted is asked about also when its model is not on offer any more, or only on another replica.
+  if (parsed.operation === 'submit' ? models.find(parsed.endpointId) === undefined : !isEndpointId(parsed.endpointId)) return { refusal: UNKNOWN_MODEL }
   return { url: `${FAL_PREFIX}/queue/${path}${search}` }
 }
 
@@ -81,4 +81,4 @@ function refusalOfHost ({ hostname, pathname }: URL): string {
   return `Only ${RUN_HOST} and ${QUEUE_HOST} are served.`
 }
 
-const UPLOADS = 'Files are neither uploaded nor fetched through the gateway; no model on offer takes any, and pictures are read at their own addresses.'
+const UPLOADS = 'Files are neither uploaded nor fetched through the gateway: models that take files take their addresses, data: ones too, and pictures are read at their own.'
