@@ -21,7 +21,7 @@ import { createWatch, type Watch } from '../generation/watch/watch.ts'
 import { newId } from '../ids.ts'
 import { createTroubleLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Model, ModelInput } from '../models/model.ts'
+import { takesSeed, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { highestPriceOf, type TenantBook } from '../tenants/book.ts'
 import type { OnTrouble } from '../trouble.ts'
@@ -85,7 +85,10 @@ export function createCore (options: CoreOptions): Core {
     upstream,
     watch,
     breakers,
-    cacheVersionOf: endpointId => models().find(endpointId)?.cacheVersion,
+    cacheVersionOf: endpointId => {
+      const model = models().find(endpointId)
+      return model !== undefined && takesSeed(model) ? model.cacheVersion : undefined
+    },
     times,
     replica,
     slots: config.falConcurrency,

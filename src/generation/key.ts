@@ -29,7 +29,7 @@ function encode (value: unknown, exact: string | ExactNumbers | undefined): stri
 /** What of a model stands in names: which endpoint, and what its fields mean. */
 export type NamedModel = Pick<Model, 'endpointId' | 'cacheVersion'>
 
-/** The `cacheVersion` of the model with this endpoint id; `undefined` when it is not on offer any more. */
+/** The `cacheVersion` of the model with this endpoint id; `undefined` when nobody can ask it for a seed, because it takes none or is not on offer any more. */
 export type CacheVersionOf = (endpointId: string) => number | undefined
 
 /** The cache name: tenants of one cache group that ask one model for one seeded input mean the same picture. */
@@ -55,9 +55,10 @@ export function learnedName ({ model, cacheGroup, input }: Pick<Generation, 'mod
   return resultName(cacheGroup, { endpointId: model, cacheVersion }, canonicalJson(seeded, seed, exactNumbers(input)))
 }
 
-/** What an ended row is found under: a success that is stored and had no name of its own has the one that its answer's seed gave it. */
-export function termsAtEnd (row: Generation, terms: Terms, cacheVersionOf: CacheVersionOf): Terms {
-  if (row.phase !== 'succeeded' || !row.stored || terms.cacheName !== null) return terms
+/** What an ended row is found under: a success that is stored and was asked for without a seed has the name that its answer's seed gave it. */
+export function termsAtEnd (row: Pick<Generation, 'phase' | 'stored' | 'seed' | 'model' | 'cacheGroup' | 'input'>, terms: Terms, cacheVersionOf: CacheVersionOf): Terms {
+  const isSeeded = terms.cacheName !== null && terms.cacheName !== terms.reuseName
+  if (row.phase !== 'succeeded' || !row.stored || isSeeded) return terms
   const learned = learnedName(row, row.seed, cacheVersionOf)
   return learned === null ? terms : { ...terms, learnedName: learned }
 }

@@ -84,7 +84,7 @@ export function admissionOf (options: CallOptions, connection: Connection | null
     unitPrice,
     ...priceRules.of(model),
     files: model.filesOf(sent),
-    mode: mode === 'only' ? 'normal' : mode,
+    mode: mode === 'only' || mode === 'reuse' ? 'normal' : mode,
     cacheGroup: mode === 'bypass' ? null : tenant.cacheGroup,
     cacheName,
     reuseName: reuseNameOf(options),
