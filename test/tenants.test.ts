@@ -131,6 +131,7 @@ t.test('no secret is published that would open a gateway with a real key', async
 t.test('the price rule of a model is named alike wherever the price is the same, and otherwise wherever it differs', async t => {
   const ruleAt = (usd?: number): string => bookOf({ ...(usd === undefined ? {} : { prices: { [defaultModel.endpointId]: usd } }), tenants: [minimal] }).priceRuleOf(defaultModel)
   t.equal(ruleAt(0.06), ruleAt(), 'said or not')
+  t.equal(ruleAt(), hash('sha256', JSON.stringify(['price rule', defaultModel.endpointId, 60_000, 0]), 'base64url'), 'as versions before call it, so that these go on buying beside this one')
   t.not(ruleAt(0.07), ruleAt())
   const revised = bookOf({ pricesRevision: 1, tenants: [minimal] })
   t.not(revised.priceRuleOf(defaultModel), ruleAt(), 'a revision is another rule at the same price')

@@ -205,6 +205,13 @@ function statedRule (model: Model, price: unknown): StatedRule {
   return { ok: true, rule: scaledRule(model.rule, dollars, dearest) }
 }
 
+/** What a rule says, for its name. One that knows a single price is told by that, however it is written: versions before there were rules call it the same. */
+function termsOf (model: Model, rule: PriceRule): MicroUsd | string {
+  const { unitPrice, times, plus, max } = rule
+  const isOnePrice = unitPrice !== null && times.size === 0 && plus.size === 0 && max === null && dearestOf(model, rule) === unitPrice
+  return isOnePrice ? unitPrice : ruleText(rule)
+}
+
 /** What a call that leaves everything open costs at most; `null`: it cannot be told. */
 export function dearestOf (model: Model, rule: PriceRule): MicroUsd | null {
   const highest = highestPrice(rule, {}, model)
@@ -258,7 +265,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
     const rule = ruleOf(model)
     const known = names.get(model.endpointId)
     if (known?.rule === rule) return known.name
-    const name = hash('sha256', JSON.stringify(['price rule', model.endpointId, ruleText(rule), file.pricesRevision ?? 0]), 'base64url')
+    const name = hash('sha256', JSON.stringify(['price rule', model.endpointId, termsOf(model, rule), file.pricesRevision ?? 0]), 'base64url')
     names.set(model.endpointId, { rule, name })
     return name
   }
