@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Settled } from '../../src/generation/evidence.ts'
 import type { Generation } from '../../src/generation/generation.ts'
+import type { ModelBook } from '../../src/models/models.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
 import { clusterOf } from '../../src/store/redis/clients.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
@@ -47,7 +48,7 @@ export interface Deployment {
 export interface DeploymentOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly tenants?: Readonly<Record<string, unknown>>
-  readonly sandbox?: SandboxOptions
+  readonly sandbox?: SandboxOptions & { readonly models?: ModelBook }
   /** A server of the test's own; by default one that is shared, with a namespace apart. */
   readonly redisUrl?: string
   /** A cluster of the test's own, in place of that. */
