@@ -1,8 +1,13 @@
 // Crowds: many callers on many replicas for one picture, one budget, one key; and callers who repeat what they got no answer to.
 
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { createModels } from '../../src/models/models.ts'
+import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { at, counts, crowd, patiently } from '../support/crowd.ts'
 import { tenant } from '../support/gateway.ts'
+import { documentModel, modelFile } from '../support/model-files.ts'
 import { moneyOf } from '../support/money.ts'
 import { deploy, ownerAmong, type Deployment, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
@@ -65,6 +70,46 @@ t.test('500 different requests race over two replicas for a budget of 20 picture
   t.equal(sandbox.bill.submits, 20)
   t.equal(sandbox.bill.billedUnits, 20)
   await checkSum(t, deployment, replicas)
+})
+
+t.test('300 requests of many prices race over two replicas for a budget of 5 USD: it is used up, and never a cent more', async t => {
+  const UNIT_PRICE = 80_000
+  const options = {
+    endpointId: 'acme/painter/v3',
+    input: {
+      type: 'object',
+      required: ['prompt'],
+      properties: {
+        prompt: { type: 'string' },
+        num_images: { type: 'integer', minimum: 1, maximum: 4, default: 1 },
+        resolution: { type: 'string', enum: ['0.5K', '1K', '2K', '4K'], default: '1K' },
+        search: { type: 'boolean', default: false }
+      }
+    },
+    price: { usd: 0.08, per: 'image', times: { resolution: { '0.5K': 0.75, '1K': 1, '2K': 1.5, '4K': 2 } }, plus: { search: { true: 0.015, false: 0 } } }
+  }
+  const { name, text } = modelFile(options)
+  const limits = { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } }
+  const deployment = await deploy(t, {
+    env: LONG_LEASE,
+    sandbox: { models: createModels([imagen4Ultra], { added: [documentModel(options)] }) },
+    tenants: { tenants: [tenant('studio', { ...limits, budget: { usd: 5, per: 'month' } })] }
+  })
+  const { ledger, sandbox, startReplica } = deployment
+  const dir = join(t.testdirName, 'models')
+  mkdirSync(dir)
+  writeFileSync(join(dir, name), text)
+  const env = { MODELS_DIR: dir, DEFAULT_MODEL: options.endpointId }
+  const replicas = await Promise.all([startReplica(env), startReplica(env)])
+  const resolutions = ['0.5K', '1K', '2K', '4K']
+  const replies = await crowd(replicas, 300, caller => ({ prompt: `picture ${caller}`, num_images: caller % 4 + 1, resolution: resolutions[Math.floor(caller / 4) % 4], search: caller % 3 === 0 }))
+  t.same(Object.keys(counts(replies)).sort(), ['200', 'budget-exhausted'])
+  await until(async () => (await ledger.gauges()).atUpstream === 0)
+  const { spent } = await moneyOf(t, deployment, replicas, { price: UNIT_PRICE })
+  t.ok(spent <= 5_000_000, 'not a cent over')
+  t.ok(spent > 5_000_000 - 0.06 * 1_000_000, 'the cheapest was refused when it did not fit any more')
+  t.equal(sandbox.bill.submits, counts(replies)['200'])
+  t.same(await ledger.audit(), [])
 })
 
 t.test('one Idempotency-Key raced 200-fold over two replicas is one purchase and 200 equal answers', async t => {
