@@ -1,9 +1,8 @@
 // Two builds of falgate side by side: what a change costs.
 
-import { check, falgateHit, falgateMiss, startGateway, type Contestant, type Ground } from './contestants.ts'
-import { flood } from './load.ts'
-import { cpuUsOf } from './machine.ts'
-import { median, type Bound } from './report.ts'
+import { check, falgateHit, falgateMiss, startGateway, type Ground } from './contestants.ts'
+import { flood, measure, type Target } from './load.ts'
+import { median, type Bound, type Round } from './report.ts'
 
 /** No figure of this build may be lower than this part of the other build's. */
 const LEAST = 0.97
@@ -13,7 +12,8 @@ export interface Comparison { readonly rows: readonly { readonly name: string, r
 /** Ratios of this build to the other one, from a lower to an upper quartile. Above 1 this build is faster. */
 export interface Spread { readonly median: number, readonly low: number, readonly high: number }
 
-interface Round { readonly perSecond: number, readonly cpuUs: number }
+/** Two rounds that follow each other. */
+export interface Pair { readonly one: Round, readonly other: Round }
 
 /** Rounds that one pair of processes takes: two of the same build differ by a tenth, as long as they live. */
 const ROUNDS_PER_START = 2
@@ -24,7 +24,7 @@ const ROUNDS_PER_START = 2
  */
 export async function compareBuilds (ground: Ground, otherCli: string, connections: number, rounds: number, seconds: number, progress: (said: string) => void): Promise<Comparison> {
   const kinds = [{ name: 'falgate, hit', contestantOf: falgateHit }, { name: 'falgate, miss', contestantOf: falgateMiss }]
-    .map(kind => ({ ...kind, measured: new Array<{ readonly one: Round, readonly other: Round }>() }))
+    .map(kind => ({ ...kind, measured: new Array<Pair>() }))
   for (let start = 0; start < rounds; start += ROUNDS_PER_START) {
     const ours = await startGateway(ground, { name: `this-build-${start}` })
     const theirs = await startGateway(ground, { name: `other-build-${start}`, cli: otherCli })
@@ -36,10 +36,7 @@ export async function compareBuilds (ground: Ground, otherCli: string, connectio
       }
       for (let round = start; round < Math.min(start + ROUNDS_PER_START, rounds); round++) {
         progress(`round ${round + 1} of ${rounds}: ${name}`)
-        const isFirst = round % 2 === 0
-        const early = await measure(isFirst ? one : other, connections, seconds)
-        const late = await measure(isFirst ? other : one, connections, seconds)
-        measured.push(isFirst ? { one: early, other: late } : { one: late, other: early })
+        measured.push(await measurePair(one, other, connections, seconds, round))
       }
     }
     await ours.stop()
@@ -57,14 +54,16 @@ export async function compareBuilds (ground: Ground, otherCli: string, connectio
   return { rows, bounds }
 }
 
-async function measure ({ name, port, pid, request }: Contestant, connections: number, seconds: number): Promise<Round> {
-  const beforeUs = cpuUsOf(pid)
-  const { requests, seconds: took, failed } = await flood(port, request, connections, seconds)
-  if (failed > 0) throw new Error(`${name}: ${failed} of ${requests} requests failed`)
-  return { perSecond: requests / took, cpuUs: (cpuUsOf(pid) - beforeUs) / requests }
+/** Both, one after the other; which of them is first changes from round to round. */
+export async function measurePair (one: Target, other: Target, connections: number, seconds: number, round: number): Promise<Pair> {
+  const isFirst = round % 2 === 0
+  const early = await measure(isFirst ? one : other, connections, seconds)
+  const late = await measure(isFirst ? other : one, connections, seconds)
+  return isFirst ? { one: early, other: late } : { one: late, other: early }
 }
 
-function spreadOf (ratios: readonly number[]): Spread {
+/** The middle of some ratios, and their middle half. */
+export function spreadOf (ratios: readonly number[]): Spread {
   const sorted = ratios.toSorted((one, other) => one - other)
   const at = (part: number): number => sorted[Math.round((sorted.length - 1) * part)] ?? NaN
   return { median: median(sorted), low: at(0.25), high: at(0.75) }

@@ -5,12 +5,13 @@ import { hash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { cliFile } from '../support/paths.ts'
 import { freePort } from '../support/processes.ts'
 import { findServer } from '../support/redis.ts'
 import { openLine, type Reply } from './load.ts'
-import { answering, cores, folder, inPath, startNode, startProcess, type Started } from './machine.ts'
+import { answering, cores, folder, inPath, pinned, startNode, startProcess, type Started } from './machine.ts'
 import { bearer, fill, freshInput, hitOutput, post, sameInput, secretOf, tenantId, type RawRequest } from './requests.ts'
 
 export interface Contestant {
@@ -33,6 +34,14 @@ const programs = new URL('./programs/', import.meta.url)
 
 export function programFile (name: string): string {
   return fileURLToPath(new URL(name + '.js', programs))
+}
+
+/** Runs a program of this folder to its end, on the core of what is measured, and gives the numbers that it wrote, by name. */
+export function numbersOf (name: string, args: readonly string[]): (name: string) => number {
+  const [program = '', ...rest] = pinned(cores.server, [process.execPath, '--expose-gc', programFile(name), ...args])
+  const answer: unknown = JSON.parse(execFileSync(program, rest, { encoding: 'utf8' }))
+  const numbers = new Map(Object.entries(Object(answer)))
+  return key => Number(numbers.get(key))
 }
 
 export async function startGround (): Promise<Ground> {
@@ -93,6 +102,16 @@ export async function startGateway ({ redisPort, upstreamPort }: Ground, { name,
   })
   await answering(started, `http://127.0.0.1:${port}/readyz`)
   return { ...started, port }
+}
+
+/** From spawning the process to its first answer. It is ended then. */
+export async function startTimeMs (ground: Ground, options: GatewayOptions): Promise<number> {
+  const beganMs = performance.now()
+  const gateway = await startGateway(ground, options)
+  const tookMs = performance.now() - beganMs
+  await gateway.stop()
+  await pause(100)
+  return tookMs
 }
 
 export const hitRequest = post('/generate', sameInput, bearer(tenantId(0)))

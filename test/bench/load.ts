@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { cores, inPath, pinned } from './machine.ts'
+import { cores, cpuUsOf, inPath, pinned } from './machine.ts'
+import type { Round } from './report.ts'
 import { fill, type RawRequest } from './requests.ts'
 
 /** An HTTP answer. */
@@ -57,6 +58,17 @@ async function floodByHand (port: number, request: RawRequest, connections: numb
     }
   })
   return { requests: tookMs.length, seconds: (performance.now() - startMs) / 1000, failed, p50Ms: quantile(tookMs, 0.5), p99Ms: quantile(tookMs, 0.99) }
+}
+
+/** A server that is asked one thing. */
+export interface Target { readonly name: string, readonly port: number, readonly pid: number, readonly request: RawRequest }
+
+/** One round: what it answers, and what each answer costs its process. Throws when a request fails. */
+export async function measure ({ name, port, pid, request }: Target, connections: number, seconds: number): Promise<Round> {
+  const beforeUs = cpuUsOf(pid)
+  const { requests, seconds: took, failed, p50Ms, p99Ms } = await flood(port, request, connections, seconds)
+  if (failed > 0) throw new Error(`${name}: ${failed} of ${requests} requests failed`)
+  return { perSecond: requests / took, cpuUs: (cpuUsOf(pid) - beforeUs) / requests, p50Ms, p99Ms }
 }
 
 /** A connection that is kept: one request at a time. */

@@ -4,19 +4,18 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { projectDir } from '../support/paths.ts'
 import { compareBuilds, type Spread } from './against.ts'
 import {
-  bareFastify, check, composition, expressProxy, falgateHit, falgateMiss, fetchPackages, hitRequest, nginxCache, portkey, startGateway, startGround,
+  bareFastify, check, composition, expressProxy, falgateHit, falgateMiss, fetchPackages, hitRequest, nginxCache, portkey, startGateway, startGround, startTimeMs,
   type Absent, type Contestant, type Ground
 } from './contestants.ts'
 import { addedTime, hitTimes, joinsPerSecond, type Times } from './latency.ts'
-import { flood, hasWrk } from './load.ts'
-import { cores, cpuUsOf, describeLoad, describeMachine, endAll, pinSelf } from './machine.ts'
+import { flood, hasWrk, measure } from './load.ts'
+import { cores, describeLoad, describeMachine, endAll, pinSelf } from './machine.ts'
 import { pollCosts } from './polls.ts'
-import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured } from './report.ts'
+import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured, type Round } from './report.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
 
 const HELP = `npm run bench [-- options]
@@ -145,14 +144,12 @@ async function throughput (ground: Ground, plan: Plan): Promise<number> {
     progress(`warming up ${name}`)
     await flood(port, request, CONNECTIONS, plan.isQuick ? 1 : 3)
   }
-  const rounds = new Map<Contestant, { perSecond: number, cpuUs: number, p50Ms: number, p99Ms: number }[]>(taking.map(contestant => [contestant, []]))
+  const rounds = new Map<Contestant, Round[]>(taking.map(contestant => [contestant, []]))
   for (let round = 1; round <= plan.rounds; round++) {
     for (const [contestant, results] of rounds) {
-      const beforeUs = cpuUsOf(contestant.pid)
-      const { requests, seconds, failed, p50Ms, p99Ms } = await flood(contestant.port, contestant.request, CONNECTIONS, plan.seconds)
-      if (failed > 0) throw new Error(`${contestant.name}: ${failed} of ${requests} requests failed`)
-      results.push({ perSecond: requests / seconds, cpuUs: (cpuUsOf(contestant.pid) - beforeUs) / requests, p50Ms, p99Ms })
-      progress(`round ${round} of ${plan.rounds}: ${contestant.name} ${(requests / seconds).toFixed(0)}/s`)
+      const result = await measure(contestant, CONNECTIONS, plan.seconds)
+      results.push(result)
+      progress(`round ${round} of ${plan.rounds}: ${contestant.name} ${result.perSecond.toFixed(0)}/s`)
     }
   }
   const measured: Measured[] = [...rounds].map(([{ name, what }, results]) => ({ name, what, rounds: results }))
@@ -268,11 +265,7 @@ async function startTimes (ground: Ground, times: number): Promise<readonly numb
   const took: number[] = []
   for (let time = 0; time < times; time++) {
     progress('starting a gateway')
-    const beganMs = performance.now()
-    const gateway = await startGateway(ground, { name: `start-${time}` })
-    took.push(performance.now() - beganMs)
-    await gateway.stop()
-    await pause(100)
+    took.push(await startTimeMs(ground, { name: `start-${time}` }))
   }
   return took
 }

@@ -1,10 +1,8 @@
 // What grows with the number of callers, tenants and results, and what must not.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { execFileSync } from 'node:child_process'
-import { startGateway, type Gateway, type Ground } from './contestants.ts'
-import { eachConnection, flood, openWaiting } from './load.ts'
+import { numbersOf, startGateway, type Gateway, type Ground } from './contestants.ts'
+import { eachConnection, flood, measure, openWaiting } from './load.ts'
 import { cpuUsOf, residentMibOf } from './machine.ts'
 import { bearer, fill, post, sameInput, tenantId, type RawRequest } from './requests.ts'
 
@@ -97,21 +95,16 @@ async function ask (gateway: Gateway, results: number): Promise<void> {
   })
 }
 
-async function costOf (gateway: Gateway, request: RawRequest, seconds: number): Promise<Pick<HitCost, 'cpuUs' | 'perSecond'>> {
-  await flood(gateway.port, request, 32, Math.ceil(seconds / 2)) // warm
-  const beforeUs = cpuUsOf(gateway.pid)
-  const { requests, seconds: took, failed } = await flood(gateway.port, request, 32, seconds)
-  if (failed > 0) throw new Error(`${failed} requests failed`)
-  return { cpuUs: (cpuUsOf(gateway.pid) - beforeUs) / requests, perSecond: requests / took }
+async function costOf ({ port, pid }: Gateway, request: RawRequest, seconds: number): Promise<Pick<HitCost, 'cpuUs' | 'perSecond'>> {
+  await flood(port, request, 32, Math.ceil(seconds / 2)) // warm
+  const { cpuUs, perSecond } = await measure({ name: 'falgate', port, pid, request }, 32, seconds)
+  return { cpuUs, perSecond }
 }
 
 /** The in-process layer with many results put into it, in a process of its own. */
 export interface CacheScale { readonly put: number, readonly kept: number, readonly maxMib: number, readonly residentMib: number, readonly getUs: number, readonly putUs: number }
 
 export function cacheScale (results: number): CacheScale {
-  const file = fileURLToPath(new URL('./programs/result-cache.js', import.meta.url))
-  const answer: unknown = JSON.parse(execFileSync(process.execPath, ['--expose-gc', file, String(results)], { encoding: 'utf8' }))
-  const numbers = new Map(Object.entries(Object(answer)))
-  const number = (name: string): number => Number(numbers.get(name))
+  const number = numbersOf('result-cache', [String(results)])
   return { put: number('put'), kept: number('kept'), maxMib: number('maxMib'), residentMib: number('residentMib'), getUs: number('getUs'), putUs: number('putUs') }
 }
