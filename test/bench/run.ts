@@ -14,6 +14,7 @@ import {
 import { addedTime, hitTimes, joinsPerSecond, type Times } from './latency.ts'
 import { flood, hasWrk, measure } from './load.ts'
 import { cores, describeLoad, describeMachine, endAll, pinSelf } from './machine.ts'
+import { modelCosts } from './models.ts'
 import { pollCosts } from './polls.ts'
 import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured, type Round } from './report.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
@@ -22,8 +23,8 @@ const HELP = `npm run bench [-- options]
 
 Measures falgate against what it is compared with, on this machine, and writes test/bench/results.md.
 
-  --quick          one short round of what is at hand, within a minute; writes nothing
-  --only <part>    throughput, latency, scale or polls; may be repeated (default: all)
+  --quick          short rounds of what is at hand, a minute or two; writes nothing
+  --only <part>    throughput, latency, scale, polls or models; may be repeated (default: all)
   --against <dir>  only this: side by side with the build of another commit in <dir>
   --check          ends with 1 when a bound is broken
   --rounds <n>     rounds of each contestant (default 5)
@@ -35,7 +36,7 @@ Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-ins
 @fal-ai/server-proxy and Portkey's gateway are fetched by npm into ~/.cache/falgate-bench the first time.
 `
 
-const parts = ['throughput', 'latency', 'scale', 'polls'] as const
+const parts = ['throughput', 'latency', 'scale', 'polls', 'models'] as const
 type Part = typeof parts[number]
 
 interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined, readonly against: string | undefined, readonly isCheck: boolean }
@@ -65,6 +66,7 @@ async function main (): Promise<number> {
   if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
   if (plan.parts.has('scale')) await scale(ground, plan)
   if (plan.parts.has('polls')) await polls(ground, plan)
+  if (plan.parts.has('models')) await models(ground, plan)
 
   const text = [heading(loadBefore), ...report].join('\n\n') + '\n'
   process.stdout.write(text)
@@ -286,6 +288,22 @@ ${perSecond.toLocaleString('en-US')} polls a second, against Fastify with its lo
 | falgate | ${falgate.toFixed(3)} |
 | Fastify | ${bare.toFixed(3)} |
 | falgate / Fastify | ${(falgate / bare).toFixed(2)} |
+
+${boundTable(found)}`)
+}
+
+// ------------------------------------------------------------------------------------------------ models
+
+async function models (ground: Ground, plan: Plan): Promise<void> {
+  const { count, fileKb, rows, bounds: found } = await modelCosts(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`## Models
+
+A folder of ${count} models, each a file of ${fileKb.toFixed(1)} KB with twelve fields; side by side with none but the built-in one, in turn.
+
+| | ${count} | none | ratio | from, to |
+| --- | ---: | ---: | ---: | ---: |
+${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
 
 ${boundTable(found)}`)
 }
