@@ -45,7 +45,7 @@ export function createDriftWatch ({ files, catalogue, ledger, everyMs, log, onDr
 
   async function lookOnce (): Promise<void> {
     if (!await ledger.once('compare-models', everyMs)) {
-      // Whoever has looked since knows better.
+      // A replica that has looked since knows better.
       if (lookedAtMs !== null && ledger.now() - lookedAtMs >= everyMs) {
         lookedAtMs = null
         onDrift(new Set())

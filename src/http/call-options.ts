@@ -1,4 +1,4 @@
-// What a caller asked for, read from an authenticated request whose body fits the model: the same for all doors that make pictures.
+// What a caller asked for, read from an authenticated request by the model that it means: the same for all doors that make pictures.
 
 import type { FastifyRequest } from 'fastify'
 import { Problem, type FieldFault } from '../errors.ts'
@@ -7,8 +7,8 @@ import { canonicalJson, resultName, reuseName } from '../generation/key.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { PromptFacts } from '../logger.ts'
 import { takesSeed, type Model, type ModelInput, type ReadOptions } from '../models/model.ts'
-import { refusalOf, refusalOfValues } from '../tenants/book.ts'
 import { isObject } from '../schema.ts'
+import { refusalOf, refusalOfValues } from '../tenants/book.ts'
 import { callerOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
@@ -29,7 +29,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
   if (!isObject(body)) throw invalidInput([{ path: '', message: 'must be of type object', code: 'wrong_type' }])
-  const reading = model.readInput(body, { unknownFields, sentDefaults: [...pricedFields(model), ...tenant.allow.keys()] })
+  const reading = model.readInput(body, { unknownFields, sentDefaults: tenant.allow.size === 0 ? pricedFields(model) : [...pricedFields(model), ...tenant.allow.keys()] })
   if (!reading.ok) throw invalidInput(reading.faults)
   const { given, sent } = reading
   if (typeof sent['prompt'] === 'string') request.facts.prompt = describePrompt(sent['prompt'])

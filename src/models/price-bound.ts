@@ -23,11 +23,18 @@ const texts = ['text', 'prompt']
 const MEGAPIXEL = 1_000_000n
 const CHARACTERS = 1_000n
 
+/** Kept, because every call asks for them. */
+const fieldsByRule = new WeakMap<PriceRule, readonly string[]>()
+
 /** The fields that the rule reads. Their valid defaults are sent along, so that fal counts what was counted here. */
 export function fieldsOf (rule: PriceRule): readonly string[] {
+  const known = fieldsByRule.get(rule)
+  if (known !== undefined) return known
   const fields = new Set<string>([...rule.times.keys(), ...rule.plus.keys()])
   for (const unit of unitsIn(rule)) for (const field of countedFields(rule, unit)) fields.add(field)
-  return [...fields]
+  const list = [...fields]
+  fieldsByRule.set(rule, list)
+  return list
 }
 
 function countedFields (rule: PriceRule, unit: CountedUnit): readonly string[] {

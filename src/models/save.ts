@@ -47,5 +47,7 @@ async function syncFolder (dir: string): Promise<void> {
     } finally {
       await folder.close()
     }
-  } catch {}
+  } catch {
+    // The file is written all the same; only a crash of the machine could take its name back.
+  }
 }

@@ -15,7 +15,7 @@ export interface ModelsWatchOptions extends ModelsSource {
   readonly intervalMs?: number | undefined
 }
 
-/** Files are read when they look otherwise than the last time; a look that finds none changed reads none. */
+/** Only files whose size, times or inode have changed are read. */
 export function watchModels ({ dir, loaded, onChange, onRefused, intervalMs, ...source }: ModelsWatchOptions): Watched {
   let inForce = loaded
   let lastLooks = ''

@@ -68,7 +68,7 @@ export function createEncoder (): Encoder {
     },
 
     close () {
-      worker?.terminate().catch(() => {})
+      worker?.terminate().catch(() => {}) // those that wait for it are told below
       settleAll()
     }
   }
