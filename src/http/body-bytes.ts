@@ -29,62 +29,63 @@ export function bodyLimitOfModel (models: () => ModelBook): (request: FastifyReq
   }
 }
 
-/** Reads bodies. One that is too long rejects as `body-too-large`, one more than may be served at once as `large-bodies-full`. */
-export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.ReadableStream) => Promise<Buffer> {
+/** Told of a body, or of why it was not read. */
+type OnBody = (error: Error | null, bytes: Buffer) => void
+
+const nothing = Buffer.alloc(0)
+
+/**
+ * Reads bodies. One that is too long is the problem `body-too-large`, one more than may be served at once `large-bodies-full`. It calls back: for a promise every
+ * request would wait a turn.
+ */
+export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.ReadableStream, done: OnBody) => void {
   let long = 0
 
-  function countLong (request: FastifyRequest): void {
-    if (long >= MAX_LONG_BODIES) throw new Problem('large-bodies-full', { retryAfterSeconds: 1 })
+  function countLong (request: FastifyRequest): Problem | null {
+    if (long >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
     long += 1
     request.facts.connection.onceOver(() => { long -= 1 })
+    return null
   }
 
-  return (request, payload) => new Promise((resolve, reject) => {
+  return (request, payload, done) => {
     const limit = request.routeOptions.config.bodyLimitOf?.(request) ?? BODY_LIMIT_BYTES
     const chunks: Buffer[] = []
     let length = 0
     let isLong = false
 
-    function grow (bytes: number): void {
-      if (bytes > limit) throw new Problem('body-too-large', { detail: `At most ${limit / 1024} KiB are read here.` })
-      if (bytes > BODY_LIMIT_BYTES && !isLong) {
-        countLong(request)
-        isLong = true
-      }
+    /** Why a body of so many bytes is not read any further. */
+    function refusalOf (bytes: number): Problem | null {
+      if (bytes > limit) return new Problem('body-too-large', { detail: `At most ${limit / 1024} KiB are read here.` })
+      if (bytes <= BODY_LIMIT_BYTES || isLong) return null
+      isLong = true
+      return countLong(request)
     }
 
     function onData (chunk: Buffer | string): void {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
       length += bytes.length
-      try {
-        grow(length)
-      } catch (error) {
-        stop(error)
-        return
-      }
-      chunks.push(bytes)
-    }
-
-    function stop (error: unknown): void {
-      payload.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', onError)
-      reject(error)
-    }
-
-    function onError (): void {
-      stop(new Problem('bad-request', { detail: 'The body did not arrive whole.' }))
+      const refusal = refusalOf(length)
+      if (refusal === null) chunks.push(bytes)
+      else end(refusal)
     }
 
     function onEnd (): void {
-      resolve(Buffer.concat(chunks, length))
+      end(null)
     }
 
-    try {
-      // What says that it is too long is not read.
-      grow(Number(request.headers['content-length'] ?? 0))
-    } catch (error) {
-      reject(error)
-      return
+    function onError (): void {
+      end(new Problem('bad-request', { detail: 'The body did not arrive whole.' }))
     }
-    payload.on('data', onData).on('end', onEnd).on('error', onError)
-  })
+
+    function end (error: Problem | null): void {
+      payload.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', onError)
+      done(error, error === null ? Buffer.concat(chunks, length) : nothing)
+    }
+
+    // What says that it is too long is not read.
+    const refusal = refusalOf(Number(request.headers['content-length'] ?? 0))
+    if (refusal === null) payload.on('data', onData).on('end', onEnd).on('error', onError)
+    else done(refusal, nothing)
+  }
 }

@@ -12,7 +12,22 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 export function takeJsonOnly (app: FastifyInstance): void {
   const readBytes = createBodyReader()
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: NodeJS.ReadableStream) => read(request, await readBytes(request, payload)))
+  app.addContentTypeParser('application/json', (request: FastifyRequest, payload: NodeJS.ReadableStream, done) => {
+    readBytes(request, payload, (error, bytes) => {
+      if (error !== null) {
+        done(error)
+        return
+      }
+      let body: unknown
+      try {
+        body = read(request, bytes)
+      } catch (error) {
+        done(error instanceof Error ? error : new Error('a body could not be read', { cause: error }))
+        return
+      }
+      done(null, body)
+    })
+  })
 }
 
 function read (request: FastifyRequest, bytes: Buffer): unknown {
