@@ -3,6 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Generation } from '../generation/generation.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import { problemOfEnd, problemOfFailed } from '../generation/request/problems.ts'
 import type { Answer } from '../generation/request/request.ts'
@@ -10,6 +11,8 @@ import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
 import { answerHeaders } from './headers.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
+import { readerOf } from './request-facts.ts'
+import { sendGeneration } from './send-generation.ts'
 
 /** The addresses that callers are given. */
 export interface Addresses { readonly generation: (id: string) => string }
@@ -41,6 +44,21 @@ export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer
     case 'under-way':
       return sendUnderWay(request, reply, answer, options, addresses)
   }
+}
+
+/** Writes the answer of `POST /generations`: the generation as it now is. What has no generation is thrown, as everywhere. */
+export async function sendAsGeneration (request: FastifyRequest, reply: FastifyReply, answer: Answer, { mode, preferenceApplied }: AnsweredAs, { ledger, addresses }: { readonly ledger: Pick<Ledger, 'read' | 'aside'>, readonly addresses: Addresses }): Promise<FastifyReply> {
+  if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
+  tellAnswer(request, reply, answer, mode)
+  if (answer.kind === 'gone') throw problemOfEnd(answer.end)
+  const id = idOf(answer)
+  if (id === null) throw withoutId(mode)
+  // A picture comes without its row.
+  const row = answer.kind === 'picture' ? await ledger.read(id, readerOf(request)) : answer.row
+  if (row === null) throw new Problem('result-expired', { generationId: id })
+  reply.code(202).header(answerHeaders.location, addresses.generation(id))
+  if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
+  return await sendGeneration(request, reply, row, ledger)
 }
 
 /** Says in headers, and notes for the log, where an answer comes from, which generation it belongs to and what it cost. */
@@ -80,6 +98,14 @@ function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Ki
   if (!async) throw stillRunning(row)
   if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
   return reply.code(202).type('application/json').send(generationJson(row, request.id))
+}
+
+/**
+ * For a caller that has to be given an id, when there is none. That is only so for a stored result of another reader when nothing was admitted: no alias was made
+ * that could lead this caller to it.
+ */
+export function withoutId (mode: CallOptions['mode']): Problem {
+  return mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; `POST /generate` and fal\'s synchronous call get it.' }) : new Problem('draining')
 }
 
 /** For a caller that was not asked how long it wants to wait. */

@@ -10,6 +10,14 @@ import { callerOf } from './request-facts.ts'
 /** A route whose address ends with an endpoint id. */
 export interface ByModel { Params: { readonly '*': string } }
 
+/** Which model the address of a request names, before anything of it is checked. */
+export function modelInPath (models: () => ModelBook): (request: FastifyRequest) => Model | undefined {
+  return request => {
+    const { '*': endpointId = '' }: Partial<ByModel['Params']> = Object(request.params)
+    return models().find(endpointId)
+  }
+}
+
 /** The model with this endpoint id. Throws `model-unknown` with the nearest one that the caller may buy. */
 export function askedModel (request: FastifyRequest, endpointId: string, models: ModelBook): Model {
   const model = models.find(endpointId)

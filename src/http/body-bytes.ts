@@ -2,8 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
-import type { ModelBook } from '../models/models.ts'
-import type { ByModel } from './asked-model.ts'
+import type { Model } from '../models/model.ts'
 
 /** The largest body that is read: room for a prompt of 10,000 characters, however they are encoded. */
 export const BODY_LIMIT_BYTES = 256 * 1024
@@ -21,12 +20,9 @@ declare module 'fastify' {
   }
 }
 
-/** The limit of a route that ends with an endpoint id. */
-export function bodyLimitOfModel (models: () => ModelBook): (request: FastifyRequest) => number {
-  return request => {
-    const { '*': endpointId = '' }: Partial<ByModel['Params']> = Object(request.params)
-    return models().find(endpointId)?.takesFiles === true ? FILE_BODY_LIMIT_BYTES : BODY_LIMIT_BYTES
-  }
+/** The limit of a route whose requests are for this model. */
+export function bodyLimitOfModel (modelOf: (request: FastifyRequest) => Pick<Model, 'takesFiles'> | undefined): (request: FastifyRequest) => number {
+  return request => modelOf(request)?.takesFiles === true ? FILE_BODY_LIMIT_BYTES : BODY_LIMIT_BYTES
 }
 
 /** Told of a body, or of why it was not read. */

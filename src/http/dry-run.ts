@@ -2,7 +2,7 @@
 
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Problem, problems, type FieldFault, type ProblemCode } from '../errors.ts'
+import { Problem, problems, type FieldFault } from '../errors.ts'
 import { outlooks, type Foresight } from '../generation/request/foresight.ts'
 import type { Requests } from '../generation/request/request.ts'
 import type { Model, ReadOptions } from '../models/model.ts'
@@ -10,7 +10,7 @@ import { formatUsd } from '../money.ts'
 import type { Tenant } from '../tenants/book.ts'
 import { callOptionsOf, type CallReading, type HeaderOptions } from './call-options.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
-import { FieldFaultSchema } from './problem-schema.ts'
+import { CodeSchema, FieldFaultSchema } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 
 export interface DryRunDeps extends CallReading { readonly requests: Pick<Requests, 'foresee'> }
@@ -24,9 +24,9 @@ export const DryRunSchema = Type.Object({
   errors: Type.Array(FieldFaultSchema, { description: 'What is wrong with the body, as in a 422.' }),
   would: Type.Unsafe<string>({ type: 'string', enum: [...outlooks], description: '`buy`; get what is stored (`hit`); wait for what others buy (`join`); get what its `Idempotency-Key` stands for (`replay`), or what an earlier caller has left (`reattach`); or be refused (`refuse`).' }),
   problem: nullable(Type.Object({
-    code: Type.Unsafe<ProblemCode>({ type: 'string', enum: Object.keys(problems) }),
+    code: CodeSchema,
     title: Type.String(),
-    status: Type.Integer(),
+    status: Type.Integer({ minimum: 100, maximum: 599 }),
     detail: Type.Union([Type.String(), Type.Null()])
   }), 'What the call would be answered with in place of a picture, where that is known already.'),
   price: nullable(Type.Object({

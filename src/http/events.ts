@@ -50,7 +50,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       ].join('\n\n'),
       params: Id,
       response: {
-        200: Type.Unsafe<unknown>({ description: 'Events until the generation has ended.', content: { 'text/event-stream': { schema: { type: 'string' } } } }),
+        200: Type.Unsafe<unknown>({ description: 'Events until the generation has ended.', content: { 'text/event-stream': { schema: { type: 'string', description: 'The `data` of each event `generation` is JSON of the schema in `contentSchema`.', contentMediaType: 'text/event-stream', contentSchema: Type.Ref('GenerationEvent') } } } }),
         204: Type.Unsafe<unknown>({ description: 'It has ended, and `Last-Event-ID` is that of its last state: nothing more will come.', type: 'null' }),
         ...problemResponses('reading', 'no-such-generation')
       }

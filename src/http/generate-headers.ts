@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '../errors.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { HeaderOptions } from './call-options.ts'
-import { requestHeaders } from './headers.ts'
+import { cacheModes, requestHeaders } from './headers.ts'
 
 const VISIBLE = /^[\x21-\x7e]{1,255}$/
 /** One preference of RFC 7240: a name and perhaps a value, quoted or not; parameters are ignored. */
@@ -18,20 +18,22 @@ export function headerOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number
   return { mode, idempotencyKey, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
 }
 
+/** The same of a call that is answered with its generation: without `Prefer` nobody waits, and what is stored has to have an id. */
+export function generationOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number): HeaderOptions {
+  const options = headerOptionsOf(headers, maxWaitMs)
+  return { ...options, ...(options.async ? {} : { async: true, waitMs: 0, priority: 'background' }), needsId: true }
+}
+
 /** The headers that every door understands. Throws `bad-header`. */
 export function purchaseOptionsOf (headers: IncomingHttpHeaders): Pick<CallOptions, 'mode' | 'idempotencyKey'> {
   return { mode: modeOf(headers[requestHeaders.cache]), idempotencyKey: idempotencyKeyOf(headers[requestHeaders.idempotencyKey]) }
 }
 
 function modeOf (header: string | string[] | undefined): CallOptions['mode'] {
-  switch (header) {
-    case undefined: return 'normal'
-    case 'refresh':
-    case 'bypass':
-    case 'reuse':
-    case 'only': return header
-    default: throw new Problem('bad-header', { detail: 'Falgate-Cache is one of refresh, bypass, reuse, only.' })
-  }
+  if (header === undefined) return 'normal'
+  const mode = cacheModes.find(mode => mode === header)
+  if (mode === undefined) throw new Problem('bad-header', { detail: `Falgate-Cache is one of ${cacheModes.join(', ')}.` })
+  return mode
 }
 
 function idempotencyKeyOf (header: string | string[] | undefined): string | null {

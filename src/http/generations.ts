@@ -1,25 +1,24 @@
 // `/generations`: what was asked for with this key, to look at, to collect and to cancel.
 
-import { Readable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Generation } from '../generation/generation.ts'
-import { bodyOf, withOutput } from '../generation/large.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
 import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
-import { generationJson, generationJsonAround, generationListJson } from './generation-view.ts'
+import { generationJson, generationListJson } from './generation-view.ts'
 import { answerHeaders } from './headers.ts'
 import { problemResponses } from './problem-schema.ts'
 import { readerOf } from './request-facts.ts'
+import { sendGeneration } from './send-generation.ts'
 
-/** How one of many readers is sent a long output: nothing of it is copied, and the next part waits until the one before was taken. */
-const STREAM = { objectMode: true, highWaterMark: 1 } as const
+/** Generations a page, where nobody says how many. */
+const DEFAULT_LIMIT = 20
 
 const Page = Type.Object({
-  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'Generations a page, at most: a page with long inputs and outputs is shorter, and what was shared with others is looked through bit by bit. Only `next_cursor` tells whether there are more.' }),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT, description: 'Generations a page, at most: a page with long inputs and outputs is shorter, and what was shared with others is looked through bit by bit. Only `next_cursor` tells whether there are more.' })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'The page after the generation with this id: `next_cursor` of the page before.' })),
   status: Type.Optional(Type.Unsafe<Status>({ type: 'string', enum: [...statuses], description: 'Only these.' }))
 }, { additionalProperties: false })
@@ -42,7 +41,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
       }
     }
   }, async (request, reply) => {
-    const { limit, cursor = null, status = null } = request.query
+    const { limit = DEFAULT_LIMIT, cursor = null, status = null } = request.query
     const page = await ledger.list(readerOf(request), { limit, cursor, status })
     if (page.isCursorUnknown === true) throw new Problem('bad-query', { detail: 'No generation with the id in `cursor` is in this list, or it was forgotten meanwhile. Begin again without a cursor.' })
     return reply.type('application/json').send(generationListJson(page.rows, page.nextCursor, request.id))
@@ -63,14 +62,9 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     const row = await ledger.read(request.params.id, readerOf(request))
     if (row === null) throw new Problem('no-such-generation')
     request.facts.generationId = row.id
-    const { output } = request.method === 'HEAD' ? row : await withOutput(ledger, row)
     // Looking at it with HEAD shows no picture.
     if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
-    reply.headers(headersOf(row)).type('application/json')
-    if (row.large === null || output === null) return reply.send(generationJson(row, request.id))
-    const [before, after] = generationJsonAround(row, request.id)
-    const parts = [before, bodyOf(row, output), after].map(part => typeof part === 'string' ? Buffer.from(part) : part)
-    return reply.header('content-length', parts.reduce((sum, part) => sum + part.length, 0)).send(Readable.from(parts, STREAM))
+    return await sendGeneration(request, reply.headers(headersOf(row)), row, ledger)
   })
 
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {

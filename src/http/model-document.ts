@@ -1,9 +1,9 @@
 // The OpenAPI document of one model: the operations of the gateway's own document that make and collect pictures, with this model's fields in their place.
 
 import { appIdOf } from '../fal-wire/endpoint-id.ts'
-import type { JsonSchema } from '../models/json-schema.ts'
 import type { Model } from '../models/model.ts'
 import { isObject } from '../schema.ts'
+import { componentsOf } from './model-schemas.ts'
 import { ENDPOINT_ID, nameOf } from './operation-ids.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -14,32 +14,31 @@ const shared = ['/generations', '/generations/{id}', '/generations/{id}/cancel',
 /** What is asked about a request of fal's queue, under the app id of a model that the gateway's document describes. */
 const POLL = /^\/fal\/queue\/(.+)\/requests\/(.*)$/
 
+/** What stands in the place of any object. */
+interface Own { readonly input: Json, readonly falInput: Json, readonly output: Json }
+
 /** The document; `gateway` is that of the whole gateway. */
 export function modelDocument (model: Model, gateway: object): Json {
   const whole: Json = { ...structuredClone(gateway) }
   const paths = objectIn(whole, 'paths')
   const components = objectIn(whole, 'components')
-  const prefix = pascalCase(model.endpointId)
-  const input = `${prefix}Input`
-  const output = `${prefix}Output`
-  const schemas = {
-    ...objectIn(components, 'schemas'),
-    ...standing(model.input, input),
-    ...(model.output === null ? {} : standing(model.output, output))
-  }
-  const outputSchema = model.output === null ? { type: 'object', additionalProperties: true } : refTo(output)
+  const { schemas, input, falInput, output } = componentsOf(model, pointerTo)
+  const schemasOf: Own = { input: refTo(input), falInput: refTo(falInput), output: output === null ? { type: 'object', additionalProperties: true } : refTo(output) }
   const own = Object.entries(paths).filter(([path]) => path.includes(`{${ENDPOINT_ID}}`)).map(([path, item]): readonly [string, Json] =>
-    [path.replace(`{${ENDPOINT_ID}}`, model.endpointId), ofModel(isObject(item) ? item : {}, model, refTo(input), outputSchema)])
+    [path.replace(`{${ENDPOINT_ID}}`, model.endpointId), ofModel(isObject(item) ? item : {}, model, path.startsWith('/fal/') ? schemasOf.falInput : schemasOf.input, schemasOf.output)])
   const app = appIdOf(model.endpointId)
   const polls = Object.entries(paths).flatMap(([path, item]): readonly (readonly [string, Json])[] => {
     const [, named, rest] = POLL.exec(path) ?? []
     return named === undefined || !isObject(item) ? [] : [[`/fal/queue/${app}/requests/${rest}`, renamed(item, nameOf(named), nameOf(app))]]
   })
+  const others = Object.entries(paths).filter(([path]) => shared.includes(path)).map(([path, item]): readonly [string, unknown] =>
+    [path, path === '/generations' && isObject(item) ? { ...item, post: asked(objectIn(item, 'post'), model, schemasOf) } : item])
+  const ownPaths = Object.fromEntries([...own, ...polls, ...others])
   return {
     ...whole,
     info: { ...objectIn(whole, 'info'), title: `falgate: ${model.title}`, description: model.description },
-    paths: Object.fromEntries([...own, ...polls, ...Object.entries(paths).filter(([path]) => shared.includes(path))]),
-    components: { ...components, schemas }
+    paths: ownPaths,
+    components: { ...components, schemas: reachable(ownPaths, { ...objectIn(components, 'schemas'), ...schemas }) }
   }
 }
 
@@ -55,10 +54,21 @@ function ofModel (item: Json, model: Model, input: Json, output: Json): Json {
       summary: String(summary).replace('any model on offer', model.title),
       operationId: `${String(operationId)}_${nameOf(model.endpointId)}`,
       ...(others.length === 0 ? { parameters: undefined } : { parameters: others }),
-      ...(requestBody === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: input, example: model.example } } } }),
+      ...(requestBody === undefined ? {} : { requestBody: bodyOf(model, input) }),
       responses: { ...answers, ...(isAnyObject(answers['200']) ? { 200: { ...objectIn(answers, '200'), content: { 'application/json': { schema: output } } } } : {}) }
     }]
   }))
+}
+
+/** `POST /generations` for this model alone: the query has to name it. */
+function asked (operation: Json, model: Model, { input }: Own): Json {
+  const parameters = [operation['parameters'] ?? []].flat().map(parameter =>
+    isObject(parameter) && parameter['in'] === 'query' && parameter['name'] === 'model' ? { ...parameter, required: true, schema: { type: 'string', enum: [model.endpointId] } } : parameter)
+  return { ...operation, operationId: `${String(operation['operationId'])}_${nameOf(model.endpointId)}`, parameters, requestBody: bodyOf(model, input) }
+}
+
+function bodyOf ({ example }: Model, schema: Json): Json {
+  return { required: true, content: { 'application/json': { schema, example } } }
 }
 
 /** Operations under another app id. */
@@ -75,38 +85,25 @@ function isAnyObject (response: unknown): boolean {
   return schema['type'] === 'object' && schema['additionalProperties'] === true && Object.keys(objectIn(schema, 'properties')).length === 0
 }
 
-/** A schema as components: itself under `name`, and what it refers to under names that begin with it. */
-function standing (schema: JsonSchema, name: string): Json {
-  const { $defs: definitions, ...rest } = schema
-  const inner = Object.entries(isObject(definitions) ? definitions : {})
-  const names = new Map<string, string>()
-  const taken = new Set<string>()
-  for (const [key] of inner) {
-    let wanted = name + pascalCase(key)
-    for (let nth = 2; taken.has(wanted); nth++) wanted = `${name}${pascalCase(key)}${nth}`
-    taken.add(wanted)
-    names.set(key, wanted)
-  }
-  return Object.fromEntries([[name, moved(rest, names)], ...inner.map(([key, part]) => [names.get(key) ?? key, moved(part, names)])])
+/** The components that something refers to: those of other models are left out. */
+function reachable (paths: Json, schemas: Json): Json {
+  const names = new Set(referencesIn(paths))
+  for (const name of names) for (const next of referencesIn(schemas[name])) names.add(next)
+  return Object.fromEntries(Object.entries(schemas).filter(([name]) => names.has(name)))
 }
 
-/** A copy whose references lead to components. */
-function moved (value: unknown, names: ReadonlyMap<string, string>): unknown {
-  if (Array.isArray(value)) return value.map(item => moved(item, names))
-  if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([key, part]) => {
-    const name = key === '$ref' && typeof part === 'string' ? names.get(part.replace('#/$defs/', '')) : undefined
-    return [key, name === undefined ? moved(part, names) : `#/components/schemas/${name}`]
-  }))
+function referencesIn (value: unknown): readonly string[] {
+  if (Array.isArray(value)) return value.flatMap(referencesIn)
+  if (!isObject(value)) return []
+  return Object.entries(value).flatMap(([key, part]) => key === '$ref' && typeof part === 'string' ? [part.slice(pointerTo('').length)] : referencesIn(part))
+}
+
+function pointerTo (name: string): string {
+  return `#/components/schemas/${name}`
 }
 
 function refTo (name: string): Json {
-  return { $ref: `#/components/schemas/${name}` }
-}
-
-/** `fal-ai/nano-banana-2` → `FalAiNanoBanana2`: of the whole id, since owners share the rest of theirs. */
-function pascalCase (text: string): string {
-  return text.split(/[^A-Za-z0-9]+/).map(word => word.slice(0, 1).toUpperCase() + word.slice(1)).join('')
+  return { $ref: pointerTo(name) }
 }
 
 function objectIn (value: Json, key: string): Json {

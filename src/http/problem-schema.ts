@@ -11,12 +11,15 @@ export const FieldFaultSchema = Type.Object({
   ctx: Type.Optional(Type.Object({}, { additionalProperties: true, description: 'Limits that belong to the code.' }))
 })
 
+/** New versions add codes, so that it is a text, and no client may fail on one that it does not know. The known ones stand beside it. */
+export const CodeSchema = Type.Unsafe<ProblemCode>({ type: 'string', description: 'Any text: later versions have more. `docs/errors.md` tells of each what it means.', 'x-extensible-enum': Object.keys(problems) })
+
 export const ProblemSchema = Type.Object({
   type: Type.String({ description: '`urn:falgate:problem:` and the code.' }),
   title: Type.String(),
-  status: Type.Integer(),
+  status: Type.Integer({ minimum: 100, maximum: 599 }),
   detail: Type.Optional(Type.String()),
-  code: Type.Unsafe<ProblemCode>({ type: 'string', enum: Object.keys(problems) }),
+  code: CodeSchema,
   request_id: Type.String({ description: 'Name it when you ask for help.' }),
   errors: Type.Optional(Type.Array(FieldFaultSchema, { maxItems: 20 })),
   generation_id: Type.Optional(Type.String()),

@@ -83,7 +83,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   gateway.setSerializerCompiler(() => data => JSON.stringify(data))
   takeJsonOnly(gateway)
 
-  await describeRoutes(gateway, deps.version)
+  await describeRoutes(gateway, deps.version, deps.models())
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway)
 

@@ -44,6 +44,7 @@ export function createBuiltIn (stated: BuiltIn): Model {
     takesFiles: false,
     rule: ruleOf(stated),
     isOpen: true,
+    nullsLeftOut: 'seed',
     defaults: new Map(defaults.filter(([, byDefault]) => byDefault !== undefined)),
     readInput: (body, { unknownFields }) => {
       const known = unknownFields === 'refuse' ? body : withoutUnknown(body)

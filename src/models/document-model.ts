@@ -73,6 +73,7 @@ export function createDocumentModel ({ document, rule, cacheVersion, isOpen }: D
     get takesFiles () { return takesFiles() },
     rule,
     isOpen,
+    nullsLeftOut: 'optional',
     get defaults () { return defaults() },
     readInput,
     compileNext: () => readable(() => reader().compileNext()) ?? false,

@@ -30,6 +30,8 @@ export interface Model {
   readonly rule: PriceRule
   /** False: nobody has said yet that its price is right, and until then nothing of it is bought. */
   readonly isOpen: boolean
+  /** What a null of fal's clients leaves out: the seed alone, or every field that may be left out and takes no null itself. */
+  readonly nullsLeftOut: 'seed' | 'optional'
   /** The values that count for a field that is left out, where the model's document says so and allows them. */
   readonly defaults: ReadonlyMap<string, unknown>
   /** What of a body is sent, or what is wrong with it. */

@@ -56,7 +56,7 @@ const cases: Readonly<Record<string, Case>> = {
   'an unknown model': { body: good, options: { path: '/generate/fal-ai/nothing' }, status: 404, code: 'model-unknown' },
   'an unknown route': { body: good, options: { path: '/generrate' }, status: 404, code: 'no-such-route' },
   'an address that cannot be decoded': { body: good, options: { path: '/generate/%zz' }, status: 400, code: 'bad-request' },
-  'a POST to a list': { body: good, options: { path: '/generations' }, status: 405, code: 'method-not-allowed' }
+  'a POST to a list': { body: good, options: { path: '/usage' }, status: 405, code: 'method-not-allowed' }
 }
 
 async function open (t: Parameters<typeof startGateway>[0]): Promise<Gateway> {

@@ -53,6 +53,13 @@ t.test('a model that takes files takes bodies of up to 6 MiB, on every door, and
   t.equal(gateway.sandbox.bill.accepted, 4)
 })
 
+t.test('a default model that takes files takes them at the short addresses, too, and so does one that the query names', async t => {
+  const gateway = await startGateway(t, { models: createModels(builtInModels.all, { added: [editor, painter], defaultId: editor.endpointId }) })
+  for (const [path, status] of [['/generate', 200], ['/generations', 202], [`/generations?model=${editor.endpointId}`, 202], [`/generations?model=${painter.endpointId}`, 413]] as const) {
+    t.equal((await gateway.generate(bodyOf(MIB), { path })).status, status, path)
+  }
+})
+
 t.test('eight long bodies are read at once, one more is told when to come again, and short ones go on', async t => {
   const gateway = await startGateway(t, { models, tenants: { tenants: [tenant('studio'), tenant('press')] } })
   const open: Socket[] = []

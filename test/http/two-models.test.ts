@@ -59,6 +59,8 @@ t.test('the operations of models whose endpoint ids differ in punctuation only h
   t.ok(names.length > 3 * endpointIds.length, 'they were found')
   t.same(names.filter((name, index) => names.indexOf(name) !== index), [])
   t.ok(names.includes('generate_studio_poster_v1_5'), 'the first keeps its name')
+  const { schemas } = Object((await gateway.get('/openapi.json')).json()['components'])
+  t.equal(Object.keys(Object(schemas)).filter(name => /^StudioPosterV15\d*Input$/.test(name)).length, endpointIds.length, 'and so have their schemas')
 })
 
 t.test('the first model of the list answers POST /generate', async t => {
@@ -164,12 +166,15 @@ t.test('a model that takes no seed stores nothing, whatever seed a client of fal
 
 t.test('the OpenAPI document shows both models, each with its own schemas and names', async t => {
   const gateway = await start(t)
-  const { paths } = (await gateway.get('/openapi.json')).json()
+  const { paths, components } = (await gateway.get('/openapi.json')).json()
+  const { schemas } = Object(components)
+  const names: Readonly<Record<string, string>> = { [imagen4Ultra.endpointId]: 'FalAiImagen4PreviewUltra', [poster.endpointId]: 'PrintShopPressPoster' }
   const told = JSON.stringify(paths)
-  for (const { endpointId, input } of models.all) {
+  for (const { endpointId, input, output } of models.all) {
     for (const path of [`/generate/${endpointId}`, `/fal/${endpointId}`, `/fal/queue/${endpointId}`]) {
-      t.match(paths, { [path]: { post: { requestBody: { content: { 'application/json': { schema: { title: input['title'] } } } } } } }, path)
+      t.match(paths, { [path]: { post: { requestBody: { content: { 'application/json': { schema: { $ref: `#/components/schemas/${names[endpointId]}${path.startsWith('/fal/') ? 'FalInput' : 'Input'}` } } } } } } }, path)
     }
+    t.match(schemas, { [`${names[endpointId]}Input`]: { title: input['title'] }, [`${names[endpointId]}Output`]: { title: output?.['title'] } })
   }
   t.match(paths, { '/generate': { post: { summary: 'Make a picture with Imagen 4 Ultra' } }, '/fal/queue/print-shop/press/requests/{id}/status': {} })
   const ids = [...told.matchAll(/"operationId":"([^"]+)"/g)].map(([, id]) => id)

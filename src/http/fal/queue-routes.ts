@@ -5,9 +5,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { appIdOf } from '../../fal-wire/endpoint-id.ts'
 import { parseQueuePath, type QueuePath } from '../../fal-wire/queue-path.ts'
-import type { ByModel } from '../asked-model.ts'
+import { modelInPath, type ByModel } from '../asked-model.ts'
 import { bodyLimitOfModel } from '../body-bytes.ts'
 import { answerHeaders } from '../headers.ts'
+import { described } from '../model-schemas.ts'
 import type { RouteOperation } from '../request-facts.ts'
 import { FAL_PREFIX } from './address.ts'
 import { pollHandlers, type PollDeps, type PollHandlers } from './poll.ts'
@@ -24,11 +25,11 @@ export function queueRoutes (fal: FastifyInstance, deps: SubmitDeps & PollDeps):
   const submit = submitter(deps)
   const polls = pollHandlers(deps)
   pollRoutes(fal, deps.models().documented.map(({ endpointId }) => endpointId), polls)
-  for (const model of deps.models().documented) {
-    fal.post<Call>(`/queue/${model.endpointId}`, { config: { saysCacheStatus: true }, schema: submitSchema(model) }, async (request, reply) => await submit(request, model.endpointId, reply))
+  for (const { model, components } of described(deps.models())) {
+    fal.post<Call>(`/queue/${model.endpointId}`, { config: { saysCacheStatus: true }, schema: submitSchema(model, components) }, async (request, reply) => await submit(request, model.endpointId, reply))
   }
   // An endpoint id may have any number of segments, so that the router cannot tell the operations apart.
-  fal.post<Call>('/queue/*', { config: { saysCacheStatus: true, operationOf, bodyLimitOf: bodyLimitOfModel(deps.models) }, schema: anySubmitSchema }, async (request, reply) => {
+  fal.post<Call>('/queue/*', { config: { saysCacheStatus: true, operationOf, bodyLimitOf: bodyLimitOfModel(modelInPath(deps.models)) }, schema: anySubmitSchema }, async (request, reply) => {
     const asked = parseQueuePath(request.params['*'])
     if (asked.operation !== 'submit') throw takesOnly(asked.method)
     return await submit(request, asked.endpointId, reply)

@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import type { Model } from '../../models/model.ts'
+import type { ModelComponents } from '../model-schemas.ts'
 import { nameOf } from '../operation-ids.ts'
 
 export const RequestParams = Type.Object({ id: Type.String({ description: 'The `request_id` of the submit.' }) })
@@ -12,7 +13,8 @@ export const StatusQuery = Type.Object({ logs: Type.Optional(Type.String({ descr
 
 /** The body of every error: fal's, and `message` beside it. */
 export const FalErrorSchema = Type.Object({
-  detail: Type.Unsafe<unknown>({ description: 'A text, or for a refused input a list of `{loc, msg, type}`.', anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'object', additionalProperties: true } }] }),
+  // Without a type: what a choice of a text and a list becomes in Java does not compile.
+  detail: Type.Unsafe<unknown>({ description: 'A text, or for a refused input a list of `{loc, msg, type}`.' }),
   message: Type.String(),
   error_type: Type.Optional(Type.String({ description: 'fal\'s name for it, or else the code of the problem with underscores.' }))
 }, { title: 'FalError', additionalProperties: true })
@@ -51,14 +53,14 @@ export function hiddenSchema (schema: FastifySchema): FastifySchema & { readonly
   return { ...schema, hide: true }
 }
 
-export function runSchema (model: Model): FastifySchema {
+export function runSchema (model: Model, { falInput, output }: ModelComponents): FastifySchema {
   return {
     ...documented,
     operationId: `fal_run_${nameOf(model.endpointId)}`,
     summary: `fal.run: ${model.title}`,
     description: 'A synchronous call as at `https://fal.run`, for clients that were written for fal. Fields that the model does not have are left out.',
-    body: model.input,
-    response: answers(model.output ?? AnyObject, 'The model\'s output, byte for byte.', unitsHeader)
+    body: Type.Ref(falInput),
+    response: answers(output === null ? AnyObject : Type.Ref(output), 'The model\'s output, byte for byte.', unitsHeader)
   }
 }
 
@@ -72,13 +74,13 @@ export const anyRunSchema: FastifySchema = {
   response: answers(AnyObject, 'The model\'s output, byte for byte.', unitsHeader)
 }
 
-export function submitSchema (model: Model): FastifySchema {
+export function submitSchema (model: Model, { falInput }: ModelComponents): FastifySchema {
   return {
     ...documented,
     operationId: `fal_submit_${nameOf(model.endpointId)}`,
     summary: `queue.fal.run: submit to ${model.title}`,
     description: 'As at `https://queue.fal.run`. `x-fal-queue-priority: low` waits behind the tenant\'s other requests, `x-fal-request-start-timeout` bounds the time that it waits for a slot; webhooks are not offered.',
-    body: model.input,
+    body: Type.Ref(falInput),
     response: answers(Type.Ref('FalQueueStatus'), 'The id of the request, and the addresses to come back to.')
   }
 }

@@ -1,17 +1,17 @@
 // Making pictures by fal's protocol: the synchronous call, and the submit of the queue.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { statusObjectOf } from '../../fal-wire/status.ts'
 import { problemOfEnd, problemOfFailed } from '../../generation/request/problems.ts'
 import type { ModelBook } from '../../models/models.ts'
-import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, type Arrived } from '../answer.ts'
+import { CALLER_GONE, idOf, missed, stillRunning, tellAnswer, withoutId, type Arrived } from '../answer.ts'
 import { ask, type AskDeps } from '../ask.ts'
-import { askedModel, type ByModel } from '../asked-model.ts'
+import { askedModel, modelInPath, type ByModel } from '../asked-model.ts'
 import { bodyLimitOfModel } from '../body-bytes.ts'
 import { answerDryRun, isDryRun } from '../dry-run.ts'
 import { answerHeaders } from '../headers.ts'
+import { described } from '../model-schemas.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
 import { requestIdFor } from './request-id.ts'
@@ -35,10 +35,10 @@ export function runRoute (fal: FastifyInstance, deps: SubmitDeps): void {
   const answer = run(deps)
   const config = { saysCacheStatus: true }
   // The same as the wildcard; they have addresses of their own for the documents' sake.
-  for (const model of deps.models().documented) {
-    fal.post<Call>(`/${model.endpointId}`, { config, schema: runSchema(model) }, async (request, reply) => await answer(request, model.endpointId, reply))
+  for (const { model, components } of described(deps.models())) {
+    fal.post<Call>(`/${model.endpointId}`, { config, schema: runSchema(model, components) }, async (request, reply) => await answer(request, model.endpointId, reply))
   }
-  fal.post<Call>('/*', { config: { ...config, bodyLimitOf: bodyLimitOfModel(deps.models) }, schema: anyRunSchema }, async (request, reply) => await answer(request, request.params['*'], reply))
+  fal.post<Call>('/*', { config: { ...config, bodyLimitOf: bodyLimitOfModel(modelInPath(deps.models)) }, schema: anyRunSchema }, async (request, reply) => await answer(request, request.params['*'], reply))
 }
 
 /** A synchronous call. */
@@ -83,8 +83,7 @@ export function submitter (deps: SubmitDeps): Submit {
     tellAnswer(request, reply, answer, headers.mode)
     const requestId = nameRequest(reply, answer)
     if (answer.kind === 'gone') throw problemOfEnd(answer.end) // nothing would be found under its id
-    // There is none only for a stored result of another reader, when nothing was admitted: no alias was made that could lead this caller to it.
-    if (requestId === null) throw headers.mode === 'only' ? new Problem('not-cached', { detail: 'What is stored was bought by others and has no id to come back with; a synchronous call gets it.' }) : new Problem('draining')
+    if (requestId === null) throw withoutId(headers.mode)
     // Like fal's answer it says `IN_QUEUE`, also when all is done by now. What came of it the client learns from the status and the result, an error too.
     const status = statusObjectOf({
       queueBase: deps.queueBase(request),

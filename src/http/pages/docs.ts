@@ -4,17 +4,20 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import type { ModelBook } from '../../models/models.ts'
 import { DryRunSchema } from '../dry-run.ts'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
+import { described, withWideIntegers } from '../model-schemas.ts'
 import { ModelListSchema, ModelSchema } from '../models.ts'
 import { ENDPOINT_ID, makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
-export async function describeRoutes (app: FastifyInstance, version: string): Promise<void> {
+export async function describeRoutes (app: FastifyInstance, version: string, models: Pick<ModelBook, 'documented'>): Promise<void> {
+  for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
   for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
@@ -42,13 +45,16 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => typeof json['$id'] === 'string' ? json['$id'] : `def-${index}` },
     transformObject: document => {
       if (!('openapiObject' in document)) return document.swaggerObject
-      const described = document.openapiObject
-      for (const [path, item] of Object.entries(described.paths ?? {})) {
+      const whole = document.openapiObject
+      for (const [path, item] of Object.entries(whole.paths ?? {})) {
         if (path.endsWith('/events') && item?.get !== undefined) item.get.parameters = [...item.get.parameters ?? [], ...parametersOf('events')]
-        if (!path.startsWith('/generate') || path.startsWith('/generations') || item?.post === undefined) continue
-        item.post.parameters = parametersOf('generate')
+        if (item?.post === undefined) continue
+        if (path === '/generations') item.post.parameters = [...item.post.parameters ?? [], ...parametersOf('generations')]
+        if (/^\/generate(?:\/|$)/.test(path)) item.post.parameters = parametersOf('generate')
       }
-      described.paths = Object.fromEntries(Object.entries(described.paths ?? {}).map(([path, item]) => {
+      const { components } = whole
+      if (components?.schemas !== undefined) components.schemas = Object.fromEntries(Object.entries(components.schemas).map(([name, schema]) => [name, withWideIntegers({ ...schema })]))
+      whole.paths = Object.fromEntries(Object.entries(whole.paths ?? {}).map(([path, item]) => {
         if (!path.includes('{*}')) return [path, item]
         const parameter = { name: ENDPOINT_ID, in: 'path' as const, required: true, schema: { type: 'string' as const }, description: 'The endpoint id, its slashes encoded or not.' }
         for (const operation of [item?.get, item?.post]) {
@@ -56,14 +62,14 @@ export async function describeRoutes (app: FastifyInstance, version: string): Pr
         }
         return [path.replace('{*}', `{${ENDPOINT_ID}}`), item]
       }))
-      makeDistinct(described.paths ?? {})
-      return described
+      makeDistinct(whole.paths ?? {})
+      return whole
     }
   })
 }
 
-function parametersOf (route: 'generate' | 'events') {
-  return describedRequestHeaders.filter(({ on }) => on === route).map(({ name, meaning }) => ({ name, description: `${meaning}.`, in: 'header' as const, required: false, schema: { type: 'string' as const } }))
+function parametersOf (route: Parameters<typeof describedRequestHeaders>[0]) {
+  return describedRequestHeaders(route).map(({ name, meaning, values }) => ({ name, description: `${meaning}.`, in: 'header' as const, required: false, schema: { type: 'string' as const, ...values === null ? {} : { enum: [...values] } } }))
 }
 
 /**
