@@ -1,6 +1,7 @@
 // Looking at files again and again for changes: one look at a time, and each refusal told once.
 
-import { realpath, stat } from 'node:fs/promises'
+import { statSync, type BigIntStats } from 'node:fs'
+import { stat } from 'node:fs/promises'
 
 /** What a look found. */
 export type Look =
@@ -82,7 +83,15 @@ export interface Looks {
 
 /** Rejects as the file system does. */
 export async function looksOf (file: string): Promise<Looks> {
-  const target = await realpath(file)
-  const { ino, size, mtimeNs, ctimeNs } = await stat(target, { bigint: true })
-  return { looks: `${target} ${ino} ${size} ${mtimeNs} ${ctimeNs}`, bytes: Number(size) }
+  return looksIn(await stat(file, { bigint: true }))
+}
+
+/** The same while nobody is served who would have to wait for the disk. Throws as the file system does. */
+export function looksNowOf (file: string): Looks {
+  return looksIn(statSync(file, { bigint: true }))
+}
+
+/** Of what a link leads to: when it leads to another file, the number of the file is another. */
+function looksIn ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): Looks {
+  return { looks: `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`, bytes: Number(size) }
 }

@@ -1,7 +1,7 @@
 // The part of an input's schema that checks something, its words known and its size bounded, field by field: what a compiler can take without a surprise.
 
 import { isLinearPattern, isObject } from '../schema.ts'
-import { annotations, definitionOf, listsOfSchemas, oneSchema, schemasByName, type JsonSchema } from './json-schema.ts'
+import { annotations, definitionOf, holders, type JsonSchema } from './json-schema.ts'
 
 /** Bounds of an input's schema with every reference followed. */
 const MAX_NODES = 4_000
@@ -134,11 +134,11 @@ class Reader {
         const target = this.#follow(value, depth + 1)
         add(target)
         kept.push([word, `#/$defs/${target.reference}`])
-      } else if (oneSchema.has(word)) kept.push([word, read(value)])
-      else if (listsOfSchemas.has(word)) {
+      } else if (holders.get(word) === 'one') kept.push([word, read(value)])
+      else if (holders.get(word) === 'list') {
         if (!Array.isArray(value) || value.length === 0) throw this.#malformed(word)
         kept.push([word, value.map(read)])
-      } else if (schemasByName.has(word)) {
+      } else if (holders.get(word) === 'by-name') {
         if (!isObject(value)) throw this.#malformed(word)
         if (word === 'patternProperties') {
           for (const pattern of Object.keys(value)) this.#checkPattern(pattern)

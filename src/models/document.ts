@@ -2,7 +2,7 @@
 // A document comes from outside and may be anything: what it may cost to read is bounded, and what is wrong with it is one sentence.
 
 import { isObject } from '../schema.ts'
-import { annotations, listsOfSchemas, oneSchema, schemasByName, type JsonSchema } from './json-schema.ts'
+import { annotations, holders, type JsonSchema } from './json-schema.ts'
 
 /** What a document says of its model. */
 export interface ModelDocument {
@@ -38,11 +38,15 @@ export const MAX_SCHEMA_VALUES = 20_000
 
 type Json = Readonly<Record<string, unknown>>
 
-/** Keywords that give a reference another meaning than the place it names. */
-const otherReferences = ['$id', '$anchor', '$dynamicRef', '$dynamicAnchor', '$recursiveRef', '$recursiveAnchor']
-
-/** Keywords that go: what references lead to is in `$defs` of the whole, and the dialect is that of the house. */
-const dropped = new Set(['$defs', 'definitions', '$schema'])
+/** Keywords that mean something to the reading of a document. */
+const meanings: ReadonlyMap<string, 'one' | 'list' | 'by-name' | 'reference' | 'dropped' | 'not followed'> = new Map([
+  ...holders,
+  ['$ref', 'reference'] as const,
+  // They go: what references lead to is in `$defs` of the whole, and the dialect is that of the house.
+  ...['$defs', 'definitions', '$schema'].map(keyword => [keyword, 'dropped'] as const),
+  // They give a reference another meaning than the place it names.
+  ...['$id', '$anchor', '$dynamicRef', '$dynamicAnchor', '$recursiveRef', '$recursiveAnchor'].map(keyword => [keyword, 'not followed'] as const)
+])
 
 /** Reads the document of an endpoint. It throws for no text. */
 export function readDocument (text: string, endpointId: string): DocumentReading {
@@ -201,15 +205,12 @@ class Schemas {
     return isObject(current) ? { ...current, ...said } : current
   }
 
-  /** A copy whose references lead to `#/$defs`. `weight`: the schemas in it, references followed. */
+  /** A copy whose references lead to `#/$defs`; it shares with the document what stays the same. `weight`: the schemas in it, references followed. */
   #copy (schema: unknown, depth: number): { readonly schema: Json | boolean, readonly weight: number, readonly depth: number } {
     if (++this.#counted.nodes > MAX_SCHEMA_NODES) throw new DocumentFault(`The input and the output have more than ${MAX_SCHEMA_NODES.toLocaleString('en')} schemas.`)
     if (depth > MAX_SCHEMA_DEPTH) throw new DocumentFault(`${this.#what} nests deeper than ${MAX_SCHEMA_DEPTH} schemas.`)
     if (typeof schema === 'boolean') return { schema, weight: 1, depth: 1 }
     if (!isObject(schema)) throw new DocumentFault(`${this.#what} has something else where a schema belongs.`)
-    const other = otherReferences.find(keyword => Object.hasOwn(schema, keyword))
-    if (other !== undefined) throw new DocumentFault(`${this.#what} uses "${other}", which falgate does not follow.`)
-
     let weight = 1
     let inner = 0
     const add = (part: { readonly weight: number, readonly depth: number }): void => {
@@ -224,28 +225,46 @@ class Schemas {
       add(copy)
       return copy.schema
     }
-    // Pairs, because a name may be `__proto__`, which an assignment would not set.
-    const pairs: (readonly [string, unknown])[] = []
+    const copiedList = (parts: readonly unknown[]): readonly unknown[] => {
+      const copies = parts.map(copied)
+      return copies.every((copy, index) => copy === parts[index]) ? parts : copies
+    }
+    // Most schemas refer to nothing, and are used as they are: there are some ten thousand of them at a start.
+    const copiedMembers = (members: Json): Json => withMembers(members, Object.entries(members).map(([name, part]) => [name, copied(part)]))
+    const members: Member[] = []
+    let hasDropped = false
     for (const [keyword, value] of Object.entries(schema)) {
-      if (dropped.has(keyword)) continue
-      if (keyword === '$ref') {
-        const target = this.#reach(value, depth + 1)
-        add(target)
-        pairs.push([keyword, `#/$defs/${target.name}`])
-      } else if (oneSchema.has(keyword)) pairs.push([keyword, copied(value)])
-      else if (listsOfSchemas.has(keyword)) {
-        if (!Array.isArray(value)) throw new DocumentFault(`${this.#what} has an "${keyword}" that is no list of schemas.`)
-        pairs.push([keyword, value.map(copied)])
-      } else if (schemasByName.has(keyword)) {
-        if (!isObject(value)) throw new DocumentFault(`${this.#what} has "${keyword}" that are no schemas by name.`)
-        pairs.push([keyword, Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part)]))])
-      } else {
-        this.#counted.values += sizeOf(value)
-        if (this.#counted.values > MAX_SCHEMA_VALUES) throw new DocumentFault(`The schemas of input and output hold more than ${MAX_SCHEMA_VALUES.toLocaleString('en')} values.`)
-        pairs.push([keyword, value])
+      switch (meanings.get(keyword)) {
+        case undefined:
+          this.#counted.values += sizeOf(value)
+          if (this.#counted.values > MAX_SCHEMA_VALUES) throw new DocumentFault(`The schemas of input and output hold more than ${MAX_SCHEMA_VALUES.toLocaleString('en')} values.`)
+          break
+        case 'reference': {
+          const target = this.#reach(value, depth + 1)
+          add(target)
+          members.push([keyword, `#/$defs/${target.name}`])
+          break
+        }
+        case 'one':
+          members.push([keyword, copied(value)])
+          break
+        case 'list':
+          if (!Array.isArray(value)) throw new DocumentFault(`${this.#what} has an "${keyword}" that is no list of schemas.`)
+          members.push([keyword, copiedList(value)])
+          break
+        case 'by-name':
+          if (!isObject(value)) throw new DocumentFault(`${this.#what} has "${keyword}" that are no schemas by name.`)
+          members.push([keyword, copiedMembers(value)])
+          break
+        case 'dropped':
+          hasDropped = true
+          break
+        case 'not followed':
+          throw new DocumentFault(`${this.#what} uses "${keyword}", which falgate does not follow.`)
       }
     }
-    return { schema: Object.fromEntries(pairs), weight, depth: inner + 1 }
+    const copy = withMembers(schema, members)
+    return { schema: hasDropped ? withoutDropped(copy) : copy, weight, depth: inner + 1 }
   }
 
   #reach (reference: unknown, depth: number): { readonly name: string, readonly weight: number, readonly depth: number } {
@@ -318,6 +337,19 @@ function follow (root: Json, place: readonly string[], reference: unknown, what:
 
 function unresolved (reference: unknown, what: string): DocumentFault {
   return new DocumentFault(`${what} refers to ${quoted(reference)}, which is not in the document.`)
+}
+
+type Member = readonly [string, unknown]
+
+/** The object with these members in place of its own; the object itself where they are the same. */
+function withMembers (object: Json, members: readonly Member[]): Json {
+  const changed = members.filter(([name, value]) => value !== object[name])
+  // Not by assignments, because a name may be `__proto__`.
+  return changed.length === 0 ? object : { ...object, ...Object.fromEntries(changed) }
+}
+
+function withoutDropped (schema: Json): Json {
+  return Object.fromEntries(Object.entries(schema).filter(([keyword]) => meanings.get(keyword) !== 'dropped'))
 }
 
 /** A member of an object that is its own, never one of its prototype. */

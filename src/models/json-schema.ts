@@ -5,10 +5,12 @@ import { isObject } from '../schema.ts'
 /** A JSON schema of draft 2020-12, self-contained: its references lead to `#/$defs/<name>` of itself. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-/** Words that hold a schema, a list of schemas, and schemas by name. */
-export const oneSchema: ReadonlySet<string> = new Set(['items', 'contains', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties', 'propertyNames', 'not', 'if', 'then', 'else', 'contentSchema'])
-export const listsOfSchemas: ReadonlySet<string> = new Set(['allOf', 'anyOf', 'oneOf', 'prefixItems'])
-export const schemasByName: ReadonlySet<string> = new Set(['properties', 'patternProperties', 'dependentSchemas'])
+/** Words that hold further schemas: one, a list of them, or some by name. */
+export const holders: ReadonlyMap<string, 'one' | 'list' | 'by-name'> = new Map([
+  ...['items', 'contains', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties', 'propertyNames', 'not', 'if', 'then', 'else', 'contentSchema'].map(word => [word, 'one'] as const),
+  ...['allOf', 'anyOf', 'oneOf', 'prefixItems'].map(word => [word, 'list'] as const),
+  ...['properties', 'patternProperties', 'dependentSchemas'].map(word => [word, 'by-name'] as const)
+])
 
 /** Words that tell something to people and forms, and check nothing. */
 export const annotations: ReadonlySet<string> = new Set(['title', 'description', 'default', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly', '$comment', 'externalDocs', 'xml'])

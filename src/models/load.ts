@@ -1,9 +1,10 @@
 // The folder of models, read into a book. What did not change is not read again, and stays the very same model: what was compiled for it stays, too.
 
 import { hash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { looksOf, type Looks } from '../watched.ts'
+import { looksNowOf, looksOf, type Looks } from '../watched.ts'
 import { createDocumentModel } from './document-model.ts'
 import { endpointIdOf } from './endpoint-id.ts'
 import { MAX_MODEL_FILE_BYTES, readModelFile, type ModelFile } from './model-file.ts'
@@ -52,11 +53,29 @@ export type ModelsLoading = { readonly ok: true, readonly loaded: LoadedModels }
 /** What a folder looks like without its files being read. */
 export interface FolderLooks { readonly text: string, readonly files: ReadonlyMap<string, Looks> }
 
+/** How files are read. */
+interface Disk {
+  readonly looksOf: (file: string) => Looks | Promise<Looks>
+  readonly textOf: (file: string) => string | Promise<string>
+}
+
+/** Other work goes on meanwhile: a network's disk may take its time. */
+const patient: Disk = { looksOf, textOf: async file => await readFile(file, 'utf8') }
+
+/** Everything waits, as it may before anybody is served. With hundreds of files, the ways to other threads and back are a third of what a reading costs. */
+const direct: Disk = { looksOf: looksNowOf, textOf: file => readFileSync(file, 'utf8') }
+
 /** Looks at the folder. Rejects as the file system does. */
-export async function folderLooks (dir: string): Promise<FolderLooks> {
+export async function folderLooks (dir: string, disk: Disk = patient): Promise<FolderLooks> {
   const names = (await readdir(dir)).filter(isOffered).toSorted()
   // One more than is allowed tells that there are too many.
-  const seen = await eachOf(names.slice(0, MAX_MODEL_FILES + 1), async (name): Promise<readonly [string, Looks]> => [name, await looksOf(join(dir, name)).catch(() => gone)])
+  const seen = await eachOf(names.slice(0, MAX_MODEL_FILES + 1), async (name): Promise<readonly [string, Looks]> => {
+    try {
+      return [name, await disk.looksOf(join(dir, name))]
+    } catch {
+      return [name, gone]
+    }
+  })
   // What went away between the two is as good as never there.
   const files = new Map(seen)
   return { text: [...files].map(([name, { looks }]) => `${name} ${looks}`).join('\n'), files }
@@ -69,13 +88,13 @@ function isOffered (name: string): boolean {
   return name.endsWith('.json') && !name.startsWith('.')
 }
 
-/** Reads the folder. `before`: what was read the last time. Never rejects. */
+/** Reads the folder. `before`: what was read the last time; without it nobody is served yet, and everything waits for the disk. Never rejects. */
 export async function loadModels ({ builtIn, dir, defaultId }: ModelsSource, before: LoadedModels | null = null): Promise<ModelsLoading> {
   const faults: string[] = []
   let files: ReadonlyMap<string, LoadedFile> = new Map()
   if (dir !== null) {
     try {
-      files = await readFolder(dir, before?.files ?? new Map(), fault => { faults.push(fault) })
+      files = await readFolder(dir, before?.files ?? new Map(), before === null ? direct : patient, fault => { faults.push(fault) })
     } catch (error) {
       return { ok: false, faults: [`MODELS_DIR: the folder cannot be read (${codeOf(error)})`] }
     }
@@ -101,8 +120,8 @@ export async function loadModels ({ builtIn, dir, defaultId }: ModelsSource, bef
   }
 }
 
-async function readFolder (dir: string, before: ReadonlyMap<string, LoadedFile>, onFault: (fault: string) => void): Promise<ReadonlyMap<string, LoadedFile>> {
-  const { files: looks } = await folderLooks(dir)
+async function readFolder (dir: string, before: ReadonlyMap<string, LoadedFile>, disk: Disk, onFault: (fault: string) => void): Promise<ReadonlyMap<string, LoadedFile>> {
+  const { files: looks } = await folderLooks(dir, disk)
   if (looks.size > MAX_MODEL_FILES) {
     onFault(`MODELS_DIR: the folder has more than ${MAX_MODEL_FILES.toLocaleString('en')} files`)
     return new Map()
@@ -115,7 +134,7 @@ async function readFolder (dir: string, before: ReadonlyMap<string, LoadedFile>,
       return null
     }
     if (endpointIdOf(name) === null) return fault('is not the name that the file of a model has; falgate model add writes files that have it')
-    const text = await textOf(join(dir, name), bytes)
+    const text = await textOf(join(dir, name), { bytes, disk })
     if (!text.ok) return text.isGone ? null : fault(text.fault)
     const digest = hash('sha256', text.text)
     if (known?.digest === digest) return { ...known, looks: seen }
@@ -138,11 +157,11 @@ function pickedFrom ({ endpointId, added, document, documentSha256, rule, cacheV
 type FileText = { readonly ok: true, readonly text: string } | { readonly ok: false, readonly isGone: boolean, readonly fault: string }
 
 /** The text of a file of a bearable size, which may be known already. Never rejects. */
-export async function textOf (file: string, bytes?: number): Promise<FileText> {
+export async function textOf (file: string, { bytes, disk = patient }: { readonly bytes?: number, readonly disk?: Disk } = {}): Promise<FileText> {
   try {
     const size = bytes ?? (await stat(file)).size
     if (size > MAX_MODEL_FILE_BYTES) return { ok: false, isGone: false, fault: 'the file is larger than 1.2 MiB' }
-    return { ok: true, text: await readFile(file, 'utf8') }
+    return { ok: true, text: await disk.textOf(file) }
   } catch (error) {
     const code = codeOf(error)
     return { ok: false, isGone: code === 'ENOENT', fault: `the file cannot be read (${code})` }

@@ -3,7 +3,7 @@
 // Everything here errs to one side. A constraint that is not understood is left out, which makes what is allowed wider and a bound higher, or gives none.
 
 import { isObject } from '../schema.ts'
-import { definitionOf, objectOf } from './json-schema.ts'
+import { definitionOf, holders, objectOf } from './json-schema.ts'
 import { sizeWords, type PresetSize } from './usual-fields.ts'
 
 /** The part of a model's document that prices are about. */
@@ -135,13 +135,20 @@ function createFieldReader ({ input }: PricedDocument): FieldReader {
       const schema = open.pop()
       if (!isObject(schema) || seen.has(schema) || seen.size > MAX_STEPS) continue
       seen.add(schema)
-      for (const [name, part] of Object.entries(objectOf(schema['properties']))) {
-        found.push({ name, schema: part })
-        open.push(part)
+      // Most schemas have one or two of these words, and it is done for each field of each model.
+      for (const word in schema) {
+        const part = schema[word]
+        if (word === '$ref') open.push(resolve(part))
+        else if (word === 'items' || word === 'additionalProperties') open.push(part)
+        else if (holders.get(word) === 'list') open.push(...listOf(part))
+        else if (word === 'patternProperties') open.push(...Object.values(objectOf(part)))
+        else if (word === 'properties') {
+          for (const [name, schema] of Object.entries(objectOf(part))) {
+            found.push({ name, schema })
+            open.push(schema)
+          }
+        }
       }
-      open.push(resolve(schema['$ref']), schema['items'], schema['additionalProperties'])
-      for (const word of ['allOf', 'anyOf', 'oneOf', 'prefixItems']) open.push(...listOf(schema[word]))
-      open.push(...Object.values(objectOf(schema['patternProperties'])))
     }
     return found
   }
