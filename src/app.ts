@@ -7,7 +7,7 @@ import { createDrain, endings } from './app/drain.ts'
 import { createDriftWatch } from './app/drift.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
 import { createCentralKey, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
-import { readSharedFacts } from './app/shared-facts.ts'
+import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { createLogger, standardOutput } from './logger.ts'
@@ -55,7 +55,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: key.secrets })
   const metrics = createMetrics({ version })
   const lifecycle = createLifecycle(log)
-  const book = createModelsInForce(config, options.models, options.loaded ?? null, log, () => { tenants.modelsChanged() })
+  const book = createModelsInForce(config, log, {
+    builtIn: options.models,
+    initial: options.loaded ?? null,
+    usesLately: async () => await readModelUses(core.ledger),
+    onChange: () => { tenants.modelsChanged() }
+  })
   const models = book.now
   const tenants = createTenantsInForce(config, models, options.tenants, log)
 
@@ -105,6 +110,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     const contact = core.connect(() => lifecycle.state === 'starting').then(() => {
       if (!lifecycle.becomeReady()) return
       runner.start()
+      book.warmUp()
       log.info({ version, url: doors.url, replica: core.replica }, 'ready')
     })
     if (redisUrl === null) await contact

@@ -4,16 +4,18 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { Writable } from 'node:stream'
 import { createModelsInForce, createTenantsInForce } from '../src/app/reloadable.ts'
 import { parseConfig } from '../src/config.ts'
 import { createLogger } from '../src/logger.ts'
 import { builtInModels } from '../src/models/built-in.ts'
 import { loadModels } from '../src/models/load.ts'
-import type { ModelBook } from '../src/models/models.ts'
-import { loadTenants } from '../src/tenants/load.ts'
+import type { Model } from '../src/models/model.ts'
+import { createModels, type ModelBook } from '../src/models/models.ts'
 import type { TenantBook } from '../src/tenants/book.ts'
+import { loadTenants } from '../src/tenants/load.ts'
 import { modelFile, type ModelFileOptions } from './support/model-files.ts'
-import { Writable } from 'node:stream'
+import { until } from './support/until.ts'
 
 interface House {
   readonly put: (model: ModelFileOptions) => void
@@ -55,7 +57,12 @@ async function house (t: Test, models: readonly ModelFileOptions[], tenant: obje
   const lines: string[] = []
   const log = createLogger({ level: 'info', destination: new Writable({ write (chunk, _encoding, done) { lines.push(String(chunk)); done() } }) })
   let checking: Promise<void> = Promise.resolve()
-  const book = createModelsInForce(config, builtInModels, read.loaded, log, () => { checking = tenants.modelsChanged() })
+  const book = createModelsInForce(config, log, {
+    builtIn: builtInModels,
+    initial: read.loaded,
+    usesLately: async () => new Map(),
+    onChange: () => { checking = tenants.modelsChanged() }
+  })
   const tenants = createTenantsInForce(config, book.now, initial.book, log)
   tenants.start()
   book.start()
@@ -131,4 +138,30 @@ t.test('a faulty folder leaves models and tenants as they were', async t => {
   await reload()
   t.same([models() === before[0], tenants() === before[1]], [true, true])
   t.match(logged().at(-1), 'models refused, the old ones stay in force: MODELS_DIR: acme__priced.json: /price: expected usd with per, or max_usd')
+})
+
+t.test('models are compiled ahead when the gateway says so: those that are used most come first, then the default one, and what comes later as well', async t => {
+  const parsed = parseConfig({})
+  if (!parsed.ok) throw new Error(parsed.faults.join())
+  const compiled: string[] = []
+  const model = (endpointId: string): Model => ({
+    ...builtInModels.default,
+    endpointId,
+    compileNext: () => {
+      compiled.push(endpointId)
+      return false
+    }
+  })
+  const book = createModelsInForce(parsed.config, createLogger({ level: 'fatal', destination: process.stderr }), {
+    builtIn: createModels(['acme/a', 'acme/b', 'acme/c', 'acme/d'].map(model), { defaultId: 'acme/c' }),
+    initial: null,
+    usesLately: async () => new Map([['acme/b', 1], ['acme/d', 2], ['acme/gone', 9]]),
+    onChange: () => {}
+  })
+  book.start()
+  t.same(compiled, [])
+  book.warmUp()
+  await until(() => compiled.length === 4)
+  book.stop()
+  t.same(compiled, ['acme/d', 'acme/b', 'acme/c', 'acme/a'])
 })

@@ -5,8 +5,8 @@ import type { Config } from '../config.ts'
 import type { LoadedModels } from '../models/load.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
+import { mostUsedFirst, warmUp } from '../models/warm-up.ts'
 import { watchModels } from '../models/watch.ts'
-import { warmUp } from '../models/warm-up.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
@@ -44,24 +44,45 @@ export interface ModelsInForce {
   readonly loaded: () => LoadedModels | null
   /** Follows the folder from now on, where there is one. */
   readonly start: () => void
+  /** Compiles ahead from now on what is on offer, and what will be: once the gateway is ready, which is not to wait for it. */
+  readonly warmUp: () => void
   /** Nothing changes any more. Twice is harmless. */
   readonly stop: () => void
   /** Reads the folder again. What is faulty is logged, and the old models stay. Never rejects. */
   readonly reload: () => Promise<void>
 }
 
-/** `builtIn`: what comes with falgate; `initial`: what was loaded at the start, `null` without a folder; `onChange`: others are on offer now. */
-export function createModelsInForce ({ models: { dir, default: defaultId } }: Pick<Config, 'models'>, builtIn: ModelBook, initial: LoadedModels | null, log: Logger, onChange: () => void): ModelsInForce {
+export interface ModelsInForceOptions {
+  /** What comes with falgate. */
+  readonly builtIn: ModelBook
+  /** What was loaded at the start; `null` without a folder. */
+  readonly initial: LoadedModels | null
+  /** How often each model was used lately, by endpoint id. May reject. */
+  readonly usesLately: () => Promise<ReadonlyMap<string, number>>
+  /** Others are on offer now. */
+  readonly onChange: () => void
+}
+
+export function createModelsInForce ({ models: { dir, default: defaultId } }: Pick<Config, 'models'>, log: Logger, { builtIn, initial, usesLately, onChange }: ModelsInForceOptions): ModelsInForce {
   let loaded = initial
   let watched: Watched | null = null
+  let isWarm = false
   let warming = new AbortController()
   warn()
 
-  /** What was compiled stays so: only new models are left to do. The default is first, which requests without a name are for. */
-  function warm ({ default: usual, all }: ModelBook): void {
+  /** What was compiled stays so: only new models are left to do. */
+  function startWarming (): void {
     warming.abort()
     warming = new AbortController()
-    warmUp([usual, ...all], { signal: warming.signal }).catch((error: unknown) => { log.error({ err: error }, 'models are compiled when they are needed') })
+    warm(warming.signal).catch((error: unknown) => { log.error({ err: error }, 'models are compiled when they are needed') })
+  }
+
+  /** The default comes first where nothing is known: requests without a name are for it. */
+  async function warm (signal: AbortSignal): Promise<void> {
+    const { default: usual, all } = loaded?.book ?? builtIn
+    // What was used is a matter of the order alone.
+    const uses = await usesLately().catch(() => new Map<string, number>())
+    await warmUp(mostUsedFirst([usual, ...all.filter(model => model !== usual)], uses), { signal })
   }
 
   function warn (): void {
@@ -72,7 +93,6 @@ export function createModelsInForce ({ models: { dir, default: defaultId } }: Pi
     now: () => loaded?.book ?? builtIn,
     loaded: () => loaded,
     start: () => {
-      warm(loaded?.book ?? builtIn)
       if (dir === null || loaded === null) return
       watched = watchModels({
         builtIn,
@@ -86,13 +106,18 @@ export function createModelsInForce ({ models: { dir, default: defaultId } }: Pi
           const removed = before.all.filter(({ endpointId }) => changed.book.find(endpointId) === undefined)
           log.info({ models: changed.book.all.length, added: idsOf(added), removed: idsOf(removed) }, 'models in force')
           warn()
-          warm(changed.book)
+          if (isWarm) startWarming()
           onChange()
         },
         onRefused: faults => { log.error({ faults }, 'models refused, the old ones stay in force') }
       })
     },
+    warmUp: () => {
+      isWarm = true
+      startWarming()
+    },
     stop: () => {
+      isWarm = false
       warming.abort()
       watched?.close()
     },

@@ -1,4 +1,4 @@
-// What Prometheus is told of all replicas: read from the ledger when it asks.
+// What is known of all replicas together: read from the ledger when somebody asks.
 
 import type { Config } from '../config.ts'
 import type { Ledger } from '../generation/ledger.ts'
@@ -7,7 +7,7 @@ import { worstOf } from '../generation/run/breakers.ts'
 import type { SharedFacts } from '../metrics.ts'
 import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
 
-/** Rejects as the ledger does. */
+/** What Prometheus is told. Rejects as the ledger does. */
 export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency }: Pick<Config, 'falConcurrency'>): Promise<SharedFacts> {
   const { waiting, atUpstream, slots, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
   const breakers = await ledger.breakers()
@@ -28,4 +28,12 @@ export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget 
     largeResultBytes: asideBytes,
     upstreamState: worstOf(breakers)
   }
+}
+
+/** How many of the purchases of the last hour, or of its first thousand, were each model's. Rejects as the ledger does. */
+export async function readModelUses (ledger: Ledger): Promise<ReadonlyMap<string, number>> {
+  const uses = new Map<string, number>()
+  const nowMs = ledger.now()
+  for (const { model } of await ledger.journal(nowMs - 3_600_000, nowMs, 1000)) uses.set(model, (uses.get(model) ?? 0) + 1)
+  return uses
 }

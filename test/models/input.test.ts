@@ -162,7 +162,7 @@ t.test('the default of a field is compiled and checked when it is asked for, and
   t.same(reader.read({ a: 2, d: { width: 3 } }, { unknownFields: 'refuse', sentDefaults: ['a', 'd'] }), { ok: true, given: { a: 2, d: { width: 3 } }, sent: { a: 2, d: { width: 3 } }, leftOut: [] })
 })
 
-t.test('parts are compiled one in each turn of the event loop, until all are, or the signal says that it is enough', async t => {
+t.test('parts are compiled one at a time, with a pause after each, until all are, or the signal says that it is enough', async t => {
   const input: JsonSchema = { type: 'object', properties: { a: { type: 'integer' }, b: { type: 'string' } }, anyOf: [{ required: ['a'] }, { required: ['b'] }] }
   let turns = 0
   let inTurn = 0
