@@ -1,6 +1,6 @@
 // The schemas of models as components of OpenAPI documents: each once, under a name of its own. Nothing is checked by them.
 
-import { annotations, definitionOf, listsOfSchemas, objectOf, oneSchema, schemasByName, type JsonSchema } from '../models/json-schema.ts'
+import { annotations, definitionOf, holders, objectOf, type JsonSchema } from '../models/json-schema.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { isObject } from '../schema.ts'
@@ -144,9 +144,10 @@ function standing (whole: JsonSchema, name: string, refTo: RefTo): { readonly na
 function mapSchemas (schema: Json, change: (inner: Json) => Json): Json {
   const changed = (value: unknown): unknown => isObject(value) ? change(value) : value
   return Object.fromEntries(Object.entries(schema).map(([word, value]) => {
-    if (oneSchema.has(word)) return [word, changed(value)]
-    if (listsOfSchemas.has(word) && Array.isArray(value)) return [word, value.map(changed)]
-    if ((schemasByName.has(word) || word === '$defs') && isObject(value)) return [word, Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, changed(inner)]))]
+    const held = holders.get(word)
+    if (held === 'one') return [word, changed(value)]
+    if (held === 'list' && Array.isArray(value)) return [word, value.map(changed)]
+    if ((held === 'by-name' || word === '$defs') && isObject(value)) return [word, Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, changed(inner)]))]
     return [word, value]
   }))
 }
