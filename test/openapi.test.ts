@@ -54,9 +54,12 @@ t.test('a whole number that may have more than 32 bits is said to have 64: other
   for (const { object } of seeds) t.equal(object['format'], 'int64')
 })
 
+/** Two bodies for one status are what generated clients cannot read, so that it is told in words where a dry run has which. */
+const toldInWords = ['DryRun']
+
 t.test('every component is referred to, and every schema of a model is a component', async t => {
   const referred = new Set(objects.map(({ object: { $ref } }) => $ref))
-  t.same(Object.keys(schemas).filter(name => !referred.has(`#/components/schemas/${name}`)), [])
+  t.same(Object.keys(schemas).filter(name => !referred.has(`#/components/schemas/${name}`)), toldInWords)
   t.same(objects.filter(({ place, object: { properties } }) => place.startsWith('/paths') && isObject(properties) && Object.keys(properties).length > 0).map(({ place }) => place), [])
   t.same(Object.keys(schemas).filter(name => /Imagen/.test(name)), ['FalAiImagen4PreviewUltraInput', 'FalAiImagen4PreviewUltraFalInput', 'FalAiImagen4PreviewUltraOutput'])
 })
