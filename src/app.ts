@@ -32,6 +32,8 @@ export interface AppOptions {
   readonly version: string
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[]
+  /** How long a start waits for a store that is away; a second by default. */
+  readonly awaitStoreMs?: number
 }
 
 /** A gateway that listens. */
@@ -74,7 +76,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     falKey: key.now,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     isDraining: () => lifecycle.state === 'draining',
-    lookAgainMs: options.lookAgainMs
+    lookAgainMs: options.lookAgainMs,
+    awaitStoreMs: options.awaitStoreMs
   })
   const doors = createDoors({ config, models, version, log, metrics, tenants: tenants.now, state: () => lifecycle.state, core })
   const { ledger, runner, breakers } = core
@@ -120,7 +123,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const steps: readonly Step[] = [
     {
       name: 'ledger',
-      start: starting('the first contact with the store, or the first trouble', core.meet),
+      start: starting('the first contact with the store, or its trouble for a second', core.meet),
       stop: { waitsFor: 'connections to the store to end', limitMs: endings.ledgerMs, run: ledger.close }
     },
     {

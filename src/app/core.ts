@@ -45,6 +45,8 @@ export interface CoreOptions {
   readonly isDraining: () => boolean
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[] | undefined
+  /** How long a start waits for a store that is away; a second by default. */
+  readonly awaitStoreMs?: number | undefined
 }
 
 export interface Core extends Pick<Store, 'health' | 'connect'> {

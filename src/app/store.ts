@@ -19,13 +19,15 @@ export interface StoreOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly onTrouble: OnTrouble
+  /** How long a start waits for a store that is away; a second by default. */
+  readonly awaitStoreMs?: number | undefined
 }
 
 export interface Store {
   readonly ledger: Ledger
   /**
-   * Begins to connect. Resolves at the first contact or the first trouble; rejects where the ledger is another account's, or Redis does not give the database.
-   * When the store is away, that is found out later: the process goes on then, and buys nothing.
+   * Begins to connect. Resolves at the first contact, or a second after the start where there was trouble; rejects where the ledger is another account's, or
+   * Redis does not give the database. When the store is away, that is found out later: the process goes on then, and buys nothing.
    */
   readonly meet: () => Promise<void>
   /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
@@ -46,12 +48,14 @@ export function openStore (options: StoreOptions): Store {
   return { ledger, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
 }
 
-function openRedis ({ config, log, metrics, onTrouble }: StoreOptions, { cluster, namespace, unsafe }: NonNullable<Config['redis']>, redisUrl: string): Store {
+/** A Redis that starts together with the gateway is there soon, and whoever calls before that would be refused. */
+const AWAIT_STORE_MS = 1000
+
+function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, namespace, unsafe }: NonNullable<Config['redis']>, redisUrl: string): Store {
   const faults = new Set<StoreFault>()
   let isUp = false
   let refusal: string | null = null
-  let isMet = (): void => {}
-  const met = new Promise<void>(resolve => { isMet = resolve })
+  let hearTrouble = (): void => {}
 
   function tellFault ({ fault, isThere, sentence }: StoreFaultChange): void {
     if (isThere) faults.add(fault)
@@ -77,7 +81,7 @@ function openRedis ({ config, log, metrics, onTrouble }: StoreOptions, { cluster
     onTrouble: (operation, error) => {
       onTrouble(operation, error)
       if (error instanceof Unusable && error.isSetting) refusal = error.message
-      isMet()
+      hearTrouble()
     },
     onState: now => {
       isUp = now
@@ -85,10 +89,29 @@ function openRedis ({ config, log, metrics, onTrouble }: StoreOptions, { cluster
     }
   })
 
+  /** Resolves after trouble that does not pass, or when there was trouble and this time is over. */
+  function untilGivenUp (withinMs: number): { readonly isGivenUp: Promise<void>, readonly forget: () => void } {
+    let isTime = false
+    let hasTrouble = false
+    let giveUp = (): void => {}
+    const isGivenUp = new Promise<void>(resolve => { giveUp = resolve })
+    const timer = setTimeout(() => {
+      isTime = true
+      if (hasTrouble) giveUp()
+    }, withinMs)
+    hearTrouble = () => {
+      hasTrouble = true
+      if (isTime || refusal !== null) giveUp()
+    }
+    return { isGivenUp, forget: () => { clearTimeout(timer) } }
+  }
+
   return {
     ledger,
     meet: async () => {
-      await Promise.race([met, ledger.connect().catch(() => {})]) // told by onTrouble
+      const { isGivenUp, forget } = untilGivenUp(awaitStoreMs)
+      await Promise.race([isGivenUp, ledger.connect().catch(() => {})]) // told by onTrouble
+      forget()
       if (refusal !== null) throw new Error(refusal)
     },
     connect: async isWanted => {
