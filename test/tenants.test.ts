@@ -143,6 +143,15 @@ t.test('a tenant alone never shares results with a group, whatever the names', a
   t.not(book.tenants.get('a')?.cacheGroup, book.tenants.get('b')?.cacheGroup)
 })
 
+t.test('a file with a byte order mark, as some editors write it, is read', async t => {
+  t.match(parseTenants('\ufeff' + JSON.stringify({ tenants: [minimal] }), { models }), { ok: true })
+})
+
+t.test('a key that has expired is a warning', async t => {
+  const keys = [{ id: 'old', sha256, expires: '2025-06-30T00:00:00Z' }, { id: 'new', sha256, expires: '9999-06-30T00:00:00+02:00' }]
+  t.same(bookOf({ tenants: [{ id: 'studio', budget: { usd: 1, per: 'day' }, keys }] }).warnings, ['key old of tenant studio has expired (2025-06-30T00:00:00Z)'])
+})
+
 t.test('what is sound but risky is a warning', async t => {
   t.same(bookOf({ prices: { [defaultModel.endpointId]: 0.01 }, tenants: [{ id: 'a', keys: [] }] }).warnings, [
     'tenant a has no budget',
@@ -189,7 +198,7 @@ t.test('all faults of content are told at once, by place and without values', as
     prices: { 'other/model': 1, [defaultModel.endpointId]: 0 },
     budget: { usd: 1e-9, per: 'day' },
     tenants: [
-      { id: 'a', keys: [{ id: 'k', sha256, expires: '2027-06-30' }, { id: 'k', sha256, expires: '2027-13-30T00:00:00Z' }], origins: ['https://a.example/', 'null', 'ftp://a.example'], models: ['other/model'] },
+      { id: 'a', keys: [{ id: 'k', sha256, expires: '2027-06-30' }, { id: 'k', sha256, expires: '2027-02-30T00:00:00Z' }], origins: ['https://a.example/', 'null', 'ftp://a.example'], models: ['other/model'] },
       { id: 'a', keys: [{ id: 'k', sha256 }], allow: { resolution: ['1K', '8K'], toString: [1], num_images: [2], prompt: ['a', ' ', 5] } }
     ]
   }), [
@@ -214,7 +223,7 @@ t.test('all faults of content are told at once, by place and without values', as
 })
 
 t.test('a file that is not JSON is a fault that quotes nothing of it', async t => {
-  t.same(faultsOf('{"tenants": SeCrEt'), ['the file is not valid JSON'])
+  t.same(faultsOf('{"tenants": SeCrEt'), ['the file is not valid JSON: expected a value at line 1, column 13'])
   t.same(faultsOf('[]'), ['the file: expected an object with a list of tenants'])
   t.same(faultsOf({ tenants: [] }), ['/tenants: expected a list of at least one tenant'])
 })

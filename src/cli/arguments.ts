@@ -1,6 +1,7 @@
 // What was asked for on the command line.
 
 import { parseArgs } from 'node:util'
+import { parseDateTime, parseDay } from '../date-time.ts'
 import { parseUsd, type MicroUsd } from '../money.ts'
 import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
@@ -125,22 +126,15 @@ function readModelWork (operands: readonly string[], values: Values): Asked {
 
 function readUsage ({ csv, jsonl, from, to }: Values): Asked {
   if ((csv === true) === (jsonl === true)) return misused('usage needs one of --csv and --jsonl')
-  const fromMs = from === undefined ? null : timeOf(from)
-  const toMs = to === undefined ? null : timeOf(to)
+  const [fromMs, toMs] = [timeOf(from), timeOf(to)]
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return misused('--from and --to need a day such as 2026-11-01 or a time such as 2026-11-01T12:00:00Z')
   if (fromMs !== null && toMs !== null && fromMs >= toMs) return misused('--from has to be before --to')
   return { kind: 'run', command: 'usage', format: csv === true ? 'csv' : 'jsonl', fromMs, toMs }
 }
 
-const DAY = /^\d{4}-\d\d-\d\d$/
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
-
-/** Milliseconds since 1970 of the first moment of a UTC day, or of an RFC 3339 time; `NaN` for anything else, also for a day that no month has. */
-function timeOf (text: string): number {
-  if (!DAY.test(text) && !DATE_TIME.test(text)) return NaN
-  const day = Date.parse(text.slice(0, 10))
-  // Some dates that do not exist are taken for later ones.
-  return Number.isNaN(day) || new Date(day).toISOString().slice(0, 10) !== text.slice(0, 10) ? NaN : Date.parse(text)
+/** `NaN` for what is neither a day nor a time. */
+function timeOf (text: string | undefined): number | null {
+  return text === undefined ? null : parseDay(text) ?? parseDateTime(text) ?? NaN
 }
 
 function parse (args: readonly string[]): Parsed | string {

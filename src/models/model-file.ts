@@ -1,6 +1,7 @@
 // The file of one model: fal's document as it came, the price rule, and what an operator said of both.
 
 import { Type, type Static } from '@sinclair/typebox'
+import { readJsonFile } from '../json-file.ts'
 import { guardOf, misfitsOf, type Misfit } from '../schema.ts'
 import { MAX_DOCUMENT_BYTES, readParsedDocument, type ModelDocument } from './document.ts'
 import { fileNameOf, isEndpointId } from './endpoint-id.ts'
@@ -47,13 +48,9 @@ export type ModelFileReading = { readonly ok: true, readonly file: ModelFile } |
 
 /** Reads a model's file by its name and its text. All faults are told at once; it throws for no text. */
 export function readModelFile (fileName: string, text: string): ModelFileReading {
-  let content: unknown
-  try {
-    content = JSON.parse(text.replace(/^\ufeff/, ''))
-  } catch {
-    // The parser's own message quotes the text.
-    return { ok: false, faults: ['the file is not valid JSON'] }
-  }
+  const json = readJsonFile(text)
+  if (!json.ok) return { ok: false, faults: [json.fault] }
+  const { content } = json
   if (!isContent(content)) return { ok: false, faults: faultsOf(content) }
   const { endpoint_id: endpointId } = content
   if (!isEndpointId(endpointId)) return { ok: false, faults: ['/endpoint_id: expected an endpoint id, such as fal-ai/nano-banana-2'] }

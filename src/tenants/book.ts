@@ -1,6 +1,7 @@
 // Who may use the gateway and how much: the tenants file, checked and with every default filled in.
 
 import { hash } from 'node:crypto'
+import { parseDateTime } from '../date-time.ts'
 import { fieldNamesOf, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { checkRule, highestPrice, type HighestPrice } from '../models/price-bound.ts'
@@ -163,7 +164,7 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
     if (keyIds.has(key.id)) faults.push(`${at}/id: another key has the same id`)
     keyIds.add(key.id)
     if (isReal && key.sha256.toLowerCase() === PUBLISHED_DIGEST) faults.push(`${at}/sha256: this secret is published with falgate, so with a real fal key everybody could spend with it; make one of your own with falgate key <tenant>`)
-    if (key.expires !== undefined && timeOf(key.expires) === null) faults.push(`${at}/expires: expected a date and time such as 2027-06-30T00:00:00Z`)
+    if (key.expires !== undefined && parseDateTime(key.expires) === null) faults.push(`${at}/expires: expected a date and time such as 2027-06-30T00:00:00Z`)
   }
 
   function checkAllow (tenant: TenantEntry, at: string): void {
@@ -227,14 +228,6 @@ function isOrigin (text: string): boolean {
   return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
 }
 
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
-
-/** Milliseconds since 1970 of an RFC 3339 time, or `null`. The zone is required: a local one would differ between replicas. */
-function timeOf (text: string): number | null {
-  const time = DATE_TIME.test(text) ? Date.parse(text) : NaN
-  return Number.isNaN(time) ? null : time
-}
-
 // ------------------------------------------------------------------------------------------------ the book
 
 function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantBook {
@@ -253,7 +246,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
     const tenant = tenantOf(entry)
     tenants.set(tenant.id, tenant)
     for (const key of entry.keys) {
-      keys.set(key.id, { id: key.id, tenant, digest: Buffer.from(key.sha256, 'hex'), expiresAtMs: key.expires === undefined ? null : timeOf(key.expires) })
+      keys.set(key.id, { id: key.id, tenant, digest: Buffer.from(key.sha256, 'hex'), expiresAtMs: key.expires === undefined ? null : parseDateTime(key.expires) })
     }
   }
 
@@ -276,7 +269,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
     ruleOf,
     priceRuleOf,
     find: keyId => keys.get(keyId),
-    warnings: warningsOf(file, models, rules),
+    warnings: warningsOf(file, models, rules, Date.now()),
     version
   }
 }
@@ -301,11 +294,14 @@ function budgetOf (budget: BudgetEntry | undefined): BudgetLimit | null {
   return budget === undefined ? null : { limit: parseUsd(budget.usd) ?? 0, per: budget.per }
 }
 
-function warningsOf (file: TenantsFile, models: ModelBook, rules: ReadonlyMap<string, PriceRule>): readonly string[] {
+function warningsOf (file: TenantsFile, models: ModelBook, rules: ReadonlyMap<string, PriceRule>, nowMs: number): readonly string[] {
   const warnings: string[] = []
   for (const tenant of file.tenants) {
     if (tenant.budget === undefined) warnings.push(`tenant ${tenant.id} has no budget`)
     if (tenant.keys.length === 0) warnings.push(`tenant ${tenant.id} has no key`)
+    for (const { id, expires } of tenant.keys) {
+      if (expires !== undefined && (parseDateTime(expires) ?? nowMs) <= nowMs) warnings.push(`key ${id} of tenant ${tenant.id} has expired (${expires})`)
+    }
   }
   for (const model of models.all) {
     const stated = rules.get(model.endpointId)

@@ -1,6 +1,7 @@
 // The tenants file as it is written: one schema for type, check and documentation, and the sentences for what does not fit it.
 
 import { Type, type Static } from '@sinclair/typebox'
+import { readJsonFile } from '../json-file.ts'
 import { guardOf, misfitsOf, type Misfit } from '../schema.ts'
 
 // Every description completes "expected …", because that is what a fault says.
@@ -56,13 +57,9 @@ const isTenantsFile = guardOf(TenantsFile)
 
 /** The content of a tenants file, or what is wrong with it: each fault with its JSON pointer, none with a value. */
 export function readTenantsFile (text: string): { readonly ok: true, readonly file: TenantsFile } | { readonly ok: false, readonly faults: readonly string[] } {
-  let content: unknown
-  try {
-    content = JSON.parse(text)
-  } catch {
-    // JSON.parse quotes the text around the fault, which may be a secret.
-    return { ok: false, faults: ['the file is not valid JSON'] }
-  }
+  const read = readJsonFile(text)
+  if (!read.ok) return { ok: false, faults: [read.fault] }
+  const { content } = read
   if (isTenantsFile(content)) return { ok: true, file: content }
   // What breaks two rules at one place needs one line.
   const faults = new Map<string, string>()

@@ -214,7 +214,7 @@ t.test('a faulty file keeps a gateway from starting, and check and serve name ev
   const { dir } = await desk(t)
   writeFileSync(join(dir, NAME), '{')
   writeFileSync(join(dir, 'painter.json'), '{}')
-  const faults = 'falgate: MODELS_DIR: acme__painter__v1.json: the file is not valid JSON\n' +
+  const faults = 'falgate: MODELS_DIR: acme__painter__v1.json: the file is not valid JSON: expected a name in double quotes or } at line 1, column 2\n' +
     'falgate: MODELS_DIR: painter.json: is not the name that the file of a model has; falgate model add writes files that have it\n'
   t.same(await runHere(['check'], { MODELS_DIR: dir }), { code: 1, stdout: '', stderr: faults })
   t.same(await runHere(['serve'], { MODELS_DIR: dir }), { code: 1, stdout: '', stderr: faults })
@@ -233,7 +233,7 @@ t.test('a faulty file is told by show and price, and written again by add', asyn
   const { run, dir, file } = await desk(t)
   writeFileSync(join(dir, NAME), '{')
   for (const args of [['show', DOCUMENT_ID], ['price', DOCUMENT_ID, '--free'], ['add', DOCUMENT_ID, '--replace'], ['list'], ['diff'], ['diff', DOCUMENT_ID]]) {
-    t.match(await run(args), { code: 1, stdout: '', stderr: /acme__painter__v1\.json: the file is not valid JSON\n/ }, args.join(' '))
+    t.match(await run(args), { code: 1, stdout: '', stderr: /acme__painter__v1\.json: the file is not valid JSON: expected .* at line 1, column 2\n/ }, args.join(' '))
   }
   t.match(await run(['add', DOCUMENT_ID, '--replace', ...priced]), { code: 0 })
   t.match(file(), { endpoint_id: DOCUMENT_ID })

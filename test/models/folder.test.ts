@@ -73,7 +73,7 @@ t.test('all faults of all files are told at once, by file and place and without 
   mkdirSync(join(dir, 'acme__folder.json'))
   t.same(await faultsOf(dir), [
     'MODELS_DIR: ACME__good.json: is not the name that the file of a model has; falgate model add writes files that have it',
-    'MODELS_DIR: acme__broken.json: the file is not valid JSON',
+    'MODELS_DIR: acme__broken.json: the file is not valid JSON: expected the closing quote of a text at line 1, column 9',
     'MODELS_DIR: acme__folder.json: the file cannot be read (EISDIR)',
     'MODELS_DIR: acme__large.json: the file is larger than 1.2 MiB',
     'MODELS_DIR: acme__priced.json: /price/max_usd: is needed, because no field of the model holds the seconds',
@@ -170,7 +170,7 @@ t.test('a faulty file is told once by itself and again when somebody asks, and n
   writeFileSync(join(dir, 'acme__two.json'), '{')
   await look(false)
   await look(false)
-  const refusal = 'refused: MODELS_DIR: acme__two.json: the file is not valid JSON'
+  const refusal = 'refused: MODELS_DIR: acme__two.json: the file is not valid JSON: expected a name in double quotes or } at line 1, column 2'
   t.same(told, [refusal])
   await look(true)
   t.same(told, [refusal, refusal])

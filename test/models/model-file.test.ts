@@ -29,7 +29,7 @@ t.test('a document that is nearly too large is written without white space', asy
 
 const table: readonly (readonly [title: string, faults: readonly string[], expected: readonly string[]])[] = [
   ['not an object', (read => read.ok ? [] : read.faults)(readModelFile(name, '[]')), ['the file: expected an object with the endpoint id, the price and the document of a model']],
-  ['not JSON', (read => read.ok ? [] : read.faults)(readModelFile(name, '{"price": SECRET')), ['the file is not valid JSON']],
+  ['not JSON', (read => read.ok ? [] : read.faults)(readModelFile(name, '{"price": SECRET')), ['the file is not valid JSON: expected a value at line 1, column 11']],
   ['several members', faultsWith({ added: 'SECRET', cache_version: 0, confirmed: 1, colour: 'SECRET', price: undefined }), [
     '/price: is missing',
     '/colour: is not a known field',
