@@ -30,6 +30,8 @@ export interface AppOptions {
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
   readonly version: string
+  /** What looks like a slip in the environment; logged at the start. */
+  readonly warnings?: readonly string[]
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[]
   /** How long a start waits for a store that is away; a second by default. */
@@ -55,6 +57,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
   const key = createCentralKey(config.fal, options.falKey)
   const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: key.secrets })
+  for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
   const metrics = createMetrics({ version })
   const lifecycle = createLifecycle(log)
   const book = createModelsInForce(config, log, {

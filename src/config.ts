@@ -1,7 +1,8 @@
 // The configuration: what an environment says, checked and normalised. `settings.ts` has the settings themselves.
 
+import { mistakeIn, namesMistaken } from './environment.ts'
 import { databaseIn, secret } from './setting-kinds.ts'
-import { readSettings, settings, type Setting, type ValuesOf } from './settings.ts'
+import { readSettings, settings, variables, type Setting, type ValuesOf } from './settings.ts'
 import type { UpstreamAccount } from './upstream-account.ts'
 
 /** How falgate comes by the central key. The key is behind a function so that no log line, `inspect` or JSON shows it. */
@@ -32,18 +33,19 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'redis' | 'tls' 
 
 /**
  * Reads the configuration from an environment. All faults are named at once, and none repeats a value.
- * An empty variable counts as unset, because compose files and shells write `X=` for "not given".
+ * An empty variable counts as unset, because compose files and shells write `X=` for "not given". What is sound but looks like a slip is a warning.
  */
-export function parseConfig (env: Readonly<Record<string, string | undefined>>): { readonly ok: true, readonly config: Config } | { readonly ok: false, readonly faults: readonly string[] } {
+export function parseConfig (env: Readonly<Record<string, string | undefined>>): { readonly ok: true, readonly config: Config, readonly warnings: readonly string[] } | { readonly ok: false, readonly faults: readonly string[] } {
   const faults: string[] = []
   const textOf = ({ name }: { readonly name: string }): string => env[name]?.trim() ?? ''
   const isSet = (variable: { readonly name: string }): boolean => textOf(variable) !== ''
 
   function read<Value> (setting: Setting<Value>): Value {
     if (!isSet(setting)) return setting.fallback
-    const value = setting.parse(textOf(setting))
+    const mistake = mistakeIn(setting.name, textOf(setting))
+    const value = mistake === null ? setting.parse(textOf(setting)) : null
     if (value !== null) return value
-    faults.push(`${setting.name}: expected ${setting.expects}`)
+    faults.push(`${setting.name}: ${mistake ?? `expected ${setting.expects}`}`)
     return setting.fallback
   }
 
@@ -63,6 +65,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     if (!isSet(settings.fal.key) && file === null && production) {
       faults.push('FAL_KEY: not set; with NODE_ENV=production set it to the central fal key or to the word sandbox, or set FAL_KEY_FILE')
     }
+    if (key !== null && key !== 'sandbox' && key.toLowerCase() === 'sandbox') faults.push('FAL_KEY: the word sandbox has small letters')
     if (file !== null) return { kind: 'key-file', file }
     return key === null || key === 'sandbox' ? { kind: 'sandbox' } : { kind: 'key', key: () => key }
   }
@@ -93,7 +96,9 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   if (fal.kind !== 'sandbox' && !isSet(settings.tenantsFile)) faults.push('TENANTS_FILE: not set; it is required with a real fal key')
   if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
 
-  return faults.length === 0 ? { ok: true, config } : { ok: false, faults }
+  const warnings = namesMistaken(env, variables.map(({ name }) => name))
+  // What is missing may be there under a mistaken name.
+  return faults.length === 0 ? { ok: true, config, warnings } : { ok: false, faults: [...faults, ...warnings] }
 }
 
 /** What an environment says about its upstream, whatever else is wrong with it: a real key, the sandbox, or nothing (`null`). */

@@ -8,6 +8,9 @@ export type LogLevel = typeof logLevels[number]
 export const promptLoggings = ['off', 'hash', 'full'] as const
 export type PromptLogging = typeof promptLoggings[number]
 
+/** What NODE_ENV is by convention. Another spelling of `production` would switch its rules off without a word. */
+const nodeEnvs = ['production', 'development', 'test'] as const
+
 /** What documentation tells about a variable. */
 export interface Variable {
   readonly name: string
@@ -78,7 +81,7 @@ export const settings = {
   leaseMs: defaulted('LEASE_SECONDS', '15', seconds(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
   logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
   logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
-  nodeEnv: optional('NODE_ENV', line(), '`production` refuses to start without `FAL_KEY` or `FAL_KEY_FILE`')
+  nodeEnv: optional('NODE_ENV', word(nodeEnvs), '`production` refuses to start without `FAL_KEY` or `FAL_KEY_FILE`')
 } as const
 
 /** The values of a setting, or of a group of them. */

@@ -142,7 +142,7 @@ t.test('the key is shown to fal\'s API, and with another catalogue only to the A
 
 t.test('all faults are told at once, by name and without values', async t => {
   const marker = 'SeCrEt"\\'
-  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'NODE_ENV'].includes(name))
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE'].includes(name))
   const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
   for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
   t.notMatch(faults.join('\n'), 'SeCrEt')
@@ -212,4 +212,38 @@ t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ REDIS_PASSWORD_FILE: '/p' }), ['REDIS_URL: not set, but other settings for Redis are'])
   t.match(faultsOf({ REDIS_CLUSTER: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
   t.match(faultsOf({ REDIS_UNSAFE: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
+})
+
+t.test('a variable that looks like a setting with a slip in its name is a warning that names the setting', async t => {
+  const warningsOf = (env: Env): readonly string[] => {
+    const read = parseConfig(env)
+    return read.ok ? read.warnings : read.faults
+  }
+  for (const [slip, meant] of [['FAL_CONCURENCY', 'FAL_CONCURRENCY'], ['FAL_KYE', 'FAL_KEY'], ['REDIS_URI', 'REDIS_URL'], ['TENANT_FILE', 'TENANTS_FILE'], ['WAIT_SECOND', 'WAIT_SECONDS'], ['LOG_LEVLE', 'LOG_LEVEL'], ['public_url', 'PUBLIC_URL'], ['MODEL_DIR', 'MODELS_DIR']] as const) {
+    t.same(warningsOf({ [slip]: 'SeCrEt' }), [`${slip}: is no setting of falgate; did you mean ${meant}?`])
+    t.same(warningsOf({ [slip]: ' ' }), [], 'an empty one is as good as unset')
+  }
+  t.same(warningsOf({ REDIS_URI: 'x', REDIS_URL: 'redis://a.example' }), [], 'it is somebody else\'s where the setting is there, too')
+  const others = ['PATH', 'HOSTNAME', 'HOSTS', 'PORTS', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'APP_PORT', 'API_PORT', 'REDIS_PORT', 'REDIS_HOST', 'REDIS_SERVICE_HOST', 'FAL_KEY_ID', 'FAL_KEY_SECRET', 'NODE_OPTIONS', 'NODE_PATH', 'LOG_FILE', 'SSL_CERT_FILE', 'X'.repeat(1000)]
+  t.same(warningsOf(Object.fromEntries(others.map(name => [name, '1']))), [], 'names of others are left alone')
+})
+
+t.test('a setting that is missing is told together with the name under which it may be there', async t => {
+  t.same(faultsOf({ FAL_KEY: 'abc:def', TENANT_FILE: '/t' }), ['TENANTS_FILE: not set; it is required with a real fal key', 'TENANT_FILE: is no setting of falgate; did you mean TENANTS_FILE?'])
+})
+
+t.test('a value with quotes around it, with its name in front, or with a reference in place of it is a fault, whatever setting it is of', async t => {
+  for (const name of ['FAL_KEY', 'TENANTS_FILE', 'REDIS_URL', 'PORT', 'LOG_LEVEL']) {
+    for (const text of ['$SeCrEt', `$${name}`, `$\{${name}}`, '$' + '{SeCrEt:-}', '$(cat SeCrEt)']) t.match(faultsOf({ [name]: text }), [new RegExp(`^${name}: holds a reference to a variable`)], text)
+    for (const text of ['"SeCrEt"', '\'SeCrEt\'', '`SeCrEt`', '""']) t.match(faultsOf({ [name]: text }), [new RegExp(`^${name}: stands in quotes`)], text)
+    for (const text of [`${name}=SeCrEt`, `export ${name}=SeCrEt`, `${name} = SeCrEt`]) t.match(faultsOf({ [name]: text }), [new RegExp(`^${name}: repeats its own name`)], text)
+    t.notMatch(faultsOf({ [name]: `${name}=SeCrEt` }).join(), 'SeCrEt')
+  }
+  t.same(configOf({ TENANTS_FILE: '/a/$b=\'c\'' }).tenantsFile, '/a/$b=\'c\'', 'signs that belong to a value stay')
+})
+
+t.test('another spelling of production, and of sandbox, is a fault: it would switch off what the word is for', async t => {
+  for (const text of ['prod', 'Production', 'PRODUCTION', 'produciton', 'live']) t.same(faultsOf({ NODE_ENV: text }), ['NODE_ENV: expected one of production, development, test'])
+  for (const text of ['development', 'test']) t.equal(configOf({ NODE_ENV: text }).production, false)
+  t.match(faultsOf({ FAL_KEY: 'Sandbox', TENANTS_FILE: '/t' }), ['FAL_KEY: the word sandbox has small letters'])
 })

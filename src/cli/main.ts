@@ -112,7 +112,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
       return fault === null ? [] : [`MODELS_DIR: ${name}: /document: ${fault}`]
     })
     if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])
-    for (const warning of [...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
+    for (const warning of [...read.prepared.warnings, ...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
     return say('the configuration is sound')
   }
 

@@ -9,8 +9,8 @@ import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 
-/** A configuration with the files it names. `loaded`: the models on offer. */
-export interface Prepared { readonly config: Config, readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
+/** A configuration with the files it names. `loaded`: the models on offer; `warnings`: what looks like a slip in the environment. */
+export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
 
 /** Reads the environment and its files, for a gateway that offers these models and those of its folder; nothing is started. */
 export async function prepare (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
@@ -25,7 +25,7 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
   if (!parsed.ok) return { ok: false, faults: [...parsed.faults, ...faults] }
   const { config } = parsed
   const [falKey, redis, tlsFaults] = await Promise.all([loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
-  if (models.ok && tenants?.ok === true && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, loaded: models.loaded, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
+  if (models.ok && tenants?.ok === true && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, warnings: parsed.warnings, loaded: models.loaded, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
   return { ok: false, faults: [...faults, ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
 }
 
@@ -53,7 +53,7 @@ export async function prepareOperators (env: Readonly<Record<string, string | un
   if (!parsed.ok) return parsed
   const redis = await loadRedisUrl(parsed.config.redis)
   if (!redis.ok) return { ok: false, faults: [redis.fault] }
-  if (redis.url === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it'] }
+  if (redis.url === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
   const kind = falKindIn(env)
   return { ok: true, config: parsed.config, redisUrl: redis.url, account: kind === null ? null : { ...parsed.config.account, kind } }
 }

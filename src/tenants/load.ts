@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { parseFalKey, type Config, type FalAccess } from '../config.ts'
+import { mistakeIn } from '../environment.ts'
 import type { ModelBook } from '../models/models.ts'
 import { demoTenants, parseTenants, type TenantBook } from './book.ts'
 
@@ -28,6 +29,8 @@ export async function loadFalKey (fal: FalAccess): Promise<{ readonly ok: true, 
   } catch (error) {
     return { ok: false, fault: `FAL_KEY_FILE: ${describeReadError(error)}` }
   }
+  const mistake = mistakeIn('FAL_KEY', text.trim())
+  if (mistake !== null) return { ok: false, fault: `FAL_KEY_FILE: its content ${mistake}` }
   const key = parseFalKey(text)
   if (key === null) return { ok: false, fault: 'FAL_KEY_FILE: the file does not hold a key' }
   if (key === 'sandbox') return { ok: false, fault: 'FAL_KEY_FILE: the file holds the word sandbox; use FAL_KEY=sandbox' }

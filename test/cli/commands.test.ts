@@ -46,6 +46,12 @@ t.test('check reads the files that the environment names', async t => {
   })
 })
 
+t.test('check warns of a name that is no setting, and operators\' commands name it where a setting is missing', async t => {
+  const hint = 'FAL_CONCURENCY: is no setting of falgate; did you mean FAL_CONCURRENCY?'
+  t.same(await runHere(['check'], { FAL_CONCURENCY: '3' }), { code: 0, stdout: `warning: ${hint}\nthe configuration is sound\n`, stderr: '' })
+  t.match(await runHere(['usage', '--csv'], { REDIS_URI: 'redis://a.example' }), { code: 1, stderr: /^falgate: REDIS_URL: not set.*\nfalgate: REDIS_URI: is no setting of falgate; did you mean REDIS_URL\?\n$/ })
+})
+
 t.test('production without a key does not start, and is told what to set', async t => {
   t.match(await runHere([], { NODE_ENV: 'production' }), { code: 1, stdout: '', stderr: /^falgate: FAL_KEY: not set; .*\n$/ })
 })
