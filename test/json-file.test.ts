@@ -44,7 +44,7 @@ t.test('another encoding is told as such', async t => {
   }
 })
 
-t.test('wherever JSON is cut off or disturbed, a place is told, and it quotes nothing', async t => {
+t.test('wherever JSON is cut off or disturbed, a place is told, and it quotes nothing', async () => {
   const disturbed = fc.json({ maxDepth: 4 }).chain(text => fc.tuple(fc.constant(text), fc.nat(text.length), fc.constantFrom('', '"', '{', ']', '\\', '\n', '§§', '1e', '-')))
   fc.assert(fc.property(disturbed, ([text, at, sign]) => {
     const fault = faultOf(text.slice(0, at) + sign)

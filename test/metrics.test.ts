@@ -97,6 +97,20 @@ t.test('every metric has its fixed name and labels', async t => {
   t.ok(lines.some(line => line.startsWith('nodejs_eventloop_lag_seconds')), 'so do those of Node')
 })
 
+t.test('names, types and help are as promtool wants them, those of Node included', async t => {
+  const text = await used().render()
+  const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type = '']) => [name, type]))
+  const helped = new Set([...text.matchAll(/^# HELP (\S+) \S/gm)].map(([, name]) => name))
+  t.ok(types.size > 40, 'they were found')
+  for (const [name, type] of types) {
+    t.ok(helped.has(name), `${name} has help`)
+    t.equal(name.endsWith('_total'), type === 'counter', `${name} ends as a ${type} does`)
+    t.notMatch(name, /_(count|sum|bucket|info_total|gauge|counter|histogram|summary)$/, 'no name ends with what Prometheus adds, or repeats its type')
+    t.match(name, /^[a-z][a-z0-9_]*$/, 'no letter is a capital')
+    t.notMatch(name, /_(milliseconds|microseconds|ms|minutes|hours|days|kilobytes|kib|megabytes|mb|kb|percent)(_|$)/, `${name} counts in base units`)
+  }
+})
+
 t.test('no metric has a name that is not in the contract', async t => {
   const names = (await used().render()).split('\n').flatMap(line => line.startsWith('# TYPE falgate_') ? [line.split(' ')[2]] : [])
   t.same(names.toSorted(), [

@@ -114,6 +114,8 @@ export const rowFields = {
   accounts: decided<readonly Account[]>(json<readonly Account[]>(accountsIn)),
   /** The browser token whose pictures and money it counts against. */
   token: admitted(orNull(text)),
+  /** The trace of the request that it was bought for, as W3C Trace Context names it; for log lines. */
+  traceId: admitted(orNull(text)),
   /** The tenants with whom its result is shared; `null` when it is not to be stored. */
   cacheGroup: admitted(orNull(text)),
   /** Requests ahead of it at fal, when fal said so; before that the position in our own queue, when read. */

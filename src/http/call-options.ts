@@ -9,10 +9,10 @@ import type { PromptFacts } from '../logger.ts'
 import { takesSeed, type Model, type ModelInput, type ReadOptions } from '../models/model.ts'
 import { isObject } from '../schema.ts'
 import { refusalOf, refusalOfValues } from '../tenants/book.ts'
-import { callerOf } from './request-facts.ts'
+import { callerOf, traceIdOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
-export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName'>
+export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName' | 'traceId'>
 
 /** What reading a call needs beside the request. */
 export interface CallReading {
@@ -42,7 +42,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   const cacheName = nameOf(seed, mode, tenant.cacheGroup, model, input, sent, numbers)
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body: given, sent, input, seed, numbers, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId }
+  return { tenant, subject, model, body: given, sent, input, seed, numbers, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, traceId: traceIdOf(request.headers['traceparent']) }
 }
 
 /** What a stored result is looked for under, if any. */

@@ -1,9 +1,13 @@
 // `/healthz`, `/readyz` and `/metrics`: what orchestrators and Prometheus ask. On the public port the state is a bare word.
 
+import { promisify } from 'node:util'
+import { gzip as gzipWithCallback } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import type { Metrics } from '../metrics.ts'
 import type { StoreFault } from '../store-faults.ts'
 import { answerHeaders } from './headers.ts'
+
+const gzip = promisify(gzipWithCallback)
 
 /** The state of a process as its operators see it. */
 export interface Readiness {
@@ -26,7 +30,7 @@ export interface OpsDeps {
 }
 
 export function opsRoutes (app: FastifyInstance, { metrics, readiness, details }: OpsDeps): void {
-  const hidden = { schema: { hide: true } }
+  const hidden = { schema: { hide: true }, config: { isProbe: true } }
 
   app.get('/healthz', hidden, async () => 'ok')
 
@@ -37,7 +41,18 @@ export function opsRoutes (app: FastifyInstance, { metrics, readiness, details }
     return details ? now : now.state
   })
 
-  app.get('/metrics', hidden, async (_request, reply) => {
-    return reply.type(metrics.contentType).send(await metrics.render())
+  app.get('/metrics', hidden, async (request, reply) => {
+    const text = await metrics.render()
+    reply.type(metrics.contentType).header('vary', 'accept-encoding')
+    // Of many tenants it is long, and names repeat.
+    return takesGzip(request.headers['accept-encoding']) ? reply.header('content-encoding', 'gzip').send(await gzip(text)) : text
+  })
+}
+
+/** Does an `Accept-Encoding` (RFC 9110) name gzip, and not with a weight of 0? */
+export function takesGzip (header: string | string[] | undefined): boolean {
+  return String(header ?? '').split(',').some(coding => {
+    const [name = '', ...parameters] = coding.split(';').map(part => part.trim().toLowerCase())
+    return (name === 'gzip' || name === 'x-gzip') && !parameters.some(parameter => /^q\s*=\s*0(\.0*)?$/.test(parameter))
   })
 }

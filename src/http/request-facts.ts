@@ -50,6 +50,8 @@ declare module 'fastify' {
     saysCacheStatus?: boolean
     /** Clients ask it again and again while they wait: it is counted apart from other calls. */
     isPoll?: boolean
+    /** An orchestrator or Prometheus asks it every few seconds: it is not logged while it works. */
+    isProbe?: boolean
     /** Tells the operations apart that share this route. */
     operationOf?: (path: string) => RouteOperation
   }
@@ -76,14 +78,14 @@ export function readerOf (request: FastifyRequest): Reader {
 }
 
 const REQUEST_ID = /^[\w.-]{1,128}$/
-const TRACE_PARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/
+const TRACE_PARENT = /^00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /** A caller's `X-Request-Id` is kept when it can do no harm in a log or header. */
 export function acceptableRequestId (header: string | string[] | undefined): string | null {
   return typeof header === 'string' && REQUEST_ID.test(header) ? header : null
 }
 
-/** The trace id of a W3C `traceparent`. */
-export function traceIdOf (header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] : undefined
+/** The trace id of a W3C `traceparent`, if there is one. */
+export function traceIdOf (header: string | string[] | undefined): string | null {
+  return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] ?? null : null
 }

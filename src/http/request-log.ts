@@ -18,9 +18,10 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
   metrics.httpDuration(route, method, statusCode, durationMs / 1000)
   if (facts.code !== null) metrics.refused(facts.caller?.tenant.id ?? '', facts.code)
 
+  if (request.routeOptions.config.isProbe === true && statusCode !== 500) return
+
   const line = {
     request_id: request.id,
-    trace_id: traceIdOf(request.headers['traceparent']),
     method: request.method,
     route,
     status: statusCode,
@@ -40,6 +41,9 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     prompt_characters: facts.prompt?.prompt_characters,
     err: facts.cause
   }
+  // A member without a value would hide the one that an instrumentation of the log puts there.
+  const traceId = traceIdOf(request.headers['traceparent'])
+  if (traceId !== null) Object.assign(line, { trace_id: traceId })
   if (statusCode === 500) log.error(line, 'request')
   else log.info(line, 'request')
 }

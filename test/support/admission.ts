@@ -58,6 +58,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     priority: 'interactive',
     startWithinMs: null,
     needsId: false,
+    traceId: null,
     rate: { max: 1000, windowSeconds: 60 },
     maxInFlight: 100,
     maxQueued: 1000,

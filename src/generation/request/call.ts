@@ -46,6 +46,8 @@ export interface CallOptions {
   readonly startWithinMs: number | null
   /** The caller has to be given an id that it may read, also for what is stored. */
   readonly needsId: boolean
+  /** The trace that the caller's request belongs to, in hexadecimal digits. */
+  readonly traceId: string | null
 }
 
 /** What a call costs at most, and one of its units; `how` says in a few words how that was reckoned. */
@@ -69,7 +71,7 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
-  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId } = options
+  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId, traceId } = options
   const { price, unitPrice } = pricesOf(model, sent)
   return {
     id: newId(),
@@ -97,6 +99,7 @@ export function admissionOf (options: CallOptions, connection: Connection | null
     priority,
     startWithinMs,
     needsId,
+    traceId,
     rate: tenant.rateLimit,
     maxInFlight: tenant.maxInFlight,
     maxQueued: tenant.maxQueued,

@@ -100,8 +100,10 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
   }
 }
 
-function factsOf ({ id, tenant, model, requestId }: Brief) {
-  return { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined }
+function factsOf ({ id, tenant, model, requestId, traceId }: Brief) {
+  const facts = { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined }
+  // Nothing is said where there is no trace: a member without a value would hide the one that an instrumentation of the log puts there.
+  return traceId === null ? facts : { ...facts, trace_id: traceId }
 }
 
 function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {

@@ -7,7 +7,7 @@ import { createWorld, type MakeStore } from './world.ts'
 export async function admission (t: Test, make: MakeStore): Promise<void> {
   t.test('a purchase is a row that waits, with its money held and its deadline set', async t => {
     const { ledger, buy, balance, nowMs } = await createWorld(t, make)
-    const row = await buy({ seed: '7', connection: { replica: 'r1', connection: 'c1' }, unitPrice: 15_000, priceRule: 'a rule', files: 4 })
+    const row = await buy({ seed: '7', connection: { replica: 'r1', connection: 'c1' }, unitPrice: 15_000, priceRule: 'a rule', files: 4, traceId: 'a trace' })
     t.match(row, {
       purchase: row.id,
       phase: 'waiting',
@@ -20,6 +20,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
       unitPrice: 15_000,
       priceRule: 'a rule',
       files: 4,
+      traceId: 'a trace',
       cost: null,
       accounts: [{ owner: 'studio', period: '2026-11' }, { owner: '*', period: '2026-11' }],
       queuePosition: 0,

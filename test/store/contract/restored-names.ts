@@ -68,8 +68,8 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ cacheName: 'learned' }), { outcome: 'hit', row: { id: learned.row.id } })
   })
 
-  t.test('a row that comes back is as it was admitted: names, key, mode, deadlines, unit price, price rule and files', async t => {
-    const one = { idempotency: keyed, mode: 'refresh', unitPrice: 30_000, priceRule: 'another', files: 2, priority: 'low', startWithinMs: 600_000, cacheGroup: 'group' } as const
+  t.test('a row that comes back is as it was admitted: names, key, mode, deadlines, unit price, price rule, files and trace', async t => {
+    const one = { idempotency: keyed, mode: 'refresh', unitPrice: 30_000, priceRule: 'another', files: 2, traceId: 'a trace', priority: 'low', startWithinMs: 600_000, cacheGroup: 'group' } as const
     const other = { cacheName: null, seed: null, duplicateName: 'duplicate', mode: 'bypass', connection: { replica: 'r1', connection: 'c' } } as const
     for (const given of [one, other]) {
       const fact = await lost(t, make, given)

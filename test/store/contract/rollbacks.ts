@@ -17,7 +17,7 @@ const known = (row: Generation): Fact => ({ row, terms: noTerms, holds: false })
 
 export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
   t.test('a missing row is noticed, and restored with all that its owner knows', async t => {
-    const row = await before(t, make, async ({ accepted }) => accepted('a', { seed: '7', unitPrice: 15_000, priceRule: 'old rule', files: 4 }))
+    const row = await before(t, make, async ({ accepted }) => accepted('a', { seed: '7', unitPrice: 15_000, priceRule: 'old rule', files: 4, traceId: 'a trace' }))
     const { ledger, balance, advance } = await createWorld(t, make)
     t.same(await ledger.renew('r1', [held(row)]), { gone: [], rolledBack: [row.id] })
     await ledger.restore('r1', [held(row)])
