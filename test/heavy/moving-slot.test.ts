@@ -70,7 +70,7 @@ t.test('while the slot moves there are 503 only, nothing is bought twice, and th
   // Each for longer than a lease, so that all owners look dead when it is over.
   for (let round = 0; round < 3; round += 1) {
     const before = { ...told }
-    const moved = await Promise.race([moveSlot(t, nodes, { slot, forMs: 7000 }), calls])
+    const moved = await Promise.race([moveSlot(t, nodes, { slot, pace: { forMs: 7000 } }), calls])
     t.comment(`${moved} keys moved, answers before`, before, 'and then', { ...told })
     const then = answered
     await Promise.race([until(() => answered > then + 60), calls])

@@ -33,14 +33,15 @@ export async function startCluster (t: Test): Promise<readonly ClusterNode[]> {
 
 export interface SlotMove {
   readonly slot: number
-  readonly forMs: number
+  /** How long the move takes, or what is waited for after each key. */
+  readonly pace: { readonly forMs: number } | { readonly afterEach: () => Promise<void> }
   /** Told before the first key moves, and after the last one, before the nodes hear of it. */
   readonly onBegun?: () => void
   readonly onMoved?: () => void
 }
 
-/** Moves a slot to another node, as tools do: key by key, while it is used, taking about `forMs`. Gives how many keys it moved. */
-export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, forMs, onBegun = () => {}, onMoved = () => {} }: SlotMove): Promise<number> {
+/** Moves a slot to another node, as tools do: key by key, while it is used. Gives how many keys it moved. */
+export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, pace, onBegun = () => {}, onMoved = () => {} }: SlotMove): Promise<number> {
   const all = await Promise.all(nodes.map(async ({ host, port }) => {
     const redis = plainClient(t, `redis://${host}:${port}`)
     return { host, port, redis, id: String(await redis.call('CLUSTER', 'MYID')) }
@@ -51,7 +52,8 @@ export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, 
   await target.redis.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source.id)
   await source.redis.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', target.id)
   onBegun()
-  const pauseMs = forMs / Number(await source.redis.call('CLUSTER', 'COUNTKEYSINSLOT', slot))
+  const keysThere = Number(await source.redis.call('CLUSTER', 'COUNTKEYSINSLOT', slot))
+  const afterEach = 'afterEach' in pace ? pace.afterEach : async () => { await pause(pace.forMs / keysThere) }
   let moved = 0
   for (;;) {
     const keys = await source.redis.call('CLUSTER', 'GETKEYSINSLOT', slot, 1)
@@ -59,7 +61,7 @@ export async function moveSlot (t: Test, nodes: readonly ClusterNode[], { slot, 
     // Without REPLACE: a key that was written on both sides ends the move.
     await source.redis.call('MIGRATE', target.host, target.port, '', 0, 5000, 'KEYS', ...keys.map(String))
     moved += keys.length
-    await pause(pauseMs)
+    await afterEach()
   }
   onMoved()
   for (const { redis } of [target, source, ...all]) await redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', target.id)
