@@ -93,7 +93,11 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     tls: tlsFiles()
   }
 
+  const publicHost = config.publicUrl === null ? null : new URL(config.publicUrl).hostname
   if (fal.kind !== 'sandbox' && !isSet(settings.tenantsFile)) faults.push('TENANTS_FILE: not set; it is required with a real fal key')
+  if (publicHost !== null && (config.falHosts ?? []).some(name => publicHost === name || publicHost === `queue.${name}`)) {
+    faults.push('FAL_HOSTS: the host of PUBLIC_URL is the gateway\'s own, where not only fal\'s paths are')
+  }
   if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
 
   const warnings = namesMistaken(env, variables.map(({ name }) => name))

@@ -26,6 +26,20 @@ export function host (): Kind<string> {
   return { expects: 'an IP address or a host name', parse: text => isIP(text) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(text) ? text : null }
 }
 
+/** Names of hosts, without ports, in small letters. */
+export function hostNames (): Kind<readonly string[]> {
+  const parse = (text: string): readonly string[] | null => {
+    const names = text.split(',').map(name => name.trim().toLowerCase()).filter(name => name !== '')
+    return names.length > 0 && names.every(isHostName) ? [...new Set(names)] : null
+  }
+  return { expects: 'host names such as fal.example, without ports, comma separated', parse }
+}
+
+/** Not an address: nothing can stand in front of one. */
+function isHostName (text: string): boolean {
+  return isIP(text) === 0 && text.length <= 240 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(text)
+}
+
 /** A number in decimal digits and nothing else. */
 export function integer (min: number, max: number): Kind<number> {
   const parse = (text: string): number | null => {

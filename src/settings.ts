@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { endpointId, host, hours, integer, line, namespace, onOff, proxies, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
+import { endpointId, host, hostNames, hours, integer, line, namespace, onOff, proxies, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -54,6 +54,7 @@ export const settings = {
   port: defaulted('PORT', '8080', integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
   opsPort: optional('OPS_PORT', integer(0, 65_535), 'When set, `/metrics`, `/healthz` and `/readyz` are served on this port and only there'),
   publicUrl: optional('PUBLIC_URL', webUrl(), 'Base of the URLs that are handed out. Unset: taken from the request'),
+  falHosts: optional('FAL_HOSTS', hostNames(), 'Host names at which the gateway is fal itself, comma separated: with `fal.example` its models are at the root of that host, its queue at the root of `queue.fal.example`, and nothing else is there'),
   /** Nobody's (false), everybody's (true), or those of these addresses (comma separated). */
   trustProxy: defaulted('TRUST_PROXY', 'off', proxies(), 'Whose `X-Forwarded-*` headers are believed: `off`, `on` (everybody\'s) or addresses'),
   tls: {

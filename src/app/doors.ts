@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
+import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
 import { describePrompt } from '../logger.ts'
@@ -65,6 +66,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
   }
 
   async function open (): Promise<void> {
+    const trust = trustIn(config.trustProxy)
     const server = await buildServer({
       log,
       metrics,
@@ -73,7 +75,8 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       version,
       readiness,
       opsHere: config.opsPort === null,
-      trustProxy: config.trustProxy,
+      trust,
+      falHosts: createFalHosts(config.falHosts ?? [], { trust, publicUrl: config.publicUrl }),
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
       sandbox: isMounted ? sandbox?.plugin ?? null : null,
       requests,

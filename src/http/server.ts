@@ -14,8 +14,9 @@ import { watchConnection } from './connection.ts'
 import { answerPreflights } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
 import { eventRoute } from './events.ts'
-import { isFalAddress, routedUrl, type RawRequest } from './fal/address.ts'
+import { isFalAddress, routedUrl } from './fal/address.ts'
 import { falDoor, type FalDeps } from './fal/door.ts'
+import type { RawRequest, Trust } from './fal/hosts.ts'
 import { createFalProblems } from './fal/render.ts'
 import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
@@ -41,7 +42,8 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly readiness: () => Readiness
   /** Serve the operators' routes here; false when they have a port of their own. */
   readonly opsHere: boolean
-  readonly trustProxy: boolean | string
+  /** Whose `X-Forwarded-*` headers are believed. */
+  readonly trust: Trust | false
   readonly tls: { readonly cert: Buffer, readonly key: Buffer } | null
   /** The local stand-in for fal, mounted at `/sandbox`. */
   readonly sandbox: FastifyPluginAsync | null
@@ -122,19 +124,19 @@ export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' |
   return app
 }
 
-function bareServer ({ log, metrics, models, readiness, trustProxy, tls }: ServerDeps): FastifyInstance {
+function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: ServerDeps): FastifyInstance {
   const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {
     loggerInstance,
     logController: oneLineOurselves,
-    trustProxy,
+    trustProxy: trust,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // Draining is answered by the core, which still serves what is stored and what can be collected.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
-    rewriteUrl: (raw: RawRequest) => routedUrl(raw, models()),
+    rewriteUrl: (raw: RawRequest) => routedUrl(raw, models(), falHosts),
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? randomUUID(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,

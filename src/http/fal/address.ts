@@ -4,6 +4,7 @@ import { falHeaders } from '../../fal-wire/headers.ts'
 import { parseQueuePath } from '../../fal-wire/queue-path.ts'
 import { isEndpointId } from '../../models/endpoint-id.ts'
 import type { ModelBook } from '../../models/models.ts'
+import type { FalHosts, RawRequest } from './hosts.ts'
 
 /** Where all of fal's doors are. */
 export const FAL_PREFIX = '/fal'
@@ -20,18 +21,27 @@ const QUEUE_HOST = 'queue.fal.run'
 /** Longer than any address that fal's clients make. */
 const MAX_TARGET_CHARACTERS = 2048
 
-/** What is known of a request before it is routed. */
-export interface RawRequest { readonly url?: string | undefined, readonly headers: Readonly<Record<string, string | string[] | undefined>> }
-
 /** The address that a request is routed by. Never throws, because it runs before anything could answer. */
-export function routedUrl ({ url = '/', headers }: RawRequest, models: ModelBook): string {
+export function routedUrl (raw: RawRequest, models: ModelBook, hosts: FalHosts): string {
+  const atHost = hosts.addressOf(raw)
+  if (atHost !== null) return withoutSlash(FAL_PREFIX + atHost)
+  const { url = '/', headers } = raw
   if (!isFalAddress(url)) return url
-  const queryAt = url.indexOf('?')
-  const path = queryAt === -1 ? url : url.slice(0, queryAt)
-  const plain = path.endsWith('/') ? path.slice(0, -1) : path
-  if (!proxyPaths.has(plain)) return plain === path ? url : plain + url.slice(path.length)
+  const plain = withoutSlash(url)
+  if (!proxyPaths.has(pathOf(plain))) return plain
   const target = targetOf(headers[falHeaders.targetUrl], models)
   return 'url' in target ? target.url : `${FAL_PREFIX}/proxy`
+}
+
+function pathOf (url: string): string {
+  const queryAt = url.indexOf('?')
+  return queryAt === -1 ? url : url.slice(0, queryAt)
+}
+
+/** An address whose path does not end with a slash, as fal's clients may write it. */
+function withoutSlash (url: string): string {
+  const path = pathOf(url)
+  return path.endsWith('/') ? path.slice(0, -1) + url.slice(path.length) : url
 }
 
 /** Is it answered in fal's manner? */

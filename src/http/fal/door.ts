@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import { falHeaders } from '../../fal-wire/headers.ts'
 import { FAL_PREFIX, targetOf } from './address.ts'
+import type { FalHosts } from './hosts.ts'
 import type { PollDeps } from './poll.ts'
 import { queueRoutes } from './queue-routes.ts'
 import { createFalProblems } from './render.ts'
@@ -13,6 +14,7 @@ import { runRoute, type SubmitDeps } from './submit.ts'
 export interface FalDeps extends Omit<SubmitDeps, 'queueBase'>, Omit<PollDeps, 'queueBase'> {
   /** Base of the addresses that are handed out; `null`: as the caller reached the gateway. */
   readonly publicUrl: string | null
+  readonly falHosts: FalHosts
 }
 
 /** Has to be registered where callers are authenticated. */
@@ -35,7 +37,7 @@ export async function falDoor (scope: FastifyInstance, deps: FalDeps): Promise<v
 
   const withAddresses: SubmitDeps & PollDeps = {
     ...deps,
-    queueBase: request => publicBase ?? baseOf(request)
+    queueBase: request => deps.falHosts.queueBaseOf(request) ?? publicBase ?? baseOf(request)
   }
 
   await scope.register(async fal => {
