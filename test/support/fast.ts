@@ -8,7 +8,7 @@ import ts from 'typescript'
 const slowPackages = new Set(['node:child_process', 'node:cluster', 'node:worker_threads', 'ioredis', 'playwright-core'])
 
 /** Tests that are made to take long, or that need a machine to themselves. */
-const slowFolders = ['heavy', 'bench']
+const slowFolders = ['heavy', 'bench', 'world']
 
 /** The compiled tests below `dir` that start no process, talk to no Redis, and do not say by their name (`….slow.test.js`) that they take long; as paths below `dir`. */
 export function fastTests (dir: string): readonly string[] {
