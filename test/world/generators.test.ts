@@ -121,7 +121,7 @@ t.test('every client that is generated from the document gets all that it pays f
       t.match((await gateway.get(`/generations/${String(said['created'])}`)).json(), { status: 'succeeded' })
       t.equal(gateway.sandbox.bill.accepted, PICTURES + 1, 'each was bought once')
       all.push(...known)
-      outcomes.push([generator, await versionOf(word), t.passing() ? `compiles; ${PICTURES} pictures without a seed, ${known.filter(seed => Number(seed) > INT32_HIGHEST).length} of their seeds above 32 bits; \`POST /generations\`` : 'fails'])
+      outcomes.push([generator, await versionOf(word), t.passing() ? `compiles; ${PICTURES} pictures without a seed, ${known.filter(seed => Number(seed) > INT32_HIGHEST).length} of their seeds too large for a signed 32-bit integer; \`POST /generations\`` : 'fails'])
     })
   }
   t.ok(all.some(seed => Number(seed) > INT32_HIGHEST), 'seeds above 32 bits were among them')
