@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { longestCloseMs } from './app/drain.ts'
 import { faultLines, main, type Surroundings } from './cli/main.ts'
+import { takeConsole } from './library-words.ts'
 import { builtInModels } from './models/built-in.ts'
 
 /**
@@ -14,8 +15,12 @@ import { builtInModels } from './models/built-in.ts'
  */
 setFlagsFromString('--no-allocation-site-pretenuring')
 
+const library = takeConsole()
+process.on('exit', () => { process.stderr.write(faultLines(library.untold().map(text => `warning: ${text}`))) })
+
 /** Ends the process in order at the first signal or unexpected error, at once at the second. */
 const keep: Surroundings['keep'] = (app, { waitMs, onHangup }) => {
+  library.tellTo(text => { app.log.warn({ library: text }, 'a library says something') })
   if (onHangup !== undefined) process.on('SIGHUP', onHangup)
   closeWithGrace({ delay: longestCloseMs(waitMs), logger: app.log, skip: ['SIGHUP'] }, async ({ err, signal }) => {
     if (err === undefined) app.log.info({ signal }, 'closing')

@@ -2,13 +2,14 @@
 
 /**
  * - `evicts`: it throws keys away when its memory is full, the books first.
+ * - `wrong-kind`: it is a Sentinel, or a node of a cluster that is used as a single server.
  * - `too-old`: it does not know what the ledger's scripts need.
  * - `not-persistent`: it keeps no log of its writes.
  * - `replica`: it is a copy of another server, and takes no writes.
  * - `rights`: its user may not run every command that the ledger needs.
  * - `foreign`: the ledger in it is that of another upstream account.
  */
-export const storeFaults = ['evicts', 'too-old', 'not-persistent', 'replica', 'rights', 'foreign'] as const
+export const storeFaults = ['evicts', 'wrong-kind', 'too-old', 'not-persistent', 'replica', 'rights', 'foreign'] as const
 export type StoreFault = typeof storeFaults[number]
 
 /** A fault that was found, or is over. The sentence says what to do next. */

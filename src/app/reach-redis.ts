@@ -23,7 +23,7 @@ export async function lookAtRedis ({ config, redisUrl }: { readonly config: Conf
     const sentence = unreachable(found.cause)
     return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
   }
-  const isFault = (fault: StoreFault): boolean => fault === 'replica' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
+  const isFault = (fault: StoreFault): boolean => fault === 'replica' || fault === 'wrong-kind' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
   const all = [...found.faults]
   return {
     faults: all.filter(([fault]) => isFault(fault)).map(([, sentence]) => sentence),
@@ -57,7 +57,7 @@ function isRefusal (cause: unknown): boolean {
 /** Why a Redis cannot be used, in one sentence that names the setting. */
 function unreachable (error: unknown): string {
   const cause = error instanceof Problem ? error.facts.cause : error
-  if (cause instanceof Unusable) return cause.message.startsWith('REDIS_URL') ? cause.message : `REDIS_URL: ${cause.message}`
+  if (cause instanceof Unusable) return cause.message.startsWith('REDIS_') ? cause.message : `REDIS_URL: ${cause.message}`
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   // Where a name has several addresses, Node tells the code alone.
   const reason = cause instanceof Error && cause.message !== '' ? cause.message : code

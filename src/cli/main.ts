@@ -104,7 +104,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   async function check (): Promise<number> {
     const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
-    const { loaded, tenants } = read.prepared
+    const { config, loaded, tenants } = read.prepared
     const { faults, warnings } = await lookAtRedis(read.prepared)
     // A gateway compiles what it needs; here all of it is tried.
     const unusable = [...loaded.files].flatMap(([name, { document }]) => {
@@ -113,6 +113,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     })
     if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])
     for (const warning of [...read.prepared.warnings, ...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
+    if (config.fal.kind !== 'sandbox') say('not tried: whether fal can be reached, takes the key and has a balance')
     return say('the configuration is sound')
   }
 

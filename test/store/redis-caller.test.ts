@@ -25,7 +25,7 @@ async function open (t: Test): Promise<Scene> {
   const { url } = await startRedis(t)
   const rollbacks: string[] = []
   let held: Promise<void> | null = null
-  const real = createConnection({ makeClient: serverAt(url, 5000).makeClient, deadlineMs: 5000, prepare: async client => { await caller.prepare(client) }, onTrouble: () => {}, onState: () => {} })
+  const real = createConnection({ server: serverAt(url, 5000), deadlineMs: 5000, prepare: async client => { await caller.prepare(client) }, onTrouble: () => {}, onState: () => {} })
   t.teardown(real.close)
   const connection: Connection = {
     ...real,

@@ -23,11 +23,11 @@ function info (given: Readonly<Record<string, string>> = {}): string {
 const faultsIn = (given: Readonly<Record<string, string>>): readonly string[] => [...faultsOf(readInfo(info(given))).keys()]
 
 t.test('INFO is read into what a server is', async t => {
-  t.same(readInfo(info()), { name: 'Redis 7.0.15', version: '7.0.15', runId: 'r1', replicationId: 'h1', isReplica: false, maxMemoryBytes: 1000, policy: 'noeviction', hasLog: true })
+  t.same(readInfo(info()), { name: 'Redis 7.0.15', version: '7.0.15', runId: 'r1', replicationId: 'h1', isReplica: false, mode: null, maxMemoryBytes: 1000, policy: 'noeviction', hasLog: true })
   t.same(faultsIn({}), [])
   t.equal(readInfo(info({ redis_version: '7.2.4', valkey_version: '8.1.1' })).name, 'Valkey 8.1.1')
   t.equal(readInfo(info({ redis_version: '7.3.6', redict_version: '7.3.6' })).name, 'Redict 7.3.6')
-  t.same(readInfo(''), { name: 'Redis of an unknown version', version: null, runId: null, replicationId: null, isReplica: false, maxMemoryBytes: 0, policy: null, hasLog: null })
+  t.same(readInfo(''), { name: 'Redis of an unknown version', version: null, runId: null, replicationId: null, isReplica: false, mode: null, maxMemoryBytes: 0, policy: null, hasLog: null })
 })
 
 t.test('what breaks a promise is a fault, and what is not told proves nothing', async t => {

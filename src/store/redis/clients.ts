@@ -3,6 +3,7 @@
 
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
 import { backoffMs } from '../../backoff.ts'
+import type { Address } from './diagnose.ts'
 import { isLoss, Unusable, withoutCommand } from './redis-errors.ts'
 
 export type RedisClient = Redis | Cluster
@@ -12,6 +13,10 @@ export interface RedisServer {
   /** Makes a client that is not connected yet; called once for commands and once for events. */
   readonly makeClient: () => RedisClient
   readonly database: number
+  /** Its keys are shared out among several servers. */
+  readonly isCluster: boolean
+  /** Where it is, as far as that is one address. */
+  readonly address: Address | null
 }
 
 const MAX_PAUSE_MS = 2000
@@ -48,7 +53,7 @@ export function serverAt (url: string, deadlineMs: number): RedisServer {
   if (!Number.isSafeInteger(database)) throw new RangeError('The path of a Redis URL is the number of a database.')
   plain.pathname = ''
   plain.search = ''
-  return { makeClient: () => new Redis(plain.href, clientOptions(deadlineMs)), database }
+  return { makeClient: () => new Redis(plain.href, clientOptions(deadlineMs)), database, isCluster: false, address: addressOf(plain, false) }
 }
 
 /**
@@ -69,14 +74,20 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
     clusterRetryStrategy: pauseBefore,
     redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
   })
-  return { makeClient, database: 0 }
+  return { makeClient, database: 0, isCluster: true, address: null }
 }
 
 /** The same, from the address of one of the cluster's nodes. */
 export function clusterAt (url: string, deadlineMs = 800): RedisServer {
-  const { protocol, hostname, port, username, password } = new URL(url)
+  const { host, port, isTls, ...address } = addressOf(new URL(url), true)
+  const { username, password } = new URL(url)
   const credentials = { ...(username === '' ? {} : { username: decodeURIComponent(username) }), ...(password === '' ? {} : { password: decodeURIComponent(password) }) }
-  return clusterOf([{ host: hostname, port: port === '' ? 6379 : Number(port) }], { ...credentials, ...(protocol === 'rediss:' ? { tls: {} } : {}) }, deadlineMs)
+  return { ...clusterOf([{ host, port }], { ...credentials, ...(isTls ? { tls: {} } : {}) }, deadlineMs), address: { host, port, isTls, ...address } }
+}
+
+function addressOf ({ protocol, hostname, port }: URL, isCluster: boolean): Address {
+  // An address of IPv6 stands in brackets in a URL only.
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 6379 : Number(port), isTls: protocol === 'rediss:', isCluster }
 }
 
 /**

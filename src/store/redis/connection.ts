@@ -3,6 +3,7 @@
 import { Problem } from '../../errors.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import { pauseBefore, type RedisClient, type RedisServer } from './clients.ts'
+import { diagnose, isAbsence } from './diagnose.ts'
 import { isLoss, meaningOf, problemOf, Unanswered, unavailable, Unusable, withoutCommand } from './redis-errors.ts'
 
 export interface Connection {
@@ -16,7 +17,7 @@ export interface Connection {
 }
 
 interface ConnectionOptions {
-  readonly makeClient: RedisServer['makeClient']
+  readonly server: Pick<RedisServer, 'makeClient' | 'address'>
   readonly deadlineMs: number
   /** What has to succeed on every new connection, and on one that did not answer in time, before anything else may use it. */
   readonly prepare: (client: RedisClient) => Promise<unknown>
@@ -27,7 +28,7 @@ interface ConnectionOptions {
 /** Calls that wait for an answer; more are refused, so that a slow Redis does not fill this process' memory. */
 export const MAX_IN_FLIGHT = 10_000
 
-export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
+export function createConnection ({ server: { makeClient, address }, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
   const client = makeClient()
   const waiters = new Set<() => void>()
   let isUp = false
@@ -39,6 +40,9 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
   let isTroubleTold = false
   /** What Redis answered that made the connection unusable, as it was told last. */
   let unusableTold: string | null = null
+  /** Only what was never reached may be something else than the settings say. */
+  let wasUp = false
+  let found: Unusable | null = null
 
   client.on('error', tell)
   client.on('ready', () => { makeUsable(++session) })
@@ -50,16 +54,29 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
   /** One word per outage: attempts that fail for the same reason would fill the log. What Redis itself refuses is another word than that it was lost. */
   function tell (error: unknown): void {
     if (isClosed) return
-    trouble = withoutCommand(error)
-    if (error instanceof Unusable) {
-      if (error.message === unusableTold) return
-      unusableTold = error.message
+    const plain = withoutCommand(error)
+    if (isAbsence(plain)) found = null
+    trouble = found ?? plain
+    if (error instanceof Unusable) tellUnusable(error)
+    else if (!isTroubleTold) {
       isTroubleTold = true
-      if (!error.isTold) onTrouble('use-redis', trouble)
-    } else if (!isTroubleTold) {
-      isTroubleTold = true
-      onTrouble('reach-redis', trouble)
+      tellReason(plain)
     }
+  }
+
+  function tellUnusable (error: Unusable): void {
+    trouble = error
+    if (error.message === unusableTold) return
+    unusableTold = error.message
+    isTroubleTold = true
+    if (!error.isTold) onTrouble('use-redis', error)
+  }
+
+  async function tellReason (plain: Error): Promise<void> {
+    if (!wasUp && address !== null) found = await diagnose(address, plain)
+    if (isClosed || isUp) return
+    if (found !== null) tellUnusable(found)
+    else onTrouble('reach-redis', plain)
   }
 
   function goDown (cause: unknown): void {
@@ -74,6 +91,8 @@ export function createConnection ({ makeClient, deadlineMs, prepare, onTrouble, 
       await withDeadline(prepare(client))
       if (mine !== session || isClosed) return
       isUp = true
+      wasUp = true
+      found = null
       isTroubleTold = false
       unusableTold = null
       onState(true)

@@ -8,6 +8,7 @@ import { selectDatabase, serverAt, type RedisClient, type RedisServer } from './
 import { serverOf } from './cluster.ts'
 import { createConnection } from './connection.ts'
 import { placeOf } from './ownership.ts'
+import { Unusable } from './redis-errors.ts'
 import { readScripts } from './script.ts'
 import { faultsOf, readInfo } from './server.ts'
 import { textsIn } from './wire.ts'
@@ -21,15 +22,20 @@ const DEADLINE_MS = 800
 
 /** Looks at the server that has the keys of this namespace, as a process of this account would find it, and gives up after `withinMs`. Never rejects. */
 export async function inspect (url: string | RedisServer, namespace: string, account: UpstreamAccount, withinMs: number): Promise<Inspected> {
-  const { makeClient, database } = typeof url === 'string' ? serverAt(url, DEADLINE_MS) : url
+  const server = typeof url === 'string' ? serverAt(url, DEADLINE_MS) : url
   let faults: ReadonlyMap<StoreFault, string> = new Map()
   const connection = createConnection({
-    makeClient,
+    server,
     deadlineMs: DEADLINE_MS,
     prepare: async client => {
-      await selectDatabase(client, database)
+      await selectDatabase(client, server.database)
       const facts = readInfo(await serverOf(client, `{${namespace}}:`).info())
-      const found = faultsOf(facts, await missingRights(client, namespace))
+      const { isCluster } = server
+      const ofKind = faultsOf(facts, { isCluster })
+      const kind = ofKind.get('wrong-kind')
+      // A Sentinel knows none of the commands that follow, and a node of a cluster may not have the keys.
+      if (kind !== undefined) throw new Unusable(kind)
+      const found = faultsOf(facts, { isCluster, missing: await missingRights(client, namespace) })
       const ledger = await ledgerIn(client, namespace)
       const isForeign = ledger !== null && ledger !== accountText(account)
       faults = isForeign ? new Map([...found, ['foreign', foreignLedgerSentence(ledger, account, placeOf(namespace))]]) : found

@@ -81,7 +81,7 @@ export function createRedisLedger ({
 }: RedisLedgerOptions): RedisLedger {
   if (!/^[\w-]+$/.test(namespace)) throw new Error('A namespace is made of letters, digits, - and _.')
   const prefix = `{${namespace}}:`
-  const { makeClient, database } = typeof url === 'string' ? serverAt(url, deadlineMs) : url
+  const reached = typeof url === 'string' ? serverAt(url, deadlineMs) : url
   const clock = createLedgerClock()
   const now = fixed?.now ?? clock.now
 
@@ -99,12 +99,12 @@ export function createRedisLedger ({
     }
   })
   const events = createEvents({ prefix, commands: () => commands, subscription: () => subscription, onTrouble })
-  const server = createServer({ isUnsafe, onFault })
+  const server = createServer({ isUnsafe, isCluster: reached.isCluster, onFault })
   const commands = createConnection({
-    makeClient,
+    server: reached,
     deadlineMs,
     prepare: async client => {
-      await selectDatabase(client, database)
+      await selectDatabase(client, reached.database)
       await server.look(serverOf(client, prefix))
       try {
         await caller.prepare(client)
@@ -124,7 +124,7 @@ export function createRedisLedger ({
     }).catch((error: unknown) => { if (!(error instanceof Problem)) onTrouble('check-redis', error) })
   }, lookEveryMs).unref()
   // Channels belong to no database.
-  const subscription = createConnection({ makeClient, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
+  const subscription = createConnection({ server: reached, deadlineMs, prepare: events.prepare, onTrouble, onState: () => {} })
   const { call } = caller
   const asides = createAsides({ caller, connection: commands })
   const { withdrawDoubtful, ...rights } = createRights({ caller, connection: commands, assertFit: server.assertFit, now, deadlineMs })

@@ -16,6 +16,8 @@ export interface ServerFacts {
   /** The history that it follows: another one after a failover. */
   readonly replicationId: string | null
   readonly isReplica: boolean
+  /** `standalone`, `cluster` or `sentinel`. */
+  readonly mode: string | null
   /** 0: as much as there is. */
   readonly maxMemoryBytes: number
   readonly policy: string | null
@@ -44,6 +46,7 @@ export function readInfo (text: string): ServerFacts {
     replicationId: told('master_replid'),
     // Redis calls it slave to this day.
     isReplica: ['slave', 'replica'].includes(told('role') ?? ''),
+    mode: told('redis_mode'),
     maxMemoryBytes: Number(told('maxmemory') ?? 0),
     policy: told('maxmemory_policy'),
     hasLog: log === null ? null : log !== '0'
@@ -53,9 +56,11 @@ export function readInfo (text: string): ServerFacts {
 /** The first version that knows `#!lua flags=…` and functions. */
 const OLDEST_MAJOR = 7
 
-/** What is wrong with a server, each with a sentence that says what to do. `missing`: commands that its user may not run. */
-export function faultsOf ({ name, version, isReplica, maxMemoryBytes, policy, hasLog }: ServerFacts, missing: readonly string[] = []): ReadonlyMap<StoreFault, string> {
+/** What is wrong with a server, each with a sentence that says what to do. `missing`: commands that its user may not run; `isCluster`: it is used as a node of a cluster. */
+export function faultsOf ({ name, version, isReplica, mode, maxMemoryBytes, policy, hasLog }: ServerFacts, { missing = [], isCluster = false }: { readonly missing?: readonly string[], readonly isCluster?: boolean } = {}): ReadonlyMap<StoreFault, string> {
   const faults = new Map<StoreFault, string>()
+  if (mode === 'sentinel') faults.set('wrong-kind', SENTINEL)
+  if (mode === 'cluster' && !isCluster) faults.set('wrong-kind', CLUSTER_NODE)
   const major = version === null ? NaN : Number.parseInt(version, 10)
   if (major < OLDEST_MAJOR) faults.set('too-old', `REDIS_URL leads to ${name}, which is too old for the ledger: it needs Redis 7 or newer, or a server that is compatible with it, such as Valkey`)
   if (maxMemoryBytes > 0 && policy !== null && policy !== 'noeviction') {
@@ -69,6 +74,9 @@ export function faultsOf ({ name, version, isReplica, maxMemoryBytes, policy, ha
   }
   return faults
 }
+
+const SENTINEL = 'REDIS_URL leads to a Sentinel, which has no data: let it lead to the primary'
+const CLUSTER_NODE = 'REDIS_URL leads to a node of a Redis Cluster, and REDIS_CLUSTER is off: with another node, or once the keys move to one, nothing can be read or bought; set REDIS_CLUSTER to on'
 
 /** Those that stop purchases, unless an operator insists. */
 export const stopping: readonly StoreFault[] = ['too-old', 'evicts', 'rights']
@@ -91,11 +99,13 @@ export interface Server {
 interface ServerOptions {
   /** Buys all the same. */
   readonly isUnsafe: boolean
+  /** It is used as a node of a cluster. */
+  readonly isCluster: boolean
   /** Told once for each change. */
   readonly onFault: (change: StoreFaultChange) => void
 }
 
-export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {
+export function createServer ({ isUnsafe, isCluster, onFault }: ServerOptions): Server {
   let facts: ServerFacts | null = null
   let missing: readonly string[] = []
   let faults: ReadonlyMap<StoreFault, string> = new Map()
@@ -103,7 +113,7 @@ export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {
   function take (told: ServerFacts): void {
     const before = faults
     facts = told
-    faults = new Map([...faultsOf(told, missing)].map(([fault, sentence]) => [fault, isUnsafe && stopping.includes(fault) ? sentence + INSISTED : sentence]))
+    faults = new Map([...faultsOf(told, { missing, isCluster })].map(([fault, sentence]) => [fault, isUnsafe && stopping.includes(fault) ? sentence + INSISTED : sentence]))
     for (const fault of storeFaults) {
       const sentence = faults.get(fault)
       // Another sentence is another server, or another policy: worth a line as well.
@@ -115,6 +125,7 @@ export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {
   function uselessness (): Unusable | null {
     const replica = faults.get('replica')
     if (replica !== undefined) return new Unusable(replica, { isTold: true })
+    if (facts?.mode === 'sentinel') return new Unusable(SENTINEL, { isTold: true })
     const old = faults.get('too-old')
     return old === undefined || isUnsafe ? null : new Unusable(old, { isTold: true, code: 'store-unfit' })
   }
@@ -138,6 +149,7 @@ export function createServer ({ isUnsafe, onFault }: ServerOptions): Server {
       }
     },
     explain (error) {
+      if (error instanceof Error && !isCluster && /^(MOVED|CLUSTERDOWN) /.test(error.message)) return new Unusable(CLUSTER_NODE, { isTold: true })
       if (!(error instanceof Error) || !/compil|near '#'/.test(error.message)) return error
       return new Unusable(`REDIS_URL: ${facts?.name ?? 'the server there'} does not understand the ledger's scripts, which need Redis 7 or newer, or a server that is compatible with it: ${error.message}`)
     }

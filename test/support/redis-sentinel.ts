@@ -1,0 +1,42 @@
+// Sentinels that watch a primary of Redis on this machine.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { freePort } from './processes.ts'
+import { findServer, untilListening } from './redis.ts'
+
+export interface SentinelOptions {
+  /** What clients call the primary. */
+  readonly name: string
+  /** Where it is at first. */
+  readonly primaryPort: number
+  /** How many Sentinels have to agree that it is away. */
+  readonly quorum: number
+}
+
+/** Starts a Sentinel, ended with the test. Gives its port. It takes a primary for away that does not answer for half a second. */
+export async function startSentinel (t: Test, { name, primaryPort, quorum }: SentinelOptions): Promise<number> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'falgate-sentinel-'))
+  const file = join(folder, 'sentinel.conf')
+  writeFileSync(file, [
+    `port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, 'logfile sentinel.log',
+    `sentinel monitor ${name} 127.0.0.1 ${primaryPort} ${quorum}`,
+    `sentinel down-after-milliseconds ${name} 500`,
+    `sentinel failover-timeout ${name} 5000`,
+    ''
+  ].join('\n'))
+  const sentinel = spawn(findServer(), [file, '--sentinel'], { stdio: 'ignore' })
+  t.teardown(async () => {
+    const ended = once(sentinel, 'exit')
+    sentinel.kill('SIGKILL')
+    await ended
+    rmSync(folder, { recursive: true, force: true })
+  })
+  await untilListening(port)
+  return port
+}
