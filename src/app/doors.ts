@@ -86,7 +86,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       presence,
       waitMs: config.waitMs,
       publicUrl: config.publicUrl,
-      addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}` },
+      addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}`, model: endpointId => `${config.publicUrl ?? ''}/models/${endpointId}` },
       describePrompt: prompt => describePrompt(prompt, config.logPrompts),
       pricedFields: model => fieldsOf(tenants().ruleOf(model)),
       onTrouble

@@ -15,7 +15,10 @@ import { readerOf } from './request-facts.ts'
 import { sendGeneration } from './send-generation.ts'
 
 /** The addresses that callers are given. */
-export interface Addresses { readonly generation: (id: string) => string }
+export interface Addresses {
+  readonly generation: (id: string) => string
+  readonly model: (endpointId: string) => string
+}
 
 /** An answer that somebody waits for. */
 export type Arrived = Exclude<Answer, { kind: 'caller-gone' }>

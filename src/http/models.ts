@@ -11,6 +11,7 @@ import { fieldsOf } from '../models/price-bound.ts'
 import { ruleJson, type PriceRule } from '../models/price-rule.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { dearestOf, highestPriceOf, mayUse, refusalOf, type TenantBook } from '../tenants/book.ts'
+import type { Addresses } from './answer.ts'
 import { askedModel, type ByModel } from './asked-model.ts'
 import { modelDocument } from './model-document.ts'
 import { problemResponses } from './problem-schema.ts'
@@ -47,11 +48,12 @@ export const ModelSchema = Type.Object({
 export interface ModelsDeps {
   readonly models: () => ModelBook
   readonly tenants: () => TenantBook
+  readonly addresses: Pick<Addresses, 'model'>
 }
 
 const DOCUMENT = '/openapi.json'
 
-export function modelRoutes (scope: FastifyInstance, { models, tenants }: ModelsDeps): void {
+export function modelRoutes (scope: FastifyInstance, { models, tenants, addresses }: ModelsDeps): void {
   const documented = { tags: ['models'], security: [{ key: [] }] }
 
   scope.get('/models', {
@@ -69,7 +71,7 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants }: Models
       if (!model.isOpen || !mayUse(tenant, model.endpointId)) continue
       // What reads a model's example may have to be compiled first, and there may be hundreds: others get a turn in between.
       if (!plainPrices.has(model)) await setImmediate()
-      lines.push(lineOf(model, book, tenants()))
+      lines.push(lineOf(model, book, tenants(), addresses))
     }
     return sendTagged(request, reply, JSON.stringify({ models: lines }))
   })
@@ -89,20 +91,20 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants }: Models
     const model = askedModel(request, isDocument ? path.slice(0, -DOCUMENT.length) : path, book)
     const refusal = refusalOf(callerOf(request).tenant, model)
     if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
-    return sendTagged(request, reply, isDocument ? JSON.stringify(modelDocument(model, scope.swagger())) : JSON.stringify(viewOf(model, book, tenants())))
+    return sendTagged(request, reply, isDocument ? JSON.stringify(modelDocument(model, scope.swagger())) : JSON.stringify(viewOf(model, book, tenants(), addresses)))
   })
 }
 
-function lineOf (model: Model, book: ModelBook, tenants: TenantBook) {
+function lineOf (model: Model, book: ModelBook, tenants: TenantBook, addresses: ModelsDeps['addresses']) {
   const { endpointId, title, category, isDeprecated, seed } = model
-  return { id: endpointId, title, category, deprecated: isDeprecated, default: model === book.default, price_usd: usdOf(plainPriceOf(model, tenants)), seed, href: `/models/${endpointId}` }
+  return { id: endpointId, title, category, deprecated: isDeprecated, default: model === book.default, price_usd: usdOf(plainPriceOf(model, tenants)), seed, href: addresses.model(endpointId) }
 }
 
-function viewOf (model: Model, book: ModelBook, tenants: TenantBook) {
+function viewOf (model: Model, book: ModelBook, tenants: TenantBook, addresses: ModelsDeps['addresses']) {
   const { description, takesFiles, cacheVersion, input, output, example, endpointId } = model
   const rule = tenants.ruleOf(model)
   return {
-    ...lineOf(model, book, tenants),
+    ...lineOf(model, book, tenants, addresses),
     description,
     takes_files: takesFiles,
     cache_version: cacheVersion,
@@ -111,7 +113,7 @@ function viewOf (model: Model, book: ModelBook, tenants: TenantBook) {
     input,
     output,
     example,
-    openapi: `/models/${endpointId}${DOCUMENT}`
+    openapi: addresses.model(endpointId) + DOCUMENT
   }
 }
 

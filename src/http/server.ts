@@ -85,7 +85,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   gateway.setSerializerCompiler(() => data => JSON.stringify(data))
   takeJsonOnly(gateway)
 
-  await describeRoutes(gateway, deps.version, deps.models())
+  await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway)
 

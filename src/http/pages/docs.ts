@@ -16,7 +16,7 @@ import { ProblemSchema } from '../problem-schema.ts'
 import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
-export async function describeRoutes (app: FastifyInstance, version: string, models: Pick<ModelBook, 'documented'>): Promise<void> {
+export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
   for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
   for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
@@ -28,7 +28,8 @@ export async function describeRoutes (app: FastifyInstance, version: string, mod
         description: 'The gateway between our teams and fal.ai. One call makes a picture; nobody pays twice for the same one.',
         license: { name: 'MIT', identifier: 'MIT' }
       },
-      servers: [{ url: '/', description: 'This gateway.' }],
+      // A path alone: the page works under every name that leads here.
+      servers: [{ url: publicUrl === null ? '/' : new URL(publicUrl).pathname, description: 'This gateway.' }],
       tags: [
         { name: 'pictures', description: 'Make pictures.' },
         { name: 'models', description: 'What can be asked for, and what it costs.' },
@@ -83,14 +84,14 @@ function readModelDocument<PageRequest extends object> (request: PageRequest): P
   if (model === null || Reflect.get(request, 'loadSpec') !== true) return request
   const entered: unknown = JSON.parse(localStorage.getItem('authorized') ?? 'null')
   const key: unknown = Reflect.get(Object(Reflect.get(Object(entered), 'key')), 'value') ?? page.prompt('The key to read the document of ' + model + ' with')
-  Reflect.set(request, 'url', location.origin + '/models/' + model + '/openapi.json')
+  Reflect.set(request, 'url', location.origin + location.pathname.replace(/\/docs\/.*$/, '') + '/models/' + model + '/openapi.json')
   Reflect.set(request, 'headers', Object.assign({}, Reflect.get(request, 'headers'), { Authorization: 'Bearer ' + String(key) }))
   return request
 }
 
 /** The part of a browser's window that is used there. */
 interface PageWindow {
-  readonly location: { readonly search: string, readonly origin: string }
+  readonly location: { readonly search: string, readonly origin: string, readonly pathname: string }
   readonly localStorage: { readonly getItem: (name: string) => string | null }
   readonly prompt: (question: string) => string | null
 }
@@ -100,9 +101,20 @@ export async function docsPages (app: FastifyInstance): Promise<void> {
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 
   await app.register(async scope => {
+    // The page names its parts from where it is. Below the base path of a proxy only the browser knows where that is, so that it is sent there by a relative address.
+    scope.addHook('onRequest', (request, reply, done) => {
+      const [path = '', query] = request.url.split('?')
+      if (path !== '/docs') {
+        done()
+        return
+      }
+      reply.redirect(query === undefined ? 'docs/' : `docs/?${query}`, 302)
+    })
     await scope.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false })
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
+      // Seen from the page, also with a query, at which the plugin does not see the slash.
+      indexPrefix: '..',
       staticCSP: true,
       // Without TLS, anywhere but on loopback, this directive would make browsers ask for styles and scripts in vain.
       transformStaticCSP: policy => policy.replace(/;?\s*upgrade-insecure-requests/, ''),
