@@ -92,7 +92,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     ? null
     : createDriftWatch({
       files: () => book.loaded()?.files.values() ?? [],
-      catalogue: createCatalogue({ documentUrl: catalogueUrl, bodyLimitBytes: MAX_DOCUMENT_BYTES }),
+      catalogue: createCatalogue({ documentUrl: catalogueUrl, bodyLimitBytes: MAX_DOCUMENT_BYTES, proxy: config.proxy }),
       ledger,
       everyMs: checkMs,
       log,

@@ -17,7 +17,7 @@ type Values = ValuesOf<typeof settings>
 export interface RedisAccess extends Omit<Values['redis'], 'url'> { readonly url: () => string }
 
 /** All that can be set: the settings, and what follows from several of them. */
-export interface Config extends Omit<Values, 'fal' | 'models' | 'redis' | 'tls' | 'nodeEnv'> {
+export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis' | 'tls' | 'nodeEnv'> {
   readonly production: boolean
   readonly fal: FalAccess
   /** Whose money it is, for the ledger. */
@@ -26,10 +26,15 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'redis' | 'tls' 
   readonly falQueueUrl: string | null
   /** `apiUrl`: where prices are asked with the central key; `null`: nowhere. */
   readonly models: Omit<Values['models'], 'apiUrl'> & { readonly apiUrl: string | null }
+  /** The proxy on the way to fal, behind a function because its address may hold a password. */
+  readonly proxy: { readonly url: () => string, readonly except: string } | null
   /** The Redis that replicas share; `null`: the store is in this process. */
   readonly redis: RedisAccess | null
   readonly tls: { readonly certFile: string, readonly keyFile: string } | null
 }
+
+/** Other programs read these in small letters, and some only so. */
+const inSmallLetters = new Set<string>([settings.proxy.url.name, settings.proxy.except.name])
 
 /**
  * Reads the configuration from an environment. All faults are named at once, and none repeats a value.
@@ -37,7 +42,8 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'redis' | 'tls' 
  */
 export function parseConfig (env: Readonly<Record<string, string | undefined>>): { readonly ok: true, readonly config: Config, readonly warnings: readonly string[] } | { readonly ok: false, readonly faults: readonly string[] } {
   const faults: string[] = []
-  const textOf = ({ name }: { readonly name: string }): string => env[name]?.trim() ?? ''
+  const valueOf = (name: string): string => env[name]?.trim() ?? ''
+  const textOf = ({ name }: { readonly name: string }): string => valueOf(name) === '' && inSmallLetters.has(name) ? valueOf(name.toLowerCase()) : valueOf(name)
   const isSet = (variable: { readonly name: string }): boolean => textOf(variable) !== ''
 
   function read<Value> (setting: Setting<Value>): Value {
@@ -49,7 +55,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return setting.fallback
   }
 
-  const { fal: falSettings, models, redis: redisSettings, tls: tlsSettings, nodeEnv, ...others } = readSettings(settings, read)
+  const { fal: falSettings, models, proxy: { url: proxyUrl, except }, redis: redisSettings, tls: tlsSettings, nodeEnv, ...others } = readSettings(settings, read)
   const production = nodeEnv === 'production'
 
   function tlsFiles (): Config['tls'] {
@@ -89,6 +95,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     falQueueUrl: fal.kind === 'sandbox' && queueUrl === settings.fal.queueUrl.fallback ? null : queueUrl,
     // The catalogue of somebody else may be all that can be reached from here, and the key is shown to nobody for a guess.
     models: { ...models, apiUrl: isSet(settings.models.apiUrl) || models.catalogueUrl === settings.models.catalogueUrl.fallback ? models.apiUrl : null },
+    proxy: proxyUrl === null ? null : { url: () => proxyUrl, except },
     redis: redisAccess(),
     tls: tlsFiles()
   }

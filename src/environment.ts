@@ -3,7 +3,7 @@
 import { distance } from 'fastest-levenshtein'
 
 /** Names that are near to a setting's and belong to others. */
-const foreignNames = new Set(['HTTP_PROXY', 'ALL_PROXY', 'FTP_PROXY'])
+const foreignNames = new Set(['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY', 'FTP_PROXY'])
 
 /** Longer names are nobody's setting. */
 const MAX_NAME_CHARACTERS = 64

@@ -116,6 +116,22 @@ export function redisUrl (): Kind<string> {
   return { expects: 'a URL such as redis://user:password@host:6379/0, or with rediss://, whose path is a database number or nothing; #, ?, / and % in user and password are written %23, %3F, %2F and %25', parse }
 }
 
+/** Names and addresses of hosts, as NO_PROXY has them. */
+export function hosts (): Kind<string> {
+  return { expects: 'names of hosts such as a.example, .b.example:8443, apart by commas', parse: text => /^[\w.:*[\]/,\s-]+$/.test(text) ? text : null }
+}
+
+/** An HTTP proxy. Its password may hold anything, encoded. */
+export function proxyUrl (): Kind<string> {
+  const parse = (text: string): string | null => {
+    if (!URL.canParse(text)) return null
+    const { protocol, hostname, pathname, search, hash, username, password } = new URL(text)
+    if (!['http:', 'https:'].includes(protocol) || hostname === '' || !/^\/?$/.test(pathname)) return null
+    return search + hash === '' && isDecodable(username) && isDecodable(password) ? text : null
+  }
+  return { expects: 'a URL such as http://user:password@proxy.example:3128, without path and query', parse }
+}
+
 /** The database that the path of a Redis URL names, 0 when there is no path, or `null` when it names none. */
 export function databaseIn ({ pathname }: URL): number | null {
   const [, digits] = /^\/(0|[1-9]\d{0,8})\/*$/.exec(pathname) ?? []

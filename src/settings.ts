@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { endpointId, host, hostNames, hours, integer, line, namespace, onOff, proxies, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
+import { endpointId, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -34,6 +34,10 @@ export const settings = {
     keyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
     account: defaulted('FAL_ACCOUNT', 'main', namespace(), 'Your name for the account at fal that the key belongs to. A ledger belongs to one account, with whatever key, and to the sandbox or to fal'),
     queueUrl: defaulted('FAL_QUEUE_URL', 'https://queue.fal.run', webUrl(), 'Base of the upstream queue')
+  },
+  proxy: {
+    url: optional('HTTPS_PROXY', proxyUrl(), 'The proxy through which fal is reached, and its catalogue. Also read in small letters. It makes a tunnel and sees no request; addresses that begin with `http://` are reached without it'),
+    except: defaulted('NO_PROXY', 'localhost', hosts(), 'What is reached without that proxy: names with all that is below them, with a port or without, apart by commas; `*` is all. Also read in small letters')
   },
   redis: {
     url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),

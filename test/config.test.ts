@@ -24,6 +24,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     fal: { kind: 'sandbox' },
     account: { kind: 'sandbox', name: 'main' },
     falQueueUrl: null,
+    proxy: null,
     redis: null,
     tenantsFile: null,
     models: {
@@ -107,6 +108,7 @@ t.test('every variable is read', async t => {
     fal: { kind: 'key-file', file: '/run/key' },
     account: { kind: 'fal', name: 'studio-2' },
     falQueueUrl: 'http://127.0.0.1:9/base',
+    proxy: null,
     redis: null,
     tenantsFile: '/etc/tenants.json',
     models: {
@@ -206,6 +208,16 @@ t.test('a Redis URL names a database by its number or not at all; whatever else 
   }
   t.equal(configOf({ REDIS_URL: 'redis://user:1%232%3F3%2F4%25@a.example/5' }).redis?.url(), 'redis://user:1%232%3F3%2F4%25@a.example/5')
   t.same(faultsOf({ REDIS_URL: 'redis://a.example/1', REDIS_CLUSTER: 'on' }), ['REDIS_URL, REDIS_CLUSTER: a Redis Cluster has no database but 0'])
+})
+
+t.test('the proxy is read in small letters, too, and its address is shown by nothing that prints the configuration', async t => {
+  for (const name of ['HTTPS_PROXY', 'https_proxy']) {
+    const config = configOf({ [name]: 'http://user:pass@proxy.example:3128', [name.startsWith('h') ? 'no_proxy' : 'NO_PROXY']: 'a.example, .b.example' })
+    t.equal(config.proxy?.url(), 'http://user:pass@proxy.example:3128')
+    t.equal(config.proxy?.except, 'a.example, .b.example')
+    t.notMatch(inspect(config, { depth: null, showHidden: true }) + JSON.stringify(config), 'user:pass')
+  }
+  for (const text of ['proxy.example:3128', 'socks5://proxy.example', 'http://proxy.example/path', 'http://proxy.example/?a', 'http://a:%@proxy.example']) t.match(faultsOf({ HTTPS_PROXY: text }), [/^HTTPS_PROXY: expected a URL such as/], text)
 })
 
 t.test('settings that contradict each other are faults', async t => {

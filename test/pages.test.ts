@@ -47,7 +47,7 @@ t.test('links and blocks are found', async t => {
 })
 
 /** Those of compose, and of the tests. */
-const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'CHROMIUM', 'PATH']
+const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS']
 
 /** Those of fal's Python client. */
 const clients = ['FAL_RUN_HOST', 'FAL_QUEUE_RUN_HOST']

@@ -75,7 +75,7 @@ export function createCore (options: CoreOptions): Core {
   const onTrouble = untoldTrouble(createTroubleLog(log))
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
-  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, onRequest: metrics.upstreamRequest, log })
+  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
   const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })

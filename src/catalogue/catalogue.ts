@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { Agent } from 'undici'
 import { guardOf } from '../schema.ts'
 import { exchange, headerOf, NOT_HTTP, type Answer, type NoAnswer } from '../upstream/exchange.ts'
+import { createConnector, type Proxy } from '../upstream/way.ts'
 
 /** What was asked for, or the sentence that says why it is not there. `isUnknown`: there is no such endpoint, as far as was answered. */
 export type Fetched<Value> = { readonly ok: true, readonly value: Value } | { readonly ok: false, readonly fault: string, readonly isUnknown?: true }
@@ -28,10 +29,13 @@ export interface CatalogueOptions {
   /** The most bytes of a document. No more are read. */
   readonly bodyLimitBytes: number
   readonly timeoutMs?: number
+  /** None by default. */
+  readonly proxy?: Proxy | null
 }
 
 /** From the call to the last byte. */
 const TIMEOUT_MS = 30_000
+const CONNECT_TIMEOUT_MS = 10_000
 const PRICE_BODY_BYTES = 262_144
 /** A document may move; one that moves more often than this is not looked for. */
 const MAX_REDIRECTS = 3
@@ -41,8 +45,8 @@ const isPriceList = guardOf(Type.Object({
 }))
 
 /** Makes a client. It has no connection before it is used. */
-export function createCatalogue ({ documentUrl, bodyLimitBytes, timeoutMs = TIMEOUT_MS }: CatalogueOptions): Catalogue {
-  const pool = new Agent({ connections: 4 })
+export function createCatalogue ({ documentUrl, bodyLimitBytes, timeoutMs = TIMEOUT_MS, proxy = null }: CatalogueOptions): Catalogue {
+  const pool = new Agent({ connections: 4, connect: createConnector({ proxy, timeoutMs: CONNECT_TIMEOUT_MS }) })
   const closing = new AbortController()
 
   async function get (url: string, headers: Readonly<Record<string, string>>, limitBytes: number): Promise<Answer | NoAnswer> {
@@ -121,6 +125,7 @@ const CERTIFICATE = /CERT|SELF_SIGNED|VERIFY|ALTNAME|UNABLE_TO_GET_ISSUER/
 
 function unreachable (host: string, { why, code }: NoAnswer, timeoutMs: number): string {
   if (why === 'aborted') return `${host} was not waited for.`
+  if (code.startsWith('PROXY_')) return `${host} cannot be reached through the proxy of HTTPS_PROXY (${code.slice('PROXY_'.length)}).`
   if (why === 'timeout') return `${host} did not answer within ${timeoutMs / 1000} seconds.`
   if (NAME_CODES.has(code)) return `The name ${host} cannot be resolved (${code}).`
   if (code === NOT_HTTP) return `${host} does not speak HTTP.`

@@ -113,6 +113,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     })
     if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])
     for (const warning of [...read.prepared.warnings, ...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
+    if (config.proxy !== null) say('warning: behind the proxy of HTTPS_PROXY names are resolved by that proxy: which addresses can be reached from here is for its own lists of hosts to say')
     if (config.fal.kind !== 'sandbox') say('not tried: whether fal can be reached, takes the key and has a balance')
     return say('the configuration is sound')
   }

@@ -38,7 +38,7 @@ const FETCHERS = 4
 export async function runModel (work: ModelWork, context: ModelContext): Promise<Said> {
   const { dir } = context.config.models
   if (dir === null && work.work !== 'list' && work.work !== 'show') return failed(['MODELS_DIR: not set; it is the folder in which the files of models are'])
-  const catalogue = createCatalogue({ documentUrl: context.config.models.catalogueUrl, bodyLimitBytes: MAX_DOCUMENT_BYTES })
+  const catalogue = createCatalogue({ documentUrl: context.config.models.catalogueUrl, bodyLimitBytes: MAX_DOCUMENT_BYTES, proxy: context.config.proxy })
   const works = createWorks(dir ?? '', context, catalogue)
   try {
     switch (work.work) {

@@ -2,8 +2,7 @@
 // those in fal's answers are never followed, so no answer can lead the key elsewhere.
 
 import { setMaxListeners } from 'node:events'
-import { Socket } from 'node:net'
-import { Agent, buildConnector, Client } from 'undici'
+import { Agent, Client, type buildConnector } from 'undici'
 import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
@@ -16,6 +15,7 @@ import { parseObject, readStatus, statusWord } from './queue-status.ts'
 import { createResultReader } from './result.ts'
 import { readEvents } from './server-sent-events.ts'
 import { createStatusReader, stateIn, type StatusReaderPauses } from './status-reader.ts'
+import { createConnector, isConnecting, type Connecting, type Proxy } from './way.ts'
 
 export type UpstreamOperation = 'submit' | 'status' | 'stream' | 'result' | 'cancel'
 
@@ -58,6 +58,8 @@ export interface UpstreamOptions {
   /** Counts each HTTP request once, when its outcome is known. */
   readonly onRequest?: (operation: UpstreamOperation, outcome: Outcome) => void
   readonly timeouts?: Partial<UpstreamTimeouts>
+  /** None by default. */
+  readonly proxy?: Proxy | null
   readonly log?: UpstreamLog
 }
 
@@ -89,11 +91,11 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)
-  // One for all submits: it remembers TLS sessions, so that a new connection need not shake hands in full. It gets no signal: Node would keep a listener
-  // for each connection that there ever was.
-  const connector = buildConnector({ timeout: timeouts.connectMs })
-  const connecting = new Set<Socket>()
-  const pool = new Agent({ connections: MAX_CONNECTIONS, connect: buildConnector({ timeout: timeouts.connectMs, signal: closing.signal }) })
+  const { proxy = null } = options
+  // One for all submits. It gets no signal: Node would keep a listener for each connection that there ever was.
+  const connector = createConnector({ proxy, timeoutMs: timeouts.connectMs })
+  const connecting = new Set<Connecting>()
+  const pool = new Agent({ connections: MAX_CONNECTIONS, connect: createConnector({ proxy, timeoutMs: timeouts.connectMs, signal: closing.signal }) })
   const readers = new Set<StatusReader>()
   /** When each trouble was logged last. Their names are made of operations, statuses and fal's few words, so there are not many. */
   const loggedAtMs = new Map<string, number>()
@@ -114,13 +116,12 @@ export function createUpstream (options: UpstreamOptions): Upstream {
 
   /** A connection for one submit; `established` is called before anything can be sent over it. */
   function connectForSubmit (target: buildConnector.Options, established: () => void, callback: buildConnector.Callback): void {
-    // undici gives back the socket that it connects, which its types do not say.
-    const socket: unknown = connector(target, (...outcome) => {
-      if (socket instanceof Socket) connecting.delete(socket)
+    const given = connector(target, (...outcome) => {
+      if (isConnecting(given)) connecting.delete(given)
       if (outcome[0] === null) established()
       callback(...outcome)
     })
-    if (socket instanceof Socket) connecting.add(socket)
+    if (isConnecting(given)) connecting.add(given)
   }
 
   /** One request on the pool. */
@@ -269,7 +270,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   async function close (): Promise<void> {
     for (const reader of readers) reader.close()
     closing.abort()
-    for (const socket of connecting) socket.destroy()
+    for (const given of connecting) given.destroy()
     await pool.destroy()
   }
 
