@@ -157,6 +157,11 @@ export class Problem extends Error {
   }
 }
 
+/** A model that is not on offer until an operator has said what it costs. Whatever names it gets the same answer. */
+export function modelClosed (): Problem {
+  return new Problem('model-closed', { detail: 'An operator has to say so with `falgate model price`.' })
+}
+
 /** What the catalogue says about a code. */
 export function entryOf (code: ProblemCode): ProblemEntry {
   return problems[code]

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import { entryOf, Problem } from '../errors.ts'
+import { entryOf, modelClosed, Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Prices } from '../generation/request/call.ts'
@@ -150,7 +150,7 @@ export function createCore (options: CoreOptions): Core {
 
 /** What a call costs at most, and one of its units, where it may be bought. */
 function pricesOf (model: Model, sent: ModelInput, book: TenantBook): Prices {
-  if (!model.isOpen) throw new Problem('model-closed', { detail: 'An operator has to say so with `falgate model price`.' })
+  if (!model.isOpen) throw modelClosed()
   const highest = highestPriceOf(book, model, sent)
   if (!highest.ok) throw new Problem('price-unknown', { detail: `For this input ${highest.fault}.` })
   return { price: highest.price, unitPrice: highest.unitPrice ?? 0, how: highest.how }

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Problem } from '../errors.ts'
+import { modelClosed, Problem } from '../errors.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { fieldsOf } from '../models/price-bound.ts'
@@ -82,7 +82,7 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants, addresse
       operationId: 'get_model',
       summary: 'One model: its fields, its price rule, an example',
       description: `Below it, at \`${DOCUMENT}\`, is an OpenAPI document of this model alone, for clients to be generated from.`,
-      response: { 200: Type.Unsafe<unknown>({ description: 'What is known of it.', content: { 'application/json': { schema: Type.Ref('Model') } } }), ...problemResponses('calling', 'model-unknown', 'not-allowed') }
+      response: { 200: Type.Unsafe<unknown>({ description: 'What is known of it.', content: { 'application/json': { schema: Type.Ref('Model') } } }), ...problemResponses('calling', 'model-unknown', 'not-allowed', 'model-closed') }
     }
   }, async (request, reply) => {
     const path = request.params['*']
@@ -91,6 +91,7 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants, addresse
     const model = askedModel(request, isDocument ? path.slice(0, -DOCUMENT.length) : path, book)
     const refusal = refusalOf(callerOf(request).tenant, model)
     if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
+    if (!model.isOpen) throw modelClosed()
     return sendTagged(request, reply, isDocument ? JSON.stringify(modelDocument(model, scope.swagger())) : JSON.stringify(viewOf(model, book, tenants(), addresses)))
   })
 }

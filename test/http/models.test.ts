@@ -95,6 +95,17 @@ t.test('a model that a tenant may not use is told of neither by its document nor
   for (const path of ['/models/', '/models/x', '/models/%E0%A4%A', '/models/openapi.json', `/models/${'a/'.repeat(500)}b`]) t.ok([400, 404, 414].includes((await gateway.get(path)).status), path)
 })
 
+t.test('a closed model is told of in the same way wherever it is asked for: not in the list, and refused by its id with what to do', async t => {
+  const gateway = await start(t)
+  const bought = await gateway.generate({ prompt: 'a fair' }, { path: `/generate/${closed.endpointId}` })
+  t.match(bought.json(), { status: 403, code: 'model-closed', detail: /falgate model price/ })
+  for (const path of [`/models/${closed.endpointId}`, `/models/${closed.endpointId}/openapi.json`]) {
+    const { status, code, detail } = (await gateway.get(path)).json()
+    t.same({ status, code, detail }, { status: 403, code: 'model-closed', detail: bought.json()['detail'] }, path)
+  }
+  t.match((await startGateway(t, { models, tenants: { tenants: [tenant('studio', { models: ['easel/*'] })] } }).then(async other => await other.get(`/models/${closed.endpointId}`))).json(), { code: 'not-allowed' }, 'without a permission that is what is told, as of an open one')
+})
+
 t.test('the document of a model stands by itself: its references lead somewhere, its names are its own', async t => {
   const gateway = await start(t)
   const names: string[] = []
