@@ -34,9 +34,13 @@ export function queueRoutes (fal: FastifyInstance, deps: SubmitDeps & PollDeps):
     if (asked.operation !== 'submit') throw takesOnly(asked.method)
     return await submit(request, asked.endpointId, reply)
   })
-  const schema = hiddenSchema({})
-  fal.get<ByModel>('/queue/*', { config: { operationOf }, schema }, (request, reply) => poll(request, reply, parseQueuePath(request.params['*'])))
-  fal.put<ByModel>('/queue/*', { config: { operationOf }, schema }, (request, reply) => poll(request, reply, parseQueuePath(request.params['*'])))
+  fal.route<ByModel>({
+    method: ['GET', 'PUT'],
+    url: '/queue/*',
+    config: { operationOf },
+    schema: hiddenSchema({}),
+    handler: (request, reply) => poll(request, reply, parseQueuePath(request.params['*']))
+  })
 
   function poll (request: FastifyRequest, reply: FastifyReply, asked: QueuePath): FastifyReply | Promise<FastifyReply> | undefined {
     if (asked.operation === 'submit' || (asked.method === 'PUT') !== (request.method === 'PUT')) throw takesOnly(asked.method)
