@@ -108,6 +108,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/debugging.md', 'printf', 'docs-commands.test.ts'],
   ['docs/deployment.md', 'redis-cli ACL SETUSER', 'docs-commands.test.ts'],
   ['docs/fal-clients.md', 'curl', 'heavy/fal-examples.test.ts'],
+  ['docs/fal-clients.md', 'FAL_HOSTS', 'http/fal/hosts.test.ts'],
   ['docs/fal-clients.md', 'export FAL_RUN_HOST', 'heavy/fal-examples.test.ts'],
   ['docs/fal-clients.md', 'import fal_client', 'heavy/fal-examples.test.ts'],
   ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts'],
