@@ -28,6 +28,8 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     // The answer did not reach its caller, or not as a whole.
     aborted: isDelivered ? undefined : true,
     code: facts.code ?? undefined,
+    // Which page it was, for the operator who is asked to list it.
+    origin: facts.code === 'origin-not-allowed' ? request.headers.origin?.slice(0, 200) : undefined,
     tenant: facts.caller?.tenant.id,
     key_id: facts.caller?.keyId,
     dry_run: facts.isDryRun ? true : undefined,

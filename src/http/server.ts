@@ -11,7 +11,7 @@ import type { TenantBook } from '../tenants/book.ts'
 import { missed } from './answer.ts'
 import { protect } from './authenticate.ts'
 import { watchConnection } from './connection.ts'
-import { answerPreflights } from './cross-origin.ts'
+import { answerPreflights, letPageRead } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
 import { eventRoute } from './events.ts'
 import { isFalAddress, routedUrl } from './fal/address.ts'
@@ -72,7 +72,10 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   gateway.addHook('onRequest', (request, reply, done) => {
     begin(request, reply, deps)
     // A stranger's body is not read for an address that does not exist.
-    done(request.is404 ? refuseAddress(request.method, pathOf(request.url)) : undefined)
+    if (request.is404) {
+      letPageRead(request, reply, deps.tenants())
+      done(refuseAddress(request.method, pathOf(request.url)))
+    } else done()
   })
   gateway.addHook('onSend', (_request, reply, payload, done) => {
     reply.header(answerHeaders.serverTiming, `total;dur=${reply.elapsedTime.toFixed(1)}`)

@@ -9,6 +9,7 @@ import { MAX_PRICE, parsePriceRule, ruleText, scaledRule, type PriceRule } from 
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
 import { pointerTo } from '../schema.ts'
 import { readTenantsFile, type BudgetEntry, type KeyEntry, type Scalar, type TenantEntry, type TenantsFile } from './file.ts'
+import { isOrigin } from './origins.ts'
 
 /** At most `max` in each window. */
 export interface Limit { readonly max: number, readonly windowSeconds: number }
@@ -151,7 +152,7 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
     tenant.keys.forEach((key, index) => { checkKey(key, `${at}/keys/${index}`) })
     checkBudget(tenant.budget, `${at}/budget`)
     tenant.origins?.forEach((origin, index) => {
-      if (!isOrigin(origin)) faults.push(`${at}/origins/${index}: expected an origin such as https://studio.example, without a path`)
+      if (!isOrigin(origin)) faults.push(`${at}/origins/${index}: expected an origin such as https://studio.example, https://*.studio.example or app://bundle, as browsers send it: without a path, in small letters`)
     })
     tenant.models?.forEach((pattern, index) => {
       // A whole owner may be allowed before any of its models is there.
@@ -222,10 +223,6 @@ export function dearestOf (model: Model, rule: PriceRule): MicroUsd | null {
 /** The most that a call may cost under the rule in force. */
 export function highestPriceOf (book: Pick<TenantBook, 'ruleOf'>, model: Model, sent: ModelInput): HighestPrice {
   return highestPrice(book.ruleOf(model), sent, model)
-}
-
-function isOrigin (text: string): boolean {
-  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
 }
 
 // ------------------------------------------------------------------------------------------------ the book

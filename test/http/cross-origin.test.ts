@@ -2,8 +2,10 @@
 
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
+import { bookOf, key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { openapiFile } from '../support/openapi.ts'
+import { deploy } from '../support/replicas.ts'
+import { until } from '../support/until.ts'
 
 const page = 'https://studio.example'
 
@@ -61,9 +63,11 @@ t.test('a page of another origin is refused with and without a preflight', async
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [page] }), tenant('press')] } })
   const preflight = await fetch(`${gateway.url}/generate`, { method: 'OPTIONS', headers: { origin: 'https://evil.example', 'access-control-request-method': 'POST' } })
   t.equal(preflight.headers.get('access-control-allow-origin'), null)
+  t.equal(preflight.status, 403)
+  t.match(await preflight.json(), { code: 'origin-not-allowed', detail: 'No tenant lists "https://evil.example" in its origins, so that browsers keep the pages of that origin from calling.' })
   const reply = await gateway.generate({ prompt: 'x' }, { headers: { origin: 'https://evil.example' } })
   t.equal(reply.status, 403)
-  t.equal(reply.json()['code'], 'origin-not-allowed')
+  t.match(reply.json(), { code: 'origin-not-allowed', detail: 'The tenant of this key does not list "https://evil.example" in its origins.' })
   t.equal((await gateway.generate({ prompt: 'x' }, { key: key('press'), headers: { origin: page } })).status, 200, 'a tenant without a list is not fenced')
 })
 
@@ -85,5 +89,52 @@ t.test('OPTIONS that is no preflight does not hide what is missing', async t => 
   for (const [path, status] of [['/nothing', 404], ['/generations', 405]] as const) {
     const response = await fetch(gateway.url + path, { method: 'OPTIONS', headers: { authorization: `Bearer ${STUDIO_KEY}` } })
     t.equal(response.status, status, path)
+  }
+})
+
+t.test('a preflight that is refused says why in the log, by the origin', async t => {
+  const gateway = await (await deploy(t)).startReplica()
+  const preflight = await fetch(`${gateway.base}/generate`, { method: 'OPTIONS', headers: { origin: 'https://new.example', 'access-control-request-method': 'POST' } })
+  t.equal(preflight.status, 403)
+  await until(() => /"status":403,"code":"origin-not-allowed","origin":"https:\/\/new\.example"/.test(gateway.log()))
+})
+
+t.test('pages of every name below a domain can be listed, and apps that are made of pages', async t => {
+  const origins = ['https://*.studio.example', 'http://*.dev.example:5173', 'app://bundle', 'capacitor://localhost', 'chrome-extension://abcdefghijklmnop', 'tauri://localhost']
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins })] } })
+  const may = async (origin: string): Promise<boolean> => {
+    const preflight = await fetch(`${gateway.url}/generate`, { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST' } })
+    const { status, headers } = await gateway.generate({ prompt: 'x', seed: 1 }, { headers: { origin } })
+    t.equal(preflight.headers.get('access-control-allow-origin'), status === 200 ? origin : null, origin)
+    t.equal(headers.get('access-control-allow-origin'), status === 200 ? origin : null, origin)
+    return status === 200
+  }
+  for (const origin of ['https://a.studio.example', 'https://a.b.studio.example', 'http://x.dev.example:5173', ...origins.slice(2)]) t.equal(await may(origin), true, origin)
+  for (const origin of ['https://studio.example', 'https://xstudio.example', 'http://a.studio.example', 'https://a.studio.example:8443', 'https://a.studio.example.evil.example', 'http://x.dev.example', 'app://other', 'null']) t.equal(await may(origin), false, origin)
+})
+
+t.test('what no browser sends cannot be listed', async t => {
+  const faultsOf = (origin: string): number => {
+    try {
+      bookOf({ tenants: [tenant('studio', { origins: [origin] })] })
+      return 0
+    } catch (error) {
+      t.match(String(error), /origins\/0: expected an origin such as/)
+      return 1
+    }
+  }
+  for (const origin of ['*', 'null', 'https://', 'https://*', 'https://*.', 'https://a.*.example', 'https://*.a.*.example', 'https://Studio.example', 'https://studio.example:443', 'https://studio.example/', 'app://', 'app://bundle/page', 'App://bundle', '*://localhost', 'app://*', 'file://localhost', 'data://x']) t.equal(faultsOf(origin), 1, origin)
+  for (const origin of ['https://studio.example:8443', 'http://localhost:5173', 'https://*.example', 'moz-extension://0a-1b', 'http://[::1]:8080', 'app://.']) t.equal(faultsOf(origin), 0, origin)
+})
+
+t.test('a page of a listed origin may read that an address, or its method, does not exist', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [page] })] } })
+  for (const [path, status] of [['/nothing', 404], ['/generate', 405], ['/fal/nothing/here', 405], ['/fal/queue', 405]] as const) {
+    const response = await fetch(gateway.url + path, { headers: { origin: page, authorization: `Bearer ${STUDIO_KEY}` } })
+    t.equal(response.status, status, path)
+    t.equal(response.headers.get('access-control-allow-origin'), page, path)
+    t.match(response.headers.get('access-control-expose-headers'), /allow/i)
+    t.match(response.headers.get('vary'), /Origin/i)
+    t.equal((await fetch(gateway.url + path, { headers: { origin: 'https://evil.example' } })).headers.get('access-control-allow-origin'), null)
   }
 })
