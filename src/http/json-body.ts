@@ -8,11 +8,11 @@ import { createBodyReader } from './body-bytes.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Lets an application take `application/json` and nothing else. */
+/** Lets an application take `application/json` and nothing else, where a body is read. */
 export function takeJsonOnly (app: FastifyInstance): void {
   const readBytes = createBodyReader()
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', (request: FastifyRequest, payload: NodeJS.ReadableStream, done) => {
+  const ofJson = (request: FastifyRequest, payload: NodeJS.ReadableStream, done: (error: Error | null, body?: unknown) => void): void => {
     readBytes(request, payload, (error, bytes) => {
       if (error !== null) {
         done(error)
@@ -27,13 +27,23 @@ export function takeJsonOnly (app: FastifyInstance): void {
       }
       done(null, body)
     })
+  }
+  app.addContentTypeParser('application/json', ofJson)
+  app.addContentTypeParser('*', (request: FastifyRequest, payload: NodeJS.ReadableStream, done) => {
+    if (isRead(request)) done(new Problem('not-json'))
+    else ofJson(request, payload, done)
   })
 }
 
+/** Is the body of this route looked at? Where it is not, clients send nothing under any type, or in chunks. */
+function isRead (request: FastifyRequest): boolean {
+  return request.routeOptions.schema?.body !== undefined
+}
+
 function read (request: FastifyRequest, bytes: Buffer): unknown {
+  if (!isRead(request)) return undefined
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity') throw new Problem('not-json', { detail: 'Send the body without Content-Encoding.' })
-  if (bytes.length === 0 && request.routeOptions.schema?.body === undefined) return undefined
   const text = decode(bytes)
   const body = parse(text)
   if (typeof body !== 'object' || body === null) return body

@@ -2,7 +2,9 @@
 
 import { hash } from 'node:crypto'
 import net from 'node:net'
+import { Readable } from 'node:stream'
 import t from 'tap'
+import { request } from 'undici'
 import { bookOf, key, parseObject, startGateway, STUDIO_KEY, tenant, type CallOptions, type Gateway } from '../support/gateway.ts'
 
 interface Case { readonly body: unknown, readonly options?: CallOptions, readonly status: number, readonly code: string, readonly path?: string, readonly fault?: string }
@@ -152,6 +154,25 @@ t.test('methods that nobody knows are the caller\'s fault, and a body for nothin
   t.equal(plain.status, 405)
   const response = await fetch(`${gateway.url}/generations/x/cancel`, { method: 'POST', headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' } })
   t.equal(response.status, 404, 'a cancel needs no body, whatever its content type')
+  for (const [method, path] of [['POST', '/generations/x/cancel'], ['PUT', '/fal/queue/fal-ai/imagen4/requests/x/cancel'], ['PUT', '/fal/queue/acme/other/requests/x/cancel']] as const) {
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain;charset=UTF-8', 'application/octet-stream', 'multipart/form-data; boundary=x', 'application/json', null]) {
+      for (const body of ['', '{', 'anything']) {
+        // Without a length a body goes in chunks, also an empty one.
+        for (const isChunked of [false, true]) {
+          const { statusCode, body: answer } = await request(gateway.url + path, {
+            method,
+            headers: { authorization: `Key ${STUDIO_KEY}`, ...type === null ? {} : { 'content-type': type } },
+            body: isChunked ? Readable.from([body]) : body
+          })
+          await answer.dump()
+          t.equal(statusCode, 404, `${method} ${path}: ${String(type)}, ${JSON.stringify(body)}${isChunked ? ' in chunks' : ''}`)
+        }
+      }
+    }
+  }
+  const long = await request(`${gateway.url}/generations/x/cancel`, { method: 'POST', headers: { authorization: `Key ${STUDIO_KEY}`, 'content-type': 'text/plain' }, body: 'x'.repeat(300_000) })
+  await long.body.dump()
+  t.equal(long.statusCode, 413, 'but nobody has to take in what is longer than any body may be')
 })
 
 t.test('every answer of /generate says what the cache had to do with it', async t => {
