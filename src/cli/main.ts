@@ -165,6 +165,8 @@ export async function main (args: readonly string[], surroundings: Surroundings)
 
   ${key}
 
+fal's own clients take it as FAL_KEY, or in two parts: what stands before the colon as FAL_KEY_ID, what follows it as FAL_KEY_SECRET.
+
 Its line for "keys" of tenant "${tenantId}" in the tenants file:
 
   ${line}`)

@@ -6,7 +6,7 @@ import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
-import { identify } from '../tenants/keys.ts'
+import { identify, type Unidentified } from '../tenants/keys.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
 import { policyOf, setCallLimit, type CallKind } from './rate-limit-headers.ts'
 import { callerOf, type Caller } from './request-facts.ts'
@@ -72,6 +72,17 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
   })
 }
 
+/** What is said to a caller that nobody knows. How a key looks is no secret; which part of one is wrong stays untold. */
+function refusalOf (why: Unidentified): Problem {
+  switch (why) {
+    case 'key-missing': return new Problem(why, { detail: 'Send `Authorization: Bearer <key>`.' })
+    case 'no-credential': return new Problem('key-unknown', { detail: 'The header has no key in it: send `Authorization: Bearer <key>`, or `Key <key>`.' })
+    case 'no-key': return new Problem('key-unknown', { detail: 'Keys of this gateway have the form `fg_<id>:<secret>`; what was sent has another. fal\'s own keys are not for callers.' })
+    case 'key-unknown':
+    case 'key-expired': return new Problem(why)
+  }
+}
+
 /** Whom a connection spoke for the last time. */
 interface Recognised {
   readonly book: TenantBook
@@ -91,7 +102,7 @@ function recognise (book: TenantBook, { headers: { authorization }, socket }: Fa
   if (last !== undefined && last.book === book && nowMs < last.expiresAtMs && said.length === last.authorization.length && timingSafeEqual(said, last.authorization)) return last.caller
 
   const found = identify(book, authorization, nowMs)
-  if (typeof found === 'string') throw new Problem(found, found === 'key-missing' ? { detail: 'Send `Authorization: Bearer <key>`.' } : {})
+  if (typeof found === 'string') throw refusalOf(found)
   const caller = { tenant: found.tenant, keyId: found.keyId, subject: '' }
   recognised.set(socket, { book, authorization: said, caller, expiresAtMs: book.find(found.keyId)?.expiresAtMs ?? Infinity })
   return caller

@@ -4,8 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import { answerHeaders } from './headers.ts'
 
-/** Collects the routes as they are registered; has to be called before the first of them. Gives the `Problem` for a method and an address that no route answered. */
-export function rememberMethods (app: FastifyInstance): (method: string, path: string) => Problem {
+/** Collects the routes as they are registered; has to be called before the first of them. Gives the `Problem` for a method and an address that no route answered; `hintOf`: what was probably meant there. */
+export function rememberMethods (app: FastifyInstance, hintOf: (path: string) => string | null): (method: string, path: string) => Problem {
   const methodsOf = new Map<string, { readonly pattern: RegExp, readonly methods: Set<string> }>()
 
   app.addHook('onRoute', ({ url, method }) => {
@@ -15,13 +15,17 @@ export function rememberMethods (app: FastifyInstance): (method: string, path: s
     methodsOf.set(url, route)
   })
 
-  return (method, path) => {
+  return (method, asked) => {
+    const path = asked.length > 1 && asked.endsWith('/') ? asked.slice(0, -1) : asked
     const allowed = new Set<string>()
     for (const { pattern, methods } of methodsOf.values()) {
       if (pattern.test(path)) for (const method of methods) allowed.add(method)
     }
     // A route that takes the method and still answers nothing has no such thing.
-    if (allowed.size === 0 || allowed.has(method)) return new Problem('no-such-route')
+    if (allowed.size === 0 || allowed.has(method)) {
+      const hint = hintOf(path)
+      return new Problem('no-such-route', hint === null ? {} : { detail: hint })
+    }
     return new Problem('method-not-allowed', { headers: { [answerHeaders.allow]: [...allowed].sort().join(', ') } })
   }
 }

@@ -14,7 +14,7 @@ import { watchConnection } from './connection.ts'
 import { answerPreflights, letPageRead } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
 import { eventRoute } from './events.ts'
-import { isFalAddress, routedUrl } from './fal/address.ts'
+import { hintAtRoot, isFalAddress, routedUrl } from './fal/address.ts'
 import { falDoor, type FalDeps } from './fal/door.ts'
 import type { RawRequest, Trust } from './fal/hosts.ts'
 import { createFalProblems } from './fal/render.ts'
@@ -52,6 +52,9 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
 /** There is one line a request, and `request-log.ts` writes it. */
 const oneLineOurselves = new LogController({ disableRequestLogging: true })
 
+/** What is at the root, for people who look there first. Addresses are relative: there may be a base path. */
+const WAY = 'This is falgate, a gateway to fal.ai. POST /generate makes a picture; docs describes the API, openapi.json is for machines.\n'
+
 /** A request has to arrive whole in this time. */
 const REQUEST_TIMEOUT_MS = 30_000
 
@@ -66,7 +69,7 @@ export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
 
 async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise<void> {
   const { metrics } = deps
-  const refuseAddress = rememberMethods(gateway)
+  const refuseAddress = rememberMethods(gateway, path => hintAtRoot(path, deps.models()))
 
   // Hooks that wait for nothing use callbacks: for each promise every request would wait a turn.
   gateway.addHook('onRequest', (request, reply, done) => {
@@ -91,6 +94,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway)
+  gateway.get('/', { schema: { hide: true } }, async (_request, reply) => reply.type('text/plain').send(WAY))
 
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)
@@ -139,6 +143,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: 
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
+    routerOptions: { ignoreTrailingSlash: true },
     rewriteUrl: (raw: RawRequest) => routedUrl(raw, models(), falHosts),
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? randomUUID(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.

@@ -6,9 +6,13 @@ import type { Tenant, TenantBook } from './book.ts'
 /** Who sent a request, and with which key; the id is the only part of a key that may be logged. */
 export interface Identity { readonly tenant: Tenant, readonly keyId: string }
 
+/** Why nobody was found: no header, none that carries a key, a key that is none of this gateway's by its form, one that is not known, one of yesterday. */
+export type Unidentified = 'key-missing' | 'no-credential' | 'no-key' | 'key-unknown' | 'key-expired'
+
 /** `Bearer` is what HTTP knows, `Key` is what fal's own clients send. */
 const CREDENTIAL = /^(?:bearer|key) +(\S+) *$/i
-const KEY = /^fg_([A-Za-z0-9-]{1,64})_([\x21-\x7e]{1,256})$/
+/** With a colon a key has the form of fal's own, which some of its clients insist on, or put together from an id and a secret. */
+const KEY = /^fg_([A-Za-z0-9-]{1,64})[_:]([\x21-\x7e]{1,256})$/
 const MAX_HEADER_CHARACTERS = 512
 
 /** Stands in for the digest of a key that does not exist. No secret has it. */
@@ -21,13 +25,15 @@ export function credentialOf (authorization: string | undefined): string | null 
 }
 
 /**
- * Finds the tenant of a key (`fg_<key id>_<secret>`) in an `Authorization` header. An unknown id takes as long as a wrong secret,
+ * Finds the tenant of a key (`fg_<key id>:<secret>` or `fg_<key id>_<secret>`) in an `Authorization` header. An unknown id takes as long as a wrong secret,
  * and only the right secret learns that its key has expired.
  */
-export function identify (book: TenantBook, authorization: string | undefined, nowMs: number): Identity | 'key-missing' | 'key-unknown' | 'key-expired' {
+export function identify (book: TenantBook, authorization: string | undefined, nowMs: number): Identity | Unidentified {
   if (authorization === undefined || authorization === '') return 'key-missing'
-  const [, keyId, secret] = KEY.exec(credentialOf(authorization) ?? '') ?? []
-  if (keyId === undefined || secret === undefined) return 'key-unknown'
+  const credential = credentialOf(authorization)
+  if (credential === null) return 'no-credential'
+  const [, keyId, secret] = KEY.exec(credential) ?? []
+  if (keyId === undefined || secret === undefined) return 'no-key'
   const key = book.find(keyId)
   const isRight = timingSafeEqual(hash('sha256', secret, 'buffer'), key?.digest ?? NO_DIGEST)
   if (key === undefined || !isRight) return 'key-unknown'
@@ -40,5 +46,5 @@ export function createKey (): { readonly key: string, readonly line: string } {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
   const id = Array.from({ length: 8 }, () => alphabet[randomInt(alphabet.length)]).join('')
   const secret = randomBytes(32).toString('base64url')
-  return { key: `fg_${id}_${secret}`, line: JSON.stringify({ id, sha256: hash('sha256', secret) }) }
+  return { key: `fg_${id}:${secret}`, line: JSON.stringify({ id, sha256: hash('sha256', secret) }) }
 }

@@ -196,3 +196,48 @@ t.test('HEAD and GET are the methods of what can be read, and every 405 names th
 t.test('a tenants file that is refused names every fault', async t => {
   t.throws(() => bookOf({ tenants: [{ id: 'a', keys: [] }, { id: 'a', keys: [{ id: 'k', sha256: 'x' }] }] }))
 })
+
+t.test('a caller without a key that is known is told what a key looks like, and never which part of one is wrong', async t => {
+  const gateway = await open(t)
+  const form = /fg_<id>:<secret>/
+  for (const [authorization, code, detail] of [
+    [undefined, 'key-missing', /Authorization: Bearer <key>/],
+    ['Basic dXNlcjpwYXNz', 'key-unknown', /Authorization: Bearer <key>/],
+    ['Bearer sk-0123456789', 'key-unknown', form],
+    ['Key 0a1b2c3d-0000:fedcba9876543210', 'key-unknown', form],
+    ['Bearer fg_studio_wrong', 'key-unknown', null],
+    ['Bearer fg_nobody:wrong', 'key-unknown', null]
+  ] as const) {
+    const response = await fetch(`${gateway.url}/usage`, { headers: authorization === undefined ? {} : { authorization } })
+    t.equal(response.status, 401)
+    const text = await response.text()
+    const problem = parseObject(text)
+    t.equal(problem['code'], code, authorization ?? 'none')
+    if (detail === null) t.equal(problem['detail'], undefined)
+    else t.match(problem['detail'], detail)
+    if (authorization !== undefined) t.notOk(text.includes(authorization.slice(7)), 'what was sent is not repeated')
+  }
+})
+
+t.test('a slash at the end of an address changes nothing', async t => {
+  const gateway = await open(t)
+  t.equal((await gateway.generate({ prompt: 'x', seed: 1 }, { path: '/generate/' })).status, 200)
+  t.equal((await gateway.generate({ prompt: 'x', seed: 1 }, { path: '/generate/fal-ai/imagen4/preview/ultra/' })).status, 200)
+  for (const path of ['/usage/', '/models/', '/generations/', '/models/fal-ai/imagen4/preview/ultra/', '/openapi.json/', '/healthz/']) t.equal((await gateway.get(path)).status, 200, path)
+  t.equal((await gateway.get('/generate/')).status, 405)
+  t.equal((await gateway.post('/usage/')).status, 405)
+  t.equal((await gateway.get('/nothing/')).status, 404)
+})
+
+t.test('fal\'s paths at the root are told where they are here, and the root where to look', async t => {
+  const gateway = await open(t)
+  for (const path of ['/fal-ai/imagen4/preview/ultra', '/queue/fal-ai/imagen4/preview/ultra', '/fal-ai/no-such/model', '/fal-ai/flux/dev/requests/0a1b/status']) {
+    const reply = await gateway.post(path)
+    t.equal(reply.status, 404, path)
+    t.match(reply.json(), { code: 'no-such-route', detail: /^fal's own paths are below \/fal and \/fal\/queue here; the gateway's own call is POST \/generate\/fal-ai\/[\w/-]+\.$/ }, path)
+  }
+  for (const path of ['/nothing', '/v1/images/generations', '/fal-ai/%22%3Cscript%3E']) t.equal((await gateway.post(path)).json()['detail'], undefined, path)
+  const root = await fetch(gateway.url)
+  t.equal(root.status, 200)
+  t.match(await root.text(), /POST \/generate .* docs .* openapi\.json/)
+})

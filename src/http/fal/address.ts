@@ -44,6 +44,15 @@ function withoutSlash (url: string): string {
   return path.endsWith('/') ? path.slice(0, -1) + url.slice(path.length) : url
 }
 
+/** What a caller is told who sends fal's paths to the gateway's root; `null`: it is none of them. */
+export function hintAtRoot (path: string, models: ModelBook): string | null {
+  const plain = path.slice(1).replace(/^queue\//, '')
+  const { endpointId } = parseQueuePath(plain)
+  const isOffered = models.find(endpointId) !== undefined
+  if (!isEndpointId(endpointId) || !(isOffered || plain.startsWith('fal-ai/'))) return null
+  return `fal's own paths are below ${FAL_PREFIX} and ${FAL_PREFIX}/queue here; the gateway's own call is POST /generate/${endpointId}.`
+}
+
 /** Is it answered in fal's manner? */
 export function isFalAddress (url: string): boolean {
   return /^(?:\/fal|\/api\/fal\/proxy)(?:[/?]|$)/.test(url)

@@ -39,7 +39,7 @@ export async function describeRoutes (app: FastifyInstance, { version, models, p
       ],
       components: {
         securitySchemes: {
-          key: { type: 'http', scheme: 'bearer', description: 'A tenant\'s key, `fg_<id>_<secret>`. With the sandbox and no tenants file: `fg_demo_sandbox`.' }
+          key: { type: 'http', scheme: 'bearer', description: 'A tenant\'s key, `fg_<id>:<secret>`. With the sandbox and no tenants file: `fg_demo_sandbox`.' }
         }
       }
     },
