@@ -5,6 +5,7 @@ import { createCore } from './app/core.ts'
 import { createDoors } from './app/doors.ts'
 import { createDrain, endings } from './app/drain.ts'
 import { createDriftWatch } from './app/drift.ts'
+import { followFiles, readCertificate, readRedisReach } from './app/files.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
 import { createCentralKey, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
@@ -29,6 +30,8 @@ export interface AppOptions {
   readonly falKey: string | null
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
+  /** Who vouches for its certificate (PEM), where that is not said by the system. */
+  readonly redisCa?: string | null
   readonly version: string
   /** What looks like a slip in the environment; logged at the start. */
   readonly warnings?: readonly string[]
@@ -43,7 +46,7 @@ export interface RunningApp {
   readonly log: Logger
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly url: string
-  /** Reads the models, the tenants file and the key file again. Never rejects: what is faulty is logged and the old stays. */
+  /** Reads the models, the tenants file and the files of keys, certificates and passwords again. Never rejects: what is faulty is logged and the old stays. */
   readonly reload: () => Promise<void>
   /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. See `longestCloseMs`. Twice is harmless. */
   readonly close: () => Promise<void>
@@ -73,6 +76,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     config,
     models,
     redisUrl,
+    redisCa: options.redisCa,
     log,
     metrics,
     tenants: tenants.now,
@@ -85,6 +89,21 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const doors = createDoors({ config, models, version, log, metrics, tenants: tenants.now, state: () => lifecycle.state, core })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
+
+  const certificate = followFiles({
+    what: 'certificate',
+    files: config.tls === null ? [] : [config.tls.certFile, config.tls.keyFile],
+    read: async () => await readCertificate(config.tls),
+    take: pair => { if (pair !== null) doors.showCertificate(pair) },
+    log
+  })
+  const redisAccess = followFiles({
+    what: 'access to Redis',
+    files: [config.redis?.passwordFile ?? null, config.redis?.caFile ?? null],
+    read: async () => await readRedisReach(config.redis),
+    take: reach => { if (reach !== null) core.renew(reach) },
+    log
+  })
 
   const { catalogueUrl, checkMs } = config.models
   // The sandbox has no documents of its own, and nobody buys what would be wrong.
@@ -145,6 +164,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     { name: 'runner', start: starting('the store that is in this process', startRunner), stop: drain.runner },
     { name: 'callers', stop: drain.callers },
     { name: 'tenants file', start: atOnce(tenants.start), stop: atOnce(tenants.stop) },
+    { name: 'certificate', start: atOnce(certificate.start), stop: atOnce(certificate.stop) },
+    { name: 'access to Redis', start: atOnce(redisAccess.start), stop: atOnce(redisAccess.stop) },
     { name: 'models', start: atOnce(book.start), stop: atOnce(book.stop) },
     ...drift === null ? [] : [{ name: 'model check', start: atOnce(drift.start), stop: { waitsFor: 'a document of fal to be let go', limitMs: endings.upstreamMs, run: drift.stop } }]
   ]
@@ -154,6 +175,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await book.reload()
     await tenants.reload()
     await key.reload(log)
+    await certificate.reload()
+    await redisAccess.reload()
     // An operator who asks for this has a new key, or has paid.
     await breakers.tryAgain()
   }

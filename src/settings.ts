@@ -41,7 +41,8 @@ export const settings = {
   },
   redis: {
     url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),
-    passwordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL'),
+    passwordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL; read again when it changes, and on SIGHUP'),
+    caFile: optional('REDIS_CA_FILE', line(), 'Certificates (PEM) of who vouches for that of Redis, in place of those that the system believes; read again like the password'),
     cluster: defaulted('REDIS_CLUSTER', 'off', onOff(), 'Whether that address is a node of a Redis Cluster'),
     namespace: defaulted('REDIS_NAMESPACE', 'fg', namespace(), 'The tag of all keys in that Redis: gateways with different ones know nothing of each other'),
     unsafe: defaulted('REDIS_UNSAFE', 'off', onOff(), 'Whether to buy also with a Redis that may lose the books: one that throws keys away when it is full, or is older than 7')
@@ -62,7 +63,7 @@ export const settings = {
   /** Nobody's (false), everybody's (true), or those of these addresses (comma separated). */
   trustProxy: defaulted('TRUST_PROXY', 'off', proxies(), 'Whose `X-Forwarded-*` headers are believed: `off`, `on` (everybody\'s) or addresses'),
   tls: {
-    certFile: optional('TLS_CERT_FILE', line(), 'Certificate chain (PEM), to serve https without a proxy'),
+    certFile: optional('TLS_CERT_FILE', line(), 'Certificate chain (PEM), to serve https without a proxy; read again when it changes, and on SIGHUP'),
     keyFile: optional('TLS_KEY_FILE', line(), 'Private key (PEM) of that certificate')
   },
   falConcurrency: defaulted('FAL_CONCURRENCY', '10', integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),

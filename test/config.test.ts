@@ -147,7 +147,7 @@ t.test('the key is shown to fal\'s API, and with another catalogue only to the A
 
 t.test('all faults are told at once, by name and without values', async t => {
   const marker = 'SeCrEt"\\'
-  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE'].includes(name))
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE'].includes(name))
   const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
   for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
   t.notMatch(faults.join('\n'), 'SeCrEt')
@@ -225,6 +225,8 @@ t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ TLS_CERT_FILE: '/c' }), ['TLS_CERT_FILE, TLS_KEY_FILE: set both or none'])
   t.match(faultsOf({ PORT: '9464', OPS_PORT: '9464' }), ['OPS_PORT: has to differ from PORT'])
   t.match(faultsOf({ REDIS_PASSWORD_FILE: '/p' }), ['REDIS_URL: not set, but other settings for Redis are'])
+  t.match(faultsOf({ REDIS_CA_FILE: '/ca' }), ['REDIS_URL: not set, but other settings for Redis are'])
+  t.match(faultsOf({ REDIS_URL: 'redis://a.example', REDIS_CA_FILE: '/ca' }), ['REDIS_URL, REDIS_CA_FILE: certificates are for an address that begins with rediss://'])
   t.match(faultsOf({ REDIS_CLUSTER: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
   t.match(faultsOf({ REDIS_UNSAFE: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
 })

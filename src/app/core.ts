@@ -34,6 +34,8 @@ export interface CoreOptions {
   readonly models: () => ModelBook
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
+  /** Who vouches for its certificate (PEM), where that is not said by the system. */
+  readonly redisCa?: string | null | undefined
   readonly log: Logger
   readonly metrics: Metrics
   /** The tenants that are in force now. */
@@ -49,7 +51,7 @@ export interface CoreOptions {
   readonly awaitStoreMs?: number | undefined
 }
 
-export interface Core extends Pick<Store, 'health' | 'connect'> {
+export interface Core extends Pick<Store, 'health' | 'connect' | 'renew'> {
   /** The name of this process in leases. */
   readonly replica: string
   readonly ledger: Ledger
@@ -136,6 +138,7 @@ export function createCore (options: CoreOptions): Core {
     onTrouble,
     health: store.health,
     connect: store.connect,
+    renew: store.renew,
     meet: async () => {
       await store.meet()
       stopAnswering = ledger.answerOpen(replica, presence.isOpen)

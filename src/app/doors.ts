@@ -1,6 +1,7 @@
 // Servers and listeners: the public one with the native routes, fal's and the sandbox, and the operators'.
 
 import { readFileSync } from 'node:fs'
+import { Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
@@ -15,6 +16,7 @@ import { listenToSandbox } from '../sandbox/listen.ts'
 import { createSandbox } from '../sandbox/plugin.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { closeServer } from './close-server.ts'
+import type { CertificatePair } from './files.ts'
 import type { Core } from './core.ts'
 import type { ProcessState } from './lifecycle.ts'
 
@@ -38,6 +40,8 @@ export interface Doors {
   /** The sandbox on a listener of its own, where it needs one. */
   readonly openSandbox: () => Promise<void>
   readonly closeSandbox: () => Promise<void>
+  /** Callers that connect from now on are shown this certificate. */
+  readonly showCertificate: (pair: CertificatePair) => void
   /** Listens for callers and for operators. */
   readonly open: () => Promise<void>
   /** Also after `open` failed halfway. */
@@ -53,6 +57,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
   const isMounted = config.tls === null
   const built: Closing[] = []
   let sandboxServer: Closing | null = null
+  let publicServer: object | null = null
   let url = ''
   let sandboxUrl = ''
 
@@ -92,6 +97,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       onTrouble
     })
     built.push(server)
+    publicServer = server.server
     const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
     if (opsServer !== null) built.push(opsServer)
     url = await server.listen({ host: config.host, port: config.port })
@@ -103,6 +109,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
     get url () { return url },
     get sandboxQueueUrl () { return `${sandboxUrl}/queue` },
     openSandbox,
+    showCertificate: pair => { if (publicServer instanceof TlsServer) publicServer.setSecureContext({ ...pair }) },
     closeSandbox: async () => { if (sandboxServer !== null) await closeServer(sandboxServer) },
     open,
     close: async () => { await Promise.all(built.map(closeServer)) }

@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import { Problem } from '../errors.ts'
 import { createOperators, type Operators } from '../generation/operators.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
-import { clusterAt } from '../store/redis/clients.ts'
+import { redisAt } from '../store/redis/clients.ts'
 import { inspect } from '../store/redis/inspect.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
@@ -15,10 +15,10 @@ import { timesOf } from './store.ts'
 const LOOK_WITHIN_MS = 3000
 
 /** What a look at the Redis of a configuration shows: faults that `serve` could not live with, and what is worth a word. Nothing is written there. */
-export async function lookAtRedis ({ config, redisUrl }: { readonly config: Config, readonly redisUrl: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
+export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly config: Config, readonly redisUrl: string | null, readonly redisCa: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
   if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
   const { cluster, namespace, unsafe } = config.redis
-  const found = await inspect(cluster ? clusterAt(redisUrl) : redisUrl, namespace, config.account, LOOK_WITHIN_MS)
+  const found = await inspect(redisAt({ url: redisUrl, ca: redisCa }, cluster), namespace, config.account, LOOK_WITHIN_MS)
   if (!found.isReached) {
     const sentence = unreachable(found.cause)
     return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
@@ -35,11 +35,11 @@ export async function lookAtRedis ({ config, redisUrl }: { readonly config: Conf
  * The ledger of a Redis as operators use it, and what is wrong with that when the environment names another account than the ledger's (`account`; `null`: it
  * names none). Rejects with one sentence when it cannot be reached.
  */
-export async function openOperators ({ config, redisUrl, account }: { readonly config: Config, readonly redisUrl: string, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
+export async function openOperators ({ config, redisUrl, redisCa, account }: { readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
   const { cluster = false, namespace = 'fg' } = config.redis ?? {}
   let foreign: string | null = null
   const onFault = ({ fault, sentence }: StoreFaultChange): void => { if (fault === 'foreign') foreign = sentence }
-  const ledger = createRedisLedger({ url: cluster ? clusterAt(redisUrl) : redisUrl, namespace, times: timesOf(config), account, takesEmpty: false, onFault })
+  const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, cluster), namespace, times: timesOf(config), account, takesEmpty: false, onFault })
   try {
     await ledger.connect()
   } catch (error) {

@@ -7,7 +7,7 @@ import type { Readiness } from '../http/ops.ts'
 import type { Metrics } from '../metrics.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'
-import { clusterAt } from '../store/redis/clients.ts'
+import { redisAt, type Credentials } from '../store/redis/clients.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
 import type { OnTrouble } from '../trouble.ts'
@@ -16,6 +16,8 @@ export interface StoreOptions {
   readonly config: Config
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
+  /** Who vouches for its certificate (PEM), where that is not said by the system. */
+  readonly redisCa?: string | null | undefined
   readonly log: Logger
   readonly metrics: Metrics
   readonly onTrouble: OnTrouble
@@ -25,6 +27,8 @@ export interface StoreOptions {
 
 export interface Store {
   readonly ledger: Ledger
+  /** Connections to Redis are made with these from now on. */
+  readonly renew: (given: Credentials) => void
   /**
    * Begins to connect. Resolves at the first contact, or a second after the start where there was trouble; rejects where the ledger is another account's, or
    * Redis does not give the database. When the store is away, that is found out later: the process goes on then, and buys nothing.
@@ -43,15 +47,16 @@ export function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs, largeResultByte
 
 export function openStore (options: StoreOptions): Store {
   const { config, redisUrl } = options
-  if (redisUrl !== null && config.redis !== null) return openRedis(options, config.redis, redisUrl)
+  if (redisUrl !== null && config.redis !== null) return openRedis(options, config.redis, { url: redisUrl, ca: options.redisCa ?? null })
   const ledger = createMemoryLedger({ times: timesOf(config), account: config.account })
-  return { ledger, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
+  return { ledger, renew: () => {}, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
 }
 
 /** A Redis that starts together with the gateway is there soon, and whoever calls before that would be refused. */
 const AWAIT_STORE_MS = 1000
 
-function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, namespace, unsafe }: NonNullable<Config['redis']>, redisUrl: string): Store {
+function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, namespace, unsafe }: NonNullable<Config['redis']>, credentials: Credentials): Store {
+  const server = redisAt(credentials, cluster)
   const faults = new Set<StoreFault>()
   let isUp = false
   let refusal: string | null = null
@@ -68,7 +73,7 @@ function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STOR
   }
 
   const ledger = createRedisLedger({
-    url: cluster ? clusterAt(redisUrl) : redisUrl,
+    url: server,
     namespace,
     account: config.account,
     isUnsafe: unsafe,
@@ -108,6 +113,7 @@ function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STOR
 
   return {
     ledger,
+    renew: server.renew,
     meet: async () => {
       const { isGivenUp, forget } = untilGivenUp(awaitStoreMs)
       await Promise.race([isGivenUp, ledger.connect().catch(() => {})]) // told by onTrouble

@@ -1,16 +1,15 @@
 // Everything that has to be sound before a start, so that all faults are told at once.
 
-import { readFile } from 'node:fs/promises'
-import { createSecureContext } from 'node:tls'
-import { falKindIn, parseConfig, type Config, type RedisAccess } from '../config.ts'
+import { readCertificate, readRedisReach } from '../app/files.ts'
+import { falKindIn, parseConfig, type Config } from '../config.ts'
 import { loadModels, type LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { loadFalKey, loadTenants, describeReadError } from '../tenants/load.ts'
+import { loadFalKey, loadTenants } from '../tenants/load.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 
 /** A configuration with the files it names. `loaded`: the models on offer; `warnings`: what looks like a slip in the environment. */
-export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null }
+export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null, readonly redisCa: string | null }
 
 /** Reads the environment and its files, for a gateway that offers these models and those of its folder; nothing is started. */
 export async function prepare (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
@@ -24,9 +23,9 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
   const faults = [...models.ok ? [] : models.faults, ...tenants === null || tenants.ok ? [] : tenants.faults]
   if (!parsed.ok) return { ok: false, faults: [...parsed.faults, ...faults] }
   const { config } = parsed
-  const [falKey, redis, tlsFaults] = await Promise.all([loadFalKey(config.fal), loadRedisUrl(config.redis), tlsFaultsOf(config)])
-  if (models.ok && tenants?.ok === true && falKey.ok && redis.ok && tlsFaults.length === 0) return { ok: true, prepared: { config, warnings: parsed.warnings, loaded: models.loaded, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.url } }
-  return { ok: false, faults: [...faults, ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : [redis.fault]), ...tlsFaults] }
+  const [falKey, redis, certificate] = await Promise.all([loadFalKey(config.fal), readRedisReach(config.redis), readCertificate(config.tls)])
+  if (models.ok && tenants?.ok === true && falKey.ok && redis.ok && certificate.ok) return { ok: true, prepared: { config, warnings: parsed.warnings, loaded: models.loaded, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.value?.url ?? null, redisCa: redis.value?.ca ?? null } }
+  return { ok: false, faults: [...faults, ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults)] }
 }
 
 function pathIn (env: Readonly<Record<string, string | undefined>>, name: string): string | null {
@@ -38,7 +37,7 @@ function pathIn (env: Readonly<Record<string, string | undefined>>, name: string
 export async function prepareModels (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly key: string | null } | { readonly ok: false, readonly faults: readonly string[] }> {
   const kind = falKindIn(env)
   // A real key would need tenants, which have nothing to do with this.
-  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
+  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CA_FILE: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
   const key = await loadFalKey(parsed.config.fal)
   return key.ok ? { ok: true, config: parsed.config, key: key.key } : { ok: false, faults: [key.fault] }
@@ -48,46 +47,12 @@ export async function prepareModels (env: Readonly<Record<string, string | undef
  * The part of the configuration that operators' commands need: the ledger's, and nothing about tenants or TLS, and of fal whose ledger it should be. Where the
  * environment says nothing of that, any will do.
  */
-export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string, readonly account: UpstreamAccount | null } | { readonly ok: false, readonly faults: readonly string[] }> {
+export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly account: UpstreamAccount | null } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
-  const redis = await loadRedisUrl(parsed.config.redis)
-  if (!redis.ok) return { ok: false, faults: [redis.fault] }
-  if (redis.url === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
+  const redis = await readRedisReach(parsed.config.redis)
+  if (!redis.ok) return redis
+  if (redis.value === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
   const kind = falKindIn(env)
-  return { ok: true, config: parsed.config, redisUrl: redis.url, account: kind === null ? null : { ...parsed.config.account, kind } }
-}
-
-/** The address of Redis with its password. */
-async function loadRedisUrl (redis: RedisAccess | null): Promise<{ readonly ok: true, readonly url: string | null } | { readonly ok: false, readonly fault: string }> {
-  if (redis === null) return { ok: true, url: null }
-  if (redis.passwordFile === null) return { ok: true, url: redis.url() }
-  const url = new URL(redis.url())
-  try {
-    // Whatever stands in the file, a URL can hold it only encoded.
-    url.password = encodeURIComponent((await readFile(redis.passwordFile, 'utf8')).trim())
-  } catch (error) {
-    return { ok: false, fault: `REDIS_PASSWORD_FILE: ${describeReadError(error)}` }
-  }
-  return url.password === '' ? { ok: false, fault: 'REDIS_PASSWORD_FILE: the file is empty' } : { ok: true, url: url.href }
-}
-
-async function tlsFaultsOf ({ tls }: Config): Promise<readonly string[]> {
-  if (tls === null) return []
-  const [cert, key] = await Promise.allSettled([readFile(tls.certFile), readFile(tls.keyFile)])
-  if (cert.status === 'fulfilled' && key.status === 'fulfilled') return isPair(cert.value, key.value) ? [] : ['TLS_CERT_FILE, TLS_KEY_FILE: the files do not hold a certificate and its key']
-  return [
-    ...(cert.status === 'rejected' ? [`TLS_CERT_FILE: ${describeReadError(cert.reason)}`] : []),
-    ...(key.status === 'rejected' ? [`TLS_KEY_FILE: ${describeReadError(key.reason)}`] : [])
-  ]
-}
-
-function isPair (cert: Buffer, key: Buffer): boolean {
-  try {
-    createSecureContext({ cert, key })
-    return true
-  } catch {
-    // What OpenSSL says is about its own insides.
-    return false
-  }
+  return { ok: true, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, account: kind === null ? null : { ...parsed.config.account, kind } }
 }

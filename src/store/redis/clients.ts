@@ -17,7 +17,12 @@ export interface RedisServer {
   readonly isCluster: boolean
   /** Where it is, as far as that is one address. */
   readonly address: Address | null
+  /** Connections that are made from now on show this password, and believe those whom this file vouches for. Those that there are stay. */
+  readonly renew: (given: Credentials) => void
 }
+
+/** What may change while a process runs: the password in the address, and certificates (PEM) to believe in place of the system's. */
+export interface Credentials { readonly url: string, readonly ca: string | null }
 
 const MAX_PAUSE_MS = 2000
 
@@ -47,13 +52,31 @@ function clientOptions (deadlineMs: number) {
  * The server at `redis://` or `rediss://`, with user and password of an ACL if need be, and a database as its path. What stands behind `?` is ignored.
  * ioredis is told nothing of the database: when Redis refuses one, it goes on in database 0.
  */
-export function serverAt (url: string, deadlineMs: number): RedisServer {
+export function serverAt (url: string, deadlineMs: number, ca: string | null = null): RedisServer {
   const plain = new URL(url)
   const database = Number(plain.pathname.slice(1))
   if (!Number.isSafeInteger(database)) throw new RangeError('The path of a Redis URL is the number of a database.')
   plain.pathname = ''
   plain.search = ''
-  return { makeClient: () => new Redis(plain.href, clientOptions(deadlineMs)), database, isCluster: false, address: addressOf(plain, false) }
+  const address = addressOf(plain, false)
+  let given: Credentials = { url, ca }
+  const made: Redis[] = []
+  return {
+    makeClient: () => {
+      const client = new Redis(plain.href, clientOptions(deadlineMs))
+      show(client.options, given)
+      made.push(client)
+      return client
+    },
+    database,
+    isCluster: false,
+    address,
+    // ioredis reads its options again for each connection.
+    renew: next => {
+      given = next
+      for (const client of made) show(client.options, next)
+    }
+  }
 }
 
 /**
@@ -61,7 +84,8 @@ export function serverAt (url: string, deadlineMs: number): RedisServer {
  * again by itself and does not tell: waiters then look again by the clock only.
  */
 export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'> = {}, deadlineMs = 800): RedisServer {
-  const makeClient = (): Cluster => new Cluster([...nodes], {
+  const made: Cluster[] = []
+  const newCluster = (): Cluster => new Cluster([...nodes], {
     lazyConnect: true,
     enableOfflineQueue: false,
     // It asks CLUSTER INFO, and where the user may not, or the cluster is down, it asks again and again without a word. What is done first on a connection tells both.
@@ -74,15 +98,44 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
     clusterRetryStrategy: pauseBefore,
     redisOptions: { ...redisOptions, commandTimeout: 2 * deadlineMs, connectTimeout: 2 * deadlineMs, disconnectTimeout: 100, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
   })
-  return { makeClient, database: 0, isCluster: true, address: null }
+  const makeClient = (): Cluster => {
+    const cluster = newCluster()
+    made.push(cluster)
+    return cluster
+  }
+  const renew = (next: Credentials): void => {
+    show(redisOptions, next)
+    for (const cluster of made) {
+      for (const node of cluster.nodes()) show(node.options, next)
+      // Nodes that are met later are made of these, which ioredis has no other way to change.
+      const later: unknown = Reflect.get(Object(Reflect.get(cluster, 'connectionPool')), 'redisOptions')
+      if (typeof later === 'object' && later !== null) show(later, next)
+    }
+  }
+  return { makeClient, database: 0, isCluster: true, address: null, renew }
+}
+
+/** After this long a call that was not answered is given up. */
+const DEADLINE_MS = 800
+
+/** The server at an address, or the cluster of which it is a node. */
+export function redisAt ({ url, ca }: Credentials, isCluster: boolean): RedisServer {
+  return isCluster ? clusterAt(url, DEADLINE_MS, ca) : serverAt(url, DEADLINE_MS, ca)
 }
 
 /** The same, from the address of one of the cluster's nodes. */
-export function clusterAt (url: string, deadlineMs = 800): RedisServer {
+export function clusterAt (url: string, deadlineMs = 800, ca: string | null = null): RedisServer {
   const { host, port, isTls, ...address } = addressOf(new URL(url), true)
   const { username, password } = new URL(url)
   const credentials = { ...(username === '' ? {} : { username: decodeURIComponent(username) }), ...(password === '' ? {} : { password: decodeURIComponent(password) }) }
-  return { ...clusterOf([{ host, port }], { ...credentials, ...(isTls ? { tls: {} } : {}) }, deadlineMs), address: { host, port, isTls, ...address } }
+  return { ...clusterOf([{ host, port }], { ...credentials, ...(isTls ? { tls: ca === null ? {} : { ca } } : {}) }, deadlineMs), address: { host, port, isTls, ...address } }
+}
+
+/** Puts password and certificates into options of a client, which are read again for each connection. */
+function show (options: Pick<RedisOptions, 'password' | 'tls'>, { url, ca }: Credentials): void {
+  const { password, protocol } = new URL(url)
+  if (password !== '') options.password = decodeURIComponent(password)
+  if (protocol === 'rediss:' && ca !== null) options.tls = { ca }
 }
 
 function addressOf ({ protocol, hostname, port }: URL, isCluster: boolean): Address {

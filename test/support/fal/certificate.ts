@@ -14,9 +14,8 @@ export interface Certificate {
 
 const EC_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
-/** A certificate for `localhost` and `127.0.0.1`. */
-export function makeCertificate (t: Test): Certificate {
-  const dir = t.testdir({})
+/** A certificate for `localhost` and `127.0.0.1`, in the folder of the test, or in `dir`. */
+export function makeCertificate (t: Test, dir = t.testdir({})): Certificate {
   const file = (name: string): string => join(dir, name)
   const openssl = (...args: string[]): void => { execFileSync('openssl', args, { stdio: 'ignore' }) }
   writeFileSync(file('extensions'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n')
