@@ -116,6 +116,24 @@ export function redisUrl (): Kind<string> {
   return { expects: 'a URL such as redis://user:password@host:6379/0, or with rediss://, whose path is a database number or nothing; #, ?, / and % in user and password are written %23, %3F, %2F and %25', parse }
 }
 
+/** A host and a port. */
+export interface HostAndPort { readonly host: string, readonly port: number }
+
+/** Several hosts with their ports. */
+export function addresses (): Kind<readonly HostAndPort[]> {
+  const one = (text: string): HostAndPort | null => {
+    const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9][\w.-]*)):(\d{1,5})$/.exec(text) ?? []
+    const [host, port] = [bracketed ?? plain, Number(digits)]
+    return host !== undefined && port > 0 && port <= 65_535 ? { host, port } : null
+  }
+  const parse = (text: string): readonly HostAndPort[] | null => {
+    const all = text.split(',').map(part => one(part.trim()))
+    const read = all.filter(part => part !== null)
+    return read.length === all.length ? read : null
+  }
+  return { expects: 'hosts with ports, such as a.example:26379,b.example:26379', parse }
+}
+
 /** Names and addresses of hosts, as NO_PROXY has them. */
 export function hosts (): Kind<string> {
   return { expects: 'names of hosts such as a.example, .b.example:8443, apart by commas', parse: text => /^[\w.:*[\]/,\s-]+$/.test(text) ? text : null }

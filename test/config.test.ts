@@ -225,6 +225,8 @@ t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ TLS_CERT_FILE: '/c' }), ['TLS_CERT_FILE, TLS_KEY_FILE: set both or none'])
   t.match(faultsOf({ PORT: '9464', OPS_PORT: '9464' }), ['OPS_PORT: has to differ from PORT'])
   t.match(faultsOf({ REDIS_PASSWORD_FILE: '/p' }), ['REDIS_URL: not set, but other settings for Redis are'])
+  t.match(faultsOf({ REDIS_SENTINELS: 'a.example:26379' }), ['REDIS_URL: not set, but other settings for Redis are'])
+  t.match(faultsOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: 'a.example:26379', REDIS_CLUSTER: 'on' }), ['REDIS_SENTINELS, REDIS_CLUSTER: a Redis Cluster needs no Sentinels; set one of them'])
   t.match(faultsOf({ REDIS_CA_FILE: '/ca' }), ['REDIS_URL: not set, but other settings for Redis are'])
   t.match(faultsOf({ REDIS_URL: 'redis://a.example', REDIS_CA_FILE: '/ca' }), ['REDIS_URL, REDIS_CA_FILE: certificates are for an address that begins with rediss://'])
   t.match(faultsOf({ REDIS_CLUSTER: 'on' }), ['REDIS_URL: not set, but other settings for Redis are'])
@@ -263,4 +265,10 @@ t.test('another spelling of production, and of sandbox, is a fault: it would swi
   for (const text of ['prod', 'Production', 'PRODUCTION', 'produciton', 'live']) t.same(faultsOf({ NODE_ENV: text }), ['NODE_ENV: expected one of production, development, test'])
   for (const text of ['development', 'test']) t.equal(configOf({ NODE_ENV: text }).production, false)
   t.match(faultsOf({ FAL_KEY: 'Sandbox', TENANTS_FILE: '/t' }), ['FAL_KEY: the word sandbox has small letters'])
+})
+
+t.test('Sentinels are named with their ports, several of them apart by commas', async t => {
+  const sentinelsIn = (text: string): unknown => configOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: text }).redis?.sentinels
+  t.same(sentinelsIn('a.example:26379, 10.0.0.1:5000,[::1]:26379'), [{ host: 'a.example', port: 26_379 }, { host: '10.0.0.1', port: 5000 }, { host: '::1', port: 26_379 }])
+  for (const text of ['a.example', 'a.example:0', 'a.example:65536', 'a:1,', ':1', 'redis://a.example:1', 'a b:1']) t.match(faultsOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: text }), [/^REDIS_SENTINELS: expected hosts with ports/], text)
 })

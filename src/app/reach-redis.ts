@@ -17,8 +17,8 @@ const LOOK_WITHIN_MS = 3000
 /** What a look at the Redis of a configuration shows: faults that `serve` could not live with, and what is worth a word. Nothing is written there. */
 export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly config: Config, readonly redisUrl: string | null, readonly redisCa: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
   if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
-  const { cluster, namespace, unsafe } = config.redis
-  const found = await inspect(redisAt({ url: redisUrl, ca: redisCa }, cluster), namespace, config.account, LOOK_WITHIN_MS)
+  const { namespace, unsafe } = config.redis
+  const found = await inspect(redisAt({ url: redisUrl, ca: redisCa }, config.redis), namespace, config.account, LOOK_WITHIN_MS)
   if (!found.isReached) {
     const sentence = unreachable(found.cause)
     return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
@@ -36,10 +36,10 @@ export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly con
  * names none). Rejects with one sentence when it cannot be reached.
  */
 export async function openOperators ({ config, redisUrl, redisCa, account }: { readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
-  const { cluster = false, namespace = 'fg' } = config.redis ?? {}
+  const { cluster = false, sentinels = null, namespace = 'fg' } = config.redis ?? {}
   let foreign: string | null = null
   const onFault = ({ fault, sentence }: StoreFaultChange): void => { if (fault === 'foreign') foreign = sentence }
-  const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, cluster), namespace, times: timesOf(config), account, takesEmpty: false, onFault })
+  const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, { cluster, sentinels }), namespace, times: timesOf(config), account, takesEmpty: false, onFault })
   try {
     await ledger.connect()
   } catch (error) {

@@ -55,8 +55,8 @@ export function openStore (options: StoreOptions): Store {
 /** A Redis that starts together with the gateway is there soon, and whoever calls before that would be refused. */
 const AWAIT_STORE_MS = 1000
 
-function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, namespace, unsafe }: NonNullable<Config['redis']>, credentials: Credentials): Store {
-  const server = redisAt(credentials, cluster)
+function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, sentinels, namespace, unsafe }: NonNullable<Config['redis']>, credentials: Credentials): Store {
+  const server = redisAt(credentials, { cluster, sentinels })
   const faults = new Set<StoreFault>()
   let isUp = false
   let refusal: string | null = null

@@ -37,7 +37,7 @@ function pathIn (env: Readonly<Record<string, string | undefined>>, name: string
 export async function prepareModels (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly key: string | null } | { readonly ok: false, readonly faults: readonly string[] }> {
   const kind = falKindIn(env)
   // A real key would need tenants, which have nothing to do with this.
-  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CA_FILE: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
+  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CA_FILE: undefined, REDIS_SENTINELS: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
   const key = await loadFalKey(parsed.config.fal)
   return key.ok ? { ok: true, config: parsed.config, key: key.key } : { ok: false, faults: [key.fault] }

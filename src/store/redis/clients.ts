@@ -52,7 +52,7 @@ function clientOptions (deadlineMs: number) {
  * The server at `redis://` or `rediss://`, with user and password of an ACL if need be, and a database as its path. What stands behind `?` is ignored.
  * ioredis is told nothing of the database: when Redis refuses one, it goes on in database 0.
  */
-export function serverAt (url: string, deadlineMs: number, ca: string | null = null): RedisServer {
+export function serverAt (url: string, deadlineMs: number, ca: string | null = null, sentinels: Kind['sentinels'] = null): RedisServer {
   const plain = new URL(url)
   const database = Number(plain.pathname.slice(1))
   if (!Number.isSafeInteger(database)) throw new RangeError('The path of a Redis URL is the number of a database.')
@@ -63,20 +63,40 @@ export function serverAt (url: string, deadlineMs: number, ca: string | null = n
   const made: Redis[] = []
   return {
     makeClient: () => {
-      const client = new Redis(plain.href, clientOptions(deadlineMs))
+      const client = sentinels === null ? new Redis(plain.href, clientOptions(deadlineMs)) : new Redis(sentinelOptions(plain, sentinels, deadlineMs))
       show(client.options, given)
       made.push(client)
       return client
     },
     database,
     isCluster: false,
-    address,
+    // Sentinels say where it is, and that changes.
+    address: sentinels === null ? address : null,
     // ioredis reads its options again for each connection.
     renew: next => {
       given = next
       for (const client of made) show(client.options, next)
     }
   }
+}
+
+/**
+ * Of a primary that Sentinels know by the host's name in this address. They are asked before each connection; that what they name is a primary is looked at like
+ * everything else on a new connection.
+ */
+function sentinelOptions ({ protocol, hostname, username, password }: URL, sentinels: NonNullable<Kind['sentinels']>, deadlineMs: number) {
+  return {
+    ...clientOptions(deadlineMs),
+    sentinels: sentinels.map(({ host, port }) => ({ host, port })),
+    name: hostname,
+    role: 'master',
+    // Where they tell that another server was chosen, the connection to the old one is ended, however alive it is.
+    failoverDetector: true,
+    sentinelRetryStrategy: pauseBefore,
+    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+    ...(protocol === 'rediss:' ? { tls: {}, enableTLSForSentinelMode: true } : {})
+  } satisfies RedisOptions
 }
 
 /**
@@ -118,9 +138,12 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
 /** After this long a call that was not answered is given up. */
 const DEADLINE_MS = 800
 
-/** The server at an address, or the cluster of which it is a node. */
-export function redisAt ({ url, ca }: Credentials, isCluster: boolean): RedisServer {
-  return isCluster ? clusterAt(url, DEADLINE_MS, ca) : serverAt(url, DEADLINE_MS, ca)
+/** How an address is meant: as that of a node of a cluster, or as a name that these Sentinels know. */
+export interface Kind { readonly cluster: boolean, readonly sentinels: readonly { readonly host: string, readonly port: number }[] | null }
+
+/** The Redis of an address. */
+export function redisAt ({ url, ca }: Credentials, { cluster, sentinels }: Kind): RedisServer {
+  return cluster ? clusterAt(url, DEADLINE_MS, ca) : serverAt(url, DEADLINE_MS, ca, sentinels)
 }
 
 /** The same, from the address of one of the cluster's nodes. */

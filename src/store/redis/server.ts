@@ -75,7 +75,7 @@ export function faultsOf ({ name, version, isReplica, mode, maxMemoryBytes, poli
   return faults
 }
 
-const SENTINEL = 'REDIS_URL leads to a Sentinel, which has no data: let it lead to the primary'
+const SENTINEL = 'REDIS_URL leads to a Sentinel, which has no data: let it lead to the primary, or set REDIS_SENTINELS'
 const CLUSTER_NODE = 'REDIS_URL leads to a node of a Redis Cluster, and REDIS_CLUSTER is off: with another node, or once the keys move to one, nothing can be read or bought; set REDIS_CLUSTER to on'
 
 /** Those that stop purchases, unless an operator insists. */
