@@ -102,7 +102,8 @@ add     fetches the document that fal publishes for the endpoint, shows what it 
 price   says what a call costs, for a model that has a file.
 list    shows all models. show shows one as add does.
 diff    compares files with what fal publishes now.
-remove  removes the file. Generations under way are followed to their end.
+remove  removes the file, and tells whether TENANTS_FILE or DEFAULT_MODEL still name the
+        model. Generations under way are followed to their end.
 
 Price, one of:
   --usd <n> --per <unit>  the price of one call, image, megapixel, second or

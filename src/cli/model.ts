@@ -17,8 +17,10 @@ import { checkRule } from '../models/price-bound.ts'
 import { proposePrice } from '../models/price-proposal.ts'
 import { parsePriceRule, type PriceRule } from '../models/price-rule.ts'
 import { removeFile, saveFile } from '../models/save.ts'
+import { loadTenants } from '../tenants/load.ts'
 import type { ModelWork, StatedPrice } from './model-arguments.ts'
 import { callLines, differenceLines, listLines, modelLines, priceLines } from './model-text.ts'
+import type { TenantsPlace } from './prepare.ts'
 
 export interface ModelContext {
   readonly config: Config
@@ -26,6 +28,8 @@ export interface ModelContext {
   readonly key: string | null
   /** What comes with falgate. */
   readonly builtIn: ModelBook
+  /** The tenants that use the models. */
+  readonly tenants: TenantsPlace
 }
 
 /** What a command says, line by line, what went wrong, and the exit code. */
@@ -79,7 +83,7 @@ function modelOf (document: ModelDocument, { rule, isConfirmed }: Pick<Price, 'r
   return createDocumentModel({ document, rule, cacheVersion, isOpen: isConfirmed })
 }
 
-function createWorks (dir: string, { config, key, builtIn }: ModelContext, catalogue: Catalogue) {
+function createWorks (dir: string, { config, key, builtIn, tenants }: ModelContext, catalogue: Catalogue) {
   const url = config.publicUrl ?? `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${config.port}`
 
   async function add ({ id, from, price, cacheVersion, isReplacing }: Extract<ModelWork, { work: 'add' }>): Promise<Said> {
@@ -203,11 +207,27 @@ function createWorks (dir: string, { config, key, builtIn }: ModelContext, catal
   }
 
   async function remove (id: string): Promise<Said> {
+    const before = await leftBehind()
     try {
-      return await removeFile(dir, fileNameOf(id)) ? done([`removed: ${join(dir, fileNameOf(id))}`]) : failed([builtIn.find(id) === undefined ? await missing(id) : `${id} comes with falgate, and has no file`])
+      if (!await removeFile(dir, fileNameOf(id))) return failed([builtIn.find(id) === undefined ? await missing(id) : `${id} comes with falgate, and has no file`])
     } catch (error) {
       return failed([`MODELS_DIR: the file cannot be removed (${codeOf(error)})`])
     }
+    const removed = `removed: ${join(dir, fileNameOf(id))}`
+    const after = await leftBehind()
+    if (after === null) return done([removed, 'not looked at: whether TENANTS_FILE or DEFAULT_MODEL name it, because files of other models are faulty'])
+    const left = after.filter(fault => before?.includes(fault) !== true)
+    if (left.length === 0) return done([removed])
+    return done([removed, ...left.map(fault => `warning: ${fault}`), 'warning: until that is mended no gateway starts, and those that run keep what they had'])
+  }
+
+  /** What DEFAULT_MODEL and the tenants file say that the models on offer do not bear out; `null`: files of models are faulty, so that it cannot be told. */
+  async function leftBehind (): Promise<readonly string[] | null> {
+    const offered = await loadModels({ builtIn, dir, defaultId: null })
+    if (!offered.ok) return null
+    const usual = await loadModels({ builtIn, dir, defaultId: config.models.default })
+    const read = await loadTenants({ ...tenants, models: offered.loaded.book })
+    return [...usual.ok ? [] : usual.faults, ...read.ok ? [] : read.faults]
   }
 
   /** The file of a model, or what is wrong with it; `null`: there is none. */

@@ -83,6 +83,12 @@ export function parseTenants (text: string, options: TenantsOptions): { readonly
   return faults.length === 0 ? { ok: true, book: bookOf(read.file, options.models, versionOf(text)) } : { ok: false, faults }
 }
 
+/** The faults that a tenants file has whichever models are on offer, told as those of `parseTenants`. */
+export function faultsBesideModels (text: string, { isReal }: Pick<TenantsOptions, 'isReal'>): readonly string[] {
+  const read = readTenantsFile(text)
+  return read.ok ? faultsOf(read.file, { models: null, ...isReal === undefined ? {} : { isReal } }) : read.faults
+}
+
 /** Names a version of a tenants file. */
 export function versionOf (text: string): string {
   return hash('sha256', text).slice(0, 16)
@@ -123,18 +129,18 @@ export function refusalOfValues (tenant: Tenant, model: Model, input: ModelInput
 
 // ------------------------------------------------------------------------------------------------ beyond the schema
 
-/** What a schema cannot say: names that are taken twice, models and values that do not exist, dates, money. */
-function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions): readonly string[] {
+/** What a schema cannot say: names that are taken twice, models and values that do not exist, dates, money. Without models nothing is said that depends on them. */
+function faultsOf (file: TenantsFile, { models, isReal = false }: Omit<TenantsOptions, 'models'> & { readonly models: ModelBook | null }): readonly string[] {
   const faults: string[] = []
   const tenantIds = new Set<string>()
   const keyIds = new Set<string>()
 
   for (const [endpointId, price] of Object.entries(file.prices ?? {})) {
     const at = `/prices/${pointerTo(endpointId)}`
-    const model = models.find(endpointId)
+    const model = models === null ? null : models.find(endpointId)
     if (model === undefined) faults.push(`${at}: is not a model on offer`)
     else {
-      const stated = statedRule(model, price)
+      const stated = model === null ? readPrice(price) : statedRule(model, price)
       faults.push(...stated.ok ? [] : stated.faults.map(fault => at + fault))
     }
   }
@@ -154,11 +160,12 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
     tenant.origins?.forEach((origin, index) => {
       if (!isOrigin(origin)) faults.push(`${at}/origins/${index}: expected an origin such as https://studio.example, https://*.studio.example or app://bundle, as browsers send it: without a path, in small letters`)
     })
+    if (models === null) return
     tenant.models?.forEach((pattern, index) => {
       // A whole owner may be allowed before any of its models is there.
       if (!OWNER.test(pattern) && models.find(pattern) === undefined) faults.push(`${at}/models/${index}: is not a model on offer`)
     })
-    checkAllow(tenant, `${at}/allow`)
+    checkAllow(tenant, models, `${at}/allow`)
   }
 
   function checkKey (key: KeyEntry, at: string): void {
@@ -168,8 +175,8 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: TenantsOptions
     if (key.expires !== undefined && parseDateTime(key.expires) === null) faults.push(`${at}/expires: expected a date and time such as 2027-06-30T00:00:00Z`)
   }
 
-  function checkAllow (tenant: TenantEntry, at: string): void {
-    const offered = models.all.filter(({ endpointId }) => mayUse({ models: tenant.models ?? null }, endpointId))
+  function checkAllow (tenant: TenantEntry, { all }: ModelBook, at: string): void {
+    const offered = all.filter(({ endpointId }) => mayUse({ models: tenant.models ?? null }, endpointId))
     for (const [parameter, values] of Object.entries(tenant.allow ?? {})) {
       const having = offered.filter(model => fieldNamesOf(model).includes(parameter))
       if (having.length === 0) faults.push(`${at}/${pointerTo(parameter)}: none of the tenant's models has this parameter`)
@@ -193,18 +200,34 @@ const OWNER = /^[A-Za-z0-9_][A-Za-z0-9._-]*\/\*$/
 
 type StatedRule = { readonly ok: true, readonly rule: PriceRule } | { readonly ok: false, readonly faults: readonly string[] }
 
-/** The rule that the tenants file states for a model: a rule as in a model's file, or dollars for its dearest call, which scale the model's own rule. Faults go on from a JSON pointer. */
-function statedRule (model: Model, price: unknown): StatedRule {
+type ReadPrice =
+  | { readonly ok: true, readonly dollars: MicroUsd }
+  | { readonly ok: true, readonly rule: PriceRule }
+  | { readonly ok: false, readonly faults: readonly string[] }
+
+/** A price of the tenants file, for whichever model: a rule as in a model's file, or dollars for the dearest call. Faults go on from a JSON pointer. */
+function readPrice (price: unknown): ReadPrice {
   if (typeof price !== 'number') {
     const parsed = parsePriceRule(price)
-    const faults = parsed.ok ? checkRule(parsed.rule, model) : parsed.faults
-    return parsed.ok && faults.length === 0 ? parsed : { ok: false, faults: faults.map(fault => fault.startsWith('/') ? fault : `: ${fault}`) }
+    return parsed.ok ? parsed : { ok: false, faults: parsed.faults.map(asTail) }
   }
   const dollars = parseUsd(price)
   // No budget would stop calls that are free. Above the most, sums of ten times the price would come near to where numbers are not exact.
   if (dollars === null || dollars === 0 || dollars > MAX_PRICE) return { ok: false, faults: [`: expected dollars for one call, more than 0 and at most ${formatUsd(MAX_PRICE)}, or a price rule`] }
-  const dearest = dearestOf(model, model.rule)
-  return { ok: true, rule: scaledRule(model.rule, dollars, dearest) }
+  return { ok: true, dollars }
+}
+
+/** The rule that the tenants file states for a model; dollars scale the model's own. */
+function statedRule (model: Model, price: unknown): StatedRule {
+  const read = readPrice(price)
+  if (!read.ok) return read
+  if ('dollars' in read) return { ok: true, rule: scaledRule(model.rule, read.dollars, dearestOf(model, model.rule)) }
+  const faults = checkRule(read.rule, model)
+  return faults.length === 0 ? read : { ok: false, faults: faults.map(asTail) }
+}
+
+function asTail (fault: string): string {
+  return fault.startsWith('/') ? fault : `: ${fault}`
 }
 
 /** What a rule says, for its name. One that knows a single price is told by that, however it is written: versions before there were rules call it the same. */

@@ -4,19 +4,34 @@ import { readFile } from 'node:fs/promises'
 import { parseFalKey, type Config, type FalAccess } from '../config.ts'
 import { mistakeIn } from '../environment.ts'
 import type { ModelBook } from '../models/models.ts'
-import { demoTenants, parseTenants, type TenantBook } from './book.ts'
+import { demoTenants, faultsBesideModels, parseTenants, type TenantBook } from './book.ts'
 
 /** The tenants of the configured file, or the demo tenant. `models`: what is on offer; `isReal`: for a real fal key. Faults name the variable and the place in the file. */
 export async function loadTenants (config: { readonly tenantsFile: Config['tenantsFile'], readonly models: ModelBook, readonly isReal: boolean }): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
   if (config.tenantsFile === null) return { ok: true, book: demoTenants(config.models) }
-  let text: string
+  const content = await contentOf(config.tenantsFile)
+  if (!content.ok) return content
+  const read = parseTenants(content.text, config)
+  return read.ok ? read : { ok: false, faults: read.faults.map(named) }
+}
+
+/** The faults that the configured file has whichever models are on offer, where that cannot be told. */
+export async function faultsOfTenants ({ tenantsFile, isReal }: { readonly tenantsFile: Config['tenantsFile'], readonly isReal: boolean }): Promise<readonly string[]> {
+  if (tenantsFile === null) return []
+  const content = await contentOf(tenantsFile)
+  return content.ok ? faultsBesideModels(content.text, { isReal }).map(named) : content.faults
+}
+
+async function contentOf (file: string): Promise<{ readonly ok: true, readonly text: string } | { readonly ok: false, readonly faults: readonly string[] }> {
   try {
-    text = await readFile(config.tenantsFile, 'utf8')
+    return { ok: true, text: await readFile(file, 'utf8') }
   } catch (error) {
-    return { ok: false, faults: [`TENANTS_FILE: ${describeReadError(error)}`] }
+    return { ok: false, faults: [named(describeReadError(error))] }
   }
-  const read = parseTenants(text, config)
-  return read.ok ? read : { ok: false, faults: read.faults.map(fault => `TENANTS_FILE: ${fault}`) }
+}
+
+function named (fault: string): string {
+  return `TENANTS_FILE: ${fault}`
 }
 
 /** The central key as it is now: `null` for the sandbox. Called again when a key file may have changed. */

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { runHere, type Said } from '../support/cli.ts'
 import { playCatalogue, type Played, type PlayedCatalogue } from '../support/catalogue.ts'
 import { DOCUMENT_ID, falDocument, falDocumentText, plainInput, plainOutput } from '../support/fal-documents.ts'
+import { tenant } from '../support/gateway.ts'
 import { listen } from '../support/listen.ts'
 import { modelFile } from '../support/model-files.ts'
 import { codeBlocksOf, pageAt } from '../support/pages.ts'
@@ -284,6 +285,58 @@ t.test('remove takes the file away, once', async t => {
   t.match(await run(['remove', DOCUMENT_ID]), { code: 1, stderr: 'falgate: acme/painter/v1 has no file in MODELS_DIR\n' })
   for (const work of ['remove', 'diff', 'add']) t.match(await run([work, 'fal-ai/imagen4/preview/ultra']), { code: 1, stderr: /comes with falgate/ }, work)
   t.match(await runHere(['model', 'remove', DOCUMENT_ID]), { code: 1, stderr: 'falgate: MODELS_DIR: not set; it is the folder in which the files of models are\n' })
+})
+
+t.test('remove tells where the tenants file and DEFAULT_MODEL still need the model, and takes it away all the same', async t => {
+  const { run, names, dir } = await desk(t)
+  const other = modelFile({ endpointId: 'acme/other' })
+  const file = join(t.testdir(), 'tenants.json')
+  const studio = tenant('studio', { models: ['fal-ai/*', DOCUMENT_ID], allow: { resolution: ['4K'] } })
+  writeFileSync(file, JSON.stringify({ prices: { [DOCUMENT_ID]: 0.1 }, tenants: [studio, tenant('press', { models: ['acme/*'] })] }))
+  const removed = async (env: Readonly<Record<string, string>>): Promise<readonly string[]> => {
+    await run(['add', DOCUMENT_ID, ...priced])
+    const { code, stdout, stderr } = await run(['remove', DOCUMENT_ID], env)
+    t.same({ code, stderr, has: names().includes(NAME) }, { code: 0, stderr: '', has: false })
+    return stdout.trimEnd().split('\n').slice(1)
+  }
+  const last = 'warning: until that is mended no gateway starts, and those that run keep what they had'
+  const named = [
+    'warning: TENANTS_FILE: /prices/acme~1painter~1v1: is not a model on offer',
+    'warning: TENANTS_FILE: /tenants/0/models/1: is not a model on offer',
+    'warning: TENANTS_FILE: /tenants/0/allow/resolution/0: the parameter cannot have this value'
+  ]
+  t.same(await removed({ TENANTS_FILE: file }), [...named, last])
+  t.same(await removed({ TENANTS_FILE: file, DEFAULT_MODEL: DOCUMENT_ID, FAL_KEY: 'a:b' }), ['warning: DEFAULT_MODEL: no model on offer has this endpoint id', ...named, last])
+  t.match(await runHere(['check'], { MODELS_DIR: dir, TENANTS_FILE: file }), { code: 1, stderr: named.map(line => line.replace('warning', 'falgate') + '\n').join('') }, 'check says the same')
+
+  writeFileSync(file, JSON.stringify({ tenants: [tenant('studio', { models: ['acme/*'] })] }))
+  t.same(await removed({ TENANTS_FILE: file }), [])
+  writeFileSync(file, JSON.stringify({ tenants: [tenant('studio', { models: ['acme/*', 'acme/gone'] })] }))
+  t.same(await removed({ TENANTS_FILE: file }), [], 'what was wrong before is not its doing')
+  writeFileSync(join(dir, other.name), '{')
+  t.same(await removed({ TENANTS_FILE: file }), ['not looked at: whether TENANTS_FILE or DEFAULT_MODEL name it, because files of other models are faulty'])
+})
+
+t.test('check tells the faults of models and those of tenants in one run, but not what follows from missing models', async t => {
+  const dir = t.testdir({ models: { [NAME]: '{' } })
+  const file = join(dir, 'tenants.json')
+  const check = async (tenants: unknown): Promise<readonly string[]> => {
+    writeFileSync(file, typeof tenants === 'string' ? tenants : JSON.stringify(tenants))
+    const { code, stderr } = await runHere(['check'], { MODELS_DIR: join(dir, 'models'), TENANTS_FILE: file })
+    t.equal(code, 1)
+    return stderr.trimEnd().split('\n').slice(1)
+  }
+  t.same(await check({
+    prices: { [DOCUMENT_ID]: 0, 'acme/priced': { usd: 0.1 } },
+    tenants: [tenant('studio', { models: [DOCUMENT_ID], allow: { resolution: ['4K'] } }), tenant('studio')]
+  }), [
+    'falgate: TENANTS_FILE: /prices/acme~1painter~1v1: expected dollars for one call, more than 0 and at most 1000, or a price rule',
+    'falgate: TENANTS_FILE: /prices/acme~1priced/per: is missing: usd is the price of one call, image, megapixel, second, …',
+    'falgate: TENANTS_FILE: /tenants/1/id: another tenant has the same id',
+    'falgate: TENANTS_FILE: /tenants/1/keys/0/id: another key has the same id'
+  ])
+  t.match(await check('{'), [/^falgate: TENANTS_FILE: the file is not valid JSON/])
+  t.same(await check({ tenants: [tenant('studio', { models: [DOCUMENT_ID], allow: { resolution: ['4K'] } })] }), [])
 })
 
 t.test('what is not understood ends with 2 and one line', async t => {
