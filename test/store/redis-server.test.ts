@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
 import type { StoreFaultChange } from '../../src/store-faults.ts'
-import { clusterOf } from '../../src/store/redis/clients.ts'
+import { clusterAt, clusterOf } from '../../src/store/redis/clients.ts'
 import { slotOf } from '../../src/store/redis/cluster.ts'
 import { inspect as lookAt } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
@@ -172,6 +172,24 @@ t.test('in a cluster the same rights are enough, and one more for the slots', as
   lacking.connect().catch(() => {})
   await until(() => told.length > 0)
   t.match(told[0], /NOPERM .*cluster\|slots/, 'what lacks is named')
+})
+
+t.test('a password that is replaced is shown on new connections, also to nodes of a cluster', async t => {
+  const nodes = await startCluster(t)
+  const admins = nodes.map(({ port }) => plainClient(t, `redis://127.0.0.1:${port}`))
+  const setPassword = async (password: string): Promise<void> => {
+    for (const admin of admins) await admin.call('ACL', 'SETUSER', 'gate', 'on', 'resetpass', '>' + password, '~*', '&*', '+@all')
+  }
+  const urlWith = (password: string): string => `redis://gate:${password}@127.0.0.1:${nodes[0]?.port}`
+  await setPassword('old-password')
+  const server = clusterAt(urlWith('old-password'))
+  const { ledger, states } = await liveLedger(t, server)
+  t.match(await ledger.admit(admissionOf({ deadlineMs: never })), { outcome: 'bought' })
+  await setPassword('new-password')
+  server.renew({ url: urlWith('new-password'), ca: null })
+  for (const admin of admins) await admin.call('CLIENT', 'KILL', 'USER', 'gate')
+  await until(() => states.includes(false) && states.at(-1) === true)
+  t.match(await ledger.admit(admissionOf({ deadlineMs: never })), { outcome: 'bought' })
 })
 
 t.test('a cluster that is down is told, and is used again when it is up', async t => {
