@@ -50,7 +50,7 @@ t.test('links and blocks are found', async t => {
 const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS']
 
 /** Those of fal's Python client. */
-const clients = ['FAL_RUN_HOST', 'FAL_QUEUE_RUN_HOST']
+const clients = ['FAL_RUN_HOST', 'FAL_QUEUE_RUN_HOST', 'FAL_KEY_ID', 'FAL_KEY_SECRET']
 
 t.test('every setting that a page names is one', async t => {
   const known = new Set([...variables.map(({ name }) => name), ...others, ...clients])

@@ -22,7 +22,8 @@ const details: Readonly<Record<CommandName, string>> = {
 
 Serves the gateway until SIGTERM or SIGINT, then drains: callers have WAIT_SECONDS,
 and what was sent to fal the 45 s that fal may take to answer it.
-SIGHUP reads the models, the tenants file and the key file again.
+SIGHUP reads the models, the tenants file and the files of keys, certificates and
+passwords again.
 Exit code: 0 after a drain, 1 after a fault.`,
   check: `Usage: falgate check
 
