@@ -3,7 +3,7 @@
 
 import type { TObject } from '@sinclair/typebox'
 import { createValidator } from '../schema.ts'
-import { faultsOf } from './faults.ts'
+import { blankFault, faultsOf, isBlankText, NOT_BLANK } from './faults.ts'
 import type { Model, ModelInput, PixelSize } from './model.ts'
 import { createOutputReader } from './output.ts'
 import { checkRule } from './price-bound.ts'
@@ -28,6 +28,8 @@ export function createBuiltIn (stated: BuiltIn): Model {
   const defaults = Object.entries(input.properties)
     .map(([name, schema]): readonly [string, unknown] => [name, schema.default])
     .sort(([one], [other]) => one < other ? -1 : 1)
+  // The pattern tells generated clients about white space; what else shows nothing no pattern says that all of their languages can read.
+  const notBlank = Object.entries(input.properties).filter(([, schema]) => schema['pattern'] === NOT_BLANK).map(([name]) => name)
   // Compiled when it is needed first.
   let check: ReturnType<ReturnType<typeof createValidator>['compile']> | null = null
 
@@ -51,6 +53,8 @@ export function createBuiltIn (stated: BuiltIn): Model {
       // A paid, cached call must not drop unknown fields nor turn "1" into 1: it would buy something else than was asked for.
       check ??= compiled()
       if (!check(known)) return { ok: false, faults: faultsOf(check.errors ?? []) }
+      const blank = notBlank.filter(name => isBlankField(known[name])).map(name => blankFault(`/${name}`))
+      if (blank.length > 0) return { ok: false, faults: blank }
       return { ok: true, given: known, sent: withDefaults(known) }
     },
     compileNext: () => {
@@ -83,6 +87,10 @@ export function createBuiltIn (stated: BuiltIn): Model {
     }
     return sent
   }
+}
+
+function isBlankField (value: unknown): boolean {
+  return typeof value === 'string' && isBlankText(value)
 }
 
 function ruleOf ({ endpointId, price, input }: BuiltIn): PriceRule {

@@ -11,7 +11,7 @@ const MAX_LIST_CHARACTERS = 500
 
 /** The faults that a validator found, as a 422 lists them; `at` is the JSON pointer of what was checked. Values are never quoted. */
 export function faultsOf (errors: readonly ValidatorError[], at = ''): FieldFault[] {
-  return withoutBranches(errors).slice(0, MAX_FAULTS).map(error => ({ path: at + placeOf(error), message: messageOf(error), code: codeOf(error) }))
+  return oneOfEach(withoutBranches(errors)).slice(0, MAX_FAULTS).map(error => ({ path: at + placeOf(error), message: messageOf(error), code: codeOf(error) }))
 }
 
 /** A union of which the value fits no branch, with what its branches would have taken in its place. */
@@ -37,6 +37,28 @@ function withoutBranches (errors: readonly ValidatorError[]): readonly MissedUni
     else told.push({ ...error, alternatives: branches.flatMap(branch => branch.alternatives ?? [branch]) })
   }
   return told
+}
+
+/**
+ * The errors without what follows from another one at the same place: a value that is of another kind altogether breaks every other rule, too, and what has no
+ * character at all is blank.
+ */
+function oneOfEach (errors: readonly MissedUnion[]): readonly MissedUnion[] {
+  if (errors.length < 2) return errors
+  const chief = new Map<string, { readonly error: MissedUnion, readonly rank: number }>()
+  for (const error of errors) {
+    const rank = rankOf(error)
+    const known = chief.get(placeOf(error))
+    if (rank > (known?.rank ?? 0)) chief.set(placeOf(error), { error, rank })
+  }
+  return errors.filter(error => (chief.get(placeOf(error))?.error ?? error) === error)
+}
+
+/** Above 0: it says all that there is to say of its place; the highest does. */
+function rankOf (error: MissedUnion): number {
+  if (error.keyword === 'enum' || error.keyword === 'const') return 3
+  if (error.keyword === 'type') return 2
+  return isBlank(error) ? 1 : 0
 }
 
 function isMissedUnion ({ keyword, params }: ValidatorError): boolean {
@@ -74,19 +96,31 @@ const codes: Readonly<Record<string, string>> = {
 }
 
 function codeOf (error: MissedUnion): string {
-  if (isBlank(error)) return 'blank'
+  if (isBlank(error)) return blankFault('').code
   if (error.alternatives !== undefined) return valuesOf(error.alternatives).length > 0 ? 'one_of' : 'wrong_type'
   return codes[error.keyword] ?? error.keyword
 }
 
-/** A text of white space alone, where a model wants more. Other patterns tell themselves. */
+/** How a schema says that a text must not be blank. Other patterns tell themselves. */
+export const NOT_BLANK = '\\S'
+
+/** A text that shows nothing, where a model wants more. */
+export function blankFault (path: string): FieldFault {
+  return { path, message: 'must not be blank', code: 'blank' }
+}
+
+/** Does a text show nothing? Beside white space that is what is not drawn: control characters, joiners and marks without a width, fillers. */
+export function isBlankText (text: string): boolean {
+  return !/[^\p{Z}\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]/u.test(text)
+}
+
 function isBlank ({ keyword, params }: ValidatorError): boolean {
-  return keyword === 'pattern' && params['pattern'] === '\\S'
+  return keyword === 'pattern' && params['pattern'] === NOT_BLANK
 }
 
 function messageOf (error: MissedUnion): string {
   const { keyword, params, message, alternatives } = error
-  if (isBlank(error)) return 'must not be blank'
+  if (isBlank(error)) return blankFault('').message
   if (alternatives !== undefined) return messageOfUnion(alternatives)
   switch (keyword) {
     case 'required': case 'dependentRequired': return 'is missing'

@@ -3,6 +3,7 @@
 
 import { Type } from '@sinclair/typebox'
 import { createBuiltIn, type BuiltIn } from './built-in-model.ts'
+import { NOT_BLANK } from './faults.ts'
 import { oneOf, text } from './fields.ts'
 import type { ModelInput, PixelSize } from './model.ts'
 
@@ -35,11 +36,11 @@ export const imagen4UltraDefinition: BuiltIn = {
   pictures: input => [sizeOf(input)],
   example: { prompt: 'A red bicycle leaning on a blue wall', seed: 42 },
   input: Type.Object({
-    prompt: text({ description: 'What the picture shows.', minLength: 1, pattern: '\\S', examples: ['A red bicycle leaning on a blue wall, morning light'] }),
+    prompt: text({ description: 'What the picture shows.', minLength: 1, pattern: NOT_BLANK, examples: ['A red bicycle leaning on a blue wall, morning light'] }),
     negative_prompt: Type.Optional(text({ description: 'What to keep out of the picture.', default: '' })),
     aspect_ratio: Type.Optional(oneOf(aspectRatios, { description: 'Width to height of the picture.', default: '1:1' })),
     num_images: Type.Optional(Type.Integer({ description: 'How many pictures; this model makes one a call.', minimum: 1, maximum: 1, default: 1 })),
-    seed: Type.Optional(Type.Integer({ description: 'Any whole number of at most 1,000 digits: the model reads JSON in Python, which takes no integer of more than 4,300. With the same seed the same request is bought once.', examples: [42] })),
+    seed: Type.Optional(Type.Integer({ description: 'Any whole number of at most 1,000 digits: the model reads JSON in Python, which takes no integer of more than 4,300. With the same seed the same request is bought once. `-1` is a seed like every other, and none by chance: leave the field out for that.', examples: [42] })),
     resolution: Type.Optional(oneOf(resolutions, { description: 'Size of the picture: about one or about four million pixels.', default: '1K' }))
   }, { additionalProperties: false, title: 'Imagen4UltraInput', description: 'What to make.' }),
   output: Type.Object({

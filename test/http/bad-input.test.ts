@@ -20,8 +20,13 @@ const cases: Readonly<Record<string, Case>> = {
   null: { body: null, status: 422, code: 'invalid-input', path: '' },
   'a bare number': { body: '5', status: 422, code: 'invalid-input', path: '' },
   'a missing prompt': { body: {}, status: 422, code: 'invalid-input', path: '/prompt', fault: 'missing' },
-  'an empty prompt': { body: { prompt: '' }, status: 422, code: 'invalid-input', path: '/prompt' },
   'a blank prompt': { body: { prompt: ' \n\t\u2003' }, status: 422, code: 'invalid-input', path: '/prompt', fault: 'blank' },
+  'a prompt without a width': { body: { prompt: '\u200b\u00ad \u2060\ufeff' }, status: 422, code: 'invalid-input', path: '/prompt', fault: 'blank' },
+  'a prompt of NUL': { body: { prompt: '\0' }, status: 422, code: 'invalid-input', path: '/prompt', fault: 'blank' },
+  'an empty prompt': { body: { prompt: '' }, status: 422, code: 'invalid-input', path: '/prompt', fault: 'blank' },
+  'an aspect ratio of null': { body: { ...good, aspect_ratio: null }, status: 422, code: 'invalid-input', path: '/aspect_ratio', fault: 'one_of' },
+  'a number for a resolution': { body: { ...good, resolution: 1 }, status: 422, code: 'invalid-input', path: '/resolution', fault: 'one_of' },
+  'a fraction of pictures': { body: { ...good, num_images: 1.5 }, status: 422, code: 'invalid-input', path: '/num_images', fault: 'wrong_type' },
   'a prompt of 10,001 characters': { body: { prompt: long }, status: 422, code: 'invalid-input', path: '/prompt', fault: 'sequence_too_long' },
   'a prompt with a lone surrogate': { body: '{"prompt":"a \\ud800 b"}', status: 422, code: 'invalid-input', path: '/prompt', fault: 'not_well_formed' },
   'a number for a prompt': { body: { prompt: 5 }, status: 422, code: 'invalid-input', path: '/prompt', fault: 'wrong_type' },
@@ -83,7 +88,10 @@ t.test('bad input gets its documented status and code, and nothing is sent or st
     t.match(reply.headers.get('content-type'), /^application\/problem\+json/, `${name}: problem+json`)
     const problem = reply.json()
     t.match(problem, { type: `urn:falgate:problem:${code}`, code, status, title: String, request_id: reply.headers.get('x-request-id') }, `${name}: body`)
-    if (path !== undefined) t.match(problem['errors'], [{ path, ...(fault === undefined ? {} : { code: fault }), message: String }], `${name}: field`)
+    if (path !== undefined) {
+      t.match(problem['errors'], [{ path, ...(fault === undefined ? {} : { code: fault }), message: String }], `${name}: field`)
+      t.match(problem['errors'], { length: 1 }, `${name}: one fault, one error`)
+    }
     if (status === 401) t.match(reply.headers.get('www-authenticate'), /^Bearer/, `${name}: WWW-Authenticate`)
     if (status === 405) t.equal(reply.headers.get('allow'), 'GET, HEAD', `${name}: Allow`)
   }

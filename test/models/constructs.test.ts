@@ -134,7 +134,7 @@ const constructs: Readonly<Record<string, Row>> = {
     fields: { label: { enum: [0, 1], type: 'integer' }, duration: { enum: ['5', '10'], type: 'string', default: '5' } },
     rule: { usd: 0.1, per: 'second' },
     valid: [[{ label: 1, duration: '10' }, null, 1], [{}, { duration: '5' }, 0.5]],
-    invalid: [[{ label: 2 }, '/label one_of'], [{ label: '1' }, '/label wrong_type, /label one_of'], [{ duration: 5 }, '/duration wrong_type, /duration one_of']]
+    invalid: [[{ label: 2 }, '/label one_of'], [{ label: '1' }, '/label one_of'], [{ duration: 5 }, '/duration one_of']]
   },
   'lengths and counts': {
     fields: { prompt: { type: 'string', minLength: 2, maxLength: 3 }, image_urls: { type: 'array', items: text, minItems: 1, maxItems: 2 } },
@@ -170,7 +170,7 @@ const contradictions: Readonly<Record<string, Row>> = {
     rule: { usd: 0.01, per: 'second', of: 'num_frames' },
     // It is not sent, because the model may refuse it; it counts, because the model may take it.
     valid: [[{}, null, 1.29], [{ num_frames: '85' }, null, 0.85]],
-    invalid: [[{ num_frames: 129 }, '/num_frames wrong_type, /num_frames one_of']]
+    invalid: [[{ num_frames: 129 }, '/num_frames one_of']]
   },
   'more in the text than the bounds allow': {
     fields: { num_images: { ...whole, description: '1 to 4 pictures.', minimum: 1, maximum: 1, default: 1 } },
@@ -224,7 +224,7 @@ const homonyms: Readonly<Record<string, Row>> = {
   'a sync_mode that is a word': {
     fields: { sync_mode: { enum: ['cut_off', 'loop', 'bounce'], type: 'string', default: 'cut_off' } },
     valid: [[{ sync_mode: 'loop' }, null, 1], [{}, null, 1]],
-    invalid: [[{ sync_mode: true }, '/sync_mode wrong_type, /sync_mode one_of'], [{ sync_mode: false }, '/sync_mode wrong_type, /sync_mode one_of']]
+    invalid: [[{ sync_mode: true }, '/sync_mode one_of'], [{ sync_mode: false }, '/sync_mode one_of']]
   },
   'a sync_mode that is a switch': {
     fields: { sync_mode: { type: 'boolean', default: false } },
