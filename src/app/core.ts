@@ -120,6 +120,7 @@ export function createCore (options: CoreOptions): Core {
       log.error({ model, price_rule: rule, ledger_price_rule: ledgerRule }, 'the prices of this process are older than the ledger\'s: nothing of this model is bought here until its tenants file has those of the others; to go back to earlier prices on purpose raise pricesRevision there')
     }),
     resultTtlMs: config.resultTtlMs,
+    twinMs: config.twinMs,
     draining: options.isDraining,
     newId,
     onTrouble

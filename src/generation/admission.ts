@@ -40,6 +40,8 @@ export interface Admission extends AdmittedFields {
   readonly duplicates: readonly DuplicateAnswer[]
   /** No further round of questions: a duplicate not asked about counts as left, because in doubt the money is saved. */
   readonly lastRound: boolean
+  /** How long after its end a duplicate is still joined by one that joins twins (`joinsTwins`): until it ends every one is. */
+  readonly twinMs: number
   /** How long the caller lets it wait in the queue; `null`: as long as the ledger does. */
   readonly startWithinMs: number | null
   /** The caller has to be given an id, also for what is stored. */
@@ -72,8 +74,10 @@ export interface End {
  * - `gone`: the idempotency key leads to a generation that was forgotten meanwhile.
  * - `hit`: the cache name leads to a success. Makes no row. A caller that needs an id, or brings a key to be bound, and may not read the purchase's gets an alias,
  *   always the same.
- * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes.
- * - `adopted`: an undelivered duplicate, whose caller is gone, now belongs to this connection.
+ * - `joined`: the cache name leads to a generation under way, to an `unknown`, or to a billed refusal younger than 15 minutes; or twins are joined, and there is a
+ *   duplicate, delivered or not, that has not ended or did so no longer than `twinMs` ago.
+ * - `adopted`: an undelivered duplicate, whose caller is gone, now belongs to this connection. When all callers of those that were asked about are there, one that
+ *   repeats its call (`callerRetry`) is given the oldest of them whose caller has not repeated it as often: its own first call is one of these.
  * - `duplicates`: there are undelivered duplicates; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
  *   cannot be reattached any more, and others stand behind them.
  * - `bought`: a new row, with money reserved and a position in the queue.

@@ -81,6 +81,8 @@ export const rowFields = {
   takeovers: initially(0, or(0, integer)),
   /** The socket whose delivery would make it delivered; `null` when nobody waits. */
   connection: admitted(orNull<Connection>(connection)),
+  /** Which repetition of a call that caller makes, as its client counts them: 0 is the first time. */
+  callerRetry: admitted(or(0, integer)),
   delivered: initially(false, flag),
   /** Somebody joined it once; set once, never cleared. Such a generation cannot be cancelled. */
   joined: initially(false, flag),
@@ -171,6 +173,8 @@ export const termFields = {
   /** The cache name that it takes when it succeeds, from whatever success has it by then; `null` with `bypass`. Requests that ask for `reuse` look at it (rule 33). */
   reuseName: admitted(orNull(text)),
   duplicateName: admitted(orNull(text)),
+  /** Its tenant wants one picture for equal requests (`twins: "join"`), so that it stays among its duplicates when it was delivered, as long as they may join it. */
+  joinsTwins: admitted(flag),
   /** Admitted without an `Idempotency-Key`. */
   keyless: decided(flag),
   /** The name of its `Idempotency-Key`, and the fingerprint of the request that it stands for. */

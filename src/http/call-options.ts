@@ -24,7 +24,7 @@ export interface CallReading {
 /** Reads a call of this model. An input that it does not take, what the tenant may not ask for, and a seed that cannot be kept, are thrown. */
 export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], { describePrompt, pricedFields }: CallReading): CallOptions {
   const { tenant, subject } = callerOf(request)
-  const { mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
+  const { mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
   const { body } = request
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
@@ -42,7 +42,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   const cacheName = nameOf(seed, mode, tenant.cacheGroup, model, input, sent, numbers)
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body: given, sent, input, seed, numbers, cacheName, mode, idempotencyKey, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, traceId: traceIdOf(request.headers['traceparent']) }
+  return { tenant, subject, model, body: given, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, traceId: traceIdOf(request.headers['traceparent']) }
 }
 
 /** What a stored result is looked for under, if any. */

@@ -13,9 +13,9 @@ const PREFERENCE = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*"?([^";]*)"?)?/
 /** How a call wants to be served; `maxWaitMs` is what the gateway is ready to wait. Throws `bad-header`. */
 export function headerOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number): HeaderOptions {
   const { async, waitMs, preferenceApplied } = patienceOf(headers[requestHeaders.prefer], maxWaitMs)
-  const { mode, idempotencyKey } = purchaseOptionsOf(headers)
+  const { mode, idempotencyKey, callerRetry } = purchaseOptionsOf(headers)
   // Written out: spreading objects is the dearest thing that a hit could do here.
-  return { mode, idempotencyKey, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
+  return { mode, idempotencyKey, callerRetry, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
 }
 
 /** The same of a call that is answered with its generation: without `Prefer` nobody waits, and what is stored has to have an id. */
@@ -25,8 +25,13 @@ export function generationOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: nu
 }
 
 /** The headers that every door understands. Throws `bad-header`. */
-export function purchaseOptionsOf (headers: IncomingHttpHeaders): Pick<CallOptions, 'mode' | 'idempotencyKey'> {
-  return { mode: modeOf(headers[requestHeaders.cache]), idempotencyKey: idempotencyKeyOf(headers[requestHeaders.idempotencyKey]) }
+export function purchaseOptionsOf (headers: IncomingHttpHeaders): Pick<CallOptions, 'mode' | 'idempotencyKey' | 'callerRetry'> {
+  return { mode: modeOf(headers[requestHeaders.cache]), idempotencyKey: idempotencyKeyOf(headers[requestHeaders.idempotencyKey]), callerRetry: callerRetryOf(headers[requestHeaders.retryCount]) }
+}
+
+/** How often the client repeated this call. What is no count is nobody's fault that a caller could mend: it says nothing. */
+function callerRetryOf (header: string | string[] | undefined): number {
+  return typeof header === 'string' && /^\d{1,4}$/.test(header) ? Number(header) : 0
 }
 
 function modeOf (header: string | string[] | undefined): CallOptions['mode'] {

@@ -26,6 +26,7 @@ const request = {
   },
   cache: { name: 'Falgate-Cache', on: onBoth('`refresh` buys afresh and stores, `bypass` neither reads nor stores, `reuse` takes any stored picture of an input without a seed or buys one, `only` answers from what is stored or 504'), values: cacheModes },
   dryRun: { name: 'Falgate-Dry-Run', on: { generate: '`1` tells what would happen, as a `DryRun`, and buys nothing. Of a replica that does not know it, it is a call like any other: look for the header in the answer' }, values: ['1'] },
+  retryCount: { name: 'X-Stainless-Retry-Count', on: onBoth('How many times the client has repeated this call, as clients that Stainless made tell by themselves. Above 0 the caller of the same request that still waits counts as gone') },
   requestId: { name: 'X-Request-Id', on: onBoth('Kept when it matches `[\\w.-]{1,128}`') },
   lastEventId: { name: 'Last-Event-ID', on: { events: 'The `id` of the last event that was read. What cannot be read begins at the beginning' } }
 } as const satisfies Record<string, RequestHeader>

@@ -31,6 +31,8 @@ export interface Tenant {
   readonly budget: BudgetLimit | null
   /** Tenants with the same value share results. A tenant alone has a value that no named group can have. */
   readonly cacheGroup: string
+  /** Equal requests without seed and key, at the same time or soon after one another: each buys its own picture, or all are given one. */
+  readonly twins: 'buy' | 'join'
   /** Browser origins that may use its tokens, as `Origin` headers spell them. */
   readonly origins: readonly string[]
   /** Endpoint ids it may ask for, `owner/*` for all of an owner; `null`: every model on offer. */
@@ -304,6 +306,7 @@ function tenantOf (entry: TenantEntry): Tenant {
     weight: entry.weight ?? 1,
     budget: budgetOf(entry.budget),
     cacheGroup: entry.cacheGroup === undefined ? `tenant:${entry.id}` : `group:${entry.cacheGroup}`,
+    twins: entry.twins ?? 'buy',
     origins: entry.origins ?? [],
     models: entry.models ?? null,
     allow: new Map(Object.entries(entry.allow ?? {}))

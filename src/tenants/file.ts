@@ -34,6 +34,7 @@ const TenantEntry = Type.Object({
   weight: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'a whole number from 1 to 1000' })),
   budget: Type.Optional(BudgetEntry),
   cacheGroup: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'a name of 1 to 64 letters, digits, dots, underscores and hyphens' })),
+  twins: Type.Optional(Type.Union([Type.Literal('buy'), Type.Literal('join')], { description: 'buy or join' })),
   origins: Type.Optional(Type.Array(Type.String({ maxLength: 300, description: 'an origin such as https://studio.example' }), { description: 'a list of origins' })),
   models: Type.Optional(Type.Array(Type.String({ description: 'the endpoint id of a model on offer' }), { description: 'a list of endpoint ids' })),
   allow: Type.Optional(Type.Record(Type.String(), Type.Array(Scalar, { minItems: 1, description: 'a list of at least one value' }), { description: 'an object of parameters and their allowed values' }))

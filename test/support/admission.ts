@@ -18,7 +18,7 @@ export const traceLost: Failure = { code: 'outcome-unknown', detail: 'The submit
 export const refusal: Failure = { code: 'content-refused', detail: 'The model refused.', errors: [{ path: '/prompt', message: 'No.', code: 'content_policy_violation' }] }
 
 /** Of a row that nothing leads to. */
-export const noTerms: Terms = { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
+export const noTerms: Terms = { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, joinsTwins: false, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
 
 let ids = 0
 
@@ -52,9 +52,12 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     reuseName: null,
     idempotency: null,
     duplicateName: null,
+    joinsTwins: false,
     duplicates: [],
     lastRound: false,
+    twinMs: 0,
     connection: null,
+    callerRetry: 0,
     priority: 'interactive',
     startWithinMs: null,
     needsId: false,

@@ -35,6 +35,8 @@ export interface CallOptions {
   readonly mode: Mode | 'reuse' | 'only'
   /** The caller's `Idempotency-Key`. */
   readonly idempotencyKey: string | null
+  /** Which repetition of a call this is, as the caller's client counts them; 0: the first time, or nothing is counted. */
+  readonly callerRetry: number
   /** How long the caller waits for the end; 0: not at all. */
   readonly waitMs: number
   /** The caller asked not to be kept waiting: time up is a 202, not a failure. */
@@ -61,6 +63,8 @@ export interface AdmissionContext {
   /** What a call of this input costs at most, and one of its units. Throws what forbids to buy it: no bound is known, or nobody has confirmed the price. */
   readonly pricesOf: (model: Model, sent: ModelInput) => Prices
   readonly priceRules: Pick<PriceRules, 'of'>
+  /** How long after its end a picture is that of equal requests, too, where a tenant wants that. */
+  readonly twinMs: number
 }
 
 /** The name under which the call's result is found by requests for which any seed will do; `null` where nothing is to be stored. */
@@ -70,8 +74,9 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 }
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
-export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
-  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, priority, startWithinMs, needsId, traceId } = options
+export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
+  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, traceId } = options
+  const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null
   const { price, unitPrice } = pricesOf(model, sent)
   return {
     id: newId(),
@@ -93,9 +98,12 @@ export function admissionOf (options: CallOptions, connection: Connection | null
     idempotency: idempotencyKey === null
       ? null
       : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed, numbers)) },
-    duplicateName: idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null,
+    duplicateName: named,
+    joinsTwins: named !== null && tenant.twins === 'join',
+    twinMs,
     // A caller that asked for the id only waits for that one: until it went out, a duplicate's caller has to buy its own.
     connection,
+    callerRetry,
     priority,
     startWithinMs,
     needsId,

@@ -1,5 +1,6 @@
 // The caller's story: look up, admit, wait, answer. What happens at fal meanwhile is told in `step.ts`; both meet only in the ledger.
 
+import { setTimeout } from 'node:timers/promises'
 import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
@@ -77,6 +78,12 @@ export interface Requests {
 /** An admission that starts later than this has bought nothing, whatever the store does with it. */
 const ADMISSION_DEADLINE_MS = 900
 
+/** How long a retry may overtake the news that its first caller is gone: before a second identical picture is bought, callers are asked about again after this. */
+const ASK_AGAIN_MS = 300
+
+/** An admission without questions, or why none was asked for any more. */
+type Settled = Exclude<Admitted, DuplicatesFirst> | { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
+
 export function createRequests (deps: RequestDeps): Requests {
   const { ledger, cache, watch } = deps
   const foresee = createForesight({ ...deps, isInMemory: options => fromMemory(options) !== null, stored: storedFor })
@@ -93,7 +100,9 @@ export function createRequests (deps: RequestDeps): Requests {
     if (options.mode === 'only' || deps.draining()) return await fromStore(options)
     if (gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
 
-    const admitted = await admit(options, connection)
+    const admitted = await admit(options, connection, gone)
+    if (admitted.outcome === 'caller-gone') return { kind: 'caller-gone' }
+    if (admitted.outcome === 'draining') return await fromStore(options)
     if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
     if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
     if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
@@ -116,11 +125,15 @@ export function createRequests (deps: RequestDeps): Requests {
     return cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
   }
 
-  /** Asks for admission until it is clear which undelivered duplicates still have a caller. */
-  async function admit (options: CallOptions, connection: Connection): Promise<Exclude<Admitted, DuplicatesFirst>> {
+  /** Asks for admission until it is clear which undelivered duplicates still have a caller. That takes a while, in which this caller may leave, or the process begin to. */
+  async function admit (options: CallOptions, connection: Connection, gone: AbortSignal): Promise<Settled> {
     const admission = admissionOf(options, connection, deps)
     const { model, priceRule } = admission
-    const admitted = await settleDuplicates<Exclude<Admitted, DuplicatesFirst>>(ledger, async known => await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission }))
+    const admitted = await settleDuplicates<Settled>(ledger, async known => {
+      if (gone.aborted) return { outcome: 'caller-gone' }
+      if (deps.draining()) return { outcome: 'draining' }
+      return await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission })
+    }, async () => { await setTimeout(ASK_AGAIN_MS, undefined, { signal: gone }).catch(() => {}) })
     if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
     if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
     return admitted

@@ -213,6 +213,17 @@ function foreseen (state: State, outcome: Answer['outcome'], entry: Entry | unde
 
 function askForDuplicates (state: State, admission: Admission, found: DuplicatesFound): Found {
   if (found === null || 'ask' in found) return found
+  if ('join' in found) {
+    const { join: twin } = found
+    return {
+      take: () => {
+        // It is delivered when the one that came last has it.
+        if (!twin.row.delivered) change(state, twin, { connection: admission.connection, callerRetry: admission.callerRetry })
+        return join(state, admission, twin)
+      },
+      foresee: () => foreseen(state, 'joined', twin)
+    }
+  }
   return {
     take: () => {
       reattach(state, found.reattach, admission)

@@ -4,11 +4,11 @@ import { hasSlot, type Account } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { endOf } from '../../generation/log-text.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
-import { isFinal, isUnbilledEnd } from './books.ts'
+import { isFinal } from './books.ts'
 import { isTenants } from './breakers.ts'
 import { rankOf } from './queue.ts'
-import { cacheNamesOf, dueOf, keepsInputBytes, requestIdsOf } from './rows.ts'
-import { listKeyOf, statusListKeyOf, type Entry, type State } from './state.ts'
+import { cacheNamesOf, dueOf, isDuplicate, keepsInputBytes, requestIdsOf } from './rows.ts'
+import { listKeyOf, statusListKeyOf, type State } from './state.ts'
 
 /** One sentence for each broken invariant. */
 export function audit (state: State): string[] {
@@ -185,14 +185,10 @@ function auditDuplicates (state: State): string[] {
   }
   for (const entry of state.rows.values()) {
     const { duplicateName } = entry.hidden
-    if (duplicateName === null || !isDuplicate(entry) || isFinal(entry.row) || state.passedDuplicates.has(entry.row.id)) continue
+    if (duplicateName === null || entry.row.delivered || !isDuplicate(entry) || isFinal(entry.row) || state.passedDuplicates.has(entry.row.id)) continue
     if (state.duplicates.get(duplicateName)?.score(entry.row.id) === undefined) faults.push(`${entry.row.id} is not among the duplicates of ${duplicateName}`)
   }
   return faults
-}
-
-function isDuplicate ({ row }: Entry): boolean {
-  return !row.delivered && !isUnbilledEnd(row)
 }
 
 function auditLists (state: State): string[] {

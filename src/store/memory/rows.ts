@@ -202,7 +202,7 @@ function index (state: State, entry: Entry): void {
   const due = dueOf(state, entry)
   if (due !== null) state.due.set(row.id, due)
   if (!isFinal(row)) hold(state, row, 1)
-  if (hidden.duplicateName !== null && !row.delivered && !isUnbilledEnd(row) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
+  if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
 }
 
 /** Takes a row out of every structure that {@link index} put it into. */
@@ -225,6 +225,11 @@ function unindex (state: State, entry: Entry): void {
   state.due.delete(row.id)
   if (!isFinal(row)) hold(state, row, -1)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
+}
+
+/** May an equal request find it among its duplicates? */
+export function isDuplicate ({ row, hidden }: Entry): boolean {
+  return (!row.delivered || hidden.joinsTwins) && !isUnbilledEnd(row)
 }
 
 /** The ids under which fal knows this generation's purchases: usually one. */

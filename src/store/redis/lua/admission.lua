@@ -108,8 +108,15 @@ local function readCache (admission, siblings)
 end
 
 local function askForDuplicates (admission, find)
-  local duplicate, ask, isMore = find(admission)
+  local duplicate, ask, isMore, isJoined = find(admission)
   if not duplicate then return (#ask > 0 or isMore) and { ask = ask } or nil end
+  if isJoined then
+    return { outcome = 'joined', row = duplicate, take = function (fresh)
+      -- It is delivered when the one that came last has it.
+      if not fresh.delivered then Rows.change(fresh, { connection = admission.connection or false, callerRetry = admission.callerRetry }) end
+      return join(admission, fresh)
+    end }
+  end
   return { outcome = 'adopted', row = duplicate, take = function (fresh)
     Duplicates.reattach(fresh, admission)
     return answerFree(admission, 'adopted', fresh.id)

@@ -209,19 +209,16 @@ local function auditAll (keys, args)
   end
 
   local function auditDuplicates ()
-    local function isDuplicate (row)
-      return not row.delivered and not Books.isUnbilledEnd(row)
-    end
     for _, name in ipairs(keysOf('o')) do
       for id, number in pairs(membersOf(key('o', name))) do
         local row = rows[id]
-        if not row or not isDuplicate(row) or row.duplicateName ~= name or row.number ~= number then fault(id, 'is among the duplicates of', name) end
+        if not row or not Rows.isDuplicate(row) or row.duplicateName ~= name or row.number ~= number then fault(id, 'is among the duplicates of', name) end
       end
     end
     for id, row in pairs(rows) do
       -- The others may have been passed over.
-      local isLooked = row.phase ~= 'unknown' and not row.cancelWished
-      if row.duplicateName and isDuplicate(row) and isLooked and not Books.isFinal(row) and not redis.call('ZSCORE', key('o', row.duplicateName), id) then
+      local isLooked = row.phase ~= 'unknown' and not row.cancelWished and not row.delivered
+      if row.duplicateName and Rows.isDuplicate(row) and isLooked and not Books.isFinal(row) and not redis.call('ZSCORE', key('o', row.duplicateName), id) then
         fault(id, 'is not among the duplicates of', row.duplicateName)
       end
     end

@@ -62,7 +62,7 @@ local function compareRow (row)
   comparePlace(key('l', row.tenant .. ' ' .. row.subject), row, row.number, 'list')
   comparePlace(Rows.listOf(row), row, row.number, 'list by status')
   -- Others may have been passed over.
-  if is.duplicate and row.phase ~= 'unknown' and not row.cancelWished and not Books.isFinal(row) then comparePlace(key('o', row.duplicateName), row, is.duplicate, 'duplicates') end
+  if is.duplicate and row.phase ~= 'unknown' and not row.cancelWished and not row.delivered and not Books.isFinal(row) then comparePlace(key('o', row.duplicateName), row, is.duplicate, 'duplicates') end
   if is.claim then compareField(CLAIMS, is.claim, row.id, row.id .. ' in claims') end
   for _, requestId in ipairs(Rows.requestIdsOf(row)) do
     -- One that stands for another generation does so until that is forgotten.

@@ -210,6 +210,11 @@ local function cardOf (row)
   return table.concat(lines, '\n')
 end
 
+-- May an equal request find it among its duplicates?
+local function isDuplicate (row)
+  return (not row.delivered or row.joinsTwins) and not Books.isUnbilledEnd(row)
+end
+
 -- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
 local function placesOf (row)
   local at = {}
@@ -222,7 +227,7 @@ local function placesOf (row)
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
   at.due = dueOf(row)
-  if row.duplicateName and not row.delivered and not Books.isUnbilledEnd(row) then at.duplicate = row.number end
+  if row.duplicateName and isDuplicate(row) then at.duplicate = row.number end
   at.held = not Books.isFinal(row)
   return at
 end
@@ -476,6 +481,6 @@ end
 return {
   begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
-  knowsCacheName = knowsCacheName, listOf = listOf, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
+  knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
 }
