@@ -82,6 +82,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     tenants: tenants.now,
     falKey: key.now,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
+    madeHere: () => doors.sandboxFilesBase,
     isDraining: () => lifecycle.state === 'draining',
     lookAgainMs: options.lookAgainMs,
     awaitStoreMs: options.awaitStoreMs

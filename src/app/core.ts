@@ -44,6 +44,8 @@ export interface CoreOptions {
   readonly falKey: () => string
   /** Base of the upstream's queue; asked for each request. */
   readonly queueUrl: () => string
+  /** Base of the files of the sandbox here; `null`: there is none. */
+  readonly madeHere: () => string | null
   readonly isDraining: () => boolean
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[] | undefined
@@ -77,7 +79,7 @@ export function createCore (options: CoreOptions): Core {
   const onTrouble = untoldTrouble(createTroubleLog(log))
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
-  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
+  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
   const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })

@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
+import { createBaseUrl } from '../http/base-url.ts'
 import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
 import { describePrompt } from '../logger.ts'
@@ -37,6 +38,8 @@ export interface Doors {
   readonly url: string
   /** Base of the queue of the sandbox here, once it can be reached. */
   readonly sandboxQueueUrl: string
+  /** What the addresses of its files begin with as it makes them; `null`: there is none. */
+  readonly sandboxFilesBase: string | null
   /** The sandbox on a listener of its own, where it needs one. */
   readonly openSandbox: () => Promise<void>
   readonly closeSandbox: () => Promise<void>
@@ -67,11 +70,13 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
     if (sandbox === null || isMounted) return
     const listening = await listenToSandbox(sandbox, log, { host: '127.0.0.1', port: 0 })
     sandboxServer = listening.server
-    sandboxUrl = listening.url
+    sandboxUrl = urlOf(listening.url)
   }
 
   async function open (): Promise<void> {
     const trust = trustIn(config.trustProxy)
+    const falHosts = createFalHosts(config.falHosts ?? [], { trust, publicUrl: config.publicUrl })
+    const baseUrl = createBaseUrl({ publicUrl: config.publicUrl, falHosts })
     const server = await buildServer({
       log,
       metrics,
@@ -81,9 +86,12 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       readiness,
       opsHere: config.opsPort === null,
       trust,
-      falHosts: createFalHosts(config.falHosts ?? [], { trust, publicUrl: config.publicUrl }),
+      falHosts,
+      baseUrl,
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
-      sandbox: isMounted ? sandbox?.plugin ?? null : null,
+      // Its files are for everybody; behind TLS only the gateway itself reaches the rest.
+      sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
+      filesBase: sandbox === null ? null : request => `${baseUrl(request)}/sandbox`,
       requests,
       ledger,
       follow,
@@ -101,19 +109,25 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
     const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
     if (opsServer !== null) built.push(opsServer)
     url = await server.listen({ host: config.host, port: config.port })
-    if (isMounted) sandboxUrl = `${url}/sandbox`
+    if (isMounted) sandboxUrl = urlOf(`${url}/sandbox`)
     await opsServer?.listen({ host: config.host, port: config.opsPort ?? 0 })
   }
 
   return {
     get url () { return url },
     get sandboxQueueUrl () { return `${sandboxUrl}/queue` },
+    get sandboxFilesBase () { return sandbox === null ? null : config.publicUrl === null ? sandboxUrl : `${config.publicUrl}/sandbox` },
     openSandbox,
     showCertificate: pair => { if (publicServer instanceof TlsServer) publicServer.setSecureContext({ ...pair }) },
     closeSandbox: async () => { if (sandboxServer !== null) await closeServer(sandboxServer) },
     open,
     close: async () => { await Promise.all(built.map(closeServer)) }
   }
+}
+
+/** An address as requests to it name it: without the usual port. */
+function urlOf (address: string): string {
+  return new URL(address).href.replace(/\/$/, '')
 }
 
 /** A breaker that is not ok, as operators read it. */

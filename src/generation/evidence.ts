@@ -1,6 +1,7 @@
 // What the ledger answers to a claim, what it is told of an attempt or a purchase, and how it answers then. Evidence is a fact, and always taken.
 
 import type { MicroUsd } from '../money.ts'
+import type { Bases } from './bases.ts'
 import type { Failure, Generation, Terms } from './generation.ts'
 import type { Phase } from './phases.ts'
 
@@ -19,10 +20,10 @@ export type Claimed =
 
 /**
  * How a purchase ended at fal. `cost`: what fal billed; `null` when it named no bill, and the price table decides. `files`: how many pictures were made; without
- * it as many as the request could give.
+ * it as many as the request could give. `bases`: where addresses stand in the output that are made for who asks.
  */
 export type Ending =
-  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null, readonly files?: number }
+  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null, readonly files?: number, readonly bases?: Bases | null }
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 

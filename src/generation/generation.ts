@@ -2,6 +2,7 @@
 
 import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
+import { bases, type Bases } from './bases.ts'
 import { doubts, type Doubt } from './doubt.ts'
 import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
@@ -98,6 +99,8 @@ export const rowFields = {
   output: initially(null, orNull(text)),
   /** Of an output that is too long for a row: it lies aside for an hour (see `Ledger.aside`), and `output` is `null`. */
   large: initially<Large | null>(null, orNull(large)),
+  /** Where in the output addresses stand that are made for who asks; it is served with their base in the place of the stored one. */
+  bases: initially<Bases | null>(null, orNull(bases)),
   failure: initially(null, orNull(json(failureIn))),
   /** What was reserved: the highest price of our table. */
   price: admitted(integer),
@@ -269,7 +272,7 @@ export const largeFields = ['input', 'output'] as const
 export type Brief = Omit<Generation, typeof largeFields[number]>
 
 /** A generation as a list shows it. */
-export interface Listed extends Values<typeof listedFields>, Pick<Generation, 'id' | 'purchase' | 'input' | 'output'> {}
+export interface Listed extends Values<typeof listedFields>, Pick<Generation, 'id' | 'purchase' | 'input' | 'output' | 'bases'> {}
 
 /** What only the ledger knows about a row. */
 export interface Hidden extends Values<typeof hiddenFields> {}

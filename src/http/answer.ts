@@ -3,6 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Generation } from '../generation/generation.ts'
+import { withOutput } from '../generation/large.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import { problemOfEnd, problemOfFailed } from '../generation/request/problems.ts'
@@ -10,6 +11,7 @@ import type { Answer } from '../generation/request/request.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
 import { answerHeaders } from './headers.ts'
+import { outputFor, type FilesBase } from './made-here.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { readerOf } from './request-facts.ts'
 import { sendGeneration } from './send-generation.ts'
@@ -19,6 +21,9 @@ export interface Addresses {
   readonly generation: (id: string) => string
   readonly model: (endpointId: string) => string
 }
+
+/** What answers with outputs are made with. */
+export interface AnswerDeps { readonly addresses: Addresses, readonly filesBase: FilesBase }
 
 /** An answer that somebody waits for. */
 export type Arrived = Exclude<Answer, { kind: 'caller-gone' }>
@@ -34,12 +39,12 @@ const COLLECT_AFTER_SECONDS = 5
 export const CALLER_GONE = 499
 
 /** Writes the answer of `POST /generate`; failures are thrown for the error handler, with what is known about them in headers. */
-export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, options: AnsweredAs, addresses: Addresses): FastifyReply {
+export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, options: AnsweredAs, { addresses, filesBase }: AnswerDeps): FastifyReply {
   if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   tellAnswer(request, reply, answer, options.mode)
   switch (answer.kind) {
     case 'picture':
-      return reply.code(200).type('application/json').send(answer.body)
+      return reply.code(200).type('application/json').send(outputFor(request, answer.body, answer.bases, filesBase))
     case 'failed':
       throw problemOfFailed(answer)
     case 'gone':
@@ -50,18 +55,18 @@ export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer
 }
 
 /** Writes the answer of `POST /generations`: the generation as it now is. What has no generation is thrown, as everywhere. */
-export async function sendAsGeneration (request: FastifyRequest, reply: FastifyReply, answer: Answer, { mode, preferenceApplied }: AnsweredAs, { ledger, addresses }: { readonly ledger: Pick<Ledger, 'read' | 'aside'>, readonly addresses: Addresses }): Promise<FastifyReply> {
+export async function sendAsGeneration (request: FastifyRequest, reply: FastifyReply, answer: Answer, { mode, preferenceApplied }: AnsweredAs, { ledger, addresses, filesBase }: AnswerDeps & { readonly ledger: Pick<Ledger, 'read' | 'aside'> }): Promise<FastifyReply> {
   if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   tellAnswer(request, reply, answer, mode)
   if (answer.kind === 'gone') throw problemOfEnd(answer.end)
   const id = idOf(answer)
   if (id === null) throw withoutId(mode)
-  // A picture comes without its row.
-  const row = answer.kind === 'picture' ? await ledger.read(id, readerOf(request)) : answer.row
+  const row = answer.row ?? await ledger.read(id, readerOf(request))
   if (row === null) throw new Problem('result-expired', { generationId: id })
+  const shown = await withOutput(ledger, row)
   reply.code(202).header(answerHeaders.location, addresses.generation(id))
   if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
-  return await sendGeneration(request, reply, row, ledger)
+  return sendGeneration(request, reply, shown, filesBase)
 }
 
 /** Says in headers, and notes for the log, where an answer comes from, which generation it belongs to and what it cost. */

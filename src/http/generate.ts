@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Answer } from '../generation/request/request.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
-import { missed, sendAnswer, sendAsGeneration, type Addresses } from './answer.ts'
+import { missed, sendAnswer, sendAsGeneration, type AnswerDeps } from './answer.ts'
 import { ask, type AskDeps } from './ask.ts'
 import { askedModel, modelInPath, type ByModel } from './asked-model.ts'
 import { bodyLimitOfModel } from './body-bytes.ts'
@@ -17,11 +17,10 @@ import { anyModelSchema, createGenerationSchema, generateSchema, type ModelQuery
 import { answerHeaders } from './headers.ts'
 import { described } from './model-schemas.ts'
 
-export interface GenerateDeps extends AskDeps {
+export interface GenerateDeps extends AskDeps, AnswerDeps {
   /** What is on offer now. */
   readonly models: () => ModelBook
   readonly waitMs: number
-  readonly addresses: Addresses
 }
 
 /** How a route answers its callers: what it reads of their headers, and what it sends them. */
@@ -30,7 +29,7 @@ interface Manner {
   readonly send: (request: FastifyRequest, reply: FastifyReply, answer: Answer, options: HeaderOptions, deps: GenerateDeps) => FastifyReply | Promise<FastifyReply>
 }
 
-const withPicture: Manner = { optionsOf: headerOptionsOf, send: (request, reply, answer, options, { addresses }) => sendAnswer(request, reply, answer, options, addresses) }
+const withPicture: Manner = { optionsOf: headerOptionsOf, send: sendAnswer }
 
 const withGeneration: Manner = { optionsOf: generationOptionsOf, send: sendAsGeneration }
 

@@ -4,12 +4,14 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Generation } from '../generation/generation.ts'
+import { withOutput } from '../generation/large.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { hasEnded, statuses, type Status } from '../generation/phases.ts'
 import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import { generationJson, generationListJson } from './generation-view.ts'
 import { answerHeaders } from './headers.ts'
+import { rowFor, type FilesBase } from './made-here.ts'
 import { problemResponses } from './problem-schema.ts'
 import { readerOf } from './request-facts.ts'
 import { sendGeneration } from './send-generation.ts'
@@ -28,7 +30,13 @@ const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' })
 const documented = { tags: ['generations'], security: [{ key: [] }] }
 const json = { content: { 'application/json': { schema: Type.Ref('Generation') } } }
 
-export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrouble: OnTrouble): void {
+export interface GenerationDeps {
+  readonly ledger: Ledger
+  readonly filesBase: FilesBase
+  readonly onTrouble: OnTrouble
+}
+
+export function generationRoutes (scope: FastifyInstance, { ledger, filesBase, onTrouble }: GenerationDeps): void {
   scope.get<{ Querystring: Static<typeof Page> }>('/generations', {
     schema: {
       ...documented,
@@ -44,7 +52,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     const { limit = DEFAULT_LIMIT, cursor = null, status = null } = request.query
     const page = await ledger.list(readerOf(request), { limit, cursor, status })
     if (page.isCursorUnknown === true) throw new Problem('bad-query', { detail: 'No generation with the id in `cursor` is in this list, or it was forgotten meanwhile. Begin again without a cursor.' })
-    return reply.type('application/json').send(generationListJson(page.rows, page.nextCursor, request.id))
+    return reply.type('application/json').send(generationListJson(page.rows.map(row => rowFor(request, row, filesBase)), page.nextCursor, request.id))
   })
 
   scope.get<{ Params: Static<typeof Id> }>('/generations/:id', {
@@ -62,9 +70,10 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     const row = await ledger.read(request.params.id, readerOf(request))
     if (row === null) throw new Problem('no-such-generation')
     request.facts.generationId = row.id
-    // Looking at it with HEAD shows no picture.
+    const shown = request.method === 'HEAD' ? row : await withOutput(ledger, row)
+    // Looking at it with HEAD shows no picture, and what could not be read was not delivered.
     if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
-    return await sendGeneration(request, reply.headers(headersOf(row)), row, ledger)
+    return sendGeneration(request, reply.headers(headersOf(row)), shown, filesBase)
   })
 
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {
@@ -85,7 +94,7 @@ export function generationRoutes (scope: FastifyInstance, ledger: Ledger, onTrou
     if (cancelled.outcome === 'no-such-generation') throw new Problem('no-such-generation')
     request.facts.generationId = id
     if (cancelled.outcome === 'others-waiting' || cancelled.outcome === 'already-finished') throw new Problem(cancelled.outcome, { generationId: id })
-    return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(cancelled.row, request.id))
+    return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(rowFor(request, cancelled.row, filesBase), request.id))
   })
 }
 

@@ -39,13 +39,14 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly events: { readonly heartbeatMs: number, readonly idleTimeoutMs: number }
   readonly tenants: () => TenantBook
   readonly version: string
+  readonly publicUrl: string | null
   readonly readiness: () => Readiness
   /** Serve the operators' routes here; false when they have a port of their own. */
   readonly opsHere: boolean
   /** Whose `X-Forwarded-*` headers are believed. */
   readonly trust: Trust | false
   readonly tls: { readonly cert: Buffer, readonly key: Buffer } | null
-  /** The local stand-in for fal, mounted at `/sandbox`. */
+  /** Whatever of the local stand-in for fal is mounted at `/sandbox`. */
   readonly sandbox: FastifyPluginAsync | null
 }
 
@@ -100,7 +101,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
     await answerPreflights(scope, deps.tenants)
     await protect(scope, deps.tenants, deps.publicUrl)
     generateRoutes(scope, deps)
-    generationRoutes(scope, deps.ledger, deps.onTrouble)
+    generationRoutes(scope, deps)
     const eventStreams = createEventStreams({ ...deps, ...deps.events })
     eventRoute(scope, { ...deps, eventStreams })
     usageRoute(scope, deps)

@@ -53,6 +53,8 @@ export interface SandboxOptions {
 export interface Sandbox {
   /** To be registered with a prefix or without one. It ends its streams and timers when the server closes. */
   readonly plugin: FastifyPluginAsync
+  /** Its files alone, for a server where callers fetch them and nothing else of it is; beside the plugin, and on another server. */
+  readonly files: FastifyPluginAsync
   readonly bill: Bill
   readonly faults: Faults
 }
@@ -115,9 +117,15 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
     })
   }
 
+  function fileRoute (app: FastifyInstance): void {
+    app.get<{ Params: { animal: string, name: string } }>('/files/:animal/:name', { schema: hidden }, async (request, reply) => {
+      return answer('file', reply, async () => {
+        return pictures.answer(request.params.name, request.headers['if-none-match']) ?? detail(404, 'No such file')
+      })
+    })
+  }
+
   async function plugin (app: FastifyInstance): Promise<void> {
-    // The gateway's OpenAPI document is not the place to describe fal's protocol.
-    const hidden: FastifySchema & { readonly hide: true } = { hide: true }
     app.addHook('onRoute', route => { route.schema = hidden })
 
     // Bodies stay text: what is wrong with an input shows up at the result, and seeds keep their digits.
@@ -133,11 +141,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
 
     app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request))))
 
-    app.get<{ Params: { animal: string, name: string } }>('/files/:animal/:name', async (request, reply) => {
-      return answer('file', reply, async () => {
-        return pictures.answer(request.params.name, request.headers['if-none-match']) ?? detail(404, 'No such file')
-      })
-    })
+    fileRoute(app)
 
     await app.register(async guarded => {
       guarded.addHook('onRequest', async (request, reply) => {
@@ -181,8 +185,11 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
     })
   }
 
-  return { plugin, bill: bill.bill, faults }
+  return { plugin, files: async app => { fileRoute(app) }, bill: bill.bill, faults }
 }
+
+/** The gateway's OpenAPI document is not the place to describe fal's protocol. */
+const hidden: FastifySchema & { readonly hide: true } = { hide: true }
 
 // That the body of fal's 405 is FastAPI's is a guess; the protocol's notes have none.
 const methodNotAllowed = detail(405, 'Method Not Allowed')

@@ -57,6 +57,8 @@ export interface UpstreamOptions {
   readonly key: () => string
   /** Counts each HTTP request once, when its outcome is known. */
   readonly onRequest?: (operation: UpstreamOperation, outcome: Outcome) => void
+  /** Base of the addresses of files that this gateway makes itself; `null`, or left out: it makes none. */
+  readonly madeHere?: () => string | null
   readonly timeouts?: Partial<UpstreamTimeouts>
   /** None by default. */
   readonly proxy?: Proxy | null
@@ -87,7 +89,7 @@ const REQUEST_ID = /^[\w-]{1,128}$/
 /** fal's queue on undici. Nothing is retried here except the reading of a status. */
 export function createUpstream (options: UpstreamOptions): Upstream {
   const timeouts: UpstreamTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
-  const readResult = createResultReader(options.models)
+  const readResult = createResultReader(options.models, options.madeHere ?? (() => null))
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)

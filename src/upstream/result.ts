@@ -4,9 +4,10 @@ import { readErrorBody } from '../fal-wire/error-body.ts'
 import { exactSeed, isSeedReadable } from '../fal-wire/exact-seed.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { queueWords } from '../fal-wire/status.ts'
+import { basesIn } from '../generation/bases.ts'
 import type { Result } from '../generation/upstream.ts'
 import type { ModelBook } from '../models/models.ts'
-import { createOutputReader, type OutputVerdict } from '../models/output.ts'
+import { createOutputReader, type OutputReader } from '../models/output.ts'
 import { headerOf, type Answer } from './exchange.ts'
 import { failureOf, retryAfterMsOf } from './failures.ts'
 import { parseObject, statusWord } from './queue-status.ts'
@@ -14,24 +15,22 @@ import { parseObject, statusWord } from './queue-status.ts'
 /** Reads the answers of the result endpoint of a model. */
 export type ResultReader = (endpointId: string, answer: Answer) => Result
 
-/** `models` says which answers of each are a success. */
-export function createResultReader (models: () => Pick<ModelBook, 'find'>): ResultReader {
-  return (endpointId, answer) => readResult(answer, output => (models().find(endpointId)?.answers ?? untyped).judge(output))
+/** `models` says which answers of each are a success; `madeHere` is the base of the addresses of files that this gateway makes itself, where it makes some. */
+export function createResultReader (models: () => Pick<ModelBook, 'find'>, madeHere: () => string | null): ResultReader {
+  return (endpointId, answer) => readResult(answer, models().find(endpointId)?.answers ?? untyped, madeHere())
 }
 
 /** Of a model that was taken from the offer while this one ran no schema is known. */
 const untyped = createOutputReader({ output: null })
-
-type Judge = (output: Readonly<Record<string, unknown>>) => OutputVerdict
 
 /**
  * What an answer of the result endpoint means.
  * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed. Only what names its units, as fal's models
  * do, is clearly a model's answer where it is no output.
  */
-function readResult (answer: Answer, judge: Judge): Result {
+function readResult (answer: Answer, outputs: OutputReader, madeHere: string | null): Result {
   const units = headerOf(answer, falHeaders.billableUnits)
-  if (answer.status === 200) return readOutput(answer, units, judge)
+  if (answer.status === 200) return readOutput(answer, units, outputs, madeHere)
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
   if (answer.status === 499) return { kind: 'cancelled', units, isClear: error !== null }
   if (answer.status === 400 && error?.text != null && /still in progress/i.test(error.text)) return { kind: 'pending' }
@@ -51,7 +50,7 @@ function isFree (status: number, units: string | null): boolean {
   return status >= 500 || (status !== 422 && (units === null || Number(units) === 0))
 }
 
-function readOutput (answer: Answer, units: string | null, judge: Judge): Result {
+function readOutput (answer: Answer, units: string | null, { judge, filesIn }: OutputReader, madeHere: string | null): Result {
   // A cut body is the network's doing and says nothing.
   if (answer.unreadable === 'cut') return { kind: 'unavailable', retryAfterMs: null }
   // A byte order mark is no part of a JSON text (RFC 8259, section 8.1); everything else stays as fal sent it.
@@ -62,5 +61,6 @@ function readOutput (answer: Answer, units: string | null, judge: Judge): Result
   // The seed is not looked at here: what was paid for is not thrown away because of it, and an odd one only means that nothing is learned from it.
   if (!verdict.isSuccess) return { kind: 'no-output', units, isClear: units !== null && !verdict.mayHoldFile }
   const seed = exactSeed(body, output)
-  return { kind: 'succeeded', body, seed: seed.kind === 'digits' && isSeedReadable(seed.digits) ? seed.digits : null, units }
+  const bases = madeHere === null ? null : basesIn(body, filesIn(output), madeHere)
+  return { kind: 'succeeded', body, seed: seed.kind === 'digits' && isSeedReadable(seed.digits) ? seed.digits : null, units, ...(bases === null ? {} : { bases }) }
 }

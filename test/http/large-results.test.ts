@@ -48,7 +48,7 @@ t.test('a result that could not be read just now is not delivered, the next ques
   const { base, over } = await serveRoutes(t, ledger, (app, parts) => {
     app.setErrorHandler((error, _request, reply) => reply.code(error instanceof Problem ? 503 : 500).send('{}'))
     app.addHook('onSend', async () => { sent += 1 })
-    generationRoutes(app, ledger, parts.onTrouble)
+    generationRoutes(app, parts)
     eventRoute(app, parts)
     pollRoutes(app, [builtInModels.default.endpointId], pollHandlers({ ...parts, queueBase: () => '' }))
   })

@@ -89,6 +89,7 @@ const finishStep = fc.record({
   learned: fc.option(name),
   files: fc.constantFrom(0, 1, 2),
   isLarge: fc.constantFrom(...Array<boolean>(5).fill(false), true),
+  bases: fc.constantFrom(null, null, { bytes: 21, at: [18] }, { bytes: 3, at: [1, 9, 200] }),
   log,
   requestId: named,
   off
@@ -363,7 +364,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     }
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
-      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files, ...(step.isLarge ? { output: largeOutput } : {}) }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
+      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files, bases: step.bases, ...(step.isLarge ? { output: largeOutput } : {}) }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
       return [await ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log)), await ledger.aside(purchase)]
     }
     case 'seen': {

@@ -17,6 +17,7 @@ export interface RouteParts {
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly onTrouble: OnTrouble
+  readonly filesBase: null
 }
 
 export interface Served {
@@ -44,7 +45,7 @@ export async function serveRoutes (t: Test, ledger: Ledger, register: (app: Fast
     request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), { route: '/', isPoll: false })
     request.facts.caller = { tenant: studio, keyId: 'studio', subject: '' }
   })
-  register(app, { ledger, follow, eventStreams, onTrouble })
+  register(app, { ledger, follow, eventStreams, onTrouble, filesBase: null })
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   t.teardown(async () => {
     app.server.closeAllConnections()

@@ -34,6 +34,10 @@ export type Answer =
     /** The generation's id, unless the caller may not read it. */
     readonly generationId: string | null
     readonly body: Buffer | string
+    /** Its row with the output, where that was read for this answer: not of what is stored. */
+    readonly row: Generation | null
+    /** Where in the body addresses stand that are made for who asks. */
+    readonly bases: Generation['bases']
     readonly cost: MicroUsd
     readonly saved: MicroUsd
     /** What fal billed for this answer, in fal's units. */
@@ -211,6 +215,8 @@ export function createRequests (deps: RequestDeps): Requests {
       kind: 'picture',
       generationId: row.id,
       body: row.stored ? keepNew(options, row) : bodyOf(row, row.output),
+      row,
+      bases: row.bases,
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
       units: bought ? unitsBilled(row, cost) : '0',
@@ -229,6 +235,8 @@ export function createRequests (deps: RequestDeps): Requests {
       rate: null,
       generationId: isOwn(options, stored) ? stored.generationId : null,
       body: stored.body,
+      row: null,
+      bases: stored.bases,
       cost: 0,
       saved: stored.cost,
       units: '0',

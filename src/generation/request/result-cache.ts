@@ -12,6 +12,8 @@ export interface StoredResult {
   readonly tenant: string
   readonly subject: string
   readonly cost: MicroUsd
+  /** Where in the body addresses stand that are made for who asks. */
+  readonly bases: Generation['bases']
   /** Ledger clock. */
   readonly finishedAtMs: number
 }
@@ -36,6 +38,7 @@ export function storedResultOf (row: Generation, output: string): StoredResult {
     tenant: row.tenant,
     subject: row.subject,
     cost: row.cost ?? 0,
+    bases: row.bases,
     finishedAtMs: row.finishedAtMs ?? 0
   }
 }

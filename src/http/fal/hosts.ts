@@ -16,6 +16,8 @@ export type Trust = (address: string, hop: number) => boolean
 export interface FalHosts {
   /** What a request at one of these hosts means among the addresses below fal's doors; `null`: it came to another host. */
   readonly addressOf: (raw: RawRequest) => string | null
+  /** The address of such a host, without a slash at its end; `null` at other hosts. */
+  readonly originOf: (request: Pick<FastifyRequest, 'protocol' | 'host'>) => string | null
   /** Base of the queue's addresses at the host that the caller uses, without a slash at its end; `null` at other hosts. */
   readonly queueBaseOf: (request: Pick<FastifyRequest, 'protocol' | 'host'>) => string | null
 }
@@ -38,6 +40,9 @@ export function createFalHosts (names: readonly string[], { trust, publicUrl }: 
   const isPublicHttps = publicUrl?.startsWith('https:') ?? false
   const prefixAt = (host: string): string | undefined => prefixes.get(nameIn(host))
 
+  const originOf: FalHosts['originOf'] = ({ protocol, host }) =>
+    prefixes.size === 0 || prefixAt(host) === undefined ? null : `${isPublicHttps ? 'https' : protocol}://${host}`
+
   return {
     addressOf: raw => {
       if (prefixes.size === 0) return null
@@ -46,11 +51,10 @@ export function createFalHosts (names: readonly string[], { trust, publicUrl }: 
       // Pictures of the sandbox are no calls: fal has them at a host of its own.
       return prefix === undefined || url.startsWith('/sandbox/files/') ? null : prefix + url
     },
-    queueBaseOf: ({ protocol, host }) => {
-      if (prefixes.size === 0) return null
-      const prefix = prefixAt(host)
-      if (prefix === undefined) return null
-      return `${isPublicHttps ? 'https' : protocol}://${host}${prefix === '' ? '/queue' : ''}`
+    originOf,
+    queueBaseOf: request => {
+      const origin = originOf(request)
+      return origin === null ? null : `${origin}${prefixAt(request.host) === '' ? '/queue' : ''}`
     }
   }
 }

@@ -35,6 +35,7 @@ function auditPhases (state: State): string[] {
     if (isFinal(row) !== (row.cost !== null)) faults.push(`${row.id} is ${row.phase} and has the cost ${row.cost}`)
     if (isFinal(row) !== (row.finishedAtMs !== null)) faults.push(`${row.id} is ${row.phase} and finished at ${row.finishedAtMs}`)
     if ((row.phase === 'succeeded') !== (row.output !== null || row.large !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)
+    if (row.bases !== null && row.phase !== 'succeeded') faults.push(`${row.id} is ${row.phase} and has addresses in its output`)
     if ((row.phase === 'accepted' || row.phase === 'running') && row.requestId === null) faults.push(`${row.id} is ${row.phase} without a request id`)
     if (isAtUpstream(row.phase) && row.runUntilMs === null) faults.push(`${row.id} is ${row.phase} without an end of its run`)
     if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)

@@ -208,7 +208,7 @@ function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation,
   const takesReuseName = reuseName !== null && (!entry.row.cancelWished || cacheLead(state, reuseName) === null)
   if (large === null && mode !== 'bypass' && takesReuseName) takeCacheName(state, reuseName, entry.row.id)
   const files = Math.min(ending.files ?? Infinity, entry.row.files)
-  change(state, entry, { ...closed, failure: null, output: large === null ? ending.output : null, large, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
+  change(state, entry, { ...closed, failure: null, output: large === null ? ending.output : null, large, bases: ending.bases ?? null, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
 }
 
 /**

@@ -85,6 +85,6 @@ function bytesOf (text: string | null): number {
 }
 
 function listed (row: Listed): Listed {
-  const { id, purchase, input, output } = row
-  return { ...pick(listedFields, row), id, purchase, input, output }
+  const { id, purchase, input, output, bases } = row
+  return { ...pick(listedFields, row), id, purchase, input, output, bases }
 }

@@ -63,9 +63,9 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
 }
 
 /** The end that a replica knows, as evidence. */
-function endingOf ({ row: { phase, output, large, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ended {
+function endingOf ({ row: { phase, output, large, bases, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ended {
   const billed = costAssumed ? null : cost
-  if (phase === 'succeeded' && (output !== null || large !== null)) return { kind: 'succeeded', output: output ?? '', large, seed, learnedName, cost: billed }
+  if (phase === 'succeeded' && (output !== null || large !== null)) return { kind: 'succeeded', output: output ?? '', large, bases, seed, learnedName, cost: billed }
   return phase === 'failed' && failure !== null ? { kind: 'failed', failure, cost: billed } : { kind: 'cancelled', cost: billed }
 }
 
@@ -83,7 +83,7 @@ function write (state: State, replica: string, fact: Fact): Entry {
 }
 
 /** A submit of which nothing came back. */
-const nothingHeard = { phase: 'submitting', requestId: null, output: null, large: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
+const nothingHeard = { phase: 'submitting', requestId: null, output: null, large: null, bases: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
 
 function restoredRow (state: State, replica: string, { row, holds }: Fact, found: Generation | null): Generation {
   return {

@@ -134,11 +134,12 @@ export function createRedisLedger ({
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName, files } = ending
+    const bases = rowFields.bases.write(ending.bases ?? null)
     const bytes = longBytesOf(output)
-    if (bytes === null) return await call('finish', { seed, learnedName, files, ...given }, output)
+    if (bytes === null) return await call('finish', { seed, learnedName, files, bases, ...given }, output)
     const large = { bytes, sha256: await sha256Of(output) }
     await layAside(id, large, output)
-    const row = await call('finish', { seed, learnedName, files, large: rowFields.large.write(large), ...given })
+    const row = await call('finish', { seed, learnedName, files, bases, large: rowFields.large.write(large), ...given })
     return row?.large?.sha256 === large.sha256 ? { ...row, output } : row
   }
 

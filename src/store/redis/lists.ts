@@ -60,7 +60,7 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
     }))
     return shown.map(({ id, purchase, card }) => {
       const { input, output } = card.texts ?? texts.get(id) ?? { input: null, output: null }
-      return { id, purchase, input, output, ...card.fields, queuePosition: positions.get(id) ?? card.fields.queuePosition }
+      return { id, purchase, input, output, bases: card.bases, ...card.fields, queuePosition: positions.get(id) ?? card.fields.queuePosition }
     })
   }
 

@@ -275,6 +275,7 @@ export interface Card {
   readonly bytes: number
   readonly rank: number
   readonly tenant: string
+  readonly bases: Generation['bases']
   readonly texts: Pick<Generation, 'input' | 'output'> | null
 }
 
@@ -284,13 +285,14 @@ const listedNames = Object.keys(listedFields)
 export function cardIn (value: unknown): Card | null {
   if (value === null) return null
   const lines = textOf(value).split('\n')
-  const [bytes, rank, tenant, input, ...output] = lines.slice(listedNames.length)
+  const [bytes, rank, owner = '', input, ...output] = lines.slice(listedNames.length)
+  const [tenant, ...noted] = owner.split(' ')
   const lineOf = (name: string): string | undefined => {
     const line = lines[listedNames.indexOf(name)]
     return line === '' ? undefined : line
   }
   const texts = input === undefined ? null : { input: input === '' ? null : input, output: output.join('\n') || null }
-  return { fields: readAll(listedFields, lineOf), bytes: integerOf(bytes), rank: integerOf(rank), tenant: textOf(tenant), texts }
+  return { fields: readAll(listedFields, lineOf), bytes: integerOf(bytes), rank: integerOf(rank), tenant: textOf(tenant), bases: rowFields.bases.read(noted.length === 0 ? undefined : noted.join(' ')), texts }
 }
 
 function cancelledIn (value: unknown): Cancelled {

@@ -13,6 +13,28 @@ function inputOf (bytes: number): string {
 }
 
 export async function ends (t: Test, make: MakeStore): Promise<void> {
+  t.test('where addresses stand in an output is told with it, whichever way leads to it', async t => {
+    const { ledger, ended, accepted, admit, row } = await createWorld(t, make)
+    const bases = { bytes: 21, at: [18, 90] }
+    const { id } = await ended(successOf({ bases }), { cacheName: 'named', cacheGroup: 'acme' })
+    t.same((await row(id)).bases, bases)
+    t.same((await ledger.read(id, studio))?.bases, bases)
+    t.same((await ledger.lookup('named'))?.bases, bases)
+    t.match((await ledger.list(studio, { limit: 10, cursor: null, status: null })).rows, [{ id, bases }])
+    const alias = (await admit({ tenant: 'press', cacheName: 'named', cacheGroup: 'acme', needsId: true })).row
+    t.not(alias.id, id)
+    t.same(alias.bases, bases)
+    t.match((await ledger.list({ tenant: 'press', subject: '' }, { limit: 10, cursor: null, status: null })).rows, [{ id: alias.id, bases }])
+
+    const long = await ended(successOf({ bases, output: JSON.stringify({ images: [{ url: 'x'.repeat(300_000) }] }) }))
+    t.match(await row(long.id), { output: null, bases })
+    const lost = await accepted('lost')
+    await ledger.recordUnknown(lost.id, 1, 'lost', traceLost)
+    await ledger.finish(lost.id, 1, 'lost', successOf({ bases }))
+    t.match(await row(lost.id), { phase: 'succeeded', bases }, 'of a picture that is found later')
+    for (const ending of [successOf(), failureOf(), { kind: 'cancelled' as const, cost: 0 }]) t.equal((await ended(ending)).bases, null)
+  })
+
   t.test('an end that cost nothing is kept for an hour, whatever else for as long as results are', async t => {
     const { ledger, buy, accepted, ended, go, advance } = await createWorld(t, make)
     const cancelled = await buy()

@@ -41,6 +41,7 @@ local function auditAll (keys, args)
       if not row.corrected and (row.cost or 0) > row.price * constants.maxOverrun then fault(id, 'cost', row.cost, 'of which nobody is sure') end
       if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
       if (row.phase == 'succeeded') ~= (row.output ~= nil or row.large ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
+      if row.bases and row.phase ~= 'succeeded' then fault(id, 'is', row.phase, 'and has addresses in its output') end
       if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
       if Rows.isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
       if not Rows.isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end

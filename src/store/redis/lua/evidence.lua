@@ -177,7 +177,7 @@ local function recordDoubt ()
   end)
 end
 
--- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, output or large }.
+-- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, bases, output or large }.
 local function close (row, ending, facts)
   local changes = facts
   changes.phase = ending.kind
@@ -201,6 +201,7 @@ local function close (row, ending, facts)
     local takesReuseName = row.reuseName and row.mode ~= 'bypass' and (not row.cancelWished or not Names.cacheLead(row.reuseName))
     if isKept and takesReuseName then Names.takeCacheName(row.reuseName, row.id) end
     if isKept then changes.output = ending.output else changes.large = ending.large end
+    changes.bases = ending.bases or false
     if ending.seed then changes.seed = ending.seed end
     changes.settled = false
     if ending.files then changes.files = math.min(ending.files, row.files or 1) end
@@ -219,7 +220,7 @@ local function finishDouble (row, requestId, ending)
   Breakers.weighBill(row, ending.cost)
 end
 
--- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, large, log: { from, lines } or nothing }, payload: the output
+-- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, bases, large, log: { from, lines } or nothing }, payload: the output
 -- With `large` the output lies aside, if there was room: the row has its size and hash instead, and no cache name leads to it.
 local function finish ()
   return weighPurchase(function (row, isDouble)

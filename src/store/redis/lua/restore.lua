@@ -36,7 +36,7 @@ end
 local function endingOf (fact)
   local cost = not fact.costAssumed and fact.cost or nil
   if fact.phase == 'succeeded' and (fact.output or fact.large) then
-    return { kind = 'succeeded', output = fact.output, large = fact.large, seed = fact.seed, learnedName = fact.learnedName, cost = cost }
+    return { kind = 'succeeded', output = fact.output, large = fact.large, bases = fact.bases, seed = fact.seed, learnedName = fact.learnedName, cost = cost }
   end
   return fact.phase == 'failed' and fact.failure and { kind = 'failed', failure = fact.failure, cost = cost } or { kind = 'cancelled', cost = cost }
 end
@@ -51,7 +51,7 @@ local function write (fact, holds)
   if isShared then
     -- What lies behind the id is another one's, an output that was fetched under it too.
     row.phase = 'submitting'
-    row.requestId, row.output, row.large, row.failure, row.cost, row.costAssumed, row.finishedAtMs = nil, nil, nil, nil, nil, nil, nil
+    row.requestId, row.output, row.large, row.bases, row.failure, row.cost, row.costAssumed, row.finishedAtMs = nil, nil, nil, nil, nil, nil, nil, nil
     row.runUntilMs = row.runUntilMs or now
   end
   Rows.insert(row)

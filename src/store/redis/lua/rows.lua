@@ -198,14 +198,14 @@ local function listOf (row)
   return key('ls', statuses[row.phase] .. ' ' .. row.tenant .. ' ' .. row.subject)
 end
 
--- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the queue of its tenant, and that tenant. No text among them
--- holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
+-- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the queue of its tenant, and that tenant, with `bases` behind a
+-- space where there are some, so that all other cards are as those of older versions. No text among them holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
 -- output of several lines.
 local function cardOf (row)
   local lines, kept, names = {}, row.texts, fields.listed
   local count = #names
   for i = 1, count do lines[i] = kept[names[i]] or '' end
-  lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Queue.rankOf(row)), row.tenant
+  lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Queue.rankOf(row)), row.bases and row.tenant .. ' ' .. row.bases or row.tenant
   if tonumber(row.bytes) <= constants.maxCardBytes then lines[count + 4], lines[count + 5] = row.input or '', row.output or '' end
   return table.concat(lines, '\n')
 end

@@ -1,0 +1,27 @@
+// The address at which a caller reaches the gateway, as the base of those that it is given.
+
+import type { FastifyRequest } from 'fastify'
+import type { FalHosts } from './fal/hosts.ts'
+
+/** What an address below it begins with: no slash at its end. */
+export type BaseUrl = (request: FastifyRequest) => string
+
+/** `publicUrl`; `null`: as the caller reached the gateway, as far as can be told. At a host that is fal itself it is always that host. */
+export function createBaseUrl ({ publicUrl, falHosts }: { readonly publicUrl: string | null, readonly falHosts: FalHosts }): BaseUrl {
+  let isWarned = false
+  /** The base that was made last. Nearly all callers reach the gateway in the same way, so most requests find it here. */
+  let last = { protocol: '', host: '', base: '' }
+
+  return request => {
+    const atFal = falHosts.originOf(request)
+    if (atFal !== null) return atFal
+    if (publicUrl !== null) return publicUrl
+    if (!isWarned && request.protocol === 'http' && request.headers['x-forwarded-proto'] === 'https') {
+      isWarned = true
+      request.log.warn('a proxy ends TLS in front of this process, and the addresses that /fal hands out begin with http:// all the same: set PUBLIC_URL, or TRUST_PROXY')
+    }
+    const { protocol, host } = request
+    if (protocol !== last.protocol || host !== last.host) last = { protocol, host, base: `${protocol}://${host}` }
+    return last.base
+  }
+}
