@@ -48,8 +48,9 @@ t.test('what a door takes fits the schema that the documents have of it', async 
       const check = new Ajv2020({ strict: false, validateFormats: false, logger: false }).compile(schemaAt(document, path))
       for (const body of bodies) {
         const { status } = await gateway.generate(body, { path })
-        // A native door takes nulls that a document has lost; it is not documented, because there a field that says nothing is a mistake.
-        const isAsDocumented = path.startsWith('/generate') ? status !== 422 || !check(body) : check(body) === (status === 200)
+        // A native door takes nulls that a model's own document has lost; it is not documented, because there a field that says nothing is a mistake.
+        const isTold = !path.startsWith('/generate') || !Object.values(body).includes(null)
+        const isAsDocumented = status !== 200 || check(body) || !isTold
         t.ok(isAsDocumented, `${path} ${JSON.stringify(body)}: ${status}`)
       }
     }
