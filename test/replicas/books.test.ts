@@ -2,28 +2,46 @@
 
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createModels } from '../../src/models/models.ts'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
+import { plainInput } from '../support/fal-documents.ts'
 import { STUDIO_KEY } from '../support/gateway.ts'
 import { documentModel, modelFile } from '../support/model-files.ts'
-import { deploy, type Replica } from '../support/replicas.ts'
+import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
-const options = { endpointId: 'acme/painter/v2', price: { usd: 0.06, per: 'call' } }
+const options = {
+  endpointId: 'acme/painter/v2',
+  price: { usd: 0.06, per: 'call' },
+  input: { ...plainInput, properties: { prompt: { type: 'string' }, seed: { type: 'integer' } } }
+}
 const MODEL = options.endpointId
 
-async function submit ({ base }: Replica): Promise<Response> {
-  return await fetch(`${base}/fal/queue/${MODEL}`, { method: 'POST', headers: { authorization: `Key ${STUDIO_KEY}`, 'content-type': 'application/json' }, body: '{"prompt":"a fair"}' })
+async function post ({ base }: Replica, path: string, body: object): Promise<Response> {
+  return await fetch(base + path, { method: 'POST', headers: { authorization: `Key ${STUDIO_KEY}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
 }
 
-t.test('a replica without the model follows, serves and collects what another bought of it, and takes no call of its own', async t => {
-  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: { models: createModels([imagen4Ultra], { added: [documentModel(options)] }) } })
+async function submit (replica: Replica, prompt = 'a fair'): Promise<Response> {
+  return await post(replica, `/fal/queue/${MODEL}`, { prompt })
+}
+
+/** Two folders: one has the file of the model, and one is empty. */
+function folders (t: Test): { readonly having: string, readonly empty: string } {
   const [having, empty] = [join(t.testdirName, 'having'), join(t.testdirName, 'empty')]
   mkdirSync(having)
   mkdirSync(empty)
   const { name, text } = modelFile(options)
   writeFileSync(join(having, name), text)
+  return { having, empty }
+}
+
+/** What plays the model. */
+const sandboxOfModel = { models: createModels([imagen4Ultra], { added: [documentModel(options)] }) }
+
+t.test('a replica without the model follows, serves and collects what another bought of it, and takes no call of its own', async t => {
+  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: sandboxOfModel })
+  const { having, empty } = folders(t)
   // Alone at first: any replica takes what waits, also one without the model.
   const buyer = await startReplica({ MODELS_DIR: having })
 
@@ -54,8 +72,48 @@ t.test('a replica without the model follows, serves and collects what another bo
   t.same(await ledger.audit(), [])
 })
 
+t.test('callers at both at once: what waits of the model is bought by either, each input once, and only the replica that has the model admits it', async t => {
+  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: { ...sandboxOfModel, queueMs: 20, runMs: 50 }, env: { ...USUAL_LEASE, FAL_CONCURRENCY: '3' } })
+  const { having, empty } = folders(t)
+  const [buyer, other] = await Promise.all([startReplica({ MODELS_DIR: having }), startReplica({ MODELS_DIR: empty })])
+  const inputs = Array.from({ length: 8 }, (_, seed) => ({ prompt: 'a fair', seed }))
+  const calls = [...inputs, ...inputs].map(async (input): Promise<readonly [reply: string, refused: number]> => {
+    const [mine, theirs, usual] = await Promise.all([post(buyer, `/generate/${MODEL}`, input), post(other, `/generate/${MODEL}`, input), post(other, '/generate', input)])
+    t.equal(usual.status, 200)
+    t.equal(mine.status, 200)
+    return [await mine.text(), theirs.status]
+  })
+  const answers = await Promise.all(calls)
+  t.same(new Set(answers.map(([, refused]) => refused)), new Set([404]))
+  t.equal(new Set(answers.map(([text]) => text)).size, inputs.length, 'callers with the same input have the same picture')
+  t.same([sandbox.bill.accepted, sandbox.bill.billedUnits], [16, 16], 'eight of the model and eight of the other, each once')
+  t.same(await ledger.audit(), [])
+})
+
+t.test('what waits when the replica that admitted it is killed is bought once by one without the model', async t => {
+  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: sandboxOfModel, env: { FAL_CONCURRENCY: '1' } })
+  const { having, empty } = folders(t)
+  const [buyer, other] = await Promise.all([startReplica({ MODELS_DIR: having }), startReplica({ MODELS_DIR: empty })])
+  const release = sandbox.faults.holdJobs()
+  const ids: string[] = []
+  for (const prompt of ['a fair', 'a market', 'a harbour']) ids.push(String(Object(await (await submit(buyer, prompt)).json()).request_id))
+  await sandbox.bill.untilAccepted(1)
+  await until(async () => (await ledger.getMany(ids)).some(row => row?.phase === 'running'))
+  buyer.child.kill('SIGKILL')
+  await buyer.ended
+  t.same((await ledger.getMany(ids)).map(row => row?.phase).toSorted(), ['running', 'waiting', 'waiting'])
+  release()
+  for (const id of ids) {
+    await until(async () => (await other.get(`/fal/queue/acme/painter/requests/${id}/status`)).json()['status'] === 'COMPLETED')
+    t.match((await other.get(`/fal/queue/${MODEL}/requests/${id}`)).json(), { images: [{ url: /^http/ }] })
+  }
+  t.match(await ledger.getMany(ids), ids.map(() => ({ phase: 'succeeded', attempt: 1, cost: 60_000 })))
+  t.same([sandbox.bill.submits, sandbox.bill.accepted, sandbox.bill.billedUnits], [3, 3, 3])
+  t.same(await ledger.audit(), [])
+})
+
 t.test('a model that is removed while it runs ends as it should, and a faulty file leaves the book as it was', async t => {
-  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: { models: createModels([imagen4Ultra], { added: [documentModel(options)] }) } })
+  const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: sandboxOfModel })
   const dir = join(t.testdirName, 'models')
   mkdirSync(dir)
   const { name, text } = modelFile(options)
