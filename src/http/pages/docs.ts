@@ -82,6 +82,7 @@ function readModelDocument<PageRequest extends object> (request: PageRequest): P
   const { location, localStorage } = page
   const model = new URLSearchParams(location.search).get('model')
   if (model === null || Reflect.get(request, 'loadSpec') !== true) return request
+  page.document.documentElement.classList.add('one-model')
   const entered: unknown = JSON.parse(localStorage.getItem('authorized') ?? 'null')
   const key: unknown = Reflect.get(Object(Reflect.get(Object(entered), 'key')), 'value') ?? page.prompt('The key to read the document of ' + model + ' with')
   Reflect.set(request, 'url', location.origin + location.pathname.replace(/\/docs\/.*$/, '') + '/models/' + model + '/openapi.json')
@@ -89,8 +90,21 @@ function readModelDocument<PageRequest extends object> (request: PageRequest): P
   return request
 }
 
+/** Runs in the page: a refusal of the document is told in the gateway's words, which the page shows in place of what it would draw. */
+function tellRefusal<PageResponse extends object> (response: PageResponse): PageResponse {
+  const body: unknown = Reflect.get(response, 'body')
+  if (Reflect.get(response, 'ok') === true || typeof Reflect.get(Object(body), 'title') !== 'string') return response
+  const { title, detail } = Object(body)
+  Reflect.set(response, 'statusText', [title + '.', detail].join(' ').trim())
+  return response
+}
+
+/** The link below the title names the document of the whole gateway, also where that of one model is shown, which no link can lead to: it takes a key. */
+const ONE_MODEL_STYLE = '.one-model .swagger-ui .info .main .link { display: none }'
+
 /** The part of a browser's window that is used there. */
 interface PageWindow {
+  readonly document: { readonly documentElement: { readonly classList: { readonly add: (name: string) => void } } }
   readonly location: { readonly search: string, readonly origin: string, readonly pathname: string }
   readonly localStorage: { readonly getItem: (name: string) => string | null }
   readonly prompt: (question: string) => string | null
@@ -118,8 +132,8 @@ export async function docsPages (app: FastifyInstance): Promise<void> {
       staticCSP: true,
       // Without TLS, anywhere but on loopback, this directive would make browsers ask for styles and scripts in vain.
       transformStaticCSP: policy => policy.replace(/;?\s*upgrade-insecure-requests/, ''),
-      uiConfig: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null, requestInterceptor: readModelDocument },
-      theme: { title: 'falgate' }
+      uiConfig: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null, requestInterceptor: readModelDocument, responseInterceptor: tellRefusal },
+      theme: { title: 'falgate', css: [{ filename: 'one-model.css', content: ONE_MODEL_STYLE }] }
     })
   })
 }

@@ -1,0 +1,56 @@
+// The page of the API in Chromium: with `?model=` it asks for a key, shows that model and nothing else, and tells in a sentence why it does not.
+
+import { chromium, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
+import { createModels } from '../../src/models/models.ts'
+import { findChromium } from '../support/fal/chromium.ts'
+import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
+import { documentModel } from '../support/model-files.ts'
+
+const PAGE_TIMEOUT_MS = 60_000
+
+const easel = documentModel({ endpointId: 'acme/easel' })
+const models = createModels([imagen4Ultra], { added: [easel] })
+
+/** A page of a browser that was never here before; each question is answered with `answer`. */
+async function openPage (t: Test, url: string, answer: string): Promise<{ readonly page: Page, readonly asked: readonly string[] }> {
+  // As root there is no sandbox for Chromium; it opens nothing but our own page.
+  const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
+  t.teardown(async () => { await browser.close() })
+  const page = await browser.newPage()
+  page.setDefaultTimeout(PAGE_TIMEOUT_MS)
+  const asked: string[] = []
+  page.on('dialog', dialog => {
+    asked.push(dialog.message())
+    dialog.accept(answer).catch(() => {})
+  })
+  await page.goto(url)
+  return { page, asked }
+}
+
+t.setTimeout(240_000)
+
+t.test('the page of one model asks for a key, and shows the operations of that model without a link that leads nowhere', async t => {
+  const gateway = await startGateway(t, { models })
+  const { page, asked } = await openPage(t, `${gateway.url}/docs?model=${easel.endpointId}`, STUDIO_KEY)
+  await page.waitForSelector('.opblock')
+  t.same(asked, [`The key to read the document of ${easel.endpointId} with`])
+  const paths = await page.locator('.opblock-summary-path').allInnerTexts()
+  // The page lets lines break between the parts of a path.
+  const hasPath = (path: string): boolean => paths.some(one => one.replaceAll(/[\s\u200b]/g, '') === path)
+  t.ok(hasPath(`/generate/${easel.endpointId}`), paths.join())
+  t.notOk(hasPath(`/generate/${imagen4Ultra.endpointId}`))
+  t.match(await page.locator('.info .title').innerText(), /^falgate: /)
+  t.equal(await page.locator('.info .main .link').isVisible(), false)
+  t.equal(await page.locator('.info .main .link').count(), 1, 'that is what it is called')
+})
+
+t.test('a key that may not use the model, and one that nobody knows, are told so', async t => {
+  const gateway = await startGateway(t, { models, tenants: { tenants: [tenant('press', { models: [imagen4Ultra.endpointId] })] } })
+  for (const [answer, sentence] of [[key('press'), /This tenant may not use this model\./], ['nobody', /The key is not known/]] as const) {
+    const { page } = await openPage(t, `${gateway.url}/docs?model=${easel.endpointId}`, answer)
+    await page.waitForSelector('.errors-wrapper')
+    t.match(await page.locator('.errors-wrapper').innerText(), sentence)
+  }
+})
