@@ -81,6 +81,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     metrics,
     tenants: tenants.now,
     falKey: key.now,
+    falSecrets: key.secrets,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     madeHere: () => doors.sandboxFilesBase,
     isDraining: () => lifecycle.state === 'draining',

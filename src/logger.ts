@@ -2,6 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { pino, type DestinationStream, type Logger } from 'pino'
+import { CENSOR, withoutSecrets } from './censor.ts'
 import type { LogLevel, PromptLogging } from './settings.ts'
 import { troubles, type OnTrouble, type Operation } from './trouble.ts'
 
@@ -11,8 +12,6 @@ export interface LoggerOptions {
   /** Texts that must never appear, wherever they turn up: the central fal key. Asked for each line, because a key may be replaced. */
   readonly secrets?: () => readonly string[]
 }
-
-const CENSOR = '[redacted]'
 
 /** Fields that hold credentials, at the top of a line and where requests and answers keep their headers. */
 const CREDENTIALS = ['authorization', 'cookie', '["set-cookie"]']
@@ -86,15 +85,6 @@ function openOutput (): DestinationStream & { readonly flushSync: () => void } {
 
 function join (place: string, field: string): string {
   return place === '' || field.startsWith('[') ? place + field : `${place}.${field}`
-}
-
-/** The last fence: field names cannot find a key inside an error's text. */
-function withoutSecrets (line: string, secrets: readonly string[]): string {
-  let clean = line
-  for (const secret of secrets) {
-    if (clean.includes(secret)) clean = clean.replaceAll(secret, CENSOR)
-  }
-  return clean
 }
 
 /** How long failures of one operation are counted instead of logged. */

@@ -93,7 +93,7 @@ export function createMetrics ({ version }: { readonly version: string }) {
     undelivered: counter<[tenant: string]>('falgate_undelivered_total', 'Callers that left before the answer they had waited for; what was bought for them is there for the same request or to be collected.', 'tenant'),
     /** How many event streams are open. */
     eventStreams: level('falgate_event_streams', 'Event streams that are open.'),
-    eventStreamDropped: counter<[reason: string]>('falgate_event_streams_dropped_total', 'Event streams that were ended because nobody read them.', 'reason'),
+    eventStreamDropped: counter<[reason: string]>('falgate_event_streams_dropped_total', 'Event streams that were ended because nobody read them, or their key was revoked.', 'reason'),
     /** Names the one source of shared facts; it may reject, when it has told why itself: then the last ones are shown again. */
     onCollect,
     contentType,

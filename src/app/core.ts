@@ -42,6 +42,8 @@ export interface CoreOptions {
   readonly tenants: () => TenantBook
   /** The key that fal takes now. */
   readonly falKey: () => string
+  /** What no text of fal's may tell a tenant: that key, and the one before. */
+  readonly falSecrets: () => readonly string[]
   /** Base of the upstream's queue; asked for each request. */
   readonly queueUrl: () => string
   /** Base of the files of the sandbox here; `null`: there is none. */
@@ -79,7 +81,7 @@ export function createCore (options: CoreOptions): Core {
   const onTrouble = untoldTrouble(createTroubleLog(log))
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
-  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
+  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
   const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })

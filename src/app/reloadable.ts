@@ -1,6 +1,7 @@
 // What may be replaced while the process runs: the central key, the models and the tenants.
 
 import type { Logger } from 'pino'
+import { secretsOf } from '../censor.ts'
 import type { Config } from '../config.ts'
 import type { LoadedModels } from '../models/load.ts'
 import type { Model } from '../models/model.ts'
@@ -17,7 +18,7 @@ const SANDBOX_KEY = 'sandbox'
 
 export interface CentralKey {
   readonly now: () => string
-  /** What must not appear in a log: requests under way may still carry the key before. */
+  /** What must appear in no log and no answer: requests under way may still carry the key before. */
   readonly secrets: () => readonly string[]
   /** Reads the key file again. What is faulty is logged, and the old key stays. Never rejects. */
   readonly reload: (log: Logger) => Promise<void>
@@ -26,14 +27,18 @@ export interface CentralKey {
 /** `initial`: the key at the start, or `null` for the sandbox. */
 export function createCentralKey (fal: Config['fal'], initial: string | null): CentralKey {
   let key = initial ?? SANDBOX_KEY
-  let former = key
+  // Longest first: a key is found before its part is.
+  let secrets = initial === null ? [] : secretsOf(key)
   return {
     now: () => key,
-    secrets: () => initial === null ? [] : [key, former],
+    secrets: () => secrets,
     reload: async log => {
       const read = await loadFalKey(fal)
       if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
-      else if (read.key !== null && read.key !== key) [key, former] = [read.key, key]
+      else if (read.key !== null && read.key !== key) {
+        secrets = [...secretsOf(read.key), ...secretsOf(key)]
+        key = read.key
+      }
     }
   }
 }

@@ -72,6 +72,12 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
   })
 }
 
+/** Would this request's key still be taken? An answer that goes on and on is asked, because the key may have been revoked or have expired since. */
+export function isStillCaller (book: TenantBook, request: FastifyRequest): boolean {
+  const found = identify(book, request.headers.authorization, Date.now())
+  return typeof found !== 'string' && found.tenant.id === callerOf(request).tenant.id
+}
+
 /** What is said to a caller that nobody knows. How a key looks is no secret; which part of one is wrong stays untold. */
 function refusalOf (why: Unidentified): Problem {
   switch (why) {

@@ -23,6 +23,8 @@ export interface EventStreamsOptions {
   readonly idleTimeoutMs: number
   /** The clock that `idleTimeoutMs` goes by; monotonic. */
   readonly now?: () => number
+  /** May this request still be answered? Asked at each beat and before each text. Always by default. */
+  readonly isAllowed?: (request: FastifyRequest) => boolean
   readonly metrics: Pick<Metrics, 'eventStreams' | 'eventStreamDropped'>
   readonly onTrouble: OnTrouble
 }
@@ -40,7 +42,7 @@ interface Stream {
 /** How long a dropped reader has to read why. */
 const FAREWELL_MS = 1000
 
-export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => performance.now(), metrics, onTrouble }: EventStreamsOptions): EventStreams {
+export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => performance.now(), isAllowed = () => true, metrics, onTrouble }: EventStreamsOptions): EventStreams {
   const streams = new Set<Stream>()
   let beats: NodeJS.Timeout | undefined
 
@@ -48,7 +50,8 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
   function beatAll (): void {
     for (const stream of streams) {
       if (stream.isDropped) continue
-      if (isStalled(stream)) drop(stream)
+      if (!isAllowed(stream.request)) revoke(stream)
+      else if (isStalled(stream)) drop(stream)
       else if (stream.raw.writableLength === 0 && !stream.raw.writableEnded) stream.raw.write(`: ${stream.beat}\n\n`)
     }
   }
@@ -67,7 +70,20 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
     stream.isDropped = true
     metrics.eventStreamDropped('unread')
     request.log.warn({ request_id: request.id, tenant: request.facts.caller?.tenant.id, generation_id: request.facts.generationId, unread_bytes: raw.writableLength }, 'an event stream was dropped, because its reader does not read')
-    if (!raw.writableEnded) raw.end(': dropped, because nothing was read\n\n')
+    sayFarewell(raw, 'dropped, because nothing was read')
+  }
+
+  /** Its key opens nothing any more. */
+  function revoke (stream: Stream): void {
+    const { request, raw } = stream
+    stream.isDropped = true
+    metrics.eventStreamDropped('revoked')
+    request.log.warn({ request_id: request.id, tenant: request.facts.caller?.tenant.id, generation_id: request.facts.generationId }, 'an event stream was ended, because its key is not in force any more')
+    sayFarewell(raw, 'ended, because the key is not in force any more')
+  }
+
+  function sayFarewell (raw: ServerResponse, why: string): void {
+    if (!raw.writableEnded) raw.end(`: ${why}\n\n`)
     // What it has not read by then it never will.
     const farewell = setTimeout(() => { raw.destroy() }, FAREWELL_MS)
     raw.once('close', () => { clearTimeout(farewell) })
@@ -91,6 +107,10 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
       raw.flushHeaders()
       for await (const text of texts) {
         if (raw.destroyed || raw.writableEnded) break
+        if (!isAllowed(request)) {
+          revoke(stream)
+          break
+        }
         if (!raw.write(text)) await Promise.race([over, drained(raw)])
       }
     } catch (error) {

@@ -47,7 +47,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
       description: [
         'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error; an output above 256 KiB (`output_bytes`) is left out, `GET` the generation for it. That the model is done and its answer could not be used is such a change: `looking_again_since`.',
         'Event `log`: a line that the model logged, `{"message", "timestamp", "level"}`.',
-        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down.',
+        'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down, or its key is not in force any more.',
         'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.'
       ].join('\n\n'),
       params: Id,

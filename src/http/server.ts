@@ -9,7 +9,7 @@ import { Problem } from '../errors.ts'
 import type { Follow } from '../generation/watch/follow.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { missed } from './answer.ts'
-import { protect } from './authenticate.ts'
+import { isStillCaller, protect } from './authenticate.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights, letPageRead } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
@@ -102,7 +102,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
     await protect(scope, deps.tenants, deps.publicUrl)
     generateRoutes(scope, deps)
     generationRoutes(scope, deps)
-    const eventStreams = createEventStreams({ ...deps, ...deps.events })
+    const eventStreams = createEventStreams({ ...deps, ...deps.events, isAllowed: request => isStillCaller(deps.tenants(), request) })
     eventRoute(scope, { ...deps, eventStreams })
     usageRoute(scope, deps)
     modelRoutes(scope, deps)

@@ -1,5 +1,5 @@
 // What fal's errors mean to our callers. The sentences are ours: fal's texts may speak of the account and its money,
-// and only the lines about a refused input are passed on, without the offending values.
+// and only the lines about a refused input are passed on, without the offending values, without our key, and not where they speak of the account.
 
 import type { FieldFault } from '../errors.ts'
 import type { ErrorLine, FalError } from '../fal-wire/error-body.ts'
@@ -11,6 +11,13 @@ const MAX_MESSAGE_CHARACTERS = 500
 const MAX_NAME_CHARACTERS = 100
 const MAX_CTX_CHARACTERS = 1_000
 const MAX_RETRY_AFTER_MS = 3_600_000
+
+/** Takes what is secret out of a text of fal's. */
+export type Censor = (text: string) => string
+
+/** Words of the account and its money, which are the operator's. */
+const OF_ACCOUNT = /\b(?:accounts?|balance|billing|billed|credits?|dashboard|invoices?|payments?|quotas?|top up|user is locked|api[ -]?keys?)\b/i
+const UNTOLD = 'was not accepted'
 
 /** Types that mean the picture itself was refused. Which of them Imagen uses is not documented, so both count. */
 const REFUSED_CONTENT = new Set(['content_policy_violation', 'no_media_generated'])
@@ -25,47 +32,61 @@ const failed: Failure = { code: 'upstream-failed', detail: 'It made no picture.'
 const refusedRequest: Failure = { code: 'upstream-failed', detail: 'The upstream refused the request.' }
 
 /** Why a submit that was answered with this 4xx was refused for good. */
-export function refusalOf (status: number, error: FalError | null): Failure {
+export function refusalOf (status: number, error: FalError | null, censor: Censor): Failure {
   if (status === 401 || status === 403) return accountBlocked
   if (status === 404 && namesMissingApplication(error)) return retired
-  return status === 422 ? refusedInput(error) : refusedRequest
+  return status === 422 ? refusedInput(error, censor) : refusedRequest
 }
 
 /** Why a generation failed whose result is this error. */
-export function failureOf (status: number, error: FalError): Failure {
-  if (status === 422) return refusedInput(error)
+export function failureOf (status: number, error: FalError, censor: Censor): Failure {
+  if (status === 422) return refusedInput(error, censor)
   if (status === 504 || error.types.some(type => TIMEOUTS.has(type))) return timedOut
   return failed
 }
 
-function refusedInput (error: FalError | null): Failure {
+function refusedInput (error: FalError | null, censor: Censor): Failure {
   const refusesContent = error?.types.some(type => REFUSED_CONTENT.has(type)) === true
   const failure: Failure = refusesContent
     ? { code: 'content-refused', detail: 'The model refused to make this picture.' }
     : { code: 'invalid-input', detail: 'The model did not accept the input.' }
-  const errors = error === null ? [] : faultsOf(error)
+  const errors = error === null ? [] : faultsOf(error, censor)
   return errors.length === 0 ? failure : { ...failure, errors }
 }
 
 /** fal's lines, at most 20; a text in place of lines is one line about the whole body, as fal's JavaScript client has it. */
-function faultsOf (error: FalError): FieldFault[] {
-  if (error.text !== null) return [{ path: '', message: shortened(error.text, MAX_MESSAGE_CHARACTERS), code: shortened(error.types[0] ?? 'value_error', MAX_NAME_CHARACTERS) }]
-  return error.lines.slice(0, MAX_LINES).map(faultOf)
+function faultsOf (error: FalError, censor: Censor): FieldFault[] {
+  if (error.text !== null) return [{ path: '', message: messageOf(error.text, censor), code: nameOf(error.types[0] ?? 'value_error', censor) }]
+  return error.lines.slice(0, MAX_LINES).map(line => faultOf(line, censor))
 }
 
-function faultOf (line: ErrorLine): FieldFault {
+function faultOf (line: ErrorLine, censor: Censor): FieldFault {
   const fault: FieldFault = {
-    path: pointerOf(line.loc),
-    message: shortened(line.msg, MAX_MESSAGE_CHARACTERS),
-    code: shortened(line.type, MAX_NAME_CHARACTERS)
+    path: pointerOf(line.loc, censor),
+    message: messageOf(line.msg, censor),
+    code: nameOf(line.type, censor)
   }
-  return line.ctx !== undefined && JSON.stringify(line.ctx).length <= MAX_CTX_CHARACTERS ? { ...fault, ctx: line.ctx } : fault
+  return line.ctx !== undefined && isTold(JSON.stringify(line.ctx), censor) ? { ...fault, ctx: line.ctx } : fault
+}
+
+/** Limits and the like: whole, or not at all. */
+function isTold (ctx: string, censor: Censor): boolean {
+  return ctx.length <= MAX_CTX_CHARACTERS && !OF_ACCOUNT.test(ctx) && censor(ctx) === ctx
+}
+
+function messageOf (text: string, censor: Censor): string {
+  // Censored before it is cut, which could leave a part of a key.
+  return OF_ACCOUNT.test(text) ? UNTOLD : shortened(censor(text), MAX_MESSAGE_CHARACTERS)
+}
+
+function nameOf (text: string, censor: Censor): string {
+  return shortened(censor(text), MAX_NAME_CHARACTERS)
 }
 
 /** `["body", "images", 0]` → `/images/0` (RFC 6901). */
-function pointerOf (loc: ErrorLine['loc']): string {
+function pointerOf (loc: ErrorLine['loc'], censor: Censor): string {
   const steps = loc[0] === 'body' ? loc.slice(1) : loc
-  return steps.map(step => '/' + shortened(String(step), MAX_NAME_CHARACTERS).replaceAll('~', '~0').replaceAll('/', '~1')).join('')
+  return steps.map(step => '/' + nameOf(String(step), censor).replaceAll('~', '~0').replaceAll('/', '~1')).join('')
 }
 
 /** `toWellFormed` because the cut may fall inside a surrogate pair. */

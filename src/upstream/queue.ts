@@ -3,6 +3,7 @@
 
 import { setMaxListeners } from 'node:events'
 import { Agent, Client, type buildConnector } from 'undici'
+import { secretsOf, withoutSecrets } from '../censor.ts'
 import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
@@ -10,7 +11,7 @@ import { ledgerConstants } from '../generation/ledger-constants.ts'
 import type { StatusReader, Submitted, Upstream } from '../generation/upstream.ts'
 import type { ModelBook } from '../models/models.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
-import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
+import { busy, refusalOf, retryAfterMsOf, unreachable, type Censor } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
 import { createResultReader } from './result.ts'
 import { readEvents } from './server-sent-events.ts'
@@ -55,6 +56,8 @@ export interface UpstreamOptions {
   readonly queueUrl: () => string
   /** fal's key; asked for each request, as its file may be read again. */
   readonly key: () => string
+  /** What fal's texts must not tell tenants: that key, and one before it. The key alone by default. */
+  readonly secrets?: () => readonly string[]
   /** Counts each HTTP request once, when its outcome is known. */
   readonly onRequest?: (operation: UpstreamOperation, outcome: Outcome) => void
   /** Base of the addresses of files that this gateway makes itself; `null`, or left out: it makes none. */
@@ -89,7 +92,8 @@ const REQUEST_ID = /^[\w-]{1,128}$/
 /** fal's queue on undici. Nothing is retried here except the reading of a status. */
 export function createUpstream (options: UpstreamOptions): Upstream {
   const timeouts: UpstreamTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
-  const readResult = createResultReader(options.models, options.madeHere ?? (() => null))
+  const censor = (text: string): string => withoutSecrets(text, options.secrets?.() ?? secretsOf(options.key()))
+  const readResult = createResultReader(options.models, options.madeHere ?? (() => null), censor)
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)
@@ -158,7 +162,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     if (answer.kind === 'no-answer') await client.destroy()
     options.onRequest?.('submit', outcomeOf(answer))
     tellTrouble('submit', answer)
-    if (answer.kind === 'answer') return submitted(answer)
+    if (answer.kind === 'answer') return submitted(answer, censor)
     return sent
       ? { kind: 'lost', requestId: null, suspect: answer.code === NOT_HTTP ? 'account' : 'request', cause: `no answer: ${answer.why} (${answer.code})` }
       : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
@@ -170,6 +174,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
       poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
       stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
       pauses: timeouts,
+      censor,
       onTrouble: answer => {
         options.log?.warn({ fal_request_id: requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
         tellTrouble('status', answer)
@@ -280,7 +285,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
 }
 
 /** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */
-function submitted (answer: Answer): Submitted {
+function submitted (answer: Answer, censor: Censor): Submitted {
   const { status } = answer
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
   // What is cut off is an answer that was lost; what is there and not of fal's form comes from something in front of fal.
@@ -291,7 +296,7 @@ function submitted (answer: Answer): Submitted {
   if (status >= 400 && status < 500) {
     // A 4xx is no purchase whatever else it says, and here fal says that it would go well another time.
     const isTransient = headerOf(answer, falHeaders.needsRetry) === '1' && status !== 401 && status !== 403
-    return isTransient ? { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), suspect } : { kind: 'refused', failure: refusalOf(status, error) }
+    return isTransient ? { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), suspect } : { kind: 'refused', failure: refusalOf(status, error, censor) }
   }
   if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, suspect, cause: `answered ${status}` }
   const text = answer.text ?? ''

@@ -9,15 +9,18 @@ import type { Result } from '../generation/upstream.ts'
 import type { ModelBook } from '../models/models.ts'
 import { createOutputReader, type OutputReader } from '../models/output.ts'
 import { headerOf, type Answer } from './exchange.ts'
-import { failureOf, retryAfterMsOf } from './failures.ts'
+import { failureOf, retryAfterMsOf, type Censor } from './failures.ts'
 import { parseObject, statusWord } from './queue-status.ts'
 
 /** Reads the answers of the result endpoint of a model. */
 export type ResultReader = (endpointId: string, answer: Answer) => Result
 
-/** `models` says which answers of each are a success; `madeHere` is the base of the addresses of files that this gateway makes itself, where it makes some. */
-export function createResultReader (models: () => Pick<ModelBook, 'find'>, madeHere: () => string | null): ResultReader {
-  return (endpointId, answer) => readResult(answer, models().find(endpointId)?.answers ?? untyped, madeHere())
+/**
+ * `models` says which answers of each are a success; `madeHere` is the base of the addresses of files that this gateway makes itself, where it makes some.
+ * `censor` is for what fal says of an error: an output stays byte for byte.
+ */
+export function createResultReader (models: () => Pick<ModelBook, 'find'>, madeHere: () => string | null, censor: Censor): ResultReader {
+  return (endpointId, answer) => readResult(answer, models().find(endpointId)?.answers ?? untyped, madeHere(), censor)
 }
 
 /** Of a model that was taken from the offer while this one ran no schema is known. */
@@ -28,7 +31,7 @@ const untyped = createOutputReader({ output: null })
  * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed. Only what names its units, as fal's models
  * do, is clearly a model's answer where it is no output.
  */
-function readResult (answer: Answer, outputs: OutputReader, madeHere: string | null): Result {
+function readResult (answer: Answer, outputs: OutputReader, madeHere: string | null, censor: Censor): Result {
   const units = headerOf(answer, falHeaders.billableUnits)
   if (answer.status === 200) return readOutput(answer, units, outputs, madeHere)
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
@@ -37,7 +40,7 @@ function readResult (answer: Answer, outputs: OutputReader, madeHere: string | n
   // The form of this answer is not documented; an HTML page, however, comes from something in front of fal.
   if (answer.status === 404 && parseObject(answer.text ?? '') !== null) return { kind: 'expired', isClear: error !== null || statusWord(answer.text) === queueWords.notFound }
   if (error === null || !isOfModel(answer.status)) return { kind: 'unavailable', retryAfterMs: retryAfterMsOf(answer) }
-  return { kind: 'failed', failure: failureOf(answer.status, error), units, free: isFree(answer.status, units) }
+  return { kind: 'failed', failure: failureOf(answer.status, error, censor), units, free: isFree(answer.status, units) }
 }
 
 /** 401, 403 and 429 are about our account, and nothing below 400 is an error. */

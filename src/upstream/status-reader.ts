@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { backoffMs, jittered } from '../backoff.ts'
 import type { LogPiece, Sighting, StatusReader } from '../generation/upstream.ts'
 import { untilAborted, type Answer, type NoAnswer } from './exchange.ts'
-import { retryAfterMsOf } from './failures.ts'
+import { retryAfterMsOf, type Censor } from './failures.ts'
 import { createLogMemory, readStatus, statusWord, type SeenStatus } from './queue-status.ts'
 
 /** Polls that were answered before the stream is tried again: half a minute. */
@@ -29,6 +29,8 @@ export interface StatusReaderOptions {
   /** The texts of one status stream's events; ends when the stream does, for whatever reason. */
   readonly stream: (signal: AbortSignal) => AsyncIterable<string>
   readonly pauses: StatusReaderPauses
+  /** What of the model's log lines is told. */
+  readonly censor: Censor
   /** Told when troubles begin, not at each attempt. */
   readonly onTrouble: (answer: Answer | NoAnswer) => void
   readonly onClose: () => void
@@ -43,7 +45,7 @@ type Observed = { readonly kind: 'status', readonly status: SeenStatus, readonly
  */
 export function createStatusReader (options: StatusReaderOptions): StatusReader {
   const closing = new AbortController()
-  const sightings = onlyChanges(observe(options, closing.signal))
+  const sightings = onlyChanges(observe(options, closing.signal), options.censor)
   let pending: Promise<Sighting> | null = null
 
   async function nextChange (): Promise<Sighting> {
@@ -78,11 +80,11 @@ export function createStatusReader (options: StatusReaderOptions): StatusReader 
 /** One for all: every generation ends with it, and where it was made tells nobody anything. */
 const closed = new Error('the status reader is closed')
 
-async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGenerator<Sighting, void> {
+async function * onlyChanges (observations: AsyncIterable<Observed>, censor: Censor): AsyncGenerator<Sighting, void> {
   const newLogs = createLogMemory()
   let last: string | null = null
   for await (const observed of observations) {
-    const log = observed.kind === 'status' ? newLogs(observed.status.logs, observed.listing) : NO_LINES
+    const log = observed.kind === 'status' ? censored(newLogs(observed.status.logs, observed.listing), censor) : NO_LINES
     const sighting = sightingOf(observed, log)
     const position = sighting.kind === 'queued' ? sighting.position : null
     const name = `${sighting.kind} ${position}`
@@ -90,6 +92,11 @@ async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGener
     last = name
     yield sighting
   }
+}
+
+/** Tenants read these lines. */
+function censored ({ from, lines }: LogPiece, censor: Censor): LogPiece {
+  return { from, lines: lines.map(line => ({ ...line, message: censor(line.message) })) }
 }
 
 const NO_LINES: LogPiece = { from: 0, lines: [] }

@@ -1,5 +1,9 @@
 // Event streams: a generation's whole story, its end delivered, and a way back in after a break.
 
+import { hash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { followAt } from '../support/event-stream.ts'
 import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
@@ -27,6 +31,29 @@ t.test('a stream tells every status, the model\'s log, and ends with the output'
   t.match(whole, { output: { images: [{ url: String }] } })
   t.equal(stream.events.at(-1)?.event, 'generation')
   t.ok(stream.told('generation').slice(0, -1).every(({ output }) => output === null))
+})
+
+t.test('a stream ends when its key is revoked, and others of the tenant go on', async t => {
+  const dir = mkdtempSync(join(tmpdir(), 'falgate-events-'))
+  t.teardown(() => { rmSync(dir, { recursive: true }) })
+  const tenantsFile = join(dir, 'tenants.json')
+  const keyOf = (id: string): object => ({ id, sha256: hash('sha256', `secret-of-${id}`) })
+  const before = { tenants: [{ id: 'studio', keys: [keyOf('studio'), keyOf('second')] }] }
+  writeFileSync(tenantsFile, JSON.stringify(before))
+  const gateway = await startGateway(t, { tenants: before, config: { tenantsFile }, env: { EVENT_HEARTBEAT_SECONDS: '1' } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const id = String((await gateway.generate({ prompt: 'a leaver\'s', seed: 1 }, later)).json()['id'])
+  const revoked = await followAt(gateway.url, id)
+  const other = await followAt(gateway.url, id, { key: key('second') })
+  await until(() => [revoked, other].every(stream => stream.told('generation').some(({ status }) => status === 'running')))
+  writeFileSync(tenantsFile, JSON.stringify({ tenants: [{ id: 'studio', keys: [keyOf('second')] }] }))
+  await gateway.reload()
+  await revoked.over
+  t.match(revoked.comments.at(-1), /the key is not in force any more/)
+  t.ok(revoked.told('generation').every(({ output }) => output === null))
+  release()
+  await other.over
+  t.match(other.told('generation').at(-1), { status: 'succeeded' })
 })
 
 t.test('what has ended is one event', async t => {

@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { Result } from '../../src/generation/upstream.ts'
 import type { Reply } from '../support/scripted-server.ts'
-import { MODEL, queueClient, REQUEST_ID, REQUEST_PATH, type Bench } from './queue-client.ts'
+import { KEY, MODEL, queueClient, REQUEST_ID, REQUEST_PATH, type Bench } from './queue-client.ts'
 
 type Teardown = Parameters<typeof queueClient>[0]
 
@@ -130,6 +130,32 @@ t.test('a long result has the time that it needs as long as it comes, and one th
 t.test('422 with a text is one line about the whole body', async t => {
   const { result } = await resultOf(t, reply => reply.answer(422, { detail: 'the prompt is too long' }))
   t.same(result.kind === 'failed' && result.failure.errors, [{ path: '', message: 'the prompt is too long', code: 'value_error' }])
+})
+
+t.test('what fal says of an error repeats no key of ours and tells nothing of the account; what was bought stays byte for byte', async t => {
+  const secret = KEY.split(':')[1] ?? ''
+  const lines = [
+    { loc: ['body', KEY], msg: `${'m'.repeat(495)} ${KEY} said no`, type: `odd ${KEY}`, ctx: { authorization: `Key ${KEY}` } },
+    { loc: ['body', 'prompt'], msg: `the secret ${secret} said no`, type: 'value_error', ctx: { le: 1 } },
+    { loc: ['body', 'prompt'], msg: 'User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing.', type: 'value_error', ctx: { balance: -3 } },
+    { loc: ['body', 'white_balance'], msg: 'white_balance has to be given', type: 'missing' }
+  ]
+  const errorsOf = async (detail: unknown): Promise<readonly object[]> => {
+    const { result } = await resultOf(t, reply => reply.answer(422, { detail }, UNITS))
+    const submitted = await (await queueClient(t, { request: (_request, reply) => reply.answer(422, { detail }) })).upstream.submit(MODEL, '{"prompt":"a"}')
+    const told = result.kind === 'failed' ? result.failure.errors ?? [] : []
+    t.same(submitted.kind === 'refused' && submitted.failure.errors, told, 'the same on both ways')
+    return told
+  }
+  t.same(await errorsOf(lines), [
+    { path: '/[redacted]', message: `${'m'.repeat(495)} [red`, code: 'odd [redacted]' },
+    { path: '/prompt', message: 'the secret [redacted] said no', code: 'value_error', ctx: { le: 1 } },
+    { path: '/prompt', message: 'was not accepted', code: 'value_error' },
+    { path: '/white_balance', message: 'white_balance has to be given', code: 'missing' }
+  ])
+  t.same(await errorsOf(`refused for ${KEY}`), [{ path: '', message: 'refused for [redacted]', code: 'value_error' }])
+  const body = `{"images":[{"url":"https://v3.fal.media/${KEY}"}]}`
+  t.match((await resultOf(t, reply => reply.answer(200, body, UNITS))).result, { kind: 'succeeded', body })
 })
 
 t.test('not done yet, gone, and cancelled are told apart', async t => {
