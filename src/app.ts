@@ -48,7 +48,7 @@ export interface RunningApp {
   readonly url: string
   /** Reads the models, the tenants file and the files of keys, certificates and passwords again. Never rejects: what is faulty is logged and the old stays. */
   readonly reload: () => Promise<void>
-  /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. See `longestCloseMs`. Twice is harmless. */
+  /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. Before that it works on for `drainDelayMs`, while `/readyz` says that it is going. See `longestCloseMs`. Twice is harmless. */
   readonly close: () => Promise<void>
 }
 
@@ -84,7 +84,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     falSecrets: key.secrets,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     madeHere: () => doors.sandboxFilesBase,
-    isDraining: () => lifecycle.state === 'draining',
+    isDraining: () => lifecycle.state === 'draining' && !drain.takesWork(),
     lookAgainMs: options.lookAgainMs,
     awaitStoreMs: options.awaitStoreMs
   })
@@ -169,7 +169,8 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     { name: 'certificate', start: atOnce(certificate.start), stop: atOnce(certificate.stop) },
     { name: 'access to Redis', start: atOnce(redisAccess.start), stop: atOnce(redisAccess.stop) },
     { name: 'models', start: atOnce(book.start), stop: atOnce(book.stop) },
-    ...drift === null ? [] : [{ name: 'model check', start: atOnce(drift.start), stop: { waitsFor: 'a document of fal to be let go', limitMs: endings.upstreamMs, run: drift.stop } }]
+    ...drift === null ? [] : [{ name: 'model check', start: atOnce(drift.start), stop: { waitsFor: 'a document of fal to be let go', limitMs: endings.upstreamMs, run: drift.stop } }],
+    { name: 'balancers', stop: drain.balancers }
   ]
   await lifecycle.start(steps)
 

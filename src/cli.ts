@@ -19,10 +19,10 @@ const library = takeConsole()
 process.on('exit', () => { process.stderr.write(faultLines(library.untold().map(text => `warning: ${text}`))) })
 
 /** Ends the process in order at the first signal or unexpected error, at once at the second. */
-const keep: Surroundings['keep'] = (app, { waitMs, onHangup }) => {
+const keep: Surroundings['keep'] = (app, { waitMs, drainDelayMs = 0, onHangup }) => {
   library.tellTo(text => { app.log.warn({ library: text }, 'a library says something') })
   if (onHangup !== undefined) process.on('SIGHUP', onHangup)
-  closeWithGrace({ delay: longestCloseMs(waitMs), logger: app.log, skip: ['SIGHUP'] }, async ({ err, signal }) => {
+  closeWithGrace({ delay: longestCloseMs({ waitMs, drainDelayMs }), logger: app.log, skip: ['SIGHUP'] }, async ({ err, signal }) => {
     if (err === undefined) app.log.info({ signal }, 'closing')
     else {
       app.log.fatal({ err }, 'unexpected error, closing')

@@ -68,6 +68,20 @@ t.test('SIGTERM: callers that wait are answered, new work is refused, what is st
   t.equal(gateway.sandbox.bill.accepted, 2)
 })
 
+t.test('DRAIN_DELAY_SECONDS: after SIGTERM /readyz says so at once, and work is still taken, before it is refused', async t => {
+  const gateway = await open(t, { DRAIN_DELAY_SECONDS: '5' })
+  const release = gateway.sandbox.faults.holdJobs()
+  gateway.child.kill('SIGTERM')
+  await until(async () => await isDraining(gateway.base))
+  const late = gateway.generate({ prompt: 'late', seed: 1 })
+  await gateway.sandbox.bill.untilAccepted(1)
+  t.equal((await gateway.generate({ prompt: 'later', seed: 1 }, { prefer: 'respond-async' })).status, 202)
+  await until(async () => (await gateway.generate({ prompt: 'later', seed: 1 }, { prefer: 'respond-async' })).status === 503)
+  release()
+  t.equal((await late).status, 200)
+  t.equal((await gateway.ended).code, 0)
+})
+
 t.test('SIGTERM with a submit under way and nobody waiting: its answer is waited for', async t => {
   const gateway = await open(t)
   const slow = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })

@@ -19,8 +19,8 @@ export const endings = {
 } as const
 
 /** The longest that a stop may take, for callers that kill a process which does not end by itself. A submit has its own time, however short that of callers is. */
-export function longestCloseMs (waitMs: number): number {
-  return Object.values(endings).reduce((sum, ms) => sum + ms, Math.max(waitMs, SUBMIT_TIMEOUT_MS))
+export function longestCloseMs ({ waitMs, drainDelayMs }: Pick<Config, 'waitMs' | 'drainDelayMs'>): number {
+  return Object.values(endings).reduce((sum, ms) => sum + ms, drainDelayMs + Math.max(waitMs, SUBMIT_TIMEOUT_MS))
 }
 
 /** The shortest drain in production. */
@@ -29,9 +29,26 @@ const MIN_DRAIN_MS = 1000
 const MIN_STOP_GRACE_MS = 2000
 const IDLE_POLL_MS = 20
 
-/** The two steps of a stop that others notice: first `callers`, then `runner`. */
-export function createDrain ({ waitMs, production }: Pick<Config, 'waitMs' | 'production'>, { watch, follow, runner }: Pick<Core, 'watch' | 'follow' | 'runner'>, log: Pick<Logger, 'warn'>): { readonly callers: Act, readonly runner: Act } {
+/** The steps of a stop that others notice: first `balancers`, then `callers`, then `runner`. */
+interface Drain {
+  /** Load balancers hear from `/readyz` that this process is going, and it still does what it is asked. */
+  readonly balancers: Act
+  readonly callers: Act
+  readonly runner: Act
+  /** Is new work still taken, although the process is going? */
+  readonly takesWork: () => boolean
+}
+
+export function createDrain ({ waitMs, drainDelayMs, production }: Pick<Config, 'waitMs' | 'drainDelayMs' | 'production'>, { watch, follow, runner }: Pick<Core, 'watch' | 'follow' | 'runner'>, log: Pick<Logger, 'warn'>): Drain {
   let endMs = performance.now()
+  let takesWork = false
+
+  async function waitForBalancers (): Promise<void> {
+    if (drainDelayMs === 0) return
+    takesWork = true
+    await setTimeout(drainDelayMs)
+    takesWork = false
+  }
 
   async function waitForCallers (): Promise<void> {
     endMs = performance.now() + waitMs
@@ -52,6 +69,8 @@ export function createDrain ({ waitMs, production }: Pick<Config, 'waitMs' | 'pr
   }
 
   return {
+    takesWork: () => takesWork,
+    balancers: { waitsFor: 'load balancers to send no more work', limitMs: drainDelayMs + IDLE_POLL_MS, run: waitForBalancers },
     callers: { waitsFor: 'callers that wait for an answer here, and streams whose readers do not come back', limitMs: Math.max(waitMs, MIN_DRAIN_MS) + IDLE_POLL_MS, run: waitForCallers },
     runner: { waitsFor: 'answers to submits, and what they say to be written down', limitMs: SUBMIT_TIMEOUT_MS + endings.evidenceMs, run: stopRunner }
   }

@@ -30,8 +30,8 @@ export interface Surroundings {
   readonly stderr: Writable
   /** What can be bought. */
   readonly models: ModelBook
-  /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most; files are read again when `onHangup` is called. */
-  readonly keep: (app: Pick<RunningApp, 'log' | 'close'>, options: { readonly waitMs: number, readonly onHangup?: () => void }) => void
+  /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most, after work was taken for `drainDelayMs` more; files are read again when `onHangup` is called. */
+  readonly keep: (app: Pick<RunningApp, 'log' | 'close'>, options: { readonly waitMs: number, readonly drainDelayMs?: number, readonly onHangup?: () => void }) => void
   /** Ends what a command had started when something went wrong that nobody foresaw. */
   readonly abandon: () => void
 }
@@ -86,7 +86,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const app = await startApp({ ...read.prepared, models, version: version() })
     // In production standard output belongs to the log.
     if (!config.production) say(bannerText({ config, model: loaded.book.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
-    keep(app, { waitMs: config.waitMs, onHangup: () => { app.reload() } })
+    keep(app, { waitMs: config.waitMs, drainDelayMs: config.drainDelayMs, onHangup: () => { app.reload() } })
     return EXIT_DONE
   }
 

@@ -37,7 +37,7 @@ t.test('the image\'s own environment is sound once a key is given', async t => {
 t.test('compose gives a process more time to end than the longest drain takes', async t => {
   const graceSeconds = Number(/^(\d+)s$/.exec(gateway.stop_grace_period ?? '')?.[1])
   const defaults = parseConfig({})
-  t.ok(defaults.ok && graceSeconds * 1000 > longestCloseMs(defaults.config.waitMs))
+  t.ok(defaults.ok && graceSeconds * 1000 > longestCloseMs(defaults.config))
 })
 
 t.test('the image\'s files and command, and nothing else, serve; its health check sees it; nothing is written beside them', { timeout: 50_000 }, async t => {
