@@ -76,6 +76,7 @@ export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer
   request.facts.generationId = id
   if (id !== null) reply.header(answerHeaders.generation, id)
   if (answer.rate !== null) addPurchaseLimit(reply, answer.rate)
+  sayIgnored(request, reply)
   if (answer.source === 'replayed') reply.header(answerHeaders.replayed, 'true')
   reply.header(answerHeaders.cacheStatus, cacheStatus(answer, mode))
   switch (answer.kind) {
@@ -89,6 +90,11 @@ export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer
       return sayCost(request, reply, 0, 0)
     case 'under-way':
   }
+}
+
+/** Names the fields that were left out: their caller meant something, and paid for a picture without it. */
+export function sayIgnored ({ facts: { ignored } }: FastifyRequest, reply: FastifyReply): void {
+  if (ignored.length > 0) reply.header(answerHeaders.ignored, ignored.join(', '))
 }
 
 /** The id that an answer gives its caller, or null where the caller may not have it. */

@@ -31,7 +31,8 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (!isObject(body)) throw invalidInput([{ path: '', message: 'must be of type object', code: 'wrong_type' }])
   const reading = model.readInput(body, { unknownFields, sentDefaults: tenant.allow.size === 0 ? pricedFields(model) : [...pricedFields(model), ...tenant.allow.keys()] })
   if (!reading.ok) throw invalidInput(reading.faults)
-  const { given, sent } = reading
+  const { given, sent, leftOut } = reading
+  if (leftOut.length > 0) request.facts.ignored = leftOut.filter(isPlainName)
   if (typeof sent['prompt'] === 'string') request.facts.prompt = describePrompt(sent['prompt'])
   // A seed that the model does not take says nothing: with it, different pictures would have one name.
   const seed = takesSeed(model) && (sent['seed'] ?? null) !== null ? seedOf(request) : null
@@ -60,6 +61,11 @@ function seedOf ({ facts: { seed } }: FastifyRequest): string | null {
 
 function seedFault (message: string, code: string): Problem {
   return invalidInput([{ path: '/seed', message, code }])
+}
+
+/** Names of fields are told in a header and in the log; what is none of any model may be anything. */
+function isPlainName (name: string): boolean {
+  return /^[\w.-]{1,64}$/.test(name)
 }
 
 function invalidInput (errors: readonly FieldFault[]): Problem {

@@ -8,6 +8,7 @@ import type { Requests } from '../generation/request/request.ts'
 import type { Model, ReadOptions } from '../models/model.ts'
 import { formatUsd } from '../money.ts'
 import type { Tenant } from '../tenants/book.ts'
+import { sayIgnored } from './answer.ts'
 import { callOptionsOf, type CallReading, type HeaderOptions } from './call-options.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
 import { CodeSchema, FieldFaultSchema } from './problem-schema.ts'
@@ -68,6 +69,7 @@ export async function answerDryRun (request: FastifyRequest, reply: FastifyReply
     if (!(error instanceof Problem) || error.code !== 'invalid-input') throw error
     body = dryRunJson(model, tenant, { would: 'refuse', problem: error, price: null, standing: null }, error.facts.errors ?? [])
   }
+  sayIgnored(request, reply)
   return reply.code(200).type('application/json').send(body)
 }
 

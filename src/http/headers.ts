@@ -43,6 +43,7 @@ const answer = {
   cost: { name: 'Falgate-Cost-Usd', at: [200, 202], meaning: 'What this answer cost, where that is known' },
   saved: { name: 'Falgate-Saved-Usd', at: [200, 202], meaning: 'What it would have cost without the gateway' },
   dryRun: { name: 'Falgate-Dry-Run', at: [200], meaning: '`1` on the answer to a dry run: nothing was bought, and the body is a `DryRun`' },
+  ignored: { name: 'Falgate-Ignored', at: [], meaning: 'At fal\'s doors: fields of the body that the model does not have, and that were left out' },
   replayed: { name: 'Idempotent-Replayed', at: [200, 202], meaning: '`true` on an answer to a repeated key' },
   rateLimitPolicy: { name: 'RateLimit-Policy', at: 'all', meaning: 'The limits of the tenant\'s calls, and of its purchases where one was tried (draft-ietf-httpapi-ratelimit-headers-11)' },
   rateLimit: { name: 'RateLimit', at: 'all', meaning: 'What is left of these limits' },

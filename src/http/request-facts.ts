@@ -33,6 +33,8 @@ export interface RequestFacts {
   numbers: ExactNumbers | null
   /** It asks what would happen. */
   isDryRun: boolean
+  /** Fields of the body that the model does not have, and that were left out. */
+  ignored: readonly string[]
   code: ProblemCode | null
   source: AnswerSource | null
   generationId: string | null
@@ -61,7 +63,7 @@ declare module 'fastify' {
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
 export function freshFacts (connection: CallerConnection, { route, isPoll }: RouteOperation): RequestFacts {
-  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, isDryRun: false, numbers: null, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, isDryRun: false, numbers: null, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

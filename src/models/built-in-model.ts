@@ -20,11 +20,16 @@ export interface BuiltIn extends Pick<Model, 'endpointId' | 'title' | 'descripti
   readonly output: TObject
   /** The pictures that an input asks for: one size in pixels for each. */
   readonly pictures: (input: ModelInput) => readonly PixelSize[]
+  /** A body of fal's clients with fields of other models in this one's words, where they mean the same; the body itself where there are none. */
+  readonly inOwnWords: (body: ModelInput) => ModelInput
 }
+
+/** Names of fields that are left out, at most so many. */
+const MAX_LEFT_OUT = 20
 
 /** Makes the model. Throws, with a sentence, when its price rule does not fit it. */
 export function createBuiltIn (stated: BuiltIn): Model {
-  const { endpointId, title, description, category, cacheVersion, example, input, output, pictures } = stated
+  const { endpointId, title, description, category, cacheVersion, example, input, output, pictures, inOwnWords } = stated
   const defaults = Object.entries(input.properties)
     .map(([name, schema]): readonly [string, unknown] => [name, schema.default])
     .sort(([one], [other]) => one < other ? -1 : 1)
@@ -49,13 +54,14 @@ export function createBuiltIn (stated: BuiltIn): Model {
     nullsLeftOut: 'seed',
     defaults: new Map(defaults.filter(([, byDefault]) => byDefault !== undefined)),
     readInput: (body, { unknownFields }) => {
-      const known = unknownFields === 'refuse' ? body : withoutUnknown(body)
+      const said = unknownFields === 'refuse' ? body : inOwnWords(body)
+      const known = unknownFields === 'refuse' ? body : withoutUnknown(said)
       // A paid, cached call must not drop unknown fields nor turn "1" into 1: it would buy something else than was asked for.
       check ??= compiled()
       if (!check(known)) return { ok: false, faults: faultsOf(check.errors ?? []) }
       const blank = notBlank.filter(name => isBlankField(known[name])).map(name => blankFault(`/${name}`))
       if (blank.length > 0) return { ok: false, faults: blank }
-      return { ok: true, given: known, sent: withDefaults(known) }
+      return { ok: true, given: known, sent: withDefaults(known), leftOut: unknownFields === 'refuse' ? [] : unknownIn(said) }
     },
     compileNext: () => {
       if (check !== null) return false
@@ -76,6 +82,10 @@ export function createBuiltIn (stated: BuiltIn): Model {
   function withoutUnknown (body: ModelInput): ModelInput {
     return Object.fromEntries(defaults.map(([name]): readonly [string, unknown] => [name, Object.hasOwn(body, name) ? body[name] : undefined])
       .filter(([name, value]) => value !== undefined && !(name === 'seed' && value === null)))
+  }
+
+  function unknownIn (body: ModelInput): readonly string[] {
+    return Object.keys(body).filter(name => !Object.hasOwn(input.properties, name) && body[name] !== null).slice(0, MAX_LEFT_OUT)
   }
 
   /** In the order of the names. */

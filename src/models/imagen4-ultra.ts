@@ -2,10 +2,12 @@
 // Source of every fact: the model's page on fal (October 2025 state) and, for pixel sizes, Google's table for Imagen 4.
 
 import { Type } from '@sinclair/typebox'
+import { isObject } from '../schema.ts'
 import { createBuiltIn, type BuiltIn } from './built-in-model.ts'
 import { NOT_BLANK } from './faults.ts'
 import { oneOf, text } from './fields.ts'
 import type { ModelInput, PixelSize } from './model.ts'
+import { sizeWords } from './usual-fields.ts'
 
 const aspectRatios = ['1:1', '16:9', '9:16', '3:4', '4:3'] as const
 const resolutions = ['1K', '2K'] as const
@@ -25,6 +27,23 @@ function sizeOf (input: ModelInput): PixelSize {
   return { width: width * factor, height: height * factor }
 }
 
+/**
+ * Many clients of fal's send `image_size`, as most of its models take it: a word, or width and height. Where it has exactly the shape of one of this model's
+ * ratios, and no ratio was given, that is what was meant.
+ */
+function inOwnWords (body: ModelInput): ModelInput {
+  if (!Object.hasOwn(body, 'image_size') || Object.hasOwn(body, 'aspect_ratio')) return body
+  const { image_size: size, ...others } = body
+  const [width, height] = typeof size === 'string' ? sizeWords.get(size) ?? [] : isObject(size) ? [size['width'], size['height']] : []
+  const ratio = aspectRatios.find(ratio => isOfRatio(width, height, ratio))
+  return ratio === undefined ? body : { ...others, aspect_ratio: ratio }
+}
+
+function isOfRatio (width: unknown, height: unknown, ratio: string): boolean {
+  const [across, down] = ratio.split(':').map(Number)
+  return typeof width === 'number' && typeof height === 'number' && width > 0 && height > 0 && width * (down ?? NaN) === height * (across ?? NaN)
+}
+
 /** What stands in its file. */
 export const imagen4UltraDefinition: BuiltIn = {
   endpointId: 'fal-ai/imagen4/preview/ultra',
@@ -34,6 +53,7 @@ export const imagen4UltraDefinition: BuiltIn = {
   cacheVersion: 1,
   price: { usd: 0.06, per: 'image' },
   pictures: input => [sizeOf(input)],
+  inOwnWords,
   example: { prompt: 'A red bicycle leaning on a blue wall', seed: 42 },
   input: Type.Object({
     prompt: text({ description: 'What the picture shows.', minLength: 1, pattern: NOT_BLANK, examples: ['A red bicycle leaning on a blue wall, morning light'] }),

@@ -148,7 +148,8 @@ export function createInputReader ({ input }: { readonly input: JsonSchema }): I
         const part = fields.get(name)
         if (part === undefined) {
           if (unknownFields === 'leave-out') {
-            if (leftOut.length < MAX_FAULTS) leftOut.push(name)
+            // What is null was not meant.
+            if (raw !== null && leftOut.length < MAX_FAULTS) leftOut.push(name)
             changes ??= new Map()
           } else faults.push(unknownField(name, names))
         } else {

@@ -58,8 +58,8 @@ export interface ReadOptions {
 
 /** A body that was read. */
 export type InputReading =
-  // `given`: what the caller gave of the model's own fields; `sent`: the same with the defaults that are sent.
-  | { readonly ok: true, readonly given: ModelInput, readonly sent: ModelInput }
+  // `given`: what the caller gave of the model's own fields; `sent`: the same with the defaults that are sent; `leftOut`: names of other fields, the first ones.
+  | { readonly ok: true, readonly given: ModelInput, readonly sent: ModelInput, readonly leftOut: readonly string[] }
   | { readonly ok: false, readonly faults: readonly FieldFault[] }
 
 /** The size of a picture. */

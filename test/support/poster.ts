@@ -9,6 +9,7 @@ const posterDefinition: BuiltIn = {
   endpointId: 'print-shop/press/poster',
   title: 'Poster',
   description: 'A made-up model that prints the same poster twice.',
+  inOwnWords: body => body,
   cacheVersion: 3,
   category: null,
   price: { usd: 0.045, per: 'image', count: 'copies' },
