@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino'
 import { createCore } from './app/core.ts'
-import { createDoors } from './app/doors.ts'
+import { createDoors, type SandboxControl } from './app/doors.ts'
 import { createDrain, endings } from './app/drain.ts'
 import { createDriftWatch } from './app/drift.ts'
 import { followFiles, readCertificate, readRedisReach } from './app/files.ts'
@@ -46,6 +46,8 @@ export interface RunningApp {
   readonly log: Logger
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly url: string
+  /** Where faults of the sandbox in this process are set, and the key for it; `null` where nobody may. */
+  readonly sandboxControl: SandboxControl | null
   /** Reads the models, the tenants file and the files of keys, certificates and passwords again. Never rejects: what is faulty is logged and the old stays. */
   readonly reload: () => Promise<void>
   /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. Before that it works on for `drainDelayMs`, while `/readyz` says that it is going. See `longestCloseMs`. Twice is harmless. */
@@ -184,5 +186,5 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await breakers.tryAgain()
   }
 
-  return { log, url: doors.url, reload, close: lifecycle.stop }
+  return { log, url: doors.url, sandboxControl: doors.sandboxControl, reload, close: lifecycle.stop }
 }

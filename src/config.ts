@@ -109,7 +109,8 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   }
   if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
 
-  const warnings = namesMistaken(env, variables.map(({ name }) => name))
+  const warnings = [...namesMistaken(env, variables.map(({ name }) => name))]
+  if (config.sandboxControl && config.falQueueUrl !== null) warnings.push('SANDBOX_CONTROL: has no effect, since there is no sandbox in this process')
   // What is missing may be there under a mistaken name.
   return faults.length === 0 ? { ok: true, config, warnings } : { ok: false, faults: [...faults, ...warnings] }
 }

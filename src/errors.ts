@@ -91,6 +91,7 @@ export const problems = {
   'idempotency-key-reused': { status: 422, metBy: 'buying', title: 'The idempotency key belongs to another request', again: 'after-change' },
   'rate-limited': { status: 429, metBy: 'calling', title: 'Too many requests in this window', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
   'queue-full': { status: 429, metBy: 'buying', title: 'The tenant has as many generations under way as it may', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
+  'wrong-host': { status: 421, metBy: 'arriving', title: 'The gateway is not known by that host name', again: 'after-change' },
   'headers-too-large': { status: 431, metBy: 'arriving', title: 'The request headers are too large', again: 'after-change' },
   cancelled: { status: 409, metBy: 'buying', title: 'The generation was cancelled', again: 'yes', cost: 'as-billed', fal: { status: 499, type: 'client_cancelled' } },
   internal: { status: 500, metBy: 'buying', title: 'Something went wrong here', again: 'collect', cost: 'possible', fal: { type: 'internal_error' } },

@@ -56,6 +56,7 @@ export const settings = {
     apiUrl: defaulted('FAL_API_URL', 'https://api.fal.ai/v1', webUrl(), 'Base of the API that `falgate model add` asks for prices, with the central key. With another `FAL_CATALOGUE_URL` it is asked only when this is set, too'),
     checkMs: defaulted('MODEL_CHECK_HOURS', '24', hours(0, 720), 'How often, with a real key, the files of models are compared with what fal publishes now; `0`: never')
   },
+  sandboxControl: defaulted('SANDBOX_CONTROL', 'off', onOff(), 'Whether faults of the sandbox in a gateway can be set, and its bill be read, with a key that is printed at the start'),
   host: defaulted('HOST', '127.0.0.1', host(), 'Address to listen on'),
   port: defaulted('PORT', '8080', integer(0, 65_535), 'Port to listen on; `0` takes a free one'),
   opsPort: optional('OPS_PORT', integer(0, 65_535), 'When set, `/metrics`, `/healthz` and `/readyz` are served on this port and only there'),

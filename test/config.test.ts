@@ -34,6 +34,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
       apiUrl: 'https://api.fal.ai/v1',
       checkMs: 86_400_000
     },
+    sandboxControl: false,
     host: '127.0.0.1',
     port: 8080,
     opsPort: null,
@@ -79,6 +80,7 @@ t.test('every variable is read', async t => {
     FAL_CATALOGUE_URL: 'https://mirror.example/documents',
     FAL_API_URL: 'https://mirror.example/v1/',
     MODEL_CHECK_HOURS: '2',
+    SANDBOX_CONTROL: 'on',
     HOST: '::',
     PORT: '0',
     OPS_PORT: '9464',
@@ -122,6 +124,7 @@ t.test('every variable is read', async t => {
       apiUrl: 'https://mirror.example/v1',
       checkMs: 7_200_000
     },
+    sandboxControl: true,
     host: '::',
     port: 0,
     opsPort: 9464,

@@ -61,13 +61,17 @@ t.test('pages with commands are found', async t => {
   t.same(scripts.map(({ path }) => path), ['docs/api.md', 'docs/sandbox.md'])
 })
 
+t.test('the commands of docs/sandbox.md work with the sandbox alone, one after another', async t => {
+  const port = String(await freePort())
+  const running = start(t, [cliFile, 'sandbox'], { PORT: port })
+  const base = `http://127.0.0.1:${port}`
+  await answering(running, `${base}/healthz`)
+  t.match(await pasted(scriptOf(pageAt('docs/sandbox.md')), { ...running, port, base }), /"error":"internal_error".*"hits":0.*\{"faults":\[\]\}.*"billedUnits":0/s)
+})
+
 t.test('with one gateway as `npm start` starts it', async t => {
   const gateway = await serve(t)
   const { base } = gateway
-
-  await t.test('the commands of docs/sandbox.md work, one after another', async t => {
-    t.match(await pasted(scriptOf(pageAt('docs/sandbox.md')), gateway), /"error":"internal_error".*"hits":0.*\{"faults":\[\]\}.*"billedUnits":0/s)
-  })
 
   await t.test('the commands of docs/api.md work, one after another', async t => {
     const told = await pasted(scriptOf(pageAt('docs/api.md')), gateway)

@@ -1,5 +1,6 @@
 // Servers and listeners: the public one with the native routes, fal's and the sandbox, and the operators'.
 
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
@@ -7,6 +8,7 @@ import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createBaseUrl } from '../http/base-url.ts'
+import { foreignHostRefuser } from '../http/foreign-host.ts'
 import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
 import { describePrompt } from '../logger.ts'
@@ -15,7 +17,7 @@ import type { ModelBook } from '../models/models.ts'
 import { fieldsOf } from '../models/price-bound.ts'
 import { listenToSandbox } from '../sandbox/listen.ts'
 import { createSandbox } from '../sandbox/plugin.ts'
-import type { TenantBook } from '../tenants/book.ts'
+import { DEMO_KEY_ID, type TenantBook } from '../tenants/book.ts'
 import { closeServer } from './close-server.ts'
 import type { CertificatePair } from './files.ts'
 import type { Core } from './core.ts'
@@ -33,6 +35,12 @@ export interface DoorsOptions {
   readonly core: Core
 }
 
+/** The way to the switches of the sandbox in this process. */
+export interface SandboxControl {
+  readonly url: string
+  readonly key: string
+}
+
 export interface Doors {
   /** Where callers reach the gateway, once it listens. */
   readonly url: string
@@ -40,6 +48,8 @@ export interface Doors {
   readonly sandboxQueueUrl: string
   /** What the addresses of its files begin with as it makes them; `null`: there is none. */
   readonly sandboxFilesBase: string | null
+  /** Where faults of the sandbox are set, and the key for it; `null` where nobody may. */
+  readonly sandboxControl: SandboxControl | null
   /** The sandbox on a listener of its own, where it needs one. */
   readonly openSandbox: () => Promise<void>
   readonly closeSandbox: () => Promise<void>
@@ -55,7 +65,9 @@ type Closing = Parameters<typeof closeServer>[0]
 
 export function createDoors ({ config, models, version, log, metrics, tenants, state, core }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests, onTrouble } = core
-  const sandbox = config.falQueueUrl === null ? createSandbox(models, { log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
+  // Its port is also open to tenants and to strangers.
+  const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
+  const sandbox = config.falQueueUrl === null ? createSandbox(models, { controlKey, log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   // Behind TLS the sandbox has a plain listener, since nobody vouches here for the certificate.
   const isMounted = config.tls === null
   const built: Closing[] = []
@@ -77,6 +89,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
     const trust = trustIn(config.trustProxy)
     const falHosts = createFalHosts(config.falHosts ?? [], { trust, publicUrl: config.publicUrl })
     const baseUrl = createBaseUrl({ publicUrl: config.publicUrl, falHosts })
+    const takesDemoKey = config.tenantsFile === null && tenants().find(DEMO_KEY_ID) !== undefined
     const server = await buildServer({
       log,
       metrics,
@@ -88,6 +101,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       trust,
       falHosts,
       baseUrl,
+      refuseHost: takesDemoKey ? foreignHostRefuser(namesOf(config)) : null,
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
       // Its files are for everybody; behind TLS only the gateway itself reaches the rest.
       sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
@@ -115,6 +129,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
 
   return {
     get url () { return url },
+    get sandboxControl () { return controlKey === null ? null : { url: `${sandboxUrl}/control`, key: controlKey } },
     get sandboxQueueUrl () { return `${sandboxUrl}/queue` },
     get sandboxFilesBase () { return sandbox === null ? null : config.publicUrl === null ? sandboxUrl : `${config.publicUrl}/sandbox` },
     openSandbox,
@@ -128,6 +143,11 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
 /** An address as requests to it name it: without the usual port. */
 function urlOf (address: string): string {
   return new URL(address).href.replace(/\/$/, '')
+}
+
+/** Host names that were given to the gateway. */
+function namesOf ({ publicUrl, falHosts }: Config): readonly string[] {
+  return [...publicUrl === null ? [] : [new URL(publicUrl).hostname], ...(falHosts ?? []).flatMap(name => [name, `queue.${name}`])]
 }
 
 /** A breaker that is not ok, as operators read it. */

@@ -9,7 +9,7 @@ import { createSandbox } from '../sandbox/plugin.ts'
 import { closeServer } from './close-server.ts'
 
 /** Starts the sandbox alone. */
-export async function startSandbox ({ config, models }: { readonly config: Pick<Config, 'host' | 'port' | 'logLevel'>, readonly models: ModelBook }): Promise<RunningApp> {
+export async function startSandbox ({ config, models }: { readonly config: Pick<Config, 'host' | 'port' | 'logLevel'>, readonly models: ModelBook }): Promise<Omit<RunningApp, 'sandboxControl'>> {
   const log = createLogger({ level: config.logLevel, destination: standardOutput() })
   const sandbox = createSandbox(() => models, { log: (facts, message) => { log.info(facts, message) } })
   const { server, url } = await listenToSandbox(sandbox, log, config)

@@ -86,6 +86,8 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const app = await startApp({ ...read.prepared, models, version: version() })
     // In production standard output belongs to the log.
     if (!config.production) say(bannerText({ config, model: loaded.book.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
+    const control = app.sandboxControl
+    if (control !== null) stderr.write(`falgate: faults of the sandbox are set at ${control.url} with "Authorization: Key ${control.key}"\n`)
     keep(app, { waitMs: config.waitMs, drainDelayMs: config.drainDelayMs, onHangup: () => { app.reload() } })
     return EXIT_DONE
   }

@@ -18,6 +18,7 @@ import { hintAtRoot, isFalAddress, routedUrl } from './fal/address.ts'
 import { falDoor, type FalDeps } from './fal/door.ts'
 import type { RawRequest, Trust } from './fal/hosts.ts'
 import { createFalProblems } from './fal/render.ts'
+import type { HostRefuser } from './foreign-host.ts'
 import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
@@ -45,6 +46,8 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly opsHere: boolean
   /** Whose `X-Forwarded-*` headers are believed. */
   readonly trust: Trust | false
+  /** Refuses requests for host names that are none of the gateway's; `null`: it answers to every name. */
+  readonly refuseHost: HostRefuser | null
   readonly tls: { readonly cert: Buffer, readonly key: Buffer } | null
   /** Whatever of the local stand-in for fal is mounted at `/sandbox`. */
   readonly sandbox: FastifyPluginAsync | null
@@ -62,6 +65,18 @@ const REQUEST_TIMEOUT_MS = 30_000
 export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
   const app = bareServer(deps)
   app.decorateRequest('facts')
+  const { refuseHost } = deps
+  if (refuseHost !== null) {
+    const sendFalProblem = createFalProblems(deps.models)
+    // In front of everything, the sandbox and the operators' routes too.
+    app.addHook('onRequest', (request, reply, done) => {
+      const problem = refuseHost(request.headers.host)
+      if (problem === null) return done()
+      begin(request, reply, deps)
+      const send = isFalAddress(request.url) ? sendFalProblem : sendProblem
+      send(problem, request, reply)
+    })
+  }
   // Beside the gateway, not inside: its requests are the gateway's own, and are neither logged nor counted as callers'.
   if (deps.sandbox !== null) await app.register(deps.sandbox, { prefix: '/sandbox' })
   await app.register(async gateway => { await openGateway(gateway, deps) })

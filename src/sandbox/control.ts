@@ -2,13 +2,14 @@
 
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { guardOf, misfitsOf } from '../schema.ts'
+import { guardOf, isObject, misfitsOf } from '../schema.ts'
 import { detail, json, type Answer } from './answers.ts'
 import type { Bill } from './bill.ts'
-import { Fault } from './fault-schema.ts'
+import { Fault, faultOf, kinds } from './fault-schema.ts'
 import type { Faults } from './faults.ts'
 
-const FaultList = Type.Array(Fault, { maxItems: 1_000, description: 'at most 1,000 faults' })
+const MAX_FAULTS = 1_000
+const FaultList = Type.Array(Fault, { maxItems: MAX_FAULTS })
 const isFaultList = guardOf(FaultList)
 
 export interface ControlOptions {
@@ -40,6 +41,7 @@ export function addControlRoutes (app: FastifyInstance, { bill, faults }: Contro
   /** One fault or a list; they take the place of those before. */
   answer('PUT', '/control/faults', body => {
     const wanted = parse(body)
+    if (wanted === undefined) return detail(422, 'The body is not JSON: expected a fault, or a list of faults')
     const list = Array.isArray(wanted) ? wanted : [wanted]
     if (!isFaultList(list)) return detail(422, firstError(list))
     faults.clear()
@@ -90,7 +92,17 @@ function parse (body: unknown): unknown {
   }
 }
 
-function firstError (list: unknown): string {
-  const [misfit] = misfitsOf(FaultList, list)
-  return `${misfit?.path ?? ''}: expected ${misfit?.description ?? 'something else'}`
+/** What is wrong with the first fault that is none, judged by the kind that it says. */
+function firstError (list: readonly unknown[]): string {
+  for (const [index, fault] of list.entries()) {
+    if (!isObject(fault)) return `/${index}: expected an object, a fault`
+    const schema = faultOf(fault['kind'])
+    if (schema === null) return `/${index}/kind: expected one of ${kinds.join(', ')}`
+    const [misfit] = misfitsOf(schema, fault)
+    if (misfit === undefined) continue
+    const { path, kind, description, message } = misfit
+    const sentence = kind === 'missing' ? 'is missing' : kind === 'unknown' ? 'is no field of a fault of this kind' : description === null ? message : `expected ${description}`
+    return `/${index}${path}: ${sentence}`
+  }
+  return `expected at most ${MAX_FAULTS} faults`
 }

@@ -1,7 +1,7 @@
 // The sandbox: a local stand-in for fal with its queue, synchronous calls and files, and switches for what can go wrong.
 // Not fal: pictures are drawn here, nothing is bought, and every picture says so.
 
-import { randomUUID } from 'node:crypto'
+import { hash, randomUUID, timingSafeEqual } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { falHeaders } from '../fal-wire/headers.ts'
@@ -34,6 +34,8 @@ export interface SandboxOptions {
   readonly concurrency?: number
   /** Keys that are accepted; by default any that is not empty. */
   readonly keys?: readonly string[]
+  /** The only key that opens `/control`; by default those that open everything else, and with `null` there is no control. */
+  readonly controlKey?: string | null
   /** Jobs that are remembered, and lines on the bill; 10,000 by default. The first to have ended is the first to be forgotten. */
   readonly maxRequests?: number
   /** Bytes of pictures that are kept after drawing; 32 MiB by default. */
@@ -61,7 +63,7 @@ export interface Sandbox {
 
 /** A sandbox with an empty queue that plays these models. Its plugin is registered once. */
 export function createSandbox (models: () => ModelBook, options: SandboxOptions = {}): Sandbox {
-  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', pingMs = 15_000, log } = options
+  const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', pingMs = 15_000, controlKey, log } = options
   const keys = options.keys === undefined ? null : new Set(options.keys)
   const bill = createBill(maxRequests)
   const jobs = createJobs({
@@ -100,8 +102,12 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
   }
 
   function isAuthorized (request: FastifyRequest): boolean {
-    const key = /^Key (\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    const key = keyOf(request)
     return key !== undefined && (keys === null || keys.has(key))
+  }
+
+  function mayControl (request: FastifyRequest): boolean {
+    return typeof controlKey === 'string' ? isSame(keyOf(request) ?? '', controlKey) : isAuthorized(request)
   }
 
   function streamOf (call: Call, job: Job): Outcome {
@@ -139,16 +145,23 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
 
     const baseOf = (request: FastifyRequest): string => `${request.protocol}://${request.host}${app.prefix.replace(/\/$/, '')}`
 
-    app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request))))
+    app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request), controlKey !== null)))
 
     fileRoute(app)
+
+    if (controlKey !== null) {
+      await app.register(async controlled => {
+        controlled.addHook('onRequest', async (request, reply) => {
+          if (!mayControl(request)) await send(reply, errorAnswers.unauthorized)
+        })
+        addControlRoutes(controlled, { bill: bill.bill, faults })
+      })
+    }
 
     await app.register(async guarded => {
       guarded.addHook('onRequest', async (request, reply) => {
         if (!isAuthorized(request)) await send(reply, errorAnswers.unauthorized)
       })
-
-      addControlRoutes(guarded, { bill: bill.bill, faults })
 
       guarded.all<{ Params: { '*': string } }>('/run/*', async (request, reply) => {
         if (request.method !== 'POST') return send(reply, methodNotAllowed)
@@ -208,15 +221,24 @@ function withoutSlash (path: string): string {
   return path.replace(/\/$/, '')
 }
 
-function aboutText (base: string): string {
+function keyOf ({ headers }: FastifyRequest): string | undefined {
+  return /^Key (\S+)$/i.exec(headers.authorization ?? '')?.[1]
+}
+
+function isSame (said: string, key: string): boolean {
+  return timingSafeEqual(hash('sha256', said, 'buffer'), hash('sha256', key, 'buffer'))
+}
+
+function aboutText (base: string, hasControl: boolean): string {
+  const control = `
+  ${base}/control/faults         what shall go wrong: GET, PUT, DELETE
+  ${base}/control/hold           keeps jobs in progress: GET, PUT, DELETE
+  ${base}/control/bill           what was accepted and billed: GET, DELETE`
   return `This is falgate's sandbox: it speaks fal's protocol, draws its pictures itself and costs nothing.
 Nothing here comes from the model, and every picture says so.
 
   ${base}/queue/{endpoint id}    fal's queue (queue.fal.run)
   ${base}/run/{endpoint id}      synchronous calls (fal.run)
-  ${base}/files/...              pictures, sounds and videos
-  ${base}/control/faults         what shall go wrong: GET, PUT, DELETE
-  ${base}/control/hold           keeps jobs in progress: GET, PUT, DELETE
-  ${base}/control/bill           what was accepted and billed: GET, DELETE
+  ${base}/files/...              pictures, sounds and videos${hasControl ? control : ''}
 `
 }

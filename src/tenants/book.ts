@@ -96,10 +96,13 @@ export function versionOf (text: string): string {
   return hash('sha256', text).slice(0, 16)
 }
 
+/** The id of the key that everybody has. */
+export const DEMO_KEY_ID = 'demo'
+
 /** The book of the sandbox without a file: one tenant, whose key is always `fg_demo_sandbox`. */
 export function demoTenants (models: ModelBook): TenantBook {
   const text = JSON.stringify({
-    tenants: [{ id: 'demo', keys: [{ id: 'demo', sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' } }]
+    tenants: [{ id: 'demo', keys: [{ id: DEMO_KEY_ID, sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' } }]
   } satisfies TenantsFile)
   const read = parseTenants(text, { models })
   if (!read.ok) throw new Error('the demo tenant is faulty')
