@@ -92,7 +92,7 @@ t.test('a model that a tenant may not use is told of neither by its document nor
     t.notMatch(reply.text, homonym.endpointId, path)
   }
   for (const path of ['/models/acme/painter-shu', '/models/acme/painter-shutt/openapi.json']) t.notMatch((await gateway.get(path)).text, closed.endpointId, 'nobody can buy it')
-  for (const path of ['/models/', '/models/x', '/models/%E0%A4%A', '/models/openapi.json', `/models/${'a/'.repeat(500)}b`]) t.ok([400, 404, 414].includes((await gateway.get(path)).status), path)
+  for (const path of ['/models/x', '/models/%E0%A4%A', '/models/openapi.json', `/models/${'a/'.repeat(500)}b`]) t.ok([400, 404, 414].includes((await gateway.get(path)).status), path)
 })
 
 t.test('a closed model is told of in the same way wherever it is asked for: not in the list, and refused by its id with what to do', async t => {
