@@ -83,6 +83,7 @@ export const problems = {
   'model-retired': { status: 410, metBy: 'buying', title: 'The model is no longer offered upstream', again: 'no' },
   'result-expired': { status: 410, metBy: 'buying', title: 'The picture was made, but its result is not kept any more', again: 'after-change', cost: 'once', fal: { status: 500 } },
   'body-too-large': { status: 413, metBy: 'buying', title: 'The body is too large', again: 'after-change' },
+  'expectation-failed': { status: 417, metBy: 'arriving', title: 'The Expect header asks for something that is not offered', again: 'after-change' },
   'uri-too-long': { status: 414, metBy: 'arriving', title: 'The address is too long', again: 'after-change' },
   'not-json': { status: 415, metBy: 'buying', title: 'The body has to be application/json', again: 'after-change' },
   'price-unknown': { status: 422, metBy: 'buying', title: 'What this call costs at most cannot be told', again: 'after-change' },

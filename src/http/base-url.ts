@@ -6,6 +6,11 @@ import type { FalHosts } from './fal/hosts.ts'
 /** What an address below it begins with: no slash at its end. */
 export type BaseUrl = (request: FastifyRequest) => string
 
+/** HTTP/1.0 needs no Host header, and balancers' checks send none: what is left is the address at which the request came in. */
+function ownHost ({ socket: { localAddress = 'localhost', localPort = 80 } }: FastifyRequest): string {
+  return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
+}
+
 /** `publicUrl`; `null`: as the caller reached the gateway, as far as can be told. At a host that is fal itself it is always that host. */
 export function createBaseUrl ({ publicUrl, falHosts }: { readonly publicUrl: string | null, readonly falHosts: FalHosts }): BaseUrl {
   let isWarned = false
@@ -20,7 +25,8 @@ export function createBaseUrl ({ publicUrl, falHosts }: { readonly publicUrl: st
       isWarned = true
       request.log.warn('a proxy ends TLS in front of this process, and the addresses that /fal hands out begin with http:// all the same: set PUBLIC_URL, or TRUST_PROXY')
     }
-    const { protocol, host } = request
+    const { protocol } = request
+    const host = request.host === '' ? ownHost(request) : request.host
     if (protocol !== last.protocol || host !== last.host) last = { protocol, host, base: `${protocol}://${host}` }
     return last.base
   }

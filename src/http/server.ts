@@ -1,7 +1,7 @@
 // The door: hooks, scopes and routes, in the order in which a request meets them.
 
 import { randomUUID } from 'node:crypto'
-import { ServerResponse, STATUS_CODES } from 'node:http'
+import { ServerResponse, STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
@@ -10,6 +10,7 @@ import type { Follow } from '../generation/watch/follow.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { missed } from './answer.ts'
 import { isStillCaller, protect } from './authenticate.ts'
+import { BODY_TIME_MS } from './body-bytes.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights, letPageRead } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
@@ -59,12 +60,17 @@ const oneLineOurselves = new LogController({ disableRequestLogging: true })
 /** What is at the root, for people who look there first. Addresses are relative: there may be a base path. */
 const WAY = 'This is falgate, a gateway to fal.ai. POST /generate makes a picture; docs describes the API, openapi.json is for machines.\n'
 
-/** A request has to arrive whole in this time. */
-const REQUEST_TIMEOUT_MS = 30_000
+/** The head of a request has to arrive in this time. Bodies have less: what reads them can say so in an answer. */
+const REQUEST_TIMEOUT_MS = BODY_TIME_MS + 5_000
 
 export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
   const app = bareServer(deps)
   app.decorateRequest('facts')
+  // Node's own answer is empty.
+  app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    const { head, body } = earlyAnswer(new Problem('expectation-failed'), deps.log)
+    response.writeHead(417, head).end(body)
+  })
   const { refuseHost } = deps
   if (refuseHost !== null) {
     const sendFalProblem = createFalProblems(deps.models)
@@ -90,8 +96,10 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   // Hooks that wait for nothing use callbacks: for each promise every request would wait a turn.
   gateway.addHook('onRequest', (request, reply, done) => {
     begin(request, reply, deps)
+    // Which of two hosts is meant, everything between a client and here may answer in its own way.
+    if (hasTwoHosts(request.raw)) done(new Problem('bad-request', { detail: 'The request has more than one Host.' }))
     // A stranger's body is not read for an address that does not exist.
-    if (request.is404) {
+    else if (request.is404) {
       letPageRead(request, reply, deps.tenants())
       done(refuseAddress(request.method, pathOf(request.url)))
     } else done()
@@ -170,7 +178,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: 
       if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
       else sendProblem(error, request, reply)
     },
-    clientErrorHandler: refuseUnreadable
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => { refuseUnreadable(error, socket, log) }
   }
   return tls === null ? Fastify(options) : Fastify({ ...options, https: tls })
 }
@@ -181,7 +189,7 @@ function pathOf (url: string): string {
 }
 
 /** Answers what is not HTTP, or came too slowly: there is no request yet, only a socket. */
-function refuseUnreadable (error: Error & { code?: string }, socket: Socket): void {
+function refuseUnreadable (error: Error & { code?: string }, socket: Socket, log: Logger): void {
   // Behind a request that is still being answered nothing can be said: it would be taken for that answer. Node's own handler looks at this, too.
   const isAnswering = Reflect.get(socket, '_httpMessage') instanceof ServerResponse
   if (error.code === 'ECONNRESET' || isAnswering || !socket.writable) {
@@ -189,6 +197,25 @@ function refuseUnreadable (error: Error & { code?: string }, socket: Socket): vo
     return
   }
   const problem = new Problem(error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request-timeout' : error.code === 'HPE_HEADER_OVERFLOW' ? 'headers-too-large' : 'bad-request')
-  const body = JSON.stringify(bodyOf(problem, 'none'))
-  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () => { socket.destroy() })
+  const { head, body } = earlyAnswer(problem, log)
+  const lines = [`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`, ...Object.entries(head).map(([name, value]) => `${name}: ${value}`)]
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`, () => { socket.destroy() })
+}
+
+/** The answer to what Fastify never sees, and its line in the log. */
+function earlyAnswer (problem: Problem, log: Logger): { readonly head: Readonly<Record<string, string>>, readonly body: string } {
+  const requestId = randomUUID()
+  const body = JSON.stringify(bodyOf(problem, requestId))
+  log.info({ request_id: requestId, status: problem.status, code: problem.code }, 'request')
+  return { head: { 'content-type': 'application/problem+json', 'content-length': String(Buffer.byteLength(body)), [answerHeaders.requestId]: requestId, connection: 'close' }, body }
+}
+
+/** Node takes the first one and drops the others. */
+function hasTwoHosts ({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1
 }
