@@ -121,7 +121,7 @@ t.test('no secret is published that would open a gateway with a real key', async
   const texts = ['README.md', '.env.example', 'docker-compose.yml', 'docker/tenants.json', 'openapi/openapi.json', 'src/cli/banner.ts', 'src/http/pages/docs.ts']
     .map(file => readFileSync(join(projectDir, file), 'utf8'))
   const published = [...texts, ...pages.map(({ text }) => text)].flatMap(text => [
-    ...[...text.matchAll(/\bfg_[A-Za-z0-9-]+_([\w-]+)/g)].map(([, secret = '']) => hash('sha256', secret)),
+    ...[...text.matchAll(/\bfg_[A-Za-z0-9-]+[_:]([\w-]+)/g)].map(([, secret = '']) => hash('sha256', secret)),
     ...[...text.matchAll(/\b[0-9a-f]{64}\b/gi)].map(([digest]) => digest)
   ])
   t.ok(published.length >= texts.length - 1, 'they were found')
@@ -208,9 +208,9 @@ t.test('all faults of content are told at once, by place and without values', as
     '/tenants/0/keys/0/expires: expected a date and time such as 2027-06-30T00:00:00Z',
     '/tenants/0/keys/1/id: another key has the same id',
     '/tenants/0/keys/1/expires: expected a date and time such as 2027-06-30T00:00:00Z',
-    '/tenants/0/origins/0: expected an origin such as https://studio.example, without a path',
-    '/tenants/0/origins/1: expected an origin such as https://studio.example, without a path',
-    '/tenants/0/origins/2: expected an origin such as https://studio.example, without a path',
+    '/tenants/0/origins/0: expected an origin such as https://studio.example, https://*.studio.example or app://bundle, as browsers send it: without a path, in small letters',
+    '/tenants/0/origins/1: expected an origin such as https://studio.example, https://*.studio.example or app://bundle, as browsers send it: without a path, in small letters',
+    '/tenants/0/origins/2: expected an origin such as https://studio.example, https://*.studio.example or app://bundle, as browsers send it: without a path, in small letters',
     '/tenants/0/models/0: is not a model on offer',
     '/tenants/1/id: another tenant has the same id',
     '/tenants/1/keys/0/id: another key has the same id',

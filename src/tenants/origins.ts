@@ -1,7 +1,7 @@
 // Origins of web pages and of apps that are made of them, as tenants list them and as browsers send them (RFC 6454).
 
-/** Pages at these have no origin of their own: browsers send `null`, which every other such page sends, too. */
-const WITHOUT_ORIGIN = new Set(['about', 'blob', 'data', 'file', 'filesystem', 'javascript'])
+/** No page sends these: pages there have no origin of their own, which is `null` and that of all such pages, or there are none. */
+const OF_NO_PAGE = new Set(['about', 'blob', 'data', 'file', 'filesystem', 'ftp', 'javascript', 'ws', 'wss'])
 
 const WEB = /^https?:\/\//
 /** Apps that are made of pages: `app://bundle`, `capacitor://localhost`, `chrome-extension://<id>`, `tauri://localhost`. */
@@ -13,7 +13,7 @@ export function isOrigin (text: string): boolean {
   const plain = WEB.test(text) ? text.replace(ANY_SUBDOMAIN, '://any.') : text
   if (WEB.test(plain)) return !/[*]|\.$/.test(plain) && URL.canParse(plain) && new URL(plain).origin === plain
   const [, scheme] = APP.exec(plain) ?? []
-  return scheme !== undefined && !WITHOUT_ORIGIN.has(scheme)
+  return scheme !== undefined && !OF_NO_PAGE.has(scheme)
 }
 
 /** Is the origin that a browser sent the one that is listed? `https://*.studio.example` stands for every name below `studio.example`, and not for that itself. */
