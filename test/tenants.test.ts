@@ -48,6 +48,7 @@ t.test('a tenant with an id and keys has every documented default', async t => {
     weight: 1,
     budget: null,
     cacheGroup: 'tenant:studio',
+    twins: 'buy',
     origins: [],
     models: null,
     allow: new Map()
@@ -68,6 +69,7 @@ t.test('everything the design shows can be said', async t => {
       weight: 7,
       budget: { usd: 0.5, per: 'day' },
       cacheGroup: 'acme',
+      twins: 'join',
       origins: ['https://studio.example', 'http://localhost:3000'],
       models: [defaultModel.endpointId],
       allow: { resolution: ['1K'] }
@@ -83,6 +85,7 @@ t.test('everything the design shows can be said', async t => {
     weight: 7,
     budget: { limit: 500_000, per: 'day' },
     cacheGroup: 'group:acme',
+    twins: 'join',
     origins: ['https://studio.example', 'http://localhost:3000'],
     models: [defaultModel.endpointId],
     allow: new Map([['resolution', ['1K']]])
