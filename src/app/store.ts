@@ -52,7 +52,7 @@ export function openStore (options: StoreOptions): Store {
   return { ledger, renew: () => {}, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
 }
 
-/** A Redis that starts together with the gateway is there soon, and whoever calls before that would be refused. */
+/** A Redis that starts together with the gateway is there soon, and a call before that would be refused. */
 const AWAIT_STORE_MS = 1000
 
 function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, sentinels, namespace, unsafe }: NonNullable<Config['redis']>, credentials: Credentials): Store {

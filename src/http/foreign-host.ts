@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net'
 import { Problem } from '../errors.ts'
+import { hostNameIn } from './host-name.ts'
 
 /** What is said to a request with this Host header; `null` where it may go on. */
 export type HostRefuser = (host: string | undefined) => Problem | null
@@ -13,7 +14,7 @@ export function foreignHostRefuser (names: readonly string[]): HostRefuser {
   return host => {
     // Browsers always name one.
     if (host === undefined) return null
-    const name = host.toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '')
+    const name = hostNameIn(host)
     if (known.has(name) || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0) return null
     return new Problem('wrong-host', { detail: 'As long as the gateway takes the published demo key, it answers to localhost, to IP addresses and to the host of PUBLIC_URL. Set PUBLIC_URL, or TENANTS_FILE for keys of your own.' })
   }

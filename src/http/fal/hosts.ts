@@ -2,6 +2,7 @@
 
 import proxyAddr from '@fastify/proxy-addr'
 import type { FastifyRequest } from 'fastify'
+import { hostNameIn } from '../host-name.ts'
 
 /** What is known of a request before it is routed. */
 export interface RawRequest {
@@ -38,7 +39,7 @@ export function trustIn (trustProxy: boolean | string): Trust | false {
 export function createFalHosts (names: readonly string[], { trust, publicUrl }: { readonly trust: Trust | false, readonly publicUrl: string | null }): FalHosts {
   const prefixes = new Map(names.flatMap(name => [[name, ''], [QUEUE + name, '/queue']] as const))
   const isPublicHttps = publicUrl?.startsWith('https:') ?? false
-  const prefixAt = (host: string): string | undefined => prefixes.get(nameIn(host))
+  const prefixAt = (host: string): string | undefined => prefixes.get(hostNameIn(host))
 
   const originOf: FalHosts['originOf'] = ({ protocol, host }) =>
     prefixes.size === 0 || prefixAt(host) === undefined ? null : `${isPublicHttps ? 'https' : protocol}://${host}`
@@ -65,9 +66,4 @@ function hostOf ({ headers, socket }: RawRequest, trust: Trust | false): string 
   if (trust !== false && typeof forwarded === 'string' && trust(socket?.remoteAddress ?? '', 0)) return forwarded.split(',').at(-1)?.trim() ?? ''
   const host = headers['host']
   return typeof host === 'string' ? host : ''
-}
-
-/** A host without its port, in small letters, and without the dot that a whole name may end with. */
-function nameIn (host: string): string {
-  return host.toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '')
 }
