@@ -13,11 +13,8 @@ export const FILE_BODY_LIMIT_BYTES = 6 * 1024 * 1024
 /** So many requests with a body above {@link BODY_LIMIT_BYTES} are served at once: each is in memory several times over while it is read. */
 const MAX_LONG_BODIES = 8
 
-/** A body has to arrive whole in this time. */
-export const BODY_TIME_MS = 30_000
-
-/** How often those are looked for that took longer. */
-const LOOK_MS = 1000
+/** What a body's stream is told with, as its error, when the server's own clock finds that it takes too long. */
+export class BodyOverdue extends Error {}
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -42,7 +39,6 @@ const nothing = Buffer.alloc(0)
  */
 export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.ReadableStream, done: OnBody) => void {
   let long = 0
-  const overdue = createDeadline()
 
   function countLong (request: FastifyRequest): Problem | null {
     if (long >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
@@ -77,55 +73,21 @@ export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.R
       end(null)
     }
 
-    function onError (): void {
-      end(new Problem('bad-request', { detail: 'The body did not arrive whole.' }))
-    }
-
-    function onOverdue (): void {
-      // What still comes of it is nobody's next request.
-      end(new Problem('request-timeout', { detail: `The body did not arrive within ${BODY_TIME_MS / 1000} s.`, headers: { connection: 'close' } }))
+    function onError (error: Error): void {
+      end(error instanceof BodyOverdue
+        // What still comes of it is nobody's next request.
+        ? new Problem('request-timeout', { detail: 'The body did not arrive in time.', headers: { connection: 'close' } })
+        : new Problem('bad-request', { detail: 'The body did not arrive whole.' }))
     }
 
     function end (error: Problem | null): void {
-      overdue.forget(onOverdue)
       payload.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', onError)
       done(error, error === null ? Buffer.concat(chunks, length) : nothing)
     }
 
     // What says that it is too long is not read.
     const refusal = refusalOf(Number(request.headers['content-length'] ?? 0))
-    if (refusal !== null) {
-      done(refusal, nothing)
-      return
-    }
-    overdue.watch(onOverdue)
-    payload.on('data', onData).on('end', onEnd).on('error', onError)
-  }
-}
-
-/** Calls back whom nobody has told to forget it in time. One timer for all: nearly every body is there at once, and a timer for each would cost more than reading it. */
-function createDeadline (): { readonly watch: (onOverdue: () => void) => void, readonly forget: (onOverdue: () => void) => void } {
-  // In the order of their times.
-  const sinceMs = new Map<() => void, number>()
-  let timer: NodeJS.Timeout | null = null
-
-  function look (): void {
-    const nowMs = performance.now()
-    for (const [onOverdue, atMs] of sinceMs) {
-      if (nowMs - atMs < BODY_TIME_MS) break
-      sinceMs.delete(onOverdue)
-      onOverdue()
-    }
-    if (sinceMs.size > 0 || timer === null) return
-    clearInterval(timer)
-    timer = null
-  }
-
-  return {
-    watch: onOverdue => {
-      sinceMs.set(onOverdue, performance.now())
-      timer ??= setInterval(look, LOOK_MS).unref()
-    },
-    forget: onOverdue => { sinceMs.delete(onOverdue) }
+    if (refusal === null) payload.on('data', onData).on('end', onEnd).on('error', onError)
+    else done(refusal, nothing)
   }
 }

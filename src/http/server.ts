@@ -10,7 +10,7 @@ import type { Follow } from '../generation/watch/follow.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { missed } from './answer.ts'
 import { isStillCaller, protect } from './authenticate.ts'
-import { BODY_TIME_MS } from './body-bytes.ts'
+import { BodyOverdue } from './body-bytes.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights, letPageRead } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
@@ -60,8 +60,11 @@ const oneLineOurselves = new LogController({ disableRequestLogging: true })
 /** What is at the root, for people who look there first. Addresses are relative: there may be a base path. */
 const WAY = 'This is falgate, a gateway to fal.ai. POST /generate makes a picture; docs describes the API, openapi.json is for machines.\n'
 
-/** The head of a request has to arrive in this time. Bodies have less: what reads them can say so in an answer. */
-const REQUEST_TIMEOUT_MS = BODY_TIME_MS + 5_000
+/** A request has to arrive whole in this time. */
+const REQUEST_TIMEOUT_MS = 30_000
+
+/** How often Node looks for requests that took longer. */
+const LOOK_MS = 1000
 
 export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
   const app = bareServer(deps)
@@ -163,6 +166,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: 
     logController: oneLineOurselves,
     trustProxy: trust,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { connectionsCheckingInterval: LOOK_MS },
     // Draining is answered by the core, which still serves what is stored and what can be collected.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
@@ -180,7 +184,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: 
     },
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => { refuseUnreadable(error, socket, log) }
   }
-  return tls === null ? Fastify(options) : Fastify({ ...options, https: tls })
+  return tls === null ? Fastify(options) : Fastify({ ...options, https: { ...tls, connectionsCheckingInterval: LOOK_MS } })
 }
 
 function pathOf (url: string): string {
@@ -191,7 +195,13 @@ function pathOf (url: string): string {
 /** Answers what is not HTTP, or came too slowly: there is no request yet, only a socket. */
 function refuseUnreadable (error: Error & { code?: string }, socket: Socket, log: Logger): void {
   // Behind a request that is still being answered nothing can be said: it would be taken for that answer. Node's own handler looks at this, too.
-  const isAnswering = Reflect.get(socket, '_httpMessage') instanceof ServerResponse
+  const answering: unknown = Reflect.get(socket, '_httpMessage')
+  const isAnswering = answering instanceof ServerResponse
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isAnswering && !answering.req.complete && answering.req.listenerCount('error') > 0) {
+    // What reads the body can still say so, in an answer like every other.
+    answering.req.emit('error', new BodyOverdue())
+    return
+  }
   if (error.code === 'ECONNRESET' || isAnswering || !socket.writable) {
     socket.destroy()
     return
