@@ -68,6 +68,7 @@ export const settings = {
     certFile: optional('TLS_CERT_FILE', line(), 'Certificate chain (PEM), to serve https without a proxy; read again when it changes, and on SIGHUP'),
     keyFile: optional('TLS_KEY_FILE', line(), 'Private key (PEM) of that certificate')
   },
+  keepAliveMs: defaulted('KEEP_ALIVE_SECONDS', '72', seconds(1, 3600), 'How long a connection may idle before the gateway closes it; more than what a proxy in front keeps its own for, so that no request meets a connection that is being closed'),
   falConcurrency: defaulted('FAL_CONCURRENCY', '10', integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),
   waitMs: defaulted('WAIT_SECONDS', '55', seconds(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
   drainDelayMs: defaulted('DRAIN_DELAY_SECONDS', '0', seconds(0, 600), 'How long after SIGTERM work is still taken while `/readyz` says 503 already. A load balancer that checks it twice in this time hands out no refusal'),

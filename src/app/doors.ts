@@ -101,6 +101,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       trust,
       falHosts,
       baseUrl,
+      keepAliveMs: config.keepAliveMs,
       refuseHost: takesDemoKey ? foreignHostRefuser(namesOf(config)) : null,
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
       // Its files are for everybody; behind TLS only the gateway itself reaches the rest.
@@ -120,7 +121,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
     })
     built.push(server)
     publicServer = server.server
-    const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness })
+    const opsServer = config.opsPort === null ? null : await buildOpsServer({ log, metrics, readiness, keepAliveMs: config.keepAliveMs })
     if (opsServer !== null) built.push(opsServer)
     url = await server.listen({ host: config.host, port: config.port })
     if (isMounted) sandboxUrl = urlOf(`${url}/sandbox`)

@@ -50,6 +50,8 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   /** Refuses requests for host names that are none of the gateway's; `null`: it answers to every name. */
   readonly refuseHost: HostRefuser | null
   readonly tls: { readonly cert: Buffer, readonly key: Buffer } | null
+  /** How long a connection on which nothing is asked is kept; clients are told so. */
+  readonly keepAliveMs: number
   /** Whatever of the local stand-in for fal is mounted at `/sandbox`. */
   readonly sandbox: FastifyPluginAsync | null
 }
@@ -151,14 +153,14 @@ function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, re
 }
 
 /** The operators' own listener. */
-export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' | 'readiness'>): Promise<FastifyInstance> {
+export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' | 'readiness' | 'keepAliveMs'>): Promise<FastifyInstance> {
   const loggerInstance: FastifyBaseLogger = deps.log
-  const app = Fastify({ loggerInstance, logController: oneLineOurselves, forceCloseConnections: 'idle' })
+  const app = Fastify({ loggerInstance, logController: oneLineOurselves, keepAliveTimeout: deps.keepAliveMs, forceCloseConnections: 'idle' })
   opsRoutes(app, { ...deps, details: true })
   return app
 }
 
-function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: ServerDeps): FastifyInstance {
+function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls, keepAliveMs }: ServerDeps): FastifyInstance {
   const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {
@@ -166,6 +168,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls }: 
     logController: oneLineOurselves,
     trustProxy: trust,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: keepAliveMs,
     http: { connectionsCheckingInterval: LOOK_MS },
     // Draining is answered by the core, which still serves what is stored and what can be collected.
     return503OnClosing: false,
