@@ -50,8 +50,11 @@ export interface RunningApp {
   readonly sandboxControl: SandboxControl | null
   /** Reads the models, the tenants file and the files of keys, certificates and passwords again. Never rejects: what is faulty is logged and the old stays. */
   readonly reload: () => Promise<void>
-  /** Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. Before that it works on for `drainDelayMs`, while `/readyz` says that it is going. See `longestCloseMs`. Twice is harmless. */
-  readonly close: () => Promise<void>
+  /**
+   * Drains: callers wait `waitMs` at most, and every submit is answered. Then closes everything. Before that it works on for `drainDelayMs`, while `/readyz`
+   * says that it is going, unless it `isHurried`. See `longestCloseMs`. Twice is harmless.
+   */
+  readonly close: (options?: { readonly isHurried?: boolean }) => Promise<void>
 }
 
 /** A start is told of when it takes this long. */
@@ -186,5 +189,10 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await breakers.tryAgain()
   }
 
-  return { log, url: doors.url, sandboxControl: doors.sandboxControl, reload, close: lifecycle.stop }
+  async function close ({ isHurried = false } = {}): Promise<void> {
+    if (isHurried) drain.hurry()
+    await lifecycle.stop()
+  }
+
+  return { log, url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
 }

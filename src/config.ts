@@ -17,8 +17,10 @@ type Values = ValuesOf<typeof settings>
 export interface RedisAccess extends Omit<Values['redis'], 'url'> { readonly url: () => string }
 
 /** All that can be set: the settings, and what follows from several of them. */
-export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis' | 'tls' | 'nodeEnv'> {
+export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
   readonly production: boolean
+  /** How long work is still taken after load balancers were told to send no more. */
+  readonly drainDelayMs: number
   readonly fal: FalAccess
   /** Whose money it is, for the ledger. */
   readonly account: UpstreamAccount
@@ -32,6 +34,9 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis
   readonly redis: RedisAccess | null
   readonly tls: { readonly certFile: string, readonly keyFile: string } | null
 }
+
+/** Two checks of most load balancers. Who develops has none, and starts again often. */
+const PRODUCTION_DRAIN_DELAY_MS = 5000
 
 /** Other programs read these in small letters, and some only so. */
 const inSmallLetters = new Set<string>([settings.proxy.url.name, settings.proxy.except.name])
@@ -55,7 +60,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return setting.fallback
   }
 
-  const { fal: falSettings, models, proxy: { url: proxyUrl, except }, redis: redisSettings, tls: tlsSettings, nodeEnv, ...others } = readSettings(settings, read)
+  const { fal: falSettings, models, proxy: { url: proxyUrl, except }, redis: redisSettings, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
   const production = nodeEnv === 'production'
 
   function tlsFiles (): Config['tls'] {
@@ -91,6 +96,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   const config: Config = {
     ...others,
     production,
+    drainDelayMs: drainDelayMs ?? (production ? PRODUCTION_DRAIN_DELAY_MS : 0),
     fal,
     account: { kind: fal.kind === 'sandbox' ? 'sandbox' : 'fal', name: account },
     // The sandbox under any other address is one that runs elsewhere and is shared.

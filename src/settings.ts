@@ -71,7 +71,7 @@ export const settings = {
   keepAliveMs: defaulted('KEEP_ALIVE_SECONDS', '72', seconds(1, 3600), 'How long a connection may idle before the gateway closes it; more than what a proxy in front keeps its own for, so that no request meets a connection that is being closed'),
   falConcurrency: defaulted('FAL_CONCURRENCY', '10', integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),
   waitMs: defaulted('WAIT_SECONDS', '55', seconds(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
-  drainDelayMs: defaulted('DRAIN_DELAY_SECONDS', '0', seconds(0, 600), 'How long after SIGTERM work is still taken while `/readyz` says 503 already. A load balancer that checks it twice in this time hands out no refusal'),
+  drainDelayMs: optional('DRAIN_DELAY_SECONDS', seconds(0, 600), 'How long after SIGTERM work is still taken while `/readyz` says 503 already. A load balancer that checks it twice in this time hands out no refusal. Unset: 5 with `NODE_ENV=production`, else 0. Ctrl-C never waits for it'),
   resultTtlMs: defaulted('RESULT_TTL_SECONDS', '518400', seconds(1, 604_800), 'Life of a finished generation and of its result in the cache; an hour at most for one that cost nothing. fal keeps pictures for at least 7 days'),
   twinMs: defaulted('TWIN_SECONDS', '60', seconds(0, 3600), 'How long after its end a picture is also that of equal requests without seed and key, for tenants with `twins: "join"`; `0`: only until its end'),
   queueMs: defaulted('QUEUE_SECONDS', '900', seconds(1, 86_400), 'How long a generation may wait here for a free slot'),

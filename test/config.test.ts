@@ -65,6 +65,11 @@ t.test('the documented defaults, written out, mean the same as nothing', async t
   t.same(configOf(env), configOf({}))
 })
 
+t.test('in production a process that leaves works on for five seconds, unless told otherwise', async t => {
+  t.equal(configOf({ FAL_KEY: 'sandbox', NODE_ENV: 'production' }).drainDelayMs, 5000)
+  t.equal(configOf({ FAL_KEY: 'sandbox', NODE_ENV: 'production', DRAIN_DELAY_SECONDS: '0' }).drainDelayMs, 0)
+})
+
 t.test('an empty variable counts as unset, and blanks around a value as absent', async t => {
   t.same(configOf(Object.fromEntries(variables.map(({ name }) => [name, ' ']))), configOf({}))
   t.equal(configOf({ PORT: ' 9000\n' }).port, 9000)

@@ -82,6 +82,27 @@ t.test('DRAIN_DELAY_SECONDS: after SIGTERM /readyz says so at once, and work is 
   t.equal((await gateway.ended).code, 0)
 })
 
+t.test('in production SIGTERM leaves load balancers time to hear of it, unless told otherwise: work is still taken meanwhile', async t => {
+  const gateway = await open(t, { NODE_ENV: 'production' })
+  gateway.child.kill('SIGTERM')
+  await until(async () => await isDraining(gateway.base))
+  t.equal((await gateway.generate({ prompt: 'late', seed: 1 })).status, 200)
+  t.equal((await gateway.ended).code, 0)
+})
+
+t.test('Ctrl-C waits for no load balancer: work is refused at once', async t => {
+  const gateway = await open(t, { DRAIN_DELAY_SECONDS: '600' })
+  const release = gateway.sandbox.faults.holdJobs()
+  const waiting = gateway.generate({ prompt: 'waiting', seed: 1 })
+  await gateway.sandbox.bill.untilAccepted(1)
+  gateway.child.kill('SIGINT')
+  await until(async () => await isDraining(gateway.base))
+  t.equal((await gateway.generate({ prompt: 'new', seed: 1 }, { prefer: 'respond-async' })).status, 503)
+  release()
+  t.equal((await waiting).status, 200)
+  t.equal((await gateway.ended).code, 0)
+})
+
 t.test('SIGTERM with a submit under way and nobody waiting: its answer is waited for', async t => {
   const gateway = await open(t)
   const slow = gateway.sandbox.faults.add({ kind: 'hang', operation: 'submit', accepted: true })

@@ -23,7 +23,7 @@ export function longestCloseMs ({ waitMs, drainDelayMs }: Pick<Config, 'waitMs' 
   return Object.values(endings).reduce((sum, ms) => sum + ms, drainDelayMs + Math.max(waitMs, SUBMIT_TIMEOUT_MS))
 }
 
-/** The shortest drain in production. */
+/** The shortest time between the first word and the end in production. */
 const MIN_DRAIN_MS = 1000
 /** How long what is under way may take at least, at the end. */
 const MIN_STOP_GRACE_MS = 2000
@@ -33,6 +33,8 @@ const IDLE_POLL_MS = 20
 interface Drain {
   /** Load balancers hear from `/readyz` that this process is going, and it still does what it is asked. */
   readonly balancers: Act
+  /** Lets `balancers` take no time. */
+  readonly hurry: () => void
   readonly callers: Act
   readonly runner: Act
   /** Is new work still taken, although the process is going? */
@@ -42,11 +44,12 @@ interface Drain {
 export function createDrain ({ waitMs, drainDelayMs, production }: Pick<Config, 'waitMs' | 'drainDelayMs' | 'production'>, { watch, follow, runner }: Pick<Core, 'watch' | 'follow' | 'runner'>, log: Pick<Logger, 'warn'>): Drain {
   let endMs = performance.now()
   let takesWork = false
+  let noticeMs = drainDelayMs
 
   async function waitForBalancers (): Promise<void> {
-    if (drainDelayMs === 0) return
+    if (noticeMs === 0) return
     takesWork = true
-    await setTimeout(drainDelayMs)
+    await setTimeout(noticeMs)
     takesWork = false
   }
 
@@ -56,8 +59,8 @@ export function createDrain ({ waitMs, drainDelayMs, production }: Pick<Config, 
     follow.drain()
     // A submit that is cut off is money that nobody can account for, so none is begun that could not be answered while callers are waited for anyway.
     const lastClaims = startTimer(() => { runner.stopClaiming() }, Math.max(0, waitMs - SUBMIT_TIMEOUT_MS))
-    // Load balancers and clients with open connections get the time to hear of it.
-    const isHeard = setTimeout(production ? MIN_DRAIN_MS : 0)
+    // Load balancers and clients with open connections get the time to hear of it, where they had none before.
+    const isHeard = setTimeout(production ? Math.max(0, MIN_DRAIN_MS - noticeMs) : 0)
     await untilIdle(() => watch.waiting > 0 || follow.staying > 0, waitMs)
     clearTimeout(lastClaims)
     await isHeard
@@ -70,6 +73,7 @@ export function createDrain ({ waitMs, drainDelayMs, production }: Pick<Config, 
 
   return {
     takesWork: () => takesWork,
+    hurry: () => { noticeMs = 0 },
     balancers: { waitsFor: 'load balancers to send no more work', limitMs: drainDelayMs + IDLE_POLL_MS, run: waitForBalancers },
     callers: { waitsFor: 'callers that wait for an answer here, and streams whose readers do not come back', limitMs: Math.max(waitMs, MIN_DRAIN_MS) + IDLE_POLL_MS, run: waitForCallers },
     runner: { waitsFor: 'answers to submits, and what they say to be written down', limitMs: SUBMIT_TIMEOUT_MS + endings.evidenceMs, run: stopRunner }

@@ -21,7 +21,8 @@ const details: Readonly<Record<CommandName, string>> = {
   serve: `Usage: falgate serve
 
 Serves the gateway until SIGTERM or SIGINT, then drains: callers have WAIT_SECONDS,
-and what was sent to fal the 45 s that fal may take to answer it.
+and what was sent to fal the 45 s that fal may take to answer it. After SIGTERM it
+takes work for DRAIN_DELAY_SECONDS more.
 SIGHUP reads the models, the tenants file and the files of keys, certificates and
 passwords again.
 Exit code: 0 after a drain, 1 after a fault.`,

@@ -36,7 +36,7 @@ t.test('the image\'s own environment is sound once a key is given', async t => {
 
 t.test('compose gives a process more time to end than the longest drain takes', async t => {
   const graceSeconds = Number(/^(\d+)s$/.exec(gateway.stop_grace_period ?? '')?.[1])
-  const defaults = parseConfig({})
+  const defaults = parseConfig({ ...image.env, FAL_KEY: 'sandbox' })
   t.ok(defaults.ok && graceSeconds * 1000 > longestCloseMs(defaults.config))
 })
 

@@ -54,6 +54,6 @@ t.test('a new certificate is shown when its files change, and on SIGHUP; a pair 
   put(2)
   running.child.kill('SIGHUP')
   await until(async () => ![first, second, null].includes(await shownAt(port)))
-  running.child.kill('SIGTERM')
+  running.child.kill('SIGINT')
   t.match(await running.ended, { code: 0, stderr: '' })
 })

@@ -77,7 +77,7 @@ t.test('with SANDBOX_CONTROL=on it is opened by the key that the start prints, a
   for (const wrong of ['any', DEMO_KEY, `${key}x`, '']) t.equal((await ask({ url }, '/sandbox/control/bill', { key: wrong })).status, 401, 'another key')
   t.equal((await ask({ url }, '/sandbox/control/faults', { method: 'PUT', key, body: '{"kind":"answer","operation":"submit","error":"locked"}' })).status, 200)
   t.match(parseObject((await ask({ url }, '/sandbox/control/bill', { key })).body), { accepted: 0 })
-  running.child.kill('SIGTERM')
+  running.child.kill('SIGINT')
   t.notMatch((await running.ended).stdout, key, 'the log knows nothing of it')
 })
 

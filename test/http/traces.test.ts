@@ -42,7 +42,7 @@ t.test('the trace of a request is in its line and in those of the generation tha
   for (const path of ['/healthz', '/readyz', '/metrics']) await (await fetch(base + path)).text()
   t.equal(await generate('{"prompt":"traced","seed":1}', { traceparent }), 200)
   t.equal(await generate('{"prompt":"plain","seed":2}', {}), 200)
-  running.child.kill('SIGTERM')
+  running.child.kill('SIGINT')
   const { stdout } = await running.ended
   const lines = stdout.trimEnd().split('\n').map(parseObject)
   const [traced, plain] = lines.filter(({ msg }) => msg === 'request')

@@ -67,7 +67,7 @@ t.test('REDIS_CA_FILE names who vouches for Redis, and its password is read agai
   writeFileSync(redis.file('password'), 'new-password\n')
   await root.call('CLIENT', 'KILL', 'USER', 'falgate')
   await until(async () => await buy(2) === 200)
-  running.child.kill('SIGTERM')
+  running.child.kill('SIGINT')
   const { stdout, stderr } = await running.ended
   t.match(stdout, /access to Redis read again/)
   t.notMatch(stdout + stderr, /(old|new)-password/)

@@ -103,7 +103,7 @@ t.test('what the client of Redis writes past the log is a line of the log, once'
   let logged = ''
   running.child.stdout?.on('data', text => { logged += String(text) })
   await until(() => logged.includes('protected mode') && logged.includes('Redis says that its user has no password'))
-  running.child.kill('SIGTERM')
+  running.child.kill('SIGINT')
   const { stdout, stderr } = await running.ended
   const lines = stdout.trimEnd().split('\n').map(parseObject)
   t.equal(lines.filter(({ library }) => library !== undefined).length, 1)

@@ -86,6 +86,8 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       ...clusterEnv,
       FAL_CONCURRENCY: '100',
       NODE_ENV: 'production',
+      // No load balancer is told of a stop, unless a test has one.
+      DRAIN_DELAY_SECONDS: '0',
       ...SHORT_LEASE,
       ...options.env,
       ...env

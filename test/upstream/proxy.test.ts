@@ -75,7 +75,7 @@ async function open (t: Test, env: Env = {}, refusal: number | null = null): Pro
     asked,
     generate: async () => await fetch(`${base}/generate`, { method: 'POST', headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' }, body: '{"prompt":"x"}' }),
     end: async () => {
-      running.child.kill('SIGTERM')
+      running.child.kill('SIGINT')
       return (await running.ended).stdout
     }
   }
