@@ -3,6 +3,9 @@
 /** What stands in place of a key. */
 export const CENSOR = '[redacted]'
 
+/** Takes what is secret out of a text. */
+export type Censor = (text: string) => string
+
 /** Parts of a key that are shorter could be any word. */
 const MIN_PART_CHARACTERS = 8
 
@@ -19,4 +22,12 @@ export function withoutSecrets (text: string, secrets: readonly string[]): strin
     if (secret !== '' && clean.includes(secret)) clean = clean.replaceAll(secret, CENSOR)
   }
   return clean
+}
+
+/**
+ * The beginning of a text of others as it may be told. It is censored before it is cut: what the cut leaves of a key, no censor finds any more.
+ * `toWellFormed` because the cut may fall inside a surrogate pair.
+ */
+export function startOf (text: string, maxCharacters: number, censor: Censor): string {
+  return censor(text).slice(0, maxCharacters).toWellFormed()
 }

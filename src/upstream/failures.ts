@@ -1,6 +1,7 @@
 // What fal's errors mean to our callers. The sentences are ours: fal's texts may speak of the account and its money,
 // and only the lines about a refused input are passed on, without the offending values, without our key, and not where they speak of the account.
 
+import { startOf, type Censor } from '../censor.ts'
 import type { FieldFault } from '../errors.ts'
 import type { ErrorLine, FalError } from '../fal-wire/error-body.ts'
 import type { Failure } from '../generation/generation.ts'
@@ -11,9 +12,6 @@ const MAX_MESSAGE_CHARACTERS = 500
 const MAX_NAME_CHARACTERS = 100
 const MAX_CTX_CHARACTERS = 1_000
 const MAX_RETRY_AFTER_MS = 3_600_000
-
-/** Takes what is secret out of a text of fal's. */
-export type Censor = (text: string) => string
 
 /** Words of the account and its money, which are the operator's. */
 const OF_ACCOUNT = /\b(?:accounts?|balance|billing|billed|credits?|dashboard|invoices?|payments?|quotas?|top up|user is locked|api[ -]?keys?)\b/i
@@ -75,23 +73,17 @@ function isTold (ctx: string, censor: Censor): boolean {
 }
 
 function messageOf (text: string, censor: Censor): string {
-  // Censored before it is cut, which could leave a part of a key.
-  return OF_ACCOUNT.test(text) ? UNTOLD : shortened(censor(text), MAX_MESSAGE_CHARACTERS)
+  return OF_ACCOUNT.test(text) ? UNTOLD : startOf(text, MAX_MESSAGE_CHARACTERS, censor)
 }
 
 function nameOf (text: string, censor: Censor): string {
-  return shortened(censor(text), MAX_NAME_CHARACTERS)
+  return startOf(text, MAX_NAME_CHARACTERS, censor)
 }
 
 /** `["body", "images", 0]` → `/images/0` (RFC 6901). */
 function pointerOf (loc: ErrorLine['loc'], censor: Censor): string {
   const steps = loc[0] === 'body' ? loc.slice(1) : loc
   return steps.map(step => '/' + nameOf(String(step), censor).replaceAll('~', '~0').replaceAll('/', '~1')).join('')
-}
-
-/** `toWellFormed` because the cut may fall inside a surrogate pair. */
-function shortened (text: string, maxCharacters: number): string {
-  return text.slice(0, maxCharacters).toWellFormed()
 }
 
 /** fal's 404 for an application that is gone; other 404s are about a path or a request. */

@@ -1,5 +1,6 @@
 // Reads fal's status objects, and tells which of their log lines are new.
 
+import { startOf, type Censor } from '../censor.ts'
 import { queueStates, type QueueStatus } from '../fal-wire/status.ts'
 import type { LogLine, LogPiece } from '../generation/upstream.ts'
 
@@ -17,9 +18,9 @@ export interface SeenStatus {
 
 /**
  * Reads a status object; null when it is none. Only `status` has to be right, as with the official clients:
- * a log line of an odd shape must not hide that a picture is done.
+ * a log line of an odd shape must not hide that a picture is done. Tenants read these lines, as `censor` leaves them.
  */
-export function readStatus (text: string): SeenStatus | null {
+export function readStatus (text: string, censor: Censor): SeenStatus | null {
   const status = parseObject(text)
   const state = queueStates.find(known => known === status?.['status'])
   if (status === null || state === undefined) return null
@@ -28,7 +29,7 @@ export function readStatus (text: string): SeenStatus | null {
   return {
     state,
     position: typeof position === 'number' && Number.isSafeInteger(position) && position >= 0 ? position : null,
-    logs: Array.isArray(logs) ? logs.flatMap(readLogLine) : []
+    logs: Array.isArray(logs) ? logs.flatMap(line => readLogLine(line, censor)) : []
   }
 }
 
@@ -53,19 +54,14 @@ function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function readLogLine (line: unknown): LogLine[] {
+function readLogLine (line: unknown, censor: Censor): LogLine[] {
   if (!isObject(line) || typeof line['message'] !== 'string') return []
   const { timestamp, level } = line
   return [{
-    message: shortened(line['message'], MAX_LOG_CHARACTERS),
-    timestamp: typeof timestamp === 'string' ? shortened(timestamp, MAX_WORD_CHARACTERS) : null,
-    level: typeof level === 'string' ? shortened(level, MAX_WORD_CHARACTERS) : null
+    message: startOf(line['message'], MAX_LOG_CHARACTERS, censor),
+    timestamp: typeof timestamp === 'string' ? startOf(timestamp, MAX_WORD_CHARACTERS, censor) : null,
+    level: typeof level === 'string' ? startOf(level, MAX_WORD_CHARACTERS, censor) : null
   }]
-}
-
-/** `toWellFormed` because the cut may fall inside a surrogate pair. */
-function shortened (text: string, maxCharacters: number): string {
-  return text.slice(0, maxCharacters).toWellFormed()
 }
 
 /**

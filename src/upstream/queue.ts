@@ -3,7 +3,7 @@
 
 import { setMaxListeners } from 'node:events'
 import { Agent, Client, type buildConnector } from 'undici'
-import { secretsOf, withoutSecrets } from '../censor.ts'
+import { secretsOf, withoutSecrets, type Censor } from '../censor.ts'
 import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
@@ -11,7 +11,7 @@ import { ledgerConstants } from '../generation/ledger-constants.ts'
 import type { StatusReader, Submitted, Upstream } from '../generation/upstream.ts'
 import type { ModelBook } from '../models/models.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
-import { busy, refusalOf, retryAfterMsOf, unreachable, type Censor } from './failures.ts'
+import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
 import { createResultReader } from './result.ts'
 import { readEvents } from './server-sent-events.ts'
@@ -189,7 +189,7 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   async function state (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['state']> {
     const answer = await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal])
     tellTrouble('status', answer)
-    return stateIn(answer) ?? 'unavailable'
+    return stateIn(answer, censor) ?? 'unavailable'
   }
 
   /** The events of one status stream. However it ends, it just ends: the reader polls then. */
@@ -302,7 +302,7 @@ function submitted (answer: Answer, censor: Censor): Submitted {
   const text = answer.text ?? ''
   const requestId = readRequestId(parseObject(text)?.['request_id'])
   if (requestId === null) return { kind: 'lost', requestId: named, suspect, cause: `answered ${status} without a request id` }
-  return { kind: 'accepted', requestId, position: readStatus(text)?.position ?? null }
+  return { kind: 'accepted', requestId, position: readStatus(text, censor)?.position ?? null }
 }
 
 function readRequestId (value: unknown): string | null {

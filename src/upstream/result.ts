@@ -1,5 +1,6 @@
 // Reads the answer of fal's result endpoint: a picture, an error of the model, or a reason to ask again.
 
+import type { Censor } from '../censor.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { exactSeed, isSeedReadable } from '../fal-wire/exact-seed.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
@@ -9,7 +10,7 @@ import type { Result } from '../generation/upstream.ts'
 import type { ModelBook } from '../models/models.ts'
 import { createOutputReader, type OutputReader } from '../models/output.ts'
 import { headerOf, type Answer } from './exchange.ts'
-import { failureOf, retryAfterMsOf, type Censor } from './failures.ts'
+import { failureOf, retryAfterMsOf } from './failures.ts'
 import { parseObject, statusWord } from './queue-status.ts'
 
 /** Reads the answers of the result endpoint of a model. */

@@ -2,9 +2,10 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoffMs, jittered } from '../backoff.ts'
+import type { Censor } from '../censor.ts'
 import type { LogPiece, Sighting, StatusReader } from '../generation/upstream.ts'
 import { untilAborted, type Answer, type NoAnswer } from './exchange.ts'
-import { retryAfterMsOf, type Censor } from './failures.ts'
+import { retryAfterMsOf } from './failures.ts'
 import { createLogMemory, readStatus, statusWord, type SeenStatus } from './queue-status.ts'
 
 /** Polls that were answered before the stream is tried again: half a minute. */
@@ -45,7 +46,7 @@ type Observed = { readonly kind: 'status', readonly status: SeenStatus, readonly
  */
 export function createStatusReader (options: StatusReaderOptions): StatusReader {
   const closing = new AbortController()
-  const sightings = onlyChanges(observe(options, closing.signal), options.censor)
+  const sightings = onlyChanges(observe(options, closing.signal))
   let pending: Promise<Sighting> | null = null
 
   async function nextChange (): Promise<Sighting> {
@@ -80,11 +81,11 @@ export function createStatusReader (options: StatusReaderOptions): StatusReader 
 /** One for all: every generation ends with it, and where it was made tells nobody anything. */
 const closed = new Error('the status reader is closed')
 
-async function * onlyChanges (observations: AsyncIterable<Observed>, censor: Censor): AsyncGenerator<Sighting, void> {
+async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGenerator<Sighting, void> {
   const newLogs = createLogMemory()
   let last: string | null = null
   for await (const observed of observations) {
-    const log = observed.kind === 'status' ? censored(newLogs(observed.status.logs, observed.listing), censor) : NO_LINES
+    const log = observed.kind === 'status' ? newLogs(observed.status.logs, observed.listing) : NO_LINES
     const sighting = sightingOf(observed, log)
     const position = sighting.kind === 'queued' ? sighting.position : null
     const name = `${sighting.kind} ${position}`
@@ -94,16 +95,11 @@ async function * onlyChanges (observations: AsyncIterable<Observed>, censor: Cen
   }
 }
 
-/** Tenants read these lines. */
-function censored ({ from, lines }: LogPiece, censor: Censor): LogPiece {
-  return { from, lines: lines.map(line => ({ ...line, message: censor(line.message) })) }
-}
-
 const NO_LINES: LogPiece = { from: 0, lines: [] }
 
 /** What one answer of the status endpoint says; null when it says nothing. */
-export function stateIn (answer: Answer | NoAnswer): Sighting['kind'] | null {
-  const observed = observedIn(answer)
+export function stateIn (answer: Answer | NoAnswer, censor: Censor): Sighting['kind'] | null {
+  const observed = observedIn(answer, censor)
   return observed === null ? null : sightingOf(observed, NO_LINES).kind
 }
 
@@ -128,7 +124,7 @@ async function * observeStream (options: StatusReaderOptions, signal: AbortSigna
   let listing: 'all' | 'new' = 'all'
   let end: SeenStatus | null = null
   for await (const text of options.stream(signal)) {
-    const status = readStatus(text)
+    const status = readStatus(text, options.censor)
     if (status?.state === 'COMPLETED') {
       end = status
       break
@@ -142,7 +138,7 @@ async function * observeStream (options: StatusReaderOptions, signal: AbortSigna
 }
 
 /** Ends after some good polls. Troubles (network, 401 and 403 too: the picture may be made all the same) are waited out and do not count. */
-async function * observePolls ({ poll, pauses, onTrouble }: StatusReaderOptions, signal: AbortSignal): AsyncGenerator<Observed, void> {
+async function * observePolls ({ poll, pauses, censor, onTrouble }: StatusReaderOptions, signal: AbortSignal): AsyncGenerator<Observed, void> {
   let troubles = 0
   let misses = 0
   let pauseMs = pauses.pollMs
@@ -150,7 +146,7 @@ async function * observePolls ({ poll, pauses, onTrouble }: StatusReaderOptions,
     signal.throwIfAborted()
     const answer = await poll(signal)
     signal.throwIfAborted()
-    const observed = observedIn(answer)
+    const observed = observedIn(answer, censor)
     if (observed === null) {
       if (troubles === 0) onTrouble(answer)
       await pause(troublePauseMs(answer, ++troubles, pauses), undefined, { signal })
@@ -165,10 +161,10 @@ async function * observePolls ({ poll, pauses, onTrouble }: StatusReaderOptions,
   }
 }
 
-function observedIn (answer: Answer | NoAnswer): Observed | null {
+function observedIn (answer: Answer | NoAnswer, censor: Censor): Observed | null {
   if (answer.kind === 'no-answer' || answer.text === null) return null
   if (answer.status === 404 && statusWord(answer.text) === 'NOT_FOUND') return { kind: 'missing' }
-  const status = answer.status < 300 ? readStatus(answer.text) : null
+  const status = answer.status < 300 ? readStatus(answer.text, censor) : null
   return status === null ? null : { kind: 'status', status, listing: 'all' }
 }
 

@@ -203,6 +203,21 @@ t.test('a model that logs without end costs bounded memory', async t => {
   t.equal(sightings.flatMap(sighting => 'log' in sighting ? sighting.log.lines : []).every(line => line.message.length === 2_000), true)
 })
 
+t.test('no part of the key is told, wherever it stands in a line of the log', async t => {
+  const before = 'x'.repeat(1_995)
+  const { upstream } = await queueClient(t, {
+    request: byPath(
+      reply => { reply.head(200, STREAM_HEAD); reply.socket.end(`data: ${status('IN_PROGRESS', { logs: [log(before + KEY)] })}\n\n`) },
+      reply => reply.answer(200, status('COMPLETED', { logs: [log(before + KEY), { message: `with ${KEY}`, timestamp: 'y'.repeat(95) + KEY, level: KEY }] }))
+    )
+  })
+  const sightings = await all(upstream.openStatusReader(MODEL, REQUEST_ID))
+  t.same(sightings.map(sighting => 'log' in sighting && sighting.log.lines), [
+    [{ message: before + '[reda', timestamp: '2026-11-22T10:00:00Z', level: 'INFO' }],
+    [{ message: 'with [redacted]', timestamp: 'y'.repeat(95) + '[reda', level: '[redacted]' }]
+  ])
+})
+
 t.test('a next whose signal fires says so, and what it waited for goes to the one after it', async t => {
   let send: (text: string) => void = () => {}
   let opened: () => void = () => {}
