@@ -93,7 +93,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     lookAgainMs: options.lookAgainMs,
     awaitStoreMs: options.awaitStoreMs
   })
-  const doors = createDoors({ config, models, version, log, metrics, tenants: tenants.now, state: () => lifecycle.state, core })
+  const doors = createDoors({ config, models, version, log, metrics, tenants: tenants.now, state: () => lifecycle.state, core, sandboxKey: key.now() })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 

@@ -33,6 +33,8 @@ export interface DoorsOptions {
   readonly tenants: () => TenantBook
   readonly state: () => ProcessState
   readonly core: Core
+  /** What the gateway shows the sandbox in this process, where there is one. */
+  readonly sandboxKey: string
 }
 
 /** The way to the switches of the sandbox in this process. */
@@ -63,11 +65,11 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, metrics, tenants, state, core }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, metrics, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests, onTrouble } = core
-  // Its port is also open to tenants and to strangers.
+  // Its port is also open to tenants and to strangers: whoever knows the id of a job there would read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
-  const sandbox = config.falQueueUrl === null ? createSandbox(models, { controlKey, log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
+  const sandbox = config.falQueueUrl === null ? createSandbox(models, { keys: [sandboxKey], controlKey, log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   // Behind TLS the sandbox has a plain listener, since nobody vouches here for the certificate.
   const isMounted = config.tls === null
   const built: Closing[] = []

@@ -1,5 +1,6 @@
 // What may be replaced while the process runs: the central key, the models and the tenants.
 
+import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { secretsOf } from '../censor.ts'
 import type { Config } from '../config.ts'
@@ -13,9 +14,6 @@ import { loadFalKey } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
 import type { Watched } from '../watched.ts'
 
-/** What the sandbox mounted here takes for a key. */
-const SANDBOX_KEY = 'sandbox'
-
 export interface CentralKey {
   readonly now: () => string
   /** What must appear in no log and no answer: requests under way may still carry the key before. */
@@ -24,11 +22,11 @@ export interface CentralKey {
   readonly reload: (log: Logger) => Promise<void>
 }
 
-/** `initial`: the key at the start, or `null` for the sandbox. */
+/** `initial`: the key at the start, or `null` for the sandbox: then one is made up, and a sandbox in this process takes it and no other. */
 export function createCentralKey (fal: Config['fal'], initial: string | null): CentralKey {
-  let key = initial ?? SANDBOX_KEY
+  let key = initial ?? randomBytes(24).toString('base64url')
   // Longest first: a key is found before its part is.
-  let secrets = initial === null ? [] : secretsOf(key)
+  let secrets = secretsOf(key)
   return {
     now: () => key,
     secrets: () => secrets,

@@ -64,7 +64,7 @@ export interface Sandbox {
 /** A sandbox with an empty queue that plays these models. Its plugin is registered once. */
 export function createSandbox (models: () => ModelBook, options: SandboxOptions = {}): Sandbox {
   const { queueMs = 300, runMs = 1500, concurrency = 40, maxRequests = 10_000, pictureCacheBytes = 32 * 1024 * 1024, outputShape = 'B', pingMs = 15_000, controlKey, log } = options
-  const keys = options.keys === undefined ? null : new Set(options.keys)
+  const { keys = null } = options
   const bill = createBill(maxRequests)
   const jobs = createJobs({
     queueMs,
@@ -103,7 +103,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
 
   function isAuthorized (request: FastifyRequest): boolean {
     const key = keyOf(request)
-    return key !== undefined && (keys === null || keys.has(key))
+    return key !== undefined && (keys === null || keys.some(known => isSame(key, known)))
   }
 
   function mayControl (request: FastifyRequest): boolean {
@@ -145,7 +145,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
 
     const baseOf = (request: FastifyRequest): string => `${request.protocol}://${request.host}${app.prefix.replace(/\/$/, '')}`
 
-    app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request), controlKey !== null)))
+    app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request), { hasControl: controlKey !== null, takesAnyKey: keys === null })))
 
     fileRoute(app)
 
@@ -229,16 +229,19 @@ function isSame (said: string, key: string): boolean {
   return timingSafeEqual(hash('sha256', said, 'buffer'), hash('sha256', key, 'buffer'))
 }
 
-function aboutText (base: string, hasControl: boolean): string {
+function aboutText (base: string, { hasControl, takesAnyKey }: { readonly hasControl: boolean, readonly takesAnyKey: boolean }): string {
   const control = `
   ${base}/control/faults         what shall go wrong: GET, PUT, DELETE
   ${base}/control/hold           keeps jobs in progress: GET, PUT, DELETE
   ${base}/control/bill           what was accepted and billed: GET, DELETE`
+  const closed = `
+Queue and synchronous calls take only the key that this sandbox was given; \`falgate sandbox\` serves one that takes any.
+`
   return `This is falgate's sandbox: it speaks fal's protocol, draws its pictures itself and costs nothing.
 Nothing here comes from the model, and every picture says so.
 
   ${base}/queue/{endpoint id}    fal's queue (queue.fal.run)
   ${base}/run/{endpoint id}      synchronous calls (fal.run)
   ${base}/files/...              pictures, sounds and videos${hasControl ? control : ''}
-`
+${takesAnyKey ? '' : closed}`
 }

@@ -65,6 +65,24 @@ t.test('the sandbox inside a gateway has no control: faults, holds and bill are 
   t.notMatch((await ask(app, '/sandbox/')).body, /control/)
 })
 
+t.test('the sandbox inside a gateway works for that gateway alone: who knows the id of a job reads no result of it, and only pictures are for everybody', async t => {
+  const app = await startDemo(t, { SANDBOX_CONTROL: 'on' })
+  const { status, body } = await ask(app, '/generate', { method: 'POST', body: '{"prompt":"a heron"}', headers: { 'content-type': 'application/json' } })
+  t.equal(status, 200)
+  const control = app.sandboxControl?.key ?? ''
+  const [, id = ''] = /"requestId":"([^"]+)"/.exec((await ask(app, '/sandbox/control/bill', { key: control })).body) ?? []
+  const job = `/sandbox/queue/fal-ai/imagen4/requests/${id}`
+  for (const key of [DEMO_KEY, 'sandbox', control, 'any:key']) {
+    for (const path of [job, `${job}/status`, `${job}/status/stream`]) t.equal((await ask(app, path, { key })).status, 401, `${path} ${key}`)
+    t.equal((await ask(app, `${job}/cancel`, { key, method: 'PUT' })).status, 401)
+    for (const door of ['queue', 'run']) t.equal((await ask(app, `/sandbox/${door}/fal-ai/imagen4/preview/ultra`, { key, method: 'POST', body: '{"prompt":"a heron"}' })).status, 401, `${door} ${key}`)
+  }
+  t.match(parseObject((await ask(app, '/sandbox/control/bill', { key: control })).body), { accepted: 1 })
+  const [picture = ''] = /\/sandbox\/files\/[^"]+/.exec(body) ?? []
+  t.equal((await ask(app, picture, { key: '' })).status, 200)
+  t.match((await ask(app, '/sandbox/')).body, /`falgate sandbox` serves one that takes any/)
+})
+
 t.test('with SANDBOX_CONTROL=on it is opened by the key that the start prints, and by no other', async t => {
   const port = String(await freePort())
   const running = start(t, [cliFile], { PORT: port, SANDBOX_CONTROL: 'on', NODE_ENV: 'production', FAL_KEY: 'sandbox' })
