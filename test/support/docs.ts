@@ -2,8 +2,10 @@
 
 import { Registry } from 'prom-client'
 import { problems, type Again, type Cost, type ProblemEntry } from '../../src/errors.ts'
+import { readErrorBody } from '../../src/fal-wire/error-body.ts'
 import { describedAnswerHeaders } from '../../src/http/headers.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { errorAnswers, oddAnswers, type Answer } from '../../src/sandbox/answers.ts'
 import { variables } from '../../src/settings.ts'
 import { countCommands } from '../../src/store/redis/script.ts'
 import { troubles } from '../../src/trouble.ts'
@@ -20,7 +22,9 @@ export function generated (): readonly Generated[] {
     { page: 'docs/deployment.md', section: 'redis-user', text: redisUser() },
     { page: 'docs/errors.md', section: 'problems', text: problemsTable() },
     { page: 'docs/operations.md', section: 'metrics', text: metricsTable() },
-    { page: 'docs/operations.md', section: 'troubles', text: troublesTable() }
+    { page: 'docs/operations.md', section: 'troubles', text: troublesTable() },
+    { page: 'docs/sandbox.md', section: 'sandbox-errors', text: answersTable('error', errorAnswers) },
+    { page: 'docs/sandbox.md', section: 'sandbox-odd-answers', text: answersTable('answer', oddAnswers) }
   ]
 }
 
@@ -133,6 +137,20 @@ function metricsTable (): string {
 /** What the log says when something inside fails, and what happens then. */
 function troublesTable (): string {
   return table(['`operation`', 'What the log line says', 'What happens then'], Object.entries(troubles).map(([operation, { sentence, then }]) => [`\`${operation}\``, sentence, then]))
+}
+
+/** What the sandbox can be made to say, by name. */
+function answersTable (field: string, answers: Readonly<Record<string, Answer>>): string {
+  return table([`\`${field}\``, 'Status', 'What it says'], Object.entries(answers).map(([name, { status, headers, body }]) => [`\`${name}\``, String(status), saidBy(body, headers['content-type'] ?? '')]))
+}
+
+function saidBy (body: Answer['body'], contentType: string): string {
+  if (typeof body !== 'string') return 'JSON that is compressed'
+  if (body === '') return `An empty body of type \`${contentType}\``
+  if (contentType === 'text/html') return 'A page of HTML'
+  const error = readErrorBody(body, null)
+  if (error === null) return `\`${body}\``
+  return error.text ?? `${error.lines[0]?.msg ?? ''} (the model)`
 }
 
 function table (head: readonly string[], rows: readonly (readonly string[])[]): string {
