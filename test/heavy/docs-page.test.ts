@@ -13,8 +13,8 @@ const PAGE_TIMEOUT_MS = 60_000
 const easel = documentModel({ endpointId: 'acme/easel' })
 const models = createModels([imagen4Ultra], { added: [easel] })
 
-/** A page of a browser that was never here before; each question is answered with `answer`. */
-async function openPage (t: Test, url: string, answer: string): Promise<{ readonly page: Page, readonly asked: readonly string[] }> {
+/** A page of a browser that was never here before, and what its console said; each question is answered with `answer`. */
+async function openPage (t: Test, url: string, answer: string): Promise<{ readonly page: Page, readonly asked: readonly string[], readonly said: readonly string[] }> {
   // As root there is no sandbox for Chromium; it opens nothing but our own page.
   const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
   t.teardown(async () => { await browser.close() })
@@ -25,11 +25,30 @@ async function openPage (t: Test, url: string, answer: string): Promise<{ readon
     asked.push(dialog.message())
     dialog.accept(answer).catch(() => {})
   })
+  const said: string[] = []
+  page.on('console', message => said.push(message.text()))
   await page.goto(url)
-  return { page, asked }
+  return { page, asked, said }
 }
 
 t.setTimeout(240_000)
+
+t.test('the page of the gateway has its own name and sign, asks no other host, and breaks nothing of its policy', async t => {
+  const gateway = await startGateway(t, { models })
+  const { page, said } = await openPage(t, 'about:blank', '')
+  const addresses: string[] = []
+  page.on('request', request => addresses.push(request.url()))
+  await page.goto(`${gateway.url}/docs`)
+  await page.waitForSelector('.opblock')
+  await page.locator('.opblock-summary').first().click()
+  await page.waitForSelector('.opblock-body')
+  t.equal(await page.title(), 'falgate')
+  t.equal(await page.locator('.topbar').count(), 0, 'no logo of another project and no field for addresses')
+  const icon = await page.locator('link[rel=icon]').getAttribute('href')
+  t.match(await (await fetch(new URL(icon ?? '', page.url()))).text(), /^<svg /)
+  t.same(addresses.filter(address => !address.startsWith(gateway.url) && !address.startsWith('data:')), [])
+  t.same(said, [])
+})
 
 t.test('the page of one model asks for a key, and shows the operations of that model without a link that leads nowhere', async t => {
   const gateway = await startGateway(t, { models })

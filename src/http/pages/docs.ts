@@ -102,6 +102,9 @@ function tellRefusal<PageResponse extends object> (response: PageResponse): Page
 /** The link below the title names the document of the whole gateway, also where that of one model is shown, which no link can lead to: it takes a key. */
 const ONE_MODEL_STYLE = '.one-model .swagger-ui .info .main .link { display: none }'
 
+/** Our own sign, an open gate, in place of the library's. */
+const ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1f3a5f"/><path d="M7 26V14a9 9 0 0 1 18 0v12M16 5v21" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
+
 /** The part of a browser's window that is used there. */
 interface PageWindow {
   readonly document: { readonly documentElement: { readonly classList: { readonly add: (name: string) => void } } }
@@ -132,8 +135,9 @@ export async function docsPages (app: FastifyInstance): Promise<void> {
       staticCSP: true,
       // Without TLS, anywhere but on loopback, this directive would make browsers ask for styles and scripts in vain.
       transformStaticCSP: policy => policy.replace(/;?\s*upgrade-insecure-requests/, ''),
-      uiConfig: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null, requestInterceptor: readModelDocument, responseInterceptor: tellRefusal },
-      theme: { title: 'falgate', css: [{ filename: 'one-model.css', content: ONE_MODEL_STYLE }] }
+      // The other layout has the library's logo, a field for addresses of other documents, and a style that the policy forbids.
+      uiConfig: { layout: 'BaseLayout', persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null, requestInterceptor: readModelDocument, responseInterceptor: tellRefusal },
+      theme: { title: 'falgate', favicon: [{ filename: 'icon.svg', rel: 'icon', type: 'image/svg+xml', sizes: 'any', content: ICON }], css: [{ filename: 'one-model.css', content: ONE_MODEL_STYLE }] }
     })
   })
 }
