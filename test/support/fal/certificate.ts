@@ -14,11 +14,11 @@ export interface Certificate {
 
 const EC_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
-/** A certificate for `localhost` and `127.0.0.1`, in the folder of the test, or in `dir`. */
-export function makeCertificate (t: Test, dir = t.testdir({})): Certificate {
+/** A certificate for `localhost`, `127.0.0.1` and these other names, in the folder of the test, or in `dir`. */
+export function makeCertificate (t: Test, dir = t.testdir({}), names: readonly string[] = []): Certificate {
   const file = (name: string): string => join(dir, name)
   const openssl = (...args: string[]): void => { execFileSync('openssl', args, { stdio: 'ignore' }) }
-  writeFileSync(file('extensions'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n')
+  writeFileSync(file('extensions'), `subjectAltName=IP:127.0.0.1,${['localhost', ...names].map(name => `DNS:${name}`).join()}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n`)
   openssl('req', '-x509', ...EC_KEY, '-keyout', file('ca-key.pem'), '-out', file('ca.pem'), '-days', '1', '-subj', '/CN=falgate test authority', '-addext', 'keyUsage=critical,keyCertSign')
   openssl('req', ...EC_KEY, '-keyout', file('key.pem'), '-out', file('request.pem'), '-subj', '/CN=localhost')
   openssl('x509', '-req', '-in', file('request.pem'), '-CA', file('ca.pem'), '-CAkey', file('ca-key.pem'), '-CAcreateserial', '-out', file('cert.pem'), '-days', '1', '-extfile', file('extensions'))
