@@ -84,7 +84,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   function redisAccess (): RedisAccess | null {
     const { url, ...how } = redisSettings
     if (url !== null && how.cluster && (databaseIn(new URL(url)) ?? 0) > 0) faults.push('REDIS_URL, REDIS_CLUSTER: a Redis Cluster has no database but 0')
-    if (url !== null && how.caFile !== null && new URL(url).protocol !== 'rediss:') faults.push('REDIS_URL, REDIS_CA_FILE: certificates are for an address that begins with rediss://')
+    if (url !== null && how.caFile !== null && new URL(url).protocol !== 'rediss:' && how.sentinels?.isTls !== true) faults.push('REDIS_URL, REDIS_CA_FILE: certificates are for an address that begins with rediss://')
     if (how.sentinels !== null && how.cluster) faults.push('REDIS_SENTINELS, REDIS_CLUSTER: a Redis Cluster needs no Sentinels; set one of them')
     if (url !== null) return { url: () => url, ...how }
     if ((how.passwordFile !== null || how.caFile !== null || how.sentinels !== null || how.cluster || how.unsafe) && !isSet(settings.redis.url)) faults.push('REDIS_URL: not set, but other settings for Redis are')

@@ -119,19 +119,32 @@ export function redisUrl (): Kind<string> {
 /** A host and a port. */
 export interface HostAndPort { readonly host: string, readonly port: number }
 
-/** Several hosts with their ports. */
-export function addresses (): Kind<readonly HostAndPort[]> {
+/** Where Sentinels are, and how they are asked: all of them in the same way. */
+export interface Sentinels {
+  readonly hosts: readonly HostAndPort[]
+  readonly isTls: boolean
+  readonly username: string | null
+  /** Behind a function so that no log line, `inspect` or JSON shows it. */
+  readonly password: () => string | null
+}
+
+/** Several hosts with their ports. In front of them may stand what a URL begins with, for all. */
+export function sentinels (): Kind<Sentinels> {
   const one = (text: string): HostAndPort | null => {
     const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9][\w.-]*)):(\d{1,5})$/.exec(text) ?? []
     const [host, port] = [bracketed ?? plain, Number(digits)]
     return host !== undefined && port > 0 && port <= 65_535 ? { host, port } : null
   }
-  const parse = (text: string): readonly HostAndPort[] | null => {
-    const all = text.split(',').map(part => one(part.trim()))
-    const read = all.filter(part => part !== null)
-    return read.length === all.length ? read : null
+  const parse = (text: string): Sentinels | null => {
+    const [, front = 'redis://', list = ''] = /^(rediss?:\/\/(?:[^@/?#\s]*@)?)?([^@]*)$/.exec(text) ?? []
+    const all = list.split(',').map(part => one(part.trim()))
+    const hosts = all.filter(part => part !== null)
+    if (hosts.length < all.length || !URL.canParse(front + 'host')) return null
+    const { protocol, username, password } = new URL(front + 'host')
+    if (!isDecodable(username) || !isDecodable(password) || (username !== '' && password === '')) return null
+    return { hosts, isTls: protocol === 'rediss:', username: username === '' ? null : decodeURIComponent(username), password: () => password === '' ? null : decodeURIComponent(password) }
   }
-  return { expects: 'hosts with ports, such as a.example:26379,b.example:26379', parse }
+  return { expects: 'hosts with ports, such as a.example:26379,b.example:26379, and in front of the first, for all, redis://:password@ or rediss:// where that is needed; @, #, ?, / and % in user and password are written %40, %23, %3F, %2F and %25', parse }
 }
 
 /** Names and addresses of hosts, as NO_PROXY has them. */

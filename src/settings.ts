@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { addresses, endpointId, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, webUrl, word, type Kind } from './setting-kinds.ts'
+import { endpointId, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -42,8 +42,8 @@ export const settings = {
   redis: {
     url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),
     passwordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL; read again when it changes, and on SIGHUP'),
-    caFile: optional('REDIS_CA_FILE', line(), 'Certificates (PEM) of who vouches for that of Redis, in place of those that the system believes; read again like the password'),
-    sentinels: optional('REDIS_SENTINELS', addresses(), 'The Sentinels that know where the primary is. `REDIS_URL` has then the name that they know it by in place of a host: `redis://main`'),
+    caFile: optional('REDIS_CA_FILE', line(), 'Certificates (PEM) of who vouches for that of Redis, and of Sentinels, in place of those that the system believes; read again like the password'),
+    sentinels: optional('REDIS_SENTINELS', sentinels(), 'The Sentinels that know where the primary is, with their own password and `rediss://` in front where they need that. `REDIS_URL` has then the name that they know it by in place of a host: `redis://main`'),
     cluster: defaulted('REDIS_CLUSTER', 'off', onOff(), 'Whether that address is a node of a Redis Cluster'),
     namespace: defaulted('REDIS_NAMESPACE', 'fg', namespace(), 'The tag of all keys in that Redis: gateways with different ones know nothing of each other'),
     unsafe: defaulted('REDIS_UNSAFE', 'off', onOff(), 'Whether to buy also with a Redis that may lose the books: one that throws keys away when it is full, or is older than 7')

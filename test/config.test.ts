@@ -3,6 +3,7 @@
 import { inspect } from 'node:util'
 import t from 'tap'
 import { parseConfig, type Config } from '../src/config.ts'
+import type { Sentinels } from '../src/setting-kinds.ts'
 import { variables } from '../src/settings.ts'
 
 type Env = Readonly<Record<string, string>>
@@ -284,8 +285,17 @@ t.test('another spelling of production, and of sandbox, is a fault: it would swi
   t.match(faultsOf({ FAL_KEY: 'Sandbox', TENANTS_FILE: '/t' }), ['FAL_KEY: the word sandbox has small letters'])
 })
 
-t.test('Sentinels are named with their ports, several of them apart by commas', async t => {
-  const sentinelsIn = (text: string): unknown => configOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: text }).redis?.sentinels
-  t.same(sentinelsIn('a.example:26379, 10.0.0.1:5000,[::1]:26379'), [{ host: 'a.example', port: 26_379 }, { host: '10.0.0.1', port: 5000 }, { host: '::1', port: 26_379 }])
-  for (const text of ['a.example', 'a.example:0', 'a.example:65536', 'a:1,', ':1', 'redis://a.example:1', 'a b:1']) t.match(faultsOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: text }), [/^REDIS_SENTINELS: expected hosts with ports/], text)
+t.test('Sentinels are named with their ports, several of them apart by commas, and what they all need stands in front', async t => {
+  const sentinelsIn = (text: string): Sentinels | null | undefined => configOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: text }).redis?.sentinels
+  const hosts = [{ host: 'a.example', port: 26_379 }, { host: '10.0.0.1', port: 5000 }, { host: '::1', port: 26_379 }]
+  const written = 'a.example:26379, 10.0.0.1:5000,[::1]:26379'
+  for (const [front, isTls, username, password] of [['', false, null, null], ['redis://', false, null, null], ['rediss://', true, null, null], ['rediss://:p%40ss%2F@', true, null, 'p@ss/'], ['redis://us%3Aer:p@', false, 'us:er', 'p']] as const) {
+    const read = sentinelsIn(front + written)
+    t.match(read, { hosts, isTls, username }, front)
+    t.equal(read?.password(), password)
+    t.notMatch(inspect(read, { depth: null, showHidden: true }) + JSON.stringify(read), 'p@ss')
+  }
+  const wrong = ['a.example', 'a.example:0', 'a.example:65536', 'a:1,', ':1', 'redis://a.example', 'a b:1', ':p@a.example:1', 'http://a.example:1', 'redis://user@a.example:1', 'redis://:%@a.example:1', 'redis://:p@a.example:1,redis://:p@b.example:1', 'redis://:p@a:1/0']
+  for (const text of wrong) t.match(faultsOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: text }), [/^REDIS_SENTINELS: expected hosts with ports/], text)
+  t.equal(configOf({ REDIS_URL: 'redis://main', REDIS_SENTINELS: 'rediss://a.example:1', REDIS_CA_FILE: '/ca' }).redis?.caFile, '/ca')
 })

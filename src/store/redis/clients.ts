@@ -3,7 +3,8 @@
 
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis'
 import { backoffMs } from '../../backoff.ts'
-import type { Address } from './diagnose.ts'
+import type { Sentinels } from '../../setting-kinds.ts'
+import { diagnose, diagnoseSentinels, type Address } from './diagnose.ts'
 import { isLoss, Unusable, withoutCommand } from './redis-errors.ts'
 
 export type RedisClient = Redis | Cluster
@@ -15,8 +16,8 @@ export interface RedisServer {
   readonly database: number
   /** Its keys are shared out among several servers. */
   readonly isCluster: boolean
-  /** Where it is, as far as that is one address. */
-  readonly address: Address | null
+  /** What is wrong with the settings, where a client that never was connected failed with this error, as far as that can be found out. Never rejects. */
+  readonly diagnose: (error: Error) => Promise<Unusable | null>
   /** Connections that are made from now on show this password, and believe those whom this file vouches for. Those that there are stay. */
   readonly renew: (given: Credentials) => void
 }
@@ -70,8 +71,7 @@ export function serverAt (url: string, deadlineMs: number, ca: string | null = n
     },
     database,
     isCluster: false,
-    // Sentinels say where it is, and that changes.
-    address: sentinels === null ? address : null,
+    diagnose: async error => sentinels === null ? await diagnose(address, error) : await diagnoseSentinels(sentinels, given.ca, error),
     // ioredis reads its options again for each connection.
     renew: next => {
       given = next
@@ -87,7 +87,12 @@ export function serverAt (url: string, deadlineMs: number, ca: string | null = n
 function sentinelOptions ({ protocol, hostname, username, password }: URL, sentinels: NonNullable<Kind['sentinels']>, deadlineMs: number) {
   return {
     ...clientOptions(deadlineMs),
-    sentinels: sentinels.map(({ host, port }) => ({ host, port })),
+    sentinels: sentinels.hosts.map(({ host, port }) => ({ host, port })),
+    sentinelUsername: sentinels.username ?? '',
+    sentinelPassword: sentinels.password() ?? '',
+    // One that hangs is as good as one that is away: the next is asked.
+    sentinelCommandTimeout: 2 * deadlineMs,
+    ...(sentinels.isTls ? { sentinelTLS: {} } : {}),
     name: hostname,
     role: 'master',
     // Where they tell that another server was chosen, the connection to the old one is ended, however alive it is.
@@ -132,14 +137,14 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
       if (typeof later === 'object' && later !== null) show(later, next)
     }
   }
-  return { makeClient, database: 0, isCluster: true, address: null, renew }
+  return { makeClient, database: 0, isCluster: true, diagnose: async () => null, renew }
 }
 
 /** After this long a call that was not answered is given up. */
 const DEADLINE_MS = 800
 
 /** How an address is meant: as that of a node of a cluster, or as a name that these Sentinels know. */
-export interface Kind { readonly cluster: boolean, readonly sentinels: readonly { readonly host: string, readonly port: number }[] | null }
+export interface Kind { readonly cluster: boolean, readonly sentinels: Sentinels | null }
 
 /** The Redis of an address. */
 export function redisAt ({ url, ca }: Credentials, { cluster, sentinels }: Kind): RedisServer {
@@ -148,22 +153,25 @@ export function redisAt ({ url, ca }: Credentials, { cluster, sentinels }: Kind)
 
 /** The same, from the address of one of the cluster's nodes. */
 export function clusterAt (url: string, deadlineMs = 800, ca: string | null = null): RedisServer {
-  const { host, port, isTls, ...address } = addressOf(new URL(url), true)
+  const address = addressOf(new URL(url), true)
+  const { host, port, isTls } = address
   const { username, password } = new URL(url)
   const credentials = { ...(username === '' ? {} : { username: decodeURIComponent(username) }), ...(password === '' ? {} : { password: decodeURIComponent(password) }) }
-  return { ...clusterOf([{ host, port }], { ...credentials, ...(isTls ? { tls: ca === null ? {} : { ca } } : {}) }, deadlineMs), address: { host, port, isTls, ...address } }
+  return { ...clusterOf([{ host, port }], { ...credentials, ...(isTls ? { tls: ca === null ? {} : { ca } } : {}) }, deadlineMs), diagnose: async error => await diagnose(address, error) }
 }
 
 /** Puts password and certificates into options of a client, which are read again for each connection. */
-function show (options: Pick<RedisOptions, 'password' | 'tls'>, { url, ca }: Credentials): void {
+function show (options: Pick<RedisOptions, 'password' | 'tls' | 'sentinelTLS'>, { url, ca }: Credentials): void {
   const { password, protocol } = new URL(url)
   if (password !== '') options.password = decodeURIComponent(password)
-  if (protocol === 'rediss:' && ca !== null) options.tls = { ca }
+  if (ca === null) return
+  if (protocol === 'rediss:') options.tls = { ca }
+  if (options.sentinelTLS !== undefined) options.sentinelTLS = { ca }
 }
 
 function addressOf ({ protocol, hostname, port }: URL, isCluster: boolean): Address {
   // An address of IPv6 stands in brackets in a URL only.
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 6379 : Number(port), isTls: protocol === 'rediss:', isCluster }
+  return { setting: 'REDIS_URL', host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 6379 : Number(port), isTls: protocol === 'rediss:', isCluster }
 }
 
 /**

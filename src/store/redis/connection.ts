@@ -3,7 +3,7 @@
 import { Problem } from '../../errors.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import { pauseBefore, type RedisClient, type RedisServer } from './clients.ts'
-import { diagnose, isAbsence } from './diagnose.ts'
+import { isAbsence } from './diagnose.ts'
 import { isLoss, meaningOf, problemOf, Unanswered, unavailable, Unusable, withoutCommand } from './redis-errors.ts'
 
 export interface Connection {
@@ -17,7 +17,7 @@ export interface Connection {
 }
 
 interface ConnectionOptions {
-  readonly server: Pick<RedisServer, 'makeClient' | 'address'>
+  readonly server: Pick<RedisServer, 'makeClient' | 'diagnose'>
   readonly deadlineMs: number
   /** What has to succeed on every new connection, and on one that did not answer in time, before anything else may use it. */
   readonly prepare: (client: RedisClient) => Promise<unknown>
@@ -28,7 +28,7 @@ interface ConnectionOptions {
 /** Calls that wait for an answer; more are refused, so that a slow Redis does not fill this process' memory. */
 export const MAX_IN_FLIGHT = 10_000
 
-export function createConnection ({ server: { makeClient, address }, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
+export function createConnection ({ server: { makeClient, diagnose }, deadlineMs, prepare, onTrouble, onState }: ConnectionOptions): Connection {
   const client = makeClient()
   const waiters = new Set<() => void>()
   let isUp = false
@@ -73,7 +73,7 @@ export function createConnection ({ server: { makeClient, address }, deadlineMs,
   }
 
   async function tellReason (plain: Error): Promise<void> {
-    if (!wasUp && address !== null) found = await diagnose(address, plain)
+    if (!wasUp) found = await diagnose(plain)
     if (isClosed || isUp) return
     if (found !== null) tellUnusable(found)
     else onTrouble('reach-redis', plain)
