@@ -27,7 +27,7 @@ async function openGateway (t: Test, sandbox: RunningSandbox, env: Readonly<Reco
   const app = await startApp({
     config: { ...configOf({ ...env, FAL_CONCURRENCY: '20', LEASE_SECONDS: '5' }), falQueueUrl: `${sandbox.base}/queue` },
     models: builtInModels,
-    tenants: bookOf({ tenants: [tenant('studio', { rateLimit: { max: 100_000, windowSeconds: 60 } })] }),
+    tenants: bookOf({ tenants: [tenant('studio', { rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }),
     falKey: CENTRAL_KEY,
     redisUrl: env['REDIS_URL'] ?? null,
     version: '0.0.0-test'
@@ -134,6 +134,51 @@ t.test('Sentinels behind TLS are asked over TLS, and the certificate that REDIS_
   t.match(await runHere(['usage', '--csv'], env), { code: 0 })
   t.match(await runHere(['check'], { ...env, REDIS_CA_FILE: '' }), { code: 1, stderr: /^falgate: REDIS_SENTINELS leads to a server whose certificate is not believed.*REDIS_CA_FILE/ })
   t.match(await runHere(['check'], { ...env, REDIS_SENTINELS: `127.0.0.1:${sentinel}` }), { code: 1, stderr: /^falgate: REDIS_SENTINELS does not begin with rediss:\/\/, and the server there speaks TLS/ })
+})
+
+/** The words of each command in what a client sent. */
+function commandsIn (data: Buffer): readonly string[] {
+  return String(data).split(/^\*\d+\r\n/m).filter(text => text !== '').map(text => text.replace(/^\$\d+\r\n/gm, '').replaceAll('\r\n', ' ').trim().toLowerCase())
+}
+
+t.test('a failover that is told while the Sentinels are being asked does not end the connection for good', async t => {
+  const primary = await startRedis(t, ['--appendonly', 'yes'])
+  const told = `*2\r\n$9\r\n127.0.0.1\r\n$${String(primary.port).length}\r\n${primary.port}\r\n`
+  const sockets = new Set<Socket>()
+  const listening = new Set<Socket>()
+  let isHeld = false
+  let held = 0
+  const sentinel = await listenFor(t, createServer(socket => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', data => {
+      for (const command of commandsIn(data)) {
+        if (command.startsWith('subscribe')) {
+          listening.add(socket)
+          socket.write('*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n')
+        } else if (command.startsWith('hello')) socket.write('-NOPROTO unsupported protocol version\r\n')
+        else if (!command.startsWith('sentinel')) socket.write('+OK\r\n')
+        else if (!command.includes('get-master-addr-by-name')) socket.write('*0\r\n')
+        else if (isHeld) {
+          // Those who listen are told first, and the question is answered when they have heard it.
+          held += 1
+          for (const listener of listening) listener.write('*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$4\r\nmain\r\n')
+          setTimeout(() => { socket.write(told) }, 50)
+        } else socket.write(told)
+      }
+    })
+  }), sockets)
+  const ledger = createRedisLedger({ url: redisAt({ url: 'redis://main', ca: null }, redisIn({ REDIS_URL: 'redis://main', REDIS_SENTINELS: `127.0.0.1:${sentinel}` })), namespace: 'fg', times })
+  t.teardown(ledger.close)
+  await ledger.connect()
+  // Commands and messages have a connection each.
+  await until(() => listening.size === 2)
+  isHeld = true
+  await plainClient(t, primary.url).call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await until(() => held > 0)
+  isHeld = false
+  await until(async () => await ledger.gauges().then(() => true, () => false))
+  t.same(await ledger.audit(), [])
 })
 
 t.test('a Sentinel that takes connections and never answers is passed over', async t => {

@@ -51,6 +51,11 @@ export function createConnection ({ server: { makeClient, diagnose }, deadlineMs
     goDown(new Error('The connection to Redis was closed.'))
   })
 
+  // ioredis gives up for good when a failover is told while it asks the Sentinels where the primary is: it takes that for a disconnect that was wanted.
+  client.on('end', () => {
+    setTimeout(() => { if (!isClosed && client.status === 'end') client.connect().catch(tell) }, pauseBefore(3))
+  })
+
   /** One word per outage: attempts that fail for the same reason would fill the log. What Redis itself refuses is another word than that it was lost. */
   function tell (error: unknown): void {
     if (isClosed) return
