@@ -9,7 +9,8 @@ import type { Connection } from './connection.ts'
 import type { Ownership } from './ownership.ts'
 import { unavailable } from './redis-errors.ts'
 import type { Program, Script, Scripts } from './script.ts'
-import { readers, textsIn, type AnswerOf, type Operation } from './wire.ts'
+import { textsIn } from './wire-rows.ts'
+import { readers, type AnswerOf, type Operation } from './wire.ts'
 
 export interface Caller {
   /** Runs an operation and reads its answer. */

@@ -8,7 +8,7 @@ import type { Ledger } from '../../generation/ledger.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import type { RedisClient } from './clients.ts'
 import type { Connection } from './connection.ts'
-import { publishedIn } from './wire.ts'
+import { publishedIn } from './wire-figures.ts'
 
 /** How long a replica may take to say which of its connections are open. */
 const ANSWER_WITHIN_MS = 300

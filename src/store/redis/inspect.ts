@@ -11,7 +11,7 @@ import { placeOf } from './ownership.ts'
 import { Unusable } from './redis-errors.ts'
 import { readScripts } from './script.ts'
 import { faultsOf, readInfo } from './server.ts'
-import { textsIn } from './wire.ts'
+import { textsIn } from './wire-rows.ts'
 
 /** What a look found out; `cause` is why there was none. */
 export type Inspected =

@@ -28,7 +28,7 @@ import { createRecount } from './recount.ts'
 import { createRights } from './rights.ts'
 import { readScripts } from './script.ts'
 import { createServer } from './server.ts'
-import { connectionText, fieldsOf } from './wire.ts'
+import { connectionText, fieldsOf } from './wire-rows.ts'
 
 /** A ledger that has to be connected first. */
 export type RedisLedger = Ledger & Recounting & {

@@ -7,7 +7,7 @@ import type { Ledger, Page } from '../../generation/ledger.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import type { Caller } from './caller.ts'
 import type { Connection } from './connection.ts'
-import { cardIn, textOrNull, type Card } from './wire.ts'
+import { cardIn, textOrNull, type Card } from './wire-rows.ts'
 
 interface ListOptions {
   readonly caller: Caller

@@ -9,7 +9,7 @@ import type { Difference, Recounting } from '../../generation/recount.ts'
 import type { Caller } from './caller.ts'
 import { serverOf } from './cluster.ts'
 import type { Connection } from './connection.ts'
-import type { RecountStep } from './wire.ts'
+import type { RecountStep } from './wire-figures.ts'
 
 /** How many of each are looked at in one call. */
 const ROWS = 25

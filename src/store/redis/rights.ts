@@ -8,7 +8,7 @@ import { admittedAlone, assertListable } from '../admission-list.ts'
 import type { Caller } from './caller.ts'
 import { MAX_IN_FLIGHT, type Connection } from './connection.ts'
 import { ConnectionLost, Unanswered } from './redis-errors.ts'
-import { connectionText } from './wire.ts'
+import { connectionText } from './wire-rows.ts'
 
 /** A script that starts this much before the caller is given up still has its answer there in time. */
 const TRAVEL_MS = 50
