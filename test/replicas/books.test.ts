@@ -5,9 +5,12 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createModels } from '../../src/models/models.ts'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
+import type { Faults } from '../../src/sandbox/faults.ts'
 import { plainInput } from '../support/fal-documents.ts'
 import { STUDIO_KEY } from '../support/gateway.ts'
 import { documentModel, modelFile } from '../support/model-files.ts'
+import { startRedisGate, type RedisGate } from '../support/redis-gate.ts'
+import { redisUrl } from '../support/redis.ts'
 import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
@@ -111,6 +114,53 @@ t.test('what waits when the replica that admitted it is killed is bought once by
   t.same([sandbox.bill.submits, sandbox.bill.accepted, sandbox.bill.billedUnits], [3, 3, 3])
   t.same(await ledger.audit(), [])
 })
+
+/** Where a buyer dies between its claim and what it learns of fal's acceptance, and whether fal has taken the purchase by then. */
+const deaths = [
+  { says: 'after its claim, before its submit', purchases: 0, stand: async (gate: RedisGate) => { await gate.holdAt('claim', 'after', '"outcome":"go"') } },
+  { says: 'while fal has its submit and has not answered', purchases: 1, stand: async (_gate: RedisGate, faults: Faults) => { await faults.add({ kind: 'hang', operation: 'submit', accepted: true }).untilHit() } },
+  { says: 'after fal answered, before the id is stored', purchases: 1, stand: async (gate: RedisGate) => { await gate.holdAt('recordAccepted', 'before') } }
+] as const
+
+for (const { says, purchases, stand } of deaths) {
+  t.test(`a buyer that is killed ${says} leaves an unknown to a replica without the model: its money is held, and nothing is bought twice`, async t => {
+    const redis = await redisUrl()
+    const { sandbox, ledger, startReplica, settleAt, untilGeneration } = await deploy(t, { sandbox: sandboxOfModel, redisUrl: redis })
+    const { having, empty } = folders(t)
+    const input = { prompt: 'a fair', seed: 7 }
+    const moneyNow = async (): Promise<unknown> => (await ledger.balances([{ owner: 'studio', per: 'month' }]))[0]
+    const gate = await startRedisGate(t, redis)
+    // Alone at first: any replica takes what waits, also one without the model.
+    const buyer = await startReplica({ MODELS_DIR: having, REDIS_URL: gate.url })
+    const stopped = stand(gate, sandbox.faults)
+    const first = post(buyer, `/generate/${MODEL}`, input).catch(() => null)
+    await stopped
+    const other = await startReplica({ MODELS_DIR: empty })
+    buyer.child.kill('SIGKILL')
+    await buyer.ended
+    t.equal(await first, null)
+
+    const { id } = await untilGeneration(({ phase }) => phase === 'unknown')
+    t.match((await other.get(`/generations/${id}`)).json(), { model: MODEL, status: 'unknown', cost_usd: null })
+    t.match(await moneyNow(), { held: 60_000, spent: 0 })
+    t.match(await ledger.unknowns(10), [{ id, price: 60_000 }])
+
+    // The same call again, at one that has the model, and at both at once: nobody knows, and nobody buys.
+    const next = await startReplica({ MODELS_DIR: having })
+    for (const reply of await Promise.all([post(next, `/generate/${MODEL}`, input), post(next, `/generate/${MODEL}`, input)])) {
+      t.equal(reply.status, 502)
+      t.match(await reply.json(), { code: 'outcome-unknown', generation_id: id })
+    }
+    t.equal((await post(other, `/generate/${MODEL}`, input)).status, 404)
+    t.equal(sandbox.bill.accepted, purchases)
+
+    // An operator has looked at fal's bill.
+    t.match(await settleAt(id, purchases === 1, ledger.now() + 3_600_000), { outcome: 'settled' })
+    t.match(await moneyNow(), { held: 0, spent: purchases * 60_000 })
+    t.equal(sandbox.bill.accepted, purchases)
+    t.same(await ledger.audit(), [])
+  })
+}
 
 t.test('a model that is removed while it runs ends as it should, and a faulty file leaves the book as it was', async t => {
   const { sandbox, ledger, startReplica } = await deploy(t, { sandbox: sandboxOfModel })
