@@ -23,10 +23,13 @@ async function start (t: Test, url: string, namespace: string): Promise<RunningA
 
 t.test('each replica gives the address of its own pictures for a result that another one bought, also after that one is gone', async t => {
   const [url, namespace] = [await redisUrl(), freshNamespace()]
-  const [buyer, other] = [await start(t, url, namespace), await start(t, url, namespace)]
+  // Alone at first: what waits is bought by any replica, and its picture would have another's address from the start.
+  const buyer = await start(t, url, namespace)
   const body = { prompt: 'a heron', seed: 42 }
   const bought = await callAt(buyer.url, { path: '/generate', body })
   t.equal(bought.status, 200)
+  t.match(bought.text, `"url":"${buyer.url}/sandbox/files/`)
+  const other = await start(t, url, namespace)
   await buyer.close()
   const later = await start(t, url, namespace)
   for (const app of [other, later]) {
