@@ -117,6 +117,8 @@ export function clusterOf (nodes: readonly ClusterNode[], redisOptions: Pick<Red
     enableReadyCheck: false,
     // Sixteen, the default, would not keep the deadline. Closed connections are no reason to send again.
     maxRedirections: 3,
+    // For the handshake, as below.
+    slotsRefreshTimeout: 2 * deadlineMs,
     retryDelayOnFailover: 0,
     // A slot moves for seconds or minutes: a call that meets that is refused, and a probe finds out when it is over.
     retryDelayOnTryAgain: 1,

@@ -40,9 +40,10 @@ export function createConnection ({ server: { makeClient, diagnose }, deadlineMs
   let isTroubleTold = false
   /** What Redis answered that made the connection unusable, as it was told last. */
   let unusableTold: string | null = null
-  /** Only what was never reached may be something else than the settings say. */
   let wasUp = false
+  /** Why it cannot be reached, as far as that was found out, and what is still to be looked at. */
   let found: Unusable | null = null
+  let unexplained: Error | null = null
 
   client.on('error', tell)
   client.on('ready', () => { makeUsable(++session) })
@@ -63,10 +64,14 @@ export function createConnection ({ server: { makeClient, diagnose }, deadlineMs
     if (isAbsence(plain)) found = null
     trouble = found ?? plain
     if (error instanceof Unusable) tellUnusable(error)
-    else if (!isTroubleTold) {
-      isTroubleTold = true
-      tellReason(plain)
-    }
+    else if (wasUp) tellTrouble(plain)
+    else explain(plain)
+  }
+
+  function tellTrouble (plain: Error): void {
+    if (isTroubleTold) return
+    isTroubleTold = true
+    onTrouble('reach-redis', plain)
   }
 
   function tellUnusable (error: Unusable): void {
@@ -77,11 +82,24 @@ export function createConnection ({ server: { makeClient, diagnose }, deadlineMs
     if (!error.isTold) onTrouble('use-redis', error)
   }
 
-  async function tellReason (plain: Error): Promise<void> {
-    if (!wasUp) found = await diagnose(plain)
-    if (isClosed || isUp) return
-    if (found !== null) tellUnusable(found)
-    else onTrouble('reach-redis', plain)
+  /**
+   * What was never reached may be something else than the settings say. That is looked at after each attempt, the last one at least: on a busy machine the first ones
+   * end without an answer, and only a later error says what is there.
+   */
+  async function explain (plain: Error): Promise<void> {
+    const isExplaining = unexplained !== null
+    unexplained = plain
+    if (isExplaining) return
+    while (unexplained !== null) {
+      const error: Error = unexplained
+      const seen = await diagnose(error)
+      if (isClosed || isUp) break
+      found = isAbsence(error) ? null : seen ?? found
+      if (seen === null) tellTrouble(error)
+      else tellUnusable(seen)
+      if (unexplained === error) unexplained = null
+    }
+    unexplained = null
   }
 
   function goDown (cause: unknown): void {
