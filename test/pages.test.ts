@@ -114,7 +114,6 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts'],
   ['docs/models.md', 'export MODELS_DIR', 'cli/model.test.ts'],
   ['docs/models.md', '{', 'cli/model.test.ts'],
-  ['docs/proxies.md', 'upstream falgate', 'not run: it needs nginx. Below: its numbers fit those of the gateway'],
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
   ['docs/sandbox.md', '[', 'below'],
   ['docs/tenants.md', '{', 'below']
@@ -139,14 +138,17 @@ t.test('the settings that the documents give to compose are those that it takes,
   t.same(given.map(([name]) => name).filter(name => !variables.some(variable => variable.name === name)), [])
 })
 
-t.test('the numbers of the nginx example fit those of the gateway', async t => {
-  const [example] = codeBlocksOf(pageAt('docs/proxies.md')).filter(({ language }) => language === 'nginx')
-  const code = example?.code ?? ''
+t.test('the numbers of the files for proxies fit those of the gateway', async t => {
+  const textOf = (file: string): string => readFileSync(join(projectDir, 'docker', 'proxies', file), 'utf8')
+  const secondsIn = (file: string, setting: RegExp): number => Number(setting.exec(textOf(file))?.[1])
   const defaults = parseConfig({})
   if (!defaults.ok) throw new Error('the defaults are not sound')
-  t.ok(Number(/proxy_read_timeout (\d+)s;/.exec(code)?.[1]) * 1000 > defaults.config.waitMs, 'it waits longer than a caller does')
-  t.ok(Number(/client_max_body_size (\d+)m;/.exec(code)?.[1]) * 1024 * 1024 > FILE_BODY_LIMIT_BYTES, 'what is too large is refused by the gateway')
-  t.equal(code.split('{').length, code.split('}').length, 'its braces are even')
+  const { waitMs, keepAliveMs } = defaults.config
+  const patience = { 'nginx.conf': /proxy_read_timeout (\d+)s;/, 'haproxy.cfg': /timeout server (\d+)s/, 'envoy.yaml': / idle_timeout: (\d+)s\n/ }
+  for (const [file, setting] of Object.entries(patience)) t.ok(secondsIn(file, setting) * 1000 > waitMs, `${file} waits longer than a caller does`)
+  const idle = { 'nginx.conf': /keepalive_timeout (\d+)s;/, Caddyfile: /keepalive (\d+)s\n/, 'traefik.yaml': /idleConnTimeout: (\d+)s\n/, 'envoy.yaml': /\{ idle_timeout: (\d+)s \}/ }
+  for (const [file, setting] of Object.entries(idle)) t.ok(secondsIn(file, setting) * 1000 < keepAliveMs, `${file} closes idle connections first`)
+  t.ok(secondsIn('nginx.conf', /client_max_body_size (\d+)m;/) * 1024 * 1024 > FILE_BODY_LIMIT_BYTES, 'what is too large is refused by the gateway')
 })
 
 t.test('the test that CONTRIBUTING.md runs alone exists', async t => {

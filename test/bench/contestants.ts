@@ -91,6 +91,7 @@ export async function startGateway ({ redisPort, upstreamPort }: Ground, { name,
   }))
   const started = startNode(name, cores.server, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cli, 'serve'], {
     NODE_ENV: 'production',
+    DRAIN_DELAY_SECONDS: '0',
     PORT: String(port),
     FAL_KEY: 'central-key-id:central-key-secret',
     FAL_QUEUE_URL: `http://127.0.0.1:${upstreamPort}${delayMs === 0 ? '' : `/delay-${delayMs}`}`,

