@@ -3,6 +3,7 @@
 import t from 'tap'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { createModels } from '../../src/models/models.ts'
+import { promptAnd } from '../support/fal-documents.ts'
 import { key, startGateway, tenant, type Gateway, type Reply } from '../support/gateway.ts'
 import { documentModel } from '../support/model-files.ts'
 import { poster } from '../support/poster.ts'
@@ -125,7 +126,7 @@ t.test('what is refused is a problem, as on every door; a dry run tells it, and 
 t.test('a result with the pictures inside is in the generation, too, however long it is', async t => {
   const large = documentModel({
     endpointId: 'acme/inliner',
-    input: { type: 'object', required: ['prompt'], properties: { prompt: { type: 'string' }, sync_mode: { type: 'boolean' }, num_images: { type: 'integer', minimum: 1, maximum: 4, default: 4 }, image_size: { type: 'string', enum: ['square_hd'], default: 'square_hd' } } }
+    input: promptAnd({ sync_mode: { type: 'boolean' }, num_images: { type: 'integer', minimum: 1, maximum: 4, default: 4 }, image_size: { type: 'string', enum: ['square_hd'], default: 'square_hd' } })
   })
   const gateway = await startGateway(t, { models: createModels([imagen4Ultra], { added: [large] }) })
   const headers = { 'idempotency-key': 'long', prefer: 'wait=30' }

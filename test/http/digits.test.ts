@@ -5,12 +5,12 @@ import { createDocumentModel } from '../../src/models/document-model.ts'
 import { readDocument } from '../../src/models/document.ts'
 import { createModels } from '../../src/models/models.ts'
 import { parsePriceRule } from '../../src/models/price-rule.ts'
-import { commonComponents, DOCUMENT_ID, falDocumentText, referenceTo } from '../support/fal-documents.ts'
+import { commonComponents, DOCUMENT_ID, falDocumentText, promptAnd, referenceTo } from '../support/fal-documents.ts'
 import { startGateway } from '../support/gateway.ts'
 
 function painter () {
   const reading = readDocument(falDocumentText(
-    { type: 'object', required: ['prompt'], properties: { prompt: { type: 'string' }, seed: { type: 'integer' }, strength: { type: 'number' }, steps: { type: 'integer' } } },
+    promptAnd({ seed: { type: 'integer' }, strength: { type: 'number' }, steps: { type: 'integer' } }),
     { type: 'object', required: ['images', 'seed'], properties: { images: { type: 'array', items: referenceTo('File') }, seed: { type: 'integer' } } },
     { components: commonComponents }
   ), DOCUMENT_ID)

@@ -5,22 +5,18 @@ import t from 'tap'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { createModels } from '../../src/models/models.ts'
 import { isObject } from '../../src/schema.ts'
+import { orNull, promptAnd } from '../support/fal-documents.ts'
 import { startGateway } from '../support/gateway.ts'
 import { documentModel } from '../support/model-files.ts'
 
 const painter = documentModel({
   endpointId: 'acme/painter',
-  input: {
-    type: 'object',
-    required: ['prompt'],
-    properties: {
-      prompt: { type: 'string' },
-      seed: { type: 'integer' },
-      style: { $ref: '#/components/schemas/Style' },
-      strength: { type: 'number', default: 0.5, description: 'How strong.' },
-      frames: { anyOf: [{ type: 'integer' }, { type: 'null' }] }
-    }
-  },
+  input: promptAnd({
+    seed: { type: 'integer' },
+    style: { $ref: '#/components/schemas/Style' },
+    strength: { type: 'number', default: 0.5, description: 'How strong.' },
+    frames: orNull({ type: 'integer' })
+  }),
   components: { Style: { type: 'string', enum: ['oil', 'ink'] } }
 })
 const models = createModels([imagen4Ultra], { added: [painter] })

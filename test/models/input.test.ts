@@ -6,6 +6,7 @@ import { createInputReader } from '../../src/models/input.ts'
 import type { JsonSchema } from '../../src/models/json-schema.ts'
 import { seedKindOf } from '../../src/models/seed.ts'
 import { warmUp } from '../../src/models/warm-up.ts'
+import { orNull, promptAnd } from '../support/fal-documents.ts'
 
 const input: JsonSchema = {
   type: 'object',
@@ -81,18 +82,15 @@ t.test('seeds are taken, named, both or neither', async t => {
 t.test('a null that a document does not allow means that nothing is given, at every depth; one that it allows is sent', async t => {
   const { read } = createInputReader({
     input: {
-      type: 'object',
-      required: ['prompt'],
-      properties: {
-        prompt: { type: 'string' },
+      ...promptAnd({
         seed: { type: 'integer' },
-        style: { anyOf: [{ type: 'string' }, { type: 'null' }] },
+        style: orNull({ type: 'string' }),
         old: { type: 'string', enum: ['a'], nullable: true },
         control: { $ref: '#/$defs/Control' },
         size: { anyOf: [{ $ref: '#/$defs/Size' }, { enum: ['square'] }] },
         list: { type: 'array', items: { $ref: '#/$defs/Control' } },
         any: {}
-      },
+      }),
       $defs: {
         Control: { type: 'object', required: ['path'], properties: { path: { type: 'string' }, scale: { type: 'number' }, end: { anyOf: [{ type: 'number' }, { type: 'null' }] } } },
         Size: { type: 'object', properties: { width: { type: 'integer' }, height: { type: 'integer' } } }

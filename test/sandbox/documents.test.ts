@@ -6,7 +6,7 @@ import { readDocument } from '../../src/models/document.ts'
 import type { Model } from '../../src/models/model.ts'
 import { createModels } from '../../src/models/models.ts'
 import { parsePriceRule } from '../../src/models/price-rule.ts'
-import { DOCUMENT_ID, falDocumentText, referenceTo } from '../support/fal-documents.ts'
+import { DOCUMENT_ID, falDocumentText, promptAnd, referenceTo } from '../support/fal-documents.ts'
 import { decodePng } from '../support/png.ts'
 import { startSandbox, type RunningSandbox } from '../support/sandbox.ts'
 
@@ -18,7 +18,7 @@ const images = { type: 'array', items: referenceTo('Image') }
 
 function modelOf (fields: Json, members: Json, { price = { usd: 0.08, per: 'image' }, required = Object.keys(members), category = 'text-to-image', hasNoOutput = false }: { readonly price?: Json, readonly required?: readonly string[], readonly category?: string, readonly hasNoOutput?: boolean } = {}): Model {
   const read = readDocument(falDocumentText(
-    { type: 'object', required: ['prompt'], properties: { prompt: { type: 'string' }, ...fields } },
+    promptAnd(fields),
     { type: 'object', required, properties: members },
     { components: { Image: image, File: file }, category, hasNoOutput }
   ), DOCUMENT_ID)

@@ -43,6 +43,11 @@ export const plainInput: Json = {
   'x-fal-order-properties': ['prompt']
 }
 
+/** An input of a prompt, which is required, and these fields. */
+export function promptAnd (fields: Json): Json {
+  return { type: 'object', required: ['prompt'], properties: { prompt: { type: 'string' }, ...fields } }
+}
+
 /** An output with pictures, as most are. */
 export const plainOutput: Json = {
   type: 'object',

@@ -15,6 +15,18 @@ export async function listenFor (t: Test, server: Server, sockets: ReadonlySet<S
   return port
 }
 
+/** Both sides of a door: when one closes, so does the other. They are in the set as long as they are open. */
+export function tie (sockets: Set<Socket>, client: Socket, target: Socket): void {
+  for (const [socket, other] of [[client, target], [target, client]] as const) {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      sockets.delete(socket)
+      other.destroy()
+    })
+  }
+}
+
 /** Listens on a free port of loopback, which it gives. */
 export async function listen (server: Server): Promise<number> {
   server.listen(0, '127.0.0.1')

@@ -2,7 +2,7 @@
 
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { listenFor } from './listen.ts'
+import { listenFor, tie } from './listen.ts'
 
 export interface RedisGate {
   readonly url: string
@@ -47,14 +47,7 @@ export async function startRedisGate (t: Test, redisUrl: string): Promise<RedisG
     const redis = connect(Number(target.port === '' ? 6379 : target.port), target.hostname)
     /** The operations whose answers are awaited, in their order; Redis answers in that of the calls. */
     const awaited: string[] = []
-    for (const [socket, other] of [[client, redis], [redis, client]] as const) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        sockets.delete(socket)
-        other.destroy()
-      })
-    }
+    tie(sockets, client, redis)
 
     client.on('data', eachValue(call => {
       if (isStopped) return

@@ -3,7 +3,7 @@
 
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { listenFor } from './listen.ts'
+import { listenFor, tie } from './listen.ts'
 
 export interface TcpProxy {
   readonly port: number
@@ -35,14 +35,7 @@ export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0 }
     connections += 1
     const target = connect(targetPort, '127.0.0.1')
     let caught: (() => void) | null = null
-    for (const [socket, other] of [[client, target], [target, client]] as const) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        sockets.delete(socket)
-        other.destroy()
-      })
-    }
+    tie(sockets, client, target)
     if (!isOpen) {
       client.destroy()
       return

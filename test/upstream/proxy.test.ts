@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makeCertificate } from '../support/fal/certificate.ts'
 import { CENTRAL_KEY, parseObject, STUDIO_KEY, tenant } from '../support/gateway.ts'
-import { listenFor } from '../support/listen.ts'
+import { listenFor, tie } from '../support/listen.ts'
 import { cliFile } from '../support/paths.ts'
 import { answering, freePort, start, type Env } from '../support/processes.ts'
 import { startSandbox, type RunningSandbox } from '../support/sandbox.ts'
@@ -28,12 +28,8 @@ async function open (t: Test, env: Env = {}, refusal: number | null = null): Pro
   const { caFile, certFile, keyFile } = makeCertificate(t)
   const sockets = new Set<Socket>()
   const joined = (one: Socket, other: Socket): void => {
-    for (const [socket, peer] of [[one, other], [other, one]] as const) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => { peer.destroy() })
-      socket.pipe(peer)
-    }
+    tie(sockets, one, other)
+    one.pipe(other).pipe(one)
   }
   const tls = createTlsServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, socket => { joined(socket, connect(Number(new URL(sandbox.base).port), '127.0.0.1')) })
   const tlsPort = await listenFor(t, tls, sockets)
