@@ -25,8 +25,6 @@ export interface FrontDoor {
   readonly ca: string
   /** Asks over connections that are kept. */
   readonly fetch: (path: string, init?: RequestInit) => Promise<Response>
-  /** Takes a server out by hand, and brings back the one that was out; `null` where the proxy asks them itself. */
-  readonly takeOut: ((host: string | null) => Promise<void>) | null
 }
 
 export interface Proxy {
@@ -143,8 +141,7 @@ function proxyOf (recipe: Recipe, dir: string): Proxy {
     writeFileSync(join(folder, 'falgate-with-key.pem'), `${chain}${key}`)
     const port = await freePort()
     const file = join(folder, recipe.file)
-    const text = filledIn(recipe, pair, port, folder)
-    writeFileSync(file, text)
+    writeFileSync(file, filledIn(recipe, pair, port, folder))
     recipe.complete?.(file, folder)
 
     const { child, ended } = startProgram(t, program, args(file), { HOME: folder, PATH: process.env['PATH'] ?? '' }, { cwd: folder, timeoutMs: LIFE_MS })
@@ -160,19 +157,10 @@ function proxyOf (recipe: Recipe, dir: string): Proxy {
     const dispatcher = new Agent({ connect: { ca: `${ca}`, rejectUnauthorized: true }, headersTimeout: 0, bodyTimeout: 0 })
     t.teardown(async () => { await dispatcher.destroy() })
 
-    /** nginx says when it has read its file again. */
-    async function takeOut (host: string | null): Promise<void> {
-      const before = count(said, 'gracefully shutting down')
-      writeFileSync(file, host === null ? text : text.replaceAll(`server ${host}:${pair.port}`, `server ${host}:${pair.port} down`))
-      child.kill('SIGHUP')
-      await until(() => count(said, 'gracefully shutting down') > before)
-    }
-
     const door: FrontDoor = {
       url,
       ca: `${ca}`,
-      fetch: async (path, init = {}) => await fetch(url + path, { ...init, dispatcher }),
-      takeOut: recipe.checksHealth ? null : takeOut
+      fetch: async (path, init = {}) => await fetch(url + path, { ...init, dispatcher })
     }
     const gaveUp = ended.then(({ code }) => { throw new Error(`${name} ended with ${String(code)}: ${said.slice(-2000)}`) })
     gaveUp.catch(() => {}) // heard below, while anybody listens
@@ -204,8 +192,4 @@ function filledIn ({ name, file, listener: [published, here], checksHealth }: Re
   // In one pass: what was filled in is not looked at again.
   const any = new RegExp([...places.keys()].map(theirs => theirs.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g')
   return text.replaceAll(any, theirs => places.get(theirs) ?? theirs)
-}
-
-function count (text: string, words: string): number {
-  return text.split(words).length - 1
 }

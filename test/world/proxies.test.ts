@@ -2,6 +2,7 @@
 // (`apt-get install nginx haproxy`), Python 3 with `venv`, and the way to PyPI.
 
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Response } from 'undici'
 import { parseObject, STUDIO_KEY } from '../support/gateway.ts'
@@ -14,6 +15,9 @@ import { workFolder, writeLastRun } from '../support/world.ts'
 const MODEL = 'fal-ai/imagen4/preview/ultra'
 const JSON_TYPE = { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' }
 const LONGEST_PATIENCE_MS = 300_000
+
+/** Calls that a rolling restart has to let through at least. */
+const CALLS = 100
 
 /** What was seen of each proxy, for the file of the last runs. */
 const seen = new Map<string, string[]>()
@@ -56,9 +60,12 @@ function readerOf ({ body }: Response): AsyncIterator<Uint8Array> {
 async function promise (t: Test, { name }: Proxy, short: string, title: string, body: (t: Test) => Promise<void>): Promise<void> {
   await t.test(title, { timeout: LONGEST_PATIENCE_MS }, async t => {
     await body(t)
-    const shown = seen.get(name) ?? []
-    seen.set(name, [...shown, t.passing() ? short : `FAILS: ${short}`])
+    note(name, short, t.passing())
   })
+}
+
+function note (name: string, short: string, isKept: boolean): void {
+  seen.set(name, [...seen.get(name) ?? [], isKept ? short : `FAILS: ${short}`])
 }
 
 for (const proxy of proxies) {
@@ -186,6 +193,94 @@ for (const proxy of proxies) {
       t.equal(await reply.text(), REFUSAL.body)
       t.match({ status: reply.status, type: reply.headers.get('content-type'), after: reply.headers.get('retry-after') }, { status: REFUSAL.status, type: 'application/problem+json', after: REFUSAL.retryAfter })
       t.same(standIns.posts().slice(before), ['/refuse'])
+    })
+  })
+}
+
+/** Time is what this is about, so it passes once, for all of them beside each other. */
+await t.test('a minute passes', { timeout: 900_000 }, async t => {
+  const pair = await freePair()
+  const deployment = await deploy(t, { env: USUAL_LEASE })
+  await both(deployment, pair)
+  const { sandbox } = deployment
+  const release = sandbox.faults.holdJobs()
+  t.teardown(release)
+
+  const scenes = await Promise.all(proxies.map(async proxy => {
+    const idlePair = await freePair()
+    const standIns = await startStandIns(t, idlePair)
+    const idleDoor = await proxy.start(t, idlePair)
+    for (let get = 0; get < 6; get++) await (await idleDoor.fetch('/kept')).text()
+    const connections = standIns.kept().length
+    t.ok(connections < 6, `${proxy.name} uses connections again: ${connections} for six requests`)
+    return { proxy, standIns, idleDoor, door: await proxy.start(t, pair) }
+  }))
+
+  // The second asks three seconds later, and is given its picture when the first has waited as long as falgate lets anybody wait.
+  const firsts = scenes.map(async ({ door, proxy }) => await ask(door, { prompt: `longer than anybody waits, behind ${proxy.name}` }))
+  await setTimeout(3000)
+  const askedMs = performance.now()
+  const seconds = scenes.map(async ({ door, proxy }) => await ask(door, { prompt: `nearly as long, behind ${proxy.name}` }))
+  const stillRunning = await Promise.all(firsts)
+  const waitedMs = performance.now() - askedMs
+  release()
+  const pictures = await Promise.all(seconds)
+  t.ok(waitedMs > 50_000, `callers waited for ${Math.round(waitedMs / 1000)} s`)
+
+  await Promise.all(scenes.map(async ({ proxy: { name }, standIns, idleDoor }, index) => {
+    const problem = await stillRunning[index]?.text()
+    await pictures[index]?.text()
+    const isPatient = t.equal(stillRunning[index]?.status, 504, `${name} passes on that falgate lets nobody wait longer`) &&
+      t.match(problem, 'still-running', `${name} passes on why`) && t.equal(pictures[index]?.status, 200, `${name} passes on a picture after ${Math.round(waitedMs / 1000)} s`)
+    const ended = await standIns.untilEnded()
+    // HAProxy has no such time, and notices an idle connection that falgate has closed.
+    const isFirst = name === 'HAProxy' || t.same(ended.filter(by => by === 'server'), [], `${name} closes idle connections before falgate does`)
+    const after = await idleDoor.fetch('/', { method: 'POST', body: '{}' })
+    await after.text()
+    t.equal(after.status, 200, `${name}: the next request is whole`)
+    note(name, 'over 50 s of waiting', isPatient)
+    note(name, name === 'HAProxy' ? 'whole requests after idle connections ended' : 'idle connections end in time', isFirst && after.status === 200)
+  }))
+})
+
+// nginx does not ask for health.
+for (const proxy of proxies.filter(({ name }) => name !== 'nginx')) {
+  await t.test(`behind ${proxy.name}, both replicas are replaced`, { timeout: 900_000 }, async t => {
+    await promise(t, proxy, `0 of more than ${CALLS} calls fail in a rolling restart`, 'a rolling restart under load fails no call', async t => {
+      const pair = await freePair()
+      // Five seconds by default.
+      const deployment = await deploy(t, { env: { ...USUAL_LEASE, DRAIN_DELAY_SECONDS: '' }, sandbox: { runMs: 100 } })
+      const { sandbox } = deployment
+      const replicas = [...await both(deployment, pair)]
+      const door = await proxy.start(t, pair)
+      const failures: string[] = []
+      const over = new AbortController()
+      let answered = 0
+      const before = sandbox.bill.accepted
+
+      async function caller (number: number): Promise<void> {
+        for (let n = 0; !over.signal.aborted; n++) {
+          const outcome = await ask(door, { prompt: 'load', seed: number * 100_000 + n }).then(async reply => `${reply.status} ${await reply.text()}`, (error: unknown) => String(error))
+          answered++
+          if (!outcome.startsWith('200 ')) failures.push(outcome.slice(0, 300))
+        }
+      }
+
+      const served = (replica: Replica): boolean => replica.log().split('\n').some(line => line.includes('"msg":"request"') && line.includes('"status":200'))
+      const callers = Promise.all(Array.from({ length: 4 }, async (_, number) => { await caller(number) }))
+      await until(() => replicas.every(served))
+      for (const index of [0, 1] as const) {
+        replicas[index]?.child.kill('SIGTERM')
+        t.match(await replicas[index]?.ended, { code: 0, stderr: '' })
+        const fresh = await deployment.startReplica(placed(pair, index))
+        replicas[index] = fresh
+        await until(() => served(fresh), { what: 'the new replica is given requests' })
+      }
+      await until(() => answered >= CALLS)
+      over.abort()
+      await callers
+      t.same(failures, [], `of ${answered} calls`)
+      t.equal(sandbox.bill.accepted - before, answered, 'each was bought once')
     })
   })
 }
