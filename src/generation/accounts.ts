@@ -8,10 +8,20 @@ export interface Token extends Reader {
   readonly id: string
   readonly secretSha256: string
   readonly origins: readonly string[]
+  /** What else the door allows its holder, as text that only the door reads. */
+  readonly terms: string
   readonly expiresAtMs: number
   readonly revoked: boolean
   readonly picturesLeft: number
   readonly moneyLeft: MicroUsd
+}
+
+/** A page of a tenant's tokens that have neither ended nor been revoked, the first to end first. */
+export interface TokenPage {
+  readonly tokens: readonly Token[]
+  readonly isMore: boolean
+  /** The cursor names none of them, or one that has ended meanwhile. */
+  readonly isCursorUnknown: boolean
 }
 
 /** One line of the append-only journal, for finance. */

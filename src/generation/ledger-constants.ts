@@ -26,6 +26,9 @@ export const ledgerConstants = {
   /** How many times its reservation a generation may cost at most, before an operator says so, and how many overruns in a row leave a model's price unsure. */
   maxOverrun: 10,
   maxOverrunsInARow: 2,
+  /** How many browser tokens of one tenant may be alive at once, and for how long after its end one is still known. */
+  maxTokens: 1000,
+  tokenKeptMs: 3_600_000,
   /** How soon a caller that is refused because a price is unsure should ask again. */
   unsureRetryMs: 60_000,
   /** How long a waiting generation of such a model lets others go before it. */

@@ -2,7 +2,7 @@
 // checks that it does.
 
 import type { MicroUsd } from '../money.ts'
-import type { Balance, JournalEntry, OpenUnknown, Token } from './accounts.ts'
+import type { Balance, JournalEntry, OpenUnknown, Token, TokenPage } from './accounts.ts'
 import type { Admission, Admitted, AdmittedAll, Budget, Preview } from './admission.ts'
 import type { Breaker, BreakerReport } from './breaker-state.ts'
 import type { Change, Published } from './changes.ts'
@@ -202,8 +202,11 @@ export interface Ledger {
   breaker: (scope: string, report: Omit<BreakerReport, 'scope' | 'tenantFirst'>) => Promise<Breaker>
   /** Of tenants only those that are not ok or count failures, and no more than sixteen. */
   breakers: () => Promise<readonly Breaker[]>
-  mint: (token: Token) => Promise<void>
+  /** `full`: the tenant has as many live tokens as it may (`maxTokens`). The same id again changes nothing. */
+  mint: (token: Token) => Promise<{ readonly outcome: 'minted' | 'full' }>
   token: (id: string) => Promise<Token | null>
+  /** A page of at most `limit` (up to 100) live tokens; `after` is the id of the last one on the page before. */
+  tokens: (tenant: string, page: { readonly limit: number, readonly after: string | null }) => Promise<TokenPage>
   revoke: (id: string, tenant: string) => Promise<boolean>
 
   // Books
@@ -220,7 +223,7 @@ export interface Ledger {
 }
 
 /** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
-export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
+export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {

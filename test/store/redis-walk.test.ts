@@ -99,6 +99,7 @@ async function differences (model: Ledger, redis: Ledger): Promise<string[]> {
     journal: async ledger => ledger.journal(0, model.now() + 1, 1000),
     breakers: async ledger => (await ledger.breakers()).toSorted((one, other) => one.scope < other.scope ? -1 : 1),
     token: async ledger => ledger.token('tok1'),
+    tokens: async ledger => ledger.tokens('studio', { limit: 100, after: null }),
     unknowns: async ledger => ledger.unknowns(100),
     gauges: async ledger => ledger.gauges(),
     'the list of studio': async ledger => ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null }),

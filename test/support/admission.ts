@@ -89,6 +89,7 @@ export function tokenOf (given: Partial<Token> = {}): Token {
     subject: 'visitor',
     secretSha256: 'ab'.repeat(32),
     origins: ['https://studio.example'],
+    terms: '',
     expiresAtMs: never,
     revoked: false,
     picturesLeft: 3,

@@ -22,7 +22,7 @@ import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
 import { briefOf } from './rows.ts'
 import { createState, type State } from './state.ts'
-import { mint, readToken, revoke } from './tokens.ts'
+import { listTokens, mint, readToken, revoke } from './tokens.ts'
 
 /** A ledger that can tell whether it keeps its own rules. */
 export type MemoryLedger = Ledger & {
@@ -122,6 +122,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       breakers: open(breakers),
       mint: atomic(mint),
       token: open(readToken),
+      tokens: open(listTokens),
       revoke: atomic(revoke),
 
       balances: open(balances),

@@ -106,6 +106,8 @@ export interface State {
   readonly tenants: Map<string, TenantState>
   readonly books: Map<string, Book>
   readonly tokens: ExpiringMap<TokenState>
+  /** The ids of a tenant's tokens that are alive, by their end. */
+  readonly liveTokens: Map<string, SortedSet>
   /** Reader → ids of its own by number. */
   readonly lists: Map<string, SortedSet>
   /** Status and reader → the same. */
@@ -159,6 +161,7 @@ export const TIDY_PER_CALL = 32
 
 export function createState (times: LedgerTimes, now: () => number, server = (): string => 'memory'): State {
   const aliasLists = new Map<string, SortedSet>()
+  const liveTokens = new Map<string, SortedSet>()
   return {
     times,
     now,
@@ -183,7 +186,12 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     requests: new Map(),
     tenants: new Map(),
     books: new Map(),
-    tokens: createExpiringMap<TokenState>(now),
+    tokens: createExpiringMap<TokenState>(now, (id, { token: { tenant } }) => {
+      const alive = liveTokens.get(tenant)
+      alive?.delete(id)
+      if (alive?.size() === 0) liveTokens.delete(tenant)
+    }),
+    liveTokens,
     lists: new Map(),
     listsByStatus: new Map(),
     aliasLists,

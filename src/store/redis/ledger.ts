@@ -237,8 +237,9 @@ export function createRedisLedger ({
     correct: async (id, cost) => await call('correct', { id, cost }),
     breaker: async (scope, report) => await call('breaker', { scope, ...report }),
     breakers: async () => await call('breakers'),
-    mint: async token => { await call('mint', { ...token, origins: JSON.stringify(token.origins) }) },
+    mint: async token => await call('mint', { ...token, origins: JSON.stringify(token.origins) }),
     token: async id => await call('token', { id }),
+    tokens: async (tenant, { limit, after }) => await call('tokens', { tenant, limit, after }),
     revoke: async (id, tenant) => await call('revoke', { id, tenant }),
 
     balances: async accounts => await inBatches(accounts, LOOK_BATCH, async accounts => await call('balances', { accounts })),

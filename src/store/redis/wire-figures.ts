@@ -1,7 +1,7 @@
 // How changes, breakers, tokens, money and figures are read.
 
 import { breakerStates } from '../../breaker-states.ts'
-import type { Balance, JournalEntry, OpenUnknown, Token } from '../../generation/accounts.ts'
+import type { Balance, JournalEntry, OpenUnknown, Token, TokenPage } from '../../generation/accounts.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Change, Published } from '../../generation/changes.ts'
 import { integerOf, recordOf, textOf, unreadable, wordOf } from '../../generation/fields.ts'
@@ -62,11 +62,21 @@ export function tokenIn (value: unknown): Token {
     subject: textOf(token['subject']),
     secretSha256: textOf(token['secretSha256']),
     origins: textsIn(JSON.parse(textOf(token['origins']))),
+    terms: textOf(token['terms']),
     expiresAtMs: integerOf(token['expiresAtMs']),
     revoked: token['revoked'] === '1',
     picturesLeft: integerOf(token['picturesLeft']),
     moneyLeft: sumIn(token['moneyLeft'])
   }
+}
+
+export function tokenPageIn (value: unknown): TokenPage {
+  const { tokens, isMore, isCursorUnknown } = recordOf(value)
+  return { tokens: listIn(tokenIn)(tokens), isMore: isMore === '1', isCursorUnknown: isCursorUnknown === '1' }
+}
+
+export function mintedIn (value: unknown): { readonly outcome: 'minted' | 'full' } {
+  return { outcome: wordOf(['minted', 'full'], recordOf(value)['outcome']) }
 }
 
 /** A sum of money. Older versions booked whatever fal's header said; what is beyond exact integers is told as the last of them, so that it can be read and corrected. */

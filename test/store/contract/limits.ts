@@ -2,6 +2,7 @@
 
 import type { Test } from 'tap'
 import type { Budget } from '../../../src/generation/admission.ts'
+import { ledgerConstants } from '../../../src/generation/ledger-constants.ts'
 import { admissionOf, failureOf, price, successOf, tokenOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
@@ -162,6 +163,52 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     await ledger.mint(tokenOf())
     t.match(await ledger.token('tok1'), { picturesLeft: 2 })
     t.equal(await ledger.token('tok9'), null)
+  })
+
+  t.test('a tenant has a bounded number of live tokens; one that is revoked or has ended makes room', async t => {
+    const { ledger, advance, nowMs } = await createWorld(t, make)
+    const soonMs = nowMs() + 1000
+    for (let n = 0; n < ledgerConstants.maxTokens; n++) await ledger.mint(tokenOf({ id: `live${n}`, expiresAtMs: n === 0 ? soonMs : soonMs + 60_000 }))
+    t.same(await ledger.mint(tokenOf({ id: 'late' })), { outcome: 'full' })
+    t.equal(await ledger.token('late'), null)
+    t.same(await ledger.mint(tokenOf({ id: 'live5' })), { outcome: 'minted' }, 'it is there')
+    t.same(await ledger.mint(tokenOf({ id: 'theirs', tenant: 'agency' })), { outcome: 'minted' })
+    await ledger.revoke('live7', 'studio')
+    t.same(await ledger.mint(tokenOf({ id: 'second', expiresAtMs: soonMs + 60_000 })), { outcome: 'minted' })
+    t.same(await ledger.mint(tokenOf({ id: 'late' })), { outcome: 'full' })
+    await advance(999)
+    t.same(await ledger.mint(tokenOf({ id: 'late' })), { outcome: 'full' })
+    await advance(1)
+    t.same(await ledger.mint(tokenOf({ id: 'late' })), { outcome: 'minted' })
+  })
+
+  t.test('the live tokens of a tenant are listed page by page, the first to end first', async t => {
+    const { ledger, advance, nowMs } = await createWorld(t, make)
+    const soonMs = nowMs() + 1000
+    for (const [id, inMs] of Object.entries({ c: 3000, a: 1000, d: 4000, b: 2000, e: 4000 })) await ledger.mint(tokenOf({ id, expiresAtMs: soonMs + inMs, terms: `terms of ${id}` }))
+    await ledger.mint(tokenOf({ id: 'theirs', tenant: 'agency' }))
+    const page = async (limit: number, after: string | null) => {
+      const { tokens, ...rest } = await ledger.tokens('studio', { limit, after })
+      return { ids: tokens.map(({ id }) => id).join(''), ...rest }
+    }
+    t.same(await page(2, null), { ids: 'ab', isMore: true, isCursorUnknown: false })
+    t.same(await page(2, 'b'), { ids: 'cd', isMore: true, isCursorUnknown: false })
+    t.same(await page(2, 'd'), { ids: 'e', isMore: false, isCursorUnknown: false })
+    t.same(await page(2, 'theirs'), { ids: '', isMore: false, isCursorUnknown: true })
+    await ledger.revoke('c', 'studio')
+    await advance(2000)
+    t.same(await page(9, null), { ids: 'bde', isMore: false, isCursorUnknown: false })
+    t.match(await ledger.tokens('studio', { limit: 1, after: null }), { tokens: [{ id: 'b', terms: 'terms of b', picturesLeft: 3, revoked: false }] })
+    t.same(await ledger.tokens('nobody', { limit: 1, after: null }), { tokens: [], isMore: false, isCursorUnknown: false })
+  })
+
+  t.test('a token is known for an hour after its end', async t => {
+    const { ledger, advance, nowMs } = await createWorld(t, make)
+    await ledger.mint(tokenOf({ expiresAtMs: nowMs() + 1000 }))
+    await advance(1000 + ledgerConstants.tokenKeptMs - 1)
+    t.match(await ledger.token('tok1'), { id: 'tok1' })
+    await advance(1)
+    t.equal(await ledger.token('tok1'), null)
   })
 
   t.test('of a model only one price rule buys: a new one takes the place of the one before, which is refused from then on', async t => {

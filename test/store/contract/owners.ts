@@ -52,6 +52,7 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     breakers: async () => await ledger.breakers(),
     mint: async () => { await ledger.mint(tokenOf()) },
     token: async () => await ledger.token('tok1'),
+    tokens: async () => await ledger.tokens('studio', { limit: 1, after: null }),
     revoke: async () => await ledger.revoke('tok1', 'studio'),
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     unknowns: async () => await ledger.unknowns(10),

@@ -117,7 +117,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     t.test(`what was admitted under ${what} meanwhile and still waits becomes an alias of the one that comes back: nothing is bought, and everything is given back`, async t => {
       const fact = await lost(t, make, given)
       const { ledger, admit, balance, claim, row } = await createWorld(t, make)
-      await ledger.mint({ id: 'tok1', tenant: 'studio', subject: 'visitor', secretSha256: 'x', origins: [], expiresAtMs: never, revoked: false, picturesLeft: 3, moneyLeft: 1_000_000 })
+      await ledger.mint({ id: 'tok1', tenant: 'studio', subject: 'visitor', secretSha256: 'x', origins: [], expiresAtMs: never, terms: '', revoked: false, picturesLeft: 3, moneyLeft: 1_000_000 })
       const again: Partial<Admission> = { cacheName: 'cache', seed: '7', rate: { max: 1, windowSeconds: 60 }, ...given, ...('idempotency' in given ? {} : { subject: 'visitor', token: 'tok1' }) }
       const { row: waiting, outcome } = await admit(again)
       t.equal(outcome, 'bought')

@@ -18,7 +18,7 @@ local operations = {
   read = Readers.read, lookup = Readers.lookup, getMany = Readers.getMany, getStatuses = Readers.getStatuses, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
   cancel = Decisions.cancel, settle = Decisions.settle, correct = Decisions.correct,
   breaker = Breakers.tellBreaker, breakers = Breakers.breakers,
-  mint = Tokens.mint, token = Tokens.showToken, revoke = Tokens.revoke,
+  mint = Tokens.mint, token = Tokens.showToken, tokens = Tokens.listTokens, revoke = Tokens.revoke,
   balances = Books.balances, journal = Books.journal,
   recount = Recount.recount
 }
