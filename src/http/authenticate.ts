@@ -7,9 +7,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
 import { identify, type Unidentified } from '../tenants/keys.ts'
+import { tokenIn } from '../tenants/tokens.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
 import { policyOf, setCallLimit, type CallKind } from './rate-limit-headers.ts'
 import { callerOf, type Caller } from './request-facts.ts'
+import type { TokenCaller, TokenCallers } from './token-callers.ts'
 
 /** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
 const COUNTED_TENANTS = 10_000
@@ -21,12 +23,21 @@ const COUNTED_TENANTS = 10_000
 const POLLS_PER_CALL = 20
 
 /** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. `publicUrl`: where the gateway's own pages are, if it was told. */
-export async function protect (scope: FastifyInstance, tenants: () => TenantBook, publicUrl: string | null): Promise<void> {
+export async function protect (scope: FastifyInstance, tenants: () => TenantBook, tokens: TokenCallers, publicUrl: string | null): Promise<void> {
   const refuseForeignOrigin = foreignOriginRefuser(publicUrl)
 
-  scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
-    request.facts.caller = recognise(tenants(), request)
+  function enter (request: FastifyRequest, caller: Caller): void {
+    request.facts.caller = caller
     refuseForeignOrigin(request)
+  }
+
+  scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
+    const caller = recognise(tenants(), tokens, request)
+    if (caller instanceof Promise) {
+      caller.then(caller => { enter(request, caller) }).then(() => { done() }, done)
+      return
+    }
+    enter(request, caller)
     done()
   })
 
@@ -73,7 +84,9 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
 }
 
 /** Would this request's key still be taken? An answer that goes on and on is asked, because the key may have been revoked or have expired since. */
-export function isStillCaller (book: TenantBook, request: FastifyRequest): boolean {
+export function isStillCaller (book: TenantBook, tokens: TokenCallers, request: FastifyRequest): boolean {
+  const { token } = callerOf(request)
+  if (token !== null) return tokens.isInForce(book, token.id)
   const found = identify(book, request.headers.authorization, Date.now())
   return typeof found !== 'string' && found.tenant.id === callerOf(request).tenant.id
 }
@@ -95,21 +108,32 @@ interface Recognised {
   readonly authorization: Buffer
   readonly caller: Caller
   readonly expiresAtMs: number
+  /** By the monotonic clock: what is known of a token is asked for again. */
+  readonly believedUntilMs: number
 }
 
 /** Callers keep their connections and say the same on each request: it is compared with what was right the last time, instead of being hashed and looked up. */
 const recognised = new WeakMap<Socket, Recognised>()
 
-/** Who sent this request. Throws a `Problem` when its key is not known, or not any more. */
-function recognise (book: TenantBook, { headers: { authorization }, socket }: FastifyRequest): Caller {
+/** Who sent this request. Throws a `Problem` when its key or token is not known, or not any more; a promise where the ledger has to be asked about a token. */
+function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authorization }, socket }: FastifyRequest): Caller | Promise<Caller> {
   const nowMs = Date.now()
   const said = Buffer.from(authorization ?? '')
   const last = recognised.get(socket)
-  if (last !== undefined && last.book === book && nowMs < last.expiresAtMs && said.length === last.authorization.length && timingSafeEqual(said, last.authorization)) return last.caller
+  if (last !== undefined && last.book === book && nowMs < last.expiresAtMs && performance.now() < last.believedUntilMs && said.length === last.authorization.length && timingSafeEqual(said, last.authorization)) return last.caller
 
+  const token = tokenIn(authorization)
+  if (token !== null) {
+    const remember = ({ caller, expiresAtMs, believedUntilMs }: TokenCaller): Caller => {
+      recognised.set(socket, { book, authorization: said, caller, expiresAtMs, believedUntilMs })
+      return caller
+    }
+    const known = tokens.recognise(book, token)
+    return known instanceof Promise ? known.then(remember) : remember(known)
+  }
   const found = identify(book, authorization, nowMs)
   if (typeof found === 'string') throw refusalOf(found)
-  const caller = { tenant: found.tenant, keyId: found.keyId, subject: '' }
-  recognised.set(socket, { book, authorization: said, caller, expiresAtMs: book.find(found.keyId)?.expiresAtMs ?? Infinity })
+  const caller = { tenant: found.tenant, keyId: found.keyId, subject: '', token: null }
+  recognised.set(socket, { book, authorization: said, caller, expiresAtMs: book.find(found.keyId)?.expiresAtMs ?? Infinity, believedUntilMs: Infinity })
   return caller
 }

@@ -23,9 +23,10 @@ export interface CallReading {
 
 /** Reads a call of this model. An input that it does not take, what the tenant may not ask for, and a seed that cannot be kept, are thrown. */
 export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], { describePrompt, pricedFields }: CallReading): CallOptions {
-  const { tenant, subject } = callerOf(request)
+  const { tenant, subject, token } = callerOf(request)
   const { mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
   const { body } = request
+  if (token !== null && (mode === 'refresh' || mode === 'bypass') && !token.cache.includes(mode)) throw new Problem('not-allowed', { detail: `This token may not say Falgate-Cache: ${mode}, which pays for what is stored.` })
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
   if (!isObject(body)) throw invalidInput([{ path: '', message: 'must be of type object', code: 'wrong_type' }])

@@ -61,9 +61,16 @@ export function foreignOriginRefuser (publicUrl: string | null): (request: Fasti
 
   return request => {
     const { origin } = request.headers
-    const { origins } = callerOf(request).tenant
-    if (origin === undefined || origins.length === 0 || origins.some(listed => matchesOrigin(listed, origin))) return
+    if (origin === undefined) return
+    const { tenant, token } = callerOf(request)
+    const isOfTenant = isIn(tenant.origins, origin)
+    if (isOfTenant && (token === null || isIn(token.origins, origin))) return
     if (origin === publicOrigin || origin === `${request.protocol}://${request.host}`) return
-    throw new Problem('origin-not-allowed', { detail: `The tenant of this key does not list ${quoted(origin)} in its origins.` })
+    throw new Problem('origin-not-allowed', { detail: isOfTenant ? `This token was not given out for pages of ${quoted(origin)}.` : `The tenant of this key does not list ${quoted(origin)} in its origins.` })
   }
+}
+
+/** A list without origins names none that it keeps out. */
+function isIn (origins: readonly string[], origin: string): boolean {
+  return origins.length === 0 || origins.some(listed => matchesOrigin(listed, origin))
 }

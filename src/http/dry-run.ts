@@ -61,20 +61,22 @@ export function isDryRun (request: FastifyRequest, reply: FastifyReply): boolean
 
 /** Tells what would become of the call. What keeps it from being understood at all is thrown, as ever. */
 export async function answerDryRun (request: FastifyRequest, reply: FastifyReply, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], deps: DryRunDeps): Promise<FastifyReply> {
-  const { tenant } = callerOf(request)
+  const { tenant, token } = callerOf(request)
+  // What the tenant has left is not for holders of its tokens.
+  const shown = token === null ? tenant : { budget: null }
   let body: string
   try {
-    body = dryRunJson(model, tenant, await deps.requests.foresee(callOptionsOf(request, model, headers, unknownFields, deps)), [])
+    body = dryRunJson(model, shown, await deps.requests.foresee(callOptionsOf(request, model, headers, unknownFields, deps)), [])
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'invalid-input') throw error
-    body = dryRunJson(model, tenant, { would: 'refuse', problem: error, price: null, standing: null }, error.facts.errors ?? [])
+    body = dryRunJson(model, shown, { would: 'refuse', problem: error, price: null, standing: null }, error.facts.errors ?? [])
   }
   sayIgnored(request, reply)
   return reply.code(200).type('application/json').send(body)
 }
 
 /** As text, in which dollars are written from micro-dollars. */
-function dryRunJson ({ endpointId }: Model, { budget }: Tenant, { would, problem, price, standing }: Foresight, errors: readonly FieldFault[]): string {
+function dryRunJson ({ endpointId }: Model, { budget }: Pick<Tenant, 'budget'>, { would, problem, price, standing }: Foresight, errors: readonly FieldFault[]): string {
   return objectJson({
     dry_run: 'true',
     model: JSON.stringify(endpointId),

@@ -39,12 +39,16 @@ interface Stream {
   isDropped: boolean
 }
 
+/** How often the tokens of readers are looked at. */
+const TOKEN_LOOK_MS = 250
+
 /** How long a dropped reader has to read why. */
 const FAREWELL_MS = 1000
 
 export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => performance.now(), isAllowed = () => true, metrics, onTrouble }: EventStreamsOptions): EventStreams {
   const streams = new Set<Stream>()
   let beats: NodeJS.Timeout | undefined
+  let looks: NodeJS.Timeout | undefined
 
   /** One timer for all: a thousand of them would be a storm. */
   function beatAll (): void {
@@ -53,6 +57,13 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
       if (!isAllowed(stream.request)) revoke(stream)
       else if (isStalled(stream)) drop(stream)
       else if (stream.raw.writableLength === 0 && !stream.raw.writableEnded) stream.raw.write(`: ${stream.beat}\n\n`)
+    }
+  }
+
+  /** Tokens end within a second, whatever is told meanwhile. */
+  function lookAtTokens (): void {
+    for (const stream of streams) {
+      if (!stream.isDropped && stream.request.facts.caller?.token != null && !isAllowed(stream.request)) revoke(stream)
     }
   }
 
@@ -99,6 +110,7 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
     })
     const stream: Stream = { request, raw, beat, sent: 0, stalledSinceMs: null, isDropped: false }
     streams.add(stream)
+    looks ??= setInterval(lookAtTokens, TOKEN_LOOK_MS)
     beats ??= setInterval(beatAll, Math.min(heartbeatMs, idleTimeoutMs))
     metrics.eventStreams(streams.size)
     raw.on('error', () => {}) // a reader that leaves while it is written to; `close` follows
@@ -121,6 +133,8 @@ export function createEventStreams ({ heartbeatMs, idleTimeoutMs, now = () => pe
       streams.delete(stream)
       metrics.eventStreams(streams.size)
       if (streams.size === 0) {
+        clearInterval(looks)
+        looks = undefined
         clearInterval(beats)
         beats = undefined
       }

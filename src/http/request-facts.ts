@@ -1,7 +1,7 @@
 // What a request carries through its hooks and handlers, and what its one log line is made of.
 
 import type { FastifyRequest } from 'fastify'
-import type { ProblemCode } from '../errors.ts'
+import { Problem, type ProblemCode } from '../errors.ts'
 import type { ExactNumbers } from '../fal-wire/exact-numbers.ts'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { Reader } from '../generation/generation.ts'
@@ -17,6 +17,19 @@ export interface Caller {
   readonly keyId: string
   /** The browser token's id, or `''` for the tenant's own keys. */
   readonly subject: string
+  /** The browser token that was sent in place of a key. */
+  readonly token: CallerToken | null
+}
+
+/** What the door asks of a token. */
+export interface CallerToken {
+  readonly id: string
+  /** Pages of these origins may use it. */
+  readonly origins: readonly string[]
+  /** Free text for logs. */
+  readonly label: string | null
+  /** Which of the modes that pay again it may name. */
+  readonly cache: readonly string[]
 }
 
 /** Filled in on the way and written once, when the answer is out. */
@@ -70,6 +83,13 @@ export function freshFacts (connection: CallerConnection, { route, isPoll }: Rou
 export function callerOf (request: FastifyRequest): Caller {
   const { caller } = request.facts
   if (caller === null) throw new Error('a protected route was reached without authentication')
+  return caller
+}
+
+/** The same, for what is not for holders of tokens. Throws `not-allowed`. */
+export function tenantOf (request: FastifyRequest): Caller {
+  const caller = callerOf(request)
+  if (caller.token !== null) throw new Problem('not-allowed', { detail: 'That is not for browser tokens; it takes a key of the tenant.' })
   return caller
 }
 

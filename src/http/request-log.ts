@@ -32,6 +32,8 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     origin: facts.code === 'origin-not-allowed' ? request.headers.origin?.slice(0, 200) : undefined,
     tenant: facts.caller?.tenant.id,
     key_id: facts.caller?.keyId,
+    token_id: facts.caller?.token?.id,
+    subject: facts.caller?.token?.label ?? undefined,
     ignored: facts.ignored.length === 0 ? undefined : facts.ignored,
     dry_run: facts.isDryRun ? true : undefined,
     source: facts.source ?? undefined,

@@ -31,6 +31,8 @@ import { describeRoutes, docsPages } from './pages/docs.ts'
 import { bodyOf, sendProblem } from './problem.ts'
 import { acceptableRequestId, freshFacts } from './request-facts.ts'
 import { logRequest } from './request-log.ts'
+import { createTokenCallers } from './token-callers.ts'
+import { tokenRoutes } from './tokens.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
@@ -127,12 +129,14 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
 
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)
-    await protect(scope, deps.tenants, deps.publicUrl)
+    const tokens = createTokenCallers(deps.ledger)
+    await protect(scope, deps.tenants, tokens, deps.publicUrl)
     generateRoutes(scope, deps)
     generationRoutes(scope, deps)
-    const eventStreams = createEventStreams({ ...deps, ...deps.events, isAllowed: request => isStillCaller(deps.tenants(), request) })
+    const eventStreams = createEventStreams({ ...deps, ...deps.events, isAllowed: request => isStillCaller(deps.tenants(), tokens, request) })
     eventRoute(scope, { ...deps, eventStreams })
     usageRoute(scope, deps)
+    tokenRoutes(scope, deps)
     modelRoutes(scope, deps)
     await falDoor(scope, { ...deps, eventStreams })
   })

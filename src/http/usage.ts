@@ -11,7 +11,7 @@ import type { ModelBook } from '../models/models.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { dearestOf, mayUse, type Limit, type Tenant, type TenantBook } from '../tenants/book.ts'
 import { problemResponses } from './problem-schema.ts'
-import { callerOf } from './request-facts.ts'
+import { tenantOf } from './request-facts.ts'
 
 const Usd = (description: string) => Type.Number({ minimum: 0, description })
 const Period = Type.String({ description: 'The current UTC day (`2026-11-22`) or month (`2026-11`).' })
@@ -65,11 +65,11 @@ export function usageRoute (scope: FastifyInstance, { models, ledger, metrics, t
       security: [{ key: [] }],
       response: {
         200: Type.Unsafe<unknown>({ description: 'The current period.', content: { 'application/json': { schema: Type.Ref('Usage') } } }),
-        ...problemResponses('reading')
+        ...problemResponses('reading', 'not-allowed')
       }
     }
   }, async (request, reply) => {
-    const { tenant } = callerOf(request)
+    const { tenant } = tenantOf(request)
     const [month, budgeted] = await ledger.balances([monthOf(tenant), ...(tenant.budget === null ? [] : [{ owner: tenant.id, per: tenant.budget.per }])])
     const book = tenants()
     const usage = objectJson({

@@ -43,7 +43,7 @@ export async function serveRoutes (t: Test, ledger: Ledger, register: (app: Fast
   app.decorateRequest('facts')
   app.addHook('onRequest', async (request, reply) => {
     request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), { route: '/', isPoll: false })
-    request.facts.caller = { tenant: studio, keyId: 'studio', subject: '' }
+    request.facts.caller = { tenant: studio, keyId: 'studio', token: null, subject: '' }
   })
   register(app, { ledger, follow, eventStreams, onTrouble, filesBase: null })
   const base = await app.listen({ port: 0, host: '127.0.0.1' })

@@ -13,12 +13,13 @@ import { described, withWideIntegers } from '../model-schemas.ts'
 import { ModelListSchema, ModelSchema } from '../models.ts'
 import { ENDPOINT_ID, makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
+import { TokenGivenSchema, TokenListSchema, TokenSchema, TokenWishSchema } from '../tokens.ts'
 import { UsageSchema } from '../usage.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
   for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -34,6 +35,7 @@ export async function describeRoutes (app: FastifyInstance, { version, models, p
         { name: 'pictures', description: 'Make pictures.' },
         { name: 'models', description: 'What can be asked for, and what it costs.' },
         { name: 'generations', description: 'Look at, collect and cancel what was asked for.' },
+        { name: 'tokens', description: 'Let pages make pictures without a key.' },
         { name: 'money', description: 'What was spent, what is left.' },
         { name: 'fal', description: 'fal\'s own protocol, for its clients: the same key, limits, cache and books. The server proxy is at `/fal/proxy` and `/api/fal/proxy`.' }
       ],

@@ -1,0 +1,95 @@
+// Who calls with a browser token. What the ledger says of one is believed for a second, counted from the question, so that a revocation holds everywhere within that.
+
+import { hash, timingSafeEqual } from 'node:crypto'
+import { Problem } from '../errors.ts'
+import type { Token } from '../generation/accounts.ts'
+import type { Ledger } from '../generation/ledger.ts'
+import type { TenantBook } from '../tenants/book.ts'
+import { narrowed, readTerms, type TokenTerms } from '../tenants/tokens.ts'
+import type { Caller } from './request-facts.ts'
+
+/** For how long a token's state is believed. */
+const BELIEF_MS = 1000
+
+/** For how long that of one with open event streams is: they are looked at four times a second, and end within a second, too. */
+const STREAM_BELIEF_MS = 400
+
+/** Tokens whose state is remembered at once; the one that was asked for longest ago makes room. */
+const MAX_BELIEFS = 10_000
+
+/** Stands in for the hash of a token that does not exist. No secret has it. */
+const NO_DIGEST = Buffer.alloc(32)
+
+interface Belief {
+  readonly known: { readonly token: Token, readonly terms: TokenTerms, readonly digest: Buffer } | null
+  /** When the ledger was asked; monotonic. */
+  readonly askedAtMs: number
+}
+
+/** A caller with a token, and until when that is believed, by the monotonic clock and by the ledger's. */
+export interface TokenCaller { readonly caller: Caller, readonly believedUntilMs: number, readonly expiresAtMs: number }
+
+/** The tokens of this process' callers. */
+export interface TokenCallers {
+  /** Who calls with this token. Throws a `Problem` when it is not in force; a promise where the ledger has to be asked. */
+  readonly recognise: (book: TenantBook, said: { readonly id: string, readonly secret: string }) => TokenCaller | Promise<TokenCaller>
+  /** Is the token still in force, as far as is known? Asks the ledger again meanwhile, for the next time. */
+  readonly isInForce: (book: TenantBook, id: string) => boolean
+}
+
+export function createTokenCallers (ledger: Pick<Ledger, 'token' | 'now'>): TokenCallers {
+  const beliefs = new Map<string, Belief>()
+  const asked = new Map<string, Promise<Belief>>()
+
+  function ask (id: string): Promise<Belief> {
+    let answer = asked.get(id)
+    if (answer === undefined) asked.set(id, answer = askOnce(id).finally(() => { asked.delete(id) }))
+    return answer
+  }
+
+  async function askOnce (id: string): Promise<Belief> {
+    const askedAtMs = performance.now()
+    const token = await ledger.token(id)
+    const belief = { known: token === null ? null : { token, terms: readTerms(token.terms), digest: Buffer.from(token.secretSha256, 'hex') }, askedAtMs }
+    beliefs.delete(id)
+    // What does not exist is not remembered: strangers could fill the memory with it.
+    if (token !== null) beliefs.set(id, belief)
+    const [oldest] = beliefs.keys()
+    if (beliefs.size > MAX_BELIEFS && oldest !== undefined) beliefs.delete(oldest)
+    return belief
+  }
+
+  function judge (book: TenantBook, { known, askedAtMs }: Belief, secret: string): TokenCaller {
+    const isRight = timingSafeEqual(hash('sha256', secret, 'buffer'), known?.digest ?? NO_DIGEST)
+    if (known === null || !isRight) throw new Problem('key-unknown', { detail: 'No such token is known. Tokens are forgotten an hour after their end.' })
+    const problem = endOf(book, known)
+    if (problem !== null) throw problem
+    const { token, terms } = known
+    const tenant = book.tenants.get(token.tenant)
+    if (tenant === undefined) throw new Problem('token-revoked')
+    const { id, origins, expiresAtMs } = token
+    return { caller: { tenant: narrowed(tenant, terms), keyId: terms.keyId, subject: id, token: { id, origins, label: terms.label, cache: terms.cache } }, believedUntilMs: askedAtMs + BELIEF_MS, expiresAtMs }
+  }
+
+  /** Why a token that exists is not in force, if it is not. It ends with its tenant, and with the key that asked for it. */
+  function endOf (book: TenantBook, { token, terms }: NonNullable<Belief['known']>): Problem | null {
+    if (token.revoked) return new Problem('token-revoked')
+    if (ledger.now() >= token.expiresAtMs) return new Problem('token-expired')
+    const key = book.find(terms.keyId)
+    const isKeyInForce = key !== undefined && key.tenant.id === token.tenant && (key.expiresAtMs === null || Date.now() < key.expiresAtMs)
+    return isKeyInForce ? null : new Problem('token-revoked', { detail: 'The key that asked for it is not in force any more.' })
+  }
+
+  return {
+    recognise (book, { id, secret }) {
+      const belief = beliefs.get(id)
+      if (belief !== undefined && performance.now() < belief.askedAtMs + BELIEF_MS) return judge(book, belief, secret)
+      return ask(id).then(answer => judge(book, answer, secret))
+    },
+    isInForce (book, id) {
+      const belief = beliefs.get(id)
+      if (belief === undefined || performance.now() >= belief.askedAtMs + STREAM_BELIEF_MS) ask(id).catch(() => {}) // a store that is away is told of by itself
+      return belief === undefined || (belief.known !== null && endOf(book, belief.known) === null)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+// Browser tokens: given out with a key, bound to what they were given for, and ended at once.
+
+import t from 'tap'
+import { key, startGateway, tenant, type Gateway } from '../support/gateway.ts'
+
+const PAGE = 'https://studio.example'
+
+const tenants = { tenants: [tenant('studio', { origins: [PAGE, 'https://*.shop.example'] }), tenant('agency')] }
+
+/** Gives out a token of studio's. */
+async function give (gateway: Gateway, wish: Readonly<Record<string, unknown>> = {}): Promise<{ readonly token: string, readonly id: string }> {
+  const reply = await ask(gateway, 'POST', '/tokens', key('studio'), { pictures: 3, ...wish })
+  if (reply.status !== 201) throw new Error(JSON.stringify(reply.body))
+  return { token: String(reply.body['token']), id: String(reply.body['id']) }
+}
+
+async function ask (gateway: Gateway, method: string, path: string, credential: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) {
+  const response = await fetch(gateway.url + path, {
+    method,
+    headers: { authorization: `Bearer ${credential}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) })
+  })
+  const text = await response.text()
+  const read: Record<string, unknown> = text === '' ? {} : JSON.parse(text)
+  return { status: response.status, body: read }
+}
+
+t.test('a token draws pictures, in either spelling, and sees what is left', async t => {
+  const gateway = await startGateway(t, { tenants })
+  const { token, id } = await give(gateway, { usd: 1, subject: 'visitor 7' })
+  t.match(token, /^fgt_[0-9a-f-]{36}_[\w-]{43}$/)
+  t.equal((await ask(gateway, 'POST', '/generate', token, { prompt: 'a' }, { origin: PAGE })).status, 200)
+  t.equal((await ask(gateway, 'POST', '/fal/fal-ai/imagen4/preview/ultra', token.replace(`${id}_`, `${id}:`), { prompt: 'b' })).status, 200)
+  t.match(await ask(gateway, 'GET', '/tokens/self', token), { status: 200, body: { id, subject: 'visitor 7', pictures: 3, pictures_left: 1, usd: 1, usd_left: 0.88 } })
+  t.match(await ask(gateway, 'GET', '/tokens', key('studio')), { status: 200, body: { tokens: [{ id }], next_cursor: null } })
+  t.notOk('token' in (await ask(gateway, 'GET', '/tokens/self', token)).body, 'the secret is told once')
+})
+
+t.test('fifty connections that race with a token for three pictures buy exactly three', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { maxInFlight: 50 })] } })
+  const { token } = await give(gateway)
+  const replies = await Promise.all(Array.from({ length: 50 }, async (_, n) => await ask(gateway, 'POST', '/generate', token, { prompt: `wish ${n}` })))
+  t.equal(replies.filter(({ status }) => status === 200).length, 3)
+  t.equal(replies.filter(({ status, body }) => status === 402 && body['code'] === 'token-exhausted').length, 47)
+  t.equal(gateway.sandbox.bill.billedUnits, 3)
+})
+
+t.test('each misuse has its code', async t => {
+  const gateway = await startGateway(t, { tenants })
+  const { token, id } = await give(gateway, { allow: { aspect_ratio: ['1:1'] }, origins: [PAGE] })
+  const wish = { prompt: 'a' }
+  const refused = async (credential: string, body: unknown, headers?: Readonly<Record<string, string>>) => {
+    const reply = await ask(gateway, 'POST', '/generate', credential, body, headers)
+    return `${reply.status} ${String(reply.body['code'])}`
+  }
+  t.equal(await refused(`fgt_${id}_forged`, wish), '401 key-unknown')
+  t.equal(await refused('fgt_nobody_secret', wish), '401 key-unknown')
+  t.equal(await refused(token, wish, { origin: 'https://a.shop.example' }), '403 origin-not-allowed', 'the tenant\'s, and not the token\'s')
+  t.equal(await refused(token, { ...wish, aspect_ratio: '16:9' }), '403 not-allowed')
+  t.equal(await refused(token, wish, { 'falgate-cache': 'refresh' }), '403 not-allowed')
+  t.equal(await refused(token, wish, { 'falgate-cache': 'bypass' }), '403 not-allowed')
+  t.equal(await refused((await give(gateway, { usd: 0.01 })).token, wish), '402 token-exhausted')
+  t.equal(await refused((await give(gateway, { cache: ['bypass'] })).token, wish, { 'falgate-cache': 'bypass' }), '200 undefined')
+  for (const [method, path] of [['POST', '/tokens'], ['GET', '/tokens'], ['DELETE', `/tokens/${id}`], ['GET', '/usage']] as const) {
+    t.match(await ask(gateway, method, path, token, method === 'POST' ? { pictures: 1 } : undefined), { status: 403, body: { code: 'not-allowed' } }, `${method} ${path}`)
+  }
+  t.match(await ask(gateway, 'DELETE', `/tokens/${id}`, key('agency')), { status: 404, body: { code: 'no-such-token' } })
+})
+
+t.test('a token sees its own generations, and nobody else does but itself', async t => {
+  const gateway = await startGateway(t, { tenants })
+  const [one, other] = [await give(gateway), await give(gateway)]
+  t.equal((await ask(gateway, 'POST', '/generate', one.token, { prompt: 'a' })).status, 200)
+  t.match((await ask(gateway, 'GET', '/generations', one.token)).body, { generations: [{}] })
+  t.match((await ask(gateway, 'GET', '/generations', other.token)).body, { generations: { length: 0 } })
+})
+
+t.test('a dry run with a token does not tell what its tenant has left', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { budget: { usd: 5, per: 'day' } })] } })
+  const dry = { 'falgate-dry-run': '1' }
+  t.match((await ask(gateway, 'POST', '/generate', key('studio'), { prompt: 'a' }, dry)).body, { budget: { left_usd: 5 } })
+  t.match((await ask(gateway, 'POST', '/generate', (await give(gateway)).token, { prompt: 'a' }, dry)).body, { would: 'buy', budget: null })
+})
+
+t.test('what a tenant may not, it cannot give away', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [PAGE], allow: { aspect_ratio: ['1:1'] } })] } })
+  const wishes: readonly (readonly [Readonly<Record<string, unknown>>, string])[] = [
+    [{}, '/pictures'], [{ pictures: 0 }, '/pictures'], [{ pictures: 1, expires_in: 86_401 }, '/expires_in'], [{ pictures: 1, usd: 0 }, '/usd'],
+    [{ pictures: 1, origins: ['https://other.example'] }, '/origins/0'], [{ pictures: 1, models: ['fal-ai/unknown'] }, '/models/0'],
+    [{ pictures: 1, allow: { aspect_ratio: ['16:9'] } }, '/allow/aspect_ratio/0'], [{ pictures: 1, cache: ['reuse'] }, '/cache/0'], [{ pictures: 1, subject: 'x'.repeat(129) }, '/subject']
+  ]
+  for (const [wish, path] of wishes) t.match(await ask(gateway, 'POST', '/tokens', key('studio'), wish), { status: 422, body: { code: 'invalid-input', errors: [{ path }] } }, JSON.stringify(wish))
+})
+
+t.test('a revoked token ends everywhere within a second, its open event streams too, and an expired one says so', async t => {
+  const gateway = await startGateway(t, { tenants, sandbox: { concurrency: 0 } })
+  const { token, id } = await give(gateway)
+  const submitted = await ask(gateway, 'POST', '/generations', token, { prompt: 'a' })
+  const stream = await fetch(`${gateway.url}/generations/${String(submitted.body['id'])}/events`, { headers: { authorization: `Bearer ${token}` } })
+  t.equal(stream.status, 200)
+  const told = stream.text()
+  t.match(await ask(gateway, 'DELETE', `/tokens/${id}`, key('studio')), { status: 204 })
+  t.match(await told, /ended, because the key is not in force any more/)
+  let reply = await ask(gateway, 'GET', '/models', token)
+  while (reply.status === 200) reply = await ask(gateway, 'GET', '/models', token)
+  t.match(reply, { status: 401, body: { code: 'token-revoked' } })
+
+  const short = await give(gateway, { expires_in: 1 })
+  reply = await ask(gateway, 'GET', '/models', short.token)
+  while (reply.status === 200) reply = await ask(gateway, 'GET', '/models', short.token)
+  t.match(reply, { status: 401, body: { code: 'token-expired' } })
+})
