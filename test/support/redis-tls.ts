@@ -2,7 +2,8 @@
 
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort } from './processes.ts'
@@ -13,7 +14,7 @@ export interface TlsRedis { readonly port: number, readonly certFile: string, re
 
 /** A Redis that speaks TLS only, with a certificate of its own for `localhost` and its address. */
 export async function startTlsRedis (t: Test, users: string | null = null): Promise<TlsRedis> {
-  const dir = t.testdir({})
+  const dir = mkdtempSync(join(tmpdir(), 'falgate-tls-'))
   const file = (name: string): string => join(dir, name)
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'ignore' })
   if (users !== null) writeFileSync(file('users.acl'), users)
@@ -24,6 +25,7 @@ export async function startTlsRedis (t: Test, users: string | null = null): Prom
     const ended = once(server, 'exit')
     server.kill('SIGKILL')
     await ended
+    rmSync(dir, { recursive: true, force: true })
   })
   await until(() => readSoFar(file('redis.log')).includes('Ready to accept connections'))
   return { port, certFile: file('cert.pem'), keyFile: file('key.pem'), file }
