@@ -92,8 +92,8 @@ t.test('what a tenant may not, it cannot give away', async t => {
   for (const [wish, path] of wishes) t.match(await ask(gateway, 'POST', '/tokens', key('studio'), wish), { status: 422, body: { code: 'invalid-input', errors: [{ path }] } }, JSON.stringify(wish))
 })
 
-t.test('a revoked token ends everywhere within a second, its open event streams too, and an expired one says so', async t => {
-  const gateway = await startGateway(t, { tenants, sandbox: { concurrency: 0 } })
+t.test('a revoked token ends, its open event streams too, and an expired one says so', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { callLimit: { max: 1_000_000, windowSeconds: 60 } })] }, sandbox: { concurrency: 0 } })
   const { token, id } = await give(gateway)
   const submitted = await ask(gateway, 'POST', '/generations', token, { prompt: 'a' })
   const stream = await fetch(`${gateway.url}/generations/${String(submitted.body['id'])}/events`, { headers: { authorization: `Bearer ${token}` } })
