@@ -28,7 +28,7 @@ export async function answerPreflights (scope: FastifyInstance, tenants: () => T
   })
   await scope.register(cors, {
     origin: (origin, done) => { done(null, origin !== undefined && isListed(tenants(), origin)) },
-    methods: ['GET', 'POST', 'PUT'],
+    methods: ['GET', 'POST', 'PUT', 'DELETE'],
     allowedHeaders: sent,
     exposedHeaders: read,
     maxAge: 600,
