@@ -58,7 +58,7 @@ function callOf (line: string): { readonly env: Env, readonly words: readonly st
 }
 
 t.test('pages with commands are found', async t => {
-  t.same(scripts.map(({ path }) => path), ['docs/api.md', 'docs/sandbox.md'])
+  t.same(scripts.map(({ path }) => path), ['docs/api.md', 'docs/sandbox.md', 'docs/tokens.md'])
 })
 
 t.test('the commands of docs/sandbox.md work with the sandbox alone, one after another', async t => {
@@ -82,6 +82,10 @@ t.test('with one gateway as `npm start` starts it', async t => {
     const lasting = (text: string): Readonly<Record<string, unknown>> => ({ ...parseObject(text), budget: null, rate_limit: null, queue: null })
     t.same(lasting(answered), lasting(shown), 'a dry run answers what is shown')
     t.same(Object.keys(parseObject(answered)), Object.keys(parseObject(shown)))
+  })
+
+  await t.test('the commands of docs/tokens.md give out a token, draw with it, and tell what is left', async () => {
+    t.match(await pasted(scriptOf(pageAt('docs/tokens.md')), gateway), /"images":.*"subject":"visitor 7".*"pictures":3,"pictures_left":2/s)
   })
 
   await t.test('the answer that the README shows is the one that its request gets', async t => {

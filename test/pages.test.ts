@@ -116,7 +116,8 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/models.md', '{', 'cli/model.test.ts'],
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
   ['docs/sandbox.md', '[', 'below'],
-  ['docs/tenants.md', '{', 'below']
+  ['docs/tenants.md', '{', 'below'],
+  ['docs/tokens.md', 'token=$(curl', 'docs-commands.test.ts']
 ]
 
 t.test('every code block is held by a test, or it is told why not', async t => {
