@@ -26,7 +26,8 @@ const DEFAULT_LIMIT = 20
 const UNLIMITED: MicroUsd = Number.MAX_SAFE_INTEGER
 
 const Scalar = Type.Union([Type.String({ maxLength: 1000 }), Type.Number(), Type.Boolean()])
-const Cache = Type.Array(Type.Unsafe<'refresh' | 'bypass'>({ type: 'string', enum: ['refresh', 'bypass'] }), { maxItems: 2, uniqueItems: true, description: 'Modes of `Falgate-Cache` that pay for what is stored, and that it may name. None by default.' })
+// Texts, and no set of known ones: generated clients in Java do not compile with an array of those.
+const Cache = Type.Array(Type.Unsafe<'refresh' | 'bypass'>({ type: 'string', pattern: '^(?:refresh|bypass)$' }), { maxItems: 2, description: '`refresh`, `bypass`: modes of `Falgate-Cache` that pay for what is stored, and that it may name. None by default.' })
 
 export const TokenWishSchema = Type.Object({
   pictures: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'How many files may be bought with it. `num_images: 4` counts four: as many as it can be while it is made, and as many as there are after that.' }),
