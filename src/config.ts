@@ -113,6 +113,10 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   if (publicHost !== null && (config.falHosts ?? []).some(name => publicHost === name || publicHost === `queue.${name}`)) {
     faults.push('FAL_HOSTS: the host of PUBLIC_URL is the gateway\'s own, where not only fal\'s paths are')
   }
+  for (const name of config.falHosts ?? []) {
+    // At its root are either synchronous calls or the queue, and a submit that is taken for the other answers with a picture instead of an id.
+    if (config.falHosts?.includes(`queue.${name}`) === true) faults.push(`FAL_HOSTS: queue.${name} is the queue of ${name} without being listed; leave it out`)
+  }
   if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
 
   const warnings = [...namesMistaken(env, variables.map(({ name }) => name))]

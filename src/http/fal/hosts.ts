@@ -60,10 +60,10 @@ export function createFalHosts (names: readonly string[], { trust, publicUrl }: 
   }
 }
 
-/** The host that the caller named, as `request.host` tells it later: a proxy that is believed says it, the last of several. */
+/** The host that the caller named, as `request.host` tells it later: a proxy that is believed says it, the last of several, unless it says nothing. */
 function hostOf ({ headers, socket }: RawRequest, trust: Trust | false): string {
   const forwarded = headers['x-forwarded-host']
-  if (trust !== false && typeof forwarded === 'string' && trust(socket?.remoteAddress ?? '', 0)) return forwarded.split(',').at(-1)?.trim() ?? ''
+  if (trust !== false && typeof forwarded === 'string' && forwarded !== '' && trust(socket?.remoteAddress ?? '', 0)) return forwarded.split(',').at(-1)?.trim() ?? ''
   const host = headers['host']
   return typeof host === 'string' ? host : ''
 }

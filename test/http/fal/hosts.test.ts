@@ -76,6 +76,7 @@ t.test('a host that a proxy tells of counts only when that proxy is believed', a
     const submitted = await ask(trusting, `/${MODEL}`, call)
     t.match(submitted.json()['status_url'], /^https:\/\/queue\.fal\.example\/fal-ai\/imagen4\/requests\//)
     t.equal((await ask(trusting, `/${MODEL}`, { ...call, headers: { 'x-forwarded-host': 'queue.fal.example, gateway.example' } })).status, 404, 'the nearest proxy is the one that is believed')
+    t.equal((await ask(trusting, `/${MODEL}`, { ...call, host: 'fal.example', headers: { 'x-forwarded-host': '' } })).status, 200, 'a proxy that tells nothing leaves the Host that came')
   }
   const told = await startGateway(t, { env: { FAL_HOSTS: 'fal.example', PUBLIC_URL: 'https://ai.example' } })
   t.match((await ask(told, `/${MODEL}`, { ...call, host: 'queue.fal.example', headers: {} })).json()['status_url'], /^https:\/\/queue\.fal\.example\//, 'where TLS ends in front and nothing says so, PUBLIC_URL does')
@@ -85,4 +86,7 @@ t.test('names of hosts that cannot be, or that are the gateway\'s own, are fault
   t.same(configOf({ FAL_HOSTS: 'Fal.Example,fal.example,b' }).falHosts, ['fal.example', 'b'])
   for (const text of ['https://fal.example', 'fal.example:443', '127.0.0.1', 'a b', '-a', ',']) t.match(parseConfig({ FAL_HOSTS: text }), { ok: false, faults: [/^FAL_HOSTS: expected host names/] }, text)
   for (const url of ['https://fal.example', 'http://queue.fal.example:81/x']) t.match(parseConfig({ FAL_HOSTS: 'fal.example', PUBLIC_URL: url }), { ok: false, faults: [/^FAL_HOSTS: the host of PUBLIC_URL/] })
+  for (const text of ['fal.example,queue.fal.example', 'queue.fal.example,fal.example']) {
+    t.match(parseConfig({ FAL_HOSTS: text }), { ok: false, faults: ['FAL_HOSTS: queue.fal.example is the queue of fal.example without being listed; leave it out'] }, 'at a name that is both, a submit would be a synchronous call')
+  }
 })
