@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import t from 'tap'
 import { Problem } from '../../src/errors.ts'
+import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
 import type { StoreFaultChange } from '../../src/store-faults.ts'
 import { clusterAt, clusterOf } from '../../src/store/redis/clients.ts'
 import { slotOf } from '../../src/store/redis/cluster.ts'
@@ -70,7 +71,8 @@ t.test('what has an end is ended by Redis itself', async t => {
   t.equal(await leftMs('n:cache'), -1, 'a cache name lives as long as its row')
   t.equal(await leftMs(`g:${id}`), -1)
   await ledger.mint(tokenOf({ expiresAtMs: ledger.now() + hour }))
-  await about('tok:tok1', hour + times.resultTtlMs)
+  await about('tok:tok1', hour + ledgerConstants.tokenKeptMs)
+  await about('toks:studio', hour)
 
   const period = new Date(ledger.now()).toISOString().slice(0, 7)
   t.equal(await leftMs(`m:studio:${period}`), -1, 'a book that holds money does not end')
