@@ -83,10 +83,13 @@ const points: readonly Point[] = [
 const PLACES = 4
 
 /** Operations that change nothing: a death around one of them is the death before the next write. */
-const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen'])
+const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen', 'token', 'tokens'])
 
-/** What is about no generation: an operator's word that fal may be tried again. */
-const apart = new Set(['breaker'])
+/**
+ * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
+ * nobody holds, which ends by itself, or one whose end has to be asked for again.
+ */
+const apart = new Set(['breaker', 'mint', 'revoke'])
 
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])
