@@ -9,7 +9,7 @@ import { projectDir } from './support/paths.ts'
 t.test('every file of src/ imports only what its layer may', async t => {
   const root = join(projectDir, 'src')
   const files = readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts'))
     .map(entry => join(entry.parentPath, entry.name))
   const sources = new Map(files.map(file => [relative(root, file).split(sep).join('/'), readFileSync(file, 'utf8')]))
   t.ok(sources.has('cli.ts'), 'the sources were found')

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Sources and what is made of each, as paths from the root. */
-const outputs = new Map(filesIn(['src', 'test'], '.ts').map(file => [file, join('build', file.replace(/\.ts$/, '.js'))]))
+const outputs = new Map(filesIn(['src', 'test'], '.ts').filter(file => !file.endsWith('.d.ts')).map(file => [file, join('build', file.replace(/\.ts$/, '.js'))]))
 
 const changed = [...outputs].filter(([file, output]) => modifiedMs(output) <= Math.max(modifiedMs(file), modifiedMs('tsconfig.json')))
 if (changed.length > 0) await transpile(changed)

@@ -17,7 +17,7 @@ import type { ModelBook } from '../models/models.ts'
 import { fieldsOf } from '../models/price-bound.ts'
 import { listenToSandbox } from '../sandbox/listen.ts'
 import { createSandbox } from '../sandbox/plugin.ts'
-import { DEMO_KEY_ID, type TenantBook } from '../tenants/book.ts'
+import { DEMO_KEY, DEMO_KEY_ID, type TenantBook } from '../tenants/book.ts'
 import { closeServer } from './close-server.ts'
 import type { CertificatePair } from './files.ts'
 import type { Core } from './core.ts'
@@ -104,6 +104,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       falHosts,
       baseUrl,
       keepAliveMs: config.keepAliveMs,
+      demoKey: takesDemoKey ? DEMO_KEY : null,
       refuseHost: takesDemoKey ? foreignHostRefuser(namesOf(config)) : null,
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
       // Its files are for everybody; behind TLS only the gateway itself reaches the rest.

@@ -2,10 +2,8 @@
 
 import type { Config } from '../config.ts'
 import type { Model } from '../models/model.ts'
+import { DEMO_KEY } from '../tenants/book.ts'
 import { curlLines } from './curl.ts'
-
-/** The key of the demo tenant, which exists with the sandbox and without a tenants file. */
-const DEMO_KEY = 'fg_demo_sandbox'
 
 export interface Started {
   readonly config: Config
@@ -35,6 +33,7 @@ export function bannerText ({ config, model, version, url, seconds }: Started): 
       ? '  Store     in this process: it ends with it, and so does everything in it.'
       : `  Store     Redis at ${new URL(config.redis.url()).host}.`,
     demo ? `  Key       ${DEMO_KEY}` : `  Keys      those of ${config.tenantsFile ?? 'the demo tenant'}`,
+    `  Page      ${url}/`,
     `  Docs      ${url}/docs`,
     '',
     'Make a picture:',

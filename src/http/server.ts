@@ -28,6 +28,7 @@ import { rememberMethods } from './methods.ts'
 import { modelRoutes } from './models.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
 import { describeRoutes, docsPages } from './pages/docs.ts'
+import { playgroundPages } from './pages/playground.ts'
 import { bodyOf, sendProblem } from './problem.ts'
 import { acceptableRequestId, freshFacts } from './request-facts.ts'
 import { logRequest } from './request-log.ts'
@@ -56,13 +57,12 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly keepAliveMs: number
   /** Whatever of the local stand-in for fal is mounted at `/sandbox`. */
   readonly sandbox: FastifyPluginAsync | null
+  /** The published key, where it is taken; `null` where it is not. */
+  readonly demoKey: string | null
 }
 
 /** There is one line a request, and `request-log.ts` writes it. */
 const oneLineOurselves = new LogController({ disableRequestLogging: true })
-
-/** What is at the root, for people who look there first. Addresses are relative: there may be a base path. */
-const WAY = 'This is falgate, a gateway to fal.ai. POST /generate makes a picture; docs describes the API, openapi.json is for machines.\n'
 
 /** A request has to arrive whole in this time. */
 const REQUEST_TIMEOUT_MS = 30_000
@@ -125,7 +125,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway)
-  gateway.get('/', { schema: { hide: true } }, async (_request, reply) => reply.type('text/plain').send(WAY))
+  playgroundPages(gateway, { demoKey: deps.demoKey, isSandbox: deps.sandbox !== null })
 
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)

@@ -99,6 +99,9 @@ export function versionOf (text: string): string {
 /** The id of the key that everybody has. */
 export const DEMO_KEY_ID = 'demo'
 
+/** The key of the demo tenant, as callers send it. */
+export const DEMO_KEY = 'fg_demo_sandbox'
+
 /** The book of the sandbox without a file: one tenant, whose key is always `fg_demo_sandbox`. */
 export function demoTenants (models: ModelBook): TenantBook {
   const text = JSON.stringify({

@@ -1,0 +1,52 @@
+// The playground: a page at `/` for browsers, and its parts below `/playground/`. It is no more than a caller: what it shows, it asks for with a key.
+
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+
+export interface PlaygroundDeps {
+  /** The published key, where the gateway takes it: the page is signed in with it. `null`: the page asks for one. */
+  readonly demoKey: string | null
+  /** Are pictures drawn by the stand-in for fal in this process? */
+  readonly isSandbox: boolean
+}
+
+/** What is at the root for whatever is no browser. Addresses are relative: there may be a base path. */
+const WAY = 'This is falgate, a gateway to fal.ai. POST /generate makes a picture; docs describes the API, openapi.json is for machines.\n'
+
+/** Pages and scripts are no TypeScript, so that they are read from `src/`. */
+const folder = new URL('../../../../src/http/pages/playground/', import.meta.url)
+
+const types = { css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8' } as const
+
+/** The parts of the page. Relative addresses lead from one to the other, also below the base path of a proxy. */
+const parts = ['style.css', 'app.js', 'api.js', 'form.js', 'gallery.js', 'result.js', 'schema.js', 'snippets.js', 'usage.js'] as const
+
+/** Preact and htm in one file, which needs no build and no `eval`. */
+const LIBRARY = 'preact.js'
+
+/** Nothing from another host but pictures and films: these are at fal. */
+const POLICY = 'default-src \'none\'; script-src \'self\'; style-src \'self\'; connect-src \'self\'; img-src \'self\' data: https:; media-src \'self\' data: https:; base-uri \'none\'; form-action \'none\'; frame-ancestors \'none\''
+
+/** `GET /` and what its page loads. */
+export function playgroundPages (app: FastifyInstance, { demoKey, isSandbox }: PlaygroundDeps): void {
+  const page = textOf('index.html').replace('<html lang="en">', `<html lang="en"${isSandbox ? ' data-sandbox' : ''}${demoKey === null ? '' : ` data-demo-key="${demoKey}"`}>`)
+  const hidden = { schema: { hide: true } }
+
+  app.get('/', hidden, async (request, reply) => {
+    reply.header('vary', 'accept')
+    if (request.headers.accept?.includes('text/html') !== true) return reply.type('text/plain').send(WAY)
+    return reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).header('referrer-policy', 'no-referrer').send(page)
+  })
+
+  for (const part of parts) serve(part, textOf(part))
+  serve(LIBRARY, readFileSync(fileURLToPath(import.meta.resolve('htm/preact/standalone')), 'utf8'))
+
+  function serve (name: string, text: string): void {
+    app.get(`/playground/${name}`, hidden, async (_request, reply) => reply.type(types[name.endsWith('.css') ? 'css' : 'js']).send(text))
+  }
+}
+
+function textOf (name: string): string {
+  return readFileSync(new URL(name, folder), 'utf8')
+}

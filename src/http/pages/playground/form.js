@@ -1,0 +1,80 @@
+// @ts-check
+// The form of a model: native controls, so that keyboards and screen readers need nothing more.
+
+import { html } from './preact.js'
+import { ratioOf } from './schema.js'
+
+/** @typedef {import('./schema.js').Field} Field */
+/** @typedef {{ field: Field, value: string, fault: string | null, set: (value: string) => void }} Entry */
+
+/** What models say of seeds is for programs. */
+const SEED_NOTE = 'The same seed is the same picture, bought once. Empty: by chance.'
+
+/** Seeds of the dice stay below what every model takes. */
+const SEEDS = 2 ** 31
+
+/** @param {{ fields: Field[], values: Record<string, string>, faults: { path: string, message: string }[], isBusy: boolean, price: number | null, set: (name: string, value: string) => void, onMake: () => void }} props */
+export function Form ({ fields, values, faults, isBusy, price, set, onMake }) {
+  const entry = (/** @type {Field} */ field) => html`<${Control} key=${field.name} field=${field} value=${values[field.name] ?? ''} fault=${faultOf(field.name, faults)} set=${(/** @type {string} */ value) => set(field.name, value)} />`
+  const folded = fields.filter(({ place }) => place === 'folded')
+  const isFaulty = folded.some(({ name }) => faultOf(name, faults) !== null)
+  return html`
+    <form class="card" aria-label="What to make" novalidate onSubmit=${(/** @type {Event} */ event) => {
+      event.preventDefault()
+      if (!isBusy) onMake()
+    }} onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || isBusy) return
+      event.preventDefault()
+      onMake()
+    }}>
+      ${fields.filter(({ place }) => place !== 'folded').map(entry)}
+      ${folded.length > 0 && html`<details open=${isFaulty}><summary>More settings</summary><div class="fields">${folded.map(entry)}</div></details>`}
+      <div class="row">
+        <button type="submit" class="main" aria-disabled=${isBusy}>${isBusy ? 'Making…' : 'Make it'}</button>
+        ${price !== null && html`<span class="muted">at most $${price}</span>`}
+      </div>
+    </form>`
+}
+
+/** @param {string} name @param {{ path: string, message: string }[]} faults */
+function faultOf (name, faults) {
+  return faults.find(({ path }) => path === `/${name}` || path.startsWith(`/${name}/`))?.message ?? null
+}
+
+/** @param {Entry} props */
+function Control ({ field, value, fault, set }) {
+  const { name, label, kind, description, isRequired } = field
+  const id = `field-${name}`
+  const about = `${id}-about`
+  const common = { id, 'aria-describedby': about, 'aria-invalid': fault !== null, 'aria-required': isRequired }
+  const typed = (/** @type {{ currentTarget: { value: string } }} */ { currentTarget }) => set(currentTarget.value)
+  const note = html`<p id=${about} class=${fault === null ? 'about' : 'about problem'} title=${description}>${fault ?? (kind === 'seed' ? SEED_NOTE : description)}</p>`
+  if (kind === 'ratio') {
+    return html`<fieldset class="field ratios" aria-describedby=${about}><legend>${label}</legend><div class="options">
+      ${field.options.map(one => html`<label key=${one}><input type="radio" name=${name} checked=${value === one} onChange=${() => set(one)} /><span>${shape(one)}${one.replaceAll('_', ' ')}</span></label>`)}
+    </div>${note}</fieldset>`
+  }
+  if (kind === 'switch') {
+    return html`<div class="field"><label class="switch"><input type="checkbox" ...${common} checked=${value === 'true'} onChange=${(/** @type {{ currentTarget: { checked: boolean } }} */ { currentTarget }) => set(String(currentTarget.checked))} />${label}</label>${note}</div>`
+  }
+  return html`<div class="field">
+    <label for=${id}>${label}</label>
+    ${kind === 'choice' && html`<select ...${common} value=${value} onChange=${typed}>${(field.initial === '' ? ['', ...field.options] : field.options).map(one => html`<option key=${one} value=${one} selected=${one === value}>${one === '' ? 'as the model likes' : one}</option>`)}</select>`}
+    ${kind === 'seed' && html`<div class="seed"><input ...${common} inputmode="numeric" autocomplete="off" placeholder="by chance" value=${value} onInput=${typed} />
+      <button type="button" class="dice" aria-label="Roll a seed" title="Roll a seed" onClick=${() => set(String(Math.floor(Math.random() * SEEDS)))}>${dice}</button></div>`}
+    ${kind === 'number' && html`<input ...${common} inputmode="decimal" autocomplete="off" value=${value} onInput=${typed} />`}
+    ${(kind === 'json' || (kind === 'text' && field.isLong)) && html`<textarea ...${common} rows=${field.place === 'first' ? 4 : 2} spellcheck=${kind === 'text'} value=${value} onInput=${typed}></textarea>`}
+    ${kind === 'text' && !field.isLong && html`<input ...${common} autocomplete="off" value=${value} onInput=${typed} />`}
+    ${note}
+  </div>`
+}
+
+/** A word for a ratio, drawn. @param {string} word */
+function shape (word) {
+  const [width, height] = ratioOf(word) ?? [1, 1]
+  const scale = 22 / Math.max(width, height)
+  const [w, h] = [width * scale, height * scale]
+  return html`<svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true"><rect x=${12 - w / 2} y=${12 - h / 2} width=${w} height=${h} rx="1.5" class=${ratioOf(word) === null ? 'open' : ''} /></svg>`
+}
+
+const dice = html`<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true"><rect x="3" y="3" width="18" height="18" rx="4" /><circle cx="8" cy="8" r="1.6" /><circle cx="16" cy="8" r="1.6" /><circle cx="12" cy="12" r="1.6" /><circle cx="8" cy="16" r="1.6" /><circle cx="16" cy="16" r="1.6" /></svg>`

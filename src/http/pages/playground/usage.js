@@ -1,0 +1,49 @@
+// @ts-check
+// What was spent, saved and is left, as small plots.
+
+import { html } from './preact.js'
+
+/** Bars have room for as many, so that a few are no blocks. */
+const SLOTS = 24
+
+/** @param {{ usage: any, costs: number[] }} props `costs`: dollars of the latest generations, oldest first */
+export function Usage ({ usage, costs }) {
+  if (usage === null) return null
+  const { budget, month, saved } = usage
+  const of = budget ?? month
+  const total = budget === null ? Math.max(of.spent_usd + of.reserved_usd, 0.000001) : Math.max(budget.usd, of.spent_usd + of.reserved_usd)
+  const savings = Object.entries(saved).filter(([name]) => name.endsWith('_usd')).map(([name, usd]) => ({ name: name.slice(0, -4), usd: Number(usd) }))
+  const savedUsd = savings.reduce((sum, { usd }) => sum + usd, 0)
+  const parts = [
+    { name: 'spent', usd: of.spent_usd },
+    { name: 'reserved', usd: of.reserved_usd },
+    ...(budget === null ? [] : [{ name: 'left', usd: budget.left_usd }])
+  ]
+  const most = Math.max(...costs, 0.000001)
+  const slots = Math.max(costs.length, SLOTS)
+  return html`
+    <section class="card usage" aria-labelledby="usage">
+      <div class="row"><h2 id="usage">Usage</h2><span class="muted">${usage.tenant}, ${budget === null ? `month ${month.period}` : `${budget.per} ${budget.period}`}</span></div>
+      <svg class="stack" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label=${parts.map(({ name, usd }) => `${dollars(usd)} ${name}`).join(', ')}>
+        ${parts.reduce((/** @type {{ x: number, bars: any[] }} */ { x, bars }, { name, usd }) => {
+          const width = Math.min(100 - x, usd > 0 ? Math.max(usd / total * 100, 0.8) : 0)
+          return { x: x + width, bars: [...bars, html`<rect key=${name} class=${name} x=${x} y="0" width=${width} height="4" />`] }
+        }, { x: 0, bars: [] }).bars}
+      </svg>
+      <dl class="figures">
+        ${parts.map(({ name, usd }) => html`<div key=${name}><dt><i class=${`dot ${name}`}></i>${name}</dt><dd>${dollars(usd)}</dd></div>`)}
+        <div><dt><i class="dot saved"></i>saved</dt><dd title=${savings.map(({ name, usd }) => `${name} ${dollars(usd)}`).join(', ')}>${dollars(savedUsd)}</dd></div>
+      </dl>
+      ${costs.length > 1 && html`
+        <svg class="spark" viewBox=${`0 0 ${slots * 4} 24`} preserveAspectRatio="none" role="img" aria-label=${`What each of the latest ${costs.length} generations cost`}>
+          ${costs.map((usd, at) => html`<rect key=${at} x=${at * 4} width="3" y=${24 - Math.max(1, usd / most * 24)} height=${Math.max(1, usd / most * 24)} />`)}
+        </svg>
+        <p class="muted">What each of the latest ${costs.length} generations cost</p>`}
+    </section>`
+}
+
+/** @param {number | string | null} usd */
+export function dollars (usd) {
+  const value = Number(usd ?? 0)
+  return '$' + (Number.isInteger(value * 100) || value >= 10 ? value.toFixed(2) : String(value))
+}
