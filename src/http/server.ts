@@ -67,8 +67,11 @@ const oneLineOurselves = new LogController({ disableRequestLogging: true })
 /** A request has to arrive whole in this time. */
 const REQUEST_TIMEOUT_MS = 30_000
 
-/** How often Node looks for requests that took longer. */
-const LOOK_MS = 1000
+/**
+ * How often Node looks for requests that took longer, and how long a head may take. When a head may take longer than the whole request, Node exchanges the two, and
+ * its default for heads is a minute: bodies would have that.
+ */
+const CLOCK = { connectionsCheckingInterval: 1000, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }
 
 export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
   const app = bareServer(deps)
@@ -173,7 +176,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls, ke
     trustProxy: trust,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: keepAliveMs,
-    http: { connectionsCheckingInterval: LOOK_MS },
+    http: CLOCK,
     // Draining is answered by the core, which still serves what is stored and what can be collected.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
@@ -191,7 +194,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls, ke
     },
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => { refuseUnreadable(error, socket, log) }
   }
-  return tls === null ? Fastify(options) : Fastify({ ...options, https: { ...tls, connectionsCheckingInterval: LOOK_MS } })
+  return tls === null ? Fastify(options) : Fastify({ ...options, https: { ...tls, ...CLOCK } })
 }
 
 function pathOf (url: string): string {

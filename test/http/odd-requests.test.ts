@@ -1,5 +1,6 @@
 // Requests at the edge of HTTP: each gets an answer that says what is wrong, with an id that the log has, too.
 
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
 import { startGateway, parseObject, STUDIO_KEY } from '../support/gateway.ts'
@@ -29,6 +30,23 @@ t.test('a body that never arrives whole is answered 408, and its connection ends
     t.match(bodyOf(answer), { code: 'request-timeout', detail: 'The body did not arrive in time.', request_id: idIn(answer) })
   }
   await until(() => gateway.log().split('"status":408,"code":"request-timeout"').length === 3)
+})
+
+t.test('a body has no more time than a head: one that began before a head that never arrives either is not answered after it', async t => {
+  const { port } = new URL((await (await deploy(t)).startReplica()).base)
+  const ended: string[] = []
+  const body = connect(Number(port), '127.0.0.1')
+  body.setEncoding('utf8').on('end', () => { ended.push('body') })
+  const begun = once(body, 'data')
+  body.write(`POST /generate HTTP/1.1\r\nHost: x\r\n${AUTH}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n`)
+  t.match(String(await begun), /^HTTP\/1\.1 100 /)
+  const bodyEnded = once(body, 'end')
+  t.match(await exchange(Number(port), 'POST /generate HTTP/1.1\r\nHost: '), /^HTTP\/1\.1 408 /)
+  // What the body's answer still needed is done by the time that another request has been answered.
+  await exchange(Number(port), 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  ended.push('head')
+  await bodyEnded
+  t.same(ended, ['body', 'head'])
 })
 
 t.test('what Fastify never sees has an id and a line in the log, too', async t => {
