@@ -22,7 +22,8 @@ const KeyEntry = Type.Object({
   expires: Type.Optional(Type.String({ description: 'a date and time such as 2027-06-30T00:00:00Z' }))
 }, { additionalProperties: false, description: 'an object with id and sha256' })
 
-const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()], { description: 'a text, a number, true or false' })
+/** What a parameter may be limited to. */
+export const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()], { description: 'a text, a number, true or false' })
 
 const TenantEntry = Type.Object({
   id: Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'an id of 1 to 64 letters, digits, dots, underscores and hyphens' }),

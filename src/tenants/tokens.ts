@@ -4,11 +4,10 @@ import { hash, randomBytes } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { guardOf } from '../schema.ts'
 import { mayUse, type Tenant } from './book.ts'
+import { Scalar } from './file.ts'
 import { credentialOf } from './keys.ts'
 
 const TOKEN = /^fgt_([A-Za-z0-9-]{1,64})[_:]([\x21-\x7e]{1,256})$/
-
-const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()])
 
 /** What a token's holder may, beside what the ledger counts. Kept as JSON text. */
 const TokenTerms = Type.Object({
