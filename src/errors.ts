@@ -89,6 +89,7 @@ export const problems = {
   'not-json': { status: 415, metBy: 'buying', title: 'The body has to be application/json', again: 'after-change' },
   'price-unknown': { status: 422, metBy: 'buying', title: 'What this call costs at most cannot be told', again: 'after-change' },
   'invalid-input': { status: 422, metBy: 'buying', title: 'The input does not fit the model', again: 'after-change' },
+  'bad-token-wish': { status: 422, metBy: 'certain', title: 'A token cannot be given out like that', again: 'after-change' },
   'content-refused': { status: 422, metBy: 'buying', title: 'The model refused to make this picture', again: 'after-change', cost: 'as-billed' },
   'idempotency-key-reused': { status: 422, metBy: 'buying', title: 'The idempotency key belongs to another request', again: 'after-change' },
   'rate-limited': { status: 429, metBy: 'calling', title: 'Too many requests in this window', again: 'yes', fal: { type: 'concurrent_requests_limit' } },

@@ -22,6 +22,9 @@ const DEFAULT_SECONDS = 600
 /** Tokens a page, where nobody says how many. */
 const DEFAULT_LIMIT = 20
 
+/** Faults of one wish that are told. */
+const MAX_FAULTS = 20
+
 /** Stands for no limit of money: only the files are counted. */
 const UNLIMITED: MicroUsd = Number.MAX_SAFE_INTEGER
 
@@ -86,17 +89,17 @@ export function tokenRoutes (scope: FastifyInstance, { ledger, models }: TokensD
       body: Type.Ref('TokenWish'),
       response: {
         201: Type.Unsafe<unknown>({ description: 'The token.', content: { 'application/json': { schema: Type.Ref('TokenGiven') } } }),
-        ...problemResponses('changing', 'malformed-json', 'invalid-input', 'not-allowed', 'too-many-tokens')
+        ...problemResponses('changing', 'malformed-json', 'not-json', 'bad-token-wish', 'not-allowed', 'too-many-tokens')
       }
     }
   }, async (request, reply) => {
     const { tenant, keyId } = tenantOf(request)
     const { body } = request
-    if (!check(body)) throw invalid(faultsOf(check.errors ?? []))
+    if (!check(body)) throw refusalOf(faultsOf(check.errors ?? []))
     const money = body.usd === undefined ? null : parseUsd(body.usd)
     const faults = faultsBeyondSchema(body, tenant, models())
     if (body.usd !== undefined && money === null) faults.push({ path: '/usd', message: 'must be dollars, as a plain number', code: 'bad_number' })
-    if (faults.length > 0) throw invalid(faults.slice(0, 20))
+    if (faults.length > 0) throw refusalOf(faults)
     const { pictures, expires_in: seconds = DEFAULT_SECONDS, origins = tenant.origins, allow = {}, cache = [] } = body
     const id = newId()
     const { token: secret, secretSha256 } = createSecret(id)
@@ -181,8 +184,10 @@ function faultsBeyondSchema ({ origins = [], models: ids = [], allow = {} }: Sta
   return faults
 }
 
-function invalid (errors: readonly FieldFault[]): Problem {
-  return new Problem('invalid-input', { detail: 'See `errors` for each field.', errors })
+/** Of the faults the first are told. The words for unknown fields are those of models, and this is none. */
+function refusalOf (faults: readonly FieldFault[]): Problem {
+  const errors = faults.slice(0, MAX_FAULTS).map(fault => fault.code === 'unknown_field' ? { ...fault, message: 'is not a field of a wish for a token' } : fault)
+  return new Problem('bad-token-wish', { detail: 'See `errors` for each field.', errors })
 }
 
 function viewOf (token: Token): Static<typeof TokenSchema> {

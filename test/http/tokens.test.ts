@@ -85,11 +85,11 @@ t.test('a dry run with a token does not tell what its tenant has left', async t 
 t.test('what a tenant may not, it cannot give away', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [PAGE], allow: { aspect_ratio: ['1:1'] } })] } })
   const wishes: readonly (readonly [Readonly<Record<string, unknown>>, string])[] = [
-    [{}, '/pictures'], [{ pictures: 0 }, '/pictures'], [{ pictures: 1, expires_in: 86_401 }, '/expires_in'], [{ pictures: 1, usd: 0 }, '/usd'],
+    [{}, '/pictures'], [{ pictures: 1, picture: 1 }, '/picture'], [{ pictures: 0 }, '/pictures'], [{ pictures: 1, expires_in: 86_401 }, '/expires_in'], [{ pictures: 1, usd: 0 }, '/usd'],
     [{ pictures: 1, origins: ['https://other.example'] }, '/origins/0'], [{ pictures: 1, models: ['fal-ai/unknown'] }, '/models/0'],
     [{ pictures: 1, allow: { aspect_ratio: ['16:9'] } }, '/allow/aspect_ratio/0'], [{ pictures: 1, cache: ['reuse'] }, '/cache/0'], [{ pictures: 1, subject: 'x'.repeat(129) }, '/subject']
   ]
-  for (const [wish, path] of wishes) t.match(await ask(gateway, 'POST', '/tokens', key('studio'), wish), { status: 422, body: { code: 'invalid-input', errors: [{ path }] } }, JSON.stringify(wish))
+  for (const [wish, path] of wishes) t.match(await ask(gateway, 'POST', '/tokens', key('studio'), wish), { status: 422, body: { code: 'bad-token-wish', errors: [{ path }] } }, JSON.stringify(wish))
 })
 
 t.test('a revoked token ends, its open event streams too, and an expired one says so', async t => {
