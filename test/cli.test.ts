@@ -114,7 +114,7 @@ t.test('a port that is taken is one line and exit code 1', async t => {
   const port = typeof address === 'object' ? String(address?.port) : ''
   const { code, stderr } = await runCli(t, ['serve'], { PORT: port })
   t.equal(code, 1)
-  t.match(stderr, /^falgate: .*EADDRINUSE.*\n$/)
+  t.match(stderr, /^falgate: .*EADDRINUSE.*set PORT.*\n$/)
 })
 
 t.test('the sandbox runs alone, whatever the rules for keys and tenants', async t => {

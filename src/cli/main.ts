@@ -47,7 +47,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     case 'help': return say(helpText(asked.command))
     case 'version': return say(version())
     case 'run': return await run(asked).catch((error: unknown) => {
-      fail([error instanceof Error ? error.message : 'unexpected error'])
+      fail([sentenceOf(error)])
       abandon()
       return EXIT_FAULT
     })
@@ -183,6 +183,12 @@ Its line for "keys" of tenant "${tenantId}" in the tenants file:
     stderr.write(faultLines(faults))
     return EXIT_FAULT
   }
+}
+
+/** What went wrong, and what to do where that is plain. */
+function sentenceOf (error: unknown): string {
+  if (!(error instanceof Error)) return 'unexpected error'
+  return 'code' in error && error.code === 'EADDRINUSE' ? `${error.message}: something else listens there; set PORT, or OPS_PORT where that is its port` : error.message
 }
 
 /** What standard error says of these: a line each. */
