@@ -15,6 +15,7 @@ import { ENDPOINT_ID, makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
 import { TokenGivenSchema, TokenListSchema, TokenSchema, TokenWishSchema } from '../tokens.ts'
 import { UsageSchema } from '../usage.ts'
+import { ICON } from './icon.ts'
 
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
@@ -103,9 +104,6 @@ function tellRefusal<PageResponse extends object> (response: PageResponse): Page
 
 /** The link below the title names the document of the whole gateway, also where that of one model is shown, which no link can lead to: it takes a key. */
 const ONE_MODEL_STYLE = '.one-model .swagger-ui .info .main .link { display: none }'
-
-/** Our own sign, an open gate, in place of the library's. */
-const ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1f3a5f"/><path d="M7 26V14a9 9 0 0 1 18 0v12M16 5v21" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
 
 /** The part of a browser's window that is used there. */
 interface PageWindow {

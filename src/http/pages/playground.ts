@@ -1,8 +1,10 @@
 // The playground: a page at `/` for browsers, and its parts below `/playground/`. It is no more than a caller: what it shows, it asks for with a key.
 
 import { readFileSync } from 'node:fs'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
+import { ICON } from './icon.ts'
 
 export interface PlaygroundDeps {
   /** The published key, where the gateway takes it: the page is signed in with it. `null`: the page asks for one. */
@@ -17,7 +19,7 @@ const WAY = 'This is falgate, a gateway to fal.ai. POST /generate makes a pictur
 /** Pages and scripts are no TypeScript, so that they are read from `src/`. */
 const folder = new URL('../../../../src/http/pages/playground/', import.meta.url)
 
-const types = { css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8' } as const
+const types = new Map([['.css', 'text/css; charset=utf-8'], ['.js', 'text/javascript; charset=utf-8'], ['.svg', 'image/svg+xml']])
 
 /** The parts of the page. Relative addresses lead from one to the other, also below the base path of a proxy. */
 const parts = ['style.css', 'app.js', 'api.js', 'form.js', 'gallery.js', 'result.js', 'schema.js', 'snippets.js', 'usage.js'] as const
@@ -40,10 +42,11 @@ export function playgroundPages (app: FastifyInstance, { demoKey, isSandbox }: P
   })
 
   for (const part of parts) serve(part, textOf(part))
+  serve('icon.svg', ICON)
   serve(LIBRARY, readFileSync(fileURLToPath(import.meta.resolve('htm/preact/standalone')), 'utf8'))
 
   function serve (name: string, text: string): void {
-    app.get(`/playground/${name}`, hidden, async (_request, reply) => reply.type(types[name.endsWith('.css') ? 'css' : 'js']).send(text))
+    app.get(`/playground/${name}`, hidden, async (_request, reply) => reply.type(types.get(extname(name)) ?? 'text/plain').send(text))
   }
 }
 

@@ -4,11 +4,18 @@
 /** @typedef {{ path: string, message: string }} Fault */
 /** @typedef {{ id: string, status: string, model: string, input: Record<string, unknown> | null, seed: string | null, queue_position: number | null, created_at: string, cost_usd: number | null, output: unknown, error: { title: string, detail?: string, code?: string } | null }} Generation */
 
+/** @typedef {{ id: string, title: string, default: boolean }} ModelLine one of the list */
+/** @typedef {ModelLine & { description: string, price_usd: number | null, input: import('./schema.js').Schema, example: Record<string, unknown> }} Model */
+/** @typedef {{ period: string, spent_usd: number, reserved_usd: number }} Period */
+/** @typedef {{ tenant: string, month: Period, budget: (Period & { usd: number, per: string, left_usd: number }) | null, saved: Record<string, unknown> }} Usage */
+/** @typedef {Partial<Generation> & { message?: string }} Told the data of an event */
+
 /** The gateway said no: `message` is its sentence, `faults` what is wrong with which field. */
 export class Refusal extends Error {
   /** @param {number} status @param {{ title?: string, detail?: string, code?: string, errors?: Fault[] }} problem */
   constructor (status, { title = `The gateway answered ${status}`, detail = '', code = '', errors = [] }) {
-    super(detail === '' ? title : `${title}. ${detail}`)
+    // `detail` sends programs to `errors`; here each stands at its field.
+    super(errors.length > 0 ? `${title}. What is wrong stands at its field.` : detail === '' ? title : `${title}. ${detail}`)
     this.status = status
     this.code = code
     this.faults = errors
@@ -35,13 +42,15 @@ export function createApi (key) {
   const get = async path => await (await call(path)).json()
 
   return {
+    /** @returns {Promise<ModelLine[]>} */
     models: async () => (await get('models')).models,
-    /** @param {string} id */
+    /** @param {string} id @returns {Promise<Model>} */
     model: async id => await get(`models/${id}`),
+    /** @returns {Promise<Usage>} */
     usage: async () => await get('usage'),
-    /** @param {string | null} cursor */
+    /** @param {string | null} cursor @returns {Promise<{ generations: Generation[], next_cursor: string | null }>} */
     generations: async cursor => await get(`generations?limit=24${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
-    /** @param {string} id */
+    /** @param {string} id @returns {Promise<Generation>} */
     generation: async id => await get(`generations/${id}`),
     /** @param {string} id */
     cancel: async id => { await call(`generations/${id}/cancel`, { method: 'POST' }) },
@@ -60,7 +69,7 @@ export function createApi (key) {
     },
     /**
      * Tells every state and log line until the last state, and connects again when the stream breaks.
-     * @param {string} id @param {AbortSignal} signal @param {(name: string, data: any) => void} tell
+     * @param {string} id @param {AbortSignal} signal @param {(name: string, data: Told) => void} tell
      */
     async follow (id, signal, tell) {
       let lastId = ''
@@ -122,6 +131,6 @@ async function * eventsIn (body) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {})
+    reader.cancel().catch(() => {}) // it may have broken, which is told where it is read
   }
 }

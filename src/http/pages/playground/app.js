@@ -11,6 +11,8 @@ import { Snippets } from './snippets.js'
 import { Usage } from './usage.js'
 
 /** @typedef {import('./api.js').Generation} Generation */
+/** @typedef {import('./api.js').Model} Model */
+/** @typedef {import('./api.js').ModelLine} ModelLine */
 /** @typedef {import('./result.js').Run} Run */
 
 const { demoKey = '', sandbox } = document.documentElement.dataset
@@ -20,7 +22,7 @@ const LOG_LINES = 200
 
 function App () {
   const [api, setApi] = useState(/** @type {ReturnType<typeof createApi> | null} */ (null))
-  const [models, setModels] = useState(/** @type {any[]} */ ([]))
+  const [models, setModels] = useState(/** @type {ModelLine[]} */ ([]))
   const [fault, setFault] = useState(/** @type {string | null} */ (null))
 
   /** @param {string} key */
@@ -37,7 +39,7 @@ function App () {
   useEffect(() => { if (demoKey !== '') signIn(demoKey) }, [])
 
   return html`
-    <header><a class="brand" href="./"><svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true"><rect width="32" height="32" rx="7" /><path d="M7 26V14a9 9 0 0 1 18 0v12M16 5v21" /></svg>falgate</a>
+    <header><a class="brand" href="./"><img src="playground/icon.svg" width="28" height="28" alt="" />falgate</a>
       <nav><a href="docs/">API</a>${api !== null && html`<button type="button" class="quiet" onClick=${() => setApi(null)}>Sign out</button>`}</nav></header>
     ${sandbox !== undefined && html`<p class="notice"><strong>This is the sandbox.</strong> Pictures are drawn by falgate itself: they are not the model's, and the dollars are play money.${demoKey !== '' && ' You are signed in with the demo key.'}</p>`}
     <main>${api === null ? html`<${SignIn} fault=${fault} onKey=${signIn} />` : html`<${Studio} api=${api} models=${models} />`}</main>`
@@ -45,7 +47,7 @@ function App () {
 
 /** @param {{ fault: string | null, onKey: (key: string) => void }} props */
 function SignIn ({ fault, onKey }) {
-  const [key, setKey] = useState('')
+  const [key, setKey] = useState(demoKey)
   return html`
     <form class="card sign-in" onSubmit=${(/** @type {Event} */ event) => {
       event.preventDefault()
@@ -60,16 +62,17 @@ function SignIn ({ fault, onKey }) {
     </form>`
 }
 
-/** @param {{ api: ReturnType<typeof createApi>, models: any[] }} props */
+/** @param {{ api: ReturnType<typeof createApi>, models: ModelLine[] }} props */
 function Studio ({ api, models }) {
   const [id, setId] = useState(String((models.find(one => one.default) ?? models[0])?.id ?? ''))
-  const [model, setModel] = useState(/** @type {any} */ (null))
+  const [model, setModel] = useState(/** @type {Model | null} */ (null))
   const [values, setValues] = useState(/** @type {Record<string, string>} */ ({}))
   const [faults, setFaults] = useState(/** @type {import('./api.js').Fault[]} */ ([]))
   const [run, setRun] = useState(/** @type {Run | null} */ (null))
   const [list, setList] = useState(/** @type {{ generations: Generation[], next: string | null }} */ ({ generations: [], next: null }))
-  const [usage, setUsage] = useState(/** @type {any} */ (null))
+  const [usage, setUsage] = useState(/** @type {import('./api.js').Usage | null} */ (null))
   const [failure, setFailure] = useState(/** @type {string | null} */ (null))
+  const [note, setNote] = useState('')
   const following = useRef(/** @type {AbortController | null} */ (null))
   const wanted = useRef(/** @type {Generation | null} */ (null))
   const fields = model === null ? [] : fieldsOf(model.input)
@@ -79,7 +82,7 @@ function Studio ({ api, models }) {
     const [page, money] = await Promise.allSettled([api.generations(null), api.usage()])
     if (page.status === 'fulfilled') setList({ generations: page.value.generations, next: page.value.next_cursor })
     // A token may not see its tenant's.
-    setUsage(money.status === 'fulfilled' && money.value.month !== undefined ? money.value : null)
+    setUsage(money.status === 'fulfilled' ? money.value : null)
   }
   useEffect(() => {
     refresh()
@@ -111,7 +114,7 @@ function Studio ({ api, models }) {
     try {
       await api.follow(generation.id, control.signal, (name, data) => {
         if (control.signal.aborted) return
-        setRun((/** @type {Run | null} */ now) => now === null ? now : name === 'log' ? { ...now, log: [...now.log, String(data.message)].slice(-LOG_LINES) } : { ...now, generation: { ...now.generation, ...data } })
+        setRun((/** @type {Run | null} */ now) => now === null ? now : name === 'log' ? { ...now, log: [...now.log, String(data.message)].slice(-LOG_LINES) } : { ...now, generation: { ...(now.generation ?? generation), ...data } })
       })
       // An event leaves out what is long.
       const whole = await api.generation(generation.id)
@@ -124,6 +127,7 @@ function Studio ({ api, models }) {
   async function make () {
     following.current?.abort()
     setFaults([])
+    setNote('')
     setRun({ generation: null, log: [], cacheStatus: '', savedUsd: null, error: null })
     try {
       const { generation, ...outcome } = await api.make(id, `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`)
@@ -133,6 +137,16 @@ function Studio ({ api, models }) {
       setRun({ generation: null, log: [], cacheStatus: '', savedUsd: null, error: sentenceOf(error) })
     }
     await refresh()
+  }
+
+  /** @param {Generation} generation */
+  async function cancel ({ id }) {
+    try {
+      await api.cancel(id)
+      setNote('')
+    } catch (error) {
+      setNote(sentenceOf(error))
+    }
   }
 
   /** @param {Generation} generation */
@@ -159,7 +173,7 @@ function Studio ({ api, models }) {
         ${model !== null && html`<${Form} key=${model.id} fields=${fields} values=${values} faults=${faults} isBusy=${isBusy} price=${model.price_usd} set=${(/** @type {string} */ name, /** @type {string} */ value) => setValues((/** @type {Record<string, string>} */ now) => ({ ...now, [name]: value }))} onMake=${make} />`}
       </div>
       <div class="right">
-        <${Result} run=${run} onCancel=${() => { if (shown !== null) api.cancel(shown.id).catch(() => {}) }} onReuse=${shown?.input === null || shown === null || !models.some(one => one.id === shown.model) ? null : () => reuse(shown)} />
+        <${Result} run=${run} note=${note} onCancel=${() => { if (shown !== null) cancel(shown) }} onReuse=${shown?.input === null || shown === null || !models.some(one => one.id === shown.model) ? null : () => reuse(shown)} />
         <${Snippets} model=${id} members=${members} />
         <${Usage} usage=${usage} costs=${list.generations.map(one => one.cost_usd ?? 0).reverse()} />
       </div>

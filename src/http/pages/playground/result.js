@@ -11,8 +11,8 @@ import { dollars } from './usage.js'
 
 const words = /** @type {Record<string, string>} */ ({ queued: 'Waiting for its turn', running: 'Being made', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled', unknown: 'Outcome unknown' })
 
-/** @param {{ run: Run | null, onCancel: () => void, onReuse: (() => void) | null }} props */
-export function Result ({ run, onCancel, onReuse }) {
+/** @param {{ run: Run | null, note: string, onCancel: () => void, onReuse: (() => void) | null }} props */
+export function Result ({ run, note, onCancel, onReuse }) {
   if (run === null) {
     return html`<section class="card result empty" aria-label="Result"><p class="muted">Describe a picture, and it appears here.</p></section>`
   }
@@ -30,6 +30,7 @@ export function Result ({ run, onCancel, onReuse }) {
           ${Number(savedUsd ?? 0) > 0 && html`<span class="pill good">saved ${dollars(savedUsd)}</span>`}`}
         ${isOpen && generation !== null && html`<button type="button" class="quiet" onClick=${onCancel}>Cancel</button>`}
       </div>
+      ${note !== '' && html`<p class="problem" role="alert">${note}</p>`}
       ${problem !== null && html`<p class="problem" role="alert">${problem}</p>`}
       ${isOpen && html`<div class="waiting" aria-hidden="true"></div>`}
       ${files.map(file => html`<${File} key=${file.url} file=${file} wish=${String(generation?.input?.['prompt'] ?? 'The result')} />`)}

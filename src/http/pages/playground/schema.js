@@ -6,12 +6,17 @@
  * @typedef {{ name: string, label: string, kind: Kind, options: string[], description: string, initial: string, isRequired: boolean, isLong: boolean, place: 'first' | 'shown' | 'folded' }} Field
  */
 
+/**
+ * What is read of a JSON schema.
+ * @typedef {{ type?: string | string[] | undefined, enum?: unknown[], default?: unknown, description?: string, properties?: Record<string, Schema>, required?: string[], $ref?: string, anyOf?: Schema[], oneOf?: Schema[], allOf?: Schema[] }} Schema
+ */
+
 /** A JSON number, digit by digit: seeds may be longer than what JavaScript counts in. */
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
 /**
  * The fields in the order of the form: the wish first, then what is required, ratio and seed, then the rest.
- * @param {any} input @returns {Field[]}
+ * @param {Schema} input @returns {Field[]}
  */
 export function fieldsOf (input) {
   const required = new Set(input.required ?? [])
@@ -21,7 +26,7 @@ export function fieldsOf (input) {
   return fields.map(field => field === wish ? { ...field, place: /** @type {const} */ ('first'), isLong: true } : field).sort((a, b) => rank[a.place] - rank[b.place])
 }
 
-/** @param {string} name @param {any} written @param {any} root @param {boolean} isRequired @returns {Field} */
+/** @param {string} name @param {Schema} written @param {Schema} root @param {boolean} isRequired @returns {Field} */
 function fieldOf (name, written, root, isRequired) {
   const schema = plain(written, root)
   const options = Array.isArray(schema.enum) ? schema.enum.filter((/** @type {unknown} */ one) => one !== null).map(String) : []
@@ -46,11 +51,11 @@ function fieldOf (name, written, root, isRequired) {
 
 /**
  * The schema with its reference followed, and of several alternatives the one that a form shows best.
- * @param {any} schema @param {any} root @returns {any}
+ * @param {Schema} schema @param {Schema} root @returns {Schema}
  */
 function plain (schema, root, depth = 0) {
   if (depth > 8 || typeof schema !== 'object' || schema === null) return {}
-  if (typeof schema.$ref === 'string') return plain(schema.$ref.split('/').slice(1).reduce((/** @type {any} */ at, /** @type {string} */ step) => at?.[step.replaceAll('~1', '/').replaceAll('~0', '~')], root), root, depth + 1)
+  if (typeof schema.$ref === 'string') return plain(schema.$ref.split('/').slice(1).reduce((/** @type {Schema} */ at, step) => Object(Reflect.get(Object(at), step.replaceAll('~1', '/').replaceAll('~0', '~'))), root), root, depth + 1)
   const alternatives = schema.anyOf ?? schema.oneOf ?? schema.allOf
   if (!Array.isArray(alternatives)) return Array.isArray(schema.type) ? { ...schema, type: schema.type.find((/** @type {string} */ one) => one !== 'null') } : schema
   const read = alternatives.map(one => plain(one, root, depth + 1)).filter(one => one.type !== 'null')

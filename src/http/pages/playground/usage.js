@@ -6,7 +6,7 @@ import { html } from './preact.js'
 /** Bars have room for as many, so that a few are no blocks. */
 const SLOTS = 24
 
-/** @param {{ usage: any, costs: number[] }} props `costs`: dollars of the latest generations, oldest first */
+/** @param {{ usage: import('./api.js').Usage | null, costs: number[] }} props `costs`: dollars of the latest generations, oldest first */
 export function Usage ({ usage, costs }) {
   if (usage === null) return null
   const { budget, month, saved } = usage
@@ -19,16 +19,15 @@ export function Usage ({ usage, costs }) {
     { name: 'reserved', usd: of.reserved_usd },
     ...(budget === null ? [] : [{ name: 'left', usd: budget.left_usd }])
   ]
+  // What is there is seen, however little it is.
+  const widths = parts.map(({ usd }) => usd > 0 ? Math.max(usd / total * 100, 0.8) : 0)
   const most = Math.max(...costs, 0.000001)
   const slots = Math.max(costs.length, SLOTS)
   return html`
     <section class="card usage" aria-labelledby="usage">
       <div class="row"><h2 id="usage">Usage</h2><span class="muted">${usage.tenant}, ${budget === null ? `month ${month.period}` : `${budget.per} ${budget.period}`}</span></div>
       <svg class="stack" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label=${parts.map(({ name, usd }) => `${dollars(usd)} ${name}`).join(', ')}>
-        ${parts.reduce((/** @type {{ x: number, bars: any[] }} */ { x, bars }, { name, usd }) => {
-          const width = Math.min(100 - x, usd > 0 ? Math.max(usd / total * 100, 0.8) : 0)
-          return { x: x + width, bars: [...bars, html`<rect key=${name} class=${name} x=${x} y="0" width=${width} height="4" />`] }
-        }, { x: 0, bars: [] }).bars}
+        ${widths.map((width, at) => html`<rect key=${at} class=${parts[at]?.name} x=${widths.slice(0, at).reduce((sum, one) => sum + one, 0)} y="0" width=${width} height="4" />`)}
       </svg>
       <dl class="figures">
         ${parts.map(({ name, usd }) => html`<div key=${name}><dt><i class=${`dot ${name}`}></i>${name}</dt><dd>${dollars(usd)}</dd></div>`)}
