@@ -4,11 +4,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { chromium, type BrowserContext, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { startApp, type RunningApp } from '../../src/app.ts'
-import { builtInModels } from '../../src/models/built-in.ts'
-import { demoTenants } from '../../src/tenants/book.ts'
+import type { RunningApp } from '../../src/app.ts'
 import { findChromium } from '../support/fal/chromium.ts'
-import { configOf, parseObject } from '../support/gateway.ts'
+import { parseObject, startWithOwnSandbox } from '../support/gateway.ts'
 import { listen } from '../support/listen.ts'
 
 const PAGE_TIMEOUT_MS = 60_000
@@ -28,8 +26,7 @@ interface Scene {
 
 /** The gateway of a first start, one picture bought, its sandbox's control on, and a browser. */
 async function open (t: Test): Promise<Scene> {
-  const app = await startApp({ config: configOf({ SANDBOX_CONTROL: 'on' }), models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: '0.0.0-test' })
-  t.teardown(async () => { await app.close() })
+  const app = await startWithOwnSandbox(t, { env: { SANDBOX_CONTROL: 'on' } })
   const bought = await fetch(`${app.url}/generate`, { method: 'POST', headers: { authorization: 'Bearer fg_demo_sandbox', 'content-type': 'application/json' }, body: '{"prompt":"a heron"}' })
   const [picture = ''] = /http:[^"]+/.exec(await bought.text()) ?? []
   const bill = async (): Promise<string> => await (await fetch(`${app.sandboxControl?.url}/bill`, { headers: { authorization: `Key ${app.sandboxControl?.key}` } })).text()

@@ -2,10 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { startApp, type RunningApp } from '../../src/app.ts'
-import { builtInModels } from '../../src/models/built-in.ts'
+import type { RunningApp } from '../../src/app.ts'
 import { makeCertificate } from '../support/fal/certificate.ts'
-import { bookOf, configOf, key, STUDIO_KEY, tenant } from '../support/gateway.ts'
+import { key, startWithOwnSandbox, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { callAt, type HostReply } from '../support/host-call.ts'
 
 const PICTURE = { prompt: 'a heron', seed: 42 }
@@ -13,16 +12,7 @@ const MODEL = 'fal-ai/imagen4/preview/ultra'
 const HOST = 'pictures.example:8443'
 
 async function start (t: Test, env: Readonly<Record<string, string>> = {}): Promise<RunningApp> {
-  const app = await startApp({
-    config: configOf(env),
-    models: builtInModels,
-    tenants: bookOf({ tenants: [tenant('studio', { cacheGroup: 'house' }), tenant('press', { cacheGroup: 'house' })] }),
-    falKey: null,
-    redisUrl: null,
-    version: '0.0.0-test'
-  })
-  t.teardown(async () => { await app.close() })
-  return app
+  return await startWithOwnSandbox(t, { env, tenants: { tenants: [tenant('studio', { cacheGroup: 'house' }), tenant('press', { cacheGroup: 'house' })] } })
 }
 
 /** The addresses of pictures in an answer, wherever they stand. */

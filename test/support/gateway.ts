@@ -7,7 +7,7 @@ import { parseConfig, type Config } from '../../src/config.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import type { ModelBook } from '../../src/models/models.ts'
 import type { SandboxOptions } from '../../src/sandbox/plugin.ts'
-import { parseTenants, type TenantBook } from '../../src/tenants/book.ts'
+import { demoTenants, parseTenants, type TenantBook } from '../../src/tenants/book.ts'
 import { startSandbox, type RunningSandbox } from './sandbox.ts'
 
 /** The central key of every test; must never show up anywhere. */
@@ -106,6 +106,29 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
     get: async (path, callOptions = {}) => await call('GET', path, callOptions),
     post: async (path, callOptions = {}) => await call('POST', path, callOptions)
   }
+}
+
+/** What a gateway that draws by itself is made of. */
+export interface OwnSandboxOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly models?: ModelBook
+  /** By default everybody has the published key. */
+  readonly tenants?: Readonly<Record<string, unknown>>
+}
+
+/** A gateway with the sandbox inside, as it starts without a key; it ends with the test. */
+export async function startWithOwnSandbox (t: Test, { env, models = builtInModels, tenants }: OwnSandboxOptions = {}): Promise<RunningApp> {
+  const app = await startApp({
+    // With a file the published key is not taken.
+    config: configOf({ ...(tenants === undefined ? {} : { TENANTS_FILE: 'tenants.json' }), ...env }),
+    models,
+    tenants: tenants === undefined ? demoTenants(models) : bookOf(tenants, models),
+    falKey: null,
+    redisUrl: null,
+    version: '0.0.0-test'
+  })
+  t.teardown(async () => { await app.close() })
+  return app
 }
 
 /** JSON text that has to be an object. */

@@ -7,10 +7,9 @@ import { createServer as createHttpsServer } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { startApp, type RunningApp } from '../../src/app.ts'
-import { builtInModels } from '../../src/models/built-in.ts'
+import type { RunningApp } from '../../src/app.ts'
 import { makeCertificate, type Certificate } from '../support/fal/certificate.ts'
-import { bookOf, configOf, parseObject, tenant } from '../support/gateway.ts'
+import { parseObject, startWithOwnSandbox, tenant } from '../support/gateway.ts'
 import { callAt } from '../support/host-call.ts'
 import { listenFor } from '../support/listen.ts'
 import { projectDir } from '../support/paths.ts'
@@ -160,20 +159,6 @@ const clients: readonly Client[] = [
   }
 ]
 
-/** The gateway with its own sandbox, behind TLS, and with fal's hosts as its own. */
-async function startGateway (t: Test, { certFile, keyFile }: Certificate): Promise<RunningApp> {
-  const app = await startApp({
-    config: configOf({ TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile, FAL_HOSTS: 'fal.run' }),
-    models: builtInModels,
-    tenants: bookOf({ tenants: [tenant('studio')] }),
-    falKey: null,
-    redisUrl: null,
-    version: '0.0.0-test'
-  })
-  t.teardown(async () => { await app.close() })
-  return app
-}
-
 /** A proxy that leads fal's hosts to the gateway, as a company's DNS would, and gives Hugging Face's word for the model. */
 async function startWay (t: Test, gateway: RunningApp, { certFile, keyFile }: Certificate): Promise<string> {
   const sockets = new Set<Socket>()
@@ -216,7 +201,8 @@ t.test('every client gets the pictures that it asks for, and each is bought once
       const { pictures = 2 } = client
       const own = join(folder, String(number))
       mkdirSync(own)
-      const gateway = await startGateway(t, trust)
+      // Behind TLS, and with fal's hosts as its own.
+      const gateway = await startWithOwnSandbox(t, { env: { TLS_CERT_FILE: trust.certFile, TLS_KEY_FILE: trust.keyFile, FAL_HOSTS: 'fal.run' }, tenants: { tenants: [tenant('studio')] } })
       const way = await startWay(t, gateway, trust)
       const address = gateway.url.replace('127.0.0.1', 'localhost')
       const [program, args] = await client.install(own, trust)
