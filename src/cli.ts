@@ -28,7 +28,7 @@ const keep: Surroundings['keep'] = (app, { waitMs, drainDelayMs = 0, onHangup })
       app.log.fatal({ err }, 'unexpected error, closing')
       process.stderr.write(faultLines([`unexpected error: ${err.message}`]))
     }
-    // An orchestrator says SIGTERM, and has load balancers send no more. Whoever presses Ctrl-C waits for the end.
+    // An orchestrator says SIGTERM, and has load balancers send no more. Ctrl-C is pressed by somebody who waits for the end.
     await app.close({ isHurried: signal !== 'SIGTERM' })
   })
 }

@@ -67,7 +67,7 @@ type Closing = Parameters<typeof closeServer>[0]
 
 export function createDoors ({ config, models, version, log, metrics, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests, onTrouble } = core
-  // Its port is also open to tenants and to strangers: whoever knows the id of a job there would read its result.
+  // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
   const sandbox = config.falQueueUrl === null ? createSandbox(models, { keys: [sandboxKey], controlKey, log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   // Behind TLS the sandbox has a plain listener, since nobody vouches here for the certificate.
