@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { hash, randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -11,7 +11,7 @@ import { cliFile } from '../support/paths.ts'
 import { freePort } from '../support/processes.ts'
 import { findServer } from '../support/redis.ts'
 import { openLine, type Reply } from './load.ts'
-import { answering, cores, folder, inPath, pinned, startNode, startProcess, type Started } from './machine.ts'
+import { answering, cores, folder, inPath, nodeMeasured, pinned, startProcess, startServer, type Started } from './machine.ts'
 import { bearer, fill, freshInput, hitOutput, post, sameInput, secretOf, tenantId, type RawRequest } from './requests.ts'
 
 export interface Contestant {
@@ -38,7 +38,7 @@ export function programFile (name: string): string {
 
 /** Runs a program of this folder to its end, on the core of what is measured, and gives the numbers that it wrote, by name. */
 export function numbersOf (name: string, args: readonly string[]): (name: string) => number {
-  const [program = '', ...rest] = pinned(cores.server, [process.execPath, '--expose-gc', programFile(name), ...args])
+  const [program = '', ...rest] = pinned(cores.server, [nodeMeasured(), '--expose-gc', programFile(name), ...args])
   const answer: unknown = JSON.parse(execFileSync(program, rest, { encoding: 'utf8' }))
   const numbers = new Map(Object.entries(Object(answer)))
   return key => Number(numbers.get(key))
@@ -46,9 +46,10 @@ export function numbersOf (name: string, args: readonly string[]): (name: string
 
 export async function startGround (): Promise<Ground> {
   const [redisPort, upstreamPort] = [await freePort(), await freePort()]
+  const data = mkdtempSync(join(folder, 'redis-'))
   // As ops are told to run it: every purchase on disk before it is answered.
-  startProcess('redis', cores.load, [findServer(), '--port', String(redisPort), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--dir', folder])
-  await answering(startNode('upstream', cores.load, [programFile('zero-delay-upstream'), String(upstreamPort)]), `http://127.0.0.1:${upstreamPort}/`)
+  startProcess('redis', cores.load, [findServer(), '--port', String(redisPort), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--dir', data])
+  await answering(startProcess('upstream', cores.load, [process.execPath, programFile('zero-delay-upstream'), String(upstreamPort)]), `http://127.0.0.1:${upstreamPort}/`)
   return { redisPort, upstreamPort }
 }
 
@@ -89,7 +90,7 @@ export async function startGateway ({ redisPort, upstreamPort }: Ground, { name,
       }
     })
   }))
-  const started = startNode(name, cores.server, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cli, 'serve'], {
+  const started = startServer(name, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cli, 'serve'], {
     NODE_ENV: 'production',
     DRAIN_DELAY_SECONDS: '0',
     PORT: String(port),
@@ -147,7 +148,7 @@ export function falgateMiss ({ port, pid }: Gateway): Contestant {
 
 async function startRival (name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<{ readonly port: number, readonly pid: number }> {
   const port = await freePort()
-  const started = startNode(name, cores.server, args.map(arg => arg.replace('PORT', String(port))), env)
+  const started = startServer(name, args.map(arg => arg.replace('PORT', String(port))), env)
   await answering(started, `http://127.0.0.1:${port}/`)
   return { port, pid: started.pid }
 }
@@ -203,7 +204,7 @@ export async function nginxCache ({ upstreamPort }: Ground): Promise<Contestant 
   if (nginx === null) return { name, why: 'nginx is not installed: apt-get install --no-install-recommends nginx-light' }
   const port = await freePort()
   const place = join(folder, 'nginx')
-  mkdirSync(place)
+  mkdirSync(place, { recursive: true })
   writeFileSync(join(place, 'nginx.conf'), `
     ${process.getuid?.() === 0 ? 'user root;' : ''}
     daemon off; master_process off; pid ${place}/pid; error_log ${place}/error.log;

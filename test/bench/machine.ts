@@ -78,17 +78,35 @@ export function startProcess (name: string, core: number | null, command: readon
   return started
 }
 
-export function startNode (name: string, core: number | null, args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
-  return startProcess(name, core, [process.execPath, ...args], env)
+let measuredNode = process.execPath
+
+/** The Node of what is measured. Load and upstream are always run by the one that runs this. */
+export function nodeMeasured (): string {
+  return measuredNode
+}
+
+/** Has everything that is measured from now on run by this Node. */
+export function measureOn (program: string): void {
+  measuredNode = program
+}
+
+/** Starts a program on the Node that is measured, and on its core. */
+export function startServer (name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
+  return startProcess(name, cores.server, [measuredNode, ...args], env)
 }
 
 export function logOf (name: string): string {
   return readFileSync(join(folder, name + '.log'), 'utf8')
 }
 
+/** Ends every process that was started here. */
+export async function stopAll (): Promise<void> {
+  await Promise.all([...running].map(async ({ stop }) => { await stop() }))
+}
+
 /** Ends everything that was started here and takes its files away. */
 export async function endAll (): Promise<void> {
-  await Promise.all([...running].map(async ({ stop }) => { await stop() }))
+  await stopAll()
   rmSync(folder, { recursive: true, force: true })
 }
 
@@ -131,7 +149,12 @@ export function residentMibOf (pid: number): number {
 /** One line for the report. */
 export function describeMachine (): string {
   const [{ model = 'unknown' } = {}] = cpus()
-  return `${cpus().length} × ${model.trim()}, ${process.platform} ${process.arch}, Node ${process.version}`
+  return `${cpus().length} × ${model.trim()}, ${process.platform} ${process.arch}`
+}
+
+/** The version of the Node that is measured, such as `v20.20.2`. */
+export function versionMeasured (): string {
+  return execFileSync(measuredNode, ['--version'], { encoding: 'utf8' }).trim()
 }
 
 /** How busy the machine is, over 1, 5 and 15 minutes. */

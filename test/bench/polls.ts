@@ -8,7 +8,7 @@ import { sumOf } from '../support/money.ts'
 import { freePort } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { programFile, startGateway, type Ground } from './contestants.ts'
-import { answering, cores, startNode } from './machine.ts'
+import { answering, startServer } from './machine.ts'
 import type { Bound } from './report.ts'
 import { secretOf, tenantId } from './requests.ts'
 
@@ -94,7 +94,7 @@ async function measure (base: string, ids: readonly string[], wantedSeconds: num
 async function startBare (): Promise<{ readonly base: string, readonly stop: () => Promise<void> }> {
   const port = await freePort()
   const base = `http://127.0.0.1:${port}`
-  const started = startNode('bare-status', cores.server, [programFile('bare-status'), String(port)])
+  const started = startServer('bare-status', [programFile('bare-status'), String(port)])
   await answering(started, base + '/metrics')
   return { base, stop: started.stop }
 }

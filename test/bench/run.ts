@@ -2,9 +2,8 @@
 // npm run bench -- --help
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { projectDir } from '../support/paths.ts'
 import { compareBuilds, type Spread } from './against.ts'
 import {
@@ -13,33 +12,13 @@ import {
 } from './contestants.ts'
 import { addedTime, hitTimes, joinsPerSecond, type Times } from './latency.ts'
 import { flood, hasWrk, measure } from './load.ts'
-import { cores, describeLoad, describeMachine, endAll, pinSelf } from './machine.ts'
+import { cores, describeLoad, describeMachine, endAll, measureOn, pinSelf, stopAll, versionMeasured } from './machine.ts'
 import { modelCosts } from './models.ts'
+import { buildCommit } from './other-build.ts'
+import { cliIn, parts, readPlan, type Plan } from './plan.ts'
 import { pollCosts } from './polls.ts'
 import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured, type Round } from './report.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
-
-const HELP = `npm run bench [-- options]
-
-Measures falgate against what it is compared with, on this machine, and writes test/bench/results.md.
-
-  --quick          short rounds of what is at hand, a minute or two; writes nothing
-  --only <part>    throughput, latency, scale, polls or models; may be repeated (default: all)
-  --against <dir>  only this: side by side with the build of another commit in <dir>
-  --check          ends with 1 when a bound is broken
-  --rounds <n>     rounds of each contestant (default 5)
-  --seconds <n>    length of a round (default 5)
-  --profile <dir>  CPU profiles of the gateway that is measured for throughput
-  --help
-
-Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-install-recommends wrk nginx-light redis-server).
-@fal-ai/server-proxy and Portkey's gateway are fetched by npm into ~/.cache/falgate-bench the first time.
-`
-
-const parts = ['throughput', 'latency', 'scale', 'polls', 'models'] as const
-type Part = typeof parts[number]
-
-interface Plan { readonly isQuick: boolean, readonly parts: ReadonlySet<Part>, readonly rounds: number, readonly seconds: number, readonly profile: string | undefined, readonly against: string | undefined, readonly isCheck: boolean }
 
 const CONNECTIONS = 32
 
@@ -59,14 +38,20 @@ async function main (): Promise<number> {
   if (plan === null) return 0
   pinSelf()
   const loadBefore = describeLoad()
-  const ground = await startGround()
-  let hitsPerSecond = 0
-  if (plan.against !== undefined) await against(ground, plan, plan.against)
-  if (plan.parts.has('throughput')) hitsPerSecond = await throughput(ground, plan)
-  if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
-  if (plan.parts.has('scale')) await scale(ground, plan)
-  if (plan.parts.has('polls')) await polls(ground, plan)
-  if (plan.parts.has('models')) await models(ground, plan)
+  const other = otherBuild(plan)
+  for (const node of plan.nodes) {
+    measureOn(node)
+    report.push(`## Node ${versionMeasured()}`)
+    const ground = await startGround()
+    let hitsPerSecond = 0
+    if (other !== null) await against(ground, plan, other)
+    if (plan.parts.has('throughput')) hitsPerSecond = await throughput(ground, plan)
+    if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
+    if (plan.parts.has('scale')) await scale(ground, plan)
+    if (plan.parts.has('polls')) await polls(ground, plan)
+    if (plan.parts.has('models')) await models(ground, plan)
+    await stopAll()
+  }
 
   const text = [heading(loadBefore), ...report].join('\n\n') + '\n'
   process.stdout.write(text)
@@ -79,53 +64,23 @@ async function main (): Promise<number> {
   return plan.isCheck && broken.length > 0 ? 1 : 0
 }
 
-/** What is asked for, or null when that was only help. */
-function readPlan (): Plan | null {
-  const { values } = readOptions()
-  if (values.help === true) {
-    process.stdout.write(HELP)
-    return null
-  }
-  const isQuick = values.quick === true
-  const against = values.against === undefined ? undefined : cliOf(values.against)
-  const only = against !== undefined ? [] : values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
-  const usual = isQuick ? 1 : 5
-  return { isQuick, parts: new Set(only ?? parts), rounds: countIn('--rounds', values.rounds, usual), seconds: countIn('--seconds', values.seconds, usual), profile: values.profile, against, isCheck: values.check === true }
-}
-
-function readOptions () {
-  try {
-    return parseArgs({
-      options: { quick: { type: 'boolean' }, check: { type: 'boolean' }, only: { type: 'string', multiple: true }, rounds: { type: 'string' }, seconds: { type: 'string' }, profile: { type: 'string' }, against: { type: 'string' }, help: { type: 'boolean' } }
-    })
-  } catch (error) {
-    return refuse(error instanceof Error ? error.message : String(error))
-  }
-}
-
-function countIn (name: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise
-  return /^[1-9]\d{0,3}$/.test(text) ? Number(text) : refuse(`${name}: expected a whole number from 1`)
-}
-
-/** The program of the build in a folder. */
-function cliOf (folder: string): string {
-  const file = join(folder, 'build/src/cli.js')
-  return existsSync(file) ? file : refuse(`--against: there is no ${file} (npm ci builds it)`)
-}
-
-function refuse (fault: string): never {
-  process.stderr.write(`bench: ${fault} (see npm run bench -- --help)\n`)
-  process.exit(2)
-}
-
 // ------------------------------------------------------------------------------------------------ another build
 
-async function against (ground: Ground, plan: Plan, otherCli: string): Promise<void> {
-  const { rows, bounds: found } = await compareBuilds(ground, otherCli, CONNECTIONS, plan.rounds, plan.seconds, progress)
+/** What this build is compared with, and what the report calls it. */
+interface Other { readonly name: string, readonly cli: string }
+
+function otherBuild ({ other }: Plan): Other | null {
+  if (other === null) return null
+  if (other.kind === 'folder') return { name: other.path, cli: cliIn(other.path) }
+  progress(`building ${other.ref}`)
+  return { name: other.ref, cli: cliIn(buildCommit(other.ref)) }
+}
+
+async function against (ground: Ground, plan: Plan, { name: otherName, cli }: Other): Promise<void> {
+  const { rows, bounds: found } = await compareBuilds(ground, cli, CONNECTIONS, plan.rounds, plan.seconds, progress)
   bounds.push(...found)
   const spread = ({ median, low, high }: Spread): string => `${median.toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)}`
-  report.push(`## Against ${otherCli}
+  report.push(`### Against ${otherName}
 
 This build / the other one, ${plan.rounds} rounds of ${plan.seconds} s of each, one after the other, ${CONNECTIONS} connections; median, and the middle half.
 
@@ -156,7 +111,7 @@ async function throughput (ground: Ground, plan: Plan): Promise<number> {
   }
   const measured: Measured[] = [...rounds].map(([{ name, what }, results]) => ({ name, what, rounds: results }))
   const joins = await joinRounds(ground, plan)
-  report.push(`## Throughput
+  report.push(`### Throughput
 
 ${CONNECTIONS} connections, ${plan.rounds} rounds of ${plan.seconds} s, in turn; load by ${hasWrk ? 'wrk' : 'the benchmark\'s own client, which slows the fastest ones down (wrk is not installed)'}.
 Requests per second are medians, with the least and the most of all rounds; CPU is that of the server's process alone.
@@ -165,7 +120,7 @@ ${throughputTable(measured)}
 
 Joins: ${joins}.`)
   if (absent.length > 0) report.push(absent.map(({ name, why }) => `${name} did not take part: ${why}.`).join('\n'))
-  report.push(`### Ratios\n\n${ratioTable(measured)}`)
+  report.push(`#### Ratios\n\n${ratioTable(measured)}`)
   return Math.max(...(measured.find(({ name }) => name === 'falgate, hit')?.rounds ?? []).map(({ perSecond }) => perSecond))
 }
 
@@ -210,7 +165,7 @@ async function latency (ground: Ground, plan: Plan, knownHitsPerSecond: number):
   await hitTimes(gateway, perSecond, 1)
   const hits = await hitTimes(gateway, perSecond, plan.isQuick ? 1 : 10)
   await gateway.stop()
-  report.push(`## Latency
+  report.push(`### Latency
 
 A whole generation against an upstream that answers at once, in milliseconds: by hand (submit, status, result on kept connections) and through falgate.
 To reach: p50 at most 3 ms more, p99 at most 10 ms more.
@@ -242,7 +197,7 @@ async function scale (ground: Ground, plan: Plan): Promise<void> {
   const costs = await hitCosts(ground, plan.isQuick ? [1000] : [1, 100, 1000], plan.isQuick ? [] : [100, 1000, 10_000], plan.isQuick ? 1 : plan.seconds, progress)
   progress('100,000 results into the in-process layer')
   const cache = cacheScale(100_000)
-  report.push(`## Scale
+  report.push(`### Scale
 
 From start to the first answer, with Redis: ${startMs.map(ms => ms.toFixed(0)).join(', ')} ms. To reach: 1,000 ms.
 
@@ -278,7 +233,7 @@ async function polls (ground: Ground, plan: Plan): Promise<void> {
   progress('500 running generations, each polled 10 times a second')
   const { generations, perSecond, falgate, bare, bounds: found } = await pollCosts(ground, plan.isQuick ? 1 : plan.seconds, progress)
   bounds.push(...found)
-  report.push(`## Status polls
+  report.push(`### Status polls
 
 ${generations} running generations, each polled ten times a second by a caller on its own connection, as Python's client does; the least of some rounds, in cores for
 ${perSecond.toLocaleString('en-US')} polls a second, against Fastify with its log line and an answer of the same size.
@@ -297,7 +252,7 @@ ${boundTable(found)}`)
 async function models (ground: Ground, plan: Plan): Promise<void> {
   const { count, fileKb, rows, bounds: found } = await modelCosts(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
   bounds.push(...found)
-  report.push(`## Models
+  report.push(`### Models
 
 A folder of ${count} models, each a file of ${fileKb.toFixed(1)} KB with twelve fields; side by side with none but the built-in one, in turn.
 
