@@ -1,6 +1,6 @@
 // The playground: a page at `/` for browsers, and its parts below `/playground/`. It is no more than a caller: what it shows, it asks for with a key.
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
@@ -22,7 +22,7 @@ const folder = new URL('../../../../src/http/pages/playground/', import.meta.url
 const types = new Map([['.css', 'text/css; charset=utf-8'], ['.js', 'text/javascript; charset=utf-8'], ['.svg', 'image/svg+xml']])
 
 /** The parts of the page. Relative addresses lead from one to the other, also below the base path of a proxy. */
-const parts = ['style.css', 'app.js', 'api.js', 'form.js', 'gallery.js', 'result.js', 'schema.js', 'snippets.js', 'usage.js'] as const
+const parts = readdirSync(folder).filter(name => ['.css', '.js'].includes(extname(name)))
 
 /** Preact and htm in one file, which needs no build and no `eval`. */
 const LIBRARY = 'preact.js'

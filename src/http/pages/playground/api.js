@@ -8,6 +8,8 @@
 /** @typedef {ModelLine & { description: string, price_usd: number | null, input: import('./schema.js').Schema, example: Record<string, unknown> }} Model */
 /** @typedef {{ period: string, spent_usd: number, reserved_usd: number }} Period */
 /** @typedef {{ tenant: string, month: Period, budget: (Period & { usd: number, per: string, left_usd: number }) | null, saved: Record<string, unknown> }} Usage */
+/** @typedef {{ pictures: number, pictures_left: number, usd: number | null, usd_left: number | null, expires_at: string, allow: import('./schema.js').Allowed, cache: string[] }} Token what is left in a browser token, and what it may */
+/** @typedef {ReturnType<typeof createApi>} Api */
 /** @typedef {Partial<Generation> & { message?: string }} Told the data of an event */
 
 /** The gateway said no: `message` is its sentence, `faults` what is wrong with which field. */
@@ -42,12 +44,16 @@ export function createApi (key) {
   const get = async path => await (await call(path)).json()
 
   return {
+    /** A browser token may less than a key: it sees what is its own, and not its tenant's usage. */
+    isToken: key.startsWith('fgt_'),
     /** @returns {Promise<ModelLine[]>} */
     models: async () => (await get('models')).models,
     /** @param {string} id @returns {Promise<Model>} */
     model: async id => await get(`models/${id}`),
     /** @returns {Promise<Usage>} */
     usage: async () => await get('usage'),
+    /** @returns {Promise<Token>} */
+    token: async () => await get('tokens/self'),
     /** @param {string | null} cursor @returns {Promise<{ generations: Generation[], next_cursor: string | null }>} */
     generations: async cursor => await get(`generations?limit=24${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
     /** @param {string} id @returns {Promise<Generation>} */
@@ -56,10 +62,11 @@ export function createApi (key) {
     cancel: async id => { await call(`generations/${id}/cancel`, { method: 'POST' }) },
     /**
      * Asks for a generation; also a stored one is answered as one that has ended.
-     * @param {string} model @param {string} body JSON text
+     * @param {string} model @param {string} body JSON text @param {string} cacheMode empty: the usual one
      */
-    async make (model, body) {
-      const response = await call(`generations?model=${encodeURIComponent(model)}`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+    async make (model, body, cacheMode) {
+      const headers = { 'content-type': 'application/json', ...(cacheMode === '' ? {} : { 'falgate-cache': cacheMode }) }
+      const response = await call(`generations?model=${encodeURIComponent(model)}`, { method: 'POST', body, headers })
       return {
         /** @type {Generation} */
         generation: await response.json(),
@@ -92,6 +99,11 @@ export function createApi (key) {
       throw new Error('The gateway cannot be reached. The picture is in the gallery once it is made.')
     }
   }
+}
+
+/** What went wrong, in a sentence. @param {unknown} error */
+export function sentenceOf (error) {
+  return error instanceof Refusal ? error.message : error instanceof TypeError ? 'The gateway cannot be reached.' : error instanceof Error ? error.message : String(error)
 }
 
 /** @param {string} status */

@@ -3,6 +3,7 @@
 
 import { html } from './preact.js'
 import { ratioOf } from './schema.js'
+import { dollars, picturesLeft } from './usage.js'
 
 /** @typedef {import('./schema.js').Field} Field */
 /** @typedef {{ field: Field, value: string, fault: string | null, set: (value: string) => void }} Entry */
@@ -13,8 +14,23 @@ const SEED_NOTE = 'The same seed is the same picture, bought once. Empty: by cha
 /** Seeds of the dice stay below what every model takes. */
 const SEEDS = 2 ** 31
 
-/** @param {{ fields: Field[], values: Record<string, string>, faults: { path: string, message: string }[], isBusy: boolean, price: number | null, set: (name: string, value: string) => void, onMake: () => void }} props */
-export function Form ({ fields, values, faults, isBusy, price, set, onMake }) {
+/** Modes of `Falgate-Cache` as people would say them. */
+const cacheModes = /** @type {const} */ ([
+  ['', 'take it where there is one'],
+  ['refresh', 'buy a new one, and store that'],
+  ['bypass', 'buy a new one, and leave the stored one'],
+  ['reuse', 'take any of the same wish'],
+  ['only', 'never buy']
+])
+
+/** Those that pay for what is stored: a token needs leave for them. */
+const DEAR_MODES = ['refresh', 'bypass']
+
+/**
+ * @param {{ fields: Field[], values: Record<string, string>, faults: { path: string, message: string }[], isBusy: boolean, price: number | null, token: import('./api.js').Token | null, cacheMode: string, onCacheMode: (mode: string) => void, set: (name: string, value: string) => void, onMake: () => void }} props
+ * `price`: dollars; `token`: `null` for a key
+ */
+export function Form ({ fields, values, faults, isBusy, price, token, cacheMode, onCacheMode, set, onMake }) {
   const entry = (/** @type {Field} */ field) => html`<${Control} key=${field.name} field=${field} value=${values[field.name] ?? ''} fault=${faultOf(field.name, faults)} set=${(/** @type {string} */ value) => set(field.name, value)} />`
   const folded = fields.filter(({ place }) => place === 'folded')
   const isFaulty = folded.some(({ name }) => faultOf(name, faults) !== null)
@@ -28,10 +44,15 @@ export function Form ({ fields, values, faults, isBusy, price, set, onMake }) {
       onMake()
     }}>
       ${fields.filter(({ place }) => place !== 'folded').map(entry)}
-      ${folded.length > 0 && html`<details open=${isFaulty}><summary>More settings</summary><div class="fields">${folded.map(entry)}</div></details>`}
+      <details open=${isFaulty}><summary>More settings</summary><div class="fields">${folded.map(entry)}
+        <div class="field"><label for="cache-mode">A stored result</label>
+          <select id="cache-mode" value=${cacheMode} onChange=${(/** @type {{ currentTarget: { value: string } }} */ { currentTarget }) => onCacheMode(currentTarget.value)}>
+            ${cacheModes.filter(([mode]) => token === null || !DEAR_MODES.includes(mode) || token.cache.includes(mode)).map(([mode, words]) => html`<option key=${mode} value=${mode} selected=${mode === cacheMode}>${words}</option>`)}
+          </select></div>
+      </div></details>
       <div class="row">
         <button type="submit" class="main" aria-disabled=${isBusy}>${isBusy ? 'Making…' : 'Make it'}</button>
-        ${price !== null && html`<span class="muted">at most $${price}</span>`}
+        <span class="muted">${[...(price === null ? [] : [`at most ${dollars(price)}`]), ...(token === null ? [] : [picturesLeft(token)])].join(', ')}</span>
       </div>
     </form>`
 }
@@ -59,7 +80,7 @@ function Control ({ field, value, fault, set }) {
   }
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    ${kind === 'choice' && html`<select ...${common} value=${value} onChange=${typed}>${(field.initial === '' ? ['', ...field.options] : field.options).map(one => html`<option key=${one} value=${one} selected=${one === value}>${one === '' ? 'as the model likes' : one}</option>`)}</select>`}
+    ${kind === 'choice' && html`<select ...${common} value=${value} onChange=${typed}>${(field.start === '' ? ['', ...field.options] : field.options).map(one => html`<option key=${one} value=${one} selected=${one === value}>${one === '' ? 'as the model likes' : one}</option>`)}</select>`}
     ${kind === 'seed' && html`<div class="seed"><input ...${common} inputmode="numeric" autocomplete="off" placeholder="by chance" value=${value} onInput=${typed} />
       <button type="button" class="dice" aria-label="Roll a seed" title="Roll a seed" onClick=${() => set(String(Math.floor(Math.random() * SEEDS)))}>${dice}</button></div>`}
     ${kind === 'number' && html`<input ...${common} inputmode="decimal" autocomplete="off" value=${value} onInput=${typed} />`}

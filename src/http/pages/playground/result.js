@@ -31,7 +31,7 @@ export function Result ({ run, note, onCancel, onReuse }) {
         ${isOpen && generation !== null && html`<button type="button" class="quiet" onClick=${onCancel}>Cancel</button>`}
       </div>
       ${note !== '' && html`<p class="problem" role="alert">${note}</p>`}
-      ${problem !== null && html`<p class="problem" role="alert">${problem}</p>`}
+      ${problem !== null && problem !== '' && html`<p class="problem" role="alert">${problem}</p>`}
       ${isOpen && html`<div class="waiting" aria-hidden="true"></div>`}
       ${files.map(file => html`<${File} key=${file.url} file=${file} wish=${String(generation?.input?.['prompt'] ?? 'The result')} />`)}
       ${log.length > 0 && html`<details class="log" open=${isOpen}><summary>The model's log</summary><pre tabindex="0">${log.join('\n')}</pre></details>`}

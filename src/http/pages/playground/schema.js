@@ -2,8 +2,12 @@
 // What a form is made of: the fields that a model's JSON schema describes, and the JSON that their values come to.
 
 /**
- * @typedef {'text' | 'choice' | 'ratio' | 'seed' | 'number' | 'switch' | 'json'} Kind
- * @typedef {{ name: string, label: string, kind: Kind, options: string[], description: string, initial: string, isRequired: boolean, isLong: boolean, place: 'first' | 'shown' | 'folded' }} Field
+ * @typedef {'text' | 'choice' | 'ratio' | 'seed' | 'number' | 'switch' | 'json'} Kind how it is shown
+ * @typedef {'text' | 'number' | 'boolean' | 'json'} Sort how its value is written
+ * @typedef {Record<string, (string | number | boolean)[]>} Allowed the values that a caller may send, of fields that are limited to some
+ *
+ * `initial`: what the model takes when nothing is sent; `start`: what the form begins with.
+ * @typedef {{ name: string, label: string, kind: Kind, sort: Sort, options: string[], description: string, initial: string, start: string, isRequired: boolean, isLong: boolean, place: 'first' | 'shown' | 'folded' }} Field
  */
 
 /**
@@ -16,37 +20,43 @@ const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
 /**
  * The fields in the order of the form: the wish first, then what is required, ratio and seed, then the rest.
- * @param {Schema} input @returns {Field[]}
+ * @param {Schema} input @param {Allowed} [allow] @returns {Field[]}
  */
-export function fieldsOf (input) {
+export function fieldsOf (input, allow = {}) {
   const required = new Set(input.required ?? [])
-  const fields = Object.entries(input.properties ?? {}).map(([name, schema]) => fieldOf(name, schema, input, required.has(name)))
+  const fields = Object.entries(input.properties ?? {}).map(([name, schema]) => fieldOf(name, schema, input, { isRequired: required.has(name), allowed: allow[name] }))
   const wish = fields.find(({ name, kind }) => name === 'prompt' && kind === 'text') ?? fields.find(({ name, kind }) => name === 'text' && kind === 'text')
   const rank = { first: 0, shown: 1, folded: 2 }
   return fields.map(field => field === wish ? { ...field, place: /** @type {const} */ ('first'), isLong: true } : field).sort((a, b) => rank[a.place] - rank[b.place])
 }
 
-/** @param {string} name @param {Schema} written @param {Schema} root @param {boolean} isRequired @returns {Field} */
-function fieldOf (name, written, root, isRequired) {
+/** @param {string} name @param {Schema} written @param {Schema} root @param {{ isRequired: boolean, allowed: Allowed[string] | undefined }} rights @returns {Field} */
+function fieldOf (name, written, root, { isRequired, allowed }) {
   const schema = plain(written, root)
-  const options = Array.isArray(schema.enum) ? schema.enum.filter((/** @type {unknown} */ one) => one !== null).map(String) : []
-  const isText = schema.type === 'string'
-  /** @type {Kind} */
-  const kind = options.length > 1 && isText
-    ? (options.filter((/** @type {string} */ one) => ratioOf(one) !== null).length > 1 ? 'ratio' : 'choice')
-    : name === 'seed' ? 'seed' : isText ? 'text' : schema.type === 'integer' || schema.type === 'number' ? 'number' : schema.type === 'boolean' ? 'switch' : 'json'
-  const initial = written.default ?? schema.default
+  const sort = sortOf(schema)
+  const listed = Array.isArray(schema.enum) && sort === 'text' ? schema.enum.filter((/** @type {unknown} */ one) => one !== null) : []
+  const options = (allowed ?? listed).map(String)
+  const given = written.default ?? schema.default
+  const initial = given === undefined || given === null ? '' : typeof given === 'object' ? JSON.stringify(given) : String(given)
+  const isChosen = allowed !== undefined || options.length > 1
   return {
     name,
-    kind,
+    kind: isChosen ? (options.filter(one => ratioOf(one) !== null).length > 1 ? 'ratio' : 'choice') : name === 'seed' ? 'seed' : sort === 'boolean' ? 'switch' : sort,
+    sort,
     options,
     isRequired,
     label: labelOf(name),
     description: String(written.description ?? schema.description ?? ''),
-    initial: initial === undefined || initial === null ? '' : typeof initial === 'object' ? JSON.stringify(initial) : String(initial),
-    isLong: isText && options.length === 0 && /prompt|text/.test(name),
-    place: isRequired || kind === 'ratio' || kind === 'seed' ? 'shown' : 'folded'
+    initial,
+    start: isChosen && !options.includes(initial) && (allowed !== undefined || initial !== '') ? options[0] ?? '' : initial,
+    isLong: sort === 'text' && options.length === 0 && /prompt|text/.test(name),
+    place: isRequired || name === 'seed' || options.some(one => ratioOf(one) !== null) ? 'shown' : 'folded'
   }
+}
+
+/** @param {Schema} schema @returns {Sort} */
+function sortOf ({ type }) {
+  return type === 'string' ? 'text' : type === 'integer' || type === 'number' ? 'number' : type === 'boolean' ? 'boolean' : 'json'
 }
 
 /**
@@ -86,13 +96,13 @@ function labelOf (name) {
  * @param {Field[]} fields @param {Record<string, string>} values @returns {[name: string, json: string][]}
  */
 export function membersOf (fields, values) {
-  return fields.flatMap(({ name, kind, initial }) => {
+  return fields.flatMap(({ name, kind, sort, initial }) => {
     const value = (values[name] ?? '').trim() === '' ? '' : values[name] ?? ''
     if (value === '' || value === initial) return []
     const bare = value.trim()
-    if (kind === 'number' || kind === 'seed') return [[name, NUMBER.test(bare) ? bare : JSON.stringify(value)]]
-    if (kind === 'switch') return [[name, bare === 'true' ? 'true' : 'false']]
-    if (kind === 'json') return [[name, isJson(bare) ? bare : JSON.stringify(value)]]
+    if (sort === 'number' || kind === 'seed') return [[name, NUMBER.test(bare) ? bare : JSON.stringify(value)]]
+    if (sort === 'boolean') return [[name, bare === 'true' ? 'true' : 'false']]
+    if (sort === 'json') return [[name, isJson(bare) ? bare : JSON.stringify(value)]]
     return [[name, JSON.stringify(value)]]
   })
 }
@@ -108,13 +118,14 @@ function isJson (text) {
 }
 
 /**
- * Values of a form from an input that was sent once.
+ * Values of a form from an input that was sent once. What is not on offer now is as at the start.
  * @param {Field[]} fields @param {Record<string, unknown>} input @param {string | null} [seed] with all its digits
  * @returns {Record<string, string>}
  */
 export function valuesOf (fields, input, seed = null) {
-  return Object.fromEntries(fields.map(({ name, initial }) => {
+  return Object.fromEntries(fields.map(({ name, kind, options, start }) => {
     const value = name === 'seed' && input[name] !== undefined && seed !== null ? seed : input[name]
-    return [name, value === undefined || value === null ? initial : typeof value === 'object' ? JSON.stringify(value) : String(value)]
+    const text = value === undefined || value === null ? start : typeof value === 'object' ? JSON.stringify(value) : String(value)
+    return [name, (kind === 'choice' || kind === 'ratio') && !options.includes(text) ? start : text]
   }))
 }

@@ -5,28 +5,29 @@ import { html, useState } from './preact.js'
 
 const PLACE = 'FALGATE_KEY'
 
-/** @type {Record<string, (url: string, members: [string, string][]) => string>} */
+/** @type {Record<string, (url: string, members: [string, string][], cacheMode: string) => string>} */
 const languages = {
-  curl: (url, members) => [
+  curl: (url, members, cacheMode) => [
     `curl '${url}' \\`,
     `  -H "Authorization: Bearer $${PLACE}" \\`,
     '  -H \'Content-Type: application/json\' \\',
+    ...(cacheMode === '' ? [] : [`  -H 'Falgate-Cache: ${cacheMode}' \\`]),
     `  -d '${objectText(members, ': ').replaceAll('\'', '\'\\\'\'')}'`
   ].join('\n'),
-  JavaScript: (url, members) => [
+  JavaScript: (url, members, cacheMode) => [
     `const response = await fetch('${url}', {`,
     '  method: \'POST\',',
-    `  headers: { authorization: \`Bearer \${process.env.${PLACE}}\`, 'content-type': 'application/json' },`,
+    `  headers: { authorization: \`Bearer \${process.env.${PLACE}}\`, 'content-type': 'application/json'${cacheMode === '' ? '' : `, 'falgate-cache': '${cacheMode}'`} },`,
     `  body: ${JSON.stringify(objectText(members, ': '))}`,
     '})',
     'console.log(await response.json())'
   ].join('\n'),
-  Python: (url, members) => [
+  Python: (url, members, cacheMode) => [
     'import json, os, urllib.request',
     '',
     `request = urllib.request.Request("${url}",`,
     `    data=${JSON.stringify(objectText(members, ': '))}.encode(),`,
-    `    headers={"Authorization": "Bearer " + os.environ["${PLACE}"], "Content-Type": "application/json"})`,
+    `    headers={"Authorization": "Bearer " + os.environ["${PLACE}"], "Content-Type": "application/json"${cacheMode === '' ? '' : `, "Falgate-Cache": "${cacheMode}"`}})`,
     'print(json.load(urllib.request.urlopen(request)))'
   ].join('\n')
 }
@@ -36,11 +37,11 @@ function objectText (members, colon) {
   return `{${members.map(([name, json]) => JSON.stringify(name) + colon + json).join(', ')}}`
 }
 
-/** @param {{ model: string, members: [string, string][] }} props */
-export function Snippets ({ model, members }) {
+/** @param {{ model: string, members: [string, string][], cacheMode: string }} props `cacheMode`: empty is the usual one */
+export function Snippets ({ model, members, cacheMode }) {
   const [language, choose] = useState('curl')
   const [copied, setCopied] = useState('')
-  const text = languages[language]?.(new URL(`generate/${model}`, document.baseURI).href, members) ?? ''
+  const text = languages[language]?.(new URL(`generate/${model}`, document.baseURI).href, members, cacheMode) ?? ''
   return html`
     <section class="card" aria-labelledby="same-call">
       <div class="row">

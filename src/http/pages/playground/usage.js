@@ -41,6 +41,31 @@ export function Usage ({ usage, costs }) {
     </section>`
 }
 
+/** @param {{ token: import('./api.js').Token }} props */
+export function TokenLeft ({ token }) {
+  const { pictures, pictures_left: left, usd, usd_left: usdLeft, expires_at: end } = token
+  return html`
+    <section class="card usage" aria-labelledby="token">
+      <div class="row"><h2 id="token">This token</h2><span class="muted">until ${timeOf(end)}</span></div>
+      <svg class="stack" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label=${`${left} of ${pictures} pictures are left`}><rect class="spent" x="0" y="0" width=${(pictures - left) / pictures * 100} height="4" /></svg>
+      <dl class="figures">
+        <div><dt><i class="dot left"></i>pictures left</dt><dd>${left} <span class="muted">of ${pictures}</span></dd></div>
+        ${usd !== null && html`<div><dt>dollars left</dt><dd>${dollars(Math.max(0, usdLeft ?? 0))} <span class="muted">of ${dollars(usd)}</span></dd></div>`}
+      </dl>
+    </section>`
+}
+
+/** @param {import('./api.js').Token} token */
+export function picturesLeft ({ pictures_left: left }) {
+  return left === 0 ? 'no pictures are left' : left === 1 ? '1 picture is left' : `${left} pictures are left`
+}
+
+/** A time of day, with its date unless that is today's. @param {string} time RFC 3339 */
+function timeOf (time) {
+  const date = new Date(time)
+  return date.toDateString() === new Date().toDateString() ? date.toLocaleTimeString() : date.toLocaleString()
+}
+
 /** @param {number | string | null} usd */
 export function dollars (usd) {
   const value = Number(usd ?? 0)

@@ -1,0 +1,167 @@
+// @ts-check
+// Who is signed in has one form, one result, what was made before, and what it cost.
+
+import { html, useEffect, useRef, useState } from './preact.js'
+import { hasEnded, Refusal, sentenceOf } from './api.js'
+import { Form } from './form.js'
+import { Gallery } from './gallery.js'
+import { Result } from './result.js'
+import { fieldsOf, membersOf, valuesOf } from './schema.js'
+import { Snippets } from './snippets.js'
+import { TokenLeft, Usage } from './usage.js'
+
+/** @typedef {import('./api.js').Generation} Generation */
+/** @typedef {import('./api.js').Model} Model */
+/** @typedef {import('./result.js').Run} Run */
+/** @typedef {{ id: string, values: Record<string, string> }} Draft what was entered for a model */
+
+/** Log lines that are shown: the gateway keeps as many. */
+const LOG_LINES = 200
+
+/** @param {{ session: import('./app.js').Session, draft: { current: Draft | null }, onLost: (sentence: string) => void }} props `draft`: survives a new sign-in; `onLost`: the key is not taken any more */
+export function Studio ({ session, draft, onLost }) {
+  const { api, models } = session
+  const [id, setId] = useState(String((models.find(one => one.id === draft.current?.id) ?? models.find(one => one.default) ?? models[0])?.id ?? ''))
+  const [model, setModel] = useState(/** @type {Model | null} */ (null))
+  const [values, setValues] = useState(/** @type {Record<string, string>} */ ({}))
+  const [faults, setFaults] = useState(/** @type {import('./api.js').Fault[]} */ ([]))
+  const [run, setRun] = useState(/** @type {Run | null} */ (null))
+  const [list, setList] = useState(/** @type {{ generations: Generation[], next: string | null }} */ ({ generations: [], next: null }))
+  const [usage, setUsage] = useState(/** @type {import('./api.js').Usage | null} */ (null))
+  const [token, setToken] = useState(session.token)
+  const [cacheMode, setCacheMode] = useState('')
+  const [failure, setFailure] = useState(/** @type {string | null} */ (null))
+  const [note, setNote] = useState('')
+  const following = useRef(/** @type {AbortController | null} */ (null))
+  const wanted = useRef(/** @type {Generation | null} */ (null))
+  const fields = model === null ? [] : fieldsOf(model.input, session.token?.allow)
+  const members = membersOf(fields, values)
+  if (model !== null) draft.current = { id: model.id, values }
+
+  /** What went wrong, in a sentence, unless it stands above the page already. @param {unknown} error */
+  function said (error) {
+    if (!(error instanceof Refusal) || error.status !== 401) return sentenceOf(error)
+    onLost(error.message)
+    return ''
+  }
+
+  async function refresh () {
+    try {
+      const page = await api.generations(null)
+      setList({ generations: page.generations, next: page.next_cursor })
+      if (api.isToken) setToken(await api.token())
+      else setUsage(await api.usage())
+    } catch (error) {
+      said(error) // what is there stays
+    }
+  }
+  useEffect(() => {
+    refresh()
+    return () => following.current?.abort()
+  }, [api])
+  useEffect(() => {
+    let isCurrent = id !== ''
+    if (isCurrent) {
+      api.model(id).then(next => {
+        if (!isCurrent) return
+        const from = wanted.current
+        wanted.current = null
+        const blank = fieldsOf(next.input, session.token?.allow)
+        setModel(next)
+        setFaults([])
+        setFailure(null)
+        setValues(from !== null ? valuesOf(blank, from.input ?? {}, from.seed) : draft.current?.id === id ? valuesOf(blank, draft.current.values) : valuesOf(blank, { prompt: next.example.prompt }))
+      }).catch(error => { if (isCurrent) setFailure(said(error)) })
+    }
+    return () => { isCurrent = false }
+  }, [api, id])
+
+  /** @param {Generation} generation @param {Pick<Run, 'cacheStatus' | 'savedUsd'>} outcome */
+  async function watch (generation, outcome) {
+    following.current?.abort()
+    const control = new AbortController()
+    following.current = control
+    setRun({ generation, log: [], error: null, ...outcome })
+    if (hasEnded(generation.status)) return
+    try {
+      await api.follow(generation.id, control.signal, (name, data) => {
+        if (control.signal.aborted) return
+        setRun((/** @type {Run | null} */ now) => now === null ? now : name === 'log' ? { ...now, log: [...now.log, String(data.message)].slice(-LOG_LINES) } : { ...now, generation: { ...(now.generation ?? generation), ...data } })
+      })
+      // An event leaves out what is long.
+      const whole = await api.generation(generation.id)
+      if (!control.signal.aborted) setRun((/** @type {Run | null} */ now) => now === null ? now : { ...now, generation: whole })
+    } catch (error) {
+      if (!control.signal.aborted) setRun((/** @type {Run | null} */ now) => now === null ? now : { ...now, error: said(error) })
+    }
+  }
+
+  async function make () {
+    following.current?.abort()
+    setFaults([])
+    setNote('')
+    setRun({ generation: null, log: [], cacheStatus: '', savedUsd: null, error: null })
+    try {
+      const { generation, ...outcome } = await api.make(id, `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`, cacheMode)
+      await watch(generation, outcome)
+    } catch (error) {
+      if (error instanceof Refusal) setFaults(error.faults)
+      setRun({ generation: null, log: [], cacheStatus: '', savedUsd: null, error: said(error) })
+    }
+    await refresh()
+  }
+
+  /** @param {Generation} generation */
+  async function cancel ({ id }) {
+    try {
+      await api.cancel(id)
+      setNote('')
+    } catch (error) {
+      setNote(said(error))
+    }
+  }
+
+  /** @param {Generation} generation */
+  function reuse (generation) {
+    if (generation.model === id) setValues(valuesOf(fields, generation.input ?? {}, generation.seed))
+    else {
+      wanted.current = generation
+      setId(generation.model)
+    }
+  }
+
+  const isBusy = run !== null && run.error === null && (run.generation === null || !hasEnded(run.generation.status))
+  const shown = run?.generation ?? null
+  return html`
+    <h1 class="hidden">Playground</h1>
+    <div class="studio">
+      <div class="left">
+        <div class="card model">
+          <label for="model">Model</label>
+          <select id="model" value=${id} onChange=${(/** @type {{ currentTarget: { value: string } }} */ { currentTarget }) => setId(currentTarget.value)}>${models.map(one => html`<option key=${one.id} value=${one.id} selected=${one.id === id}>${one.title}</option>`)}</select>
+          <p class="about">${failure ?? model?.description ?? ''}</p>
+          <code class="muted">${id}</code>
+        </div>
+        ${model !== null && html`<${Form} key=${model.id} fields=${fields} values=${values} faults=${faults} isBusy=${isBusy} price=${model.price_usd} token=${token} cacheMode=${cacheMode} onCacheMode=${setCacheMode} set=${(/** @type {string} */ name, /** @type {string} */ value) => setValues((/** @type {Record<string, string>} */ now) => ({ ...now, [name]: value }))} onMake=${make} />`}
+      </div>
+      <div class="right">
+        <${Result} run=${run} note=${note} onCancel=${() => { if (shown !== null) cancel(shown) }} onReuse=${shown?.input === null || shown === null || !models.some(one => one.id === shown.model) ? null : () => reuse(shown)} />
+        <${Snippets} model=${id} members=${members} cacheMode=${cacheMode} />
+        ${token !== null && html`<${TokenLeft} token=${token} />`}
+        <${Usage} usage=${usage} costs=${list.generations.map(one => one.cost_usd ?? 0).reverse()} />
+      </div>
+    </div>
+    <${Gallery} list=${list.generations} hasMore=${list.next !== null}
+      onMore=${async () => {
+        try {
+          const page = await api.generations(list.next)
+          setList({ generations: [...list.generations, ...page.generations], next: page.next_cursor })
+        } catch (error) {
+          setNote(said(error))
+        }
+      }}
+      onOpen=${(/** @type {Generation} */ one) => {
+        watch(one, { cacheStatus: '', savedUsd: null })
+        document.querySelector('.result')?.scrollIntoView({ block: 'nearest' })
+      }} />`
+}

@@ -1,0 +1,78 @@
+// The playground at `/` in Chromium, as its visitors meet it.
+
+import { createRequire } from 'node:module'
+import { chromium, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { findChromium } from './fal/chromium.ts'
+
+export const PAGE_TIMEOUT_MS = 60_000
+
+const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+
+export interface Opened {
+  readonly page: Page
+  /** What the console said. */
+  readonly said: readonly string[]
+  /** Addresses that were asked for outside of the page's own base. */
+  readonly foreign: () => readonly string[]
+}
+
+/** Opens the page below `base`, an address without a slash at its end, in a browser that was never here before; it ends with the test. */
+export async function openPage (t: Test, base: string, options: BrowserContextOptions = {}): Promise<Opened> {
+  // As root there is no sandbox for Chromium; it opens nothing but our own page.
+  const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
+  t.teardown(async () => { await browser.close() })
+  const page = await browser.newPage(options)
+  page.setDefaultTimeout(PAGE_TIMEOUT_MS)
+  const said: string[] = []
+  page.on('console', message => said.push(message.text()))
+  page.on('pageerror', ({ message }) => said.push(message))
+  const asked: string[] = []
+  page.on('request', request => asked.push(request.url()))
+  await page.goto(`${base}/`)
+  return { page, said, foreign: () => asked.filter(address => !address.startsWith(`${base}/`) && !address.startsWith('data:')) }
+}
+
+export function promptOf (page: Page): Locator {
+  return page.getByLabel('Prompt', { exact: true })
+}
+
+/** Signs in with a key or a token. */
+export async function signIn (page: Page, credential: string): Promise<void> {
+  await page.getByLabel('Key or token').fill(credential)
+  await page.getByLabel('Key or token').press('Enter')
+}
+
+/** Asks for a picture, and waits for nothing. */
+export async function wish (page: Page, prompt: string, seed = ''): Promise<void> {
+  await promptOf(page).fill(prompt)
+  await page.getByLabel('Seed', { exact: true }).fill(seed)
+  await promptOf(page).press('Control+Enter')
+}
+
+/** Asks for a picture, and waits until it is seen. Gives what the result says of it. */
+export async function make (t: Test, page: Page, prompt: string, seed = ''): Promise<string> {
+  await wish(page, prompt, seed)
+  await page.locator('.result .pill').first().waitFor()
+  t.ok(await widthOf(page.locator(`.result img[alt="${prompt}"]`).first()) > 100, 'a picture is drawn')
+  return await page.locator('.result .progress').innerText()
+}
+
+/** The real width of a picture in pixels, once it is there. */
+export async function widthOf (picture: Locator): Promise<number> {
+  await picture.waitFor()
+  return await picture.evaluate(async (image: { decode: () => Promise<void>, naturalWidth: number }) => {
+    await image.decode()
+    return image.naturalWidth
+  })
+}
+
+/** What axe finds, as far as it keeps somebody out. */
+export async function barriers (page: Page): Promise<readonly string[]> {
+  await page.addScriptTag({ path: axeFile }).catch(() => {})
+  return await page.evaluate(async () => {
+    const axe: { run: () => Promise<{ violations: { id: string, impact: string, nodes: { html: string }[] }[] }> } = Reflect.get(globalThis, 'axe')
+    const { violations } = await axe.run()
+    return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)
+  })
+}
