@@ -117,7 +117,8 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
   ['docs/sandbox.md', '[', 'below'],
   ['docs/tenants.md', '{', 'below'],
-  ['docs/tokens.md', 'token=$(curl', 'docs-commands.test.ts']
+  ['docs/tokens.md', 'token=$(curl', 'docs-commands.test.ts'],
+  ['docs/tokens.md', 'const answer', 'heavy/event-source.test.ts']
 ]
 
 t.test('every code block is held by a test, or it is told why not', async t => {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { CENTRAL_KEY, STUDIO_KEY, tenant } from './support/gateway.ts'
+import { CENTRAL_KEY, parseObject, STUDIO_KEY, tenant } from './support/gateway.ts'
 import { cliFile } from './support/paths.ts'
 import { answering, freePort, start } from './support/processes.ts'
 import { startSandbox } from './support/sandbox.ts'
@@ -32,6 +32,12 @@ t.test('logs, errors, metrics and documents hold no key and no prompt', async t 
   }
   t.equal(await call(JSON.stringify({ prompt: PROMPT, seed: 1 })), 200)
   t.equal(await call(JSON.stringify({ prompt: PROMPT, seed: 1 })), 200)
+  // What an address holds is written nowhere: not a ticket before its use, not one that was used, not a key that has no place there.
+  const studio = { authorization: `Bearer ${STUDIO_KEY}` }
+  const id = (await fetch(`${base}/generate`, { method: 'POST', body: JSON.stringify({ prompt: PROMPT, seed: 1 }), headers: { ...studio, 'content-type': 'application/json' } })).headers.get('falgate-generation')
+  const { events_url: events, ticket } = parseObject(await (await fetch(`${base}/generations/${id}/ticket`, { method: 'POST', headers: studio })).text())
+  t.equal((await fetch(base + String(events))).status, 200)
+  for (const path of [String(events), `/generations?key=${STUDIO_KEY}`]) said.push(await (await fetch(base + path)).text())
   t.equal(await call(JSON.stringify({ prompt: PROMPT, seed: '1' })), 422)
   t.equal(await call(`{"prompt":"${PROMPT}`), 400)
   t.equal(await call(JSON.stringify({ prompt: PROMPT }), 'fg_studio_wrong-secret'), 401)
@@ -45,6 +51,6 @@ t.test('logs, errors, metrics and documents hold no key and no prompt', async t 
   t.equal(code, 0)
   t.match(stdout, /"prompt_sha256":"[0-9a-f]{64}","prompt_characters":19/)
   for (const [where, text] of Object.entries({ stdout, stderr, answers: said.join('\n') })) {
-    for (const secret of [PROMPT, CENTRAL_KEY, 'central-key-secret', 'secret-of-studio', 'wrong-secret', 'very-secret']) t.notOk(text.includes(secret), `${where}: ${secret}`)
+    for (const secret of [PROMPT, CENTRAL_KEY, 'central-key-secret', 'secret-of-studio', 'wrong-secret', 'very-secret', String(ticket)]) t.notOk(text.includes(secret), `${where}: ${secret}`)
   }
 })

@@ -24,6 +24,17 @@ export interface TokenPage {
   readonly isCursorUnknown: boolean
 }
 
+/** The right to open one event stream once, as the ledger keeps it until it is used. */
+export interface Ticket extends Reader {
+  /** SHA-256 of its text, which nobody keeps. */
+  readonly sha256: string
+  /** The id of the generation whose events are told. */
+  readonly generation: string
+  /** Who holds it, as text that only the door reads. */
+  readonly terms: string
+  readonly expiresAtMs: number
+}
+
 /** One line of the append-only journal, for finance. */
 export interface JournalEntry {
   /** The line's place, to read on from. Lines of one millisecond have different ones. */

@@ -2,7 +2,7 @@
 // checks that it does.
 
 import type { MicroUsd } from '../money.ts'
-import type { Balance, JournalEntry, OpenUnknown, Token, TokenPage } from './accounts.ts'
+import type { Balance, JournalEntry, OpenUnknown, Ticket, Token, TokenPage } from './accounts.ts'
 import type { Admission, Admitted, AdmittedAll, Budget, Preview } from './admission.ts'
 import type { Breaker, BreakerReport } from './breaker-state.ts'
 import type { Change, Published } from './changes.ts'
@@ -208,6 +208,10 @@ export interface Ledger {
   /** A page of at most `limit` (up to 100) live tokens; `after` is the id of the last one on the page before. */
   tokens: (tenant: string, page: { readonly limit: number, readonly after: string | null }) => Promise<TokenPage>
   revoke: (id: string, tenant: string) => Promise<boolean>
+  /** Kept until it is taken or has ended. How many there are is bounded by the calls that a tenant may make. */
+  issueTicket: (ticket: Ticket) => Promise<void>
+  /** Gives a ticket to one of those who ask for it, on all replicas together, and `null` to the others, and after its end. */
+  takeTicket: (sha256: string) => Promise<Ticket | null>
 
   // Books
 

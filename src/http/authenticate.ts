@@ -5,12 +5,15 @@ import type { Socket } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
-import { identify, type Unidentified } from '../tenants/keys.ts'
+import { identify, isInForce, type Unidentified } from '../tenants/keys.ts'
 import { tokenIn } from '../tenants/tokens.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
+import { namesKey, refuseKeyInAddress } from './key-in-address.ts'
 import { policyOf, setCallLimit, type CallKind } from './rate-limit-headers.ts'
 import { callerOf, type Caller } from './request-facts.ts'
+import { ticketIn, useTicket } from './tickets.ts'
 import type { TokenCaller, TokenCallers } from './token-callers.ts'
 
 /** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
@@ -22,8 +25,16 @@ const COUNTED_TENANTS = 10_000
  */
 const POLLS_PER_CALL = 20
 
-/** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. `publicUrl`: where the gateway's own pages are, if it was told. */
-export async function protect (scope: FastifyInstance, tenants: () => TenantBook, tokens: TokenCallers, publicUrl: string | null): Promise<void> {
+export interface ProtectDeps {
+  readonly tenants: () => TenantBook
+  readonly tokens: TokenCallers
+  readonly ledger: Pick<Ledger, 'takeTicket'>
+  /** Where the gateway's own pages are, if it was told. */
+  readonly publicUrl: string | null
+}
+
+/** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. */
+export async function protect (scope: FastifyInstance, { tenants, tokens, ledger, publicUrl }: ProtectDeps): Promise<void> {
   const refuseForeignOrigin = foreignOriginRefuser(publicUrl)
 
   function enter (request: FastifyRequest, caller: Caller): void {
@@ -32,7 +43,9 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
   }
 
   scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
-    const caller = recognise(tenants(), tokens, request)
+    refuseKeyInAddress(request.url)
+    const ticket = ticketIn(request)
+    const caller = ticket === null ? recognise(tenants(), tokens, request) : useTicket(ticket, Reflect.get(Object(request.params), 'id'), tenants(), tokens, ledger)
     if (caller instanceof Promise) {
       caller.then(caller => { enter(request, caller) }).then(() => { done() }, done)
       return
@@ -85,16 +98,19 @@ export async function protect (scope: FastifyInstance, tenants: () => TenantBook
 
 /** Would this request's key still be taken? An answer that goes on and on is asked, because the key may have been revoked or have expired since. */
 export function isStillCaller (book: TenantBook, tokens: TokenCallers, request: FastifyRequest): boolean {
-  const { token } = callerOf(request)
+  const { token, tenant, keyId } = callerOf(request)
   if (token !== null) return tokens.isInForce(book, token.id)
-  const found = identify(book, request.headers.authorization, Date.now())
-  return typeof found !== 'string' && found.tenant.id === callerOf(request).tenant.id
+  const { authorization } = request.headers
+  // It came with a ticket, of which only the key's id is known.
+  if (authorization === undefined) return isInForce(book, keyId, tenant.id, Date.now())
+  const found = identify(book, authorization, Date.now())
+  return typeof found !== 'string' && found.tenant.id === tenant.id
 }
 
 /** What is said to a caller that nobody knows. How a key looks is no secret; which part of one is wrong stays untold. */
-function refusalOf (why: Unidentified): Problem {
+function refusalOf (why: Unidentified, url: string): Problem {
   switch (why) {
-    case 'key-missing': return new Problem(why, { detail: 'Send `Authorization: Bearer <key>`.' })
+    case 'key-missing': return new Problem(why, { detail: namesKey(url) ? 'A key in the address is not taken, because proxies and logs write addresses down: send `Authorization: Bearer <key>`.' : 'Send `Authorization: Bearer <key>`.' })
     case 'no-credential': return new Problem('key-unknown', { detail: 'The header has no key in it: send `Authorization: Bearer <key>`, or `Key <key>`.' })
     case 'no-key': return new Problem('key-unknown', { detail: 'Keys of this gateway have the form `fg_<id>:<secret>`; what was sent has another. fal\'s own keys are not for callers.' })
     case 'key-unknown':
@@ -116,7 +132,7 @@ interface Recognised {
 const recognised = new WeakMap<Socket, Recognised>()
 
 /** Who sent this request. Throws a `Problem` when its key or token is not known, or not any more; a promise where the ledger has to be asked about a token. */
-function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authorization }, socket }: FastifyRequest): Caller | Promise<Caller> {
+function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authorization }, socket, url }: FastifyRequest): Caller | Promise<Caller> {
   const nowMs = Date.now()
   const said = Buffer.from(authorization ?? '')
   const last = recognised.get(socket)
@@ -132,7 +148,7 @@ function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authori
     return known instanceof Promise ? known.then(remember) : remember(known)
   }
   const found = identify(book, authorization, nowMs)
-  if (typeof found === 'string') throw refusalOf(found)
+  if (typeof found === 'string') throw refusalOf(found, url)
   const caller = { tenant: found.tenant, keyId: found.keyId, subject: '', token: null }
   recognised.set(socket, { book, authorization: said, caller, expiresAtMs: book.find(found.keyId)?.expiresAtMs ?? Infinity, believedUntilMs: Infinity })
   return caller

@@ -3,6 +3,8 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, problems, type FieldFault } from '../errors.ts'
+import type { Token } from '../generation/accounts.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import { outlooks, type Foresight } from '../generation/request/foresight.ts'
 import type { Requests } from '../generation/request/request.ts'
 import type { Model, ReadOptions } from '../models/model.ts'
@@ -13,8 +15,9 @@ import { callOptionsOf, type CallReading, type HeaderOptions } from './call-opti
 import { answerHeaders, requestHeaders } from './headers.ts'
 import { CodeSchema, FieldFaultSchema } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
+import { remainderOf } from './tokens.ts'
 
-export interface DryRunDeps extends CallReading { readonly requests: Pick<Requests, 'foresee'> }
+export interface DryRunDeps extends CallReading { readonly requests: Pick<Requests, 'foresee'>, readonly ledger: Pick<Ledger, 'token'> }
 
 const nullable = (schema: object, description: string) => Type.Unsafe<unknown>({ anyOf: [schema, { type: 'null' }], description })
 
@@ -38,6 +41,10 @@ export const DryRunSchema = Type.Object({
     left_usd: Type.Number({ minimum: 0, description: 'What can still be reserved, before this call.' }),
     per: Type.Unsafe<string>({ type: 'string', enum: ['day', 'month'] })
   }), 'The tenant\'s. Null without one.'),
+  token: nullable(Type.Object({
+    pictures_left: Type.Integer({ description: 'Files that are neither bought nor being made.' }),
+    usd_left: nullable({ type: 'number' }, 'Dollars that are neither spent nor held. Null: only the files are counted.')
+  }), 'What is left in the browser token that asks, before this call. Null for a key.'),
   rate_limit: nullable(Type.Object({
     left: Type.Integer({ minimum: 0, description: 'Purchases that are left in this window, before this one.' }),
     window_seconds: Type.Integer()
@@ -66,17 +73,18 @@ export async function answerDryRun (request: FastifyRequest, reply: FastifyReply
   const shown = token === null ? tenant : { budget: null }
   let body: string
   try {
-    body = dryRunJson(model, shown, await deps.requests.foresee(callOptionsOf(request, model, headers, unknownFields, deps)), [])
+    const foresight = await deps.requests.foresee(callOptionsOf(request, model, headers, unknownFields, deps))
+    body = dryRunJson(model, shown, foresight, token === null ? null : await deps.ledger.token(token.id), [])
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'invalid-input') throw error
-    body = dryRunJson(model, shown, { would: 'refuse', problem: error, price: null, standing: null }, error.facts.errors ?? [])
+    body = dryRunJson(model, shown, { would: 'refuse', problem: error, price: null, standing: null }, null, error.facts.errors ?? [])
   }
   sayIgnored(request, reply)
   return reply.code(200).type('application/json').send(body)
 }
 
 /** As text, in which dollars are written from micro-dollars. */
-function dryRunJson ({ endpointId }: Model, { budget }: Pick<Tenant, 'budget'>, { would, problem, price, standing }: Foresight, errors: readonly FieldFault[]): string {
+function dryRunJson ({ endpointId }: Model, { budget }: Pick<Tenant, 'budget'>, { would, problem, price, standing }: Foresight, token: Token | null, errors: readonly FieldFault[]): string {
   return objectJson({
     dry_run: 'true',
     model: JSON.stringify(endpointId),
@@ -86,6 +94,7 @@ function dryRunJson ({ endpointId }: Model, { budget }: Pick<Tenant, 'budget'>, 
     problem: problem === null ? 'null' : JSON.stringify({ code: problem.code, title: problems[problem.code].title, status: problem.status, detail: problem.facts.detail ?? null }),
     price: price === null ? 'null' : objectJson({ highest_usd: formatUsd(price.price), how: JSON.stringify(price.how) }),
     budget: budget === null || standing?.left == null ? 'null' : objectJson({ left_usd: formatUsd(standing.left), per: JSON.stringify(budget.per) }),
+    token: token === null ? 'null' : JSON.stringify(remainderOf(token)),
     rate_limit: standing === null ? 'null' : JSON.stringify({ left: Math.max(0, standing.rate.max - standing.rate.used), window_seconds: standing.rate.windowSeconds }),
     queue: standing === null ? 'null' : JSON.stringify({ position: standing.position, in_flight: standing.running })
   })

@@ -26,6 +26,10 @@ export interface EventsDeps {
 
 const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })
 
+const Query = Type.Object({
+  last_event_id: Type.Optional(Type.String({ maxLength: 64, description: '`Last-Event-ID` of an earlier stream, for those who cannot send that header.' }))
+})
+
 /** How long clients wait before they connect again, whyever the stream ended. */
 const RETRY_MS = 2000
 
@@ -36,31 +40,34 @@ const RETRY_MS = 2000
 const EVENT_ID = /^\d{1,15}\.(\d{1,9})(?:\.([a-z]+))?$/
 
 export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledger, filesBase, onTrouble }: EventsDeps): void {
-  scope.get<{ Params: Static<typeof Id> }>('/generations/:id/events', {
+  scope.get<{ Params: Static<typeof Id>, Querystring: Static<typeof Query> }>('/generations/:id/events', {
     // Without a body there is no stream.
     exposeHeadRoute: false,
+    config: { takesTicket: true },
     schema: {
       operationId: 'follow_generation',
       tags: ['generations'],
-      security: [{ key: [] }],
+      security: [{ key: [] }, { ticket: [] }],
       summary: 'Follow a generation, as server-sent events',
       description: [
         'Event `generation`: the generation, at once and after every change; the data is a `GenerationEvent`, and the last one has the output or the error; an output above 256 KiB (`output_bytes`) is left out, `GET` the generation for it. That the model is done and its answer could not be used is such a change: `looking_again_since`.',
         'Event `log`: a line that the model logged, `{"message", "timestamp", "level"}`.',
         'Comments come while nothing happens. The stream ends with the last state; it also ends when the process that serves it shuts down, or its key is not in force any more.',
-        'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.'
+        'Connect again with `Last-Event-ID`, on any replica: log lines go on behind the last one, and 204 says that the last state was told.',
+        'For `EventSource`, which sends no key: `ticket` in its place. A ticket is used up when the stream opens; ask for another one to connect again.'
       ].join('\n\n'),
       params: Id,
+      querystring: Query,
       response: {
         200: Type.Unsafe<unknown>({ description: 'Events until the generation has ended.', content: { 'text/event-stream': { schema: { type: 'string', description: 'The `data` of each event `generation` is JSON of the schema in `contentSchema`.', contentMediaType: 'text/event-stream', contentSchema: Type.Ref('GenerationEvent') } } } }),
         204: Type.Unsafe<unknown>({ description: 'It has ended, and `Last-Event-ID` is that of its last state: nothing more will come.', type: 'null' }),
-        ...problemResponses('reading', 'no-such-generation')
+        ...problemResponses('reading', 'bad-query', 'no-such-generation', 'ticket-unknown')
       }
     }
   }, async (request, reply) => {
     const { tenant, subject } = callerOf(request)
     const { connection } = request.facts
-    const last = placeIn(request.headers[requestHeaders.lastEventId])
+    const last = placeIn(request.headers[requestHeaders.lastEventId] ?? request.query.last_event_id)
     const moments = await follow.moments(request.params.id, { tenant: tenant.id, subject }, { logged: last.logged, signal: connection.untilOver() })
     if (moments === null) throw new Problem('no-such-generation')
     request.facts.generationId = request.params.id

@@ -67,6 +67,8 @@ declare module 'fastify' {
     isPoll?: boolean
     /** An orchestrator or Prometheus asks it every few seconds: it is not logged while it works. */
     isProbe?: boolean
+    /** A ticket in its query takes the place of a key. */
+    takesTicket?: boolean
     /** Tells the operations apart that share this route. */
     operationOf?: (path: string) => RouteOperation
   }

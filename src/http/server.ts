@@ -32,6 +32,7 @@ import { playgroundPages } from './pages/playground.ts'
 import { bodyOf, sendProblem } from './problem.ts'
 import { acceptableRequestId, freshFacts } from './request-facts.ts'
 import { logRequest } from './request-log.ts'
+import { ticketRoute } from './tickets.ts'
 import { createTokenCallers } from './token-callers.ts'
 import { tokenRoutes } from './tokens.ts'
 import { usageRoute } from './usage.ts'
@@ -133,11 +134,12 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)
     const tokens = createTokenCallers(deps.ledger)
-    await protect(scope, deps.tenants, tokens, deps.publicUrl)
+    await protect(scope, { ...deps, tokens })
     generateRoutes(scope, deps)
     generationRoutes(scope, deps)
     const eventStreams = createEventStreams({ ...deps, ...deps.events, isAllowed: request => isStillCaller(deps.tenants(), tokens, request) })
     eventRoute(scope, { ...deps, eventStreams })
+    ticketRoute(scope, deps)
     usageRoute(scope, deps)
     tokenRoutes(scope, deps)
     modelRoutes(scope, deps)

@@ -5,6 +5,7 @@ import { Problem } from '../errors.ts'
 import type { Token } from '../generation/accounts.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { TenantBook } from '../tenants/book.ts'
+import { isInForce } from '../tenants/keys.ts'
 import { narrowed, readTerms, type TokenTerms } from '../tenants/tokens.ts'
 import type { Caller } from './request-facts.ts'
 
@@ -33,6 +34,8 @@ export interface TokenCaller { readonly caller: Caller, readonly believedUntilMs
 export interface TokenCallers {
   /** Who calls with this token. Throws a `Problem` when it is not in force; a promise where the ledger has to be asked. */
   readonly recognise: (book: TenantBook, said: { readonly id: string, readonly secret: string }) => TokenCaller | Promise<TokenCaller>
+  /** Who holds the token with this id, which was checked before. As `recognise`, always a promise. */
+  readonly find: (book: TenantBook, id: string) => Promise<TokenCaller>
   /** Is the token still in force, as far as is known? Asks the ledger again meanwhile, for the next time. */
   readonly isInForce: (book: TenantBook, id: string) => boolean
 }
@@ -59,9 +62,20 @@ export function createTokenCallers (ledger: Pick<Ledger, 'token' | 'now'>): Toke
     return belief
   }
 
-  function judge (book: TenantBook, { known, askedAtMs }: Belief, secret: string): TokenCaller {
-    const isRight = timingSafeEqual(hash('sha256', secret, 'buffer'), known?.digest ?? NO_DIGEST)
-    if (known === null || !isRight) throw new Problem('key-unknown', { detail: 'No such token is known. Tokens are forgotten an hour after their end.' })
+  /** The belief about this token, while it may be held. */
+  function believed (id: string): Belief | null {
+    const belief = beliefs.get(id)
+    return belief !== undefined && performance.now() < belief.askedAtMs + BELIEF_MS ? belief : null
+  }
+
+  function judge (book: TenantBook, belief: Belief, secret: string): TokenCaller {
+    const isRight = timingSafeEqual(hash('sha256', secret, 'buffer'), belief.known?.digest ?? NO_DIGEST)
+    if (!isRight) throw unknownToken()
+    return callerWith(book, belief)
+  }
+
+  function callerWith (book: TenantBook, { known, askedAtMs }: Belief): TokenCaller {
+    if (known === null) throw unknownToken()
     const problem = endOf(book, known)
     if (problem !== null) throw problem
     const { token, terms } = known
@@ -75,21 +89,23 @@ export function createTokenCallers (ledger: Pick<Ledger, 'token' | 'now'>): Toke
   function endOf (book: TenantBook, { token, terms }: NonNullable<Belief['known']>): Problem | null {
     if (token.revoked) return new Problem('token-revoked')
     if (ledger.now() >= token.expiresAtMs) return new Problem('token-expired')
-    const key = book.find(terms.keyId)
-    const isKeyInForce = key !== undefined && key.tenant.id === token.tenant && (key.expiresAtMs === null || Date.now() < key.expiresAtMs)
-    return isKeyInForce ? null : new Problem('token-revoked', { detail: 'The key that asked for it is not in force any more.' })
+    return isInForce(book, terms.keyId, token.tenant, Date.now()) ? null : new Problem('token-revoked', { detail: 'The key that asked for it is not in force any more.' })
   }
 
   return {
     recognise (book, { id, secret }) {
-      const belief = beliefs.get(id)
-      if (belief !== undefined && performance.now() < belief.askedAtMs + BELIEF_MS) return judge(book, belief, secret)
-      return ask(id).then(answer => judge(book, answer, secret))
+      const belief = believed(id)
+      return belief === null ? ask(id).then(answer => judge(book, answer, secret)) : judge(book, belief, secret)
     },
+    find: async (book, id) => callerWith(book, believed(id) ?? await ask(id)),
     isInForce (book, id) {
       const belief = beliefs.get(id)
       if (belief === undefined || performance.now() >= belief.askedAtMs + STREAM_BELIEF_MS) ask(id).catch(() => {}) // a store that is away is told of by itself
       return belief === undefined || (belief.known !== null && endOf(book, belief.known) === null)
     }
   }
+}
+
+function unknownToken (): Problem {
+  return new Problem('key-unknown', { detail: 'No such token is known. Tokens are forgotten an hour after their end.' })
 }

@@ -204,8 +204,17 @@ function viewOf (token: Token): Static<typeof TokenSchema> {
     pictures,
     pictures_left: token.picturesLeft,
     usd: usdOf(money),
-    usd_left: usdOf(money === null ? null : token.moneyLeft)
+    usd_left: leftUsdOf(token, money)
   }
+}
+
+/** What is left in a token. */
+export function remainderOf (token: Token): Pick<Static<typeof TokenSchema>, 'pictures_left' | 'usd_left'> {
+  return { pictures_left: token.picturesLeft, usd_left: leftUsdOf(token, readTerms(token.terms).money) }
+}
+
+function leftUsdOf ({ moneyLeft }: Token, money: MicroUsd | null): number | null {
+  return usdOf(money === null ? null : moneyLeft)
 }
 
 function usdOf (money: MicroUsd | null): number | null {

@@ -41,6 +41,17 @@ export function identify (book: TenantBook, authorization: string | undefined, n
   return { tenant: key.tenant, keyId }
 }
 
+/** Is this still a key of this tenant? For what a key began, and which has to end with it. */
+export function isInForce (book: TenantBook, keyId: string, tenantId: string, nowMs: number): boolean {
+  const key = book.find(keyId)
+  return key !== undefined && key.tenant.id === tenantId && (key.expiresAtMs === null || nowMs < key.expiresAtMs)
+}
+
+/** Does this text have the form of a key? */
+export function looksLikeKey (text: string): boolean {
+  return KEY.test(text)
+}
+
 /** A new key: the text to hand over, once, and the line that goes into its tenant's `keys` in the tenants file. */
 export function createKey (): { readonly key: string, readonly line: string } {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'

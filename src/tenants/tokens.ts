@@ -42,6 +42,11 @@ export function tokenIn (authorization: string | undefined): { readonly id: stri
   return id === undefined || secret === undefined ? null : { id, secret }
 }
 
+/** Does this text have the form of a token? */
+export function looksLikeToken (text: string): boolean {
+  return TOKEN.test(text)
+}
+
 /** A new secret for the token with this id: the text to hand over, once, and the hash that is kept. */
 export function createSecret (id: string): { readonly token: string, readonly secretSha256: string } {
   const secret = randomBytes(32).toString('base64url')

@@ -87,9 +87,9 @@ const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', '
 
 /**
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
- * nobody holds, which ends by itself, or one whose end has to be asked for again.
+ * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain.
  */
-const apart = new Set(['breaker', 'mint', 'revoke'])
+const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket'])
 
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])

@@ -45,6 +45,7 @@ t.test('every door tells the same of a call that would be bought, and buys nothi
     problem: null,
     price: { highest_usd: 0.06, how: '0.06 per image × 1 (num_images)' },
     budget: { left_usd: 5, per: 'day' },
+    token: null,
     rate_limit: { left: 7, window_seconds: 60 },
     queue: { position: 0, in_flight: 0 }
   }

@@ -75,11 +75,16 @@ t.test('a token sees its own generations, and nobody else does but itself', asyn
   t.match((await ask(gateway, 'GET', '/generations', other.token)).body, { generations: { length: 0 } })
 })
 
-t.test('a dry run with a token does not tell what its tenant has left', async t => {
+t.test('a dry run with a token tells what is left in it, and not what its tenant has left', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { budget: { usd: 5, per: 'day' } })] } })
   const dry = { 'falgate-dry-run': '1' }
   t.match((await ask(gateway, 'POST', '/generate', key('studio'), { prompt: 'a' }, dry)).body, { budget: { left_usd: 5 } })
   t.match((await ask(gateway, 'POST', '/generate', (await give(gateway)).token, { prompt: 'a' }, dry)).body, { would: 'buy', budget: null })
+  t.match((await ask(gateway, 'POST', '/generate', key('studio'), { prompt: 'a' }, dry)).body, { token: null })
+  const { token } = await give(gateway, { usd: 0.1 })
+  t.match((await ask(gateway, 'POST', '/generate', token, { prompt: 'a' }, dry)).body, { would: 'buy', token: { pictures_left: 3, usd_left: 0.1 } })
+  t.equal((await ask(gateway, 'POST', '/generate', token, { prompt: 'a' })).status, 200)
+  t.match((await ask(gateway, 'POST', '/generate', token, { prompt: 'b' }, dry)).body, { would: 'refuse', problem: { code: 'token-exhausted' }, token: { pictures_left: 2, usd_left: 0.04 } })
 })
 
 t.test('what a tenant may not, it cannot give away', async t => {

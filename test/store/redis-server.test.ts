@@ -12,7 +12,7 @@ import { inspect as lookAt } from '../../src/store/redis/inspect.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { meaningOf } from '../../src/store/redis/redis-errors.ts'
 import { countCommands } from '../../src/store/redis/script.ts'
-import { admissionOf, freshId, never, successOf, times, tokenOf } from '../support/admission.ts'
+import { admissionOf, freshId, never, successOf, ticketOf, times, tokenOf } from '../support/admission.ts'
 import { moveSlot, startCluster } from '../support/redis-cluster.ts'
 import { freshNamespace, liveLedger, plainClient, rejection } from '../support/redis-store.ts'
 import { aclRules, clusterRights, redisUrl, startRedis } from '../support/redis.ts'
@@ -73,6 +73,8 @@ t.test('what has an end is ended by Redis itself', async t => {
   await ledger.mint(tokenOf({ expiresAtMs: ledger.now() + hour }))
   await about('tok:tok1', hour + ledgerConstants.tokenKeptMs)
   await about('toks:studio', hour)
+  await ledger.issueTicket(ticketOf({ expiresAtMs: ledger.now() + 60_000 }))
+  await about('ticket:digest', 60_000)
 
   const period = new Date(ledger.now()).toISOString().slice(0, 7)
   t.equal(await leftMs(`m:studio:${period}`), -1, 'a book that holds money does not end')

@@ -1,6 +1,6 @@
 // Builders for what ledger tests admit, claim and report: every field has a default, a test names only what it is about.
 
-import type { Token } from '../../src/generation/accounts.ts'
+import type { Ticket, Token } from '../../src/generation/accounts.ts'
 import type { Admission } from '../../src/generation/admission.ts'
 import type { Ending } from '../../src/generation/evidence.ts'
 import type { Failure, Terms } from '../../src/generation/generation.ts'
@@ -96,4 +96,8 @@ export function tokenOf (given: Partial<Token> = {}): Token {
     moneyLeft: 1_000_000,
     ...given
   }
+}
+
+export function ticketOf (given: Partial<Ticket> = {}): Ticket {
+  return { sha256: 'digest', tenant: 'studio', subject: 'visitor', generation: 'picture', terms: 'terms', expiresAtMs: never, ...given }
 }

@@ -13,6 +13,7 @@ import { described, withWideIntegers } from '../model-schemas.ts'
 import { ModelListSchema, ModelSchema } from '../models.ts'
 import { ENDPOINT_ID, makeDistinct } from '../operation-ids.ts'
 import { ProblemSchema } from '../problem-schema.ts'
+import { TicketSchema } from '../tickets.ts'
 import { TokenGivenSchema, TokenListSchema, TokenSchema, TokenWishSchema } from '../tokens.ts'
 import { UsageSchema } from '../usage.ts'
 import { ICON } from './icon.ts'
@@ -20,7 +21,7 @@ import { ICON } from './icon.ts'
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
   for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -42,7 +43,8 @@ export async function describeRoutes (app: FastifyInstance, { version, models, p
       ],
       components: {
         securitySchemes: {
-          key: { type: 'http', scheme: 'bearer', description: 'A tenant\'s key, `fg_<id>:<secret>`. With the sandbox and no tenants file: `fg_demo_sandbox`.' }
+          key: { type: 'http', scheme: 'bearer', description: 'A tenant\'s key, `fg_<id>:<secret>`. With the sandbox and no tenants file: `fg_demo_sandbox`.' },
+          ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'For `EventSource`: what `POST /generations/{id}/ticket` gave, once.' }
         }
       }
     },

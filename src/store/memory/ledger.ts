@@ -22,6 +22,7 @@ import { balances, gauges, journal, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
 import { briefOf } from './rows.ts'
 import { createState, type State } from './state.ts'
+import { issueTicket, takeTicket } from './tickets.ts'
 import { listTokens, mint, readToken, revoke } from './tokens.ts'
 
 /** A ledger that can tell whether it keeps its own rules. */
@@ -124,6 +125,8 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       token: open(readToken),
       tokens: open(listTokens),
       revoke: atomic(revoke),
+      issueTicket: atomic(issueTicket),
+      takeTicket: atomic(takeTicket),
 
       balances: open(balances),
       unknowns: open(unknowns),

@@ -1,7 +1,7 @@
 // The structures of the ledger in memory, one for each Redis key of the design, and how they start.
 // Nothing here decides anything. `rows.ts` keeps the structures that follow from the rows; the operations decide, by changing rows.
 
-import type { JournalEntry, Token } from '../../generation/accounts.ts'
+import type { JournalEntry, Ticket, Token } from '../../generation/accounts.ts'
 import type { End } from '../../generation/admission.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Published } from '../../generation/changes.ts'
@@ -108,6 +108,8 @@ export interface State {
   readonly tokens: ExpiringMap<TokenState>
   /** The ids of a tenant's tokens that are alive, by their end. */
   readonly liveTokens: Map<string, SortedSet>
+  /** Tickets that nobody has used, by the SHA-256 of their text. */
+  readonly tickets: ExpiringMap<Ticket>
   /** Reader → ids of its own by number. */
   readonly lists: Map<string, SortedSet>
   /** Status and reader → the same. */
@@ -192,6 +194,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
       if (alive?.size() === 0) liveTokens.delete(tenant)
     }),
     liveTokens,
+    tickets: createExpiringMap<Ticket>(now),
     lists: new Map(),
     listsByStatus: new Map(),
     aliasLists,

@@ -241,6 +241,8 @@ export function createRedisLedger ({
     token: async id => await call('token', { id }),
     tokens: async (tenant, { limit, after }) => await call('tokens', { tenant, limit, after }),
     revoke: async (id, tenant) => await call('revoke', { id, tenant }),
+    issueTicket: async ticket => { await call('issueTicket', { ...ticket }) },
+    takeTicket: async sha256 => await call('takeTicket', { sha256 }),
 
     balances: async accounts => await inBatches(accounts, LOOK_BATCH, async accounts => await call('balances', { accounts })),
     async unknowns (limit) {

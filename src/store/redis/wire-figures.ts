@@ -1,7 +1,7 @@
-// How changes, breakers, tokens, money and figures are read.
+// How changes, breakers, tokens, tickets, money and figures are read.
 
 import { breakerStates } from '../../breaker-states.ts'
-import type { Balance, JournalEntry, OpenUnknown, Token, TokenPage } from '../../generation/accounts.ts'
+import type { Balance, JournalEntry, OpenUnknown, Ticket, Token, TokenPage } from '../../generation/accounts.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Change, Published } from '../../generation/changes.ts'
 import { integerOf, recordOf, textOf, unreadable, wordOf } from '../../generation/fields.ts'
@@ -67,6 +67,18 @@ export function tokenIn (value: unknown): Token {
     revoked: token['revoked'] === '1',
     picturesLeft: integerOf(token['picturesLeft']),
     moneyLeft: sumIn(token['moneyLeft'])
+  }
+}
+
+export function ticketIn (value: unknown): Ticket {
+  const ticket = recordOf(value)
+  return {
+    sha256: textOf(ticket['sha256']),
+    tenant: textOf(ticket['tenant']),
+    subject: textOf(ticket['subject']),
+    generation: textOf(ticket['generation']),
+    terms: textOf(ticket['terms']),
+    expiresAtMs: integerOf(ticket['expiresAtMs'])
   }
 }
 

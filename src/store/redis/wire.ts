@@ -2,7 +2,7 @@
 // out of parsed JSON, in which numbers are texts, and what is null or false is left out. What cannot be read is a fault of falgate: it throws.
 
 import { integerOf, recordOf } from '../../generation/fields.ts'
-import { balanceIn, breakerIn, changeIn, gaugesIn, journalEntryIn, logPieceIn, mintedIn, recountIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
+import { balanceIn, breakerIn, changeIn, gaugesIn, journalEntryIn, logPieceIn, mintedIn, recountIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
 import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, sweptIn, weighedIn } from './wire-rights.ts'
 import { contentsIn, isYes, listIn, lookedIn, nothing, orNothing, rowIn, textsIn } from './wire-rows.ts'
 
@@ -46,6 +46,8 @@ const answers = {
   token: orNothing(tokenIn),
   tokens: tokenPageIn,
   revoke: isYes,
+  issueTicket: nothing,
+  takeTicket: orNothing(ticketIn),
   balances: listIn(balanceIn),
   unknowns: listIn(unknownIn),
   journal: listIn(journalEntryIn),

@@ -3,7 +3,7 @@
 import type { Test } from 'tap'
 import type { Budget } from '../../../src/generation/admission.ts'
 import { ledgerConstants } from '../../../src/generation/ledger-constants.ts'
-import { admissionOf, failureOf, price, successOf, tokenOf, traceLost } from '../../support/admission.ts'
+import { admissionOf, failureOf, price, successOf, ticketOf, tokenOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 export async function limits (t: Test, make: MakeStore): Promise<void> {
@@ -209,6 +209,19 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.token('tok1'), { id: 'tok1' })
     await advance(1)
     t.equal(await ledger.token('tok1'), null)
+  })
+
+  t.test('a ticket is given to one of those who take it, and to nobody after its end', async t => {
+    const { ledger, advance, nowMs } = await createWorld(t, make)
+    const ticket = ticketOf({ expiresAtMs: nowMs() + 1000 })
+    await ledger.issueTicket(ticket)
+    await ledger.issueTicket({ ...ticket, sha256: 'other', subject: '' })
+    const takers = await Promise.all(Array.from({ length: 20 }, async () => await ledger.takeTicket('digest')))
+    t.same(takers.filter(taken => taken !== null), [ticket])
+    t.equal(await ledger.takeTicket('digest'), null)
+    t.equal(await ledger.takeTicket('made up'), null)
+    await advance(1000)
+    t.equal(await ledger.takeTicket('other'), null)
   })
 
   t.test('of a model only one price rule buys: a new one takes the place of the one before, which is refused from then on', async t => {

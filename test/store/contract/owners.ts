@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { Problem } from '../../../src/errors.ts'
 import { openOperations, type Ledger } from '../../../src/generation/ledger.ts'
 import type { UpstreamAccount } from '../../../src/upstream-account.ts'
-import { admissionOf, freshId, never, noTerms, successOf, tokenOf, traceLost, unreachable } from '../../support/admission.ts'
+import { admissionOf, freshId, never, noTerms, successOf, ticketOf, tokenOf, traceLost, unreachable } from '../../support/admission.ts'
 import { createWorld, owner, type MakeStore } from './world.ts'
 
 const strangers: readonly UpstreamAccount[] = [{ kind: 'sandbox', name: 'main' }, { kind: 'fal', name: 'another' }]
@@ -54,6 +54,8 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     token: async () => await ledger.token('tok1'),
     tokens: async () => await ledger.tokens('studio', { limit: 1, after: null }),
     revoke: async () => await ledger.revoke('tok1', 'studio'),
+    issueTicket: async () => { await ledger.issueTicket(ticketOf()) },
+    takeTicket: async () => await ledger.takeTicket('digest'),
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     unknowns: async () => await ledger.unknowns(10),
     journal: async () => await ledger.journal(0, never, 10),

@@ -105,7 +105,7 @@ local function begin (keys, args)
 end
 
 -- g: row or alias, c: a row's card, e: what is left of a forgotten row, x: of one that went before its time, log: a row's log lines, n: name, r: fal's request id, a: answer, o: duplicates, q: a tenant's queue,
--- t: tenant, m: book, tok: token, toks: a tenant's live tokens by their end, l: a reader's own rows by number, ls: the same by status, la: its aliases by number,
+-- t: tenant, m: book, tok: token, toks: a tenant's live tokens by their end, ticket: one that nobody has used, l: a reader's own rows by number, ls: the same by status, la: its aliases by number,
 -- b: the pieces of an output that lies aside, once: what was granted to one call
 local function key (kind, name)
   return prefix .. kind .. ':' .. name

@@ -19,6 +19,7 @@ local operations = {
   cancel = Decisions.cancel, settle = Decisions.settle, correct = Decisions.correct,
   breaker = Breakers.tellBreaker, breakers = Breakers.breakers,
   mint = Tokens.mint, token = Tokens.showToken, tokens = Tokens.listTokens, revoke = Tokens.revoke,
+  issueTicket = Tickets.issueTicket, takeTicket = Tickets.takeTicket,
   balances = Books.balances, journal = Books.journal,
   recount = Recount.recount
 }
