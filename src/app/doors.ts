@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
+import { createPrefixOf } from '../http/forwarded-prefix.ts'
 import { createBaseUrl } from '../http/base-url.ts'
 import { foreignHostRefuser } from '../http/foreign-host.ts'
 import type { Readiness } from '../http/ops.ts'
@@ -90,7 +91,10 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
   async function open (): Promise<void> {
     const trust = trustIn(config.trustProxy)
     const falHosts = createFalHosts(config.falHosts ?? [], { trust, publicUrl: config.publicUrl })
-    const baseUrl = createBaseUrl({ publicUrl: config.publicUrl, falHosts })
+    // PUBLIC_URL says all of it.
+    const prefixOf = createPrefixOf(config.publicUrl === null ? trust : false)
+    const baseUrl = createBaseUrl({ publicUrl: config.publicUrl, falHosts, prefixOf })
+    const basePath = (request: Parameters<typeof prefixOf>[0]): string => config.publicUrl ?? prefixOf(request)
     const takesDemoKey = config.tenantsFile === null && tenants().find(DEMO_KEY_ID) !== undefined
     const server = await buildServer({
       log,
@@ -103,6 +107,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       trust,
       falHosts,
       baseUrl,
+      prefixOf,
       keepAliveMs: config.keepAliveMs,
       demoKey: takesDemoKey ? DEMO_KEY : null,
       refuseHost: takesDemoKey ? foreignHostRefuser(namesOf(config)) : null,
@@ -117,7 +122,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       presence,
       waitMs: config.waitMs,
       publicUrl: config.publicUrl,
-      addresses: { generation: id => `${config.publicUrl ?? ''}/generations/${id}`, model: endpointId => `${config.publicUrl ?? ''}/models/${endpointId}` },
+      addresses: { generation: (request, id) => `${basePath(request)}/generations/${id}`, model: (request, endpointId) => `${basePath(request)}/models/${endpointId}` },
       describePrompt: prompt => describePrompt(prompt, config.logPrompts),
       pricedFields: model => fieldsOf(tenants().ruleOf(model)),
       onTrouble

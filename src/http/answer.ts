@@ -16,10 +16,10 @@ import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { readerOf } from './request-facts.ts'
 import { sendGeneration } from './send-generation.ts'
 
-/** The addresses that callers are given. */
+/** The addresses that the caller of a request is given: whole ones, or paths on the gateway's host. */
 export interface Addresses {
-  readonly generation: (id: string) => string
-  readonly model: (endpointId: string) => string
+  readonly generation: (request: FastifyRequest, id: string) => string
+  readonly model: (request: FastifyRequest, endpointId: string) => string
 }
 
 /** What answers with outputs are made with. */
@@ -64,7 +64,7 @@ export async function sendAsGeneration (request: FastifyRequest, reply: FastifyR
   const row = answer.row ?? await ledger.read(id, readerOf(request))
   if (row === null) throw new Problem('result-expired', { generationId: id })
   const shown = await withOutput(ledger, row)
-  reply.code(202).header(answerHeaders.location, addresses.generation(id))
+  reply.code(202).header(answerHeaders.location, addresses.generation(request, id))
   if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
   return sendGeneration(request, reply, shown, filesBase)
 }
@@ -108,7 +108,7 @@ export function idOf (answer: Arrived): string | null {
 }
 
 function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, { async, preferenceApplied }: AnsweredAs, addresses: Addresses): FastifyReply {
-  reply.header(answerHeaders.location, addresses.generation(row.id))
+  reply.header(answerHeaders.location, addresses.generation(request, row.id))
   if (!async) throw stillRunning(row)
   if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
   return reply.code(202).type('application/json').send(generationJson(row, request.id))

@@ -2,6 +2,7 @@
 
 import type { FastifyRequest } from 'fastify'
 import type { FalHosts } from './fal/hosts.ts'
+import type { PrefixOf } from './forwarded-prefix.ts'
 
 /** What an address below it begins with: no slash at its end. */
 export type BaseUrl = (request: FastifyRequest) => string
@@ -12,7 +13,7 @@ function ownHost ({ socket: { localAddress = 'localhost', localPort = 80 } }: Fa
 }
 
 /** `publicUrl`; `null`: as the caller reached the gateway, as far as can be told. At a host that is fal itself it is always that host. */
-export function createBaseUrl ({ publicUrl, falHosts }: { readonly publicUrl: string | null, readonly falHosts: FalHosts }): BaseUrl {
+export function createBaseUrl ({ publicUrl, falHosts, prefixOf }: { readonly publicUrl: string | null, readonly falHosts: FalHosts, readonly prefixOf: PrefixOf }): BaseUrl {
   let isWarned = false
   /** The base that was made last. Nearly all callers reach the gateway in the same way, so most requests find it here. */
   let last = { protocol: '', host: '', base: '' }
@@ -28,6 +29,6 @@ export function createBaseUrl ({ publicUrl, falHosts }: { readonly publicUrl: st
     const { protocol } = request
     const host = request.host === '' ? ownHost(request) : request.host
     if (protocol !== last.protocol || host !== last.host) last = { protocol, host, base: `${protocol}://${host}` }
-    return last.base
+    return last.base + prefixOf(request)
   }
 }

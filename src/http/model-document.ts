@@ -17,6 +17,11 @@ const POLL = /^\/fal\/queue\/(.+)\/requests\/(.*)$/
 /** What stands in the place of any object. */
 interface Own { readonly input: Json, readonly falInput: Json, readonly output: Json }
 
+/** The gateway's document as it is below the path that a proxy takes away; empty: there is none. */
+export function documentBelow<Document extends object> (prefix: string, document: Document): Document {
+  return prefix === '' ? document : { ...document, servers: [{ url: prefix, description: 'This gateway.' }] }
+}
+
 /** The document; `gateway` is that of the whole gateway. */
 export function modelDocument (model: Model, gateway: object): Json {
   const whole: Json = { ...structuredClone(gateway) }

@@ -13,7 +13,8 @@ import { formatUsd, type MicroUsd } from '../money.ts'
 import { dearestOf, highestPriceOf, mayUse, refusalOf, type TenantBook } from '../tenants/book.ts'
 import type { Addresses } from './answer.ts'
 import { askedModel, type ByModel } from './asked-model.ts'
-import { modelDocument } from './model-document.ts'
+import type { PrefixOf } from './forwarded-prefix.ts'
+import { documentBelow, modelDocument } from './model-document.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 
@@ -49,12 +50,14 @@ export interface ModelsDeps {
   readonly models: () => ModelBook
   readonly tenants: () => TenantBook
   readonly addresses: Pick<Addresses, 'model'>
+  readonly prefixOf: PrefixOf
 }
 
 const DOCUMENT = '/openapi.json'
 
-export function modelRoutes (scope: FastifyInstance, { models, tenants, addresses }: ModelsDeps): void {
+export function modelRoutes (scope: FastifyInstance, { models, tenants, addresses, prefixOf }: ModelsDeps): void {
   const documented = { tags: ['models'], security: [{ key: [] }] }
+  const hrefIn = (request: FastifyRequest): HrefOf => endpointId => addresses.model(request, endpointId)
 
   scope.get('/models', {
     schema: {
@@ -71,7 +74,7 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants, addresse
       if (!model.isOpen || !mayUse(tenant, model.endpointId)) continue
       // What reads a model's example may have to be compiled first, and there may be hundreds: others get a turn in between.
       if (!plainPrices.has(model)) await setImmediate()
-      lines.push(lineOf(model, book, tenants(), addresses))
+      lines.push(lineOf(model, book, tenants(), hrefIn(request)))
     }
     return sendTagged(request, reply, JSON.stringify({ models: lines }))
   })
@@ -92,20 +95,23 @@ export function modelRoutes (scope: FastifyInstance, { models, tenants, addresse
     const refusal = refusalOf(callerOf(request).tenant, model)
     if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
     if (!model.isOpen) throw modelClosed()
-    return sendTagged(request, reply, isDocument ? JSON.stringify(modelDocument(model, scope.swagger())) : JSON.stringify(viewOf(model, book, tenants(), addresses)))
+    return sendTagged(request, reply, JSON.stringify(isDocument ? modelDocument(model, documentBelow(prefixOf(request), scope.swagger())) : viewOf(model, book, tenants(), hrefIn(request))))
   })
 }
 
-function lineOf (model: Model, book: ModelBook, tenants: TenantBook, addresses: ModelsDeps['addresses']) {
+/** Where the rest of a model is told. */
+type HrefOf = (endpointId: string) => string
+
+function lineOf (model: Model, book: ModelBook, tenants: TenantBook, hrefOf: HrefOf) {
   const { endpointId, title, category, isDeprecated, seed } = model
-  return { id: endpointId, title, category, deprecated: isDeprecated, default: model === book.default, price_usd: usdOf(plainPriceOf(model, tenants)), seed, href: addresses.model(endpointId) }
+  return { id: endpointId, title, category, deprecated: isDeprecated, default: model === book.default, price_usd: usdOf(plainPriceOf(model, tenants)), seed, href: hrefOf(endpointId) }
 }
 
-function viewOf (model: Model, book: ModelBook, tenants: TenantBook, addresses: ModelsDeps['addresses']) {
+function viewOf (model: Model, book: ModelBook, tenants: TenantBook, hrefOf: HrefOf) {
   const { description, takesFiles, cacheVersion, input, output, example, endpointId } = model
   const rule = tenants.ruleOf(model)
   return {
-    ...lineOf(model, book, tenants, addresses),
+    ...lineOf(model, book, tenants, hrefOf),
     description,
     takes_files: takesFiles,
     cache_version: cacheVersion,
@@ -114,7 +120,7 @@ function viewOf (model: Model, book: ModelBook, tenants: TenantBook, addresses: 
     input,
     output,
     example,
-    openapi: addresses.model(endpointId) + DOCUMENT
+    openapi: hrefOf(endpointId) + DOCUMENT
   }
 }
 

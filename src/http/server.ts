@@ -20,6 +20,7 @@ import { falDoor, type FalDeps } from './fal/door.ts'
 import type { RawRequest, Trust } from './fal/hosts.ts'
 import { createFalProblems } from './fal/render.ts'
 import type { HostRefuser } from './foreign-host.ts'
+import type { PrefixOf } from './forwarded-prefix.ts'
 import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
@@ -49,6 +50,8 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly readiness: () => Readiness
   /** Serve the operators' routes here; false when they have a port of their own. */
   readonly opsHere: boolean
+  /** What a proxy that is believed takes away from the front of addresses. */
+  readonly prefixOf: PrefixOf
   /** Whose `X-Forwarded-*` headers are believed. */
   readonly trust: Trust | false
   /** Refuses requests for host names that are none of the gateway's; `null`: it answers to every name. */
@@ -128,7 +131,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
 
   await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
-  await docsPages(gateway)
+  await docsPages(gateway, deps)
   playgroundPages(gateway, { demoKey: deps.demoKey, isSandbox: deps.sandbox !== null })
 
   await gateway.register(async scope => {

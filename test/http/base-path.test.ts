@@ -1,33 +1,18 @@
-// Below a base path that a proxy in front takes away, as PUBLIC_URL tells it: pages and addresses lead back through the proxy.
+// Below a base path that a proxy in front takes away, as PUBLIC_URL or the proxy itself tells it: pages and addresses lead back through the proxy.
 
-import { createServer, request as ask } from 'node:http'
 import t, { type Test } from 'tap'
-import { parseObject, startGateway, STUDIO_KEY, type Gateway } from '../support/gateway.ts'
-import { listenFor } from '../support/listen.ts'
+import { parseObject, startGateway, startWithOwnSandbox, STUDIO_KEY, tenant, type Gateway } from '../support/gateway.ts'
+import { callAt } from '../support/host-call.ts'
+import { startStrippingProxy } from '../support/stripping-proxy.ts'
 
 const BASE = '/pictures'
 
 /** A gateway behind such a proxy, and where the proxy is. */
 async function behindProxy (t: Test): Promise<{ readonly gateway: Gateway, readonly origin: string, readonly outside: readonly string[] }> {
-  const outside: string[] = []
-  let upstream = ''
-  const proxy = createServer((request, response) => {
-    const { url = '/', method, headers } = request
-    if (!url.startsWith(`${BASE}/`)) {
-      outside.push(url)
-      response.writeHead(404, { connection: 'close' }).end()
-      return
-    }
-    const passed = ask(upstream + url.slice(BASE.length), { method, headers, agent: false }, answer => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(response)
-    })
-    request.pipe(passed)
-  })
-  const origin = `http://127.0.0.1:${await listenFor(t, proxy, new Set())}`
-  const gateway = await startGateway(t, { env: { PUBLIC_URL: origin + BASE } })
-  upstream = gateway.url
-  return { gateway, origin, outside }
+  const proxy = await startStrippingProxy(t, BASE)
+  const gateway = await startGateway(t, { env: { PUBLIC_URL: proxy.origin + BASE } })
+  proxy.leadTo(gateway.url)
+  return { gateway, origin: proxy.origin, outside: proxy.outside }
 }
 
 t.test('the page of the API finds its parts and its document, with and without a slash at the end', async t => {
@@ -55,4 +40,38 @@ t.test('documents name the base path as their server, and addresses in answers b
   t.match(parseObject(await (await fetch(new URL(`${href}/openapi.json`, origin), { headers: { authorization } })).text())['servers'], [{ url: BASE }])
   t.match(parseObject(await (await fetch(`${gateway.url}/openapi.json`)).text())['servers'], [{ url: BASE }])
   t.match(parseObject(await (await fetch(`${(await startGateway(t)).url}/openapi.json`)).text())['servers'], [{ url: '/' }])
+})
+
+t.test('without PUBLIC_URL what a trusted proxy says it took away stands in front of every address, also behind two of them', async t => {
+  const app = await startWithOwnSandbox(t, { env: { TRUST_PROXY: '127.0.0.1' }, tenants: { tenants: [tenant('studio')] } })
+  const proxy = await startStrippingProxy(t, BASE, { 'x-forwarded-prefix': BASE })
+  proxy.leadTo(app.url)
+  const bought = await callAt(proxy.origin, { path: `${BASE}/generate`, body: { prompt: 'a heron', seed: 7 } })
+  const [picture = ''] = /http:[^"]+/.exec(bought.text) ?? []
+  t.match(picture, `${proxy.origin}${BASE}/sandbox/files/`)
+  t.equal((await fetch(picture)).headers.get('content-type'), 'image/png')
+  const submitted = await callAt(proxy.origin, { path: `${BASE}/generations`, body: { prompt: 'a heron', seed: 7 } })
+  t.match(submitted.headers['location'], /^\/pictures\/generations\/[\w-]+$/)
+  const queued = await callAt(proxy.origin, { path: `${BASE}/fal/queue/fal-ai/imagen4/preview/ultra`, body: { prompt: 'a heron', seed: 7 } })
+  for (const name of ['status_url', 'response_url', 'cancel_url']) t.match(queued.json()[name], `${proxy.origin}${BASE}/fal/queue/`, name)
+  const [model] = [(await callAt(proxy.origin, { path: `${BASE}/models` })).json()['models']].flat()
+  const href = String(Reflect.get(Object(model), 'href'))
+  t.match(href, `${BASE}/models/`)
+  for (const path of [`${BASE}/openapi.json`, `${BASE}/docs/json`, `${href}/openapi.json`]) t.match((await callAt(proxy.origin, { path })).json()['servers'], [{ url: BASE }], path)
+  t.same(proxy.outside, [])
+  t.match((await callAt(app.url, { path: '/generations', body: { prompt: 'a heron', seed: 7 }, headers: { 'x-forwarded-prefix': '/house, /pictures/' } })).headers['location'], /^\/house\/pictures\/generations\//)
+})
+
+t.test('what is no plain path, and what nobody trusted says, is left out', async t => {
+  const tenants = { tenants: [tenant('studio')] }
+  const [trusting, plain, publicly] = await Promise.all([startWithOwnSandbox(t, { env: { TRUST_PROXY: '127.0.0.1' }, tenants }), startWithOwnSandbox(t, { tenants }), startWithOwnSandbox(t, { env: { TRUST_PROXY: 'on', PUBLIC_URL: 'http://house.example/gateway' }, tenants })])
+  const baseAt = async (url: string, prefix: string): Promise<string | undefined> => {
+    const { text } = await callAt(url, { path: '/generate', body: { prompt: 'a heron', seed: 7 }, headers: { 'x-forwarded-prefix': prefix } })
+    return /"url":"([^"]*)\/sandbox\/files\//.exec(text)?.[1]
+  }
+  t.equal(await baseAt(trusting.url, '/a/b'), `${trusting.url}/a/b`)
+  for (const prefix of ['', '/', 'a', '//other.example', '/a"b', '/a/../b', '/..', '/a?b', '/a#b', '/a b', '/a, b', `/${'a'.repeat(600)}`]) t.equal(await baseAt(trusting.url, prefix), trusting.url, prefix)
+  t.equal(await baseAt(plain.url, '/a'), plain.url)
+  t.equal(await baseAt(publicly.url, '/a'), 'http://house.example/gateway')
+  t.match((await callAt(publicly.url, { path: '/openapi.json', headers: { 'x-forwarded-prefix': '/a' } })).json()['servers'], [{ url: '/gateway' }])
 })

@@ -7,8 +7,10 @@ import type { FastifyInstance } from 'fastify'
 import type { ModelBook } from '../../models/models.ts'
 import { DryRunSchema } from '../dry-run.ts'
 import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
+import type { PrefixOf } from '../forwarded-prefix.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
+import { documentBelow } from '../model-document.ts'
 import { described, withWideIntegers } from '../model-schemas.ts'
 import { ModelListSchema, ModelSchema } from '../models.ts'
 import { ENDPOINT_ID, makeDistinct } from '../operation-ids.ts'
@@ -116,8 +118,8 @@ interface PageWindow {
 }
 
 /** `GET /openapi.json` and the page that reads it. */
-export async function docsPages (app: FastifyInstance): Promise<void> {
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+export async function docsPages (app: FastifyInstance, { prefixOf }: { readonly prefixOf: PrefixOf }): Promise<void> {
+  app.get('/openapi.json', { schema: { hide: true } }, async request => documentBelow(prefixOf(request), app.swagger()))
 
   await app.register(async scope => {
     // The page names its parts from where it is. Below the base path of a proxy only the browser knows where that is, so that it is sent there by a relative address.
@@ -134,6 +136,8 @@ export async function docsPages (app: FastifyInstance): Promise<void> {
       routePrefix: '/docs',
       // Seen from the page, also with a query, at which the plugin does not see the slash.
       indexPrefix: '..',
+      transformSpecificationClone: false,
+      transformSpecification: (document, request) => documentBelow(prefixOf(request), document),
       staticCSP: true,
       // Without TLS, anywhere but on loopback, this directive would make browsers ask for styles and scripts in vain.
       transformStaticCSP: policy => policy.replace(/;?\s*upgrade-insecure-requests/, ''),
