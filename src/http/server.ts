@@ -132,7 +132,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway, deps)
-  playgroundPages(gateway, { demoKey: deps.demoKey, isSandbox: deps.sandbox !== null })
+  playgroundPages(gateway, { demoKey: deps.demoKey, isSandbox: deps.sandbox !== null, publicUrl: deps.publicUrl })
 
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)

@@ -34,3 +34,14 @@ for (const [name, added, envAt] of [
     t.same(proxy.outside, [])
   })
 }
+
+t.test('pictures that the sandbox has under the name of PUBLIC_URL are seen on a page that was opened under another', async t => {
+  const proxy = await startStrippingProxy(t, BASE)
+  const named = proxy.origin.replace('127.0.0.1', 'localhost') + BASE
+  proxy.leadTo((await startWithOwnSandbox(t, { env: { PUBLIC_URL: named }, tenants: { tenants: [tenant('studio')] } })).url)
+  const { page, said, foreign } = await openPage(t, proxy.origin + BASE)
+  await signIn(page, key('studio'))
+  t.match(await make(t, page, 'A kite'), /bought/)
+  t.same(foreign().filter(address => !address.startsWith(`${named}/sandbox/files/`)), [])
+  t.same(said, [])
+})

@@ -11,6 +11,8 @@ export interface PlaygroundDeps {
   readonly demoKey: string | null
   /** Are pictures drawn by the stand-in for fal in this process? */
   readonly isSandbox: boolean
+  /** Where those pictures are said to be; `null`: as the page was asked for. */
+  readonly publicUrl: string | null
 }
 
 /** What is at the root for whatever is no browser. Addresses are relative: there may be a base path. */
@@ -27,18 +29,22 @@ const parts = readdirSync(folder).filter(name => ['.css', '.js'].includes(extnam
 /** Preact and htm in one file, which needs no build and no `eval`. */
 const LIBRARY = 'preact.js'
 
-/** Nothing from another host but pictures and films: these are at fal. */
-const POLICY = 'default-src \'none\'; script-src \'self\'; style-src \'self\'; connect-src \'self\'; img-src \'self\' data: https:; media-src \'self\' data: https:; base-uri \'none\'; form-action \'none\'; frame-ancestors \'none\''
+/** Nothing from another host but pictures and films: these are at fal, or at `origin`. */
+function policyWith (origin: string): string {
+  const files = `'self' data: https:${origin}`
+  return `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src ${files}; media-src ${files}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+}
 
 /** `GET /` and what its page loads. */
-export function playgroundPages (app: FastifyInstance, { demoKey, isSandbox }: PlaygroundDeps): void {
+export function playgroundPages (app: FastifyInstance, { demoKey, isSandbox, publicUrl }: PlaygroundDeps): void {
+  const policy = policyWith(isSandbox && publicUrl !== null ? ` ${new URL(publicUrl).origin}` : '')
   const page = textOf('index.html').replace('<html lang="en">', `<html lang="en"${isSandbox ? ' data-sandbox' : ''}${demoKey === null ? '' : ` data-demo-key="${demoKey}"`}>`)
   const hidden = { schema: { hide: true } }
 
   app.get('/', hidden, async (request, reply) => {
     reply.header('vary', 'accept')
     if (request.headers.accept?.includes('text/html') !== true) return reply.type('text/plain').send(WAY)
-    return reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).header('referrer-policy', 'no-referrer').send(page)
+    return reply.type('text/html; charset=utf-8').header('content-security-policy', policy).header('referrer-policy', 'no-referrer').send(page)
   })
 
   for (const part of parts) serve(part, textOf(part))
