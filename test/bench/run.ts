@@ -18,6 +18,7 @@ import { buildCommit } from './other-build.ts'
 import { cliIn, parts, readPlan, type Plan } from './plan.ts'
 import { pollCosts } from './polls.ts'
 import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured, type Round } from './report.ts'
+import { tokenCosts } from './tokens.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
 
 const CONNECTIONS = 32
@@ -50,6 +51,7 @@ async function main (): Promise<number> {
     if (plan.parts.has('scale')) await scale(ground, plan)
     if (plan.parts.has('polls')) await polls(ground, plan)
     if (plan.parts.has('models')) await models(ground, plan)
+    if (plan.parts.has('tokens')) await tokens(ground, plan)
     await stopAll()
   }
 
@@ -257,6 +259,20 @@ async function models (ground: Ground, plan: Plan): Promise<void> {
 A folder of ${count} models, each a file of ${fileKb.toFixed(1)} KB with twelve fields; side by side with none but the built-in one, in turn.
 
 | | ${count} | none | ratio | from, to |
+| --- | ---: | ---: | ---: | ---: |
+${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
+
+${boundTable(found)}`)
+}
+
+async function tokens (ground: Ground, plan: Plan): Promise<void> {
+  const { rows, bounds: found } = await tokenCosts(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`### Browser tokens
+
+What they cost the process beside a hit with a key, in turn, ${CONNECTIONS} connections.
+
+| | CPU µs each | a hit with a key | ratio | middle half |
 | --- | ---: | ---: | ---: | ---: |
 ${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
 
