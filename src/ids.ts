@@ -1,22 +1,41 @@
-// Ids: UUIDv7, for looking up and never for order or access.
+// Ids: UUIDv7, for looking up and never for order or access. Secrets: for access and nothing else.
 
 import { randomFillSync } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 
-/** What one id takes, and how many are provided for at once: asking the system for each costs more than all the rest of an id. */
 const ID_BYTES = 16
-const IDS_AT_ONCE = 256
+const SECRET_BYTES = 32
 
-const random = Buffer.alloc(ID_BYTES * IDS_AT_ONCE)
-let used = random.length
+/** For how many at once bytes are provided: asking the system for each costs more than all the rest of an id. */
+const AT_ONCE = 256
+
+const idBytes = randomPool(ID_BYTES)
+const secretBytes = randomPool(SECRET_BYTES)
 
 /** A fresh UUIDv7. */
 export function newId (): string {
-  if (used === random.length) {
-    randomFillSync(random)
-    used = 0
+  return uuidv7({ random: idBytes() })
+}
+
+/** 256 fresh random bits, as 43 letters, digits, `-` and `_`. */
+export function newSecret (): string {
+  const bytes = secretBytes()
+  const text = bytes.toString('base64url')
+  bytes.fill(0)
+  return text
+}
+
+/** Gives as many random bytes with each call, each of them once. */
+function randomPool (size: number): () => Buffer {
+  const pool = Buffer.alloc(size * AT_ONCE)
+  let used = pool.length
+  return () => {
+    if (used === pool.length) {
+      randomFillSync(pool)
+      used = 0
+    }
+    const bytes = pool.subarray(used, used + size)
+    used += size
+    return bytes
   }
-  const bytes = random.subarray(used, used + ID_BYTES)
-  used += ID_BYTES
-  return uuidv7({ random: bytes })
 }

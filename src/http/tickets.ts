@@ -1,11 +1,12 @@
 // Tickets: `EventSource` sends no header, and an address is no place for a key, because proxies and traces write addresses down. A page asks for a ticket, which
 // opens the events of one generation, once.
 
-import { hash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Ledger } from '../generation/ledger.ts'
+import { newSecret } from '../ids.ts'
 import { guardOf } from '../schema.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { isInForce } from '../tenants/keys.ts'
@@ -51,7 +52,7 @@ export function ticketRoute (scope: FastifyInstance, { ledger }: { readonly ledg
     if (await ledger.read(id, reader) === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { keyId, token } = callerOf(request)
-    const ticket = `fgs_${randomBytes(32).toString('base64url')}`
+    const ticket = `fgs_${newSecret()}`
     const holder: Static<typeof Holder> = { keyId, token: token?.id ?? null }
     const expiresAtMs = ledger.now() + TICKET_SECONDS * 1000
     await ledger.issueTicket({ ...reader, sha256: hash('sha256', ticket), generation: id, terms: JSON.stringify(holder), expiresAtMs })

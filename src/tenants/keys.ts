@@ -1,6 +1,7 @@
 // Keys: who sent a request, and new ones.
 
-import { hash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { hash, randomInt, timingSafeEqual } from 'node:crypto'
+import { newSecret } from '../ids.ts'
 import type { Tenant, TenantBook } from './book.ts'
 
 /** Who sent a request, and with which key; the id is the only part of a key that may be logged. */
@@ -56,6 +57,6 @@ export function looksLikeKey (text: string): boolean {
 export function createKey (): { readonly key: string, readonly line: string } {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
   const id = Array.from({ length: 8 }, () => alphabet[randomInt(alphabet.length)]).join('')
-  const secret = randomBytes(32).toString('base64url')
+  const secret = newSecret()
   return { key: `fg_${id}:${secret}`, line: JSON.stringify({ id, sha256: hash('sha256', secret) }) }
 }

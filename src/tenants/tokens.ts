@@ -1,7 +1,8 @@
 // Browser tokens: what a tenant's backend may give to a page in place of its key, and what a token narrows its tenant's rights to.
 
-import { hash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
+import { newSecret } from '../ids.ts'
 import { guardOf } from '../schema.ts'
 import { mayUse, type Tenant } from './book.ts'
 import { Scalar } from './file.ts'
@@ -49,7 +50,7 @@ export function looksLikeToken (text: string): boolean {
 
 /** A new secret for the token with this id: the text to hand over, once, and the hash that is kept. */
 export function createSecret (id: string): { readonly token: string, readonly secretSha256: string } {
-  const secret = randomBytes(32).toString('base64url')
+  const secret = newSecret()
   return { token: `fgt_${id}_${secret}`, secretSha256: hash('sha256', secret) }
 }
 

@@ -53,3 +53,37 @@ export function batchesOf<One> (all: readonly One[], size: number, maxWeight: nu
   }
   return batches
 }
+
+/**
+ * Calls about one thing each that become calls about many: what is asked for while a call is under way goes along with the next one, at most `size` together.
+ * One that comes alone waits for nothing. When a call fails, all who wait fail with it, so that nobody waits for more than the call under way and its own.
+ */
+export function gathered<One, Result> (size: number, call: (batch: readonly One[]) => Promise<readonly Result[]>): (one: One) => Promise<Result> {
+  interface Asked { readonly one: One, readonly resolve: (result: Result) => void, readonly reject: (error: unknown) => void }
+  const waiting: Asked[] = []
+  let isUnderWay = false
+
+  /** Never rejects: each of those who asked is told. */
+  async function callAll (): Promise<void> {
+    isUnderWay = true
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, size)
+      try {
+        const results = await call(batch.map(({ one }) => one))
+        batch.forEach(({ resolve, reject }, index) => {
+          const result = results[index]
+          if (result === undefined) reject(new Error('A call about many things was answered for fewer.'))
+          else resolve(result)
+        })
+      } catch (error) {
+        for (const { reject } of [...batch, ...waiting.splice(0)]) reject(error)
+      }
+    }
+    isUnderWay = false
+  }
+
+  return async one => await new Promise((resolve, reject) => {
+    waiting.push({ one, resolve, reject })
+    if (!isUnderWay) callAll().catch(reject)
+  })
+}

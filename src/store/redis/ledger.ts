@@ -3,7 +3,7 @@
 // `ledgerCommands` names, FCALL and FUNCTION LOAD. Without the last two it needs EVAL and EVALSHA, and is slower.
 
 import { Problem } from '../../errors.ts'
-import type { OpenUnknown } from '../../generation/accounts.ts'
+import type { OpenUnknown, Token } from '../../generation/accounts.ts'
 import type { Ending, Weighed } from '../../generation/evidence.ts'
 import { rowFields, type Large, type Generation } from '../../generation/generation.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
@@ -15,7 +15,7 @@ import type { OnTrouble } from '../../trouble.ts'
 import type { UpstreamAccount } from '../../upstream-account.ts'
 import { longBytesOf } from '../aside.ts'
 import { createAsides, sha256Of } from './asides.ts'
-import { batchesOf, inBatches, readInBatches, takeInBatches } from './batches.ts'
+import { batchesOf, gathered, inBatches, readInBatches, takeInBatches } from './batches.ts'
 import { createCaller } from './caller.ts'
 import { selectDatabase, serverAt, type RedisServer } from './clients.ts'
 import { createLedgerClock } from './clock.ts'
@@ -237,7 +237,7 @@ export function createRedisLedger ({
     correct: async (id, cost) => await call('correct', { id, cost }),
     breaker: async (scope, report) => await call('breaker', { scope, ...report }),
     breakers: async () => await call('breakers'),
-    mint: async token => await call('mint', { ...token, origins: JSON.stringify(token.origins) }),
+    mint: gathered(WRITE_BATCH, async (tokens: readonly Token[]) => await call('mint', { tokens: tokens.map(token => ({ ...token, origins: JSON.stringify(token.origins) })) })),
     token: async id => await call('token', { id }),
     tokens: async (tenant, { limit, after }) => await call('tokens', { tenant, limit, after }),
     revoke: async (id, tenant) => await call('revoke', { id, tenant }),

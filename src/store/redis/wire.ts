@@ -42,7 +42,7 @@ const answers = {
   correct: correctedIn,
   breaker: breakerIn,
   breakers: listIn(breakerIn),
-  mint: mintedIn,
+  mint: listIn(mintedIn),
   token: orNothing(tokenIn),
   tokens: tokenPageIn,
   revoke: isYes,

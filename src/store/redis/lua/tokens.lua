@@ -35,9 +35,8 @@ end
 -- How many ended tokens of a tenant are dropped from its list by one mint: more than it adds, so that the list is bounded by what is alive.
 local ENDED_PER_MINT = 10
 
--- mint { id, tenant, subject, secretSha256, origins (JSON), terms, expiresAtMs, revoked, picturesLeft, moneyLeft } -> { outcome: minted, or full when the tenant has as many as it may }
--- Kept for a while after its end, so that its holder is told of that; a second mint of the same id changes nothing.
-local function mint ()
+-- Keeps a token for a while after its end, so that its holder is told of that; a second mint of the same id changes nothing.
+local function mintOne (given)
   if readToken(given.id) then return { outcome = 'minted' } end
   local alive = key('toks', given.tenant)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', text(now), 'LIMIT', 0, ENDED_PER_MINT)) do redis.call('ZREM', alive, id) end
@@ -51,6 +50,14 @@ local function mint ()
     'heldPictures', '0', 'heldMoney', '0', 'spentPictures', '0', 'spentMoney', '0')
   if given.revoked then redis.call('HSET', key('tok', given.id), 'revoked', '1') end
   return { outcome = 'minted' }
+end
+
+-- mint { tokens: [{ id, tenant, subject, secretSha256, origins (JSON), terms, expiresAtMs, revoked, picturesLeft, moneyLeft }] }
+-- -> of each { outcome: minted, or full when the tenant has as many as it may }
+local function mint ()
+  local minted = {}
+  for i, token in ipairs(given.tokens) do minted[i] = mintOne(token) end
+  return minted
 end
 
 -- The token as it is handed out.
