@@ -8,7 +8,7 @@ import { createForeignCompiler, isObject, pointerTo, type ForeignCheck, type Val
 import { checkableInput, UnusableInput, type Checkable } from './checkable.ts'
 import { faultsOf, MAX_FAULTS } from './faults.ts'
 import { objectOf, type JsonSchema } from './json-schema.ts'
-import { hintOf } from './nearest.ts'
+import { hintOf } from '../nearest.ts'
 
 /** Bounds of a body. */
 const MAX_DEPTH = 64

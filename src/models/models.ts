@@ -1,7 +1,7 @@
 // The models on offer, as one value that is made once and handed down to everything that asks for it. Other models make another book.
 
 import type { Model } from './model.ts'
-import { nearestName } from './nearest.ts'
+import { nearestName } from '../nearest.ts'
 
 /** The models on offer. Immutable. */
 export interface ModelBook {

@@ -4,7 +4,7 @@
 
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { pointerTo } from '../schema.ts'
-import { hintOf } from './nearest.ts'
+import { hintOf } from '../nearest.ts'
 import { fieldReaderOf, isOpen, readCount, type Bound, type FieldReader, type PricedDocument } from './price-fields.ts'
 import { FACTOR_SCALE, MAX_PRICE, isCounted, unitsIn, type CountedUnit, type PriceRule } from './price-rule.ts'
 import { pictureCounts } from './usual-fields.ts'

@@ -5,7 +5,7 @@
 
 import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
 import { isObject, pointerTo } from '../schema.ts'
-import { hintOf } from './nearest.ts'
+import { hintOf } from '../nearest.ts'
 import type { PresetSize } from './usual-fields.ts'
 
 /** The units whose number can be told before a call. Every other unit is a word without meaning here, and needs `max_usd`. */
