@@ -2,46 +2,22 @@
 
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { Problem, type FieldFault } from '../errors.ts'
+import { Problem } from '../errors.ts'
 import type { Token } from '../generation/accounts.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import { newId } from '../ids.ts'
-import { faultsOf } from '../models/faults.ts'
 import type { ModelBook } from '../models/models.ts'
-import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
-import { createValidator, pointerTo } from '../schema.ts'
-import { mayUse, type Tenant } from '../tenants/book.ts'
-import { isOrigin, matchesOrigin } from '../tenants/origins.ts'
+import { formatUsd, type MicroUsd } from '../money.ts'
 import { createSecret, readTerms, type TokenTerms } from '../tenants/tokens.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf, tenantOf } from './request-facts.ts'
-
-/** Seconds that a token lasts, where nobody says. */
-const DEFAULT_SECONDS = 600
+import { readWish } from './token-wish.ts'
 
 /** Tokens a page, where nobody says how many. */
 const DEFAULT_LIMIT = 20
 
-/** Faults of one wish that are told. */
-const MAX_FAULTS = 20
-
 /** Stands for no limit of money: only the files are counted. */
 const UNLIMITED: MicroUsd = Number.MAX_SAFE_INTEGER
-
-const Scalar = Type.Union([Type.String({ maxLength: 1000 }), Type.Number(), Type.Boolean()])
-// Texts, and no set of known ones: generated clients in Java do not compile with an array of those.
-const Cache = Type.Array(Type.Unsafe<'refresh' | 'bypass'>({ type: 'string', pattern: '^(?:refresh|bypass)$' }), { maxItems: 2, description: '`refresh`, `bypass`: modes of `Falgate-Cache` that pay for what is stored, and that it may name. None by default.' })
-
-export const TokenWishSchema = Type.Object({
-  pictures: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'How many files may be bought with it. `num_images: 4` counts four: as many as it can be while it is made, and as many as there are after that.' }),
-  expires_in: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400, default: DEFAULT_SECONDS, description: 'Seconds.' })),
-  usd: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000, description: 'Dollars that may be spent with it. Without, only the files are counted.' })),
-  origins: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 300 }), { minItems: 1, maxItems: 20, description: 'Origins whose pages may use it, out of the tenant\'s. All of these by default.' })),
-  models: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { minItems: 1, maxItems: 100, description: 'Endpoint ids, out of the tenant\'s models. All of these by default.' })),
-  allow: Type.Optional(Type.Record(Type.String({ minLength: 1, maxLength: 64 }), Type.Array(Scalar, { minItems: 1, maxItems: 100 }), { maxProperties: 20, description: 'Parameters that are limited to some values, as in the tenants file.' })),
-  cache: Type.Optional(Cache),
-  subject: Type.Optional(Type.String({ minLength: 1, maxLength: 128, pattern: '^[^\\u0000-\\u001f\\u007f]+$', description: 'Whom it is for, as a text for the gateway\'s logs.' }))
-}, { additionalProperties: false, title: 'TokenWish' })
 
 const nullable = (schema: object, description: string) => Type.Unsafe<unknown>({ anyOf: [schema, { type: 'null' }], description })
 
@@ -78,7 +54,6 @@ export interface TokensDeps {
 
 export function tokenRoutes (scope: FastifyInstance, { ledger, models }: TokensDeps): void {
   const documented = { tags: ['tokens'], security: [{ key: [] }] }
-  const check = createValidator({ allErrors: true }).compile<Static<typeof TokenWishSchema>>(TokenWishSchema)
 
   scope.post('/tokens', {
     schema: {
@@ -94,16 +69,10 @@ export function tokenRoutes (scope: FastifyInstance, { ledger, models }: TokensD
     }
   }, async (request, reply) => {
     const { tenant, keyId } = tenantOf(request)
-    const { body } = request
-    if (!check(body)) throw refusalOf(faultsOf(check.errors ?? []))
-    const money = body.usd === undefined ? null : parseUsd(body.usd)
-    const faults = faultsBeyondSchema(body, tenant, models())
-    if (body.usd !== undefined && money === null) faults.push({ path: '/usd', message: 'must be dollars, as a plain number', code: 'bad_number' })
-    if (faults.length > 0) throw refusalOf(faults)
-    const { pictures, expires_in: seconds = DEFAULT_SECONDS, origins = tenant.origins, allow = {}, cache = [] } = body
+    const { pictures, seconds, money, origins, models: ids, allow, cache, label } = readWish(request.body, tenant, models())
     const id = newId()
     const { token: secret, secretSha256 } = createSecret(id)
-    const terms: TokenTerms = { keyId, label: body.subject ?? null, models: body.models ?? null, allow, cache, pictures, money }
+    const terms: TokenTerms = { keyId, label, models: ids, allow, cache, pictures, money }
     const token: Token = {
       id, tenant: tenant.id, subject: id, secretSha256, origins, terms: JSON.stringify(terms), expiresAtMs: ledger.now() + seconds * 1000, revoked: false, picturesLeft: pictures, moneyLeft: money ?? UNLIMITED
     }
@@ -163,31 +132,6 @@ export function tokenRoutes (scope: FastifyInstance, { ledger, models }: TokensD
     if (!await ledger.revoke(request.params.id, tenantOf(request).tenant.id)) throw new Problem('no-such-token')
     return reply.code(204).send()
   })
-}
-
-/** What a schema cannot say: a token gives no more than its tenant has. */
-function faultsBeyondSchema ({ origins = [], models: ids = [], allow = {} }: Static<typeof TokenWishSchema>, tenant: Tenant, models: ModelBook): FieldFault[] {
-  const faults: FieldFault[] = []
-  origins.forEach((origin, index) => {
-    const isListed = isOrigin(origin) && tenant.origins.some(listed => listed === origin || matchesOrigin(listed, origin))
-    if (!isListed) faults.push({ path: `/origins/${index}`, message: 'must be one of the tenant\'s origins', code: 'not_allowed' })
-  })
-  ids.forEach((id, index) => {
-    if (models.find(id) === undefined || !mayUse(tenant, id)) faults.push({ path: `/models/${index}`, message: 'must be one of the tenant\'s models', code: 'not_allowed' })
-  })
-  for (const [parameter, values] of Object.entries(allow)) {
-    const listed = tenant.allow.get(parameter)
-    values.forEach((value, index) => {
-      if (listed?.includes(value) === false) faults.push({ path: `/allow/${pointerTo(parameter)}/${index}`, message: 'must be a value that the tenant may set', code: 'not_allowed' })
-    })
-  }
-  return faults
-}
-
-/** Of the faults the first are told. The words for unknown fields are those of models, and this is none. */
-function refusalOf (faults: readonly FieldFault[]): Problem {
-  const errors = faults.slice(0, MAX_FAULTS).map(fault => fault.code === 'unknown_field' ? { ...fault, message: 'is not a field of a wish for a token' } : fault)
-  return new Problem('bad-token-wish', { detail: 'See `errors` for each field.', errors })
 }
 
 function viewOf (token: Token): Static<typeof TokenSchema> {

@@ -1,29 +1,10 @@
 // Browser tokens: given out with a key, bound to what they were given for, and ended at once.
 
 import t from 'tap'
-import { key, startGateway, tenant, type Gateway } from '../support/gateway.ts'
-
-const PAGE = 'https://studio.example'
+import { key, startGateway, tenant } from '../support/gateway.ts'
+import { ask, give, PAGE } from '../support/tokens.ts'
 
 const tenants = { tenants: [tenant('studio', { origins: [PAGE, 'https://*.shop.example'] }), tenant('agency')] }
-
-/** Gives out a token of studio's. */
-async function give (gateway: Gateway, wish: Readonly<Record<string, unknown>> = {}): Promise<{ readonly token: string, readonly id: string }> {
-  const reply = await ask(gateway, 'POST', '/tokens', key('studio'), { pictures: 3, ...wish })
-  if (reply.status !== 201) throw new Error(JSON.stringify(reply.body))
-  return { token: String(reply.body['token']), id: String(reply.body['id']) }
-}
-
-async function ask (gateway: Gateway, method: string, path: string, credential: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) {
-  const response = await fetch(gateway.url + path, {
-    method,
-    headers: { authorization: `Bearer ${credential}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) })
-  })
-  const text = await response.text()
-  const read: Record<string, unknown> = text === '' ? {} : JSON.parse(text)
-  return { status: response.status, body: read }
-}
 
 t.test('a token draws pictures, in either spelling, and sees what is left', async t => {
   const gateway = await startGateway(t, { tenants })
@@ -85,16 +66,6 @@ t.test('a dry run with a token tells what is left in it, and not what its tenant
   t.match((await ask(gateway, 'POST', '/generate', token, { prompt: 'a' }, dry)).body, { would: 'buy', token: { pictures_left: 3, usd_left: 0.1 } })
   t.equal((await ask(gateway, 'POST', '/generate', token, { prompt: 'a' })).status, 200)
   t.match((await ask(gateway, 'POST', '/generate', token, { prompt: 'b' }, dry)).body, { would: 'refuse', problem: { code: 'token-exhausted' }, token: { pictures_left: 2, usd_left: 0.04 } })
-})
-
-t.test('what a tenant may not, it cannot give away', async t => {
-  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [PAGE], allow: { aspect_ratio: ['1:1'] } })] } })
-  const wishes: readonly (readonly [Readonly<Record<string, unknown>>, string])[] = [
-    [{}, '/pictures'], [{ pictures: 1, picture: 1 }, '/picture'], [{ pictures: 0 }, '/pictures'], [{ pictures: 1, expires_in: 86_401 }, '/expires_in'], [{ pictures: 1, usd: 0 }, '/usd'],
-    [{ pictures: 1, origins: ['https://other.example'] }, '/origins/0'], [{ pictures: 1, models: ['fal-ai/unknown'] }, '/models/0'],
-    [{ pictures: 1, allow: { aspect_ratio: ['16:9'] } }, '/allow/aspect_ratio/0'], [{ pictures: 1, cache: ['reuse'] }, '/cache/0'], [{ pictures: 1, subject: 'x'.repeat(129) }, '/subject']
-  ]
-  for (const [wish, path] of wishes) t.match(await ask(gateway, 'POST', '/tokens', key('studio'), wish), { status: 422, body: { code: 'bad-token-wish', errors: [{ path }] } }, JSON.stringify(wish))
 })
 
 t.test('a revoked token ends, its open event streams too, and an expired one says so', async t => {
