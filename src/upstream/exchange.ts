@@ -35,6 +35,8 @@ export interface ExchangeLimits {
   readonly bytesPerSecond?: number | undefined
   readonly bodyLimitBytes: number
   readonly signals: readonly AbortSignal[]
+  /** Called when the last byte has arrived, before undici decides what becomes of the connection. */
+  readonly onEnd?: () => void
 }
 
 const TIMEOUT_CODES = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'])
@@ -48,7 +50,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * Sends one request, once, and reads its answer. Never rejects, follows no redirect, repeats nothing. What was given up before it was sent is not sent later.
  * On undici's bare `dispatch`: a stream and a signal for each request cost as much as the request.
  */
-export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bytesPerSecond = Infinity, bodyLimitBytes, signals }: ExchangeLimits): Promise<Answer | NoAnswer> {
+export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bytesPerSecond = Infinity, bodyLimitBytes, signals, onEnd }: ExchangeLimits): Promise<Answer | NoAnswer> {
   return await new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
@@ -103,6 +105,7 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
           timer = setTimeout(giveUp, beganAtMs + deadlineMs + seconds * 1000 - performance.now())
         },
         onResponseEnd () {
+          onEnd?.()
           if (!isOver && head !== null) settle({ kind: 'answer', status: head.status, headers: head.headers, ...textIn(chunks) })
         },
         onResponseError (_given, error) {

@@ -17,6 +17,8 @@ export interface WayOptions {
   readonly proxy: Proxy | null
   /** For each connection: to the proxy, and from there on. */
   readonly timeoutMs: number
+  /** Asks of the other side, while it is silent, whether it is still there; `true` unless it is said. */
+  readonly keepAlive?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -27,9 +29,9 @@ export type Connecting = Socket | ClientRequest
 export type Connector = (target: buildConnector.Options, callback: buildConnector.Callback) => unknown
 
 /** Makes connections to fal. Its callback is called when fal itself is reached: before that, nothing of a request can have been sent there. */
-export function createConnector ({ proxy, timeoutMs, signal }: WayOptions): Connector {
+export function createConnector ({ proxy, timeoutMs, keepAlive = true, signal }: WayOptions): Connector {
   // It remembers TLS sessions, so that a new connection need not shake hands in full.
-  const straight = buildConnector({ timeout: timeoutMs, ...(signal === undefined ? {} : { signal }) })
+  const straight = buildConnector({ timeout: timeoutMs, keepAlive, ...(signal === undefined ? {} : { signal }) })
   if (proxy === null) return straight
   return (target, callback) => {
     if (target.protocol !== 'https:' || isExcepted(target, proxy.except)) return straight(target, callback)
