@@ -190,6 +190,18 @@ export async function selectDatabase (client: RedisClient, database: number): Pr
   }
 }
 
+/**
+ * What is sent in this turn of the event loop goes out together at its end: one system call for all who call at a time, and one reading for Redis. A cluster has
+ * several connections, and writes as it always did.
+ */
+export function gatherWrites (client: RedisClient): void {
+  if (client instanceof Cluster) return
+  const { stream } = client
+  if (stream.writableCorked > 0) return
+  stream.cork()
+  setImmediate(() => { stream.uncork() })
+}
+
 /** How long to wait before another attempt to connect. */
 export function pauseBefore (attempt: number): number {
   return backoffMs(attempt, { firstMs: 50, mostMs: MAX_PAUSE_MS })

@@ -2,7 +2,7 @@
 
 import { Problem } from '../../errors.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import { pauseBefore, type RedisClient, type RedisServer } from './clients.ts'
+import { gatherWrites, pauseBefore, type RedisClient, type RedisServer } from './clients.ts'
 import { isAbsence } from './diagnose.ts'
 import { isLoss, meaningOf, problemOf, Unanswered, unavailable, Unusable, withoutCommand } from './redis-errors.ts'
 
@@ -174,6 +174,7 @@ export function createConnection ({ server: { makeClient, diagnose }, deadlineMs
     if (inFlight >= MAX_IN_FLIGHT) throw unavailable(new Error(`${inFlight} calls wait for Redis.`))
     inFlight += 1
     const mine = session
+    gatherWrites(client)
     try {
       return await withDeadline(send(client), cause => { suspect(mine, cause) })
     } finally {
