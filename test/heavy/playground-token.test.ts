@@ -36,14 +36,16 @@ t.setTimeout(300_000)
 
 t.test('with a token a picture is made, and the page shows what is left in it', async t => {
   const app = await start(t)
-  const { page, said } = await openPage(t, app.url)
-  await signIn(page, (await give(app, { usd: 1 })).token)
+  const { page, said, asked } = await openPage(t, app.url)
+  const { token } = await give(app, { usd: 1 })
+  await signIn(page, token)
   await page.getByText('3 pictures are left').waitFor()
   t.match(await make(t, page, 'A kite'), /bought[\s\S]*\$0\.06/)
   await page.getByText('2 pictures are left').waitFor()
   t.match((await page.getByRole('region', { name: 'This token' }).innerText()).replaceAll(/\s+/g, ' '), /pictures left 2 of 3 dollars left \$0\.94 of \$1\.00/i)
   t.equal(await page.locator('.gallery img').count(), 1, 'what was made with it is in its gallery')
   t.same(said, [], 'it asks for nothing that a token may not see')
+  t.same([page.url(), ...asked].filter(address => address.includes(token.slice(-20))), [], 'no address has the token in it')
 })
 
 t.test('what a token may not ask for is not offered', async t => {

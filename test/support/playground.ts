@@ -1,11 +1,9 @@
 // The playground at `/` in Chromium, as its visitors meet it.
 
 import { createRequire } from 'node:module'
-import { chromium, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core'
 import type { Test } from 'tap'
-import { findChromium } from './fal/chromium.ts'
-
-export const PAGE_TIMEOUT_MS = 60_000
+import { openBrowser, PAGE_TIMEOUT_MS } from './browser.ts'
 
 const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 
@@ -13,15 +11,15 @@ export interface Opened {
   readonly page: Page
   /** What the console said. */
   readonly said: readonly string[]
+  /** Addresses that were asked for. */
+  readonly asked: readonly string[]
   /** Addresses that were asked for outside of the page's own base. */
   readonly foreign: () => readonly string[]
 }
 
 /** Opens the page below `base`, an address without a slash at its end, in a browser that was never here before; it ends with the test. */
 export async function openPage (t: Test, base: string, options: BrowserContextOptions = {}): Promise<Opened> {
-  // As root there is no sandbox for Chromium; it opens nothing but our own page.
-  const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
-  t.teardown(async () => { await browser.close() })
+  const browser = await openBrowser(t)
   const page = await browser.newPage(options)
   page.setDefaultTimeout(PAGE_TIMEOUT_MS)
   const said: string[] = []
@@ -30,7 +28,7 @@ export async function openPage (t: Test, base: string, options: BrowserContextOp
   const asked: string[] = []
   page.on('request', request => asked.push(request.url()))
   await page.goto(`${base}/`)
-  return { page, said, foreign: () => asked.filter(address => !address.startsWith(`${base}/`) && !address.startsWith('data:')) }
+  return { page, said, asked, foreign: () => asked.filter(address => !address.startsWith(`${base}/`) && !address.startsWith('data:')) }
 }
 
 export function promptOf (page: Page): Locator {
