@@ -10,6 +10,7 @@ import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createPrefixOf } from '../http/forwarded-prefix.ts'
 import { createBaseUrl } from '../http/base-url.ts'
 import { foreignHostRefuser } from '../http/foreign-host.ts'
+import { createKnownBodies } from '../http/known-bodies.ts'
 import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
 import { describePrompt } from '../logger.ts'
@@ -124,6 +125,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
       publicUrl: config.publicUrl,
       addresses: { generation: (request, id) => `${basePath(request)}/generations/${id}`, model: (request, endpointId) => `${basePath(request)}/models/${endpointId}` },
       describePrompt: prompt => describePrompt(prompt, config.logPrompts),
+      knownBodies: createKnownBodies(),
       pricedFields: model => fieldsOf(tenants().ruleOf(model)),
       onTrouble
     })

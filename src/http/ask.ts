@@ -6,7 +6,7 @@ import type { Answer, Requests } from '../generation/request/request.ts'
 import type { Presence } from '../generation/watch/presence.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Model, ReadOptions } from '../models/model.ts'
-import { callOptionsOf, type CallReading, type HeaderOptions } from './call-options.ts'
+import { callOptionsOf, rememberBody, type CallReading, type HeaderOptions } from './call-options.ts'
 import type { CallerConnection } from './connection.ts'
 import { rememberDelivery, type DeliveryDeps } from './delivery.ts'
 
@@ -19,7 +19,12 @@ export interface AskDeps extends DeliveryDeps, CallReading {
 export function ask (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], deps: AskDeps): Answer | Promise<Answer> {
   const options = callOptionsOf(request, model, headers, unknownFields, deps)
   const kept = deps.requests.fromMemory(options)
-  if (kept === null) return attended(options, request.facts.connection, deps)
+  if (kept === null) {
+    // Whoever waits need not hold the bytes all the time.
+    request.facts.bodyName = null
+    return attended(options, request.facts.connection, deps)
+  }
+  rememberBody(request, options, unknownFields, deps)
   count(kept, options.tenant.id, deps.metrics)
   return kept
 }

@@ -8,7 +8,8 @@ import type { CallOptions } from '../generation/request/call.ts'
 import type { PromptFacts } from '../logger.ts'
 import { takesSeed, type Model, type ModelInput, type ReadOptions } from '../models/model.ts'
 import { isObject } from '../schema.ts'
-import { refusalOf, refusalOfValues } from '../tenants/book.ts'
+import { refusalOf, refusalOfValues, type Tenant } from '../tenants/book.ts'
+import { isReadAlike, type KnownBodies, type ReadBody, type ReadFor } from './known-bodies.ts'
 import { callerOf, traceIdOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
@@ -17,34 +18,63 @@ export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | '
 /** What reading a call needs beside the request. */
 export interface CallReading {
   readonly describePrompt: (prompt: string) => PromptFacts
-  /** The fields whose defaults are sent because the price depends on them. */
+  /** The fields whose defaults are sent because the price depends on them; the same list as long as the price rule is the same. */
   readonly pricedFields: (model: Model) => readonly string[]
+  readonly knownBodies: KnownBodies
 }
 
 /** Reads a call of this model. An input that it does not take, what the tenant may not ask for, and a seed that cannot be kept, are thrown. */
-export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], { describePrompt, pricedFields }: CallReading): CallOptions {
+export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading): CallOptions {
   const { tenant, subject, token } = callerOf(request)
   const { mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
-  const { body } = request
   if (token !== null && (mode === 'refresh' || mode === 'bypass') && !token.cache.includes(mode)) throw new Problem('not-allowed', { detail: `This token may not say Falgate-Cache: ${mode}, which pays for what is stored.` })
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
-  if (!isObject(body)) throw invalidInput([{ path: '', message: 'must be of type object', code: 'wrong_type' }])
-  const reading = model.readInput(body, { unknownFields, sentDefaults: tenant.allow.size === 0 ? pricedFields(model) : [...pricedFields(model), ...tenant.allow.keys()] })
-  if (!reading.ok) throw invalidInput(reading.faults)
-  const { given, sent, leftOut } = reading
-  if (leftOut.length > 0) request.facts.ignored = leftOut.filter(isPlainName)
-  if (typeof sent['prompt'] === 'string') request.facts.prompt = describePrompt(sent['prompt'])
-  // A seed that the model does not take says nothing: with it, different pictures would have one name.
-  const seed = takesSeed(model) && (sent['seed'] ?? null) !== null ? seedOf(request) : null
+  const { body, sent, input, seed, numbers, cacheName } = readBody(request, readForOf(tenant, model, mode, unknownFields, reading), reading)
   const forbidden = refusalOfValues(tenant, model, sent)
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
-  const { numbers } = request.facts
-  const input = canonicalJson(sent, seed, numbers)
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
-  const cacheName = nameOf(seed, mode, tenant.cacheGroup, model, input, sent, numbers)
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body: given, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, traceId: traceIdOf(request.headers['traceparent']) }
+  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, traceId: traceIdOf(request.headers['traceparent']) }
+}
+
+/** Keeps how the body of this call was read, for others that bring the same bytes. */
+export function rememberBody ({ facts, body: value }: FastifyRequest, { tenant, model, mode, body, sent, input, seed, numbers, cacheName }: CallOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading): void {
+  const { bodyName, knownBody, ignored, prompt } = facts
+  if (bodyName === null || knownBody?.read.sent === sent) return
+  reading.knownBodies.keep(bodyName, {
+    value,
+    seed: facts.seed,
+    numbers: facts.numbers,
+    readFor: readForOf(tenant, model, mode, unknownFields, reading),
+    read: { body, sent, input, seed, numbers, cacheName, ignored, prompt }
+  })
+}
+
+function readForOf ({ allow, cacheGroup }: Tenant, model: Model, mode: CallOptions['mode'], unknownFields: ReadOptions['unknownFields'], { pricedFields }: CallReading): ReadFor {
+  return { model, unknownFields, pricedFields: pricedFields(model), allow, cacheGroup, mode }
+}
+
+/** What the model makes of the body, and what the log says of it. */
+function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }: CallReading): ReadBody {
+  const { facts, body } = request
+  const { model, unknownFields, pricedFields, allow, cacheGroup, mode } = readFor
+  const { knownBody, numbers } = facts
+  if (knownBody !== null && isReadAlike(knownBody.readFor, readFor)) {
+    facts.ignored = knownBody.read.ignored
+    facts.prompt = knownBody.read.prompt
+    return knownBody.read
+  }
+  if (!isObject(body)) throw invalidInput([{ path: '', message: 'must be of type object', code: 'wrong_type' }])
+  const reading = model.readInput(body, { unknownFields, sentDefaults: allow.size === 0 ? pricedFields : [...pricedFields, ...allow.keys()] })
+  if (!reading.ok) throw invalidInput(reading.faults)
+  const { given, sent, leftOut } = reading
+  if (leftOut.length > 0) facts.ignored = leftOut.filter(isPlainName)
+  if (typeof sent['prompt'] === 'string') facts.prompt = describePrompt(sent['prompt'])
+  // A seed that the model does not take says nothing: with it, different pictures would have one name.
+  const seed = takesSeed(model) && (sent['seed'] ?? null) !== null ? seedOf(request) : null
+  const input = canonicalJson(sent, seed, numbers)
+  return { body: given, sent, input, seed, numbers, cacheName: nameOf(seed, mode, cacheGroup, model, input, sent, numbers), ignored: facts.ignored, prompt: facts.prompt }
 }
 
 /** What a stored result is looked for under, if any. */

@@ -5,11 +5,12 @@ import { Problem } from '../errors.ts'
 import { exactNumbers } from '../fal-wire/exact-numbers.ts'
 import { exactSeed } from '../fal-wire/exact-seed.ts'
 import { createBodyReader } from './body-bytes.ts'
+import { nameOfBytes, type KnownBodies, type ParsedBody } from './known-bodies.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Lets an application take `application/json` and nothing else, where a body is read. */
-export function takeJsonOnly (app: FastifyInstance): void {
+export function takeJsonOnly (app: FastifyInstance, knownBodies: KnownBodies): void {
   const readBytes = createBodyReader()
   app.removeAllContentTypeParsers()
   const ofJson = (request: FastifyRequest, payload: NodeJS.ReadableStream, done: (error: Error | null, body?: unknown) => void): void => {
@@ -20,7 +21,7 @@ export function takeJsonOnly (app: FastifyInstance): void {
       }
       let body: unknown
       try {
-        body = read(request, bytes)
+        body = read(request, bytes, knownBodies)
       } catch (error) {
         done(error instanceof Error ? error : new Error('a body could not be read', { cause: error }))
         return
@@ -40,17 +41,17 @@ function isRead (request: FastifyRequest): boolean {
   return request.routeOptions.schema?.body !== undefined
 }
 
-function read (request: FastifyRequest, bytes: Buffer): unknown {
+function read (request: FastifyRequest, bytes: Buffer, knownBodies: KnownBodies): unknown {
   if (!isRead(request)) return undefined
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity') throw new Problem('not-json', { detail: 'Send the body without Content-Encoding.' })
-  const text = decode(bytes)
-  const body = parse(text)
-  if (typeof body !== 'object' || body === null) return body
-  request.facts.seed = exactSeed(text, body)
-  request.facts.numbers = exactNumbers(text)
-  makeFinite(body, request.facts.seed.kind === 'digits')
-  return body
+  const { facts } = request
+  facts.bodyName = nameOfBytes(bytes)
+  facts.knownBody = facts.bodyName === null ? null : knownBodies.find(facts.bodyName) ?? null
+  const { value, seed, numbers } = facts.knownBody ?? parse(decode(bytes))
+  facts.seed = seed
+  facts.numbers = numbers
+  return value
 }
 
 function decode (bytes: Buffer): string {
@@ -61,10 +62,18 @@ function decode (bytes: Buffer): string {
   }
 }
 
-function parse (text: string): unknown {
+function parse (text: string): ParsedBody {
+  const value = valueOf(text)
+  if (typeof value !== 'object' || value === null) return { value, seed: { kind: 'absent' }, numbers: null }
+  const seed = exactSeed(text, value)
+  makeFinite(value, seed.kind === 'digits')
+  return { value, seed, numbers: exactNumbers(text) }
+}
+
+function valueOf (text: string): unknown {
   try {
-    const body: unknown = JSON.parse(text)
-    return body
+    const value: unknown = JSON.parse(text)
+    return value
   } catch {
     // The parser's own message quotes the body, and with it perhaps a prompt.
     throw new Problem('malformed-json', { detail: text === '' ? 'The body is empty; a JSON object is expected.' : 'The body cannot be parsed as JSON.' })

@@ -10,6 +10,7 @@ import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Tenant } from '../tenants/book.ts'
 import type { CallerConnection } from './connection.ts'
+import type { KnownBody } from './known-bodies.ts'
 
 /** Who calls, once the key was checked. */
 export interface Caller {
@@ -44,6 +45,10 @@ export interface RequestFacts {
   seed: ExactSeed
   /** The digits of the body's numbers that JavaScript would change. */
   numbers: ExactNumbers | null
+  /** What its body is remembered by; `null`: it has none, or a long one. */
+  bodyName: string | null
+  /** How the same bytes were read for somebody a moment ago. */
+  knownBody: KnownBody | null
   /** It asks what would happen. */
   isDryRun: boolean
   /** Fields of the body that the model does not have, and that were left out. */
@@ -78,7 +83,7 @@ declare module 'fastify' {
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
 export function freshFacts (connection: CallerConnection, { route, isPoll }: RouteOperation): RequestFacts {
-  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, isDryRun: false, numbers: null, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

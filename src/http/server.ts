@@ -127,7 +127,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   gateway.setValidatorCompiler(validatorCompiler)
   // Answers are written by us, most of them as text: serializers made of the schemas would never be called, and take a tenth of the start to make.
   gateway.setSerializerCompiler(() => data => JSON.stringify(data))
-  takeJsonOnly(gateway)
+  takeJsonOnly(gateway, deps.knownBodies)
 
   await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
