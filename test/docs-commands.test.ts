@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import t from 'tap'
 import { describePrompt } from '../src/logger.ts'
 import { parseObject } from './support/gateway.ts'
-import { codeBlocksOf, pageAt, pages, sectionOf } from './support/pages.ts'
+import { callOf, codeBlocksOf, pageAt, pages, sectionOf } from './support/pages.ts'
 import { cliFile, projectDir } from './support/paths.ts'
 import { answering, freePort, runCli, start, type Env, type Running } from './support/processes.ts'
 import { plainClient } from './support/redis-store.ts'
@@ -47,14 +47,6 @@ async function serve (t: Test, env: Env = {}): Promise<Gateway> {
 async function pasted (script: string, { port }: Gateway): Promise<string> {
   const { stdout } = await run('sh', ['-euc', script.replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`)], { env: { PATH: process.env['PATH'] ?? '' }, timeout: 60_000 })
   return stdout
-}
-
-/** What a command line is called with: its settings, and the words behind them. */
-function callOf (line: string): { readonly env: Env, readonly words: readonly string[] } {
-  const words = line.replace(/ +#.*$/, '').trim().split(/ +/)
-  const isSetting = (word: string): boolean => /^[A-Z_]+=/.test(word)
-  const env = words.filter(isSetting).map(word => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)])
-  return { env: Object.fromEntries(env), words: words.filter(word => !isSetting(word)) }
 }
 
 t.test('pages with commands are found', async t => {

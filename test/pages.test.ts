@@ -26,7 +26,7 @@ function found (pattern: RegExp): ReadonlyArray<{ readonly path: string, readonl
 
 for (const { path, text } of pages) {
   t.test(`every file and folder that ${path} names exists`, async t => {
-    const named = [...text.matchAll(/`((?:src|test|docker|docs|openapi)\/[\w./-]*)`/g)].map(([, path = '']) => path)
+    const named = [...text.matchAll(/`((?:src|test|docker|docs|examples|openapi)\/[\w./-]*)`/g)].map(([, path = '']) => path)
     if (['docs/architecture.md', 'docs/ledger.md'].includes(path)) t.ok(named.length > 0, 'it names some')
     t.same([...new Set(named)].filter(path => !existsSync(join(projectDir, path))), [])
   })
@@ -49,11 +49,14 @@ t.test('links and blocks are found', async t => {
 /** Those of compose, and of the tests. */
 const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS']
 
+/** Those of the example's backend. */
+const examples = ['FALGATE_URL', 'FALGATE_KEY', 'ORIGIN']
+
 /** Those of fal's Python client. */
 const clients = ['FAL_RUN_HOST', 'FAL_QUEUE_RUN_HOST', 'FAL_KEY_ID', 'FAL_KEY_SECRET']
 
 t.test('every setting that a page names is one', async t => {
-  const known = new Set([...variables.map(({ name }) => name), ...others, ...clients])
+  const known = new Set([...variables.map(({ name }) => name), ...others, ...examples, ...clients])
   const named = [...found(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g), ...found(/(?<![\w$])([A-Z][A-Z0-9_]{3,})=/g)]
   t.ok(named.length > 40, 'they were found')
   t.same(named.filter(({ match }) => !known.has(match[1] ?? '') && !/_$/.test(match[1] ?? '')).map(({ path, match }) => `${path}: ${match[1]}`), [])
@@ -118,7 +121,8 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/sandbox.md', '[', 'below'],
   ['docs/tenants.md', '{', 'below'],
   ['docs/tokens.md', 'token=$(curl', 'docs-commands.test.ts'],
-  ['docs/tokens.md', 'const answer', 'heavy/event-source.test.ts']
+  ['docs/tokens.md', 'const answer', 'heavy/event-source.test.ts'],
+  ['examples/page/README.md', 'npm ci', 'heavy/example-page.test.ts']
 ]
 
 t.test('every code block is held by a test, or it is told why not', async t => {

@@ -13,7 +13,8 @@ export interface CodeBlock { readonly language: string, readonly code: string }
 /** Every page that users and contributors read. */
 export const pages: readonly Page[] = [
   'README.md', 'CONTRIBUTING.md', 'SECURITY.md',
-  ...readdirSync(join(projectDir, 'docs')).filter(name => name.endsWith('.md')).sort().map(name => `docs/${name}`)
+  ...readdirSync(join(projectDir, 'docs')).filter(name => name.endsWith('.md')).sort().map(name => `docs/${name}`),
+  'examples/page/README.md'
 ].map(path => ({ path, text: readFileSync(join(projectDir, path), 'utf8') }))
 
 /** The text of the page at this path; throws when there is none. */
@@ -47,4 +48,12 @@ export function linksOf (text: string): readonly string[] {
 /** The names by which links lead to the headings of a page, as GitHub makes them. */
 export function anchorsOf (text: string): ReadonlySet<string> {
   return new Set([...proseOf(text).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')))
+}
+
+/** What a command line is called with: its settings, and the words behind them. */
+export function callOf (line: string): { readonly env: Readonly<Record<string, string>>, readonly words: readonly string[] } {
+  const words = line.replace(/ +#.*$/, '').trim().split(/ +/)
+  const isSetting = (word: string): boolean => /^[A-Z_]+=/.test(word)
+  const env = words.filter(isSetting).map(word => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)])
+  return { env: Object.fromEntries(env), words: words.filter(word => !isSetting(word)) }
 }

@@ -22,9 +22,11 @@ export interface TcpProxy {
 export interface TcpProxyOptions {
   /** What the server says arrives so much later; what is under way when its connection breaks is lost. */
   readonly delayMs?: number
+  /** Hears all that the server says. */
+  readonly onAnswer?: (bytes: Buffer) => void
 }
 
-export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0 }: TcpProxyOptions = {}): Promise<TcpProxy> {
+export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0, onAnswer = () => {} }: TcpProxyOptions = {}): Promise<TcpProxy> {
   let targetPort = firstPort
   const sockets = new Set<Socket>()
   let isOpen = true
@@ -56,6 +58,7 @@ export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0 }
       target.write(chunk)
     })
     target.on('data', chunk => {
+      onAnswer(chunk)
       if (caught === null) {
         if (delayMs === 0) client.write(chunk)
         else setTimeout(() => { client.write(chunk) }, delayMs)
