@@ -51,7 +51,7 @@ t.test('what is wrong with a wish stands at its field', async t => {
 
 for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['a phone', { viewport: { width: 360, height: 740 } }]] as const) {
   t.test(`nothing keeps anybody out: ${name}`, async t => {
-    const { page } = await openPage(t, (await startWithOwnSandbox(t, { models })).url, { ...options, bypassCSP: true })
+    const { page } = await openPage(t, (await startWithOwnSandbox(t, { models })).url, options)
     await make(t, page, 'A lighthouse')
     t.same(await barriers(page), [])
     t.ok(await page.evaluate(() => Reflect.get(globalThis, 'document').documentElement.scrollWidth <= Reflect.get(globalThis, 'innerWidth')), 'it does not scroll sideways')

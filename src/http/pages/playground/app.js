@@ -6,7 +6,7 @@ import { createApi, sentenceOf } from './api.js'
 import { SignIn } from './sign-in.js'
 import { Studio } from './studio.js'
 
-/** @typedef {{ api: import('./api.js').Api, models: import('./api.js').ModelLine[], token: import('./api.js').Token | null }} Session */
+/** @typedef {{ api: import('./api.js').Api, models: import('./api.js').ModelLine[], token: import('./api.js').Token | null, isAsked: boolean }} Session `isAsked`: somebody signed in by hand */
 
 const { demoKey = '', sandbox } = document.documentElement.dataset
 
@@ -20,19 +20,19 @@ function App () {
   const draft = useRef(/** @type {import('./studio.js').Draft | null} */ (null))
 
   /** @param {string} key */
-  async function signIn (key) {
+  async function signIn (key, isAsked = true) {
     setBusy(true)
     setFault(null)
     const api = createApi(key)
     try {
       const models = await api.models()
-      setSession({ api, models, token: api.isToken ? await api.token() : null })
+      setSession({ api, models, token: api.isToken ? await api.token() : null, isAsked })
     } catch (error) {
       setFault(sentenceOf(error))
     }
     setBusy(false)
   }
-  useEffect(() => { if (demoKey !== '') signIn(demoKey) }, [])
+  useEffect(() => { if (demoKey !== '') signIn(demoKey, false) }, [])
 
   function leave () {
     setSession(null)

@@ -14,14 +14,14 @@ const words = /** @type {Record<string, string>} */ ({ queued: 'Waiting for its 
 /** @param {{ run: Run | null, note: string, onCancel: () => void, onReuse: (() => void) | null }} props */
 export function Result ({ run, note, onCancel, onReuse }) {
   if (run === null) {
-    return html`<section class="card result empty" aria-label="Result"><p class="muted">Describe a picture, and it appears here.</p></section>`
+    return html`<section id="result" class="card result empty" tabindex="-1" aria-label="Result"><p class="muted">Describe a picture, and it appears here.</p></section>`
   }
   const { generation, log, error, cacheStatus, savedUsd } = run
   const isOpen = error === null && (generation === null || !hasEnded(generation.status))
   const files = generation === null ? [] : filesIn(generation.output)
   const problem = error ?? (generation?.error === null || generation?.error === undefined ? null : [generation.error.title, generation.error.detail].filter(Boolean).join('. '))
   return html`
-    <section class="card result" aria-label="Result" aria-busy=${isOpen}>
+    <section id="result" class="card result" tabindex="-1" aria-label="Result" aria-busy=${isOpen}>
       <div class="progress" role="status">
         ${isOpen && html`<span class="pulse"></span>`}
         <strong>${error === null ? words[generation?.status ?? ''] ?? 'Asking' : 'Not made'}</strong>

@@ -34,6 +34,7 @@ export function Studio ({ session, draft, onLost }) {
   const [note, setNote] = useState('')
   const following = useRef(/** @type {AbortController | null} */ (null))
   const wanted = useRef(/** @type {Generation | null} */ (null))
+  const isFormNext = useRef(session.isAsked)
   const fields = model === null ? [] : fieldsOf(model.input, session.token?.allow)
   const members = membersOf(fields, values)
   if (model !== null) draft.current = { id: model.id, values }
@@ -75,6 +76,11 @@ export function Studio ({ session, draft, onLost }) {
     }
     return () => { isCurrent = false }
   }, [api, id])
+  useEffect(() => {
+    if (model !== null && isFormNext.current) toForm()
+    isFormNext.current = isFormNext.current && model === null
+  }, [model])
+  useEffect(() => { if (faults.length > 0) /** @type {HTMLElement | null} */ (document.querySelector('form [aria-invalid=true]'))?.focus() }, [faults])
 
   /** @param {Generation} generation @param {Pick<Run, 'cacheStatus' | 'savedUsd'>} outcome */
   async function watch (generation, outcome) {
@@ -123,8 +129,11 @@ export function Studio ({ session, draft, onLost }) {
 
   /** @param {Generation} generation */
   function reuse (generation) {
-    if (generation.model === id) setValues(valuesOf(fields, generation.input ?? {}, generation.seed))
-    else {
+    if (generation.model === id) {
+      setValues(valuesOf(fields, generation.input ?? {}, generation.seed))
+      toForm()
+    } else {
+      isFormNext.current = true
       wanted.current = generation
       setId(generation.model)
     }
@@ -145,7 +154,11 @@ export function Studio ({ session, draft, onLost }) {
         ${model !== null && html`<${Form} key=${model.id} fields=${fields} values=${values} faults=${faults} isBusy=${isBusy} price=${model.price_usd} token=${token} cacheMode=${cacheMode} onCacheMode=${setCacheMode} set=${(/** @type {string} */ name, /** @type {string} */ value) => setValues((/** @type {Record<string, string>} */ now) => ({ ...now, [name]: value }))} onMake=${make} />`}
       </div>
       <div class="right">
-        <${Result} run=${run} note=${note} onCancel=${() => { if (shown !== null) cancel(shown) }} onReuse=${shown?.input === null || shown === null || !models.some(one => one.id === shown.model) ? null : () => reuse(shown)} />
+        <${Result} run=${run} note=${note} onCancel=${() => {
+          if (shown === null) return
+          toResult()
+          cancel(shown)
+        }} onReuse=${shown?.input === null || shown === null || !models.some(one => one.id === shown.model) ? null : () => reuse(shown)} />
         <${Snippets} model=${id} members=${members} cacheMode=${cacheMode} />
         ${token !== null && html`<${TokenLeft} token=${token} />`}
         <${Usage} usage=${usage} costs=${list.generations.map(one => one.cost_usd ?? 0).reverse()} />
@@ -162,6 +175,16 @@ export function Studio ({ session, draft, onLost }) {
       }}
       onOpen=${(/** @type {Generation} */ one) => {
         watch(one, { cacheStatus: '', savedUsd: null })
-        document.querySelector('.result')?.scrollIntoView({ block: 'nearest' })
+        toResult()
       }} />`
+}
+
+/** Leads keyboards, and what reads the page out, to the first field of the form. */
+function toForm () {
+  /** @type {HTMLElement | null} */ (document.querySelector('form :is(textarea, input, select)'))?.focus()
+}
+
+/** The same to the result: what was in focus may go away. */
+function toResult () {
+  document.getElementById('result')?.focus()
 }
