@@ -54,6 +54,10 @@ export const troubles = {
     sentence: 'The leases could not be renewed.',
     then: 'The next renewal tries again; a lease outlasts two that fail.'
   },
+  heartbeat: {
+    sentence: 'The heartbeat could not be written.',
+    then: 'It is tried again within a second. After two seconds without one another replica may follow at fal what this one follows, too.'
+  },
   'release-leases': {
     sentence: 'The leases could not be released at the stop.',
     then: 'Other replicas take over once these have run out.'

@@ -111,6 +111,9 @@ export function createCore (options: CoreOptions): Core {
     onClaimsPaused: forMs => {
       log.warn({ for_ms: forMs }, 'Redis was started again or failed over: nothing is bought until the replicas have put back what it may have lost, for one lease at most')
     },
+    onSilent: (silent, generations) => {
+      log.warn({ silent_replica: silent, generations }, 'a replica went silent; what it followed at fal is followed here')
+    },
     onTrouble
   })
 

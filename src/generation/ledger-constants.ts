@@ -23,6 +23,10 @@ export const ledgerConstants = {
   /** What is left to a waiting generation whose keyless caller has gone. */
   abandonedMs: 60_000,
   maxTakeovers: 5,
+  /** After this long without a heartbeat a replica is asked whether it is there. */
+  silentMs: 2000,
+  /** After so many takeovers the next one waits for the lease. A process that stands still for seconds is not dead, and may not use up all of them. */
+  maxEarlyTakeovers: 2,
   /** How many times its reservation a generation may cost at most, before an operator says so, and how many overruns in a row leave a model's price unsure. */
   maxOverrun: 10,
   maxOverrunsInARow: 2,

@@ -135,6 +135,17 @@ export interface Ledger {
    * asked about at fal (rule 34): after 30 s, then ever more rarely, at most two a second on all replicas together.
    */
   sweep: (replica: string, max: number) => Promise<readonly Taken[]>
+  /**
+   * A heartbeat of `replica`, once a second. Gives the replicas that went silent: they had a heartbeat within the last lease and none for two seconds, and look
+   * after something that `takeOver` would give. None while claims wait after a failover: for a while nobody could have a heartbeat.
+   */
+  heartbeat: (replica: string) => Promise<readonly string[]>
+  /**
+   * Gives `replica` at most `max` generations of one that went silent and does not answer, before their leases run out. Only such that fal has accepted under a
+   * request id: should it be alive after all, both follow them, and nothing is bought. What was taken over twice waits for its lease; so does a submit under
+   * way. Nothing when `silent` has had a heartbeat meanwhile.
+   */
+  takeOver: (replica: string, silent: string, max: number) => Promise<readonly Taken[]>
   /** At most `max` events of the outbox, oldest first, each given to one caller only. Of a row that is forgotten there is none. */
   takeOutbox: (max: number) => Promise<readonly OutboxEvent[]>
   /** Is it this call that does `what` for all replicas? True for one call, and then for none for so long. `what` is one of a few names. */
@@ -148,6 +159,11 @@ export interface Ledger {
   left: (id: string, connection: Connection) => Promise<void>
   /** Which of these connections of another replica are open? Asked on the events channel; no answer in time means none. */
   askOpen: (replica: string, connections: readonly string[]) => Promise<ReadonlySet<string>>
+  /**
+   * Is another replica there? Asked on the events channel, too. `silent`: it did not answer in time. `unheard`: messages do not arrive here just now, so that
+   * silence proves nothing.
+   */
+  askThere: (replica: string) => Promise<'there' | 'silent' | 'unheard'>
   /** Answers such questions for `replica` until the returned function is called. */
   answerOpen: (replica: string, isOpen: (connection: string) => boolean) => () => void
 

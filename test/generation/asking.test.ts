@@ -59,6 +59,7 @@ async function open (t: Test): Promise<Scene> {
     onOutboxEvent: one => { events.push(one) },
     onRestored: () => {},
     onClaimsPaused: () => {},
+    onSilent: () => {},
     onBehind: () => {},
     onTrouble: fail
   })

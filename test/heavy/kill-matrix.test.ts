@@ -65,6 +65,11 @@ const points: readonly Point[] = [
   { says: 'after it let go', once: 'the process drains', after: 'release', ends: 'succeeded', callers: 'seeded' },
   { says: 'before it takes over from a dead one', once: 'its owner dies', before: 'sweep', ends: 'succeeded', callers: 'seeded' },
   { says: 'after it took over from a dead one', once: 'its owner dies', after: 'sweep', having: 'id', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'before a heartbeat', once: 'it runs', before: 'heartbeat', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after a heartbeat', once: 'it runs', after: 'heartbeat', ends: 'succeeded', callers: 'unseeded', isLeaseLong: true },
+  { says: 'before it takes over from one that went silent', once: 'its owner dies', before: 'takeOver', ends: 'succeeded', callers: 'seeded', isLeaseLong: true },
+  { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', ends: 'succeeded', callers: 'seeded', isLeaseLong: true },
+  { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', ends: 'succeeded', callers: 'unseeded', isLeaseLong: true },
   { says: 'before it takes the events that nobody\'s evidence made', once: 'it runs', before: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
   { says: 'after it took them, before it counted them', once: 'it runs', after: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
   // What no living replica held is gone, and only what it was bought for can be asked again.
@@ -83,7 +88,7 @@ const points: readonly Point[] = [
 const PLACES = 4
 
 /** Operations that change nothing: a death around one of them is the death before the next write. */
-const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen', 'token', 'tokens'])
+const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'askOpen', 'askThere', 'token', 'tokens'])
 
 /**
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
@@ -103,9 +108,10 @@ function isLonely ({ point: { once, fault } }: Death): boolean {
   return once === 'Redis is emptied' || fault === blocked
 }
 
-const shared = deaths.filter(death => !isLonely(death))
+const shared = deaths.filter(death => !isLonely(death) && death.point.isLeaseLong !== true)
 const places: ReadonlyArray<readonly Death[]> = [
   ...Array.from({ length: PLACES }, (_, place) => shared.filter((_, number) => number % PLACES === place)),
+  deaths.filter(({ point }) => point.isLeaseLong === true),
   ...deaths.filter(isLonely).map(death => [death])
 ]
 

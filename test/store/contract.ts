@@ -28,11 +28,12 @@ import { requests } from './contract/requests.ts'
 import { restoredNames } from './contract/restored-names.ts'
 import { reuse } from './contract/reuse.ts'
 import { rollbacks } from './contract/rollbacks.ts'
+import { silence } from './contract/silence.ts'
 import { twins } from './contract/twins.ts'
 import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, owners }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

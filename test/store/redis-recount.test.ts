@@ -94,6 +94,8 @@ t.test('every counter and index that was damaged is named with what was found an
   await set('ZREM', 'q:studio', waiting)
   await set('ZADD', 'q:studio', 5, 'nobody')
   await set('ZREM', 'l:studio ', ended)
+  await set('ZREM', 'followed', running)
+  await set('ZADD', 'followed', 5, ended)
   await set('ZADD', 'unknown', 5, ended)
   await set('HSET', 'claims', 'c', running)
   await set('HSET', 'n:stranger', 'id', ended)
@@ -114,6 +116,9 @@ t.test('every counter and index that was damaged is named with what was found an
     `row|${ended} in list||3`,
     `row|${ended} in unknown|5|`,
     `row|${running} in due|5|N`,
+    `row|${running} in followed||N`,
+    `row|${ended} in followed|5|`,
+    `stray|${ended} in followed|5|`,
     `row|${running} in requests||${running}`,
     `row|${unknown} in card|another|its own`,
     `row|${waiting} in queue||4`,

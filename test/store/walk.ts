@@ -52,7 +52,8 @@ const admitStep = fc.record({
 })
 /** A list of them; asked for by the reader of the first. */
 const admitAllStep = fc.record({ do: fc.constant('admitAll' as const), of: fc.array(admitStep, { minLength: 1, maxLength: 4 }), again: fc.boolean() })
-const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20) })
+/** `beats`: it has a heartbeat at that time; those of older versions have none. */
+const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20), beats: fc.boolean() })
 
 const withdrawStep = fc.record({ do: fc.constant('withdraw' as const), which, connection: fc.constantFrom(null, 'c1') })
 
@@ -107,6 +108,9 @@ const renewStep = fc.record({
   lost: fc.option(fc.record({ which, requestId, holds: fc.boolean(), name, mode: fc.constantFrom('normal' as const, 'normal' as const, 'refresh' as const, 'bypass' as const), learned: fc.boolean(), reuses: fc.boolean() }))
 })
 const sweepStep = fc.record({ do: fc.constant('sweep' as const), replica, max: fc.constantFrom(1, 5, 50) })
+const heartbeatStep = fc.record({ do: fc.constant('heartbeat' as const), replica })
+/** From whoever went silent; `silent`: from that one, whether it did or not. */
+const takeOverStep = fc.record({ do: fc.constant('takeOver' as const), replica, silent: fc.option(replica), max: fc.constantFrom(1, 50) })
 const releaseStep = fc.record({ do: fc.constant('release' as const), replica, which })
 const seenStep = fc.record({ do: fc.constant('seen' as const), which, connection: fc.constantFrom(null, 'c1', 'c2'), left: fc.boolean() })
 const cancelStep = fc.record({ do: fc.constant('cancel' as const), which, tenant })
@@ -124,7 +128,7 @@ const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: 
 const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const, 'preview' as const), which })
 const onceStep = fc.record({ do: fc.constant('once' as const), what: fc.constantFrom('task', 'other'), forMs: fc.constantFrom(1, 15_000, 6 * minute) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
-const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
+const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 2500, 2500, 2500, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
 /** Redis was started again, or failed over to another server, which lost nothing. */
 const serverStep = fc.record({ do: fc.constant('server' as const), server: fc.constantFrom('first', 'second') })
 
@@ -141,6 +145,8 @@ const step = fc.oneof(
   { weight: 4, arbitrary: finishStep },
   { weight: 2, arbitrary: renewStep },
   { weight: 3, arbitrary: sweepStep },
+  { weight: 2, arbitrary: heartbeatStep },
+  { weight: 3, arbitrary: takeOverStep },
   { weight: 1, arbitrary: releaseStep },
   { weight: 2, arbitrary: seenStep },
   { weight: 2, arbitrary: cancelStep },
@@ -324,6 +330,7 @@ async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admiss
 async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' | 'foreign' }>): Promise<unknown> {
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
+    if (step.beats) await ledger.heartbeat(step.replica)
     const before = (await ledger.gauges()).atUpstream
     const answer = await ledger.claim({ claimId, deadlineMs: ledger.now() + 1000, replica: step.replica, slots })
     if (answer.outcome === 'go') witness.grant(claimId, answer.row)
@@ -334,6 +341,8 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   if (step.do === 'breaker') return ledger.breaker(step.scope, step)
   if (step.do === 'once') return ledger.once(step.what, step.forMs)
   if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeOutbox(step.max)]
+  if (step.do === 'heartbeat') return await ledger.heartbeat(step.replica)
+  if (step.do === 'takeOver') return await takeOver(ledger, step)
   if (step.do === 'list') {
     const cursor = step.after === null ? null : witness.rows()[step.after % Math.max(1, witness.rows().length)]?.id ?? null
     return ledger.list({ tenant: step.tenant, subject: step.subject }, { limit: step.limit, cursor, status: step.status })
@@ -371,6 +380,17 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
       const connection = step.connection === null ? null : { replica: 'r1', connection: step.connection }
       return step.left && connection !== null ? ledger.left(purchase, connection) : ledger.seen(purchase, connection)
     }
+  }
+}
+
+/** Only what fal has accepted is given away before its lease runs out, and only of a replica that is another one. */
+async function takeOver (ledger: Ledger, { replica, silent, max }: Extract<Step, { do: 'takeOver' }>): Promise<void> {
+  const found = silent === null ? await ledger.heartbeat(replica) : [silent]
+  for (const other of found) {
+    const taken = await ledger.takeOver(replica, other, max)
+    if (silent === null && taken.length === 0) throw new Error(`${other} is named as silent, and nothing of it can be taken over`)
+    const wrong = taken.find(({ row }) => row.requestId === null || row.owner !== replica || row.takeovers === 0 || replica === other)
+    if (wrong !== undefined) throw new Error(`${replica} took ${wrong.row.id} over, which is ${wrong.row.phase} with ${wrong.row.owner} for the ${wrong.row.takeovers}th time`)
   }
 }
 

@@ -11,7 +11,7 @@ import { key, tenant, type Reply } from './gateway.ts'
 import { moneyOf } from './money.ts'
 import { startRedisGate, type RedisGate } from './redis-gate.ts'
 import { redisUrl, startRedis } from './redis.ts'
-import { deploy, type Deployment, type Replica } from './replicas.ts'
+import { deploy, LONG_LEASE, type Deployment, type Replica } from './replicas.ts'
 import { until } from './until.ts'
 
 /**
@@ -40,6 +40,8 @@ export interface Point {
   readonly purchases?: 0 | 1
   /** `seeded` and `unseeded`, one after the other, unless told otherwise. */
   readonly callers?: Callers
+  /** Leases that outlast the test: whoever goes on does so because a replica went silent. Of all points of a place, or of none. */
+  readonly isLeaseLong?: true
   /** The caller's retry would rightly be another purchase, or another story. */
   readonly retries?: false
 }
@@ -74,7 +76,7 @@ export async function openPlace (t: Test, points: readonly Point[]): Promise<Pla
   const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
   const redis = server?.url ?? await redisUrl()
   const tenants = points.map((_, number) => tenant(`team-${number}`, { budget: BUDGET }))
-  const deployment = await deploy(t, { redisUrl: redis, sandbox: { runMs: 10 }, tenants: { budget: { usd: 1000, per: 'month' }, tenants } })
+  const deployment = await deploy(t, { redisUrl: redis, env: points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {}, sandbox: { runMs: 10 }, tenants: { budget: { usd: 1000, per: 'month' }, tenants } })
   const survivorGate = await startRedisGate(t, redis)
   const survivor = await deployment.startReplica({ REDIS_URL: survivorGate.url })
 
@@ -123,7 +125,7 @@ async function enter (t: Test, place: Place, point: Point, callers: Callers): Pr
   const inherits = point.once === 'its owner dies'
   const doomedGate = await startRedisGate(t, redis)
   // Until the death everything is the doomed one's to do.
-  survivorGate.refuse(['claim', 'sweep'])
+  survivorGate.refuse(['claim', 'sweep', 'takeOver'])
   if (inherits) doomedGate.refuse(['claim'])
   const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: doomedGate.url }), inherits ? startReplica() : null])
   if (point.fault !== undefined && point.atFal === undefined) sandbox.faults.add(point.fault)

@@ -58,6 +58,9 @@ export interface DeploymentOptions {
 /** Leases as they are by default, for crowds: with short ones a machine that is busy for a second looks like a dead one. */
 export const USUAL_LEASE = { LEASE_SECONDS: '15' }
 
+/** Leases that no test outlasts: what is taken over all the same was that of a replica that went silent. */
+export const LONG_LEASE = { LEASE_SECONDS: '3600' }
+
 /** Leases of a second, so that a test sees them run out. */
 const SHORT_LEASE = { LEASE_SECONDS: '1' }
 

@@ -1,8 +1,8 @@
 // Runs what moves generations on in this process, and ends it in order:
 //
-//   idle → running        start: the lease keeper first, then the sweeper; the claim loop after the first renewal
+//   idle → running        start: the lease keeper and the heartbeat first, then the sweeper; the claim loop after the first renewal
 //   running → draining    stopClaiming: nothing more is claimed, what is looked after goes on
-//   any → leaving         stop: no submit is begun, tasks end with the step under way; answers to submits are waited for, and leases renewed meanwhile
+//   any → leaving         stop: no submit is begun, tasks end with the step under way; answers to submits are waited for, and leases kept meanwhile
 //   leaving → stopped     all came to rest, or its time is over: leases are released, so that other processes go on at once
 
 import { setTimeout as pauseFor } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import type { Published } from '../changes.ts'
 import type { LedgerTimes } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
 import { createClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
+import { createHeartbeat, type HeartbeatDeps } from './heartbeat.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
 import { createSweeper, type SweeperDeps } from './sweeper.ts'
 import { createTasks, type TasksDeps } from './tasks.ts'
@@ -30,7 +31,8 @@ export interface Runner {
 export interface RunnerDeps extends
   Omit<TasksDeps, 'leaving' | 'stopped' | 'onForgotten' | 'onDone'>,
   Pick<ClaimLoopDeps, 'slots' | 'newId' | 'onClaimsPaused'>,
-  Pick<SweeperDeps, 'onOutboxEvent'> {
+  Pick<SweeperDeps, 'onOutboxEvent'>,
+  Pick<HeartbeatDeps, 'onSilent'> {
   readonly times: LedgerTimes
 }
 
@@ -52,6 +54,7 @@ export function createRunner (deps: RunnerDeps): Runner {
     onDone: () => { claims.taskDone() }
   })
   const leases = createLeaseKeeper({ ...deps, tasks })
+  const heartbeat = createHeartbeat({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   const claims = createClaimLoop({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   const sweeper = createSweeper({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   let unlisten = (): void => {}
@@ -64,6 +67,7 @@ export function createRunner (deps: RunnerDeps): Runner {
       else heed(change)
     })
     rounds = setInterval(() => { sweeper.round().then(claims.nudge) }, ROUND_MS)
+    heartbeat.start()
     // After a failover the ledger has to know that this process is there before it grants anything.
     leases.start().then(claims.nudge)
   }
@@ -90,6 +94,7 @@ export function createRunner (deps: RunnerDeps): Runner {
     stopped.abort()
     // Not sooner: an answer to a submit may take longer than a lease, and without one another process concludes that nobody knows it.
     leases.stop()
+    heartbeat.stop()
     await sweeper.tellOutbox()
     await release(ids)
   }

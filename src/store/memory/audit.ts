@@ -18,6 +18,7 @@ export function audit (state: State): string[] {
     ...auditMoney(state),
     ...auditTokens(state),
     ...auditDue(state),
+    ...auditFollowed(state),
     ...auditNames(state),
     ...auditRequests(state),
     ...auditDuplicates(state),
@@ -134,6 +135,20 @@ function auditDue (state: State): string[] {
   for (const [id] of [...state.due.entries(), ...state.unknown.entries(), ...state.oldest.entries()]) {
     if (!state.rows.has(id)) faults.push(`${id} is due or unknown and has no row`)
   }
+  return faults
+}
+
+function auditFollowed (state: State): string[] {
+  const faults: string[] = []
+  let followed = 0
+  for (const { row } of state.rows.values()) {
+    const isSo = isAtUpstream(row.phase) && row.requestId !== null && row.owner !== null && row.takeovers < ledgerConstants.maxEarlyTakeovers
+    if (!isSo) continue
+    followed += 1
+    if (state.followed.get(row.owner ?? '')?.score(row.id) === undefined) faults.push(`${row.id} is not among what ${row.owner} follows`)
+  }
+  const listed = [...state.followed.values()].reduce((sum, ids) => sum + ids.size(), 0)
+  if (listed !== followed) faults.push(`${followed} rows are followed, ${listed} are listed so`)
   return faults
 }
 

@@ -46,6 +46,11 @@ export function askOpen (state: State, replica: string, connections: readonly st
   return new Set(isOpen === undefined ? [] : connections.filter(isOpen))
 }
 
+/** The ledger's `askThere`. */
+export function askThere (state: State, replica: string): 'there' | 'silent' {
+  return state.answerers.has(replica) ? 'there' : 'silent'
+}
+
 /** The ledger's `answerOpen`. */
 export function answerOpen (state: State, replica: string, isOpen: (connection: string) => boolean): () => void {
   state.answerers.set(replica, isOpen)

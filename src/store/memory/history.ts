@@ -1,6 +1,7 @@
 // Whether the store may have lost what it was told last, and how long nothing is claimed therefore (rule 23): until the replicas have put back what they know,
 // for one lease at most. Memory loses nothing; with a server that a test changes it is the model of what does.
 
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { State } from './state.ts'
 
 /** Looks whether something may have been lost since the last claim or renewal, and gives until when nothing is claimed, or null. */
@@ -33,20 +34,44 @@ function letGo (state: State): void {
   state.held = null
 }
 
+/** Notes that this replica is there, and forgets those that were not for a lease. */
+function note (state: State, seen: Map<string, number>, replica: string): void {
+  const now = state.now()
+  seen.set(replica, now)
+  for (const [name, atMs] of seen) {
+    if (atMs < now - state.times.leaseMs) seen.delete(name)
+    // Those who come from later than now were there before the clock was set back.
+    else if (atMs > now) seen.set(name, now)
+  }
+}
+
 /** This replica is there, and has put back all that it knows. */
 export function isThere (state: State, replica: string): void {
   const { renewed, awaited } = state
-  const now = state.now()
-  renewed.set(replica, now)
-  for (const [name, atMs] of renewed) {
-    if (atMs < now - state.times.leaseMs) renewed.delete(name)
-    // Those who come from later than now were there before the clock was set back.
-    else if (atMs > now) renewed.set(name, now)
-  }
+  note(state, renewed, replica)
   if (awaited.delete(replica) && awaited.size === 0) letGo(state)
 }
 
-/** This replica leaves: after a later change nobody waits for it. */
+/** This replica has a heartbeat. */
+export function beat (state: State, replica: string): void {
+  note(state, state.beats, replica)
+}
+
+/** Those that had a heartbeat within the last lease and none for two seconds, the longest silent first. */
+export function silentReplicas (state: State): readonly string[] {
+  return [...state.beats]
+    .filter(([replica]) => isSilent(state, replica))
+    .toSorted(([one, oneMs], [other, otherMs]) => oneMs - otherMs || (one < other ? -1 : 1))
+    .map(([replica]) => replica)
+}
+
+export function isSilent (state: State, replica: string): boolean {
+  const beatMs = state.beats.get(replica)
+  return beatMs !== undefined && beatMs <= state.now() - ledgerConstants.silentMs
+}
+
+/** This replica leaves: after a later change nobody waits for it, and its silence means nothing. */
 export function leave (state: State, replica: string): void {
   state.renewed.delete(replica)
+  state.beats.delete(replica)
 }

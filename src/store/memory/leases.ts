@@ -8,7 +8,7 @@ import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { freeProbe } from './breakers.ts'
 import { bringBack, expire } from './claim.ts'
 import { becomeUnknown, bookAfterAll } from './evidence.ts'
-import { isThere, leave, lookAtServer } from './history.ts'
+import { beat, isSilent, isThere, leave, lookAtServer, silentReplicas } from './history.ts'
 import { addEvent } from './outbox.ts'
 import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
@@ -56,10 +56,29 @@ export function sweep (state: State, replica: string, max: number): Taken[] {
       if (takeQuestion(state, entry)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
     } else if (entry.row.phase === 'waiting') expire(state, entry)
     else if (isFinal(entry.row)) forget(state, entry)
-    else if (takeOver(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
+    else if (giveTo(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
   }
   for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tombstones, state.tokens]) expiring.purge(TIDY_PER_CALL)
   tidyBooks(state)
+  return taken
+}
+
+/** The ledger's `heartbeat`. */
+export function heartbeat (state: State, replica: string): string[] {
+  const isHeld = lookAtServer(state) !== null
+  beat(state, replica)
+  // After a failover nobody could say anything for a while.
+  return isHeld ? [] : silentReplicas(state).filter(silent => state.followed.has(silent))
+}
+
+/** The ledger's `takeOver`. */
+export function takeOver (state: State, replica: string, silent: string, max: number): Taken[] {
+  const taken: Taken[] = []
+  if (silent === replica || !isSilent(state, silent)) return taken
+  for (const id of state.followed.get(silent)?.first(max) ?? []) {
+    const entry = state.rows.get(id)
+    if (entry !== undefined && giveTo(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
+  }
   return taken
 }
 
@@ -67,7 +86,7 @@ export function sweep (state: State, replica: string, max: number): Taken[] {
  * Gives a generation whose lease ran out to `replica`. Its own owner gets it back as it was; one that was let go costs nothing; one whose owner
  * went silent counts, because after five such takeovers it is given to no other.
  */
-function takeOver (state: State, entry: Entry, replica: string): boolean {
+function giveTo (state: State, entry: Entry, replica: string): boolean {
   const { phase, owner, takeovers } = entry.row
   const leaseUntilMs = leaseOf(state)
   if (owner === replica) {

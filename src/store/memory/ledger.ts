@@ -12,9 +12,9 @@ import { audit } from './audit.ts'
 import { breakers, takeReport } from './breakers.ts'
 import { claim } from './claim.ts'
 import { cancel, correct, settle } from './decisions.ts'
-import { answerOpen, askOpen, left, seen, withdraw } from './delivery.ts'
+import { answerOpen, askOpen, askThere, left, seen, withdraw } from './delivery.ts'
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
-import { release, renew, sweep } from './leases.ts'
+import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
 import { once, takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
@@ -95,12 +95,15 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       restore: atomic(restore),
       release: atomic(release),
       sweep: atomic(sweep),
+      heartbeat: atomic(heartbeat),
+      takeOver: atomic(takeOver),
       takeOutbox: atomic((state, max: number) => takeOutbox(state, max, id => getMany(state, [id]).map(briefOf)[0])),
       once: atomic(once),
 
       seen: atomic(seen),
       left: atomic(left),
       askOpen: open(askOpen),
+      askThere: open(askThere),
       answerOpen: (replica, isOpen) => answerOpen(state, replica, isOpen),
 
       read: open(read),

@@ -201,6 +201,8 @@ function index (state: State, entry: Entry): void {
   }
   const due = dueOf(state, entry)
   if (due !== null) state.due.set(row.id, due)
+  const follower = followerOf(row)
+  if (follower !== null) addTo(state.followed, follower, row.id, 0)
   if (!isFinal(row)) hold(state, row, 1)
   if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
 }
@@ -223,6 +225,8 @@ function unindex (state: State, entry: Entry): void {
   state.unknown.delete(row.id)
   state.oldest.delete(row.id)
   state.due.delete(row.id)
+  const follower = followerOf(row)
+  if (follower !== null) dropFrom(state.followed, follower, row.id)
   if (!isFinal(row)) hold(state, row, -1)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
 }
@@ -244,6 +248,14 @@ export function dueOf (state: State, { row, hidden }: Entry): number | null {
   if (!isFinal(row)) return hidden.leaseUntilMs
   const untilMs = keptUntilMs(state, row)
   return hidden.settled ? Math.min(untilMs, hidden.askAtMs ?? Infinity) : untilMs
+}
+
+/**
+ * The replica that looks after it, when another one may go on with it before its lease runs out: that only follows what fal has accepted, so that a wrong guess
+ * costs no money. Else null.
+ */
+export function followerOf ({ phase, requestId, owner, takeovers }: Generation): string | null {
+  return isAtUpstream(phase) && requestId !== null && takeovers < ledgerConstants.maxEarlyTakeovers ? owner : null
 }
 
 /** Until when an ended row is kept. */

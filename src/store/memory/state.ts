@@ -95,6 +95,8 @@ export interface State {
   readonly passedDuplicates: Set<string>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
   readonly due: SortedSet
+  /** Replica → what it looks after and another one may go on with before the lease runs out. */
+  readonly followed: Map<string, SortedSet>
   /** Waiting ids that may not be claimed yet → from when on they may. */
   readonly later: SortedSet
   /** Tenant → virtual time; only tenants with claimable work and a free slot. */
@@ -139,6 +141,8 @@ export interface State {
   askLaterMs: number
   /** The server of the last claim or renewal. */
   metServer: string | null
+  /** Replica → its last heartbeat. */
+  readonly beats: Map<string, number>
   /** Replica → its last renewal on this server. */
   readonly renewed: Map<string, number>
   /** Replicas that have to renew again before anything is claimed. */
@@ -182,6 +186,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     duplicates: new Map(),
     passedDuplicates: new Set(),
     due: createSortedSet(),
+    followed: new Map(),
     later: createSortedSet(),
     turns: createSortedSet(),
     claims: new Map(),
@@ -210,6 +215,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     askedAtMs: [0, 0],
     askLaterMs: 0,
     metServer: null,
+    beats: new Map(),
     renewed: new Map(),
     awaited: new Set(),
     held: null,

@@ -1,4 +1,4 @@
-// What replicas tell each other beside the rows: changes that wake waiters, and questions whether a connection is still open.
+// What replicas tell each other beside the rows: changes that wake waiters, and questions whether a connection is still open, or a replica still there.
 // Pub/sub loses messages; listeners are told to look again whenever the subscription was made again.
 
 import { randomUUID } from 'node:crypto'
@@ -13,7 +13,7 @@ import { publishedIn } from './wire-figures.ts'
 /** How long a replica may take to say which of its connections are open. */
 const ANSWER_WITHIN_MS = 300
 
-export type Events = Pick<Ledger, 'listen' | 'askOpen' | 'answerOpen'> & {
+export type Events = Pick<Ledger, 'listen' | 'askOpen' | 'askThere' | 'answerOpen'> & {
   /** Subscribes a connection that was just made. */
   readonly prepare: (client: RedisClient) => Promise<void>
   readonly lookAgain: () => void
@@ -32,7 +32,7 @@ interface EventsOptions {
 export function createEvents ({ prefix, commands, subscription, onTrouble }: EventsOptions): Events {
   const listeners = new Set<Parameters<Ledger['listen']>[0]>()
   const answerers = new Map<string, (connection: string) => boolean>()
-  const questions = new Map<string, (open: readonly string[]) => void>()
+  const questions = new Map<string, (open: readonly string[] | null) => void>()
   const subscribed = new WeakSet<RedisClient>()
   const changes = prefix + 'changes'
   const replies = `${prefix}reply:${randomUUID()}`
@@ -80,15 +80,31 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
   async function askOpen (replica: string, connections: readonly string[]): Promise<ReadonlySet<string>> {
     const own = answerers.get(replica)
     if (own !== undefined) return new Set(connections.filter(own))
+    return new Set(await ask(async question => { await publish(askingOf(replica), { question, reply: replies, connections }) }))
+  }
+
+  /** This process answers a question of its own as well, so that it knows whether it would have heard. */
+  async function askThere (replica: string): Promise<'there' | 'silent' | 'unheard'> {
+    if (answerers.has(replica)) return 'there'
+    const [echo, open] = await Promise.all([
+      ask(async question => { await publish(replies, { question, open: [] }) }),
+      ask(async question => { await publish(askingOf(replica), { question, reply: replies, connections: [] }) })
+    ])
+    if (open !== null) return 'there'
+    return echo === null ? 'unheard' : 'silent'
+  }
+
+  /** Puts a question, and gives the connections that were named in answer; null when none came in time. */
+  async function ask (put: (question: string) => Promise<void>): Promise<readonly string[] | null> {
     const question = randomUUID()
     let timer: NodeJS.Timeout | undefined
     try {
-      const answered = new Promise<readonly string[]>(resolve => {
+      const answered = new Promise<readonly string[] | null>(resolve => {
         questions.set(question, resolve)
-        timer = setTimeout(() => { resolve([]) }, ANSWER_WITHIN_MS)
+        timer = setTimeout(() => { resolve(null) }, ANSWER_WITHIN_MS)
       })
-      await publish(askingOf(replica), { question, reply: replies, connections })
-      return new Set(await answered)
+      await put(question)
+      return await answered
     } finally {
       clearTimeout(timer)
       questions.delete(question)
@@ -115,6 +131,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
       return () => { listeners.delete(listener) }
     },
     askOpen,
+    askThere,
     answerOpen: (replica, isOpen) => {
       answerers.set(replica, isOpen)
       resubscribe(async client => await client.subscribe(askingOf(replica)))
@@ -127,7 +144,7 @@ export function createEvents ({ prefix, commands, subscription, onTrouble }: Eve
     close: () => {
       listeners.clear()
       answerers.clear()
-      for (const resolve of questions.values()) resolve([])
+      for (const resolve of questions.values()) resolve(null)
     }
   }
 }

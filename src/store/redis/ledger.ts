@@ -204,6 +204,11 @@ export function createRedisLedger ({
       const { taken, isMore } = await call('sweep', { replica, max })
       return { found: taken, isMore }
     }),
+    heartbeat: async replica => await call('heartbeat', { replica, known: caller.history() }),
+    takeOver: async (replica, silent, max) => await takeInBatches(max, WRITE_BATCH, async max => {
+      const { taken, isMore } = await call('takeOver', { replica, silent, max })
+      return { found: taken, isMore }
+    }),
     takeOutbox: async max => await takeInBatches(max, LOOK_BATCH, async max => {
       const { events, isMore } = await call('takeOutbox', { max })
       return { found: events, isMore }
@@ -213,6 +218,7 @@ export function createRedisLedger ({
     seen: async (id, connection) => { await call('seen', { id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },
     askOpen: events.askOpen,
+    askThere: events.askThere,
     answerOpen: events.answerOpen,
 
     read: async (id, { tenant, subject }) => await call('read', { id, tenant, subject }),

@@ -93,8 +93,8 @@ export function weighedIn (value: unknown): Weighed {
   return Object.assign(rowIn(row), { from: wordOf(phases, from) })
 }
 
-/** Rows that a sweep gives to its replica, and whether others may be due. */
-export function sweptIn (value: unknown): { readonly taken: readonly Taken[], readonly isMore: boolean } {
+/** Rows that are given to a replica, and whether there may be others. */
+export function takenAllIn (value: unknown): { readonly taken: readonly Taken[], readonly isMore: boolean } {
   const { taken, isMore } = recordOf(value)
   return { taken: listIn(takenIn)(taken), isMore: isMore === '1' }
 }

@@ -3,7 +3,7 @@
 
 import { integerOf, recordOf } from '../../generation/fields.ts'
 import { balanceIn, breakerIn, changeIn, gaugesIn, journalEntryIn, logPieceIn, mintedIn, recountIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
-import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, sweptIn, weighedIn } from './wire-rights.ts'
+import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, takenAllIn, weighedIn } from './wire-rights.ts'
 import { contentsIn, isYes, listIn, lookedIn, nothing, orNothing, rowIn, textsIn } from './wire-rows.ts'
 
 const answers = {
@@ -23,7 +23,9 @@ const answers = {
   },
   restore: (value: unknown) => ({ contested: integerOf(recordOf(value)['contested']) }),
   release: nothing,
-  sweep: sweptIn,
+  sweep: takenAllIn,
+  heartbeat: textsIn,
+  takeOver: takenAllIn,
   takeOutbox: outboxTakenIn,
   once: isYes,
   putAside: putAsideIn,

@@ -33,6 +33,8 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     restore: async () => await ledger.restore('stranger', [await row()]),
     release: async () => { await ledger.release('r1', [id]) },
     sweep: async () => await ledger.sweep('stranger', 10),
+    heartbeat: async () => await ledger.heartbeat('stranger'),
+    takeOver: async () => await ledger.takeOver('stranger', 'r1', 10),
     takeOutbox: async () => await ledger.takeOutbox(10),
     once: async () => await ledger.once('theirs', 1000),
     seen: async () => { await ledger.seen(id, null) },
@@ -95,7 +97,7 @@ export async function owners (t: Test, make: MakeStore): Promise<void> {
 
   t.test('every operation is known to be open or not', async t => {
     const { ledger } = await createWorld(t, make)
-    const known = new Set([...Object.keys(operationsOn(ledger, '')), 'now', 'connect', 'close', 'audit', 'listen', 'askOpen', 'answerOpen', 'beside', 'recount'])
+    const known = new Set([...Object.keys(operationsOn(ledger, '')), 'now', 'connect', 'close', 'audit', 'listen', 'askOpen', 'askThere', 'answerOpen', 'beside', 'recount'])
     t.same(Object.keys(ledger).filter(name => !known.has(name)), [])
   })
 

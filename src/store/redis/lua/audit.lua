@@ -176,6 +176,18 @@ local function auditAll (keys, args)
     end
   end
 
+  local function auditFollowed ()
+    local followed = membersOf(FOLLOWED)
+    for id, row in pairs(rows) do
+      local isSo = Rows.isAtUpstream(row.phase) and row.requestId and row.owner and (row.takeovers or 0) < constants.maxEarlyTakeovers
+      local expected = isSo and Rows.ownerNumber(row.owner) or nil
+      if followed[id] ~= expected then fault(id, 'is', row.phase, 'with', row.owner, 'and followed by', followed[id], 'instead of', expected) end
+    end
+    for id in pairs(followed) do
+      if not rows[id] then fault(id, 'is followed and has no row') end
+    end
+  end
+
   local function auditNames ()
     for _, name in ipairs(keysOf('n')) do
       local entry = readEnding(key('n', name))
@@ -293,6 +305,7 @@ local function auditAll (keys, args)
   auditMoney()
   auditTokens()
   auditDue()
+  auditFollowed()
   auditNames()
   auditRequests()
   auditDuplicates()

@@ -47,6 +47,8 @@ local BREAKERS -- hash: scope -> JSON
 local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
 local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
+local FOLLOWED -- zset: what a request id stands for and another replica may go on with at once -> its owner, as a number
+local BEATS -- zset: replica -> its last heartbeat
 local RENEWED -- zset: replica -> its last renewal on this server
 local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
 local OUTBOX -- list: JSON, what nobody was told yet, oldest first
@@ -69,6 +71,8 @@ local function nameKeys (glob)
   PRICE_RULES = prefix .. 'prices'
   OVERRUNS = prefix .. 'overruns'
   ASIDES = prefix .. 'asides'
+  FOLLOWED = prefix .. 'followed'
+  BEATS = prefix .. 'beats'
   RENEWED = prefix .. 'renewed'
   AWAITED = prefix .. 'awaited'
   OUTBOX = prefix .. 'outbox'

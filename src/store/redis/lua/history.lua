@@ -70,20 +70,41 @@ local function look ()
   return untilMs
 end
 
+-- Notes that this replica is there, and forgets those that were not for a lease.
+local function note (set)
+  redis.call('ZADD', set, text(now), given.replica)
+  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', '(' .. text(now - times.leaseMs), 'LIMIT', 0, TIDY_PER_CALL)) do redis.call('ZREM', set, replica) end
+  -- Those who come from later than now were there before the clock was set back.
+  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, '(' .. text(now), '+inf', 'LIMIT', 0, TIDY_PER_CALL)) do redis.call('ZADD', set, text(now), replica) end
+end
+
 -- This replica is there, and has put back all that it knows.
 local function isThere ()
-  redis.call('ZADD', RENEWED, text(now), given.replica)
-  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', RENEWED, '-inf', '(' .. text(now - times.leaseMs), 'LIMIT', 0, TIDY_PER_CALL)) do redis.call('ZREM', RENEWED, replica) end
-  -- Those who come from later than now were there before the clock was set back.
-  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', RENEWED, '(' .. text(now), '+inf', 'LIMIT', 0, TIDY_PER_CALL)) do redis.call('ZADD', RENEWED, text(now), replica) end
+  note(RENEWED)
   if redis.call('ZREM', AWAITED, given.replica) == 1 and redis.call('ZCARD', AWAITED) == 0 then letGo() end
 end
 
--- This replica leaves: after a later change nobody waits for it.
+-- This replica has a heartbeat.
+local function beat ()
+  note(BEATS)
+end
+
+-- Those that had a heartbeat within the last lease and none for two seconds, the longest silent first.
+local function silent ()
+  return redis.call('ZRANGEBYSCORE', BEATS, '-inf', text(now - constants.silentMs), 'LIMIT', 0, TIDY_PER_CALL)
+end
+
+local function isSilent (replica)
+  local beatMs = redis.call('ZSCORE', BEATS, replica)
+  return beatMs and tonumber(beatMs) <= now - constants.silentMs
+end
+
+-- This replica leaves: after a later change nobody waits for it, and its silence means nothing.
 local function leave ()
   redis.call('ZREM', RENEWED, given.replica)
+  redis.call('ZREM', BEATS, given.replica)
 end
 
 return {
-  look = look, isThere = isThere, leave = leave
+  look = look, isThere = isThere, beat = beat, silent = silent, isSilent = isSilent, leave = leave
 }

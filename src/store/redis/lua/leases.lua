@@ -46,7 +46,7 @@ end
 
 -- Gives a generation whose lease ran out to the sweeping replica. Its own owner gets it back as it was; one that was let go costs nothing; one whose
 -- owner went silent counts, because after five such takeovers it is given to no other.
-local function takeOver (row)
+local function giveTo (row)
   local leaseUntilMs = now + times.leaseMs
   if row.owner == given.replica then
     Rows.adjust(row, { leaseUntilMs = leaseUntilMs })
@@ -95,30 +95,70 @@ local function takeQuestion (row)
   return true
 end
 
--- sweep { replica, max } -> { taken: [{ row, terms }], those taken over, and those to be asked about; isMore: others may be due }
-local function sweep ()
+-- A list of rows to hand out, what adds one to it, and what tells whether they are as many bytes as one call hands out.
+local function handingOver ()
   local taken, bytes = {}, 0
   local function take (row)
     table.insert(taken, Rows.handOver(Rows.complete(row)))
     bytes = bytes + tonumber(row.bytes)
   end
+  return taken, take, function () return bytes > ROWS_BYTES end
+end
+
+-- sweep { replica, max } -> { taken: [{ row, terms }], those taken over, and those to be asked about; isMore: others may be due }
+local function sweep ()
+  local taken, take, isFull = handingOver()
   Claim.bringBack()
   Aside.tidy()
   local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)
   for _, id in ipairs(due) do
-    if bytes > ROWS_BYTES then break end
+    if isFull() then break end
     local row = Rows.readBrief(id)
     if not row then redis.call('ZREM', DUE, id)
     elseif isQuestionDue(row) then
       if takeQuestion(row) then take(row) end
     elseif row.phase == 'waiting' then Claim.expire(row)
     elseif Books.isFinal(row) then Rows.forget(row)
-    elseif takeOver(row) then take(row) end
+    elseif giveTo(row) then take(row) end
   end
   Books.tidyJournal()
   return { taken = taken, isMore = #due == given.max and '1' or nil }
 end
 
+-- The ids of what this replica looks after and another one may take over before the lease runs out, `max` at most.
+local function followedBy (replica, max)
+  local number = text(Rows.ownerNumber(replica))
+  return redis.call('ZRANGEBYSCORE', FOLLOWED, number, number, 'LIMIT', 0, max)
+end
+
+-- heartbeat { replica, known: { epoch, sequence } } -> [replicas] that went silent, and look after something that `takeOver` could give
+local function heartbeat ()
+  local isHeld = History.look() ~= nil
+  History.beat()
+  local found = {}
+  -- After a failover nobody could say anything for a while.
+  if isHeld then return found end
+  for _, replica in ipairs(History.silent()) do
+    if #followedBy(replica, 1) > 0 then table.insert(found, replica) end
+  end
+  return found
+end
+
+-- takeOver { replica, silent, max } -> { taken: [{ row, terms }], isMore: there may be others }
+local function takeOver ()
+  local taken, take, isFull = handingOver()
+  if given.silent == given.replica or not History.isSilent(given.silent) then return { taken = taken } end
+  local ids = followedBy(given.silent, given.max)
+  for _, id in ipairs(ids) do
+    if isFull() then break end
+    local row = Rows.readBrief(id)
+    -- A replica of an older version does not keep up what is followed.
+    if not row or Rows.placesOf(row).followed ~= Rows.ownerNumber(given.silent) then redis.call('ZREM', FOLLOWED, id)
+    elseif row.owner == given.silent and giveTo(row) then take(row) end
+  end
+  return { taken = taken, isMore = (#ids == given.max or isFull()) and '1' or nil }
+end
+
 return {
-  renew = renew, release = release, sweep = sweep
+  renew = renew, release = release, sweep = sweep, heartbeat = heartbeat, takeOver = takeOver
 }

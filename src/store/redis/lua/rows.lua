@@ -215,6 +215,16 @@ local function isDuplicate (row)
   return (not row.delivered or row.joinsTwins) and not Books.isUnbilledEnd(row)
 end
 
+-- The number that stands for an owner's name among what is followed: a score holds no name. Another name may have the same one, so the row is looked at, too.
+local function ownerNumber (owner)
+  return tonumber(string.sub(redis.sha1hex(owner), 1, 12), 16)
+end
+
+-- May another replica go on with it before its lease runs out? It only follows what fal has accepted, so that a wrong guess costs no money.
+local function isFollowed (row)
+  return isAtUpstream(row.phase) and row.requestId and row.owner and (row.takeovers or 0) < constants.maxEarlyTakeovers
+end
+
 -- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
 local function placesOf (row)
   local at = {}
@@ -227,6 +237,7 @@ local function placesOf (row)
   if row.phase == 'submitting' then at.claim = row.claimId end
   if row.phase == 'unknown' then at.unknown = row.unknownSinceMs end
   at.due = dueOf(row)
+  if isFollowed(row) then at.followed = ownerNumber(row.owner) end
   if row.duplicateName and isDuplicate(row) then at.duplicate = row.number end
   at.held = not Books.isFinal(row)
   return at
@@ -281,6 +292,7 @@ local function reindex (before, after)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
   place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   place(DUE, row.id, was.due, is.due)
+  place(FOLLOWED, row.id, was.followed, is.followed)
   if row.duplicateName then
     -- What was passed over among duplicates is one of them again when it moves.
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
@@ -479,7 +491,7 @@ local function forget (row)
 end
 
 return {
-  begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
