@@ -6,7 +6,7 @@ import type { Token } from '../generation/accounts.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { isInForce } from '../tenants/keys.ts'
-import { narrowed, readTerms, type TokenTerms } from '../tenants/tokens.ts'
+import { isSealed, narrowed, readTerms, type TokenTerms } from '../tenants/tokens.ts'
 import type { Caller } from './request-facts.ts'
 
 /** For how long a token's state is believed; the rest of the second is for a request that is already on its way. */
@@ -55,23 +55,26 @@ export function createTokenCallers (ledger: Pick<Ledger, 'token' | 'now'>): Toke
     const token = await ledger.token(id)
     const belief = { known: token === null ? null : { token, terms: readTerms(token.terms), digest: Buffer.from(token.secretSha256, 'hex') }, askedAtMs }
     beliefs.delete(id)
-    // What does not exist is not remembered: strangers could fill the memory with it.
-    if (token !== null) beliefs.set(id, belief)
+    beliefs.set(id, belief)
     const [oldest] = beliefs.keys()
     if (beliefs.size > MAX_BELIEFS && oldest !== undefined) beliefs.delete(oldest)
     return belief
   }
 
-  /** The belief about this token, while it may be held. */
-  function believed (id: string): Belief | null {
-    const belief = beliefs.get(id)
-    return belief !== undefined && performance.now() < belief.askedAtMs + BELIEF_MS ? belief : null
+  function isHeld ({ askedAtMs }: Belief): boolean {
+    return performance.now() < askedAtMs + BELIEF_MS
   }
 
   function judge (book: TenantBook, belief: Belief, secret: string): TokenCaller {
-    const isRight = timingSafeEqual(hash('sha256', secret, 'buffer'), belief.known?.digest ?? NO_DIGEST)
-    if (!isRight) throw unknownToken()
+    if (!isSecretOf(belief, secret)) throw unknownToken()
     return callerWith(book, belief)
+  }
+
+  /** The ledger is asked about what a key of this book gave out and nothing else, so that strangers who make up tokens cost it nothing. */
+  function askAbout (book: TenantBook, id: string, secret: string): Promise<Belief> {
+    if (isSealed(book, id, secret)) return ask(id)
+    const belief = beliefs.get(id)
+    throw belief !== undefined && isSecretOf(belief, secret) ? keyEnded() : unknownToken()
   }
 
   function callerWith (book: TenantBook, { known, askedAtMs }: Belief): TokenCaller {
@@ -89,15 +92,18 @@ export function createTokenCallers (ledger: Pick<Ledger, 'token' | 'now'>): Toke
   function endOf (book: TenantBook, { token, terms }: NonNullable<Belief['known']>): Problem | null {
     if (token.revoked) return new Problem('token-revoked')
     if (ledger.now() >= token.expiresAtMs) return new Problem('token-expired')
-    return isInForce(book, terms.keyId, token.tenant, Date.now()) ? null : new Problem('token-revoked', { detail: 'The key that asked for it is not in force any more.' })
+    return isInForce(book, terms.keyId, token.tenant, Date.now()) ? null : keyEnded()
   }
 
   return {
     recognise (book, { id, secret }) {
-      const belief = believed(id)
-      return belief === null ? ask(id).then(answer => judge(book, answer, secret)) : judge(book, belief, secret)
+      const belief = beliefs.get(id)
+      return belief !== undefined && isHeld(belief) ? judge(book, belief, secret) : askAbout(book, id, secret).then(answer => judge(book, answer, secret))
     },
-    find: async (book, id) => callerWith(book, believed(id) ?? await ask(id)),
+    async find (book, id) {
+      const belief = beliefs.get(id)
+      return callerWith(book, belief !== undefined && isHeld(belief) ? belief : await ask(id))
+    },
     isInForce (book, id) {
       const belief = beliefs.get(id)
       if (belief === undefined || performance.now() >= belief.askedAtMs + STREAM_BELIEF_MS) ask(id).catch(() => {}) // a store that is away is told of by itself
@@ -106,6 +112,14 @@ export function createTokenCallers (ledger: Pick<Ledger, 'token' | 'now'>): Toke
   }
 }
 
+function isSecretOf ({ known }: Belief, secret: string): boolean {
+  return timingSafeEqual(hash('sha256', secret, 'buffer'), known?.digest ?? NO_DIGEST)
+}
+
 function unknownToken (): Problem {
-  return new Problem('key-unknown', { detail: 'No such token is known. Tokens are forgotten an hour after their end.' })
+  return new Problem('key-unknown', { detail: 'No such token is known. Tokens are forgotten an hour after their end, and when their key is taken out.' })
+}
+
+function keyEnded (): Problem {
+  return new Problem('token-revoked', { detail: 'The key that asked for it is not in force any more.' })
 }

@@ -8,6 +8,7 @@ import type { Ledger } from '../generation/ledger.ts'
 import { newId } from '../ids.ts'
 import type { ModelBook } from '../models/models.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
+import type { TenantBook } from '../tenants/book.ts'
 import { createSecret, readTerms, type TokenTerms } from '../tenants/tokens.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf, tenantOf } from './request-facts.ts'
@@ -50,9 +51,10 @@ const Id = Type.Object({ id: Type.String({ description: 'A token\'s id.' }) })
 export interface TokensDeps {
   readonly ledger: Ledger
   readonly models: () => ModelBook
+  readonly tenants: () => TenantBook
 }
 
-export function tokenRoutes (scope: FastifyInstance, { ledger, models }: TokensDeps): void {
+export function tokenRoutes (scope: FastifyInstance, { ledger, models, tenants }: TokensDeps): void {
   const documented = { tags: ['tokens'], security: [{ key: [] }] }
 
   scope.post('/tokens', {
@@ -70,8 +72,10 @@ export function tokenRoutes (scope: FastifyInstance, { ledger, models }: TokensD
   }, async (request, reply) => {
     const { tenant, keyId } = tenantOf(request)
     const { pictures, seconds, money, origins, models: ids, allow, cache, label } = readWish(request.body, tenant, models())
+    const key = tenants().find(keyId)
+    if (key === undefined) throw new Problem('key-unknown') // taken out since the request began
     const id = newId()
-    const { token: secret, secretSha256 } = createSecret(id)
+    const { token: secret, secretSha256 } = createSecret(id, key)
     const terms: TokenTerms = { keyId, label, models: ids, allow, cache, pictures, money }
     const token: Token = {
       id, tenant: tenant.id, subject: id, secretSha256, origins, terms: JSON.stringify(terms), expiresAtMs: ledger.now() + seconds * 1000, revoked: false, picturesLeft: pictures, moneyLeft: money ?? UNLIMITED

@@ -59,10 +59,17 @@ export interface TenantBook {
   /** A name for the price rule of a model and its revision. Two processes have the same name exactly when they reserve and book the same. */
   readonly priceRuleOf: (model: Model) => string
   readonly find: (keyId: string) => TenantKey | undefined
+  /** The keys whose ids have this mark, which is nearly always one. */
+  readonly findMarked: (mark: string) => readonly TenantKey[]
   /** What is sound but worth a line at start. */
   readonly warnings: readonly string[]
   /** Names this version of the file: the start of its text's SHA-256. */
   readonly version: string
+}
+
+/** A short name of a key's id, for a token that the key gives out: five letters, digits, `-` and `_`. */
+export function markOf (keyId: string): string {
+  return hash('sha256', keyId, 'base64url').slice(0, 5)
 }
 
 /** A secret that stands in the documentation: that of `fg_demo_sandbox`, also in `docker/tenants.json`. Everybody has that key. */
@@ -278,6 +285,9 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
     }
   }
 
+  const marked = new Map<string, readonly TenantKey[]>()
+  for (const key of keys.values()) marked.set(markOf(key.id), [...marked.get(markOf(key.id)) ?? [], key])
+
   function ruleOf ({ endpointId, rule }: Model): PriceRule {
     return rules.get(endpointId) ?? rule
   }
@@ -297,6 +307,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
     ruleOf,
     priceRuleOf,
     find: keyId => keys.get(keyId),
+    findMarked: mark => marked.get(mark) ?? [],
     warnings: warningsOf(file, models, rules, Date.now()),
     version
   }

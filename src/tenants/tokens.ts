@@ -1,10 +1,10 @@
 // Browser tokens: what a tenant's backend may give to a page in place of its key, and what a token narrows its tenant's rights to.
 
-import { hash } from 'node:crypto'
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { newSecret } from '../ids.ts'
 import { guardOf } from '../schema.ts'
-import { mayUse, type Tenant } from './book.ts'
+import { markOf, mayUse, type Tenant, type TenantBook, type TenantKey } from './book.ts'
 import { Scalar } from './file.ts'
 import { credentialOf } from './keys.ts'
 
@@ -48,10 +48,31 @@ export function looksLikeToken (text: string): boolean {
   return TOKEN.test(text)
 }
 
-/** A new secret for the token with this id: the text to hand over, once, and the hash that is kept. */
-export function createSecret (id: string): { readonly token: string, readonly secretSha256: string } {
-  const secret = newSecret()
+/**
+ * The characters of a secret, one after another: the mark of the key that gave the token out, chance (162 bits), and a seal, which takes that key's hash to make.
+ * By the seal a replica tells a token that was made up from one that it has not met yet, without asking the ledger. Whether the secret is right is another
+ * question, which the hash that the ledger keeps answers.
+ */
+const MARK_CHARACTERS = markOf('').length
+const CHANCE_CHARACTERS = 27
+const SEAL_CHARACTERS = 11
+
+/** A new secret for the token with this id, which this key gives out: the text to hand over, once, and the hash that is kept. */
+export function createSecret (id: string, key: TenantKey): { readonly token: string, readonly secretSha256: string } {
+  const open = markOf(key.id) + newSecret().slice(0, CHANCE_CHARACTERS)
+  const secret = open + sealOf(key, id, open)
   return { token: `fgt_${id}_${secret}`, secretSha256: hash('sha256', secret) }
+}
+
+/** Did a key of this book give out the token with this id and secret? A token whose key is there no more, or has another secret by now, counts as made up. */
+export function isSealed (book: Pick<TenantBook, 'findMarked'>, id: string, secret: string): boolean {
+  const [open, seal] = [secret.slice(0, -SEAL_CHARACTERS), Buffer.from(secret.slice(-SEAL_CHARACTERS))]
+  if (open.length !== MARK_CHARACTERS + CHANCE_CHARACTERS) return false
+  return book.findMarked(open.slice(0, MARK_CHARACTERS)).some(key => timingSafeEqual(Buffer.from(sealOf(key, id, open)), seal))
+}
+
+function sealOf ({ digest }: TenantKey, id: string, open: string): string {
+  return createHmac('sha256', digest).update(`token ${id} ${open}`).digest('base64url').slice(0, SEAL_CHARACTERS)
 }
 
 /** The tenant as the holder of a token meets it: never more than the tenant itself may, whatever was changed since. */

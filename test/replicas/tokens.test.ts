@@ -8,6 +8,8 @@ import { createModels } from '../../src/models/models.ts'
 import { promptAnd } from '../support/fal-documents.ts'
 import { parseObject, STUDIO_KEY } from '../support/gateway.ts'
 import { documentModel, modelFile } from '../support/model-files.ts'
+import { startRedisGate } from '../support/redis-gate.ts'
+import { redisUrl } from '../support/redis.ts'
 import { deploy, USUAL_LEASE, type Replica } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 
@@ -83,4 +85,17 @@ t.test('a token that is revoked at one replica is refused by the other, which kn
   t.equal(revoked.status, 204)
   await until(async () => (await other.get('/models', token)).status !== 200)
   t.match((await other.get('/models', token)).json(), { code: 'token-revoked' })
+})
+
+t.test('a replica that cannot ask refuses a made-up token all the same, because it need not ask, and takes a live one once it can', async t => {
+  const gate = await startRedisGate(t, await redisUrl())
+  const { startReplica } = await deploy(t)
+  const [one, gated] = await Promise.all([startReplica(), startReplica({ REDIS_URL: gate.url })])
+  const { token, id } = await give(one, { pictures: 3 })
+  gate.refuse(['token'])
+  t.equal((await gated.get('/models', token)).status, 500, 'it has to ask')
+  t.match((await gated.get('/models', `fgt_${id}_${'x'.repeat(43)}`)).json(), { code: 'key-unknown' })
+  gate.refuse([])
+  await until(async () => (await gated.get('/models', token)).status === 200)
+  t.equal((await gated.get('/models', token)).status, 200)
 })
