@@ -65,12 +65,16 @@ export interface GatewayOptions {
   /** The program, when it is not this build's. */
   readonly cli?: string
   readonly env?: Readonly<Record<string, string>>
-  /** A folder for the CPU profile that Node writes when the gateway ends. */
-  readonly profile?: string | undefined
+  readonly nodeArgs?: readonly string[]
+}
+
+/** Has Node write a CPU profile into a folder when the process ends. */
+export function profiling (folder: string | undefined): Pick<GatewayOptions, 'nodeArgs'> {
+  return folder === undefined ? {} : { nodeArgs: ['--cpu-prof', `--cpu-prof-dir=${folder}`] }
 }
 
 /** Everything that production has: the ledger on Redis, limits, logs, metrics. Limits are so wide that none is reached. */
-export async function startGateway ({ redisPort, upstreamPort }: Ground, { name, delayMs = 0, tenants = 1, cli = cliFile, env = {}, profile }: GatewayOptions): Promise<Gateway> {
+export async function startGateway ({ redisPort, upstreamPort }: Ground, { name, delayMs = 0, tenants = 1, cli = cliFile, env = {}, nodeArgs = [] }: GatewayOptions): Promise<Gateway> {
   const port = await freePort()
   const tenantsFile = join(folder, name + '-tenants.json')
   const most = { max: 1_000_000, windowSeconds: 1 }
@@ -90,7 +94,7 @@ export async function startGateway ({ redisPort, upstreamPort }: Ground, { name,
       }
     })
   }))
-  const started = startServer(name, [...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]), cli, 'serve'], {
+  const started = startServer(name, [...nodeArgs, cli, 'serve'], {
     NODE_ENV: 'production',
     DRAIN_DELAY_SECONDS: '0',
     PORT: String(port),
@@ -153,11 +157,11 @@ async function startRival (name: string, args: readonly string[], env: Readonly<
   return { port, pid: started.pid }
 }
 
-export async function bareFastify (): Promise<Contestant> {
+export async function bareFastify ({ nodeArgs = [], env = {} }: Pick<GatewayOptions, 'nodeArgs' | 'env'> = {}): Promise<Contestant> {
   return {
     name: 'bare Fastify',
     what: 'one route with the same schema, no logs, the answer at hand',
-    ...await startRival('bare-fastify', [programFile('bare-fastify'), 'PORT']),
+    ...await startRival('bare-fastify', [...nodeArgs, programFile('bare-fastify'), 'PORT'], env),
     request: hitRequest,
     fault: wrongOutput
   }

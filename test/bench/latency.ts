@@ -1,4 +1,4 @@
-// How long answers take: a whole generation against calling the queue by hand, and hits at half of the highest rate.
+// How long answers take: a whole generation against calling the queue by hand, and callers that join one.
 
 import { randomUUID } from 'node:crypto'
 import { requestUrls } from '../../src/fal-wire/endpoint-id.ts'
@@ -6,10 +6,10 @@ import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { parseObject } from '../support/gateway.ts'
 import type { Gateway, Ground } from './contestants.ts'
 import { hitRequest, missRequest } from './contestants.ts'
-import { atRate, eachConnection, openLine, quantile, type Line } from './load.ts'
+import { eachConnection, openLine, quantile, type Line } from './load.ts'
 import { fill, freshInput, post } from './requests.ts'
 
-export interface Times { readonly count: number, readonly p50Ms: number, readonly p99Ms: number, readonly p999Ms: number }
+export interface Times { readonly count: number, readonly p50Ms: number, readonly p99Ms: number, readonly p999Ms: number, readonly mostMs: number }
 
 /** The same generation both ways, round by round in turn. */
 export interface Added { readonly concurrent: number, readonly byHand: Times, readonly throughFalgate: Times }
@@ -58,10 +58,6 @@ function get (path: string): string {
   return `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`
 }
 
-export async function hitTimes (gateway: Gateway, perSecond: number, seconds: number): Promise<Times> {
-  return timesOf(await atRate(gateway.port, hitRequest.text, perSecond, seconds, 64))
-}
-
 /** Callers that join one generation, as many a second as are answered once it has ended. */
 export async function joinsPerSecond (gateway: Gateway, delayMs: number, callers: number, rounds: number): Promise<readonly number[]> {
   const lines = await Promise.all(Array.from({ length: callers }, async () => await openLine(gateway.port)))
@@ -82,6 +78,6 @@ export async function joinsPerSecond (gateway: Gateway, delayMs: number, callers
 
 const hitAuthorization = /authorization: (.*)\r\n/.exec(hitRequest.text)?.[1] ?? ''
 
-function timesOf (tookMs: readonly number[]): Times {
-  return { count: tookMs.length, p50Ms: quantile(tookMs, 0.5), p99Ms: quantile(tookMs, 0.99), p999Ms: quantile(tookMs, 0.999) }
+export function timesOf (tookMs: readonly number[]): Times {
+  return { count: tookMs.length, p50Ms: quantile(tookMs, 0.5), p99Ms: quantile(tookMs, 0.99), p999Ms: quantile(tookMs, 0.999), mostMs: quantile(tookMs, 1) }
 }

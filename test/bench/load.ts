@@ -145,33 +145,33 @@ export async function openWaiting (port: number, requests: readonly string[], pe
 
 /**
  * Requests at a fixed rate, whatever the answers do. Times count from when a request was due, so that a server that stops for a moment cannot hide it
- * by keeping the client from asking. Milliseconds, unsorted.
+ * by keeping the client from asking. The clock starts when all connections are open and each has been answered once: opening them takes as long as a thousand
+ * requests. Milliseconds, unsorted.
  */
 export async function atRate (port: number, request: string, perSecond: number, seconds: number, connections: number): Promise<readonly number[]> {
+  const lines = await Promise.all(Array.from({ length: connections }, async () => await openLine(port)))
+  for (const line of lines) await line.ask(request)
+  const total = Math.round(perSecond * seconds)
   const tookMs: number[] = []
-  const due: number[] = []
   const idle: (() => void)[] = []
   const startMs = performance.now()
-  let isOver = false
-  let scheduled = 0
+  /** How many were due by now, and how many of them were sent. */
+  let [due, sent] = [0, 0]
   const ticker = setInterval(() => {
-    const nowMs = performance.now()
-    isOver = nowMs >= startMs + seconds * 1000
-    const upTo = Math.min(seconds, (nowMs - startMs) / 1000) * perSecond
-    for (; scheduled < upTo; scheduled++) due.push(startMs + scheduled * 1000 / perSecond)
-    for (const wake of idle.splice(0, isOver ? Infinity : due.length)) wake()
+    due = Math.min(total, Math.ceil((performance.now() - startMs) / 1000 * perSecond))
+    for (const wake of idle.splice(0, due === total ? Infinity : due - sent)) wake()
   }, 1)
-  await eachConnection(port, connections, async line => {
-    for (;;) {
-      const dueMs = due.shift()
-      if (dueMs !== undefined) {
+  await Promise.all(lines.map(async line => {
+    while (sent < total) {
+      if (sent < due) {
+        const dueMs = startMs + sent++ * 1000 / perSecond
         const { status } = await line.ask(request)
         if (status !== 200) throw new Error(`answered ${status}`)
         tookMs.push(performance.now() - dueMs)
-      } else if (isOver) return
-      else await new Promise<void>(resolve => { idle.push(resolve) })
+      } else await new Promise<void>(resolve => { idle.push(resolve) })
     }
-  })
+    line.close()
+  }))
   clearInterval(ticker)
   return tookMs
 }

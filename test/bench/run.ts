@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import { projectDir } from '../support/paths.ts'
 import { compareBuilds, type Spread } from './against.ts'
 import {
-  bareFastify, check, composition, expressProxy, falgateHit, falgateMiss, fetchPackages, hitRequest, nginxCache, portkey, startGateway, startGround, startTimeMs,
+  bareFastify, check, composition, expressProxy, falgateHit, falgateMiss, fetchPackages, nginxCache, portkey, profiling, startGateway, startGround, startTimeMs,
   type Absent, type Contestant, type Ground
 } from './contestants.ts'
-import { addedTime, hitTimes, joinsPerSecond, type Times } from './latency.ts'
+import { addedTime, joinsPerSecond } from './latency.ts'
 import { flood, hasWrk, measure } from './load.ts'
 import { cores, describeLoad, describeMachine, endAll, measureOn, pinSelf, stopAll, versionMeasured } from './machine.ts'
 import { modelCosts } from './models.ts'
@@ -20,6 +20,7 @@ import { pollCosts } from './polls.ts'
 import { boundTable, median, ratioTable, throughputTable, type Bound, type Measured, type Round } from './report.ts'
 import { tokenCosts } from './tokens.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
+import { hitTails, tailTable } from './tail.ts'
 
 const CONNECTIONS = 32
 
@@ -44,10 +45,10 @@ async function main (): Promise<number> {
     measureOn(node)
     report.push(`## Node ${versionMeasured()}`)
     const ground = await startGround()
-    let hitsPerSecond = 0
     if (other !== null) await against(ground, plan, other)
-    if (plan.parts.has('throughput')) hitsPerSecond = await throughput(ground, plan)
-    if (plan.parts.has('latency')) await latency(ground, plan, hitsPerSecond)
+    if (plan.parts.has('throughput')) await throughput(ground, plan)
+    if (plan.parts.has('latency')) await latency(ground, plan)
+    if (plan.parts.has('tail')) await tail(ground, plan)
     if (plan.parts.has('scale')) await scale(ground, plan)
     if (plan.parts.has('polls')) await polls(ground, plan)
     if (plan.parts.has('models')) await models(ground, plan)
@@ -95,7 +96,7 @@ ${boundTable(found)}`)
 
 // ------------------------------------------------------------------------------------------------ throughput
 
-async function throughput (ground: Ground, plan: Plan): Promise<number> {
+async function throughput (ground: Ground, plan: Plan): Promise<void> {
   const { taking, absent } = await contestants(ground, plan)
   for (const contestant of taking) await check(contestant)
   progress(`${taking.length} contestants answer as they should`)
@@ -123,12 +124,11 @@ ${throughputTable(measured)}
 Joins: ${joins}.`)
   if (absent.length > 0) report.push(absent.map(({ name, why }) => `${name} did not take part: ${why}.`).join('\n'))
   report.push(`#### Ratios\n\n${ratioTable(measured)}`)
-  return Math.max(...(measured.find(({ name }) => name === 'falgate, hit')?.rounds ?? []).map(({ perSecond }) => perSecond))
 }
 
 async function contestants (ground: Ground, plan: Plan): Promise<{ readonly taking: readonly Contestant[], readonly absent: readonly Absent[] }> {
   progress('starting the contestants')
-  const gateway = await startGateway(ground, { name: 'falgate', profile: plan.profile })
+  const gateway = await startGateway(ground, { name: 'falgate', ...profiling(plan.profile) })
   const taking: Contestant[] = [falgateHit(gateway), await bareFastify(), await composition(ground), falgateMiss(gateway)]
   const absent: Absent[] = []
   const fetched = fetchPackages(!plan.isQuick)
@@ -151,7 +151,7 @@ async function joinRounds (ground: Ground, { isQuick }: Plan): Promise<string> {
 
 // ------------------------------------------------------------------------------------------------ latency
 
-async function latency (ground: Ground, plan: Plan, knownHitsPerSecond: number): Promise<void> {
+async function latency (ground: Ground, plan: Plan): Promise<void> {
   const gateway = await startGateway(ground, { name: 'latency' })
   const rows: string[] = []
   for (const concurrent of [1, 64]) {
@@ -161,11 +161,6 @@ async function latency (ground: Ground, plan: Plan, knownHitsPerSecond: number):
     const ms = (value: number): string => value.toFixed(2)
     rows.push(`| ${concurrent} | ${ms(byHand.p50Ms)} | ${ms(byHand.p99Ms)} | ${ms(throughFalgate.p50Ms)} | ${ms(throughFalgate.p99Ms)} | ${ms(throughFalgate.p50Ms - byHand.p50Ms)} | ${ms(throughFalgate.p99Ms - byHand.p99Ms)} |`)
   }
-  const most = knownHitsPerSecond > 0 ? knownHitsPerSecond : await highestRate(gateway.port)
-  const perSecond = Math.round(most / 2 / 100) * 100
-  progress(`hits at ${perSecond} a second`)
-  await hitTimes(gateway, perSecond, 1)
-  const hits = await hitTimes(gateway, perSecond, plan.isQuick ? 1 : 10)
   await gateway.stop()
   report.push(`### Latency
 
@@ -174,19 +169,22 @@ To reach: p50 at most 3 ms more, p99 at most 10 ms more.
 
 | at a time | by hand p50 | p99 | falgate p50 | p99 | added p50 | added p99 |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-${rows.join('\n')}
-
-Hits at ${perSecond} a second, half of the highest rate, counted from when each was due: ${describeTimes(hits)}.`)
+${rows.join('\n')}`)
 }
 
-async function highestRate (port: number): Promise<number> {
-  await flood(port, hitRequest, CONNECTIONS, 1)
-  const { requests, seconds } = await flood(port, hitRequest, CONNECTIONS, 2)
-  return requests / seconds
-}
+// ------------------------------------------------------------------------------------------------ tail
 
-function describeTimes ({ count, p50Ms, p99Ms, p999Ms }: Times): string {
-  return `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, p99.9 ${p999Ms.toFixed(2)} ms of ${count}`
+async function tail (ground: Ground, plan: Plan): Promise<void> {
+  const { perSecond, tails, bounds: found } = await hitTails(ground, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`### Tail
+
+Hits at ${perSecond} a second, half of the highest rate, and as many of the others, ${plan.rounds} rounds of ${plan.seconds} s in turn; counted from when each was due. Beside them turns of
+the event loop that came more than 3 ms late, by what the process did meanwhile: collecting garbage, its own work, or nothing, because the machine did not run it.
+
+${tailTable(tails)}
+
+${boundTable(found)}`)
 }
 
 // ------------------------------------------------------------------------------------------------ scale
