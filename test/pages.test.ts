@@ -114,7 +114,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/fal-clients.md', 'FAL_HOSTS', 'http/fal/hosts.test.ts'],
   ['docs/fal-clients.md', 'export FAL_RUN_HOST', 'heavy/fal-examples.test.ts'],
   ['docs/fal-clients.md', 'import fal_client', 'heavy/fal-examples.test.ts'],
-  ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts'],
+  ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts, heavy/fal-browser-token.test.ts'],
   ['docs/models.md', 'export MODELS_DIR', 'cli/model.test.ts'],
   ['docs/models.md', '{', 'cli/model.test.ts'],
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
