@@ -32,7 +32,10 @@ async function hasFocus (place: Locator): Promise<boolean> {
 async function go (t: Test, page: Page, press: 'Tab' | 'Shift+Tab', place: Locator): Promise<void> {
   for (let stop = 0; stop < MAX_STOPS; stop++) {
     await page.keyboard.press(press)
-    if (!await isFocusInSight(page)) return t.fail('the focus is out of sight', { after: await page.locator(':focus').evaluateAll((found: { outerHTML: string }[]) => found.map(({ outerHTML }) => outerHTML.slice(0, 200))) })
+    if (!await isFocusInSight(page)) {
+      t.fail('the focus is out of sight', { after: await page.locator(':focus').evaluateAll((found: { outerHTML: string }[]) => found.map(({ outerHTML }) => outerHTML.slice(0, 200))) })
+      return
+    }
     if (await hasFocus(place)) return
   }
   t.fail('it was not reached by keyboard')
