@@ -2,19 +2,22 @@
 
 import { timingSafeEqual } from 'node:crypto'
 import type { Socket } from 'node:net'
+import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
 import { identify, isInForce, type Unidentified } from '../tenants/keys.ts'
 import { tokenIn } from '../tenants/tokens.ts'
-import { createCallCounter, type CountedCall } from './call-counter.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
 import { namesKey, refuseKeyInAddress } from './key-in-address.ts'
 import { policyOf, setCallLimit, type CallKind } from './rate-limit-headers.ts'
 import { callerOf, type Caller } from './request-facts.ts'
 import { ticketIn, useTicket } from './tickets.ts'
 import type { TokenCaller, TokenCallers } from './token-callers.ts'
+
+/** Tenants whose calls are counted at once; more than any tenants file is expected to have. */
+const COUNTED_TENANTS = 10_000
 
 /**
  * Status polls that a tenant may make for each call that it may make. fal's Python client asks ten times a second for each picture it follows, and a call
@@ -31,7 +34,7 @@ export interface ProtectDeps {
 }
 
 /** Every route of this scope, also one that is added later, wants a known key and stays within its tenant's calls. */
-export function protect (scope: FastifyInstance, { tenants, tokens, ledger, publicUrl }: ProtectDeps): void {
+export async function protect (scope: FastifyInstance, { tenants, tokens, ledger, publicUrl }: ProtectDeps): Promise<void> {
   const refuseForeignOrigin = foreignOriginRefuser(publicUrl)
 
   function enter (request: FastifyRequest, caller: Caller): void {
@@ -51,10 +54,15 @@ export function protect (scope: FastifyInstance, { tenants, tokens, ledger, publ
     done()
   })
 
-  interface Counted { readonly kind: CallKind, readonly policy: string, readonly count: (tenant: string) => CountedCall }
+  await scope.register(rateLimit, {
+    global: false,
+    keyGenerator: request => callerOf(request).tenant.id
+  })
+  type Counter = ReturnType<typeof scope.createRateLimit>
+  interface Counted { readonly kind: CallKind, readonly policy: string, readonly count: Counter }
 
-  // A counter for each limit that some tenant has.
-  const counters = new Map<string, Counted>()
+  // A counter for each limit that some tenant has, so that it need not be asked for the limit of each call, which costs as much as counting.
+  const counters = new Map<string, Counter>()
   const countedOf = new WeakMap<Tenant, Readonly<Record<CallKind, Counted>>>()
 
   function countedFor (tenant: Tenant): Readonly<Record<CallKind, Counted>> {
@@ -69,17 +77,22 @@ export function protect (scope: FastifyInstance, { tenants, tokens, ledger, publ
 
   function counter (kind: CallKind, limit: Limit): Counted {
     const policy = policyOf(kind, limit)
-    let counter = counters.get(policy)
-    if (counter === undefined) counters.set(policy, counter = { kind, policy, count: createCallCounter(limit) })
-    return counter
+    let count = counters.get(policy)
+    if (count === undefined) {
+      const options = { max: limit.max, timeWindow: limit.windowSeconds * 1000, cache: COUNTED_TENANTS } // the last one is read, but missing in the type
+      counters.set(policy, count = scope.createRateLimit(options))
+    }
+    return { kind, policy, count }
   }
 
   scope.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
-    const { tenant } = callerOf(request)
-    const counted = countedFor(tenant)[request.facts.isPoll ? 'polls' : 'calls']
-    const { isExceeded, left, resetSeconds } = counted.count(tenant.id)
-    setCallLimit(reply, counted, left, resetSeconds)
-    done(isExceeded ? new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds }) : undefined)
+    const counted = countedFor(callerOf(request).tenant)[request.facts.isPoll ? 'polls' : 'calls']
+    counted.count(request).then(count => {
+      if (count.isAllowed) return done()
+      const resetSeconds = Math.max(1, count.ttlInSeconds)
+      setCallLimit(reply, counted, count.remaining, resetSeconds)
+      done(count.isExceeded ? new Problem('rate-limited', { detail: 'Too many calls in this window.', retryAfterSeconds: resetSeconds }) : undefined)
+    }, done)
   })
 }
 

@@ -137,7 +137,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)
     const tokens = createTokenCallers(deps.ledger)
-    protect(scope, { ...deps, tokens })
+    await protect(scope, { ...deps, tokens })
     generateRoutes(scope, deps)
     generationRoutes(scope, deps)
     const eventStreams = createEventStreams({ ...deps, ...deps.events, isAllowed: request => isStillCaller(deps.tenants(), tokens, request) })
