@@ -6,7 +6,7 @@ import { createModels } from '../../src/models/models.ts'
 import { promptAnd } from '../support/fal-documents.ts'
 import { key, startWithOwnSandbox, tenant } from '../support/gateway.ts'
 import { documentModel } from '../support/model-files.ts'
-import { barriers, make, openPage, signIn, wish } from '../support/playground.ts'
+import { barriers, make, openPage, promptOf, signIn, wish } from '../support/playground.ts'
 
 /** A model that is made of a document: it has a field of its own, and takes no ratio. */
 const easel = documentModel({ endpointId: 'acme/easel', input: promptAnd({ seed: { type: 'integer' }, style: { type: 'string', enum: ['oil', 'ink'], default: 'oil' } }) })
@@ -18,7 +18,7 @@ t.test('with the sandbox it is signed in: a wish becomes a picture, the same aga
   const { page, said, foreign } = await openPage(t, (await startWithOwnSandbox(t, { models })).url)
   await page.getByText('This is the sandbox.').waitFor()
   t.match(await make(t, page, 'A red bicycle', '42'), /bought[\s\S]*\$0\.06/)
-  t.match(await make(t, page, 'A red bicycle', '42'), /saved/)
+  t.match(await make(t, page, 'A red bicycle', '42'), /a stored result\s+cost \$0\.00\s+saved \$0\.06/)
   await page.locator('.gallery img').first().waitFor()
   t.equal(await page.locator('pre, code').filter({ hasText: 'fg_demo_sandbox' }).count(), 0, 'no call that is shown has a key in it')
   t.match(await page.locator('body').innerText(), /\$FALGATE_KEY/)
@@ -39,6 +39,24 @@ t.test('a key is asked for where there are tenants, one that nobody knows is tol
   t.match(await page.locator('body').innerText(), /"style": ?"ink"/)
   t.same(foreign(), [])
   t.same(await page.evaluate(() => [Reflect.get(globalThis, 'localStorage').length, Reflect.get(globalThis, 'sessionStorage').length]), [0, 0], 'the key is kept in memory only')
+})
+
+t.test('a picture that is opened in the gallery says what it cost and brings its settings along, also those of another model', async t => {
+  const { page } = await openPage(t, (await startWithOwnSandbox(t, { models })).url)
+  await make(t, page, 'A red bicycle', '42')
+  await page.getByLabel('Model').selectOption(easel.endpointId)
+  await page.getByText('More settings').click()
+  await page.getByLabel('Style').selectOption('ink')
+  await make(t, page, 'A harbour')
+  await page.locator('.gallery button', { hasText: 'A red bicycle' }).click()
+  await page.getByRole('radio', { name: '1:1' }).waitFor()
+  t.equal(await promptOf(page).inputValue(), 'A red bicycle')
+  t.equal(await page.getByLabel('Seed', { exact: true }).inputValue(), '42')
+  t.match(await page.locator('.result .progress').innerText(), /bought\s+cost \$0\.06/)
+  await page.locator('.gallery button', { hasText: 'A harbour' }).click()
+  await page.getByText('More settings').click()
+  t.equal(await page.getByLabel('Style').inputValue(), 'ink')
+  t.match(await page.locator('.result .progress').innerText(), /bought\s+cost \$0\.05/)
 })
 
 t.test('what is wrong with a wish stands at its field', async t => {

@@ -10,6 +10,7 @@
 /** @typedef {{ tenant: string, month: Period, budget: (Period & { usd: number, per: string, left_usd: number }) | null, saved: Record<string, unknown> }} Usage */
 /** @typedef {{ pictures: number, pictures_left: number, usd: number | null, usd_left: number | null, expires_at: string, allow: import('./schema.js').Allowed, cache: string[] }} Token what is left in a browser token, and what it may */
 /** @typedef {ReturnType<typeof createApi>} Api */
+/** @typedef {{ cacheStatus: string, costUsd: string | null, savedUsd: string | null }} Outcome what the headers of a call say: empty and `null` where nothing was asked for */
 /** @typedef {Partial<Generation> & { message?: string }} Told the data of an event */
 
 /** The gateway said no: `message` is its sentence, `faults` what is wrong with which field. */
@@ -71,15 +72,17 @@ export function createApi (key) {
         /** @type {Generation} */
         generation: await response.json(),
         cacheStatus: response.headers.get('cache-status') ?? '',
+        costUsd: response.headers.get('falgate-cost-usd'),
         savedUsd: response.headers.get('falgate-saved-usd')
       }
     },
     /**
-     * Tells every state and log line until the last state, and connects again when the stream breaks.
+     * Tells every state and log line until the stream ends behind the last state, and connects again when it breaks before.
      * @param {string} id @param {AbortSignal} signal @param {(name: string, data: Told) => void} tell
      */
     async follow (id, signal, tell) {
       let lastId = ''
+      let isOver = false
       for (let failures = 0; failures < RETRIES; failures++) {
         try {
           const response = await call(`generations/${id}/events`, { signal, headers: lastId === '' ? {} : { 'last-event-id': lastId } })
@@ -89,11 +92,12 @@ export function createApi (key) {
             lastId = event.id
             const data = JSON.parse(event.data)
             tell(event.name, data)
-            if (event.name === 'generation' && hasEnded(data.status)) return
+            isOver ||= event.name === 'generation' && hasEnded(data.status)
           }
         } catch (error) {
           if (signal.aborted || error instanceof Refusal) throw error
         }
+        if (isOver) return
         await new Promise(resolve => setTimeout(resolve, RETRY_MS))
       }
       throw new Error('The gateway cannot be reached. The picture is in the gallery once it is made.')

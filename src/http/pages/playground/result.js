@@ -7,16 +7,16 @@ import { copy } from './snippets.js'
 import { dollars } from './usage.js'
 
 /** @typedef {import('./api.js').Generation} Generation */
-/** @typedef {{ generation: Generation | null, log: string[], cacheStatus: string, savedUsd: string | null, error: string | null }} Run */
+/** @typedef {import('./api.js').Outcome & { generation: Generation | null, log: string[], error: string | null }} Run */
 
 const words = /** @type {Record<string, string>} */ ({ queued: 'Waiting for its turn', running: 'Being made', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled', unknown: 'Outcome unknown' })
 
-/** @param {{ run: Run | null, note: string, onCancel: () => void, onReuse: (() => void) | null }} props */
-export function Result ({ run, note, onCancel, onReuse }) {
+/** @param {{ run: Run | null, note: string, onCancel: () => void, canReuse: boolean, onReuse: () => void }} props `canReuse`: its settings are known, and its model is on offer */
+export function Result ({ run, note, onCancel, canReuse, onReuse }) {
   if (run === null) {
     return html`<section id="result" class="card result empty" tabindex="-1" aria-label="Result"><p class="muted">Describe a picture, and it appears here.</p></section>`
   }
-  const { generation, log, error, cacheStatus, savedUsd } = run
+  const { generation, log, error, cacheStatus, costUsd, savedUsd } = run
   const isOpen = error === null && (generation === null || !hasEnded(generation.status))
   const files = generation === null ? [] : filesIn(generation.output)
   const problem = error ?? (generation?.error === null || generation?.error === undefined ? null : [generation.error.title, generation.error.detail].filter(Boolean).join('. '))
@@ -26,7 +26,7 @@ export function Result ({ run, note, onCancel, onReuse }) {
         ${isOpen && html`<span class="pulse"></span>`}
         <strong>${error === null ? words[generation?.status ?? ''] ?? 'Asking' : 'Not made'}</strong>
         ${isOpen && typeof generation?.queue_position === 'number' && html`<span class="muted">${generation.queue_position === 0 ? 'next in the queue' : `${generation.queue_position} before it in the queue`}</span>`}
-        ${generation !== null && !isOpen && error === null && html`<span class="pill">${outcomeOf(cacheStatus, generation)}</span><span class="pill">cost ${dollars(generation.cost_usd)}</span>
+        ${generation !== null && !isOpen && error === null && html`<span class="pill">${outcomeOf(cacheStatus, generation)}</span><span class="pill">cost ${dollars(costUsd ?? generation.cost_usd)}</span>
           ${Number(savedUsd ?? 0) > 0 && html`<span class="pill good">saved ${dollars(savedUsd)}</span>`}`}
         ${isOpen && generation !== null && html`<button type="button" class="quiet" onClick=${onCancel}>Cancel</button>`}
       </div>
@@ -36,7 +36,7 @@ export function Result ({ run, note, onCancel, onReuse }) {
       ${files.map(file => html`<${File} key=${file.url} file=${file} wish=${String(generation?.input?.['prompt'] ?? 'The result')} />`)}
       ${log.length > 0 && html`<details class="log" open=${isOpen}><summary>The model's log</summary><pre tabindex="0">${log.join('\n')}</pre></details>`}
       ${generation !== null && generation.output !== null && generation.output !== undefined && html`<details><summary>The answer as JSON</summary><pre tabindex="0">${JSON.stringify(generation.output, null, 2)}</pre></details>`}
-      ${!isOpen && onReuse !== null && html`<button type="button" class="quiet" onClick=${onReuse}>Take its settings</button>`}
+      ${!isOpen && canReuse && html`<button type="button" class="quiet" onClick=${onReuse}>Take its settings</button>`}
       ${generation?.seed !== null && generation?.seed !== undefined && html`<p class="muted">Seed ${generation.seed}</p>`}
     </section>`
 }
@@ -59,11 +59,11 @@ function File ({ file: { url, kind, name }, wish }) {
     </figure>`
 }
 
-/** @param {string} cacheStatus @param {Generation} generation */
-function outcomeOf (cacheStatus, { status }) {
+/** Where a result comes from; without a call what the generation tells. @param {string} cacheStatus @param {Generation} generation */
+function outcomeOf (cacheStatus, { status, cost_usd: usd }) {
   if (/; hit/.test(cacheStatus)) return 'a stored result'
   const [, detail] = /detail=([a-z-]+)/.exec(cacheStatus) ?? []
-  return detail ?? status
+  return detail ?? (status !== 'succeeded' ? 'not bought' : Number(usd ?? 0) > 0 ? 'bought' : 'bought by others')
 }
 
 /**

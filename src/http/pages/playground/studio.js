@@ -18,6 +18,9 @@ import { TokenLeft, Usage } from './usage.js'
 /** Log lines that are shown: the gateway keeps as many. */
 const LOG_LINES = 200
 
+/** What is looked at without a call. */
+const NO_CALL = { cacheStatus: '', costUsd: null, savedUsd: null }
+
 /** @param {{ session: import('./app.js').Session, draft: { current: Draft | null }, onLost: (sentence: string) => void }} props `draft`: survives a new sign-in; `onLost`: the key is not taken any more */
 export function Studio ({ session, draft, onLost }) {
   const { api, models } = session
@@ -82,23 +85,29 @@ export function Studio ({ session, draft, onLost }) {
   }, [model])
   useEffect(() => { if (faults.length > 0) /** @type {HTMLElement | null} */ (document.querySelector('form [aria-invalid=true]'))?.focus() }, [faults])
 
-  /** @param {Generation} generation @param {Pick<Run, 'cacheStatus' | 'savedUsd'>} outcome */
-  async function watch (generation, outcome) {
+  /** @param {Generation} first @param {import('./api.js').Outcome} outcome */
+  async function watch (first, outcome) {
     following.current?.abort()
     const control = new AbortController()
-    following.current = control
+    let generation = first
     setRun({ generation, log: [], error: null, ...outcome })
     if (hasEnded(generation.status)) return
+    following.current = control
+    // Another one may be on show by now.
+    const tell = (/** @type {(now: Run) => Partial<Run>} */ change) => setRun((/** @type {Run | null} */ now) => now?.generation?.id === first.id ? { ...now, ...change(now) } : now)
     try {
-      await api.follow(generation.id, control.signal, (name, data) => {
-        if (control.signal.aborted) return
-        setRun((/** @type {Run | null} */ now) => now === null ? now : name === 'log' ? { ...now, log: [...now.log, String(data.message)].slice(-LOG_LINES) } : { ...now, generation: { ...(now.generation ?? generation), ...data } })
+      await api.follow(first.id, control.signal, (name, data) => {
+        if (name === 'log') return tell(now => ({ log: [...now.log, String(data.message)].slice(-LOG_LINES) }))
+        generation = { ...generation, ...data }
+        tell(() => ({ generation }))
+        // What follows the last state is the end of the stream: nobody has to break it off.
+        if (hasEnded(generation.status) && following.current === control) following.current = null
       })
       // An event leaves out what is long.
-      const whole = await api.generation(generation.id)
-      if (!control.signal.aborted) setRun((/** @type {Run | null} */ now) => now === null ? now : { ...now, generation: whole })
+      if (generation.output === null) generation = await api.generation(first.id)
+      tell(() => ({ generation }))
     } catch (error) {
-      if (!control.signal.aborted) setRun((/** @type {Run | null} */ now) => now === null ? now : { ...now, error: said(error) })
+      if (!control.signal.aborted) tell(() => ({ error: said(error) }))
     }
   }
 
@@ -106,13 +115,13 @@ export function Studio ({ session, draft, onLost }) {
     following.current?.abort()
     setFaults([])
     setNote('')
-    setRun({ generation: null, log: [], cacheStatus: '', savedUsd: null, error: null })
+    setRun({ generation: null, log: [], error: null, ...NO_CALL })
     try {
       const { generation, ...outcome } = await api.make(id, `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`, cacheMode)
       await watch(generation, outcome)
     } catch (error) {
       if (error instanceof Refusal) setFaults(error.faults)
-      setRun({ generation: null, log: [], cacheStatus: '', savedUsd: null, error: said(error) })
+      setRun({ generation: null, log: [], error: said(error), ...NO_CALL })
     }
     await refresh()
   }
@@ -127,16 +136,12 @@ export function Studio ({ session, draft, onLost }) {
     }
   }
 
-  /** @param {Generation} generation */
-  function reuse (generation) {
-    if (generation.model === id) {
-      setValues(valuesOf(fields, generation.input ?? {}, generation.seed))
-      toForm()
-    } else {
-      isFormNext.current = true
-      wanted.current = generation
-      setId(generation.model)
-    }
+  /** Puts what a generation was asked with into the form. Long inputs are not kept, and models come and go. @param {Generation} generation */
+  function fill (generation) {
+    if (generation.input === null || !models.some(one => one.id === generation.model)) return
+    if (generation.model === id) return setValues(valuesOf(fields, generation.input, generation.seed))
+    wanted.current = generation
+    setId(generation.model)
   }
 
   const isBusy = run !== null && run.error === null && (run.generation === null || !hasEnded(run.generation.status))
@@ -158,7 +163,12 @@ export function Studio ({ session, draft, onLost }) {
           if (shown === null) return
           toResult()
           cancel(shown)
-        }} onReuse=${shown?.input === null || shown === null || !models.some(one => one.id === shown.model) ? null : () => reuse(shown)} />
+        }} onReuse=${() => {
+          if (shown === null) return
+          isFormNext.current = shown.model !== id
+          fill(shown)
+          if (shown.model === id) toForm()
+        }} canReuse=${shown !== null && shown.input !== null && models.some(one => one.id === shown.model)} />
         <${Snippets} model=${id} members=${members} cacheMode=${cacheMode} />
         ${token !== null && html`<${TokenLeft} token=${token} />`}
         <${Usage} usage=${usage} costs=${list.generations.map(one => one.cost_usd ?? 0).reverse()} />
@@ -174,7 +184,8 @@ export function Studio ({ session, draft, onLost }) {
         }
       }}
       onOpen=${(/** @type {Generation} */ one) => {
-        watch(one, { cacheStatus: '', savedUsd: null })
+        watch(one, NO_CALL)
+        fill(one)
         toResult()
       }} />`
 }
