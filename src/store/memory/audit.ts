@@ -4,7 +4,7 @@ import { hasSlot, type Account } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { endOf } from '../../generation/log-text.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
-import { isFinal } from './books.ts'
+import { isFinal, picturesOf, spentOf } from './books.ts'
 import { isTenants } from './breakers.ts'
 import { rankOf } from './queue.ts'
 import { cacheNamesOf, dueOf, isDuplicate, keepsInputBytes, requestIdsOf } from './rows.ts'
@@ -113,12 +113,17 @@ function auditMoney (state: State): string[] {
 function auditTokens (state: State): string[] {
   const faults: string[] = []
   for (const [id, token] of state.tokens.entries()) {
-    const open = [...state.rows.values()].filter(({ row }) => row.token === id && !isFinal(row))
+    const own = [...state.rows.values()].filter(({ row }) => row.token === id)
+    const open = own.filter(({ row }) => !isFinal(row))
     const price = open.reduce((sum, { row }) => sum + row.price, 0)
     const files = open.reduce((sum, { row }) => sum + row.files, 0)
+    // Rows that are forgotten by now have spent on it, too.
+    const spent = own.reduce((sum, { row }) => sum + spentOf(row), 0)
+    const made = own.reduce((sum, { row }) => sum + picturesOf(row), 0)
     if (token.heldPictures !== files) faults.push(`token ${id} holds ${token.heldPictures} pictures, open rows may make ${files}`)
     if (token.heldMoney !== price) faults.push(`token ${id} holds ${token.heldMoney}, open rows are worth ${price}`)
-    if (token.spentPictures < 0 || token.spentMoney < 0) faults.push(`token ${id} has spent less than nothing`)
+    if (token.spentPictures < made) faults.push(`token ${id} has spent ${token.spentPictures} pictures, its rows made ${made}`)
+    if (token.spentMoney < spent) faults.push(`token ${id} has spent ${token.spentMoney}, its rows cost ${spent}`)
   }
   return faults
 }

@@ -53,12 +53,13 @@ export function book (state: State, before: Generation | null, after: Generation
     const kind = after.phase === 'unknown' ? 'unknown' : wasUnknown || (before !== null && isFinal(before)) ? 'correction' : 'purchase'
     write(state, after, kind, amount, after.requestId, after.phase === 'unknown' || after.costAssumed)
   }
-  if (spent === 0) return
-  for (const account of after.accounts) bookFor(state, account).spent += spent
-  const token = after.token === null ? undefined : state.tokens.get(after.token)
+  const pictures = picturesOf(after) - (before === null ? 0 : picturesOf(before))
+  if (spent !== 0) for (const account of after.accounts) bookFor(state, account).spent += spent
+  if (after.token === null || (spent === 0 && pictures === 0)) return
+  const token = state.tokens.get(after.token)
   if (token === undefined) return
   token.spentMoney += spent
-  token.spentPictures += picturesOf(after) - (before === null ? 0 : picturesOf(before))
+  token.spentPictures += pictures
 }
 
 /** Books a second purchase, or what became known of its price: it counts against the budgets, not against the holder of a token. */
@@ -91,12 +92,13 @@ function worthOf (row: Generation): MicroUsd {
   return row.phase === 'unknown' ? row.price : spentOf(row)
 }
 
-function spentOf (row: Generation): MicroUsd {
+/** What an ended row cost; an open one has spent nothing yet. */
+export function spentOf (row: Generation): MicroUsd {
   return isFinal(row) ? row.cost ?? 0 : 0
 }
 
 /** What a row draws from its token's pictures for good: its files, when anything was paid for them. */
-function picturesOf (row: Generation): number {
+export function picturesOf (row: Generation): number {
   return spentOf(row) > 0 ? row.files : 0
 }
 

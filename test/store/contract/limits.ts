@@ -130,6 +130,18 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.token('tok1'), { picturesLeft: 0 })
   })
 
+  t.test('a picture that is found after it was settled as billed counts as many files as it has, also at the same price', async t => {
+    const { ledger, accepted, advance } = await createWorld(t, make)
+    await ledger.mint(tokenOf({ picturesLeft: 4 }))
+    const { id } = await accepted('a', { subject: 'visitor', token: 'tok1', files: 4 })
+    await ledger.recordUnknown(id, 1, 'a', traceLost)
+    await advance(10 * 60_000)
+    await ledger.settle(id, true)
+    t.match(await ledger.token('tok1'), { picturesLeft: 0 })
+    await ledger.finish(id, 1, 'a', successOf({ files: 1 }))
+    t.match(await ledger.token('tok1'), { picturesLeft: 3, moneyLeft: 1_000_000 - price })
+  })
+
   t.test('a token runs out of money as well as of pictures', async t => {
     const { ledger, refused } = await createWorld(t, make)
     await ledger.mint(tokenOf({ picturesLeft: 9, moneyLeft: price - 1 }))

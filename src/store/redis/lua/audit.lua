@@ -142,9 +142,12 @@ local function auditAll (keys, args)
   local function auditTokens ()
     for _, id in ipairs(keysOf('tok')) do
       local token = Tokens.readToken(id)
-      local pictures, money = 0, 0
+      local pictures, money, made, spent = 0, 0, 0, 0
       for _, row in pairs(rows) do
-        if row.token == id and not Books.isFinal(row) then
+        if row.token == id and Books.isFinal(row) then
+          made = made + Books.picturesOf(row)
+          spent = spent + Books.spentOf(row)
+        elseif row.token == id then
           pictures = pictures + (row.files or 1)
           money = money + row.price
         end
@@ -152,7 +155,9 @@ local function auditAll (keys, args)
       if token then
         if tonumber(token.heldPictures) ~= pictures then fault('token', id, 'holds', token.heldPictures, 'pictures, open rows may make', pictures) end
         if tonumber(token.heldMoney) ~= money then fault('token', id, 'holds', token.heldMoney, 'open rows are worth', money) end
-        if tonumber(token.spentPictures) < 0 or tonumber(token.spentMoney) < 0 then fault('token', id, 'has spent less than nothing') end
+        -- Rows that are forgotten by now have spent on it, too.
+        if tonumber(token.spentPictures) < made then fault('token', id, 'has spent', token.spentPictures, 'pictures, its rows made', made) end
+        if tonumber(token.spentMoney) < spent then fault('token', id, 'has spent', token.spentMoney, 'its rows cost', spent) end
       end
     end
   end

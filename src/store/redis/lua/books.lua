@@ -123,11 +123,11 @@ local function book (before, after)
     elseif before and (wasUnknown or isFinal(before)) then kind = 'correction' end
     writeJournal(after, kind, amount, after.requestId, isUnknown or after.costAssumed)
   end
-  if spent == 0 then return end
-  for _, book in ipairs(booksOf(after)) do enter(book, 'spent', spent) end
-  if after.token then
-    Tokens.draw(after.token, picturesOf(after) - (before and picturesOf(before) or 0), spent, 'spent')
+  local pictures = picturesOf(after) - (before and picturesOf(before) or 0)
+  if spent ~= 0 then
+    for _, book in ipairs(booksOf(after)) do enter(book, 'spent', spent) end
   end
+  if after.token and (spent ~= 0 or pictures ~= 0) then Tokens.draw(after.token, pictures, spent, 'spent') end
 end
 
 -- Books a second purchase, or what became known of its price: it counts against the budgets, not against the holder of a token.
@@ -176,6 +176,6 @@ local function journal ()
 end
 
 return {
-  ENDS = ENDS, isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodNow = periodNow, balanceOf = balanceOf, bookingOf = bookingOf, hold = hold,
+  ENDS = ENDS, isFinal = isFinal, isUnbilledEnd = isUnbilledEnd, isCalledOff = isCalledOff, periodNow = periodNow, balanceOf = balanceOf, bookingOf = bookingOf, hold = hold, spentOf = spentOf, picturesOf = picturesOf,
   book = book, bookBeside = bookBeside, tidyJournal = tidyJournal, balances = balances, journal = journal
 }
