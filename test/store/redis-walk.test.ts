@@ -31,7 +31,7 @@ t.test('no interleaving of operations tells the ledger on Redis from its model',
 })
 
 /** Operations after which nothing can have become unsound. */
-const readers = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'list', 'now'])
+const readers = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'list', 'now', 'token'])
 
 /** Two stores that look like one, and object when they differ. */
 async function pairOfStores (): Promise<Store> {

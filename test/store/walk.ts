@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { Problem } from '../../src/errors.ts'
+import type { Token } from '../../src/generation/accounts.ts'
 import type { Admission, Admitted, Preview } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
 import type { Generation, Terms } from '../../src/generation/generation.ts'
@@ -11,6 +12,7 @@ import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
+import { createTokenWitness, type TokenWitness } from './walk-tokens.ts'
 
 /** Short enough that a walk meets every deadline. */
 export const walkTimes: LedgerTimes = { resultTtlMs: 40 * 60_000, queueMs: 5 * 60_000, runMs: 20 * 60_000, leaseMs: 15_000, largeResultBytes: 67_108_864 + 700_000 }
@@ -33,7 +35,10 @@ const admitStep = fc.record({
   do: fc.constant('admit' as const),
   tenant,
   subject: fc.constantFrom('', 'visitor'),
-  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'duplicate', 'twin', 'token', 'reuse', 'reuse', 'keyed reuse', 'unseeded refresh'),
+  as: fc.constantFrom('plain', 'seed', 'refresh', 'bypass', 'key', 'keyed seed', 'duplicate', 'twin', 'reuse', 'reuse', 'keyed reuse', 'unseeded refresh'),
+  /** Which of the tokens minted so far it draws on; in its holder's name, or (`isStolen`) in that of `tenant` and `subject`. */
+  token: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: which }),
+  isStolen: fc.constantFrom(...Array<boolean>(9).fill(false), true),
   name,
   connection: fc.constantFrom(null, 'c1', 'c2'),
   lastRound: fc.boolean(),
@@ -129,6 +134,17 @@ const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.co
 const onceStep = fc.record({ do: fc.constant('once' as const), what: fc.constantFrom('task', 'other'), forMs: fc.constantFrom(1, 15_000, 6 * minute) })
 /** The ledger's clock may jump either way: Redis' is that of a machine, and after a failover that of another one. */
 const waitStep = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 999, 2500, 2500, 2500, 15_000, minute, 6 * minute, 15 * minute, 50 * minute, 26 * 60 * minute, -999, -minute) })
+/** `again`: which one of those minted before is minted once more. */
+const mintStep = fc.record({
+  do: fc.constant('mint' as const),
+  tenant,
+  hasOwnSubject: fc.boolean(),
+  pictures: fc.constantFrom(1, 2, 4, 9),
+  money: fc.constantFrom(price, 3 * price, Number.MAX_SAFE_INTEGER),
+  lastsMs: fc.constantFrom(1, 30_000, 7 * minute, 20 * minute),
+  again: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: which })
+})
+const revokeStep = fc.record({ do: fc.constant('revoke' as const), which, tenant })
 /** Redis was started again, or failed over to another server, which lost nothing. */
 const serverStep = fc.record({ do: fc.constant('server' as const), server: fc.constantFrom('first', 'second') })
 
@@ -157,7 +173,9 @@ const step = fc.oneof(
   { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
   { weight: 4, arbitrary: waitStep },
-  { weight: 1, arbitrary: serverStep }
+  { weight: 1, arbitrary: serverStep },
+  { weight: 2, arbitrary: mintStep },
+  { weight: 1, arbitrary: revokeStep }
 )
 
 export type Step = typeof step extends fc.Arbitrary<infer Drawn> ? Drawn : never
@@ -175,33 +193,42 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
   const witness = createWitness()
   let nowMs = startMs
   let latest: readonly Admission[] = []
-  await ledger.mint(tokenOf({ picturesLeft: 4 }))
+  const tokens = createTokenWitness()
+  await mint(ledger, tokens, tokenOf({ picturesLeft: 4 }))
 
   for (const step of steps) {
     if (step.do === 'wait') {
       // What was answered is remembered until the deadline. Memory then forgets it for good, Redis under a test's clock would remember it again.
       if (step.ms < 0 && latest.some(({ deadlineMs }) => deadlineMs < nowMs)) latest = []
+      // The same with a token that was forgotten.
+      if (tokens.forgottenBetween(nowMs + step.ms, nowMs)) continue
       nowMs += step.ms
       await store.setNow(nowMs)
     } else if (step.do === 'server') {
       store.setServer(step.server)
     } else if (step.do === 'admit') {
       const isAgain = step.again && latest.length === 1
-      const admission = drawAdmission(step, nowMs)
+      const admission = drawAdmission(step, tokens, nowMs)
       // What was asked before is told again, which is none of a preview's affairs.
       const preview = isAgain ? null : await ledger.preview(admission)
       latest = isAgain ? latest : [admission]
       await admit(ledger, witness, latest, preview)
     } else if (step.do === 'admitAll') {
-      latest = step.again && latest.length > 0 ? latest : drawList(step.of, nowMs)
+      latest = step.again && latest.length > 0 ? latest : drawList(step.of, tokens, nowMs)
       await admit(ledger, witness, latest)
+    } else if (step.do === 'mint') {
+      await mint(ledger, tokens, (step.again === null ? undefined : tokens.pick(step.again)) ?? drawToken(step, nowMs))
+    } else if (step.do === 'revoke') {
+      await ledger.revoke(tokens.pick(step.which)?.id ?? 'none', step.tenant)
     } else if (step.do === 'foreign') {
       await refuseStranger(stranger, step, witness.pick(step.which)?.purchase ?? 'nobody')
       await ledger.ping()
     } else {
       await take(ledger, witness, step)
     }
-    witness.compare(await ledger.getMany(witness.ids()))
+    const found = await ledger.getMany(witness.ids())
+    witness.compare(found)
+    await tokens.compare(ledger, found)
     await compareLogs(ledger, witness.ids())
   }
 }
@@ -216,20 +243,30 @@ async function compareLogs (ledger: Ledger, ids: readonly string[]): Promise<voi
   }
 }
 
-/** Requests of one caller, each with its place in its names. */
-function drawList (steps: readonly AdmitStep[], nowMs: number): Admission[] {
-  const [first] = steps
-  if (first === undefined) return []
-  return steps.map((step, place) => {
-    const as = first.as === 'token' ? 'token' : step.as === 'token' ? 'plain' : step.as
-    return drawAdmission({ ...step, as, tenant: first.tenant, subject: first.subject }, nowMs, place === 0 ? '' : `-${place}`)
-  })
+/** Mints a token; once more it changes nothing, whatever was drawn on it. */
+async function mint (ledger: Ledger, tokens: TokenWitness, token: Token): Promise<void> {
+  const { outcome } = await ledger.mint(token)
+  if (outcome !== 'minted') throw new Error(`token ${token.id} was answered ${outcome}`)
+  tokens.add(token)
 }
 
-function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
+function drawToken ({ tenant, hasOwnSubject, pictures, money, lastsMs }: Extract<Step, { do: 'mint' }>, nowMs: number): Token {
+  const id = freshId()
+  return tokenOf({ id, tenant, subject: hasOwnSubject ? id : 'visitor', expiresAtMs: nowMs + lastsMs, picturesLeft: pictures, moneyLeft: money })
+}
+
+/** Requests of one caller, each with its place in its names. */
+function drawList (steps: readonly AdmitStep[], tokens: TokenWitness, nowMs: number): Admission[] {
+  const [first] = steps
+  if (first === undefined) return []
+  const { tenant, subject, token, isStolen } = first
+  return steps.map((step, place) => drawAdmission({ ...step, tenant, subject, token, isStolen }, tokens, nowMs, place === 0 ? '' : `-${place}`))
+}
+
+function drawAdmission (step: AdmitStep, tokens: TokenWitness, nowMs: number, place = ''): Admission {
   const { as, name, connection } = step
-  const tenant = as === 'token' ? 'studio' : step.tenant
-  const subject = as === 'token' ? 'visitor' : step.subject
+  const token = step.token === null ? undefined : tokens.pick(step.token)
+  const { tenant, subject } = token === undefined || step.isStolen ? step : token
   const seeded = as === 'seed' || as === 'refresh' || as === 'bypass' || as === 'keyed seed'
   return admissionOf({
     tenant,
@@ -260,7 +297,7 @@ function drawAdmission (step: AdmitStep, nowMs: number, place = ''): Admission {
     maxQueued: 3,
     weight: tenant === 'studio' ? 3 : 1,
     budgets: [{ owner: tenant, limit, per: 'day' }, { owner: '*', limit: 2 * limit, per: 'month' }],
-    token: as === 'token' ? 'tok1' : null
+    token: token?.id ?? null
   })
 }
 
@@ -281,6 +318,8 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
     // The same admission again is answered however the budgets stand by now, and moves nothing.
     const exceeded = after.find(({ owner, budget, held, spent }) => (owner === first.tenant || owner === '*') && held + spent > budget)
     if (exceeded !== undefined && !same(before, after)) throw new Error(`${exceeded.held} held and ${exceeded.spent} spent exceed ${exceeded.budget} of ${exceeded.owner}`)
+    const token = first.token === null ? null : await ledger.token(first.token)
+    if (token !== null && !same(before, after) && (token.picturesLeft < 0 || token.moneyLeft < 0)) throw new Error(`token ${token.id} was overdrawn: ${token.picturesLeft} pictures and ${token.moneyLeft} are left`)
   } else if (!same(before, after)) {
     throw new Error(`${got.map(({ outcome }) => outcome).join()} moved money`)
   }
@@ -327,7 +366,7 @@ async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admiss
   return answer.outcome === 'all' ? answer.got : [answer]
 }
 
-async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' | 'foreign' }>): Promise<unknown> {
+async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' | 'mint' | 'revoke' | 'foreign' }>): Promise<unknown> {
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
     if (step.beats) await ledger.heartbeat(step.replica)
