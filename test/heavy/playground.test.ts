@@ -41,6 +41,20 @@ t.test('a key is asked for where there are tenants, one that nobody knows is tol
   t.same(await page.evaluate(() => [Reflect.get(globalThis, 'localStorage').length, Reflect.get(globalThis, 'sessionStorage').length]), [0, 0], 'the key is kept in memory only')
 })
 
+t.test('what was spent and saved, what is left, and which model it went to are numbers, and plots that have a text', async t => {
+  const { page } = await openPage(t, (await startWithOwnSandbox(t, { models, tenants: { tenants: [tenant('studio', { budget: { usd: 1, per: 'day' } })] } })).url)
+  await signIn(page, key('studio'))
+  await make(t, page, 'A red bicycle', '42')
+  await make(t, page, 'A red bicycle', '42')
+  await page.getByLabel('Model').selectOption(easel.endpointId)
+  await page.locator('code', { hasText: easel.endpointId }).first().waitFor()
+  await make(t, page, 'A harbour')
+  const usage = page.getByRole('region', { name: 'Usage' })
+  await usage.getByText('3 calls').waitFor()
+  t.match((await usage.innerText()).replaceAll(/\s+/g, ' '), /spent \$0\.11 reserved \$0\.00 left \$0\.89 of \$1\.00 saved \$0\.06 .*spent \$0\.11 saved \$0\.06 .*\$0\.06 for 1 .*\$0\.05 for 1/)
+  for (const name of ['$0.11 spent, $0.00 reserved, $0.89 left', 'Call by call: $0.11 spent, $0.06 saved in all', '$0.05 of $0.06']) t.ok(await usage.getByRole('img', { name }).isVisible(), name)
+})
+
 t.test('a picture that is opened in the gallery says what it cost and brings its settings along, also those of another model', async t => {
   const { page } = await openPage(t, (await startWithOwnSandbox(t, { models })).url)
   await make(t, page, 'A red bicycle', '42')

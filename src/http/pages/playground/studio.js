@@ -8,7 +8,7 @@ import { Gallery } from './gallery.js'
 import { Result } from './result.js'
 import { fieldsOf, membersOf, valuesOf } from './schema.js'
 import { Snippets } from './snippets.js'
-import { TokenLeft, Usage } from './usage.js'
+import { Usage } from './usage.js'
 
 /** @typedef {import('./api.js').Generation} Generation */
 /** @typedef {import('./api.js').Model} Model */
@@ -17,6 +17,9 @@ import { TokenLeft, Usage } from './usage.js'
 
 /** Log lines that are shown: the gateway keeps as many. */
 const LOG_LINES = 200
+
+/** Calls that are remembered for the plot of this page. */
+const CALLS = 200
 
 /** What is looked at without a call. */
 const NO_CALL = { cacheStatus: '', costUsd: null, savedUsd: null }
@@ -33,6 +36,7 @@ export function Studio ({ session, draft, onLost }) {
   const [usage, setUsage] = useState(/** @type {import('./api.js').Usage | null} */ (null))
   const [token, setToken] = useState(session.token)
   const [cacheMode, setCacheMode] = useState('')
+  const [calls, setCalls] = useState(/** @type {import('./usage.js').Call[]} */ ([]))
   const [failure, setFailure] = useState(/** @type {string | null} */ (null))
   const [note, setNote] = useState('')
   const following = useRef(/** @type {AbortController | null} */ (null))
@@ -85,13 +89,13 @@ export function Studio ({ session, draft, onLost }) {
   }, [model])
   useEffect(() => { if (faults.length > 0) /** @type {HTMLElement | null} */ (document.querySelector('form [aria-invalid=true]'))?.focus() }, [faults])
 
-  /** @param {Generation} first @param {import('./api.js').Outcome} outcome */
+  /** Shows a generation until its end, and gives it as it was seen last. @param {Generation} first @param {import('./api.js').Outcome} outcome */
   async function watch (first, outcome) {
     following.current?.abort()
     const control = new AbortController()
     let generation = first
     setRun({ generation, log: [], error: null, ...outcome })
-    if (hasEnded(generation.status)) return
+    if (hasEnded(generation.status)) return generation
     following.current = control
     // Another one may be on show by now.
     const tell = (/** @type {(now: Run) => Partial<Run>} */ change) => setRun((/** @type {Run | null} */ now) => now?.generation?.id === first.id ? { ...now, ...change(now) } : now)
@@ -109,6 +113,7 @@ export function Studio ({ session, draft, onLost }) {
     } catch (error) {
       if (!control.signal.aborted) tell(() => ({ error: said(error) }))
     }
+    return generation
   }
 
   async function make () {
@@ -118,7 +123,8 @@ export function Studio ({ session, draft, onLost }) {
     setRun({ generation: null, log: [], error: null, ...NO_CALL })
     try {
       const { generation, ...outcome } = await api.make(id, `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`, cacheMode)
-      await watch(generation, outcome)
+      const end = await watch(generation, outcome)
+      if (hasEnded(end.status)) setCalls((/** @type {import('./usage.js').Call[]} */ now) => [...now, { spentUsd: Number(outcome.costUsd ?? end.cost_usd ?? 0), savedUsd: Number(outcome.savedUsd ?? 0) }].slice(-CALLS))
     } catch (error) {
       if (error instanceof Refusal) setFaults(error.faults)
       setRun({ generation: null, log: [], error: said(error), ...NO_CALL })
@@ -170,8 +176,7 @@ export function Studio ({ session, draft, onLost }) {
           if (shown.model === id) toForm()
         }} canReuse=${shown !== null && shown.input !== null && models.some(one => one.id === shown.model)} />
         <${Snippets} model=${id} members=${members} cacheMode=${cacheMode} />
-        ${token !== null && html`<${TokenLeft} token=${token} />`}
-        <${Usage} usage=${usage} costs=${list.generations.map(one => one.cost_usd ?? 0).reverse()} />
+        <${Usage} usage=${usage} token=${token} generations=${list.generations} calls=${calls} titleOf=${(/** @type {string} */ model) => models.find(one => one.id === model)?.title ?? model} />
       </div>
     </div>
     <${Gallery} list=${list.generations} hasMore=${list.next !== null}
