@@ -11,7 +11,7 @@ import { createCentralKey, createModelsInForce, createTenantsInForce } from './a
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
-import { createLogger, standardOutput } from './logger.ts'
+import { createLineLog, createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { MAX_DOCUMENT_BYTES } from './models/document.ts'
 import type { LoadedModels } from './models/load.ts'
@@ -64,7 +64,8 @@ const START_LIMIT_MS = 10_000
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
   const key = createCentralKey(config.fal, options.falKey)
-  const log = createLogger({ level: config.logLevel, destination: standardOutput(), secrets: key.secrets })
+  const lines = { destination: standardOutput(), secrets: key.secrets }
+  const log = createLogger({ level: config.logLevel, ...lines })
   for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
   const metrics = createMetrics({ version })
   const lifecycle = createLifecycle(log)
@@ -93,7 +94,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     lookAgainMs: options.lookAgainMs,
     awaitStoreMs: options.awaitStoreMs
   })
-  const doors = createDoors({ config, models, version, log, metrics, tenants: tenants.now, state: () => lifecycle.state, core, sandboxKey: key.now() })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tenants: tenants.now, state: () => lifecycle.state, core, sandboxKey: key.now() })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 

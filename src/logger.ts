@@ -1,6 +1,7 @@
 // The log: JSON lines without keys, and prompts only in the form that was asked for.
 
 import { hash } from 'node:crypto'
+import { tracingChannel } from 'node:diagnostics_channel'
 import { pino, type DestinationStream, type Logger } from 'pino'
 import { CENSOR, withoutSecrets } from './censor.ts'
 import type { LogLevel, PromptLogging } from './settings.ts'
@@ -21,7 +22,7 @@ const PLACES = ['', 'headers', 'req.headers', 'res.headers', 'err.headers']
 export function createLogger ({ level, destination, secrets }: LoggerOptions): Logger {
   const options = {
     level,
-    base: { service: 'falgate', pid: process.pid },
+    base: BASE,
     timestamp,
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: PLACES.flatMap(place => CREDENTIALS.map(field => join(place, field))), censor: CENSOR },
@@ -29,6 +30,34 @@ export function createLogger ({ level, destination, secrets }: LoggerOptions): L
   }
   return pino(options, destination)
 }
+
+/** Writes a line with these members. */
+type WriteLine = (line: { readonly err?: unknown }, message: string) => void
+
+/** What writes the line of each request. */
+export interface LineLog { readonly info: WriteLine, readonly error: WriteLine }
+
+/**
+ * The same log with an `info` that takes half the time: the members that all lines have, and those of the line as `JSON.stringify` writes them. It looks for no
+ * credentials by the names of fields, so no line may have such fields. Lines with an error are made by pino, and all of them where an instrumentation takes part in that.
+ */
+export function createLineLog (log: Logger, { destination, secrets = () => [] }: Pick<LoggerOptions, 'destination' | 'secrets'>): LineLog {
+  const { mixinSym, streamSym } = pino.symbols
+  const isPlain = Reflect.get(log, mixinSym) === undefined && Reflect.get(log, streamSym) === destination
+  const making = tracingChannel('pino_asJson')
+  const base = JSON.stringify(BASE).slice(1, -1)
+
+  return {
+    info: (line, message) => {
+      if (!isPlain || making.hasSubscribers || line.err !== undefined) log.info(line, message)
+      else if (log.isLevelEnabled('info')) destination.write(withoutSecrets(`{"level":"info"${timestamp()},${base},${JSON.stringify(line).slice(1, -1)},"msg":"${message}"}\n`, secrets()))
+    },
+    error: (line, message) => { log.error(line, message) }
+  }
+}
+
+/** What stands in all lines. */
+const BASE = { service: 'falgate', pid: process.pid }
 
 /** The time as pino wants it: a member of the line. Lines come in bursts, and writing a time out costs as much as three other fields. */
 function timestamp (): string {

@@ -19,6 +19,15 @@ export function parseUsd (dollars: number | string): MicroUsd | null {
 
 /** Micro-dollars as decimal dollars without trailing zeros: `60000` is `"0.06"`, `0` is `"0"`. */
 export function formatUsd (micro: MicroUsd): string {
+  if (micro === 0) return '0'
+  if (micro !== last.micro) last = { micro, text: textOf(micro) }
+  return last.text
+}
+
+/** Whoever tells an amount tells it again: in a header and in the log. */
+let last = { micro: 0, text: '0' }
+
+function textOf (micro: MicroUsd): string {
   const sign = micro < 0 ? '-' : ''
   const digits = String(Math.abs(micro)).padStart(7, '0')
   const fraction = digits.slice(-6).replace(/0+$/, '')

@@ -1,7 +1,9 @@
 // Log lines can be read by machines, and hold no keys and no more of a prompt than was asked for.
 
+import { tracingChannel } from 'node:diagnostics_channel'
+import { pino } from 'pino'
 import t from 'tap'
-import { createLogger, createTroubleLog, describePrompt } from '../src/logger.ts'
+import { createLineLog, createLogger, createTroubleLog, describePrompt } from '../src/logger.ts'
 import { troubles } from '../src/trouble.ts'
 
 function linesOf (write: (log: ReturnType<typeof createLogger>) => void, secrets: readonly string[] = []): readonly string[] {
@@ -63,4 +65,47 @@ t.test('what the log says of an operation that failed is one sentence, and anoth
   const sentences = Object.values(troubles).map(({ sentence }) => sentence)
   for (const sentence of sentences) t.match(sentence, /^[^.]+\.$/)
   t.equal(new Set(sentences).size, sentences.length)
+})
+
+t.test('a line that is written in the quick way is the one that pino writes, whatever is in it', async t => {
+  const lines: string[] = []
+  const options = { destination: { write: (line: string) => { lines.push(line) } }, secrets: () => ['abc:def'] }
+  const log = createLogger({ level: 'info', ...options })
+  const quick = createLineLog(log, options)
+  const odd = { request_id: 'a"b\\c\n\u2028', prompt: 'ü 🚲 \ud800 abc:def \u0000', ignored: ['x', 'y'], absent: undefined, cost_usd: '0.06', duration_ms: 0.3, aborted: true, err: undefined }
+  log.info(odd, 'request')
+  quick.info(odd, 'request')
+  quick.info({ ...odd, err: new Error('refused: abc:def') }, 'request')
+  quick.error(odd, 'request')
+  const untimed = lines.map(line => line.replace(/"time":"[^"]+"/, '"time":""'))
+  t.equal(untimed[1], untimed[0])
+  t.match(untimed[0], /^\{"level":"info","time":"","service":"falgate","pid":\d+,"request_id":.*"msg":"request"\}\n$/s)
+  t.match(JSON.parse(untimed[2] ?? ''), { level: 'info', err: { type: 'Error', message: 'refused: [redacted]' } })
+  t.match(JSON.parse(untimed[3] ?? ''), { level: 'error', msg: 'request' })
+  t.notMatch(lines.join(), 'abc:def')
+
+  log.level = 'warn'
+  quick.info(odd, 'request')
+  t.equal(lines.length, 4, 'the level is kept')
+})
+
+t.test('an instrumentation that takes part in making lines takes part in those, too', async t => {
+  const lines: string[] = []
+  const destination = { write: (line: string) => { lines.push(line) } }
+  createLineLog(pino({ mixin: () => ({ trace_id: 'of the instrumentation' }) }, destination), { destination }).info({}, 'request')
+  t.equal(JSON.parse(lines.at(-1) ?? '').trace_id, 'of the instrumentation')
+
+  const others: string[] = []
+  createLineLog(pino({}, { write: line => { others.push(line) } }), { destination }).info({}, 'request')
+  t.same([lines.length, others.length], [1, 1], 'a stream that it put in place of the destination')
+
+  let made = 0
+  const listening = { start: () => { made++ }, end: () => {}, asyncStart: () => {}, asyncEnd: () => {}, error: () => {} }
+  const quick = createLineLog(createLogger({ level: 'info', destination }), { destination })
+  const making = tracingChannel('pino_asJson')
+  making.subscribe(listening)
+  quick.info({}, 'request')
+  making.unsubscribe(listening)
+  quick.info({}, 'request')
+  t.equal(made, 1, 'a listener on pino\'s own channel')
 })

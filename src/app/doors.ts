@@ -13,7 +13,7 @@ import { foreignHostRefuser } from '../http/foreign-host.ts'
 import { createKnownBodies } from '../http/known-bodies.ts'
 import type { Readiness } from '../http/ops.ts'
 import { buildOpsServer, buildServer } from '../http/server.ts'
-import { describePrompt } from '../logger.ts'
+import { describePrompt, type LineLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import type { ModelBook } from '../models/models.ts'
 import { fieldsOf } from '../models/price-bound.ts'
@@ -31,6 +31,7 @@ export interface DoorsOptions {
   readonly models: () => ModelBook
   readonly version: string
   readonly log: Logger
+  readonly requestLog: LineLog
   readonly metrics: Metrics
   readonly tenants: () => TenantBook
   readonly state: () => ProcessState
@@ -67,7 +68,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, metrics, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests, onTrouble } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -99,6 +100,7 @@ export function createDoors ({ config, models, version, log, metrics, tenants, s
     const takesDemoKey = config.tenantsFile === null && tenants().find(DEMO_KEY_ID) !== undefined
     const server = await buildServer({
       log,
+      requestLog,
       metrics,
       models,
       tenants,

@@ -82,7 +82,8 @@ export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.R
 
     function end (error: Problem | null): void {
       payload.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', onError)
-      done(error, error === null ? Buffer.concat(chunks, length) : nothing)
+      const [first = nothing] = chunks
+      done(error, error !== null ? nothing : chunks.length > 1 ? Buffer.concat(chunks, length) : first)
     }
 
     // What says that it is too long is not read.

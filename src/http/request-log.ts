@@ -1,14 +1,14 @@
 // One line for each request, and its metrics, when its connection is done with it.
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Logger } from 'pino'
+import type { LineLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd } from '../money.ts'
 import { CALLER_GONE } from './answer.ts'
 import { traceIdOf } from './request-facts.ts'
 
 /** Callers' mistakes are information, ours are errors; what was served is information, too. */
-export function logRequest (request: FastifyRequest, reply: FastifyReply, isDelivered: boolean, log: Logger, metrics: Metrics): void {
+export function logRequest (request: FastifyRequest, reply: FastifyReply, isDelivered: boolean, log: LineLog, metrics: Metrics): void {
   const { facts } = request
   const { route } = facts
   const method = request.is404 ? 'other' : request.method // strangers choose methods, and each label is kept

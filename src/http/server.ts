@@ -7,6 +7,7 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type
 import type { Logger } from 'pino'
 import { Problem } from '../errors.ts'
 import type { Follow } from '../generation/watch/follow.ts'
+import type { LineLog } from '../logger.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { missed } from './answer.ts'
 import { isStillCaller, protect } from './authenticate.ts'
@@ -41,6 +42,8 @@ import { validatorCompiler } from './validation.ts'
 
 export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> {
   readonly log: Logger
+  /** What writes the line of each request. */
+  readonly requestLog: LineLog
   readonly follow: Follow
   /** How often event streams beat, and after how long an unread one is dropped. */
   readonly events: { readonly heartbeatMs: number, readonly idleTimeoutMs: number }
@@ -151,11 +154,11 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
 }
 
 /** What every request starts with, also one whose address cannot be read. */
-function begin (request: FastifyRequest, reply: FastifyReply, { log, metrics, readiness }: Pick<ServerDeps, 'log' | 'metrics' | 'readiness'>): void {
+function begin (request: FastifyRequest, reply: FastifyReply, { requestLog, metrics, readiness }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'readiness'>): void {
   // Fastify's own hook for the end does not run when the caller leaves.
   const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = request.routeOptions
   const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
-  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), operation)
+  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, requestLog, metrics) }), operation)
   if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
   reply.header(answerHeaders.requestId, request.id)
   reply.header('x-content-type-options', 'nosniff')
@@ -172,7 +175,7 @@ export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' |
   return app
 }
 
-function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls, keepAliveMs }: ServerDeps): FastifyInstance {
+function bareServer ({ log, requestLog, metrics, models, readiness, trust, falHosts, tls, keepAliveMs }: ServerDeps): FastifyInstance {
   const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {
@@ -193,7 +196,7 @@ function bareServer ({ log, metrics, models, readiness, trust, falHosts, tls, ke
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      begin(request, reply, { log, metrics, readiness })
+      begin(request, reply, { requestLog, metrics, readiness })
       if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
       else sendProblem(error, request, reply)
     },
