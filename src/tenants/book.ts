@@ -135,6 +135,7 @@ export function refusalOfValues (tenant: Tenant, model: Model, input: ModelInput
   const names = fieldNamesOf(model)
   for (const [parameter, values] of tenant.allow) {
     if (!names.includes(parameter)) continue
+    if (values.length === 0) return `No value of ${parameter} is left that may be set here.`
     if (!values.some(value => value === input[parameter])) {
       return `This tenant may set ${parameter} only to ${values.map(value => JSON.stringify(value)).join(', ')}.`
     }
