@@ -47,10 +47,15 @@ export function layOut (image: DockerImage, target: string): void {
     for (const source of from) {
       const path = posix.relative('/app', source)
       const destination = join(target, to.endsWith('/') ? join(to, posix.basename(path)) : to)
-      if (path === 'node_modules') for (const folder of productionPackages()) copyPackage(folder, target)
+      if (path === 'node_modules') layOutPackages(target)
       else cpSync(join(projectDir, path), destination, { recursive: true })
     }
   }
+}
+
+/** Lays out in `target` the packages that an installation for production has. */
+export function layOutPackages (target: string): void {
+  for (const folder of productionPackages()) copyPackage(folder, target)
 }
 
 function copyPackage (folder: string, target: string): void {
