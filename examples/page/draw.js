@@ -67,7 +67,7 @@ async function answerTo (called) {
 
 /** Shows each state of a generation until its last one, and connects again when the stream breaks. */
 async function follow (generation) {
-  let lastId = ''
+  let [lastId, lastLine] = ['', '']
   for (let tries = 0; !hasEnded(generation); tries++) {
     if (tries > RECONNECTS) throw new Error('nobody answers')
     if (tries > 0) await new Promise(resolve => setTimeout(resolve, RECONNECT_MS))
@@ -76,7 +76,8 @@ async function follow (generation) {
       for await (const { name, id, data } of eventsIn(body)) {
         [tries, lastId] = [0, id]
         if (name === 'generation') generation = data
-        progress.textContent = name === 'log' ? data.message : generation.queue_position > 0 ? `${generation.queue_position} before yours` : generation.status
+        if (name === 'log') lastLine = data.message
+        progress.textContent = generation.queue_position > 0 ? `${generation.queue_position} before yours` : `${generation.status} ${lastLine}`.trim()
       }
     } catch (error) {
       if (error instanceof Refusal) throw error

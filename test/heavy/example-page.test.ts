@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { openBrowser, PAGE_TIMEOUT_MS } from '../support/browser.ts'
+import { draw, running, seen } from '../support/example-page.ts'
 import { parseObject } from '../support/gateway.ts'
 import { listen } from '../support/listen.ts'
 import { callOf, codeBlocksOf, pageAt } from '../support/pages.ts'
@@ -78,16 +79,6 @@ async function open (t: Test): Promise<Scene> {
   }
 }
 
-async function draw (page: Page, prompt: string): Promise<void> {
-  await page.getByLabel('What shall be drawn?').fill(prompt)
-  await page.getByRole('button', { name: 'Draw' }).click()
-}
-
-/** Waits until the picture of this wish is seen. */
-async function seen (page: Page, prompt: string): Promise<void> {
-  await page.waitForFunction(`document.querySelector('img')?.alt === ${JSON.stringify(prompt)} && document.querySelector('img').naturalWidth > 100`)
-}
-
 /** Revokes a token with the tenant's key, and waits until the gateway takes it no more. */
 async function revoke ({ gateway, key }: Scene, token: string): Promise<void> {
   const [, id = ''] = /^fgt_([^_]+)_/.exec(token) ?? []
@@ -103,7 +94,7 @@ t.test('a visitor draws with a token, is told how far it is, and is sent no byte
   const { page, control } = scene
   await control('PUT', '/hold')
   await draw(page, 'A heron in the rain')
-  await page.getByRole('status').getByText('running').waitFor()
+  await running(page)
   await control('DELETE', '/hold')
   await seen(page, 'A heron in the rain')
   for (const prompt of ['A harbour', 'A lighthouse']) {
@@ -127,7 +118,7 @@ t.test('a token that ends in the midst of a picture, and one that ended before, 
   const { page, control } = scene
   await control('PUT', '/hold')
   await draw(page, 'A heron in the rain')
-  await page.getByRole('status').getByText('running').waitFor()
+  await running(page)
   await revoke(scene, scene.tokens()[0] ?? '')
   await until(() => scene.tokens().length === 2)
   await control('DELETE', '/hold')

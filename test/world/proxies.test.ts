@@ -1,11 +1,17 @@
 // Each proxy with its file of docker/proxies in front of two replicas: what callers and the ledger see is what they see without it. Needs nginx and HAProxy
-// (`apt-get install nginx haproxy`), Python 3 with `venv`, and the way to PyPI.
+// (`apt-get install nginx haproxy`), Chromium, Python 3 with `venv`, and the way to PyPI.
 
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import type { Response } from 'undici'
-import { parseObject, STUDIO_KEY } from '../support/gateway.ts'
+import { openBrowser, PAGE_TIMEOUT_MS } from '../support/browser.ts'
+import { draw, running, seen as seenPicture } from '../support/example-page.ts'
+import { parseObject, STUDIO_KEY, tenant } from '../support/gateway.ts'
+import { projectDir } from '../support/paths.ts'
+import { answering, freePort, start } from '../support/processes.ts'
 import { freePair, installProxies, type FrontDoor, type Pair, type Proxy } from '../support/proxies.ts'
 import { leavers, REFUSAL, startStandIns } from '../support/proxy-scene.ts'
 import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
@@ -56,6 +62,18 @@ function readerOf ({ body }: Response): AsyncIterator<Uint8Array> {
   return body[Symbol.asyncIterator]()
 }
 
+/** The page of examples/page in Chromium, which reaches the gateway through the proxy. */
+async function openExample (t: Test, { url, ca }: FrontDoor, port: number): Promise<Page> {
+  const caFile = join(t.testdir({ 'ca.pem': ca }), 'ca.pem')
+  const backend = start(t, [join(projectDir, 'examples/page/server.js')], { FALGATE_URL: url, FALGATE_KEY: STUDIO_KEY, PORT: String(port), NODE_EXTRA_CA_CERTS: caFile })
+  const origin = `http://127.0.0.1:${port}/`
+  await answering(backend, origin)
+  const page = await (await openBrowser(t)).newPage({ ignoreHTTPSErrors: true })
+  page.setDefaultTimeout(PAGE_TIMEOUT_MS)
+  await page.goto(origin)
+  return page
+}
+
 /** A part of what is promised of a proxy; its title goes into the file of the last runs. */
 async function promise (t: Test, { name }: Proxy, short: string, title: string, body: (t: Test) => Promise<void>): Promise<void> {
   await t.test(title, { timeout: LONGEST_PATIENCE_MS }, async t => {
@@ -71,7 +89,8 @@ function note (name: string, short: string, isKept: boolean): void {
 for (const proxy of proxies) {
   await t.test(`behind ${proxy.name} ${versions.get(proxy.name)}`, { timeout: 900_000 }, async t => {
     const pair = await freePair()
-    const deployment = await deploy(t, { env: USUAL_LEASE })
+    const pagePort = await freePort()
+    const deployment = await deploy(t, { env: USUAL_LEASE, tenants: { tenants: [tenant('studio', { origins: [`http://127.0.0.1:${pagePort}`] })] } })
     const { sandbox } = deployment
     const replicas = await both(deployment, pair)
     const door = await proxy.start(t, pair)
@@ -88,6 +107,16 @@ for (const proxy of proxies) {
       release()
       await readUntil(events, '"succeeded"')
       await readUntil(statuses, 'COMPLETED')
+    })
+
+    await promise(t, proxy, 'a page with a token', 'a page of a listed origin draws with a token, and its visitor sees how far it is', async t => {
+      const release = sandbox.faults.holdJobs()
+      t.teardown(release)
+      const page = await openExample(t, door, pagePort)
+      await draw(page, 'A heron in the rain')
+      await running(page)
+      release()
+      await seenPicture(page, 'A heron in the rain')
     })
 
     for (const [way, leaver] of Object.entries(leavers)) {
