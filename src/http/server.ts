@@ -21,6 +21,7 @@ import { falDoor, type FalDeps } from './fal/door.ts'
 import type { RawRequest, Trust } from './fal/hosts.ts'
 import { createFalProblems } from './fal/render.ts'
 import type { HostRefuser } from './foreign-host.ts'
+import { dropOddForwarded } from './forwarded-address.ts'
 import type { PrefixOf } from './forwarded-prefix.ts'
 import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
@@ -190,7 +191,11 @@ function bareServer ({ log, requestLog, metrics, models, readiness, trust, falHo
     forceCloseConnections: 'idle' as const,
     requestIdHeader: false as const,
     routerOptions: { ignoreTrailingSlash: true },
-    rewriteUrl: (raw: RawRequest) => routedUrl(raw, models(), falHosts),
+    rewriteUrl: (raw: RawRequest) => {
+      // The first that is called for a request.
+      if (trust !== false) dropOddForwarded(raw.headers)
+      return routedUrl(raw, models(), falHosts)
+    },
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? randomUUID(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,

@@ -7,7 +7,7 @@ import { hostNameIn } from '../host-name.ts'
 /** What is known of a request before it is routed. */
 export interface RawRequest {
   readonly url?: string | undefined
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly headers: Record<string, string | string[] | undefined>
   readonly socket?: { readonly remoteAddress?: string | undefined }
 }
 
