@@ -119,6 +119,7 @@ export function createCore (options: CoreOptions): Core {
 
   const requests = createRequests({
     ledger,
+    admit: runner.admit,
     cache: createResultCache(config.cacheMemoryBytes),
     watch,
     companyBudget: () => tenants().companyBudget,

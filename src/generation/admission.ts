@@ -4,7 +4,7 @@ import type { BreakerState } from '../breaker-states.ts'
 import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Balance } from './accounts.ts'
-import type { AdmittedFields, Brief, Connection, Generation } from './generation.ts'
+import type { AdmittedFields, Brief, Connection, Generation, Terms } from './generation.ts'
 
 /** A budget to admit against. The ledger finds the period on its own clock. */
 export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
@@ -53,6 +53,9 @@ export interface Admission extends AdmittedFields {
   readonly budgets: readonly Budget[]
 }
 
+/** A claim that comes along with an admission: see the ledger's `claim`. */
+export interface ClaimOffer { readonly claimId: string, readonly replica: string, readonly slots: number }
+
 /** The state of a tenant's purchases in this window. */
 export interface RateState { readonly max: number, readonly windowSeconds: number, readonly used: number, readonly resetSeconds: number }
 
@@ -80,7 +83,8 @@ export interface End {
  *   repeats its call (`callerRetry`) is given the oldest of them whose caller has not repeated it as often: its own first call is one of these.
  * - `duplicates`: there are undelivered duplicates; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
  *   cannot be reattached any more, and others stand behind them.
- * - `bought`: a new row, with money reserved and a position in the queue.
+ * - `bought`: a new row, with money reserved and a position in the queue. `terms` are there when it was granted its first attempt at once, to the claim that came along:
+ *   nobody waited, and a slot was free. That row is `submitting`.
  */
 export type Admitted = Got | DuplicatesFirst | Refused
 
@@ -88,7 +92,7 @@ export type Admitted = Got | DuplicatesFirst | Refused
 export type Got =
   | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Generation }
   | { readonly outcome: 'gone', readonly end: End }
-  | { readonly outcome: 'bought', readonly row: Generation, readonly rate: RateState }
+  | { readonly outcome: 'bought', readonly row: Generation, readonly rate: RateState, readonly terms: Terms | null }
 
 export interface DuplicatesFirst { readonly outcome: 'duplicates', readonly duplicates: readonly DuplicateQuestion[] }
 
@@ -120,6 +124,9 @@ export interface Preview {
   /** How many of them are at fal. */
   readonly running: number
 }
+
+/** An admission to be taken back, and the claim that came along with it. */
+export interface Withdrawal extends Pick<Admission, 'id' | 'connection'> { readonly claimId?: string }
 
 interface Late { readonly outcome: 'refused', readonly why: 'late' }
 

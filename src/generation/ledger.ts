@@ -3,7 +3,7 @@
 
 import type { MicroUsd } from '../money.ts'
 import type { Balance, JournalEntry, OpenUnknown, Ticket, Token, TokenPage } from './accounts.ts'
-import type { Admission, Admitted, AdmittedAll, Budget, Preview } from './admission.ts'
+import type { Admission, Admitted, AdmittedAll, Budget, ClaimOffer, Preview, Withdrawal } from './admission.ts'
 import type { Breaker, BreakerReport } from './breaker-state.ts'
 import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
@@ -45,8 +45,12 @@ export interface Ledger {
   /**
    * Admits one request in one step (see {@link Admitted}). held + spent never exceeds a budget. Of a model only one price rule buys: the one that a purchase
    * brought last. A rule that the ledger has not seen is newer, one that was replaced is older and refused, unless it replaces the one that holds.
+   *
+   * What is bought while nobody waits, a slot is free and claims are granted goes to fal by the claim that came along, in the same step. That right is had by who hears
+   * of it only: an admission whose answer was lost is taken back together with it, by `withdraw`. Asked again, both are granted again, as long as the attempt is
+   * `submitting`.
    */
-  admit: (admission: Admission) => Promise<Admitted>
+  admit: (admission: Admission, claim?: ClaimOffer) => Promise<Admitted>
   /**
    * The same of 1 to 10 requests of one caller, which have tenant, subject, token, rate, line and budgets in common: all or nothing, in one step. Each gets a
    * free answer where there is one, also from one before it in the list; the others are bought, each counted by itself in rate and line, and by their sums in
@@ -55,19 +59,20 @@ export interface Ledger {
   admitAll: (admissions: readonly Admission[]) => Promise<AdmittedAll>
   /**
    * Takes back admissions whose callers were told that nothing was bought (rule 1): they leave the queue unspent, unless somebody has come to them since, by
-   * reattaching, joining or asking for the id.
+   * reattaching, joining or asking for the id. One that was granted to the claim that came along was not sent, because nobody heard of that: it leaves unspent, or
+   * waits in the queue for those who came.
    */
-  withdraw: (admissions: readonly Pick<Admission, 'id' | 'connection'>[]) => Promise<void>
+  withdraw: (admissions: readonly Withdrawal[]) => Promise<void>
   /**
    * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
    * are at fal and the tenant has a free slot. The same `claimId` gets the same grant while that attempt is `submitting`.
-   * Only this operation writes `submitting` and raises `attempt`. Heads of the queue whose deadline passed, or whose model is retired, are closed
+   * Only this operation, here or along with an admission, writes `submitting` and raises `attempt`. Heads of the queue whose deadline passed, or whose model is retired, are closed
    * unspent on the way. After fal took no more there are fewer of them for a while (see `recordNotSent`).
    * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
    * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign. An empty ledger has
    * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease.
    */
-  claim: (claim: { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }) => Promise<Claimed>
+  claim: (claim: ClaimOffer & { readonly deadlineMs: number }) => Promise<Claimed>
 
   // Evidence: taken from every process that has it, lease or not; the first wins. Each gives the row as it now is, or null when there is none.
   //

@@ -2,7 +2,9 @@
 
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import type { ClaimOffer } from '../../src/generation/admission.ts'
 import type { Claimed, Taken } from '../../src/generation/evidence.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 import { createClaimLoop, type ClaimLoop } from '../../src/generation/run/claim-loop.ts'
 import type { Permit } from '../../src/generation/run/step-context.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
@@ -21,6 +23,8 @@ interface Scene {
   readonly asked: Asked[]
   /** All that was sent. */
   readonly sent: string[]
+  /** The claims that came along with admissions. */
+  readonly brought: readonly (ClaimOffer | undefined)[]
   readonly taken: { readonly taken: Taken, readonly permit: Permit | null }[]
   readonly pauses: number[]
   readonly renewals: () => number
@@ -30,7 +34,8 @@ interface Scene {
   readonly next: () => Asked
 }
 
-function open (given: { readonly leaseMs?: number } = {}): Scene {
+function open (given: { readonly leaseMs?: number, readonly admit?: Ledger['admit'] } = {}): Scene {
+  const brought: (ClaimOffer | undefined)[] = []
   const asked: Asked[] = []
   const sent: string[] = []
   const taken: { taken: Taken, permit: Permit | null }[] = []
@@ -41,6 +46,10 @@ function open (given: { readonly leaseMs?: number } = {}): Scene {
   const claims = createClaimLoop({
     ledger: {
       now: () => 1000,
+      admit: async (admission, claim) => {
+        brought.push(claim)
+        return await given.admit?.(admission, claim) ?? { outcome: 'refused', why: 'late' }
+      },
       claim: async ({ claimId }) => {
         sent.push(claimId)
         return await new Promise<Claimed>((resolve, reject) => {
@@ -71,6 +80,7 @@ function open (given: { readonly leaseMs?: number } = {}): Scene {
     claims,
     asked,
     sent,
+    brought,
     taken,
     pauses,
     renewals: () => renewals,
@@ -213,4 +223,72 @@ t.test('a ledger that is still away when lost answers are asked for keeps nobody
   await next().fail()
   await settled
   t.equal(troubles.length, 2)
+})
+
+t.test('an admission brings a claim along once this process claims, and until it claims nothing any more', async t => {
+  const { claims, next, brought } = open()
+  await claims.admit(admissionOf())
+  claims.nudge()
+  await next().answer(empty)
+  await claims.admit(admissionOf())
+  await claims.admit(admissionOf())
+  claims.stop()
+  await claims.admit(admissionOf())
+  t.match(brought, [undefined, { replica: 'r1', slots: 10 }, { replica: 'r1', slots: 10 }, undefined])
+  t.not(brought[1]?.claimId, brought[2]?.claimId, 'each its own')
+})
+
+t.test('what an admission was granted is handed over with a right as old as the admission, and claims nothing more', async t => {
+  for (const leaseMs of [1_000_000, 40]) {
+    const memory = createMemoryLedger({ times })
+    t.teardown(async () => { await memory.close() })
+    let answer = (): void => {}
+    const { claims, next, taken, sent, leave } = open({
+      leaseMs,
+      admit: async (admission, claim) => {
+        const admitted = await memory.admit(admission, claim)
+        await new Promise<void>(resolve => { answer = resolve })
+        return admitted
+      }
+    })
+    claims.nudge()
+    await next().answer(empty)
+    const askedAtMs = performance.now()
+    const admitted = claims.admit(admissionOf())
+    await until(() => performance.now() > askedAtMs + 21)
+    claims.stop()
+    let isSettled = false
+    const settled = claims.settled().then(() => { isSettled = true })
+    await setImmediate()
+    t.equal(isSettled, false, 'its answer may tell of a grant')
+    answer()
+    t.match(await admitted, { outcome: 'bought' })
+    await settled
+    t.match(taken, [{ taken: { row: { phase: 'submitting', owner: 'r1' }, terms: { keyless: true } } }])
+    t.equal(taken[0]?.permit?.isValid(), leaseMs > 40, 'half a lease')
+    leave()
+    t.equal(taken[0]?.permit?.isValid(), false)
+    t.equal(sent.length, 1)
+  }
+})
+
+t.test('an admission that waits, or whose answer is lost, hands nothing over', async t => {
+  let fails = false
+  const memory = createMemoryLedger({ times })
+  t.teardown(async () => { await memory.close() })
+  await memory.admit(admissionOf())
+  const { claims, next, taken } = open({
+    admit: async (admission, claim) => {
+      if (fails) throw new Error('away')
+      return await memory.admit(admission, claim)
+    }
+  })
+  claims.nudge()
+  await next().answer(empty)
+  t.match(await claims.admit(admissionOf()), { outcome: 'bought', row: { phase: 'waiting' }, terms: null })
+  fails = true
+  await t.rejects(claims.admit(admissionOf()))
+  t.equal(taken.length, 0)
+  claims.stop()
+  await claims.settled()
 })

@@ -21,10 +21,11 @@ const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
 /** Every point between two writes, in the order of a generation's life. What has no point here fails the last test of this file. */
 const points: readonly Point[] = [
   { says: 'before its row is written', before: 'admit', ends: 'succeeded' },
-  { says: 'after its row is written, before it is claimed', after: 'admit', ends: 'succeeded' },
-  { says: 'before the claim', before: 'claim', ends: 'succeeded' },
-  // A process that comes later cannot tell a claim without its submit from one whose submit is under way.
-  { says: 'after the claim, before the submit', after: 'claim', having: '"outcome":"go"', ends: 'unknown', purchases: 0 },
+  { says: 'after its row is written, before it is claimed', after: 'admit', waits: true, ends: 'succeeded' },
+  { says: 'before the claim', before: 'claim', waits: true, ends: 'succeeded' },
+  // A process that comes later cannot tell a claim without its submit from one whose submit is under way, whether it was granted alone or along with the admission.
+  { says: 'after the claim, before the submit', after: 'claim', having: '"outcome":"go"', waits: true, ends: 'unknown', purchases: 0 },
+  { says: 'after its row is written and granted, before the submit', after: 'admit', ends: 'unknown', purchases: 0 },
   { says: 'while the submit is under way', atFal: 'submit', ends: 'unknown', purchases: 0 },
   { says: 'after acceptance, before the answer', atFal: 'submit', fault: slowAnswer, ends: 'unknown' },
   { says: 'after acceptance, before the id is stored', before: 'recordAccepted', ends: 'unknown' },
@@ -52,7 +53,8 @@ const points: readonly Point[] = [
   { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
 
   // What was asked for with `reuse` has a name while it runs, and another one or none may have it when it ends.
-  { says: 'after its row is written, before it is claimed', after: 'admit', ends: 'succeeded', callers: 'reuse' },
+  { says: 'after its row is written, before it is claimed', after: 'admit', waits: true, ends: 'succeeded', callers: 'reuse' },
+  { says: 'after its row is written and granted, before the submit', after: 'admit', ends: 'unknown', purchases: 0, callers: 'reuse' },
   { says: 'after acceptance, before the id is stored', before: 'recordAccepted', ends: 'unknown', callers: 'reuse' },
   { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded', callers: 'reuse' },
   { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded', callers: 'reuse' },

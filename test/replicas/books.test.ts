@@ -125,7 +125,7 @@ const deaths = [
 for (const { says, purchases, stand } of deaths) {
   t.test(`a buyer that is killed ${says} leaves an unknown to a replica without the model: its money is held, and nothing is bought twice`, async t => {
     const redis = await redisUrl()
-    const { sandbox, ledger, startReplica, settleAt, untilGeneration } = await deploy(t, { sandbox: sandboxOfModel, redisUrl: redis })
+    const { sandbox, ledger, startReplica, settleAt, untilGeneration, pauseClaims } = await deploy(t, { sandbox: sandboxOfModel, redisUrl: redis })
     const { having, empty } = folders(t)
     const input = { prompt: 'a fair', seed: 7 }
     const moneyNow = async (): Promise<unknown> => (await ledger.balances([{ owner: 'studio', per: 'month' }]))[0]
@@ -134,8 +134,11 @@ for (const { says, purchases, stand } of deaths) {
     const buyer = await startReplica({ MODELS_DIR: having, REDIS_URL: gate.url })
     // A picture that was ready would be told from what the buyer knows, without the ledger.
     const release = sandbox.faults.holdJobs()
+    const resumeClaims = await pauseClaims()
     const stopped = stand(gate, sandbox.faults)
     const first = post(buyer, `/generate/${MODEL}`, input).catch(() => null)
+    await untilGeneration(({ phase }) => phase === 'waiting')
+    await resumeClaims()
     await stopped
     const other = await startReplica({ MODELS_DIR: empty })
     buyer.child.kill('SIGKILL')

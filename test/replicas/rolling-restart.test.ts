@@ -116,14 +116,16 @@ t.test('a leaving replica that waits for the answer to a submit keeps its lease:
 
 t.test('a claim that a leaving replica hears of only at its end is given back unsent', async t => {
   const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, ledger, startReplica, untilGeneration } = await deploy(t, { env: { REDIS_URL: gate.url, LEASE_SECONDS: '600', WAIT_SECONDS: '20' } })
+  const { sandbox, ledger, startReplica, untilGeneration, pauseClaims } = await deploy(t, { env: { REDIS_URL: gate.url, LEASE_SECONDS: '600', WAIT_SECONDS: '20' } })
   const leaving = await startReplica()
   const release = sandbox.faults.holdJobs()
   const waiting = leaving.generate({ prompt: 'whose caller is waited for' })
   await untilGeneration(({ phase }) => phase === 'running')
   gate.refuse(['claim'])
+  const resumeClaims = await pauseClaims()
   await leaving.generate({ prompt: 'x' }, { headers: { prefer: 'respond-async' } })
   await until(() => leaving.log().includes('"operation":"claim"'))
+  await resumeClaims()
   leaving.child.kill('SIGTERM')
   await until(async () => (await leaving.get('/readyz')).status === 503)
   await gate.untilAnswered('sweep') // now nothing is claimed any more, but lost answers are asked for at the end

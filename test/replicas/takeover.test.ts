@@ -91,10 +91,12 @@ t.test('a slow owner, stopped beyond its lease and woken: what it knows is taken
 t.test('a claim that its owner hears of after half a lease sends nothing: the attempt is given back, and the next one buys', async t => {
   const lease = 6000
   const gate = await startRedisGate(t, await redisUrl())
-  const { sandbox, ledger, startReplica } = await deploy(t, { env: { LEASE_SECONDS: String(lease / 1000), REDIS_URL: gate.url } })
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { env: { LEASE_SECONDS: String(lease / 1000), REDIS_URL: gate.url } })
   const owner = await startReplica()
+  const resumeClaims = await pauseClaims()
   const held = gate.holdAt('claim', 'after', '"outcome":"go"')
   const accepted = await owner.generate({ prompt: 'x', seed: 1 }, { headers: { prefer: 'respond-async' } })
+  await resumeClaims()
   await held
   const { id } = accepted.json()
   const [claimed] = await ledger.getMany([String(id)])

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { admission } from './contract/admission.ts'
 import { aliases } from './contract/aliases.ts'
 import { asides } from './contract/asides.ts'
+import { atOnce } from './contract/at-once.ts'
 import { books } from './contract/books.ts'
 import { breakers } from './contract/breakers.ts'
 import { decisions } from './contract/decisions.ts'
@@ -34,6 +35,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, owners }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { Problem } from '../../src/errors.ts'
 import type { Token } from '../../src/generation/accounts.ts'
-import type { Admission, Admitted, Preview } from '../../src/generation/admission.ts'
+import type { Admission, Admitted, ClaimOffer, Preview } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
 import type { Generation, Terms } from '../../src/generation/generation.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
@@ -53,14 +53,16 @@ const admitStep = fc.record({
   priceRule: fc.constantFrom(...Array<string>(8).fill('rule'), 'other', 'third'),
   replacesPriceRule: fc.constantFrom(null, 'rule', 'other', 'third'),
   /** The latest admission once more, under its own id. */
-  again: fc.boolean()
+  again: fc.boolean(),
+  /** The claim that comes along. */
+  brings: fc.option(fc.record({ replica, claimId: fc.nat(20) }), { freq: 2 })
 })
 /** A list of them; asked for by the reader of the first. */
 const admitAllStep = fc.record({ do: fc.constant('admitAll' as const), of: fc.array(admitStep, { minLength: 1, maxLength: 4 }), again: fc.boolean() })
 /** `beats`: it has a heartbeat at that time; those of older versions have none. */
 const claimStep = fc.record({ do: fc.constant('claim' as const), replica, claimId: fc.nat(20), beats: fc.boolean() })
 
-const withdrawStep = fc.record({ do: fc.constant('withdraw' as const), which, connection: fc.constantFrom(null, 'c1') })
+const withdrawStep = fc.record({ do: fc.constant('withdraw' as const), which, connection: fc.constantFrom(null, 'c1'), claimId: fc.option(fc.nat(20)) })
 
 /** Which attempt it is about, counted from the row's. */
 const off = fc.constantFrom(0, 0, 0, 0, -1, 1)
@@ -212,7 +214,7 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       // What was asked before is told again, which is none of a preview's affairs.
       const preview = isAgain ? null : await ledger.preview(admission)
       latest = isAgain ? latest : [admission]
-      await admit(ledger, witness, latest, preview)
+      await admit(ledger, witness, latest, preview, step.brings)
     } else if (step.do === 'admitAll') {
       latest = step.again && latest.length > 0 ? latest : drawList(step.of, tokens, nowMs)
       await admit(ledger, witness, latest)
@@ -301,11 +303,13 @@ function drawAdmission (step: AdmitStep, tokens: TokenWitness, nowMs: number, pl
   })
 }
 
-async function admit (ledger: Ledger, witness: Witness, given: readonly Admission[], preview: Preview | null = null): Promise<void> {
+async function admit (ledger: Ledger, witness: Witness, given: readonly Admission[], preview: Preview | null = null, brings: AdmitStep['brings'] = null): Promise<void> {
   const [first] = given
   if (first === undefined) return
   const before = await money(ledger)
-  const got = await gotBy(ledger, given, first)
+  const { atUpstream: atUpstreamBefore } = await ledger.gauges()
+  const claim = brings === null ? undefined : { claimId: `claim${brings.claimId}`, replica: brings.replica, slots }
+  const got = await gotBy(ledger, given, first, claim)
   const after = await money(ledger)
   for (const answer of got) if (preview !== null) compareForeseen(preview, answer)
   for (const answer of got) if ('row' in answer) witness.meet(answer.row)
@@ -313,7 +317,10 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
     const admission = given[place]
     if ('row' in answer && admission?.idempotency != null) witness.bind(admission.idempotency.name, answer.row, answer.outcome === 'bought', ledger.now())
     if (answer.outcome === 'bought' && admission !== undefined) witness.buy(admission, answer.row)
+    if (answer.outcome === 'bought' && answer.terms !== null) witness.grant(claim?.claimId ?? 'no claim', answer.row)
   })
+  const { atUpstream } = await ledger.gauges()
+  if (atUpstream > atUpstreamBefore && atUpstream > slots) throw new Error(`${atUpstream} are at fal`)
   if (got.some(({ outcome }) => outcome === 'bought')) {
     // The same admission again is answered however the budgets stand by now, and moves nothing.
     const exceeded = after.find(({ owner, budget, held, spent }) => (owner === first.tenant || owner === '*') && held + spent > budget)
@@ -331,7 +338,7 @@ function compareForeseen ({ would, rate, position }: Preview, answer: Admitted):
   if (answer.outcome === 'bought') {
     const { row, rate: counted } = answer
     if (would.outcome !== 'bought') throw new Error(`${would.outcome} was foreseen, and it was bought`)
-    if (row.queuePosition !== position) throw new Error(`position ${position} was foreseen, and ${row.id} stands at ${row.queuePosition}`)
+    if (row.phase === 'waiting' && row.queuePosition !== position) throw new Error(`position ${position} was foreseen, and ${row.id} stands at ${row.queuePosition}`)
     if (counted.used !== rate.used + 1) throw new Error(`${rate.used} were counted before ${row.id}, and ${counted.used} with it`)
   } else if (!same(known(would), known(answer))) {
     throw new Error(`${JSON.stringify(known(would))} was foreseen, and the answer is ${JSON.stringify(known(answer))}`)
@@ -360,8 +367,8 @@ async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: '
 }
 
 /** The answers, by their places; one when all were refused, or duplicates are to be asked. */
-async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admission): Promise<readonly Admitted[]> {
-  if (given.length === 1) return [await ledger.admit(first)]
+async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admission, claim?: ClaimOffer): Promise<readonly Admitted[]> {
+  if (given.length === 1) return [await ledger.admit(first, claim)]
   const answer = await ledger.admitAll(given)
   return answer.outcome === 'all' ? answer.got : [answer]
 }
@@ -392,7 +399,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   if (row === undefined) return null
   const { id, purchase, attempt } = row
   switch (step.do) {
-    case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection } }])
+    case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection }, ...(step.claimId === null ? {} : { claimId: `claim${step.claimId}` }) }])
     case 'recordAccepted': return ledger.recordAccepted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId))
     case 'recordNotSent': return ledger.recordNotSent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.report)
     case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.report)

@@ -29,6 +29,8 @@ export interface Point {
   readonly having?: string
   /** It dies while this call to fal has no answer. */
   readonly atFal?: Operation
+  /** Claims wait when it is asked for, until it is in the queue and, where that is the point, dead: it is not granted along with its admission. */
+  readonly waits?: true
   /** What goes wrong at fal: at that call, or beside. */
   readonly fault?: Fault
   /** What else goes wrong before. */
@@ -98,14 +100,23 @@ export async function die (t: Test, place: Place, point: Point, callers: Callers
   const headers: Record<string, string> = point.once === 'the process drains' ? { prefer: 'respond-async' } : {}
   const release = runsOn(point) ? sandbox.faults.holdJobs() : () => {}
 
-  const straight = point.once === undefined ? stopAt(scene, '') : null
+  const resumeClaims = point.waits === true ? await scene.pauseClaims() : async () => {}
+  const isQueued = point.waits === true && point.after !== 'admit'
+  const straight = point.once === undefined && !isQueued ? stopAt(scene, '') : null
   const first = ask(front, { headers, signal: leaving.signal }).catch(() => null)
+  if (isQueued) {
+    await until(async () => (await rowsOf(scene.ledger, scene.tenantId, null)).length > 0)
+    const stopped = stopAt(scene, '')
+    await resumeClaims()
+    await stopped
+  }
   if (point.once !== undefined) await happen(scene, await running(scene), leaving)
   await straight
   const second = joins(point, callers) ? await joinOn(scene) : null
 
   doomed.child.kill('SIGKILL')
   await doomed.ended
+  if (!isQueued) await resumeClaims()
   survivorGate.refuse([])
   if (point.ends !== 'cancelled') release()
 

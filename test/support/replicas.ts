@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import type { Settled } from '../../src/generation/evidence.ts'
 import type { Generation } from '../../src/generation/generation.ts'
@@ -43,6 +44,8 @@ export interface Deployment {
   readonly startReplica: (env?: Readonly<Record<string, string>>) => Promise<Replica>
   /** The one row, once it is as wanted. */
   readonly untilGeneration: (isSo: (row: Generation) => boolean) => Promise<Generation>
+  /** Nothing is claimed, as after a failover, until the returned function was called: what is bought stands in the queue first. Not of a cluster. */
+  readonly pauseClaims: () => Promise<() => Promise<void>>
 }
 
 export interface DeploymentOptions {
@@ -141,7 +144,17 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
     return found
   }
 
-  return { sandbox, ledger, tenantsFile, settleAt, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace, ...clusterEnv }, startReplica, untilGeneration }
+  async function pauseClaims (): Promise<() => Promise<void>> {
+    const redis = new Redis(url)
+    const glob = `{${namespace}}:glob`
+    await redis.hset(glob, { heldSinceMs: '0', heldUntilMs: String(ledger.now() + 3_600_000) })
+    return async () => {
+      await redis.hdel(glob, 'heldSinceMs', 'heldUntilMs')
+      redis.disconnect()
+    }
+  }
+
+  return { sandbox, ledger, tenantsFile, settleAt, pauseClaims, operatorEnv: { REDIS_URL: url, REDIS_NAMESPACE: namespace, ...clusterEnv }, startReplica, untilGeneration }
 }
 
 /** The line that says that it serves, and where. */

@@ -5,7 +5,7 @@ import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Admitted, DuplicatesFirst, End, RateState } from '../admission.ts'
+import type { Admission, Admitted, DuplicatesFirst, End, RateState } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
 import type { Connection, Generation } from '../generation.ts'
 import { bodyOf, withOutput } from '../large.ts'
@@ -62,6 +62,8 @@ export type Answer =
 
 export interface RequestDeps extends AdmissionContext {
   readonly ledger: Ledger
+  /** The ledger's, or that of what runs generations here, which begins at once what nobody waits before. */
+  readonly admit: (admission: Admission) => Promise<Admitted>
   readonly cache: ResultCache
   readonly watch: Watch
   readonly priceRules: PriceRules
@@ -136,7 +138,7 @@ export function createRequests (deps: RequestDeps): Requests {
     const admitted = await settleDuplicates<Settled>(ledger, async known => {
       if (gone.aborted) return { outcome: 'caller-gone' }
       if (deps.draining()) return { outcome: 'draining' }
-      return await ledger.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission })
+      return await deps.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission })
     }, async () => { await setTimeout(ASK_AGAIN_MS, undefined, { signal: gone }).catch(() => {}) })
     if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
     if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)

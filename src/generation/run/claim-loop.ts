@@ -12,7 +12,8 @@
 // what it knows at once. Claims go on being asked for; the end of the pause is a nudge.
 
 import type { OnTrouble } from '../../trouble.ts'
-import type { Claimed } from '../evidence.ts'
+import type { Admission, Admitted } from '../admission.ts'
+import type { Claimed, Taken } from '../evidence.ts'
 import type { Generation } from '../generation.ts'
 import type { Ledger, LedgerTimes } from '../ledger.ts'
 import type { Tasks } from './tasks.ts'
@@ -22,14 +23,19 @@ export interface ClaimLoop {
   readonly nudge: () => void
   /** A task is done, so there may be a free slot. */
   readonly taskDone: () => void
+  /**
+   * Asks the ledger for an admission, and has it bring a claim along: what is bought while nobody waits is handed over at once. Not before this process was nudged for the
+   * first time, nor once it claims nothing any more.
+   */
+  readonly admit: (admission: Admission) => Promise<Admitted>
   /** Claims nothing any more. */
   readonly stop: () => void
-  /** Resolves when no claim is under way and the answers that were lost were asked for once more. Only after `stop`. */
+  /** Resolves when no claim is under way, alone or along with an admission, and the answers that were lost were asked for once more. Only after `stop`. */
   readonly settled: () => Promise<void>
 }
 
 export interface ClaimLoopDeps {
-  readonly ledger: Pick<Ledger, 'claim' | 'now'>
+  readonly ledger: Pick<Ledger, 'admit' | 'claim' | 'now'>
   readonly replica: string
   readonly times: Pick<LedgerTimes, 'leaseMs'>
   /** Generations at fal at once, all replicas together. */
@@ -57,7 +63,10 @@ const CLAIM_DEADLINE_MS = 900
 export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   const { ledger, replica, slots, times } = deps
   let state: 'open' | 'empty' | 'over' = 'open'
+  let isBegun = false
   const workers = new Set<Promise<void>>()
+  /** Admissions under way that bring a claim along. */
+  const admissions = new Set<Promise<unknown>>()
   /** A nudge that no worker has heeded. */
   let isNudged = false
   /** Claims whose answers were lost. They may have been granted, so they are asked for again under their own ids. */
@@ -72,6 +81,7 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   /** With enough claims under way, it is looked once more after one of them. */
   function nudge (): void {
     if (isOver()) return
+    isBegun = true
     isNudged = true
     if (workers.size === MAX_CLAIMS) return
     const worker = work().finally(() => { workers.delete(worker) })
@@ -91,15 +101,35 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
 
   /** Claims, and tells whether to claim again at once. */
   async function claimOne (): Promise<boolean> {
-    const claim = lost.pop() ?? { claimId: deps.newId(), sentAtMs: performance.now() }
+    const claim = lost.pop() ?? newClaim()
     const claimed = await send(claim)
     if (!isOver()) state = isQueueEmptyAfter(claimed) ? 'empty' : 'open'
     if (claimed.outcome === 'wait') pauseUntil(claimed.untilMs)
     if (claimed.outcome !== 'go') return false
-    deps.onMove('waiting', claimed.row, ledger.now() - claimed.row.createdAtMs)
-    // A send may begin only within half a lease of sending its claim: later, another process may have concluded that its outcome is unknown.
-    deps.tasks.take(claimed, { isValid: () => !deps.leaving.aborted && performance.now() - claim.sentAtMs < times.leaseMs / 2 })
+    handOver(claimed, claim)
     return !claimed.isQueueEmpty
+  }
+
+  function newClaim (): Claim {
+    return { claimId: deps.newId(), sentAtMs: performance.now() }
+  }
+
+  function handOver (taken: Taken, { sentAtMs }: Claim): void {
+    deps.onMove('waiting', taken.row, ledger.now() - taken.row.createdAtMs)
+    // A send may begin only within half a lease of sending its claim: later, another process may have concluded that its outcome is unknown.
+    deps.tasks.take(taken, { isValid: () => !deps.leaving.aborted && performance.now() - sentAtMs < times.leaseMs / 2 })
+  }
+
+  async function admit (admission: Admission): Promise<Admitted> {
+    if (!isBegun || isOver()) return await ledger.admit(admission)
+    // Where the answer is lost, the ledger takes back both. It is not asked for again here: the caller was told that nothing was bought.
+    const claim = newClaim()
+    const asked = ledger.admit(admission, { claimId: claim.claimId, replica, slots })
+    const settled = asked.catch(() => {}).finally(() => { admissions.delete(settled) })
+    admissions.add(settled)
+    const admitted = await asked
+    if (admitted.outcome === 'bought' && admitted.terms !== null) handOver({ row: admitted.row, terms: admitted.terms }, claim)
+    return admitted
   }
 
   async function send (claim: Claim): Promise<Claimed> {
@@ -126,13 +156,13 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   }
 
   async function settled (): Promise<void> {
-    await Promise.all(workers)
+    await Promise.all([...workers, ...admissions])
     await Promise.all(Array.from(lost, async () => {
       await claimOne().catch((error: unknown) => { deps.onTrouble('claim', error) })
     }))
   }
 
-  return { nudge, taskDone: () => { if (state === 'open') nudge() }, stop, settled }
+  return { nudge, taskDone: () => { if (state === 'open') nudge() }, admit, stop, settled }
 }
 
 function isQueueEmptyAfter (claimed: Claimed): boolean {

@@ -9,7 +9,7 @@ import { setTimeout as pauseFor } from 'node:timers/promises'
 import type { Published } from '../changes.ts'
 import type { LedgerTimes } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
-import { createClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
+import { createClaimLoop, type ClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
 import { createHeartbeat, type HeartbeatDeps } from './heartbeat.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
 import { createSweeper, type SweeperDeps } from './sweeper.ts'
@@ -17,6 +17,8 @@ import { createTasks, type TasksDeps } from './tasks.ts'
 
 export interface Runner {
   start: () => void
+  /** The ledger's `admit`. What is bought while nobody waits is begun here at once. */
+  readonly admit: ClaimLoop['admit']
   /** Generations that this process looks after now. */
   readonly tasks: number
   /** Claims no more; what is looked after goes on. */
@@ -120,6 +122,7 @@ export function createRunner (deps: RunnerDeps): Runner {
 
   return {
     start,
+    admit: claims.admit,
     stopClaiming: claims.stop,
     stop: async graceMs => { await (stopping ??= leave(graceMs)) },
     get tasks () { return tasks.running.size }

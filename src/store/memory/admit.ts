@@ -1,8 +1,8 @@
 // Admission of one request or a list: free answers first, then refusals, in the order of rule 12; only then something is written.
 
 import { hash } from 'node:crypto'
-import type { Admission, Admitted, AdmittedAll, DuplicateQuestion, Foreseen, Got, Preview, RateState, Refused } from '../../generation/admission.ts'
-import { beginRow, type Account, type Reader, type Generation } from '../../generation/generation.ts'
+import type { Admission, Admitted, AdmittedAll, ClaimOffer, DuplicateQuestion, Foreseen, Got, Preview, RateState, Refused } from '../../generation/admission.ts'
+import { beginRow, termsOf, type Account, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
@@ -12,7 +12,8 @@ import { becomeProbe, blockedBy, trippedBreakers, retryAfterSecondsOf } from './
 import { findDuplicate, reattach, seekDuplicate, type DuplicatesFound } from './duplicates.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
-import { nextPosition } from './queue.ts'
+import { lookAtServer } from './history.ts'
+import { isQueueEmpty, nextPosition, passThrough, slotsNow } from './queue.ts'
 import { aliasEndMs, briefOf, change, findById, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
@@ -36,8 +37,8 @@ type Asked = Omit<Admission, 'deadlineMs'>
 const LATE = { outcome: 'refused', why: 'late' } as const
 
 /** The ledger's `admit`. */
-export function admit (state: State, admission: Admission): Admitted {
-  return admittedAlone(admitAll(state, [admission]))
+export function admit (state: State, admission: Admission, claim?: ClaimOffer): Admitted {
+  return admittedAlone(admitThem(state, [admission], claim))
 }
 
 /**
@@ -45,8 +46,12 @@ export function admit (state: State, admission: Admission): Admitted {
  * admitted before gets its answers again, however late: the first ones may have been lost, and the caller has to hear of what was bought.
  */
 export function admitAll (state: State, admissions: readonly Admission[]): AdmittedAll {
+  return admitThem(state, admissions)
+}
+
+function admitThem (state: State, admissions: readonly Admission[], claim?: ClaimOffer): AdmittedAll {
   assertListable(admissions)
-  const before = admissions.map(admission => repeated(state, admission))
+  const before = admissions.map(admission => repeated(state, admission, claim))
   if (before.some(got => got !== null)) return tellAgain(state, admissions, before)
   if (admissions.some(({ deadlineMs }) => state.now() > deadlineMs)) return LATE
 
@@ -60,7 +65,7 @@ export function admitAll (state: State, admissions: readonly Admission[]): Admit
     if (found === null) {
       purchases.push(admission)
       if (takesCacheName(admission)) siblings.set(admission.cacheName, admission.id)
-      takes.push(() => buy(state, admission))
+      takes.push(() => buy(state, admission, claim))
     } else if ('take' in found) {
       takes.push(found.take)
     } else if ('ask' in found) {
@@ -95,9 +100,9 @@ function foresee (state: State, admission: Admission): Foreseen {
 }
 
 /** The same admission once more: the answer that it got, with the row as it now is. */
-function repeated (state: State, admission: Admission): Got | null {
+function repeated (state: State, admission: Admission, claim?: ClaimOffer): Got | null {
   const own = state.rows.get(admission.id)
-  if (own !== undefined) return { outcome: 'bought', row: show(state, own), rate: rateOf(state, admission) }
+  if (own !== undefined) return bought(state, admission, own, claim)
   // What was bought may have given way to a row that came back.
   const gaveWay = state.aliases.get(admission.id)?.gaveWay === true ? findById(state, admission.id) : null
   if (gaveWay !== null) return { outcome: 'joined', row: gaveWay.row }
@@ -273,8 +278,23 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
   return exceeded === undefined ? null : { outcome: 'refused', why: 'budget', owner: exceeded.owner, rate }
 }
 
-/** Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue. */
-function buy (state: State, admission: Admission): Got {
+function bought (state: State, admission: Admission, entry: Entry, claim?: ClaimOffer): Got {
+  const { row, hidden } = entry
+  const isGranted = claim !== undefined && row.phase === 'submitting' && hidden.claimId === claim.claimId
+  return { outcome: 'bought', row: show(state, entry), rate: rateOf(state, admission), terms: isGranted ? termsOf(hidden) : null }
+}
+
+/**
+ * May this tenant's purchase go to fal at once? Only where nobody is overtaken: nobody waits for a slot, nobody pauses who might, a slot is free, and nothing holds claims
+ * back.
+ */
+function isNext (state: State, name: string, slots: number): boolean {
+  const { running, maxInFlight, queue } = tenantOf(state, name)
+  return queue.size() === 0 && running < maxInFlight && isQueueEmpty(state) && state.later.size() === 0 && state.active < Math.min(slots, slotsNow(state) ?? slots) && lookAtServer(state) === null
+}
+
+/** Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue, or its first attempt to the claim that came along. */
+function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
   const now = state.now()
   const { id, idempotency } = admission
   const accounts: Account[] = admission.budgets.map(({ owner, per }) => ({ owner, period: periodOf(now, per) }))
@@ -310,9 +330,14 @@ function buy (state: State, admission: Admission): Got {
   if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
   if (idempotency !== null) bindIdempotency(state, idempotency, id, null)
   takeRule(state, admission)
+  if (claim !== undefined && state.claims.get(claim.claimId) === undefined && isNext(state, admission.tenant, claim.slots)) {
+    passThrough(state, tenant)
+    entry.row = { ...entry.row, phase: 'submitting', attempt: 1, owner: claim.replica, runUntilMs: now + state.times.runMs }
+    entry.hidden = { ...entry.hidden, claimId: claim.claimId, leaseUntilMs: now + state.times.leaseMs }
+  }
   insert(state, entry)
   becomeProbe(state, id, admission)
-  return { outcome: 'bought', row: show(state, entry), rate: rateOf(state, admission) }
+  return bought(state, admission, entry, claim)
 }
 
 /** The tenant's purchases in the window under way; a window begins with its first purchase. */

@@ -1,6 +1,6 @@
 // Whether an answer reached its caller, and whether a caller is still there (rules 6 and 7).
 
-import type { Admission } from '../../generation/admission.ts'
+import type { Withdrawal } from '../../generation/admission.ts'
 import type { Connection, Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { addEvent } from './outbox.ts'
@@ -28,15 +28,21 @@ export function left (state: State, id: string, connection: Connection): void {
 const withdrawn: Failure = { code: 'store-unavailable', detail: 'Its admission was not confirmed in time, so nothing was bought.' }
 
 /** The ledger's `withdraw`. */
-export function withdraw (state: State, admissions: readonly Pick<Admission, 'id' | 'connection'>[]): void {
-  for (const { id, connection } of admissions) {
+export function withdraw (state: State, admissions: readonly Withdrawal[]): void {
+  for (const { id, connection, claimId } of admissions) {
     const entry = state.rows.get(id)
     if (entry === undefined) continue
     const { phase, attempt, joined, delivered } = entry.row
-    if (phase !== 'waiting' || attempt > 0 || joined || delivered) continue
-    if (connection !== null && !isWrittenThere(entry.row.connection, connection)) continue
-    change(state, entry, { phase: 'failed', failure: withdrawn, cost: 0, finishedAtMs: state.now() })
-    addEvent(state, entry, 'ended', 'waiting', 0)
+    // Nobody heard of the claim that came along, so nothing was sent.
+    const isUnsent = phase === 'submitting' && claimId !== undefined && entry.hidden.claimId === claimId
+    if (!isUnsent && (phase !== 'waiting' || attempt > 0)) continue
+    const isLeft = !joined && !delivered && (connection === null || isWrittenThere(entry.row.connection, connection))
+    if (isLeft) {
+      change(state, entry, { phase: 'failed', owner: null, failure: withdrawn, cost: 0, finishedAtMs: state.now() }, { claimId: null })
+      addEvent(state, entry, 'ended', phase, 0)
+    } else if (isUnsent) {
+      change(state, entry, { phase: 'waiting', owner: null }, { claimId: null, retryAtMs: state.now() })
+    }
   }
 }
 

@@ -61,7 +61,17 @@ export function updateTurn (state: State, name: string): void {
 export function charge (state: State, tenant: TenantState): void {
   const [foremost] = state.turns.first(1)
   if (foremost !== undefined) state.virtual = Math.max(state.virtual, state.turns.score(foremost) ?? 0)
-  tenant.virtual += Math.max(1, Math.round(TURN / tenant.weight))
+  tenant.virtual += turnOf(tenant)
+}
+
+/** Charges a tenant for one that goes to fal at once, as if it had stood in the empty queue. */
+export function passThrough (state: State, tenant: TenantState): void {
+  state.virtual = Math.max(tenant.virtual, state.virtual)
+  tenant.virtual = state.virtual + turnOf(tenant)
+}
+
+function turnOf ({ weight }: TenantState): number {
+  return Math.max(1, Math.round(TURN / weight))
 }
 
 /** Is there nobody with claimable work and a free slot? */

@@ -1,7 +1,7 @@
 // The two rights, admission and claim: asked for with a deadline on Redis' clock, so that what was answered too late has changed nothing (rule 1).
 
 import { Problem } from '../../errors.ts'
-import type { Admission, AdmittedAll } from '../../generation/admission.ts'
+import type { Admission, AdmittedAll, ClaimOffer, Withdrawal } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
@@ -18,8 +18,6 @@ type Rights = Pick<Ledger, 'admit' | 'admitAll' | 'preview' | 'withdraw' | 'clai
   readonly withdrawDoubtful: () => Promise<void>
 }
 
-type AdmittedFor = Pick<Admission, 'id' | 'connection'>
-
 interface RightsOptions {
   readonly caller: Caller
   readonly connection: Connection
@@ -34,7 +32,7 @@ const WITHDRAW_BATCH = 25
 
 export function createRights ({ caller, connection, assertFit, now, deadlineMs }: RightsOptions): Rights {
   /** Admissions whose callers were told that nothing was bought, while Redis may have written them. At most as many as wait for Redis at once. */
-  const doubtful = new Map<string, AdmittedFor>()
+  const doubtful = new Map<string, Withdrawal>()
 
   /** A lost connection leaves open whether the right was granted. It is asked for again under the same id while there is time, which gives the same answer. */
   async function insist<Answer> (ask: () => Promise<Answer>, onUnanswered = (): void => {}): Promise<Answer> {
@@ -57,14 +55,14 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
     return Math.min(givenMs, now() + deadlineMs - TRAVEL_MS)
   }
 
-  function doubt ({ id, connection }: AdmittedFor): void {
+  function doubt (withdrawal: Withdrawal): void {
     const [oldest] = doubtful.keys()
     if (doubtful.size >= MAX_IN_FLIGHT * ledgerConstants.maxAdmissions && oldest !== undefined) doubtful.delete(oldest)
-    doubtful.set(id, { id, connection })
+    doubtful.set(withdrawal.id, withdrawal)
   }
 
-  async function withdraw (admissions: readonly AdmittedFor[]): Promise<void> {
-    await caller.call('withdraw', { admissions: admissions.map(({ id, connection }) => ({ id, connection: connectionText(connection) })) })
+  async function withdraw (admissions: readonly Withdrawal[]): Promise<void> {
+    await caller.call('withdraw', { admissions: admissions.map(({ connection, ...withdrawal }) => ({ ...withdrawal, connection: connectionText(connection) })) })
   }
 
   /** Makes true what those callers were told, before this process claims anything; a script that is still to start is too late for its deadline. */
@@ -76,27 +74,28 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
     }
   }
 
-  async function admitAll (admissions: readonly Admission[]): Promise<AdmittedAll> {
+  async function admitThem (admissions: readonly Admission[], claim?: ClaimOffer): Promise<AdmittedAll> {
     assertListable(admissions)
     assertFit()
     const given = {
       startByMs: startBy(Math.min(...admissions.map(({ deadlineMs }) => deadlineMs))),
-      admissions: admissions.map(admission => ({ ...writtenOf(admission), inputBytes: Buffer.byteLength(admission.input) }))
+      admissions: admissions.map(admission => ({ ...writtenOf(admission), inputBytes: Buffer.byteLength(admission.input) })),
+      ...claim
     }
     const inputs = admissions.map(({ input }) => input).join('')
     // Whatever its last answer was: one of them was lost, and may have told of a purchase.
     let isDoubtful = false
     try {
-      return await insist(async () => await caller.callBounded('admit', given, inputs), () => { isDoubtful = true })
+      return await insist(async () => await caller.callBounded('admit', claim === undefined ? given : { ...given, known: caller.history() }, inputs), () => { isDoubtful = true })
     } catch (error) {
-      if (isDoubtful) for (const admission of admissions) doubt(admission)
+      if (isDoubtful) for (const { id, connection } of admissions) doubt({ id, connection, ...(claim === undefined ? {} : { claimId: claim.claimId }) })
       throw error
     }
   }
 
   return {
-    admit: async admission => admittedAlone(await admitAll([admission])),
-    admitAll,
+    admit: async (admission, claim) => admittedAlone(await admitThem([admission], claim)),
+    admitAll: async admissions => await admitThem(admissions),
     async preview (admission) {
       assertFit()
       // Not as admissions are: what writes nothing goes on when memory is full (rule 15).

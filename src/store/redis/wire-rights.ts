@@ -8,7 +8,7 @@ import { connection, problemCodeOf } from '../../generation/generation.ts'
 import type { GenerationNotice, OutboxEvent } from '../../generation/outbox.ts'
 import { phases } from '../../generation/phases.ts'
 import { balanceIn } from './wire-figures.ts'
-import { briefIn, listIn, rowIn, takenIn } from './wire-rows.ts'
+import { briefIn, listIn, orNothing, rowIn, takenIn, termsIn } from './wire-rows.ts'
 
 const noticeKinds: readonly GenerationNotice['kind'][] = ['ended', 'late', 'double', 'shared', 'found', 'corrected']
 
@@ -52,7 +52,7 @@ function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got']
   switch (outcome) {
     case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: rowIn(got['row']) }
     case 'gone': return { outcome, end: endIn(got['end']) }
-    case 'bought': return { outcome, row: rowIn(got['row']), rate: rateIn(got['rate']) }
+    case 'bought': return { outcome, row: rowIn(got['row']), rate: rateIn(got['rate']), terms: orNothing(termsIn)(got['terms']) }
     case 'refused': return { outcome, why: wordOf(['late'], got['why']) }
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Taken } from '../../generation/evidence.ts'
 import { integerOf, listOf, readAll, recordOf, textOf, writeAll, type Values } from '../../generation/fields.ts'
-import { connection, listedFields, rowFields, termFields, type Brief, type Connection, type Generation } from '../../generation/generation.ts'
+import { connection, listedFields, rowFields, termFields, type Brief, type Connection, type Generation, type Terms } from '../../generation/generation.ts'
 
 export function nothing (): void {}
 
@@ -37,8 +37,12 @@ export function rowIn (value: unknown): Generation {
 /** A row for the replica that looks after it. */
 export function takenIn (value: unknown): Taken {
   const { row, terms } = recordOf(value)
-  const kept = isEmpty(terms) ? {} : recordOf(terms)
-  return { row: rowIn(row), terms: readAll(termFields, name => kept[name] === undefined ? undefined : textOf(kept[name])) }
+  return { row: rowIn(row), terms: termsIn(terms) }
+}
+
+export function termsIn (value: unknown): Terms {
+  const kept = isEmpty(value) ? {} : recordOf(value)
+  return readAll(termFields, name => kept[name] === undefined ? undefined : textOf(kept[name]))
 }
 
 /** A row without what may be long of it. */

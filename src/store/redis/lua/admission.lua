@@ -11,12 +11,20 @@ local function rateOf (admission)
   }
 end
 
+-- Of a row that was bought. `terms`: it was granted its first attempt, to the claim that came along.
+local function bought (admission, row)
+  local isGranted = given.claimId and row.phase == 'submitting' and row.claimId == given.claimId
+  local answer = isGranted and Rows.handOver(row) or { row = Rows.show(row) }
+  answer.outcome, answer.rate = 'bought', rateOf(admission)
+  return answer
+end
+
 -- The same admission once more: the answer that it got, with the row as it now is.
 local function repeated (admission)
   -- What was bought may have given way to a row that came back.
   local own, gaveWay = Rows.resolve(admission.id)
   if own and gaveWay then return { outcome = 'joined', row = Rows.show(own, admission.id, gaveWay) } end
-  if own then return { outcome = 'bought', row = Rows.show(own), rate = rateOf(admission) } end
+  if own then return bought(admission, own) end
   local answer = readEnding(key('a', admission.id))
   if not answer then return nil end
   local row, alias = Rows.findById(answer.id)
@@ -165,7 +173,14 @@ local function refuse (purchases)
   return nil
 end
 
--- Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue.
+-- Grants a new row its first attempt, to the claim that came along.
+local function grant (row)
+  Queue.passThrough(row.tenant)
+  row.phase, row.attempt, row.owner, row.claimId = 'submitting', 1, given.replica, given.claimId
+  row.runUntilMs, row.leaseUntilMs = now + times.runMs, now + times.leaseMs
+end
+
+-- Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue, or its first attempt.
 local function buy (admission)
   local accounts = {}
   for _, budget in ipairs(admission.budgets) do
@@ -186,9 +201,10 @@ local function buy (admission)
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Prices.takeRule(admission)
+  if given.claimId and not redis.call('HGET', CLAIMS, given.claimId) and Queue.isNext(row.tenant, given.slots) and not History.look() then grant(row) end
   Rows.insert(row)
   Breakers.becomeProbe(row.id, row)
-  return { outcome = 'bought', row = Rows.show(row), rate = rateOf(admission) }
+  return bought(admission, row)
 end
 
 local LATE = { outcome = 'refused', why = 'late' }
@@ -242,7 +258,8 @@ local function admitNew (admissions)
   return { outcome = 'all', got = got }
 end
 
--- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing },
+-- admit { admissions: [the port's Admission without its input, whose bytes are `inputBytes`]; startByMs: started later it changes nothing; and of a claim that
+-- comes along with a single one claimId, replica, slots, known },
 -- payload: the inputs one after the other
 -- -> the port's AdmittedAll: outcome, and of got, duplicates [{ id, connection }], why, breaker, retryAfterSeconds, token, owner, rate what belongs to it
 -- A list that was admitted before gets its answers again, however late: the first ones may have been lost, and the caller has to hear of what was bought.

@@ -21,15 +21,21 @@ end
 -- What a generation ends with whose caller was told that the store was away.
 local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not confirmed in time, so nothing was bought."}'
 
--- withdraw { admissions: [{ id, connection or nothing }] } -> 'OK'
+-- withdraw { admissions: [{ id, connection or nothing, claimId or nothing }] } -> 'OK'
 -- Their callers were answered 503, so they leave the queue unspent (rule 1), unless somebody has come to them since: by reattaching, joining or asking for the id.
+-- Nobody heard of the claim that came along, so what was granted to it was not sent.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do
     local row = Rows.readBrief(admission.id)
-    local isLeft = row and row.phase == 'waiting' and row.attempt == 0 and not row.joined and not row.delivered
-    if isLeft and (not admission.connection or Duplicates.isSameConnection(row, admission.connection)) then
-      Rows.change(row, { phase = 'failed', failure = WITHDRAWN, cost = 0, finishedAtMs = now })
-      Outbox.add(row, 'ended', 'waiting', 0)
+    local isUnsent = row and row.phase == 'submitting' and admission.claimId and row.claimId == admission.claimId
+    local isOurs = isUnsent or row and row.phase == 'waiting' and row.attempt == 0
+    local isLeft = isOurs and not row.joined and not row.delivered and (not admission.connection or Duplicates.isSameConnection(row, admission.connection))
+    if isLeft then
+      local from = row.phase
+      Rows.change(row, { phase = 'failed', owner = false, claimId = false, failure = WITHDRAWN, cost = 0, finishedAtMs = now })
+      Outbox.add(row, 'ended', from, 0)
+    elseif isUnsent then
+      Rows.change(row, { phase = 'waiting', owner = false, claimId = false, retryAtMs = now })
     end
   end
   return 'OK'

@@ -100,6 +100,11 @@ local function isQueueEmpty ()
   return not standsNow and redis.call('ZCARD', TURNS) == 0
 end
 
+-- Virtual time that one claim costs this tenant.
+local function turnOf (tenant)
+  return math.max(1, math.floor(TURN / tenant.weight + 0.5))
+end
+
 -- Charges a tenant of the queue for one claim. To be called before the row changes, while the tenant still stands in the queue.
 local function charge (name)
   local foremost = redis.call('ZRANGE', TURNS, 0, 0, 'WITHSCORES')
@@ -107,7 +112,24 @@ local function charge (name)
     redis.call('HSET', GLOB, 'virtual', text(math.max(virtualNow(), tonumber(foremost[2]))))
   end
   local tenant = readTenant(name)
-  tenant.virtual = redis.call('HINCRBY', key('t', name), 'virtual', text(math.max(1, math.floor(TURN / tenant.weight + 0.5))))
+  tenant.virtual = redis.call('HINCRBY', key('t', name), 'virtual', text(turnOf(tenant)))
+end
+
+-- May a purchase of this tenant go to fal at once? Only where nobody is overtaken: nobody waits for a slot, nobody pauses who might, and a slot is free.
+local function isNext (name, slots)
+  local tenant = readTenant(name)
+  if tenant.running >= tenant.maxInFlight or redis.call('ZCARD', TURNS) > 0 or redis.call('ZCARD', LATER) > 0 or redis.call('ZCARD', key('q', name)) > 0 then return false end
+  local active, lowered = slotsNow()
+  return active < math.min(slots, lowered or slots)
+end
+
+-- Charges a tenant for one that goes to fal at once, as if it had stood in the empty queue.
+local function passThrough (name)
+  local tenant = readTenant(name)
+  local virtual = math.max(tenant.virtual, virtualNow())
+  tenant.virtual = virtual + turnOf(tenant)
+  redis.call('HSET', GLOB, 'virtual', text(virtual))
+  redis.call('HSET', key('t', name), 'virtual', text(tenant.virtual))
 end
 
 -- A purchase that was none after all is not counted, as long as its window lasts.
@@ -118,5 +140,5 @@ end
 
 return {
   giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerSlots = lowerSlots, slotsNow = slotsNow, nextPosition = nextPosition, positionOf = positionOf,
-  virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge
+  virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge, isNext = isNext, passThrough = passThrough
 }
