@@ -106,6 +106,7 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       tenants,
       version,
       readiness,
+      isDraining: () => state() === 'draining',
       opsHere: config.opsPort === null,
       trust,
       falHosts,

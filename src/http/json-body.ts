@@ -38,7 +38,7 @@ export function takeJsonOnly (app: FastifyInstance, knownBodies: KnownBodies): v
 
 /** Is the body of this route looked at? Where it is not, clients send nothing under any type, or in chunks. */
 function isRead (request: FastifyRequest): boolean {
-  return request.routeOptions.schema?.body !== undefined
+  return request.facts.routeOptions.schema?.body !== undefined
 }
 
 function read (request: FastifyRequest, bytes: Buffer, knownBodies: KnownBodies): unknown {

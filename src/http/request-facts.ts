@@ -36,6 +36,8 @@ export interface CallerToken {
 /** Filled in on the way and written once, when the answer is out. */
 export interface RequestFacts {
   readonly connection: CallerConnection
+  /** Those of its route. Fastify makes them anew for each question. */
+  readonly routeOptions: FastifyRequest['routeOptions']
   /** What log and metrics call its route. */
   readonly route: string
   /** It asks how something stands, as clients do again and again. */
@@ -82,8 +84,8 @@ declare module 'fastify' {
 /** One of several operations of a route: what log and metrics call it, and whether it is a poll. */
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
-export function freshFacts (connection: CallerConnection, { route, isPoll }: RouteOperation): RequestFacts {
-  return { connection, route, isPoll, caller: null, seed: { kind: 'absent' }, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+export function freshFacts (connection: CallerConnection, routeOptions: FastifyRequest['routeOptions'], { route, isPoll }: RouteOperation): RequestFacts {
+  return { connection, routeOptions, route, isPoll, caller: null, seed: { kind: 'absent' }, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

@@ -52,6 +52,8 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly version: string
   readonly publicUrl: string | null
   readonly readiness: () => Readiness
+  /** Will the listener close soon? */
+  readonly isDraining: () => boolean
   /** Serve the operators' routes here; false when they have a port of their own. */
   readonly opsHere: boolean
   /** What a proxy that is believed takes away from the front of addresses. */
@@ -155,17 +157,18 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
 }
 
 /** What every request starts with, also one whose address cannot be read. */
-function begin (request: FastifyRequest, reply: FastifyReply, { requestLog, metrics, readiness }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'readiness'>): void {
+function begin (request: FastifyRequest, reply: FastifyReply, { requestLog, metrics, isDraining }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'isDraining'>): void {
   // Fastify's own hook for the end does not run when the caller leaves.
-  const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = request.routeOptions
+  const { routeOptions } = request
+  const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = routeOptions
   const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
-  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, requestLog, metrics) }), operation)
+  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, requestLog, metrics) }), routeOptions, operation)
   if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
   reply.header(answerHeaders.requestId, request.id)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('cache-control', 'no-store')
   // A client that is told so now is not cut off later, when the listener closes.
-  if (readiness().state === 'draining') reply.header('connection', 'close')
+  if (isDraining()) reply.header('connection', 'close')
 }
 
 /** The operators' own listener. */
@@ -176,7 +179,7 @@ export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' |
   return app
 }
 
-function bareServer ({ log, requestLog, metrics, models, readiness, trust, falHosts, tls, keepAliveMs }: ServerDeps): FastifyInstance {
+function bareServer ({ log, requestLog, metrics, models, isDraining, trust, falHosts, tls, keepAliveMs }: ServerDeps): FastifyInstance {
   const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {
@@ -201,7 +204,7 @@ function bareServer ({ log, requestLog, metrics, models, readiness, trust, falHo
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      begin(request, reply, { requestLog, metrics, readiness })
+      begin(request, reply, { requestLog, metrics, isDraining })
       if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
       else sendProblem(error, request, reply)
     },

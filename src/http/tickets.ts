@@ -62,7 +62,7 @@ export function ticketRoute (scope: FastifyInstance, { ledger }: { readonly ledg
 }
 
 /** The ticket that a request without a key brings, where its route takes one; `null`: none. */
-export function ticketIn ({ routeOptions, headers, query }: FastifyRequest): string | null {
+export function ticketIn ({ facts: { routeOptions }, headers, query }: FastifyRequest): string | null {
   if (routeOptions.config.takesTicket !== true || headers.authorization !== undefined) return null
   const { ticket }: { readonly ticket?: unknown } = Object(query)
   return typeof ticket === 'string' ? ticket : null

@@ -79,7 +79,7 @@ t.test('so does a line about a request', async t => {
   const app = Fastify()
   app.decorateRequest('facts')
   app.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
-    request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), { route: '/', isPoll: false })
+    request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), request.routeOptions, { route: '/', isPoll: false })
     done()
   })
   app.get('/', async () => 'ok')
