@@ -1,13 +1,21 @@
 // Two builds of falgate side by side: what a change costs.
 
-import { check, falgateHit, falgateMiss, startGateway, type Ground } from './contestants.ts'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { projectDir } from '../support/paths.ts'
+import { check, falgateHit, falgateMiss, programFile, startGateway, type Ground } from './contestants.ts'
 import { flood, measure, type Target } from './load.ts'
+import { cores, folder, nodeMeasured, pinned } from './machine.ts'
 import { median, type Bound, type Round } from './report.ts'
 
 /** No figure of this build may be lower than this part of the other build's. */
 const LEAST = 0.97
 
-export interface Comparison { readonly rows: readonly { readonly name: string, readonly rate: Spread, readonly cpu: Spread }[], readonly bounds: readonly Bound[] }
+export interface Comparison { readonly rows: readonly { readonly name: string, readonly rate: Spread, readonly cpu: Spread }[], readonly code: CodeCosts, readonly bounds: readonly Bound[] }
+
+/** What the code of a hit takes, without sockets, in microseconds: the least of many batches of this build and of the other one, and how many times this build's the other's takes. */
+export interface CodeCosts { readonly oursUs: number, readonly theirsUs: number, readonly ratio: Spread }
 
 /** Ratios of this build to the other one, from a lower to an upper quartile. Above 1 this build is faster. */
 export interface Spread { readonly median: number, readonly low: number, readonly high: number }
@@ -47,11 +55,28 @@ export async function compareBuilds (ground: Ground, otherCli: string, connectio
     rate: spreadOf(measured.map(({ one, other }) => one.perSecond / other.perSecond)),
     cpu: spreadOf(measured.map(({ one, other }) => other.cpuUs / one.cpuUs))
   }))
+  progress('the code of a hit, both builds in one process')
+  const code = codeCosts(otherCli, rounds * seconds)
   const bounds = rows.flatMap(({ name, rate, cpu }) => [
     { name: `${name}: answers a second of this build, at least ${LEAST} of the other's`, isKept: rate.median >= LEAST, found: rate.median.toFixed(3) },
     { name: `${name}: answers for each second of CPU, at least ${LEAST} of the other's`, isKept: cpu.median >= LEAST, found: cpu.median.toFixed(3) }
   ])
-  return { rows, bounds }
+  return { rows, code, bounds }
+}
+
+/** A busy machine disturbs most batches and helps none, so the quickest quarter of each build's is compared. */
+function codeCosts (otherCli: string, seconds: number): CodeCosts {
+  const file = join(folder, 'hit-code.json')
+  const [program = '', ...args] = pinned(cores.server, [nodeMeasured(), programFile('hit-code'), file, String(seconds), projectDir, folderOf(otherCli)])
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] })
+  const told: readonly (readonly number[])[] = JSON.parse(readFileSync(file, 'utf8'))
+  const [ours = [], theirs = []] = told.map(tookUs => tookUs.toSorted((one, other) => one - other).slice(0, Math.ceil(tookUs.length / 4)))
+  return { oursUs: ours[0] ?? NaN, theirsUs: theirs[0] ?? NaN, ratio: spreadOf(ours.map((us, place) => (theirs[place] ?? NaN) / us)) }
+}
+
+/** The folder of a build, by its program. */
+function folderOf (cli: string): string {
+  return resolve(cli, '../../..')
 }
 
 /** Both, one after the other; which of them is first changes from round to round. */

@@ -80,7 +80,7 @@ function otherBuild ({ other }: Plan): Other | null {
 }
 
 async function against (ground: Ground, plan: Plan, { name: otherName, cli }: Other): Promise<void> {
-  const { rows, bounds: found } = await compareBuilds(ground, cli, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  const { rows, code, bounds: found } = await compareBuilds(ground, cli, CONNECTIONS, plan.rounds, plan.seconds, progress)
   bounds.push(...found)
   const spread = ({ median, low, high }: Spread): string => `${median.toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)}`
   report.push(`### Against ${otherName}
@@ -90,6 +90,8 @@ This build / the other one, ${plan.rounds} rounds of ${plan.seconds} s of each, 
 | | answers a second | middle half | answers for each second of CPU | middle half |
 | --- | ---: | ---: | ---: | ---: |
 ${rows.map(({ name, rate, cpu }) => `| ${name} | ${spread(rate)} | ${spread(cpu)} |`).join('\n')}
+
+The code of a hit, without sockets, both in one process: ${code.oursUs.toFixed(1)} µs, the other ${code.theirsUs.toFixed(1)} µs (the least of many batches); the other / this one over the quickest quarter ${code.ratio.median.toFixed(3)} (middle half ${code.ratio.low.toFixed(3)} to ${code.ratio.high.toFixed(3)}).
 
 ${boundTable(found)}`)
 }
