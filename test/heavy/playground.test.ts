@@ -90,6 +90,24 @@ for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }],
   })
 }
 
+t.test('a refusal of the model is told once, and costs nothing; a file that is gone is told in its place', async t => {
+  const app = await startWithOwnSandbox(t, { models, env: { SANDBOX_CONTROL: 'on' } })
+  const set = async (fault: object): Promise<void> => {
+    const answer = await fetch(`${app.sandboxControl?.url}/faults`, { method: 'PUT', headers: { authorization: `Key ${app.sandboxControl?.key}`, 'content-type': 'application/json' }, body: JSON.stringify([fault]) })
+    if (!answer.ok) throw new Error(await answer.text())
+  }
+  const { page } = await openPage(t, app.url)
+  await set({ kind: 'job', operation: 'submit', error: 'content_policy_violation' })
+  await wish(page, 'A kite')
+  await page.getByRole('alert').waitFor()
+  t.equal(await page.getByRole('alert').innerText(), 'The model refused to make this picture.')
+  t.match(await page.locator('.result .progress').innerText(), /Failed\s+cost \$0\.00/)
+  await set({ kind: 'answer', operation: 'file', error: 'result_expired', times: 'always' })
+  await wish(page, 'A lighthouse')
+  await page.getByText('This file cannot be loaded from where it is.').waitFor()
+  t.equal(await page.locator('.gallery .thumb').first().innerText(), 'gone')
+})
+
 t.test('whatever is no browser gets a line of text', async t => {
   const { url } = await startWithOwnSandbox(t, { models })
   const answer = await fetch(`${url}/`)

@@ -18,7 +18,7 @@ export class Refusal extends Error {
   /** @param {number} status @param {{ title?: string, detail?: string, code?: string, errors?: Fault[] }} problem */
   constructor (status, { title = `The gateway answered ${status}`, detail = '', code = '', errors = [] }) {
     // `detail` sends programs to `errors`; here each stands at its field.
-    super(errors.length > 0 ? `${title}. What is wrong stands at its field.` : detail === '' ? title : `${title}. ${detail}`)
+    super(errors.length > 0 ? `${title}. What is wrong stands at its field.` : sentenceIn({ title, detail }))
     this.status = status
     this.code = code
     this.faults = errors
@@ -103,6 +103,11 @@ export function createApi (key) {
       throw new Error('The gateway cannot be reached. The picture is in the gallery once it is made.')
     }
   }
+}
+
+/** What the gateway says was wrong: programs read Markdown, people do not. @param {{ title: string, detail?: string }} problem */
+export function sentenceIn ({ title, detail = '' }) {
+  return (detail === '' ? title : detail.startsWith(title) ? detail : `${title}. ${detail}`).replaceAll('`', '')
 }
 
 /** What went wrong, in a sentence. @param {unknown} error */

@@ -35,7 +35,7 @@ export function Form ({ fields, values, faults, isBusy, price, token, cacheMode,
   const folded = fields.filter(({ place }) => place === 'folded')
   const isFaulty = folded.some(({ name }) => faultOf(name, faults) !== null)
   return html`
-    <form class="card" aria-label="What to make" novalidate onSubmit=${(/** @type {Event} */ event) => {
+    <form aria-label="What to make" novalidate onSubmit=${(/** @type {Event} */ event) => {
       event.preventDefault()
       if (!isBusy) onMake()
     }} onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
@@ -45,7 +45,7 @@ export function Form ({ fields, values, faults, isBusy, price, token, cacheMode,
     }}>
       ${fields.filter(({ place }) => place !== 'folded').map(entry)}
       <details open=${isFaulty}><summary>More settings</summary><div class="fields">${folded.map(entry)}
-        <div class="field"><label for="cache-mode">A stored result</label>
+        <div class="field broad"><label for="cache-mode">A stored result</label>
           <select id="cache-mode" value=${cacheMode} onChange=${(/** @type {{ currentTarget: { value: string } }} */ { currentTarget }) => onCacheMode(currentTarget.value)}>
             ${cacheModes.filter(([mode]) => token === null || !DEAR_MODES.includes(mode) || token.cache.includes(mode)).map(([mode, words]) => html`<option key=${mode} value=${mode} selected=${mode === cacheMode}>${words}</option>`)}
           </select></div>
@@ -71,20 +71,21 @@ function Control ({ field, value, fault, set }) {
   const typed = (/** @type {{ currentTarget: { value: string } }} */ { currentTarget }) => set(currentTarget.value)
   const note = html`<p id=${about} class=${fault === null ? 'about' : 'about problem'} title=${description}>${fault ?? (kind === 'seed' ? SEED_NOTE : description)}</p>`
   if (kind === 'ratio') {
-    return html`<fieldset class="field ratios" aria-describedby=${about}><legend>${label}</legend><div class="options">
+    return html`<fieldset class="field broad" aria-describedby=${about}><legend>${label}</legend><div class="options">
       ${field.options.map(one => html`<label key=${one}><input type="radio" name=${name} checked=${value === one} onChange=${() => set(one)} /><span>${shape(one)}${one.replaceAll('_', ' ')}</span></label>`)}
     </div>${note}</fieldset>`
   }
   if (kind === 'switch') {
-    return html`<div class="field"><label class="switch"><input type="checkbox" ...${common} checked=${value === 'true'} onChange=${(/** @type {{ currentTarget: { checked: boolean } }} */ { currentTarget }) => set(String(currentTarget.checked))} />${label}</label>${note}</div>`
+    return html`<div class="field broad"><label class="switch"><input type="checkbox" ...${common} checked=${value === 'true'} onChange=${(/** @type {{ currentTarget: { checked: boolean } }} */ { currentTarget }) => set(String(currentTarget.checked))} />${label}</label>${note}</div>`
   }
-  return html`<div class="field">
+  const isShort = (kind === 'number' || kind === 'choice') && description.length < 60
+  return html`<div class=${isShort ? 'field' : 'field broad'}>
     <label for=${id}>${label}</label>
     ${kind === 'choice' && html`<select ...${common} value=${value} onChange=${typed}>${(field.start === '' ? ['', ...field.options] : field.options).map(one => html`<option key=${one} value=${one} selected=${one === value}>${one === '' ? 'as the model likes' : one}</option>`)}</select>`}
     ${kind === 'seed' && html`<div class="seed"><input ...${common} inputmode="numeric" autocomplete="off" placeholder="by chance" value=${value} onInput=${typed} />
       <button type="button" class="dice" aria-label="Roll a seed" title="Roll a seed" onClick=${() => set(String(Math.floor(Math.random() * SEEDS)))}>${dice}</button></div>`}
     ${kind === 'number' && html`<input ...${common} inputmode="decimal" autocomplete="off" value=${value} onInput=${typed} />`}
-    ${(kind === 'json' || (kind === 'text' && field.isLong)) && html`<textarea ...${common} rows=${field.place === 'first' ? 4 : 2} spellcheck=${kind === 'text'} value=${value} onInput=${typed}></textarea>`}
+    ${(kind === 'json' || (kind === 'text' && field.isLong)) && html`<textarea ...${common} class=${field.place === 'first' ? 'tall' : ''} rows=${field.place === 'first' ? 4 : 2} spellcheck=${kind === 'text'} value=${value} onInput=${typed}></textarea>`}
     ${kind === 'text' && !field.isLong && html`<input ...${common} autocomplete="off" value=${value} onInput=${typed} />`}
     ${note}
   </div>`

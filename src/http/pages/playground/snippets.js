@@ -43,7 +43,7 @@ export function Snippets ({ model, members, cacheMode }) {
   const [copied, setCopied] = useState('')
   const text = languages[language]?.(new URL(`generate/${model}`, document.baseURI).href, members, cacheMode) ?? ''
   return html`
-    <section class="card" aria-labelledby="same-call">
+    <section class="card snippets" aria-labelledby="same-call">
       <div class="row">
         <h2 id="same-call">The same call as</h2>
         <fieldset class="segments"><legend class="hidden">Language</legend>

@@ -6,7 +6,7 @@ import { hasEnded, Refusal, sentenceOf } from './api.js'
 import { Form } from './form.js'
 import { Gallery } from './gallery.js'
 import { Result } from './result.js'
-import { fieldsOf, membersOf, valuesOf } from './schema.js'
+import { fieldsOf, membersOf, ratioOf, valuesOf } from './schema.js'
 import { Snippets } from './snippets.js'
 import { Usage } from './usage.js'
 
@@ -39,9 +39,11 @@ export function Studio ({ session, draft, onLost }) {
   const [calls, setCalls] = useState(/** @type {import('./usage.js').Call[]} */ ([]))
   const [failure, setFailure] = useState(/** @type {string | null} */ (null))
   const [note, setNote] = useState('')
+  const refreshes = useRef(0)
   const following = useRef(/** @type {AbortController | null} */ (null))
   const wanted = useRef(/** @type {Generation | null} */ (null))
   const isFormNext = useRef(session.isAsked)
+  const ratio = useRef(/** @type {ReturnType<typeof ratioOf>} */ (null))
   const fields = model === null ? [] : fieldsOf(model.input, session.token?.allow)
   const members = membersOf(fields, values)
   if (model !== null) draft.current = { id: model.id, values }
@@ -54,11 +56,15 @@ export function Studio ({ session, draft, onLost }) {
   }
 
   async function refresh () {
+    const turn = ++refreshes.current
     try {
       const page = await api.generations(null)
+      const [left, spent] = api.isToken ? [await api.token(), null] : [null, await api.usage()]
+      // What was asked for later knows more.
+      if (turn !== refreshes.current) return
       setList({ generations: page.generations, next: page.next_cursor })
-      if (api.isToken) setToken(await api.token())
-      else setUsage(await api.usage())
+      setToken(left)
+      setUsage(spent)
     } catch (error) {
       said(error) // what is there stays
     }
@@ -118,11 +124,15 @@ export function Studio ({ session, draft, onLost }) {
 
   async function make () {
     following.current?.abort()
+    ratio.current = ratioOf(fields.filter(({ kind }) => kind === 'ratio').map(({ name }) => values[name] ?? '')[0] ?? '')
     setFaults([])
     setNote('')
     setRun({ generation: null, log: [], error: null, ...NO_CALL })
+    document.getElementById('result')?.scrollIntoView({ block: 'nearest' })
     try {
       const { generation, ...outcome } = await api.make(id, `{${members.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`, cacheMode)
+      // What is held for it shows.
+      if (!hasEnded(generation.status)) refresh()
       const end = await watch(generation, outcome)
       if (hasEnded(end.status)) setCalls((/** @type {import('./usage.js').Call[]} */ now) => [...now, { spentUsd: Number(outcome.costUsd ?? end.cost_usd ?? 0), savedUsd: Number(outcome.savedUsd ?? 0) }].slice(-CALLS))
     } catch (error) {
@@ -155,17 +165,19 @@ export function Studio ({ session, draft, onLost }) {
   return html`
     <h1 class="hidden">Playground</h1>
     <div class="studio">
-      <div class="left">
-        <div class="card model">
+      <div class="side">
+        <div class="card make"><div class="model">
           <label for="model">Model</label>
           <select id="model" value=${id} onChange=${(/** @type {{ currentTarget: { value: string } }} */ { currentTarget }) => setId(currentTarget.value)}>${models.map(one => html`<option key=${one.id} value=${one.id} selected=${one.id === id}>${one.title}</option>`)}</select>
           <p class="about">${failure ?? model?.description ?? ''}</p>
           <code class="muted">${id}</code>
         </div>
         ${model !== null && html`<${Form} key=${model.id} fields=${fields} values=${values} faults=${faults} isBusy=${isBusy} price=${model.price_usd} token=${token} cacheMode=${cacheMode} onCacheMode=${setCacheMode} set=${(/** @type {string} */ name, /** @type {string} */ value) => setValues((/** @type {Record<string, string>} */ now) => ({ ...now, [name]: value }))} onMake=${make} />`}
+        </div>
+        <${Usage} usage=${usage} token=${token} generations=${list.generations} calls=${calls} titleOf=${(/** @type {string} */ model) => models.find(one => one.id === model)?.title ?? model} />
       </div>
-      <div class="right">
-        <${Result} run=${run} note=${note} onCancel=${() => {
+      <div class="stage">
+        <${Result} run=${run} note=${note} ratio=${ratio.current} onCancel=${() => {
           if (shown === null) return
           toResult()
           cancel(shown)
@@ -176,10 +188,9 @@ export function Studio ({ session, draft, onLost }) {
           if (shown.model === id) toForm()
         }} canReuse=${shown !== null && shown.input !== null && models.some(one => one.id === shown.model)} />
         <${Snippets} model=${id} members=${members} cacheMode=${cacheMode} />
-        <${Usage} usage=${usage} token=${token} generations=${list.generations} calls=${calls} titleOf=${(/** @type {string} */ model) => models.find(one => one.id === model)?.title ?? model} />
       </div>
     </div>
-    <${Gallery} list=${list.generations} hasMore=${list.next !== null}
+    <${Gallery} list=${list.generations} shownId=${shown?.id ?? null} hasMore=${list.next !== null}
       onMore=${async () => {
         try {
           const page = await api.generations(list.next)
@@ -189,6 +200,8 @@ export function Studio ({ session, draft, onLost }) {
         }
       }}
       onOpen=${(/** @type {Generation} */ one) => {
+        ratio.current = null
+        setNote('')
         watch(one, NO_CALL)
         fill(one)
         toResult()

@@ -61,7 +61,7 @@ function OfPage ({ calls }) {
   const sums = lines.map(({ name, values }) => ({ name, usd: values.reduce((sum, value) => sum + value, 0) }))
   return html`<figure class="plot">
     <figcaption><h3>Since you came</h3><span class="muted">${calls.length === 1 ? '1 call' : `${calls.length} calls`}</span></figcaption>
-    <${Growth} lines=${lines} label=${`Call by call: ${sums.map(({ name, usd }) => `${dollars(usd)} ${name}`).join(', ')} in all`} />
+    ${sums.some(({ usd }) => usd > 0) && html`<${Growth} lines=${lines} label=${`Call by call: ${sums.map(({ name, usd }) => `${dollars(usd)} ${name}`).join(', ')} in all`} />`}
     <p class="keys">${sums.map(({ name, usd }) => html`<span key=${name}><i class=${`dot ${name}`}></i>${name} ${dollars(usd)}</span>`)}</p>
   </figure>`
 }
