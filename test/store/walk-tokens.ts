@@ -11,6 +11,8 @@ interface Draw { readonly token: string, readonly isOpen: boolean, readonly pict
 export interface TokenWitness {
   /** A token was minted, for the first time or again. */
   readonly add: (token: Token) => void
+  /** It was revoked. */
+  readonly revoke: (token: Token, atMs: number) => void
   /** One of those minted so far. */
   readonly pick: (which: number) => Token | undefined
   /** Was a token forgotten between these moments, the later one included? */
@@ -22,6 +24,9 @@ export interface TokenWitness {
 export function createTokenWitness (): TokenWitness {
   const minted = new Map<string, Token>()
   const draws = new Map<string, Draw>()
+  /** When each of them ends, by itself or because it was revoked. */
+  const ends = new Map<string, number>()
+  const revoked = new Set<string>()
 
   function follow (found: readonly Generation[]): void {
     const own = new Map(found.filter(({ id, purchase }) => id === purchase).map(row => [row.id, row]))
@@ -34,11 +39,19 @@ export function createTokenWitness (): TokenWitness {
   }
 
   return {
-    add: token => { if (!minted.has(token.id)) minted.set(token.id, token) },
+    add: token => {
+      if (minted.has(token.id)) return
+      minted.set(token.id, token)
+      ends.set(token.id, token.expiresAtMs)
+    },
+    revoke: ({ id }, atMs) => {
+      if (!revoked.has(id)) ends.set(id, Math.min(atMs, ends.get(id) ?? atMs))
+      revoked.add(id)
+    },
     pick: which => [...minted.values()][which % Math.max(1, minted.size)],
-    forgottenBetween: (fromMs, toMs) => [...minted.values()].some(({ expiresAtMs }) => {
-      const endMs = expiresAtMs + ledgerConstants.tokenKeptMs
-      return fromMs < endMs && endMs <= toMs
+    forgottenBetween: (fromMs, toMs) => [...ends.values()].some(endMs => {
+      const forgottenAtMs = endMs + ledgerConstants.tokenKeptMs
+      return fromMs < forgottenAtMs && forgottenAtMs <= toMs
     }),
     compare: async (ledger, found) => {
       follow(found)

@@ -221,7 +221,8 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
     } else if (step.do === 'mint') {
       await mint(ledger, tokens, (step.again === null ? undefined : tokens.pick(step.again)) ?? drawToken(step, nowMs))
     } else if (step.do === 'revoke') {
-      await ledger.revoke(tokens.pick(step.which)?.id ?? 'none', step.tenant)
+      const token = tokens.pick(step.which)
+      if (token !== undefined && await ledger.revoke(token.id, step.tenant)) tokens.revoke(token, nowMs)
     } else if (step.do === 'foreign') {
       await refuseStranger(stranger, step, witness.pick(step.which)?.purchase ?? 'nobody')
       await ledger.ping()

@@ -44,11 +44,13 @@ export function readToken (state: State, id: string): Token | null {
   }
 }
 
-/** Ends a tenant's token at once. False when the tenant has no such token; true again when it was revoked before. */
+/** Ends a tenant's token at once, which is kept for a while longer as any other. False when the tenant has no such token; true again when it was revoked before. */
 export function revoke (state: State, id: string, tenant: string): boolean {
   const known = state.tokens.get(id)
   if (known === undefined || known.token.tenant !== tenant) return false
+  if (known.token.revoked) return true
   known.token = { ...known.token, revoked: true }
+  state.tokens.set(id, known, Math.min(known.token.expiresAtMs, state.now()) + ledgerConstants.tokenKeptMs)
   state.liveTokens.get(tenant)?.delete(id)
   return true
 }

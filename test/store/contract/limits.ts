@@ -223,6 +223,22 @@ export async function limits (t: Test, make: MakeStore): Promise<void> {
     t.equal(await ledger.token('tok1'), null)
   })
 
+  t.test('a token that is revoked is known for an hour after that, and no longer for being revoked again or late', async t => {
+    const { ledger, advance, nowMs } = await createWorld(t, make)
+    const endMs = nowMs() + 2 * ledgerConstants.tokenKeptMs
+    for (const id of ['early', 'late']) await ledger.mint(tokenOf({ id, expiresAtMs: endMs }))
+    await ledger.revoke('early', 'studio')
+    await advance(ledgerConstants.tokenKeptMs - 1)
+    t.equal(await ledger.revoke('early', 'studio'), true)
+    t.match(await ledger.token('early'), { revoked: true })
+    await advance(1)
+    t.equal(await ledger.token('early'), null)
+    await advance(2 * ledgerConstants.tokenKeptMs - 1)
+    await ledger.revoke('late', 'studio')
+    await advance(1)
+    t.equal(await ledger.token('late'), null)
+  })
+
   t.test('a ticket is given to one of those who take it, and to nobody after its end', async t => {
     const { ledger, advance, nowMs } = await createWorld(t, make)
     const ticket = ticketOf({ expiresAtMs: nowMs() + 1000 })

@@ -92,11 +92,15 @@ local function listTokens ()
 end
 
 -- revoke { id, tenant } -> '1', or '0' when the tenant has no such token
+-- It is kept for a while after this end as after any other.
 local function revoke ()
   local token = readToken(given.id)
   if not token or token.tenant ~= given.tenant then return '0' end
-  redis.call('HSET', key('tok', given.id), 'revoked', '1')
+  if token.revoked then return '1' end
+  local at, endMs = key('tok', given.id), math.min(tonumber(token.expiresAtMs), now) + constants.tokenKeptMs
   redis.call('ZREM', key('toks', given.tenant), given.id)
+  redis.call('HSET', at, 'revoked', '1', 'endMs', text(endMs))
+  endKey(at, endMs)
   return '1'
 end
 
