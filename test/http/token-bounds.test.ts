@@ -119,6 +119,19 @@ t.test('a token never may more than its tenant does by now', async t => {
   t.match(await ask(gateway, 'POST', '/generate', token, { prompt: 'a', aspect_ratio: '3:4' }), { status: 403, body: { code: 'not-allowed', detail: 'No value of aspect_ratio is left that may be set here.' } })
 })
 
+t.test('who holds a token does not use up the calls with which the tenant ends it', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { callLimit: { max: 5, windowSeconds: 3600 } })] } })
+  const [one, other] = [await give(gateway), await give(gateway)]
+  const calls = async ({ token }: { readonly token: string }, count: number) => {
+    const codes: string[] = []
+    for (let n = 0; n < count; n += 1) codes.push(await codeOf(ask(gateway, 'GET', '/models', token)))
+    return codes
+  }
+  t.same(await calls(one, 6), ['200', '200', '200', '200', '200', '429 rate-limited'])
+  t.same(await calls(other, 1), ['429 rate-limited'], 'those of all tokens together')
+  t.equal(await codeOf(ask(gateway, 'DELETE', `/tokens/${one.id}`, key('studio'))), '204')
+})
+
 t.test('an origin is a fence: another page is refused, one without an origin of its own too, and a program that names none is not', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [PAGE, 'https://other.example'] }), tenant('agency')] } })
   const { token } = await give(gateway, { origins: [PAGE] })
@@ -204,4 +217,23 @@ t.test('two tokens with one Idempotency-Key, or with one picture that nobody too
   const twins = await Promise.all([one.token, other.token, key('studio')].map(async caller => await ask(gateway, 'POST', '/generations', caller, { prompt: 'twin' }, later)))
   t.equal(new Set(twins.map(({ body }) => body['id'])).size, 3)
   await until(() => gateway.sandbox.bill.accepted === 6)
+})
+
+t.test('a picture whose caller has left is given to the same token that asks again, and to no other', async t => {
+  const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { maxInFlight: 9 })] } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const [one, other] = [await give(gateway), await give(gateway)]
+  const left = new AbortController()
+  const call = fetch(`${gateway.url}/generate`, { method: 'POST', headers: { authorization: `Bearer ${one.token}`, 'content-type': 'application/json' }, body: JSON.stringify({ prompt: 'left' }), signal: left.signal }).catch(() => null)
+  await until(() => gateway.sandbox.bill.accepted === 1)
+  left.abort()
+  await call
+  const ids: string[] = []
+  for (const { token } of [other, one]) ids.push(String((await ask(gateway, 'POST', '/generations', token, { prompt: 'left' }, later)).body['id']))
+  const [bought] = [(await ask(gateway, 'GET', '/generations', one.token)).body['generations']].flat()
+  t.match(bought, { id: ids[1] })
+  t.not(ids[0], ids[1])
+  t.match((await ask(gateway, 'GET', '/tokens/self', one.token)).body, { pictures_left: 2 }, 'bought once')
+  t.match((await ask(gateway, 'GET', '/tokens/self', other.token)).body, { pictures_left: 2 })
+  release()
 })
