@@ -73,7 +73,8 @@ t.test('a generation of another token, of the tenant or of another tenant is not
 
 t.test('a tenant has a thousand live tokens, and the next one when one of them has ended', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio'), tenant('agency')] } })
-  const tokens = await Promise.all(Array.from({ length: 1000 }, async () => await give(gateway)))
+  const tokens: { readonly id: string }[] = []
+  while (tokens.length < 1000) tokens.push(...await Promise.all(Array.from({ length: 50 }, async () => await give(gateway))))
   t.match(await ask(gateway, 'POST', '/tokens', key('studio'), { pictures: 1 }), { status: 429, body: { code: 'too-many-tokens' } })
   t.ok(await give(gateway, {}, key('agency')))
   t.equal((await ask(gateway, 'DELETE', `/tokens/${String(tokens[500]?.id)}`, key('studio'))).status, 204)
