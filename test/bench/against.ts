@@ -64,13 +64,15 @@ export async function compareBuilds (ground: Ground, otherCli: string, connectio
   return { rows, code, bounds }
 }
 
-/** A busy machine disturbs most batches and helps none, so the quickest quarter of each build's is compared. */
+/** Of all batches the quickest ones of each build are compared: a busy machine disturbs most of them, the longer ones more, and helps none. */
+const QUICKEST = 0.02
+
 function codeCosts (otherCli: string, seconds: number): CodeCosts {
   const file = join(folder, 'hit-code.json')
   const [program = '', ...args] = pinned(cores.server, [nodeMeasured(), programFile('hit-code'), file, String(seconds), projectDir, folderOf(otherCli)])
   execFileSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] })
   const told: readonly (readonly number[])[] = JSON.parse(readFileSync(file, 'utf8'))
-  const [ours = [], theirs = []] = told.map(tookUs => tookUs.toSorted((one, other) => one - other).slice(0, Math.ceil(tookUs.length / 4)))
+  const [ours = [], theirs = []] = told.map(tookUs => tookUs.toSorted((one, other) => one - other).slice(0, Math.ceil(tookUs.length * QUICKEST)))
   return { oursUs: ours[0] ?? NaN, theirsUs: theirs[0] ?? NaN, ratio: spreadOf(ours.map((us, place) => (theirs[place] ?? NaN) / us)) }
 }
 

@@ -91,7 +91,7 @@ This build / the other one, ${plan.rounds} rounds of ${plan.seconds} s of each, 
 | --- | ---: | ---: | ---: | ---: |
 ${rows.map(({ name, rate, cpu }) => `| ${name} | ${spread(rate)} | ${spread(cpu)} |`).join('\n')}
 
-The code of a hit, without sockets, both in one process: ${code.oursUs.toFixed(1)} µs, the other ${code.theirsUs.toFixed(1)} µs (the least of many batches); the other / this one over the quickest quarter ${code.ratio.median.toFixed(3)} (middle half ${code.ratio.low.toFixed(3)} to ${code.ratio.high.toFixed(3)}).
+The code of a hit, without sockets, both in one process: ${code.oursUs.toFixed(1)} µs, the other ${code.theirsUs.toFixed(1)} µs (the least of many batches); the other / this one over the quickest ones ${code.ratio.median.toFixed(3)} (middle half ${code.ratio.low.toFixed(3)} to ${code.ratio.high.toFixed(3)}).
 
 ${boundTable(found)}`)
 }
