@@ -55,8 +55,8 @@ export const troubles = {
     then: 'The next renewal tries again; a lease outlasts two that fail.'
   },
   heartbeat: {
-    sentence: 'The heartbeat could not be written.',
-    then: 'It is tried again within a second. After two seconds without one another replica may follow at fal what this one follows, too.'
+    sentence: 'There was no heartbeat for two seconds.',
+    then: 'It is tried again within a second. Meanwhile another replica may follow at fal what this one follows, too.'
   },
   'release-leases': {
     sentence: 'The leases could not be released at the stop.',

@@ -50,6 +50,7 @@ export function createHeartbeat (deps: HeartbeatDeps): Heartbeat {
   /** Replicas that are being asked. */
   const asking = new Set<string>()
   let timer: NodeJS.Timeout | undefined
+  /** When the latest one was answered; as long as none was, when the first one failed. */
   let latestMs: number | undefined
   let sureFromMs = -Infinity
 
@@ -64,8 +65,11 @@ export function createHeartbeat (deps: HeartbeatDeps): Heartbeat {
       }
       if (latestMs >= sureFromMs) await Promise.all(silent.map(goOnFor))
     } catch (error) {
-      sureFromMs = clock() + COMING_BACK_MS
-      deps.onTrouble('heartbeat', error)
+      const nowMs = clock()
+      sureFromMs = nowMs + COMING_BACK_MS
+      latestMs ??= nowMs
+      // A single one is not missed by anybody.
+      if (nowMs - latestMs >= ledgerConstants.silentMs) deps.onTrouble('heartbeat', error)
     }
   }
 
