@@ -157,6 +157,7 @@ async function questions ({ ledger, advance }: Bench): Promise<readonly Question
     { name: 'admit, bought', calls: 300, call: async () => await ledger.admit(admissionFor()) },
     { name: 'claim', calls: 300, call: async () => await claim(ledger) },
     { name: 'takeOutbox, 100', calls: 1, repeats: 1, call: async () => await ledger.takeOutbox(100) },
+    { name: 'heartbeat', calls: 100, call: async () => await ledger.heartbeat('r1') },
     { name: 'sweep, nothing due', calls: 100, call: async () => await ledger.sweep('r1', 100) },
     { name: 'sweep, all due', calls: 1, call: async () => { advance(times.resultTtlMs); return await ledger.sweep('r1', 100) } }
   ]

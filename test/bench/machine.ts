@@ -11,6 +11,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 export interface Started {
   readonly pid: number
   readonly stop: () => Promise<void>
+  /** The same without a word to it. */
+  readonly kill: () => Promise<void>
   /** Rejects when it ends by itself. */
   readonly died: Promise<never>
 }
@@ -72,6 +74,12 @@ export function startProcess (name: string, core: number | null, command: readon
       const killer = setTimeout(() => { child.kill('SIGKILL') }, 3000)
       await ended
       clearTimeout(killer)
+    },
+    kill: async () => {
+      isWanted = true
+      running.delete(started)
+      child.kill('SIGKILL')
+      await ended
     }
   }
   running.add(started)

@@ -9,9 +9,9 @@ const HELP = `npm run bench [-- options]
 Measures falgate against what it is compared with, on this machine, and writes test/bench/results.md.
 
   --quick          short rounds of what is at hand, a minute or two; writes nothing
-  --only <part>    throughput, latency, tail, scale, polls, models or tokens; may be repeated (default: all)
+  --only <part>    throughput, latency, tail, scale, polls, models, tokens or takeover; may be repeated (default: all)
   --node <path>    the Node that runs what is measured; may be repeated: one after another (default: the one that runs this)
-  --against <dir>  only this: side by side with the build of another commit in <dir>
+  --against <dir>  only this: side by side with the build of another commit in <dir>; with --only takeover that part, in both builds
   --compare <ref>  the same with a commit, branch or tag of this repository, which is built for it
   --check          ends with 1 when a bound is broken
   --rounds <n>     rounds of each contestant (default 5)
@@ -24,7 +24,7 @@ Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-ins
 Another Node without installing it: npm install --prefix <folder> node@24, and then --node <folder>/node_modules/node/bin/node.
 `
 
-export const parts = ['throughput', 'latency', 'tail', 'scale', 'polls', 'models', 'tokens'] as const
+export const parts = ['throughput', 'latency', 'tail', 'scale', 'polls', 'models', 'tokens', 'takeover'] as const
 export type Part = typeof parts[number]
 
 export interface Plan {
@@ -49,7 +49,9 @@ export function readPlan (): Plan | null {
   }
   const isQuick = values.quick === true
   const other = otherOf(values.against, values.compare)
-  const only = other !== null ? [] : values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
+  const named = values.only?.map(name => parts.find(part => part === name) ?? refuse(`--only: there is no part "${name}"`))
+  if (other !== null && named?.some(part => part !== 'takeover')) return refuse('--only: of the parts takeover alone is measured in two builds')
+  const only = named ?? (other === null ? undefined : [])
   const usual = isQuick ? 1 : 5
   return {
     isQuick,

@@ -21,6 +21,7 @@ import { boundTable, median, ratioTable, throughputTable, type Bound, type Measu
 import { tokenCosts } from './tokens.ts'
 import { cacheScale, hitCosts, waitingCallers } from './scale.ts'
 import { hitTails, tailTable } from './tail.ts'
+import { deaths } from './takeover.ts'
 
 const CONNECTIONS = 32
 
@@ -45,7 +46,7 @@ async function main (): Promise<number> {
     measureOn(node)
     report.push(`## Node ${versionMeasured()}`)
     const ground = await startGround()
-    if (other !== null) await against(ground, plan, other)
+    if (other !== null && plan.parts.size === 0) await against(ground, plan, other)
     if (plan.parts.has('throughput')) await throughput(ground, plan)
     if (plan.parts.has('latency')) await latency(ground, plan)
     if (plan.parts.has('tail')) await tail(ground, plan)
@@ -53,6 +54,7 @@ async function main (): Promise<number> {
     if (plan.parts.has('polls')) await polls(ground, plan)
     if (plan.parts.has('models')) await models(ground, plan)
     if (plan.parts.has('tokens')) await tokens(ground, plan)
+    if (plan.parts.has('takeover')) await takeover(ground, plan, other)
     await stopAll()
   }
 
@@ -275,6 +277,32 @@ What they cost the process beside a hit with a key, in turn, ${CONNECTIONS} conn
 | | CPU µs each | a hit with a key | ratio | middle half |
 | --- | ---: | ---: | ---: | ---: |
 ${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
+
+${boundTable(found)}`)
+}
+
+// ------------------------------------------------------------------------------------------------ takeover
+
+async function takeover (ground: Ground, plan: Plan, other: Other | null): Promise<void> {
+  const times = plan.isQuick ? 1 : plan.rounds
+  const own = await deaths(ground, times, progress)
+  const builds = [{ name: 'this build', found: own }]
+  if (other !== null) builds.push({ name: other.name, found: await deaths(ground, times, progress, other.cli) })
+  const inSeconds = (values: readonly number[]): string => `${(median(values) / 1000).toFixed(2)} (${(Math.min(...values) / 1000).toFixed(2)} to ${(Math.max(...values) / 1000).toFixed(2)})`
+  const slowest = Math.max(...own.deaths.map(({ firstMs }) => firstMs))
+  const found: Bound[] = [
+    { name: 'after a kill the first repeated call is answered within 4 s', isKept: slowest <= 4000, found: `${(slowest / 1000).toFixed(2)} s` },
+    { name: 'nothing is bought twice', isKept: own.deaths.every(({ bought }) => bought === own.pictures), found: own.deaths.map(({ bought }) => bought).join(', ') }
+  ]
+  bounds.push(...found)
+  report.push(`### Takeover
+
+A gateway with default settings is killed with ${own.pictures} pictures running and started again after ${own.downMs / 1000} s; then all callers ask again. In seconds after the
+kill, the median and the least and the most of ${times}.
+
+| | ready | first answer | last answer |
+| --- | ---: | ---: | ---: |
+${builds.map(({ name, found: { deaths } }) => `| ${name} | ${inSeconds(deaths.map(({ readyMs }) => readyMs))} | ${inSeconds(deaths.map(({ firstMs }) => firstMs))} | ${inSeconds(deaths.map(({ lastMs }) => lastMs))} |`).join('\n')}
 
 ${boundTable(found)}`)
 }
