@@ -7,7 +7,7 @@ import { createModels } from '../../src/models/models.ts'
 import { promptAnd } from '../support/fal-documents.ts'
 import { key, parseObject, startWithOwnSandbox, tenant } from '../support/gateway.ts'
 import { documentModel } from '../support/model-files.ts'
-import { make, openPage, promptOf, signIn, wish } from '../support/playground.ts'
+import { barriers, make, openPage, promptOf, signIn, wish } from '../support/playground.ts'
 
 const easel = documentModel({ endpointId: 'acme/easel', input: promptAnd({ seed: { type: 'integer' }, style: { type: 'string', enum: ['oil', 'ink', 'chalk'], default: 'oil' }, steps: { type: 'integer', default: 20 } }) })
 const models = createModels([imagen4Ultra], { added: [easel] })
@@ -78,6 +78,7 @@ t.test('a token that was revoked is told in a sentence, and leads back to signin
   await wish(page, 'A second kite')
   await page.getByRole('alert').filter({ hasText: 'The token was revoked' }).waitFor()
   t.ok(await page.locator('.gallery img').isVisible(), 'what was made stays in view')
+  t.same(await barriers(page), [])
   await page.getByRole('button', { name: 'Sign in again' }).click()
   await signIn(page, (await give(app)).token)
   await promptOf(page).waitFor()

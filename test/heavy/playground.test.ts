@@ -79,6 +79,7 @@ t.test('what is wrong with a wish stands at its field', async t => {
   await page.getByRole('alert').first().waitFor()
   t.equal(await page.getByLabel('Seed', { exact: true }).getAttribute('aria-invalid'), 'true')
   t.match(await page.getByRole('alert').first().innerText(), /stands at its field/)
+  t.same(await barriers(page), [])
 })
 
 for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['a phone', { viewport: { width: 360, height: 740 } }]] as const) {
