@@ -145,11 +145,12 @@ local function recordOf (flat)
   return record
 end
 
--- A hash as a table of texts, or nil when there is none.
+-- A hash as a table of texts, or nil when there is none. Redis makes that table itself where it answers by RESP 3.
 local function readHash (at)
-  local flat = redis.call('HGETALL', at)
-  if #flat == 0 then return nil end
-  return recordOf(flat)
+  redis.setresp(3)
+  local record = redis.call('HGETALL', at).map
+  redis.setresp(2)
+  return next(record) and record or nil
 end
 
 -- Redis ends a key by its own clock. Under a test's clock the end is only written down, and judged when read.
