@@ -60,9 +60,18 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
   let known: Known = { sequence: 0 }
   let history: { readonly epoch: number, sequence: number } = { epoch: 0, sequence: 0 }
 
+  /** The settings that were sent last, and what they were made of: they change with the ledger's owner only. */
+  let sent = { claimed: ownership.claimed(), settings: '' }
+
+  function settingsNow (): string {
+    const claimed = ownership.claimed()
+    if (fixed !== undefined) return JSON.stringify({ ...times, ...claimed, clockMs: fixed.now(), server: fixed.server?.() })
+    if (sent.settings === '' || claimed.upstream !== sent.claimed.upstream || claimed.takesEmpty !== sent.claimed.takesEmpty) sent = { claimed, settings: JSON.stringify({ ...times, ...claimed }) }
+    return sent.settings
+  }
+
   function argumentsOf (operation: string, given: object, payload: string): [string, string, string, string] {
-    const settings = JSON.stringify({ ...times, ...ownership.claimed(), ...(fixed === undefined ? {} : { clockMs: fixed.now(), server: fixed.server?.() }) })
-    return [operation, settings, JSON.stringify(given, (_, value: unknown) => value === null ? undefined : value), payload]
+    return [operation, settingsNow(), JSON.stringify(given, (_, value: unknown) => value === null ? undefined : value), payload]
   }
 
   /** By the library; by the script where the server knows no functions, the user may not load them, or its memory is too full for that. */
