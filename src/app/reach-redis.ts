@@ -14,14 +14,14 @@ import { timesOf } from './store.ts'
 
 const LOOK_WITHIN_MS = 3000
 
-/** What a look at the Redis of a configuration shows: faults that `serve` could not live with, and what is worth a word. Nothing is written there. */
+/** What a look at the Redis of a configuration shows: faults with which nothing would be bought, and what is worth a word. Nothing is written there. */
 export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly config: Config, readonly redisUrl: string | null, readonly redisCa: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
   if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
   const { namespace, unsafe } = config.redis
   const found = await inspect(redisAt({ url: redisUrl, ca: redisCa }, config.redis), namespace, config.account, LOOK_WITHIN_MS)
   if (!found.isReached) {
     const sentence = unreachable(found.cause)
-    return isRefusal(found.cause) ? { faults: [sentence], warnings: [] } : { faults: [], warnings: [sentence] }
+    return { faults: [isRefusal(found.cause) ? sentence : `${sentence}. Start it, or say in REDIS_URL where it is: until then a gateway buys nothing`], warnings: [] }
   }
   const isFault = (fault: StoreFault): boolean => fault === 'replica' || fault === 'wrong-kind' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
   const all = [...found.faults]

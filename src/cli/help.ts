@@ -31,8 +31,8 @@ Exit code: 0 after a drain, 1 after a fault.`,
 Checks the environment and the files it names, as serve would at its start, and
 starts nothing. The files of MODELS_DIR are read; a model whose price was not
 confirmed is a warning. With REDIS_URL it looks at that Redis for at most 3 seconds and writes
-nothing there; one that cannot be reached is a warning. fal is not asked. Every fault
-is a line on standard error.
+nothing there; one that cannot be reached is a fault. fal is not asked. Every fault is a
+line on standard error.
 Exit code: 0 when the configuration is sound, 1 when it is not.`,
   health: `Usage: falgate health
 

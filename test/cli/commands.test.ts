@@ -52,6 +52,14 @@ t.test('check warns of a name that is no setting, and operators\' commands name 
   t.match(await runHere(['usage', '--csv'], { REDIS_URI: 'redis://a.example' }), { code: 1, stderr: /^falgate: REDIS_URL: not set.*\nfalgate: REDIS_URI: is no setting of falgate; did you mean REDIS_URL\?\n$/ })
 })
 
+t.test('check does not call a configuration sound whose Redis is away, and says what to do', async t => {
+  t.same(await runHere(['check'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' }), {
+    code: 1,
+    stdout: '',
+    stderr: 'falgate: REDIS_URL: the ledger there cannot be reached: connect ECONNREFUSED 127.0.0.1:1. Start it, or say in REDIS_URL where it is: until then a gateway buys nothing\n'
+  })
+})
+
 t.test('production without a key does not start, and is told what to set', async t => {
   t.match(await runHere([], { NODE_ENV: 'production' }), { code: 1, stdout: '', stderr: /^falgate: FAL_KEY: not set; .*\n$/ })
 })
