@@ -61,6 +61,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (typeof parsed === 'string') return misused(parsed)
   const { values, positionals: [name, ...operands] } = parsed
 
+  if (name === 'help') return readHelp(operands)
   const command = name === undefined ? 'serve' : commandNames.find(known => known === name)
   if (command === undefined) return misused(`there is no command "${name}"`)
   if (values.help === true) return { kind: 'help', command: name === undefined ? null : command }
@@ -77,6 +78,13 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'usage') return readUsage(values)
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
   return { kind: 'run', command }
+}
+
+/** `falgate help` says what `--help` says. */
+function readHelp ([name, ...others]: readonly string[]): Asked {
+  const command = name === undefined ? null : commandNames.find(known => known === name)
+  if (command === undefined) return misused(`there is no command "${name}"`)
+  return others.length > 0 ? misused('help takes one command at a time') : { kind: 'help', command }
 }
 
 function readKey ([tenantId, ...others]: readonly string[]): Asked {

@@ -137,7 +137,8 @@ Commands:
 ${commands.join('\n')}
 
 Options:
-  -h, --help     show this, or with a command that command's help
+  -h, --help     show this, or with a command that command's help; "falgate help
+                 [command]" does, too
   -V, --version  show the version
 
 Environment:

@@ -27,6 +27,13 @@ t.test('operators\' commands are understood', async t => {
   t.same(readArguments(['settle', '--unbilled', 'an-id']), { kind: 'run', command: 'settle', id: 'an-id', billed: false })
 })
 
+t.test('help is a command, too, for all and for each', async t => {
+  t.same(readArguments(['help']), { kind: 'help', command: null })
+  for (const command of commandNames) t.same(readArguments(['help', command]), { kind: 'help', command })
+  t.same(readArguments(['help', 'frob']), { kind: 'misused', message: 'there is no command "frob"' })
+  t.same(readArguments(['help', 'key', 'model']), { kind: 'misused', message: 'help takes one command at a time' })
+})
+
 t.test('help and version are found in both spellings, before or after a command', async t => {
   t.same(readArguments(['--help']), { kind: 'help', command: null })
   t.same(readArguments(['-h']), { kind: 'help', command: null })
