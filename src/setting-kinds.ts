@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net'
 import { isEndpointId } from './models/endpoint-id.ts'
+import { networkIn } from './network.ts'
 
 /** A way to read a text. */
 export interface Kind<Value> {
@@ -147,9 +148,13 @@ export function sentinels (): Kind<Sentinels> {
   return { expects: 'hosts with ports, such as a.example:26379,b.example:26379, and in front of the first, for all, redis://:password@ or rediss:// where that is needed; @, #, ?, / and % in user and password are written %40, %23, %3F, %2F and %25', parse }
 }
 
-/** Names and addresses of hosts, as NO_PROXY has them. */
+/** Names, addresses and networks of hosts, as NO_PROXY has them. What looks like a network and is none would never be matched. */
 export function hosts (): Kind<string> {
-  return { expects: 'names of hosts such as a.example, .b.example:8443, apart by commas', parse: text => /^[\w.:*[\]/,\s-]+$/.test(text) ? text : null }
+  const parse = (text: string): string | null => {
+    const isSound = /^[\w.:*[\]/,\s-]+$/.test(text) && text.split(/[\s,]+/).every(entry => !entry.includes('/') || networkIn(entry) !== null)
+    return isSound ? text : null
+  }
+  return { expects: 'names of hosts such as a.example, .b.example:8443, addresses, and networks such as 10.0.0.0/8, apart by commas', parse }
 }
 
 /** An HTTP proxy. Its password may hold anything, encoded. */

@@ -37,7 +37,7 @@ export const settings = {
   },
   proxy: {
     url: optional('HTTPS_PROXY', proxyUrl(), 'The proxy through which fal is reached, and its catalogue. Also read in small letters. It makes a tunnel and sees no request; addresses that begin with `http://` are reached without it'),
-    except: defaulted('NO_PROXY', 'localhost', hosts(), 'What is reached without that proxy: names with all that is below them, with a port or without, apart by commas; `*` is all. Also read in small letters')
+    except: defaulted('NO_PROXY', 'localhost', hosts(), 'What is reached without that proxy: names with all that is below them and addresses, with a port or without, and networks such as `10.0.0.0/8`, which mean addresses and no names, apart by commas; `*` is all. Also read in small letters')
   },
   redis: {
     url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),

@@ -238,6 +238,11 @@ t.test('the proxy is read in small letters, too, and its address is shown by not
   for (const text of ['proxy.example:3128', 'socks5://proxy.example', 'http://proxy.example/path', 'http://proxy.example/?a', 'http://a:%@proxy.example']) t.match(faultsOf({ HTTPS_PROXY: text }), [/^HTTPS_PROXY: expected a URL such as/], text)
 })
 
+t.test('a network that is none is a fault of NO_PROXY: it would never be matched', async t => {
+  for (const text of ['10.0.0.0/8', 'fd00::/8, ::1', '[::1]:8443,a.example']) t.equal(configOf({ HTTPS_PROXY: 'http://proxy.example', NO_PROXY: text }).proxy?.except, text)
+  for (const text of ['10.0.0.0/33', 'a.example/8', '10.0.0.0/', 'fd00::/129', '10/8', 'a.example, 1.2.3.4/8/9']) t.match(faultsOf({ NO_PROXY: text }), [/^NO_PROXY: expected names of hosts/], text)
+})
+
 t.test('settings that contradict each other are faults', async t => {
   t.match(faultsOf({ FAL_KEY: 'sandbox', FAL_KEY_FILE: '/k', TENANTS_FILE: '/t' }), ['FAL_KEY, FAL_KEY_FILE: set one of them, not both'])
   t.match(faultsOf({ TLS_CERT_FILE: '/c' }), ['TLS_CERT_FILE, TLS_KEY_FILE: set both or none'])

@@ -4,12 +4,13 @@ import { ClientRequest, request as requestHttp, type IncomingMessage } from 'nod
 import { request as requestHttps } from 'node:https'
 import { Socket } from 'node:net'
 import { buildConnector } from 'undici'
+import { networkIn } from '../network.ts'
 
 /** A proxy, and where it is not used. */
 export interface Proxy {
   /** With user and password, if it wants them. */
   readonly url: () => string
-  /** As NO_PROXY has it: names with all that is below them, with a port or without, apart by commas or blanks; `*` is all. */
+  /** As NO_PROXY has it: names with all that is below them and addresses, with a port or without, and networks, apart by commas or blanks; `*` is all. */
   readonly except: string
 }
 
@@ -57,7 +58,7 @@ function openTunnel (proxyUrl: string, { hostname, port }: buildConnector.Option
     callback(error, socket)
   }
   const request = (proxy.protocol === 'https:' ? requestHttps : requestHttp)({
-    host: proxy.hostname.replace(/^\[|\]$/g, ''),
+    host: withoutBrackets(proxy.hostname),
     port: proxy.port === '' ? (proxy.protocol === 'https:' ? 443 : 80) : Number(proxy.port),
     method: 'CONNECT',
     path: authority,
@@ -90,13 +91,22 @@ function failure (code: string): Error {
   return Object.assign(new Error('The proxy made no tunnel.'), { code })
 }
 
-function isExcepted ({ hostname, port }: buildConnector.Options, except: string): boolean {
-  const host = hostname.toLowerCase()
+/** Is what NO_PROXY has meant by this target? A network means addresses, and no names that have them: these are looked up by the proxy. */
+export function isExcepted ({ hostname, port }: Pick<buildConnector.Options, 'hostname' | 'port'>, except: string): boolean {
+  const host = withoutBrackets(hostname.toLowerCase())
   return except.toLowerCase().split(/[\s,]+/).some(entry => {
     if (entry === '') return false
     if (entry === '*') return true
+    // An address of IPv6 without brackets has colons, and no port.
+    const network = networkIn(entry)
+    if (network !== null) return network(host)
     const [, name = entry, itsPort] = /^(.+):(\d+)$/.exec(entry) ?? []
-    const bare = name.replace(/^\*?\./, '')
-    return (itsPort === undefined || itsPort === (port === '' ? '443' : port)) && (host === bare || host.endsWith(`.${bare}`))
+    if (itsPort !== undefined && itsPort !== (port === '' ? '443' : port)) return false
+    const bare = withoutBrackets(name.replace(/^\*?\./, ''))
+    return host === bare || host.endsWith(`.${bare}`) || networkIn(bare)?.(host) === true
   })
+}
+
+function withoutBrackets (host: string): string {
+  return host.replace(/^\[|\]$/g, '')
 }
