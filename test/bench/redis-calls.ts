@@ -65,6 +65,7 @@ async function measureRound (ground: Ground, name: string, cli: string | undefin
   await measure(contestant, connections, seconds)
   const pid = Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1])
   await redis.config('SET', 'slowlog-max-len', KEPT, 'slowlog-log-slower-than', CALL_US)
+  await redis.call('SLOWLOG', 'RESET')
   await redis.config('RESETSTAT')
   const beforeUs = cpuUsOf(pid)
   const { cpuUs: gatewayUs } = await measure(contestant, connections, seconds)
