@@ -219,7 +219,10 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       latest = step.again && latest.length > 0 ? latest : drawList(step.of, tokens, nowMs)
       await admit(ledger, witness, latest)
     } else if (step.do === 'mint') {
-      await mint(ledger, tokens, (step.again === null ? undefined : tokens.pick(step.again)) ?? drawToken(step, nowMs))
+      const earlier = step.again === null ? undefined : tokens.pick(step.again)
+      // The id of one that was forgotten does not come again.
+      const isKnown = earlier !== undefined && await ledger.token(earlier.id) !== null
+      await mint(ledger, tokens, isKnown ? earlier : drawToken(step, nowMs))
     } else if (step.do === 'revoke') {
       const token = tokens.pick(step.which)
       if (token !== undefined && await ledger.revoke(token.id, step.tenant)) tokens.revoke(token, nowMs)
