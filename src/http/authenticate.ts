@@ -45,7 +45,7 @@ export async function protect (scope: FastifyInstance, { tenants, tokens, ledger
   scope.addHook('onRequest', (request: FastifyRequest, _reply: FastifyReply, done) => {
     refuseKeyInAddress(request.url)
     const ticket = ticketIn(request)
-    const caller = ticket === null ? recognise(tenants(), tokens, request) : useTicket(ticket, Reflect.get(Object(request.params), 'id'), tenants(), tokens, ledger)
+    const caller = ticket === null ? recognise(tenants(), tokens, request) : useTicket(ticket, String(Reflect.get(Object(request.params), 'id')), tenants(), tokens, ledger)
     if (caller instanceof Promise) {
       caller.then(caller => { enter(request, caller) }).then(() => { done() }, done)
       return

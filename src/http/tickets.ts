@@ -6,10 +6,11 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Ledger } from '../generation/ledger.ts'
-import { newSecret } from '../ids.ts'
 import { guardOf } from '../schema.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { isInForce } from '../tenants/keys.ts'
+import { isSealed, sealedSecret } from '../tenants/tokens.ts'
+import type { AnswerDeps } from './answer.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf, readerOf, type Caller } from './request-facts.ts'
 import type { TokenCallers } from './token-callers.ts'
@@ -17,7 +18,7 @@ import type { TokenCallers } from './token-callers.ts'
 /** How long a ticket waits for its use. */
 const TICKET_SECONDS = 60
 
-const TICKET = /^fgs_[A-Za-z0-9_-]{43}$/
+const TICKET = /^fgs_([A-Za-z0-9_-]{43})$/
 
 /** Who holds a ticket: the key that asked for it, or the token. */
 const Holder = Type.Object({ keyId: Type.String(), token: Type.Union([Type.String(), Type.Null()]) })
@@ -26,13 +27,18 @@ const isHolder = guardOf(Holder)
 
 export const TicketSchema = Type.Object({
   ticket: Type.String({ description: 'It opens the events once. It is told this once.' }),
-  events_url: Type.String({ description: 'The address for `EventSource`, from the root of the gateway on.' }),
+  events_url: Type.String({ description: 'The address for `EventSource`; without the host where `PUBLIC_URL` is not set, as `Location` elsewhere.' }),
   expires_at: Type.String({ format: 'date-time' })
 }, { title: 'Ticket' })
 
 const Id = Type.Object({ id: Type.String({ description: 'A generation\'s id.' }) })
 
-export function ticketRoute (scope: FastifyInstance, { ledger }: { readonly ledger: Pick<Ledger, 'read' | 'issueTicket' | 'now'> }): void {
+export interface TicketDeps extends Pick<AnswerDeps, 'addresses'> {
+  readonly ledger: Pick<Ledger, 'read' | 'issueTicket' | 'now'>
+  readonly tenants: () => TenantBook
+}
+
+export function ticketRoute (scope: FastifyInstance, { ledger, tenants, addresses }: TicketDeps): void {
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/ticket', {
     schema: {
       operationId: 'create_ticket',
@@ -52,11 +58,13 @@ export function ticketRoute (scope: FastifyInstance, { ledger }: { readonly ledg
     if (await ledger.read(id, reader) === null) throw new Problem('no-such-generation')
     request.facts.generationId = id
     const { keyId, token } = callerOf(request)
-    const ticket = `fgs_${newSecret()}`
+    const key = tenants().find(keyId)
+    if (key === undefined) throw new Problem('key-unknown') // taken out since the request began
+    const ticket = `fgs_${sealedSecret(id, key)}`
     const holder: Static<typeof Holder> = { keyId, token: token?.id ?? null }
     const expiresAtMs = ledger.now() + TICKET_SECONDS * 1000
     await ledger.issueTicket({ ...reader, sha256: hash('sha256', ticket), generation: id, terms: JSON.stringify(holder), expiresAtMs })
-    const given: Static<typeof TicketSchema> = { ticket, events_url: `/generations/${encodeURIComponent(id)}/events?ticket=${ticket}`, expires_at: new Date(expiresAtMs).toISOString() }
+    const given: Static<typeof TicketSchema> = { ticket, events_url: `${addresses.generation(request, id)}/events?ticket=${ticket}`, expires_at: new Date(expiresAtMs).toISOString() }
     return reply.code(201).type('application/json').send(JSON.stringify(given))
   })
 }
@@ -69,8 +77,10 @@ export function ticketIn ({ facts: { routeOptions }, headers, query }: FastifyRe
 }
 
 /** Who calls with a ticket, which is used up by this. Throws a `Problem` when it was used before, has ended, is for another generation, or its key or token is not in force any more. */
-export async function useTicket (ticket: string, generation: unknown, book: TenantBook, tokens: TokenCallers, ledger: Pick<Ledger, 'takeTicket'>): Promise<Caller> {
-  const taken = TICKET.test(ticket) ? await ledger.takeTicket(hash('sha256', ticket)) : null
+export async function useTicket (ticket: string, generation: string, book: TenantBook, tokens: TokenCallers, ledger: Pick<Ledger, 'takeTicket'>): Promise<Caller> {
+  const [, secret = ''] = TICKET.exec(ticket) ?? []
+  // As with tokens, what was made up costs the ledger nothing.
+  const taken = isSealed(book, generation, secret) ? await ledger.takeTicket(hash('sha256', ticket)) : null
   if (taken === null || taken.generation !== generation) throw new Problem('ticket-unknown', { detail: `A ticket opens the events of its generation once, within ${TICKET_SECONDS} seconds. Ask for another one with \`POST /generations/{id}/ticket\`.` })
   const holder: unknown = JSON.parse(taken.terms)
   if (!isHolder(holder)) throw new Error('the holder of a ticket cannot be read')

@@ -50,21 +50,26 @@ export function looksLikeToken (text: string): boolean {
 
 /**
  * The characters of a secret, one after another: the mark of the key that gave the token out, chance (162 bits), and a seal, which takes that key's hash to make.
- * By the seal a replica tells a token that was made up from one that it has not met yet, without asking the ledger. Whether the secret is right is another
+ * By the seal a replica tells a token or ticket that was made up from one that it has not met yet, without asking the ledger. Whether the secret is right is another
  * question, which the hash that the ledger keeps answers.
  */
 const MARK_CHARACTERS = markOf('').length
 const CHANCE_CHARACTERS = 27
 const SEAL_CHARACTERS = 11
 
+/** A new secret for what has this id and is given out by this key: 43 letters, digits, `-` and `_`. */
+export function sealedSecret (id: string, key: TenantKey): string {
+  const open = markOf(key.id) + newSecret().slice(0, CHANCE_CHARACTERS)
+  return open + sealOf(key, id, open)
+}
+
 /** A new secret for the token with this id, which this key gives out: the text to hand over, once, and the hash that is kept. */
 export function createSecret (id: string, key: TenantKey): { readonly token: string, readonly secretSha256: string } {
-  const open = markOf(key.id) + newSecret().slice(0, CHANCE_CHARACTERS)
-  const secret = open + sealOf(key, id, open)
+  const secret = sealedSecret(id, key)
   return { token: `fgt_${id}_${secret}`, secretSha256: hash('sha256', secret) }
 }
 
-/** Did a key of this book give out the token with this id and secret? A token whose key is there no more, or has another secret by now, counts as made up. */
+/** Did a key of this book give out this secret for what has this id? What was given out by a key that is there no more, or has another secret by now, counts as made up. */
 export function isSealed (book: Pick<TenantBook, 'findMarked'>, id: string, secret: string): boolean {
   const [open, seal] = [secret.slice(0, -SEAL_CHARACTERS), Buffer.from(secret.slice(-SEAL_CHARACTERS))]
   if (open.length !== MARK_CHARACTERS + CHANCE_CHARACTERS) return false

@@ -2,7 +2,10 @@
 
 import t from 'tap'
 import { EventSource } from 'undici'
-import { key, parseObject, startGateway, tenant, type Gateway } from '../support/gateway.ts'
+import { useTicket } from '../../src/http/tickets.ts'
+import { createTokenCallers } from '../../src/http/token-callers.ts'
+import { builtInModels } from '../../src/models/built-in.ts'
+import { bookOf, key, parseObject, startGateway, tenant, type Gateway } from '../support/gateway.ts'
 
 const PAGE = 'https://studio.example'
 const tenants = { tenants: [tenant('studio', { origins: [PAGE, 'https://other.example'] }), tenant('agency')] }
@@ -117,4 +120,24 @@ t.test('a key or token in an address is refused with a sentence, whatever it is 
   t.match(await ask(gateway, 'GET', '/generations?api_key=something', null), { status: 401, body: { code: 'key-missing', detail: /in the address is not taken/ } })
   t.match(await ask(gateway, 'GET', '/generations', null), { status: 401, body: { detail: 'Send `Authorization: Bearer <key>`.' } })
   t.equal((await ask(gateway, 'GET', '/models?token=', key('studio'))).status, 200, 'a name alone refuses nobody who sent a key')
+})
+
+t.test('made-up tickets are refused without a question to the ledger, and a ticket goes below the base path that its caller reached', async t => {
+  const gateway = await startGateway(t, { tenants, env: { TRUST_PROXY: '127.0.0.1' } })
+  const id = await begin(gateway, key('studio'))
+  const { body } = await ask(gateway, 'POST', `/generations/${id}/ticket`, key('studio'), undefined, { 'x-forwarded-prefix': '/pictures' })
+  const url = String(body['events_url'])
+  t.ok(url.startsWith(`/pictures/generations/${id}/events?ticket=fgs_`), url)
+  const [, secret = ''] = /=fgs_(.*)$/.exec(url) ?? []
+  const book = bookOf(tenants, builtInModels)
+  let asked = 0
+  const ledger = { takeTicket: async () => { asked++; return await Promise.resolve(null) } }
+  const tokens = createTokenCallers({ token: async () => await Promise.resolve(null), now: Date.now })
+  const other = secret.endsWith('A') ? 'B' : 'A'
+  for (const [ticket, generation] of [[`fgs_${'x'.repeat(43)}`, id], [`fgs_${secret.slice(0, -1)}${other}`, id], [`fgs_${secret}`, id.replace(/^./, '1')], ['', id]] as const) {
+    await t.rejects(useTicket(ticket, generation, book, tokens, ledger), { code: 'ticket-unknown' })
+  }
+  t.equal(asked, 0)
+  await t.rejects(useTicket(`fgs_${secret}`, id, book, tokens, ledger), { code: 'ticket-unknown' })
+  t.equal(asked, 1, 'one that a key gave out is asked about')
 })
