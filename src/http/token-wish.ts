@@ -61,10 +61,13 @@ export interface TokenWish extends Pick<Body, 'pictures'> {
   readonly label: string | null
 }
 
-const check = createValidator({ allErrors: true }).compile<Body>(TokenWishSchema)
+const compile = () => createValidator({ allErrors: true }).compile<Body>(TokenWishSchema)
+/** Made when the first wish comes. */
+let check: ReturnType<typeof compile> | null = null
 
 /** Reads a wish of this tenant. Throws `bad-token-wish` with what is wrong, field by field. */
 export function readWish (body: unknown, tenant: Tenant, models: ModelBook): TokenWish {
+  check ??= compile()
   if (!check(body)) throw refusalOf(faultsOf(check.errors ?? []))
   const money = body.usd === undefined ? null : parseUsd(body.usd)
   const faults = faultsBeyondSchema(body, tenant, models)
