@@ -1,24 +1,19 @@
 // The page of the API in Chromium: with `?model=` it asks for a key, shows that model and nothing else, and tells in a sentence why it does not.
 
-import { chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import { createModels } from '../../src/models/models.ts'
-import { findChromium } from '../support/fal/chromium.ts'
+import { openBrowser, PAGE_TIMEOUT_MS } from '../support/browser.ts'
 import { key, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { documentModel } from '../support/model-files.ts'
-
-const PAGE_TIMEOUT_MS = 60_000
 
 const easel = documentModel({ endpointId: 'acme/easel' })
 const models = createModels([imagen4Ultra], { added: [easel] })
 
 /** A page of a browser that was never here before, and what its console said; each question is answered with `answer`. */
 async function openPage (t: Test, url: string, answer: string): Promise<{ readonly page: Page, readonly asked: readonly string[], readonly said: readonly string[] }> {
-  // As root there is no sandbox for Chromium; it opens nothing but our own page.
-  const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
-  t.teardown(async () => { await browser.close() })
-  const page = await browser.newPage()
+  const page = await (await openBrowser(t)).newPage()
   page.setDefaultTimeout(PAGE_TIMEOUT_MS)
   const asked: string[] = []
   page.on('dialog', dialog => {

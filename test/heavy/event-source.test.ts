@@ -2,14 +2,11 @@
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { chromium } from 'playwright-core'
 import t from 'tap'
-import { findChromium } from '../support/fal/chromium.ts'
+import { openBrowser, PAGE_TIMEOUT_MS } from '../support/browser.ts'
 import { parseObject, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { listen } from '../support/listen.ts'
 import { codeBlocksOf, pageAt } from '../support/pages.ts'
-
-const PAGE_TIMEOUT_MS = 60_000
 
 t.test('a page of a listed origin follows a generation to its picture, and no second stream opens with its ticket', async t => {
   const server = createServer((_request, response) => { response.setHeader('content-type', 'text/html').end('<!doctype html><title>A page</title>') })
@@ -19,9 +16,7 @@ t.test('a page of a listed origin follows a generation to its picture, and no se
   const [block] = codeBlocksOf(pageAt('docs/tokens.md')).filter(({ code }) => code.includes('new EventSource'))
   const given = await fetch(`${gateway.url}/tokens`, { method: 'POST', headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' }, body: '{"pictures":1}' })
   const { token } = parseObject(await given.text())
-  const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: PAGE_TIMEOUT_MS })
-  t.teardown(async () => { await browser.close() })
-  const tab = await browser.newPage()
+  const tab = await (await openBrowser(t)).newPage()
   tab.setDefaultTimeout(PAGE_TIMEOUT_MS)
   await tab.goto(page)
   const told = await tab.evaluate(`(async () => {
@@ -29,7 +24,7 @@ t.test('a page of a listed origin follows a generation to its picture, and no se
     const begun = await fetch(gateway + '/generations', { method: 'POST', headers: { Authorization: 'Bearer ' + token, 'Content-Type': 'application/json' }, body: '{"prompt":"a heron"}' })
     const { id } = await begun.json()
     return await new Promise(async resolve => {
-      const show = generation => { if (generation.status === 'succeeded') setTimeout(again, 0, generation) }
+      const show = generation => { if (generation.status === 'succeeded') queueMicrotask(() => { again(generation) }) }
       ${block?.code ?? ''}
       function again (generation) {
         const second = new EventSource(events.url)

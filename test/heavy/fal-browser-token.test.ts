@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { openBrowser } from '../support/browser.ts'
-import { openFalPage, runInPage, serveFalPage, ways } from '../support/fal/browser-page.ts'
+import { openFalPage, runAndSubscribe, runInPage, serveFalPage, ways } from '../support/fal/browser-page.ts'
 import { gatewayStation, type Station } from '../support/fal/stations.ts'
 import { parseObject } from '../support/gateway.ts'
 import { codeBlocksOf, pageAt } from '../support/pages.ts'
@@ -26,16 +26,7 @@ async function end ({ runBase, key }: Station, token: string): Promise<void> {
 
 const draws = `
   const client = ways[way](at.key), said = {}
-  const ran = await client.run(model, { input: { prompt: way + ' run', seed: 1 } })
-  said.run = { seed: ran.data.seed, images: ran.data.images.length, requestId: ran.requestId }
-  for (const mode of ['polling', 'streaming']) {
-    const states = [], lines = new Set()
-    const done = await client.subscribe(model, { input: { prompt: way + mode }, mode, pollInterval: 20, logs: true, onQueueUpdate: update => {
-      if (states.at(-1) !== update.status) states.push(update.status)
-      for (const line of update.logs ?? []) lines.add(line.message)
-    } })
-    said[mode] = { states, lines: [...lines], images: done.data.images.length }
-  }
+  ${runAndSubscribe}
   said.more = await failure(client.run(model, { input: { prompt: way + ' one more' } }))
   said.moreByQueue = await failure(client.subscribe(model, { input: { prompt: way + ' one more' } }))
   return said

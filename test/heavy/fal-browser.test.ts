@@ -2,22 +2,13 @@
 
 import t from 'tap'
 import { openBrowser } from '../support/browser.ts'
-import { openFalPage, runInPage, serveFalPage, ways } from '../support/fal/browser-page.ts'
+import { openFalPage, runAndSubscribe, runInPage, serveFalPage, ways } from '../support/fal/browser-page.ts'
 import { gatewayStation } from '../support/fal/stations.ts'
 
 const suite = `
   const client = ways[way](at.key)
   const said = {}
-  const ran = await client.run(model, { input: { prompt: way + ' run', seed: 1 } })
-  said.run = { seed: ran.data.seed, images: ran.data.images.length, requestId: ran.requestId }
-  for (const mode of ['polling', 'streaming']) {
-    const states = [], lines = new Set()
-    const done = await client.subscribe(model, { input: { prompt: way + mode }, mode, pollInterval: 20, logs: true, onQueueUpdate: update => {
-      if (states.at(-1) !== update.status) states.push(update.status)
-      for (const line of update.logs ?? []) lines.add(line.message)
-    } })
-    said[mode] = { states, lines: [...lines], images: done.data.images.length }
-  }
+  ${runAndSubscribe}
   const { request_id: requestId } = await client.queue.submit(model, { input: { prompt: way + ' queue' }, priority: 'low' })
   const events = []
   for await (const event of await client.queue.streamStatus(model, { requestId, logs: true })) events.push(event.status)

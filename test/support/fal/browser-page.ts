@@ -51,3 +51,17 @@ export async function runInPage (page: Page, program: string, { runBase, queueBa
     ${program}
   })()`)
 }
+
+/** A part of what runs in a page: a call of `client` that waits, and two that are followed. What comes of them goes into `said`. */
+export const runAndSubscribe = `
+  const ran = await client.run(model, { input: { prompt: way + ' run', seed: 1 } })
+  said.run = { seed: ran.data.seed, images: ran.data.images.length, requestId: ran.requestId }
+  for (const mode of ['polling', 'streaming']) {
+    const states = [], lines = new Set()
+    const done = await client.subscribe(model, { input: { prompt: way + mode }, mode, pollInterval: 20, logs: true, onQueueUpdate: update => {
+      if (states.at(-1) !== update.status) states.push(update.status)
+      for (const line of update.logs ?? []) lines.add(line.message)
+    } })
+    said[mode] = { states, lines: [...lines], images: done.data.images.length }
+  }
+`
