@@ -32,7 +32,8 @@ Checks the environment and the files it names, as serve would at its start, and
 starts nothing. The files of MODELS_DIR are read; a model whose price was not
 confirmed is a warning. With REDIS_URL it looks at that Redis for at most 3 seconds and writes
 nothing there; one that cannot be reached is a fault. fal is not asked. Every fault is a
-line on standard error.
+line on standard error. It also tells how long a stop takes at most with this
+environment, which an orchestrator has to wait for.
 Exit code: 0 when the configuration is sound, 1 when it is not.`,
   health: `Usage: falgate health
 

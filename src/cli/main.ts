@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { startApp, type RunningApp } from '../app.ts'
+import { longestCloseMs } from '../app/drain.ts'
 import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
@@ -117,6 +118,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     for (const warning of [...read.prepared.warnings, ...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
     if (config.proxy !== null) say('warning: behind the proxy of HTTPS_PROXY names are resolved by that proxy: which addresses can be reached from here is for its own lists of hosts to say')
     if (config.fal.kind !== 'sandbox') say('not tried: whether fal can be reached, takes the key and has a balance')
+    say(`a stop takes ${longestCloseMs(config) / 1000} s at most: give it more, as stop_grace_period or terminationGracePeriodSeconds`)
     return say('the configuration is sound')
   }
 

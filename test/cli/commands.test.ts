@@ -7,6 +7,9 @@ import { parseTenants } from '../../src/tenants/book.ts'
 import { identify } from '../../src/tenants/keys.ts'
 import { runHere } from '../support/cli.ts'
 
+/** What a check of the defaults says of a stop. */
+const STOP_TOLD = 'a stop takes 73 s at most: give it more, as stop_grace_period or terminationGracePeriodSeconds\n'
+
 t.test('what is not understood ends with 2, one line and a hint', async t => {
   t.same(await runHere(['frob']), { code: 2, stdout: '', stderr: 'falgate: there is no command "frob" (see falgate --help)\n' })
 })
@@ -41,14 +44,21 @@ t.test('check reads the files that the environment names', async t => {
   })
   t.same(await runHere(['check'], { FAL_KEY_FILE: join(dir, 'key'), TENANTS_FILE: join(dir, 'good.json') }), {
     code: 0,
-    stdout: 'warning: tenant a has no budget\nwarning: tenant a has no key\nnot tried: whether fal can be reached, takes the key and has a balance\nthe configuration is sound\n',
+    stdout: `warning: tenant a has no budget\nwarning: tenant a has no key\nnot tried: whether fal can be reached, takes the key and has a balance\n${STOP_TOLD}the configuration is sound\n`,
     stderr: ''
   })
 })
 
+t.test('check tells how long an orchestrator has to wait for a stop, by what the environment says', async t => {
+  const stdout = (seconds: number): RegExp => new RegExp(`^a stop takes ${seconds} s at most: give it more, `, 'm')
+  t.match(await runHere(['check'], { NODE_ENV: 'production', FAL_KEY: 'sandbox' }), { code: 0, stdout: stdout(78) }, 'balancers hear of it first')
+  t.match(await runHere(['check'], { WAIT_SECONDS: '10', DRAIN_DELAY_SECONDS: '30' }), { code: 0, stdout: stdout(93) }, 'a submit has its 45 s, however short callers wait')
+  t.match(await runHere(['check'], { WAIT_SECONDS: '600' }), { code: 0, stdout: stdout(618) })
+})
+
 t.test('check warns of a name that is no setting, and operators\' commands name it where a setting is missing', async t => {
   const hint = 'FAL_CONCURENCY: is no setting of falgate; did you mean FAL_CONCURRENCY?'
-  t.same(await runHere(['check'], { FAL_CONCURENCY: '3' }), { code: 0, stdout: `warning: ${hint}\nthe configuration is sound\n`, stderr: '' })
+  t.same(await runHere(['check'], { FAL_CONCURENCY: '3' }), { code: 0, stdout: `warning: ${hint}\n${STOP_TOLD}the configuration is sound\n`, stderr: '' })
   t.match(await runHere(['usage', '--csv'], { REDIS_URI: 'redis://a.example' }), { code: 1, stderr: /^falgate: REDIS_URL: not set.*\nfalgate: REDIS_URI: is no setting of falgate; did you mean REDIS_URL\?\n$/ })
 })
 
