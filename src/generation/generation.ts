@@ -2,6 +2,7 @@
 
 import { isProblemCode, type FieldFault, type ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
+import { traceOfText, traceText, type TraceContext } from '../trace-context.ts'
 import { bases, type Bases } from './bases.ts'
 import { doubts, type Doubt } from './doubt.ts'
 import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
@@ -62,6 +63,13 @@ const large = {
   write: ({ bytes, sha256 }: Large): string => `${bytes} ${sha256}`
 } as const
 
+/** A trace as one text. */
+export const trace = {
+  kind: 'text',
+  read: (kept: string | undefined): TraceContext | null => kept === undefined ? null : traceOfText(kept),
+  write: (value: TraceContext | null): string | undefined => value === null ? undefined : traceText(value)
+} as const
+
 /** What is handed out of a row. Times are milliseconds of the ledger's clock; `null` is a field that is not there. */
 export const rowFields = {
   /** Who pays. */
@@ -119,8 +127,8 @@ export const rowFields = {
   accounts: decided<readonly Account[]>(json<readonly Account[]>(accountsIn)),
   /** The browser token whose pictures and money it counts against. */
   token: admitted(orNull(text)),
-  /** The trace of the request that it was bought for, as W3C Trace Context names it; for log lines. */
-  traceId: admitted(orNull(text)),
+  /** The trace of the request that it was bought for: what any replica does for it belongs there. */
+  trace: admitted<TraceContext | null>(trace),
   /** The tenants with whom its result is shared; `null` when it is not to be stored. */
   cacheGroup: admitted(orNull(text)),
   /** Requests ahead of it at fal, when fal said so; before that the position in our own queue, when read. */

@@ -10,10 +10,10 @@ import { takesSeed, type Model, type ModelInput, type ReadOptions } from '../mod
 import { isObject } from '../schema.ts'
 import { refusalOf, refusalOfValues, type Tenant } from '../tenants/book.ts'
 import { isReadAlike, type KnownBodies, type ReadBody, type ReadFor } from './known-bodies.ts'
-import { callerOf, traceIdOf } from './request-facts.ts'
+import { callerOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
-export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName' | 'traceId'>
+export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName' | 'trace'>
 
 /** What reading a call needs beside the request. */
 export interface CallReading {
@@ -35,7 +35,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, traceId: traceIdOf(request.headers['traceparent']) }
+  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, trace: request.facts.trace }
 }
 
 /** Keeps how the body of this call was read, for others that bring the same bytes. */

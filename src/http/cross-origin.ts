@@ -10,7 +10,7 @@ import { answerHeaders, requestHeaders } from './headers.ts'
 import { callerOf } from './request-facts.ts'
 
 const sent = [
-  'authorization', 'content-type', 'traceparent', ...Object.values(requestHeaders),
+  'authorization', 'content-type', 'traceparent', 'tracestate', ...Object.values(requestHeaders),
   // What fal's JavaScript client sends from a page, also where it is refused or left out: the answer says so better than the browser.
   falHeaders.targetUrl, falHeaders.queuePriority, falHeaders.startTimeout, falHeaders.startTimeoutOld, falHeaders.runnerHint, falHeaders.objectLifecycle, falHeaders.storeIo
 ]

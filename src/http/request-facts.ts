@@ -9,6 +9,7 @@ import type { PromptFacts } from '../logger.ts'
 import type { AnswerSource } from '../metrics.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Tenant } from '../tenants/book.ts'
+import type { TraceContext } from '../trace-context.ts'
 import type { CallerConnection } from './connection.ts'
 import type { KnownBody } from './known-bodies.ts'
 
@@ -42,6 +43,8 @@ export interface RequestFacts {
   readonly route: string
   /** It asks how something stands, as clients do again and again. */
   readonly isPoll: boolean
+  /** The trace that it belongs to. */
+  readonly trace: TraceContext | null
   caller: Caller | null
   /** The digits of the body's `seed`. */
   seed: ExactSeed
@@ -84,8 +87,8 @@ declare module 'fastify' {
 /** One of several operations of a route: what log and metrics call it, and whether it is a poll. */
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
-export function freshFacts (connection: CallerConnection, routeOptions: FastifyRequest['routeOptions'], { route, isPoll }: RouteOperation): RequestFacts {
-  return { connection, routeOptions, route, isPoll, caller: null, seed: { kind: 'absent' }, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+export function freshFacts (connection: CallerConnection, routeOptions: FastifyRequest['routeOptions'], { route, isPoll }: RouteOperation, trace: TraceContext | null): RequestFacts {
+  return { connection, routeOptions, route, isPoll, trace, caller: null, seed: { kind: 'absent' }, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */
@@ -109,14 +112,8 @@ export function readerOf (request: FastifyRequest): Reader {
 }
 
 const REQUEST_ID = /^[\w.-]{1,128}$/
-const TRACE_PARENT = /^00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /** A caller's `X-Request-Id` is kept when it can do no harm in a log or header. */
 export function acceptableRequestId (header: string | string[] | undefined): string | null {
   return typeof header === 'string' && REQUEST_ID.test(header) ? header : null
-}
-
-/** The trace id of a W3C `traceparent`, if there is one. */
-export function traceIdOf (header: string | string[] | undefined): string | null {
-  return typeof header === 'string' ? TRACE_PARENT.exec(header)?.[1] ?? null : null
 }

@@ -4,8 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LineLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import { formatUsd } from '../money.ts'
+import { traceFacts } from '../trace-context.ts'
 import { CALLER_GONE } from './answer.ts'
-import { traceIdOf } from './request-facts.ts'
 
 /** Callers' mistakes are information, ours are errors; what was served is information, too. */
 export function logRequest (request: FastifyRequest, reply: FastifyReply, isDelivered: boolean, log: LineLog, metrics: Metrics): void {
@@ -46,9 +46,7 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
     prompt_characters: facts.prompt?.prompt_characters,
     err: facts.cause
   }
-  // A member without a value would hide the one that an instrumentation of the log puts there.
-  const traceId = traceIdOf(request.headers['traceparent'])
-  if (traceId !== null) Object.assign(line, { trace_id: traceId })
+  if (facts.trace !== null) Object.assign(line, traceFacts(facts.trace))
   if (statusCode === 500) log.error(line, 'request')
   else log.info(line, 'request')
 }

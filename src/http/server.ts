@@ -9,6 +9,7 @@ import { Problem } from '../errors.ts'
 import type { Follow } from '../generation/watch/follow.ts'
 import type { LineLog } from '../logger.ts'
 import type { TenantBook } from '../tenants/book.ts'
+import { traceIn } from '../trace-context.ts'
 import { missed } from './answer.ts'
 import { isStillCaller, protect } from './authenticate.ts'
 import { BodyOverdue } from './body-bytes.ts'
@@ -162,7 +163,7 @@ function begin (request: FastifyRequest, reply: FastifyReply, { requestLog, metr
   const { routeOptions } = request
   const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = routeOptions
   const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
-  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, requestLog, metrics) }), routeOptions, operation)
+  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, requestLog, metrics) }), routeOptions, operation, traceIn(request.headers))
   if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
   reply.header(answerHeaders.requestId, request.id)
   reply.header('x-content-type-options', 'nosniff')

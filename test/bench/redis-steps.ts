@@ -125,7 +125,7 @@ function admissionFor (id: string, connection: ReturnType<typeof admissionOf>['c
     inputSha256: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
     reuseName: digestOf('reuse', id),
     duplicateName: digestOf('duplicate', id),
-    traceId: id.replaceAll('-', ''),
+    trace: { traceId: id.replaceAll('-', ''), spanId: id.replaceAll('-', '').slice(16), isSampled: true, state: '' },
     priceRule: 'e3b0c44298fc1c149afbf4c8996fb924'
   })
 }

@@ -49,7 +49,7 @@ t.test('a page of a listed origin may read every header that the gateway documen
   for (const reply of replies) t.same([...reply.headers.keys()].filter(name => !notOurs.test(name) && !readable.includes(name)), [], String(reply.status))
 })
 
-t.test('a page of a listed origin may send every header that the gateway documents', async t => {
+t.test('a page of a listed origin may send every header that the gateway documents, and those of traces', async t => {
   const gateway = await startGateway(t, { tenants: { tenants: [tenant('studio', { origins: [page] })] } })
   const preflight = await fetch(`${gateway.url}/generate`, { method: 'OPTIONS', headers: { origin: page, 'access-control-request-method': 'POST' } })
   const allowed = namesIn(preflight.headers.get('access-control-allow-headers'))
@@ -57,6 +57,7 @@ t.test('a page of a listed origin may send every header that the gateway documen
   const documented = new Set(operations.flatMap(({ parameters = [] }) => parameters.flatMap(({ in: place, name }) => place === 'header' ? [name] : [])))
   t.ok(documented.size > 4, 'they were found')
   t.same([...documented].filter(name => !allowed.includes(name.toLowerCase())), [])
+  for (const name of ['traceparent', 'tracestate']) t.ok(allowed.includes(name), `${name}, as what traces pages adds it`)
 })
 
 t.test('a page of another origin is refused with and without a preflight', async t => {

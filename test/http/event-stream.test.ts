@@ -32,7 +32,7 @@ async function scene (t: Test, options: { readonly heartbeatMs: number, readonly
   const app: FastifyInstance = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { logged.push(line) } } } })
   app.decorateRequest('facts')
   app.get('/', async (request, reply) => {
-    request.facts = freshFacts(watchConnection(request, reply, () => {}), request.routeOptions, { route: '/', isPoll: false })
+    request.facts = freshFacts(watchConnection(request, reply, () => {}), request.routeOptions, { route: '/', isPoll: false }, null)
     const nth = asked.push(0) - 1
     async function * texts (): AsyncGenerator<string> {
       for (;;) {

@@ -12,10 +12,11 @@ import t from 'tap'
 import { createObserver } from '../../src/generation/run/observe.ts'
 import { watchConnection } from '../../src/http/connection.ts'
 import { takesGzip } from '../../src/http/ops.ts'
-import { freshFacts, traceIdOf } from '../../src/http/request-facts.ts'
+import { freshFacts } from '../../src/http/request-facts.ts'
 import { logRequest } from '../../src/http/request-log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
+import { traceIn, traceOfText, traceText } from '../../src/trace-context.ts'
 import { admissionOf, times } from '../support/admission.ts'
 import { CENTRAL_KEY, parseObject, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { cliFile } from '../support/paths.ts'
@@ -24,7 +25,9 @@ import { startSandbox } from '../support/sandbox.ts'
 import { until } from '../support/until.ts'
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
-const traceparent = `00-${TRACE}-00f067aa0ba902b7-01`
+const SPAN = '00f067aa0ba902b7'
+const traceparent = `00-${TRACE}-${SPAN}-01`
+const trace = { traceId: TRACE, spanId: SPAN, isSampled: true, state: '' }
 
 t.test('the trace of a request is in its line and in those of the generation that it bought; probes leave no line', async t => {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
@@ -46,11 +49,11 @@ t.test('the trace of a request is in its line and in those of the generation tha
   const { stdout } = await running.ended
   const lines = stdout.trimEnd().split('\n').map(parseObject)
   const [traced, plain] = lines.filter(({ msg }) => msg === 'request')
-  t.match(traced, { route: '/generate', trace_id: TRACE })
-  t.notOk(Object.hasOwn(plain ?? {}, 'trace_id'))
+  t.match(traced, { route: '/generate', trace_id: TRACE, span_id: SPAN })
+  for (const name of ['trace_id', 'span_id']) t.notOk(Object.hasOwn(plain ?? {}, name))
   const ofGenerations = lines.filter(({ msg }) => msg === 'generation')
-  const tracesOf = (id: unknown): readonly unknown[] => ofGenerations.filter(line => line['generation_id'] === id).map(line => line['trace_id'])
-  t.same(new Set(tracesOf(traced?.['generation_id'])), new Set([TRACE]), 'every one of them')
+  const tracesOf = (id: unknown): readonly unknown[] => ofGenerations.filter(line => line['generation_id'] === id).map(line => line['trace_id'] === undefined ? undefined : `${String(line['trace_id'])} ${String(line['span_id'])}`)
+  t.same(new Set(tracesOf(traced?.['generation_id'])), new Set([`${TRACE} ${SPAN}`]), 'every one of them')
   t.same(new Set(tracesOf(plain?.['generation_id'])), new Set([undefined]))
   t.same(lines.filter(({ msg }) => msg === 'request').length, 2, 'no probe has a line')
 })
@@ -66,8 +69,8 @@ t.test('a line about a generation without a trace leaves the one of an instrumen
   const { log, traces } = instrumented()
   const ledger = createMemoryLedger({ times, account: { kind: 'sandbox', name: 'main' } })
   const observer = createObserver(log, createMetrics({ version: '1' }), ledger.now)
-  for (const traceId of [null, TRACE]) {
-    const admitted = await ledger.admit(admissionOf({ traceId, deadlineMs: ledger.now() + 60_000 }))
+  for (const one of [null, trace]) {
+    const admitted = await ledger.admit(admissionOf({ trace: one, deadlineMs: ledger.now() + 60_000 }))
     if (admitted.outcome === 'bought') observer.onMove('waiting', admitted.row, 5)
   }
   t.same(traces(), ['of the instrumentation', TRACE])
@@ -79,7 +82,7 @@ t.test('so does a line about a request', async t => {
   const app = Fastify()
   app.decorateRequest('facts')
   app.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
-    request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), request.routeOptions, { route: '/', isPoll: false })
+    request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, log, metrics) }), request.routeOptions, { route: '/', isPoll: false }, traceIn(request.headers))
     done()
   })
   app.get('/', async () => 'ok')
@@ -92,9 +95,26 @@ t.test('so does a line about a request', async t => {
   t.same(traces(), ['of the instrumentation', TRACE])
 })
 
-t.test('a trace id is taken from a traceparent of version 00 that names one', async t => {
-  t.equal(traceIdOf(traceparent), TRACE)
-  for (const header of [undefined, '', TRACE, `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, traceparent.toUpperCase(), traceparent + '\n', [traceparent]]) t.equal(traceIdOf(header), null)
+t.test('a trace is taken from a traceparent of version 00, and what is known of one of a later version', async t => {
+  t.same(traceIn({ traceparent }), trace)
+  t.same(traceIn({ traceparent: `00-${TRACE}-${SPAN}-fe` }), { ...trace, isSampled: false })
+  for (const later of [`01-${TRACE}-${SPAN}-03`, `fe-${TRACE}-${SPAN}-01-more`]) t.same(traceIn({ traceparent: later }), trace, later)
+  const none = ['', TRACE, `00-${'0'.repeat(32)}-${SPAN}-01`, `00-${TRACE}-${'0'.repeat(16)}-01`, `00-${TRACE}-${SPAN}-01-more`, `ff-${TRACE}-${SPAN}-01`, traceparent.toUpperCase(), traceparent + '\n', `${traceparent}, ${traceparent}`, [traceparent]]
+  for (const header of [undefined, ...none]) t.equal(traceIn({ ...(header === undefined ? {} : { traceparent: header }), tracestate: 'a=1' }), null, String(header))
+})
+
+t.test('a tracestate is kept whole up to 512 characters, and left out when it is longer or no plain text', async t => {
+  const stateOf = (tracestate: string | string[]): string | undefined => traceIn({ traceparent, tracestate })?.state
+  t.equal(stateOf('congo=t61rcWkgMzE,rojo=00f067aa0ba902b7, dd=s:1'), 'congo=t61rcWkgMzE,rojo=00f067aa0ba902b7, dd=s:1')
+  t.equal(stateOf('a='.padEnd(512, '1')), 'a='.padEnd(512, '1'))
+  for (const odd of ['a='.padEnd(513, '1'), 'a=é', 'a=1\u0000', ['a=1'], ' ']) t.equal(stateOf(odd), '', String(odd))
+})
+
+t.test('a row keeps at most 565 characters of a trace, and reads every one again; what it cannot read is none', async t => {
+  const longest = { ...trace, state: 'a='.padEnd(512, '1') }
+  for (const one of [trace, { ...trace, isSampled: false }, { ...trace, state: 'a=1, b=2' }, longest]) t.same(traceOfText(traceText(one)), one)
+  t.equal(traceText(longest).length, 565)
+  for (const text of ['', TRACE, `${TRACE}-${SPAN}`, `${TRACE}-${SPAN}-02`, `${TRACE}-${SPAN}-01 `]) t.equal(traceOfText(text), null, text)
 })
 
 t.test('metrics are compressed for those who ask for it, and for nobody else', async t => {

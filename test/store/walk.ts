@@ -10,7 +10,7 @@ import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
 import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
 import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
-import { admissionOf, failureOf, freshId, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
+import { admissionOf, failureOf, freshId, longTrace, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
 import { createTokenWitness, type TokenWitness } from './walk-tokens.ts'
 
@@ -46,7 +46,7 @@ const admitStep = fc.record({
   priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const),
   startWithinMs: fc.constantFrom(null, null, minute),
   needsId: fc.boolean(),
-  traceId: fc.constantFrom(null, null, 'trace'),
+  trace: fc.constantFrom(null, null, longTrace),
   promptBytes: fc.constantFrom(10, 10, 2000, 40_000),
   makesLarge: fc.constantFrom(...Array<boolean>(7).fill(false), true),
   files: fc.constantFrom(1, 1, 2),
@@ -292,7 +292,7 @@ function drawAdmission (step: AdmitStep, tokens: TokenWitness, nowMs: number, pl
     priority: step.priority,
     startWithinMs: step.startWithinMs,
     needsId: step.needsId,
-    traceId: step.traceId,
+    trace: step.trace,
     input: JSON.stringify({ prompt: 'x'.repeat(step.promptBytes) }),
     makesLarge: step.makesLarge,
     files: step.files,

@@ -5,6 +5,7 @@ import type { Admission } from '../../src/generation/admission.ts'
 import type { Ending } from '../../src/generation/evidence.ts'
 import type { Failure, Terms } from '../../src/generation/generation.ts'
 import type { LedgerTimes } from '../../src/generation/ledger.ts'
+import type { TraceContext } from '../../src/trace-context.ts'
 
 export const price = 60_000
 
@@ -16,6 +17,9 @@ export const never = 8_000_000_000_000
 export const unreachable: Failure = { code: 'upstream-unavailable', detail: 'fal could not be reached.' }
 export const traceLost: Failure = { code: 'outcome-unknown', detail: 'The submit went out and no answer came.' }
 export const refusal: Failure = { code: 'content-refused', detail: 'The model refused.', errors: [{ path: '/prompt', message: 'No.', code: 'content_policy_violation' }] }
+
+/** As long a trace as a row keeps. */
+export const longTrace: TraceContext = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', isSampled: true, state: `vendor=${'s'.repeat(505)}` }
 
 /** Of a row that nothing leads to. */
 export const noTerms: Terms = { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, joinsTwins: false, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', upstream: null }
@@ -61,7 +65,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     priority: 'interactive',
     startWithinMs: null,
     needsId: false,
-    traceId: null,
+    trace: null,
     rate: { max: 1000, windowSeconds: 60 },
     maxInFlight: 100,
     maxQueued: 1000,

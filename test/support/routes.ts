@@ -42,7 +42,7 @@ export async function serveRoutes (t: Test, ledger: Ledger, register: (app: Fast
   app.setSerializerCompiler(() => JSON.stringify)
   app.decorateRequest('facts')
   app.addHook('onRequest', async (request, reply) => {
-    request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), request.routeOptions, { route: '/', isPoll: false })
+    request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), request.routeOptions, { route: '/', isPoll: false }, null)
     request.facts.caller = { tenant: studio, keyId: 'studio', token: null, subject: '' }
   })
   register(app, { ledger, follow, eventStreams, onTrouble, filesBase: null })

@@ -3,6 +3,7 @@
 import type { ExactNumbers } from '../../fal-wire/exact-numbers.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
+import type { TraceContext } from '../../trace-context.ts'
 import type { Admission } from '../admission.ts'
 import type { Connection, Mode, Priority } from '../generation.ts'
 import { canonicalJson, duplicateName, fingerprint, idempotencyName, inputSha256, reuseName } from '../key.ts'
@@ -48,8 +49,8 @@ export interface CallOptions {
   readonly startWithinMs: number | null
   /** The caller has to be given an id that it may read, also for what is stored. */
   readonly needsId: boolean
-  /** The trace that the caller's request belongs to, in hexadecimal digits. */
-  readonly traceId: string | null
+  /** The trace that the caller's request belongs to. */
+  readonly trace: TraceContext | null
 }
 
 /** What a call costs at most, and one of its units; `how` says in a few words how that was reckoned. */
@@ -75,7 +76,7 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
-  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, traceId } = options
+  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, trace } = options
   const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null
   const { price, unitPrice } = pricesOf(model, sent)
   return {
@@ -107,7 +108,7 @@ export function admissionOf (options: CallOptions, connection: Connection | null
     priority,
     startWithinMs,
     needsId,
-    traceId,
+    trace,
     rate: tenant.rateLimit,
     maxInFlight: tenant.maxInFlight,
     maxQueued: tenant.maxQueued,

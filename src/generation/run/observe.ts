@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { BreakerState } from '../../breaker-states.ts'
 import type { Metrics } from '../../metrics.ts'
 import { formatUsd, type MicroUsd } from '../../money.ts'
+import { traceFacts } from '../../trace-context.ts'
 import { isCostAbsurd } from '../bill.ts'
 import { tenantScopeOf } from '../breaker-state.ts'
 import type { Doubt } from '../doubt.ts'
@@ -100,10 +101,8 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
   }
 }
 
-function factsOf ({ id, tenant, model, requestId, traceId }: Brief) {
-  const facts = { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined }
-  // Nothing is said where there is no trace: a member without a value would hide the one that an instrumentation of the log puts there.
-  return traceId === null ? facts : { ...facts, trace_id: traceId }
+function factsOf ({ id, tenant, model, requestId, trace }: Brief) {
+  return { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined, ...traceFacts(trace) }
 }
 
 function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {

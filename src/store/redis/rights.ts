@@ -2,6 +2,7 @@
 
 import { Problem } from '../../errors.ts'
 import type { Admission, AdmittedAll, ClaimOffer, Withdrawal } from '../../generation/admission.ts'
+import { trace } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
@@ -117,6 +118,7 @@ function writtenOf ({ input, ...admission }: Omit<Admission, 'deadlineMs'>): obj
   return {
     ...admission,
     connection: connectionText(admission.connection),
+    trace: trace.write(admission.trace),
     duplicates: admission.duplicates.map(({ id, open, ...connection }) => ({ id, open, connection: connectionText(connection) }))
   }
 }

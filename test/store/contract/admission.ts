@@ -1,13 +1,13 @@
 // Admission: one step, asked twice answered once, free answers first, refusals without a trace.
 
 import type { Test } from 'tap'
-import { admissionOf, failureOf, never, price, successOf, tokenOf } from '../../support/admission.ts'
+import { admissionOf, failureOf, longTrace, never, price, successOf, tokenOf } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 export async function admission (t: Test, make: MakeStore): Promise<void> {
   t.test('a purchase is a row that waits, with its money held and its deadline set', async t => {
     const { ledger, buy, balance, nowMs } = await createWorld(t, make)
-    const row = await buy({ seed: '7', connection: { replica: 'r1', connection: 'c1' }, unitPrice: 15_000, priceRule: 'a rule', files: 4, traceId: 'a trace' })
+    const row = await buy({ seed: '7', connection: { replica: 'r1', connection: 'c1' }, unitPrice: 15_000, priceRule: 'a rule', files: 4, trace: longTrace })
     t.match(row, {
       purchase: row.id,
       phase: 'waiting',
@@ -20,7 +20,7 @@ export async function admission (t: Test, make: MakeStore): Promise<void> {
       unitPrice: 15_000,
       priceRule: 'a rule',
       files: 4,
-      traceId: 'a trace',
+      trace: longTrace,
       cost: null,
       accounts: [{ owner: 'studio', period: '2026-11' }, { owner: '*', period: '2026-11' }],
       queuePosition: 0,

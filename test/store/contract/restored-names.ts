@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { Admission } from '../../../src/generation/admission.ts'
 import type { Fact } from '../../../src/generation/evidence.ts'
 import type { Generation, Terms } from '../../../src/generation/generation.ts'
-import { admissionOf, failureOf, never, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
+import { admissionOf, failureOf, longTrace, never, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 const keyed = { name: 'key', fingerprint: 'f' }
@@ -69,7 +69,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
   })
 
   t.test('a row that comes back is as it was admitted: names, key, mode, deadlines, unit price, price rule, files and trace', async t => {
-    const one = { idempotency: keyed, mode: 'refresh', unitPrice: 30_000, priceRule: 'another', files: 2, traceId: 'a trace', priority: 'low', startWithinMs: 600_000, cacheGroup: 'group' } as const
+    const one = { idempotency: keyed, mode: 'refresh', unitPrice: 30_000, priceRule: 'another', files: 2, trace: longTrace, priority: 'low', startWithinMs: 600_000, cacheGroup: 'group' } as const
     const other = { cacheName: null, seed: null, duplicateName: 'duplicate', mode: 'bypass', connection: { replica: 'r1', connection: 'c' } } as const
     for (const given of [one, other]) {
       const fact = await lost(t, make, given)

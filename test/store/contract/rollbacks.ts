@@ -4,7 +4,7 @@
 import type { Test } from 'tap'
 import type { Fact } from '../../../src/generation/evidence.ts'
 import type { Generation } from '../../../src/generation/generation.ts'
-import { failureOf, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
+import { failureOf, longTrace, noTerms, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore, type World } from './world.ts'
 
 /** A row as another ledger, from before the rollback, has it. */
@@ -17,7 +17,7 @@ const known = (row: Generation): Fact => ({ row, terms: noTerms, holds: false })
 
 export async function rollbacks (t: Test, make: MakeStore): Promise<void> {
   t.test('a missing row is noticed, and restored with all that its owner knows', async t => {
-    const row = await before(t, make, async ({ accepted }) => accepted('a', { seed: '7', unitPrice: 15_000, priceRule: 'old rule', files: 4, traceId: 'a trace' }))
+    const row = await before(t, make, async ({ accepted }) => accepted('a', { seed: '7', unitPrice: 15_000, priceRule: 'old rule', files: 4, trace: { ...longTrace, isSampled: false, state: '' } }))
     const { ledger, balance, advance } = await createWorld(t, make)
     t.same(await ledger.renew('r1', [held(row)]), { gone: [], rolledBack: [row.id] })
     await ledger.restore('r1', [held(row)])
