@@ -64,7 +64,7 @@ const START_LIMIT_MS = 10_000
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
   const key = createCentralKey(config.fal, options.falKey)
-  const lines = { destination: standardOutput(), secrets: key.secrets }
+  const lines = { format: config.logFormat, destination: standardOutput(), secrets: key.secrets }
   const log = createLogger({ level: config.logLevel, ...lines })
   for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
   const metrics = createMetrics({ version })

@@ -4,11 +4,13 @@ import { hash } from 'node:crypto'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { pino, type DestinationStream, type Logger } from 'pino'
 import { CENSOR, withoutSecrets } from './censor.ts'
-import type { LogLevel, PromptLogging } from './settings.ts'
+import type { LogFormat, LogLevel, PromptLogging } from './settings.ts'
 import { troubles, type OnTrouble, type Operation } from './trouble.ts'
 
 export interface LoggerOptions {
   readonly level: LogLevel
+  /** How a line says its level and its message; `json` unless it is told. */
+  readonly format?: LogFormat
   readonly destination: DestinationStream
   /** Texts that must never appear, wherever they turn up: the central fal key. Asked for each line, because a key may be replaced. */
   readonly secrets?: () => readonly string[]
@@ -18,13 +20,31 @@ export interface LoggerOptions {
 const CREDENTIALS = ['authorization', 'cookie', '["set-cookie"]']
 const PLACES = ['', 'headers', 'req.headers', 'res.headers', 'err.headers']
 
+/** How a format calls the level and the message. */
+interface Names {
+  readonly level: string
+  readonly message: string
+  /** What a level is called, from pino's name of it. */
+  readonly called: (level: string) => string
+}
+
+/** Severities as Google Cloud Logging knows them: it reads the members `severity` and `message`, and no other level. */
+const GOOGLE_SEVERITIES: Readonly<Record<string, string>> = { trace: 'DEBUG', debug: 'DEBUG', info: 'INFO', warn: 'WARNING', error: 'ERROR', fatal: 'CRITICAL' }
+
+const formats: Readonly<Record<LogFormat, Names>> = {
+  json: { level: 'level', message: 'msg', called: level => level },
+  google: { level: 'severity', message: 'message', called: level => GOOGLE_SEVERITIES[level] ?? 'DEFAULT' }
+}
+
 /** A logger with text levels and RFC 3339 times, which is what log stores read without being told. */
-export function createLogger ({ level, destination, secrets }: LoggerOptions): Logger {
+export function createLogger ({ level, format = 'json', destination, secrets }: LoggerOptions): Logger {
+  const names = formats[format]
   const options = {
     level,
     base: BASE,
     timestamp,
-    formatters: { level: (label: string) => ({ level: label }) },
+    messageKey: names.message,
+    formatters: { level: (label: string) => ({ [names.level]: names.called(label) }) },
     redact: { paths: PLACES.flatMap(place => CREDENTIALS.map(field => join(place, field))), censor: CENSOR },
     ...(secrets === undefined ? {} : { hooks: { streamWrite: (line: string) => withoutSecrets(line, secrets()) } })
   }
@@ -41,16 +61,19 @@ export interface LineLog { readonly info: WriteLine, readonly error: WriteLine }
  * The same log with an `info` that takes half the time: the members that all lines have, and those of the line as `JSON.stringify` writes them. It looks for no
  * credentials by the names of fields, so no line may have such fields. Lines with an error are made by pino, and all of them where an instrumentation takes part in that.
  */
-export function createLineLog (log: Logger, { destination, secrets = () => [] }: Pick<LoggerOptions, 'destination' | 'secrets'>): LineLog {
+export function createLineLog (log: Logger, { format = 'json', destination, secrets = () => [] }: Omit<LoggerOptions, 'level'>): LineLog {
+  const names = formats[format]
   const { mixinSym, streamSym } = pino.symbols
   const isPlain = Reflect.get(log, mixinSym) === undefined && Reflect.get(log, streamSym) === destination
   const making = tracingChannel('pino_asJson')
   const base = JSON.stringify(BASE).slice(1, -1)
+  const head = `{"${names.level}":"${names.called('info')}"`
+  const messageMember = `,"${names.message}":"`
 
   return {
     info: (line, message) => {
       if (!isPlain || making.hasSubscribers || line.err !== undefined) log.info(line, message)
-      else if (log.isLevelEnabled('info')) destination.write(withoutSecrets(`{"level":"info"${timestamp()},${base},${JSON.stringify(line).slice(1, -1)},"msg":"${message}"}\n`, secrets()))
+      else if (log.isLevelEnabled('info')) destination.write(withoutSecrets(`${head}${timestamp()},${base},${JSON.stringify(line).slice(1, -1)}${messageMember}${message}"}\n`, secrets()))
     },
     error: (line, message) => { log.error(line, message) }
   }

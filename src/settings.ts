@@ -5,6 +5,10 @@ import { endpointId, host, hostNames, hosts, hours, integer, line, namespace, on
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
 
+/** What a line of the log calls its level and its message. */
+export const logFormats = ['json', 'google'] as const
+export type LogFormat = typeof logFormats[number]
+
 export const promptLoggings = ['off', 'hash', 'full'] as const
 export type PromptLogging = typeof promptLoggings[number]
 
@@ -91,6 +95,7 @@ export const settings = {
   },
   leaseMs: defaulted('LEASE_SECONDS', '15', seconds(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
   logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
+  logFormat: defaulted('LOG_FORMAT', 'json', word(logFormats), 'What a line calls its level and its message: `level` and `msg`, or `severity` and `message` with the severities of Google Cloud Logging'),
   logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
   nodeEnv: optional('NODE_ENV', word(nodeEnvs), '`production` refuses to start without `FAL_KEY` or `FAL_KEY_FILE`')
 } as const

@@ -57,6 +57,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     breaker: { failuresToOpen: 5, openMs: 10_000, blockedMs: 30_000, retiredMs: 600_000 },
     events: { heartbeatMs: 15_000, idleTimeoutMs: 30_000 },
     logLevel: 'info',
+    logFormat: 'json',
     logPrompts: 'hash'
   })
 })
@@ -114,6 +115,7 @@ t.test('every variable is read', async t => {
     EVENT_IDLE_TIMEOUT_SECONDS: '6',
     LEASE_SECONDS: '5',
     LOG_LEVEL: 'warn',
+    LOG_FORMAT: 'google',
     LOG_PROMPTS: 'off',
     NODE_ENV: 'production'
   })
@@ -154,6 +156,7 @@ t.test('every variable is read', async t => {
     events: { heartbeatMs: 5000, idleTimeoutMs: 6000 },
     leaseMs: 5000,
     logLevel: 'warn',
+    logFormat: 'google',
     logPrompts: 'off'
   })
 })

@@ -4,6 +4,7 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { pino } from 'pino'
 import t from 'tap'
 import { createLineLog, createLogger, createTroubleLog, describePrompt } from '../src/logger.ts'
+import { logFormats } from '../src/settings.ts'
 import { troubles } from '../src/trouble.ts'
 
 function linesOf (write: (log: ReturnType<typeof createLogger>) => void, secrets: readonly string[] = []): readonly string[] {
@@ -15,6 +16,18 @@ function linesOf (write: (log: ReturnType<typeof createLogger>) => void, secrets
 t.test('a line is JSON with a text level, an RFC 3339 time and the service', async t => {
   const [line = ''] = linesOf(log => { log.info({ tenant: 'studio' }, 'answered') })
   t.match(JSON.parse(line), { level: 'info', time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, service: 'falgate', pid: process.pid, tenant: 'studio', msg: 'answered' })
+})
+
+t.test('with LOG_FORMAT=google every level is a severity of Google Cloud Logging, and the sentence its message', async t => {
+  const lines: string[] = []
+  const log = createLogger({ level: 'trace', format: 'google', destination: { write: line => { lines.push(line) } } })
+  for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const) log[level]({ tenant: 'studio' }, 'answered')
+  const told = lines.map((line): Readonly<Record<string, unknown>> => JSON.parse(line))
+  t.same(told.map(({ severity }) => severity), ['DEBUG', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'])
+  for (const line of told) {
+    t.match(line, { time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, service: 'falgate', tenant: 'studio', message: 'answered' })
+    t.notOk('level' in line || 'msg' in line, 'each is said once')
+  }
 })
 
 t.test('the level is kept', async t => {
@@ -67,27 +80,31 @@ t.test('what the log says of an operation that failed is one sentence, and anoth
   t.equal(new Set(sentences).size, sentences.length)
 })
 
-t.test('a line that is written in the quick way is the one that pino writes, whatever is in it', async t => {
-  const lines: string[] = []
-  const options = { destination: { write: (line: string) => { lines.push(line) } }, secrets: () => ['abc:def'] }
-  const log = createLogger({ level: 'info', ...options })
-  const quick = createLineLog(log, options)
-  const odd = { request_id: 'a"b\\c\n\u2028', prompt: 'ü 🚲 \ud800 abc:def \u0000', ignored: ['x', 'y'], absent: undefined, cost_usd: '0.06', duration_ms: 0.3, aborted: true, err: undefined }
-  log.info(odd, 'request')
-  quick.info(odd, 'request')
-  quick.info({ ...odd, err: new Error('refused: abc:def') }, 'request')
-  quick.error(odd, 'request')
-  const untimed = lines.map(line => line.replace(/"time":"[^"]+"/, '"time":""'))
-  t.equal(untimed[1], untimed[0])
-  t.match(untimed[0], /^\{"level":"info","time":"","service":"falgate","pid":\d+,"request_id":.*"msg":"request"\}\n$/s)
-  t.match(JSON.parse(untimed[2] ?? ''), { level: 'info', err: { type: 'Error', message: 'refused: [redacted]' } })
-  t.match(JSON.parse(untimed[3] ?? ''), { level: 'error', msg: 'request' })
-  t.notMatch(lines.join(), 'abc:def')
+for (const format of logFormats) {
+  t.test(`a line that is written in the quick way is the one that pino writes, whatever is in it: ${format}`, async t => {
+    const lines: string[] = []
+    const options = { format, destination: { write: (line: string) => { lines.push(line) } }, secrets: () => ['abc:def'] }
+    const log = createLogger({ level: 'info', ...options })
+    const quick = createLineLog(log, options)
+    const odd = { request_id: 'a"b\\c\n\u2028', prompt: 'ü 🚲 \ud800 abc:def \u0000', ignored: ['x', 'y'], absent: undefined, cost_usd: '0.06', duration_ms: 0.3, aborted: true, err: undefined }
+    log.info(odd, 'request')
+    quick.info(odd, 'request')
+    quick.info({ ...odd, err: new Error('refused: abc:def') }, 'request')
+    quick.error(odd, 'request')
+    const untimed = lines.map(line => line.replace(/"time":"[^"]+"/, '"time":""'))
+    t.equal(untimed[1], untimed[0])
+    t.match(untimed[0], format === 'json'
+      ? /^\{"level":"info","time":"","service":"falgate","pid":\d+,"request_id":.*"msg":"request"\}\n$/s
+      : /^\{"severity":"INFO","time":"","service":"falgate","pid":\d+,"request_id":.*"message":"request"\}\n$/s)
+    t.match(JSON.parse(untimed[2] ?? ''), { err: { type: 'Error', message: 'refused: [redacted]' } })
+    t.match(JSON.parse(untimed[3] ?? ''), format === 'json' ? { level: 'error', msg: 'request' } : { severity: 'ERROR', message: 'request' })
+    t.notMatch(lines.join(), 'abc:def')
 
-  log.level = 'warn'
-  quick.info(odd, 'request')
-  t.equal(lines.length, 4, 'the level is kept')
-})
+    log.level = 'warn'
+    quick.info(odd, 'request')
+    t.equal(lines.length, 4, 'the level is kept')
+  })
+}
 
 t.test('an instrumentation that takes part in making lines takes part in those, too', async t => {
   const lines: string[] = []
