@@ -1,4 +1,4 @@
-// What can fail inside falgate without a caller's doing, and is not the end of anything. The log names the operation; docs/operations.md has this table.
+// What can fail inside falgate without a caller's doing, and is not the end of anything. The log names the operation; docs/logs.md has this table.
 
 /** An operation as operators read of it. */
 export interface Trouble {

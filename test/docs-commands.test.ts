@@ -114,7 +114,7 @@ t.test('with one gateway as `npm start` starts it', async t => {
 
     gateway.child.kill('SIGTERM')
     const lines = (await gateway.ended).stdout.split('\n').filter(line => line.startsWith('{')).map((line): object => JSON.parse(line))
-    const section = sectionOf(pageAt('docs/operations.md'), 'Fields of a log line')
+    const section = sectionOf(pageAt('docs/logs.md'), 'Fields')
     const explained = new Set([...section.matchAll(/`([a-z_0-9]+)`/g)].map(([, name = '']) => name))
     const fields = new Set(lines.filter(line => ['request', 'generation'].includes(String(Reflect.get(line, 'msg')))).flatMap(line => Object.keys(line)))
     t.ok(fields.has('saved_usd') && fields.has('phase_seconds'), 'both kinds were logged')

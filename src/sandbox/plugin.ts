@@ -49,7 +49,7 @@ export interface SandboxOptions {
   /** How often a status stream sends a comment; 15,000 by default, as fal does. */
   readonly pingMs?: number
   /** Told of every job that ends, so that a log shows that these are not the model's. */
-  readonly log?: (facts: { readonly requestId: string, readonly endpoint: string, readonly status: number, readonly units: number }, message: string) => void
+  readonly log?: (facts: { readonly fal_request_id: string, readonly model: string, readonly status: number, readonly units: number }, message: string) => void
 }
 
 export interface Sandbox {
@@ -73,7 +73,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
     maxRequests,
     onEnd (job, end) {
       if (end.units > 0) bill.billed(job.id, end.units)
-      log?.({ requestId: job.id, endpoint: job.endpointId, status: end.answer.status, units: end.units }, 'sandbox: a job ended, nothing was bought')
+      log?.({ fal_request_id: job.id, model: job.endpointId, status: end.answer.status, units: end.units }, 'sandbox: a job ended, nothing was bought')
     }
   })
   const { faults, take } = createFaults(jobs.hold)

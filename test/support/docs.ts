@@ -22,7 +22,7 @@ export function generated (): readonly Generated[] {
     { page: 'docs/deployment.md', section: 'redis-user', text: redisUser() },
     { page: 'docs/errors.md', section: 'problems', text: problemsTable() },
     { page: 'docs/operations.md', section: 'metrics', text: metricsTable() },
-    { page: 'docs/operations.md', section: 'troubles', text: troublesTable() },
+    { page: 'docs/logs.md', section: 'troubles', text: troublesTable() },
     { page: 'docs/sandbox.md', section: 'sandbox-errors', text: answersTable('error', errorAnswers) },
     { page: 'docs/sandbox.md', section: 'sandbox-odd-answers', text: answersTable('answer', oddAnswers) }
   ]
