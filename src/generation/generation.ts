@@ -78,7 +78,7 @@ export const rowFields = {
   /** The endpoint id, such as `fal-ai/imagen4/preview/ultra`. */
   model: admitted(text),
   phase: initially<Phase>('waiting', word(phases)),
-  /** Raised by one with every change. */
+  /** Raised by one with every change that somebody waits for; not by a lease, nor by a delivery. */
   version: initially(1, integer),
   /** Submit attempts granted so far; evidence names the attempt it is about. */
   attempt: initially(0, integer),

@@ -158,7 +158,7 @@ export interface Ledger {
 
   // Delivery
 
-  /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. */
+  /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. Its version stays, and nobody is told. */
   seen: (id: string, connection: Connection | null) => Promise<void>
   /** The caller at `connection` is gone without an answer; only if it is the one written there. Shortens a waiting generation's deadline to 60 s, when it was keyless and nobody joined it. */
   left: (id: string, connection: Connection) => Promise<void>

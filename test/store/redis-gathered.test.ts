@@ -1,8 +1,10 @@
 // Calls about one thing that become calls about many.
 
 import t from 'tap'
+import type { Generation } from '../../src/generation/generation.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
 import { gathered } from '../../src/store/redis/batches.ts'
-import { never, tokenOf } from '../support/admission.ts'
+import { admissionOf, never, tokenOf } from '../support/admission.ts'
 import { redisUrl } from '../support/redis.ts'
 import { liveLedger } from '../support/redis-store.ts'
 
@@ -39,3 +41,16 @@ t.test('tokens that are given out at once are all kept, each bounded by its own 
   t.same(await ledger.mint(tokenOf({ id: 'theirs', tenant: 'agency' })), { outcome: 'minted' })
   t.match(await ledger.token('t7'), { id: 't7', tenant: 'studio' })
 })
+
+t.test('deliveries that are noted at once are all kept, each for its own connection', async t => {
+  const { ledger } = await liveLedger(t, await redisUrl())
+  const rows = await Promise.all(Array.from({ length: 60 }, async (_, n) => await buyAt(ledger, `c${n}`)))
+  await Promise.all(rows.map(async ({ id }, n) => { await ledger.seen(id, { replica: 'r1', connection: n % 3 === 0 ? 'other' : `c${n}` }) }))
+  t.same((await ledger.getMany(rows.map(({ id }) => id))).map(({ delivered }) => delivered), rows.map((_, n) => n % 3 !== 0))
+})
+
+async function buyAt (ledger: Ledger, connection: string): Promise<Generation> {
+  const admitted = await ledger.admit(admissionOf({ maxQueued: 100, connection: { replica: 'r1', connection } }))
+  if (admitted.outcome !== 'bought') throw new Error(`It was ${admitted.outcome}.`)
+  return admitted.row
+}

@@ -4,7 +4,7 @@ import type { Withdrawal } from '../../generation/admission.ts'
 import type { Connection, Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { addEvent } from './outbox.ts'
-import { change } from './rows.ts'
+import { change, deliver } from './rows.ts'
 import type { State } from './state.ts'
 
 /** The ledger's `seen`. */
@@ -12,7 +12,7 @@ export function seen (state: State, id: string, connection: Connection | null): 
   const entry = state.rows.get(id)
   // An unknown is no end: a caller who was told of it may ask again, and must not buy again.
   if (entry === undefined || entry.row.delivered || entry.row.phase === 'unknown') return
-  if (connection === null || isWrittenThere(entry.row.connection, connection)) change(state, entry, { delivered: true })
+  if (connection === null || isWrittenThere(entry.row.connection, connection)) deliver(state, entry)
 }
 
 /** The ledger's `left`. A caller that was answered may leave: a delivered generation keeps its time, and so does one that others wait for. */

@@ -58,6 +58,13 @@ export function adjust (state: State, entry: Entry, hidden: Partial<Hidden>): vo
   updateTurn(state, entry.row.tenant)
 }
 
+/** Notes that an answer reached its caller. Nobody is told, and no reader sees it. */
+export function deliver (state: State, entry: Entry): void {
+  unindex(state, entry)
+  entry.row = { ...entry.row, delivered: true }
+  index(state, entry)
+}
+
 /** Forgets an ended row, and the cache names that lead to it. While an idempotency name still does, its end is kept: that name must not buy again. */
 export function forget (state: State, entry: Entry): void {
   const { id } = entry.row

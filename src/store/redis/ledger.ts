@@ -149,6 +149,11 @@ export function createRedisLedger ({
     if (!isKept) onTrouble('keep-large-result', new Error(`${large.bytes} bytes of generation ${id} found no room in LARGE_RESULT_BYTES, so only those who wait for it here get them.`))
   }
 
+  const note = gathered(WRITE_BATCH, async (answers: ReadonlyArray<{ readonly id: string, readonly connection: string | null }>) => {
+    await call('seen', { answers })
+    return answers
+  })
+
   const journal: Ledger['journal'] = async (fromMs, toMs, limit, after) => {
     let cursor = after
     return await readInBatches(limit, LOOK_BATCH, async limit => {
@@ -215,7 +220,7 @@ export function createRedisLedger ({
     }),
     once: async (what, forMs) => await call('once', { what, forMs }),
 
-    seen: async (id, connection) => { await call('seen', { id, connection: connectionText(connection) }) },
+    seen: async (id, connection) => { await note({ id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },
     askOpen: events.askOpen,
     askThere: events.askThere,

@@ -3,7 +3,7 @@
 import type { Test } from 'tap'
 import type { Published } from '../../../src/generation/changes.ts'
 import { statuses } from '../../../src/generation/phases.ts'
-import { admissionOf, failureOf, successOf, traceLost } from '../../support/admission.ts'
+import { admissionOf, failureOf, price, successOf, traceLost } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 const studio = { tenant: 'studio', subject: '' }
@@ -213,8 +213,26 @@ export async function readers (t: Test, make: MakeStore): Promise<void> {
       { ...common, ...begun, version: 7, phase: 'succeeded' }
     ])
     stop()
-    await ledger.seen(row.id, null)
+    await ledger.correct(row.id, price)
     t.equal(told.length, 7, 'a listener that stopped is not told')
+  })
+
+  t.test('that an answer reached its caller is noted without a word: the version stays, and nobody is told', async t => {
+    const { ledger, accepted, row } = await createWorld(t, make)
+    const told: number[] = []
+    const over = new Promise<void>(resolve => {
+      ledger.listen(change => {
+        if (change === 'look-again') return
+        told.push(change.version)
+        if (change.phase === 'succeeded') resolve()
+      })
+    })
+    const { id, version } = await accepted('a')
+    await ledger.seen(id, null)
+    t.match(await row(id), { delivered: true, version })
+    await ledger.finish(id, 1, 'a', successOf())
+    await over
+    t.same(told, [version - 2, version - 1, version, version + 1])
   })
 
   t.test('a listener that throws disturbs neither the ledger nor the others', async t => {

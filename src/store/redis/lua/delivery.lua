@@ -1,10 +1,8 @@
 -- Whether an answer reached its caller, and whether a caller is still there (rules 6 and 7).
 
--- seen { id, connection or nothing } -> 'OK'
+-- seen { answers: [{ id, connection or nothing }] } -> 'OK'
 local function seen ()
-  local row = Rows.readRow(given.id)
-  -- An unknown is no end: a caller who was told of it may ask again, and must not buy again.
-  if row and not row.delivered and row.phase ~= 'unknown' and (not given.connection or Duplicates.isSameConnection(row, given.connection)) then Rows.change(row, { delivered = true }) end
+  for _, answer in ipairs(given.answers) do Rows.deliver(answer.id, answer.connection) end
   return 'OK'
 end
 

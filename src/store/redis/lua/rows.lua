@@ -436,6 +436,16 @@ local function adjust (row, changes)
   if reindex(before, row) then Queue.updateTurn(row.tenant) end
 end
 
+-- Notes that an answer reached its caller, at this connection or by id (nil), once. Nobody is told, no reader sees it, and of all that follows from a row only the place
+-- among duplicates does from this, so a few fields are enough. An unknown is no end: a caller who was told of it may ask again, and must not buy again.
+local function deliver (id, connection)
+  local at = key('g', id)
+  local phase, delivered, known, duplicateName, joinsTwins = unpack(redis.call('HMGET', at, 'phase', 'delivered', 'connection', 'duplicateName', 'joinsTwins'))
+  if not phase or delivered or phase == 'unknown' or connection and connection ~= known then return end
+  redis.call('HSET', at, 'delivered', '1')
+  if duplicateName and not joinsTwins then redis.call('ZREM', key('o', duplicateName), id) end
+end
+
 -- A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost (rule 24).
 local function buryEarly (row)
   if (row.finishedAtMs or 0) + times.resultTtlMs <= now then return end
@@ -494,5 +504,5 @@ return {
   begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
-  insert = insert, replace = replace, change = change, adjust = adjust, forget = forget
+  insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, forget = forget
 }
