@@ -2,6 +2,7 @@
 // elsewhere.
 
 import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { listenFor, tie } from './listen.ts'
 
@@ -17,6 +18,8 @@ export interface TcpProxy {
   readonly setOpen: (isOpen: boolean) => void
   /** Connections that are made from now on lead to this port. */
   readonly leadTo: (port: number) => void
+  /** From now on what the server says arrives so much later. */
+  readonly setDelay: (delayMs: number) => void
 }
 
 export interface TcpProxyOptions {
@@ -26,8 +29,9 @@ export interface TcpProxyOptions {
   readonly onAnswer?: (bytes: Buffer) => void
 }
 
-export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0, onAnswer = () => {} }: TcpProxyOptions = {}): Promise<TcpProxy> {
+export async function startTcpProxy (t: Test, firstPort: number, { delayMs: firstDelayMs = 0, onAnswer = () => {} }: TcpProxyOptions = {}): Promise<TcpProxy> {
   let targetPort = firstPort
+  let delayMs = firstDelayMs
   const sockets = new Set<Socket>()
   let isOpen = true
   let connections = 0
@@ -37,6 +41,8 @@ export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0, 
     connections += 1
     const target = connect(targetPort, '127.0.0.1')
     let caught: (() => void) | null = null
+    let underWay = 0
+    let lastWritten: Promise<unknown> = Promise.resolve()
     tie(sockets, client, target)
     if (!isOpen) {
       client.destroy()
@@ -60,8 +66,16 @@ export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0, 
     target.on('data', chunk => {
       onAnswer(chunk)
       if (caught === null) {
-        if (delayMs === 0) client.write(chunk)
-        else setTimeout(() => { client.write(chunk) }, delayMs)
+        if (delayMs === 0 && underWay === 0) {
+          client.write(chunk)
+          return
+        }
+        // In their order, also when the delay has changed meanwhile.
+        underWay += 1
+        lastWritten = Promise.all([lastWritten, pause(delayMs)]).then(() => {
+          underWay -= 1
+          client.write(chunk)
+        })
         return
       }
       client.destroy()
@@ -78,7 +92,8 @@ export async function startTcpProxy (t: Test, firstPort: number, { delayMs = 0, 
       isOpen = open
       if (!open) for (const socket of sockets) socket.destroy()
     },
-    leadTo: port => { targetPort = port }
+    leadTo: port => { targetPort = port },
+    setDelay: toMs => { delayMs = toMs }
   }
 }
 
