@@ -86,7 +86,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     log,
     metrics,
     tenants: tenants.now,
-    falKey: key.now,
+    falKeyOf: key.now,
     falSecrets: key.secrets,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     madeHere: () => doors.sandboxFilesBase,
@@ -161,7 +161,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       start: starting('its listener', doors.openSandbox),
       stop: { waitsFor: 'its last answers', limitMs: endings.sandboxMs, run: doors.closeSandbox }
     },
-    { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: core.upstream.close } },
+    { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: core.upstreams.close } },
     {
       name: 'listeners',
       start: starting('the ports', doors.open),

@@ -11,6 +11,11 @@ export function accountText ({ kind, name }: UpstreamAccount): string {
   return `${kind} ${name}`
 }
 
+/** The operator's name in such a text. */
+export function accountNameIn (text: string): string {
+  return text.slice(text.indexOf(' ') + 1)
+}
+
 /** What a ledger counts as that was filled before ledgers said whose they are. */
 export const UNMARKED_LEDGER = 'fal main'
 

@@ -14,7 +14,6 @@ import { createBreakers, type Breakers } from '../generation/run/breakers.ts'
 import { renewalMsOf } from '../generation/run/lease-keeper.ts'
 import { createObserver } from '../generation/run/observe.ts'
 import { createRunner, type Runner } from '../generation/run/runner.ts'
-import type { Upstream } from '../generation/upstream.ts'
 import { createFollow, type Follow } from '../generation/watch/follow.ts'
 import { createPresence, type Presence } from '../generation/watch/presence.ts'
 import { createWatch, type Watch } from '../generation/watch/watch.ts'
@@ -25,7 +24,7 @@ import { takesSeed, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { highestPriceOf, type TenantBook } from '../tenants/book.ts'
 import type { OnTrouble } from '../trouble.ts'
-import { createUpstream } from '../upstream/queue.ts'
+import { createUpstreams, type Upstreams } from '../upstream/queue.ts'
 import { openStore, timesOf, type Store } from './store.ts'
 
 export interface CoreOptions {
@@ -40,9 +39,9 @@ export interface CoreOptions {
   readonly metrics: Metrics
   /** The tenants that are in force now. */
   readonly tenants: () => TenantBook
-  /** The key that fal takes now. */
-  readonly falKey: () => string
-  /** What no text of fal's may tell a tenant: that key, and the one before. */
+  /** The key that fal takes now, of an account as rows name it (`null`: of rows that name none); `null`: it is not here. */
+  readonly falKeyOf: (account: string | null) => string | null
+  /** What no text of fal's may tell a tenant: those keys, and those before. */
   readonly falSecrets: () => readonly string[]
   /** Base of the upstream's queue; asked for each request. */
   readonly queueUrl: () => string
@@ -59,7 +58,7 @@ export interface Core extends Pick<Store, 'health' | 'connect' | 'renew'> {
   /** The name of this process in leases. */
   readonly replica: string
   readonly ledger: Ledger
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly breakers: Breakers
   readonly watch: Watch
   readonly follow: Follow
@@ -81,7 +80,7 @@ export function createCore (options: CoreOptions): Core {
   const onTrouble = untoldTrouble(createTroubleLog(log))
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
-  const upstream = createUpstream({ models, queueUrl: options.queueUrl, key: options.falKey, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
+  const upstreams = createUpstreams({ models, queueUrl: options.queueUrl, keyOf: options.falKeyOf, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
   const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })
@@ -90,7 +89,7 @@ export function createCore (options: CoreOptions): Core {
 
   const runner = createRunner({
     ledger,
-    upstream,
+    upstreamOf: upstreams.of,
     watch,
     breakers,
     cacheVersionOf: endpointId => {
@@ -137,7 +136,7 @@ export function createCore (options: CoreOptions): Core {
   return {
     replica,
     ledger,
-    upstream,
+    upstreams,
     breakers,
     watch,
     follow,

@@ -127,6 +127,8 @@ export const rowFields = {
   accounts: decided<readonly Account[]>(json<readonly Account[]>(accountsIn)),
   /** The browser token whose pictures and money it counts against. */
   token: admitted(orNull(text)),
+  /** The upstream account that it is bought with, as ledgers keep it: each claim chooses it. `null`, as in rows of an older version: the ledger's first. */
+  upstream: decided<string | null>(orNull(text)),
   /** The trace of the request that it was bought for: what any replica does for it belongs there. */
   trace: admitted<TraceContext | null>(trace),
   /** The tenants with whom its result is shared; `null` when it is not to be stored. */
@@ -155,6 +157,8 @@ export const rowFields = {
 /** A second purchase for one generation, which fal knows under a request id of its own. */
 export interface Double {
   readonly requestId: string
+  /** The upstream account that it was bought with; `null`: the ledger's first. */
+  readonly upstream: string | null
   /** What is booked for it: the reserved price, until its own end names another. */
   readonly cost: MicroUsd
   /** It has ended at fal, so its cost is no assumption any more. */
@@ -167,7 +171,7 @@ const NO_DOUBLES: readonly Double[] = []
 const doubles = {
   kind: 'text',
   read: (kept: string | undefined): readonly Double[] => listOf(JSON.parse(textOf(kept))).map(doubleIn),
-  write: (value: readonly Double[]): string => JSON.stringify(value.map(({ requestId, cost, ended }) => ({ requestId, cost: String(cost), ...(ended ? { ended: '1' } : {}) })))
+  write: (value: readonly Double[]): string => JSON.stringify(value.map(({ requestId, upstream, cost, ended }) => ({ requestId, ...(upstream === null ? {} : { upstream }), cost: String(cost), ...(ended ? { ended: '1' } : {}) })))
 } as const
 
 const NONE: readonly string[] = []
@@ -191,9 +195,7 @@ export const termFields = {
   /** The name of its `Idempotency-Key`, and the fingerprint of the request that it stands for. */
   idempotencyName: decided<string | null>(orNull(text)),
   fingerprint: decided<string | null>(orNull(text)),
-  mode: admitted(word(modes)),
-  /** The upstream account that it is bought with; `null`, as in rows of an older version: the ledger's. */
-  upstream: decided<string | null>(orNull(text))
+  mode: admitted(word(modes))
 }
 
 /** What the ledger alone keeps of a row. */
@@ -322,7 +324,7 @@ function faultIn (value: unknown): FieldFault {
 
 function doubleIn (value: unknown): Double {
   const double = recordOf(value)
-  return { requestId: textOf(double['requestId']), cost: integerOf(double['cost']), ended: double['ended'] === '1' }
+  return { requestId: textOf(double['requestId']), upstream: double['upstream'] === undefined ? null : textOf(double['upstream']), cost: integerOf(double['cost']), ended: double['ended'] === '1' }
 }
 
 export function accountsIn (parsed: unknown): Account[] {

@@ -83,12 +83,14 @@ export interface Ledger {
   //
   // Without a request id it is about an attempt: it says nothing about a row that has an id, and nothing about another attempt than the row's, except that
   // a newer one proves a rollback and is taken.
+  //
+  // `upstream` is the account that the purchase was made with: a row that takes the purchase for its own takes this, too. Left out: that of the row.
 
   /**
    * Attempt `attempt` was accepted under `requestId`: `submitting` or `unknown` → `accepted`. It closes the breakers whose probe it is, and ends a row of
    * failures.
    */
-  recordAccepted: (id: string, attempt: number, requestId: string) => Promise<Weighed | null>
+  recordAccepted: (id: string, attempt: number, requestId: string, upstream?: string | null) => Promise<Weighed | null>
   /**
    * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
    * `busy`: fal takes no more than what is there without this one, so there are that many slots until `retryAfterMs`, then one more every five seconds.
@@ -99,14 +101,14 @@ export interface Ledger {
    * Without a `requestId`: attempt `attempt` went out and no answer to the submit came: `submitting` → `unknown`, money held. With one: the trace of what was
    * followed under it at fal is lost; it becomes `unknown`, too.
    */
-  recordUnknown: (id: string, attempt: number, requestId: string | null, failure: Failure, report?: BreakerReport) => Promise<Weighed | null>
+  recordUnknown: (id: string, attempt: number, requestId: string | null, failure: Failure, report?: BreakerReport, upstream?: string | null) => Promise<Weighed | null>
   /** fal shows `requestId` queued at this position (`accepted` stays), or running (`accepted` or `unknown` → `running`), perhaps with lines of its log. */
-  recordProgress: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece) => Promise<Weighed | null>
+  recordProgress: (id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece, upstream?: string | null) => Promise<Weighed | null>
   /**
    * Of `requestId` fal is done, and the answer could not be used (rule 25): the row keeps what was seen, with the time of the first such answer, and gives its
    * slot back; what is seen of it at fal after that takes both away. Changes nothing of a row that is not at fal.
    */
-  recordDoubt: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece) => Promise<Weighed | null>
+  recordDoubt: (id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece, upstream?: string | null) => Promise<Weighed | null>
   /**
    * The end of `requestId`, perhaps with the last lines of fal's log: closes the row with the result in it, settles money, tells waiters.
    * The first end wins; a later, higher cost is booked as late, unless an operator has said what it cost. That of a double corrects what was booked for it;
@@ -116,7 +118,7 @@ export interface Ledger {
    * in a row, the model's breaker is tripped: its price is unsure.
    * An output that is too long for a row is laid aside; the row given back has it all the same, for the callers who are there. No cache name leads to it.
    */
-  finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece) => Promise<Weighed | null>
+  finish: (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece, upstream?: string | null) => Promise<Weighed | null>
 
   // Leases
 

@@ -65,7 +65,7 @@ export type Result =
   | { readonly kind: 'pending' }
   | { readonly kind: 'unavailable', readonly retryAfterMs: number | null }
 
-/** fal's queue. No operation rejects for what the network or fal does; each has a deadline of its own. */
+/** fal's queue, with the key of one account. No operation rejects for what the network or fal does; each has a deadline of its own. */
 export interface Upstream {
   /** Never aborted from outside: its answer is the only trace of a purchase. */
   submit: (model: string, input: string) => Promise<Submitted>
@@ -74,5 +74,10 @@ export interface Upstream {
   state: (model: string, requestId: string, signal: AbortSignal) => Promise<Sighting['kind'] | 'unavailable'>
   result: (model: string, requestId: string, signal: AbortSignal) => Promise<Result>
   cancel: (model: string, requestId: string) => Promise<'asked' | 'too-late' | 'missing' | 'unavailable'>
-  close: () => Promise<void>
 }
+
+/**
+ * fal's queue by account, as rows name it (`null`: the one of rows that name none). An account's requests are known to nobody else: asked for with another key
+ * they are not there. Of an account whose key this process does not have everything is unavailable.
+ */
+export type UpstreamOf = (account: string | null) => Upstream

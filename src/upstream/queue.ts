@@ -9,8 +9,9 @@ import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { ledgerConstants } from '../generation/ledger-constants.ts'
-import type { StatusReader, Submitted, Upstream } from '../generation/upstream.ts'
+import type { StatusReader, Submitted, Upstream, UpstreamOf } from '../generation/upstream.ts'
 import type { ModelBook } from '../models/models.ts'
+import { accountNameIn } from '../upstream-account.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
@@ -55,9 +56,9 @@ export interface UpstreamOptions {
   readonly models: () => Pick<ModelBook, 'find'>
   /** Base of the queue without a trailing slash; asked for each request, as the built-in sandbox's port is known only late. */
   readonly queueUrl: () => string
-  /** fal's key; asked for each request, as its file may be read again. */
-  readonly key: () => string
-  /** What fal's texts must not tell tenants: that key, and one before it. The key alone by default. */
+  /** fal's key of an account, `null` where it is not here; asked for each request, as its file may be read again. */
+  readonly keyOf: (account: string | null) => string | null
+  /** What fal's texts must not tell tenants: the keys, and those before them. By default the key that a request was made with. */
   readonly secrets?: () => readonly string[]
   /** Counts each HTTP request once, when its outcome is known. */
   readonly onRequest?: (operation: UpstreamOperation, outcome: Outcome) => void
@@ -90,11 +91,19 @@ const QUIET_MS = 60_000
 /** fal gives UUIDs. Anything beyond these characters could change the path that it is put into. */
 const REQUEST_ID = /^[\w-]{1,128}$/
 
+/** fal's queue by account. All share connections, bounds and what is logged. */
+export interface Upstreams {
+  readonly of: UpstreamOf
+  /** Ends what is under way, of all accounts. Twice is harmless. */
+  readonly close: () => Promise<void>
+}
+
+/** No answer to a request that was not made, since the key of its account is not here. */
+const NO_KEY: NoAnswer = { kind: 'no-answer', why: 'network', code: 'NO_KEY' }
+
 /** fal's queue on undici. Nothing is retried here except the reading of a status. */
-export function createUpstream (options: UpstreamOptions): Upstream {
+export function createUpstreams (options: UpstreamOptions): Upstreams {
   const timeouts: UpstreamTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
-  const censor = (text: string): string => withoutSecrets(text, options.secrets?.() ?? secretsOf(options.key()))
-  const readResult = createResultReader(options.models, options.madeHere ?? (() => null), censor)
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)
@@ -104,22 +113,10 @@ export function createUpstream (options: UpstreamOptions): Upstream {
   const connecting = new Set<Connecting>()
   const pool = new Agent({ connections: MAX_CONNECTIONS, connect: createConnector({ proxy, timeoutMs: timeouts.connectMs, signal: closing.signal }) })
   const readers = new Set<StatusReader>()
+  /** As many as a ledger has accounts. */
+  const opened = new Map<string | null, Upstream>()
   /** When each trouble was logged last. Their names are made of operations, statuses and fal's few words, so there are not many. */
   const loggedAtMs = new Map<string, number>()
-
-  /**
-   * What every request carries. Nothing that asks fal for other than its default behaviour: its own retries cost nothing, as only
-   * successful outputs are billed, so no `x-fal-no-retry`; deadlines are the core's, so no start timeout.
-   */
-  function headers (): Record<string, string> {
-    return {
-      authorization: `Key ${options.key()}`,
-      accept: 'application/json',
-      // Without it any coding would be allowed (RFC 9110, section 12.5.3), and results are kept as fal sent them.
-      'accept-encoding': 'identity',
-      'user-agent': 'falgate'
-    }
-  }
 
   /** A connection for one submit; `established` is given it before anything can be sent over it. */
   function connectForSubmit (target: buildConnector.Options, established: (socket: Socket) => void, callback: buildConnector.Callback): void {
@@ -131,141 +128,155 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     if (isConnecting(given)) connecting.add(given)
   }
 
-  /** One request on the pool. */
-  async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
-    const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
-    const bodyLimitBytes = operation === 'result' ? RESULT_BODY_BYTES : SMALL_BODY_BYTES
-    const bytesPerSecond = operation === 'result' ? RESULT_BYTES_PER_SECOND : undefined
-    const answer = await exchange(pool, { headers: headers(), ...request }, { deadlineMs, bytesPerSecond, bodyLimitBytes, signals: [...signals, closing.signal] })
-    options.onRequest?.(operation, outcomeOf(answer))
-    return answer
-  }
+  function open (account: string | null): Upstream {
+    const censor = (text: string): string => withoutSecrets(text, options.secrets?.() ?? secretsOf(options.keyOf(account) ?? ''))
+    const readResult = createResultReader(options.models, options.madeHere ?? (() => null), censor)
 
-  /**
-   * Buys, once. The connection is used for this request only: on a pooled one each race with the server's idle close would be a purchase
-   * of unknown outcome. Until it is established nothing can have reached fal; after that only fal's answer proves anything.
-   */
-  async function submit (model: string, input: string): Promise<Submitted> {
-    const url = `${options.queueUrl()}/${model}`
-    let established: Socket | null = null
-    const client = new Client(new URL(url).origin, {
-      // No pipelining at all means `connection: close`.
-      pipelining: 0,
-      connect: (target, callback) => { connectForSubmit(target, socket => { established = socket }, callback) }
-    })
-    const answer = await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headers() }, body: input }, {
-      deadlineMs: timeouts.submitMs,
-      bodyLimitBytes: SMALL_BODY_BYTES,
-      signals: [closing.signal],
-      // undici would do that, too, with an error: to make it, and to write down where it was made, takes a third of all that a submit costs.
-      onEnd: () => { established?.destroy() }
-    })
-    const sent = established !== null
-    // An answer ended its connection; what got none must not be sent any more.
-    if (answer.kind === 'no-answer') await client.destroy()
-    options.onRequest?.('submit', outcomeOf(answer))
-    tellTrouble('submit', answer)
-    if (answer.kind === 'answer') return submitted(answer, censor)
-    return sent
-      ? { kind: 'lost', requestId: null, suspect: answer.code === NOT_HTTP ? 'account' : 'request', cause: `no answer: ${answer.why} (${answer.code})` }
-      : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
-  }
-
-  function openStatusReader (model: string, requestId: string): StatusReader {
-    const urls = (): ReturnType<typeof requestUrls> => requestUrls(options.queueUrl(), model, requestId)
-    const reader = createStatusReader({
-      poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
-      stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
-      pauses: timeouts,
-      censor,
-      onTrouble: answer => {
-        options.log?.warn({ fal_request_id: requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
-        tellTrouble('status', answer)
-      },
-      onClose: () => readers.delete(reader)
-    })
-    readers.add(reader)
-    if (closing.signal.aborted) reader.close()
-    return reader
-  }
-
-  async function state (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['state']> {
-    const answer = await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal])
-    tellTrouble('status', answer)
-    return stateIn(answer, censor) ?? 'unavailable'
-  }
-
-  /** The events of one status stream. However it ends, it just ends: the reader polls then. */
-  async function * statusEvents (url: string, requestId: string, signal: AbortSignal): AsyncGenerator<string, void> {
-    let outcome: Outcome = 'network'
-    try {
-      const { origin, pathname, search } = new URL(url)
-      const { statusCode, headers: answered, body } = await pool.request({
-        origin,
-        path: pathname + search,
-        method: 'GET',
-        headers: { ...headers(), accept: 'text/event-stream' },
-        signal,
-        headersTimeout: timeouts.statusMs,
-        bodyTimeout: timeouts.streamSilenceMs
-      })
-      outcome = outcomeOf({ kind: 'answer', status: statusCode })
-      const contentType = headerOf({ headers: answered }, 'content-type') ?? ''
-      if (outcome !== '2xx' || !/^text\/event-stream\b/i.test(contentType)) {
-        body.on('error', () => {}).destroy()
-        return
-      }
-      try {
-        yield * readEvents(body.iterator({ destroyOnReturn: false }), SMALL_BODY_BYTES)
-      } finally {
-        // The reader stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
-        const hangUp = setTimeout(() => { body.destroy() }, STREAM_END_MS)
-        // How it ends concerns nobody any more: the reader has stopped.
-        body.dump({ limit: SMALL_BODY_BYTES }).catch(() => {}).finally(() => { clearTimeout(hangUp) })
-      }
-    } catch (error) {
-      const trouble = troubleOf(error, signal.aborted)
-      outcome = trouble.why
-      options.log?.debug({ fal_request_id: requestId, error: trouble.code }, 'a status stream broke; polling')
-    } finally {
-      options.onRequest?.('stream', outcome)
+    /** One request on the pool. */
+    async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
+      const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
+      const bodyLimitBytes = operation === 'result' ? RESULT_BODY_BYTES : SMALL_BODY_BYTES
+      const bytesPerSecond = operation === 'result' ? RESULT_BYTES_PER_SECOND : undefined
+      const key = options.keyOf(account)
+      if (key === null) return NO_KEY
+      const answer = await exchange(pool, { headers: headersWith(key), ...request }, { deadlineMs, bytesPerSecond, bodyLimitBytes, signals: [...signals, closing.signal] })
+      options.onRequest?.(operation, outcomeOf(answer))
+      return answer
     }
-  }
 
-  async function result (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['result']> {
-    const answer = await ask('result', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response }, [signal])
-    tellTrouble('result', answer)
-    if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
-    const read = readResult(model, answer)
-    if (read.kind === 'no-output') options.log?.error({ fal_request_id: requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
-    return read
-  }
+    /**
+     * Buys, once. The connection is used for this request only: on a pooled one each race with the server's idle close would be a purchase
+     * of unknown outcome. Until it is established nothing can have reached fal; after that only fal's answer proves anything.
+     */
+    async function submit (model: string, input: string): Promise<Submitted> {
+      const key = options.keyOf(account)
+      if (key === null) return { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
+      const url = `${options.queueUrl()}/${model}`
+      let established: Socket | null = null
+      const client = new Client(new URL(url).origin, {
+        // No pipelining at all means `connection: close`.
+        pipelining: 0,
+        connect: (target, callback) => { connectForSubmit(target, socket => { established = socket }, callback) }
+      })
+      const answer = await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headersWith(key) }, body: input }, {
+        deadlineMs: timeouts.submitMs,
+        bodyLimitBytes: SMALL_BODY_BYTES,
+        signals: [closing.signal],
+        // undici would do that, too, with an error: to make it, and to write down where it was made, takes a third of all that a submit costs.
+        onEnd: () => { established?.destroy() }
+      })
+      const sent = established !== null
+      // An answer ended its connection; what got none must not be sent any more.
+      if (answer.kind === 'no-answer') await client.destroy()
+      options.onRequest?.('submit', outcomeOf(answer))
+      tellTrouble(account, 'submit', answer)
+      if (answer.kind === 'answer') return submitted(answer, censor)
+      return sent
+        ? { kind: 'lost', requestId: null, suspect: answer.code === NOT_HTTP ? 'account' : 'request', cause: `no answer: ${answer.why} (${answer.code})` }
+        : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
+    }
 
-  async function cancel (model: string, requestId: string): ReturnType<Upstream['cancel']> {
-    const answer = await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, [])
-    tellTrouble('cancel', answer)
-    if (answer.kind === 'no-answer') return 'unavailable'
-    if (answer.status === 400) return 'too-late'
-    if (answer.status === 404) return 'missing'
-    if (answer.status !== 200 && answer.status !== 202) return 'unavailable'
-    const word = statusWord(answer.text)
-    if (word === 'ALREADY_COMPLETED') return 'too-late'
-    return word === 'NOT_FOUND' ? 'missing' : 'asked'
+    function openStatusReader (model: string, requestId: string): StatusReader {
+      const urls = (): ReturnType<typeof requestUrls> => requestUrls(options.queueUrl(), model, requestId)
+      const reader = createStatusReader({
+        poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
+        stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
+        pauses: timeouts,
+        censor,
+        onTrouble: answer => {
+          options.log?.warn({ fal_request_id: requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
+          tellTrouble(account, 'status', answer)
+        },
+        onClose: () => readers.delete(reader)
+      })
+      readers.add(reader)
+      if (closing.signal.aborted) reader.close()
+      return reader
+    }
+
+    async function state (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['state']> {
+      const answer = await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal])
+      tellTrouble(account, 'status', answer)
+      return stateIn(answer, censor) ?? 'unavailable'
+    }
+
+    /** The events of one status stream. However it ends, it just ends: the reader polls then. */
+    async function * statusEvents (url: string, requestId: string, signal: AbortSignal): AsyncGenerator<string, void> {
+      const key = options.keyOf(account)
+      if (key === null) return
+      let outcome: Outcome = 'network'
+      try {
+        const { origin, pathname, search } = new URL(url)
+        const { statusCode, headers: answered, body } = await pool.request({
+          origin,
+          path: pathname + search,
+          method: 'GET',
+          headers: { ...headersWith(key), accept: 'text/event-stream' },
+          signal,
+          headersTimeout: timeouts.statusMs,
+          bodyTimeout: timeouts.streamSilenceMs
+        })
+        outcome = outcomeOf({ kind: 'answer', status: statusCode })
+        const contentType = headerOf({ headers: answered }, 'content-type') ?? ''
+        if (outcome !== '2xx' || !/^text\/event-stream\b/i.test(contentType)) {
+          body.on('error', () => {}).destroy()
+          return
+        }
+        try {
+          yield * readEvents(body.iterator({ destroyOnReturn: false }), SMALL_BODY_BYTES)
+        } finally {
+          // The reader stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
+          const hangUp = setTimeout(() => { body.destroy() }, STREAM_END_MS)
+          // How it ends concerns nobody any more: the reader has stopped.
+          body.dump({ limit: SMALL_BODY_BYTES }).catch(() => {}).finally(() => { clearTimeout(hangUp) })
+        }
+      } catch (error) {
+        const trouble = troubleOf(error, signal.aborted)
+        outcome = trouble.why
+        options.log?.debug({ fal_request_id: requestId, error: trouble.code }, 'a status stream broke; polling')
+      } finally {
+        options.onRequest?.('stream', outcome)
+      }
+    }
+
+    async function result (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['result']> {
+      const answer = await ask('result', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response }, [signal])
+      tellTrouble(account, 'result', answer)
+      if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
+      const read = readResult(model, answer)
+      if (read.kind === 'no-output') options.log?.error({ fal_request_id: requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
+      return read
+    }
+
+    async function cancel (model: string, requestId: string): ReturnType<Upstream['cancel']> {
+      const answer = await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, [])
+      tellTrouble(account, 'cancel', answer)
+      if (answer.kind === 'no-answer') return 'unavailable'
+      if (answer.status === 400) return 'too-late'
+      if (answer.status === 404) return 'missing'
+      if (answer.status !== 200 && answer.status !== 202) return 'unavailable'
+      const word = statusWord(answer.text)
+      if (word === 'ALREADY_COMPLETED') return 'too-late'
+      return word === 'NOT_FOUND' ? 'missing' : 'asked'
+    }
+
+    return { submit, openStatusReader, state, result, cancel }
   }
 
   /**
    * Tells operators what callers are not told: why no answer came, such as the code of a TLS failure, and fal's known words about our account.
    * Never a text as it came: a firewall's page may repeat the request, and with it a prompt.
    */
-  function tellTrouble (operation: UpstreamOperation, answer: Answer | NoAnswer): void {
+  function tellTrouble (upstream: string | null, operation: UpstreamOperation, answer: Answer | NoAnswer): void {
+    const account = upstream === null ? undefined : accountNameIn(upstream)
     if (answer.kind === 'no-answer') {
-      if (answer.why !== 'aborted') options.log?.warn({ operation, error: answer.code }, 'no answer from fal')
+      if (answer.why !== 'aborted' && answer !== NO_KEY) options.log?.warn({ operation, error: answer.code }, 'no answer from fal')
     } else if (answer.status === 401 || answer.status === 403) {
       const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
       const fal = /User is locked|No user found|Cannot access application/.exec(text)?.[0]
-      if (isNew(`${operation} ${answer.status} ${fal}`)) options.log?.warn({ operation, status: answer.status, fal }, 'fal does not accept our account')
-    } else if (answer.status === 429 && isNew(`${operation} 429`)) {
-      options.log?.warn({ operation, status: answer.status }, 'fal takes no more at the moment')
+      if (isNew(`${operation} ${answer.status} ${fal} ${account}`)) options.log?.warn({ operation, status: answer.status, fal, account }, 'fal does not accept our account')
+    } else if (answer.status === 429 && isNew(`${operation} 429 ${account}`)) {
+      options.log?.warn({ operation, status: answer.status, account }, 'fal takes no more at the moment')
     }
   }
 
@@ -284,7 +295,28 @@ export function createUpstream (options: UpstreamOptions): Upstream {
     await pool.destroy()
   }
 
-  return { submit, openStatusReader, state, result, cancel, close }
+  return {
+    of: account => {
+      let upstream = opened.get(account)
+      if (upstream === undefined) opened.set(account, upstream = open(account))
+      return upstream
+    },
+    close
+  }
+}
+
+/**
+ * What every request carries. Nothing that asks fal for other than its default behaviour: its own retries cost nothing, as only
+ * successful outputs are billed, so no `x-fal-no-retry`; deadlines are the core's, so no start timeout.
+ */
+function headersWith (key: string): Record<string, string> {
+  return {
+    authorization: `Key ${key}`,
+    accept: 'application/json',
+    // Without it any coding would be allowed (RFC 9110, section 12.5.3), and results are kept as fal sent them.
+    'accept-encoding': 'identity',
+    'user-agent': 'falgate'
+  }
 }
 
 /** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */

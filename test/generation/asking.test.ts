@@ -9,7 +9,7 @@ import { createRunner } from '../../src/generation/run/runner.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createMemoryLedger, type MemoryLedger } from '../../src/store/memory/ledger.ts'
-import { createUpstream } from '../../src/upstream/queue.ts'
+import { createUpstreams } from '../../src/upstream/queue.ts'
 import { admissionOf, freshId, price, times, traceLost } from '../support/admission.ts'
 import { CENTRAL_KEY } from '../support/gateway.ts'
 import { startSandbox, type RunningSandbox } from '../support/sandbox.ts'
@@ -41,12 +41,12 @@ async function open (t: Test): Promise<Scene> {
   const moves: string[] = []
   const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
-  const upstream = createUpstream({ models: () => builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const upstreams = createUpstreams({ models: () => builtInModels, queueUrl: () => `${sandbox.base}/queue`, keyOf: () => CENTRAL_KEY })
   const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail)
   const runner = createRunner({
     ledger,
     watch,
-    upstream,
+    upstreamOf: upstreams.of,
     breakers,
     cacheVersionOf: () => 1,
     times,
@@ -67,7 +67,7 @@ async function open (t: Test): Promise<Scene> {
   t.teardown(async () => {
     await runner.stop(1000)
     watch.close()
-    await upstream.close()
+    await upstreams.close()
     await ledger.close()
   })
 

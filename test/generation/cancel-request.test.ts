@@ -23,12 +23,12 @@ async function scene (answers: readonly (Answer | Promise<Answer>)[]): Promise<S
   const asked: string[] = []
   const released = new AbortController()
   let troubles = 0
-  const request = createCancelRequest({
+  const request = createCancelRequest(() => ({
     cancel: async (_model, requestId) => {
       asked.push(requestId)
       return await (answers[asked.length - 1] ?? 'asked')
     }
-  }, () => { troubles += 1 }, released.signal, { firstMs: 10, mostMs: 10 })
+  }), () => { troubles += 1 }, released.signal, { firstMs: 10, mostMs: 10 })
   return { ask: () => { request(row) }, asked, release: () => { released.abort() }, troubles: () => troubles }
 }
 

@@ -25,7 +25,7 @@ interface Asking {
 async function ask (state: Sighting['kind'] | 'unavailable', row?: Followed): Promise<Asking> {
   const { upstream, states, results } = playUpstream()
   const leaving = new AbortController()
-  const found = findEnd(row ?? await unknown(), { upstream, cacheVersionOf: () => 1 }, leaving.signal)
+  const found = findEnd(row ?? await unknown(), { upstreamOf: () => upstream, cacheVersionOf: () => 1 }, leaving.signal)
   await answer(states, state)
   return { found, asked: () => results.length, answer: async result => { await answer(results, result) }, leave: () => { leaving.abort() } }
 }

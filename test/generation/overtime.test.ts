@@ -7,7 +7,7 @@ import { createTask } from '../../src/generation/run/task.ts'
 import { createWatch } from '../../src/generation/watch/watch.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
-import { createUpstream } from '../../src/upstream/queue.ts'
+import { createUpstreams } from '../../src/upstream/queue.ts'
 import { admissionOf, freshId, never, times } from '../support/admission.ts'
 import { CENTRAL_KEY } from '../support/gateway.ts'
 import { startSandbox } from '../support/sandbox.ts'
@@ -20,13 +20,13 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   const ledger = createMemoryLedger({ times: { ...times, runMs: 3000 }, now: () => Date.now() - behindMs })
   const fail = (operation: string, error: unknown): void => { t.fail(operation, { found: error }) }
   const watch = createWatch(ledger, error => { fail('looking', error) })
-  const upstream = createUpstream({ models: () => builtInModels, queueUrl: () => `${sandbox.base}/queue`, key: () => CENTRAL_KEY })
+  const upstreams = createUpstreams({ models: () => builtInModels, queueUrl: () => `${sandbox.base}/queue`, keyOf: () => CENTRAL_KEY })
   const stopped = new AbortController()
   t.teardown(async () => {
     stopped.abort()
     release()
     watch.close()
-    await upstream.close()
+    await upstreams.close()
     await ledger.close()
   })
   await ledger.admit(admissionOf())
@@ -34,7 +34,7 @@ t.test('a run that lasts too long is ended though the ledger\'s clock was put ba
   if (claimed.outcome !== 'go') throw new Error(claimed.outcome)
   const breakers = createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail)
   const task = createTask(claimed, { isValid: () => true }, {
-    ledger, watch, upstream, breakers, cacheVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
+    ledger, watch, upstreamOf: upstreams.of, breakers, cacheVersionOf: () => 1, replica: 'r1', lookAgainMs: LOOK_AGAIN_MS, onLookAgain: () => {}, onMove: () => {}, onRestored: () => {}, onBehind: () => {}, onTrouble: fail, isOthersHere: () => false
   }, stopped.signal)
   task.run()
   await until(() => task.row.phase === 'running')

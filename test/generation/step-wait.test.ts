@@ -115,7 +115,7 @@ t.test('the status of a generation is read under one id at a time', async t => {
   const unasked = (): never => { throw new Error('that is not asked') }
   const context = createStepContext({
     ledger: told.ledger,
-    upstream: {
+    upstreamOf: () => ({
       submit: unasked,
       openStatusReader: (_model, requestId) => {
         read.push(requestId)
@@ -123,9 +123,8 @@ t.test('the status of a generation is read under one id at a time', async t => {
       },
       state: unasked,
       result: unasked,
-      cancel: unasked,
-      close: unasked
-    },
+      cancel: unasked
+    }),
     breakers: { reportOn: unasked, state: 'ok', tripped: [], look: unasked, tryAgain: unasked },
     cacheVersionOf: () => 1,
     lookAgainMs: [],

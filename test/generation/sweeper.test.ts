@@ -51,18 +51,14 @@ async function open (given: { readonly leaseMs?: number, readonly comingBackMs?:
       },
       finish: async () => null
     },
-    upstream: {
-      submit: unasked,
-      openStatusReader: unasked,
+    upstreamOf: () => ({
       result: unasked,
-      cancel: unasked,
-      close: unasked,
       state: async (_model, requestId) => {
         questions.push(requestId)
         await new Promise<void>(resolve => { answer = resolve })
         return 'running'
       }
-    },
+    }),
     cacheVersionOf: () => undefined,
     replica: 'r1',
     times: { leaseMs: given.leaseMs ?? 15_000 },

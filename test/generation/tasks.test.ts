@@ -41,7 +41,7 @@ function open (t: Test): Scene {
   const tasks = createTasks({
     ledger,
     watch,
-    upstream: played.upstream,
+    upstreamOf: () => played.upstream,
     breakers: createBreakers(ledger, { failuresToOpen: 5, openMs: 1000, blockedMs: 1000, retiredMs: 1000 }, fail),
     cacheVersionOf: () => 1,
     replica: 'r1',

@@ -57,8 +57,7 @@ export function playUpstream (): PlayedUpstream {
       cancel: async (_model, requestId) => {
         cancels.push(requestId)
         return 'asked'
-      },
-      close: async () => {}
+      }
     },
     submits,
     sightings,

@@ -108,7 +108,7 @@ export async function taskScene (t: Test, options: TaskSceneOptions = {}): Promi
       }
     }),
     watch,
-    upstream: played.upstream,
+    upstreamOf: () => played.upstream,
     breakers: createBreakers(ledger, LIMITS, (operation, error) => { t.fail(operation, { found: error }) }),
     cacheVersionOf: () => 1,
     replica: takenOverAfter === undefined ? 'r1' : 'r2',

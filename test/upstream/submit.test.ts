@@ -31,7 +31,7 @@ t.test('each submit has a connection of its own, even where the server would kee
 
 t.test('the key and the address are asked for each time', async t => {
   const keys = ['a:b', 'c:d']
-  const { upstream, server } = await queueClient(t, { request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }) }, { key: () => keys.shift() ?? '' })
+  const { upstream, server } = await queueClient(t, { request: (_request, reply) => reply.answer(200, { request_id: REQUEST_ID }) }, { keyOf: () => keys.shift() ?? '' })
   await upstream.submit(MODEL, '{}')
   await upstream.submit(MODEL, '{}')
   t.same(server.requests.map(request => request.headers.get('authorization')), ['Key a:b', 'Key c:d'])

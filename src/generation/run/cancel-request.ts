@@ -17,11 +17,11 @@ const TRIES = 5
 const BACKOFF: Backoff = { firstMs: 1000, mostMs: 4000 }
 
 /** The function that asks, the first time it is called. `released` ends its tries. */
-export function createCancelRequest (upstream: Pick<Upstream, 'cancel'>, onTrouble: OnTrouble, released: AbortSignal, backoff = BACKOFF): (row: Followed) => void {
+export function createCancelRequest (upstreamOf: (account: string | null) => Pick<Upstream, 'cancel'>, onTrouble: OnTrouble, released: AbortSignal, backoff = BACKOFF): (row: Followed) => void {
   let isAsked = false
 
-  async function ask ({ model, requestId }: Followed): Promise<void> {
-    for (let tries = 1; await upstream.cancel(model, requestId) === 'unavailable' && tries < TRIES; tries++) {
+  async function ask ({ model, requestId, upstream }: Followed): Promise<void> {
+    for (let tries = 1; await upstreamOf(upstream).cancel(model, requestId) === 'unavailable' && tries < TRIES; tries++) {
       if (await sleep(backoffMs(tries, backoff), released) === 'interrupted') return
     }
   }

@@ -9,7 +9,7 @@ import { endingOf } from './ending.ts'
 import { sleep } from './sleep.ts'
 
 export interface FindEndDeps {
-  readonly upstream: Upstream
+  readonly upstreamOf: (account: string | null) => Pick<Upstream, 'state' | 'result'>
   readonly cacheVersionOf: CacheVersionOf
 }
 
@@ -17,7 +17,8 @@ export interface FindEndDeps {
  * What fal says became of it, asked once; null: it says nothing that could be believed, or the signal fired. One that is still at work is asked about again:
  * a process that followed it would find its time to run over.
  */
-export async function findEnd (row: Followed, { upstream, cacheVersionOf }: FindEndDeps, signal: AbortSignal): Promise<Ending | null> {
+export async function findEnd (row: Followed, { upstreamOf, cacheVersionOf }: FindEndDeps, signal: AbortSignal): Promise<Ending | null> {
+  const upstream = upstreamOf(row.upstream)
   const state = await upstream.state(row.model, row.requestId, signal)
   if (state !== 'completed' && state !== 'missing') return null
   for (let tries = 1; ; tries++) {

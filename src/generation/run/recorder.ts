@@ -94,6 +94,8 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   /** As the ledger had it last. */
   let known = row
   let purchase = purchaseOf(row)
+  /** The account that the purchase which is followed here was made with. The row's is another one where it has another purchase. */
+  let upstream = row.upstream
   let progress: ProgressPiece | null = null
 
   function become (next: Purchase): void {
@@ -109,7 +111,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   }
 
   async function recordAccepted (reported: Generation, requestId: string): Promise<Generation | null> {
-    const sent = async (): Promise<Weighed | null> => await ledger.recordAccepted(reported.id, reported.attempt, requestId)
+    const sent = async (): Promise<Weighed | null> => await ledger.recordAccepted(reported.id, reported.attempt, requestId, upstream)
     become(bought(requestId))
     if (deps.isOthersHere(requestId, reported.id)) return await record(reported, sent)
     return goOn(reported, sent, { ...reported, phase: 'accepted', requestId })
@@ -126,7 +128,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     const piece = progress = createProgressPiece(seen)
     return goOn(reported, async () => {
       const { log, ...sighting } = piece.take()
-      return await ledger.recordProgress(reported.id, reported.attempt, reported.requestId, sighting, log)
+      return await ledger.recordProgress(reported.id, reported.attempt, reported.requestId, sighting, log, upstream)
     }, next)
   }
 
@@ -134,7 +136,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     const next = withDoubt(reported, seen, ledger.now())
     if (next === reported) return reported
     progress = null // what is seen at work after this is another piece
-    return goOn(reported, async () => await ledger.recordDoubt(reported.id, reported.attempt, reported.requestId, seen, log), next)
+    return goOn(reported, async () => await ledger.recordDoubt(reported.id, reported.attempt, reported.requestId, seen, log, upstream), next)
   }
 
   /** Has it written while the generation goes on as `next`. */
@@ -173,6 +175,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     // Where the row stood like this before, another process had told the same, and told its move. That a settlement by an operator was corrected is an event
     // of the outbox.
     if (from !== now.phase && from !== 'failed') deps.onMove(from, now, clock.lasted(from, learnedAtMs))
+    if (purchase.kind === 'none') upstream = now.upstream
     become(afterAnswer(purchase, now))
     note(now, learnedAtMs)
     return now
@@ -198,8 +201,9 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
       // It came back with another purchase than the one that is held here. The ledger is told of this one, and both are followed.
       const { id, attempt } = now
       const { requestId } = purchase
-      await inTurn({ ...known, requestId }, async () => await ledger.recordAccepted(id, attempt, requestId))
+      await inTurn({ ...known, requestId }, async () => await ledger.recordAccepted(id, attempt, requestId, upstream))
     } else {
+      if (purchase.kind === 'none') upstream = now.upstream
       become(afterReading(purchase, now))
       note(now, performance.now())
     }
@@ -207,7 +211,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
   }
 
   return {
-    get row () { return purchase.kind === 'double' ? { ...known, requestId: purchase.requestId } : known },
+    get row () { return purchase.kind === 'double' ? { ...known, requestId: purchase.requestId, upstream } : known },
     get requestId () { return purchase.kind === 'none' ? null : purchase.requestId },
     get isDouble () { return purchase.kind === 'double' },
     record,

@@ -5,7 +5,7 @@ import type { Doubt } from '../doubt.ts'
 import type { Followed, Generation } from '../generation.ts'
 import type { CacheVersionOf } from '../key.ts'
 import type { Ledger } from '../ledger.ts'
-import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream } from '../upstream.ts'
+import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream, UpstreamOf } from '../upstream.ts'
 import type { Breakers } from './breakers.ts'
 import { createCancelRequest } from './cancel-request.ts'
 import type { Progress } from './progress-piece.ts'
@@ -34,7 +34,7 @@ export interface Permit { readonly isValid: () => boolean }
 
 export interface StepDeps {
   readonly ledger: Ledger
-  readonly upstream: Upstream
+  readonly upstreamOf: UpstreamOf
   readonly breakers: Breakers
   readonly cacheVersionOf: CacheVersionOf
   /** The pauses before each look at a result that could not be used. */
@@ -84,15 +84,15 @@ export interface StepContext extends Omit<StepDeps, 'onLookAgain' | 'onTrouble'>
 }
 
 export function createStepContext (deps: StepDeps, control: StepControl): StepContext {
-  const { upstream } = deps
+  const { upstreamOf } = deps
   const { recorder, runTime, interruption, released } = control
   let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
 
   /** One reader as long as the row has one id: a copy that was put back may have another. */
-  function readerOf ({ model, requestId }: Followed): StatusReader {
+  function readerOf ({ model, requestId, upstream }: Followed): StatusReader {
     if (followed?.requestId !== requestId) {
       followed?.reader.close()
-      followed = { requestId, reader: upstream.openStatusReader(model, requestId) }
+      followed = { requestId, reader: upstreamOf(upstream).openStatusReader(model, requestId) }
     }
     return followed.reader
   }
@@ -105,15 +105,15 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
     recordAccepted: recorder.recordAccepted,
     isOurs: recorder.isOurs,
     nextSighting: async row => await readerOf(row).next(interruption()),
-    fetchResult: async ({ model, requestId }) => {
-      const result = await upstream.result(model, requestId, released)
+    fetchResult: async ({ model, requestId, upstream }) => {
+      const result = await upstreamOf(upstream).result(model, requestId, released)
       return released.aborted ? { kind: 'interrupted' } : result
     },
-    fetchState: async ({ model, requestId }) => {
-      const state = await upstream.state(model, requestId, released)
+    fetchState: async ({ model, requestId, upstream }) => {
+      const state = await upstreamOf(upstream).state(model, requestId, released)
       return released.aborted ? 'interrupted' : state
     },
-    askToCancel: createCancelRequest(upstream, deps.onTrouble, released),
+    askToCancel: createCancelRequest(upstreamOf, deps.onTrouble, released),
     progress: (row, seen) => {
       runTime.count()
       return { kind: 'next', row: recorder.recordProgress(row, seen) }

@@ -10,12 +10,12 @@ export const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The 
 /** With its result, and with the last lines of its log. */
 export async function close (row: Followed, result: Final, { ledger, record, cacheVersionOf }: StepContext, log?: LogPiece): Promise<StepResult> {
   const ending = endingOf(row, result, cacheVersionOf)
-  return recorded(await record(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log), endedBy(row, ending, ledger.now())))
+  return recorded(await record(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log, row.upstream), endedBy(row, ending, ledger.now())))
 }
 
 /** As unknown. What was learned here is all that is told: of a submit its attempt, of a run its request id. What another process heard of meanwhile stays, and is followed. */
 export async function lose (row: Generation, { ledger, record }: StepContext, failure = OUTCOME_UNKNOWN): Promise<StepResult> {
-  return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, row.requestId, failure)))
+  return recorded(await record(row, () => ledger.recordUnknown(row.id, row.attempt, row.requestId, failure, undefined, row.upstream)))
 }
 
 /** Is its time to run over? */

@@ -27,14 +27,14 @@ const BACKOFF = { firstMs: 500, mostMs: 30_000 }
 const LOOK_FOR_LOST_MS = 10_000
 
 export async function submit (row: Generation, context: StepContext): Promise<StepResult> {
-  const { ledger, upstream } = context
+  const { ledger, upstreamOf } = context
   const permit = context.takePermit()
   const { input } = row
   // A dead process may have sent it, or this one did and the ledger forgot what came of it.
   if (permit === null || input === null) return await lose(row, context)
   if (!permit.isValid()) return recorded(await context.record(row, () => ledger.recordNotSent(row.id, row.attempt, { retryAfterMs: 0 })))
 
-  const submitted = await context.undisturbed(() => send(row, input, upstream))
+  const submitted = await context.undisturbed(() => send(row, input, upstreamOf(row.upstream)))
   switch (submitted.kind) {
     case 'accepted': return recorded(await context.recordAccepted(row, submitted.requestId))
     case 'unsent': return await notSent(row, submitted, context)

@@ -108,7 +108,7 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
   async function learn (row: Followed): Promise<void> {
     const ending = await findEnd(row, deps, leaving)
     if (ending === null || leaving.aborted) return
-    const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending)
+    const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending, undefined, row.upstream)
     if (weighed === null) return
     const { from, ...now } = weighed
     // That a settled one was found comes out of the outbox.

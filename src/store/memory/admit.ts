@@ -307,6 +307,7 @@ function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
       purchase: id,
       stored: false,
       accounts,
+      upstream: state.upstream,
       createdAtMs: now,
       waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),
       startUntilMs: admission.startWithinMs === null ? null : now + admission.startWithinMs
@@ -314,7 +315,6 @@ function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
     hidden: {
       ...begun.hidden,
       number: state.counter,
-      upstream: state.upstream,
       keyless: idempotency === null,
       keyedUntilMs: idempotency === null ? 0 : now + ledgerConstants.idempotencyMs,
       idempotencyName: idempotency?.name ?? null,

@@ -31,8 +31,8 @@ export function audit (state: State): string[] {
 
 function auditPhases (state: State): string[] {
   const faults: string[] = []
-  for (const { row, hidden } of state.rows.values()) {
-    if (state.upstream !== null && hidden.upstream !== null && hidden.upstream !== state.upstream) faults.push(`${row.id} is bought with ${hidden.upstream} in a ledger of ${state.upstream}`)
+  for (const { row } of state.rows.values()) {
+    if (state.upstream !== null && row.upstream !== null && row.upstream !== state.upstream) faults.push(`${row.id} is bought with ${row.upstream} in a ledger of ${state.upstream}`)
     if (isFinal(row) !== (row.cost !== null)) faults.push(`${row.id} is ${row.phase} and has the cost ${row.cost}`)
     if (isFinal(row) !== (row.finishedAtMs !== null)) faults.push(`${row.id} is ${row.phase} and finished at ${row.finishedAtMs}`)
     if ((row.phase === 'succeeded') !== (row.output !== null || row.large !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)

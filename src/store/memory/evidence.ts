@@ -21,7 +21,7 @@ import { addEvent } from './outbox.ts'
 import { firstQuestion } from './questions.ts'
 import { lowerSlots } from './queue.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
-import { adjust, change, show } from './rows.ts'
+import { adjust, assign, change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
 
 type Evidence = Weighed | null
@@ -30,8 +30,8 @@ type Evidence = Weighed | null
 const certain = { doubt: null, doubtSinceMs: null } as const
 
 /** The ledger's `recordAccepted`. */
-export function recordAccepted (state: State, id: string, attempt: number, requestId: string): Evidence {
-  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+export function recordAccepted (state: State, id: string, attempt: number, requestId: string, upstream?: string | null): Evidence {
+  return weighPurchase(state, { id, attempt, requestId, upstream }, (entry, isDouble) => {
     const { row } = entry
     if (isDouble) return
     if (isFinal(row)) return noteAfterEnd(state, entry, requestId)
@@ -78,14 +78,14 @@ export function recordNotSent (state: State, id: string, attempt: number, then: 
  * The ledger's `recordUnknown`. Without a request id a submit got no answer, which says nothing about a row that has one. With a request id the trace of that
  * purchase was lost, which says nothing about another purchase.
  */
-export function recordUnknown (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, report?: BreakerReport): Evidence {
+export function recordUnknown (state: State, id: string, attempt: number, requestId: string | null, failure: Failure, report?: BreakerReport, upstream?: string | null): Evidence {
   const loseTrace = (entry: Entry): void => {
     if (!isAtUpstream(entry.row.phase)) return
     if (report !== undefined) takeReportFor(state, entry.row, report)
     becomeUnknown(state, entry, failure)
   }
   if (requestId === null) return weighAttempt(state, id, attempt, loseTrace)
-  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+  return weighPurchase(state, { id, attempt, requestId, upstream }, (entry, isDouble) => {
     if (isDouble) return
     if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
     if (entry.row.requestId === null) change(state, entry, { requestId })
@@ -95,9 +95,10 @@ export function recordUnknown (state: State, id: string, attempt: number, reques
 
 /** The ledger's `recordProgress`. */
 export function recordProgress (
-  state: State, id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece
+  state: State, id: string, attempt: number, requestId: string, seen: { readonly kind: 'queued', readonly position: number | null } | { readonly kind: 'running' }, log?: LogPiece,
+  upstream?: string | null
 ): Evidence {
-  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+  return weighPurchase(state, { id, attempt, requestId, upstream }, (entry, isDouble) => {
     const { phase, queuePosition, startedAtMs } = entry.row
     if (isDouble) return
     if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
@@ -114,8 +115,8 @@ export function recordProgress (
 }
 
 /** The ledger's `recordDoubt`. */
-export function recordDoubt (state: State, id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece): Evidence {
-  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+export function recordDoubt (state: State, id: string, attempt: number, requestId: string, seen: Doubt, log?: LogPiece, upstream?: string | null): Evidence {
+  return weighPurchase(state, { id, attempt, requestId, upstream }, (entry, isDouble) => {
     if (isDouble) return
     if (isFinal(entry.row)) return noteAfterEnd(state, entry, requestId)
     if (entry.row.requestId === null) becomeAtUpstream(state, entry, { phase: 'accepted', requestId })
@@ -128,18 +129,20 @@ export function recordDoubt (state: State, id: string, attempt: number, requestI
 }
 
 /** The ledger's `finish`. */
-export function finish (state: State, id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Evidence {
+export function finish (state: State, id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece, upstream?: string | null): Evidence {
+  const purchase = { id, attempt, requestId, upstream }
   const bytes = ending.kind === 'succeeded' ? longBytesOf(ending.output) : null
-  if (ending.kind !== 'succeeded' || bytes === null) return endPurchase(state, id, attempt, requestId, ending, log)
+  if (ending.kind !== 'succeeded' || bytes === null) return endPurchase(state, purchase, ending, log)
   const large = { bytes, sha256: hash('sha256', ending.output) }
   putAside(state, id, large, ending.output)
-  const weighed = endPurchase(state, id, attempt, requestId, { ...ending, large }, log)
+  const weighed = endPurchase(state, purchase, { ...ending, large }, log)
   return weighed?.large?.sha256 === large.sha256 ? { ...weighed, output: ending.output } : weighed
 }
 
 /** The first end of the row's own purchase ends the row. After that only a higher bill counts, and a picture of what was settled by hand. */
-function endPurchase (state: State, id: string, attempt: number, requestId: string, ending: Ended, log?: LogPiece): Evidence {
-  return weighPurchase(state, id, attempt, requestId, (entry, isDouble) => {
+function endPurchase (state: State, purchase: NamedPurchase, ending: Ended, log?: LogPiece): Evidence {
+  const { requestId } = purchase
+  return weighPurchase(state, purchase, (entry, isDouble) => {
     if (isDouble) return finishDouble(state, entry, requestId, ending)
     const { row } = entry
     const facts = { ...billOf(row, ending), requestId }
@@ -226,19 +229,25 @@ function weighAttempt (state: State, id: string, attempt: number, take: (entry: 
   return { ...show(state, entry), from }
 }
 
+/** What evidence names: a generation, the attempt, fal's id, and the account that it was bought with, left out: the row's. */
+interface NamedPurchase { readonly id: string, readonly attempt: number, readonly requestId: string, readonly upstream: string | null | undefined }
+
 /**
  * Weighs evidence about the purchase that fal knows under `requestId`, from whatever attempt it came. A row without a purchase takes it for its own. Beside
  * another purchase it is a double. An id that belongs to another generation is refused. `take` acts on the rest.
  */
-function weighPurchase (state: State, id: string, attempt: number, requestId: string, take: (entry: Entry, isDouble: boolean) => void): Evidence {
+function weighPurchase (state: State, { id, attempt, requestId, upstream }: NamedPurchase, take: (entry: Entry, isDouble: boolean) => void): Evidence {
   const entry = state.rows.get(id)
   if (entry === undefined) return null
   const from = entry.row.phase
   if (isOthers(state, id, requestId)) {
     refuseRequest(state, entry, attempt, requestId)
   } else {
-    const isDouble = bookIfDouble(state, entry, requestId)
-    if (entry.row.requestId === null) catchUp(state, entry, attempt)
+    const isDouble = bookIfDouble(state, entry, requestId, upstream)
+    if (entry.row.requestId === null) {
+      catchUp(state, entry, attempt)
+      if (upstream !== undefined && upstream !== null && upstream !== entry.row.upstream) assign(state, entry, upstream)
+    }
     take(entry, isDouble)
   }
   return { ...show(state, entry), from }

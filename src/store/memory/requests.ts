@@ -22,11 +22,11 @@ export function isUnheardOf ({ row, hidden }: Entry, requestId: string): boolean
 }
 
 /** Has the row another purchase already? Then this one is a second, and booked once. */
-export function bookIfDouble (state: State, entry: Entry, requestId: string): boolean {
+export function bookIfDouble (state: State, entry: Entry, requestId: string, upstream?: string | null): boolean {
   const { row, hidden } = entry
   if (row.requestId === null || row.requestId === requestId) return false
   if (isUnheardOf(entry, requestId)) {
-    adjust(state, entry, { doubles: [...hidden.doubles, { requestId, cost: row.price, ended: false }] })
+    adjust(state, entry, { doubles: [...hidden.doubles, { requestId, upstream: upstream ?? row.upstream, cost: row.price, ended: false }] })
     bookBeside(state, row, 'double', requestId, row.price, true)
     addEvent(state, entry, 'double', row.phase, row.price)
   }
@@ -41,7 +41,7 @@ export function correctDouble (state: State, entry: Entry, requestId: string, en
   const { cost, costAssumed } = bookingOf(row, ending.cost)
   const difference = cost - double.cost
   if (double.ended && difference <= 0) return
-  const corrected: Double = { requestId, cost, ended: true }
+  const corrected: Double = { ...double, cost, ended: true }
   adjust(state, entry, { doubles: hidden.doubles.map(known => known === double ? corrected : known) })
   bookBeside(state, row, 'correction', requestId, difference, costAssumed)
   if (difference > 0) addEvent(state, entry, 'late', row.phase, difference)
@@ -58,8 +58,8 @@ export function swapDouble (state: State, entry: Entry, requestId: string): void
   const { row, hidden } = entry
   const double = hidden.doubles.find(known => known.requestId === requestId)
   if (double === undefined || row.requestId === null) return
-  const other: Double = { requestId: row.requestId, cost: row.price, ended: false }
-  change(state, entry, { requestId }, { doubles: hidden.doubles.map(known => known === double ? other : known) })
+  const other: Double = { requestId: row.requestId, upstream: row.upstream, cost: row.price, ended: false }
+  change(state, entry, { requestId, upstream: double.upstream }, { doubles: hidden.doubles.map(known => known === double ? other : known) })
   bookBeside(state, row, 'correction', requestId, -double.cost, true)
   bookBeside(state, row, 'double', other.requestId, other.cost, true)
 }

@@ -46,7 +46,7 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
       contested += takeNames(state, write(state, replica, fact))
     } else if (requestId !== null && isOthers(state, fact.row.id, requestId)) {
       refuseRequest(state, entry, attempt, requestId)
-    } else if (requestId !== null && bookIfDouble(state, entry, requestId)) {
+    } else if (requestId !== null && bookIfDouble(state, entry, requestId, fact.row.upstream)) {
       if (isFinal(fact.row)) finishDouble(state, entry, requestId, endingOf(fact))
     } else if (requestId === null && entry.row.requestId !== null) {
       // What names no purchase says nothing about a row that has one.

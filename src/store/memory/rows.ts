@@ -65,6 +65,13 @@ export function deliver (state: State, entry: Entry): void {
   index(state, entry)
 }
 
+/** Writes with which account it is bought. Nobody who waits for it sees that. */
+export function assign (state: State, entry: Entry, upstream: string | null): void {
+  unindex(state, entry)
+  entry.row = { ...entry.row, upstream }
+  index(state, entry)
+}
+
 /** Forgets an ended row, and the cache names that lead to it. While an idempotency name still does, its end is kept: that name must not buy again. */
 export function forget (state: State, entry: Entry): void {
   const { id } = entry.row

@@ -129,8 +129,8 @@ export function createRedisLedger ({
   const asides = createAsides({ caller, connection: commands })
   const { withdrawDoubtful, ...rights } = createRights({ caller, connection: commands, assertFit: server.assertFit, now, deadlineMs })
 
-  async function finish (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece): Promise<Weighed | null> {
-    const given = { id, attempt, requestId, kind: ending.kind, cost: ending.cost, ...logOf(log) }
+  async function finish (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece, upstream?: string | null): Promise<Weighed | null> {
+    const given = { id, attempt, requestId, upstream, kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName, files } = ending
@@ -170,11 +170,11 @@ export function createRedisLedger ({
 
     ...rights,
 
-    recordAccepted: async (id, attempt, requestId) => await call('recordAccepted', { id, attempt, requestId }),
+    recordAccepted: async (id, attempt, requestId, upstream) => await call('recordAccepted', { id, attempt, requestId, upstream }),
     recordNotSent: async (id, attempt, then, report) => await call('recordNotSent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), report } : { id, attempt, ...then, busy: then.busy === true ? true : null, report }),
-    recordUnknown: async (id, attempt, requestId, failure, report) => await call('recordUnknown', { id, attempt, requestId, failure: JSON.stringify(failure), report }),
-    recordProgress: async (id, attempt, requestId, sighting, log) => await call('recordProgress', { id, attempt, requestId, ...sighting, ...logOf(log) }),
-    recordDoubt: async (id, attempt, requestId, seen, log) => await call('recordDoubt', { id, attempt, requestId, seen, ...logOf(log) }),
+    recordUnknown: async (id, attempt, requestId, failure, report, upstream) => await call('recordUnknown', { id, attempt, requestId, upstream, failure: JSON.stringify(failure), report }),
+    recordProgress: async (id, attempt, requestId, sighting, log, upstream) => await call('recordProgress', { id, attempt, requestId, upstream, ...sighting, ...logOf(log) }),
+    recordDoubt: async (id, attempt, requestId, seen, log, upstream) => await call('recordDoubt', { id, attempt, requestId, upstream, seen, ...logOf(log) }),
     finish,
 
     async renew (replica, facts, isPartOnly = false) {

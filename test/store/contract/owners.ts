@@ -105,13 +105,13 @@ export async function owners (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, advance, beside } = await createWorld(t, make)
     const { id } = await buy()
     const claimed = await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 1 })
-    t.match(claimed, { outcome: 'go', terms: { upstream: 'fal main' } })
+    t.match(claimed, { outcome: 'go', row: { upstream: 'fal main' } })
     if (claimed.outcome !== 'go') return
     const lost = { row: { ...claimed.row, id: freshId() }, terms: claimed.terms, holds: false }
     await ledger.restore('r1', [lost])
     await advance(16_000)
     const taken = await ledger.sweep('r2', 10)
-    t.same(taken.map(({ row, terms }) => [row.id, terms.upstream]).toSorted(), [[id, 'fal main'], [lost.row.id, 'fal main']].toSorted())
+    t.same(taken.map(({ row }) => [row.id, row.upstream]).toSorted(), [[id, 'fal main'], [lost.row.id, 'fal main']].toSorted())
     t.match(await (await beside(owner)).getMany([id]), [{ id }], 'another process of the same account is at home')
   })
 

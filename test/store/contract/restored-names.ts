@@ -32,7 +32,7 @@ export async function restoredNames (t: Test, make: MakeStore): Promise<void> {
     const { ledger, buy, advance } = await createWorld(t, make)
     const names = { cacheName: 'cache', duplicateName: null, mode: 'refresh' as const }
     const { id } = await buy({ ...names, idempotency: keyed })
-    const terms: Terms = { ...noTerms, ...names, keyless: false, idempotencyName: 'key', fingerprint: 'f', upstream: 'fal main' }
+    const terms: Terms = { ...noTerms, ...names, keyless: false, idempotencyName: 'key', fingerprint: 'f' }
     const ask = { claimId: 'c', deadlineMs: never, replica: 'r1', slots: 10 }
     t.match(await ledger.claim(ask), { outcome: 'go', row: { id }, terms })
     t.match(await ledger.claim(ask), { outcome: 'go', row: { id }, terms }, 'asked again, too')

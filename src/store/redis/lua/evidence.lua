@@ -54,7 +54,7 @@ local function weighAttempt (take)
 end
 
 -- Finds the row and lets `take` act on evidence about the purchase that fal knows under a request id, whatever attempt it came of: a purchase is there, so a
--- row that has none takes it for its own, and beside another one it is a double. One that stands for another generation is refused.
+-- row that has none takes it for its own, together with the account that it was bought with (`upstream`), and beside another one it is a double. One that stands for another generation is refused.
 local function weighPurchase (take)
   if not given.requestId then error('This evidence names no purchase.') end
   local row = Rows.readRow(given.id)
@@ -63,8 +63,11 @@ local function weighPurchase (take)
   if row.requestId ~= given.requestId and Requests.isOthers(row.id, given.requestId) then
     refuseRequest(row, given.attempt, given.requestId)
   else
-    local isDouble = Requests.bookIfDouble(row, given.requestId)
-    if not row.requestId then catchUp(row, given.attempt) end
+    local isDouble = Requests.bookIfDouble(row, given.requestId, given.upstream)
+    if not row.requestId then
+      catchUp(row, given.attempt)
+      if given.upstream and given.upstream ~= row.upstream then Rows.adjust(row, { upstream = given.upstream }) end
+    end
     take(row, isDouble)
   end
   return { from = from, row = Rows.show(row) }
@@ -96,7 +99,7 @@ local function noteAfterEnd (row, requestId)
   if Books.isUnbilledEnd(row) and not row.corrected then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
 end
 
--- recordAccepted { id, attempt, requestId }
+-- recordAccepted { id, attempt, requestId, upstream or nothing, as in all that name a purchase }
 local function recordAccepted ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end

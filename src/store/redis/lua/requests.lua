@@ -29,12 +29,12 @@ local function isOpenDouble (row, requestId)
   return double and not double.ended
 end
 
--- Has the row another purchase already? Then this one is a second, and booked once.
-local function bookIfDouble (row, requestId)
+-- Has the row another purchase already? Then this one is a second, and booked once. `account`: that it was bought with; nil: the row's
+local function bookIfDouble (row, requestId, account)
   if not row.requestId or row.requestId == requestId then return false end
   if isUnheardOf(row, requestId) then
     local doubles = doublesOf(row)
-    table.insert(doubles, { requestId = requestId, cost = text(row.price) })
+    table.insert(doubles, { requestId = requestId, upstream = account or row.upstream, cost = text(row.price) })
     Rows.adjust(row, { doubles = encodeList(doubles) })
     Books.bookBeside(row, 'double', requestId, row.price, true)
     Outbox.add(row, 'double', row.phase, row.price)
@@ -58,7 +58,7 @@ local function correctDouble (row, requestId, cost)
   local bill, booked = Books.bookingOf(row, cost), tonumber(double.cost)
   local difference = bill.cost - booked
   if double.ended and difference <= 0 then return end
-  Rows.adjust(row, { doubles = replaced(row, requestId, { requestId = requestId, cost = text(bill.cost), ended = '1' }) })
+  Rows.adjust(row, { doubles = replaced(row, requestId, { requestId = requestId, upstream = double.upstream, cost = text(bill.cost), ended = '1' }) })
   Books.bookBeside(row, 'correction', requestId, difference, bill.costAssumed)
   if difference > 0 then Outbox.add(row, 'late', row.phase, difference) end
   if not double.ended or booked <= row.price or bill.costAssumed then Breakers.weighBill(row, cost) end
@@ -71,8 +71,9 @@ end
 
 -- Makes this double the row's own purchase, and that one the double. The price moves along, so that the journal names what each id cost.
 local function swapDouble (row, requestId)
-  local cost, other = tonumber(doubleOf(row, requestId).cost), row.requestId
-  Rows.change(row, { requestId = requestId, doubles = replaced(row, requestId, { requestId = other, cost = text(row.price) }) })
+  local double, other = doubleOf(row, requestId), row.requestId
+  local cost = tonumber(double.cost)
+  Rows.change(row, { requestId = requestId, upstream = double.upstream or false, doubles = replaced(row, requestId, { requestId = other, upstream = row.upstream, cost = text(row.price) }) })
   Books.bookBeside(row, 'correction', requestId, -cost, true)
   Books.bookBeside(row, 'double', other, row.price, true)
 end

@@ -149,7 +149,7 @@ local function restore ()
         contested = contested + takeNames(write(fact, each.holds))
       elseif fact.requestId and row.requestId ~= fact.requestId and Requests.isOthers(row.id, fact.requestId) then
         Evidence.refuseRequest(row, fact.attempt, fact.requestId)
-      elseif fact.requestId and Requests.bookIfDouble(row, fact.requestId) then
+      elseif fact.requestId and Requests.bookIfDouble(row, fact.requestId, fact.upstream) then
         if Books.isFinal(fact) then Evidence.finishDouble(row, fact.requestId, endingOf(fact)) end
       elseif row.requestId and not fact.requestId then
         -- What names no purchase says nothing about a row that has one.
