@@ -542,7 +542,7 @@ function createWitness (): Witness {
     if (before === undefined) return
     if (row.version < before.version) throw new Error(`${row.id} went back from version ${before.version} to ${row.version}`)
     // That it was delivered is noted without a word, and for good.
-    if (row.version === before.version && (before.delivered && !row.delivered || !same({ ...before, stored: 0, queuePosition: 0, delivered: 0 }, { ...row, stored: 0, queuePosition: 0, delivered: 0 }))) throw new Error(`${row.id} changed silently`)
+    if (row.version === before.version && ((before.delivered && !row.delivered) || !same({ ...before, stored: 0, queuePosition: 0, delivered: 0 }, { ...row, stored: 0, queuePosition: 0, delivered: 0 }))) throw new Error(`${row.id} changed silently`)
     if (row.attempt < before.attempt) throw new Error(`${row.id} forgot attempt ${before.attempt}`)
     if (before.finishedAtMs === null) return
     if (settled.has(row.id) && before.phase === 'failed' && row.phase === 'succeeded') {

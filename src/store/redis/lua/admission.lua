@@ -186,7 +186,7 @@ local function buy (admission)
   for _, budget in ipairs(admission.budgets) do
     table.insert(accounts, { owner = budget.owner, period = Books.periodNow(budget.per) })
   end
-  local row = Rows.begin(admission)
+  local row = begunFrom(admission)
   row.accounts = encodeList(accounts)
   row.createdAtMs = now
   row.upstream = upstream

@@ -13,7 +13,8 @@
 --
 -- nil stands for null and for false alike: a field that is not there. In a table of changes `false` takes a field away.
 
--- Whatever an operation is about stands in these variables, which `begin` sets; nothing else outlives a call, except the functions.
+-- Whatever an operation is about stands in these variables, which `begin` sets; nothing else outlives a call, except the functions, and what is true for good or as long as the
+-- server runs.
 local times, given, payload, prefix, now
 local sequence -- after the last change so far
 local epoch -- how many times this ledger may have lost something, where an operation looked
@@ -26,8 +27,7 @@ local breakersNow -- scope -> a breaker's JSON, false for none, of those that th
 local standsNow -- a tenant that this call knows to stand in the queue
 local rulesNow -- model -> its price rules, of those that this call is about
 local positionsNow -- id -> how many go before it, of those that this call told
-local booksNow -- a row's accounts as JSON -> the keys of their books, of the rows that this call is about
-local periodsNow -- the day and the month that it is
+local textsNow -- number -> its text, of those that this call wrote
 
 -- The most entries that one operation tidies up, so that none takes long.
 local TIDY_PER_CALL = 32
@@ -100,7 +100,7 @@ local function begin (keys, args)
   payload = args[4]
   epoch, standsNow = nil, nil
   findUpstream()
-  heldNow, tenantsNow, breakersNow, rulesNow, positionsNow, booksNow, periodsNow = {}, {}, {}, {}, {}, {}, {}
+  heldNow, tenantsNow, breakersNow, rulesNow, positionsNow, textsNow = {}, {}, {}, {}, {}, {}
   now = times.clockMs
   if not now then
     local time = redis.call('TIME')
@@ -117,7 +117,12 @@ end
 
 -- Of a whole number. Lua prints those of 15 digits and more with an exponent, which neither HINCRBY nor a reader of money takes.
 local function text (number)
-  return string.format('%d', number)
+  local known = textsNow[number]
+  if not known then
+    known = string.format('%d', number)
+    textsNow[number] = known
+  end
+  return known
 end
 
 local function copy (record)

@@ -32,24 +32,39 @@ local function dayAndMonthOf (atMs)
   return string.format('%04d-%02d-%02d', year, month, day), string.format('%04d-%02d', year, month)
 end
 
+local DAY_MS = 86400000
+
+-- The day that was asked for last, in days since 1970, and its periods by their length.
+local dayNumber, periods
+
 -- The UTC day or month that it is.
 local function periodNow (per)
-  if not periodsNow.day then periodsNow.day, periodsNow.month = dayAndMonthOf(now) end
-  return periodsNow[per]
+  local number = math.floor(now / DAY_MS)
+  if number ~= dayNumber then
+    local day, month = dayAndMonthOf(now)
+    dayNumber, periods = number, { day = day, month = month }
+  end
+  return periods[per]
 end
 
 local function bookOf (account)
   return key('m', account.owner .. ':' .. account.period)
 end
 
+-- A row's accounts as JSON -> the keys of their books, of the rows that calls were about lately, in the namespace of the last one. A day's rows have few accounts.
+local knownBooks, booksKnown, booksPrefix = {}, 0, nil
+
+-- The most that are remembered; then all are forgotten.
+local MAX_KNOWN_BOOKS = 256
+
 -- The books that a row counts in.
 local function booksOf (row)
-  local books = booksNow[row.accounts]
-  if not books then
-    books = {}
-    for i, account in ipairs(cjson.decode(row.accounts)) do books[i] = bookOf(account) end
-    booksNow[row.accounts] = books
-  end
+  local books = booksPrefix == prefix and knownBooks[row.accounts]
+  if books then return books end
+  if booksPrefix ~= prefix or booksKnown == MAX_KNOWN_BOOKS then knownBooks, booksKnown, booksPrefix = {}, 0, prefix end
+  books = {}
+  for i, account in ipairs(cjson.decode(row.accounts)) do books[i] = bookOf(account) end
+  knownBooks[row.accounts], booksKnown = books, booksKnown + 1
   return books
 end
 

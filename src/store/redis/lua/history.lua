@@ -8,16 +8,21 @@ local NOBODY_KNOWS = '*'
 -- How long a server is taken for the one that it was. It does not load another one's data in less.
 local READ_EVERY_MS = 100
 
--- As this very server told of itself: the variables of a library live as long as the server, and are not copied with the data.
-local server, readAtMs
+-- As this very server told of itself: the variables of a library live as long as the server, and are not copied with the data. So its run is asked for once.
+local run, server, readAtMs
+
+-- What the server tells of itself, or nil.
+local function readInfo (section, pattern)
+  local info = redis.pcall('INFO', section)
+  return type(info) == 'string' and string.match(info, pattern) or nil
+end
 
 -- Which server this is, and which history it follows: it may be the same one with the data of another. nil when it does not tell.
 local function readServer ()
   if times.server then return times.server end
   if not server or now < readAtMs or now >= readAtMs + READ_EVERY_MS then
-    local info = redis.pcall('INFO', 'server', 'replication')
-    local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
-    local replication = type(info) == 'string' and string.match(info, 'master_replid:(%w+)')
+    run = run or readInfo('server', 'run_id:(%w+)')
+    local replication = readInfo('replication', 'master_replid:(%w+)')
     server, readAtMs = run and replication and run .. ' ' .. replication, now
   end
   return server or nil

@@ -1,7 +1,7 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
--- The fields of a row stand in `fields`, made from `generation/generation.ts`: `shown` to callers, `kinds` of those that are no texts, `admitted` (copied from the
--- admission), `initial`, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
+-- The fields of a row stand in `fields`, made from `generation/generation.ts`, as do `typedOf`, `textsOf`, `begunFrom` and `listedLines`: `shown` to callers, `kinds` of those
+-- that are no texts, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
 -- input and output together. Beside the hash lies the row's card: what a list needs to know of it in one text, a line each, so that one command reads a page.
 local SCHEMA = '2'
 
@@ -14,28 +14,18 @@ local function hasSlot (row)
   return isAtUpstream(row.phase) and not row.doubt
 end
 
--- Writes those of a record's texts that are numbers or flags into a row as what they are.
-local function convert (row, record)
-  for _, name in ipairs(fields.integers) do
-    if record[name] then row[name] = tonumber(record[name]) end
-  end
-  for _, name in ipairs(fields.flags) do
-    if record[name] == '1' then row[name] = true end
-  end
-  return row
-end
-
 -- A row from its texts.
 local function typed (id, record)
   local row = copy(record)
-  row.id = id
-  return convert(row, record)
+  for name, value in pairs(typedOf(id, record)) do row[name] = value end
+  row.texts = nil
+  return row
 end
 
--- The same of a row that was read: what is text anyway is read from the record. Its `texts` are handed out as they are, because writing the numbers again
--- would cost more than reading them.
+-- The same of a row that was read: what is text anyway is read from the record. Its `texts` are handed out as they are, because writing the numbers again would cost more
+-- than reading them.
 local function rowOf (id, record)
-  return setmetatable(convert({ id = id, texts = record }, record), { __index = record })
+  return setmetatable(typedOf(id, record), { __index = record })
 end
 
 -- The text that is kept of a field's value; of a flag that is not set there is none.
@@ -133,14 +123,6 @@ local function knowsCacheName (row, name)
   return row.cacheName == name or row.learnedName == name or row.reuseName == name
 end
 
--- A new row as far as it follows from its admission.
-local function begin (admission)
-  local row = copy(fields.initial)
-  row.id = admission.id
-  for _, name in ipairs(fields.admitted) do row[name] = admission[name] end
-  return row
-end
-
 -- The row as it is handed out, fields as texts. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
 local function show (row, id, alias)
   local shown = { id = id or row.id, purchase = row.id }
@@ -202,12 +184,9 @@ end
 -- space where there are some, so that all other cards are as those of older versions. No text among them holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
 -- output of several lines.
 local function cardOf (row)
-  local lines, kept, names = {}, row.texts, fields.listed
-  local count = #names
-  for i = 1, count do lines[i] = kept[names[i]] or '' end
-  lines[count + 1], lines[count + 2], lines[count + 3] = row.bytes, text(Queue.rankOf(row)), row.bases and row.tenant .. ' ' .. row.bases or row.tenant
-  if tonumber(row.bytes) <= constants.maxCardBytes then lines[count + 4], lines[count + 5] = row.input or '', row.output or '' end
-  return table.concat(lines, '\n')
+  local owner = row.bases and row.tenant .. ' ' .. row.bases or row.tenant
+  local texts = tonumber(row.bytes) <= constants.maxCardBytes and '\n' .. (row.input or '') .. '\n' .. (row.output or '') or ''
+  return listedLines(row.texts) .. '\n' .. row.bytes .. '\n' .. text(Queue.rankOf(row)) .. '\n' .. owner .. texts
 end
 
 -- May an equal request find it among its duplicates?
@@ -314,6 +293,11 @@ local function reindex (before, after)
   return was.queue ~= is.queue or was.running ~= is.running
 end
 
+-- Of a JSON object whose last member's closing quote is still to come.
+local function member (name, value)
+  return value and '","' .. name .. '":"' .. value or ''
+end
+
 -- Tells listeners, and counts the change: a sequence that falls is a store that went back in time (rule 16).
 -- `id`: what those know it by whom it concerns.
 local function publish (row, id)
@@ -322,10 +306,10 @@ local function publish (row, id)
   local position = row.phase == 'waiting' and text(Queue.positionOf(row)) or kept.queuePosition
   -- A generation that keeps its slot at fal lets nobody else in.
   local isQueueEmpty = hasSlot(row) or Queue.isQueueEmpty()
-  redis.call('PUBLISH', CHANGES, cjson.encode({
-    id = id or row.id, version = kept.version, phase = row.phase, cancelWished = row.cancelWished and '1' or '0', isQueueEmpty = isQueueEmpty and '1' or '0',
-    queuePosition = position, startedAtMs = kept.startedAtMs, doubtSinceMs = kept.doubtSinceMs, logged = kept.logged
-  }))
+  -- Ids, words and digits: nothing in it has to be escaped.
+  redis.call('PUBLISH', CHANGES, '{"id":"' .. (id or row.id) .. '","version":"' .. kept.version .. '","phase":"' .. row.phase ..
+    (row.cancelWished and '","cancelWished":"1","isQueueEmpty":"' or '","cancelWished":"0","isQueueEmpty":"') .. (isQueueEmpty and '1' or '0') .. member('queuePosition', position) ..
+    member('startedAtMs', kept.startedAtMs) .. member('doubtSinceMs', kept.doubtSinceMs) .. member('logged', kept.logged) .. '"}')
 end
 
 local function measure (row)
@@ -334,7 +318,7 @@ end
 
 -- Applies changes to a row in its hash and in `row`, and gives the row as it was, with false for what was not there.
 local function write (row, changes)
-  local before = setmetatable(copy(row), getmetatable(row))
+  local before = setmetatable({}, { __index = row })
   local at = key('g', row.id)
   local sets, gone, isSeen, kept = {}, {}, false, row.texts
   local function set (name, as)
@@ -389,13 +373,10 @@ local function insert (row)
   if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
   row.schema = SCHEMA
   measure(row)
-  local kept, sets = {}, {}
-  for name, value in pairs(row) do
-    local as = name ~= 'id' and textOf(name, value)
-    if as then
-      kept[name] = as
-      sets[#sets + 1], sets[#sets + 2] = name, as
-    end
+  local kept, sets, count = textsOf(row), {}, 0
+  for name, value in pairs(kept) do
+    sets[count + 1], sets[count + 2] = name, value
+    count = count + 2
   end
   row.texts = kept
   redis.call('HSET', key('g', row.id), unpack(sets))
@@ -501,7 +482,7 @@ local function forget (row)
 end
 
 return {
-  begin = begin, isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, forget = forget
