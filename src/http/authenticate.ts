@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
-import { identify, isInForce, type Unidentified } from '../tenants/keys.ts'
+import { identify, isInForce, type Identity, type Unidentified } from '../tenants/keys.ts'
 import { tokenIn } from '../tenants/tokens.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
 import { namesKey, refuseKeyInAddress } from './key-in-address.ts'
@@ -125,7 +125,7 @@ function refusalOf (why: Unidentified, url: string): Problem {
 /** Whom a connection spoke for the last time. */
 interface Recognised {
   readonly book: TenantBook
-  readonly authorization: Buffer
+  readonly authorization: Uint8Array
   readonly caller: Caller
   readonly expiresAtMs: number
   /** By the monotonic clock: what is known of a token is asked for again. */
@@ -134,6 +134,9 @@ interface Recognised {
 
 /** Callers keep their connections and say the same on each request: it is compared with what was right the last time, instead of being hashed and looked up. */
 const recognised = new WeakMap<Socket, Recognised>()
+
+/** What was right the last time for each key of a book, so that all connections of a program share it. */
+const recognisedKeys = new WeakMap<TenantBook, Map<string, Recognised>>()
 
 /** Who sent this request. Throws a `Problem` when its key or token is not known, or not any more; a promise where the ledger has to be asked about a token. */
 function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authorization }, socket, url }: FastifyRequest): Caller | Promise<Caller> {
@@ -153,7 +156,19 @@ function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authori
   }
   const found = identify(book, authorization, nowMs)
   if (typeof found === 'string') throw refusalOf(found, url)
-  const caller = { tenant: found.tenant, keyId: found.keyId, subject: '', token: null }
-  recognised.set(socket, { book, authorization: said, caller, expiresAtMs: book.find(found.keyId)?.expiresAtMs ?? Infinity, believedUntilMs: Infinity })
-  return caller
+  const one = recognisedKey(book, found, said)
+  recognised.set(socket, one)
+  return one.caller
+}
+
+/** What is remembered of a key that was just found to be right. It may be said in several ways, of which the latest is shared. */
+function recognisedKey (book: TenantBook, { keyId, tenant }: Identity, said: Buffer): Recognised {
+  let ofBook = recognisedKeys.get(book)
+  if (ofBook === undefined) recognisedKeys.set(book, ofBook = new Map())
+  const last = ofBook.get(keyId)
+  if (last !== undefined && said.equals(last.authorization)) return last
+  // Bytes of their own: those of a short text are a part of a larger block, which would be kept with them.
+  const one = { book, authorization: Uint8Array.from(said), caller: { tenant, keyId, subject: '', token: null }, expiresAtMs: book.find(keyId)?.expiresAtMs ?? Infinity, believedUntilMs: Infinity }
+  ofBook.set(keyId, one)
+  return one
 }
