@@ -3,6 +3,9 @@
 /** The value of `seed` at the top of a JSON object: its exact digits, absent, or not a whole number that can be kept. */
 export type ExactSeed = { readonly kind: 'digits', readonly digits: string } | { readonly kind: 'absent' } | { readonly kind: 'inexact' }
 
+/** Most bodies have none. */
+export const noSeed: ExactSeed = { kind: 'absent' }
+
 /**
  * The longest seed that is passed on. fal's documents say `integer`, without bounds, and show seeds of 18 digits. fal's servers are Python, which refuses to
  * read an integer of more than 4,300 digits (`sys.int_info.default_max_str_digits`) with an error that is not of fal's form and so looks like an outage.
@@ -25,9 +28,9 @@ const AFTER_KEY = /\s*:\s*([^\s,}]*)/y
  * an unsafe one has to be plain digits, and is `inexact` otherwise, as is everything that is no whole number.
  */
 export function exactSeed (text: string, parsed: object): ExactSeed {
-  if (!Object.hasOwn(parsed, 'seed')) return { kind: 'absent' }
+  if (!Object.hasOwn(parsed, 'seed')) return noSeed
   const seed: unknown = Reflect.get(parsed, 'seed')
-  if (seed === null) return { kind: 'absent' }
+  if (seed === null) return noSeed
   if (typeof seed !== 'number') return { kind: 'inexact' }
   if (Number.isSafeInteger(seed)) return { kind: 'digits', digits: String(seed === 0 ? 0 : seed) }
   const raw = lastRawSeed(text)

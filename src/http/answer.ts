@@ -100,16 +100,16 @@ export function sayIgnored ({ facts: { ignored } }: FastifyRequest, reply: Fasti
 /** The id that an answer gives its caller, or null where the caller may not have it. */
 export function idOf (answer: Arrived): string | null {
   switch (answer.kind) {
-    case 'picture': return answer.generationId
+    case 'picture':
+    case 'under-way': return answer.generationId
     case 'gone': return answer.end.id
-    case 'failed':
-    case 'under-way': return answer.row.id
+    case 'failed': return answer.row.id
   }
 }
 
-function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { row }: Kind<'under-way'>, { async, preferenceApplied }: AnsweredAs, addresses: Addresses): FastifyReply {
-  reply.header(answerHeaders.location, addresses.generation(request, row.id))
-  if (!async) throw stillRunning(row)
+function sendUnderWay (request: FastifyRequest, reply: FastifyReply, { generationId, row }: Kind<'under-way'>, { async, preferenceApplied }: AnsweredAs, addresses: Addresses): FastifyReply {
+  reply.header(answerHeaders.location, addresses.generation(request, generationId))
+  if (!async || row === null) throw stillRunning(generationId)
   if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
   return reply.code(202).type('application/json').send(generationJson(row, request.id))
 }
@@ -123,9 +123,9 @@ export function withoutId (mode: CallOptions['mode']): Problem {
 }
 
 /** For a caller that was not asked how long it wants to wait. */
-export function stillRunning (row: Generation): Problem {
+export function stillRunning (generationId: string): Problem {
   return new Problem('still-running', {
-    generationId: row.id,
+    generationId,
     retryAfterSeconds: COLLECT_AFTER_SECONDS,
     detail: 'It goes on. Send the same request again, or read the generation, to collect it; nothing is bought twice.'
   })

@@ -29,22 +29,18 @@ export function ask (request: FastifyRequest, model: Model, headers: HeaderOptio
   return kept
 }
 
-/** Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation reattachable. */
-async function attended (options: CallOptions, caller: CallerConnection, deps: AskDeps): Promise<Answer> {
-  const gone = new AbortController()
-  const { connection, close } = deps.presence.arrive(() => caller.isOpen())
-  caller.onceOver(close)
-  const unwatch = caller.onceOver(() => { gone.abort() })
-  if (!caller.isOpen()) { close(); gone.abort() }
-  try {
-    const answer = await deps.requests.request(options, connection, gone.signal)
+/**
+ * Asks the core while somebody waits. The caller counts as there until its request is over, because an answer that could not be written leaves its generation
+ * reattachable. Not `async`, as little is as callers wait in: what such a function has at hand is kept until it goes on.
+ */
+function attended (options: CallOptions, caller: CallerConnection, deps: AskDeps): Promise<Answer> {
+  const connection = deps.presence.arrive(caller)
+  return deps.requests.request(options, connection, caller).then(answer => {
     if (answer.kind === 'caller-gone') deps.metrics.undelivered(options.tenant.id)
     rememberDelivery(caller, answer, options, connection, deps)
     count(answer, options.tenant.id, deps.metrics)
     return answer
-  } finally {
-    unwatch()
-  }
+  })
 }
 
 function count (answer: Answer, tenant: string, metrics: Metrics): void {

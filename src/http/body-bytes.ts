@@ -48,7 +48,7 @@ export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.R
   }
 
   return (request, payload, done) => {
-    const limit = request.facts.routeOptions.config.bodyLimitOf?.(request) ?? BODY_LIMIT_BYTES
+    const limit = request.facts.config.bodyLimitOf?.(request) ?? BODY_LIMIT_BYTES
     const chunks: Buffer[] = []
     let length = 0
     let isLong = false

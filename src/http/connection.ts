@@ -1,41 +1,46 @@
 // When a request is over: its answer went out, or its caller is gone.
 
-import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CallerLink, OverListener } from '../generation/watch/presence.ts'
 
-/** Told once, when a request is over; `isDelivered`: the whole answer was handed to an open socket. */
-type Listener = (isDelivered: boolean) => void
+const NO_LISTENERS: readonly OverListener[] = []
+
+/** Told of each request that is over, before everybody else. */
+type WhenOver = (isDelivered: boolean, request: FastifyRequest, reply: FastifyReply) => void
 
 /**
  * The caller's side of one request. One object with few parts, because every request has one: what is made for each poll
- * has to be collected again.
+ * has to be collected again, and what is made for a caller that waits is kept all the time.
  */
-export class CallerConnection {
-  readonly #response: ServerResponse
+export class CallerConnection implements CallerLink {
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
   readonly #socket: Socket
-  readonly #whenOver: Listener
-  /** Made for those requests that somebody waits for, which few are. */
-  #listeners: Set<Listener> | null = null
+  readonly #whenOver: WhenOver
+  /** Those of requests that somebody waits for, which few are: a list as long as it has to be. */
+  #listeners: readonly OverListener[] = NO_LISTENERS
   #isOver = false
 
-  /** `whenOver` is told first. */
-  constructor (response: ServerResponse, socket: Socket, whenOver: Listener) {
-    this.#response = response
-    this.#socket = socket
+  constructor (request: FastifyRequest, reply: FastifyReply, whenOver: WhenOver) {
+    this.#request = request
+    this.#reply = reply
+    this.#socket = request.raw.socket
     this.#whenOver = whenOver
   }
 
   /** Can an answer still be written? */
   isOpen (): boolean {
-    return !this.#isOver && !this.#response.closed && !this.#socket.destroyed
+    return !this.#isOver && !this.#reply.raw.closed && !this.#socket.destroyed
   }
 
-  /** Calls `listener` once, when the request is over. Gives a function that forgets it. */
-  onceOver (listener: Listener): () => void {
-    const listeners = this.#listeners ??= new Set()
-    listeners.add(listener)
-    return () => { listeners.delete(listener) }
+  /** Calls `listener` once, when the request is over. */
+  onceOver (listener: OverListener): void {
+    this.#listeners = this.#listeners.concat(listener) // no longer than it is, unlike what a spread makes
+  }
+
+  forget (listener: OverListener): void {
+    this.#listeners = this.#listeners.filter(one => one !== listener)
   }
 
   /** Fires when the request is over, at once when it is already. */
@@ -51,9 +56,9 @@ export class CallerConnection {
     if (this.#isOver) return
     this.#isOver = true
     queuedOf.get(this.#socket)?.delete(this)
-    const isDelivered = this.#response.writableFinished
-    this.#whenOver(isDelivered)
-    if (this.#listeners !== null) for (const listener of this.#listeners) listener(isDelivered)
+    const isDelivered = this.#reply.raw.writableFinished
+    this.#whenOver(isDelivered, this.#request, this.#reply)
+    for (const listener of this.#listeners) listener(isDelivered)
   }
 }
 
@@ -64,11 +69,10 @@ export class CallerConnection {
 const queuedOf = new WeakMap<Socket, Set<CallerConnection>>()
 
 /** Watches the connection of a request and tells `whenOver` once. `request.signal` would not do: it fires as soon as the body has been read. */
-export function watchConnection (request: FastifyRequest, reply: FastifyReply, whenOver: Listener): CallerConnection {
-  const { socket } = request.raw
-  const connection = new CallerConnection(reply.raw, socket, whenOver)
+export function watchConnection (request: FastifyRequest, reply: FastifyReply, whenOver: WhenOver): CallerConnection {
+  const connection = new CallerConnection(request, reply, whenOver)
   reply.raw.on('close', () => { connection.end() })
-  if (reply.raw.socket === null) queuedOn(socket).add(connection)
+  if (reply.raw.socket === null) queuedOn(request.raw.socket).add(connection)
   return connection
 }
 

@@ -18,7 +18,7 @@ export interface DeliveryDeps {
 export function rememberDelivery (caller: CallerConnection, answer: Answer, options: Pick<CallOptions, 'tenant' | 'async' | 'waitMs'>, connection: Connection, deps: DeliveryDeps): void {
   const { tenant, async, waitMs } = options
   if (answer.kind === 'caller-gone' || answer.kind === 'gone' || answer.source === 'hit') return
-  const id = answer.kind === 'picture' ? answer.generationId : answer.row.id
+  const id = answer.kind === 'failed' ? answer.row.id : answer.generationId
   if (id === null || (answer.kind === 'under-way' && !async)) return
   caller.onceOver(isDelivered => {
     if (!isDelivered) deps.metrics.undelivered(tenant.id)

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { exactNumbers } from '../fal-wire/exact-numbers.ts'
-import { exactSeed } from '../fal-wire/exact-seed.ts'
+import { exactSeed, noSeed } from '../fal-wire/exact-seed.ts'
 import { createBodyReader } from './body-bytes.ts'
 import { nameOfBytes, type KnownBodies, type ParsedBody } from './known-bodies.ts'
 
@@ -31,18 +31,14 @@ export function takeJsonOnly (app: FastifyInstance, knownBodies: KnownBodies): v
   }
   app.addContentTypeParser('application/json', ofJson)
   app.addContentTypeParser('*', (request: FastifyRequest, payload: NodeJS.ReadableStream, done) => {
-    if (isRead(request)) done(new Problem('not-json'))
+    // Where no body is looked at, clients send nothing under any type, or in chunks.
+    if (request.facts.takesBody) done(new Problem('not-json'))
     else ofJson(request, payload, done)
   })
 }
 
-/** Is the body of this route looked at? Where it is not, clients send nothing under any type, or in chunks. */
-function isRead (request: FastifyRequest): boolean {
-  return request.facts.routeOptions.schema?.body !== undefined
-}
-
 function read (request: FastifyRequest, bytes: Buffer, knownBodies: KnownBodies): unknown {
-  if (!isRead(request)) return undefined
+  if (!request.facts.takesBody) return undefined
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity') throw new Problem('not-json', { detail: 'Send the body without Content-Encoding.' })
   const { facts } = request
@@ -64,7 +60,7 @@ function decode (bytes: Buffer): string {
 
 function parse (text: string): ParsedBody {
   const value = valueOf(text)
-  if (typeof value !== 'object' || value === null) return { value, seed: { kind: 'absent' }, numbers: null }
+  if (typeof value !== 'object' || value === null) return { value, seed: noSeed, numbers: null }
   const seed = exactSeed(text, value)
   makeFinite(value, seed.kind === 'digits')
   return { value, seed, numbers: exactNumbers(text) }

@@ -1,9 +1,9 @@
 // What a request carries through its hooks and handlers, and what its one log line is made of.
 
-import type { FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyRequest } from 'fastify'
 import { Problem, type ProblemCode } from '../errors.ts'
 import type { ExactNumbers } from '../fal-wire/exact-numbers.ts'
-import type { ExactSeed } from '../fal-wire/exact-seed.ts'
+import { noSeed, type ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { Reader } from '../generation/generation.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { AnswerSource } from '../metrics.ts'
@@ -37,8 +37,10 @@ export interface CallerToken {
 /** Filled in on the way and written once, when the answer is out. */
 export interface RequestFacts {
   readonly connection: CallerConnection
-  /** Those of its route. Fastify makes them anew for each question. */
-  readonly routeOptions: FastifyRequest['routeOptions']
+  /** That of its route. Fastify makes the options of a route anew for each question. */
+  readonly config: FastifyContextConfig
+  /** The route has a schema for bodies. */
+  readonly takesBody: boolean
   /** What log and metrics call its route. */
   readonly route: string
   /** It asks how something stands, as clients do again and again. */
@@ -87,8 +89,10 @@ declare module 'fastify' {
 /** One of several operations of a route: what log and metrics call it, and whether it is a poll. */
 export interface RouteOperation { readonly route: string, readonly isPoll: boolean }
 
-export function freshFacts (connection: CallerConnection, routeOptions: FastifyRequest['routeOptions'], { route, isPoll }: RouteOperation, trace: TraceContext | null): RequestFacts {
-  return { connection, routeOptions, route, isPoll, trace, caller: null, seed: { kind: 'absent' }, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: [], code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
+const NO_FIELDS: readonly string[] = []
+
+export function freshFacts (connection: CallerConnection, { config, schema }: FastifyRequest['routeOptions'], { route, isPoll }: RouteOperation, trace: TraceContext | null): RequestFacts {
+  return { connection, config, takesBody: schema?.body !== undefined, route, isPoll, trace, caller: null, seed: noSeed, numbers: null, bodyName: null, knownBody: null, isDryRun: false, ignored: NO_FIELDS, code: null, source: null, generationId: null, cost: null, saved: null, prompt: null, cause: undefined }
 }
 
 /** The caller of a route behind authentication. */

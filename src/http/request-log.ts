@@ -18,7 +18,7 @@ export function logRequest (request: FastifyRequest, reply: FastifyReply, isDeli
   metrics.httpDuration(route, method, statusCode, durationMs / 1000)
   if (facts.code !== null) metrics.refused(facts.caller?.tenant.id ?? '', facts.code)
 
-  if (facts.routeOptions.config.isProbe === true && statusCode !== 500) return
+  if (facts.config.isProbe === true && statusCode !== 500) return
 
   const line = {
     request_id: request.id,

@@ -85,7 +85,8 @@ const REQUEST_TIMEOUT_MS = 30_000
 const CLOCK = { connectionsCheckingInterval: 1000, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }
 
 export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
-  const app = bareServer(deps)
+  const begin = beginner(deps)
+  const app = bareServer(deps, begin)
   app.decorateRequest('facts')
   // Node's own answer is empty.
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
@@ -99,24 +100,24 @@ export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
     app.addHook('onRequest', (request, reply, done) => {
       const problem = refuseHost(request.headers.host)
       if (problem === null) return done()
-      begin(request, reply, deps)
+      begin(request, reply)
       const send = isFalAddress(request.url) ? sendFalProblem : sendProblem
       send(problem, request, reply)
     })
   }
   // Beside the gateway, not inside: its requests are the gateway's own, and are neither logged nor counted as callers'.
   if (deps.sandbox !== null) await app.register(deps.sandbox, { prefix: '/sandbox' })
-  await app.register(async gateway => { await openGateway(gateway, deps) })
+  await app.register(async gateway => { await openGateway(gateway, deps, begin) })
   return app
 }
 
-async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise<void> {
+async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: Begin): Promise<void> {
   const { metrics } = deps
   const refuseAddress = rememberMethods(gateway, path => hintAtRoot(path, deps.models()))
 
   // Hooks that wait for nothing use callbacks: for each promise every request would wait a turn.
   gateway.addHook('onRequest', (request, reply, done) => {
-    begin(request, reply, deps)
+    begin(request, reply)
     // Which of two hosts is meant, everything between a client and here may answer in its own way.
     if (hasTwoHosts(request.raw)) done(new Problem('bad-request', { detail: 'The request has more than one Host.' }))
     // A stranger's body is not read for an address that does not exist.
@@ -158,18 +159,23 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps): Promise
 }
 
 /** What every request starts with, also one whose address cannot be read. */
-function begin (request: FastifyRequest, reply: FastifyReply, { requestLog, metrics, isDraining }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'isDraining'>): void {
-  // Fastify's own hook for the end does not run when the caller leaves.
-  const { routeOptions } = request
-  const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = routeOptions
-  const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
-  request.facts = freshFacts(watchConnection(request, reply, isDelivered => { logRequest(request, reply, isDelivered, requestLog, metrics) }), routeOptions, operation, traceIn(request.headers))
-  if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
-  reply.header(answerHeaders.requestId, request.id)
-  reply.header('x-content-type-options', 'nosniff')
-  reply.header('cache-control', 'no-store')
-  // A client that is told so now is not cut off later, when the listener closes.
-  if (isDraining()) reply.header('connection', 'close')
+type Begin = (request: FastifyRequest, reply: FastifyReply) => void
+
+function beginner ({ requestLog, metrics, isDraining }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'isDraining'>): Begin {
+  const whenOver = (isDelivered: boolean, request: FastifyRequest, reply: FastifyReply): void => { logRequest(request, reply, isDelivered, requestLog, metrics) }
+  return (request, reply) => {
+    // Fastify's own hook for the end does not run when the caller leaves.
+    const { routeOptions } = request
+    const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = routeOptions
+    const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
+    request.facts = freshFacts(watchConnection(request, reply, whenOver), routeOptions, operation, traceIn(request.headers))
+    if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
+    reply.header(answerHeaders.requestId, request.id)
+    reply.header('x-content-type-options', 'nosniff')
+    reply.header('cache-control', 'no-store')
+    // A client that is told so now is not cut off later, when the listener closes.
+    if (isDraining()) reply.header('connection', 'close')
+  }
 }
 
 /** The operators' own listener. */
@@ -180,7 +186,7 @@ export async function buildOpsServer (deps: Pick<ServerDeps, 'log' | 'metrics' |
   return app
 }
 
-function bareServer ({ log, requestLog, metrics, models, isDraining, trust, falHosts, tls, keepAliveMs }: ServerDeps): FastifyInstance {
+function bareServer ({ log, models, trust, falHosts, tls, keepAliveMs }: ServerDeps, begin: Begin): FastifyInstance {
   const sendFalProblem = createFalProblems(models)
   const loggerInstance: FastifyBaseLogger = log
   const options = {
@@ -200,18 +206,23 @@ function bareServer ({ log, requestLog, metrics, models, isDraining, trust, falH
       if (trust !== false) dropOddForwarded(raw.headers)
       return routedUrl(raw, models(), falHosts)
     },
-    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? randomUUID(),
+    genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? freshRequestId(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      begin(request, reply, { requestLog, metrics, isDraining })
+      begin(request, reply)
       if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
       else sendProblem(error, request, reply)
     },
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => { refuseUnreadable(error, socket, log) }
   }
   return tls === null ? Fastify(options) : Fastify({ ...options, https: { ...tls, ...CLOCK } })
+}
+
+/** A fresh one. Node puts a UUID together of twenty pieces, which take eight times the room until somebody reads it, and of a caller that waits nobody reads it: so it is joined here. */
+function freshRequestId (): string {
+  return randomUUID().toLowerCase()
 }
 
 function pathOf (url: string): string {

@@ -70,8 +70,8 @@ export function ticketRoute (scope: FastifyInstance, { ledger, tenants, addresse
 }
 
 /** The ticket that a request without a key brings, where its route takes one; `null`: none. */
-export function ticketIn ({ facts: { routeOptions }, headers, query }: FastifyRequest): string | null {
-  if (routeOptions.config.takesTicket !== true || headers.authorization !== undefined) return null
+export function ticketIn ({ facts: { config }, headers, query }: FastifyRequest): string | null {
+  if (config.takesTicket !== true || headers.authorization !== undefined) return null
   const { ticket }: { readonly ticket?: unknown } = Object(query)
   return typeof ticket === 'string' ? ticket : null
 }

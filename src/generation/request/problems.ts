@@ -118,7 +118,7 @@ function afterBilled ({ answersUntilMs }: Ended, ledBy: LedBy): string | undefin
  * What it means that the store does not know a generation any more and nobody put it back: what waited in the queue, as far as was seen here, was not bought; what
  * had gone out may have been.
  */
-export function problemOfLost ({ id: generationId, price }: Generation, lastSeen: Phase): Problem {
+export function problemOfLost ({ id: generationId, price }: Pick<Generation, 'id' | 'price'>, lastSeen: Phase): Problem {
   if (lastSeen === 'waiting') return new Problem('generation-lost', { generationId, detail: 'The store forgot it while it waited for a slot, before it was sent to the model as far as is known here, so nothing was bought. The same request begins again.' })
   return new Problem('outcome-unknown', {
     generationId,

@@ -1,6 +1,5 @@
 // The caller's story: look up, admit, wait, answer. What happens at fal meanwhile is told in `step.ts`; both meet only in the ledger.
 
-import { setTimeout } from 'node:timers/promises'
 import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
@@ -12,7 +11,8 @@ import { bodyOf, withOutput } from '../large.ts'
 import { ledgerConstants } from '../ledger-constants.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
-import type { Watch } from '../watch/watch.ts'
+import { pauseWithCaller, type CallerLink } from '../watch/presence.ts'
+import type { Lost, Watch } from '../watch/watch.ts'
 import { admissionOf, reuseNameOf, type AdmissionContext, type CallOptions } from './call.ts'
 import { createForesight, type Foresight } from './foresight.ts'
 import { settleDuplicates } from './duplicate-rounds.ts'
@@ -57,7 +57,12 @@ export type Answer =
   }
   /** What the key stands for is forgotten; that it was bought is not. */
   | Origin & { readonly kind: 'gone', readonly end: End }
-  | Origin & { readonly kind: 'under-way', readonly row: Generation }
+  | Origin & {
+    readonly kind: 'under-way'
+    readonly generationId: string
+    /** As it is now; `null` for a caller that did not ask for it: one that waited for a picture only learns where to collect it. */
+    readonly row: Generation | null
+  }
   | { readonly kind: 'caller-gone' }
 
 export interface RequestDeps extends AdmissionContext {
@@ -75,8 +80,8 @@ export interface RequestDeps extends AdmissionContext {
 export interface Requests {
   /** The answer, if it lies in this process; costs no call to the ledger. */
   readonly fromMemory: (options: CallOptions) => Answer | null
-  /** The answer to the caller at `connection`, once there is one; `gone` fires when that caller is. */
-  readonly request: (options: CallOptions, connection: Connection, gone: AbortSignal) => Promise<Answer>
+  /** The answer to the caller at `connection`, once there is one. */
+  readonly request: (options: CallOptions, connection: Connection, caller: CallerLink) => Promise<Answer>
   /** What a request of this kind would get now; nothing is bought, and the ledger stays as it is. */
   readonly foresee: (options: CallOptions) => Promise<Foresight>
 }
@@ -90,6 +95,15 @@ const ASK_AGAIN_MS = 300
 /** An admission without questions, or why none was asked for any more. */
 type Settled = Exclude<Admitted, DuplicatesFirst> | { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
 
+/** What is kept while a caller waits. The row itself has four times as much. */
+interface Awaited extends Origin, Pick<Generation, 'id' | 'purchase' | 'tenant' | 'subject' | 'phase' | 'price'> {
+  readonly kind: 'awaited'
+  /** When the caller began to wait, by the monotonic clock. */
+  readonly sinceMs: number
+  /** As it was admitted, for a caller that is told of it, with the ledger away, too. */
+  readonly row: Generation | null
+}
+
 export function createRequests (deps: RequestDeps): Requests {
   const { ledger, cache, watch } = deps
   const foresee = createForesight({ ...deps, isInMemory: options => fromMemory(options) !== null, stored: storedFor })
@@ -102,18 +116,30 @@ export function createRequests (deps: RequestDeps): Requests {
     return stored === undefined || (options.needsId && !isOwn(options, stored)) ? null : hit(options, stored)
   }
 
-  async function request (options: CallOptions, connection: Connection, gone: AbortSignal): Promise<Answer> {
-    if (options.mode === 'only' || deps.draining()) return await fromStore(options)
-    if (gone.aborted) return { kind: 'caller-gone' } // nobody is left to buy for
+  /** Waits in one function alone, which has nothing at hand but what the answer needs: whatever it had would be kept as long as the caller waits. */
+  async function request (options: CallOptions, connection: Connection, caller: CallerLink): Promise<Answer> {
+    const begun = await begin(options, connection, caller)
+    if (begun.kind !== 'awaited') return begun
+    const outcome = await watch.untilEnded(begun.purchase, options.waitMs, caller)
+    return await answerTo(options, connection, caller, begun, outcome)
+  }
 
-    const admitted = await admit(options, connection, gone)
+  /** Everything up to the moment from which the caller waits; the answer, when there is one at once. */
+  async function begin (options: CallOptions, connection: Connection, caller: CallerLink): Promise<Answer | Awaited> {
+    if (options.mode === 'only' || deps.draining()) return await fromStore(options)
+    if (!caller.isOpen()) return { kind: 'caller-gone' } // nobody is left to buy for
+
+    const admitted = await admit(options, connection, caller)
     if (admitted.outcome === 'caller-gone') return { kind: 'caller-gone' }
     if (admitted.outcome === 'draining') return await fromStore(options)
     if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
     if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
     if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
-    return await answerWhenEnded(options, connection, gone, origin, admitted.row)
+    const { row } = admitted
+    if (hasEnded(row.phase)) return await answerToEnd(options, connection, caller, origin, row, null)
+    const awaited = awaitedOf(row, origin, options)
+    return options.waitMs === 0 ? await answerInVain(options, connection, caller, awaited) : awaited
   }
 
   /**
@@ -132,45 +158,47 @@ export function createRequests (deps: RequestDeps): Requests {
   }
 
   /** Asks for admission until it is clear which undelivered duplicates still have a caller. That takes a while, in which this caller may leave, or the process begin to. */
-  async function admit (options: CallOptions, connection: Connection, gone: AbortSignal): Promise<Settled> {
+  async function admit (options: CallOptions, connection: Connection, caller: CallerLink): Promise<Settled> {
     const admission = admissionOf(options, connection, deps)
     const { model, priceRule } = admission
     const admitted = await settleDuplicates<Settled>(ledger, async known => {
-      if (gone.aborted) return { outcome: 'caller-gone' }
+      if (!caller.isOpen()) return { outcome: 'caller-gone' }
       if (deps.draining()) return { outcome: 'draining' }
       return await deps.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission })
-    }, async () => { await setTimeout(ASK_AGAIN_MS, undefined, { signal: gone }).catch(() => {}) })
+    }, async () => { await pauseWithCaller(ASK_AGAIN_MS, caller) })
     if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
     if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
     return admitted
   }
 
-  async function answerWhenEnded (options: CallOptions, connection: Connection, gone: AbortSignal, origin: Origin, row: Generation): Promise<Answer> {
-    const sinceMs = performance.now()
-    const endedBefore = hasEnded(row.phase)
-    const ended = endedBefore ? row : await waitForEnd(row, options.waitMs, gone)
+  /** The answer to a caller that has waited. */
+  async function answerTo (options: CallOptions, connection: Connection, caller: CallerLink, awaited: Awaited, outcome: Generation | Lost | null): Promise<Answer> {
+    if (outcome === null) return await answerInVain(options, connection, caller, awaited)
+    if ('lastSeen' in outcome) throw problemOfLost(awaited, outcome.lastSeen ?? awaited.phase)
+    // Through an alias the reader keeps its own id, and sees nobody else's name.
+    const ended = { ...outcome, id: awaited.id, tenant: awaited.tenant, subject: awaited.subject }
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
-    if (ended !== null && ended.purchase !== row.purchase) origin = { ...origin, source: 'joined' }
-    if (ended !== null && origin.source === 'joined' && leftTheQueueUnspent(ended)) {
-      // The buyer gave up before anything was bought. A caller that had joined it asks again, in its own name and for the rest of its time.
-      return await request({ ...options, waitMs: Math.max(0, options.waitMs - (performance.now() - sinceMs)) }, connection, gone)
-    }
-    if (ended !== null && ended.phase !== 'succeeded') return failed(options, origin, ended, endedBefore)
-    if (ended !== null) {
-      const row = await readOutput(ended)
-      return row === null ? { kind: 'under-way', row: ended, ...origin } : answerOf(origin, row, options)
-    }
-    if (!gone.aborted) return { kind: 'under-way', row: await latest(options, row), ...origin }
-    if (options.waitMs > 0) await tellLeft(connection, row)
-    return { kind: 'caller-gone' }
+    const origin: Origin = { rate: awaited.rate, source: ended.purchase === awaited.purchase ? awaited.source : 'joined' }
+    return await answerToEnd(options, connection, caller, origin, ended, awaited.sinceMs)
   }
 
-  async function waitForEnd (row: Generation, waitMs: number, gone: AbortSignal): Promise<Generation | null> {
-    if (waitMs === 0) return null
-    const ended = await watch.untilEnded(row.purchase, waitMs, gone)
-    if (ended !== null && 'lastSeen' in ended) throw problemOfLost(row, ended.lastSeen ?? row.phase)
-    // Through an alias the reader keeps its own id, and sees nobody else's name.
-    return ended === null ? null : { ...ended, id: row.id, tenant: row.tenant, subject: row.subject }
+  /** The answer out of a row that has ended: while its caller waited since `sinceMs`, or, where that is `null`, before the call came. */
+  async function answerToEnd (options: CallOptions, connection: Connection, caller: CallerLink, origin: Origin, ended: Generation, sinceMs: number | null): Promise<Answer> {
+    if (origin.source === 'joined' && leftTheQueueUnspent(ended)) {
+      // The buyer gave up before anything was bought. A caller that had joined it asks again, in its own name and for the rest of its time.
+      const waitedMs = sinceMs === null ? 0 : performance.now() - sinceMs
+      return await request({ ...options, waitMs: Math.max(0, options.waitMs - waitedMs) }, connection, caller)
+    }
+    if (ended.phase !== 'succeeded') return failed(options, origin, ended, sinceMs === null)
+    const row = await readOutput(ended)
+    return row === null ? { kind: 'under-way', generationId: ended.id, row: ended, ...origin } : answerOf(origin, row, options)
+  }
+
+  /** The answer before there is an end, to a caller that does not wait, or not any longer. */
+  async function answerInVain (options: CallOptions, connection: Connection, caller: CallerLink, { source, rate, id, row }: Awaited): Promise<Answer> {
+    if (caller.isOpen()) return { kind: 'under-way', generationId: id, row: row === null ? null : await latest(options, row), source, rate }
+    if (options.waitMs > 0) await tellLeft(connection, id)
+    return { kind: 'caller-gone' }
   }
 
   /** The row with its output. Null when that could not be read now; the caller can collect it later. */
@@ -194,9 +222,9 @@ export function createRequests (deps: RequestDeps): Requests {
   }
 
   /** Not knowing that a caller left only means that its replica is asked. */
-  async function tellLeft (connection: Connection, row: Generation): Promise<void> {
+  async function tellLeft (connection: Connection, id: string): Promise<void> {
     try {
-      await ledger.left(row.id, connection)
+      await ledger.left(id, connection)
     } catch (error) {
       deps.onTrouble('note-left', error)
     }
@@ -261,6 +289,12 @@ export function createRequests (deps: RequestDeps): Requests {
     if (row.output === null || cacheName === null) throw resultGone(row)
     return cache.put(cacheName, row, row.output)
   }
+}
+
+function awaitedOf (row: Generation, { source, rate }: Origin, { async }: CallOptions): Awaited {
+  const { id, tenant, subject, phase, price } = row
+  // Of two equal texts one is kept.
+  return { kind: 'awaited', id, purchase: isAlias(row) ? row.purchase : id, tenant, subject, phase, price, source, rate, sinceMs: performance.now(), row: async ? row : null }
 }
 
 /** A success under the id that its reader was given, which is nobody else's. */

@@ -4,10 +4,11 @@ import type { Change } from '../changes.ts'
 import type { Generation } from '../generation.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasEnded, type Phase } from '../phases.ts'
+import type { CallerLink } from './presence.ts'
 
 export interface Watch {
-  /** The generation once it has ended, or that the ledger has lost it, or `null` when the time is up or the signal fires first. */
-  untilEnded: (id: string, timeoutMs: number, signal: AbortSignal) => Promise<Generation | Lost | null>
+  /** The generation once it has ended, or that the ledger has lost it, or `null` when the time is up or the caller leaves first. */
+  untilEnded: (id: string, timeoutMs: number, caller: CallerLink) => Promise<Outcome>
   /** Tells `listener` how the generation stands and whatever becomes of it, until the returned function is called. */
   attend: (id: string, listener: Listener) => () => void
   /** Hands an ended row to its listeners without asking the ledger: for the code of this process that wrote the end. */
@@ -20,7 +21,10 @@ export interface Watch {
 /** A generation that the ledger does not know any more, and the phase that it was last seen in while somebody attended it here. */
 export interface Lost { readonly lastSeen: Phase | null }
 
-/** A listener of a generation. Neither function may throw. */
+/** What a caller waited for; `null`: in vain. */
+type Outcome = Generation | Lost | null
+
+/** A listener of a generation. None of the functions may throw. */
 export interface Listener {
   /** It has changed, and has not ended. */
   readonly changed?: (change: Change) => void
@@ -31,7 +35,7 @@ export interface Listener {
 }
 
 /** A generation that is attended: the version and the position that its listeners were told last, and in how many regular looks it was not found since. */
-interface Attended { readonly listeners: Set<Listener>, version: number, position: number | null, misses: number, lastSeen: Phase | null }
+interface Attended { readonly id: string, readonly listeners: Set<Listener>, version: number, position: number | null, misses: number, lastSeen: Phase | null }
 
 /** How often all attended generations are looked at again, since published changes can be lost and positions in the queue move unpublished. */
 const LOOK_AGAIN_MS = 1000
@@ -54,7 +58,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   const missesToBeGone = Math.ceil(renewalMs / lookAgainMs) + MISSES_AFTER_RENEWAL
   const attended = new Map<string, Attended>()
   const soon = new Set<string>()
-  const callers = new Set<() => void>()
+  const callers = new Set<WaitingCaller>()
   let timer: NodeJS.Timeout | undefined
   let looking = false
 
@@ -64,7 +68,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   })
 
   function tell (row: Generation): void {
-    for (const { ended } of attended.get(row.id)?.listeners ?? []) ended(row)
+    for (const listener of attended.get(row.id)?.listeners ?? []) listener.ended(row)
   }
 
   /** Tells listeners what was published or read. An end is told with the whole row, so the rows of those that have ended are read first. */
@@ -94,7 +98,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     if (change.version === one.version && change.queuePosition === one.position) return
     one.version = change.version
     one.position = change.queuePosition
-    for (const { changed } of one.listeners) changed?.(change)
+    for (const listener of one.listeners) listener.changed?.(change)
   }
 
   /** Counts for each that a regular look did not find how often that happened. After enough times it is gone. */
@@ -103,7 +107,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     for (const id of asked) {
       const one = known.has(id) ? undefined : attended.get(id)
       if (one === undefined || ++one.misses < missesToBeGone) continue
-      for (const { gone } of one.listeners) gone?.({ lastSeen: one.lastSeen })
+      for (const listener of one.listeners) listener.gone?.({ lastSeen: one.lastSeen })
     }
   }
 
@@ -142,7 +146,12 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   }
 
   function attend (id: string, listener: Listener): () => void {
-    const one: Attended = attended.get(id) ?? { listeners: new Set(), version: -1, position: null, misses: 0, lastSeen: null }
+    const one = listen(id, listener)
+    return () => { unlistenTo(one, listener) }
+  }
+
+  function listen (id: string, listener: Listener): Attended {
+    const one: Attended = attended.get(id) ?? { id, listeners: new Set(), version: -1, position: null, misses: 0, lastSeen: null }
     one.listeners.add(listener)
     // The look tells a listener that comes later how it stands, too.
     one.version = -1
@@ -150,38 +159,30 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     lookRegularly()
     // It may have changed between the caller's last look and the lines above.
     lookSoon(id)
-    return () => {
-      one.listeners.delete(listener)
-      if (one.listeners.size === 0 && attended.get(id) === one) attended.delete(id)
-      if (attended.size > 0) return
-      clearInterval(timer)
-      timer = undefined
-    }
+    return one
   }
 
-  /** Was it not found by the latest look, and in the queue when it was seen last? Nobody holds what waits there, so nobody puts it back. */
-  function missedInQueue (id: string): Lost | null {
-    const { misses, lastSeen } = attended.get(id) ?? { misses: 0, lastSeen: null }
-    return misses > 0 && lastSeen === 'waiting' ? { lastSeen } : null
+  function unlistenTo (one: Attended, listener: Listener): void {
+    one.listeners.delete(listener)
+    if (one.listeners.size === 0 && attended.get(one.id) === one) attended.delete(one.id)
+    if (attended.size > 0) return
+    clearInterval(timer)
+    timer = undefined
   }
 
-  async function untilEnded (id: string, timeoutMs: number, signal: AbortSignal): Promise<Generation | Lost | null> {
-    if (signal.aborted) return null
-    let settle = (_outcome: Generation | Lost | null): void => {}
-    const promise = new Promise<Generation | Lost | null>(resolve => { settle = resolve })
-    const leave = (): void => { settle(null) }
-    const timeout = setTimeout(() => { settle(missedInQueue(id)) }, timeoutMs)
-    signal.addEventListener('abort', leave)
-    const unattend = attend(id, { ended: settle, gone: settle })
-    callers.add(leave)
-    try {
-      return await promise
-    } finally {
-      clearTimeout(timeout)
-      signal.removeEventListener('abort', leave)
-      callers.delete(leave)
-      unattend()
-    }
+  /** Not `async`: each function that waits along would be kept as long as the caller waits. */
+  function untilEnded (id: string, timeoutMs: number, link: CallerLink): Promise<Outcome> {
+    if (!link.isOpen()) return Promise.resolve(null)
+    return new Promise(resolve => {
+      const caller = new WaitingCaller(link, resolve, timeoutMs, stopWaiting)
+      caller.attended = listen(id, caller)
+      callers.add(caller)
+    })
+  }
+
+  function stopWaiting (caller: WaitingCaller): void {
+    callers.delete(caller)
+    if (caller.attended !== null) unlistenTo(caller.attended, caller)
   }
 
   return {
@@ -191,7 +192,48 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     get waiting () { return callers.size },
     close: () => {
       unlisten()
-      for (const leave of callers) leave()
+      for (const caller of callers) caller.leave()
     }
+  }
+}
+
+/** Was it not found by the latest look, and in the queue when it was seen last? Nobody holds what waits there, so nobody puts it back. */
+function missedInQueue ({ misses, lastSeen }: Attended): Lost | null {
+  return misses > 0 && lastSeen === 'waiting' ? { lastSeen } : null
+}
+
+/** A caller that waits for an end. One object with few parts, because there may be ten thousand of them. */
+class WaitingCaller implements Listener {
+  attended: Attended | null = null
+  readonly #link: CallerLink
+  readonly #settle: (outcome: Outcome) => void
+  readonly #stopWaiting: (caller: WaitingCaller) => void
+  readonly #timeout: NodeJS.Timeout
+  /** It has gone, or nobody waits any more. */
+  readonly leave: () => void
+
+  constructor (link: CallerLink, settle: (outcome: Outcome) => void, timeoutMs: number, stopWaiting: (caller: WaitingCaller) => void) {
+    this.#link = link
+    this.#settle = settle
+    this.#stopWaiting = stopWaiting
+    this.leave = () => { this.#end(null) }
+    this.#timeout = setTimeout(() => { this.#end(this.attended === null ? null : missedInQueue(this.attended)) }, timeoutMs)
+    link.onceOver(this.leave)
+  }
+
+  ended (row: Generation): void {
+    this.#end(row)
+  }
+
+  gone (lost: Lost): void {
+    this.#end(lost)
+  }
+
+  /** Twice is harmless. */
+  #end (outcome: Outcome): void {
+    clearTimeout(this.#timeout)
+    this.#link.forget(this.leave)
+    this.#stopWaiting(this)
+    this.#settle(outcome)
   }
 }

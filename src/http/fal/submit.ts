@@ -67,7 +67,7 @@ function run (deps: SubmitDeps): Submit {
       case 'gone':
         throw problemOfEnd(answer.end)
       case 'under-way':
-        throw stillRunning(answer.row)
+        throw stillRunning(answer.generationId)
     }
   }
 }
@@ -92,7 +92,7 @@ export function submitter (deps: SubmitDeps): Submit {
       endpointId: model.endpointId,
       requestId,
       state: 'IN_QUEUE',
-      position: answer.kind === 'under-way' ? answer.row.queuePosition ?? 0 : 0,
+      position: answer.kind === 'under-way' ? answer.row?.queuePosition ?? 0 : 0,
       logs: null,
       inferenceSeconds: null
     })
