@@ -1,11 +1,11 @@
 // A Redis as commands meet it: `check` looks at it, operators open the ledger in it. No gateway is started.
 
-import type { Config } from '../config.ts'
+import type { Config, RedisAccess } from '../config.ts'
 import { Problem } from '../errors.ts'
 import { createOperators, type Operators } from '../generation/operators.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { redisAt } from '../store/redis/clients.ts'
-import { inspect } from '../store/redis/inspect.ts'
+import { inspect, type Inspected } from '../store/redis/inspect.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
 import { stopping } from '../store/redis/server.ts'
@@ -14,20 +14,35 @@ import { timesOf } from './store.ts'
 
 const LOOK_WITHIN_MS = 3000
 
+/** A Redis as the settings reach it, with the password and the certificates of their files. */
+export interface RedisToLookAt { readonly redis: RedisAccess, readonly url: string, readonly ca: string | null }
+
+/** Looks at a Redis as a process of this account would find it; see {@link inspect}. */
+export async function inspectRedis ({ redis, url, ca }: RedisToLookAt, account: UpstreamAccount, { isThorough = false } = {}): Promise<Inspected> {
+  return await inspect(redisAt({ url, ca }, redis), { namespace: redis.namespace, account, withinMs: LOOK_WITHIN_MS, isThorough })
+}
+
+/** Does it keep a gateway from buying? Everything else is worth a word. */
+export function stopsBuying (fault: StoreFault, { unsafe }: Pick<RedisAccess, 'unsafe'>): boolean {
+  return fault === 'replica' || fault === 'wrong-kind' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
+}
+
+/** Why a Redis was not reached, and what to do. */
+export function notReached (cause: unknown): string {
+  const sentence = unreachable(cause)
+  return isRefusal(cause) ? sentence : `${sentence}. Start it, or say in REDIS_URL where it is: until then a gateway buys nothing`
+}
+
 /** What a look at the Redis of a configuration shows: faults with which nothing would be bought, and what is worth a word. Nothing is written there. */
 export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly config: Config, readonly redisUrl: string | null, readonly redisCa: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
-  if (redisUrl === null || config.redis === null) return { faults: [], warnings: [] }
-  const { namespace, unsafe } = config.redis
-  const found = await inspect(redisAt({ url: redisUrl, ca: redisCa }, config.redis), namespace, config.account, LOOK_WITHIN_MS)
-  if (!found.isReached) {
-    const sentence = unreachable(found.cause)
-    return { faults: [isRefusal(found.cause) ? sentence : `${sentence}. Start it, or say in REDIS_URL where it is: until then a gateway buys nothing`], warnings: [] }
-  }
-  const isFault = (fault: StoreFault): boolean => fault === 'replica' || fault === 'wrong-kind' || fault === 'foreign' || (stopping.includes(fault) && !unsafe)
+  const { redis } = config
+  if (redisUrl === null || redis === null) return { faults: [], warnings: [] }
+  const found = await inspectRedis({ redis, url: redisUrl, ca: redisCa }, config.account)
+  if (!found.isReached) return { faults: [notReached(found.cause)], warnings: [] }
   const all = [...found.faults]
   return {
-    faults: all.filter(([fault]) => isFault(fault)).map(([, sentence]) => sentence),
-    warnings: all.filter(([fault]) => !isFault(fault)).map(([, sentence]) => sentence)
+    faults: all.filter(([fault]) => stopsBuying(fault, redis)).map(([, sentence]) => sentence),
+    warnings: all.filter(([fault]) => !stopsBuying(fault, redis)).map(([, sentence]) => sentence)
   }
 }
 

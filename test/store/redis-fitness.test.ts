@@ -5,6 +5,7 @@ import type { StoreFaultChange } from '../../src/store-faults.ts'
 import { clusterOf } from '../../src/store/redis/clients.ts'
 import { slotOf } from '../../src/store/redis/cluster.ts'
 import { inspect } from '../../src/store/redis/inspect.ts'
+import { conditionOf } from '../../src/store/redis/condition.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { faultsOf, readInfo } from '../../src/store/redis/server.ts'
 import { admissionOf, freshId, successOf, times } from '../support/admission.ts'
@@ -42,6 +43,28 @@ t.test('what breaks a promise is a fault, and what is not told proves nothing', 
   for (const [fault, sentence] of faultsOf(readInfo(info({ redis_version: '6.2.14', maxmemory_policy: 'allkeys-lru', aof_enabled: '0', role: 'slave' })))) {
     t.match(sentence, /needs Redis 7|set maxmemory-policy noeviction|set appendonly yes|to the primary/, fault)
   }
+})
+
+t.test('how a server is at this moment is read from a few short questions, of which the quickest answer tells the clock', async t => {
+  let monotonicMs = 0
+  const waits = [9, 3, 5]
+  const condition = await conditionOf(async question => {
+    if (question === 'info') return info({ used_memory: '70', total_system_memory: '900', aof_last_write_status: 'err', rdb_last_bgsave_status: 'ok', master_failover_state: 'waiting-for-sync', slave0: 'ip=::1,port=1,state=online,offset=5,lag=0', slave1: 'ip=::1,port=2,state=wait_bgsave,offset=0,lag=31' })
+    const waitMs = waits.shift() ?? 6
+    monotonicMs += waitMs
+    // Half of the way there is over when it looks at its clock, which is 2 s ahead.
+    return ['102', String(waitMs * 500)]
+  }, { wallMs: () => 100_000, monotonicMs: () => monotonicMs })
+  t.same(condition, {
+    answerMs: 6,
+    clockAheadMs: 2000,
+    usedBytes: 70,
+    machineBytes: 900,
+    hasFailedWrite: true,
+    hasFailedSnapshot: false,
+    isFailingOver: true,
+    replicas: [{ isOnline: true, lagSeconds: 0 }, { isOnline: false, lagSeconds: 31 }]
+  })
 })
 
 t.test('a key\'s slot is the one that Redis Cluster gives it', async t => {
@@ -160,10 +183,10 @@ t.test('in a cluster the server is looked at that has the ledger', async t => {
 
 t.test('a look from outside finds the same, and writes nothing', async t => {
   const server = await startRedis(t, evicting)
-  const found = await inspect(server.url, 'fg', { kind: 'fal', name: 'main' }, 3000)
+  const found = await inspect(server.url, { namespace: 'fg', account: { kind: 'fal', name: 'main' }, withinMs: 3000 })
   t.ok(found.isReached && found.faults.has('evicts'))
   const redis = plainClient(t, server.url)
   t.equal(await redis.dbsize(), 0)
   t.same(await redis.function('LIST'), [])
-  t.match(await inspect('redis://127.0.0.1:1', 'fg', { kind: 'fal', name: 'main' }, 300), { isReached: false, cause: { code: 'ECONNREFUSED' } })
+  t.match(await inspect('redis://127.0.0.1:1', { namespace: 'fg', account: { kind: 'fal', name: 'main' }, withinMs: 300 }), { isReached: false, cause: { code: 'ECONNREFUSED' } })
 })

@@ -28,13 +28,19 @@ export interface ServerFacts {
 /** Forks tell the version of Redis that they come from beside their own. */
 const forks = [['valkey_version', 'Valkey'], ['redict_version', 'Redict']] as const
 
-/** Reads the text of INFO. */
-export function readInfo (text: string): ServerFacts {
+/** The fields in the text of INFO, by name. */
+export function fieldsInInfo (text: string): ReadonlyMap<string, string> {
   const fields = new Map<string, string>()
   for (const line of text.split(/\r?\n/)) {
     const at = line.indexOf(':')
     if (at > 0 && !line.startsWith('#')) fields.set(line.slice(0, at), line.slice(at + 1))
   }
+  return fields
+}
+
+/** Reads the text of INFO. */
+export function readInfo (text: string): ServerFacts {
+  const fields = fieldsInInfo(text)
   const told = (name: string): string | null => fields.get(name) ?? null
   const version = told('redis_version')
   const fork = forks.find(([field]) => fields.has(field))
