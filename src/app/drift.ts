@@ -58,14 +58,14 @@ export function createDriftWatch ({ files, catalogue, ledger, everyMs, log, onDr
     let unreachable: string | null = null
     // One after another: nobody is in a hurry, and fal says nothing of how often it may be asked.
     for (const file of files()) {
-      const fetched = await catalogue.document(file.endpointId)
+      const found = await compareFile(file, catalogue)
       if (isStopped) return
-      if (!fetched.ok && !fetched.isUnknown) {
-        unreachable ??= fetched.fault
+      if (!found.isReached) {
+        unreachable ??= found.fault
         continue
       }
       compared++
-      const told = fetched.ok ? differencesOf(file, fetched.value) : [fetched.fault]
+      const told = found.differences
       if (told.length === 0) continue
       drifted.add(file.endpointId)
       log.warn({ model: file.endpointId, document_of: file.added, differences: told.slice(0, MAX_TOLD), more: Math.max(0, told.length - MAX_TOLD) }, 'fal publishes another document of this model than its file has: falgate model diff')
@@ -97,6 +97,13 @@ export function createDriftWatch ({ files, catalogue, ledger, everyMs, log, onDr
       await catalogue.close()
     }
   }
+}
+
+/** Asks what fal publishes for a file now. `differences`: one sentence for each, none where it is as it was; `isReached` is false where that was not to be had. */
+export async function compareFile (file: LoadedFile, catalogue: Pick<Catalogue, 'document'>): Promise<{ readonly isReached: true, readonly differences: readonly string[] } | { readonly isReached: false, readonly fault: string }> {
+  const fetched = await catalogue.document(file.endpointId)
+  if (!fetched.ok && !fetched.isUnknown) return { isReached: false, fault: fetched.fault }
+  return { isReached: true, differences: fetched.ok ? differencesOf(file, fetched.value) : [fetched.fault] }
 }
 
 function differencesOf ({ endpointId, document }: LoadedFile, text: string): readonly string[] {

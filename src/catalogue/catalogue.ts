@@ -3,7 +3,8 @@
 import { Type } from '@sinclair/typebox'
 import { Agent } from 'undici'
 import { guardOf } from '../schema.ts'
-import { exchange, headerOf, NOT_HTTP, type Answer, type NoAnswer } from '../upstream/exchange.ts'
+import { exchange, headerOf, type Answer, type NoAnswer } from '../upstream/exchange.ts'
+import { unreachable } from '../upstream/unreachable.ts'
 import { createConnector, type Proxy } from '../upstream/way.ts'
 
 /** What was asked for, or the sentence that says why it is not there. `isUnknown`: there is no such endpoint, as far as was answered. */
@@ -118,20 +119,6 @@ function valueOf (text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-const NAME_CODES = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_NODATA', 'EAI_NONAME'])
-const CERTIFICATE = /CERT|SELF_SIGNED|VERIFY|ALTNAME|UNABLE_TO_GET_ISSUER/
-
-function unreachable (host: string, { why, code }: NoAnswer, timeoutMs: number): string {
-  if (why === 'aborted') return `${host} was not waited for.`
-  if (code.startsWith('PROXY_')) return `${host} cannot be reached through the proxy of HTTPS_PROXY (${code.slice('PROXY_'.length)}).`
-  if (why === 'timeout') return `${host} did not answer within ${timeoutMs / 1000} seconds.`
-  if (NAME_CODES.has(code)) return `The name ${host} cannot be resolved (${code}).`
-  if (code === NOT_HTTP) return `${host} does not speak HTTP.`
-  if (CERTIFICATE.test(code)) return `${host} has no certificate that is trusted here (${code}).`
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return `${host} does not speak TLS, or not one that is spoken here (${code}).`
-  return `${host} cannot be reached (${code}).`
 }
 
 function hintOf (status: number): string {

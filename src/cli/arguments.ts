@@ -5,12 +5,13 @@ import { parseDateTime, parseDay } from '../date-time.ts'
 import { parseUsd, type MicroUsd } from '../money.ts'
 import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
-export const commandNames = ['serve', 'check', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'model'] as const
+export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'model'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'model'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'model'> }
+  | { readonly kind: 'run', readonly command: 'doctor', readonly format: 'text' | 'json' }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
   /** `null`: the command's own default. */
   | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
@@ -29,6 +30,7 @@ const options = {
   version: { type: 'boolean', short: 'V' },
   csv: { type: 'boolean' },
   jsonl: { type: 'boolean' },
+  json: { type: 'boolean' },
   from: { type: 'string' },
   to: { type: 'string' },
   billed: { type: 'boolean' },
@@ -44,6 +46,7 @@ type Values = Parsed['values']
 
 /** The options that belong to one command. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]>>> = {
+  doctor: ['json'],
   usage: ['csv', 'jsonl', 'from', 'to'],
   unknown: ['jsonl'],
   settle: ['billed', 'unbilled'],
@@ -76,6 +79,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'model') return readModelWork(operands, values)
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
+  if (command === 'doctor') return { kind: 'run', command, format: values.json === true ? 'json' : 'text' }
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
   return { kind: 'run', command }
 }

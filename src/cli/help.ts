@@ -6,6 +6,7 @@ import type { CommandName } from './arguments.ts'
 const summaries: Readonly<Record<CommandName, string>> = {
   serve: 'serve the gateway (what happens without a command)',
   check: 'check the environment and the tenants file, and name every fault',
+  doctor: 'try Redis, fal, the key, models and this machine, and say what to do',
   health: 'ask the gateway of this environment whether it lives',
   key: 'make a new key for a tenant',
   sandbox: 'serve the stand-in for fal alone',
@@ -35,6 +36,19 @@ nothing there; one that cannot be reached is a fault. fal is not asked. Every fa
 line on standard error. It also tells how long a stop takes at most with this
 environment, which an orchestrator has to wait for.
 Exit code: 0 when the configuration is sound, 1 when it is not.`,
+  doctor: `Usage: falgate doctor [--json]
+
+Looks at all that a gateway of this environment needs, and says of each thing whether it
+is in order, or what is wrong and what to do: settings and who may read their files, Node,
+open files, disk, clocks; Redis (version, eviction, persistence, rights, latency, memory,
+replicas); the way to fal, the key, and models beside what fal publishes. Run it where the
+gateway runs, with its environment.
+Nothing is bought, and nothing of the ledger is changed. The key is tried by asking fal for
+the status of a request that does not exist. In Redis the library of the ledger's functions
+is loaded, as a start does, where nothing else tells what its user may do.
+--json writes one object: findings, each with check, verdict (ok, warning, fault,
+not-tried), sentence and perhaps measured, and how many are faults and warnings.
+Exit code: 0 when nothing is at fault, 1 when something is, 2 when the arguments are wrong.`,
   health: `Usage: falgate health
 
 Asks /healthz on OPS_PORT, or on HOST and PORT when that is not set, and waits at

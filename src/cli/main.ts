@@ -5,20 +5,24 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { startApp, type RunningApp } from '../app.ts'
 import { longestCloseMs } from '../app/drain.ts'
+import { examine } from '../app/doctor/doctor.ts'
+import { unusableModels } from '../app/doctor/fal.ts'
+import { readParts } from '../app/parts.ts'
 import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
-import { inputFaultOf } from '../models/document-model.ts'
 import { loadModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import { createKey } from '../tenants/keys.ts'
 import { readArguments, type Asked } from './arguments.ts'
 import { bannerText } from './banner.ts'
+import { findingsJson, findingsText } from './doctor-text.ts'
 import { healthFault } from './health.ts'
 import { helpText } from './help.ts'
 import { runModel } from './model.ts'
 import type { ModelWork } from './model-arguments.ts'
 import { prepare, prepareModels, prepareOperators } from './prepare.ts'
+import { lookOf } from './terminal.ts'
 
 const EXIT_DONE = 0
 const EXIT_FAULT = 1
@@ -58,6 +62,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     switch (asked.command) {
       case 'serve': return await serve()
       case 'check': return await check()
+      case 'doctor': return await doctor(asked.format)
       case 'health': return await health()
       case 'key': return key(asked.tenantId)
       case 'sandbox': return await sandbox()
@@ -110,16 +115,19 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const { config, loaded, tenants } = read.prepared
     const { faults, warnings } = await lookAtRedis(read.prepared)
     // A gateway compiles what it needs; here all of it is tried.
-    const unusable = [...loaded.files].flatMap(([name, { document }]) => {
-      const fault = inputFaultOf(document)
-      return fault === null ? [] : [`MODELS_DIR: ${name}: /document: ${fault}`]
-    })
+    const unusable = unusableModels(loaded)
     if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])
     for (const warning of [...read.prepared.warnings, ...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
     if (config.proxy !== null) say('warning: behind the proxy of HTTPS_PROXY names are resolved by that proxy: which addresses can be reached from here is for its own lists of hosts to say')
     if (config.fal.kind !== 'sandbox') say('not tried: whether fal can be reached, takes the key and has a balance')
     say(`a stop takes ${longestCloseMs(config) / 1000} s at most: give it more, as stop_grace_period or terminationGracePeriodSeconds`)
     return say('the configuration is sound')
+  }
+
+  async function doctor (format: 'text' | 'json'): Promise<number> {
+    const findings = await examine(await readParts(env, models))
+    say(format === 'json' ? findingsJson(findings) : findingsText(findings, lookOf(stdout, env)))
+    return findings.some(({ verdict }) => verdict === 'fault') ? EXIT_FAULT : EXIT_DONE
   }
 
   async function model (work: ModelWork): Promise<number> {

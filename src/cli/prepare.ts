@@ -1,11 +1,12 @@
 // Everything that has to be sound before a start, so that all faults are told at once.
 
-import { readCertificate, readRedisReach } from '../app/files.ts'
+import { readRedisReach } from '../app/files.ts'
+import { pathIn, readParts } from '../app/parts.ts'
 import { falKindIn, parseConfig, type Config } from '../config.ts'
-import { loadModels, type LoadedModels } from '../models/load.ts'
+import type { LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { faultsOfTenants, loadFalKey, loadTenants } from '../tenants/load.ts'
+import { loadFalKey } from '../tenants/load.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 
 /** A configuration with the files it names. `loaded`: the models on offer; `warnings`: what looks like a slip in the environment. */
@@ -14,26 +15,11 @@ export interface Prepared { readonly config: Config, readonly warnings: readonly
 /** Where the tenants are, `null` for the demo tenant, and whether their keys spend real money. */
 export interface TenantsPlace { readonly tenantsFile: string | null, readonly isReal: boolean }
 
-/** Reads the environment and its files, for a gateway that offers these models and those of its folder; nothing is started. */
+/** Everything that has to be sound before a start, or all faults at once. */
 export async function prepare (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
-  const parsed = parseConfig(env)
-  // Models and tenants are independent of the other faults, so their own are told with them.
-  const [dir, defaultId, tenantsFile] = parsed.ok ? [parsed.config.models.dir, parsed.config.models.default, parsed.config.tenantsFile] : [pathIn(env, 'MODELS_DIR'), null, pathIn(env, 'TENANTS_FILE')]
-  const isReal = parsed.ok ? parsed.config.fal.kind !== 'sandbox' : falKindIn(env) === 'fal'
-  const models = await loadModels({ builtIn, dir, defaultId })
-  // Where models are faulty, everything that the tenants file says of them would look wrong: only the rest of it is told.
-  const tenants = models.ok ? await loadTenants({ tenantsFile, models: models.loaded.book, isReal }) : { ok: false as const, faults: await faultsOfTenants({ tenantsFile, isReal }) }
-  const faults = [...models.ok ? [] : models.faults, ...tenants.ok ? [] : tenants.faults]
-  if (!parsed.ok) return { ok: false, faults: [...parsed.faults, ...faults] }
-  const { config } = parsed
-  const [falKey, redis, certificate] = await Promise.all([loadFalKey(config.fal), readRedisReach(config.redis), readCertificate(config.tls)])
-  if (models.ok && tenants.ok && falKey.ok && redis.ok && certificate.ok) return { ok: true, prepared: { config, warnings: parsed.warnings, loaded: models.loaded, tenants: tenants.book, falKey: falKey.key, redisUrl: redis.value?.url ?? null, redisCa: redis.value?.ca ?? null } }
-  return { ok: false, faults: [...faults, ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults)] }
-}
-
-function pathIn (env: Readonly<Record<string, string | undefined>>, name: string): string | null {
-  const path = env[name]?.trim() ?? ''
-  return path === '' ? null : path
+  const { faults, config, warnings, loaded, tenants, falKey, redis } = await readParts(env, builtIn)
+  if (faults.length > 0 || config === null || loaded === null || tenants === null || falKey === null || redis === null) return { ok: false, faults }
+  return { ok: true, prepared: { config, warnings, loaded, tenants, falKey: falKey.key, redisUrl: redis.reach?.url ?? null, redisCa: redis.reach?.ca ?? null } }
 }
 
 /**
