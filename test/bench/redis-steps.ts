@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
+import type { Generation } from '../../src/generation/generation.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
 import { admissionOf, successOf, times } from '../support/admission.ts'
 import { freePort } from '../support/processes.ts'
@@ -88,10 +89,10 @@ async function measure (ledger: Ledger, calls: number, instructions: () => numbe
   const ids = (): string[] => Array.from({ length: calls }, () => randomUUID())
   const costs = new Map<string, number>()
   for (const isWarm of [false, true]) {
-    const take = async (name: string, work: (id: string, n: number) => Promise<unknown>, each: readonly string[]): Promise<void> => {
+    const take = async (name: string, work: (id: string, n: number) => Promise<unknown>, each: readonly string[], size = 1): Promise<void> => {
       instructions()
       for (const [n, id] of each.entries()) await work(id, n)
-      if (isWarm) costs.set(name, instructions() / each.length / 1000)
+      if (isWarm) costs.set(name, instructions() / each.length / size / 1000)
     }
     const [queued, claimed] = [ids(), ids()]
     const connectionOf = (id: string): { readonly replica: string, readonly connection: string } => ({ replica, connection: id.slice(0, 6) })
@@ -105,9 +106,14 @@ async function measure (ledger: Ledger, calls: number, instructions: () => numbe
     for (const id of ids()) await claim(id)
     await take('getStatuses, one', async id => await ledger.getStatuses([id]), claimed)
     await take('recordAccepted', async id => await ledger.recordAccepted(id, 1, 'request-' + id), claimed)
+    const renew = async (rows: readonly Generation[], holds: boolean): Promise<unknown> => await ledger.renew(replica, rows.map(row => ({ row, holds })))
+    const held = await ledger.getMany(claimed)
+    await take('renew, for each that runs', async () => await renew(held, true), ['all of them'], held.length)
     await take('finish', async id => await ledger.finish(id, 1, 'request-' + id, success()), claimed)
     await take('getMany, one', async id => await ledger.getMany([id]), claimed)
+    const ended = await ledger.getMany(claimed)
     await take('seen', async id => { await ledger.seen(id, connectionOf(id)) }, claimed)
+    await take('renew, for each that has ended', async () => await renew(ended, false), ['all of them'], ended.length)
   }
   return costs
 }

@@ -180,7 +180,7 @@ export function createRedisLedger ({
     async renew (replica, facts, isPartOnly = false) {
       // After a renewal others may claim what they found.
       await withdrawDoubtful()
-      const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, cost, finishedAtMs } }) => ({ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }))
+      const short = facts.map(({ holds, row: { id, phase, version, attempt, requestId, cost, finishedAtMs } }) => [id, phase, version, attempt, requestId, cost, finishedAtMs, holds ? 1 : null].map(told => String(told ?? '')))
       const gone: string[] = []
       const rolledBack: string[] = []
       for (let from = 0; from === 0 || from < short.length; from += LOOK_BATCH) {

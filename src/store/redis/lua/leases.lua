@@ -7,18 +7,33 @@ local function endedTooSoon (row, fact)
   return Books.isUnbilledEnd(row) and not row.requestId and not row.corrected and fact.requestId ~= nil and (not Books.isFinal(fact) or fact.phase == 'succeeded')
 end
 
--- Is the row of an ended generation still the very one that this replica saw? Nearly all are, a thousand with each renewal, and three fields tell.
-local function isAsItEnded (fact)
-  local kept = redis.call('HMGET', key('g', fact.id), 'phase', 'version', 'requestId')
-  return Books.isFinal(fact) and kept[1] == fact.phase and kept[2] == text(fact.version) and kept[3] == (fact.requestId or false)
+-- What a replica knows of a row, from the texts that it is told in.
+local function factOf (told)
+  return {
+    id = told[1], phase = told[2], version = tonumber(told[3]), attempt = tonumber(told[4]), requestId = told[5] ~= '' and told[5] or nil, cost = tonumber(told[6]),
+    finishedAtMs = tonumber(told[7]), holds = told[8] == '1'
+  }
 end
 
--- renew { replica, known: { epoch, sequence }, isPart, facts: [{ id, phase, version, attempt, requestId, cost, finishedAtMs, holds }] } -> { gone: [ids], rolledBack: [ids] }
+-- Is the row still the very one that this replica saw, and need no more be done about it than to prolong its lease, if it is at fal? Nearly all are, a thousand with each
+-- renewal, and a few fields tell.
+local function isAsTold (id, phase, version, attempt, requestId, holds)
+  local kept = redis.call('HMGET', key('g', id), 'phase', 'version', 'attempt', 'requestId', 'owner')
+  if kept[1] ~= phase or kept[2] ~= version or kept[3] ~= attempt or (kept[4] or '') ~= requestId then return false end
+  if not holds then return Books.ENDS[phase] end
+  if not Rows.isAtUpstream(phase) or kept[5] ~= given.replica then return false end
+  Rows.prolong(id)
+  return true
+end
+
+-- renew { replica, known: { epoch, sequence }, isPart, facts: [[id, phase, version, attempt, requestId, cost, finishedAtMs, holds]] } -> { gone: [ids], rolledBack: [ids] }
+-- A fact is texts only, in this order, an empty one for what is not there: names and numbers would take longer to read than the rows.
 local function renew ()
   History.look()
   local gone, rolledBack = {}, {}
-  for _, fact in ipairs(given.facts) do
-    if fact.holds or not isAsItEnded(fact) then
+  for _, told in ipairs(given.facts) do
+    if not isAsTold(told[1], told[2], told[3], told[4], told[5], told[8] == '1') then
+      local fact = factOf(told)
       local row = Rows.readBrief(fact.id)
       if row and endedTooSoon(row, fact) and not Requests.isOthers(row.id, fact.requestId) then Evidence.bookAfterAll(row, fact.requestId) end
       if Restore.isRollback(row, fact) then table.insert(rolledBack, fact.id)

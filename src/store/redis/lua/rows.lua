@@ -427,6 +427,13 @@ local function deliver (id, connection)
   if duplicateName and not joinsTwins then redis.call('ZREM', key('o', duplicateName), id) end
 end
 
+-- Prolongs the lease of a row that is at fal. Of all that follows from a row only when it is due does from this, so the row itself need not be read.
+local function prolong (id)
+  local untilMs = text(now + times.leaseMs)
+  redis.call('HSET', key('g', id), 'leaseUntilMs', untilMs)
+  redis.call('ZADD', DUE, untilMs, id)
+end
+
 -- A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost (rule 24).
 local function buryEarly (row)
   if (row.finishedAtMs or 0) + times.resultTtlMs <= now then return end
@@ -485,5 +492,5 @@ return {
   isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
-  insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, forget = forget
+  insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, prolong = prolong, forget = forget
 }
