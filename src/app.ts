@@ -10,6 +10,7 @@ import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts
 import { createCentralKey, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
+import { withoutSecrets, type Censor } from './censor.ts'
 import type { Config } from './config.ts'
 import { createLineLog, createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
@@ -44,6 +45,8 @@ export interface AppOptions {
 /** A gateway that listens. */
 export interface RunningApp {
   readonly log: Logger
+  /** Takes the central key out of a text that is said beside the log. */
+  readonly censor: Censor
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly url: string
   /** Where faults of the sandbox in this process are set, and the key for it; `null` where nobody may. */
@@ -195,5 +198,5 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await lifecycle.stop()
   }
 
-  return { log, url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
+  return { log, censor: text => withoutSecrets(text, key.secrets()), url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
 }

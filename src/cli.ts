@@ -26,7 +26,7 @@ const keep: Surroundings['keep'] = (app, { waitMs, drainDelayMs = 0, onHangup })
     if (err === undefined) app.log.info({ signal }, 'closing')
     else {
       app.log.fatal({ err }, 'unexpected error, closing')
-      process.stderr.write(faultLines([`unexpected error: ${err.message}`]))
+      process.stderr.write(faultLines([`unexpected error: ${app.censor(err.message)}`]))
     }
     // An orchestrator says SIGTERM, and has load balancers send no more. Ctrl-C is pressed by somebody who waits for the end.
     await app.close({ isHurried: signal !== 'SIGTERM' })

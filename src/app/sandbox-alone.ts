@@ -13,5 +13,5 @@ export async function startSandbox ({ config, models }: { readonly config: Pick<
   const log = createLogger({ level: config.logLevel, format: config.logFormat, destination: standardOutput() })
   const sandbox = createSandbox(() => models, { log: (facts, message) => { log.info(facts, message) } })
   const { server, url } = await listenToSandbox(sandbox, log, config)
-  return { log, url, reload: async () => {}, close: async () => { await closeServer(server) } }
+  return { log, censor: text => text, url, reload: async () => {}, close: async () => { await closeServer(server) } }
 }

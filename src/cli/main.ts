@@ -36,7 +36,7 @@ export interface Surroundings {
   /** What can be bought. */
   readonly models: ModelBook
   /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most, after work was taken for `drainDelayMs` more; files are read again when `onHangup` is called. */
-  readonly keep: (app: Pick<RunningApp, 'log' | 'close'>, options: { readonly waitMs: number, readonly drainDelayMs?: number, readonly onHangup?: () => void }) => void
+  readonly keep: (app: Pick<RunningApp, 'log' | 'censor' | 'close'>, options: { readonly waitMs: number, readonly drainDelayMs?: number, readonly onHangup?: () => void }) => void
   /** Ends what a command had started when something went wrong that nobody foresaw. */
   readonly abandon: () => void
 }
