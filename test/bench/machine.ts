@@ -147,8 +147,17 @@ export function cpuUsOf (pid: number): number {
 
 /** Resident memory in MiB; NaN where the kernel does not tell. */
 export function residentMibOf (pid: number): number {
+  return statusMibOf(pid, /^VmRSS:\s+(\d+) kB/m)
+}
+
+/** The most that it ever was. */
+export function mostResidentMibOf (pid: number): number {
+  return statusMibOf(pid, /^VmHWM:\s+(\d+) kB/m)
+}
+
+function statusMibOf (pid: number, line: RegExp): number {
   try {
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? NaN) / 1024
+    return Number(line.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? NaN) / 1024
   } catch {
     return NaN
   }

@@ -13,6 +13,7 @@ import {
 import { addedTime, joinsPerSecond } from './latency.ts'
 import { flood, hasWrk, measure } from './load.ts'
 import { cores, describeLoad, describeMachine, endAll, measureOn, pinSelf, stopAll, versionMeasured } from './machine.ts'
+import { callerMemory, callerTable, loadBound, loadTable, memoryAfterLoad, type AfterLoad } from './memory.ts'
 import { modelCosts } from './models.ts'
 import { buildCommit } from './other-build.ts'
 import { cliIn, parts, readPlan, type Plan } from './plan.ts'
@@ -30,6 +31,8 @@ const startedMs = performance.now()
 const report: string[] = []
 /** What was promised of the measurements. */
 const bounds: Bound[] = []
+/** What processes had after load, by the version of Node. */
+const afterLoad = new Map<string, readonly AfterLoad[]>()
 
 function progress (said: string): void {
   process.stderr.write(`${((performance.now() - startedMs) / 1000).toFixed(0).padStart(4)} s  ${said}\n`)
@@ -51,12 +54,16 @@ async function main (): Promise<number> {
     if (plan.parts.has('latency')) await latency(ground, plan)
     if (plan.parts.has('tail')) await tail(ground, plan)
     if (plan.parts.has('scale')) await scale(ground, plan)
+    if (plan.parts.has('memory')) await memory(ground, plan)
     if (plan.parts.has('polls')) await polls(ground, plan)
     if (plan.parts.has('models')) await models(ground, plan)
     if (plan.parts.has('tokens')) await tokens(ground, plan)
     if (plan.parts.has('takeover')) await takeover(ground, plan, other)
     await stopAll()
   }
+  const acrossNodes = loadBound(afterLoad)
+  bounds.push(...acrossNodes)
+  if (acrossNodes.length > 0) report.push(boundTable(acrossNodes))
 
   const text = [heading(loadBefore), ...report].join('\n\n') + '\n'
   process.stdout.write(text)
@@ -229,6 +236,26 @@ async function startTimes (ground: Ground, times: number): Promise<readonly numb
     took.push(await startTimeMs(ground, { name: `start-${time}` }))
   }
   return took
+}
+
+// ------------------------------------------------------------------------------------------------ memory
+
+async function memory (ground: Ground, plan: Plan): Promise<void> {
+  const { rows, bounds: found } = await callerMemory(ground, plan.isQuick ? 1000 : 10_000, progress)
+  bounds.push(...found)
+  const loaded = await memoryAfterLoad(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  afterLoad.set(versionMeasured(), loaded)
+  report.push(`### Memory
+
+What one caller that waits takes. Bare Fastify, which only keeps what it would be answered with, is the least there can be.
+
+${callerTable(rows)}
+
+${boundTable(found)}
+
+Resident memory of a process, ${CONNECTIONS} connections, ${plan.rounds} rounds of ${plan.seconds} s of hits and as long of whole generations, in turn.
+
+${loadTable(loaded)}`)
 }
 
 // ------------------------------------------------------------------------------------------------ polls
