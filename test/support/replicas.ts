@@ -56,6 +56,8 @@ export interface DeploymentOptions {
   readonly redisUrl?: string
   /** A cluster of the test's own, in place of that. */
   readonly cluster?: readonly ClusterNode[]
+  /** How long a replica may run. */
+  readonly replicaTimeoutMs?: number
 }
 
 /** Leases as they are by default, for crowds: with short ones a machine that is busy for a second looks like a dead one. */
@@ -75,7 +77,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   const namespace = randomUUID()
   const tenantsFile = join(t.testdir({}), `${namespace}.json`)
   writeFileSync(tenantsFile, JSON.stringify(options.tenants ?? { tenants: [tenant('studio', { maxInFlight: 100, maxQueued: 10_000, rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }))
-  const times = { resultTtlMs: 518_400_000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000, largeResultBytes: 268_435_456 }
+  const times = { resultTtlMs: Number(options.env?.['RESULT_TTL_SECONDS'] ?? 518_400) * 1000, queueMs: 900_000, runMs: 3_600_000, leaseMs: 1000, largeResultBytes: 268_435_456 }
   // What a test reads may take its time on a machine whose processors are all busy.
   const ledger = createRedisLedger({ url: options.cluster === undefined ? url : clusterOf(options.cluster, {}, 10_000), namespace, deadlineMs: 10_000, times })
   await ledger.connect()
@@ -97,7 +99,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       ...SHORT_LEASE,
       ...options.env,
       ...env
-    }, { timeoutMs: 240_000 })
+    }, { timeoutMs: options.replicaTimeoutMs ?? 240_000 })
     let logged = ''
     running.child.stdout?.on('data', text => { logged += String(text) })
     const ready = parseObject(await readyLine(running, () => logged))
