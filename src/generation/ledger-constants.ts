@@ -57,6 +57,9 @@ export const ledgerConstants = {
   maxTenantBreakers: 16,
   /** How many different inputs of one tenant are remembered that failed last. */
   maxFailedInputs: 8,
+  /** How many of those that failed last are looked at for the last ones, and how many replicas are shown. */
+  maxFailureLooks: 200,
+  maxShownReplicas: 100,
   /** What is kept of one generation's log: its last lines, as JSON text. */
   maxLogLines: 200,
   maxLogBytes: 32_768,

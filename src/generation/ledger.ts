@@ -10,6 +10,7 @@ import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
 import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
 import type { OutboxEvent } from './outbox.ts'
+import type { FailedGeneration, SeenReplica, Standing } from './overview.ts'
 import type { Status } from './phases.ts'
 import type { LogPiece } from './upstream.ts'
 
@@ -245,12 +246,21 @@ export interface Ledger {
   journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
   gauges: () => Promise<Gauges>
 
+  // Whoever is on call
+
+  /** How each of these tenants stands in the line, in their order. */
+  standings: (tenants: readonly string[]) => Promise<readonly Standing[]>
+  /** At most `limit` of the last 200 that failed, the latest first, as long as their rows are kept; of `tenant` alone unless it is `null`. */
+  failures: (limit: number, tenant: string | null) => Promise<readonly FailedGeneration[]>
+  /** At most 100 replicas that had a heartbeat within the last lease, the latest heartbeat first. */
+  replicas: () => Promise<readonly SeenReplica[]>
+
   /** Ends subscriptions and connections. Twice is harmless. */
   close: () => Promise<void>
 }
 
 /** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
-export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges'] as const satisfies readonly (keyof Ledger)[]
+export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges', 'standings', 'failures', 'replicas'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {

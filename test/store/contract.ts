@@ -20,6 +20,7 @@ import { logs } from './contract/logs.ts'
 import { many } from './contract/many.ts'
 import { names } from './contract/names.ts'
 import { outbox } from './contract/outbox.ts'
+import { overview } from './contract/overview.ts'
 import { owners } from './contract/owners.ts'
 import { previews } from './contract/previews.ts'
 import { questions } from './contract/questions.ts'
@@ -35,6 +36,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, owners }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

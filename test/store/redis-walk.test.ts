@@ -31,7 +31,7 @@ t.test('no interleaving of operations tells the ledger on Redis from its model',
 })
 
 /** Operations after which nothing can have become unsound. */
-const readers = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'list', 'now', 'token'])
+const readers = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'standings', 'failures', 'replicas', 'list', 'now', 'token'])
 
 /** Two stores that look like one, and object when they differ. */
 async function pairOfStores (): Promise<Store> {
@@ -102,6 +102,10 @@ async function differences (model: Ledger, redis: Ledger): Promise<string[]> {
     tokens: async ledger => ledger.tokens('studio', { limit: 100, after: null }),
     unknowns: async ledger => ledger.unknowns(100),
     gauges: async ledger => ledger.gauges(),
+    standings: async ledger => ledger.standings(['studio', 'agency', 'nobody']),
+    failures: async ledger => ledger.failures(100, null),
+    'failures of studio': async ledger => ledger.failures(2, 'studio'),
+    replicas: async ledger => ledger.replicas(),
     'the list of studio': async ledger => ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null }),
     'the list of a visitor': async ledger => ledger.list({ tenant: 'studio', subject: 'visitor' }, { limit: 100, cursor: null, status: 'queued' }),
     lookup: async ledger => ledger.lookup('cache-a'),

@@ -19,6 +19,7 @@ export function audit (state: State): string[] {
     ...auditTokens(state),
     ...auditDue(state),
     ...auditFollowed(state),
+    ...auditFailed(state),
     ...auditNames(state),
     ...auditRequests(state),
     ...auditDuplicates(state),
@@ -155,6 +156,12 @@ function auditFollowed (state: State): string[] {
   const listed = [...state.followed.values()].reduce((sum, ids) => sum + ids.size(), 0)
   if (listed !== followed) faults.push(`${followed} rows are followed, ${listed} are listed so`)
   return faults
+}
+
+function auditFailed (state: State): string[] {
+  const failed = [...state.rows.values()].filter(({ row }) => row.phase === 'failed')
+  const faults = failed.flatMap(({ row: { id, finishedAtMs } }) => state.failed.score(id) === (finishedAtMs ?? 0) ? [] : [`${id} has failed and is not among those that did`])
+  return failed.length === state.failed.size() ? faults : [...faults, `${failed.length} rows have failed, ${state.failed.size()} are listed so`]
 }
 
 function auditNames (state: State): string[] {

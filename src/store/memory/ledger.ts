@@ -18,7 +18,7 @@ import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
 import { once, takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
-import { balances, gauges, journal, unknowns } from './reports.ts'
+import { balances, failures, gauges, journal, replicas, standings, unknowns } from './reports.ts'
 import { restore } from './restore.ts'
 import { briefOf } from './rows.ts'
 import { createState, type State } from './state.ts'
@@ -135,6 +135,9 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       unknowns: open(unknowns),
       journal: open(journal),
       gauges: open(gauges),
+      standings: open(standings),
+      failures: open(failures),
+      replicas: open(replicas),
 
       close: async () => {
         state.listeners.clear()

@@ -46,6 +46,14 @@ export function nextPosition (state: State, { tenant, priority }: Pick<Generatio
   return state.tenants.get(tenant)?.queue.countBelow(rankAt(priority, state.counter + 1)) ?? 0
 }
 
+/** When the oldest that waits in this tenant's queue was admitted; `null`: none does. Of each priority the foremost is the oldest. */
+export function oldestOf (state: State, name: string): number | null {
+  const waiting = state.tenants.get(name)?.queue.entries() ?? []
+  const foremost = order.flatMap((_, place) => waiting.find(([, rank]) => rank >= place * PRIORITY_STEP && rank < (place + 1) * PRIORITY_STEP)?.[0] ?? [])
+  const admitted = foremost.flatMap(id => state.rows.get(id)?.row.createdAtMs ?? [])
+  return admitted.length === 0 ? null : Math.min(...admitted)
+}
+
 /** Puts a tenant into the queue or takes it out: it stands there exactly when it has claimable work and a free slot. */
 export function updateTurn (state: State, name: string): void {
   const tenant = tenantOf(state, name)

@@ -4,9 +4,10 @@ import type { Balance, JournalEntry, OpenUnknown } from '../../generation/accoun
 import type { Budget } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Gauges } from '../../generation/ledger.ts'
+import type { FailedGeneration, SeenReplica, Standing } from '../../generation/overview.ts'
 import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { slotsNow } from './queue.ts'
+import { oldestOf, slotsNow } from './queue.ts'
 import { getMany } from './readers.ts'
 import { briefOf } from './rows.ts'
 import type { State } from './state.ts'
@@ -58,4 +59,28 @@ export function gauges (state: State): Gauges {
     unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null,
     asideBytes: asideBytes(state)
   }
+}
+
+/** The ledger's `standings`. */
+export function standings (state: State, tenants: readonly string[]): Standing[] {
+  return tenants.map(tenant => {
+    const { running = 0, waiting = 0 } = state.tenants.get(tenant) ?? {}
+    return { tenant, running, waiting, oldestMs: oldestOf(state, tenant) }
+  })
+}
+
+/** The ledger's `failures`. */
+export function failures (state: State, limit: number, tenant: string | null): FailedGeneration[] {
+  const rows = state.failed.last(ledgerConstants.maxFailureLooks, Infinity).flatMap(id => state.rows.get(id)?.row ?? [])
+  return rows.filter(row => tenant === null || row.tenant === tenant).slice(0, limit)
+    .map(({ id, tenant, model, failure, finishedAtMs, cost }) => ({ id, tenant, model, code: failure?.code ?? 'upstream-failed', finishedAtMs: finishedAtMs ?? 0, cost: cost ?? 0 }))
+}
+
+/** The ledger's `replicas`. */
+export function replicas (state: State): SeenReplica[] {
+  return [...state.beats]
+    .toSorted(([one, oneMs], [other, otherMs]) => otherMs - oneMs || (one < other ? 1 : -1))
+    .slice(0, ledgerConstants.maxShownReplicas)
+    .filter(([, beatAtMs]) => beatAtMs > state.now() - state.times.leaseMs)
+    .map(([replica, beatAtMs]) => ({ replica, beatAtMs, following: state.followed.get(replica)?.size() ?? 0 }))
 }

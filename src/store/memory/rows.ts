@@ -217,6 +217,7 @@ function index (state: State, entry: Entry): void {
   if (due !== null) state.due.set(row.id, due)
   const follower = followerOf(row)
   if (follower !== null) addTo(state.followed, follower, row.id, 0)
+  if (row.phase === 'failed') state.failed.set(row.id, row.finishedAtMs ?? 0)
   if (!isFinal(row)) hold(state, row, 1)
   if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
 }
@@ -241,6 +242,7 @@ function unindex (state: State, entry: Entry): void {
   state.due.delete(row.id)
   const follower = followerOf(row)
   if (follower !== null) dropFrom(state.followed, follower, row.id)
+  state.failed.delete(row.id)
   if (!isFinal(row)) hold(state, row, -1)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
 }

@@ -97,6 +97,8 @@ export interface State {
   readonly due: SortedSet
   /** Replica → what it looks after and another one may go on with before the lease runs out. */
   readonly followed: Map<string, SortedSet>
+  /** What has failed → when it ended. */
+  readonly failed: SortedSet
   /** Waiting ids that may not be claimed yet → from when on they may. */
   readonly later: SortedSet
   /** Tenant → virtual time; only tenants with claimable work and a free slot. */
@@ -187,6 +189,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     passedDuplicates: new Set(),
     due: createSortedSet(),
     followed: new Map(),
+    failed: createSortedSet(),
     later: createSortedSet(),
     turns: createSortedSet(),
     claims: new Map(),

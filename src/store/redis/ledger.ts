@@ -276,6 +276,9 @@ export function createRedisLedger ({
       }
       return { ...gauges, waiting }
     },
+    standings: async tenants => await inBatches(tenants, LOOK_BATCH, async tenants => await call('standings', { tenants })),
+    failures: async (limit, tenant) => await call('failures', { limit, tenant }),
+    replicas: async () => await call('replicas'),
 
     close: async () => {
       clearInterval(looks)

@@ -5,9 +5,10 @@ import type { Balance, JournalEntry, OpenUnknown, Ticket, Token, TokenPage } fro
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Change, Published } from '../../generation/changes.ts'
 import { integerOf, recordOf, textOf, unreadable, wordOf } from '../../generation/fields.ts'
-import { accountsIn } from '../../generation/generation.ts'
+import { accountsIn, problemCodeOf } from '../../generation/generation.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
+import type { FailedGeneration, SeenReplica, Standing } from '../../generation/overview.ts'
 import { phases } from '../../generation/phases.ts'
 import type { Difference } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
@@ -139,6 +140,21 @@ export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } 
     unknownOldestMs: integerOrNull(unknownOldestMs),
     asideBytes: integerOf(asideBytes)
   }
+}
+
+export function standingIn (value: unknown): Standing {
+  const { tenant, running, waiting, oldestMs } = recordOf(value)
+  return { tenant: textOf(tenant), running: integerOf(running), waiting: integerOf(waiting), oldestMs: integerOrNull(oldestMs) }
+}
+
+export function failedIn (value: unknown): FailedGeneration {
+  const { id, tenant, model, code, finishedAtMs, cost } = recordOf(value)
+  return { id: textOf(id), tenant: textOf(tenant), model: textOf(model), code: problemCodeOf(textOrNull(code) ?? ''), finishedAtMs: integerOf(finishedAtMs), cost: sumIn(cost) }
+}
+
+export function seenReplicaIn (value: unknown): SeenReplica {
+  const { replica, beatAtMs, following } = recordOf(value)
+  return { replica: textOf(replica), beatAtMs: integerOf(beatAtMs), following: integerOf(following) }
 }
 
 /** A step of counting again; see `recount.lua`. What a step does not give is empty. */

@@ -2,7 +2,7 @@
 // out of parsed JSON, in which numbers are texts, and what is null or false is left out. What cannot be read is a fault of falgate: it throws.
 
 import { integerOf, recordOf } from '../../generation/fields.ts'
-import { balanceIn, breakerIn, changeIn, gaugesIn, journalEntryIn, logPieceIn, mintedIn, recountIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
+import { balanceIn, breakerIn, changeIn, failedIn, gaugesIn, journalEntryIn, logPieceIn, mintedIn, recountIn, seenReplicaIn, standingIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
 import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, takenAllIn, weighedIn } from './wire-rights.ts'
 import { contentsIn, isYes, listIn, lookedIn, nothing, orNothing, rowIn, textsIn } from './wire-rows.ts'
 
@@ -54,6 +54,9 @@ const answers = {
   unknowns: listIn(unknownIn),
   journal: listIn(journalEntryIn),
   gauges: gaugesIn,
+  standings: listIn(standingIn),
+  failures: listIn(failedIn),
+  replicas: listIn(seenReplicaIn),
   recount: recountIn
 } as const
 

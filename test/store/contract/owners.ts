@@ -61,7 +61,10 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     balances: async () => await ledger.balances([{ owner: 'studio', per: 'month' }]),
     unknowns: async () => await ledger.unknowns(10),
     journal: async () => await ledger.journal(0, never, 10),
-    gauges: async () => await ledger.gauges()
+    gauges: async () => await ledger.gauges(),
+    standings: async () => await ledger.standings(['studio']),
+    failures: async () => await ledger.failures(10, null),
+    replicas: async () => await ledger.replicas()
   }
 }
 

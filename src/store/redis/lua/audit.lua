@@ -193,6 +193,17 @@ local function auditAll (keys, args)
     end
   end
 
+  local function auditFailed ()
+    local failed = membersOf(FAILED)
+    for id, row in pairs(rows) do
+      local expected = row.phase == 'failed' and (row.finishedAtMs or 0) or nil
+      if failed[id] ~= expected then fault(id, 'is', row.phase, 'and among what failed at', failed[id], 'instead of', expected) end
+    end
+    for id in pairs(failed) do
+      if not rows[id] then fault(id, 'is among what failed and has no row') end
+    end
+  end
+
   local function auditNames ()
     for _, name in ipairs(keysOf('n')) do
       local entry = readEnding(key('n', name))
@@ -311,6 +322,7 @@ local function auditAll (keys, args)
   auditTokens()
   auditDue()
   auditFollowed()
+  auditFailed()
   auditNames()
   auditRequests()
   auditDuplicates()

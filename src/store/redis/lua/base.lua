@@ -48,6 +48,7 @@ local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds fi
 local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
 local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
 local FOLLOWED -- zset: what a request id stands for and another replica may go on with at once -> its owner, as a number
+local FAILED -- zset: what has failed -> when it ended
 local BEATS -- zset: replica -> its last heartbeat
 local RENEWED -- zset: replica -> its last renewal on this server
 local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
@@ -72,6 +73,7 @@ local function nameKeys (glob)
   OVERRUNS = prefix .. 'overruns'
   ASIDES = prefix .. 'asides'
   FOLLOWED = prefix .. 'followed'
+  FAILED = prefix .. 'failed'
   BEATS = prefix .. 'beats'
   RENEWED = prefix .. 'renewed'
   AWAITED = prefix .. 'awaited'

@@ -15,7 +15,7 @@ local operations = {
   renew = Leases.renew, restore = Restore.restore, release = Leases.release, sweep = Leases.sweep, heartbeat = Leases.heartbeat, takeOver = Leases.takeOver, takeOutbox = Outbox.takeOutbox, once = Outbox.once,
   putAside = Aside.putAside, aside = Aside.aside,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
-  read = Readers.read, lookup = Readers.lookup, getMany = Readers.getMany, getStatuses = Readers.getStatuses, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges,
+  read = Readers.read, lookup = Readers.lookup, getMany = Readers.getMany, getStatuses = Readers.getStatuses, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges, standings = Readers.standings, failures = Readers.failures, replicas = Readers.replicas,
   cancel = Decisions.cancel, settle = Decisions.settle, correct = Decisions.correct,
   breaker = Breakers.tellBreaker, breakers = Breakers.breakers,
   mint = Tokens.mint, token = Tokens.showToken, tokens = Tokens.listTokens, revoke = Tokens.revoke,

@@ -75,6 +75,17 @@ local function positionOf (row)
   return position
 end
 
+-- When the oldest that waits in this tenant's queue was admitted; nil: none does. Of each priority the foremost is the oldest.
+local function oldestOf (name)
+  local oldest
+  for _, order in pairs(ORDER) do
+    local foremost = redis.call('ZRANGEBYSCORE', key('q', name), text(order * PRIORITY_STEP), '(' .. text((order + 1) * PRIORITY_STEP), 'LIMIT', 0, 1)[1]
+    local createdAtMs = foremost and tonumber(redis.call('HGET', key('g', foremost), 'createdAtMs') or nil)
+    if createdAtMs and (not oldest or createdAtMs < oldest) then oldest = createdAtMs end
+  end
+  return oldest
+end
+
 local function virtualNow ()
   return tonumber(redis.call('HGET', GLOB, 'virtual') or 0)
 end
@@ -140,5 +151,5 @@ end
 
 return {
   giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerSlots = lowerSlots, slotsNow = slotsNow, nextPosition = nextPosition, positionOf = positionOf,
-  virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge, isNext = isNext, passThrough = passThrough
+  oldestOf = oldestOf, virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge, isNext = isNext, passThrough = passThrough
 }

@@ -135,6 +135,43 @@ local function gauges ()
   }
 end
 
+-- standings { tenants } -> [{ tenant, running, waiting, oldestMs: when the oldest of its queue was admitted, or nothing }]
+local function standings ()
+  local found = {}
+  for _, name in ipairs(given.tenants) do
+    local oldestMs = Queue.oldestOf(name)
+    table.insert(found, { tenant = name, running = text(Queue.readTenant(name).running), waiting = redis.call('HGET', WAITING, name) or '0', oldestMs = oldestMs and text(oldestMs) })
+  end
+  return found
+end
+
+-- failures { limit, tenant or nothing } -> [{ id, tenant, model, code, finishedAtMs, cost }], the latest first
+local function failures ()
+  local found = {}
+  for _, id in ipairs(newest(FAILED, '+inf', constants.maxFailureLooks)) do
+    if #found >= given.limit then break end
+    local phase, tenant, model, failure, finishedAtMs, cost = unpack(redis.call('HMGET', key('g', id), 'phase', 'tenant', 'model', 'failure', 'finishedAtMs', 'cost'))
+    -- A replica of an older version does not keep up what failed.
+    if phase == 'failed' and (not given.tenant or tenant == given.tenant) then
+      table.insert(found, { id = id, tenant = tenant, model = model, code = failure and cjson.decode(failure).code, finishedAtMs = finishedAtMs or '0', cost = cost or '0' })
+    end
+  end
+  return found
+end
+
+-- replicas -> [{ replica, beatAtMs, following }], the latest heartbeat first
+local function replicas ()
+  local found, beats = {}, newest(BEATS, '+inf', constants.maxShownReplicas, 'WITHSCORES')
+  for i = 1, #beats, 2 do
+    local number = text(Rows.ownerNumber(beats[i]))
+    if tonumber(beats[i + 1]) > now - times.leaseMs then
+      table.insert(found, { replica = beats[i], beatAtMs = beats[i + 1], following = text(redis.call('ZCOUNT', FOLLOWED, number, number)) })
+    end
+  end
+  return found
+end
+
 return {
+  standings = standings, failures = failures, replicas = replicas,
   read = read, lookup = lookup, getMany = getMany, getStatuses = getStatuses, list = list, unknowns = unknowns, gauges = gauges
 }

@@ -60,6 +60,7 @@ local function compareRow (row)
   comparePlace(OLDEST, row, is.unknown and row.createdAtMs, 'oldest')
   comparePlace(DUE, row, is.due, 'due')
   comparePlace(FOLLOWED, row, is.followed, 'followed')
+  comparePlace(FAILED, row, is.failed, 'failed')
   comparePlace(key('l', row.tenant .. ' ' .. row.subject), row, row.number, 'list')
   comparePlace(Rows.listOf(row), row, row.number, 'list by status')
   -- Others may have been passed over.
@@ -85,6 +86,7 @@ local belongs = {
   later = function (row, is) return is.later end,
   due = function (row, is) return is.due end,
   followed = function (row, is) return is.followed end,
+  failed = function (row, is) return is.failed end,
   unknown = function (row, is) return is.unknown end,
   oldest = function (row, is) return is.unknown end,
   q = function (row, is, name) return is.queue and row.tenant == name end,
@@ -94,7 +96,7 @@ local belongs = {
 }
 
 local function sets ()
-  return { later = LATER, due = DUE, followed = FOLLOWED, unknown = UNKNOWN, oldest = OLDEST }
+  return { later = LATER, due = DUE, followed = FOLLOWED, failed = FAILED, unknown = UNKNOWN, oldest = OLDEST }
 end
 
 -- Drops what leads nowhere or to a row that does not belong there. -> where to go on

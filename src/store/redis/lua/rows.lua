@@ -218,6 +218,7 @@ local function placesOf (row)
   at.due = dueOf(row)
   if isFollowed(row) then at.followed = ownerNumber(row.owner) end
   if row.duplicateName and isDuplicate(row) then at.duplicate = row.number end
+  if row.phase == 'failed' then at.failed = row.finishedAtMs or 0 end
   at.held = not Books.isFinal(row)
   return at
 end
@@ -272,6 +273,7 @@ local function reindex (before, after)
   place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   place(DUE, row.id, was.due, is.due)
   place(FOLLOWED, row.id, was.followed, is.followed)
+  place(FAILED, row.id, was.failed, is.failed)
   if row.duplicateName then
     -- What was passed over among duplicates is one of them again when it moves.
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
