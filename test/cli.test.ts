@@ -116,6 +116,14 @@ t.test('a port that is taken is one line and exit code 1', async t => {
   t.match(stderr, /^falgate: .*EADDRINUSE.*set PORT.*\n$/)
 })
 
+t.test('pictures of the sandbox alone are where PUBLIC_URL says, for those who do not reach it as the gateway does', async t => {
+  const env = { ...await listenEnv(), PUBLIC_URL: 'https://pictures.example/drawn/' }
+  const running = start(t, [cliFile, 'sandbox'], env)
+  await answering(running, `http://127.0.0.1:${env.PORT}/healthz`)
+  const answer = await fetch(`http://127.0.0.1:${env.PORT}/run/fal-ai/imagen4/preview/ultra`, { method: 'POST', headers: { authorization: 'Key any' }, body: '{"prompt":"a fair"}' })
+  t.match(await answer.text(), /"url":"https:\/\/pictures\.example\/drawn\/files\//)
+})
+
 t.test('the sandbox runs alone, whatever the rules for keys and tenants', async t => {
   const env = { ...await listenEnv(), NODE_ENV: 'production', FAL_KEY: 'real:key' }
   const running = start(t, [cliFile, 'sandbox'], env)
