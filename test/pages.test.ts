@@ -47,7 +47,7 @@ t.test('links and blocks are found', async t => {
 })
 
 /** Those of compose, and of the tests. */
-const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS']
+const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'TLS_FILE_PATH', 'GRAFANA_PASSWORD', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS']
 
 /** Those of the example's backend. */
 const examples = ['FALGATE_URL', 'FALGATE_KEY', 'ORIGIN']
@@ -109,6 +109,9 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/architecture.md', 'stateDiagram', 'docs.test.ts'],
   ['docs/billing.md', 'falgate usage', 'docs-commands.test.ts'],
   ['docs/debugging.md', 'printf', 'docs-commands.test.ts'],
+  ['docs/deployment.md', 'docker compose --profile ops up', 'not run: docker needs an engine. docker/ops.test.ts holds what is started, world/ops.test.ts runs HAProxy and Prometheus with their files'],
+  ['docs/deployment.md', 'curl --request PUT http://127.0.0.1:8081', 'world/ops.test.ts'],
+  ['docs/deployment.md', 'FAL_KEY= FAL_KEY_FILE_PATH', 'not run: docker needs an engine. docker/ops.test.ts: compose knows its settings'],
   ['docs/deployment.md', 'redis-cli ACL SETUSER', 'docs-commands.test.ts'],
   ['docs/fal-clients.md', 'curl', 'heavy/fal-examples.test.ts'],
   ['docs/fal-clients.md', 'FAL_HOSTS', 'http/fal/hosts.test.ts'],
@@ -135,11 +138,11 @@ t.test('every code block is held by a test, or it is told why not', async t => {
 })
 
 t.test('the settings that the documents give to compose are those that it takes, and those that it gives to the gateway are settings', async t => {
-  const { services: { gateway }, secrets } = readCompose()
+  const { services: { gateway, grafana }, secrets } = readCompose()
   const given = Object.entries(gateway.environment ?? {})
-  const taken = new Set([...given.map(([, text]) => text), ...gateway.volumes ?? [], ...Object.values(secrets).map(({ file }) => file)].map(text => variableIn(text)?.name))
-  const lines = found(/^ *(.*) docker compose up$/gm)
-  t.ok(lines.length > 0, 'one was found')
+  const taken = new Set([...given.map(([, text]) => text), ...Object.values(grafana.environment ?? {}), ...gateway.volumes ?? [], ...Object.values(secrets).map(({ file }) => file)].map(text => variableIn(text)?.name))
+  const lines = found(/^ *(.*?) (?:\\\n *)?docker compose (?:--profile ops )?up/gm)
+  t.ok(lines.length > 1, 'they were found')
   for (const { path, match: [, settings = ''] } of lines) for (const [, name] of settings.matchAll(/([A-Z_]+)=/g)) t.ok(taken.has(name), `${path}: ${name}`)
   t.ok(given.length > 5, 'they were found')
   t.same(given.map(([name]) => name).filter(name => !variables.some(variable => variable.name === name)), [])

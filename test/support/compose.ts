@@ -8,6 +8,7 @@ import { guardOf, misfitsOf } from '../../src/schema.ts'
 import { projectDir } from './paths.ts'
 
 const Service = Type.Object({
+  profiles: Type.Optional(Type.Array(Type.String())),
   image: Type.Optional(Type.String()),
   build: Type.Optional(Type.String()),
   command: Type.Optional(Type.Array(Type.String())),
@@ -16,18 +17,40 @@ const Service = Type.Object({
   volumes: Type.Optional(Type.Array(Type.String())),
   ports: Type.Optional(Type.Array(Type.String())),
   depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }, { additionalProperties: false }))),
-  healthcheck: Type.Optional(Type.Object({ test: Type.Array(Type.String()), interval: Type.String(), timeout: Type.String(), retries: Type.Integer() }, { additionalProperties: false })),
+  healthcheck: Type.Optional(Type.Object({
+    disable: Type.Optional(Type.Literal(true)),
+    test: Type.Optional(Type.Array(Type.String())),
+    interval: Type.Optional(Type.String()),
+    timeout: Type.Optional(Type.String()),
+    retries: Type.Optional(Type.Integer())
+  }, { additionalProperties: false })),
+  user: Type.Optional(Type.String()),
   read_only: Type.Optional(Type.Boolean()),
   tmpfs: Type.Optional(Type.Array(Type.String())),
   cap_drop: Type.Optional(Type.Array(Type.String())),
+  cap_add: Type.Optional(Type.Array(Type.String())),
   security_opt: Type.Optional(Type.Array(Type.String())),
   stop_grace_period: Type.Optional(Type.String()),
   restart: Type.Optional(Type.String())
 }, { additionalProperties: false })
 
+/** The services that come with the profile `ops`. */
+export const opsServices = ['gateway-one', 'gateway-two', 'sandbox', 'certificate', 'haproxy', 'prometheus', 'grafana', 'otel-collector'] as const
+
 /** What our file uses of Compose's own schema. Text that YAML reads as a number or as yes and no is no text here. */
 const ComposeFile = Type.Object({
-  services: Type.Object({ gateway: Service, redis: Service }, { additionalProperties: false }),
+  services: Type.Object({
+    gateway: Service,
+    redis: Service,
+    'gateway-one': Service,
+    'gateway-two': Service,
+    sandbox: Service,
+    certificate: Service,
+    haproxy: Service,
+    prometheus: Service,
+    grafana: Service,
+    'otel-collector': Service
+  }, { additionalProperties: false }),
   volumes: Type.Record(Type.String(), Type.Null()),
   secrets: Type.Record(Type.String(), Type.Object({ file: Type.String() }, { additionalProperties: false }))
 }, { additionalProperties: false })
@@ -39,7 +62,7 @@ export function readCompose (): Static<typeof ComposeFile> {
 
 /** The same, of a text. */
 export function composeOf (text: string): Static<typeof ComposeFile> {
-  const document = parseDocument(text)
+  const document = parseDocument(text, { merge: true })
   const [fault] = [...document.errors, ...document.warnings]
   if (fault !== undefined) throw fault
   const content: unknown = document.toJS()
