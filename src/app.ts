@@ -18,6 +18,7 @@ import { MAX_DOCUMENT_BYTES } from './models/document.ts'
 import type { LoadedModels } from './models/load.ts'
 import type { ModelBook } from './models/models.ts'
 import type { TenantBook } from './tenants/book.ts'
+import { openTracing } from './tracing.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -71,6 +72,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const log = createLogger({ level: config.logLevel, ...lines })
   for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
   const metrics = createMetrics({ version })
+  const tracing = openTracing(version)
   const lifecycle = createLifecycle(log)
   const book = createModelsInForce(config, log, {
     builtIn: options.models,
@@ -88,6 +90,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     redisCa: options.redisCa,
     log,
     metrics,
+    tracing,
     tenants: tenants.now,
     falKeyOf: key.now,
     falSecrets: key.secrets,
@@ -97,7 +100,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     lookAgainMs: options.lookAgainMs,
     awaitStoreMs: options.awaitStoreMs
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tenants: tenants.now, state: () => lifecycle.state, core, sandboxKey: key.now() })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, sandboxKey: key.now() })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 

@@ -32,8 +32,8 @@ export function traceIn ({ traceparent, tracestate }: IncomingHttpHeaders): Trac
   return { traceId, spanId, isSampled: (parseInt(flags ?? '', 16) & 1) === 1, state: stateIn(tracestate) }
 }
 
-/** Too long a one is dropped: half of it might be half of an entry. */
-function stateIn (tracestate: string | string[] | undefined): string {
+/** What is kept of a `tracestate`. Too long a one is dropped: half of it might be half of an entry. */
+export function stateIn (tracestate: string | string[] | undefined): string {
   return typeof tracestate === 'string' && tracestate.length <= MAX_STATE_CHARACTERS && VISIBLE.test(tracestate) ? tracestate.trim() : ''
 }
 

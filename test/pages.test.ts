@@ -55,8 +55,11 @@ const examples = ['FALGATE_URL', 'FALGATE_KEY', 'ORIGIN']
 /** Those of fal's Python client. */
 const clients = ['FAL_RUN_HOST', 'FAL_QUEUE_RUN_HOST', 'FAL_KEY_ID', 'FAL_KEY_SECRET']
 
+/** Those of OpenTelemetry's SDK. */
+const sdk = ['OTEL_SERVICE_NAME', 'OTEL_NODE_ENABLED_INSTRUMENTATIONS', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_TRACES_SAMPLER', 'NODE_OPTIONS']
+
 t.test('every setting that a page names is one', async t => {
-  const known = new Set([...variables.map(({ name }) => name), ...others, ...examples, ...clients])
+  const known = new Set([...variables.map(({ name }) => name), ...others, ...examples, ...clients, ...sdk])
   const named = [...found(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g), ...found(/(?<![\w$])([A-Z][A-Z0-9_]{3,})=/g)]
   t.ok(named.length > 40, 'they were found')
   t.same(named.filter(({ match }) => !known.has(match[1] ?? '') && !/_$/.test(match[1] ?? '')).map(({ path, match }) => `${path}: ${match[1]}`), [])
@@ -121,6 +124,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/models.md', 'export MODELS_DIR', 'cli/model.test.ts'],
   ['docs/models.md', '{', 'cli/model.test.ts'],
   ['docs/operations.md', 'falgate doctor', 'cli/doctor.test.ts'],
+  ['docs/operations.md', 'npm install --no-save @opentelemetry', 'not run: it installs packages. replicas/traces.test.ts loads an SDK in the same way'],
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
   ['docs/sandbox.md', '[', 'below'],
   ['docs/tenants.md', '{', 'below'],

@@ -24,6 +24,7 @@ import { takesSeed, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { highestPriceOf, type TenantBook } from '../tenants/book.ts'
 import type { OnTrouble } from '../trouble.ts'
+import type { Tracing } from '../tracing.ts'
 import { createUpstreams, type Upstreams } from '../upstream/queue.ts'
 import { openStore, timesOf, type Store } from './store.ts'
 
@@ -37,6 +38,7 @@ export interface CoreOptions {
   readonly redisCa?: string | null | undefined
   readonly log: Logger
   readonly metrics: Metrics
+  readonly tracing: Tracing
   /** The tenants that are in force now. */
   readonly tenants: () => TenantBook
   /** The key that fal takes now, of an account as rows name it (`null`: of rows that name none); `null`: it is not here. */
@@ -74,13 +76,13 @@ export interface Core extends Pick<Store, 'health' | 'connect' | 'renew'> {
 
 /** Nothing is started: nothing here has a timer or a connection before it is used, but for the ledger's. */
 export function createCore (options: CoreOptions): Core {
-  const { config, models, log, metrics, tenants } = options
+  const { config, models, log, metrics, tracing, tenants } = options
   const replica = randomUUID()
   const times = timesOf(config)
   const onTrouble = untoldTrouble(createTroubleLog(log))
   const store = openStore({ ...options, onTrouble })
   const { ledger } = store
-  const upstreams = createUpstreams({ models, queueUrl: options.queueUrl, keyOf: options.falKeyOf, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log })
+  const upstreams = createUpstreams({ models, queueUrl: options.queueUrl, keyOf: options.falKeyOf, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log, tracing })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
   const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })
@@ -101,7 +103,7 @@ export function createCore (options: CoreOptions): Core {
     slots: config.falConcurrency,
     lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS,
     newId,
-    ...createObserver(log, metrics, ledger.now),
+    ...createObserver(log, metrics, tracing, ledger.now),
     onRestored: (generations, contested) => {
       metrics.ledgerRollback()
       metrics.namesContested(contested)
@@ -129,6 +131,7 @@ export function createCore (options: CoreOptions): Core {
     resultTtlMs: config.resultTtlMs,
     twinMs: config.twinMs,
     draining: options.isDraining,
+    tracing,
     newId,
     onTrouble
   })

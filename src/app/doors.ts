@@ -20,6 +20,7 @@ import { fieldsOf } from '../models/price-bound.ts'
 import { listenToSandbox } from '../sandbox/listen.ts'
 import { createSandbox } from '../sandbox/plugin.ts'
 import { DEMO_KEY, DEMO_KEY_ID, type TenantBook } from '../tenants/book.ts'
+import type { Tracing } from '../tracing.ts'
 import { closeServer } from './close-server.ts'
 import type { CertificatePair } from './files.ts'
 import type { Core } from './core.ts'
@@ -33,6 +34,7 @@ export interface DoorsOptions {
   readonly log: Logger
   readonly requestLog: LineLog
   readonly metrics: Metrics
+  readonly tracing: Tracing
   readonly tenants: () => TenantBook
   readonly state: () => ProcessState
   readonly core: Core
@@ -68,7 +70,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests, onTrouble } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -102,6 +104,7 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       log,
       requestLog,
       metrics,
+      tracing,
       models,
       tenants,
       version,

@@ -2,6 +2,7 @@
 
 import type { Bases } from './bases.ts'
 import type { Failure } from './generation.ts'
+import type { Whose } from './whose.ts'
 
 /**
  * What became of a submit. Anything that may have reached fal and was not clearly answered is `lost`.
@@ -65,15 +66,18 @@ export type Result =
   | { readonly kind: 'pending' }
   | { readonly kind: 'unavailable', readonly retryAfterMs: number | null }
 
-/** fal's queue, with the key of one account. No operation rejects for what the network or fal does; each has a deadline of its own. */
+/**
+ * fal's queue, with the key of one account. No operation rejects for what the network or fal does; each has a deadline of its own. `whose`: the generation that
+ * it is for, in log lines and spans; fal is told nothing of it.
+ */
 export interface Upstream {
   /** Never aborted from outside: its answer is the only trace of a purchase. */
-  submit: (model: string, input: string) => Promise<Submitted>
-  openStatusReader: (model: string, requestId: string) => StatusReader
+  submit: (model: string, input: string, whose?: Whose) => Promise<Submitted>
+  openStatusReader: (model: string, requestId: string, whose?: Whose) => StatusReader
   /** Where it stands, asked once. */
-  state: (model: string, requestId: string, signal: AbortSignal) => Promise<Sighting['kind'] | 'unavailable'>
-  result: (model: string, requestId: string, signal: AbortSignal) => Promise<Result>
-  cancel: (model: string, requestId: string) => Promise<'asked' | 'too-late' | 'missing' | 'unavailable'>
+  state: (model: string, requestId: string, signal: AbortSignal, whose?: Whose) => Promise<Sighting['kind'] | 'unavailable'>
+  result: (model: string, requestId: string, signal: AbortSignal, whose?: Whose) => Promise<Result>
+  cancel: (model: string, requestId: string, whose?: Whose) => Promise<'asked' | 'too-late' | 'missing' | 'unavailable'>
 }
 
 /**

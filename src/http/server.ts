@@ -9,7 +9,7 @@ import { Problem } from '../errors.ts'
 import type { Follow } from '../generation/watch/follow.ts'
 import type { LineLog } from '../logger.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { traceIn } from '../trace-context.ts'
+import type { Tracing } from '../tracing.ts'
 import { missed } from './answer.ts'
 import { isStillCaller, protect } from './authenticate.ts'
 import { BodyOverdue } from './body-bytes.ts'
@@ -46,6 +46,7 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly log: Logger
   /** What writes the line of each request. */
   readonly requestLog: LineLog
+  readonly tracing: Tracing
   readonly follow: Follow
   /** How often event streams beat, and after how long an unread one is dropped. */
   readonly events: { readonly heartbeatMs: number, readonly idleTimeoutMs: number }
@@ -161,14 +162,14 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: B
 /** What every request starts with, also one whose address cannot be read. */
 type Begin = (request: FastifyRequest, reply: FastifyReply) => void
 
-function beginner ({ requestLog, metrics, isDraining }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'isDraining'>): Begin {
+function beginner ({ requestLog, metrics, tracing, isDraining }: Pick<ServerDeps, 'requestLog' | 'metrics' | 'tracing' | 'isDraining'>): Begin {
   const whenOver = (isDelivered: boolean, request: FastifyRequest, reply: FastifyReply): void => { logRequest(request, reply, isDelivered, requestLog, metrics) }
   return (request, reply) => {
     // Fastify's own hook for the end does not run when the caller leaves.
     const { routeOptions } = request
     const { url: route = 'none', config: { saysCacheStatus = false, isPoll = false, operationOf } } = routeOptions
     const operation = operationOf === undefined ? { route, isPoll } : operationOf(pathOf(request.url))
-    request.facts = freshFacts(watchConnection(request, reply, whenOver), routeOptions, operation, traceIn(request.headers))
+    request.facts = freshFacts(watchConnection(request, reply, whenOver), routeOptions, operation, tracing.ofRequest(request.headers))
     if (saysCacheStatus) reply.header(answerHeaders.cacheStatus, missed('normal'))
     reply.header(answerHeaders.requestId, request.id)
     reply.header('x-content-type-options', 'nosniff')

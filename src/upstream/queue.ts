@@ -9,9 +9,12 @@ import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { readErrorBody } from '../fal-wire/error-body.ts'
 import { falHeaders } from '../fal-wire/headers.ts'
 import { ledgerConstants } from '../generation/ledger-constants.ts'
-import type { StatusReader, Submitted, Upstream, UpstreamOf } from '../generation/upstream.ts'
+import type { Result, StatusReader, Submitted, Upstream, UpstreamOf } from '../generation/upstream.ts'
+import { lineFactsOf, type Whose } from '../generation/whose.ts'
 import type { ModelBook } from '../models/models.ts'
+import { noTracing, type Tracing } from '../tracing.ts'
 import { accountNameIn } from '../upstream-account.ts'
+import { beginCall, spanned } from './call-spans.ts'
 import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
@@ -68,6 +71,8 @@ export interface UpstreamOptions {
   /** None by default. */
   readonly proxy?: Proxy | null
   readonly log?: UpstreamLog
+  /** No spans by default. */
+  readonly tracing?: Tracing
 }
 
 /** The part of a pino logger that is used here. */
@@ -107,7 +112,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
   const closing = new AbortController()
   // One listener for each request and socket under way, which is no leak.
   setMaxListeners(0, closing.signal)
-  const { proxy = null } = options
+  const { proxy = null, tracing = noTracing } = options
   // One for all submits. It gets no signal: Node would keep a listener for each connection that there ever was.
   const connector = createConnector({ proxy, timeoutMs: timeouts.connectMs, keepAlive: false })
   const connecting = new Set<Connecting>()
@@ -148,7 +153,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
      * Buys, once. The connection is used for this request only: on a pooled one each race with the server's idle close would be a purchase
      * of unknown outcome. Until it is established nothing can have reached fal; after that only fal's answer proves anything.
      */
-    async function submit (model: string, input: string): Promise<Submitted> {
+    async function submit (model: string, input: string, whose?: Whose): Promise<Submitted> {
       const key = options.keyOf(account)
       if (key === null) return { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
       const url = `${options.queueUrl()}/${model}`
@@ -158,50 +163,50 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
         pipelining: 0,
         connect: (target, callback) => { connectForSubmit(target, socket => { established = socket }, callback) }
       })
-      const answer = await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headersWith(key) }, body: input }, {
+      const span = beginCall(tracing, 'falgate.submit', { method: 'POST', url }, whose)
+      const answer = await span.around(async () => await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headersWith(key) }, body: input }, {
         deadlineMs: timeouts.submitMs,
         bodyLimitBytes: SMALL_BODY_BYTES,
         signals: [closing.signal],
         // undici would do that, too, with an error: to make it, and to write down where it was made, takes a third of all that a submit costs.
         onEnd: () => { established?.destroy() }
-      })
+      }))
       const sent = established !== null
       // An answer ended its connection; what got none must not be sent any more.
       if (answer.kind === 'no-answer') await client.destroy()
       options.onRequest?.('submit', outcomeOf(answer))
-      tellTrouble(account, 'submit', answer)
-      if (answer.kind === 'answer') return submitted(answer, censor)
-      return sent
-        ? { kind: 'lost', requestId: null, suspect: answer.code === NOT_HTTP ? 'account' : 'request', cause: `no answer: ${answer.why} (${answer.code})` }
-        : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
+      tellTrouble(account, 'submit', answer, whose)
+      const came = answer.kind === 'answer' ? submitted(answer, censor) : unanswered(answer, sent)
+      span.end(answer, came)
+      return came
     }
 
-    function openStatusReader (model: string, requestId: string): StatusReader {
+    function openStatusReader (model: string, requestId: string, whose?: Whose): StatusReader {
       const urls = (): ReturnType<typeof requestUrls> => requestUrls(options.queueUrl(), model, requestId)
       const reader = createStatusReader({
         poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
-        stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal),
+        stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal, whose),
         pauses: timeouts,
         censor,
         onTrouble: answer => {
-          options.log?.warn({ fal_request_id: requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
-          tellTrouble(account, 'status', answer)
+          options.log?.warn({ ...factsOf(whose), fal_request_id: requestId, status: answer.kind === 'answer' ? answer.status : null }, 'the status of a generation cannot be read; asking again')
+          tellTrouble(account, 'status', answer, whose)
         },
         onClose: () => readers.delete(reader)
       })
       readers.add(reader)
       if (closing.signal.aborted) reader.close()
-      return reader
+      return whose === undefined ? reader : spanned(reader, tracing, whose)
     }
 
-    async function state (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['state']> {
-      const answer = await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal])
-      tellTrouble(account, 'status', answer)
+    async function state (model: string, requestId: string, signal: AbortSignal, whose?: Whose): ReturnType<Upstream['state']> {
+      const answer = await tracing.below(whose?.trace ?? null, async () => await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal]))
+      tellTrouble(account, 'status', answer, whose)
       return stateIn(answer, censor) ?? 'unavailable'
     }
 
     /** The events of one status stream. However it ends, it just ends: the reader polls then. */
-    async function * statusEvents (url: string, requestId: string, signal: AbortSignal): AsyncGenerator<string, void> {
+    async function * statusEvents (url: string, requestId: string, signal: AbortSignal, whose?: Whose): AsyncGenerator<string, void> {
       const key = options.keyOf(account)
       if (key === null) return
       let outcome: Outcome = 'network'
@@ -233,24 +238,26 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
       } catch (error) {
         const trouble = troubleOf(error, signal.aborted)
         outcome = trouble.why
-        options.log?.debug({ fal_request_id: requestId, error: trouble.code }, 'a status stream broke; polling')
+        options.log?.debug({ ...factsOf(whose), fal_request_id: requestId, error: trouble.code }, 'a status stream broke; polling')
       } finally {
         options.onRequest?.('stream', outcome)
       }
     }
 
-    async function result (model: string, requestId: string, signal: AbortSignal): ReturnType<Upstream['result']> {
-      const answer = await ask('result', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response }, [signal])
-      tellTrouble(account, 'result', answer)
-      if (answer.kind === 'no-answer') return { kind: 'unavailable', retryAfterMs: null }
-      const read = readResult(model, answer)
-      if (read.kind === 'no-output') options.log?.error({ fal_request_id: requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
+    async function result (model: string, requestId: string, signal: AbortSignal, whose?: Whose): ReturnType<Upstream['result']> {
+      const request = { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response } as const
+      const span = beginCall(tracing, 'falgate.result', request, whose)
+      const answer = await span.around(async () => await ask('result', request, [signal]))
+      tellTrouble(account, 'result', answer, whose)
+      const read: Result = answer.kind === 'no-answer' ? { kind: 'unavailable', retryAfterMs: null } : readResult(model, answer)
+      span.end(answer, read)
+      if (read.kind === 'no-output' && answer.kind === 'answer') options.log?.error({ ...factsOf(whose), fal_request_id: requestId, unreadable: answer.unreadable }, 'a result is no output of its model')
       return read
     }
 
-    async function cancel (model: string, requestId: string): ReturnType<Upstream['cancel']> {
-      const answer = await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, [])
-      tellTrouble(account, 'cancel', answer)
+    async function cancel (model: string, requestId: string, whose?: Whose): ReturnType<Upstream['cancel']> {
+      const answer = await tracing.below(whose?.trace ?? null, async () => await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, []))
+      tellTrouble(account, 'cancel', answer, whose)
       if (answer.kind === 'no-answer') return 'unavailable'
       if (answer.status === 400) return 'too-late'
       if (answer.status === 404) return 'missing'
@@ -267,10 +274,10 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
    * Tells operators what callers are not told: why no answer came, such as the code of a TLS failure, and fal's known words about our account.
    * Never a text as it came: a firewall's page may repeat the request, and with it a prompt.
    */
-  function tellTrouble (upstream: string | null, operation: UpstreamOperation, answer: Answer | NoAnswer): void {
+  function tellTrouble (upstream: string | null, operation: UpstreamOperation, answer: Answer | NoAnswer, whose?: Whose): void {
     const account = upstream === null ? undefined : accountNameIn(upstream)
     if (answer.kind === 'no-answer') {
-      if (answer.why !== 'aborted' && answer !== NO_KEY) options.log?.warn({ operation, error: answer.code }, 'no answer from fal')
+      if (answer.why !== 'aborted' && answer !== NO_KEY) options.log?.warn({ operation, error: answer.code, ...factsOf(whose) }, 'no answer from fal')
     } else if (answer.status === 401 || answer.status === 403) {
       const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
       const fal = /User is locked|No user found|Cannot access application/.exec(text)?.[0]
@@ -317,6 +324,17 @@ function headersWith (key: string): Record<string, string> {
     'accept-encoding': 'identity',
     'user-agent': 'falgate'
   }
+}
+
+function factsOf (whose: Whose | undefined): object {
+  return whose === undefined ? {} : lineFactsOf(whose)
+}
+
+/** What it proves that a submit got no answer; `sent`: something may have reached fal. */
+function unanswered ({ why, code }: NoAnswer, sent: boolean): Submitted {
+  return sent
+    ? { kind: 'lost', requestId: null, suspect: code === NOT_HTTP ? 'account' : 'request', cause: `no answer: ${why} (${code})` }
+    : { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
 }
 
 /** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */

@@ -17,6 +17,7 @@ import { logRequest } from '../../src/http/request-log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createMemoryLedger } from '../../src/store/memory/ledger.ts'
 import { traceIn, traceOfText, traceText } from '../../src/trace-context.ts'
+import { noTracing } from '../../src/tracing.ts'
 import { admissionOf, times } from '../support/admission.ts'
 import { CENTRAL_KEY, parseObject, startGateway, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { cliFile } from '../support/paths.ts'
@@ -68,7 +69,7 @@ function instrumented (): { readonly log: Logger, readonly traces: () => readonl
 t.test('a line about a generation without a trace leaves the one of an instrumentation alone', async t => {
   const { log, traces } = instrumented()
   const ledger = createMemoryLedger({ times, account: { kind: 'sandbox', name: 'main' } })
-  const observer = createObserver(log, createMetrics({ version: '1' }), ledger.now)
+  const observer = createObserver(log, createMetrics({ version: '1' }), noTracing, ledger.now)
   for (const one of [null, trace]) {
     const admitted = await ledger.admit(admissionOf({ trace: one, deadlineMs: ledger.now() + 60_000 }))
     if (admitted.outcome === 'bought') observer.onMove('waiting', admitted.row, 5)

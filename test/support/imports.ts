@@ -20,6 +20,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   undici: ['upstream/', 'catalogue/'],
   'close-with-grace': ['cli.ts'],
   'prom-client': ['metric-kinds.ts'],
+  '@opentelemetry/': ['tracing.ts'],
   pino: ['logger.ts']
 }
 

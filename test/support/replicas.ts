@@ -50,6 +50,8 @@ export interface Deployment {
 
 export interface DeploymentOptions {
   readonly env?: Readonly<Record<string, string>>
+  /** Options of Node. */
+  readonly node?: readonly string[]
   readonly tenants?: Readonly<Record<string, unknown>>
   readonly sandbox?: SandboxOptions & { readonly models?: ModelBook }
   /** A server of the test's own; by default one that is shared, with a namespace apart. */
@@ -84,7 +86,7 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
   t.teardown(async () => { await ledger.close() })
 
   async function startReplica (env: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    const running = start(t, [cliFile, 'serve'], {
+    const running = start(t, [...options.node ?? [], cliFile, 'serve'], {
       PORT: '0',
       FAL_KEY: CENTRAL_KEY,
       FAL_QUEUE_URL: `${sandbox.base}/queue`,

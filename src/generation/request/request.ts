@@ -3,8 +3,10 @@
 import { Problem } from '../../errors.ts'
 import type { AnswerSource } from '../../metrics.ts'
 import type { MicroUsd } from '../../money.ts'
+import type { TraceContext } from '../../trace-context.ts'
+import type { Tracing } from '../../tracing.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Admission, Admitted, DuplicatesFirst, End, RateState } from '../admission.ts'
+import type { Admission, Admitted, End, Got, RateState, Refused } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
 import type { Connection, Generation } from '../generation.ts'
 import { bodyOf, withOutput } from '../large.ts'
@@ -13,6 +15,7 @@ import type { Ledger } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
 import { pauseWithCaller, type CallerLink } from '../watch/presence.ts'
 import type { Lost, Watch } from '../watch/watch.ts'
+import { inAdmissionSpan } from './admission-span.ts'
 import { admissionOf, reuseNameOf, type AdmissionContext, type CallOptions } from './call.ts'
 import { createForesight, type Foresight } from './foresight.ts'
 import { settleDuplicates } from './duplicate-rounds.ts'
@@ -74,6 +77,7 @@ export interface RequestDeps extends AdmissionContext {
   readonly priceRules: PriceRules
   readonly resultTtlMs: number
   readonly draining: () => boolean
+  readonly tracing: Tracing
   readonly onTrouble: OnTrouble
 }
 
@@ -92,8 +96,8 @@ const ADMISSION_DEADLINE_MS = 900
 /** How long a retry may overtake the news that its first caller is gone: before a second identical picture is bought, callers are asked about again after this. */
 const ASK_AGAIN_MS = 300
 
-/** An admission without questions, or why none was asked for any more. */
-type Settled = Exclude<Admitted, DuplicatesFirst> | { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
+/** An admission without questions that was not refused, or why none was asked for any more. */
+type Settled = Got | { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
 
 /** What is kept while a caller waits. The row itself has four times as much. */
 interface Awaited extends Origin, Pick<Generation, 'id' | 'purchase' | 'tenant' | 'subject' | 'phase' | 'price'> {
@@ -132,7 +136,6 @@ export function createRequests (deps: RequestDeps): Requests {
     const admitted = await admit(options, connection, caller)
     if (admitted.outcome === 'caller-gone') return { kind: 'caller-gone' }
     if (admitted.outcome === 'draining') return await fromStore(options)
-    if (admitted.outcome === 'refused') throw problemOfRefusal(admitted)
     if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
     if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
@@ -157,18 +160,22 @@ export function createRequests (deps: RequestDeps): Requests {
     return cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
   }
 
-  /** Asks for admission until it is clear which undelivered duplicates still have a caller. That takes a while, in which this caller may leave, or the process begin to. */
   async function admit (options: CallOptions, connection: Connection, caller: CallerLink): Promise<Settled> {
-    const admission = admissionOf(options, connection, deps)
+    return await inAdmissionSpan(deps.tracing, options, async trace => await settle(admissionOf(options, connection, deps), trace, caller))
+  }
+
+  /** Asks for admission until it is clear which undelivered duplicates still have a caller. That takes a while, in which this caller may leave, or the process begin to. */
+  async function settle (admission: ReturnType<typeof admissionOf>, trace: TraceContext | null, caller: CallerLink): Promise<Settled> {
     const { model, priceRule } = admission
-    const admitted = await settleDuplicates<Settled>(ledger, async known => {
+    const admitted = await settleDuplicates<Settled | Refused>(ledger, async known => {
       if (!caller.isOpen()) return { outcome: 'caller-gone' }
       if (deps.draining()) return { outcome: 'draining' }
-      return await deps.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission })
+      return await deps.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission, trace })
     }, async () => { await pauseWithCaller(ASK_AGAIN_MS, caller) })
     if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
-    if (admitted.outcome === 'refused' && admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
-    return admitted
+    if (admitted.outcome !== 'refused') return admitted
+    if (admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
+    throw problemOfRefusal(admitted)
   }
 
   /** The answer to a caller that has waited. */

@@ -20,8 +20,8 @@ const BACKOFF: Backoff = { firstMs: 1000, mostMs: 4000 }
 export function createCancelRequest (upstreamOf: (account: string | null) => Pick<Upstream, 'cancel'>, onTrouble: OnTrouble, released: AbortSignal, backoff = BACKOFF): (row: Followed) => void {
   let isAsked = false
 
-  async function ask ({ model, requestId, upstream }: Followed): Promise<void> {
-    for (let tries = 1; await upstreamOf(upstream).cancel(model, requestId) === 'unavailable' && tries < TRIES; tries++) {
+  async function ask (row: Followed): Promise<void> {
+    for (let tries = 1; await upstreamOf(row.upstream).cancel(row.model, row.requestId, row) === 'unavailable' && tries < TRIES; tries++) {
       if (await sleep(backoffMs(tries, backoff), released) === 'interrupted') return
     }
   }

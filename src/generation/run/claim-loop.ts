@@ -11,6 +11,7 @@
 // A pause is no state: the ledger alone knows whether it is over. It asks for one while its replicas put back what it may have lost, and this one brings
 // what it knows at once. Claims go on being asked for; the end of the pause is a nudge.
 
+import { apart } from '../../tracing.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import type { Admission, Admitted } from '../admission.ts'
 import type { Claimed, Taken } from '../evidence.ts'
@@ -84,7 +85,8 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
     isBegun = true
     isNudged = true
     if (workers.size === MAX_CLAIMS) return
-    const worker = work().finally(() => { workers.delete(worker) })
+    // Whatever nudged it, what it claims may be anybody's.
+    const worker = apart(work).finally(() => { workers.delete(worker) })
     workers.add(worker)
   }
 

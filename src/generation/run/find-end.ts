@@ -19,10 +19,10 @@ export interface FindEndDeps {
  */
 export async function findEnd (row: Followed, { upstreamOf, cacheVersionOf }: FindEndDeps, signal: AbortSignal): Promise<Ending | null> {
   const upstream = upstreamOf(row.upstream)
-  const state = await upstream.state(row.model, row.requestId, signal)
+  const state = await upstream.state(row.model, row.requestId, signal, row)
   if (state !== 'completed' && state !== 'missing') return null
   for (let tries = 1; ; tries++) {
-    const result = await upstream.result(row.model, row.requestId, signal)
+    const result = await upstream.result(row.model, row.requestId, signal, row)
     if (result.kind === 'succeeded') return endingOf(row, result, cacheVersionOf)
     if (result.kind === 'cancelled') return result.isClear && row.cancelWished ? endingOf(row, result, cacheVersionOf) : null
     if (result.kind !== 'failed') return null

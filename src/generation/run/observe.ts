@@ -1,20 +1,21 @@
-// One log line and the counters for each change of a generation's state, and for money that is booked outside of one.
+// One log line and the counters for each change of a generation's state, and for money that is booked outside of one; and the spans of waiting and of the end.
 
 import type { Logger } from 'pino'
 import type { BreakerState } from '../../breaker-states.ts'
 import type { Metrics } from '../../metrics.ts'
 import { formatUsd, type MicroUsd } from '../../money.ts'
-import { traceFacts } from '../../trace-context.ts'
+import type { Tracing } from '../../tracing.ts'
 import { isCostAbsurd } from '../bill.ts'
 import { tenantScopeOf } from '../breaker-state.ts'
 import type { Doubt } from '../doubt.ts'
 import type { Brief, Generation } from '../generation.ts'
 import type { BreakerNotice, OutboxEvent } from '../outbox.ts'
 import { hasEnded, type Phase } from '../phases.ts'
+import { lineFactsOf, spanFactsOf } from '../whose.ts'
 
 export interface Observer {
-  /** A change that this process' evidence made. */
-  readonly onMove: (from: Phase, to: Generation, phaseMs: number | null) => void
+  /** A change that this process' evidence made; how long the phase before lasted, where that was seen here, and how long it took to write it. */
+  readonly onMove: (from: Phase, to: Generation, phaseMs: number | null, writingMs?: number) => void
   /** What happened without anybody's evidence, and how breakers stand; each piece is told to one process. */
   readonly onOutboxEvent: (event: OutboxEvent) => void
   /** A result that could not be used, and why: it is looked at again. */
@@ -23,9 +24,9 @@ export interface Observer {
   readonly onBehind: (row: Generation, position: number) => void
 }
 
-/** Tells log and metrics. Every change is told once, whichever process makes it. */
-export function createObserver (log: Logger, metrics: Metrics, now: () => number): Observer {
-  function moved (from: Phase, to: Brief, booked: MicroUsd, phaseMs: number | null): void {
+/** Tells log, metrics and traces. Every change is told once, whichever process makes it. */
+export function createObserver (log: Logger, metrics: Metrics, tracing: Tracing, now: () => number): Observer {
+  function moved (from: Phase, to: Brief, booked: MicroUsd, phaseMs: number | null, writingMs = 0): void {
     const seconds = phaseMs === null ? undefined : Math.max(0, Math.round(phaseMs)) / 1000
     const ended = hasEnded(to.phase)
     if (seconds !== undefined) metrics.phaseSeconds(to.model, from, seconds)
@@ -40,14 +41,16 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
       cost_assumed: to.costAssumed || undefined,
       phase_seconds: seconds,
       total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined,
-      ...factsOf(to)
+      ...lineFactsOf(to)
     }, 'generation')
+    if (from === 'waiting' && to.attempt === (ended ? 0 : 1)) tellLine(to, tracing, now())
+    if (ended) tellSettlement(to, tracing, writingMs)
     if (ended) tellIfAbsurd(to)
   }
 
   function tellIfAbsurd (row: Brief): void {
     if (!isCostAbsurd(row)) return
-    log.error({ ...factsOf(row), booked_usd: formatUsd(row.cost ?? 0), reserved_usd: formatUsd(row.price) }, 'fal billed more than ten times the reservation; ten times is booked, as an assumption, until an operator says what it cost')
+    log.error({ ...lineFactsOf(row), booked_usd: formatUsd(row.cost ?? 0), reserved_usd: formatUsd(row.price) }, 'fal billed more than ten times the reservation; ten times is booked, as an assumption, until an operator says what it cost')
   }
 
   let isBehindTold = false
@@ -56,13 +59,13 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
     onBehind: (row, position) => {
       if (isBehindTold) return
       isBehindTold = true
-      log.warn({ ...factsOf(row), queue_position: position }, 'fal lets generations wait in its own queue: the account may run fewer at once than FAL_CONCURRENCY, or the model is busy')
+      log.warn({ ...lineFactsOf(row), queue_position: position }, 'fal lets generations wait in its own queue: the account may run fewer at once than FAL_CONCURRENCY, or the model is busy')
     },
     onLookAgain: (row, seen) => {
       metrics.lookedAgain(seen)
-      log.warn({ ...factsOf(row), result: seen }, 'looking again')
+      log.warn({ ...lineFactsOf(row), result: seen }, 'looking again')
     },
-    onMove: (from, to, phaseMs) => { moved(from, to, to.cost ?? 0, phaseMs) },
+    onMove: (from, to, phaseMs, writingMs) => { moved(from, to, to.cost ?? 0, phaseMs, writingMs) },
     onOutboxEvent: event => {
       if (event.kind === 'breaker') {
         tellBreaker(event, log)
@@ -75,12 +78,12 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
       }
       if (kind === 'shared') {
         metrics.sharedRequestId()
-        log.error(factsOf(row), 'fal gave it the request id of another generation; it is not asked for its result under that id')
+        log.error(lineFactsOf(row), 'fal gave it the request id of another generation; it is not asked for its result under that id')
         return
       }
       // What was counted once stays counted; only the journal takes away.
       if (booked > 0) metrics.spent(row.tenant, row.model, booked)
-      const facts = { ...factsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
+      const facts = { ...lineFactsOf(row), booked_usd: formatUsd(booked), cost_usd: row.cost === null ? undefined : formatUsd(row.cost) }
       if (kind === 'late') {
         metrics.lateCost()
         const cost = row.cost ?? 0
@@ -101,8 +104,22 @@ export function createObserver (log: Logger, metrics: Metrics, now: () => number
   }
 }
 
-function factsOf ({ id, tenant, model, requestId, trace }: Brief) {
-  return { generation_id: id, tenant, model, fal_request_id: requestId ?? undefined, ...traceFacts(trace) }
+/** From its admission to its first attempt, or to the end that it met before. Between two attempts it waits again, without a span: nobody has seen that begin who sees its end. */
+function tellLine (row: Brief, tracing: Tracing, nowMs: number): void {
+  const endMs = row.finishedAtMs ?? nowMs
+  tracing.tell('falgate.line', row.trace, spanFactsOf(row), { lastedMs: Math.max(0, endMs - row.createdAtMs), agoMs: Math.max(0, nowMs - endMs) })
+}
+
+/** The writing of its end, with what was booked. */
+function tellSettlement (row: Brief, tracing: Tracing, lastedMs: number): void {
+  const { phase, cost, costAssumed, failure } = row
+  const code = phase === 'failed' || phase === 'unknown' ? failure?.code ?? null : null
+  tracing.tell('falgate.settlement', row.trace, {
+    ...spanFactsOf(row),
+    'falgate.outcome': phase,
+    'falgate.cost_usd': cost === null ? undefined : Number(formatUsd(cost)),
+    'falgate.cost_assumed': costAssumed || undefined
+  }, { lastedMs, code })
 }
 
 function countEnd (row: Brief, booked: MicroUsd, metrics: Metrics): void {

@@ -33,8 +33,8 @@ export interface RecorderDeps {
   readonly watch: Watch
   /** This process, as it stands in rows and leases. */
   readonly replica: string
-  /** Told of every change of phase that evidence of this process made, and how long the last phase took, where that was seen here. */
-  readonly onMove: (from: Phase, to: Generation, phaseMs: number | null) => void
+  /** Told of every change of phase that evidence of this process made, how long the last phase took, where that was seen here, and how long the evidence took to be written. */
+  readonly onMove: (from: Phase, to: Generation, phaseMs: number | null, writingMs?: number) => void
   /**
    * Told that the ledger had lost, or forgotten what it had heard of, generations that this process holds; they were put back. `contested`: names that lead to purchases
    * begun meanwhile and stay there.
@@ -174,7 +174,7 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
     const from = tries > 1 && now.attempt === known.attempt && now.takeovers === known.takeovers ? known.phase : found
     // Where the row stood like this before, another process had told the same, and told its move. That a settlement by an operator was corrected is an event
     // of the outbox.
-    if (from !== now.phase && from !== 'failed') deps.onMove(from, now, clock.lasted(from, learnedAtMs))
+    if (from !== now.phase && from !== 'failed') deps.onMove(from, now, clock.lasted(from, learnedAtMs), performance.now() - learnedAtMs)
     if (purchase.kind === 'none') upstream = now.upstream
     become(afterAnswer(purchase, now))
     note(now, learnedAtMs)

@@ -89,10 +89,11 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
   let followed: { readonly requestId: string, readonly reader: StatusReader } | undefined
 
   /** One reader as long as the row has one id: a copy that was put back may have another. */
-  function readerOf ({ model, requestId, upstream }: Followed): StatusReader {
+  function readerOf (row: Followed): StatusReader {
+    const { model, requestId, upstream } = row
     if (followed?.requestId !== requestId) {
       followed?.reader.close()
-      followed = { requestId, reader: upstreamOf(upstream).openStatusReader(model, requestId) }
+      followed = { requestId, reader: upstreamOf(upstream).openStatusReader(model, requestId, row) }
     }
     return followed.reader
   }
@@ -105,12 +106,12 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
     recordAccepted: recorder.recordAccepted,
     isOurs: recorder.isOurs,
     nextSighting: async row => await readerOf(row).next(interruption()),
-    fetchResult: async ({ model, requestId, upstream }) => {
-      const result = await upstreamOf(upstream).result(model, requestId, released)
+    fetchResult: async row => {
+      const result = await upstreamOf(row.upstream).result(row.model, row.requestId, released, row)
       return released.aborted ? { kind: 'interrupted' } : result
     },
-    fetchState: async ({ model, requestId, upstream }) => {
-      const state = await upstreamOf(upstream).state(model, requestId, released)
+    fetchState: async row => {
+      const state = await upstreamOf(row.upstream).state(row.model, row.requestId, released, row)
       return released.aborted ? 'interrupted' : state
     },
     askToCancel: createCancelRequest(upstreamOf, deps.onTrouble, released),

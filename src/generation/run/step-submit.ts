@@ -45,7 +45,7 @@ export async function submit (row: Generation, context: StepContext): Promise<St
 
 /** What became of a submit, once fal was asked about an id that an error answer named. */
 async function send (row: Generation, input: string, upstream: Upstream): Promise<Submitted> {
-  const submitted = await upstream.submit(row.model, input)
+  const submitted = await upstream.submit(row.model, input, row)
   if (submitted.kind !== 'unsent' && submitted.kind !== 'lost') return submitted
   const requestId = submitted.requestId ?? null
   if (requestId === null) return submitted
@@ -60,8 +60,8 @@ async function send (row: Generation, input: string, upstream: Upstream): Promis
 }
 
 /** What fal says of an id that came with an error answer; `interrupted`: it did not say in time. */
-async function kindOf ({ model }: Generation, requestId: string, upstream: Upstream): Promise<(Sighting | Interrupted)['kind']> {
-  const reader = upstream.openStatusReader(model, requestId)
+async function kindOf (row: Generation, requestId: string, upstream: Upstream): Promise<(Sighting | Interrupted)['kind']> {
+  const reader = upstream.openStatusReader(row.model, requestId, { ...row, requestId })
   try {
     const { kind } = await reader.next(AbortSignal.timeout(LOOK_FOR_LOST_MS))
     return kind

@@ -38,7 +38,7 @@ export interface SweeperDeps extends FindEndDeps {
   readonly leaving: AbortSignal
   /** Told once, in whichever process takes it, of what happened to a generation without anybody's evidence, and of breakers. */
   readonly onOutboxEvent: (event: OutboxEvent) => void
-  readonly onMove: (from: 'unknown', to: Generation, phaseMs: null) => void
+  readonly onMove: (from: 'unknown', to: Generation, phaseMs: null, writingMs: number) => void
   readonly onTrouble: OnTrouble
   readonly comingBackMs?: number
 }
@@ -108,11 +108,12 @@ export function createSweeper (deps: SweeperDeps): Sweeper {
   async function learn (row: Followed): Promise<void> {
     const ending = await findEnd(row, deps, leaving)
     if (ending === null || leaving.aborted) return
+    const learnedAtMs = performance.now()
     const weighed = await ledger.finish(row.id, row.attempt, row.requestId, ending, undefined, row.upstream)
     if (weighed === null) return
     const { from, ...now } = weighed
     // That a settled one was found comes out of the outbox.
-    if (from === 'unknown' && from !== now.phase) deps.onMove(from, now, null)
+    if (from === 'unknown' && from !== now.phase) deps.onMove(from, now, null, performance.now() - learnedAtMs)
   }
 
   return { round, tellOutbox }

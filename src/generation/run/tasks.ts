@@ -12,6 +12,7 @@
 // A claim of what this process has bought already, running or ended, begins nothing: the ledger forgot.
 
 import { setImmediate } from 'node:timers/promises'
+import { apart } from '../../tracing.ts'
 import type { Fact, Taken } from '../evidence.ts'
 import type { Generation } from '../generation.ts'
 import { termsAtEnd } from '../key.ts'
@@ -74,7 +75,8 @@ export function createTasks (deps: TasksDeps): Tasks {
   function begin (taken: Taken, permit: Permit | null): void {
     const { row: { id } } = taken
     const task = createTask(taken, permit, { ...deps, isOthersHere }, deps.stopped)
-    task.run()
+    // It outlives the request, or the round, that brings it.
+    apart(task.run)
     if (deps.leaving.aborted) task.release()
     running.set(id, task)
     task.done.then(() => {

@@ -2,6 +2,7 @@
 
 import { integerOf, recordOf, textOf } from '../../generation/fields.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
+import { unrecorded } from '../../tracing.ts'
 import type { RedisClient } from './clients.ts'
 import type { LedgerClock } from './clock.ts'
 import { loadLibrary } from './cluster.ts'
@@ -93,15 +94,17 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
   }
 
   async function evaluate (client: RedisClient, script: Script, given: readonly string[]): Promise<unknown> {
+    // An instrumentation of ioredis writes down all arguments of EVALSHA, and prompts are among them; of FCALL it writes none.
+    const evaluated = async (): Promise<unknown> => await unrecorded(async () => await client.evalsha(script.sha, keys.length, ...keys, ...given))
     try {
-      return await client.evalsha(script.sha, keys.length, ...keys, ...given)
+      return await evaluated()
     } catch (error) {
       if (!isNoScript(error)) throw error
     }
     // By EVAL of a harmless operation and not by SCRIPT LOAD, which knows no key: in a cluster it would go to any node.
     await once(script.source, async () => await client.eval(script.source, keys.length, ...keys, ...argumentsOf('ping', {}, '')))
     try {
-      return await client.evalsha(script.sha, keys.length, ...keys, ...given)
+      return await evaluated()
     } catch (error) {
       throw isNoScript(error) ? unavailable(error) : error
     }
