@@ -47,7 +47,7 @@ t.test('links and blocks are found', async t => {
 })
 
 /** Those of compose, and of the tests. */
-const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'TLS_FILE_PATH', 'GRAFANA_PASSWORD', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS']
+const others = ['FAL_KEY_FILE_PATH', 'TENANTS_FILE_PATH', 'MODELS_DIR_PATH', 'REDIS_PASSWORD_FILE_PATH', 'TLS_FILE_PATH', 'GRAFANA_PASSWORD', 'CHROMIUM', 'PATH', 'NODE_EXTRA_CA_CERTS', 'SOAK_MINUTES']
 
 /** Those of the example's backend. */
 const examples = ['FALGATE_URL', 'FALGATE_KEY', 'ORIGIN']
