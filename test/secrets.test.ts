@@ -8,17 +8,19 @@ import { CENTRAL_KEY, parseObject, STUDIO_KEY, tenant } from './support/gateway.
 import { cliFile } from './support/paths.ts'
 import { answering, freePort, start } from './support/processes.ts'
 import { startSandbox } from './support/sandbox.ts'
+import { spanFile } from './support/spans.ts'
 
 const PROMPT = 'a very private wish'
 
-t.test('logs, errors, metrics and documents hold no key and no prompt', async t => {
+t.test('logs, errors, metrics, spans and documents hold no key and no prompt', async t => {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
   const folder = mkdtempSync(join(tmpdir(), 'falgate-'))
   t.teardown(() => { rmSync(folder, { recursive: true }) })
   const tenantsFile = join(folder, 'tenants.json')
   writeFileSync(tenantsFile, JSON.stringify({ tenants: [tenant('studio')] }))
   const port = String(await freePort())
-  const running = start(t, [cliFile, 'serve'], { PORT: port, LOG_LEVEL: 'trace', FAL_KEY: CENTRAL_KEY, FAL_QUEUE_URL: `${sandbox.base}/queue`, TENANTS_FILE: tenantsFile })
+  const recorded = spanFile(t)
+  const running = start(t, [...recorded.node, cliFile, 'serve'], { ...recorded.env, PORT: port, LOG_LEVEL: 'trace', FAL_KEY: CENTRAL_KEY, FAL_QUEUE_URL: `${sandbox.base}/queue`, TENANTS_FILE: tenantsFile })
   const base = `http://127.0.0.1:${port}`
   await answering(running, `${base}/readyz`)
 
@@ -50,7 +52,9 @@ t.test('logs, errors, metrics and documents hold no key and no prompt', async t 
   const { code, stdout, stderr } = await running.ended
   t.equal(code, 0)
   t.match(stdout, /"prompt_sha256":"[0-9a-f]{64}","prompt_characters":19/)
-  for (const [where, text] of Object.entries({ stdout, stderr, answers: said.join('\n') })) {
+  const named = new Set(recorded.spans().map(({ name }) => name))
+  for (const part of ['admission', 'line', 'submit', 'run', 'result', 'settlement']) t.ok(named.has(`falgate.${part}`), `a span of ${part} was recorded`)
+  for (const [where, text] of Object.entries({ stdout, stderr, spans: recorded.text(), answers: said.join('\n') })) {
     for (const secret of [PROMPT, CENTRAL_KEY, 'central-key-secret', 'secret-of-studio', 'wrong-secret', 'very-secret', String(ticket)]) t.notOk(text.includes(secret), `${where}: ${secret}`)
   }
 })
