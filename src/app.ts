@@ -7,11 +7,12 @@ import { createDrain, endings } from './app/drain.ts'
 import { createDriftWatch } from './app/drift.ts'
 import { followFiles, readCertificate, readRedisReach } from './app/files.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
-import { createCentralKey, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
+import { createCentralKeys, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import { withoutSecrets, type Censor } from './censor.ts'
 import type { Config } from './config.ts'
+import type { FalKey } from './fal-keys.ts'
 import { createLineLog, createLogger, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { MAX_DOCUMENT_BYTES } from './models/document.ts'
@@ -28,8 +29,8 @@ export interface AppOptions {
   readonly loaded?: LoadedModels | null
   /** Made for the models on offer. */
   readonly tenants: TenantBook
-  /** The central key at the start; `null` for the sandbox. */
-  readonly falKey: string | null
+  /** The central keys at the start, by account; `null` for the sandbox. */
+  readonly falKeys: readonly FalKey[] | null
   /** The address of Redis with its password; `null`: the store is in this process. */
   readonly redisUrl: string | null
   /** Who vouches for its certificate (PEM), where that is not said by the system. */
@@ -67,8 +68,8 @@ const START_LIMIT_MS = 10_000
 /** Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, or when the Redis there refuses the database; nothing is left then. */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
-  const key = createCentralKey(config.fal, options.falKey)
-  const lines = { format: config.logFormat, destination: standardOutput(), secrets: key.secrets }
+  const keys = createCentralKeys(config, options.falKeys)
+  const lines = { format: config.logFormat, destination: standardOutput(), secrets: keys.secrets }
   const log = createLogger({ level: config.logLevel, ...lines })
   for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
   const metrics = createMetrics({ version })
@@ -92,15 +93,16 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     metrics,
     tracing,
     tenants: tenants.now,
-    falKeyOf: key.now,
-    falSecrets: key.secrets,
+    accounts: keys.accounts,
+    falKeyOf: keys.of,
+    falSecrets: keys.secrets,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     madeHere: () => doors.sandboxFilesBase,
     isDraining: () => lifecycle.state === 'draining' && !drain.takesWork(),
     lookAgainMs: options.lookAgainMs,
     awaitStoreMs: options.awaitStoreMs
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, sandboxKey: key.now() })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, accounts: keys.accounts, sandboxKey: keys.of(null) ?? '' })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
@@ -135,7 +137,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
 
   metrics.onCollect(async () => {
     try {
-      return await readSharedFacts(ledger, tenants.now(), config)
+      return await readSharedFacts(ledger, tenants.now(), config, keys.accounts())
     } catch (error) {
       core.onTrouble('read-metrics', error)
       throw error
@@ -189,7 +191,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   async function reload (): Promise<void> {
     await book.reload()
     await tenants.reload()
-    await key.reload(log)
+    await keys.reload(log)
     await certificate.reload()
     await redisAccess.reload()
     // An operator who asks for this has a new key, or has paid.
@@ -201,5 +203,5 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await lifecycle.stop()
   }
 
-  return { log, censor: text => withoutSecrets(text, key.secrets()), url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
+  return { log, censor: text => withoutSecrets(text, keys.secrets()), url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
 }

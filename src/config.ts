@@ -1,7 +1,7 @@
 // The configuration: what an environment says, checked and normalised. `settings.ts` has the settings themselves.
 
 import { mistakeIn, namesMistaken } from './environment.ts'
-import { databaseIn, secret } from './setting-kinds.ts'
+import { databaseIn } from './setting-kinds.ts'
 import { readSettings, settings, variables, type Setting, type ValuesOf } from './settings.ts'
 import type { UpstreamAccount } from './upstream-account.ts'
 
@@ -22,7 +22,7 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis
   /** How long work is still taken after load balancers were told to send no more. */
   readonly drainDelayMs: number
   readonly fal: FalAccess
-  /** Whose money it is, for the ledger. */
+  /** Whose money it is, for the ledger, where the key has no name of its own. */
   readonly account: UpstreamAccount
   /** Base of the upstream queue, without a trailing slash; `null`: the sandbox inside this process. */
   readonly falQueueUrl: string | null
@@ -130,9 +130,4 @@ export function falKindIn (env: Readonly<Record<string, string | undefined>>): '
   const [key = '', file = ''] = [env[settings.fal.key.name]?.trim(), env[settings.fal.keyFile.name]?.trim()]
   if (file !== '') return 'fal'
   return key === '' ? null : key === 'sandbox' ? 'sandbox' : 'fal'
-}
-
-/** The central key as it stands in a file, or `null` when the text cannot be one. */
-export function parseFalKey (text: string): string | null {
-  return secret().parse(text.trim())
 }

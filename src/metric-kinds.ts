@@ -37,6 +37,8 @@ export interface Meters<Facts> {
   readonly shown: (name: string, help: string, of: (facts: Facts) => number) => void
   /** Numbers among the facts, by one label; they are in `unit`s, and are shown in ones. */
   readonly shownBy: (label: string, name: string, help: string, of: (facts: Facts) => Iterable<readonly [string, number]>, unit?: number) => void
+  /** Numbers among the facts, by two labels. */
+  readonly shownByTwo: (labels: readonly [string, string], name: string, help: string, of: (facts: Facts) => Iterable<readonly [string, string, number]>) => void
   /** Names the one source of facts; it may reject, when it has told why itself: then the last ones are shown again. */
   readonly onCollect: (read: () => Promise<Facts>) => void
   readonly contentType: string
@@ -100,6 +102,13 @@ export function createMeters<Facts> (): Meters<Facts> {
         // Series of tenants that are gone from the file, or have nothing waiting, must not stay.
         gauge.reset()
         for (const [value, number] of of(facts)) gauge.set({ [label]: value }, number / unit)
+      })
+    },
+    shownByTwo: ([first, second], name, help, of) => {
+      const gauge = new Gauge<string>({ registers, name, help, labelNames: [first, second] })
+      shows.push(facts => {
+        gauge.reset()
+        for (const [one, other, number] of of(facts)) gauge.set({ [first]: one, [second]: other }, number)
       })
     },
     onCollect: read => { readFacts = read },

@@ -16,10 +16,8 @@ export type Saver = typeof savers[number]
 /** Facts that the ledger knows for all replicas, read when Prometheus asks. */
 export interface SharedFacts {
   readonly waiting: ReadonlyMap<string, number>
-  readonly slotsUsed: number
-  readonly slots: number
-  /** Those of them that are used while fal takes no more. */
-  readonly slotsOpen: number
+  /** By the operator's name. `open`: those of its slots that may be used while fal takes no more. */
+  readonly accounts: ReadonlyMap<string, { readonly used: number, readonly slots: number, readonly open: number, readonly state: BreakerState }>
   readonly budgetLeft: ReadonlyMap<string, MicroUsd>
   /** By tenant, and `*` for the company where it has a budget. */
   readonly held: ReadonlyMap<string, MicroUsd>
@@ -27,7 +25,6 @@ export interface SharedFacts {
   /** Seconds since the admission of the oldest open unknown, `0` when there is none. */
   readonly unknownOldestSeconds: number
   readonly largeResultBytes: number
-  readonly upstreamState: BreakerState
 }
 
 /** From a hit in memory to the end of a generation. */
@@ -42,18 +39,18 @@ export type Metrics = ReturnType<typeof createMetrics>
 
 /** A registry of its own, so that two gateways in one process do not meet. */
 export function createMetrics ({ version }: { readonly version: string }) {
-  const { counter, adder, sums, level, flag, marks, histogram, requestHistogram, note, shown, shownBy, onCollect, contentType, render } = createMeters<SharedFacts>()
+  const { counter, adder, sums, level, flag, marks, histogram, requestHistogram, note, shown, shownBy, shownByTwo, onCollect, contentType, render } = createMeters<SharedFacts>()
 
   shownBy('tenant', 'falgate_waiting', 'Generations that wait for a slot. The same on every replica.', facts => facts.waiting)
-  shown('falgate_slots_used', 'Slots at fal in use. The same on every replica.', facts => facts.slotsUsed)
-  shown('falgate_slots', 'Slots at fal. The same on every replica.', facts => facts.slots)
-  shown('falgate_slots_open', 'Slots at fal that may be used now: fewer for a while after fal took no more. The same on every replica.', facts => facts.slotsOpen)
+  shownBy('account', 'falgate_slots_used', 'Slots at fal in use, by account. The same on every replica.', facts => eachOf(facts, ({ used }) => used))
+  shownBy('account', 'falgate_slots', 'Slots at fal, by account: none where this process has no key of it. The same on every replica with the same keys.', facts => eachOf(facts, ({ slots }) => slots))
+  shownBy('account', 'falgate_slots_open', 'Slots at fal that may be used now, by account: fewer for a while after fal took no more. The same on every replica with the same keys.', facts => eachOf(facts, ({ open }) => open))
   shownBy('tenant', 'falgate_budget_left_usd', 'What is left of a budget in this period. The same on every replica.', facts => facts.budgetLeft, MICRO_PER_USD)
   shownBy('tenant', 'falgate_budget_held_usd', 'Reserved in this period for generations that have not ended. The same on every replica.', facts => facts.held, MICRO_PER_USD)
   shown('falgate_unknown_open', 'Generations whose outcome is unknown. The same on every replica.', facts => facts.unknownOpen)
   shown('falgate_unknown_oldest_seconds', 'Age of the oldest generation whose outcome is unknown.', facts => facts.unknownOldestSeconds)
   shown('falgate_large_result_bytes', 'What results above 256 KiB take of the store; LARGE_RESULT_BYTES bounds it. The same on every replica.', facts => facts.largeResultBytes)
-  shownBy('state', 'falgate_upstream_state', 'State of the upstream: 1 for the current one. The same on every replica.', facts => breakerStates.map(state => [state, state === facts.upstreamState ? 1 : 0]))
+  shownByTwo(['account', 'state'], 'falgate_upstream_state', 'State of the upstream, by account: 1 for the current one. The same on every replica.', facts => [...facts.accounts].flatMap(([account, now]) => breakerStates.map(state => [account, state, state === now.state ? 1 : 0] as const)))
   note('falgate_build_info', 'Always 1; the labels say what runs.', { version, node: process.version })
 
   const saved = sums<string, Saver>('falgate_saved_usd_total', 'Money that repeated requests did not cost.', ['tenant', 'by'], MICRO_PER_USD)
@@ -99,4 +96,8 @@ export function createMetrics ({ version }: { readonly version: string }) {
     contentType,
     render
   }
+}
+
+function eachOf ({ accounts }: SharedFacts, of: (account: SharedFacts['accounts'] extends ReadonlyMap<string, infer Account> ? Account : never) => number): Array<readonly [string, number]> {
+  return [...accounts].map(([name, account]) => [name, of(account)])
 }

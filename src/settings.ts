@@ -35,8 +35,8 @@ export interface Setting<Value> extends Variable {
 export const settings = {
   fal: {
     key: optional('FAL_KEY', secret(), 'The central fal key, or the word `sandbox`. Unset: the sandbox, but with `NODE_ENV=production` a fault'),
-    keyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; read again on SIGHUP'),
-    account: defaulted('FAL_ACCOUNT', 'main', namespace(), 'Your name for the account at fal that the key belongs to. A ledger belongs to one account, with whatever key, and to the sandbox or to fal'),
+    keyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; or with several, a line for each account: `<name> <key>`, perhaps with `concurrency=<number>` behind it. Read again on SIGHUP'),
+    account: defaulted('FAL_ACCOUNT', 'main', namespace(), 'Your name for the account at fal that the key belongs to, where its file has none. A ledger belongs to the sandbox or to fal, and to the accounts that its gateways have, with whatever keys'),
     queueUrl: defaulted('FAL_QUEUE_URL', 'https://queue.fal.run', webUrl(), 'Base of the upstream queue')
   },
   proxy: {

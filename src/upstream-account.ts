@@ -6,6 +6,9 @@
  */
 export interface UpstreamAccount { readonly kind: 'sandbox' | 'fal', readonly name: string }
 
+/** An account that a process has the key of. `slots`: how many generations may be at fal with it at once, all replicas together; left out, as many as a claim says. */
+export interface OwnAccount extends UpstreamAccount { readonly slots?: number | undefined }
+
 /** As ledgers and rows keep it. */
 export function accountText ({ kind, name }: UpstreamAccount): string {
   return `${kind} ${name}`
@@ -22,17 +25,22 @@ export const UNMARKED_LEDGER = 'fal main'
 /** What is told of a ledger that is empty, and was another account's when this process met it before: it is not for this process to take. */
 export const NOBODYS_LEDGER = ''
 
-/** That the ledger in `place` is another account's (`ledger`, as ledgers keep it), and what to do. */
-export function foreignLedgerSentence (ledger: string, own: UpstreamAccount, place: string): string {
+/** What stands between the accounts of a ledger that has several, where they are told in one text. */
+export const BETWEEN_ACCOUNTS = '\n'
+
+/** That the ledger in `place` is that of other accounts (`ledger`, as ledgers tell them), and what to do. */
+export function foreignLedgerSentence (ledger: string, own: readonly UpstreamAccount[], place: string): string {
   if (ledger === NOBODYS_LEDGER) return `${place}: the ledger there was another account's and is empty now, so nothing is bought; start this process again if the ledger is to be its own`
-  const [kind = '', ...rest] = ledger.split(' ')
-  const name = rest.join(' ')
-  const fact = `${place}: the ledger there is that of ${described(kind, name)}, and this process is set to ${described(own.kind, own.name)}, so nothing is bought and nothing of it touched`
-  if (kind === own.kind) return `${fact}: set FAL_ACCOUNT=${name} if that is the account, or take another REDIS_NAMESPACE or Redis`
+  const theirs = ledger.split(BETWEEN_ACCOUNTS)
+  const kind = theirs[0]?.split(' ', 1)[0] ?? ''
+  const names = theirs.map(accountNameIn)
+  const ownKind = own[0]?.kind ?? 'fal'
+  const fact = `${place}: the ledger there is that of ${described(kind, names)}, and this process is set to ${described(ownKind, own.map(({ name }) => name))}, so nothing is bought and nothing of it touched`
+  if (kind === ownKind) return `${fact}: set FAL_ACCOUNT=${names[0]} if that is the account, or take another REDIS_NAMESPACE or Redis`
   if (kind === 'fal') return `${fact}: set FAL_KEY or FAL_KEY_FILE if this is to be the real gateway; a sandbox takes another REDIS_NAMESPACE or Redis`
   return `${fact}: going from trial to real takes another REDIS_NAMESPACE or Redis, because play money and drawn pictures stay where they are`
 }
 
-function described (kind: string, name: string): string {
-  return `${kind === 'sandbox' ? 'the sandbox' : kind}, account ${name}`
+function described (kind: string, names: readonly string[]): string {
+  return `${kind === 'sandbox' ? 'the sandbox' : kind}, account${names.length === 1 ? '' : 's'} ${names.join(' and ')}`
 }

@@ -32,6 +32,6 @@ t.test('the start serves, prints a curl, and the curl makes a picture', async t 
 })
 
 t.test('the README shows what a start prints', async t => {
-  const text = bannerText({ config: configOf({ PORT: '8080' }), model: builtInModels.default, version: '0.1.0', url: 'http://127.0.0.1:8080', seconds: 0.59 })
+  const text = bannerText({ accounts: [], config: configOf({ PORT: '8080' }), model: builtInModels.default, version: '0.1.0', url: 'http://127.0.0.1:8080', seconds: 0.59 })
   t.ok(readme.includes(text.trim()))
 })

@@ -5,15 +5,12 @@ import { createMetrics, type Metrics, type SharedFacts } from '../src/metrics.ts
 
 const facts: SharedFacts = {
   waiting: new Map([['studio', 3]]),
-  slotsUsed: 2,
-  slots: 10,
-  slotsOpen: 4,
+  accounts: new Map([['main', { used: 2, slots: 10, open: 4, state: 'open' }], ['second', { used: 1, slots: 0, open: 0, state: 'ok' }]]),
   budgetLeft: new Map([['studio', 1_500_000]]),
   held: new Map([['studio', 120_000]]),
   unknownOpen: 1,
   unknownOldestSeconds: 42,
-  largeResultBytes: 300_000,
-  upstreamState: 'open'
+  largeResultBytes: 300_000
 }
 
 /** One of everything. */
@@ -82,14 +79,17 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_event_streams_dropped_total{reason="unread"} 1',
     `falgate_build_info{version="1.2.3",node="${process.version}"} 1`,
     'falgate_waiting{tenant="studio"} 3',
-    'falgate_slots_used 2',
-    'falgate_slots 10',
-    'falgate_slots_open 4',
+    'falgate_slots_used{account="main"} 2',
+    'falgate_slots_used{account="second"} 1',
+    'falgate_slots{account="main"} 10',
+    'falgate_slots{account="second"} 0',
+    'falgate_slots_open{account="main"} 4',
     'falgate_budget_left_usd{tenant="studio"} 1.5',
     'falgate_budget_held_usd{tenant="studio"} 0.12',
     'falgate_unknown_open 1',
-    'falgate_upstream_state{state="open"} 1',
-    'falgate_upstream_state{state="ok"} 0'
+    'falgate_upstream_state{account="main",state="open"} 1',
+    'falgate_upstream_state{account="main",state="ok"} 0',
+    'falgate_upstream_state{account="second",state="ok"} 1'
   ]
   for (const line of expected) t.ok(lines.includes(line), line)
   t.notOk(lines.some(line => line.includes('fal-ai/gone')), 'a model that differs no more has no series left over')
@@ -134,7 +134,7 @@ t.test('with the store away the process is still seen', async t => {
   const metrics = used()
   await metrics.render()
   metrics.onCollect(async () => { throw new Error('no store') })
-  t.match(await metrics.render(), 'falgate_slots 10')
+  t.match(await metrics.render(), 'falgate_slots{account="main"} 10')
 })
 
 t.test('two gateways in one process count for themselves', async t => {

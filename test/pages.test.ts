@@ -126,6 +126,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/models.md', '{', 'cli/model.test.ts'],
   ['docs/operations.md', 'falgate doctor', 'cli/doctor.test.ts'],
   ['docs/operations.md', 'npm install --no-save @opentelemetry', 'not run: it installs packages. replicas/traces.test.ts loads an SDK in the same way'],
+  ['docs/operations.md', '# name', 'tenants/load.test.ts'],
   ['docs/sandbox.md', 'curl', 'docs-commands.test.ts'],
   ['docs/sandbox.md', '[', 'below'],
   ['docs/tenants.md', '{', 'below'],

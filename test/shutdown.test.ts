@@ -167,7 +167,7 @@ t.test('a gateway that finds its second port taken lets go of the first', async 
   t.teardown(() => { taken.close() })
   const port = await freePort()
   const env = { PORT: String(port), OPS_PORT: String(opsPort) }
-  await t.rejects(startApp({ config: configOf(env), models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: '0.0.0-test' }), { code: 'EADDRINUSE' })
+  await t.rejects(startApp({ config: configOf(env), models: builtInModels, tenants: demoTenants(builtInModels), falKeys: null, redisUrl: null, version: '0.0.0-test' }), { code: 'EADDRINUSE' })
   await t.rejects(fetch(`http://127.0.0.1:${port}/readyz`), 'nobody listens there any more')
 })
 
@@ -181,7 +181,7 @@ t.test('a start that fails leaves nothing that keeps its process', async t => {
     import { builtInModels } from '${projectDir}build/src/models/built-in.js'
     import { demoTenants } from '${projectDir}build/src/tenants/book.js'
     const { config } = parseConfig({ LOG_LEVEL: 'silent', PORT: '0', OPS_PORT: '${port}' })
-    await startApp({ config, models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: '0.0.0-test' }).catch(error => { console.log(error.code) })`
+    await startApp({ config, models: builtInModels, tenants: demoTenants(builtInModels), falKeys: null, redisUrl: null, version: '0.0.0-test' }).catch(error => { console.log(error.code) })`
   const { code, stdout } = await start(t, ['--input-type=module', '--eval', program]).ended
   t.equal(stdout, 'EADDRINUSE\n')
   t.equal(code, 0, 'it ended by itself')

@@ -25,6 +25,7 @@ import type { ModelBook } from '../models/models.ts'
 import { highestPriceOf, type TenantBook } from '../tenants/book.ts'
 import type { OnTrouble } from '../trouble.ts'
 import type { Tracing } from '../tracing.ts'
+import type { OwnAccount } from '../upstream-account.ts'
 import { createUpstreams, type Upstreams } from '../upstream/queue.ts'
 import { openStore, timesOf, type Store } from './store.ts'
 
@@ -41,6 +42,8 @@ export interface CoreOptions {
   readonly tracing: Tracing
   /** The tenants that are in force now. */
   readonly tenants: () => TenantBook
+  /** The accounts that generations may be bought with now; the same list as long as nothing changes. */
+  readonly accounts: () => readonly OwnAccount[]
   /** The key that fal takes now, of an account as rows name it (`null`: of rows that name none); `null`: it is not here. */
   readonly falKeyOf: (account: string | null) => string | null
   /** What no text of fal's may tell a tenant: those keys, and those before. */
@@ -92,6 +95,7 @@ export function createCore (options: CoreOptions): Core {
   const runner = createRunner({
     ledger,
     upstreamOf: upstreams.of,
+    hasOtherAccounts: () => options.accounts().length > 1,
     watch,
     breakers,
     cacheVersionOf: endpointId => {

@@ -25,6 +25,7 @@ import { closeServer } from './close-server.ts'
 import type { CertificatePair } from './files.ts'
 import type { Core } from './core.ts'
 import type { ProcessState } from './lifecycle.ts'
+import { accountNameIn, type UpstreamAccount } from '../upstream-account.ts'
 
 export interface DoorsOptions {
   readonly config: Config
@@ -36,6 +37,8 @@ export interface DoorsOptions {
   readonly metrics: Metrics
   readonly tracing: Tracing
   readonly tenants: () => TenantBook
+  /** The accounts at fal that are bought with now. */
+  readonly accounts: () => readonly UpstreamAccount[]
   readonly state: () => ProcessState
   readonly core: Core
   /** What the gateway shows the sandbox in this process, where there is one. */
@@ -70,7 +73,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, accounts, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests, onTrouble } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -83,7 +86,7 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
   let url = ''
   let sandboxUrl = ''
 
-  const readiness = (): Readiness => ({ state: state(), ...core.health(), upstream: breakers.state, breakers: breakers.tripped.map(breakerFacts) })
+  const readiness = (): Readiness => ({ state: state(), ...core.health(), accounts: accounts().map(({ name }) => name), upstream: breakers.state, breakers: breakers.tripped.map(breakerFacts) })
 
   async function openSandbox (): Promise<void> {
     if (sandbox === null || isMounted) return
@@ -168,6 +171,6 @@ function namesOf ({ publicUrl, falHosts }: Config): readonly string[] {
 }
 
 /** A breaker that is not ok, as operators read it. */
-function breakerFacts ({ scope, state, sinceMs, retryAtMs }: Breaker): Readiness['breakers'][number] {
-  return { scope, state, since: new Date(sinceMs).toISOString(), retry_at: state === 'price-unsure' ? null : new Date(retryAtMs).toISOString() }
+function breakerFacts ({ scope, account, state, sinceMs, retryAtMs }: Breaker): Readiness['breakers'][number] {
+  return { scope, ...(account === null ? {} : { account: accountNameIn(account) }), state, since: new Date(sinceMs).toISOString(), retry_at: state === 'price-unsure' ? null : new Date(retryAtMs).toISOString() }
 }

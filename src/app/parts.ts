@@ -1,10 +1,11 @@
 // What an environment and its files say, part by part: a start needs all of them, and whoever looks for what is wrong takes those that are sound.
 
 import { falKindIn, parseConfig, type Config } from '../config.ts'
+import type { FalKey } from '../fal-keys.ts'
 import { loadModels, type LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { faultsOfTenants, loadFalKey, loadTenants } from '../tenants/load.ts'
+import { faultsOfTenants, loadFalKeys, loadTenants } from '../tenants/load.ts'
 import { readCertificate, readRedisReach, type RedisReach } from './files.ts'
 
 /** What an environment and its files say, as far as each part of it is sound. `null`: it is not. */
@@ -14,8 +15,8 @@ export interface Parts {
   readonly warnings: readonly string[]
   readonly loaded: LoadedModels | null
   readonly tenants: TenantBook | null
-  /** `key: null`: there is none, with the sandbox. */
-  readonly falKey: { readonly key: string | null } | null
+  /** `keys: null`: there are none, with the sandbox. */
+  readonly falKeys: { readonly keys: readonly FalKey[] | null } | null
   /** `reach: null`: there is no Redis. */
   readonly redis: { readonly reach: RedisReach | null } | null
 }
@@ -31,15 +32,15 @@ export async function readParts (env: Readonly<Record<string, string | undefined
   const tenants = models.ok ? await loadTenants({ tenantsFile, models: models.loaded.book, isReal }) : { ok: false as const, faults: await faultsOfTenants({ tenantsFile, isReal }) }
   const faults = [...models.ok ? [] : models.faults, ...tenants.ok ? [] : tenants.faults]
   const parts = { loaded: models.ok ? models.loaded : null, tenants: tenants.ok ? tenants.book : null }
-  if (!parsed.ok) return { faults: [...parsed.faults, ...faults], config: null, warnings: [], ...parts, falKey: null, redis: null }
+  if (!parsed.ok) return { faults: [...parsed.faults, ...faults], config: null, warnings: [], ...parts, falKeys: null, redis: null }
   const { config, warnings } = parsed
-  const [falKey, redis, certificate] = await Promise.all([loadFalKey(config.fal), readRedisReach(config.redis), readCertificate(config.tls)])
+  const [falKeys, redis, certificate] = await Promise.all([loadFalKeys(config), readRedisReach(config.redis), readCertificate(config.tls)])
   return {
-    faults: [...faults, ...(falKey.ok ? [] : [falKey.fault]), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults)],
+    faults: [...faults, ...(falKeys.ok ? [] : falKeys.faults), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults)],
     config,
     warnings,
     ...parts,
-    falKey: falKey.ok ? { key: falKey.key } : null,
+    falKeys: falKeys.ok ? { keys: falKeys.keys } : null,
     redis: redis.ok ? { reach: redis.value } : null
   }
 }

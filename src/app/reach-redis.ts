@@ -2,6 +2,7 @@
 
 import type { Config, RedisAccess } from '../config.ts'
 import { Problem } from '../errors.ts'
+import type { FalKey } from '../fal-keys.ts'
 import { createOperators, type Operators } from '../generation/operators.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { redisAt } from '../store/redis/clients.ts'
@@ -17,9 +18,9 @@ const LOOK_WITHIN_MS = 3000
 /** A Redis as the settings reach it, with the password and the certificates of their files. */
 export interface RedisToLookAt { readonly redis: RedisAccess, readonly url: string, readonly ca: string | null }
 
-/** Looks at a Redis as a process of this account would find it; see {@link inspect}. */
-export async function inspectRedis ({ redis, url, ca }: RedisToLookAt, account: UpstreamAccount, { isThorough = false } = {}): Promise<Inspected> {
-  return await inspect(redisAt({ url, ca }, redis), { namespace: redis.namespace, account, withinMs: LOOK_WITHIN_MS, isThorough })
+/** Looks at a Redis as a process of these accounts would find it; see {@link inspect}. */
+export async function inspectRedis ({ redis, url, ca }: RedisToLookAt, accounts: readonly UpstreamAccount[], { isThorough = false } = {}): Promise<Inspected> {
+  return await inspect(redisAt({ url, ca }, redis), { namespace: redis.namespace, accounts, withinMs: LOOK_WITHIN_MS, isThorough })
 }
 
 /** Does it keep a gateway from buying? Everything else is worth a word. */
@@ -33,11 +34,16 @@ export function notReached (cause: unknown): string {
   return isRefusal(cause) ? sentence : `${sentence}. Start it, or say in REDIS_URL where it is: until then a gateway buys nothing`
 }
 
+/** The accounts that a process of this configuration has keys of; `null`: it has those of the sandbox. */
+export function accountsOf ({ account }: Pick<Config, 'account'>, keys: readonly FalKey[] | null): readonly UpstreamAccount[] {
+  return keys?.map(({ name }) => ({ kind: account.kind, name })) ?? [account]
+}
+
 /** What a look at the Redis of a configuration shows: faults with which nothing would be bought, and what is worth a word. Nothing is written there. */
-export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly config: Config, readonly redisUrl: string | null, readonly redisCa: string | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
+export async function lookAtRedis ({ config, redisUrl, redisCa, falKeys }: { readonly config: Config, readonly redisUrl: string | null, readonly redisCa: string | null, readonly falKeys: readonly FalKey[] | null }): Promise<{ readonly faults: readonly string[], readonly warnings: readonly string[] }> {
   const { redis } = config
   if (redisUrl === null || redis === null) return { faults: [], warnings: [] }
-  const found = await inspectRedis({ redis, url: redisUrl, ca: redisCa }, config.account)
+  const found = await inspectRedis({ redis, url: redisUrl, ca: redisCa }, accountsOf(config, falKeys))
   if (!found.isReached) return { faults: [notReached(found.cause)], warnings: [] }
   const all = [...found.faults]
   return {
@@ -47,14 +53,14 @@ export async function lookAtRedis ({ config, redisUrl, redisCa }: { readonly con
 }
 
 /**
- * The ledger of a Redis as operators use it, and what is wrong with that when the environment names another account than the ledger's (`account`; `null`: it
+ * The ledger of a Redis as operators use it, and what is wrong with that when the environment names other accounts than the ledger's (`accounts`; `null`: it
  * names none). Rejects with one sentence when it cannot be reached.
  */
-export async function openOperators ({ config, redisUrl, redisCa, account }: { readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly account: UpstreamAccount | null }): Promise<Operators & { readonly foreign: string | null }> {
+export async function openOperators ({ config, redisUrl, redisCa, accounts }: { readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly accounts: readonly UpstreamAccount[] | null }): Promise<Operators & { readonly foreign: string | null }> {
   const { cluster = false, sentinels = null, namespace = 'fg' } = config.redis ?? {}
   let foreign: string | null = null
   const onFault = ({ fault, sentence }: StoreFaultChange): void => { if (fault === 'foreign') foreign = sentence }
-  const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, { cluster, sentinels }), namespace, times: timesOf(config), account, takesEmpty: false, onFault })
+  const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, { cluster, sentinels }), namespace, times: timesOf(config), ...(accounts === null ? {} : { accounts: () => accounts }), takesEmpty: false, onFault })
   try {
     await ledger.connect()
   } catch (error) {

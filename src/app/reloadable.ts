@@ -1,42 +1,73 @@
-// What may be replaced while the process runs: the central key, the models and the tenants.
+// What may be replaced while the process runs: the central keys, the models and the tenants.
 
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { secretsOf } from '../censor.ts'
 import type { Config } from '../config.ts'
+import type { FalKey } from '../fal-keys.ts'
 import type { LoadedModels } from '../models/load.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
 import { mostUsedFirst, warmUp } from '../models/warm-up.ts'
 import { watchModels } from '../models/watch.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { loadFalKey } from '../tenants/load.ts'
+import { loadFalKeys } from '../tenants/load.ts'
 import { watchTenants, type TenantsWatch } from '../tenants/watch.ts'
+import { accountText, UNMARKED_LEDGER, type OwnAccount } from '../upstream-account.ts'
 import type { Watched } from '../watched.ts'
 
-export interface CentralKey {
-  readonly now: () => string
-  /** What must appear in no log and no answer: requests under way may still carry the key before. */
+export interface CentralKeys {
+  /** The accounts that generations may be bought with, in the order of their file; the same list as long as nothing changes. */
+  readonly accounts: () => readonly OwnAccount[]
+  /**
+   * The key of an account, as rows name it (`null`: of rows that name none). That of one that was taken out of the file stays as long as this process: what is followed
+   * here with it is followed to its end. `null`: it was never here.
+   */
+  readonly of: (account: string | null) => string | null
+  /** What must appear in no log and no answer: requests under way may still carry the keys before. */
   readonly secrets: () => readonly string[]
-  /** Reads the key file again. What is faulty is logged, and the old key stays. Never rejects. */
-  readonly reload: (log: Logger) => Promise<void>
+  /** Reads the key file again. What is faulty is logged, and the old keys stay. Never rejects. */
+  readonly reload: (log: Pick<Logger, 'info' | 'warn' | 'error'>) => Promise<void>
 }
 
-/** `initial`: the key at the start, or `null` for the sandbox: then one is made up, and a sandbox in this process takes it and no other. */
-export function createCentralKey (fal: Config['fal'], initial: string | null): CentralKey {
-  let key = initial ?? randomBytes(24).toString('base64url')
-  // Longest first: a key is found before its part is.
-  let secrets = secretsOf(key)
+/** `initial`: the keys at the start, or `null` for the sandbox: then one is made up, and a sandbox in this process takes it and no other. */
+export function createCentralKeys (config: Pick<Config, 'fal' | 'account'>, initial: readonly FalKey[] | null): CentralKeys {
+  const { kind, name } = config.account
+  /** By account, also of those that are not bought with any more. */
+  const keys = new Map<string, string>()
+  let accounts: readonly OwnAccount[] = []
+  let secrets: readonly string[] = []
+  take(initial ?? [{ name, key: randomBytes(24).toString('base64url'), slots: null }])
+
+  function take (given: readonly FalKey[]): void {
+    const before = [...keys.values()]
+    for (const { name, key } of given) keys.set(accountText({ kind, name }), key)
+    accounts = given.map(({ name, slots }) => ({ kind, name, ...(slots === null ? {} : { slots }) }))
+    // Longest first: a key is found before its part is.
+    secrets = [...new Set([...keys.values(), ...before])].flatMap(secretsOf).toSorted((one, other) => other.length - one.length)
+  }
+
   return {
-    now: () => key,
+    accounts: () => accounts,
+    of: account => {
+      if (account !== null) return keys.get(account) ?? null
+      const first = accounts[0]
+      return keys.get(UNMARKED_LEDGER) ?? (first === undefined ? null : keys.get(accountText(first)) ?? null)
+    },
     secrets: () => secrets,
     reload: async log => {
-      const read = await loadFalKey(fal)
-      if (!read.ok) log.error({ fault: read.fault }, 'key file refused, the old key stays in force')
-      else if (read.key !== null && read.key !== key) {
-        secrets = [...secretsOf(read.key), ...secretsOf(key)]
-        key = read.key
+      const read = await loadFalKeys(config)
+      if (!read.ok) {
+        log.error({ fault: read.faults.join('; ') }, 'key file refused, the old key stays in force')
+        return
       }
+      if (read.keys === null) return
+      const names = new Set(accounts.map(({ name }) => name))
+      const added = read.keys.filter(({ name }) => !names.delete(name)).map(({ name }) => name)
+      const removed = [...names]
+      take(read.keys)
+      if (added.length > 0) log.info({ added, accounts: accounts.length }, 'accounts of fal added')
+      if (removed.length > 0) log.warn({ removed, accounts: accounts.length }, 'accounts of fal taken away: nothing is bought with them any more; what this process follows with them it follows to its end, and no other process without their keys does')
     }
   }
 }

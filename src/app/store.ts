@@ -11,6 +11,7 @@ import { redisAt, type Credentials } from '../store/redis/clients.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
 import type { OnTrouble } from '../trouble.ts'
+import type { OwnAccount } from '../upstream-account.ts'
 
 export interface StoreOptions {
   readonly config: Config
@@ -18,6 +19,8 @@ export interface StoreOptions {
   readonly redisUrl: string | null
   /** Who vouches for its certificate (PEM), where that is not said by the system. */
   readonly redisCa?: string | null | undefined
+  /** The accounts that it buys with now; the same list as long as nothing changes. */
+  readonly accounts: () => readonly OwnAccount[]
   readonly log: Logger
   readonly metrics: Metrics
   readonly onTrouble: OnTrouble
@@ -48,14 +51,14 @@ export function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs, largeResultByte
 export function openStore (options: StoreOptions): Store {
   const { config, redisUrl } = options
   if (redisUrl !== null && config.redis !== null) return openRedis(options, config.redis, { url: redisUrl, ca: options.redisCa ?? null })
-  const ledger = createMemoryLedger({ times: timesOf(config), account: config.account })
+  const ledger = createMemoryLedger({ times: timesOf(config), accounts: options.accounts })
   return { ledger, renew: () => {}, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
 }
 
 /** A Redis that starts together with the gateway is there soon, and a call before that would be refused. */
 const AWAIT_STORE_MS = 1000
 
-function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, sentinels, namespace, unsafe }: NonNullable<Config['redis']>, credentials: Credentials): Store {
+function openRedis ({ config, accounts, log, metrics, onTrouble, awaitStoreMs = AWAIT_STORE_MS }: StoreOptions, { cluster, sentinels, namespace, unsafe }: NonNullable<Config['redis']>, credentials: Credentials): Store {
   const server = redisAt(credentials, { cluster, sentinels })
   const faults = new Set<StoreFault>()
   let isUp = false
@@ -75,7 +78,7 @@ function openRedis ({ config, log, metrics, onTrouble, awaitStoreMs = AWAIT_STOR
   const ledger = createRedisLedger({
     url: server,
     namespace,
-    account: config.account,
+    accounts,
     isUnsafe: unsafe,
     times: timesOf(config),
     onRollback: error => {

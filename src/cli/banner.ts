@@ -7,6 +7,8 @@ import { curlLines } from './curl.ts'
 
 export interface Started {
   readonly config: Config
+  /** The operator's names of the accounts at fal; none with the sandbox. */
+  readonly accounts: readonly string[]
   /** The model that the call means. */
   readonly model: Model
   readonly version: string
@@ -15,7 +17,7 @@ export interface Started {
 }
 
 /** The text for a terminal; with a curl only where its key is known. */
-export function bannerText ({ config, model, version, url, seconds }: Started): string {
+export function bannerText ({ config, accounts, model, version, url, seconds }: Started): string {
   const sandbox = config.fal.kind === 'sandbox'
   const demo = sandbox && config.tenantsFile === null
   return [
@@ -28,7 +30,7 @@ export function bannerText ({ config, model, version, url, seconds }: Started): 
           '            and cost nothing. For the real one set FAL_KEY and TENANTS_FILE',
           '            (README, "Production in ten minutes").'
         ]
-      : [`  Upstream  ${config.falQueueUrl ?? 'this process'}: pictures cost money.`]),
+      : [`  Upstream  ${config.falQueueUrl ?? 'this process'}${accounts.length > 1 ? `, accounts ${accounts.join(', ')}` : ''}: pictures cost money.`]),
     config.redis === null
       ? '  Store     in this process: it ends with it, and so does everything in it.'
       : `  Store     Redis at ${new URL(config.redis.url()).host}.`,

@@ -91,7 +91,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const { config, loaded } = read.prepared
     const app = await startApp({ ...read.prepared, models, version: version() })
     // In production standard output belongs to the log.
-    if (!config.production) say(bannerText({ config, model: loaded.book.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
+    if (!config.production) say(bannerText({ config, accounts: read.prepared.falKeys?.map(({ name }) => name) ?? [], model: loaded.book.default, version: version(), url: app.url, seconds: performance.now() / 1000 }))
     const control = app.sandboxControl
     if (control !== null) stderr.write(`falgate: faults of the sandbox are set at ${control.url} with "Authorization: Key ${control.key}"\n`)
     keep(app, { waitMs: config.waitMs, drainDelayMs: config.drainDelayMs, onHangup: () => { app.reload() } })
@@ -119,6 +119,8 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])
     for (const warning of [...read.prepared.warnings, ...loaded.warnings, ...tenants.warnings, ...warnings]) say(`warning: ${warning}`)
     if (config.proxy !== null) say('warning: behind the proxy of HTTPS_PROXY names are resolved by that proxy: which addresses can be reached from here is for its own lists of hosts to say')
+    const { falKeys } = read.prepared
+    if (falKeys !== null && falKeys.length > 1) say(`accounts at fal: ${falKeys.map(({ name, slots }) => `${name} (${slots ?? config.falConcurrency} at once)`).join(', ')}`)
     if (config.fal.kind !== 'sandbox') say('not tried: whether fal can be reached, takes the key and has a balance')
     say(`a stop takes ${longestCloseMs(config) / 1000} s at most: give it more, as stop_grace_period or terminationGracePeriodSeconds`)
     return say('the configuration is sound')

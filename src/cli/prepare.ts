@@ -3,23 +3,24 @@
 import { readRedisReach } from '../app/files.ts'
 import { pathIn, readParts } from '../app/parts.ts'
 import { falKindIn, parseConfig, type Config } from '../config.ts'
+import type { FalKey } from '../fal-keys.ts'
 import type { LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { loadFalKey } from '../tenants/load.ts'
+import { loadFalKeys } from '../tenants/load.ts'
 import type { UpstreamAccount } from '../upstream-account.ts'
 
 /** A configuration with the files it names. `loaded`: the models on offer; `warnings`: what looks like a slip in the environment. */
-export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKey: string | null, readonly redisUrl: string | null, readonly redisCa: string | null }
+export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKeys: readonly FalKey[] | null, readonly redisUrl: string | null, readonly redisCa: string | null }
 
 /** Where the tenants are, `null` for the demo tenant, and whether their keys spend real money. */
 export interface TenantsPlace { readonly tenantsFile: string | null, readonly isReal: boolean }
 
 /** Everything that has to be sound before a start, or all faults at once. */
 export async function prepare (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly ok: true, readonly prepared: Prepared } | { readonly ok: false, readonly faults: readonly string[] }> {
-  const { faults, config, warnings, loaded, tenants, falKey, redis } = await readParts(env, builtIn)
-  if (faults.length > 0 || config === null || loaded === null || tenants === null || falKey === null || redis === null) return { ok: false, faults }
-  return { ok: true, prepared: { config, warnings, loaded, tenants, falKey: falKey.key, redisUrl: redis.reach?.url ?? null, redisCa: redis.reach?.ca ?? null } }
+  const { faults, config, warnings, loaded, tenants, falKeys, redis } = await readParts(env, builtIn)
+  if (faults.length > 0 || config === null || loaded === null || tenants === null || falKeys === null || redis === null) return { ok: false, faults }
+  return { ok: true, prepared: { config, warnings, loaded, tenants, falKeys: falKeys.keys, redisUrl: redis.reach?.url ?? null, redisCa: redis.reach?.ca ?? null } }
 }
 
 /**
@@ -31,20 +32,29 @@ export async function prepareModels (env: Readonly<Record<string, string | undef
   // A real key would need tenants, which have nothing to do with this.
   const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CA_FILE: undefined, REDIS_SENTINELS: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
-  const key = await loadFalKey(parsed.config.fal)
-  return key.ok ? { ok: true, config: parsed.config, key: key.key, tenants: { tenantsFile: pathIn(env, 'TENANTS_FILE'), isReal: kind === 'fal' } } : { ok: false, faults: [key.fault] }
+  const read = await loadFalKeys(parsed.config)
+  // What fal publishes is the same for every account.
+  return read.ok ? { ok: true, config: parsed.config, key: read.keys?.[0]?.key ?? null, tenants: { tenantsFile: pathIn(env, 'TENANTS_FILE'), isReal: kind === 'fal' } } : read
 }
 
 /**
  * The part of the configuration that operators' commands need: the ledger's, and nothing about tenants or TLS, and of fal whose ledger it should be. Where the
  * environment says nothing of that, any will do.
  */
-export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly account: UpstreamAccount | null } | { readonly ok: false, readonly faults: readonly string[] }> {
+export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly accounts: readonly UpstreamAccount[] | null } | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
   const redis = await readRedisReach(parsed.config.redis)
   if (!redis.ok) return redis
   if (redis.value === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
   const kind = falKindIn(env)
-  return { ok: true, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, account: kind === null ? null : { ...parsed.config.account, kind } }
+  return { ok: true, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, accounts: kind === null ? null : await accountsIn(env, { ...parsed.config.account, kind }) }
+}
+
+/** The accounts that an environment names: those of its key file, or where that cannot be read here the one that a bare key would be of. */
+async function accountsIn (env: Readonly<Record<string, string | undefined>>, account: UpstreamAccount): Promise<readonly UpstreamAccount[]> {
+  const file = pathIn(env, 'FAL_KEY_FILE')
+  if (account.kind === 'sandbox' || file === null) return [account]
+  const read = await loadFalKeys({ fal: { kind: 'key-file', file }, account })
+  return read.ok && read.keys !== null ? read.keys.map(({ name }) => ({ kind: account.kind, name })) : [account]
 }

@@ -53,7 +53,7 @@ export interface Admission extends AdmittedFields {
   readonly budgets: readonly Budget[]
 }
 
-/** A claim that comes along with an admission: see the ledger's `claim`. */
+/** A claim that comes along with an admission: see the ledger's `claim`. `slots`: of each account that has no number of its own. */
 export interface ClaimOffer { readonly claimId: string, readonly replica: string, readonly slots: number }
 
 /** The state of a tenant's purchases in this window. */

@@ -27,8 +27,11 @@ export type Ending =
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 
-/** What becomes of a generation whose attempt fal certainly did not accept: it waits in the queue again, or it fails. `busy`: fal answered 429. */
-export type Unsent = { readonly retryAfterMs: number, readonly busy?: boolean } | { readonly failure: Failure }
+/**
+ * What becomes of a generation whose attempt fal certainly did not accept: it waits in the queue again, or it fails. `busy`: fal answered 429.
+ * `elsewhere`: the failure is the account's alone, so that with another one it may go well.
+ */
+export type Unsent = { readonly retryAfterMs: number, readonly busy?: boolean } | { readonly failure: Failure, readonly elsewhere?: boolean }
 
 /** A row as a piece of evidence left it. `from` is its phase before that, which is the same where the evidence changed none. */
 export interface Weighed extends Generation { readonly from: Phase }

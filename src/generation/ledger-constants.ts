@@ -23,6 +23,8 @@ export const ledgerConstants = {
   /** What is left to a waiting generation whose keyless caller has gone. */
   abandonedMs: 60_000,
   maxTakeovers: 5,
+  /** How long one is put off that a process cannot look after, since it has no key of its account. */
+  keylessMs: 5000,
   /** After this long without a heartbeat a replica is asked whether it is there. */
   silentMs: 2000,
   /** After so many takeovers the next one waits for the lease. A process that stands still for seconds is not dead, and may not use up all of them. */

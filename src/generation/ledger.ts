@@ -31,9 +31,10 @@ export interface Page {
  * Every operation is atomic. One that cannot reach the store rejects with a `Problem` `store-unavailable` within a second,
  * and a *right* (`admit`, `claim`) that was answered so has changed nothing, however late the store runs it.
  *
- * A ledger is that of one upstream account (rule 28): the first process that reaches an empty one writes down its own, and one that was filled before that
- * counts as fal's account `main`. To a process of another account it is foreign: its operations reject with a `Problem` `foreign-ledger` and change nothing,
- * but for {@link openOperations}. An operator's window has no account, and is refused nothing.
+ * A ledger is that of one kind of upstream and of the accounts there that its processes have (rule 28): the first process that reaches an empty one writes down its
+ * own, and one that was filled before that counts as fal's account `main`. A process that has one of them brings its others along. To a process that has none
+ * of them the ledger is foreign: its operations reject with a `Problem` `foreign-ledger` and change nothing, but for {@link openOperations}. An operator's window
+ * has no account, and is refused nothing.
  */
 export interface Ledger {
   /** The ledger's clock, estimated without a call: its last known time plus monotonic time since. */
@@ -65,10 +66,11 @@ export interface Ledger {
    */
   withdraw: (admissions: readonly Withdrawal[]) => Promise<void>
   /**
-   * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if fewer than `slots`
-   * are at fal and the tenant has a free slot. The same `claimId` gets the same grant while that attempt is `submitting`.
+   * Grants the next submit attempt to `replica`: the fairest tenant's oldest waiting generation of the best priority, if the tenant has a free slot and so has an
+   * account of this process, of those that no breaker stops the one with most of them. That account is written into the row, and goes with all that follows. Each
+   * account has `slots`, where this process was not told another number for it. The same `claimId` gets the same grant while that attempt is `submitting`.
    * Only this operation, here or along with an admission, writes `submitting` and raises `attempt`. Heads of the queue whose deadline passed, or whose model is retired, are closed
-   * unspent on the way. After fal took no more there are fewer of them for a while (see `recordNotSent`).
+   * unspent on the way. After fal took no more there are fewer slots of that account for a while (see `recordNotSent`).
    * When the store turns out to be kept by another server than before, or to have fallen behind what was known of it, nothing is granted for one lease, or
    * until every replica has renewed again that had done so in the last lease before. A new connection is no such sign. An empty ledger has
    * nothing to wait for. To a replica that knew more of it, one that came back empty has fallen behind, and waits the whole lease.
@@ -94,7 +96,8 @@ export interface Ledger {
   recordAccepted: (id: string, attempt: number, requestId: string, upstream?: string | null) => Promise<Weighed | null>
   /**
    * Attempt `attempt` certainly never reached fal: `submitting` or `unknown` → `waiting` (to be claimed again not before `retryAfterMs`), or → `failed` unspent.
-   * `busy`: fal takes no more than what is there without this one, so there are that many slots until `retryAfterMs`, then one more every five seconds.
+   * A failure of the account alone (`elsewhere`) ends nothing while another account of this process is not stopped: then it waits again, too.
+   * `busy`: then it waits for no pause where another account is not stopped; fal takes no more than what is there without this one, so that account has that many slots until `retryAfterMs`, then one more every five seconds.
    * The report is taken in the same step, so that nothing is claimed between the two; told twice, the evidence is taken once, and so is the report.
    */
   recordNotSent: (id: string, attempt: number, then: Unsent, report?: BreakerReport) => Promise<Weighed | null>
@@ -139,7 +142,7 @@ export interface Ledger {
   release: (replica: string, ids: readonly string[]) => Promise<void>
   /**
    * Looks after at most `max` rows that are due: waiting past their deadline → `failed` unspent; lease run out → taken over by `replica` and given back to it
-   * (after five times `unknown`); retention over → forgotten. Rows that are `unknown`, or were settled since, and have a request id are given back to be
+   * (after five times `unknown`), unless this process has no key of the account: it waits for one that has, and is `unknown` when its time to run is over; retention over → forgotten. Rows that are `unknown`, or were settled since, and have a request id are given back to be
    * asked about at fal (rule 34): after 30 s, then ever more rarely, at most two a second on all replicas together.
    */
   sweep: (replica: string, max: number) => Promise<readonly Taken[]>
@@ -265,15 +268,25 @@ export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses',
 /** Facts for gauges. */
 export interface Gauges {
   readonly waiting: ReadonlyMap<string, number>
-  /** Places used at fal. */
+  /** Slots at fal in use, with all accounts. */
   readonly atUpstream: number
-  /** How many may be used at most, since fal took no more; `null` when nothing was heard of that. */
-  readonly slots: number | null
+  /** By account, all that the ledger has, its first one first. */
+  readonly accounts: readonly AccountGauge[]
   readonly unknownOpen: number
   /** The admission time of the oldest open unknown. */
   readonly unknownOldestMs: number | null
   /** What lies aside, in bytes. */
   readonly asideBytes: number
+}
+
+/** How an account of the ledger stands. */
+export interface AccountGauge {
+  /** As rows name it; `null`: the only one, of a ledger that no account was named to. */
+  readonly upstream: string | null
+  /** Slots at fal in use. */
+  readonly used: number
+  /** How many may be used at most, since fal took no more; `null` when nothing was heard of that. */
+  readonly open: number | null
 }
 
 /** Durations and bounds that every store needs, fixed at its construction. */

@@ -114,7 +114,7 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
 function sentenceOf ({ what, name, found, expected }: Difference): string {
   const usd = (amount: string | null): string => `$${formatUsd(Number(amount ?? 0))}`
   switch (what) {
-    case 'slots': return `${found} slots are counted as used, ${expected} generations are at fal`
+    case 'slots': return `${name === '' ? '' : `${name}: `}${found} slots are counted as used, ${expected} generations are at fal`
     case 'aside': return `${found} bytes of large results are counted, ${expected} are kept`
     case 'running': case 'waiting': return `${name}: ${found} are counted as ${what}, ${expected} generations are`
     case 'held': return `${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`

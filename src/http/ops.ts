@@ -16,10 +16,12 @@ export interface Readiness {
   readonly store: 'up' | 'down'
   /** What is wrong with the Redis of the ledger, when it was last reached. */
   readonly store_faults: readonly StoreFault[]
+  /** The operator's names of the accounts at fal that are bought with. */
+  readonly accounts: readonly string[]
   /** The worst that holds of the upstream's breakers. */
   readonly upstream: string
-  /** Those that are not ok: `*` for the account, or a model; without a time of the next try where an operator has to open it. Times are RFC 3339, on the ledger's clock. */
-  readonly breakers: readonly { readonly scope: string, readonly state: string, readonly since: string, readonly retry_at: string | null }[]
+  /** Those that are not ok: of an account (`*` for the ledger's first, which is the only one of most), of a tenant or a model; without a time of the next try where an operator has to open it. Times are RFC 3339, on the ledger's clock. */
+  readonly breakers: readonly { readonly scope: string, readonly account?: string, readonly state: string, readonly since: string, readonly retry_at: string | null }[]
 }
 
 export interface OpsDeps {

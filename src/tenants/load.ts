@@ -1,8 +1,8 @@
-// What stands in files at a start: the tenants and the central key.
+// What stands in files at a start: the tenants and the central keys.
 
 import { readFile } from 'node:fs/promises'
-import { parseFalKey, type Config, type FalAccess } from '../config.ts'
-import { mistakeIn } from '../environment.ts'
+import type { Config } from '../config.ts'
+import { parseFalKeys, type FalKey } from '../fal-keys.ts'
 import type { ModelBook } from '../models/models.ts'
 import { demoTenants, faultsBesideModels, parseTenants, type TenantBook } from './book.ts'
 
@@ -34,22 +34,18 @@ function named (fault: string): string {
   return `TENANTS_FILE: ${fault}`
 }
 
-/** The central key as it is now: `null` for the sandbox. Called again when a key file may have changed. */
-export async function loadFalKey (fal: FalAccess): Promise<{ readonly ok: true, readonly key: string | null } | { readonly ok: false, readonly fault: string }> {
-  if (fal.kind === 'sandbox') return { ok: true, key: null }
-  if (fal.kind === 'key') return { ok: true, key: fal.key() }
+/** The central keys as they are now: `null` for the sandbox. Called again when a key file may have changed. */
+export async function loadFalKeys ({ fal, account }: Pick<Config, 'fal' | 'account'>): Promise<{ readonly ok: true, readonly keys: readonly FalKey[] | null } | { readonly ok: false, readonly faults: readonly string[] }> {
+  if (fal.kind === 'sandbox') return { ok: true, keys: null }
+  if (fal.kind === 'key') return { ok: true, keys: [{ name: account.name, key: fal.key(), slots: null }] }
   let text: string
   try {
     text = await readFile(fal.file, 'utf8')
   } catch (error) {
-    return { ok: false, fault: `FAL_KEY_FILE: ${describeReadError(error)}` }
+    return { ok: false, faults: [`FAL_KEY_FILE: ${describeReadError(error)}`] }
   }
-  const mistake = mistakeIn('FAL_KEY', text.trim())
-  if (mistake !== null) return { ok: false, fault: `FAL_KEY_FILE: its content ${mistake}` }
-  const key = parseFalKey(text)
-  if (key === null) return { ok: false, fault: 'FAL_KEY_FILE: the file does not hold a key' }
-  if (key === 'sandbox') return { ok: false, fault: 'FAL_KEY_FILE: the file holds the word sandbox; use FAL_KEY=sandbox' }
-  return { ok: true, key }
+  const read = parseFalKeys(text, account.name)
+  return read.ok ? read : { ok: false, faults: read.faults.map(fault => `FAL_KEY_FILE: ${fault}`) }
 }
 
 /** What is wrong when a file cannot be read, by its error code: the message would repeat the path. */

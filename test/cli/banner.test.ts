@@ -8,7 +8,7 @@ import { configOf } from '../support/gateway.ts'
 import { poster } from '../support/poster.ts'
 
 function callOf (model: Model): string {
-  const text = bannerText({ config: configOf(), model, version: '0.0.0', url: 'http://127.0.0.1:8080', seconds: 0.5 })
+  const text = bannerText({ config: configOf(), accounts: [], model, version: '0.0.0', url: 'http://127.0.0.1:8080', seconds: 0.5 })
   return text.trimEnd().split('\n').at(-1) ?? ''
 }
 

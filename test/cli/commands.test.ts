@@ -49,6 +49,19 @@ t.test('check reads the files that the environment names', async t => {
   })
 })
 
+t.test('check names the accounts of a key file, and every mistake in it by its line, and no key', async t => {
+  const dir = t.testdir({
+    keys: '# ours\nmain abc:secret-of-main\nstudio ghi:secret-of-studio concurrency=4\n',
+    wrong: 'main abc:secret-of-main\nmain ghi:secret-of-studio\nstudio abc:secret-of-main\n',
+    'good.json': JSON.stringify({ tenants: [{ id: 'a', rateLimit: { max: 1, windowSeconds: 1 }, maxInFlight: 1, keys: [] }] })
+  })
+  const sound = await runHere(['check'], { FAL_KEY_FILE: join(dir, 'keys'), TENANTS_FILE: join(dir, 'good.json') })
+  t.match(sound, { code: 0, stdout: /^accounts at fal: main \(10 at once\), studio \(4 at once\)$/m })
+  const wrong = await runHere(['check'], { FAL_KEY_FILE: join(dir, 'wrong'), TENANTS_FILE: join(dir, 'good.json') })
+  t.match(wrong, { code: 1, stderr: 'falgate: FAL_KEY_FILE: lines 1 and 2: the same name twice\nfalgate: FAL_KEY_FILE: lines 1 and 3: the same key twice\n' })
+  t.notMatch(sound.stdout + sound.stderr + wrong.stdout + wrong.stderr, 'secret')
+})
+
 t.test('check tells how long an orchestrator has to wait for a stop, by what the environment says', async t => {
   const stdout = (seconds: number): RegExp => new RegExp(`^a stop takes ${seconds} s at most: give it more, `, 'm')
   t.match(await runHere(['check'], { NODE_ENV: 'production', FAL_KEY: 'sandbox' }), { code: 0, stdout: stdout(78) }, 'balancers hear of it first')

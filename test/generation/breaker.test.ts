@@ -71,7 +71,7 @@ t.test('a tenant that is stopped does not stop the others; its probe does, when 
   t.equal(broken.hits, 3)
   t.equal((await gateway.generate({ prompt: 'goes on', seed: 1 }, press)).status, 200)
   t.equal((await gateway.generate({ prompt: 'x', seed: 1 })).status, 503)
-  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="open"\} 1$/m)
+  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{account="main",state="open"\} 1$/m)
   faults.add({ kind: 'reset', operation: 'submit' })
   let probes = 0
   await until(async () => (await gateway.generate({ prompt: 'another', seed: probes++ })).json()['code'] === 'outcome-unknown')
@@ -109,7 +109,7 @@ t.test('a retired model is 410 for new purchases and for what waits; its stored 
   t.equal(gateway.sandbox.bill.submits, 3, 'only one of those who waited was sent')
   t.equal((await gateway.generate({ prompt: 'new', seed: 1 })).status, 410)
   t.equal((await gateway.generate({ prompt: 'stored', seed: 1 })).status, 200)
-  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="retired"\} 1$/m)
+  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{account="main",state="retired"\} 1$/m)
 })
 
 t.test('a new key in its file and a reload: the next generation tries at once, with that key', together, async t => {
@@ -176,7 +176,7 @@ t.test('while fal is busy its Retry-After is kept and nothing is given up before
   t.ok(performance.now() - startMs >= 1000)
   t.equal(busy.hits, 2)
   t.equal(gateway.sandbox.bill.accepted, 2)
-  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{state="ok"\} 1$/m, 'busy is no failure')
+  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_upstream_state\{account="main",state="ok"\} 1$/m, 'busy is no failure')
 })
 
 t.test('a pause that would outlast its time in the queue is not waited for', together, async t => {
@@ -204,8 +204,8 @@ t.test('when fal takes no more there are fewer slots for a while, and operators 
   for (let seed = 0; seed < 8; seed++) t.equal((await gateway.generate({ prompt: 'x', seed }, later)).status, 202)
   await busy.untilHit()
   const shown = async (): Promise<string[]> => (await gateway.get('/metrics', { key: null })).text.split('\n').filter(line => /^falgate_slots/.test(line)).toSorted()
-  await until(async () => (await shown()).includes('falgate_slots_used 3'))
-  t.same(await shown(), ['falgate_slots 4', 'falgate_slots_open 3', 'falgate_slots_used 3'])
+  await until(async () => (await shown()).includes('falgate_slots_used{account="main"} 3'))
+  t.same(await shown(), ['falgate_slots_open{account="main"} 3', 'falgate_slots_used{account="main"} 3', 'falgate_slots{account="main"} 4'])
   t.equal(gateway.sandbox.bill.submits, 4)
   release()
   await until(() => gateway.sandbox.bill.accepted === 7)

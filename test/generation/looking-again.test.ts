@@ -51,7 +51,7 @@ t.test('a fresh id that fal does not know for a while: it is followed as soon as
   const unknown = gateway.sandbox.faults.add({ kind: 'answer', operation: 'result', error: 'result_expired', times: 2 })
   const answer = gateway.generate({ prompt: 'fresh', seed: 1 })
   await unknown.untilHit(2)
-  await until(async () => (await gateway.get('/metrics', { key: null })).text.includes('falgate_slots_used 1'))
+  await until(async () => (await gateway.get('/metrics', { key: null })).text.includes('falgate_slots_used{account="main"} 1'))
   release()
   t.equal((await answer).status, 200)
   t.equal(gateway.sandbox.bill.accepted, 1)
@@ -96,7 +96,7 @@ t.test('what fal is done with takes no slot there: another one is sent while it 
   await gone.untilHit()
   t.equal((await gateway.generate({ prompt: 'another', seed: 1 })).status, 200)
   t.match((await gateway.get(`/generations/${id}`)).json(), { status: /queued|running/, looking_again_since: /^20/ })
-  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_slots_used 0$/m)
+  t.match((await gateway.get('/metrics', { key: null })).text, /^falgate_slots_used\{account="main"\} 0$/m)
 })
 
 t.test('the time to run ends no look', async t => {

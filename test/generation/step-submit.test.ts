@@ -118,12 +118,12 @@ t.test('a busy fal has fewer slots for a while, and is no failing one', async t 
   const told = await taskScene(t)
   await answer(told.submits, busy)
   await told.task.done
-  t.equal((await told.ledger.gauges()).slots, 0)
+  t.equal((await told.ledger.gauges()).accounts[0]?.open, 0)
   t.same(await tripped(told), [])
   const failing = await taskScene(t)
   await answer(failing.submits, unsent)
   await failing.task.done
-  t.equal((await failing.ledger.gauges()).slots, null)
+  t.equal((await failing.ledger.gauges()).accounts[0]?.open, null)
 })
 
 t.test('what an answer says about buying at all stops what it is about', async t => {

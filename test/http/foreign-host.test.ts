@@ -16,7 +16,7 @@ const DEMO_KEY = 'fg_demo_sandbox'
 
 /** The gateway with its own sandbox, as a start without a key makes it. */
 async function startDemo (t: Test, env: Readonly<Record<string, string>> = {}, tenants = demoTenants(builtInModels)): Promise<RunningApp> {
-  const app = await startApp({ config: configOf(env), models: builtInModels, tenants, falKey: null, redisUrl: null, version: '0.0.0-test' })
+  const app = await startApp({ config: configOf(env), models: builtInModels, tenants, falKeys: null, redisUrl: null, version: '0.0.0-test' })
   t.teardown(async () => { await app.close() })
   return app
 }

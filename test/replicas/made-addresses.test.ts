@@ -13,7 +13,7 @@ async function start (t: Test, url: string, namespace: string): Promise<RunningA
     config: configOf({ REDIS_URL: url, REDIS_NAMESPACE: namespace }),
     models: builtInModels,
     tenants: bookOf({ tenants: [tenant('studio')] }),
-    falKey: null,
+    falKeys: null,
     redisUrl: url,
     version: '0.0.0-test'
   })

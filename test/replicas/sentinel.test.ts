@@ -28,7 +28,7 @@ async function openGateway (t: Test, sandbox: RunningSandbox, env: Readonly<Reco
     config: { ...configOf({ ...env, FAL_CONCURRENCY: '20', LEASE_SECONDS: '5' }), falQueueUrl: `${sandbox.base}/queue` },
     models: builtInModels,
     tenants: bookOf({ tenants: [tenant('studio', { rateLimit: { max: 100_000, windowSeconds: 60 }, callLimit: { max: 1_000_000, windowSeconds: 60 } })] }),
-    falKey: CENTRAL_KEY,
+    falKeys: [{ name: 'main', key: CENTRAL_KEY, slots: null }],
     redisUrl: env['REDIS_URL'] ?? null,
     version: '0.0.0-test'
   })

@@ -14,7 +14,7 @@ async function begin (t: Test, url: string, awaitStoreMs: number): Promise<Runni
     config: configOf({ REDIS_URL: url, REDIS_NAMESPACE: freshNamespace() }),
     models: builtInModels,
     tenants: bookOf({ tenants: [tenant('studio')] }),
-    falKey: null,
+    falKeys: null,
     redisUrl: url,
     version: '0.0.0-test',
     awaitStoreMs

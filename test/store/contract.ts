@@ -1,6 +1,7 @@
 // What every ledger has to keep, whatever it is stored in. A store's own test hands in how to make one.
 
 import type { Test } from 'tap'
+import { accounts } from './contract/accounts.ts'
 import { admission } from './contract/admission.ts'
 import { aliases } from './contract/aliases.ts'
 import { asides } from './contract/asides.ts'
@@ -36,6 +37,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners, accounts }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

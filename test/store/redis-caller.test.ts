@@ -43,7 +43,7 @@ async function open (t: Test): Promise<Scene> {
     scripts: readScripts(),
     prefix: '{fg}:',
     times,
-    ownership: createOwnership({ account: null, takesEmpty: true, place: '', onFault: () => {} }),
+    ownership: createOwnership({ accounts: null, takesEmpty: true, place: '', onFault: () => {} }),
     clock,
     fixed: undefined,
     onRollback: error => { rollbacks.push(error.message) }

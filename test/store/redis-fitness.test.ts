@@ -183,10 +183,10 @@ t.test('in a cluster the server is looked at that has the ledger', async t => {
 
 t.test('a look from outside finds the same, and writes nothing', async t => {
   const server = await startRedis(t, evicting)
-  const found = await inspect(server.url, { namespace: 'fg', account: { kind: 'fal', name: 'main' }, withinMs: 3000 })
+  const found = await inspect(server.url, { namespace: 'fg', accounts: [{ kind: 'fal', name: 'main' }], withinMs: 3000 })
   t.ok(found.isReached && found.faults.has('evicts'))
   const redis = plainClient(t, server.url)
   t.equal(await redis.dbsize(), 0)
   t.same(await redis.function('LIST'), [])
-  t.match(await inspect('redis://127.0.0.1:1', { namespace: 'fg', account: { kind: 'fal', name: 'main' }, withinMs: 300 }), { isReached: false, cause: { code: 'ECONNREFUSED' } })
+  t.match(await inspect('redis://127.0.0.1:1', { namespace: 'fg', accounts: [{ kind: 'fal', name: 'main' }], withinMs: 300 }), { isReached: false, cause: { code: 'ECONNREFUSED' } })
 })

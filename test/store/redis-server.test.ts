@@ -244,7 +244,7 @@ t.test('a user who may not run every command of the ledger buys nothing, and is 
   t.match(changes.find(({ fault }) => fault === 'rights'), { isThere: true, sentence: /may not run RPUSH, SUBSCRIBE .*allow its user \+rpush \+subscribe/ })
   t.equal((await rejection(ledger.admit(admissionOf({ deadlineMs: Date.now() + 5000 })))).code, 'store-unfit')
   t.same(await root.keys('*'), [], 'nothing is written')
-  const looked = await lookAt(url, { namespace: 'fg', account: { kind: 'fal', name: 'main' }, withinMs: 2000 })
+  const looked = await lookAt(url, { namespace: 'fg', accounts: [{ kind: 'fal', name: 'main' }], withinMs: 2000 })
   t.match(looked.isReached && looked.faults.get('rights'), /RPUSH, SUBSCRIBE/)
 
   await root.call('ACL', 'SETUSER', 'gate', '+rpush', '+subscribe')

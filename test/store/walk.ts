@@ -7,7 +7,7 @@ import type { Admission, Admitted, ClaimOffer, Preview } from '../../src/generat
 import type { Fact } from '../../src/generation/evidence.ts'
 import type { Generation, Terms } from '../../src/generation/generation.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
-import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
+import type { Gauges, Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
 import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { admissionOf, failureOf, freshId, longTrace, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
@@ -23,6 +23,10 @@ const minute = 60_000
 const largeOutput = JSON.stringify({ images: [{ url: 'data:,' + 'x'.repeat(300_000) }], seed: 42 })
 const slots = 3
 const limit = 6 * price
+
+/** `r3` has one account; the others have two, the second with slots of its own. */
+const both = [{ kind: 'fal', name: 'main' }, { kind: 'fal', name: 'second', slots: 2 }] as const
+const slotsOf = (upstream: string | null): number => upstream === 'fal second' ? 2 : slots
 
 const tenant = fc.constantFrom('studio', 'agency')
 const replica = fc.constantFrom('r1', 'r2', 'r3')
@@ -70,7 +74,10 @@ const off = fc.constantFrom(0, 0, 0, 0, -1, 1)
 const named = fc.constantFrom('x', 'x', 'x', 'y', 'shared')
 const requestId = fc.option(named)
 
-const sentStep = fc.record({ do: fc.constant('recordAccepted' as const), which, requestId: named, off })
+/** The account that evidence names; mostly that of the row. */
+const upstream = fc.constantFrom(undefined, undefined, undefined, 'fal main', 'fal second')
+
+const sentStep = fc.record({ do: fc.constant('recordAccepted' as const), which, requestId: named, off, upstream })
 /** A word of the breaker that comes with a failed attempt. */
 const report = fc.constantFrom(
   undefined,
@@ -81,13 +88,13 @@ const report = fc.constantFrom(
   { scope: '*', state: 'account-blocked', retryAfterMs: 1000 } as const,
   { scope: 'fal-ai/imagen4/preview/ultra', state: 'retired', retryAfterMs: 1000 } as const
 )
-const unsentStep = fc.record({ do: fc.constant('recordNotSent' as const), which, final: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), report })
-const lostStep = fc.record({ do: fc.constant('recordUnknown' as const), which, requestId, report })
+const unsentStep = fc.record({ do: fc.constant('recordNotSent' as const), which, final: fc.boolean(), elsewhere: fc.boolean(), retryAfterMs: fc.constantFrom(0, 1000, 10 * minute), busy: fc.constantFrom(false, false, true), report })
+const lostStep = fc.record({ do: fc.constant('recordUnknown' as const), which, requestId, report, upstream })
 /** Lines of fal's log: from where on, and how many; none when there are no new ones. */
 const log = fc.record({ from: fc.constantFrom(0, 0, 1, 3, 5), count: fc.constantFrom(0, 0, 1, 2, 4) })
-const progressedStep = fc.record({ do: fc.constant('recordProgress' as const), which, requestId: named, off, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log })
+const progressedStep = fc.record({ do: fc.constant('recordProgress' as const), which, requestId: named, off, position: fc.constantFrom(null, 0, 3), running: fc.boolean(), log, upstream })
 const doubtedStep = fc.record({
-  do: fc.constant('recordDoubt' as const), which, requestId: named, off, seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log
+  do: fc.constant('recordDoubt' as const), which, requestId: named, off, seen: fc.constantFrom('unavailable' as const, 'expired' as const, 'no-output' as const), log, upstream
 })
 const finishStep = fc.record({
   do: fc.constant('finish' as const),
@@ -100,7 +107,8 @@ const finishStep = fc.record({
   bases: fc.constantFrom(null, null, { bytes: 21, at: [18] }, { bytes: 3, at: [1, 9, 200] }),
   log,
   requestId: named,
-  off
+  off,
+  upstream
 })
 
 /**
@@ -125,7 +133,7 @@ const settleStep = fc.record({ do: fc.constant('settle' as const), which, billed
 const correctStep = fc.record({ do: fc.constant('correct' as const), which, cost: fc.constantFrom(null, null, 0, price, 20 * price) })
 const breakerStep = fc.record({
   do: fc.constant('breaker' as const),
-  scope: fc.constantFrom('*', '*', 'fal-ai/imagen4/preview/ultra', 'tenant:studio'),
+  scope: fc.constantFrom('*', '*', 'account:second', 'fal-ai/imagen4/preview/ultra', 'tenant:studio'),
   state: fc.constantFrom('ok' as const, 'ok' as const, 'open' as const, 'account-blocked' as const),
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
@@ -191,6 +199,8 @@ export function walks (maxSteps: number): fc.Arbitrary<Step[]> {
 /** Walks a store from its beginning; rejects with what does not hold. */
 export async function walk (store: Store, steps: readonly Step[], startMs: number): Promise<void> {
   const ledger = audited(store)
+  const richer = audited({ ledger: await store.beside(both), audit: store.audit })
+  const ledgerOf = (replica: string | undefined): Ledger => replica === 'r3' ? ledger : richer
   const stranger = await store.beside({ kind: 'sandbox', name: 'main' })
   const witness = createWitness()
   let nowMs = startMs
@@ -212,9 +222,10 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       const isAgain = step.again && latest.length === 1
       const admission = drawAdmission(step, tokens, nowMs)
       // What was asked before is told again, which is none of a preview's affairs.
-      const preview = isAgain ? null : await ledger.preview(admission)
+      const asked = ledgerOf(step.brings?.replica)
+      const preview = isAgain ? null : await asked.preview(admission)
       latest = isAgain ? latest : [admission]
-      await admit(ledger, witness, latest, preview, step.brings)
+      await admit(asked, witness, latest, preview, step.brings)
     } else if (step.do === 'admitAll') {
       latest = step.again && latest.length > 0 ? latest : drawList(step.of, tokens, nowMs)
       await admit(ledger, witness, latest)
@@ -230,7 +241,7 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       await refuseStranger(stranger, step, witness.pick(step.which)?.purchase ?? 'nobody')
       await ledger.ping()
     } else {
-      await take(ledger, witness, step)
+      await take('replica' in step ? ledgerOf(step.replica) : richer, witness, step)
     }
     const found = await ledger.getMany(witness.ids())
     witness.compare(found)
@@ -311,7 +322,7 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
   const [first] = given
   if (first === undefined) return
   const before = await money(ledger)
-  const { atUpstream: atUpstreamBefore } = await ledger.gauges()
+  const gaugesBefore = await ledger.gauges()
   const claim = brings === null ? undefined : { claimId: `claim${brings.claimId}`, replica: brings.replica, slots }
   const got = await gotBy(ledger, given, first, claim)
   const after = await money(ledger)
@@ -323,8 +334,7 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
     if (answer.outcome === 'bought' && admission !== undefined) witness.buy(admission, answer.row)
     if (answer.outcome === 'bought' && answer.terms !== null) witness.grant(claim?.claimId ?? 'no claim', answer.row)
   })
-  const { atUpstream } = await ledger.gauges()
-  if (atUpstream > atUpstreamBefore && atUpstream > slots) throw new Error(`${atUpstream} are at fal`)
+  assertSlots(gaugesBefore, await ledger.gauges())
   if (got.some(({ outcome }) => outcome === 'bought')) {
     // The same admission again is answered however the budgets stand by now, and moves nothing.
     const exceeded = after.find(({ owner, budget, held, spent }) => (owner === first.tenant || owner === '*') && held + spent > budget)
@@ -334,6 +344,12 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
   } else if (!same(before, after)) {
     throw new Error(`${got.map(({ outcome }) => outcome).join()} moved money`)
   }
+}
+
+/** No account has more at fal than its slots, unless what is there is the doing of evidence. */
+function assertSlots (before: Gauges, after: Gauges): void {
+  const tooMany = after.accounts.find(({ upstream, used }) => used > slotsOf(upstream) && used > (before.accounts.find(account => account.upstream === upstream)?.used ?? 0))
+  if (tooMany !== undefined) throw new Error(`${tooMany.used} are at fal with ${tooMany.upstream}`)
 }
 
 /** An admission is answered as was foreseen at the same moment. */
@@ -381,11 +397,10 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
     if (step.beats) await ledger.heartbeat(step.replica)
-    const before = (await ledger.gauges()).atUpstream
+    const before = await ledger.gauges()
     const answer = await ledger.claim({ claimId, deadlineMs: ledger.now() + 1000, replica: step.replica, slots })
     if (answer.outcome === 'go') witness.grant(claimId, answer.row)
-    const after = (await ledger.gauges()).atUpstream
-    if (after > before && after > slots) throw new Error(`${after} are at fal`)
+    assertSlots(before, await ledger.gauges())
     return answer
   }
   if (step.do === 'breaker') return ledger.breaker(step.scope, step)
@@ -404,11 +419,11 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   const { id, purchase, attempt } = row
   switch (step.do) {
     case 'withdraw': return ledger.withdraw([{ id: purchase, connection: step.connection === null ? null : { replica: 'r1', connection: step.connection }, ...(step.claimId === null ? {} : { claimId: `claim${step.claimId}` }) }])
-    case 'recordAccepted': return ledger.recordAccepted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId))
-    case 'recordNotSent': return ledger.recordNotSent(purchase, attempt, step.final ? { failure: unreachable } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.report)
-    case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.report)
-    case 'recordProgress': return ledger.recordProgress(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log))
-    case 'recordDoubt': return ledger.recordDoubt(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log))
+    case 'recordAccepted': return ledger.recordAccepted(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.upstream)
+    case 'recordNotSent': return ledger.recordNotSent(purchase, attempt, step.final ? { failure: unreachable, elsewhere: step.elsewhere } : { retryAfterMs: step.retryAfterMs, busy: step.busy }, step.report)
+    case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.report, step.upstream)
+    case 'recordProgress': return ledger.recordProgress(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log), step.upstream)
+    case 'recordDoubt': return ledger.recordDoubt(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log), step.upstream)
     case 'release': return ledger.release(step.replica, [purchase])
     case 'correct': return ledger.correct(purchase, step.cost)
     case 'settle': {
@@ -424,7 +439,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
       const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files, bases: step.bases, ...(step.isLarge ? { output: largeOutput } : {}) }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
-      return [await ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log)), await ledger.aside(purchase)]
+      return [await ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log), step.upstream), await ledger.aside(purchase)]
     }
     case 'seen': {
       const connection = step.connection === null ? null : { replica: 'r1', connection: step.connection }

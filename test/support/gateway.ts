@@ -81,7 +81,7 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
     config: { ...configOf(options.env), falQueueUrl: `${sandbox.base}/queue`, ...options.config },
     models,
     tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }, models),
-    falKey: CENTRAL_KEY,
+    falKeys: [{ name: 'main', key: CENTRAL_KEY, slots: null }],
     redisUrl: null,
     version: '0.0.0-test',
     lookAgainMs: options.lookAgainMs ?? [10, 10, 10, 10, 10, 10]
@@ -123,7 +123,7 @@ export async function startWithOwnSandbox (t: Test, { env, models = builtInModel
     config: configOf({ ...(tenants === undefined ? {} : { TENANTS_FILE: 'tenants.json' }), ...env }),
     models,
     tenants: tenants === undefined ? demoTenants(models) : bookOf(tenants, models),
-    falKey: null,
+    falKeys: null,
     redisUrl: null,
     version: '0.0.0-test'
   })

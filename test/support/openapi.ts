@@ -14,7 +14,7 @@ export const openapiFile = join(projectDir, 'openapi', 'openapi.json')
 /** Starts a gateway, asks it for its document and gives it back as it is checked in. */
 export async function currentOpenapi (): Promise<string> {
   const manifest = parseObject(readFileSync(join(projectDir, 'package.json'), 'utf8'))
-  const app = await startApp({ config: configOf(), models: builtInModels, tenants: demoTenants(builtInModels), falKey: null, redisUrl: null, version: String(manifest['version']) })
+  const app = await startApp({ config: configOf(), models: builtInModels, tenants: demoTenants(builtInModels), falKeys: null, redisUrl: null, version: String(manifest['version']) })
   try {
     const response = await fetch(`${app.url}/openapi.json`)
     return JSON.stringify(await response.json(), null, 2) + '\n'

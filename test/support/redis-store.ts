@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
 import type { LedgerTimes } from '../../src/generation/ledger.ts'
 import { createRedisLedger, type RedisLedger, type RedisLedgerOptions } from '../../src/store/redis/ledger.ts'
-import type { UpstreamAccount } from '../../src/upstream-account.ts'
+import type { OwnAccount, UpstreamAccount } from '../../src/upstream-account.ts'
 import { owner, type Store } from '../store/contract/world.ts'
 import { times as usualTimes } from './admission.ts'
 import { limitedRedisUrl } from './redis.ts'
@@ -22,8 +22,9 @@ export async function redisStore (times: LedgerTimes, startMs: number): Promise<
   let nowMs = startMs
   let server = 'first'
   const opened: RedisLedger[] = []
-  const beside = async (account: UpstreamAccount | null): Promise<RedisLedger> => {
-    const ledger = createRedisLedger({ url, times, namespace, account, clock: { now: () => nowMs, server: () => server } })
+  const beside = async (own: UpstreamAccount | readonly OwnAccount[] | null): Promise<RedisLedger> => {
+    const owners = own === null || 'kind' in own ? { account: own } : { accounts: () => own }
+    const ledger = createRedisLedger({ url, times, namespace, ...owners, clock: { now: () => nowMs, server: () => server } })
     opened.push(ledger)
     await ledger.connect()
     return ledger

@@ -20,7 +20,7 @@ const COMPARE_FOR_MS = 20_000
 /** What was found, and how far this machine's clock is ahead of that of who answered for fal; `null`: that is not known. */
 export interface FalFindings { readonly findings: readonly Finding[], readonly clockAheadMs: number | null }
 
-export async function falFindings ({ config, falKey, loaded }: Parts): Promise<FalFindings> {
+export async function falFindings ({ config, falKeys, loaded }: Parts): Promise<FalFindings> {
   if (config === null) return only(notTried('fal', 'the settings are faulty, so it is not known where fal is'), notTried('fal-key', 'the settings are faulty'))
   const { falQueueUrl, proxy } = config
   if (falQueueUrl === null) return only(notTried('fal', 'the sandbox in the process of the gateway takes its place'), notTried('fal-key', 'the sandbox needs none'))
@@ -31,23 +31,29 @@ export async function falFindings ({ config, falKey, loaded }: Parts): Promise<F
   const reached = ok('fal', `${host} is reached${protocol === 'https:' ? ' over TLS' : ''} in ${msText(way.tookMs)}${way.isByProxy ? ', through the proxy of HTTPS_PROXY, which resolves names and may have lists of hosts of its own' : ''}`, { connect_ms: Number(way.tookMs.toFixed(3)) })
   if (config.fal.kind === 'sandbox') return only(reached, notTried('fal-key', 'a sandbox takes any key'))
   const endpointId = loaded?.book.default.endpointId
-  if (falKey === null || falKey.key === null || endpointId === undefined) return only(reached, notTried('fal-key', 'there is none that could be tried'))
-  const probe = await probeKey(options, endpointId, falKey.key)
-  const dateMs = probe.outcome === 'no-answer' ? null : probe.dateMs
-  return { findings: [reached, keyFinding(host, config, probe)], clockAheadMs: dateMs === null ? null : Date.now() - dateMs }
+  const keys = falKeys?.keys ?? []
+  if (keys.length === 0 || endpointId === undefined) return only(reached, notTried('fal-key', 'there is none that could be tried'))
+  const findings: Finding[] = []
+  let dateMs: number | null = null
+  for (const { name, key } of keys) {
+    const probe = await probeKey(options, endpointId, key)
+    dateMs ??= probe.outcome === 'no-answer' ? null : probe.dateMs
+    findings.push(keyFinding(host, config, probe, keys.length === 1 ? '' : ` of account ${name}`))
+  }
+  return { findings: [reached, ...findings], clockAheadMs: dateMs === null ? null : Date.now() - dateMs }
 }
 
 function only (...findings: readonly Finding[]): FalFindings {
   return { findings, clockAheadMs: null }
 }
 
-function keyFinding (host: string, { fal }: Config, probe: KeyProbe): Finding {
+function keyFinding (host: string, { fal }: Config, probe: KeyProbe, whose: string): Finding {
   const setting = fal.kind === 'key-file' ? 'FAL_KEY_FILE' : 'FAL_KEY'
   switch (probe.outcome) {
-    case 'taken': return ok('fal-key', `${host} takes the key, asked for the status of a request that does not exist, which buys nothing; whether the account has a balance only a purchase tells`)
-    case 'refused': return fault('fal-key', `${setting}: ${host} does not know the key (401): put the right one there, then SIGHUP to all replicas`)
-    case 'blocked': return fault('fal-key', `${setting}: ${host} refuses the account (403): it has no balance, or the key may not do this; top up or replace the key, then SIGHUP to all replicas`)
-    case 'unclear': return notTried('fal-key', `${host} answered ${probe.status} where fal answers 404, which says nothing of the key`)
+    case 'taken': return ok('fal-key', `${host} takes the key${whose}, asked for the status of a request that does not exist, which buys nothing; whether the account has a balance only a purchase tells`)
+    case 'refused': return fault('fal-key', `${setting}: ${host} does not know the key${whose} (401): put the right one there, then SIGHUP to all replicas`)
+    case 'blocked': return fault('fal-key', `${setting}: ${host} refuses the account${whose === '' ? '' : whose.slice(' of account'.length)} (403): it has no balance, or the key may not do this; top up or replace the key, then SIGHUP to all replicas`)
+    case 'unclear': return notTried('fal-key', `${host} answered ${probe.status} where fal answers 404, which says nothing of the key${whose}`)
     case 'no-answer': return warning('fal-key', `FAL_QUEUE_URL: ${unreachable(host, probe.trouble, TIMEOUT_MS)} It was reached a moment before; look at what stands between.`)
   }
 }

@@ -5,17 +5,17 @@ import type { StoreFault } from '../../store-faults.ts'
 import type { Condition } from '../../store/redis/condition.ts'
 import type { Looked } from '../../store/redis/inspect.ts'
 import type { Parts } from '../parts.ts'
-import { inspectRedis, notReached, stopsBuying } from '../reach-redis.ts'
+import { accountsOf, inspectRedis, notReached, stopsBuying } from '../reach-redis.ts'
 import { bytesText, fault, msText, notTried, ok, warning, type Check, type Finding } from './finding.ts'
 
 /** What was found, and how far its clock is ahead of this machine's; `null`: that is not known. */
 export interface RedisFindings { readonly findings: readonly Finding[], readonly clockAheadMs: number | null }
 
 /** Everything else about it is told only where it was reached. */
-export async function redisFindings ({ config, redis: given }: Parts): Promise<RedisFindings> {
+export async function redisFindings ({ config, falKeys, redis: given }: Parts): Promise<RedisFindings> {
   if (config === null || given === null) return only(notTried('redis', 'the settings are faulty, so it is not known which Redis they mean'))
   if (config.redis === null || given.reach === null) return only(notTried('redis', 'REDIS_URL: not set, so the ledger lives in the process of the gateway and ends with it'))
-  const looked = await inspectRedis({ redis: config.redis, ...given.reach }, config.account, { isThorough: true })
+  const looked = await inspectRedis({ redis: config.redis, ...given.reach }, accountsOf(config, falKeys?.keys ?? null), { isThorough: true })
   if (!looked.isReached) return only(fault('redis', notReached(looked.cause)))
   return {
     findings: [ok('redis', `${looked.server.name} answers${wayText(config.redis)}; the ledger is in ${config.redis.namespace}`), ...faultFindings(looked, config.redis), ...conditionFindings(looked, config)],

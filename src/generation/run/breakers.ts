@@ -3,7 +3,7 @@
 import type { BreakerState } from '../../breaker-states.ts'
 import type { ProblemCode } from '../../errors.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Breaker, BreakerReport } from '../breaker-state.ts'
+import { ACCOUNT_SCOPE, isAccountScope, type Breaker, type BreakerReport } from '../breaker-state.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Suspect } from '../upstream.ts'
 
@@ -30,9 +30,6 @@ export interface BreakerLimits {
   readonly retiredMs: number
 }
 
-/** The scope of the whole account. */
-const ACCOUNT = '*'
-
 export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blockedMs, retiredMs }: BreakerLimits, onTrouble: OnTrouble): Breakers {
   let tripped: readonly Breaker[] = []
 
@@ -48,10 +45,10 @@ export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blocke
   return {
     reportOn: (model, code, suspect = 'account') => {
       switch (code) {
-        case 'upstream-account-blocked': return { scope: ACCOUNT, state: 'account-blocked', retryAfterMs: blockedMs }
+        case 'upstream-account-blocked': return { scope: ACCOUNT_SCOPE, state: 'account-blocked', retryAfterMs: blockedMs }
         case 'model-retired': return { scope: model, state: 'retired', retryAfterMs: retiredMs }
         case 'upstream-unavailable':
-        case 'outcome-unknown': return { scope: ACCOUNT, state: 'open', retryAfterMs: openMs, after: failuresToOpen, ...(suspect === 'request' ? { tenantFirst: true } : {}) }
+        case 'outcome-unknown': return { scope: ACCOUNT_SCOPE, state: 'open', retryAfterMs: openMs, after: failuresToOpen, ...(suspect === 'request' ? { tenantFirst: true } : {}) }
         default: return undefined
       }
     },
@@ -60,10 +57,10 @@ export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blocke
     look,
     tryAgain: async () => {
       await look()
-      if (!tripped.some(({ scope, state }) => scope === ACCOUNT && state === 'account-blocked')) return
+      const blocked = tripped.filter(({ scope, state }) => isAccountScope(scope) && state === 'account-blocked')
       try {
         // A probe may have closed it since.
-        await ledger.breaker(ACCOUNT, { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' })
+        for (const { scope } of blocked) await ledger.breaker(scope, { state: 'account-blocked', retryAfterMs: 0, only: 'account-blocked' })
       } catch (error) {
         onTrouble('reset-breaker', error)
       }
@@ -71,7 +68,7 @@ export function createBreakers (ledger: Ledger, { failuresToOpen, openMs, blocke
   }
 }
 
-/** The account's state when it is not ok, since it stops everything; else that of some model or tenant which is not. */
+/** The state of the first account that is not ok, since it stops most; else that of some model or tenant which is not. */
 export function worstOf (breakers: readonly Breaker[]): BreakerState {
-  return breakers.find(({ scope, state }) => scope === ACCOUNT && state !== 'ok')?.state ?? breakers.find(({ state }) => state !== 'ok')?.state ?? 'ok'
+  return breakers.find(({ scope, state }) => isAccountScope(scope) && state !== 'ok')?.state ?? breakers.find(({ state }) => state !== 'ok')?.state ?? 'ok'
 }

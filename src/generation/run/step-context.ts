@@ -35,6 +35,8 @@ export interface Permit { readonly isValid: () => boolean }
 export interface StepDeps {
   readonly ledger: Ledger
   readonly upstreamOf: UpstreamOf
+  /** Are there accounts that a generation could go to whose own is refused? None by default. */
+  readonly hasOtherAccounts?: (() => boolean) | undefined
   readonly breakers: Breakers
   readonly cacheVersionOf: CacheVersionOf
   /** The pauses before each look at a result that could not be used. */

@@ -4,7 +4,7 @@
 //   --------------------------------------------|--------------------------------------------------------------------
 //   accepted                                    | sent: it is followed
 //   unsent: certainly not accepted              | unsent: another attempt after a pause; when its time is over, its end
-//   refused: it would not be accepted again     | unsent: its end
+//   refused: it would not be accepted again     | unsent: its end; where only the account is refused and there are others: another attempt
 //   lost: perhaps accepted                      | lost: unknown
 //   unsent or lost, and the answer named an id  | as fal says of that id: accepted, unsent, or lost
 
@@ -89,8 +89,11 @@ function afterNotSent (row: Generation, { failure, retryAfterMs, busy }: Extract
   return isOver ? { failure } : { retryAfterMs: pauseMs, ...(busy === true ? { busy } : {}) }
 }
 
-async function refused (row: Generation, failure: Failure, { ledger, breakers, record }: StepContext): Promise<StepResult> {
-  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, { failure }, breakers.reportOn(row.model, failure.code)), unbought(row, failure, ledger)))
+async function refused (row: Generation, failure: Failure, { ledger, breakers, record, hasOtherAccounts }: StepContext): Promise<StepResult> {
+  // What fal has against our account is nothing against the request, which may go to another one.
+  const elsewhere = failure.code === 'upstream-account-blocked' && hasOtherAccounts?.() === true
+  const report = breakers.reportOn(row.model, failure.code)
+  return recorded(await record(row, () => ledger.recordNotSent(row.id, row.attempt, { failure, elsewhere }, report), elsewhere ? undefined : unbought(row, failure, ledger)))
 }
 
 /** It went out, and nobody knows whether fal has it. */

@@ -6,14 +6,15 @@ import { beginRow, termsOf, type Account, type Reader, type Generation } from '.
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
+import { accountsWithRoom, apart, ownAccounts, type Account as UpstreamAccount } from './accounts.ts'
 import { hasRoomAside } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { becomeProbe, blockedBy, trippedBreakers, retryAfterSecondsOf } from './breakers.ts'
+import { becomeProbe, retryAfterSecondsOf, wayOf } from './breakers.ts'
 import { findDuplicate, reattach, seekDuplicate, type DuplicatesFound } from './duplicates.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
 import { lookAtServer } from './history.ts'
-import { isQueueEmpty, nextPosition, passThrough, slotsNow } from './queue.ts'
+import { isQueueEmpty, nextPosition, passThrough } from './queue.ts'
 import { aliasEndMs, briefOf, change, findById, insert, show, showAlias } from './rows.ts'
 import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
@@ -255,7 +256,9 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
   // A tripped breaker lets one purchase through, as its probe. One that had to wait for a slot would find out nothing, and keep others from being the probe.
   const mayProbe = purchases.length === 1 && running < first.maxInFlight
   for (const purchase of purchases) {
-    const breaker = blockedBy(state, purchase.id, purchase) ?? (mayProbe ? undefined : trippedBreakers(state, purchase)[0])
+    const way = wayOf(state, purchase.id, purchase, ownAccounts(state))
+    const surely = way.account === undefined || mayProbe ? way : wayOf(state, purchase.id, purchase, ownAccounts(state), { isNoProbe: true })
+    const breaker = surely.account === undefined ? surely.breaker : undefined
     if (breaker !== undefined) return { outcome: 'refused', why: 'breaker', breaker: breaker.state, retryAfterSeconds: retryAfterSecondsOf(state, breaker) }
   }
   for (const purchase of purchases) {
@@ -285,12 +288,12 @@ function bought (state: State, admission: Admission, entry: Entry, claim?: Claim
 }
 
 /**
- * May this tenant's purchase go to fal at once? Only where nobody is overtaken: nobody waits for a slot, nobody pauses who might, a slot is free, and nothing holds claims
- * back.
+ * May this tenant's purchase go to fal at once? Only where nobody is overtaken: nobody waits for a slot, nobody pauses who might, and the tenant has a free
+ * slot.
  */
-function isNext (state: State, name: string, slots: number): boolean {
+function isNext (state: State, name: string): boolean {
   const { running, maxInFlight, queue } = tenantOf(state, name)
-  return queue.size() === 0 && running < maxInFlight && isQueueEmpty(state) && state.later.size() === 0 && state.active < Math.min(slots, slotsNow(state) ?? slots) && lookAtServer(state) === null
+  return queue.size() === 0 && running < maxInFlight && isQueueEmpty(state) && state.later.size() === 0
 }
 
 /** Writes the row, reserves its money, counts it, binds its names and gives it its position in the queue, or its first attempt to the claim that came along. */
@@ -330,15 +333,23 @@ function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
   if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
   if (idempotency !== null) bindIdempotency(state, idempotency, id, null)
   takeRule(state, admission)
-  if (claim !== undefined && state.claims.get(claim.claimId) === undefined && isNext(state, admission.tenant, claim.slots)) {
+  const isOffered = claim !== undefined && state.claims.get(claim.claimId) === undefined && isNext(state, admission.tenant)
+  let { account } = isOffered ? wayOf(state, id, admission, accountsWithRoom(state, claim.slots), { isProbeFirst: true }) : NO_WAY
+  if (isOffered && account !== undefined && lookAtServer(state) === null) {
     passThrough(state, tenant)
-    entry.row = { ...entry.row, phase: 'submitting', attempt: 1, owner: claim.replica, runUntilMs: now + state.times.runMs }
+    entry.row = { ...entry.row, phase: 'submitting', attempt: 1, owner: claim.replica, upstream: account, runUntilMs: now + state.times.runMs }
     entry.hidden = { ...entry.hidden, claimId: claim.claimId, leaseUntilMs: now + state.times.leaseMs }
+  } else {
+    // One that waits is the probe of the first account only, and only where no other one is ok.
+    account = wayOf(state, id, admission, ownAccounts(state)).account
+    if (account !== undefined && apart(state, account) !== null) account = undefined
   }
   insert(state, entry)
-  becomeProbe(state, id, admission)
+  becomeProbe(state, id, admission, account)
   return bought(state, admission, entry, claim)
 }
+
+const NO_WAY: { readonly account?: UpstreamAccount } = {}
 
 /** The tenant's purchases in the window under way; a window begins with its first purchase. */
 function rateOf (state: State, { tenant, rate }: Admission): RateState {

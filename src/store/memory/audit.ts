@@ -4,10 +4,11 @@ import { hasSlot, type Account } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { endOf } from '../../generation/log-text.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
+import { accountGauges, accountOf, allAccounts, apart, apartOf, keyOf } from './accounts.ts'
 import { isFinal, picturesOf, spentOf } from './books.ts'
 import { isTenants } from './breakers.ts'
 import { rankOf } from './queue.ts'
-import { cacheNamesOf, dueOf, isDuplicate, keepsInputBytes, requestIdsOf } from './rows.ts'
+import { cacheNamesOf, dueOf, followedKeyOf, isDuplicate, keepsInputBytes, requestIdsOf } from './rows.ts'
 import { listKeyOf, statusListKeyOf, type State } from './state.ts'
 
 /** One sentence for each broken invariant. */
@@ -33,7 +34,8 @@ export function audit (state: State): string[] {
 function auditPhases (state: State): string[] {
   const faults: string[] = []
   for (const { row } of state.rows.values()) {
-    if (state.upstream !== null && row.upstream !== null && row.upstream !== state.upstream) faults.push(`${row.id} is bought with ${row.upstream} in a ledger of ${state.upstream}`)
+    if (state.upstream !== null && row.upstream !== null && !allAccounts(state).includes(row.upstream)) faults.push(`${row.id} is bought with ${row.upstream} in a ledger of ${allAccounts(state).join(' and ')}`)
+    if (row.phase === 'waiting' && apart(state, row.upstream) !== null) faults.push(`${row.id} waits with the account ${row.upstream}`)
     if (isFinal(row) !== (row.cost !== null)) faults.push(`${row.id} is ${row.phase} and has the cost ${row.cost}`)
     if (isFinal(row) !== (row.finishedAtMs !== null)) faults.push(`${row.id} is ${row.phase} and finished at ${row.finishedAtMs}`)
     if ((row.phase === 'succeeded') !== (row.output !== null || row.large !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)
@@ -53,8 +55,10 @@ function auditPhases (state: State): string[] {
 function auditQueue (state: State): string[] {
   const faults: string[] = []
   const rows = [...state.rows.values()]
-  const atUpstream = rows.filter(({ row }) => hasSlot(row))
-  if (state.active !== atUpstream.length) faults.push(`${state.active} slots are counted as used, ${atUpstream.length} rows are at fal`)
+  for (const { upstream, used } of accountGauges(state)) {
+    const atUpstream = rows.filter(({ row }) => hasSlot(row) && accountOf(state, row) === upstream)
+    if (used !== atUpstream.length) faults.push(`${used} slots of ${upstream} are counted as used, ${atUpstream.length} rows are at fal`)
+  }
   const waiting = new Set(rows.filter(({ row }) => row.phase === 'waiting').map(({ row }) => row.id))
   for (const [name, tenant] of state.tenants) {
     const own = rows.filter(({ row }) => row.tenant === name)
@@ -131,14 +135,19 @@ function auditTokens (state: State): string[] {
 
 function auditDue (state: State): string[] {
   const faults: string[] = []
+  let count = 0
   for (const entry of state.rows.values()) {
     const { id, phase } = entry.row
     const expected = dueOf(state, entry) ?? undefined
-    if (state.due.score(id) !== expected) faults.push(`${id} is ${phase} and due at ${state.due.score(id)} instead of ${expected}`)
+    const due = state.due.get(keyOf(apartOf(state, entry)))?.score(id)
+    if (due !== expected) faults.push(`${id} is ${phase} and due at ${due} instead of ${expected}`)
+    if (expected !== undefined) count += 1
     if ((state.unknown.score(id) !== undefined) !== (phase === 'unknown')) faults.push(`${id} is ${phase} and ${phase === 'unknown' ? 'not ' : ''}among the unknowns`)
   }
   if (state.oldest.size() !== state.unknown.size()) faults.push(`${state.unknown.size()} are unknown, of ${state.oldest.size()} it is known when they were admitted`)
-  for (const [id] of [...state.due.entries(), ...state.unknown.entries(), ...state.oldest.entries()]) {
+  const due = [...state.due.values()].flatMap(ids => [...ids.entries()])
+  if (due.length !== count) faults.push(`${count} rows are due, ${due.length} are listed so`)
+  for (const [id] of [...due, ...state.unknown.entries(), ...state.oldest.entries()]) {
     if (!state.rows.has(id)) faults.push(`${id} is due or unknown and has no row`)
   }
   return faults
@@ -147,11 +156,12 @@ function auditDue (state: State): string[] {
 function auditFollowed (state: State): string[] {
   const faults: string[] = []
   let followed = 0
-  for (const { row } of state.rows.values()) {
+  for (const entry of state.rows.values()) {
+    const { row } = entry
     const isSo = isAtUpstream(row.phase) && row.requestId !== null && row.owner !== null && row.takeovers < ledgerConstants.maxEarlyTakeovers
     if (!isSo) continue
     followed += 1
-    if (state.followed.get(row.owner ?? '')?.score(row.id) === undefined) faults.push(`${row.id} is not among what ${row.owner} follows`)
+    if (state.followed.get(followedKeyOf(apartOf(state, entry), row.owner ?? ''))?.score(row.id) === undefined) faults.push(`${row.id} is not among what ${row.owner} follows`)
   }
   const listed = [...state.followed.values()].reduce((sum, ids) => sum + ids.size(), 0)
   if (listed !== followed) faults.push(`${followed} rows are followed, ${listed} are listed so`)

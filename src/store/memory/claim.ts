@@ -4,10 +4,11 @@ import { tenantScopeOf } from '../../generation/breaker-state.ts'
 import type { Claimed } from '../../generation/evidence.ts'
 import { termsOf, type Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { becomeProbe, blockedBy, freeProbe, probes } from './breakers.ts'
+import { accountsWithRoom, type Account } from './accounts.ts'
+import { becomeProbe, freeProbe, probes, wayOf } from './breakers.ts'
 import { lookAtServer } from './history.ts'
 import { addEvent } from './outbox.ts'
-import { charge, isQueueEmpty, slotsNow } from './queue.ts'
+import { charge, isQueueEmpty } from './queue.ts'
 import { adjust, change, show } from './rows.ts'
 import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
 
@@ -30,25 +31,27 @@ export function claim (state: State, { claimId, deadlineMs, replica, slots }: Cl
   const untilMs = lookAtServer(state)
   if (untilMs !== null) return { outcome: 'wait', untilMs }
   bringBack(state)
-  if (state.active >= Math.min(slots, slotsNow(state) ?? slots)) return { outcome: 'busy' }
+  const accounts = accountsWithRoom(state, slots)
+  if (accounts.length === 0) return { outcome: 'busy' }
 
   let blocked = false
   /** Tenants whose own breaker is not ok. Their other generations are not looked at, since a claim looks at so few. */
   const passed = new Set<string>()
   for (const entry of candidates(state, passed)) {
-    const breaker = blockedBy(state, entry.row.id, entry.row)
+    const way = wayOf(state, entry.row.id, entry.row, accounts, { isProbeFirst: true })
+    const breaker = way.account === undefined ? way.breaker : undefined
     if (entry.row.waitUntilMs <= state.now()) {
       expire(state, entry)
-    } else if (breaker === undefined) {
-      return grant(state, entry, claimId, replica)
-    } else if (breaker.state === 'retired') {
+    } else if (way.account !== undefined) {
+      return grant(state, entry, way.account, claimId, replica)
+    } else if (breaker?.state === 'retired') {
       giveUp(state, entry, retired)
-    } else if (breaker.state === 'price-unsure') {
+    } else if (breaker?.state === 'price-unsure') {
       stepAside(state, entry)
       blocked = true
     } else {
       blocked = true
-      if (breaker.scope === tenantScopeOf(entry.row.tenant)) passed.add(entry.row.tenant)
+      if (breaker?.scope === tenantScopeOf(entry.row.tenant)) passed.add(entry.row.tenant)
     }
   }
   return { outcome: blocked ? 'breaker' : 'empty' }
@@ -101,15 +104,16 @@ function * candidates (state: State, passed: ReadonlySet<string>): Generator<Ent
   }
 }
 
-function grant (state: State, entry: Entry, claimId: string, replica: string): Claimed {
+function grant (state: State, entry: Entry, account: Account, claimId: string, replica: string): Claimed {
   const now = state.now()
   const { row } = entry
-  becomeProbe(state, row.id, row)
+  becomeProbe(state, row.id, row, account)
   charge(state, tenantOf(state, row.tenant))
   change(state, entry, {
     phase: 'submitting',
     attempt: row.attempt + 1,
     owner: replica,
+    upstream: account,
     runUntilMs: now + state.times.runMs
   }, { claimId, leaseUntilMs: now + state.times.leaseMs })
   return { outcome: 'go', row: show(state, entry), terms: termsOf(entry.hidden), isQueueEmpty: isQueueEmpty(state) }

@@ -41,7 +41,7 @@ export function withdraw (state: State, admissions: readonly Withdrawal[]): void
       change(state, entry, { phase: 'failed', owner: null, failure: withdrawn, cost: 0, finishedAtMs: state.now() }, { claimId: null })
       addEvent(state, entry, 'ended', phase, 0)
     } else if (isUnsent) {
-      change(state, entry, { phase: 'waiting', owner: null }, { claimId: null, retryAtMs: state.now() })
+      change(state, entry, { phase: 'waiting', owner: null, upstream: state.upstream }, { claimId: null, retryAtMs: state.now() })
     }
   }
 }

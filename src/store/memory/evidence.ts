@@ -12,14 +12,14 @@ import { isAtUpstream } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { longBytesOf } from '../aside.ts'
+import { knowAccount, lowerSlots } from './accounts.ts'
 import { putAside } from './aside.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
-import { clear, takeReportFor, weighBill, yieldProbe } from './breakers.ts'
+import { clear, isElsewhere, takeReportFor, weighBill, yieldProbe } from './breakers.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { addEvent } from './outbox.ts'
 import { firstQuestion } from './questions.ts'
-import { lowerSlots } from './queue.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
 import { adjust, assign, change, show } from './rows.ts'
 import type { Entry, State } from './state.ts'
@@ -63,13 +63,15 @@ export function recordNotSent (state: State, id: string, attempt: number, then: 
     const { phase, cancelWished } = entry.row
     if (phase !== 'submitting' && phase !== 'unknown') return
     if (report !== undefined) takeReportFor(state, entry.row, report)
-    if ('busy' in then && then.busy === true) lowerSlots(state, then.retryAfterMs)
+    if ('busy' in then && then.busy === true) lowerSlots(state, entry.row, then.retryAfterMs)
     const finishedAtMs = state.now()
     if (cancelWished) return change(state, entry, { phase: 'cancelled', owner: null, failure: null, cost: 0, finishedAtMs })
-    if ('failure' in then) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
+    const goesElsewhere = (('failure' in then && then.elsewhere === true) || ('busy' in then && then.busy === true)) && isElsewhere(state, entry.row)
+    const isOver = 'failure' in then && !goesElsewhere
+    if (isOver) return change(state, entry, { phase: 'failed', owner: null, failure: then.failure, cost: 0, finishedAtMs })
     // One that was put back as it ended, and had not, may have nothing left to send.
     if (entry.row.input === null) return
-    change(state, entry, { phase: 'waiting', owner: null, failure: null }, { claimId: null, retryAtMs: finishedAtMs + then.retryAfterMs })
+    change(state, entry, { phase: 'waiting', owner: null, failure: null, upstream: state.upstream }, { claimId: null, retryAtMs: finishedAtMs + (goesElsewhere || 'failure' in then ? 0 : then.retryAfterMs) })
     yieldProbe(state, entry)
   })
 }
@@ -237,6 +239,7 @@ interface NamedPurchase { readonly id: string, readonly attempt: number, readonl
  * another purchase it is a double. An id that belongs to another generation is refused. `take` acts on the rest.
  */
 function weighPurchase (state: State, { id, attempt, requestId, upstream }: NamedPurchase, take: (entry: Entry, isDouble: boolean) => void): Evidence {
+  knowAccount(state, upstream)
   const entry = state.rows.get(id)
   if (entry === undefined) return null
   const from = entry.row.phase

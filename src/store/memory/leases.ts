@@ -3,6 +3,8 @@
 import type { Fact, Taken } from '../../generation/evidence.ts'
 import { termsOf } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import { isAtUpstream } from '../../generation/phases.ts'
+import { allAccounts, apart, keyOf, ownAccounts } from './accounts.ts'
 import { tidyAsides } from './aside.ts'
 import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { freeProbe } from './breakers.ts'
@@ -13,7 +15,7 @@ import { addEvent } from './outbox.ts'
 import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
 import { isRollback } from './restore.ts'
-import { adjust, change, forget, show } from './rows.ts'
+import { adjust, change, followedKeyOf, forget, show } from './rows.ts'
 import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
 
 /** The ledger's `renew`. */
@@ -49,14 +51,25 @@ export function sweep (state: State, replica: string, max: number): Taken[] {
   const taken: Taken[] = []
   bringBack(state)
   tidyAsides(state)
-  for (const id of state.due.first(max, state.now())) {
-    const entry = state.rows.get(id)
-    if (entry === undefined) continue
-    if (isQuestionDue(state, entry)) {
-      if (takeQuestion(state, entry)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
-    } else if (entry.row.phase === 'waiting') expire(state, entry)
-    else if (isFinal(entry.row)) forget(state, entry)
-    else if (giveTo(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
+  let looked = 0
+  for (const account of allAccounts(state)) {
+    const other = apart(state, account)
+    const isOwn = ownAccounts(state).includes(account)
+    // Those who have an account's key come first to what stands in its own set.
+    const untilMs = other === null || isOwn ? state.now() : state.now() - state.times.leaseMs
+    const due = state.due.get(keyOf(other))?.first(max - looked, untilMs) ?? []
+    looked += due.length
+    for (const id of due) {
+      const entry = state.rows.get(id)
+      if (entry === undefined) continue
+      if (isQuestionDue(state, entry)) {
+        if (!isOwn) leaveToOthers(state, entry)
+        else if (takeQuestion(state, entry)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
+      } else if (entry.row.phase === 'waiting') expire(state, entry)
+      else if (isFinal(entry.row)) forget(state, entry)
+      else if (!isOwn) leaveToOthers(state, entry)
+      else if (giveTo(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
+    }
   }
   for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tombstones, state.tokens]) expiring.purge(TIDY_PER_CALL)
   tidyBooks(state)
@@ -68,18 +81,39 @@ export function heartbeat (state: State, replica: string): string[] {
   const isHeld = lookAtServer(state) !== null
   beat(state, replica)
   // After a failover nobody could say anything for a while.
-  return isHeld ? [] : silentReplicas(state).filter(silent => state.followed.has(silent))
+  return isHeld ? [] : silentReplicas(state).filter(silent => followedBy(state, silent, 1).length > 0)
 }
 
 /** The ledger's `takeOver`. */
 export function takeOver (state: State, replica: string, silent: string, max: number): Taken[] {
   const taken: Taken[] = []
   if (silent === replica || !isSilent(state, silent)) return taken
-  for (const id of state.followed.get(silent)?.first(max) ?? []) {
+  for (const id of followedBy(state, silent, max)) {
     const entry = state.rows.get(id)
     if (entry !== undefined && giveTo(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
   }
   return taken
+}
+
+/** What that replica looks after with one of this process' accounts, and another one may take over before the lease runs out. */
+function followedBy (state: State, replica: string, max: number): string[] {
+  return ownAccounts(state).flatMap(account => state.followed.get(followedKeyOf(apart(state, account), replica))?.first(max) ?? []).slice(0, max)
+}
+
+/**
+ * The process that asks has no key of the account that it is bought with, and asked with another one fal would not know it: it waits for a process that has the key,
+ * and is put off so that it does not stand in front of what else is due. When its time to run is over nobody knows what became of it.
+ */
+function leaveToOthers (state: State, entry: Entry): void {
+  const { phase, runUntilMs } = entry.row
+  const putOffMs = state.now() + ledgerConstants.keylessMs
+  if (!isAtUpstream(phase)) {
+    const lastMs = (runUntilMs ?? state.now()) - state.times.runMs + ledgerConstants.askForMs
+    return adjust(state, entry, { askAtMs: putOffMs <= lastMs ? putOffMs : null })
+  }
+  if (state.now() < (runUntilMs ?? 0) + state.times.leaseMs) return adjust(state, entry, { leaseUntilMs: putOffMs })
+  becomeUnknown(state, entry, { code: 'outcome-unknown', detail: 'No process had the key of the account that it was bought with.' })
+  addEvent(state, entry, 'ended', phase, 0)
 }
 
 /**

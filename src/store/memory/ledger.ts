@@ -5,7 +5,8 @@ import { performance } from 'node:perf_hooks'
 import { Problem } from '../../errors.ts'
 import type { BreakerReport } from '../../generation/breaker-state.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
-import { accountText, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
+import { UNMARKED_LEDGER, type OwnAccount, type UpstreamAccount } from '../../upstream-account.ts'
+import { callerWith, knowAccount } from './accounts.ts'
 import { admit, admitAll, preview } from './admit.ts'
 import { aside } from './aside.ts'
 import { audit } from './audit.ts'
@@ -29,39 +30,51 @@ import { listTokens, mint, readToken, revoke } from './tokens.ts'
 export type MemoryLedger = Ledger & {
   /** One sentence for every broken invariant; none when the ledger is sound. */
   readonly audit: () => readonly string[]
-  /** The same ledger as a process of another account has it, or (`null`) an operator's window. */
-  readonly beside: (account: UpstreamAccount | null) => MemoryLedger
+  /** The same ledger as a process of another account has it, or of several, or (`null`) an operator's window. */
+  readonly beside: (own: UpstreamAccount | readonly OwnAccount[] | null) => MemoryLedger
 }
 
-interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string, readonly account?: UpstreamAccount | null }
+interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string, readonly account?: UpstreamAccount | null, readonly accounts?: () => readonly OwnAccount[] }
 
 /**
  * A ledger for one process; nothing survives it. Several runners may share one, each under a replica name of its own.
- * `now` is the ledger's clock in milliseconds; by default wall time that never goes back. `server`: as if it were kept by one that may be another later.
+ * `now` is the ledger's clock in milliseconds; by default wall time that never goes back. `server`: as if it were kept by one that may be another later. `accounts`: those
+ * that it buys with, where there may be several or others tomorrow; by default `account` alone.
  */
-export function createMemoryLedger ({ times, now: clock = monotonicNow, server, account = null }: MemoryLedgerOptions): MemoryLedger {
+export function createMemoryLedger ({ times, now: clock = monotonicNow, server, account = null, accounts }: MemoryLedgerOptions): MemoryLedger {
   let instantMs = clock()
   const state = createState(times, () => instantMs, server)
 
-  return beside(account)
+  return of(accounts ?? listOf(account))
 
-  /** The ledger as a process of this account has it. */
-  function beside (account: UpstreamAccount | null): MemoryLedger {
-    const own = account === null ? null : accountText(account)
+  function beside (own: UpstreamAccount | readonly OwnAccount[] | null): MemoryLedger {
+    return of(listOf(own))
+  }
 
+  /** The ledger as a process has it that buys with these accounts. */
+  function of (accounts: (() => readonly OwnAccount[]) | null): MemoryLedger {
     contact()
 
-    /** Whose ledger it is. The first that reaches an empty one writes that down; one that was filled before that is fal's. */
-    function contact (): string | null {
-      const ledger = state.upstream ?? (state.counter > 0 ? UNMARKED_LEDGER : own)
-      if (ledger === own) state.upstream = own
-      return ledger
+    /**
+     * Does the process have one of its accounts? The first that reaches an empty ledger writes down its own; one that was filled before that is fal's. A process
+     * that has one of them brings its others along.
+     */
+    function contact (): boolean {
+      state.caller = accounts === null ? null : callerWith(accounts())
+      if (state.caller === null) return true
+      const own = state.caller.accounts
+      const ledger = state.upstream ?? (state.counter > 0 ? UNMARKED_LEDGER : own[0])
+      if (!own.some(account => account === ledger || state.otherAccounts.has(account))) return false
+      state.upstream = ledger ?? null
+      for (const account of own) knowAccount(state, account)
+      return true
     }
 
     /** What also a process of another account may do. */
     function open<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
       return async (...given) => {
         instantMs = clock()
+        state.caller = accounts === null ? null : callerWith(accounts())
         return operation(state, ...given)
       }
     }
@@ -69,7 +82,7 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
     /** An operation at one instant, which is what its rules compare with. */
     function atomic<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
       return open((state, ...given: Given) => {
-        if (own !== null && contact() !== own) throw new Problem('foreign-ledger', { cause: new Error(`It is the ledger of ${state.upstream ?? UNMARKED_LEDGER}.`) })
+        if (!contact()) throw new Problem('foreign-ledger', { cause: new Error(`It is the ledger of ${state.upstream ?? UNMARKED_LEDGER}.`) })
         return operation(state, ...given)
       })
     }
@@ -149,6 +162,16 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
       }
     }
   }
+}
+
+function listOf (own: UpstreamAccount | readonly OwnAccount[] | null): (() => readonly OwnAccount[]) | null {
+  if (own === null) return null
+  const list: readonly OwnAccount[] = isList(own) ? own : [own]
+  return () => list
+}
+
+function isList (own: UpstreamAccount | readonly OwnAccount[]): own is readonly OwnAccount[] {
+  return Array.isArray(own)
 }
 
 /** Wall time at the start of the process and monotonic time since: nobody who sets the machine's clock moves a deadline. */

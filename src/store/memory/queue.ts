@@ -3,7 +3,6 @@
 // a tenant that enters the queue starts no earlier than the latest claim did, so none saves up turns by staying away.
 
 import type { Generation, Priority } from '../../generation/generation.ts'
-import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
 
 /** Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order. */
@@ -21,19 +20,6 @@ export function rankOf ({ row, hidden }: Entry): number {
 
 function rankAt (priority: Priority, number: number): number {
   return order.indexOf(priority) * PRIORITY_STEP + number
-}
-
-/** fal took no more than what is there without this one: that many slots there are for a while. */
-export function lowerSlots (state: State, pauseMs: number): void {
-  state.lowered = { slots: Math.max(0, state.active - 1), untilMs: state.now() + Math.min(pauseMs, ledgerConstants.maxBusyMs) }
-}
-
-/** How many slots may be used now, or null when fal never took no more: after its pause one more, and another with every step. */
-export function slotsNow (state: State): number | null {
-  if (state.lowered === null) return null
-  const { slots, untilMs } = state.lowered
-  const sinceMs = state.now() - untilMs
-  return slots + (sinceMs < 0 ? 0 : 1 + Math.floor(sinceMs / ledgerConstants.busyStepMs))
 }
 
 /** How many of its tenant's generations would be claimed before this waiting one. */

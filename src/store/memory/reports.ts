@@ -5,11 +5,12 @@ import type { Budget } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Gauges } from '../../generation/ledger.ts'
 import type { FailedGeneration, SeenReplica, Standing } from '../../generation/overview.ts'
+import { accountGauges, allAccounts, apart } from './accounts.ts'
 import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { oldestOf, slotsNow } from './queue.ts'
+import { oldestOf } from './queue.ts'
 import { getMany } from './readers.ts'
-import { briefOf } from './rows.ts'
+import { briefOf, followedKeyOf } from './rows.ts'
 import type { State } from './state.ts'
 
 /** The ledger's `balances`, of the periods that are current. */
@@ -53,8 +54,8 @@ export function gauges (state: State): Gauges {
   const [oldest = null] = state.oldest.first(1)
   return {
     waiting: new Map([...state.tenants].flatMap(([tenant, { waiting }]) => waiting > 0 ? [[tenant, waiting] as const] : [])),
-    atUpstream: state.active,
-    slots: slotsNow(state),
+    atUpstream: [...state.active.values()].reduce((sum, used) => sum + used, 0),
+    accounts: accountGauges(state),
     unknownOpen: state.unknown.size(),
     unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null,
     asideBytes: asideBytes(state)
@@ -82,5 +83,10 @@ export function replicas (state: State): SeenReplica[] {
     .toSorted(([one, oneMs], [other, otherMs]) => otherMs - oneMs || (one < other ? 1 : -1))
     .slice(0, ledgerConstants.maxShownReplicas)
     .filter(([, beatAtMs]) => beatAtMs > state.now() - state.times.leaseMs)
-    .map(([replica, beatAtMs]) => ({ replica, beatAtMs, following: state.followed.get(replica)?.size() ?? 0 }))
+    .map(([replica, beatAtMs]) => ({ replica, beatAtMs, following: followingOf(state, replica) }))
+}
+
+/** How many generations at fal it looks after, with all accounts. */
+function followingOf (state: State, replica: string): number {
+  return allAccounts(state).reduce((sum, account) => sum + (state.followed.get(followedKeyOf(apart(state, account), replica))?.size() ?? 0), 0)
 }

@@ -4,6 +4,7 @@ import type { Fact } from '../../generation/evidence.ts'
 import { hiddenUnder, type Hidden, type Generation, type Terms } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
+import { knowAccount } from './accounts.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
@@ -40,6 +41,7 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
     const { id, large, output } = fact.row
     if (large !== null && output !== null) putAside(state, id, large, output)
     const entry = state.rows.get(fact.row.id)
+    knowAccount(state, fact.row.upstream)
     if (!isRollback(state, entry, fact)) continue
     const { attempt, requestId } = fact.row
     if (entry === undefined) {
@@ -89,6 +91,7 @@ function restoredRow (state: State, replica: string, { row, holds }: Fact, found
   return {
     ...row,
     output: row.large === null ? row.output : null,
+    upstream: row.phase === 'waiting' ? state.upstream : row.upstream,
     version: Math.max(row.version, found?.version ?? 0) + 1,
     attempt: Math.max(row.attempt, found?.attempt ?? 0),
     owner: holds && isAtUpstream(row.phase) ? replica : null,

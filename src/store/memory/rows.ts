@@ -4,8 +4,9 @@ import type { Change } from '../../generation/changes.ts'
 import { hasSlot, type Brief, type Hidden, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
+import { apartOf, keyOf } from './accounts.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
-import { freeProbe } from './breakers.ts'
+import { freeProbe, leaveAccount } from './breakers.ts'
 import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
 import { addTo, dropFrom, enlist, statusListKeyOf, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
 
@@ -37,12 +38,14 @@ export function change (state: State, entry: Entry, row: Partial<Generation>, hi
 /** Changes a row to whatever a replica proved it to be (rule 16), legal move or not. */
 export function replace (state: State, entry: Entry, after: Generation, hidden: Partial<Hidden>): void {
   const before = entry.row
+  const account = apartOf(state, entry)
   unindex(state, entry)
   // What was passed over among duplicates is one of them again when it moves.
   if (after.phase !== before.phase && (before.phase === 'unknown' || before.cancelWished)) state.passedDuplicates.delete(before.id)
   entry.row = shedInput(after)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
+  noteAccount(state, entry, account)
   book(state, before, after)
   if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after)
   if (after.large !== null) unname(state, entry)
@@ -67,9 +70,11 @@ export function deliver (state: State, entry: Entry): void {
 
 /** Writes with which account it is bought. Nobody who waits for it sees that. */
 export function assign (state: State, entry: Entry, upstream: string | null): void {
+  const account = apartOf(state, entry)
   unindex(state, entry)
   entry.row = { ...entry.row, upstream }
   index(state, entry)
+  noteAccount(state, entry, account)
 }
 
 /** Forgets an ended row, and the cache names that lead to it. While an idempotency name still does, its end is kept: that name must not buy again. */
@@ -204,7 +209,7 @@ function index (state: State, entry: Entry): void {
     else tenant.queue.set(row.id, rankOf(entry))
   } else if (hasSlot(row)) {
     tenant.running += 1
-    state.active += 1
+    countSlot(state, entry, 1)
   }
   addTo(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
@@ -214,12 +219,28 @@ function index (state: State, entry: Entry): void {
     state.oldest.set(row.id, row.createdAtMs)
   }
   const due = dueOf(state, entry)
-  if (due !== null) state.due.set(row.id, due)
+  const account = apartOf(state, entry)
+  if (due !== null) addTo(state.due, keyOf(account), row.id, due)
   const follower = followerOf(row)
-  if (follower !== null) addTo(state.followed, follower, row.id, 0)
+  if (follower !== null) addTo(state.followed, followedKeyOf(account, follower), row.id, 0)
   if (row.phase === 'failed') state.failed.set(row.id, row.finishedAtMs ?? 0)
   if (!isFinal(row)) hold(state, row, 1)
   if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
+}
+
+/** Has it left the account in whose sets it stood? */
+function noteAccount (state: State, entry: Entry, before: string | null): void {
+  if (before !== null && before !== apartOf(state, entry)) leaveAccount(state, entry.row.id, before)
+}
+
+function countSlot (state: State, entry: Entry, difference: 1 | -1): void {
+  const key = keyOf(apartOf(state, entry))
+  state.active.set(key, (state.active.get(key) ?? 0) + difference)
+}
+
+/** Where it stands what this replica follows with an account, that of `apartOf`. No account's name holds a line break. */
+export function followedKeyOf (account: string | null, replica: string): string {
+  return keyOf(account) + '\n' + replica
 }
 
 /** Takes a row out of every structure that {@link index} put it into. */
@@ -232,16 +253,17 @@ function unindex (state: State, entry: Entry): void {
     tenant.queue.delete(row.id)
   } else if (hasSlot(row)) {
     tenant.running -= 1
-    state.active -= 1
+    countSlot(state, entry, -1)
   }
   dropFrom(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.delete(hidden.claimId)
   for (const requestId of requestIdsOf(entry)) state.requests.delete(requestId)
   state.unknown.delete(row.id)
   state.oldest.delete(row.id)
-  state.due.delete(row.id)
+  const account = apartOf(state, entry)
+  dropFrom(state.due, keyOf(account), row.id)
   const follower = followerOf(row)
-  if (follower !== null) dropFrom(state.followed, follower, row.id)
+  if (follower !== null) dropFrom(state.followed, followedKeyOf(account, follower), row.id)
   state.failed.delete(row.id)
   if (!isFinal(row)) hold(state, row, -1)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)

@@ -56,7 +56,7 @@ export interface Book extends Account { held: MicroUsd, spent: MicroUsd, changed
 export interface TokenState { token: Token, heldPictures: number, heldMoney: MicroUsd, spentPictures: number, spentMoney: MicroUsd }
 
 /** A breaker, and what decides whose a failure is. */
-export interface KeptBreaker extends Breaker {
+export interface KeptBreaker extends Omit<Breaker, 'account'> {
   /** Who met the failures of this row: one tenant, or `*` when several did or it was no tenant's doing. */
   readonly metBy: string | null
   /** Digests of the tenant's inputs that failed last. */
@@ -65,18 +65,25 @@ export interface KeptBreaker extends Breaker {
   readonly proved: boolean
 }
 
+/** A process, as far as the ledger tells one from another: by the accounts that it has keys of, and their slots where it was told a number. */
+export interface Caller { readonly accounts: readonly string[], readonly slots: ReadonlyMap<string, number> }
+
 export interface State {
   readonly times: LedgerTimes
   /** The moment of the operation under way, in milliseconds of the ledger's clock. */
   readonly now: () => number
   /** Which server keeps it; another one may have lost something. */
   readonly server: () => string
-  /** Whose ledger it is; `null` while that is not written down. */
+  /** Whose ledger it is, its first account; `null` while that is not written down. */
   upstream: string | null
+  /** Its other accounts. */
+  readonly otherAccounts: Set<string>
+  /** The process that asks; `null`: an operator's window, taken for one that has all accounts. */
+  caller: Caller | null
   /** Source of {@link Hidden.number}. */
   counter: number
-  /** Rows at fal, of all tenants. */
-  active: number
+  /** Rows at fal, of all tenants, by account (see `keyOf`). */
+  readonly active: Map<string, number>
   /** Virtual time of the latest claim: a tenant that enters the queue is not behind it. */
   virtual: number
   readonly rows: Map<string, Entry>
@@ -93,9 +100,9 @@ export interface State {
   readonly duplicates: Map<string, SortedSet>
   /** Ids that were taken out of there, because they could not be reattached when they were looked at. */
   readonly passedDuplicates: Set<string>
-  /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. */
-  readonly due: SortedSet
-  /** Replica → what it looks after and another one may go on with before the lease runs out. */
+  /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. By account (see `keyOf`). */
+  readonly due: Map<string, SortedSet>
+  /** Account and replica (see `followedKeyOf`) → what that looks after and another one may go on with before the lease runs out. */
   readonly followed: Map<string, SortedSet>
   /** What has failed → when it ended. */
   readonly failed: SortedSet
@@ -135,8 +142,8 @@ export interface State {
   readonly outbox: (BreakerNotice | Omit<GenerationNotice, 'row'> & { readonly id: string })[]
   /** What was granted to one call, and until when to no other; a few names. */
   readonly granted: Map<string, number>
-  /** Slots at fal since it took no more: that many until then, afterwards more and more. */
-  lowered: { readonly slots: number, readonly untilMs: number } | null
+  /** Slots at fal by account since it took no more: that many until then, afterwards more and more. */
+  readonly lowered: Map<string, { readonly slots: number, readonly untilMs: number }>
   /** When the last two questions about unknowns were asked. */
   askedAtMs: readonly [number, number]
   /** The latest moment to which a question was put off. */
@@ -175,8 +182,10 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     now,
     server,
     upstream: null,
+    otherAccounts: new Set(),
+    caller: null,
     counter: 0,
-    active: 0,
+    active: new Map(),
     virtual: 0,
     rows: new Map(),
     logs: new Map(),
@@ -187,7 +196,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     tombstones: createExpiringMap<Tombstone>(now),
     duplicates: new Map(),
     passedDuplicates: new Set(),
-    due: createSortedSet(),
+    due: new Map(),
     followed: new Map(),
     failed: createSortedSet(),
     later: createSortedSet(),
@@ -214,7 +223,7 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     overruns: new Map(),
     outbox: [],
     granted: new Map(),
-    lowered: null,
+    lowered: new Map(),
     askedAtMs: [0, 0],
     askLaterMs: 0,
     metServer: null,

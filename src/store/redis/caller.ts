@@ -67,7 +67,7 @@ export function createCaller ({ connection, scripts, prefix, times, ownership, c
   function settingsNow (): string {
     const claimed = ownership.claimed()
     if (fixed !== undefined) return JSON.stringify({ ...times, ...claimed, clockMs: fixed.now(), server: fixed.server?.() })
-    if (sent.settings === '' || claimed.upstream !== sent.claimed.upstream || claimed.takesEmpty !== sent.claimed.takesEmpty) sent = { claimed, settings: JSON.stringify({ ...times, ...claimed }) }
+    if (sent.settings === '' || claimed !== sent.claimed) sent = { claimed, settings: JSON.stringify({ ...times, ...claimed }) }
     return sent.settings
   }
 

@@ -3,7 +3,7 @@
 import { Problem } from '../../errors.ts'
 import { recordOf, textOf } from '../../generation/fields.ts'
 import type { StoreFault } from '../../store-faults.ts'
-import { accountText, foreignLedgerSentence, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
+import { accountText, BETWEEN_ACCOUNTS, foreignLedgerSentence, UNMARKED_LEDGER, type UpstreamAccount } from '../../upstream-account.ts'
 import { selectDatabase, serverAt, type RedisClient, type RedisServer } from './clients.ts'
 import { loadLibrary, serverOf } from './cluster.ts'
 import { conditionOf, type Condition } from './condition.ts'
@@ -24,7 +24,7 @@ export interface Looked {
   readonly faults: ReadonlyMap<StoreFault, string>
   /** Could it be found out which commands its user may run? */
   readonly areRightsKnown: boolean
-  /** Whose ledger it is, as ledgers keep it; `null`: it is empty. */
+  /** Whose ledger it is, as ledgers tell it; `null`: it is empty. */
   readonly ledger: string | null
   /** How it is at this moment, where that was asked for and could be found out. */
   readonly condition: Condition | null
@@ -33,8 +33,8 @@ export interface Looked {
 export interface InspectOptions {
   /** The tag of the ledger's keys. */
   readonly namespace: string
-  /** Whose process looks. */
-  readonly account: UpstreamAccount
+  /** Whose process looks: the accounts that it has keys of. */
+  readonly accounts: readonly UpstreamAccount[]
   /** After this long the way there is given up. */
   readonly withinMs: number
   /** Measures, too, and loads the library of the ledger's functions as a start does, where nothing else tells what the user may do. */
@@ -43,8 +43,8 @@ export interface InspectOptions {
 
 const DEADLINE_MS = 800
 
-/** Looks at the server that has the keys of this namespace, as a process of this account would find it. Never rejects. */
-export async function inspect (url: string | RedisServer, { namespace, account, withinMs, isThorough = false }: InspectOptions): Promise<Inspected> {
+/** Looks at the server that has the keys of this namespace, as a process of these accounts would find it. Never rejects. */
+export async function inspect (url: string | RedisServer, { namespace, accounts, withinMs, isThorough = false }: InspectOptions): Promise<Inspected> {
   const server = typeof url === 'string' ? serverAt(url, DEADLINE_MS) : url
   const { isCluster } = server
   const key = `{${namespace}}:`
@@ -62,11 +62,12 @@ export async function inspect (url: string | RedisServer, { namespace, account, 
       const missing = facts.isReplica ? null : await missingRights(client, namespace, isThorough)
       const faults = faultsOf(facts, { isCluster, missing: missing ?? [] })
       const ledger = await ledgerIn(client, namespace)
-      const isForeign = ledger !== null && ledger !== accountText(account)
+      const known = ledger?.split(BETWEEN_ACCOUNTS) ?? []
+      const isForeign = ledger !== null && !accounts.some(account => known.includes(accountText(account)))
       looks.push({
         isReached: true,
         server: facts,
-        faults: isForeign ? new Map([...faults, ['foreign', foreignLedgerSentence(ledger, account, placeOf(namespace))]]) : faults,
+        faults: isForeign ? new Map([...faults, ['foreign', foreignLedgerSentence(ledger, accounts, placeOf(namespace))]]) : faults,
         areRightsKnown: missing !== null,
         ledger,
         condition: null
@@ -130,8 +131,9 @@ async function tried (call: () => Promise<unknown>): Promise<Tried> {
   }
 }
 
-/** Whose ledger it is, as the scripts see it; `null`: it is empty. */
+/** Whose ledger it is, as the scripts tell it; `null`: it is empty. */
 async function ledgerIn (client: RedisClient, namespace: string): Promise<string | null> {
-  const [upstream, sequence, counter] = await client.hmget(`{${namespace}}:glob`, 'upstream', 'sequence', 'counter')
-  return upstream ?? (sequence == null && counter == null ? null : UNMARKED_LEDGER)
+  const [upstream, sequence, counter, others] = await client.hmget(`{${namespace}}:glob`, 'upstream', 'sequence', 'counter', 'accounts')
+  if (upstream == null) return sequence == null && counter == null ? null : UNMARKED_LEDGER
+  return others == null ? upstream : upstream + BETWEEN_ACCOUNTS + others
 }

@@ -12,7 +12,7 @@ import type { Recounting } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { StoreFaultChange } from '../../store-faults.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { UpstreamAccount } from '../../upstream-account.ts'
+import { accountText, type OwnAccount, type UpstreamAccount } from '../../upstream-account.ts'
 import { longBytesOf } from '../aside.ts'
 import { createAsides, sha256Of } from './asides.ts'
 import { batchesOf, gathered, inBatches, readInBatches, takeInBatches } from './batches.ts'
@@ -49,6 +49,8 @@ export interface RedisLedgerOptions {
   readonly namespace?: string
   /** The account that this process buys with; by default none: an operator's window. */
   readonly account?: UpstreamAccount | null
+  /** The accounts that it buys with, where there may be several or others tomorrow: the same list as long as nothing changes. By default `account` alone. */
+  readonly accounts?: (() => readonly OwnAccount[]) | undefined
   /** Makes an empty ledger its own, as it does by default. */
   readonly takesEmpty?: boolean
   /** For tests: scripts take this time instead of Redis' own, and keys do not end by themselves; `server` is the one that they take it for. */
@@ -77,7 +79,7 @@ const WRITE_BATCH = 25
 const RESTORE_CHARACTERS = 262_144
 
 export function createRedisLedger ({
-  url, times, namespace = 'fg', account = null, takesEmpty = true, clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}, onFault = () => {}, isUnsafe = false, lookEveryMs = 60_000
+  url, times, namespace = 'fg', account = null, accounts, takesEmpty = true, clock: fixed, deadlineMs = 800, onRollback = () => {}, onTrouble = () => {}, onState = () => {}, onFault = () => {}, isUnsafe = false, lookEveryMs = 60_000
 }: RedisLedgerOptions): RedisLedger {
   if (!/^[\w-]+$/.test(namespace)) throw new Error('A namespace is made of letters, digits, - and _.')
   const prefix = `{${namespace}}:`
@@ -85,12 +87,13 @@ export function createRedisLedger ({
   const clock = createLedgerClock()
   const now = fixed?.now ?? clock.now
 
+  const own = accounts ?? (account === null ? null : listOf(account))
   const caller = createCaller({
     connection: () => commands,
     scripts: readScripts(),
     prefix,
     times,
-    ownership: createOwnership({ account, takesEmpty, place: placeOf(namespace), onFault }),
+    ownership: createOwnership({ accounts: own, takesEmpty, place: placeOf(namespace), onFault }),
     clock,
     fixed,
     onRollback: error => {
@@ -129,8 +132,14 @@ export function createRedisLedger ({
   const asides = createAsides({ caller, connection: commands })
   const { withdrawDoubtful, ...rights } = createRights({ caller, connection: commands, assertFit: server.assertFit, now, deadlineMs })
 
+  /** The account of evidence as scripts take it: mostly it is the first of this process, of which nothing is said. */
+  function boughtWith (upstream: string | null | undefined): { readonly upstream?: string } {
+    const first = own?.()[0]
+    return first !== undefined && upstream === accountText(first) ? {} : { upstream: upstream ?? '' }
+  }
+
   async function finish (id: string, attempt: number, requestId: string, ending: Ending, log?: LogPiece, upstream?: string | null): Promise<Weighed | null> {
-    const given = { id, attempt, requestId, upstream, kind: ending.kind, cost: ending.cost, ...logOf(log) }
+    const given = { id, attempt, requestId, ...boughtWith(upstream), kind: ending.kind, cost: ending.cost, ...logOf(log) }
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName, files } = ending
@@ -170,11 +179,11 @@ export function createRedisLedger ({
 
     ...rights,
 
-    recordAccepted: async (id, attempt, requestId, upstream) => await call('recordAccepted', { id, attempt, requestId, upstream }),
-    recordNotSent: async (id, attempt, then, report) => await call('recordNotSent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), report } : { id, attempt, ...then, busy: then.busy === true ? true : null, report }),
-    recordUnknown: async (id, attempt, requestId, failure, report, upstream) => await call('recordUnknown', { id, attempt, requestId, upstream, failure: JSON.stringify(failure), report }),
-    recordProgress: async (id, attempt, requestId, sighting, log, upstream) => await call('recordProgress', { id, attempt, requestId, upstream, ...sighting, ...logOf(log) }),
-    recordDoubt: async (id, attempt, requestId, seen, log, upstream) => await call('recordDoubt', { id, attempt, requestId, upstream, seen, ...logOf(log) }),
+    recordAccepted: async (id, attempt, requestId, upstream) => await call('recordAccepted', { id, attempt, requestId, ...boughtWith(upstream) }),
+    recordNotSent: async (id, attempt, then, report) => await call('recordNotSent', 'failure' in then ? { id, attempt, failure: JSON.stringify(then.failure), elsewhere: then.elsewhere === true ? true : null, report } : { id, attempt, ...then, busy: then.busy === true ? true : null, report }),
+    recordUnknown: async (id, attempt, requestId, failure, report, upstream) => await call('recordUnknown', { id, attempt, requestId, ...boughtWith(upstream), failure: JSON.stringify(failure), report }),
+    recordProgress: async (id, attempt, requestId, sighting, log, upstream) => await call('recordProgress', { id, attempt, requestId, ...boughtWith(upstream), ...sighting, ...logOf(log) }),
+    recordDoubt: async (id, attempt, requestId, seen, log, upstream) => await call('recordDoubt', { id, attempt, requestId, ...boughtWith(upstream), seen, ...logOf(log) }),
     finish,
 
     async renew (replica, facts, isPartOnly = false) {
@@ -288,6 +297,11 @@ export function createRedisLedger ({
     },
     audit: caller.audit
   }
+}
+
+function listOf (account: UpstreamAccount): () => readonly OwnAccount[] {
+  const alone = [account]
+  return () => alone
 }
 
 /** As scripts take it; without lines there is nothing to tell. */

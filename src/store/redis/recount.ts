@@ -28,7 +28,7 @@ interface RecountOptions {
 
 /** The indexes that the ledger has once, and those of which there are many, by the kind of their keys. */
 const indexes = ['later', 'due', 'followed', 'failed', 'unknown', 'oldest', 'claims'] as const
-const manyIndexes: readonly string[] = ['q', 'l', 'ls', 'o']
+const manyIndexes: readonly string[] = ['q', 'l', 'ls', 'o', 'due', 'followed']
 const named: readonly string[] = ['r', 'n', 'log', 'c']
 
 export function createRecount ({ caller, connection, journal, now, prefix }: RecountOptions): Recounting['recount'] {
@@ -81,7 +81,7 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
       for (const key of keys) {
         const [kind = '', ...rest] = key.split(':')
         const name = rest.join(':')
-        if (manyIndexes.includes(kind)) await scanIndex({ kind, name })
+        if (manyIndexes.includes(kind) && rest.length > 0) await scanIndex({ kind, name })
         if (named.includes(kind)) leads.push({ kind, name })
         if (kind === 't' || kind === 'q') tenants.add(name)
         if (kind === 'm') accounts.add(name)

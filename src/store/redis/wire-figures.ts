@@ -6,7 +6,7 @@ import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Change, Published } from '../../generation/changes.ts'
 import { integerOf, recordOf, textOf, unreadable, wordOf } from '../../generation/fields.ts'
 import { accountsIn, problemCodeOf } from '../../generation/generation.ts'
-import type { Gauges } from '../../generation/ledger.ts'
+import type { AccountGauge, Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import type { FailedGeneration, SeenReplica, Standing } from '../../generation/overview.ts'
 import { phases } from '../../generation/phases.ts'
@@ -47,6 +47,7 @@ export function breakerIn (value: unknown): Breaker {
   const breaker = recordOf(value)
   return {
     scope: textOf(breaker['scope']),
+    account: textOrNull(breaker['account']),
     state: wordOf(breakerStates, breaker['state']),
     sinceMs: integerOf(breaker['sinceMs']),
     retryAtMs: integerOf(breaker['retryAtMs']),
@@ -128,14 +129,20 @@ export function journalEntryIn (value: unknown): JournalEntry {
   }
 }
 
+function accountGaugeIn (value: unknown): AccountGauge {
+  const { upstream, used, open } = recordOf(value)
+  return { upstream: textOrNull(upstream), used: integerOf(used), open: integerOrNull(open) }
+}
+
 /** The gauges with some of the tenants that wait, and where to go on for others: `0` when these are the last. */
 export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
-  const { waiting, cursor, atUpstream, slots, unknownOpen, unknownOldestMs, asideBytes } = recordOf(value)
+  const { waiting, cursor, accounts, unknownOpen, unknownOldestMs, asideBytes } = recordOf(value)
+  const gauges = listIn(accountGaugeIn)(accounts)
   return {
     cursor: textOf(cursor),
     waiting: new Map(Object.entries(recordOf(waiting)).map(([tenant, count]) => [tenant, integerOf(count)])),
-    atUpstream: integerOf(atUpstream),
-    slots: integerOrNull(slots),
+    atUpstream: gauges.reduce((sum, { used }) => sum + used, 0),
+    accounts: gauges,
     unknownOpen: integerOf(unknownOpen),
     unknownOldestMs: integerOrNull(unknownOldestMs),
     asideBytes: integerOf(asideBytes)

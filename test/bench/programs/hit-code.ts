@@ -50,7 +50,7 @@ async function start (folder: string): Promise<Contestant> {
   const read = config.parseConfig({ PORT: '0', LOG_LEVEL: 'info' })
   const book = tenants.parseTenants(JSON.stringify({ tenants: [{ id, keys: [{ id, sha256: hash('sha256', secretOf(id)) }], callLimit: { max: 1_000_000, windowSeconds: 1 } }] }), { models: models.builtInModels })
   if (!read.ok || !book.ok) throw new Error(`the build in ${folder} cannot be started in this way`)
-  const { url } = await app.startApp({ config: read.config, models: models.builtInModels, tenants: book.book, falKey: null, redisUrl: null, version: 'bench' })
+  const { url } = await app.startApp({ config: read.config, models: models.builtInModels, tenants: book.book, falKeys: null, redisUrl: null, version: 'bench' })
   // The first one buys, and tells the server.
   for (let time = 0; time < 2; time++) {
     const response = await fetch(`${url}/generate`, { method: 'POST', headers: { ...bearer(id), 'content-type': 'application/json' }, body: sameInput })

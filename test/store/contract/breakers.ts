@@ -14,7 +14,7 @@ export async function breakers (t: Test, make: MakeStore): Promise<void> {
     const { ledger, nowMs, advance } = await createWorld(t, make)
     t.same(await ledger.breakers(), [])
     const sinceMs = nowMs()
-    t.same(await ledger.breaker('*', { state: 'open', retryAfterMs: 1000 }), { scope: '*', state: 'open', sinceMs, retryAtMs: sinceMs + 1000, probe: null, failures: 1 })
+    t.same(await ledger.breaker('*', { state: 'open', retryAfterMs: 1000 }), { scope: '*', account: 'fal main', state: 'open', sinceMs, retryAtMs: sinceMs + 1000, probe: null, failures: 1 })
     await advance(500)
     t.match(await ledger.breaker('*', { state: 'open', retryAfterMs: 1000 }), { sinceMs, retryAtMs: sinceMs + 1500 })
     t.match(await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 1000 }), { state: 'account-blocked', sinceMs: sinceMs + 500 })

@@ -6,15 +6,15 @@ import type { Admission, Admitted, End, Refused } from '../../../src/generation/
 import type { Ending } from '../../../src/generation/evidence.ts'
 import type { Generation } from '../../../src/generation/generation.ts'
 import type { Ledger, LedgerTimes } from '../../../src/generation/ledger.ts'
-import type { UpstreamAccount } from '../../../src/upstream-account.ts'
+import type { OwnAccount, UpstreamAccount } from '../../../src/upstream-account.ts'
 import { admissionOf, freshId, never, successOf, times as usualTimes } from '../../support/admission.ts'
 
 /** A store under test. Its clock stands where `setNow` put it. */
 export interface Store {
   /** As a process of {@link owner} has it. */
   readonly ledger: Ledger
-  /** The same as a process of another account has it, or (`null`) an operator's window. */
-  readonly beside: (account: UpstreamAccount | null) => Ledger | Promise<Ledger>
+  /** The same as a process of another account has it, or of several, or (`null`) an operator's window. */
+  readonly beside: (own: UpstreamAccount | readonly OwnAccount[] | null) => Ledger | Promise<Ledger>
   readonly setNow: (atMs: number) => void | Promise<void>
   /** From now on it is kept by this server. */
   readonly setServer: (server: string) => void
@@ -145,7 +145,7 @@ export function present (row: Generation | null | undefined): Generation {
 }
 
 /** The same ledger; an operation after which the store is not sound any more fails. */
-export function audited ({ ledger, audit }: Store): Ledger {
+export function audited ({ ledger, audit }: Pick<Store, 'ledger' | 'audit'>): Ledger {
   return new Proxy(ledger, {
     get (target, name) {
       const operation: unknown = Reflect.get(target, name)

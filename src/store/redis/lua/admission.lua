@@ -148,9 +148,12 @@ local function refuse (purchases)
   local tenant = Queue.readTenant(first.tenant)
   -- A tripped breaker lets one purchase through, as its probe. One that had to wait for a slot would find out nothing, and keep others from being the probe.
   local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
+  local accounts = Accounts.own()
   for _, purchase in ipairs(purchases) do
-    local breaker = Breakers.blockedBy(purchase.id, purchase) or not mayProbe and Breakers.trippedBreakers(purchase)[1]
-    if breaker then return { outcome = 'refused', why = 'breaker', breaker = breaker.state, retryAfterSeconds = text(Breakers.retryAfterSecondsOf(breaker)) } end
+    local account, breaker = Breakers.way(purchase.id, purchase, accounts)
+    if account ~= nil and not mayProbe then account, breaker = Breakers.way(purchase.id, purchase, accounts, false, true) end
+    purchase.account = account
+    if account == nil then return { outcome = 'refused', why = 'breaker', breaker = breaker.state, retryAfterSeconds = text(Breakers.retryAfterSecondsOf(breaker)) } end
   end
   for _, purchase in ipairs(purchases) do
     local ledgerRule = Prices.newerRule(purchase)
@@ -173,10 +176,11 @@ local function refuse (purchases)
   return nil
 end
 
--- Grants a new row its first attempt, to the claim that came along.
-local function grant (row)
+-- Grants a new row its first attempt with this account, to the claim that came along.
+local function grant (row, account)
   Queue.passThrough(row.tenant)
   row.phase, row.attempt, row.owner, row.claimId = 'submitting', 1, given.replica, given.claimId
+  row.upstream = account or nil
   row.runUntilMs, row.leaseUntilMs = now + times.runMs, now + times.leaseMs
 end
 
@@ -201,9 +205,17 @@ local function buy (admission)
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, row.id) end
   Prices.takeRule(admission)
-  if given.claimId and not redis.call('HGET', CLAIMS, given.claimId) and Queue.isNext(row.tenant, given.slots) and not History.look() then grant(row) end
+  local account = nil
+  if given.claimId and not redis.call('HGET', CLAIMS, given.claimId) and Queue.isNext(row.tenant) then
+    local accounts = Accounts.withRoom(given.slots)
+    account = #accounts == 1 and accounts[1] == admission.account and admission.account or Breakers.way(row.id, row, accounts, true)
+  end
+  if account ~= nil and not History.look() then grant(row, account)
+  -- One that waits is the probe of the first account only, and only where no other one is ok.
+  elseif Accounts.apart(admission.account) then account = nil
+  else account = admission.account end
   Rows.insert(row)
-  Breakers.becomeProbe(row.id, row)
+  Breakers.becomeProbe(row.id, row, account)
   return bought(admission, row)
 end
 

@@ -36,7 +36,8 @@ local function auditAll (keys, args)
 
   local function auditPhases ()
     for id, row in pairs(rows) do
-      if upstream and row.upstream and row.upstream ~= upstream then fault(id, 'is bought with', row.upstream, 'in a ledger of', upstream) end
+      if upstream and row.upstream and not contains(Accounts.all(), row.upstream) then fault(id, 'is bought with', row.upstream, 'in a ledger of', upstream, readOthers()) end
+      if row.phase == 'waiting' and Accounts.apart(row.upstream) then fault(id, 'waits with the account', row.upstream) end
       if Books.isFinal(row) ~= (row.cost ~= nil) then fault(id, 'is', row.phase, 'and has the cost', row.cost) end
       if not row.corrected and (row.cost or 0) > row.price * constants.maxOverrun then fault(id, 'cost', row.cost, 'of which nobody is sure') end
       if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
@@ -55,7 +56,7 @@ local function auditAll (keys, args)
   end
 
   local function auditQueue ()
-    local tenants, active, later = {}, 0, membersOf(LATER)
+    local tenants, active, later = {}, {}, membersOf(LATER)
     local function tenantOf (name)
       tenants[name] = tenants[name] or { waiting = 0, running = 0, claimable = {}, claimables = 0 }
       return tenants[name]
@@ -66,7 +67,8 @@ local function auditAll (keys, args)
     for id, row in pairs(rows) do
       local tenant = tenantOf(row.tenant)
       if Rows.hasSlot(row) then
-        active = active + 1
+        local account = Accounts.of(row)
+        active[account] = (active[account] or 0) + 1
         tenant.running = tenant.running + 1
       elseif row.phase == 'waiting' then
         tenant.waiting = tenant.waiting + 1
@@ -88,8 +90,10 @@ local function auditAll (keys, args)
       local row = rows[claims[i + 1]]
       if not row or row.phase ~= 'submitting' or row.claimId ~= claims[i] then fault('claim', claims[i], 'leads to', claims[i + 1], 'which is not its') end
     end
-    local counted = tonumber(redis.call('HGET', GLOB, 'active') or 0)
-    if counted ~= active then fault(counted, 'slots are counted as used,', active, 'rows are at fal') end
+    for _, account in ipairs(Accounts.all()) do
+      local counted = tonumber(redis.call('HGET', GLOB, Accounts.field('active', Accounts.apart(account))) or 0)
+      if counted ~= (active[account] or 0) then fault(counted, 'slots of', account, 'are counted as used,', active[account] or 0, 'rows are at fal') end
+    end
     for name, tenant in pairs(tenants) do
       local state = Queue.readTenant(name)
       local waiting = tonumber(redis.call('HGET', WAITING, name) or 0)
@@ -163,7 +167,14 @@ local function auditAll (keys, args)
   end
 
   local function auditDue ()
-    local due, unknown = membersOf(DUE), membersOf(UNKNOWN)
+    local due, unknown = {}, membersOf(UNKNOWN)
+    for _, account in ipairs(Accounts.all()) do
+      for id, atMs in pairs(membersOf(Accounts.setOf(DUE, Accounts.apart(account)))) do
+        if due[id] then fault(id, 'is due twice') end
+        due[id] = atMs
+        if rows[id] and Rows.placesOf(rows[id]).apart ~= Accounts.apart(account) then fault(id, 'is due with', account) end
+      end
+    end
     for id, row in pairs(rows) do
       local isUnknown = row.phase == 'unknown'
       local expected = Rows.dueOf(row)
@@ -182,7 +193,13 @@ local function auditAll (keys, args)
   end
 
   local function auditFollowed ()
-    local followed = membersOf(FOLLOWED)
+    local followed = {}
+    for _, account in ipairs(Accounts.all()) do
+      for id, owner in pairs(membersOf(Accounts.setOf(FOLLOWED, Accounts.apart(account)))) do
+        followed[id] = owner
+        if rows[id] and Accounts.of(rows[id]) ~= account then fault(id, 'is followed with', account) end
+      end
+    end
     for id, row in pairs(rows) do
       local isSo = Rows.isAtUpstream(row.phase) and row.requestId and row.owner and (row.takeovers or 0) < constants.maxEarlyTakeovers
       local expected = isSo and Rows.ownerNumber(row.owner) or nil

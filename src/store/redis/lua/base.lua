@@ -3,8 +3,8 @@
 -- A call has two keys: '{<namespace>}:glob', whose hash tag puts every key that is built here into the same slot, and one that never exists (see `caller.ts`).
 -- It has four arguments:
 --   1 operation
---   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes; upstream: the caller's account, none for an operator's window; takesEmpty: it may make an empty
---     ledger its own; and in tests clockMs and server, which take the place of Redis' clock and its name
+--   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes; upstream: the caller's account, none for an operator's window, where it has several the first;
+--     accounts: all of them, where there are several; slots: of those that have a number of their own; takesEmpty: it may make an empty ledger its own; and in tests clockMs and server, which take the place of Redis' clock and its name
 --   3 JSON: the operation's arguments; what is null is left out
 --   4 one text that is kept byte for byte, `''` when the operation has none
 -- and its answer is JSON, { time in ms, sequence, epoch of claims and renewals, answer of the operation; upstream: whose ledger it is, when it is not the caller's;
@@ -18,7 +18,8 @@
 local times, given, payload, prefix, now
 local sequence -- after the last change so far
 local epoch -- how many times this ledger may have lost something, where an operation looked
-local upstream -- whose ledger it is, such as `fal main`; nil while that is not written down
+local upstream -- whose ledger it is, its first account, such as `fal main`; nil while that is not written down
+local othersNow -- the ledger's other accounts, a line each, '' for none; nil while this call has not looked
 local tallyUntilMs -- rows are being counted again, until then if nobody goes on; or false
 local settings -- the JSON that `times` was read from
 local heldNow -- book -> what it holds, of those that this call held or let go of money in
@@ -35,7 +36,7 @@ local TIDY_PER_CALL = 32
 -- An operation that hands out whole rows stops behind this many bytes of inputs and outputs, and says where to go on.
 local ROWS_BYTES = 1048576
 
-local GLOB -- hash: upstream, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
+local GLOB -- hash: upstream, accounts, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local TURNS -- zset: tenant -> virtual time; only tenants with claimable work and a free slot
@@ -84,11 +85,39 @@ local function nameKeys (glob)
   TALLIED = prefix .. 'tallied'
 end
 
+-- The ledger's other accounts, a line each. Most ledgers have one account, so it is only looked where others matter.
+local function readOthers ()
+  if not othersNow then othersNow = redis.call('HGET', GLOB, 'accounts') or '' end
+  return othersNow
+end
+
+local function isKnown (account)
+  return account == upstream or string.find('\n' .. readOthers() .. '\n', '\n' .. account .. '\n', 1, true) ~= nil
+end
+
+-- Adds an account to those of the ledger.
+local function knowAccount (account)
+  if not account or account == upstream or isKnown(account) then return end
+  othersNow = othersNow == '' and account or othersNow .. '\n' .. account
+  redis.call('HSET', GLOB, 'accounts', othersNow)
+end
+
+-- Does this process have none of the ledger's accounts? One that shares an account with it brings its others along.
+local function isStranger ()
+  local own = times.accounts
+  if not own then return not isKnown(times.upstream) end
+  local isOne = false
+  for _, account in ipairs(own) do isOne = isOne or isKnown(account) end
+  if not isOne then return true end
+  for _, account in ipairs(own) do knowAccount(account) end
+  return false
+end
+
 -- Whose ledger it is. The first that reaches an empty one writes that down; one that was filled before that is fal's.
 local function findUpstream ()
   local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter', 'tallyUntilMs')
   upstream, sequence = kept[1] or nil, kept[2] or '0'
-  tallyUntilMs = kept[4] and tonumber(kept[4])
+  tallyUntilMs, othersNow = kept[4] and tonumber(kept[4]), nil
   if upstream or not times.upstream then return end
   local isFilled = kept[2] or kept[3]
   upstream = isFilled and unmarkedLedger or times.takesEmpty and times.upstream or nobodysLedger

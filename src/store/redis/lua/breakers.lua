@@ -1,7 +1,10 @@
 -- The upstream's state, shared by all replicas: what may be bought, and the one probe that finds out whether it may again (rules 14 and 37).
 
--- The account: the scope that stands before everybody.
+-- The account: the scope that stands before everybody. As the ledger keeps it, it is that of its first account.
 local ACCOUNT = '*'
+
+-- The beginning of the scope of another account.
+local OTHER_ACCOUNT = 'account:'
 
 -- Met by more than one tenant, or by something that is no tenant's doing.
 local EVERYBODY = '*'
@@ -14,6 +17,15 @@ local TENANT = 'tenant:'
 
 local function isTenants (scope)
   return string.sub(scope, 1, #TENANT) == TENANT
+end
+
+local function isAccounts (scope)
+  return scope == ACCOUNT or string.sub(scope, 1, #OTHER_ACCOUNT) == OTHER_ACCOUNT
+end
+
+-- The scope of an account's breaker; it has the operator's name for it.
+local function scopeOf (account)
+  return Accounts.apart(account) and OTHER_ACCOUNT .. string.match(account, ' (.*)') or ACCOUNT
 end
 
 -- A breaker from its JSON, which is false where none is kept. Beside what is shown: `metBy`, who met the failures of this row, one tenant or everybody;
@@ -59,50 +71,90 @@ local function allBreakers ()
   return breakers
 end
 
--- The breakers that stand before a generation, as far as they are kept: the account's, then its tenant's, then its model's.
--- asker: { tenant, model }
-local function breakersBefore (asker)
-  local tenantsScope, model = TENANT .. asker.tenant, asker.model
-  if breakersNow[ACCOUNT] == nil or breakersNow[tenantsScope] == nil or breakersNow[model] == nil then
-    local kept = redis.call('HMGET', BREAKERS, ACCOUNT, tenantsScope, model)
-    breakersNow[ACCOUNT], breakersNow[tenantsScope], breakersNow[model] = kept[1], kept[2], kept[3]
-  end
-  local found = {}
-  for _, scope in ipairs({ ACCOUNT, tenantsScope, model }) do
-    if breakersNow[scope] then table.insert(found, breakerIn(scope, breakersNow[scope])) end
+-- Reads the breakers of these scopes at once, as far as they were not looked at.
+local function readScopes (scopes)
+  local isKnown = true
+  for _, scope in ipairs(scopes) do isKnown = isKnown and breakersNow[scope] ~= nil end
+  if isKnown then return end
+  for place, kept in ipairs(redis.call('HMGET', BREAKERS, unpack(scopes))) do breakersNow[scopes[place]] = kept end
+end
+
+-- The breakers that stand before a generation, as far as they are kept: those of these accounts, then its tenant's, then its model's. asker: { tenant, model }
+local function breakersBefore (asker, accounts)
+  local scopes, found = {}, {}
+  for place, account in ipairs(accounts) do scopes[place] = scopeOf(account) end
+  scopes[#scopes + 1], scopes[#scopes + 2] = TENANT .. asker.tenant, asker.model
+  readScopes(scopes)
+  for _, scope in ipairs(scopes) do
+    if breakersNow[scope] then found[#found + 1] = breakerIn(scope, breakersNow[scope]) end
   end
   return found
 end
 
 -- Those of them that are not ok.
-local function trippedBreakers (asker)
+local function trippedBreakers (asker, accounts)
   local tripped = {}
-  for _, breaker in ipairs(breakersBefore(asker)) do
-    if breaker.state ~= 'ok' then table.insert(tripped, breaker) end
+  for _, breaker in ipairs(breakersBefore(asker, accounts)) do
+    if breaker.state ~= 'ok' then tripped[#tripped + 1] = breaker end
   end
   return tripped
 end
 
--- The first breaker that keeps this generation from being bought now: the price is unsure, its pause is not over, or another one is the probe.
--- -> that breaker, and whether it is its tenant's own
-local function blockedBy (id, asker)
-  for _, breaker in ipairs(trippedBreakers(asker)) do
-    if breaker.state == UNSURE or now < breaker.retryAtMs or (breaker.probe and breaker.probe ~= id) then return breaker, isTenants(breaker.scope) end
-  end
-  return nil
+-- Does it keep this generation from being bought now? The price is unsure, its pause is not over, or another one is the probe.
+local function blocks (breaker, id)
+  return breaker.state == UNSURE or now < breaker.retryAtMs or (breaker.probe and breaker.probe ~= id)
 end
 
--- Makes this generation the probe of every breaker that is not ok; only for one that nothing blocks.
-local function becomeProbe (id, asker)
-  for _, breaker in ipairs(trippedBreakers(asker)) do
-    breaker.probe = id
-    writeBreaker(breaker)
+-- With which of these accounts this generation may be bought now: the first one that is ok, or one whose probe it would be. `isProbeFirst`: that one before the
+-- others. `isNoProbe`: only where nothing before it is tripped.
+-- -> an account; or nil, the breaker that stands before it (of those of several accounts the one to be over first), and whether it is its tenant's own
+local function way (id, asker, accounts, isProbeFirst, isNoProbe)
+  local tripped = trippedBreakers(asker, accounts)
+  if #tripped == 0 then return accounts[1] end
+  local byScope, first, ok, probed = {}, nil, nil, nil
+  for _, breaker in ipairs(tripped) do byScope[breaker.scope] = breaker end
+  for _, account in ipairs(accounts) do
+    local breaker = byScope[scopeOf(account)]
+    if not breaker then
+      if ok == nil then ok = account end
+    elseif not isNoProbe and not blocks(breaker, id) then
+      if probed == nil or breaker.probe == id then probed = account end
+    elseif not first or breaker.retryAtMs < first.retryAtMs then
+      first = breaker
+    end
+  end
+  local found = ok
+  if probed ~= nil and (ok == nil or isProbeFirst) then found = probed end
+  if found == nil then return nil, first, false end
+  for _, breaker in ipairs(tripped) do
+    if not isAccounts(breaker.scope) and (isNoProbe or blocks(breaker, id)) then return nil, breaker, isTenants(breaker.scope) end
+  end
+  return found
+end
+
+-- The accounts whose probe a generation may be: the first one's from its admission on, another one's only as long as it is at fal with that.
+local function probable (account)
+  local first = upstream or false
+  return account and account ~= first and { first, account } or { first }
+end
+
+-- Makes this generation the probe of every breaker that is not ok, of accounts that of this one; only for one that nothing blocks. It is no other account's any more.
+local function becomeProbe (id, asker, account)
+  local scope = account ~= nil and scopeOf(account)
+  for _, breaker in ipairs(trippedBreakers(asker, probable(account))) do
+    if breaker.scope == scope or not isAccounts(breaker.scope) then
+      breaker.probe = id
+      writeBreaker(breaker)
+    elseif breaker.probe == id then
+      breaker.probe = nil
+      writeBreaker(breaker)
+    end
   end
 end
 
 -- The probe ended or lost its owner: the next generation may try.
 local function freeProbe (row)
-  for _, breaker in ipairs(trippedBreakers(row)) do
+  for _, breaker in ipairs(trippedBreakers(row, probable(row.upstream))) do
     if breaker.probe == row.id then
       breaker.probe = nil
       writeBreaker(breaker)
@@ -110,14 +162,31 @@ local function freeProbe (row)
   end
 end
 
+-- It is not at fal with this account any more, so that it is not its probe.
+local function leaveAccount (id, account)
+  local breaker = readBreaker(scopeOf(account))
+  if not breaker or breaker.probe ~= id then return end
+  breaker.probe = nil
+  writeBreaker(breaker)
+end
+
 -- The probe pauses for longer than its breaker does: another may try before it.
 local function yieldProbe (row)
-  for _, breaker in ipairs(trippedBreakers(row)) do
+  for _, breaker in ipairs(trippedBreakers(row, probable(row.upstream))) do
     if breaker.probe == row.id and breaker.retryAtMs < row.retryAtMs then
       breaker.probe = nil
       writeBreaker(breaker)
     end
   end
+end
+
+-- Could another account of this process take a generation that was refused with its own?
+local function isElsewhere (row)
+  for _, account in ipairs(Accounts.own()) do
+    local breaker = account ~= Accounts.of(row) and readBreaker(scopeOf(account))
+    if account ~= Accounts.of(row) and (not breaker or breaker.state == 'ok') then return true end
+  end
+  return false
 end
 
 -- How long a refused caller should wait: until the pause is over, or as long as a probe's owner may be silent.
@@ -127,8 +196,14 @@ local function retryAfterSecondsOf (breaker)
   return math.max(1, math.ceil((pauseMs > 0 and pauseMs or times.leaseMs) / 1000))
 end
 
+-- The account that a scope is about, or nil.
+local function accountOf (scope)
+  if scope == ACCOUNT then return upstream end
+  return isAccounts(scope) and string.match(upstream or 'fal', '^[^ ]*') .. ' ' .. string.sub(scope, #OTHER_ACCOUNT + 1) or nil
+end
+
 local function showBreaker (breaker)
-  return { scope = breaker.scope, state = breaker.state, sinceMs = text(breaker.sinceMs), retryAtMs = text(breaker.retryAtMs), probe = breaker.probe, failures = text(breaker.failures) }
+  return { scope = breaker.scope, account = accountOf(breaker.scope), state = breaker.state, sinceMs = text(breaker.sinceMs), retryAtMs = text(breaker.retryAtMs), probe = breaker.probe, failures = text(breaker.failures) }
 end
 
 local function close (breaker)
@@ -142,7 +217,7 @@ local function fail (breaker, report, metBy)
   local isOk = breaker.state == 'ok'
   breaker.failures = breaker.failures + 1
   breaker.metBy = (not breaker.metBy or breaker.metBy == metBy) and metBy or EVERYBODY
-  local isCountedOnly = report.after and isOk and (breaker.failures < report.after or breaker.scope == ACCOUNT and breaker.metBy ~= EVERYBODY)
+  local isCountedOnly = report.after and isOk and (breaker.failures < report.after or isAccounts(breaker.scope) and breaker.metBy ~= EVERYBODY)
   if not isCountedOnly then
     local isOtherwise = report.after and not isOk and breaker.state ~= report.state
     breaker.retryAtMs = isOtherwise and math.max(breaker.retryAtMs, now + report.retryAfterMs) or now + report.retryAfterMs
@@ -185,10 +260,12 @@ local function hasRoom ()
   return true
 end
 
--- Takes a word that came with evidence about this generation. What may be its tenant's doing is counted for that tenant and for the account, whose breaker it
+-- Takes a word that came with evidence about this generation. One about the account is about that which it was sent with. What may be its tenant's doing is counted for that tenant and for the account, whose breaker it
 -- trips only when another tenant met it, too, or when the tenant's probe, with another input than those that failed, meets it again: that once, until
 -- something of the tenant's works, because a tenant that breaks everything that it sends proves nothing more.
 local function takeReportFor (row, report)
+  local account = scopeOf(Accounts.of(row))
+  if report.scope == ACCOUNT then report.scope = account end
   if not report.tenantFirst then return take(report, EVERYBODY) end
   local function about (scope, after)
     return { scope = scope, state = report.state, retryAfterMs = report.retryAfterMs, after = after, only = report.only }
@@ -205,14 +282,14 @@ local function takeReportFor (row, report)
     breaker.proved = breaker.proved or proves or nil
     writeBreaker(breaker)
   end
-  local account = readBreaker(ACCOUNT)
-  if proves and (not account or account.state == 'ok') then take(about(ACCOUNT), EVERYBODY)
-  else take(about(ACCOUNT, report.after), row.tenant) end
+  local kept = readBreaker(account)
+  if proves and (not kept or kept.state == 'ok') then take(about(account), EVERYBODY)
+  else take(about(account, report.after), row.tenant) end
 end
 
 -- fal accepted this generation: it closes the breakers whose probe it is, and ends a row of failures.
 local function clear (row)
-  for _, breaker in ipairs(breakersBefore(row)) do
+  for _, breaker in ipairs(breakersBefore(row, { Accounts.of(row) })) do
     if breaker.state == 'ok' and breaker.failures > 0 or breaker.state ~= 'ok' and breaker.probe == row.id then
       take({ scope = breaker.scope, state = 'ok', retryAfterMs = 0 })
     end
@@ -255,6 +332,6 @@ local function breakers ()
 end
 
 return {
-  allBreakers = allBreakers, isTenants = isTenants, trippedBreakers = trippedBreakers, blockedBy = blockedBy, becomeProbe = becomeProbe, freeProbe = freeProbe,
-  yieldProbe = yieldProbe, retryAfterSecondsOf = retryAfterSecondsOf, takeReportFor = takeReportFor, clear = clear, weighBill = weighBill, trustPrice = trustPrice, tellBreaker = tellBreaker, breakers = breakers
+  allBreakers = allBreakers, isTenants = isTenants, way = way, isElsewhere = isElsewhere, becomeProbe = becomeProbe, freeProbe = freeProbe,
+  yieldProbe = yieldProbe, leaveAccount = leaveAccount, retryAfterSecondsOf = retryAfterSecondsOf, takeReportFor = takeReportFor, clear = clear, weighBill = weighBill, trustPrice = trustPrice, tellBreaker = tellBreaker, breakers = breakers
 }

@@ -33,13 +33,14 @@ local function bringBack ()
   end
 end
 
-local function grant (row)
-  Breakers.becomeProbe(row.id, row)
+local function grant (row, account)
+  Breakers.becomeProbe(row.id, row, account)
   Queue.charge(row.tenant)
   Rows.change(row, {
     phase = 'submitting',
     attempt = row.attempt + 1,
     owner = given.replica,
+    upstream = account,
     runUntilMs = now + times.runMs,
     claimId = given.claimId,
     leaseUntilMs = now + times.leaseMs
@@ -79,7 +80,7 @@ local function eachCandidate (look)
   return nil
 end
 
--- claim { claimId, startByMs, replica, slots, known: { epoch, sequence } }
+-- claim { claimId, startByMs, replica, slots: of each account that has no number of its own, known: { epoch, sequence } }
 -- -> { outcome: 'go', row, terms, isQueueEmpty } or { outcome: 'wait', untilMs } or { outcome: 'busy' | 'empty' | 'breaker' | 'late' }
 -- Looks at no more than 32 tenants and 32 generations, closing those on the way that waited too long.
 local function claim ()
@@ -94,8 +95,8 @@ local function claim ()
   local untilMs = History.look()
   if untilMs then return { outcome = 'wait', untilMs = text(untilMs) } end
   bringBack()
-  local active, slots = Queue.slotsNow()
-  if active >= math.min(given.slots, slots or given.slots) then return { outcome = 'busy' } end
+  local accounts = Accounts.withRoom(given.slots)
+  if #accounts == 0 then return { outcome = 'busy' } end
 
   local isBlocked = false
   local found = eachCandidate(function (row)
@@ -103,8 +104,8 @@ local function claim ()
       expire(row)
       return nil
     end
-    local breaker, isTenants = Breakers.blockedBy(row.id, row)
-    if not breaker then return grant(row) end
+    local account, breaker, isTenants = Breakers.way(row.id, row, accounts, true)
+    if account ~= nil then return grant(row, account) end
     if breaker.state == 'retired' then giveUp(row, RETIRED) else isBlocked = true end
     if breaker.state == 'price-unsure' then stepAside(row) end
     -- Looking at a blocked tenant's other generations would take the turn of others' in the queue.

@@ -33,7 +33,7 @@ local function withdraw ()
       Rows.change(row, { phase = 'failed', owner = false, claimId = false, failure = WITHDRAWN, cost = 0, finishedAtMs = now })
       Outbox.add(row, 'ended', from, 0)
     elseif isUnsent then
-      Rows.change(row, { phase = 'waiting', owner = false, claimId = false, retryAtMs = now })
+      Rows.change(row, { phase = 'waiting', owner = false, claimId = false, upstream = upstream or false, retryAtMs = now })
     end
   end
   return 'OK'

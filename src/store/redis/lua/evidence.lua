@@ -63,10 +63,14 @@ local function weighPurchase (take)
   if row.requestId ~= given.requestId and Requests.isOthers(row.id, given.requestId) then
     refuseRequest(row, given.attempt, given.requestId)
   else
-    local isDouble = Requests.bookIfDouble(row, given.requestId, given.upstream)
+    -- Left out it is the first of the process that tells of it; '': that of the row.
+    local account = given.upstream or times.upstream
+    if account == '' then account = nil end
+    knowAccount(account)
+    local isDouble = Requests.bookIfDouble(row, given.requestId, account)
     if not row.requestId then
       catchUp(row, given.attempt)
-      if given.upstream and given.upstream ~= row.upstream then Rows.adjust(row, { upstream = given.upstream }) end
+      if account and account ~= row.upstream then Rows.adjust(row, { upstream = account }) end
     end
     take(row, isDouble)
   end
@@ -99,7 +103,7 @@ local function noteAfterEnd (row, requestId)
   if Books.isUnbilledEnd(row) and not row.corrected then bookAfterAll(row, requestId) else Rows.change(row, { requestId = requestId }) end
 end
 
--- recordAccepted { id, attempt, requestId, upstream or nothing, as in all that name a purchase }
+-- recordAccepted { id, attempt, requestId, upstream: see `weighPurchase`, as in all that name a purchase }
 local function recordAccepted ()
   return weighPurchase(function (row, isDouble)
     if isDouble then return end
@@ -109,19 +113,20 @@ local function recordAccepted ()
   end)
 end
 
--- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; report or nothing }
+-- recordNotSent { id, attempt, failure (JSON) | retryAfterMs, busy or nothing; elsewhere: that failure is the account's alone, or nothing, as is that fal is busy; report or nothing }
 -- It says nothing about a row that has a request id. A generation whose cancel was wished meanwhile does not go back into the queue.
 local function recordNotSent ()
   return weighAttempt(function (row)
     if row.phase ~= 'submitting' and row.phase ~= 'unknown' then return end
     if given.report then Breakers.takeReportFor(row, given.report) end
-    if given.busy then Queue.lowerSlots(given.retryAfterMs) end
+    if given.busy then Accounts.lowerSlots(row, given.retryAfterMs) end
+    local isElsewhere = (given.elsewhere or given.busy) and Breakers.isElsewhere(row)
     if row.cancelWished then
       Rows.change(row, { phase = 'cancelled', owner = false, failure = false, cost = 0, finishedAtMs = now })
-    elseif given.failure then
+    elseif given.failure and not isElsewhere then
       Rows.change(row, { phase = 'failed', owner = false, failure = given.failure, cost = 0, finishedAtMs = now })
     elseif row.input then -- one that was put back as it ended, and had not, may have nothing left to send
-      Rows.change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, retryAtMs = now + given.retryAfterMs })
+      Rows.change(row, { phase = 'waiting', owner = false, failure = false, claimId = false, upstream = upstream or false, retryAtMs = now + (isElsewhere and 0 or given.retryAfterMs) })
       Breakers.yieldProbe(row)
     end
   end)

@@ -1,5 +1,8 @@
 -- Leases say who looks after a generation, nothing more: signs of life, letting go, taking over.
 
+-- What a generation ends with that nobody could follow.
+local KEYLESS = '{"code":"outcome-unknown","detail":"No process had the key of the account that it was bought with."}'
+
 local LOST = '{"code":"outcome-unknown","detail":"Every process that looked after it went silent."}'
 
 -- Did an older copy of it come back from a rollback and leave the queue unspent, while a replica knows that fal accepted it?
@@ -18,11 +21,11 @@ end
 -- Is the row still the very one that this replica saw, and need no more be done about it than to prolong its lease, if it is at fal? Nearly all are, a thousand with each
 -- renewal, and a few fields tell.
 local function isAsTold (id, phase, version, attempt, requestId, holds)
-  local kept = redis.call('HMGET', key('g', id), 'phase', 'version', 'attempt', 'requestId', 'owner')
+  local kept = redis.call('HMGET', key('g', id), 'phase', 'version', 'attempt', 'requestId', 'owner', 'upstream')
   if kept[1] ~= phase or kept[2] ~= version or kept[3] ~= attempt or (kept[4] or '') ~= requestId then return false end
   if not holds then return Books.ENDS[phase] end
   if not Rows.isAtUpstream(phase) or kept[5] ~= given.replica then return false end
-  Rows.prolong(id)
+  Rows.prolong(id, kept[6])
   return true
 end
 
@@ -110,6 +113,19 @@ local function takeQuestion (row)
   return true
 end
 
+-- This process has no key of the account that it is bought with, and asked with another one fal would not know it: it waits for a process that has the key, and is
+-- put off so that it does not stand in front of what else is due. When its time to run is over nobody knows what became of it.
+local function leaveToOthers (row)
+  if not Rows.isAtUpstream(row.phase) then
+    local askAtMs = now + constants.keylessMs
+    return Rows.adjust(row, { askAtMs = askAtMs <= (row.runUntilMs or now) - times.runMs + constants.askForMs and askAtMs })
+  end
+  if now < (row.runUntilMs or 0) + times.leaseMs then return Rows.adjust(row, { leaseUntilMs = now + constants.keylessMs }) end
+  local from = row.phase
+  Evidence.becomeUnknown(row, KEYLESS)
+  Outbox.add(row, 'ended', from, 0)
+end
+
 -- A list of rows to hand out, what adds one to it, and what tells whether they are as many bytes as one call hands out.
 local function handingOver ()
   local taken, bytes = {}, 0
@@ -125,25 +141,42 @@ local function sweep ()
   local taken, take, isFull = handingOver()
   Claim.bringBack()
   Aside.tidy()
-  local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, given.max)
-  for _, id in ipairs(due) do
-    if isFull() then break end
-    local row = Rows.readBrief(id)
-    if not row then redis.call('ZREM', DUE, id)
-    elseif isQuestionDue(row) then
-      if takeQuestion(row) then take(row) end
-    elseif row.phase == 'waiting' then Claim.expire(row)
-    elseif Books.isFinal(row) then Rows.forget(row)
-    elseif giveTo(row) then take(row) end
+  local looked = 0
+  for _, account in ipairs(Accounts.all()) do
+    local set, isOwn = Accounts.setOf(DUE, Accounts.apart(account)), Accounts.isOwn(account)
+    -- Those who have an account's key come first to what stands in its own set.
+    local untilMs = (set == DUE or isOwn) and now or now - times.leaseMs
+    local due = looked < given.max and redis.call('ZRANGEBYSCORE', set, '-inf', text(untilMs), 'LIMIT', 0, given.max - looked) or {}
+    looked = looked + #due
+    for _, id in ipairs(due) do
+      if isFull() then break end
+      local row = Rows.readBrief(id)
+      -- A replica of an older version does not keep up the sets of other accounts than the first.
+      if not row or set ~= DUE and Accounts.setOf(DUE, Rows.placesOf(row).apart) ~= set then redis.call('ZREM', set, id)
+      elseif isQuestionDue(row) then
+        if not isOwn then leaveToOthers(row)
+        elseif takeQuestion(row) then take(row) end
+      elseif row.phase == 'waiting' then Claim.expire(row)
+      elseif Books.isFinal(row) then Rows.forget(row)
+      elseif not isOwn then leaveToOthers(row)
+      elseif giveTo(row) then take(row) end
+    end
   end
   Books.tidyJournal()
-  return { taken = taken, isMore = #due == given.max and '1' or nil }
+  return { taken = taken, isMore = looked == given.max and '1' or nil }
 end
 
--- The ids of what this replica looks after and another one may take over before the lease runs out, `max` at most.
+-- The ids of what that replica looks after with one of this process' accounts, and another one may take over before the lease runs out, `max` at most.
+-- -> the ids, and the set of each
 local function followedBy (replica, max)
-  local number = text(Rows.ownerNumber(replica))
-  return redis.call('ZRANGEBYSCORE', FOLLOWED, number, number, 'LIMIT', 0, max)
+  local number, ids, sets = text(Rows.ownerNumber(replica)), {}, {}
+  for _, account in ipairs(Accounts.own()) do
+    local set = Accounts.setOf(FOLLOWED, Accounts.apart(account))
+    for _, id in ipairs(#ids < max and redis.call('ZRANGEBYSCORE', set, number, number, 'LIMIT', 0, max - #ids) or {}) do
+      ids[#ids + 1], sets[#ids + 1] = id, set
+    end
+  end
+  return ids, sets
 end
 
 -- heartbeat { replica, known: { epoch, sequence } } -> [replicas] that went silent, and look after something that `takeOver` could give
@@ -163,12 +196,13 @@ end
 local function takeOver ()
   local taken, take, isFull = handingOver()
   if given.silent == given.replica or not History.isSilent(given.silent) then return { taken = taken } end
-  local ids = followedBy(given.silent, given.max)
-  for _, id in ipairs(ids) do
+  local ids, sets = followedBy(given.silent, given.max)
+  for place, id in ipairs(ids) do
     if isFull() then break end
     local row = Rows.readBrief(id)
     -- A replica of an older version does not keep up what is followed.
-    if not row or Rows.placesOf(row).followed ~= Rows.ownerNumber(given.silent) then redis.call('ZREM', FOLLOWED, id)
+    local at = row and Rows.placesOf(row)
+    if not row or at.followed ~= Rows.ownerNumber(given.silent) or Accounts.setOf(FOLLOWED, at.apart) ~= sets[place] then redis.call('ZREM', sets[place], id)
     elseif row.owner == given.silent and giveTo(row) then take(row) end
   end
   return { taken = taken, isMore = (#ids == given.max or isFull()) and '1' or nil }

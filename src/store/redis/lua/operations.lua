@@ -26,9 +26,9 @@ local operations = {
 
 local function run (keys, args)
   begin(keys, args)
-  local isForeign = times.upstream and upstream ~= times.upstream
+  local isForeign = times.upstream and (times.accounts or upstream ~= times.upstream) and isStranger()
   local isRefused = isForeign and not openOperations[args[1]]
   local answer
   if not isRefused then answer = operations[args[1]]() end
-  return cjson.encode({ time = text(now), sequence = sequence, epoch = epoch and text(epoch), answer = answer, upstream = isForeign and upstream or nil, isRefused = isRefused and '1' or nil })
+  return cjson.encode({ time = text(now), sequence = sequence, epoch = epoch and text(epoch), answer = answer, upstream = isForeign and upstream .. (readOthers() ~= '' and '\n' .. readOthers() or '') or nil, isRefused = isRefused and '1' or nil })
 end

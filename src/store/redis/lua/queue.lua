@@ -45,20 +45,6 @@ local function rankOf (row)
   return ORDER[row.priority] * PRIORITY_STEP + row.number
 end
 
--- fal took no more than what is there without this one: that many slots there are for a while.
-local function lowerSlots (pauseMs)
-  local active = tonumber(redis.call('HGET', GLOB, 'active') or 0)
-  redis.call('HSET', GLOB, 'slots', text(math.max(0, active - 1)), 'slotsUntilMs', text(now + math.min(pauseMs, constants.maxBusyMs)))
-end
-
--- Slots in use, and how many may be used now, nil when fal never took no more: after its pause one more, and another with every step.
-local function slotsNow ()
-  local kept = redis.call('HMGET', GLOB, 'active', 'slots', 'slotsUntilMs')
-  if not kept[2] then return tonumber(kept[1] or 0), nil end
-  local sinceMs = now - tonumber(kept[3])
-  return tonumber(kept[1] or 0), tonumber(kept[2]) + (sinceMs < 0 and 0 or 1 + math.floor(sinceMs / constants.busyStepMs))
-end
-
 -- How many would be claimed before one that its tenant buys now.
 local function nextPosition (admission)
   local number = tonumber(redis.call('HGET', GLOB, 'counter') or 0) + 1
@@ -126,12 +112,10 @@ local function charge (name)
   tenant.virtual = redis.call('HINCRBY', key('t', name), 'virtual', text(turnOf(tenant)))
 end
 
--- May a purchase of this tenant go to fal at once? Only where nobody is overtaken: nobody waits for a slot, nobody pauses who might, and a slot is free.
-local function isNext (name, slots)
+-- Is nobody overtaken by a purchase of this tenant that goes to fal at once? Nobody waits for a slot, nobody pauses who might, and the tenant has a free slot.
+local function isNext (name)
   local tenant = readTenant(name)
-  if tenant.running >= tenant.maxInFlight or redis.call('ZCARD', TURNS) > 0 or redis.call('ZCARD', LATER) > 0 or redis.call('ZCARD', key('q', name)) > 0 then return false end
-  local active, lowered = slotsNow()
-  return active < math.min(slots, lowered or slots)
+  return tenant.running < tenant.maxInFlight and redis.call('ZCARD', TURNS) == 0 and redis.call('ZCARD', LATER) == 0 and redis.call('ZCARD', key('q', name)) == 0
 end
 
 -- Charges a tenant for one that goes to fal at once, as if it had stood in the empty queue.
@@ -150,6 +134,6 @@ local function giveBackRate (row)
 end
 
 return {
-  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, lowerSlots = lowerSlots, slotsNow = slotsNow, nextPosition = nextPosition, positionOf = positionOf,
+  giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, nextPosition = nextPosition, positionOf = positionOf,
   oldestOf = oldestOf, virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge, isNext = isNext, passThrough = passThrough
 }

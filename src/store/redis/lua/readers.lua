@@ -122,14 +122,18 @@ end
 local TENANTS_PER_CALL = '200'
 
 -- gauges { cursor: '0', or that of the answer before }
--- -> { waiting by tenant, cursor: '0' when these are the last, atUpstream: slots used at fal, slots: how many may be used, unknownOpen, unknownOldestMs: its admission,
---   asideBytes }
+-- -> { waiting by tenant, cursor: '0' when these are the last, accounts: [{ upstream, used: slots at fal, open: how many may be used, or nothing }], unknownOpen,
+--   unknownOldestMs: its admission, asideBytes }
 local function gauges ()
   local oldest = redis.call('ZRANGE', OLDEST, 0, 0, 'WITHSCORES')
-  local active, slots = Queue.slotsNow()
+  local accounts = {}
+  for place, account in ipairs(Accounts.all()) do
+    local used, open = Accounts.slotsNow(Accounts.apart(account))
+    accounts[place] = { upstream = account or nil, used = text(used), open = open and text(open) }
+  end
   local waiting = redis.call('HSCAN', WAITING, given.cursor, 'COUNT', TENANTS_PER_CALL)
   return {
-    waiting = recordOf(waiting[2]), cursor = waiting[1], atUpstream = text(active), slots = slots and text(slots),
+    waiting = recordOf(waiting[2]), cursor = waiting[1], accounts = accounts,
     unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2],
     asideBytes = text(Aside.usedBytes())
   }
@@ -165,7 +169,9 @@ local function replicas ()
   for i = 1, #beats, 2 do
     local number = text(Rows.ownerNumber(beats[i]))
     if tonumber(beats[i + 1]) > now - times.leaseMs then
-      table.insert(found, { replica = beats[i], beatAtMs = beats[i + 1], following = text(redis.call('ZCOUNT', FOLLOWED, number, number)) })
+      local following = 0
+      for _, account in ipairs(Accounts.all()) do following = following + redis.call('ZCOUNT', Accounts.setOf(FOLLOWED, Accounts.apart(account)), number, number) end
+      table.insert(found, { replica = beats[i], beatAtMs = beats[i + 1], following = text(following) })
     end
   end
   return found

@@ -58,8 +58,12 @@ local function compareRow (row)
   comparePlace(key('q', row.tenant), row, is.queue, 'queue')
   comparePlace(UNKNOWN, row, is.unknown, 'unknown')
   comparePlace(OLDEST, row, is.unknown and row.createdAtMs, 'oldest')
-  comparePlace(DUE, row, is.due, 'due')
-  comparePlace(FOLLOWED, row, is.followed, 'followed')
+  for _, account in ipairs(Accounts.all()) do
+    local other = Accounts.apart(account)
+    local isThere = is.apart == other
+    comparePlace(Accounts.setOf(DUE, other), row, isThere and is.due or nil, Accounts.setOf('due', other))
+    comparePlace(Accounts.setOf(FOLLOWED, other), row, isThere and is.followed or nil, Accounts.setOf('followed', other))
+  end
   comparePlace(FAILED, row, is.failed, 'failed')
   comparePlace(key('l', row.tenant .. ' ' .. row.subject), row, row.number, 'list')
   comparePlace(Rows.listOf(row), row, row.number, 'list by status')
@@ -84,8 +88,8 @@ end
 -- Does the row belong there? By kind of index; `name`: of which one.
 local belongs = {
   later = function (row, is) return is.later end,
-  due = function (row, is) return is.due end,
-  followed = function (row, is) return is.followed end,
+  due = function (row, is, name) return is.due and is.apart == name end,
+  followed = function (row, is, name) return is.followed and is.apart == name end,
   failed = function (row, is) return is.failed end,
   unknown = function (row, is) return is.unknown end,
   oldest = function (row, is) return is.unknown end,
@@ -101,7 +105,7 @@ end
 
 -- Drops what leads nowhere or to a row that does not belong there. -> where to go on
 local function compareMembers (kind, name, cursor)
-  local set = sets()[kind] or key(kind, name)
+  local set = name and key(kind, name) or sets()[kind]
   local scanned = redis.call('ZSCAN', set, cursor, 'COUNT', MEMBERS_PER_CALL)
   for i = 1, #scanned[2], 2 do
     local id = scanned[2][i]
@@ -156,7 +160,10 @@ end
 
 -- Of the outputs that lie aside there are a few thousand at most: each is large.
 local function compareLedger ()
-  compare('slots', '', GLOB, 'active', tallied('slots'))
+  for _, account in ipairs(Accounts.all()) do
+    local other = Accounts.apart(account)
+    compare('slots', other or '', GLOB, Accounts.field('active', other), tallied(Accounts.field('slots', other)))
+  end
   local bytes = 0
   for _, name in ipairs(redis.call('ZRANGE', ASIDES, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
   compare('aside', '', GLOB, 'asideBytes', bytes)

@@ -22,6 +22,7 @@ end
 local function restoredRow (fact, holds, found)
   local row = copy(fact)
   row.id = nil
+  if row.phase == 'waiting' then row.upstream = upstream end
   row.version = math.max(fact.version, found and found.version or 0) + 1
   row.attempt = math.max(fact.attempt, found and found.attempt or 0)
   row.owner = holds and Rows.isAtUpstream(fact.phase) and given.replica or nil
@@ -144,6 +145,7 @@ local function restore ()
   for _, each in ipairs(given.facts) do
     local fact = Rows.typed(each.id, each.fields)
     local row = Rows.readRow(each.id)
+    knowAccount(fact.upstream)
     if isRollback(row, fact) then
       if not row then
         contested = contested + takeNames(write(fact, each.holds))

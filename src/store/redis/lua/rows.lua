@@ -204,10 +204,19 @@ local function isFollowed (row)
   return isAtUpstream(row.phase) and row.requestId and row.owner and (row.takeovers or 0) < constants.maxEarlyTakeovers
 end
 
+-- The account in whose sets it stands, where that is not the ledger's first: what waits belongs to none, and with what has ended nothing is done at fal, but for
+-- questions about it.
+local function apartOf (row)
+  local account = Accounts.apart(row.upstream)
+  if not account or row.phase == 'waiting' then return nil end
+  return (not Books.isFinal(row) or row.settled and row.askAtMs) and account or nil
+end
+
 -- Where a row stands. It follows from the row alone; of a row that is not there (nil) nothing stands anywhere.
 local function placesOf (row)
   local at = {}
   if not row then return at end
+  at.apart = apartOf(row)
   at.waiting = row.phase == 'waiting'
   at.running = hasSlot(row)
   if at.waiting then
@@ -257,6 +266,20 @@ local function count (at, field, before, after)
   if (before or false) ~= (after or false) then return redis.call('HINCRBY', at, field, after and 1 or -1) end
 end
 
+-- The same in a set that each account has.
+local function placeApart (set, id, was, is, before, after)
+  if was.apart == is.apart then return place(Accounts.setOf(set, is.apart), id, before, after) end
+  place(Accounts.setOf(set, was.apart), id, before, nil)
+  place(Accounts.setOf(set, is.apart), id, nil, after)
+end
+
+-- The same of its account's slots.
+local function countSlots (was, is)
+  if was.apart == is.apart then return count(GLOB, Accounts.field('active', is.apart), was.running, is.running) end
+  count(GLOB, Accounts.field('active', was.apart), was.running, nil)
+  count(GLOB, Accounts.field('active', is.apart), nil, is.running)
+end
+
 -- Moves a row from where it stood to where it stands, writing only what differs. One of the two may be nil.
 -- -> does its tenant have other work in the queue, or other slots at fal, than before?
 local function reindex (before, after)
@@ -265,14 +288,15 @@ local function reindex (before, after)
   Tally.update(before, after, was, is)
   if count(WAITING, row.tenant, was.waiting, is.waiting) == 0 then redis.call('HDEL', WAITING, row.tenant) end
   if (was.running or false) ~= (is.running or false) then Queue.countRunning(row.tenant, is.running and 1 or -1) end
-  count(GLOB, 'active', was.running, is.running)
+  countSlots(was, is)
+  if was.apart and was.apart ~= is.apart then Breakers.leaveAccount(row.id, was.apart) end
   place(LATER, row.id, was.later, is.later)
   if was.queue ~= is.queue then positionsNow = {} end
   place(key('q', row.tenant), row.id, was.queue, is.queue)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
   place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
-  place(DUE, row.id, was.due, is.due)
-  place(FOLLOWED, row.id, was.followed, is.followed)
+  placeApart(DUE, row.id, was, is, was.due, is.due)
+  placeApart(FOLLOWED, row.id, was, is, was.followed, is.followed)
   place(FAILED, row.id, was.failed, is.failed)
   if row.duplicateName then
     -- What was passed over among duplicates is one of them again when it moves.
@@ -430,10 +454,11 @@ local function deliver (id, connection)
 end
 
 -- Prolongs the lease of a row that is at fal. Of all that follows from a row only when it is due does from this, so the row itself need not be read.
-local function prolong (id)
+-- `account`: that it is bought with, as its row says
+local function prolong (id, account)
   local untilMs = text(now + times.leaseMs)
   redis.call('HSET', key('g', id), 'leaseUntilMs', untilMs)
-  redis.call('ZADD', DUE, untilMs, id)
+  redis.call('ZADD', Accounts.setOf(DUE, Accounts.apart(account)), untilMs, id)
 end
 
 -- A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost (rule 24).

@@ -8,7 +8,7 @@ local function add (row, at, sign)
     redis.call('HINCRBY', TALLY, field, text(sign * amount))
   end
   if at.running then
-    raise('slots', 1)
+    raise(Accounts.field('slots', at.apart), 1)
     raise('running ' .. row.tenant, 1)
   end
   if at.waiting then raise('waiting ' .. row.tenant, 1) end
