@@ -151,7 +151,10 @@ export function createRecorder ({ row, terms }: Taken, isFresh: boolean, deps: R
 
   async function inTurn (reported: Generation, write: () => Promise<Weighed | null>, end?: Generation): Promise<Generation | null | 'stopped'> {
     const learnedAtMs = performance.now()
-    const written = await writer.write(async ask => await put(reported, learnedAtMs, write, ask), () => {
+    const written = await writer.write(async ask => {
+      const over = end === undefined ? undefined : watch.endsHere(reported.id)
+      return await put(reported, learnedAtMs, write, ask).finally(over)
+    }, () => {
       become(withoutAnswer(purchase))
       rereading.doubtful()
       if (end !== undefined) watch.tell(end)

@@ -13,6 +13,11 @@ export interface Watch {
   attend: (id: string, listener: Listener) => () => void
   /** Hands an ended row to its listeners without asking the ledger: for the code of this process that wrote the end. */
   tell: (row: Generation) => void
+  /**
+   * This process begins to write the end of a generation, and will hand it over by `tell`: until the returned function is called, an end that is published is not asked
+   * for. One that was published by then is, unless it was handed over, or nobody attends it any more.
+   */
+  readonly endsHere: (id: string) => () => void
   /** How many callers wait. */
   readonly waiting: number
   close: () => void
@@ -58,14 +63,31 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   const missesToBeGone = Math.ceil(renewalMs / lookAgainMs) + MISSES_AFTER_RENEWAL
   const attended = new Map<string, Attended>()
   const soon = new Set<string>()
+  /** Ends that are being written here, and whether they were published meanwhile. */
+  const endingHere = new Map<string, { isPublished: boolean }>()
   const callers = new Set<WaitingCaller>()
   let timer: NodeJS.Timeout | undefined
   let looking = false
 
   const unlisten = ledger.listen(change => {
     if (change === 'look-again') look([...attended.keys()])
-    else if (attended.has(change.id)) tellChanges([change])
+    else if (attended.has(change.id)) hear(change)
   })
+
+  function hear (change: Change): void {
+    const ending = hasEnded(change.phase) ? endingHere.get(change.id) : undefined
+    if (ending === undefined) tellChanges([change])
+    else ending.isPublished = true
+  }
+
+  function endsHere (id: string): () => void {
+    const ending = { isPublished: false }
+    endingHere.set(id, ending)
+    return () => {
+      if (endingHere.get(id) === ending) endingHere.delete(id)
+      if (ending.isPublished) lookSoon(id)
+    }
+  }
 
   function tell (row: Generation): void {
     for (const listener of attended.get(row.id)?.listeners ?? []) listener.ended(row)
@@ -128,7 +150,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
   function lookSoon (id: string): void {
     if (soon.size === 0) {
       setImmediate(() => {
-        const ids = [...soon]
+        const ids = [...soon].filter(id => attended.has(id))
         soon.clear()
         look(ids)
       })
@@ -189,6 +211,7 @@ export function createWatch (ledger: Ledger, onLookFailed: (error: unknown) => v
     untilEnded,
     attend,
     tell,
+    endsHere,
     get waiting () { return callers.size },
     close: () => {
       unlisten()
