@@ -33,11 +33,20 @@ const keep: Surroundings['keep'] = (app, { waitMs, drainDelayMs = 0, onHangup })
   })
 }
 
+/** A command that owns the terminal gives it back before it ends. */
+const onSignal: Surroundings['onSignal'] = end => {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) process.on(signal, end)
+  return () => { for (const signal of signals) process.off(signal, end) }
+}
+
 process.exitCode = await main(process.argv.slice(2), {
   env: process.env,
+  stdin: () => process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   models: builtInModels,
   keep,
+  onSignal,
   abandon: () => { process.exit(1) }
 })

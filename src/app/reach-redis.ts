@@ -10,7 +10,8 @@ import { inspect, type Inspected } from '../store/redis/inspect.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
 import { stopping } from '../store/redis/server.ts'
-import type { UpstreamAccount } from '../upstream-account.ts'
+import type { OwnAccount, UpstreamAccount } from '../upstream-account.ts'
+import { readOverview, type Overview, type OverviewAsked } from './overview.ts'
 import { timesOf } from './store.ts'
 
 const LOOK_WITHIN_MS = 3000
@@ -52,22 +53,45 @@ export async function lookAtRedis ({ config, redisUrl, redisCa, falKeys }: { rea
   }
 }
 
-/**
- * The ledger of a Redis as operators use it, and what is wrong with that when the environment names other accounts than the ledger's (`accounts`; `null`: it
- * names none). Rejects with one sentence when it cannot be reached.
- */
-export async function openOperators ({ config, redisUrl, redisCa, accounts }: { readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly accounts: readonly UpstreamAccount[] | null }): Promise<Operators & { readonly foreign: string | null }> {
+/** Operators' commands on the ledger of a Redis. */
+export interface OpenedOperators extends Operators {
+  /** Rejects with one sentence while Redis cannot be reached. */
+  readonly overview: (asked: OverviewAsked) => Promise<Overview>
+  /** What is wrong when the environment names another account than the ledger's, as far as it was reached. */
+  readonly foreign: () => string | null
+}
+
+/** Where operators find their ledger. `accounts`: whose the environment says that it should be; `null`: it does not say. */
+export interface OperatorsPlace { readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly accounts: readonly OwnAccount[] | null }
+
+/** The ledger of a Redis as operators use it, once `connect` has reached it. That rejects with one sentence after some seconds, and goes on trying until `close`. */
+export function operatorsAt ({ config, redisUrl, redisCa, accounts }: OperatorsPlace): OpenedOperators & { readonly connect: () => Promise<void> } {
   const { cluster = false, sentinels = null, namespace = 'fg' } = config.redis ?? {}
   let foreign: string | null = null
-  const onFault = ({ fault, sentence }: StoreFaultChange): void => { if (fault === 'foreign') foreign = sentence }
+  const onFault = ({ fault, isThere, sentence }: StoreFaultChange): void => { if (fault === 'foreign') foreign = isThere ? sentence : null }
   const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, { cluster, sentinels }), namespace, times: timesOf(config), ...(accounts === null ? {} : { accounts: () => accounts }), takesEmpty: false, onFault })
-  try {
-    await ledger.connect()
-  } catch (error) {
-    await ledger.close()
-    throw new Error(unreachable(error))
+  return {
+    ...createOperators(ledger),
+    connect: async () => { await ledger.connect().catch(told) },
+    overview: async asked => await readOverview(ledger, asked).catch(told),
+    foreign: () => foreign
   }
-  return { ...createOperators(ledger), foreign }
+}
+
+/** The same, reached. Rejects with one sentence when it cannot be. */
+export async function openOperators (place: OperatorsPlace): Promise<OpenedOperators> {
+  const operators = operatorsAt(place)
+  try {
+    await operators.connect()
+  } catch (error) {
+    await operators.close()
+    throw error
+  }
+  return operators
+}
+
+function told (error: unknown): never {
+  throw error instanceof Problem ? new Error(unreachable(error)) : error
 }
 
 /** Did Redis answer that it will not have this user, or this database? Everything else may pass. */

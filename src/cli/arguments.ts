@@ -5,13 +5,15 @@ import { parseDateTime, parseDay } from '../date-time.ts'
 import { parseUsd, type MicroUsd } from '../money.ts'
 import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
-export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'model'] as const
+export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'model'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'model'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'model'> }
   | { readonly kind: 'run', readonly command: 'doctor', readonly format: 'text' | 'json' }
+  /** `tenantId` `null`: all. */
+  | { readonly kind: 'run', readonly command: 'top', readonly once: 'text' | 'json' | null, readonly everyMs: number, readonly tenantId: string | null }
   | { readonly kind: 'run', readonly command: 'key', readonly tenantId: string }
   /** `null`: the command's own default. */
   | { readonly kind: 'run', readonly command: 'usage', readonly format: 'csv' | 'jsonl', readonly fromMs: number | null, readonly toMs: number | null }
@@ -31,6 +33,9 @@ const options = {
   csv: { type: 'boolean' },
   jsonl: { type: 'boolean' },
   json: { type: 'boolean' },
+  once: { type: 'boolean' },
+  interval: { type: 'string' },
+  tenant: { type: 'string' },
   from: { type: 'string' },
   to: { type: 'string' },
   billed: { type: 'boolean' },
@@ -47,6 +52,7 @@ type Values = Parsed['values']
 /** The options that belong to one command. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]>>> = {
   doctor: ['json'],
+  top: ['json', 'once', 'interval', 'tenant'],
   usage: ['csv', 'jsonl', 'from', 'to'],
   unknown: ['jsonl'],
   settle: ['billed', 'unbilled'],
@@ -56,6 +62,7 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
 }
 
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
+const TENANT_RULE = 'a tenant\'s id has 1 to 64 letters, digits, dots, underscores and hyphens'
 const GENERATION_ID = /^[0-9A-Za-z-]{1,64}$/
 
 /** Reads the arguments after `falgate`. Help wins over everything that else would be wrong. */
@@ -79,6 +86,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'model') return readModelWork(operands, values)
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
+  if (command === 'top') return readTop(values)
   if (command === 'doctor') return { kind: 'run', command, format: values.json === true ? 'json' : 'text' }
   if (command === 'unknown') return { kind: 'run', command, format: values.jsonl === true ? 'jsonl' : 'table' }
   return { kind: 'run', command }
@@ -94,7 +102,7 @@ function readHelp ([name, ...others]: readonly string[]): Asked {
 function readKey ([tenantId, ...others]: readonly string[]): Asked {
   if (tenantId === undefined) return misused('key needs the id of a tenant')
   if (others.length > 0) return misused('key takes one tenant at a time')
-  return TENANT_ID.test(tenantId) ? { kind: 'run', command: 'key', tenantId } : misused('a tenant\'s id has 1 to 64 letters, digits, dots, underscores and hyphens')
+  return TENANT_ID.test(tenantId) ? { kind: 'run', command: 'key', tenantId } : misused(TENANT_RULE)
 }
 
 function readSettle ([id, ...others]: readonly string[], { billed, unbilled }: Values): Asked {
@@ -142,6 +150,17 @@ function readUsage ({ csv, jsonl, from, to }: Values): Asked {
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return misused('--from and --to need a day such as 2026-11-01 or a time such as 2026-11-01T12:00:00Z')
   if (fromMs !== null && toMs !== null && fromMs >= toMs) return misused('--from has to be before --to')
   return { kind: 'run', command: 'usage', format: csv === true ? 'csv' : 'jsonl', fromMs, toMs }
+}
+
+const EVERY_SECONDS = 2
+
+function readTop ({ once, json, interval, tenant }: Values): Asked {
+  if (json === true && once !== true) return misused('--json needs --once')
+  if (once === true && interval !== undefined) return misused('top takes --once or --interval, not both')
+  const seconds = interval === undefined ? EVERY_SECONDS : /^\d{1,4}(\.\d)?$/.test(interval) ? Number(interval) : NaN
+  if (!(seconds >= 0.5 && seconds <= 3600)) return misused('--interval needs seconds, from 0.5 to 3600')
+  if (tenant !== undefined && !TENANT_ID.test(tenant)) return misused(TENANT_RULE)
+  return { kind: 'run', command: 'top', once: once === true ? (json === true ? 'json' : 'text') : null, everyMs: seconds * 1000, tenantId: tenant ?? null }
 }
 
 /** `NaN` for what is neither a day nor a time. */

@@ -10,6 +10,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   health: 'ask the gateway of this environment whether it lives',
   key: 'make a new key for a tenant',
   sandbox: 'serve the stand-in for fal alone',
+  top: 'show line, places, guard, money, failures and replicas, again and again',
   usage: 'export the journal of purchases',
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
@@ -61,6 +62,18 @@ file is the line with its hash.`,
 
 Serves the stand-in for fal on HOST and PORT. Pictures are drawn locally and cost
 nothing; any key is accepted.`,
+  top: `Usage: falgate top [--interval <seconds>] [--tenant <id>]
+       falgate top --once [--json] [--tenant <id>]
+
+Shows what the ledger knows of all replicas: who waits and for how long, places at fal,
+circuit breakers, money by tenant, unknown outcomes, the last failures, and which replicas
+are there. It is drawn again every two seconds, until q or Ctrl-C; where Redis is away it
+says so, and goes on trying. Without a terminal it is drawn once.
+--once draws it once. --json writes it as one object (docs/operations.md).
+--tenant shows money and failures of one tenant.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, budgets
+from TENANTS_FILE, and all places at fal from FAL_CONCURRENCY. Nothing is changed.
+Exit code: 0, 1 when the ledger cannot be read once, 2 when the arguments are wrong.`,
   usage: `Usage: falgate usage --csv|--jsonl [--from <time>] [--to <time>]
 
 Writes the journal on standard output, oldest first: every purchase, every unknown

@@ -1,14 +1,14 @@
 // What each command does, and the exit code that it ends with. Environment, streams, models and the end of the process are given, so that a command runs anywhere.
 
 import { readFileSync } from 'node:fs'
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { startApp, type RunningApp } from '../app.ts'
 import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
 import { readParts } from '../app/parts.ts'
-import { lookAtRedis, openOperators } from '../app/reach-redis.ts'
+import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
 import { loadModels } from '../models/load.ts'
@@ -21,29 +21,37 @@ import { healthFault } from './health.ts'
 import { helpText } from './help.ts'
 import { runModel } from './model.ts'
 import type { ModelWork } from './model-arguments.ts'
-import { prepare, prepareModels, prepareOperators } from './prepare.ts'
+import { prepare, prepareModels, prepareOperators, prepareTenants } from './prepare.ts'
 import { lookOf } from './terminal.ts'
+import { runTop, type TopOptions } from './top.ts'
 
 const EXIT_DONE = 0
 const EXIT_FAULT = 1
 const EXIT_MISUSED = 2
 
+/** How many of the last failures whoever is on call is shown. */
+const LAST_FAILURES = 20
+
 /** What a command is given by the process that runs it. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Keys, where it is a terminal. */
+  readonly stdin: () => Readable
   readonly stdout: Writable
   readonly stderr: Writable
   /** What can be bought. */
   readonly models: ModelBook
   /** Keeps the app until a signal or an unexpected error ends it. A caller waits `waitMs` at most, after work was taken for `drainDelayMs` more; files are read again when `onHangup` is called. */
   readonly keep: (app: Pick<RunningApp, 'log' | 'censor' | 'close'>, options: { readonly waitMs: number, readonly drainDelayMs?: number, readonly onHangup?: () => void }) => void
+  /** Calls back at a signal that wants an end, in place of that end, until the returned function is called. */
+  readonly onSignal: (end: () => void) => () => void
   /** Ends what a command had started when something went wrong that nobody foresaw. */
   readonly abandon: () => void
 }
 
 /** Runs the command that these arguments ask for. Gives its exit code. One that serves goes on after that. */
 export async function main (args: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { env, stdout, stderr, models, keep, abandon } = surroundings
+  const { env, stdin, stdout, stderr, models, keep, onSignal, abandon } = surroundings
   const asked = readArguments(args)
   switch (asked.kind) {
     case 'misused':
@@ -66,6 +74,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
       case 'health': return await health()
       case 'key': return key(asked.tenantId)
       case 'sandbox': return await sandbox()
+      case 'top': return await top(asked)
       case 'usage': return await operate(async ({ usage }) => await print(usage(asked)))
       case 'unknown': return await operate(async ({ unknown }) => await print(unknown(asked.format)))
       case 'settle': return await operate(async ({ settle }) => {
@@ -141,6 +150,36 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     return code
   }
 
+  async function top ({ tenantId, ...options }: TopOptions & { readonly tenantId: string | null }): Promise<number> {
+    const read = await prepareOperators(env)
+    if (!read.ok) return fail(read.faults)
+    const { book, notes } = await prepareTenants(env, models)
+    // A window without accounts: one that has them would make those known to the ledger that it has not met.
+    const operators = operatorsAt({ ...read, accounts: null })
+    let isReached = false
+    let isForeign = false
+    try {
+      await runTop(options, {
+        env,
+        stdin: stdin(),
+        stdout,
+        read: async () => {
+          if (!isReached) await operators.connect()
+          isReached = true
+          const overview = await operators.overview({ book, falConcurrency: read.config.falConcurrency, own: read.accounts, tenant: tenantId, failures: LAST_FAILURES })
+          isForeign = overview.isForeign
+          return overview
+        },
+        notes: () => isForeign ? [...notes, 'the ledger is that of another account than FAL_KEY, FAL_KEY_FILE and FAL_ACCOUNT name'] : notes,
+        name: `Ledger ${read.config.redis?.namespace ?? ''}${tenantId === null ? '' : `, tenant ${tenantId}`}`,
+        onSignal
+      })
+      return EXIT_DONE
+    } finally {
+      await operators.close()
+    }
+  }
+
   async function health (): Promise<number> {
     const parsed = parseConfig(env)
     if (!parsed.ok) return fail(parsed.faults)
@@ -154,7 +193,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     if (!read.ok) return fail(read.faults)
     const operators = await openOperators(read)
     try {
-      const { foreign } = operators
+      const foreign = operators.foreign()
       if (foreign !== null && isChange) return fail([foreign])
       if (foreign !== null) stderr.write(faultLines([`warning: ${foreign}`]))
       return await command(operators)

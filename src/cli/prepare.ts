@@ -2,13 +2,14 @@
 
 import { readRedisReach } from '../app/files.ts'
 import { pathIn, readParts } from '../app/parts.ts'
+import type { OperatorsPlace } from '../app/reach-redis.ts'
 import { falKindIn, parseConfig, type Config } from '../config.ts'
 import type { FalKey } from '../fal-keys.ts'
-import type { LoadedModels } from '../models/load.ts'
+import { loadModels, type LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
-import { loadFalKeys } from '../tenants/load.ts'
-import type { UpstreamAccount } from '../upstream-account.ts'
+import { loadFalKeys, loadTenants } from '../tenants/load.ts'
+import type { OwnAccount, UpstreamAccount } from '../upstream-account.ts'
 
 /** A configuration with the files it names. `loaded`: the models on offer; `warnings`: what looks like a slip in the environment. */
 export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKeys: readonly FalKey[] | null, readonly redisUrl: string | null, readonly redisCa: string | null }
@@ -41,7 +42,7 @@ export async function prepareModels (env: Readonly<Record<string, string | undef
  * The part of the configuration that operators' commands need: the ledger's, and nothing about tenants or TLS, and of fal whose ledger it should be. Where the
  * environment says nothing of that, any will do.
  */
-export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly redisUrl: string, readonly redisCa: string | null, readonly accounts: readonly UpstreamAccount[] | null } | { readonly ok: false, readonly faults: readonly string[] }> {
+export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<({ readonly ok: true } & OperatorsPlace) | { readonly ok: false, readonly faults: readonly string[] }> {
   const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
   const redis = await readRedisReach(parsed.config.redis)
@@ -52,9 +53,19 @@ export async function prepareOperators (env: Readonly<Record<string, string | un
 }
 
 /** The accounts that an environment names: those of its key file, or where that cannot be read here the one that a bare key would be of. */
-async function accountsIn (env: Readonly<Record<string, string | undefined>>, account: UpstreamAccount): Promise<readonly UpstreamAccount[]> {
+async function accountsIn (env: Readonly<Record<string, string | undefined>>, account: UpstreamAccount): Promise<readonly OwnAccount[]> {
   const file = pathIn(env, 'FAL_KEY_FILE')
   if (account.kind === 'sandbox' || file === null) return [account]
   const read = await loadFalKeys({ fal: { kind: 'key-file', file }, account })
-  return read.ok && read.keys !== null ? read.keys.map(({ name }) => ({ kind: account.kind, name })) : [account]
+  return read.ok && read.keys !== null ? read.keys.map(({ name, slots }) => ({ kind: account.kind, name, ...slots === null ? {} : { slots } })) : [account]
+}
+
+/** The tenants whose money operators look at, `null` where they are not known, and why not. Without a file there is the demo tenant, unless a real key says otherwise. */
+export async function prepareTenants (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly book: TenantBook | null, readonly notes: readonly string[] }> {
+  const tenantsFile = pathIn(env, 'TENANTS_FILE')
+  const isReal = falKindIn(env) === 'fal'
+  if (tenantsFile === null && isReal) return { book: null, notes: ['TENANTS_FILE: not set, so budgets are not known, and only tenants are shown that wait or have failed'] }
+  const models = await loadModels({ builtIn, dir: pathIn(env, 'MODELS_DIR'), defaultId: null })
+  const read = models.ok ? await loadTenants({ tenantsFile, models: models.loaded.book, isReal }) : models
+  return read.ok ? { book: read.book, notes: [] } : { book: null, notes: [`budgets are not known: ${read.faults[0] ?? ''}`] }
 }

@@ -12,7 +12,7 @@ export async function runHere (args: readonly string[], env: Readonly<Record<str
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const said = Promise.all([text(stdout), text(stderr)])
   const keep = (): void => { throw new Error('a command that goes on needs a process') }
-  const code = await main(args, { env, stdout, stderr, models: builtInModels, keep, abandon: () => {} })
+  const code = await main(args, { env, stdin: () => new PassThrough(), stdout, stderr, models: builtInModels, keep, onSignal: () => () => {}, abandon: () => {} })
   stdout.end()
   stderr.end()
   const [out, err] = await said
