@@ -50,6 +50,18 @@ t.test('an operator\'s window makes no ledger its own, and one that was filled b
   t.equal(await redis.hget('{fg}:glob', 'upstream'), 'fal main')
 })
 
+t.test('an operator\'s command that names accounts makes none of them known to the ledger, and a gateway does', async t => {
+  const server = await startRedis(t)
+  const redis = plainClient(t, server.url)
+  await (await meet(t, server.url, fal)).buy()
+  const window = await liveLedger(t, server.url, { namespace: 'fg', accounts: () => [fal, another], takesEmpty: false })
+  await window.ledger.gauges()
+  t.equal(await redis.hget('{fg}:glob', 'accounts'), null)
+  const gateway = await liveLedger(t, server.url, { namespace: 'fg', accounts: () => [fal, another] })
+  await gateway.ledger.gauges()
+  t.equal(await redis.hget('{fg}:glob', 'accounts'), 'fal another')
+})
+
 t.test('a ledger that Redis loses goes back to its own processes, not to one that only met it', async t => {
   const server = await startRedis(t)
   const redis = plainClient(t, server.url)

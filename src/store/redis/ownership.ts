@@ -13,18 +13,22 @@ export interface Ownership {
   readonly refusal: () => Problem
 }
 
-/** `upstream`: the first of its accounts; `accounts`: all of them, where there are several; `slots`: of those that have a number of their own. */
+/**
+ * `upstream`: the first of its accounts; `accounts`: all of them, where there are several; `slots`: of those that have a number of their own; `isGuest`: it makes neither an
+ * empty ledger its own, nor accounts known to it.
+ */
 export interface Claimed {
   readonly upstream?: string
   readonly accounts?: readonly string[]
   readonly slots?: Readonly<Record<string, number>>
   readonly takesEmpty?: true
+  readonly isGuest?: true
 }
 
 export interface OwnershipOptions {
   /** Those that this process has keys of now; the same list as long as nothing changes. `null`: an operator's window. */
   readonly accounts: (() => readonly OwnAccount[]) | null
-  /** Makes an empty ledger its own. */
+  /** Makes an empty ledger its own, and its accounts known to the ledger. Operators' commands, which only look who somebody is, do not. */
   readonly takesEmpty: boolean
   /** Where the ledger is, in words. */
   readonly place: string
@@ -43,7 +47,7 @@ export function createOwnership ({ accounts, takesEmpty, place, onFault }: Owner
       const own = accounts()
       // An owner whose Redis was emptied comes back for it; one that only met it as another's must not be quicker.
       const mayTake = takesEmpty && foreign === undefined
-      if (own !== latest.own || mayTake !== latest.mayTake) latest = { own, mayTake, claimed: claimedWith(own, mayTake) }
+      if (own !== latest.own || mayTake !== latest.mayTake) latest = { own, mayTake, claimed: claimedWith(own, mayTake, !takesEmpty) }
       return latest.claimed
     },
     heard (upstream) {
@@ -59,14 +63,15 @@ export function createOwnership ({ accounts, takesEmpty, place, onFault }: Owner
 
 const NOTHING: Claimed = {}
 
-function claimedWith (own: readonly OwnAccount[], mayTake: boolean): Claimed {
+function claimedWith (own: readonly OwnAccount[], mayTake: boolean, isGuest: boolean): Claimed {
   const names = own.map(accountText)
   const slots = Object.fromEntries(own.flatMap(account => account.slots === undefined ? [] : [[accountText(account), account.slots]]))
   return {
     upstream: names[0] ?? '',
     ...(names.length > 1 ? { accounts: names } : {}),
     ...(Object.keys(slots).length > 0 ? { slots } : {}),
-    ...(mayTake ? { takesEmpty: true } : {})
+    ...(mayTake ? { takesEmpty: true } : {}),
+    ...(isGuest ? { isGuest: true } : {})
   }
 }
 

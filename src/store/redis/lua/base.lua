@@ -4,7 +4,7 @@
 -- It has four arguments:
 --   1 operation
 --   2 JSON: resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes; upstream: the caller's account, none for an operator's window, where it has several the first;
---     accounts: all of them, where there are several; slots: of those that have a number of their own; takesEmpty: it may make an empty ledger its own; and in tests clockMs and server, which take the place of Redis' clock and its name
+--     accounts: all of them, where there are several; slots: of those that have a number of their own; takesEmpty: it may make an empty ledger its own; isGuest: it makes nothing known to it; and in tests clockMs and server, which take the place of Redis' clock and its name
 --   3 JSON: the operation's arguments; what is null is left out
 --   4 one text that is kept byte for byte, `''` when the operation has none
 -- and its answer is JSON, { time in ms, sequence, epoch of claims and renewals, answer of the operation; upstream: whose ledger it is, when it is not the caller's;
@@ -102,14 +102,16 @@ local function knowAccount (account)
   redis.call('HSET', GLOB, 'accounts', othersNow)
 end
 
--- Does this process have none of the ledger's accounts? One that shares an account with it brings its others along.
+-- Does this process have none of the ledger's accounts? One that shares an account with it brings its others along, unless it is a guest.
 local function isStranger ()
   local own = times.accounts
   if not own then return not isKnown(times.upstream) end
   local isOne = false
   for _, account in ipairs(own) do isOne = isOne or isKnown(account) end
   if not isOne then return true end
-  for _, account in ipairs(own) do knowAccount(account) end
+  if not times.isGuest then
+    for _, account in ipairs(own) do knowAccount(account) end
+  end
   return false
 end
 
