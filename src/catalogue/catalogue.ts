@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { Agent } from 'undici'
 import { guardOf } from '../schema.ts'
-import { exchange, headerOf, type Answer, type NoAnswer } from '../upstream/exchange.ts'
+import { exchange, headerOf, targetOf, type Answer, type NoAnswer } from '../upstream/exchange.ts'
 import { unreachable } from '../upstream/unreachable.ts'
 import { createConnector, type Proxy } from '../upstream/way.ts'
 
@@ -52,10 +52,10 @@ export function createCatalogue ({ documentUrl, bodyLimitBytes, timeoutMs = TIME
 
   async function get (url: string, headers: Readonly<Record<string, string>>, limitBytes: number): Promise<Answer | NoAnswer> {
     return await exchange(pool, {
-      url,
+      ...targetOf(url),
       method: 'GET',
       headers: { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'falgate', ...headers }
-    }, { deadlineMs: timeoutMs, bodyLimitBytes: limitBytes, signals: [closing.signal] })
+    }, { deadlineMs: timeoutMs, bodyLimitBytes: limitBytes, signal: closing.signal })
   }
 
   /** Why there is no text, or the text. */

@@ -22,10 +22,19 @@ export interface NoAnswer {
 }
 
 export interface ExchangeRequest {
-  readonly url: string
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** With the query. */
+  readonly path: string
   readonly method: 'GET' | 'POST' | 'PUT'
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
+}
+
+/** The parts of an address that a request names. */
+export function targetOf (url: string): Pick<ExchangeRequest, 'origin' | 'path'> {
+  const { origin, pathname, search } = new URL(url)
+  return { origin, path: pathname + search }
 }
 
 export interface ExchangeLimits {
@@ -34,9 +43,31 @@ export interface ExchangeLimits {
   /** Each time that this many bytes have arrived, the deadline is a second later: what is long has the time that it needs, and what trickles has not. */
   readonly bytesPerSecond?: number | undefined
   readonly bodyLimitBytes: number
-  readonly signals: readonly AbortSignal[]
+  /** Gives it up. */
+  readonly signal?: AbortSignal | undefined
+  /** The ones that it is given up with. */
+  readonly calls?: Calls
   /** Called when the last byte has arrived, before undici decides what becomes of the connection. */
   readonly onEnd?: () => void
+}
+
+/** Calls under way that are given up together. A listener of a signal for each of them costs more than all that is done here. */
+export interface Calls {
+  /** They were given up, and no other one is begun. */
+  readonly areOver: () => boolean
+  readonly add: (giveUp: () => void) => void
+  readonly delete: (giveUp: () => void) => void
+}
+
+/** Calls that are given up when the signal fires. */
+export function callsUntil (signal: AbortSignal): Calls {
+  const underWay = new Set<() => void>()
+  signal.addEventListener('abort', () => { for (const giveUp of underWay) giveUp() }, { once: true })
+  return {
+    areOver: () => signal.aborted,
+    add: giveUp => { underWay.add(giveUp) },
+    delete: giveUp => { underWay.delete(giveUp) }
+  }
 }
 
 const TIMEOUT_CODES = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'])
@@ -46,11 +77,17 @@ export const NOT_HTTP = 'NOT_HTTP'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+const ABORTED: NoAnswer = { kind: 'no-answer', why: 'aborted', code: 'ABORTED' }
+
+/** One for all: where it was made tells nobody anything, and to find that out takes longer than the rest of it. */
+export const givenUp = new Error('given up')
+
 /**
  * Sends one request, once, and reads its answer. Never rejects, follows no redirect, repeats nothing. What was given up before it was sent is not sent later.
  * On undici's bare `dispatch`: a stream and a signal for each request cost as much as the request.
  */
-export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bytesPerSecond = Infinity, bodyLimitBytes, signals, onEnd }: ExchangeLimits): Promise<Answer | NoAnswer> {
+export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest, { deadlineMs, bytesPerSecond = Infinity, bodyLimitBytes, signal, calls, onEnd }: ExchangeLimits): Promise<Answer | NoAnswer> {
+  if (signal?.aborted === true || calls?.areOver() === true) return ABORTED
   return await new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
@@ -61,42 +98,40 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
     function settle (result: Answer | NoAnswer): void {
       isOver = true
       clearTimeout(timer)
-      for (const signal of signals) signal.removeEventListener('abort', abort)
+      signal?.removeEventListener('abort', abort)
+      calls?.delete(abort)
       resolve(result)
     }
 
     /** Headers that arrived are an answer, whatever becomes of its body. */
-    function stop (trouble: Pick<NoAnswer, 'why' | 'code'>, unreadable: Unreadable): void {
+    function stop (noAnswer: NoAnswer, unreadable: Unreadable): void {
       if (isOver) return
-      settle(head === null ? { kind: 'no-answer', ...trouble } : { kind: 'answer', text: null, unreadable, ...head })
-      controller?.abort(new Error(trouble.code))
+      settle(head === null ? noAnswer : { kind: 'answer', text: null, unreadable, ...head })
+      controller?.abort(givenUp)
     }
 
-    const abort = (): void => { stop({ why: 'aborted', code: 'ABORTED' }, 'cut') }
+    const abort = (): void => { stop(ABORTED, 'cut') }
     // The one deadline counts; undici's own would stop at 300 s and know nothing of trickled bodies.
-    const giveUp = (): void => { stop({ why: 'timeout', code: 'DEADLINE' }, 'cut') }
+    const giveUp = (): void => { stop({ kind: 'no-answer', why: 'timeout', code: 'DEADLINE' }, 'cut') }
     let timer = setTimeout(giveUp, deadlineMs)
     const beganAtMs = performance.now()
     let secondsEarned = 0
-    for (const signal of signals) {
-      if (signal.aborted) abort()
-      else signal.addEventListener('abort', abort, { once: true })
-    }
-    if (isOver) return
+    signal?.addEventListener('abort', abort, { once: true })
+    calls?.add(abort)
 
-    const { origin, pathname, search } = new URL(request.url)
+    const { origin, path, method, headers, body = null } = request
     try {
-      dispatcher.dispatch({ origin, path: pathname + search, method: request.method, headers: request.headers, body: request.body ?? null, headersTimeout: 0, bodyTimeout: 0 }, {
+      dispatcher.dispatch({ origin, path, method, headers, body, headersTimeout: 0, bodyTimeout: 0 }, {
         onRequestStart (given) {
           controller = given
-          if (isOver) given.abort(new Error('GIVEN_UP'))
+          if (isOver) given.abort(givenUp)
         },
         onResponseStart (_given, status, headers) {
           if (status >= 200) head = { status, headers }
         },
         onResponseData (_given, chunk) {
           bytes += chunk.byteLength
-          if (bytes > bodyLimitBytes) return stop({ why: 'network', code: 'TOO_LONG' }, 'too-long')
+          if (bytes > bodyLimitBytes) return stop({ kind: 'no-answer', why: 'network', code: 'TOO_LONG' }, 'too-long')
           chunks.push(chunk)
           const seconds = Math.floor(bytes / bytesPerSecond)
           if (isOver || seconds === secondsEarned) return
@@ -109,11 +144,11 @@ export async function exchange (dispatcher: Dispatcher, request: ExchangeRequest
           if (!isOver && head !== null) settle({ kind: 'answer', status: head.status, headers: head.headers, ...textIn(chunks) })
         },
         onResponseError (_given, error) {
-          stop(troubleOf(error, false), 'cut')
+          stop(noAnswerOf(error), 'cut')
         }
       })
     } catch (error) {
-      stop(troubleOf(error, false), 'cut')
+      stop(noAnswerOf(error), 'cut')
     }
   })
 }
@@ -127,21 +162,10 @@ function textIn (chunks: readonly Buffer[]): Pick<Answer, 'text' | 'unreadable'>
 }
 
 /** What a network error is, by its code alone: messages may hold addresses and headers. */
-export function troubleOf (error: unknown, isAborted: boolean): Pick<NoAnswer, 'why' | 'code'> {
-  if (isAborted) return { why: 'aborted', code: 'ABORTED' }
-  if (error instanceof errors.HTTPParserError) return { why: 'network', code: NOT_HTTP }
+export function noAnswerOf (error: unknown): NoAnswer {
+  if (error instanceof errors.HTTPParserError) return { kind: 'no-answer', why: 'network', code: NOT_HTTP }
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'UNNAMED'
-  return { why: TIMEOUT_CODES.has(code) ? 'timeout' : 'network', code }
-}
-
-/** The promise's outcome, or a rejection with the signal's reason if that comes first. */
-export function untilAborted<T> (signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason)
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+  return { kind: 'no-answer', why: TIMEOUT_CODES.has(code) ? 'timeout' : 'network', code }
 }
 
 /** The first value of a header of an answer, or null. */

@@ -3,7 +3,7 @@
 import { Agent } from 'undici'
 import { requestUrls } from '../fal-wire/endpoint-id.ts'
 import { queueWords } from '../fal-wire/status.ts'
-import { exchange, headerOf, troubleOf, type NoAnswer } from './exchange.ts'
+import { exchange, headerOf, noAnswerOf, targetOf, type NoAnswer } from './exchange.ts'
 import { parseObject } from './queue-status.ts'
 import { createConnector, isExcepted, type Proxy } from './way.ts'
 
@@ -27,7 +27,7 @@ export async function probeWay ({ queueUrl, proxy, timeoutMs }: ProbeOptions): P
     createConnector({ proxy, timeoutMs })({ protocol, host, hostname, port }, (error, socket) => {
       // undici gives no socket beside an error, not even `null`.
       if (error === null) socket.destroy()
-      resolve(error === null ? { ok: true, tookMs: performance.now() - beganMs, isByProxy } : { ok: false, trouble: troubleOf(error, false), isByProxy })
+      resolve(error === null ? { ok: true, tookMs: performance.now() - beganMs, isByProxy } : { ok: false, trouble: noAnswerOf(error), isByProxy })
     })
   })
 }
@@ -53,10 +53,10 @@ const NOBODYS_REQUEST = '00000000-0000-4000-8000-000000000000'
 export async function probeKey ({ queueUrl, proxy, timeoutMs }: ProbeOptions, endpointId: string, key: string): Promise<KeyProbe> {
   const agent = new Agent({ connections: 1, connect: createConnector({ proxy, timeoutMs }) })
   const answer = await exchange(agent, {
-    url: requestUrls(queueUrl, endpointId, NOBODYS_REQUEST).status,
+    ...targetOf(requestUrls(queueUrl, endpointId, NOBODYS_REQUEST).status),
     method: 'GET',
     headers: { authorization: `Key ${key}`, accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'falgate' }
-  }, { deadlineMs: timeoutMs, bodyLimitBytes: BODY_LIMIT_BYTES, signals: [] })
+  }, { deadlineMs: timeoutMs, bodyLimitBytes: BODY_LIMIT_BYTES })
   await agent.destroy()
   if (answer.kind === 'no-answer') return { outcome: 'no-answer', trouble: answer }
   const date = Date.parse(headerOf(answer, 'date') ?? '')

@@ -22,8 +22,13 @@ export interface SeenStatus {
  */
 export function readStatus (text: string, censor: Censor): SeenStatus | null {
   const status = parseObject(text)
-  const state = queueStates.find(known => known === status?.['status'])
-  if (status === null || state === undefined) return null
+  return status === null ? null : statusIn(status, censor)
+}
+
+/** The same of an object that was read. */
+export function statusIn (status: Readonly<Record<string, unknown>>, censor: Censor): SeenStatus | null {
+  const state = queueStates.find(known => known === status['status'])
+  if (state === undefined) return null
   const position = status['queue_position']
   const logs = status['logs']
   return {
@@ -72,6 +77,7 @@ export function createLogMemory (): (lines: readonly LogLine[], listing: 'all' |
   const known = new Map<string, number>()
   let total = 0
   return (lines, listing) => {
+    if (lines.length === 0) return { from: total, lines }
     const met = new Map<string, number>()
     const fresh = lines.filter(line => {
       const name = JSON.stringify([line.timestamp, line.message])

@@ -15,11 +15,11 @@ import type { ModelBook } from '../models/models.ts'
 import { noTracing, type Tracing } from '../tracing.ts'
 import { accountNameIn } from '../upstream-account.ts'
 import { beginCall, spanned } from './call-spans.ts'
-import { exchange, headerOf, NOT_HTTP, outcomeOf, troubleOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
+import { openEventStream, type EventStream } from './event-stream.ts'
+import { callsUntil, exchange, headerOf, NOT_HTTP, outcomeOf, targetOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, readStatus, statusWord } from './queue-status.ts'
 import { createResultReader } from './result.ts'
-import { readEvents } from './server-sent-events.ts'
 import { createStatusReader, stateIn, type StatusReaderPauses } from './status-reader.ts'
 import { createConnector, isConnecting, type Connecting, type Proxy } from './way.ts'
 
@@ -110,7 +110,8 @@ const NO_KEY: NoAnswer = { kind: 'no-answer', why: 'network', code: 'NO_KEY' }
 export function createUpstreams (options: UpstreamOptions): Upstreams {
   const timeouts: UpstreamTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
   const closing = new AbortController()
-  // One listener for each request and socket under way, which is no leak.
+  const calls = callsUntil(closing.signal)
+  // One listener for each socket of the pool, which is no leak.
   setMaxListeners(0, closing.signal)
   const { proxy = null, tracing = noTracing } = options
   // One for all submits. It gets no signal: Node would keep a listener for each connection that there ever was.
@@ -122,6 +123,14 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
   const opened = new Map<string | null, Upstream>()
   /** When each trouble was logged last. Their names are made of operations, statuses and fal's few words, so there are not many. */
   const loggedAtMs = new Map<string, number>()
+
+  /** Where the queue is; another place when it is elsewhere. */
+  let base: Base | null = null
+  function baseNow (): Base {
+    const url = options.queueUrl()
+    if (base?.url !== url) base = baseOf(url)
+    return base
+  }
 
   /** A connection for one submit; `established` is given it before anything can be sent over it. */
   function connectForSubmit (target: buildConnector.Options, established: (socket: Socket) => void, callback: buildConnector.Callback): void {
@@ -137,14 +146,24 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
     const censor = (text: string): string => withoutSecrets(text, options.secrets?.() ?? secretsOf(options.keyOf(account) ?? ''))
     const readResult = createResultReader(options.models, options.madeHere ?? (() => null), censor)
 
+    /** What every request carries, and another when the key is; null where there is no key. */
+    let headers = headersWith('')
+    function headersNow (): Headers | null {
+      const key = options.keyOf(account)
+      if (key === null) return null
+      if (key !== headers.key) headers = headersWith(key)
+      return headers
+    }
+
     /** One request on the pool. */
-    async function ask (operation: 'status' | 'result' | 'cancel', request: Pick<ExchangeRequest, 'method' | 'url'>, signals: readonly AbortSignal[]): Promise<Answer | NoAnswer> {
+    async function ask (operation: 'status' | 'result' | 'cancel', path: string, signal?: AbortSignal): Promise<Answer | NoAnswer> {
       const deadlineMs = { status: timeouts.statusMs, result: timeouts.resultMs, cancel: timeouts.cancelMs }[operation]
       const bodyLimitBytes = operation === 'result' ? RESULT_BODY_BYTES : SMALL_BODY_BYTES
       const bytesPerSecond = operation === 'result' ? RESULT_BYTES_PER_SECOND : undefined
-      const key = options.keyOf(account)
-      if (key === null) return NO_KEY
-      const answer = await exchange(pool, { headers: headersWith(key), ...request }, { deadlineMs, bytesPerSecond, bodyLimitBytes, signals: [...signals, closing.signal] })
+      const headers = headersNow()
+      if (headers === null) return NO_KEY
+      const request = { origin: baseNow().origin, path, method: operation === 'cancel' ? 'PUT' : 'GET', headers: headers.plain } as const
+      const answer = await exchange(pool, request, { deadlineMs, bytesPerSecond, bodyLimitBytes, signal, calls })
       options.onRequest?.(operation, outcomeOf(answer))
       return answer
     }
@@ -154,20 +173,20 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
      * of unknown outcome. Until it is established nothing can have reached fal; after that only fal's answer proves anything.
      */
     async function submit (model: string, input: string, whose?: Whose): Promise<Submitted> {
-      const key = options.keyOf(account)
-      if (key === null) return { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
-      const url = `${options.queueUrl()}/${model}`
+      const headers = headersNow()
+      if (headers === null) return { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
+      const { origin, path } = baseNow()
       let established: Socket | null = null
-      const client = new Client(new URL(url).origin, {
+      const client = new Client(origin, {
         // No pipelining at all means `connection: close`.
         pipelining: 0,
         connect: (target, callback) => { connectForSubmit(target, socket => { established = socket }, callback) }
       })
-      const span = beginCall(tracing, 'falgate.submit', { method: 'POST', url }, whose)
-      const answer = await span.around(async () => await exchange(client, { url, method: 'POST', headers: { 'content-type': 'application/json', ...headersWith(key) }, body: input }, {
+      const span = beginCall(tracing, 'falgate.submit', { method: 'POST', origin }, whose)
+      const answer = await span.around(async () => await exchange(client, { origin, path: `${path}/${model}`, method: 'POST', headers: headers.submit, body: input }, {
         deadlineMs: timeouts.submitMs,
         bodyLimitBytes: SMALL_BODY_BYTES,
-        signals: [closing.signal],
+        calls,
         // undici would do that, too, with an error: to make it, and to write down where it was made, takes a third of all that a submit costs.
         onEnd: () => { established?.destroy() }
       }))
@@ -181,11 +200,14 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
       return came
     }
 
+    function pathsOf (model: string, requestId: string): ReturnType<typeof requestUrls> {
+      return requestUrls(baseNow().path, model, requestId)
+    }
+
     function openStatusReader (model: string, requestId: string, whose?: Whose): StatusReader {
-      const urls = (): ReturnType<typeof requestUrls> => requestUrls(options.queueUrl(), model, requestId)
       const reader = createStatusReader({
-        poll: signal => ask('status', { method: 'GET', url: `${urls().status}?logs=1` }, [signal]),
-        stream: signal => statusEvents(`${urls().stream}?logs=1`, requestId, signal, whose),
+        poll: signal => ask('status', `${pathsOf(model, requestId).status}?logs=1`, signal),
+        stream: (onEvent, onOver) => openStream(`${pathsOf(model, requestId).stream}?logs=1`, requestId, onEvent, onOver, whose),
         pauses: timeouts,
         censor,
         onTrouble: answer => {
@@ -200,54 +222,29 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
     }
 
     async function state (model: string, requestId: string, signal: AbortSignal, whose?: Whose): ReturnType<Upstream['state']> {
-      const answer = await tracing.below(whose?.trace ?? null, async () => await ask('status', { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).status }, [signal]))
+      const answer = await tracing.below(whose?.trace ?? null, async () => await ask('status', pathsOf(model, requestId).status, signal))
       tellTrouble(account, 'status', answer, whose)
       return stateIn(answer, censor) ?? 'unavailable'
     }
 
-    /** The events of one status stream. However it ends, it just ends: the reader polls then. */
-    async function * statusEvents (url: string, requestId: string, signal: AbortSignal, whose?: Whose): AsyncGenerator<string, void> {
-      const key = options.keyOf(account)
-      if (key === null) return
-      let outcome: Outcome = 'network'
-      try {
-        const { origin, pathname, search } = new URL(url)
-        const { statusCode, headers: answered, body } = await pool.request({
-          origin,
-          path: pathname + search,
-          method: 'GET',
-          headers: { ...headersWith(key), accept: 'text/event-stream' },
-          signal,
-          headersTimeout: timeouts.statusMs,
-          bodyTimeout: timeouts.streamSilenceMs
-        })
-        outcome = outcomeOf({ kind: 'answer', status: statusCode })
-        const contentType = headerOf({ headers: answered }, 'content-type') ?? ''
-        if (outcome !== '2xx' || !/^text\/event-stream\b/i.test(contentType)) {
-          body.on('error', () => {}).destroy()
-          return
+    /** A status stream, or null where there is no key to ask with. However it ends, it is just over: the reader polls then. */
+    function openStream (path: string, requestId: string, onEvent: (text: string) => void, onOver: () => void, whose?: Whose): EventStream | null {
+      const headers = headersNow()
+      if (headers === null) return null
+      const limits = { headersMs: timeouts.statusMs, silenceMs: timeouts.streamSilenceMs, bodyLimitBytes: SMALL_BODY_BYTES, endMs: STREAM_END_MS }
+      return openEventStream(pool, { origin: baseNow().origin, path, headers: headers.stream }, limits, {
+        onEvent,
+        onOver: (outcome, code) => {
+          options.onRequest?.('stream', outcome)
+          if (code !== null) options.log?.debug({ ...factsOf(whose), fal_request_id: requestId, error: code }, 'a status stream broke; polling')
+          onOver()
         }
-        try {
-          yield * readEvents(body.iterator({ destroyOnReturn: false }), SMALL_BODY_BYTES)
-        } finally {
-          // The reader stops at `COMPLETED`; the end of the stream comes right behind, and the connection is good for another request then.
-          const hangUp = setTimeout(() => { body.destroy() }, STREAM_END_MS)
-          // How it ends concerns nobody any more: the reader has stopped.
-          body.dump({ limit: SMALL_BODY_BYTES }).catch(() => {}).finally(() => { clearTimeout(hangUp) })
-        }
-      } catch (error) {
-        const trouble = troubleOf(error, signal.aborted)
-        outcome = trouble.why
-        options.log?.debug({ ...factsOf(whose), fal_request_id: requestId, error: trouble.code }, 'a status stream broke; polling')
-      } finally {
-        options.onRequest?.('stream', outcome)
-      }
+      })
     }
 
     async function result (model: string, requestId: string, signal: AbortSignal, whose?: Whose): ReturnType<Upstream['result']> {
-      const request = { method: 'GET', url: requestUrls(options.queueUrl(), model, requestId).response } as const
-      const span = beginCall(tracing, 'falgate.result', request, whose)
-      const answer = await span.around(async () => await ask('result', request, [signal]))
+      const span = beginCall(tracing, 'falgate.result', { method: 'GET', origin: baseNow().origin }, whose)
+      const answer = await span.around(async () => await ask('result', pathsOf(model, requestId).response, signal))
       tellTrouble(account, 'result', answer, whose)
       const read: Result = answer.kind === 'no-answer' ? { kind: 'unavailable', retryAfterMs: null } : readResult(model, answer)
       span.end(answer, read)
@@ -256,7 +253,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
     }
 
     async function cancel (model: string, requestId: string, whose?: Whose): ReturnType<Upstream['cancel']> {
-      const answer = await tracing.below(whose?.trace ?? null, async () => await ask('cancel', { method: 'PUT', url: requestUrls(options.queueUrl(), model, requestId).cancel }, []))
+      const answer = await tracing.below(whose?.trace ?? null, async () => await ask('cancel', pathsOf(model, requestId).cancel))
       tellTrouble(account, 'cancel', answer, whose)
       if (answer.kind === 'no-answer') return 'unavailable'
       if (answer.status === 400) return 'too-late'
@@ -312,18 +309,38 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
   }
 }
 
+/** The headers of requests with one key. */
+interface Headers { readonly key: string, readonly plain: Fields, readonly submit: Fields, readonly stream: Fields }
+type Fields = ExchangeRequest['headers']
+
 /**
  * What every request carries. Nothing that asks fal for other than its default behaviour: its own retries cost nothing, as only
  * successful outputs are billed, so no `x-fal-no-retry`; deadlines are the core's, so no start timeout.
  */
-function headersWith (key: string): Record<string, string> {
-  return {
+function headersWith (key: string): Headers {
+  const plain = {
     authorization: `Key ${key}`,
     accept: 'application/json',
     // Without it any coding would be allowed (RFC 9110, section 12.5.3), and results are kept as fal sent them.
     'accept-encoding': 'identity',
     'user-agent': 'falgate'
   }
+  return { key, plain, submit: { 'content-type': 'application/json', ...plain }, stream: { ...plain, accept: 'text/event-stream' } }
+}
+
+/** The queue's base, and its parts. */
+interface Base {
+  readonly url: string
+  /** What undici takes the address of a server from, read already. */
+  readonly server: URL
+  readonly origin: string
+  /** Without a slash at its end. */
+  readonly path: string
+}
+
+function baseOf (url: string): Base {
+  const { origin, path } = targetOf(url)
+  return { url, server: new URL(origin), origin, path: path === '/' ? '' : path }
 }
 
 function factsOf (whose: Whose | undefined): object {

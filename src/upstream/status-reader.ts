@@ -3,8 +3,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoffMs, jittered } from '../backoff.ts'
 import type { Censor } from '../censor.ts'
-import type { LogPiece, Sighting, StatusReader } from '../generation/upstream.ts'
-import { untilAborted, type Answer, type NoAnswer } from './exchange.ts'
+import type { Interrupted, LogPiece, Sighting, StatusReader } from '../generation/upstream.ts'
+import type { EventStream } from './event-stream.ts'
+import type { Answer, NoAnswer } from './exchange.ts'
 import { retryAfterMsOf } from './failures.ts'
 import { createLogMemory, readStatus, statusWord, type SeenStatus } from './queue-status.ts'
 
@@ -23,12 +24,12 @@ export interface StatusReaderPauses {
   readonly troubleMaxMs: number
 }
 
-/** What a reader follows, and how. Neither function rejects for what the network or fal does; both may once the signal is aborted. */
+/** What a reader follows, and how. Neither function fails for what the network or fal does. */
 export interface StatusReaderOptions {
-  /** One status request. */
+  /** One status request. It may reject once the signal is aborted. */
   readonly poll: (signal: AbortSignal) => Promise<Answer | NoAnswer>
-  /** The texts of one status stream's events; ends when the stream does, for whatever reason. */
-  readonly stream: (signal: AbortSignal) => AsyncIterable<string>
+  /** Opens a status stream, and tells the texts of its events. `onOver` is told when no more come, for whatever reason. Null: none can be asked for. */
+  readonly stream: (onEvent: (text: string) => void, onOver: () => void) => EventStream | null
   readonly pauses: StatusReaderPauses
   /** What of the model's log lines is told. */
   readonly censor: Censor
@@ -40,58 +41,149 @@ export interface StatusReaderOptions {
 /** A status and whether its logs are all lines so far or only the new ones. */
 type Observed = { readonly kind: 'status', readonly status: SeenStatus, readonly listing: 'all' | 'new' } | { readonly kind: 'missing' }
 
+/** Somebody who waits for the next sighting. */
+interface Waiting {
+  /** Null: what was followed has ended, and something else is to be followed. */
+  readonly tell: (seen: Sighting | Interrupted | null) => void
+  readonly fail: (error: unknown) => void
+}
+
+interface Polls { readonly observations: AsyncGenerator<Observed, void>, readonly stop: () => void }
+
+/** One for all: every generation ends with it, and where it was made tells nobody anything. */
+const closed = new Error('the status reader is closed')
+const INTERRUPTED: Interrupted = { kind: 'interrupted' }
+
 /**
  * A reader that does nothing until it is asked. A `next` whose signal is aborted loses nothing: what was being waited for
- * is given to the one after it. `next` on a closed reader rejects.
+ * is given to the one after it. Only one is waited for at a time: another one interrupts it. `next` on a closed reader rejects.
+ *
+ * A stream comes first, and polls after it; after some good polls the next stream. A stream tells what it has while somebody waits, and is paused while
+ * something lies there that nobody asked for. Polls go on only while somebody waits.
  */
 export function createStatusReader (options: StatusReaderOptions): StatusReader {
-  const closing = new AbortController()
-  const sightings = onlyChanges(observe(options, closing.signal))
-  let pending: Promise<Sighting> | null = null
+  const changeIn = createChanges()
+  /** Seen while nobody waited: no more than came in one piece. */
+  const untold: Sighting[] = []
+  let waiting: Waiting | null = null
+  let stream: EventStream | null = null
+  let polls: Polls | null = null
+  let isStreamNext = true
+  /** A stream is being followed, or an observation of polls is being waited for. */
+  let isUnderWay = false
+  let isClosed = false
 
-  async function nextChange (): Promise<Sighting> {
-    const { done, value } = await sightings.next()
-    if (done === true) throw closed
-    return value
+  function tell (observed: Observed): void {
+    const sighting = changeIn(observed)
+    if (sighting === null) return
+    if (waiting === null) untold.push(sighting)
+    else waiting.tell(sighting)
+  }
+
+  /** Sees to it that something comes for the one who waits. */
+  function goOn (): void {
+    if (isUnderWay) return
+    isUnderWay = true
+    if (isStreamNext) openStream()
+    else awaitPoll()
+  }
+
+  function openStream (): void {
+    let listing: 'all' | 'new' = 'all'
+    isStreamNext = false
+    stream = options.stream(text => {
+      const status = readStatus(text, options.censor)
+      if (status === null) return
+      tell({ kind: 'status', status, listing })
+      listing = 'new'
+      if (status.state === 'COMPLETED') stream?.leave()
+      else if (untold.length > 0) stream?.pause()
+    }, askAgain)
+    if (stream === null) askAgain()
+  }
+
+  /** The one who waits goes on, and not the socket that this is told by: what is asked for next belongs to the trace of the one, and not to that of the other. */
+  function askAgain (): void {
+    isUnderWay = false
+    waiting?.tell(null)
+  }
+
+  function awaitPoll (): void {
+    polls ??= startPolls(options)
+    polls.observations.next().then(({ done, value }) => {
+      if (done === true) endPolls()
+      else tell(value)
+    }).catch((error: unknown) => {
+      endPolls()
+      waiting?.fail(error)
+    }).finally(askAgain)
+  }
+
+  function endPolls (): void {
+    polls = null
+    isStreamNext = true
+  }
+
+  function wait (signal: AbortSignal): Promise<Sighting | Interrupted | null> {
+    return new Promise((resolve, reject) => {
+      const interrupt = (): void => { current.tell(INTERRUPTED) }
+      const end = (): void => {
+        waiting = null
+        signal.removeEventListener('abort', interrupt)
+      }
+      const current: Waiting = {
+        tell: seen => {
+          end()
+          resolve(seen)
+        },
+        fail: error => {
+          end()
+          reject(error)
+        }
+      }
+      waiting?.tell(INTERRUPTED)
+      waiting = current
+      signal.addEventListener('abort', interrupt, { once: true })
+      goOn()
+    })
   }
 
   return {
     next: async signal => {
-      if (signal.aborted) return { kind: 'interrupted' }
-      pending ??= nextChange()
-      try {
-        const sighting = await untilAborted(signal, pending)
-        pending = null
-        return sighting
-      } catch (error) {
-        if (signal.aborted) return { kind: 'interrupted' }
-        throw error
+      for (;;) {
+        if (signal.aborted) return INTERRUPTED
+        if (isClosed) throw closed
+        const seen = untold.shift()
+        if (seen !== undefined) {
+          if (untold.length === 0) stream?.resume()
+          return seen
+        }
+        const told = await wait(signal)
+        if (told !== null) return told
       }
     },
     close: () => {
-      if (closing.signal.aborted) return
-      closing.abort(closed)
-      // A generator that rests at a `yield` hears no signal.
-      sightings.return().catch(() => {})
+      if (isClosed) return
+      isClosed = true
+      stream?.hangUp()
+      polls?.stop()
+      waiting?.fail(closed)
       options.onClose()
     }
   }
 }
-
-/** One for all: every generation ends with it, and where it was made tells nobody anything. */
-const closed = new Error('the status reader is closed')
-
-async function * onlyChanges (observations: AsyncIterable<Observed>): AsyncGenerator<Sighting, void> {
+/** Gives what an observation shows that the one before did not; null when that is nothing. */
+function createChanges (): (observed: Observed) => Sighting | null {
   const newLogs = createLogMemory()
   let last: string | null = null
-  for await (const observed of observations) {
+  return observed => {
     const log = observed.kind === 'status' ? newLogs(observed.status.logs, observed.listing) : NO_LINES
     const sighting = sightingOf(observed, log)
     const position = sighting.kind === 'queued' ? sighting.position : null
     const name = `${sighting.kind} ${position}`
-    if (name === last && log.lines.length === 0) continue
+    if (name === last && log.lines.length === 0) return null
     last = name
-    yield sighting
+    return sighting
   }
 }
 
@@ -112,29 +204,17 @@ function sightingOf (observed: Observed, log: LogPiece): Sighting {
   }
 }
 
-async function * observe (options: StatusReaderOptions, signal: AbortSignal): AsyncGenerator<Observed, void> {
-  while (!signal.aborted) {
-    yield * observeStream(options, signal)
-    yield * observePolls(options, signal)
-  }
-}
-
-/** Ends with the stream: fal ends it after `COMPLETED`; before that it was cut, and polling goes on. */
-async function * observeStream (options: StatusReaderOptions, signal: AbortSignal): AsyncGenerator<Observed, void> {
-  let listing: 'all' | 'new' = 'all'
-  let end: SeenStatus | null = null
-  for await (const text of options.stream(signal)) {
-    const status = readStatus(text, options.censor)
-    if (status?.state === 'COMPLETED') {
-      end = status
-      break
+function startPolls (options: StatusReaderOptions): Polls {
+  const stopping = new AbortController()
+  const observations = observePolls(options, stopping.signal)
+  return {
+    observations,
+    stop: () => {
+      stopping.abort(closed)
+      // A generator that rests at a `yield` hears no signal.
+      observations.return().catch(() => {})
     }
-    if (status === null) continue
-    yield { kind: 'status', status, listing }
-    listing = 'new'
   }
-  // Told outside the loop, so that the connection is let go of before anybody is told.
-  if (end !== null) yield { kind: 'status', status: end, listing }
 }
 
 /** Ends after some good polls. Troubles (network, 401 and 403 too: the picture may be made all the same) are waited out and do not count. */

@@ -1,5 +1,6 @@
 // Following a generation: each change is seen once, whatever happens to the stream or to fal in between.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import t from 'tap'
 import type { Sighting, StatusReader } from '../../src/generation/upstream.ts'
 import type { ReceivedRequest, Reply } from '../support/scripted-server.ts'
@@ -78,12 +79,44 @@ t.test('a stream that ends behind its last event leaves its connection to the ne
       end = () => { socket.write(chunkOf('')) }
     }
   })
-  t.match(await upstream.openStatusReader(MODEL, REQUEST_ID).next(signal), { kind: 'completed' }, 'told before the stream ended')
+  const reader = upstream.openStatusReader(MODEL, REQUEST_ID)
+  t.match(await reader.next(signal), { kind: 'completed' }, 'told before the stream ended')
+  reader.close()
   end()
   await until(async () => {
     await upstream.result(MODEL, REQUEST_ID, signal)
     return server.requests.at(-1)?.connection === 1
   })
+})
+
+t.test('a stream that tells more than is asked for is read no further, and goes on where it was', async t => {
+  const events = 400
+  let unread = (): number => NaN
+  const { upstream, signal } = await queueClient(t, {
+    request: ({ path }, { head, socket, answer }): void => {
+      if (!path.includes('/status/stream')) return answer(404, { detail: 'no result' })
+      head(200, STREAM_HEAD)
+      // More than the buffers of the system hold.
+      for (let n = 0; n < events; n++) socket.write(`data: ${status('IN_QUEUE', { queue_position: n })}\n\n: ${'x'.repeat(100_000)}\n\n`)
+      unread = () => socket.writableLength
+    }
+  })
+  const reader = upstream.openStatusReader(MODEL, REQUEST_ID)
+  t.match(await reader.next(signal), { kind: 'queued', position: 0 })
+  let before = NaN
+  await until(async () => {
+    const now = unread()
+    // Other requests have been answered meanwhile, so what could be read has been.
+    for (let n = 0; n < 50; n++) await upstream.result(MODEL, REQUEST_ID, signal)
+    const isAtRest = before === now
+    before = now
+    return isAtRest
+  })
+  t.ok(unread() > 0, `${unread()} bytes wait at the server`)
+  for (let n = 1; n < events; n++) {
+    const seen = await reader.next(signal)
+    if (!('position' in seen) || seen.position !== n) throw new Error(`${JSON.stringify(seen)} instead of ${n}`)
+  }
 })
 
 t.test('a stream that goes on behind its last event is hung up on', async t => {
@@ -129,6 +162,42 @@ t.test('polls follow whatever else the stream does', async t => {
     const { upstream } = await queueClient(t, { request: byPath(stream, reply => reply.answer(200, status('COMPLETED'))) }, { timeouts: { streamSilenceMs: 50, statusMs: 50 } })
     t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['completed'])
   })))
+})
+
+t.test('while the key is not here nothing is asked, and it is followed once it is', async t => {
+  let missing = 3
+  const { upstream, server, counted } = await queueClient(t, { request: byPath(noStream, reply => reply.answer(200, status('COMPLETED'))) }, { keyOf: () => missing-- > 0 ? null : KEY })
+  t.same(told(await all(upstream.openStatusReader(MODEL, REQUEST_ID))), ['completed'])
+  t.same(server.requests.map(request => request.headers.get('authorization')), [`Key ${KEY}`])
+  t.same(counted, ['status 2xx'])
+})
+
+t.test('a poll belongs to the one who waits, also where it follows a stream on a connection that somebody else opened', async t => {
+  const whose = new AsyncLocalStorage<string>()
+  const asked: (string | undefined)[] = []
+  const { upstream, server, signal } = await queueClient(t, {
+    request: ({ path }, reply) => {
+      if (path.includes('/status/stream')) {
+        reply.head(200, { 'content-type': 'text/event-stream', 'transfer-encoding': 'chunked' })
+        reply.socket.write(chunkOf(''))
+      } else if (path.includes('/status')) reply.answer(200, status('COMPLETED'))
+      else reply.answer(404, { detail: 'no result' })
+    }
+  }, {
+    keyOf: () => {
+      asked.push(whose.getStore())
+      return KEY
+    }
+  })
+  await until(async () => {
+    await whose.run('theirs', async () => await Promise.all(Array.from({ length: 8 }, async () => await upstream.result(MODEL, REQUEST_ID, signal))))
+    asked.length = 0
+    t.same(await whose.run('ours', async () => told(await all(upstream.openStatusReader(MODEL, REQUEST_ID)))), ['completed'])
+    t.same(asked, ['ours', 'ours'])
+    // A connection is free only a moment after its answer, so the stream may have come over a new one.
+    const stream = server.requests.findLast(({ path }) => path.includes('/status/stream'))
+    return server.requests.find(({ connection }) => connection === stream?.connection)?.path.includes('/status') === false
+  })
 })
 
 t.test('the stream is tried again after some polls', async t => {
@@ -239,6 +308,23 @@ t.test('a next whose signal fires says so, and what it waited for goes to the on
   send(`data: ${status('IN_PROGRESS')}\n\n`)
   t.match(await reader.next(new AbortController().signal), { kind: 'running' })
   t.equal(server.requests.length, 1)
+})
+
+t.test('of two that wait at once the second is told, and the first is sent away', async t => {
+  let send: (text: string) => void = () => {}
+  const { upstream, signal } = await queueClient(t, {
+    request: (_request, { head, socket }) => {
+      head(200, STREAM_HEAD)
+      send = text => { socket.write(text) }
+      send(`data: ${status('IN_QUEUE')}\n\n`)
+    }
+  })
+  const reader = upstream.openStatusReader(MODEL, REQUEST_ID)
+  await reader.next(signal)
+  const [first, second] = [reader.next(signal), reader.next(signal)]
+  t.same(await first, { kind: 'interrupted' })
+  send(`data: ${status('IN_PROGRESS')}\n\n`)
+  t.match(await second, { kind: 'running' })
 })
 
 t.test('a reader that is closed lets go of its stream, whether somebody waits or not', async t => {
