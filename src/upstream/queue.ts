@@ -18,7 +18,7 @@ import { beginCall, spanned } from './call-spans.ts'
 import { openEventStream, type EventStream } from './event-stream.ts'
 import { callsUntil, exchange, headerOf, NOT_HTTP, outcomeOf, targetOf, type Answer, type ExchangeRequest, type NoAnswer, type Outcome } from './exchange.ts'
 import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
-import { parseObject, readStatus, statusWord } from './queue-status.ts'
+import { parseObject, statusIn, statusWord } from './queue-status.ts'
 import { createResultReader } from './result.ts'
 import { createStatusReader, stateIn, type StatusReaderPauses } from './status-reader.ts'
 import { createConnector, isConnecting, type Connecting, type Proxy } from './way.ts'
@@ -92,6 +92,9 @@ const STREAM_END_MS = 1000
 
 /** How long the same trouble is not logged again. */
 const QUIET_MS = 60_000
+
+/** Why the connection of a submit is ended: nobody looks at it, and where it was made tells nothing. */
+const answered = new Error('answered')
 
 /** fal gives UUIDs. Anything beyond these characters could change the path that it is put into. */
 const REQUEST_ID = /^[\w-]{1,128}$/
@@ -175,9 +178,9 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
     async function submit (model: string, input: string, whose?: Whose): Promise<Submitted> {
       const headers = headersNow()
       if (headers === null) return { kind: 'unsent', failure: unreachable, retryAfterMs: null, suspect: 'account' }
-      const { origin, path } = baseNow()
+      const { origin, path, server } = baseNow()
       let established: Socket | null = null
-      const client = new Client(origin, {
+      const client = new Client(server, {
         // No pipelining at all means `connection: close`.
         pipelining: 0,
         connect: (target, callback) => { connectForSubmit(target, socket => { established = socket }, callback) }
@@ -187,8 +190,8 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
         deadlineMs: timeouts.submitMs,
         bodyLimitBytes: SMALL_BODY_BYTES,
         calls,
-        // undici would do that, too, with an error: to make it, and to write down where it was made, takes a third of all that a submit costs.
-        onEnd: () => { established?.destroy() }
+        // undici would do that, too, and make errors for it: to write down where they were made takes longer than all else that is done here.
+        onEnd: () => { established?.destroy(answered) }
       }))
       const sent = established !== null
       // An answer ended its connection; what got none must not be sent any more.
@@ -356,6 +359,13 @@ function unanswered ({ why, code }: NoAnswer, sent: boolean): Submitted {
 
 /** What an answer to a submit proves (rule 18 of the ledger). Everything that is not a clear refusal may have been a purchase. */
 function submitted (answer: Answer, censor: Censor): Submitted {
+  const body = parseObject(answer.text ?? '')
+  const requestId = answer.status < 300 ? readRequestId(body?.['request_id']) : null
+  if (body === null || requestId === null) return notAccepted(answer, censor)
+  return { kind: 'accepted', requestId, position: statusIn(body, censor)?.position ?? null }
+}
+
+function notAccepted (answer: Answer, censor: Censor): Submitted {
   const { status } = answer
   const error = readErrorBody(answer.text ?? '', headerOf(answer, falHeaders.errorType))
   // What is cut off is an answer that was lost; what is there and not of fal's form comes from something in front of fal.
@@ -369,10 +379,7 @@ function submitted (answer: Answer, censor: Censor): Submitted {
     return isTransient ? { kind: 'unsent', failure: busy, retryAfterMs: retryAfterMsOf(answer), suspect } : { kind: 'refused', failure: refusalOf(status, error, censor) }
   }
   if (status >= 300) return { kind: 'lost', requestId: status >= 500 ? named : null, suspect, cause: `answered ${status}` }
-  const text = answer.text ?? ''
-  const requestId = readRequestId(parseObject(text)?.['request_id'])
-  if (requestId === null) return { kind: 'lost', requestId: named, suspect, cause: `answered ${status} without a request id` }
-  return { kind: 'accepted', requestId, position: readStatus(text, censor)?.position ?? null }
+  return { kind: 'lost', requestId: named, suspect, cause: `answered ${status} without a request id` }
 }
 
 function readRequestId (value: unknown): string | null {
