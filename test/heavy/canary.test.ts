@@ -125,7 +125,7 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   })
 
   await t.test('in what operators read', async () => {
-    for (const args of [['usage'], ['unknown'], ['check'], ['doctor'], ['doctor', '--json'], ['ledger', 'recount']]) {
+    for (const args of [['usage'], ['unknown'], ['check'], ['doctor'], ['doctor', '--json'], ['top', '--once'], ['top', '--once', '--json'], ['ledger', 'recount']]) {
       const { stdout, stderr } = await runCli(t, args, env)
       said.push({ where: `falgate ${args.join(' ')}`, text: stdout + stderr, mayShow: [] })
     }
