@@ -1,7 +1,7 @@
 // The one validator: schemas are built with TypeBox, and checked here with Ajv. Each is compiled when it is first needed.
 
 import type { Static, TSchema } from '@sinclair/typebox'
-import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
+import { _, Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { RE2JS } from 're2js'
 
@@ -175,7 +175,18 @@ function createForeignAjv (regExp: NonNullable<NonNullable<Options['code']>['reg
     error: { message: 'must not hold anything twice' },
     validate: (isWanted: boolean, list: readonly unknown[]) => !isWanted || new Set(list.map(item => JSON.stringify(sorted(item)))).size === list.length
   })
+  // Ajv's own calls `valueOf` and `toString` of what it compares, which may be members of the value that are no functions.
+  for (const keyword of ['const', 'enum'] as const) ajv.removeKeyword(keyword)
+  ajv.addKeyword({ keyword: 'const', errors: false, error: { message: 'must be equal to constant', params: ({ schemaCode }) => _`{allowedValue: ${schemaCode}}` }, compile: (wanted: unknown) => isOneOf([wanted]) })
+  ajv.addKeyword({ keyword: 'enum', schemaType: 'array', errors: false, error: { message: 'must be equal to one of the allowed values', params: ({ schemaCode }) => _`{allowedValues: ${schemaCode}}` }, compile: isOneOf })
   return ajv
+}
+
+/** Is a JSON value the same as one of these? */
+function isOneOf (wanted: readonly unknown[]): (value: unknown) => boolean {
+  const plain = new Set(wanted.filter(one => typeof one !== 'object' || one === null))
+  const texts = new Set(wanted.filter(one => typeof one === 'object' && one !== null).map(one => JSON.stringify(sorted(one))))
+  return value => typeof value === 'object' && value !== null ? texts.size > 0 && texts.has(JSON.stringify(sorted(value))) : plain.has(value)
 }
 
 /** A JSON value with the members of its objects in one order. */

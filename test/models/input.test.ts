@@ -152,6 +152,24 @@ t.test('a value of the type of one form is told what is wrong there; another, wh
   }
 })
 
+t.test('a value is held against constants that are objects whatever the names of its members are', async t => {
+  const { read } = createInputReader({
+    input: {
+      type: 'object',
+      properties: {
+        look: { const: { width: 1, tags: ['a', null] } },
+        pick: { enum: ['a', null, 1, { valueOf: 1 }, [1, 2]] }
+      }
+    }
+  })
+  const isTaken = (body: string): boolean => read(JSON.parse(body), refuse).ok
+  for (const body of ['{"look":{"tags":["a",null],"width":1}}', '{"pick":{"valueOf":1}}', '{"pick":[1,2]}', '{"pick":1.0}', '{"pick":null}']) t.ok(isTaken(body), body)
+  for (const member of ['valueOf', 'toString', 'constructor', '__proto__', 'toJSON', 'width']) {
+    for (const field of ['look', 'pick']) t.notOk(isTaken(`{"${field}":{"${member}":2}}`), `${field} ${member}`)
+  }
+  for (const body of ['{"look":[]}', '{"pick":"1"}', '{"pick":[2,1]}', '{"pick":{}}', '{"pick":"[1,2]"}']) t.notOk(isTaken(body), body)
+})
+
 t.test('the default of a field is compiled and checked when it is asked for, and no other field is', async t => {
   const reader = createInputReader({ input: { type: 'object', properties: { a: { type: 'integer', default: 1 }, b: { type: 'integer', default: 'x' }, c: { type: ['integer', 'null'], default: null }, d: { type: 'object', default: { width: 1 } } } } })
   const reading = reader.read({}, { unknownFields: 'refuse', sentDefaults: ['a', 'b', 'c', 'd', 'none'] })
