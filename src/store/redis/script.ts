@@ -121,7 +121,9 @@ function rowFunctions (): string {
     return initial === undefined ? [] : [`${name} = ${field.kind === 'integer' ? initial : `'${initial}'`}`]
   })
   const lines = Object.keys(listedFields).map(name => `(kept.${name} or '')`)
-  return `-- A row's numbers and flags, from its texts.
+  // One name of the 200 that Lua allows at the top.
+  return `local RowTexts = (function ()
+-- A row's numbers and flags, from its texts.
 local function typedOf (id, kept)
   return { id = id, texts = kept, ${typed.join(', ')} }
 end
@@ -136,7 +138,9 @@ end
 -- The fields that a list shows, a line each, from the texts of a row.
 local function listedLines (kept)
   return ${lines.join(" .. '\\n' .. ")}
-end`
+end
+return { typedOf = typedOf, textsOf = textsOf, begunFrom = begunFrom, listedLines = listedLines }
+end)()`
 }
 
 function fieldFacts (): readonly string[] {

@@ -190,7 +190,7 @@ local function buy (admission)
   for _, budget in ipairs(admission.budgets) do
     table.insert(accounts, { owner = budget.owner, period = Books.periodNow(budget.per) })
   end
-  local row = begunFrom(admission)
+  local row = RowTexts.begunFrom(admission)
   row.accounts = encodeList(accounts)
   row.createdAtMs = now
   row.upstream = upstream

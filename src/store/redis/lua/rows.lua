@@ -1,6 +1,6 @@
 -- Rows: written, changed and forgotten in one place, which keeps every structure that follows from a row, books money and tells listeners.
 
--- The fields of a row stand in `fields`, made from `generation/generation.ts`, as do `typedOf`, `textsOf`, `begunFrom` and `listedLines`: `shown` to callers, `kinds` of those
+-- The fields of a row stand in `fields`, made from `generation/generation.ts`, as are the functions of `RowTexts`: `shown` to callers, `kinds` of those
 -- that are no texts, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
 -- input and output together. Beside the hash lies the row's card: what a list needs to know of it in one text, a line each, so that one command reads a page.
 local SCHEMA = '2'
@@ -17,7 +17,7 @@ end
 -- A row from its texts.
 local function typed (id, record)
   local row = copy(record)
-  for name, value in pairs(typedOf(id, record)) do row[name] = value end
+  for name, value in pairs(RowTexts.typedOf(id, record)) do row[name] = value end
   row.texts = nil
   return row
 end
@@ -25,7 +25,7 @@ end
 -- The same of a row that was read: what is text anyway is read from the record. Its `texts` are handed out as they are, because writing the numbers again would cost more
 -- than reading them.
 local function rowOf (id, record)
-  return setmetatable(typedOf(id, record), { __index = record })
+  return setmetatable(RowTexts.typedOf(id, record), { __index = record })
 end
 
 -- The text that is kept of a field's value; of a flag that is not set there is none.
@@ -186,7 +186,7 @@ end
 local function cardOf (row)
   local owner = row.bases and row.tenant .. ' ' .. row.bases or row.tenant
   local texts = tonumber(row.bytes) <= constants.maxCardBytes and '\n' .. (row.input or '') .. '\n' .. (row.output or '') or ''
-  return listedLines(row.texts) .. '\n' .. row.bytes .. '\n' .. text(Queue.rankOf(row)) .. '\n' .. owner .. texts
+  return RowTexts.listedLines(row.texts) .. '\n' .. row.bytes .. '\n' .. text(Queue.rankOf(row)) .. '\n' .. owner .. texts
 end
 
 -- May an equal request find it among its duplicates?
@@ -399,7 +399,7 @@ local function insert (row)
   if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
   row.schema = SCHEMA
   measure(row)
-  local kept, sets, count = textsOf(row), {}, 0
+  local kept, sets, count = RowTexts.textsOf(row), {}, 0
   for name, value in pairs(kept) do
     sets[count + 1], sets[count + 2] = name, value
     count = count + 2
