@@ -47,7 +47,8 @@ t.test('what was spent and saved, what is left, and which model it went to are n
   await make(t, page, 'A red bicycle', '42')
   await make(t, page, 'A red bicycle', '42')
   await page.getByLabel('Model').selectOption(easel.endpointId)
-  await page.locator('code', { hasText: easel.endpointId }).first().waitFor()
+  // Until its document is there the form is that of the model before.
+  await page.getByLabel('Style').waitFor({ state: 'attached' })
   await make(t, page, 'A harbour')
   const usage = page.getByRole('region', { name: 'Usage' })
   await usage.getByText('3 calls').waitFor()
