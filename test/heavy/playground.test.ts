@@ -47,13 +47,29 @@ t.test('what was spent and saved, what is left, and which model it went to are n
   await make(t, page, 'A red bicycle', '42')
   await make(t, page, 'A red bicycle', '42')
   await page.getByLabel('Model').selectOption(easel.endpointId)
-  // Until its document is there the form is that of the model before.
-  await page.getByLabel('Style').waitFor({ state: 'attached' })
+  await page.locator('code', { hasText: easel.endpointId }).first().waitFor()
   await make(t, page, 'A harbour')
   const usage = page.getByRole('region', { name: 'Usage' })
   await usage.getByText('3 calls').waitFor()
   t.match((await usage.innerText()).replaceAll(/\s+/g, ' '), /spent \$0\.11 reserved \$0\.00 left \$0\.89 of \$1\.00 saved \$0\.06 .*spent \$0\.11 saved \$0\.06 .*\$0\.06 for 1 .*\$0\.05 for 1/)
   for (const name of ['$0.11 spent, $0.00 reserved, $0.89 left', 'Call by call: $0.11 spent, $0.06 saved in all', '$0.05 of $0.06']) t.ok(await usage.getByRole('img', { name }).isVisible(), name)
+})
+
+t.test('between choosing a model and the arrival of its document there is no form that could be sent, and what is typed afterwards is asked for', async t => {
+  const { page } = await openPage(t, (await startWithOwnSandbox(t, { models })).url)
+  await promptOf(page).waitFor()
+  let release = (): void => {}
+  const released = new Promise<void>(resolve => { release = resolve })
+  await page.route(`**/models/${easel.endpointId}`, async route => {
+    await released
+    await route.continue()
+  })
+  const asked = page.waitForRequest(`**/models/${easel.endpointId}`)
+  await page.getByLabel('Model').selectOption(easel.endpointId)
+  await asked
+  t.equal(await promptOf(page).count(), 0)
+  release()
+  await make(t, page, 'A harbour')
 })
 
 t.test('a picture that is opened in the gallery says what it cost and brings its settings along, also those of another model', async t => {

@@ -28,7 +28,7 @@ const NO_CALL = { cacheStatus: '', costUsd: null, savedUsd: null }
 export function Studio ({ session, draft, onLost }) {
   const { api, models } = session
   const [id, setId] = useState(String((models.find(one => one.id === draft.current?.id) ?? models.find(one => one.default) ?? models[0])?.id ?? ''))
-  const [model, setModel] = useState(/** @type {Model | null} */ (null))
+  const [loaded, setLoaded] = useState(/** @type {Model | null} */ (null))
   const [values, setValues] = useState(/** @type {Record<string, string>} */ ({}))
   const [faults, setFaults] = useState(/** @type {import('./api.js').Fault[]} */ ([]))
   const [run, setRun] = useState(/** @type {Run | null} */ (null))
@@ -44,6 +44,8 @@ export function Studio ({ session, draft, onLost }) {
   const wanted = useRef(/** @type {Generation | null} */ (null))
   const isFormNext = useRef(session.isAsked)
   const ratio = useRef(/** @type {ReturnType<typeof ratioOf>} */ (null))
+  // Until the document of what was chosen is there, there is no form: that of the model before would be sent to this one, and what is typed into it would be lost.
+  const model = loaded?.id === id ? loaded : null
   const fields = model === null ? [] : fieldsOf(model.input, session.token?.allow)
   const members = membersOf(fields, values)
   if (model !== null) draft.current = { id: model.id, values }
@@ -81,7 +83,7 @@ export function Studio ({ session, draft, onLost }) {
         const from = wanted.current
         wanted.current = null
         const blank = fieldsOf(next.input, session.token?.allow)
-        setModel(next)
+        setLoaded(next)
         setFaults([])
         setFailure(null)
         setValues(from !== null ? valuesOf(blank, from.input ?? {}, from.seed) : draft.current?.id === id ? valuesOf(blank, draft.current.values) : valuesOf(blank, { prompt: next.example.prompt }))
@@ -155,7 +157,7 @@ export function Studio ({ session, draft, onLost }) {
   /** Puts what a generation was asked with into the form. Long inputs are not kept, and models come and go. @param {Generation} generation */
   function fill (generation) {
     if (generation.input === null || !models.some(one => one.id === generation.model)) return
-    if (generation.model === id) return setValues(valuesOf(fields, generation.input, generation.seed))
+    if (generation.model === model?.id) return setValues(valuesOf(fields, generation.input, generation.seed))
     wanted.current = generation
     setId(generation.model)
   }
