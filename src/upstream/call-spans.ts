@@ -12,8 +12,8 @@ export interface CallSpan {
   readonly end: (answer: Answer | NoAnswer, came: Submitted | Result) => void
 }
 
-export function beginCall (tracing: Tracing, name: 'falgate.submit' | 'falgate.result', { method, origin }: Pick<ExchangeRequest, 'method' | 'origin'>, whose: Whose | undefined): CallSpan {
-  const span = whose === undefined ? noTracing.beginCall(name, null, {}) : tracing.beginCall(name, whose.trace, { ...spanFactsOf(whose), 'http.request.method': method, ...serverIn(origin) })
+export function beginCall (tracing: Tracing, name: 'falgate.submit' | 'falgate.result', { method, server }: { readonly method: ExchangeRequest['method'], readonly server: URL }, whose: Whose | undefined): CallSpan {
+  const span = whose === undefined ? noTracing.beginCall(name, null, {}) : tracing.beginCall(name, whose.trace, { ...spanFactsOf(whose), 'http.request.method': method, ...serverFactsOf(server) })
   return {
     around: span.around,
     end: (answer, came) => {
@@ -26,8 +26,7 @@ export function beginCall (tracing: Tracing, name: 'falgate.submit' | 'falgate.r
 }
 
 /** Where fal is. The rest of its address may be anything that an operator wrote there. */
-function serverIn (origin: string): SpanFacts {
-  const { hostname, port, protocol } = new URL(origin)
+function serverFactsOf ({ hostname, port, protocol }: URL): SpanFacts {
   return { 'server.address': hostname, 'server.port': port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port) }
 }
 

@@ -185,7 +185,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
         pipelining: 0,
         connect: (target, callback) => { connectForSubmit(target, socket => { established = socket }, callback) }
       })
-      const span = beginCall(tracing, 'falgate.submit', { method: 'POST', origin }, whose)
+      const span = beginCall(tracing, 'falgate.submit', { method: 'POST', server }, whose)
       const answer = await span.around(async () => await exchange(client, { origin, path: `${path}/${model}`, method: 'POST', headers: headers.submit, body: input }, {
         deadlineMs: timeouts.submitMs,
         bodyLimitBytes: SMALL_BODY_BYTES,
@@ -246,7 +246,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
     }
 
     async function result (model: string, requestId: string, signal: AbortSignal, whose?: Whose): ReturnType<Upstream['result']> {
-      const span = beginCall(tracing, 'falgate.result', { method: 'GET', origin: baseNow().origin }, whose)
+      const span = beginCall(tracing, 'falgate.result', { method: 'GET', server: baseNow().server }, whose)
       const answer = await span.around(async () => await ask('result', pathsOf(model, requestId).response, signal))
       tellTrouble(account, 'result', answer, whose)
       const read: Result = answer.kind === 'no-answer' ? { kind: 'unavailable', retryAfterMs: null } : readResult(model, answer)
@@ -334,7 +334,7 @@ function headersWith (key: string): Headers {
 /** The queue's base, and its parts. */
 interface Base {
   readonly url: string
-  /** What undici takes the address of a server from, read already. */
+  /** What undici and spans take the address of a server from, read already. */
   readonly server: URL
   readonly origin: string
   /** Without a slash at its end. */
