@@ -8,9 +8,7 @@ import { times } from '../support/admission.ts'
 import { at } from '../support/crowd.ts'
 import { configOf } from '../support/gateway.ts'
 import { moneyOf, sumOf, wholeJournal } from '../support/money.ts'
-import { startSentinel } from '../support/redis-sentinel.ts'
-import { plainClient } from '../support/redis-store.ts'
-import { startRedis } from '../support/redis.ts'
+import { startWatchedPair } from '../support/redis-sentinel.ts'
 import { deploy, USUAL_LEASE, type Deployment, type Replica } from '../support/replicas.ts'
 import { restartableRedis } from '../support/restartable-redis.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
@@ -224,20 +222,14 @@ async function slow (t: Test): Promise<Scene> {
 
 /** A primary with a copy of itself, watched by a Sentinel. The primary dies, and the copy takes its place. */
 async function failover (t: Test): Promise<Scene> {
-  const primary = await startRedis(t, ['--appendonly', 'yes'])
-  const copy = await startRedis(t, ['--appendonly', 'yes', '--replicaof', '127.0.0.1', String(primary.port)])
-  const atCopy = plainClient(t, copy.url)
-  await until(async () => (await atCopy.info('replication')).includes('master_link_status:up'))
-  const sentinel = await startSentinel(t, { name: 'main', primaryPort: primary.port, quorum: 1 })
-  const watching = plainClient(t, `redis://127.0.0.1:${sentinel}`)
-  await until(async () => String(await watching.call('SENTINEL', 'REPLICAS', 'main')).includes(String(copy.port)))
+  const { primary, sentinelPort, untilTakenOver } = await startWatchedPair(t)
   const deployment = await deploy(t, { redisUrl: primary.url, env: USUAL_LEASE })
-  const replicaEnv = { REDIS_URL: 'redis://main', REDIS_SENTINELS: `127.0.0.1:${sentinel}` }
+  const replicaEnv = { REDIS_URL: 'redis://main', REDIS_SENTINELS: `127.0.0.1:${sentinelPort}` }
   return {
     deployment,
     replicaEnv,
     begin: primary.stop,
-    end: async () => { await until(async () => (await atCopy.info('replication')).includes('role:master'), { what: 'the copy is the primary' }) },
+    end: untilTakenOver,
     ledgerAfter: async t => {
       const { redis } = configOf(replicaEnv)
       const { REDIS_NAMESPACE: namespace = '' } = deployment.operatorEnv

@@ -12,7 +12,7 @@ import { runHere } from '../support/cli.ts'
 import { bookOf, CENTRAL_KEY, configOf, STUDIO_KEY, tenant } from '../support/gateway.ts'
 import { listenFor } from '../support/listen.ts'
 import { freePort } from '../support/processes.ts'
-import { startSentinel } from '../support/redis-sentinel.ts'
+import { startSentinel, startWatchedPair } from '../support/redis-sentinel.ts'
 import { plainClient } from '../support/redis-store.ts'
 import { startTlsRedis } from '../support/redis-tls.ts'
 import { startRedis } from '../support/redis.ts'
@@ -45,16 +45,10 @@ function redisIn (env: Readonly<Record<string, string>>): RedisAccess {
 
 t.test('a failover of Sentinel under load is 503 for a while, and nothing is bought twice or lost', async t => {
   const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY] })
-  const primary = await startRedis(t, ['--appendonly', 'yes'])
-  const replica = await startRedis(t, ['--appendonly', 'yes', '--replicaof', '127.0.0.1', String(primary.port)])
-  const second = plainClient(t, replica.url)
-  await until(async () => (await second.info('replication')).includes('master_link_status:up'))
-  const sentinel = await startSentinel(t, { name: 'main', primaryPort: primary.port, quorum: 1 })
-  const watching = plainClient(t, `redis://127.0.0.1:${sentinel}`)
-  await until(async () => String(await watching.call('SENTINEL', 'REPLICAS', 'main')).includes(String(replica.port)))
+  const { primary, sentinelPort, untilTakenOver } = await startWatchedPair(t)
 
   // Nobody listens at the first one: the others are asked.
-  const env = { REDIS_URL: 'redis://main', REDIS_NAMESPACE: 'fg', REDIS_SENTINELS: `127.0.0.1:${await freePort()},127.0.0.1:${sentinel}` }
+  const env = { REDIS_URL: 'redis://main', REDIS_NAMESPACE: 'fg', REDIS_SENTINELS: `127.0.0.1:${await freePort()},127.0.0.1:${sentinelPort}` }
   t.match(await runHere(['check'], env), { code: 0 })
   const { url } = await openGateway(t, sandbox, env)
 
@@ -83,7 +77,7 @@ t.test('a failover of Sentinel under load is 503 for a while, and nothing is bou
   const calls = Promise.all(Array.from({ length: CALLERS }, call))
   await until(() => served > 20)
   await primary.stop()
-  await until(async () => (await second.info('replication')).includes('role:master'), { what: 'Sentinel made the replica the primary' })
+  await untilTakenOver()
   const then = served
   await until(() => served > then + 20)
   over.abort()

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort } from './processes.ts'
+import { plainClient } from './redis-store.ts'
 import { readSoFar } from './redis-tls.ts'
-import { findServer } from './redis.ts'
+import { findServer, startRedis, type RedisServer } from './redis.ts'
 import { until } from './until.ts'
 
 export interface SentinelOptions {
@@ -48,4 +49,31 @@ export async function startSentinel (t: Test, { name, primaryPort, quorum, passw
   // It listens before it looks at the primary. Over TLS there is nothing that could be asked in clear.
   await until(() => readSoFar(join(folder, 'sentinel.log')).includes('+monitor master'))
   return port
+}
+
+/** A primary and a copy of it that takes its place. */
+export interface WatchedPair {
+  readonly primary: RedisServer
+  readonly copy: RedisServer
+  /** That of the Sentinel which watches them, as `main`. */
+  readonly sentinelPort: number
+  /** Resolves when the copy is the primary. */
+  readonly untilTakenOver: () => Promise<void>
+}
+
+/** Starts the three, ended with the test. The copy has what the primary has, and the Sentinel knows of it. */
+export async function startWatchedPair (t: Test): Promise<WatchedPair> {
+  const primary = await startRedis(t, ['--appendonly', 'yes'])
+  const copy = await startRedis(t, ['--appendonly', 'yes', '--replicaof', '127.0.0.1', String(primary.port)])
+  const atCopy = plainClient(t, copy.url)
+  await until(async () => (await atCopy.info('replication')).includes('master_link_status:up'))
+  const sentinelPort = await startSentinel(t, { name: 'main', primaryPort: primary.port, quorum: 1 })
+  const watching = plainClient(t, `redis://127.0.0.1:${sentinelPort}`)
+  await until(async () => String(await watching.call('SENTINEL', 'REPLICAS', 'main')).includes(String(copy.port)))
+  return {
+    primary,
+    copy,
+    sentinelPort,
+    untilTakenOver: async () => { await until(async () => (await atCopy.info('replication')).includes('role:master'), { what: 'Sentinel made the copy the primary' }) }
+  }
 }
