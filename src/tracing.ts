@@ -62,7 +62,7 @@ const NO_SPAN: Span = { trace: null, add: () => {}, link: () => {}, around: work
 /** Where nothing records spans. */
 export const noTracing: Tracing = { ofRequest: traceIn, begin: () => NO_SPAN, beginCall: () => NO_SPAN, tell: () => {}, below: (_parent, work) => work() }
 
-/** Does some work apart from the trace of whoever happened to begin it. */
+/** Does some work apart from the trace of the call that happened to begin it. */
 export function apart<T> (work: () => T): T {
   return context.with(ROOT_CONTEXT, work)
 }

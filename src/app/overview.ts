@@ -1,4 +1,4 @@
-// What whoever is on call looks at: the line, places, circuit breakers, money, unknowns, what failed last, and the replicas. Read from the ledger, a bounded part of it.
+// What those on call look at: the line, places, circuit breakers, money, unknowns, what failed last, and the replicas. Read from the ledger, a bounded part of it.
 
 import type { BreakerState } from '../breaker-states.ts'
 import type { Balance } from '../generation/accounts.ts'
@@ -42,7 +42,7 @@ export interface Overview {
   readonly company: Spending
   readonly unknown: { readonly open: number, readonly oldestMs: number | null }
   readonly largeResultBytes: number
-  /** Those of the tenants file, and whoever waits or has failed lately. Who has most to do comes first. */
+  /** Those of the tenants file, and those that wait or have failed lately. Who has most to do comes first. */
   readonly tenants: readonly TenantOverview[]
   /** The latest first. */
   readonly failures: readonly FailedGeneration[]

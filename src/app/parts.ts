@@ -1,4 +1,4 @@
-// What an environment and its files say, part by part: a start needs all of them, and whoever looks for what is wrong takes those that are sound.
+// What an environment and its files say, part by part: a start needs all of them, and a look for what is wrong takes those that are sound.
 
 import { falKindIn, parseConfig, type Config } from '../config.ts'
 import type { FalKey } from '../fal-keys.ts'

@@ -29,7 +29,7 @@ const EXIT_DONE = 0
 const EXIT_FAULT = 1
 const EXIT_MISUSED = 2
 
-/** How many of the last failures whoever is on call is shown. */
+/** How many of the last failures those on call are shown. */
 const LAST_FAILURES = 20
 
 /** What a command is given by the process that runs it. */

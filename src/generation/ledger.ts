@@ -249,7 +249,7 @@ export interface Ledger {
   journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
   gauges: () => Promise<Gauges>
 
-  // Whoever is on call
+  // Those on call
 
   /** How each of these tenants stands in the line, in their order. */
   standings: (tenants: readonly string[]) => Promise<readonly Standing[]>

@@ -1,4 +1,4 @@
-// What whoever is on call is shown of the ledger beside figures and circuit breakers: tenants in the line, what failed last, and which replicas are there.
+// What those on call are shown of the ledger beside figures and circuit breakers: tenants in the line, what failed last, and which replicas are there.
 
 import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
