@@ -75,7 +75,8 @@ t.test('what is sent fits the document, and what fits as it is, is sent as it is
   const accepted = { bodies: 0, faults: 0 }
   fc.assert(fc.property(input, fc.array(body, { minLength: 6, maxLength: 12 }), (input, bodies) => {
     const reader = createInputReader({ input })
-    const judge = new Ajv2020({ strict: false, validateFormats: false, allErrors: true, ownProperties: true, logger: false, multipleOfPrecision: 9 }).compile({ ...input })
+    // References are followed as the reader has it: what Ajv puts in their place it judges otherwise, where an array is empty and its schema has `prefixItems` and `contains`.
+    const judge = new Ajv2020({ strict: false, validateFormats: false, allErrors: true, ownProperties: true, logger: false, multipleOfPrecision: 9, inlineRefs: false }).compile({ ...input })
     const properties = Object(input['properties'])
     for (const body of bodies) {
       const known = Object.fromEntries(Object.entries(body).filter(([name]) => Object.hasOwn(properties, name)))
