@@ -15,7 +15,7 @@ const minute = 60_000
 
 t.test('in memory: what was forgotten early is rightly gone for two minutes, unless more is known of it', async t => {
   let nowMs = 1_000_000
-  const state = createState(times, () => nowMs)
+  const state = createState({ times, now: () => nowMs })
   const bought = admit(state, admissionOf())
   if (bought.outcome !== 'bought') throw new Error(bought.outcome)
   cancel(state, bought.row.id, bought.row)
@@ -34,7 +34,7 @@ t.test('in memory: what was forgotten early is rightly gone for two minutes, unl
 
 t.test('in memory: a row that goes at the end of its retention needs no such word', async t => {
   let nowMs = 1_000_000
-  const state = createState(times, () => nowMs)
+  const state = createState({ times, now: () => nowMs })
   const bought = admit(state, admissionOf())
   if (bought.outcome !== 'bought') throw new Error(bought.outcome)
   cancel(state, bought.row.id, bought.row)

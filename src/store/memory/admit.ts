@@ -330,13 +330,14 @@ function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
   const rate = rateOf(state, admission)
   const { beganAtMs, endsAtMs } = now < tenant.window.endsAtMs ? tenant.window : { beganAtMs: now, endsAtMs: now + rate.windowSeconds * 1000 }
   tenant.window = { used: rate.used + 1, beganAtMs, endsAtMs }
+  state.note('tenants', admission.tenant)
   if (takesCacheName(admission)) takeCacheName(state, admission.cacheName, id)
   if (idempotency !== null) bindIdempotency(state, idempotency, id, null)
   takeRule(state, admission)
   const isOffered = claim !== undefined && state.claims.get(claim.claimId) === undefined && isNext(state, admission.tenant)
   let { account } = isOffered ? wayOf(state, id, admission, accountsWithRoom(state, claim.slots), { isProbeFirst: true }) : NO_WAY
   if (isOffered && account !== undefined && lookAtServer(state) === null) {
-    passThrough(state, tenant)
+    passThrough(state, admission.tenant)
     entry.row = { ...entry.row, phase: 'submitting', attempt: 1, owner: claim.replica, upstream: account, runUntilMs: now + state.times.runMs }
     entry.hidden = { ...entry.hidden, claimId: claim.claimId, leaseUntilMs: now + state.times.leaseMs }
   } else {

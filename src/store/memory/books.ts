@@ -6,7 +6,7 @@ import type { Budget } from '../../generation/admission.ts'
 import type { Account, Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { MicroUsd } from '../../money.ts'
-import { MAX_JOURNAL_LINES, TIDY_PER_CALL, type Book, type State } from './state.ts'
+import { TIDY_PER_CALL, type Book, type State } from './state.ts'
 
 /** The UTC day or month that holds this moment: `2026-11-22` or `2026-11`. */
 export function periodOf (atMs: number, per: Budget['per']): string {
@@ -41,6 +41,7 @@ export function hold (state: State, row: Generation, direction: 1 | -1): void {
   if (token === undefined) return
   token.heldPictures += direction * row.files
   token.heldMoney += direction * row.price
+  noteToken(state, row)
 }
 
 /** Books what a change of a row means in money: the journal gets its line, the accounts and the token what was spent. */
@@ -60,6 +61,11 @@ export function book (state: State, before: Generation | null, after: Generation
   if (token === undefined) return
   token.spentMoney += spent
   token.spentPictures += pictures
+  noteToken(state, after)
+}
+
+function noteToken (state: State, { token }: Generation): void {
+  if (token !== null) state.note('tokens', token)
 }
 
 /** Books a second purchase, or what became known of its price: it counts against the budgets, not against the holder of a token. */
@@ -72,7 +78,7 @@ export function bookBeside (state: State, row: Generation, kind: 'double' | 'cor
 /** Forgets journal lines and unused books older than the journal's 92 days; in memory their number is bounded, too. */
 export function tidyBooks (state: State): void {
   const oldestMs = state.now() - ledgerConstants.journalMs
-  let surplus = Math.max(0, state.journal.length - MAX_JOURNAL_LINES)
+  let surplus = Math.max(0, state.journal.length - state.maxJournalLines)
   while ((state.journal[surplus]?.atMs ?? Infinity) < oldestMs) surplus += 1
   if (surplus > 0) {
     state.journal.splice(0, surplus)
@@ -84,6 +90,7 @@ export function tidyBooks (state: State): void {
     if (looks-- === 0 || book.changedAtMs >= oldestMs) break
     state.books.delete(key)
     if (book.held !== 0) state.books.set(key, book)
+    else state.note('books', key)
   }
 }
 
@@ -109,6 +116,7 @@ function write (state: State, row: Generation, kind: JournalEntry['kind'], amoun
   const number = atMs === last.atMs ? last.number + 1 : 0
   state.journalLast = { atMs, number }
   state.journal.push({ cursor: `${atMs}-${number}`, atMs, kind, id: row.id, tenant: row.tenant, model: row.model, requestId, accounts: row.accounts, amount, assumed })
+  state.note('journal', `${atMs}-${number}`)
 }
 
 function bookFor (state: State, account: Account): Book {
@@ -121,6 +129,7 @@ function bookFor (state: State, account: Account): Book {
   known.changedAtMs = state.now()
   state.books.delete(key)
   state.books.set(key, known)
+  state.note('books', key)
   return known
 }
 

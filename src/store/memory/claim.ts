@@ -108,7 +108,7 @@ function grant (state: State, entry: Entry, account: Account, claimId: string, r
   const now = state.now()
   const { row } = entry
   becomeProbe(state, row.id, row, account)
-  charge(state, tenantOf(state, row.tenant))
+  charge(state, row.tenant)
   change(state, entry, {
     phase: 'submitting',
     attempt: row.attempt + 1,

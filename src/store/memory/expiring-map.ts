@@ -10,12 +10,14 @@ export interface ExpiringMap<Value> {
   readonly delete: (key: string) => void
   /** Frees the memory of at most `max` ended entries. */
   readonly purge: (max: number) => void
+  /** An entry with its end; nothing once it has ended. */
+  readonly whole: (key: string) => { readonly value: Value, readonly endMs: number } | undefined
   /** Everything that has not ended. */
   readonly entries: () => [key: string, value: Value][]
 }
 
-/** `onEnd` is told of every entry that a purge removes. */
-export function createExpiringMap<Value> (now: () => number, onEnd: (key: string, value: Value) => void = () => {}): ExpiringMap<Value> {
+/** `onEnd` is told of every entry that a purge removes, `note` of every key that is set or deleted. */
+export function createExpiringMap<Value> (now: () => number, { note = () => {}, onEnd = () => {} }: { readonly note?: (key: string) => void, readonly onEnd?: (key: string, value: Value) => void } = {}): ExpiringMap<Value> {
   const values = new Map<string, { readonly value: Value, readonly endMs: number }>()
   const ends = createSortedSet()
 
@@ -28,20 +30,24 @@ export function createExpiringMap<Value> (now: () => number, onEnd: (key: string
     }
   }
 
+  function whole (key: string): { readonly value: Value, readonly endMs: number } | undefined {
+    const entry = values.get(key)
+    return entry !== undefined && entry.endMs > now() ? entry : undefined
+  }
+
   return {
-    get (key) {
-      const entry = values.get(key)
-      return entry !== undefined && entry.endMs > now() ? entry.value : undefined
-    },
+    get: key => whole(key)?.value,
+    whole,
     set (key, value, endMs) {
       // More leave than enter, so that the map is bounded by what is alive however seldom somebody tidies up.
       purge(2)
       values.set(key, { value, endMs })
       if (endMs === Infinity) ends.delete(key)
       else ends.set(key, endMs)
+      note(key)
     },
     delete (key) {
-      values.delete(key)
+      if (values.delete(key)) note(key)
       ends.delete(key)
     },
     purge,

@@ -15,7 +15,7 @@ import { addEvent } from './outbox.ts'
 import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
 import { isRollback } from './restore.ts'
-import { adjust, change, followedKeyOf, forget, show } from './rows.ts'
+import { adjust, change, followedKeyOf, forget, lease, show } from './rows.ts'
 import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
 
 /** The ledger's `renew`. */
@@ -27,7 +27,7 @@ export function renew (state: State, replica: string, facts: readonly Omit<Fact,
     const entry = state.rows.get(fact.row.id)
     if (entry !== undefined && endedTooSoon(entry, fact) && fact.row.requestId !== null && !isOthers(state, fact.row.id, fact.row.requestId)) bookAfterAll(state, entry, fact.row.requestId)
     if (isRollback(state, entry, fact)) rolledBack.push(fact.row.id)
-    else if (fact.holds && entry !== undefined && entry.row.owner === replica) adjust(state, entry, { leaseUntilMs: leaseOf(state) })
+    else if (fact.holds && entry !== undefined && entry.row.owner === replica) lease(state, entry, leaseOf(state))
     else if (fact.holds && !isOpenDouble(entry, fact.row.requestId)) gone.push(fact.row.id)
   }
   // What it has to put back is known to nobody until then.
@@ -111,7 +111,7 @@ function leaveToOthers (state: State, entry: Entry): void {
     const lastMs = (runUntilMs ?? state.now()) - state.times.runMs + ledgerConstants.askForMs
     return adjust(state, entry, { askAtMs: putOffMs <= lastMs ? putOffMs : null })
   }
-  if (state.now() < (runUntilMs ?? 0) + state.times.leaseMs) return adjust(state, entry, { leaseUntilMs: putOffMs })
+  if (state.now() < (runUntilMs ?? 0) + state.times.leaseMs) return lease(state, entry, putOffMs)
   becomeUnknown(state, entry, { code: 'outcome-unknown', detail: 'No process had the key of the account that it was bought with.' })
   addEvent(state, entry, 'ended', phase, 0)
 }
@@ -124,7 +124,7 @@ function giveTo (state: State, entry: Entry, replica: string): boolean {
   const { phase, owner, takeovers } = entry.row
   const leaseUntilMs = leaseOf(state)
   if (owner === replica) {
-    adjust(state, entry, { leaseUntilMs })
+    lease(state, entry, leaseUntilMs)
     return true
   }
   freeProbe(state, entry.row)

@@ -25,6 +25,7 @@ import { briefOf } from './rows.ts'
 import { createState, type State } from './state.ts'
 import { issueTicket, takeTicket } from './tickets.ts'
 import { listTokens, mint, readToken, revoke } from './tokens.ts'
+import { undoAdmission, undoAdmissions, undoClaim, undoMint, undoWord, type Undo } from './undo.ts'
 
 /** A ledger that can tell whether it keeps its own rules. */
 export type MemoryLedger = Ledger & {
@@ -42,10 +43,42 @@ interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () =
  * that it buys with, where there may be several or others tomorrow; by default `account` alone.
  */
 export function createMemoryLedger ({ times, now: clock = monotonicNow, server, account = null, accounts }: MemoryLedgerOptions): MemoryLedger {
-  let instantMs = clock()
-  const state = createState(times, () => instantMs, server)
+  const instant = createInstant(clock)
+  const state = createState({ times, now: instant.now, server })
+  return createLedgerOf({ state, instant, accounts: accounts ?? listOf(account), run: async (_, operate) => operate() })
+}
 
-  return of(accounts ?? listOf(account))
+/** A moment that stands still while an operation runs: what its rules compare with. */
+export interface Instant {
+  readonly clock: () => number
+  readonly now: () => number
+  /** To the clock's present. */
+  readonly advance: () => void
+}
+
+export function createInstant (clock: () => number): Instant {
+  let nowMs = clock()
+  return { clock, now: () => nowMs, advance: () => { nowMs = clock() } }
+}
+
+/**
+ * Runs an operation at once, and resolves with its result when what it did and saw may be told; or takes it back with `undo`, where that says that there was
+ * something to take back, and rejects.
+ */
+export type Run = <Result>(name: keyof Ledger, operate: () => Result, undo: ((result: Result) => boolean) | null) => Promise<Result>
+
+/** What a ledger stands on that keeps its state in this process. */
+export interface LedgerBase {
+  readonly state: State
+  readonly instant: Instant
+  /** Those that the process buys with; `null`: an operator's window. */
+  readonly accounts: (() => readonly OwnAccount[]) | null
+  readonly run: Run
+}
+
+/** The ledger's operations on a state in this process. */
+export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: LedgerBase): MemoryLedger {
+  return of(ownAccounts)
 
   function beside (own: UpstreamAccount | readonly OwnAccount[] | null): MemoryLedger {
     return of(listOf(own))
@@ -71,93 +104,93 @@ export function createMemoryLedger ({ times, now: clock = monotonicNow, server, 
     }
 
     /** What also a process of another account may do. */
-    function open<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
+    function open<Given extends unknown[], Result> (name: keyof Ledger, operation: (state: State, ...given: Given) => Result, undo: Undo<Given, Result> | null = null): (...given: Given) => Promise<Result> {
       return async (...given) => {
-        instantMs = clock()
+        instant.advance()
         state.caller = accounts === null ? null : callerWith(accounts())
-        return operation(state, ...given)
+        return await run(name, () => operation(state, ...given), undo === null ? null : result => undo(state, result, ...given))
       }
     }
 
     /** An operation at one instant, which is what its rules compare with. */
-    function atomic<Given extends unknown[], Result> (operation: (state: State, ...given: Given) => Result): (...given: Given) => Promise<Result> {
-      return open((state, ...given: Given) => {
+    function atomic<Given extends unknown[], Result> (name: keyof Ledger, operation: (state: State, ...given: Given) => Result, undo: Undo<Given, Result> | null = null): (...given: Given) => Promise<Result> {
+      return open(name, (state, ...given: Given) => {
         if (!contact()) throw new Problem('foreign-ledger', { cause: new Error(`It is the ledger of ${state.upstream ?? UNMARKED_LEDGER}.`) })
         return operation(state, ...given)
-      })
+      }, undo)
     }
 
     return {
       beside,
-      now: clock,
+      now: instant.clock,
       ping: async () => {},
 
-      admit: atomic(admit),
-      admitAll: atomic(admitAll),
-      withdraw: atomic(withdraw),
-      claim: atomic(claim),
+      admit: atomic('admit', admit, undoAdmission),
+      admitAll: atomic('admitAll', admitAll, undoAdmissions),
+      withdraw: atomic('withdraw', withdraw),
+      claim: atomic('claim', claim, undoClaim),
 
-      recordAccepted: atomic(recordAccepted),
-      recordNotSent: atomic(recordNotSent),
-      recordUnknown: atomic(recordUnknown),
-      recordProgress: atomic(recordProgress),
-      recordDoubt: atomic(recordDoubt),
-      finish: atomic(finish),
+      recordAccepted: atomic('recordAccepted', recordAccepted),
+      recordNotSent: atomic('recordNotSent', recordNotSent),
+      recordUnknown: atomic('recordUnknown', recordUnknown),
+      recordProgress: atomic('recordProgress', recordProgress),
+      recordDoubt: atomic('recordDoubt', recordDoubt),
+      finish: atomic('finish', finish),
 
-      renew: atomic(renew),
-      restore: atomic(restore),
-      release: atomic(release),
-      sweep: atomic(sweep),
-      heartbeat: atomic(heartbeat),
-      takeOver: atomic(takeOver),
-      takeOutbox: atomic((state, max: number) => takeOutbox(state, max, id => getMany(state, [id]).map(briefOf)[0])),
-      once: atomic(once),
+      renew: atomic('renew', renew),
+      restore: atomic('restore', restore),
+      release: atomic('release', release),
+      sweep: atomic('sweep', sweep),
+      heartbeat: atomic('heartbeat', heartbeat),
+      takeOver: atomic('takeOver', takeOver),
+      takeOutbox: atomic('takeOutbox', (state, max: number) => takeOutbox(state, max, id => getMany(state, [id]).map(briefOf)[0])),
+      once: atomic('once', once),
 
-      seen: atomic(seen),
-      left: atomic(left),
-      askOpen: open(askOpen),
-      askThere: open(askThere),
+      seen: atomic('seen', seen),
+      left: atomic('left', left),
+      askOpen: open('askOpen', askOpen),
+      askThere: open('askThere', askThere),
       answerOpen: (replica, isOpen) => answerOpen(state, replica, isOpen),
 
-      read: open(read),
-      lookup: atomic(lookup),
-      preview: atomic(preview),
-      list: open(list),
-      getMany: open(getMany),
-      getStatuses: open(getStatuses),
-      logs: open(logs),
-      aside: open(aside),
+      read: open('read', read),
+      lookup: atomic('lookup', lookup),
+      preview: atomic('preview', preview),
+      list: open('list', list),
+      getMany: open('getMany', getMany),
+      getStatuses: open('getStatuses', getStatuses),
+      logs: open('logs', logs),
+      aside: open('aside', aside),
       listen: listener => {
         state.listeners.add(listener)
         return () => { state.listeners.delete(listener) }
       },
 
-      cancel: atomic(cancel),
-      settle: atomic(settle),
-      correct: atomic(correct),
-      breaker: atomic((state, scope: string, report: Omit<BreakerReport, 'scope' | 'tenantFirst'>) => takeReport(state, { scope, ...report })),
-      breakers: open(breakers),
-      mint: atomic(mint),
-      token: open(readToken),
-      tokens: open(listTokens),
-      revoke: atomic(revoke),
-      issueTicket: atomic(issueTicket),
-      takeTicket: atomic(takeTicket),
+      cancel: atomic('cancel', cancel),
+      settle: atomic('settle', settle, undoWord),
+      correct: atomic('correct', correct, undoWord),
+      breaker: atomic('breaker', (state, scope: string, report: Omit<BreakerReport, 'scope' | 'tenantFirst'>) => takeReport(state, { scope, ...report })),
+      breakers: open('breakers', breakers),
+      mint: atomic('mint', mint, undoMint),
+      token: open('token', readToken),
+      tokens: open('tokens', listTokens),
+      revoke: atomic('revoke', revoke, undoWord),
+      issueTicket: atomic('issueTicket', issueTicket),
+      takeTicket: atomic('takeTicket', takeTicket),
 
-      balances: open(balances),
-      unknowns: open(unknowns),
-      journal: open(journal),
-      gauges: open(gauges),
-      standings: open(standings),
-      failures: open(failures),
-      replicas: open(replicas),
+      balances: open('balances', balances),
+      unknowns: open('unknowns', unknowns),
+      journal: open('journal', journal),
+      gauges: open('gauges', gauges),
+      standings: open('standings', standings),
+      failures: open('failures', failures),
+      replicas: open('replicas', replicas),
 
       close: async () => {
         state.listeners.clear()
         state.answerers.clear()
       },
       audit: () => {
-        instantMs = clock()
+        instant.advance()
         return audit(state)
       }
     }

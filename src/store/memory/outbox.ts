@@ -6,26 +6,33 @@ import type { Brief, Generation } from '../../generation/generation.ts'
 import type { OutboxEvent, GenerationNotice } from '../../generation/outbox.ts'
 import type { Phase } from '../../generation/phases.ts'
 import type { MicroUsd } from '../../money.ts'
-import type { State } from './state.ts'
+import type { Notice, State } from './state.ts'
 
 /** Writes down that a row has just changed from this phase, or got more expensive. */
 export function addEvent (state: State, { row }: { readonly row: Generation }, kind: GenerationNotice['kind'], from: Phase, booked: MicroUsd): void {
-  state.outbox.push({ kind, id: row.id, from, booked })
+  post(state, { kind, id: row.id, from, booked })
 }
 
 /** Writes down that a breaker has just changed. */
 export function addBreakerEvent (state: State, scope: string, from: BreakerState, to: BreakerState): void {
-  state.outbox.push({ kind: 'breaker', scope, from, state: to })
+  post(state, { kind: 'breaker', scope, from, state: to })
 }
 
 /** The ledger's `takeOutbox`. `show` gives the row as it now is, briefly, or nothing when it is forgotten. */
 export function takeOutbox (state: State, max: number, show: (id: string) => Brief | undefined): OutboxEvent[] {
-  return state.outbox.splice(0, max).flatMap<OutboxEvent>(event => {
+  const taken = [...state.outbox].slice(0, max)
+  for (const [number] of taken) state.outbox.delete(number)
+  return taken.flatMap<OutboxEvent>(([, event]) => {
     if (event.kind === 'breaker') return [event]
     const { id, ...told } = event
     const row = show(id)
     return row === undefined ? [] : [{ ...told, row }]
   })
+}
+
+function post (state: State, notice: Notice): void {
+  state.notices += 1
+  state.outbox.set(String(state.notices), notice)
 }
 
 /** The ledger's `once`. */

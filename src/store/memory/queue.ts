@@ -47,21 +47,28 @@ export function updateTurn (state: State, name: string): void {
     state.turns.delete(name)
     return
   }
-  if (state.turns.score(name) === undefined) tenant.virtual = Math.max(tenant.virtual, state.virtual)
+  if (state.turns.score(name) === undefined && tenant.virtual < state.virtual) {
+    tenant.virtual = state.virtual
+    state.note('tenants', name)
+  }
   state.turns.set(name, tenant.virtual)
 }
 
 /** Charges a tenant of the queue for one claim. To be called before the row changes, while the tenant still stands in the queue. */
-export function charge (state: State, tenant: TenantState): void {
+export function charge (state: State, name: string): void {
+  const tenant = tenantOf(state, name)
   const [foremost] = state.turns.first(1)
   if (foremost !== undefined) state.virtual = Math.max(state.virtual, state.turns.score(foremost) ?? 0)
   tenant.virtual += turnOf(tenant)
+  state.note('tenants', name)
 }
 
 /** Charges a tenant for one that goes to fal at once, as if it had stood in the empty queue. */
-export function passThrough (state: State, tenant: TenantState): void {
+export function passThrough (state: State, name: string): void {
+  const tenant = tenantOf(state, name)
   state.virtual = Math.max(tenant.virtual, state.virtual)
   tenant.virtual = state.virtual + turnOf(tenant)
+  state.note('tenants', name)
 }
 
 function turnOf ({ weight }: TenantState): number {

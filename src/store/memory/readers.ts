@@ -9,6 +9,7 @@ import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
 import { changeOf, findById, resolve, show, showAlias } from './rows.ts'
 import { listKeyOf, statusListKeyOf, unlist, type State } from './state.ts'
+import { textBytes } from './texts.ts'
 
 /** The ledger's `read`. */
 export function read (state: State, id: string, reader: Reader): Generation | null {
@@ -70,7 +71,7 @@ export function list (
     last = id
     const row = findById(state, id)?.row
     if (row === undefined && state.aliases.get(id) === undefined) gone.push(id)
-    if (row !== undefined && (status === null || statusOf(row.phase) === status)) found.push({ ...row, bytes: bytesOf(row.input) + bytesOf(row.output) })
+    if (row !== undefined && (status === null || statusOf(row.phase) === status)) found.push({ ...row, bytes: textBytes(row.input) + textBytes(row.output) })
   }
   const isMore = ownPlace < own.length || otherPlace < others.length
   for (const id of gone) {
@@ -78,10 +79,6 @@ export function list (
   }
   const { shown, nextCursor } = cutPage(found, isMore ? last : null)
   return { rows: shown.map(listed), nextCursor }
-}
-
-function bytesOf (text: string | null): number {
-  return text === null ? 0 : Buffer.byteLength(text)
 }
 
 function listed (row: Listed): Listed {

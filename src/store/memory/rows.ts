@@ -9,6 +9,7 @@ import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe, leaveAccount } from './breakers.ts'
 import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
 import { addTo, dropFrom, enlist, statusListKeyOf, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
+import { textBytes } from './texts.ts'
 
 /** A row that gave way to another may do so to one that gave way itself, but not without end. */
 const MAX_HOPS = 5
@@ -19,6 +20,8 @@ export function insert (state: State, entry: Entry): void {
   state.rows.set(entry.row.id, entry)
   enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
   index(state, entry)
+  state.note('rows', entry.row.id)
+  if (!isFinal(entry.row)) hold(state, entry.row, 1)
   book(state, null, entry.row)
   updateTurn(state, entry.row.tenant)
   publish(state, entry)
@@ -45,6 +48,8 @@ export function replace (state: State, entry: Entry, after: Generation, hidden: 
   entry.row = shedInput(after)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
+  state.note('rows', before.id)
+  holdOtherwise(state, before, entry.row)
   noteAccount(state, entry, account)
   book(state, before, after)
   if (!isAtUpstream(after.phase) && after.phase !== 'waiting') freeProbe(state, after)
@@ -58,7 +63,20 @@ export function adjust (state: State, entry: Entry, hidden: Partial<Hidden>): vo
   unindex(state, entry)
   entry.hidden = { ...entry.hidden, ...hidden }
   index(state, entry)
+  state.note('rows', entry.row.id)
   updateTurn(state, entry.row.tenant)
+}
+
+/** Lengthens or ends the lease. Nobody is told, and it is not noted: no lease outlives the process that keeps the ledger. */
+export function lease (state: State, entry: Entry, leaseUntilMs: number): void {
+  unindex(state, entry)
+  entry.hidden = { ...entry.hidden, leaseUntilMs }
+  index(state, entry)
+}
+
+/** Puts a text, or its place, where the other stands. It is the same row for everybody. */
+export function putTexts (entry: Entry, texts: Partial<Pick<Generation, 'input' | 'output'>>): void {
+  entry.row = { ...entry.row, ...texts }
 }
 
 /** Notes that an answer reached its caller. Nobody is told, and no reader sees it. */
@@ -66,6 +84,7 @@ export function deliver (state: State, entry: Entry): void {
   unindex(state, entry)
   entry.row = { ...entry.row, delivered: true }
   index(state, entry)
+  state.note('rows', entry.row.id)
 }
 
 /** Writes with which account it is bought. Nobody who waits for it sees that. */
@@ -74,6 +93,7 @@ export function assign (state: State, entry: Entry, upstream: string | null): vo
   unindex(state, entry)
   entry.row = { ...entry.row, upstream }
   index(state, entry)
+  state.note('rows', entry.row.id)
   noteAccount(state, entry, account)
 }
 
@@ -84,6 +104,7 @@ export function forget (state: State, entry: Entry): void {
   buryEarly(state, entry)
   unindex(state, entry)
   state.rows.delete(id)
+  state.note('rows', id)
   state.logs.delete(id)
   state.passedDuplicates.delete(id)
   unlist(state.lists, entry.row, id)
@@ -154,7 +175,9 @@ export function giveWay (state: State, entry: Entry, to: Entry): void {
   const { id, tenant, subject } = row
   freeProbe(state, row)
   unindex(state, entry)
+  hold(state, row, -1)
   state.rows.delete(id)
+  state.note('rows', id)
   unlist(state.lists, row, id)
   unname(state, entry)
   const endMs = Math.max(aliasEndMs(state), hidden.keyedUntilMs)
@@ -163,6 +186,7 @@ export function giveWay (state: State, entry: Entry, to: Entry): void {
   const known = tenantOf(state, tenant)
   const { used, beganAtMs, endsAtMs } = known.window
   if (used > 0 && row.createdAtMs >= beganAtMs && state.now() < endsAtMs) known.window = { used: used - 1, beganAtMs, endsAtMs }
+  state.note('tenants', tenant)
   updateTurn(state, tenant)
   publish(state, to, id)
 }
@@ -224,8 +248,26 @@ function index (state: State, entry: Entry): void {
   const follower = followerOf(row)
   if (follower !== null) addTo(state.followed, followedKeyOf(account, follower), row.id, 0)
   if (row.phase === 'failed') state.failed.set(row.id, row.finishedAtMs ?? 0)
-  if (!isFinal(row)) hold(state, row, 1)
   if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
+}
+
+/** What is held for a row follows it. */
+function holdOtherwise (state: State, before: Generation, after: Generation): void {
+  const isSame = before.accounts === after.accounts && before.price === after.price && before.files === after.files && before.token === after.token
+  if (isSame && isFinal(before) === isFinal(after)) return
+  if (!isFinal(before)) hold(state, before, -1)
+  if (!isFinal(after)) hold(state, after, 1)
+}
+
+/** Makes what follows from rows, aliases and tokens that were put back from elsewhere; nothing of it is there yet. */
+export function indexAll (state: State): void {
+  for (const entry of state.rows.values()) {
+    enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
+    index(state, entry)
+  }
+  for (const [id, alias] of state.aliases.entries()) enlist(state.aliasLists, alias, id, alias.number)
+  for (const [id, { token }] of state.tokens.entries()) if (!token.revoked) addTo(state.liveTokens, token.tenant, id, token.expiresAtMs)
+  for (const tenant of state.tenants.keys()) updateTurn(state, tenant)
 }
 
 /** Has it left the account in whose sets it stood? */
@@ -265,7 +307,6 @@ function unindex (state: State, entry: Entry): void {
   const follower = followerOf(row)
   if (follower !== null) dropFrom(state.followed, followedKeyOf(account, follower), row.id)
   state.failed.delete(row.id)
-  if (!isFinal(row)) hold(state, row, -1)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
 }
 
@@ -309,7 +350,7 @@ export function keepsInputBytes (row: Generation): number {
 
 /** The row without its input, once it has ended with one that is too long to be kept. */
 function shedInput (row: Generation): Generation {
-  return isFinal(row) && row.input !== null && Buffer.byteLength(row.input) > keepsInputBytes(row) ? { ...row, input: null } : row
+  return isFinal(row) && row.input !== null && textBytes(row.input) > keepsInputBytes(row) ? { ...row, input: null } : row
 }
 
 function leadsTo (state: State, name: string, id: string): boolean {
@@ -320,14 +361,5 @@ function leadsTo (state: State, name: string, id: string): boolean {
 function publish (state: State, entry: Entry, id = entry.row.id): void {
   if (state.listeners.size === 0) return
   // A generation that keeps its slot at fal lets nobody else in.
-  const change = { ...changeOf(state, entry), id, isQueueEmpty: hasSlot(entry.row) || isQueueEmpty(state) }
-  queueMicrotask(() => {
-    for (const listener of state.listeners) {
-      try {
-        listener(change)
-      } catch {
-        // A listener's fault is its own: neither the ledger nor the other listeners may suffer from it.
-      }
-    }
-  })
+  state.tell({ ...changeOf(state, entry), id, isQueueEmpty: hasSlot(entry.row) || isQueueEmpty(state) })
 }

@@ -12,6 +12,7 @@ import type { Status } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
+import { NotedMap, NotedSet, type Note } from './notes.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
 
 /** A row as the ledger keeps it. Both halves are replaced, never edited, so that rows handed out stay as they were. */
@@ -65,13 +66,22 @@ export interface KeptBreaker extends Omit<Breaker, 'account'> {
   readonly proved: boolean
 }
 
+export type Listener = (change: Published | 'look-again') => void
+
 /** A process, as far as the ledger tells one from another: by the accounts that it has keys of, and their slots where it was told a number. */
 export interface Caller { readonly accounts: readonly string[], readonly slots: ReadonlyMap<string, number> }
+
+/** What the outbox keeps: of a generation only its id. */
+export type Notice = BreakerNotice | Omit<GenerationNotice, 'row'> & { readonly id: string }
 
 export interface State {
   readonly times: LedgerTimes
   /** The moment of the operation under way, in milliseconds of the ledger's clock. */
   readonly now: () => number
+  /** Is told of each change of a table, by who makes it. */
+  readonly note: Note
+  /** Tells whoever listens of a change, once its operation is over. */
+  readonly tell: (change: Published) => void
   /** Which server keeps it; another one may have lost something. */
   readonly server: () => string
   /** Whose ledger it is, its first account; `null` while that is not written down. */
@@ -132,14 +142,16 @@ export interface State {
   /** The same by the time of their admission. */
   readonly oldest: SortedSet
   /** Outputs that are too long for a row, by the id of their row with their size and hash. */
-  readonly asides: Map<string, { readonly large: Large, readonly output: string, readonly untilMs: number }>
+  readonly asides: Map<string, { readonly large: Large, output: string, readonly untilMs: number }>
   readonly breakers: Map<string, KeptBreaker>
   /** Model → its price rules, the one that holds first, then those that were replaced last. */
   readonly priceRules: Map<string, readonly string[]>
   /** Model → how many of its bills in a row were above their reservations. */
   readonly overruns: Map<string, number>
-  /** What nobody was told yet, oldest first. */
-  readonly outbox: (BreakerNotice | Omit<GenerationNotice, 'row'> & { readonly id: string })[]
+  /** What nobody was told yet, oldest first, by number. */
+  readonly outbox: Map<string, Notice>
+  /** How many notices there were so far. */
+  notices: number
   /** What was granted to one call, and until when to no other; a few names. */
   readonly granted: Map<string, number>
   /** Slots at fal by account since it took no more: that many until then, afterwards more and more. */
@@ -159,27 +171,43 @@ export interface State {
   /** Since when and until when nothing is claimed; exactly as long as somebody is awaited. */
   held: { readonly sinceMs: number, readonly untilMs: number } | null
   readonly journal: JournalEntry[]
+  /** The most lines that it keeps. */
+  readonly maxJournalLines: number
   /** The time of the journal's latest line, and how many lines of that time came before it. */
   journalLast: { readonly atMs: number, readonly number: number }
   /** The journal has lost lines to its bounds, so it does not add up to the books any more. */
   journalTrimmed: boolean
-  readonly listeners: Set<(change: Published | 'look-again') => void>
+  readonly listeners: Set<Listener>
   /** Replica → the function that looks at its sockets. */
   readonly answerers: Map<string, (connection: string) => boolean>
 }
 
-/** How many lines the journal keeps in memory; with Redis only their age bounds it. */
-export const MAX_JOURNAL_LINES = 100_000
+/** How many lines the journal keeps, where it is only in memory. */
+const MAX_JOURNAL_LINES = 100_000
 
 /** The most entries that one operation tidies up, so that none takes long. */
 export const TIDY_PER_CALL = 32
 
-export function createState (times: LedgerTimes, now: () => number, server = (): string => 'memory'): State {
+interface StateOptions {
+  readonly times: LedgerTimes
+  readonly now: () => number
+  readonly server?: (() => string) | undefined
+  /** By default nobody wants to know. */
+  readonly note?: Note
+  /** By default listeners hear of a change in the next microtask. */
+  readonly tell?: (change: Published) => void
+  readonly maxJournalLines?: number
+}
+
+export function createState ({ times, now, server = () => 'memory', note = () => {}, tell, maxJournalLines = MAX_JOURNAL_LINES }: StateOptions): State {
   const aliasLists = new Map<string, SortedSet>()
   const liveTokens = new Map<string, SortedSet>()
+  const listeners = new Set<Listener>()
   return {
     times,
     now,
+    note,
+    tell: tell ?? (change => { queueMicrotask(() => { tellAll(listeners, change) }) }),
     server,
     upstream: null,
     otherAccounts: new Set(),
@@ -188,14 +216,14 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     active: new Map(),
     virtual: 0,
     rows: new Map(),
-    logs: new Map(),
-    aliases: createExpiringMap<Alias>(now, (id, alias) => { unlist(aliasLists, alias, id) }),
-    names: createExpiringMap<Name>(now),
+    logs: new NotedMap(id => { note('logs', id) }),
+    aliases: createExpiringMap<Alias>(now, { note: id => { note('aliases', id) }, onEnd: (id, alias) => { unlist(aliasLists, alias, id) } }),
+    names: createExpiringMap<Name>(now, { note: name => { note('names', name) } }),
     answers: createExpiringMap<Answer>(now),
-    ends: createExpiringMap<End>(now),
+    ends: createExpiringMap<End>(now, { note: id => { note('ends', id) } }),
     tombstones: createExpiringMap<Tombstone>(now),
     duplicates: new Map(),
-    passedDuplicates: new Set(),
+    passedDuplicates: new NotedSet(id => { note('passed', id) }),
     due: new Map(),
     followed: new Map(),
     failed: createSortedSet(),
@@ -205,25 +233,29 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     requests: new Map(),
     tenants: new Map(),
     books: new Map(),
-    tokens: createExpiringMap<TokenState>(now, (id, { token: { tenant } }) => {
-      const alive = liveTokens.get(tenant)
-      alive?.delete(id)
-      if (alive?.size() === 0) liveTokens.delete(tenant)
+    tokens: createExpiringMap<TokenState>(now, {
+      note: id => { note('tokens', id) },
+      onEnd: (id, { token: { tenant } }) => {
+        const alive = liveTokens.get(tenant)
+        alive?.delete(id)
+        if (alive?.size() === 0) liveTokens.delete(tenant)
+      }
     }),
     liveTokens,
-    tickets: createExpiringMap<Ticket>(now),
+    tickets: createExpiringMap<Ticket>(now, { note: sha256 => { note('tickets', sha256) } }),
     lists: new Map(),
     listsByStatus: new Map(),
     aliasLists,
     unknown: createSortedSet(),
     oldest: createSortedSet(),
-    asides: new Map(),
-    breakers: new Map(),
-    priceRules: new Map(),
-    overruns: new Map(),
-    outbox: [],
-    granted: new Map(),
-    lowered: new Map(),
+    asides: new NotedMap(name => { note('asides', name) }),
+    breakers: new NotedMap(scope => { note('breakers', scope) }),
+    priceRules: new NotedMap(model => { note('prices', model) }),
+    overruns: new NotedMap(model => { note('overruns', model) }),
+    outbox: new NotedMap(number => { note('outbox', number) }),
+    notices: 0,
+    granted: new NotedMap(what => { note('granted', what) }),
+    lowered: new NotedMap(account => { note('lowered', account) }),
     askedAtMs: [0, 0],
     askLaterMs: 0,
     metServer: null,
@@ -232,10 +264,20 @@ export function createState (times: LedgerTimes, now: () => number, server = ():
     awaited: new Set(),
     held: null,
     journal: [],
+    maxJournalLines,
     journalLast: { atMs: 0, number: 0 },
     journalTrimmed: false,
-    listeners: new Set(),
+    listeners,
     answerers: new Map()
+  }
+}
+
+/** Tells each listener. A listener's fault is its own: neither the ledger nor the other listeners may suffer from it. */
+export function tellAll (listeners: ReadonlySet<Listener>, change: Published): void {
+  for (const listener of listeners) {
+    try {
+      listener(change)
+    } catch {}
   }
 }
 

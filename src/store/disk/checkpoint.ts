@@ -1,0 +1,117 @@
+// Checkpoints: the whole state as one snapshot, in slices between which the ledger goes on, so that the journal before it can go.
+// An entry may be newer in the snapshot than at its beginning. What the journal has of it since then is put back over it at a start, and ends with the same.
+
+import { setImmediate as turn } from 'node:timers/promises'
+import type { State } from '../memory/state.ts'
+import type { Place } from '../memory/texts.ts'
+import { figuresOf } from './figures.ts'
+import type { Lines } from './lines.ts'
+import type { Checkpoint, DiskLog } from './log.ts'
+import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
+import { codecs } from './tables.ts'
+import type { Kept, Texts } from './texts.ts'
+
+/** A journal is not worth a checkpoint before it is that long, nor before it is as long as the snapshot would be. */
+const MIN_JOURNAL_BYTES = 64 * 1024 * 1024
+
+/** So many lines of the journal of money are in memory at most, about. */
+const MAX_LINES = 20_000
+
+/** Entries in a slice: a fraction of a millisecond. */
+const SLICE = 200
+
+interface CheckpointOptions {
+  readonly state: State
+  readonly log: DiskLog
+  readonly texts: Texts
+  readonly lines: Lines
+  readonly flush: () => Promise<void>
+  readonly onFailure: (error: unknown) => void
+}
+
+export interface Checkpoints {
+  /** Makes one if the journal is long enough, beside what goes on. */
+  readonly consider: () => void
+  /** Makes one, or waits for the one that is being made. */
+  readonly make: () => Promise<void>
+  /** Resolves when none is being made. */
+  readonly close: () => Promise<void>
+}
+
+export function createCheckpoints ({ state, log, texts, lines, flush, onFailure }: CheckpointOptions): Checkpoints {
+  let making: Promise<void> | null = null
+  let isClosed = false
+
+  function make (): Promise<void> {
+    making ??= makeOne().finally(() => { making = null })
+    return making
+  }
+
+  async function makeOne (): Promise<void> {
+    const checkpoint = await log.beginCheckpoint()
+    try {
+      const after = await writeAll(checkpoint)
+      // What was written may be newer than what the journal has.
+      await flush()
+      await checkpoint.commit()
+      for (const apply of after) apply()
+    } catch (error) {
+      await checkpoint.abort()
+      throw error
+    }
+  }
+
+  /** Gives what is to be done once the snapshot counts. */
+  async function writeAll (checkpoint: Checkpoint): Promise<(() => void)[]> {
+    const after: (() => void)[] = []
+    let slice: string[] = []
+
+    async function end (): Promise<void> {
+      if (isClosed) throw new Error('The ledger is being closed.')
+      await checkpoint.write(slice)
+      slice = []
+      await turn()
+    }
+
+    async function keep ({ owner, place, moveTo }: Kept): Promise<void> {
+      const to = await checkpoint.keep(place)
+      slice.push(textRecord(owner, to))
+      if (!isSame(place, to)) after.push(() => { moveTo(to) })
+    }
+
+    slice.push(figuresRecord(figuresOf(state)))
+    for (const [table, { keys, image }] of Object.entries(codecs)) {
+      for (const key of keys(state)) {
+        const now = image(state, key)
+        if (now === null) continue
+        slice.push(entryRecord(table, key, now))
+        const entry = table === 'rows' ? state.rows.get(key) : undefined
+        for (const kept of entry !== undefined ? texts.placesOfRow(entry) : table === 'asides' ? texts.placesOfAside(key) : []) await keep(kept)
+        if (slice.length >= SLICE) await end()
+      }
+    }
+    const chunks: LineChunk[] = []
+    for (const chunk of lines.chunks()) chunks.push({ ...chunk, place: await checkpoint.keep(chunk.place) })
+    for (const { text, first, last, count } of lines.inMemory()) chunks.push({ first, last, count, place: await checkpoint.add(text) })
+    for (const chunk of chunks) slice.push(linesRecord(chunk))
+    await end()
+    after.push(() => { lines.laidAside(chunks) })
+    return after
+  }
+
+  return {
+    consider: () => {
+      const isLong = log.bytesSinceCheckpoint > Math.max(MIN_JOURNAL_BYTES, log.snapshotBytes) || state.journal.length > MAX_LINES
+      if ((isLong || log.wantsCheckpoint) && making === null && !isClosed) make().catch(onFailure)
+    },
+    make,
+    close: async () => {
+      isClosed = true
+      await making?.catch(() => {}) // told by who began it
+    }
+  }
+}
+
+function isSame (one: Place, other: Place): boolean {
+  return one.file === other.file && one.offset === other.offset
+}

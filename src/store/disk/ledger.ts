@@ -1,0 +1,161 @@
+// The ledger of one machine: the one in memory, whose every change is on disk before anybody hears of it.
+
+import { performance } from 'node:perf_hooks'
+import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
+import type { OwnAccount } from '../../upstream-account.ts'
+import { createLedgerOf, type Instant, type MemoryLedger, type Run } from '../memory/ledger.ts'
+import { createState, tellAll } from '../memory/state.ts'
+import type { Place } from '../memory/texts.ts'
+import { createChanges, type Changed } from './changes.ts'
+import { createCheckpoints } from './checkpoint.ts'
+import { createCommit } from './commit.ts'
+import { figuresOf } from './figures.ts'
+import { createLines } from './lines.ts'
+import { createLoading } from './load.ts'
+import { openLog, type DiskLog, type LogOptions } from './log.ts'
+import { entryRecord, figuresRecord } from './records.ts'
+import { codecs, imageOf, lineRecord } from './tables.ts'
+import { createTexts, withTexts, type FreshTexts } from './texts.ts'
+
+export interface DiskStore {
+  readonly ledger: MemoryLedger
+  /** Lays a snapshot of the state down, so that the next start is quick; it is made by itself, too, as the journal grows. */
+  readonly checkpoint: () => Promise<void>
+}
+
+export interface DiskOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDamage'> {
+  readonly times: LedgerTimes
+  /** The accounts that it buys with. */
+  readonly accounts: () => readonly OwnAccount[]
+  /** Why the disk cannot be written to; `null`: it can be again. */
+  readonly onState: (trouble: unknown) => void
+  /** A checkpoint failed, which is tried again later. */
+  readonly onCheckpointFailure: (error: unknown) => void
+  /** Wall time in milliseconds. */
+  readonly wallNow?: () => number
+  /** As if it were kept by a server that may be another later. */
+  readonly server?: () => string
+}
+
+/** Opens the ledger in a folder, which this process owns already. Rejects with a sentence that says what to do when it cannot be read. */
+export async function openDiskLedger ({ times, accounts, onState, onCheckpointFailure, wallNow = monotonicNow, server, ...files }: DiskOptions): Promise<DiskStore> {
+  const time = createTime(wallNow)
+  const changes = createChanges()
+  const state = createState({ times, now: time.now, server, note: changes.note, tell: change => { commit.tell(change) }, maxJournalLines: Infinity })
+  const read = async (place: Place): Promise<string> => await log.readText(place)
+  const texts = createTexts(state)
+  const lines = createLines(state, read)
+  const loading = createLoading(state, texts, lines, time.notBefore)
+  const log: DiskLog = await openLog({ ...files, onRecord: loading.take })
+  await loading.finish(read)
+  changes.take()
+
+  const commit = createCommit({
+    changes,
+    write,
+    isFull: () => log.isFull,
+    makeRoom: async () => await log.makeRoom(),
+    advance: time.advance,
+    tell: change => { tellAll(state.listeners, change) },
+    onState
+  })
+  const checkpoints = createCheckpoints({ state, log, texts, lines, flush: commit.flush, onFailure: onCheckpointFailure })
+
+  async function write (changed: Changed): Promise<void> {
+    const { records, fresh } = recordsOf(changed)
+    if (records.length === 0 && fresh.texts.length === 0) return
+    const places = await log.append({ records: [...records, ...fresh.records, figuresRecord(figuresOf(state))], texts: fresh.texts })
+    texts.wrote(fresh, places)
+    checkpoints.consider()
+  }
+
+  function recordsOf (changed: Changed): { readonly records: string[], readonly fresh: FreshTexts } {
+    const records: string[] = []
+    const fresh: FreshTexts = { texts: [], owners: [], records: [] }
+    for (const [table, keys] of changed) {
+      if (table === 'journal') {
+        for (const line of keys.size === 0 ? [] : state.journal.slice(-keys.size)) records.push(entryRecord(table, line.cursor, imageOf(lineRecord, line)))
+        continue
+      }
+      for (const key of keys) {
+        records.push(entryRecord(table, key, codecs[table].image(state, key)))
+        if (table === 'asides') texts.ofAside(fresh, key)
+        if (table !== 'rows') continue
+        const entry = state.rows.get(key)
+        if (entry === undefined) texts.forget(key)
+        else texts.ofRow(fresh, entry)
+      }
+    }
+    return { records, fresh }
+  }
+
+  /** Texts that lie on disk are read from there, beginning in the same step: later they may lie elsewhere. */
+  const run: Run = async <Result>(name: keyof Ledger, operate: () => Result, undo: ((result: Result) => boolean) | null) => {
+    let filled: Promise<Result> | Result | undefined
+    const result = await commit.run(name, () => {
+      const plain = operate()
+      filled = withTexts(plain, read)
+      if (filled instanceof Promise) filled.catch(() => {}) // awaited below, unless the right is taken back
+      return plain
+    }, undo)
+    return filled === undefined ? result : await filled
+  }
+
+  return { ledger: of(createLedgerOf({ state, instant: time, accounts, run })), checkpoint: checkpoints.make }
+
+  function of (base: MemoryLedger): MemoryLedger {
+    /** Nothing new is begun while it could not be written down. */
+    function unlessInTrouble<Given extends unknown[], Result> (operation: (...given: Given) => Promise<Result>): (...given: Given) => Promise<Result> {
+      return async (...given) => {
+        const trouble = commit.trouble()
+        if (trouble !== null) throw trouble
+        return await operation(...given)
+      }
+    }
+
+    return {
+      ...base,
+      beside: own => of(base.beside(own)),
+      admit: async (admission, claim) => {
+        const trouble = commit.trouble()
+        // What is there already is given out all the same.
+        if (trouble !== null && !FREE.has((await base.preview(admission)).would.outcome)) throw trouble
+        return await base.admit(admission, claim)
+      },
+      admitAll: unlessInTrouble(base.admitAll),
+      claim: unlessInTrouble(base.claim),
+      mint: unlessInTrouble(base.mint),
+      settle: unlessInTrouble(base.settle),
+      correct: unlessInTrouble(base.correct),
+      journal: lines.journal,
+      close: async () => {
+        await base.close()
+        await commit.close().catch(() => {}) // told by onState
+        await checkpoints.close()
+        await log.close()
+      }
+    }
+  }
+}
+
+const FREE: ReadonlySet<string> = new Set(['replayed', 'joined', 'adopted', 'hit', 'gone', 'duplicates'])
+
+/** Wall time at the start of the process and monotonic time since, but never before the latest moment that the ledger has seen: whoever sets a clock back ends nothing early and begins nothing again. */
+function createTime (wallNow: () => number): Instant & { readonly notBefore: (ms: number) => void } {
+  let aheadMs = 0
+  const clock = (): number => wallNow() + aheadMs
+  let nowMs = clock()
+  return {
+    clock,
+    now: () => nowMs,
+    advance: () => { nowMs = clock() },
+    notBefore: ms => {
+      if (clock() < ms) aheadMs += ms - clock()
+      nowMs = clock()
+    }
+  }
+}
+
+function monotonicNow (): number {
+  return Math.floor(performance.timeOrigin + performance.now())
+}

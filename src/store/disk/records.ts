@@ -1,0 +1,76 @@
+// The records of the journal on disk, each a JSON text of one line.
+
+import { recordOf, textOf, unreadable } from '../../generation/fields.ts'
+import type { Place } from '../memory/texts.ts'
+import type { Image } from './tables.ts'
+
+/**
+ * What one record says:
+ *
+ * - `entry`: this entry of this table is so, or (`null`) is gone.
+ * - `figures`: the figures are so.
+ * - `text`: the text of this owner lies there.
+ * - `lines`: so many lines of the journal of money lie there as one text, the first and last of them with these cursors.
+ */
+export type Said =
+  | { readonly kind: 'entry', readonly table: string, readonly key: string, readonly image: Image | null }
+  | { readonly kind: 'figures', readonly image: Image }
+  | { readonly kind: 'text', readonly owner: string, readonly place: Place }
+  | { readonly kind: 'lines', readonly chunk: LineChunk }
+
+/** Lines of the journal of money that lie together on disk. */
+export interface LineChunk { readonly first: string, readonly last: string, readonly count: number, readonly place: Place }
+
+export function entryRecord (table: string, key: string, image: Image | null): string {
+  return JSON.stringify([table, key, image])
+}
+
+export function figuresRecord (image: Image): string {
+  return JSON.stringify(['', image])
+}
+
+/** Of a text that is the `index`th of its batch, or lies at a place that is known already. */
+export function textRecord (owner: string, where: number | Place): string {
+  return JSON.stringify(['@', owner, where])
+}
+
+export function linesRecord (chunk: LineChunk): string {
+  return JSON.stringify(['$', chunk.first, chunk.last, chunk.count, chunk.place])
+}
+
+/** Reads one; throws for any other. */
+export function readRecord (record: string, places: readonly Place[]): Said {
+  const parsed: unknown = JSON.parse(record)
+  const [kind, ...rest]: readonly unknown[] = Array.isArray(parsed) ? parsed : []
+  if (kind === '') return { kind: 'figures', image: imageIn(rest[0]) }
+  if (kind === '@') return { kind: 'text', owner: textOf(rest[0]), place: whereIn(rest[1], places) }
+  if (kind === '$') return { kind: 'lines', chunk: { first: textOf(rest[0]), last: textOf(rest[1]), count: numberOf(rest[2]), place: whereIn(rest[3], places) } }
+  return { kind: 'entry', table: textOf(kind), key: textOf(rest[0]), image: rest[1] === null ? null : imageIn(rest[1]) }
+}
+
+function imageIn (value: unknown): Image {
+  const image = recordOf(value)
+  if (isImage(image)) return image
+  throw unreadable('texts', value)
+}
+
+function isImage (record: Readonly<Record<string, unknown>>): record is Image {
+  for (const name in record) if (typeof record[name] !== 'string') return false
+  return true
+}
+
+function whereIn (value: unknown, places: readonly Place[]): Place {
+  const place = typeof value === 'number' ? places[value] : placeOf(value)
+  if (place === undefined) throw unreadable('a text of its batch', value)
+  return place
+}
+
+function placeOf (value: unknown): Place {
+  const { file, offset, bytes } = recordOf(value)
+  return { file: numberOf(file), offset: numberOf(offset), bytes: numberOf(bytes) }
+}
+
+function numberOf (value: unknown): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw unreadable('a whole number', value)
+}
