@@ -41,7 +41,55 @@ async function go (t: Test, page: Page, press: 'Tab' | 'Shift+Tab', place: Locat
   t.fail('it was not reached by keyboard')
 }
 
+/** Does this place have the focus the moment that it is in the page? What is typed before it has is lost. To be asked before it is there. */
+async function comesWithFocus (page: Page, selector: string): Promise<() => Promise<boolean>> {
+  await page.evaluate(selector => {
+    const page: { activeElement: Element | null, body: object, querySelector: (selector: string) => Element | null } = Reflect.get(globalThis, 'document')
+    const Observer: new (seen: () => void) => { observe: (place: object, what: object) => void, disconnect: () => void } = Reflect.get(globalThis, 'MutationObserver')
+    interface Element { readonly tagName: string }
+    const observer = new Observer(() => {
+      const place = page.querySelector(selector)
+      if (place === null) return
+      observer.disconnect()
+      Reflect.set(globalThis, 'cameWithFocus', place === page.activeElement)
+    })
+    observer.observe(page.body, { attributes: true, childList: true, subtree: true })
+  }, selector)
+  return async () => {
+    await page.waitForFunction(() => Reflect.has(globalThis, 'cameWithFocus'))
+    return await page.evaluate(() => {
+      const came: boolean = Reflect.get(globalThis, 'cameWithFocus')
+      Reflect.deleteProperty(globalThis, 'cameWithFocus')
+      return came
+    })
+  }
+}
+
 t.setTimeout(300_000)
+
+t.test('what is shown next has the focus from its first moment, so that no key is lost', async t => {
+  const app = await startWithOwnSandbox(t, { tenants })
+  const headers = { authorization: `Bearer ${key('studio')}`, 'content-type': 'application/json' }
+  for (let n = 0; n < 26; n++) await (await fetch(`${app.url}/generate`, { method: 'POST', headers, body: JSON.stringify({ prompt: `kite ${n}`, seed: 1 }) })).arrayBuffer()
+  const { page } = await openPage(t, app.url)
+  await page.getByLabel('Key or token').fill(key('studio'))
+  const form = await comesWithFocus(page, 'form textarea')
+  await page.keyboard.press('Enter')
+  t.equal(await form(), true, 'the form')
+
+  const older = await comesWithFocus(page, '.gallery li:nth-child(26) button')
+  await page.getByRole('button', { name: 'Older ones' }).click()
+  t.equal(await older(), true, 'the first of the older ones')
+
+  const faulty = await comesWithFocus(page, 'form [aria-invalid=true]')
+  await promptOf(page).fill('')
+  await page.getByRole('button', { name: 'Make it' }).click()
+  t.equal(await faulty(), true, 'the field that is at fault')
+
+  const field = await comesWithFocus(page, '#key')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  t.equal(await field(), true, 'the field of the key')
+})
 
 t.test('from signing in to the picture, to the gallery and out', async t => {
   const { page, said } = await openPage(t, (await startWithOwnSandbox(t, { tenants })).url)

@@ -1,7 +1,7 @@
 // @ts-check
 // What was asked for with this key, newest first.
 
-import { html, useEffect, useRef, useState } from './preact.js'
+import { html, useLayoutEffect, useRef, useState } from './preact.js'
 import { filesIn } from './files.js'
 import { dollars } from './usage.js'
 
@@ -12,7 +12,7 @@ export function Gallery ({ list, shownId, hasMore, onMore, onOpen }) {
   const places = useRef(/** @type {HTMLUListElement | null} */ (null))
   // The first of those that were asked for: the button that asked may be gone once they are there.
   const next = useRef(Infinity)
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (list.length <= next.current) return
     places.current?.children[next.current]?.querySelector('button')?.focus()
     next.current = Infinity

@@ -1,13 +1,14 @@
 // @ts-check
 // Where a key or a token is entered.
 
-import { html, useEffect, useRef, useState } from './preact.js'
+import { html, useLayoutEffect, useRef, useState } from './preact.js'
 
 /** @param {{ fault: string | null, isBusy: boolean, first: string, onKey: (key: string) => void }} props `first`: what stands in the field at first */
 export function SignIn ({ fault, isBusy, first, onKey }) {
   const [key, setKey] = useState(first)
   const field = useRef(/** @type {HTMLInputElement | null} */ (null))
-  useEffect(() => { field.current?.focus() }, [fault])
+  // Before it is painted: nobody sees the field without the focus, and nothing typed at once is lost.
+  useLayoutEffect(() => { field.current?.focus() }, [fault])
   return html`
     <form class="card sign-in" onSubmit=${(/** @type {Event} */ event) => {
       event.preventDefault()

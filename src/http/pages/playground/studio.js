@@ -1,7 +1,7 @@
 // @ts-check
 // Who is signed in has one form, one result, what was made before, and what it cost.
 
-import { html, useEffect, useRef, useState } from './preact.js'
+import { html, useEffect, useLayoutEffect, useRef, useState } from './preact.js'
 import { hasEnded, Refusal, sentenceOf } from './api.js'
 import { Form } from './form.js'
 import { Gallery } from './gallery.js'
@@ -91,11 +91,12 @@ export function Studio ({ session, draft, onLost }) {
     }
     return () => { isCurrent = false }
   }, [api, id])
-  useEffect(() => {
+  // The focus moves before what it moves to is painted, so that nothing typed at once is lost.
+  useLayoutEffect(() => {
     if (model !== null && isFormNext.current) toForm()
     isFormNext.current = isFormNext.current && model === null
   }, [model])
-  useEffect(() => { if (faults.length > 0) /** @type {HTMLElement | null} */ (document.querySelector('form [aria-invalid=true]'))?.focus() }, [faults])
+  useLayoutEffect(() => { if (faults.length > 0) /** @type {HTMLElement | null} */ (document.querySelector('form [aria-invalid=true]'))?.focus() }, [faults])
 
   /** Shows a generation until its end, and gives it as it was seen last. @param {Generation} first @param {import('./api.js').Outcome} outcome */
   async function watch (first, outcome) {
