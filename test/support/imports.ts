@@ -40,12 +40,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http: ['leaf', 'generation', 'generation/watch', 'generation/request', 'http'],
   'store/redis': ['leaf', 'generation', 'store/redis', 'store'],
   'store/memory': ['leaf', 'generation', 'store/memory', 'store'],
+  // The ledger on disk is the one in memory, written down.
+  'store/disk': ['leaf', 'generation', 'store/disk', 'store/memory', 'store'],
   store: ['leaf', 'generation', 'store'],
   upstream: ['leaf', 'generation', 'upstream'],
   sandbox: ['leaf', 'sandbox'],
   // fal, too: it shares how one exchange is made.
   catalogue: ['leaf', 'upstream', 'catalogue'],
-  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'upstream', 'sandbox', 'catalogue'],
+  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'store/disk', 'upstream', 'sandbox', 'catalogue'],
   cli: ['leaf', 'cli', 'app', 'catalogue']
 }
 
@@ -65,7 +67,7 @@ function layerOf (file: string): string {
   const [top = '', second = ''] = file.split('/')
   if (top === 'app.ts' || top === 'cli.ts') return top.slice(0, -3)
   if (top === 'generation' && file.split('/').length === 3) return `generation/${second}`
-  if (top === 'store' && (second === 'redis' || second === 'memory')) return `store/${second}`
+  if (top === 'store' && (second === 'redis' || second === 'memory' || second === 'disk')) return `store/${second}`
   return Object.hasOwn(mayImport, top) ? top : 'leaf'
 }
 

@@ -11,7 +11,7 @@ import type { Run } from '../memory/ledger.ts'
 import type { Changed, Changes } from './changes.ts'
 
 /** Operations whose changes nobody has to wait for: when they are lost, nothing is bought twice and no picture is gone. They are written with the next group. */
-const unhurried: ReadonlySet<keyof Ledger> = new Set(['seen', 'left', 'withdraw', 'renew', 'heartbeat', 'release', 'takeOutbox', 'once', 'issueTicket', 'recordProgress'])
+const unhurried: ReadonlySet<keyof Ledger> = new Set(['seen', 'left', 'renew', 'heartbeat', 'release', 'takeOutbox', 'once', 'issueTicket', 'recordProgress'])
 
 /** How long such a change is in memory only, at most. */
 const UNHURRIED_MS = 1000

@@ -1,6 +1,6 @@
 // The figures of a ledger that belong to no entry: counters, whose it is, and the latest moment that it has seen.
 
-import { decided, flag, integer, json, listOf, orNull, text, textOf, type Values } from '../../generation/fields.ts'
+import { decided, integer, json, listOf, orNull, text, textOf, type Values } from '../../generation/fields.ts'
 import type { State } from '../memory/state.ts'
 import { imageOf, recordIn, type Image } from './tables.ts'
 
@@ -15,7 +15,6 @@ const figureRecord = {
   askLaterMs: decided(integer),
   lineAtMs: decided(integer),
   lineNumber: decided(integer),
-  isTrimmed: decided(flag),
   /** The ledger's clock never goes back behind it. */
   nowMs: decided(integer)
 }
@@ -23,8 +22,8 @@ const figureRecord = {
 type Figures = Values<typeof figureRecord>
 
 export function figuresOf (state: State): Image {
-  const { upstream, otherAccounts, counter, virtual, notices, askedAtMs: [askedMs, askedLastMs], askLaterMs, journalLast, journalTrimmed } = state
-  return imageOf(figureRecord, { upstream, otherAccounts: [...otherAccounts], counter, virtual, notices, askedMs, askedLastMs, askLaterMs, lineAtMs: journalLast.atMs, lineNumber: journalLast.number, isTrimmed: journalTrimmed, nowMs: state.now() })
+  const { upstream, otherAccounts, counter, virtual, notices, askedAtMs: [askedMs, askedLastMs], askLaterMs, journalLast } = state
+  return imageOf(figureRecord, { upstream, otherAccounts: [...otherAccounts], counter, virtual, notices, askedMs, askedLastMs, askLaterMs, lineAtMs: journalLast.atMs, lineNumber: journalLast.number, nowMs: state.now() })
 }
 
 /** Puts them back, and gives the latest moment that the ledger has seen. */
@@ -38,6 +37,5 @@ export function putFigures (state: State, image: Image): number {
   state.askedAtMs = [figures.askedMs, figures.askedLastMs]
   state.askLaterMs = figures.askLaterMs
   state.journalLast = { atMs: figures.lineAtMs, number: figures.lineNumber }
-  state.journalTrimmed = figures.isTrimmed
   return figures.nowMs
 }

@@ -14,13 +14,17 @@ import { createLines } from './lines.ts'
 import { createLoading } from './load.ts'
 import { openLog, type DiskLog, type LogOptions } from './log.ts'
 import { entryRecord, figuresRecord } from './records.ts'
-import { codecs, imageOf, lineRecord } from './tables.ts'
+import { codecs, imageOf, lineRecord, type Image } from './tables.ts'
 import { createTexts, withTexts, type FreshTexts } from './texts.ts'
 
 export interface DiskStore {
   readonly ledger: MemoryLedger
   /** Lays a snapshot of the state down, so that the next start is quick; it is made by itself, too, as the journal grows. */
   readonly checkpoint: () => Promise<void>
+  /** Resolves when everything that happened so far is on disk, also what nobody waits for. */
+  readonly flush: () => Promise<void>
+  /** Every entry as it would be written down now, by table and key, and the figures. */
+  readonly images: () => Generator<readonly [table: string, key: string, image: Image]>
 }
 
 export interface DiskOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDamage'> {
@@ -101,7 +105,17 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
     return filled === undefined ? result : await filled
   }
 
-  return { ledger: of(createLedgerOf({ state, instant: time, accounts, run })), checkpoint: checkpoints.make }
+  return { ledger: of(createLedgerOf({ state, instant: time, accounts, run })), checkpoint: checkpoints.make, flush: commit.flush, images }
+
+  function * images (): ReturnType<DiskStore['images']> {
+    for (const [table, { keys, image }] of Object.entries(codecs)) {
+      for (const key of keys(state)) {
+        const now = image(state, key)
+        if (now !== null) yield [table, key, now]
+      }
+    }
+    yield ['figures', '', figuresOf(state)]
+  }
 
   function of (base: MemoryLedger): MemoryLedger {
     /** Nothing new is begun while it could not be written down. */

@@ -42,7 +42,10 @@ export function createLines (state: State, read: (place: Place) => Promise<strin
   }
 
   return {
-    found: chunk => { chunks = [...chunks, chunk] },
+    found: chunk => {
+      chunks = [...chunks, chunk]
+      state.journalTrimmed = true
+    },
     chunks: () => chunks.filter(isYoung),
     journal: async (fromMs, toMs, limit, after) => {
       const oldestMs = Math.max(fromMs, state.now() - ledgerConstants.journalMs)
@@ -67,6 +70,7 @@ export function createLines (state: State, read: (place: Place) => Promise<strin
     laidAside: all => {
       const last = all.at(-1)
       chunks = all
+      state.journalTrimmed ||= all.length > 0
       if (last === undefined) return
       const place = state.journal.findIndex(({ cursor }) => isBehind(cursor, last.last))
       state.journal.splice(0, place === -1 ? state.journal.length : place)

@@ -1,7 +1,7 @@
 // From the records on disk to the state of a ledger: the last one of each key counts. No rule is run, so that other settings, another version or another clock
 // change nothing of what was.
 
-import { isFinal } from '../memory/books.ts'
+import { isFinal, tidyBooks } from '../memory/books.ts'
 import { indexAll } from '../memory/rows.ts'
 import type { State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
@@ -36,6 +36,7 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
         if (!isFinal(entry.row)) entry.hidden = { ...entry.hidden, leaseUntilMs: state.now() }
       }
       indexAll(state)
+      tidyBooks(state)
     }
   }
 }
