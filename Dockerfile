@@ -22,5 +22,5 @@ COPY --from=build /app/package.json ./
 USER node
 EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["node", "build/src/cli.js", "health"]
-# Without it the young generation of Node 24 grows until the process has a third more memory; no price in speed was found, on a busy machine. See test/bench/README.md.
+# Without it the young generation of Node 24 grows until the process has half more memory; it costs a generation up to a fifth of its CPU, a hit nothing. See test/bench/README.md.
 CMD ["node", "--max-semi-space-size=8", "build/src/cli.js", "serve"]
