@@ -1,56 +1,135 @@
-// TEMPORARY: a log in one file, until the real one is there.
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+// The log on disk: batches of records in a journal, texts beside them that are read only when asked for, and checkpoints, so that the journal does not grow for ever.
+// It knows nothing of what the records say.
+
 import type { Place } from '../memory/texts.ts'
+import { listFolder, makeFolder, removeIfThere, unusable } from './log/folder.ts'
+import { openJournal } from './log/journal.ts'
+import { isNoSpace, realFiles, type FilePort } from './log/port.ts'
+import { createReadable } from './log/readable.ts'
+import { replay, type Tail } from './log/replay.ts'
+import { createReserve } from './log/reserve.ts'
 
+/** Records are JSON texts of one line, opaque to the log. `texts`: larger texts that belong to them, kept beside and read only when asked for. */
 export interface Batch { readonly records: readonly string[], readonly texts: readonly string[] }
-export interface LogOptions { readonly folder: string, readonly files?: object, readonly onRecord: (record: string, places: readonly Place[]) => void, readonly onDamage: (damage: { file: string, offset: number, bytes: number }) => void }
-export interface DiskLog {
-  append: (batch: Batch) => Promise<readonly Place[]>
-  readText: (place: Place) => Promise<string>
-  beginCheckpoint: () => Promise<Checkpoint>
-  readonly bytesSinceCheckpoint: number
-  readonly snapshotBytes: number
-  readonly wantsCheckpoint: boolean
-  readonly isFull: boolean
-  makeRoom: () => Promise<boolean>
-  close: () => Promise<void>
-}
-export interface Checkpoint {
-  keep: (place: Place) => Promise<Place>
-  add: (text: string) => Promise<Place>
-  write: (records: readonly string[]) => Promise<void>
-  commit: () => Promise<void>
-  abort: () => Promise<void>
+
+export interface LogOptions {
+  /** It belongs to this process already. It is made when it is not there. */
+  readonly folder: string
+  readonly files?: FilePort | undefined
+  /**
+   * Called for all records of the snapshot, then of the journal, in order, while the log is opened. `places`: where the texts of that record's batch lie; none for a
+   * record of a snapshot. Throwing stops the start with file and place in the message.
+   */
+  readonly onRecord: (record: string, places: readonly Place[]) => void
+  /** The last write was cut off: so many bytes from there on, in this file, are no batch, and are ignored from now on. */
+  readonly onDamage: (damage: Tail) => void
 }
 
-export async function openLog ({ folder, onRecord }: LogOptions): Promise<DiskLog> {
-  mkdirSync(folder, { recursive: true })
-  const file = join(folder, 'log')
-  const texts: string[] = []
-  const take = (batch: Batch): Place[] => batch.texts.map(text => {
-    texts.push(text)
-    return { file: 1, offset: texts.length - 1, bytes: Buffer.byteLength(text) }
+export interface DiskLog {
+  /**
+   * Resolves when the batch is on disk, with the places of its texts. Rejects with why it is not; then nothing of it is ever replayed, and another append may be tried.
+   * (Only a process that ends while its disk takes nothing at all any more, neither a new file nor that this one is cut, may find it again.) One at a time.
+   */
+  readonly append: (batch: Batch) => Promise<readonly Place[]>
+  /** Reads a text. Begun synchronously: the file stays readable for this read whatever a checkpoint removes after the call. Rejects when the text is damaged. */
+  readonly readText: (place: Place) => Promise<string>
+  /** Everything appended from now on goes to a new segment; the ledger writes slices of its state meanwhile, between and during appends. One at a time. */
+  readonly beginCheckpoint: () => Promise<Checkpoint>
+  /** What has to be replayed besides the snapshot. */
+  readonly bytesSinceCheckpoint: number
+  /** The length of the last snapshot; 0 without one. */
+  readonly snapshotBytes: number
+  /** A file had to be given up, so that a checkpoint should be made soon. */
+  readonly wantsCheckpoint: boolean
+  /** The disk is full: the reserve is used up or gone, and nothing new should be begun. */
+  readonly isFull: boolean
+  /** Tries to have the reserve again; true when it is there. */
+  readonly makeRoom: () => Promise<boolean>
+  readonly close: () => Promise<void>
+}
+
+export interface Checkpoint {
+  /** A text that stays: where it will lie. Copies it when its file goes away (an old segment, or a texts file that is mostly dead). */
+  readonly keep: (place: Place) => Promise<Place>
+  /** A new text in the texts file of this checkpoint. */
+  readonly add: (text: string) => Promise<Place>
+  /** A slice. Its records name their texts by absolute place, so `onRecord` gets no places for them. */
+  readonly write: (records: readonly string[]) => Promise<void>
+  /** Synced, renamed, the folder synced; then old segments, snapshots and texts files that no `keep` or `add` of this checkpoint left alive are removed. */
+  readonly commit: () => Promise<void>
+  readonly abort: () => Promise<void>
+}
+
+/**
+ * Opens the log in a folder. Rejects with a sentence that says what to do when the folder cannot be used, when it was written by a newer version, and (a `DamageError`)
+ * when something of it is damaged that was acknowledged.
+ */
+export async function openLog ({ folder, files: port = realFiles, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
+  await makeFolder(port, folder)
+  await listFolder(port, folder).catch(error => { throw unusable(folder, error) })
+  const found = await replay({ port, folder, onRecord })
+  const reserve = createReserve(port, folder)
+  await reserve.make().catch(error => { throw unusable(folder, error) })
+
+  const readable = createReadable(port, folder)
+  for (const { file } of found.segments) readable.add({ file, ending: 'log' })
+  for (const { file } of found.snapshot?.texts ?? []) readable.add({ file, ending: 'texts' })
+  let nextFile = found.nextFile
+  let bytesSinceCheckpoint = found.segments.reduce((sum, { bytes }) => sum + bytes, 0)
+  const snapshotBytes = found.snapshot?.bytes ?? 0
+  let wantsCheckpoint = false
+
+  const last = found.segments.at(-1) ?? null
+  const journal = await openJournal({
+    port,
+    folder,
+    last,
+    isLastWhole: found.tails.length === 0,
+    newFile: () => nextFile++,
+    onSegment: file => { readable.add({ file, ending: 'log' }) },
+    onGivenUp: () => { wantsCheckpoint = true }
   })
-  if (existsSync(file)) {
-    for (const line of readFileSync(file, 'utf8').split('\n').filter(line => line !== '')) {
-      const batch: Batch = JSON.parse(line)
-      const places = take(batch)
-      for (const record of batch.records) onRecord(record, places)
+  for (const name of found.orphans) await removeIfThere(port, folder, name)
+  for (const tail of found.tails) onDamage(tail)
+
+  const inTurn = createTurns()
+
+  /** On a full disk the reserve is given up, so that what is tried again finds room. */
+  async function givingRoom<Result> (work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work()
+    } catch (error) {
+      if (isNoSpace(error)) await reserve.giveUp().catch(() => {}) // then there is no room, which is said already
+      throw error
     }
   }
+
   return {
-    append: async batch => {
-      appendFileSync(file, JSON.stringify(batch) + '\n')
-      return take(batch)
-    },
-    readText: async ({ offset }) => texts[offset] ?? '',
+    append: async ({ records, texts }) => await inTurn(async () => await givingRoom(async () => {
+      const { places, bytes } = await journal.append(records, texts)
+      bytesSinceCheckpoint += bytes
+      return places
+    })),
+    readText: readable.text,
     beginCheckpoint: async () => { throw new Error('not yet') },
-    bytesSinceCheckpoint: 0,
-    snapshotBytes: 0,
-    wantsCheckpoint: false,
-    isFull: false,
-    makeRoom: async () => true,
-    close: async () => {}
+    get bytesSinceCheckpoint () { return bytesSinceCheckpoint },
+    get snapshotBytes () { return snapshotBytes },
+    get wantsCheckpoint () { return wantsCheckpoint },
+    get isFull () { return !reserve.isThere() },
+    makeRoom: async () => await inTurn(async () => await reserve.make().catch(() => false)),
+    close: async () => {
+      await inTurn(journal.close)
+      await readable.close()
+    }
+  }
+}
+
+/** Runs one work at a time, in the order of the calls. */
+function createTurns (): <Result>(work: () => Promise<Result>) => Promise<Result> {
+  let before: Promise<unknown> = Promise.resolve()
+  return async work => {
+    const result = before.then(work)
+    before = result.catch(() => {}) // told by its own promise
+    return await result
   }
 }

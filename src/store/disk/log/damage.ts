@@ -1,0 +1,20 @@
+// Damage that is not that of the last write, which may be cut off: it stops the start.
+
+/** A file of the log that cannot be read, and where. */
+export class DamageError extends Error {
+  override readonly name = 'DamageError'
+  readonly file: string
+  /** Of the first byte that cannot be relied upon. */
+  readonly offset: number
+
+  constructor (file: string, offset: number, what: string, cause?: unknown) {
+    super(`${file} is damaged at byte ${offset}: ${what}. Keep a copy of the folder. \`falgate ledger mend\` shows what would be lost, and puts it right when told to.`, { cause })
+    this.file = file
+    this.offset = offset
+  }
+}
+
+/** Who wrote the folder knows a newer format. */
+export function newerFormat (file: string, version: number): Error {
+  return new Error(`${file} was written by a newer version of falgate (format ${version}). Start that version on this folder, or another folder with this one.`)
+}

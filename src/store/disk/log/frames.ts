@@ -1,0 +1,215 @@
+// Frames: what the log's files are made of. A frame has a head of fixed length, then records (JSON texts, one a line), then texts, each with its own head, so that one
+// can be read and checked without the rest.
+//
+// Head, 40 bytes, numbers little-endian, and the same in every format version:
+//
+//     0  magic, 12 bytes          24  bytes of the records, u32
+//    12  format version, u16      28  bytes of the texts with their heads, u32
+//    14  kind, u16                32  CRC-32 of the records and of the texts' heads, u32
+//    16  number, u48, two zeros   36  CRC-32 of the 36 bytes before, u32
+//
+// A text's head, 8 bytes: CRC-32 of the text, its length in bytes.
+//
+// Texts and records are UTF-8, which has no byte 0xFF. So no text that a caller sends can look like the beginning of a frame.
+
+import { crc32 } from 'node:zlib'
+import { readFully, type PortFile } from './port.ts'
+
+const MAGIC = Buffer.from([0xff, ...Buffer.from('falgateLOG'), 0xff])
+const HEAD_BYTES = 40
+export const TEXT_HEAD_BYTES = 8
+export const FORMAT_VERSION = 1
+
+/** No frame is longer than these two together, some 1.25 GiB. A string can hold the records. */
+const MAX_RECORDS_BYTES = 256 * 1024 * 1024
+const MAX_TEXTS_BYTES = 1024 * 1024 * 1024
+
+/** So much of a file is read at once, at least. */
+const WINDOW_BYTES = 1024 * 1024
+
+/** What a frame is, by the number of its kind. The first frame of a file says what the file is: a `segment` of batches, a `snapshot` of slices with an end, or `texts`. */
+const kinds = [null, 'segment', 'batch', 'snapshot', 'slice', 'end', 'texts'] as const
+
+export type Kind = Exclude<typeof kinds[number], null>
+
+/** Where a text lies in its file: behind its head. */
+export interface TextAt { readonly offset: number, readonly bytes: number }
+
+/** A frame as bytes, and where its texts lie, counted from its beginning. */
+export interface Encoded { readonly bytes: Buffer, readonly texts: readonly TextAt[] }
+
+/** Makes a frame. Throws when it would be too long, and for a record of more than one line. */
+export function encodeFrame (kind: Kind, number: number, records: readonly string[], texts: readonly string[] = []): Encoded {
+  if (records.some(record => record.includes('\n'))) throw new TypeError('A record has more than one line.')
+  const lines = records.join('\n')
+  const recordsBytes = Buffer.byteLength(lines)
+  const lengths = texts.map(text => Buffer.byteLength(text))
+  const textsBytes = lengths.reduce((sum, bytes) => sum + TEXT_HEAD_BYTES + bytes, 0)
+  if (recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) throw new RangeError(`${recordsBytes} bytes of records and ${textsBytes} bytes of texts are too long for one write to the ledger's disk.`)
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + recordsBytes + textsBytes)
+  bytes.write(lines, HEAD_BYTES)
+  let crc = crc32(bytes.subarray(HEAD_BYTES, HEAD_BYTES + recordsBytes))
+  let at = HEAD_BYTES + recordsBytes
+  const places = texts.map((text, index) => {
+    const length = lengths[index] ?? 0
+    bytes.write(text, at + TEXT_HEAD_BYTES)
+    writeTextHead(bytes, at, length)
+    crc = crc32(bytes.subarray(at, at + TEXT_HEAD_BYTES), crc)
+    const place = { offset: at + TEXT_HEAD_BYTES, bytes: length }
+    at += TEXT_HEAD_BYTES + length
+    return place
+  })
+  MAGIC.copy(bytes)
+  bytes.writeUInt16LE(FORMAT_VERSION, 12)
+  bytes.writeUInt16LE(kinds.indexOf(kind), 14)
+  bytes.writeUIntLE(number, 16, 6)
+  bytes.writeUInt16LE(0, 22)
+  bytes.writeUInt32LE(recordsBytes, 24)
+  bytes.writeUInt32LE(textsBytes, 28)
+  bytes.writeUInt32LE(crc, 32)
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 36)), 36)
+  return { bytes, texts: places }
+}
+
+/** The head of the text that lies behind it already. */
+function writeTextHead (bytes: Buffer, at: number, length: number): void {
+  bytes.writeUInt32LE(crc32(bytes.subarray(at + TEXT_HEAD_BYTES, at + TEXT_HEAD_BYTES + length)), at)
+  bytes.writeUInt32LE(length, at + 4)
+}
+
+/** A text with its head, as it lies in a file. Throws when it is too long. */
+export function encodeText (text: string): Buffer {
+  const length = Buffer.byteLength(text)
+  if (length > MAX_TEXTS_BYTES) throw new RangeError(`A text of ${length} bytes is too long for the ledger's disk.`)
+  const bytes = Buffer.allocUnsafe(TEXT_HEAD_BYTES + length)
+  bytes.write(text, TEXT_HEAD_BYTES)
+  writeTextHead(bytes, 0, length)
+  return bytes
+}
+
+/** The text of `length` bytes in its bytes with their head, or `null` when they are damaged. */
+export function decodeText (bytes: Buffer, length: number): string | null {
+  if (bytes.length !== TEXT_HEAD_BYTES + length || bytes.readUInt32LE(4) !== length) return null
+  const text = bytes.subarray(TEXT_HEAD_BYTES)
+  return crc32(text) === bytes.readUInt32LE(0) ? text.toString() : null
+}
+
+/** A sound frame. Its records are read from a buffer that belongs to the reader, before the next frame is looked at. */
+export interface Frame {
+  readonly kind: Kind
+  readonly number: number
+  /** Of its first byte in the file. */
+  readonly offset: number
+  /** The whole frame's. */
+  readonly bytes: number
+  readonly records: () => readonly string[]
+  readonly texts: readonly TextAt[]
+}
+
+/** Why there is no sound frame at this byte. A newer version is one of a head whose checksum is right. */
+export interface Fault { readonly offset: number, readonly newerVersion: number | null }
+
+/**
+ * Reads frames from the byte `from` on, and gives each to `take`, until that has enough, until the byte `to`, or until the first place where no sound frame lies. Only
+ * what is sound is given. A file that ends before `to` is a fault. What `take` throws is thrown.
+ */
+export async function readFrames (file: PortFile, from: number, to: number, take: (frame: Frame) => 'enough' | undefined): Promise<Fault | null> {
+  const read = createWindow(file, to)
+  for (let offset = from; offset < to;) {
+    if (!read.has(offset, HEAD_BYTES) && !await read.load(offset, HEAD_BYTES)) return { offset, newerVersion: null }
+    const head = headAt(read.bytes, offset - read.start)
+    if (head === null) return { offset, newerVersion: null }
+    if (head.version > FORMAT_VERSION) return { offset, newerVersion: head.version }
+    const bytes = HEAD_BYTES + head.recordsBytes + head.textsBytes
+    if (!read.has(offset, bytes) && !await read.load(offset, bytes)) return { offset, newerVersion: null }
+    const frame = frameAt(read.bytes.subarray(offset - read.start, offset - read.start + bytes), head, offset)
+    if (frame === null) return { offset, newerVersion: null }
+    if (take(frame) === 'enough') return null
+    offset += bytes
+  }
+  return null
+}
+
+/** Where the first sound frame begins from this byte on, or `null`. */
+export async function findFrame (file: PortFile, from: number, to: number): Promise<number | null> {
+  const window = Buffer.allocUnsafe(WINDOW_BYTES)
+  for (let start = from; start < to;) {
+    const length = await readFully(file, window.subarray(0, Math.min(WINDOW_BYTES, to - start)), start)
+    if (length < MAGIC.length) return null
+    const read = window.subarray(0, length)
+    for (let at = read.indexOf(MAGIC); at !== -1; at = read.indexOf(MAGIC, at + 1)) {
+      let isSound = false
+      await readFrames(file, start + at, to, () => {
+        isSound = true
+        return 'enough'
+      })
+      if (isSound) return start + at
+    }
+    start += length - (MAGIC.length - 1)
+    if (length < WINDOW_BYTES) return null
+  }
+  return null
+}
+
+interface Head { readonly version: number, readonly kind: Kind | null, readonly number: number, readonly recordsBytes: number, readonly textsBytes: number, readonly crc: number }
+
+function headAt (bytes: Buffer, at: number): Head | null {
+  if (MAGIC.compare(bytes, at, at + MAGIC.length) !== 0) return null
+  if (crc32(bytes.subarray(at, at + 36)) !== bytes.readUInt32LE(at + 36)) return null
+  return {
+    version: bytes.readUInt16LE(at + 12),
+    kind: kinds[bytes.readUInt16LE(at + 14)] ?? null,
+    number: bytes.readUIntLE(at + 16, 6),
+    recordsBytes: bytes.readUInt32LE(at + 24),
+    textsBytes: bytes.readUInt32LE(at + 28),
+    crc: bytes.readUInt32LE(at + 32)
+  }
+}
+
+/** `bytes`: the whole frame. */
+function frameAt (bytes: Buffer, { kind, number, recordsBytes, textsBytes, crc }: Head, offset: number): Frame | null {
+  if (kind === null || recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) return null
+  const recordsEnd = HEAD_BYTES + recordsBytes
+  let sum = crc32(bytes.subarray(HEAD_BYTES, recordsEnd))
+  const texts: TextAt[] = []
+  for (let at = recordsEnd; at < bytes.length;) {
+    if (at + TEXT_HEAD_BYTES > bytes.length) return null
+    const end = at + TEXT_HEAD_BYTES + bytes.readUInt32LE(at + 4)
+    if (end > bytes.length || crc32(bytes.subarray(at + TEXT_HEAD_BYTES, end)) !== bytes.readUInt32LE(at)) return null
+    sum = crc32(bytes.subarray(at, at + TEXT_HEAD_BYTES), sum)
+    texts.push({ offset: offset + at + TEXT_HEAD_BYTES, bytes: end - at - TEXT_HEAD_BYTES })
+    at = end
+  }
+  if (sum !== crc) return null
+  return { kind, number, offset, bytes: bytes.length, texts, records: () => recordsBytes === 0 ? [] : bytes.toString('utf8', HEAD_BYTES, recordsEnd).split('\n') }
+}
+
+/** The part of a file that is in memory. */
+interface Window {
+  /** What was read, from the byte `start` of the file on. */
+  readonly bytes: Buffer
+  readonly start: number
+  readonly has: (offset: number, bytes: number) => boolean
+  /** Reads that many bytes from there, and more. `false`: the file, or what may be read of it, ends before. */
+  readonly load: (offset: number, bytes: number) => Promise<boolean>
+}
+
+function createWindow (file: PortFile, to: number): Window {
+  let whole = Buffer.allocUnsafe(Math.min(WINDOW_BYTES, Math.max(to, HEAD_BYTES)))
+  let bytes = whole.subarray(0, 0)
+  let start = 0
+  const has = (offset: number, length: number): boolean => offset >= start && offset + length <= start + bytes.length
+  return {
+    get bytes () { return bytes },
+    get start () { return start },
+    has,
+    load: async (offset, length) => {
+      if (offset + length > to) return false
+      if (whole.length < length) whole = Buffer.allocUnsafe(length)
+      const read = await readFully(file, whole.subarray(0, Math.min(whole.length, to - offset)), offset)
+      bytes = whole.subarray(0, read)
+      start = offset
+      return has(offset, length)
+    }
+  }
+}
