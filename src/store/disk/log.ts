@@ -2,12 +2,14 @@
 // It knows nothing of what the records say.
 
 import type { Place } from '../memory/texts.ts'
-import { listFolder, makeFolder, removeIfThere, unusable } from './log/folder.ts'
+import { listFolder, makeFolder, nameOf, removeIfThere, unusable } from './log/folder.ts'
 import { openJournal } from './log/journal.ts'
 import { isNoSpace, realFiles, type FilePort } from './log/port.ts'
 import { createReadable } from './log/readable.ts'
 import { replay, type Tail } from './log/replay.ts'
 import { createReserve } from './log/reserve.ts'
+import { beginSnapshot, type SnapshotWriter, type Written } from './log/snapshot.ts'
+import { createTurns } from './log/turns.ts'
 
 /** Records are JSON texts of one line, opaque to the log. `texts`: larger texts that belong to them, kept beside and read only when asked for. */
 export interface Batch { readonly records: readonly string[], readonly texts: readonly string[] }
@@ -75,61 +77,90 @@ export async function openLog ({ folder, files: port = realFiles, onRecord, onDa
   for (const { file } of found.segments) readable.add({ file, ending: 'log' })
   for (const { file } of found.snapshot?.texts ?? []) readable.add({ file, ending: 'texts' })
   let nextFile = found.nextFile
-  let bytesSinceCheckpoint = found.segments.reduce((sum, { bytes }) => sum + bytes, 0)
-  const snapshotBytes = found.snapshot?.bytes ?? 0
-  let wantsCheckpoint = false
+  const newFile = (): number => nextFile++
+  let snapshot = found.snapshot
+  let checkpoint: SnapshotWriter | null = null
+  /** Bytes of the journal: all that was replayed or appended, and how many of them the snapshot has. */
+  let journalBytes = found.segments.reduce((sum, { bytes }) => sum + bytes, 0)
+  let bytesInSnapshot = 0
+  let lastGivenUp: number | null = null
 
-  const last = found.segments.at(-1) ?? null
   const journal = await openJournal({
     port,
     folder,
-    last,
+    last: found.segments.at(-1) ?? null,
     isLastWhole: found.tails.length === 0,
-    newFile: () => nextFile++,
+    newFile,
     onSegment: file => { readable.add({ file, ending: 'log' }) },
-    onGivenUp: () => { wantsCheckpoint = true }
-  })
+    onGivenUp: file => { lastGivenUp = file }
+  }).catch(error => { throw unusable(folder, error) })
   for (const name of found.orphans) await removeIfThere(port, folder, name)
   for (const tail of found.tails) onDamage(tail)
 
   const inTurn = createTurns()
 
-  /** On a full disk the reserve is given up, so that what is tried again finds room. */
+  /** On a full disk the reserve is given up, so that what is tried again finds room, and so is a snapshot that is being written. */
   async function givingRoom<Result> (work: () => Promise<Result>): Promise<Result> {
     try {
       return await work()
     } catch (error) {
-      if (isNoSpace(error)) await reserve.giveUp().catch(() => {}) // then there is no room, which is said already
+      if (isNoSpace(error)) {
+        await reserve.giveUp().catch(() => {}) // then there is no room, which is said already
+        checkpoint?.doom(error)
+      }
       throw error
+    }
+  }
+
+  async function beginCheckpoint (): Promise<Checkpoint> {
+    if (checkpoint !== null) throw new Error('A checkpoint of the ledger is being made already.')
+    const head = await journal.begin()
+    const bytesBefore = journalBytes
+    checkpoint = await beginSnapshot({
+      ...head,
+      port,
+      folder,
+      readable,
+      newFile,
+      texts: snapshot?.texts ?? [],
+      onCommit: async written => {
+        snapshot = written
+        bytesInSnapshot = bytesBefore
+        await removeBefore(written)
+      },
+      onEnd: () => { checkpoint = null }
+    })
+    return checkpoint
+  }
+
+  /** Removes what a snapshot has taken the place of. What cannot be removed is looked for again by the next one, and by the next start. */
+  async function removeBefore ({ file: snapshotFile, from, texts }: Written): Promise<void> {
+    const used = new Set([snapshotFile, ...texts.map(({ file }) => file)])
+    for (const { file } of texts) readable.add({ file, ending: 'texts' })
+    const files = await listFolder(port, folder).then(({ files }) => files, () => [])
+    for (const one of files) {
+      if (used.has(one.file) || (one.ending === 'log' && one.file >= from)) continue
+      if (!await readable.remove(one.file)) await removeIfThere(port, folder, nameOf(one))
     }
   }
 
   return {
     append: async ({ records, texts }) => await inTurn(async () => await givingRoom(async () => {
       const { places, bytes } = await journal.append(records, texts)
-      bytesSinceCheckpoint += bytes
+      journalBytes += bytes
       return places
     })),
     readText: readable.text,
-    beginCheckpoint: async () => { throw new Error('not yet') },
-    get bytesSinceCheckpoint () { return bytesSinceCheckpoint },
-    get snapshotBytes () { return snapshotBytes },
-    get wantsCheckpoint () { return wantsCheckpoint },
+    beginCheckpoint: async () => await inTurn(beginCheckpoint),
+    get bytesSinceCheckpoint () { return journalBytes - bytesInSnapshot },
+    get snapshotBytes () { return snapshot?.bytes ?? 0 },
+    get wantsCheckpoint () { return lastGivenUp !== null && lastGivenUp >= (snapshot?.from ?? 0) },
     get isFull () { return !reserve.isThere() },
     makeRoom: async () => await inTurn(async () => await reserve.make().catch(() => false)),
     close: async () => {
+      await checkpoint?.abort()
       await inTurn(journal.close)
       await readable.close()
     }
-  }
-}
-
-/** Runs one work at a time, in the order of the calls. */
-function createTurns (): <Result>(work: () => Promise<Result>) => Promise<Result> {
-  let before: Promise<unknown> = Promise.resolve()
-  return async work => {
-    const result = before.then(work)
-    before = result.catch(() => {}) // told by its own promise
-    return await result
   }
 }

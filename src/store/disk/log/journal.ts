@@ -19,7 +19,7 @@ export interface JournalOptions {
   /** A segment was made. */
   readonly onSegment: (file: number) => void
   /** A segment was given up. */
-  readonly onGivenUp: () => void
+  readonly onGivenUp: (file: number) => void
 }
 
 export interface Journal {
@@ -39,10 +39,10 @@ export async function openJournal ({ port, folder, last, isLastWhole, newFile, o
   let hasBatches = true
   let segment: Segment | null = null
 
+  await syncFolder(port, folder)
   if (last !== null) {
     const opened = await port.open(pathOf(last.file), 'r+')
     await opened.sync()
-    await syncFolder(port, folder)
     if (isLastWhole) segment = { file: last.file, opened }
     else await opened.close()
   }
@@ -79,7 +79,7 @@ export async function openJournal ({ port, folder, last, isLastWhole, newFile, o
 
   async function giveUp (failed: Segment): Promise<void> {
     segment = null
-    onGivenUp()
+    onGivenUp(failed.file)
     try {
       await beginSegment()
     } catch {

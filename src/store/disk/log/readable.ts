@@ -22,8 +22,8 @@ export interface Readable {
   readonly text: (place: Place) => Promise<string>
   /** That many bytes from there, or as many as the file has. */
   readonly bytes: (file: number, offset: number, length: number) => Promise<Buffer>
-  /** Removes a file; at once, or when nobody reads from it. */
-  readonly remove: (file: number) => Promise<void>
+  /** Removes a file; at once, or when nobody reads from it any more. `false`: it is none of these. */
+  readonly remove: (file: number) => Promise<boolean>
   readonly close: () => Promise<void>
 }
 
@@ -69,7 +69,7 @@ export function createReadable (port: FilePort, folder: string): Readable {
   }
 
   return {
-    add: file => { entries.set(file.file, { name: nameOf(file), opened: null, readers: 0, isGone: false }) },
+    add: file => { if (!entries.has(file.file)) entries.set(file.file, { name: nameOf(file), opened: null, readers: 0, isGone: false }) },
     text: async place => await using(place.file, async opened => {
       const bytes = Buffer.allocUnsafe(TEXT_HEAD_BYTES + place.bytes)
       const length = await readFully(opened, bytes, place.offset - TEXT_HEAD_BYTES)
@@ -83,9 +83,10 @@ export function createReadable (port: FilePort, folder: string): Readable {
     }),
     remove: async file => {
       const entry = entries.get(file)
-      if (entry === undefined) return
+      if (entry === undefined) return false
       entry.isGone = true
       if (entry.readers === 0) await unlink(file, entry)
+      return true
     },
     close: async () => { for (const entry of entries.values()) await close(entry) }
   }

@@ -19,7 +19,7 @@ export interface ReplayOptions {
 
 /** What there is. */
 export interface Replayed {
-  readonly snapshot: { readonly file: number, readonly bytes: number, readonly texts: readonly TextsFile[] } | null
+  readonly snapshot: { readonly file: number, readonly bytes: number, readonly from: number, readonly texts: readonly TextsFile[] } | null
   /** Those that were replayed, each up to where it is valid, in order. */
   readonly segments: readonly Position[]
   readonly tails: readonly Tail[]
