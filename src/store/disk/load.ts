@@ -7,7 +7,7 @@ import type { State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
 import { putFigures } from './figures.ts'
 import { isBehind, type Lines } from './lines.ts'
-import { readRecord } from './records.ts'
+import { entryHead, readRecord } from './records.ts'
 import { codecs, lineIn } from './tables.ts'
 import type { Texts } from './texts.ts'
 
@@ -19,17 +19,28 @@ export interface Loading {
 
 /** `onTime` is told the latest moment that the ledger has seen. */
 export function createLoading (state: State, texts: Texts, lines: Lines, onTime: (nowMs: number) => void): Loading {
+  /** The last record of each entry. What came before it is not even read. */
+  const last = new Map<string, string>()
+
+  function takeNow (record: string, places: readonly Place[]): void {
+    const said = readRecord(record, places)
+    switch (said.kind) {
+      case 'figures': return onTime(putFigures(state, said.image))
+      case 'text': return texts.found(said.owner, said.place)
+      case 'lines': return lines.found(said.chunk)
+      case 'entry': return takeEntry(state, lines, said)
+    }
+  }
+
   return {
     take: (record, places) => {
-      const said = readRecord(record, places)
-      switch (said.kind) {
-        case 'figures': return onTime(putFigures(state, said.image))
-        case 'text': return texts.found(said.owner, said.place)
-        case 'lines': return lines.found(said.chunk)
-        case 'entry': return takeEntry(state, lines, said)
-      }
+      const head = entryHead(record)
+      if (head === null) takeNow(record, places)
+      else last.set(head, record)
     },
     finish: async read => {
+      for (const record of last.values()) takeNow(record, NOWHERE)
+      last.clear()
       await texts.putBack(read)
       for (const entry of state.rows.values()) {
         // Nobody looks after it any more, so it is looked after at once.
@@ -40,6 +51,9 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
     }
   }
 }
+
+/** Only records of texts name places. */
+const NOWHERE: readonly Place[] = []
 
 const byName = new Map(Object.entries(codecs))
 

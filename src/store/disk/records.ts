@@ -38,6 +38,19 @@ export function linesRecord (chunk: LineChunk): string {
   return JSON.stringify(['$', chunk.first, chunk.last, chunk.count, chunk.place])
 }
 
+/**
+ * What an entry's record begins with, the same for all records of that entry and for no other: its table and key. `null` for other records, and for lines of the
+ * journal of money, which are never written twice.
+ */
+export function entryHead (record: string): string | null {
+  if (!ENTRY.test(record)) return null
+  const end = record.indexOf('",', record.indexOf('","') + 3)
+  return end === -1 ? null : record.slice(0, end + 1)
+}
+
+/** A table's name has only letters. A key with a quotation mark in it has a head that ends early, which only makes it one of several. */
+const ENTRY = /^\["(?!journal")[a-z]+","(?=[^"\\]*",)/
+
 /** Reads one; throws for any other. */
 export function readRecord (record: string, places: readonly Place[]): Said {
   const parsed: unknown = JSON.parse(record)
