@@ -7,7 +7,7 @@ import { openJournal } from './log/journal.ts'
 import { isNoSpace, realFiles, type FilePort } from './log/port.ts'
 import { createReadable } from './log/readable.ts'
 import { replay, type Tail } from './log/replay.ts'
-import { createReserve } from './log/reserve.ts'
+import { createReserve, RESERVE_BYTES } from './log/reserve.ts'
 import { beginSnapshot, type SnapshotWriter, type Written } from './log/snapshot.ts'
 import { createTurns } from './log/turns.ts'
 
@@ -18,6 +18,8 @@ export interface LogOptions {
   /** It belongs to this process already. It is made when it is not there. */
   readonly folder: string
   readonly files?: FilePort | undefined
+  /** How much room is held back for a full disk. By default 8 MiB. */
+  readonly reserveBytes?: number
   /**
    * Called for all records of the snapshot, then of the journal, in order, while the log is opened. `places`: where the texts of that record's batch lie; none for a
    * record of a snapshot. Throwing stops the start with file and place in the message.
@@ -66,11 +68,11 @@ export interface Checkpoint {
  * Opens the log in a folder. Rejects with a sentence that says what to do when the folder cannot be used, when it was written by a newer version, and (a `DamageError`)
  * when something of it is damaged that was acknowledged.
  */
-export async function openLog ({ folder, files: port = realFiles, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
+export async function openLog ({ folder, files: port = realFiles, reserveBytes = RESERVE_BYTES, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
   await makeFolder(port, folder)
   await listFolder(port, folder).catch(error => { throw unusable(folder, error) })
   const found = await replay({ port, folder, onRecord })
-  const reserve = createReserve(port, folder)
+  const reserve = createReserve(port, folder, reserveBytes)
   await reserve.make().catch(error => { throw unusable(folder, error) })
 
   const readable = createReadable(port, folder)

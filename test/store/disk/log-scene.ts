@@ -23,6 +23,7 @@ export interface Opened {
   readonly damage: readonly Damage[]
 }
 
+/** On a disk in memory the reserve is small. */
 export async function open (folder: string, files?: LogOptions['files']): Promise<Opened> {
   const records: string[] = []
   const places: (readonly Place[])[] = []
@@ -30,6 +31,7 @@ export async function open (folder: string, files?: LogOptions['files']): Promis
   const log = await openLog({
     folder,
     files,
+    ...files === undefined ? {} : { reserveBytes: 4096 },
     onRecord: (record, itsPlaces) => {
       records.push(record)
       places.push(itsPlaces)
@@ -40,8 +42,8 @@ export async function open (folder: string, files?: LogOptions['files']): Promis
 }
 
 /** Opens the folder, and closes it again. */
-export async function look (folder: string): Promise<Omit<Opened, 'log'>> {
-  const { log, ...found } = await open(folder)
+export async function look (folder: string, files?: LogOptions['files']): Promise<Omit<Opened, 'log'>> {
+  const { log, ...found } = await open(folder, files)
   await log.close()
   return found
 }

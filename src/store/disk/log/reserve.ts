@@ -6,10 +6,7 @@ import { FILE_MODE } from './folder.ts'
 import { hasCode, isNoSpace, writeAll, type FilePort } from './port.ts'
 
 const NAME = 'reserve'
-const RESERVE_BYTES = 8 * 1024 * 1024
-
-/** Beside it there has to be as much again: what is to be used up at once is not worth having. */
-const FREE_BYTES = 2 * RESERVE_BYTES
+export const RESERVE_BYTES = 8 * 1024 * 1024
 
 export interface Reserve {
   readonly isThere: () => boolean
@@ -18,7 +15,7 @@ export interface Reserve {
   readonly giveUp: () => Promise<void>
 }
 
-export function createReserve (port: FilePort, folder: string): Reserve {
+export function createReserve (port: FilePort, folder: string, bytes: number): Reserve {
   const path = join(folder, NAME)
   let isThere = false
 
@@ -26,7 +23,7 @@ export function createReserve (port: FilePort, folder: string): Reserve {
     try {
       const file = await port.open(path, 'r')
       try {
-        return (await file.stat()).size === RESERVE_BYTES
+        return (await file.stat()).size === bytes
       } finally {
         await file.close()
       }
@@ -40,7 +37,7 @@ export function createReserve (port: FilePort, folder: string): Reserve {
     const file = await port.open(path, 'wx', FILE_MODE)
     try {
       // Neither a hole nor anything that a file system could compress.
-      await writeAll(file, randomFillSync(Buffer.allocUnsafe(RESERVE_BYTES)), 0)
+      await writeAll(file, randomFillSync(Buffer.allocUnsafe(bytes)), 0)
       await file.sync()
     } finally {
       await file.close()
@@ -60,7 +57,8 @@ export function createReserve (port: FilePort, folder: string): Reserve {
       }
       await remove()
       const { bavail, bsize } = await port.statfs(folder)
-      if (bavail * bsize < FREE_BYTES) return false
+      // As much again has to be free beside it: what would be given up at once is not worth having.
+      if (bavail * bsize < 2 * bytes) return false
       try {
         await write()
       } catch (error) {
