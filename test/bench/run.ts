@@ -191,7 +191,8 @@ async function tail (ground: Ground, plan: Plan): Promise<void> {
   report.push(`### Tail
 
 Hits at ${perSecond} a second, half of the highest rate, and as many of the others, ${plan.rounds} rounds of ${plan.seconds} s in turn; counted from when each was due. Beside them turns of
-the event loop that came more than 3 ms late, by what the process did meanwhile: collecting garbage, its own work, or nothing, because the machine did not run it.
+the event loop that came more than 3 ms late, by what had the core meanwhile: collecting garbage, its own work, helper threads of the process (V8 compiles and marks garbage in them), or nothing of it, because the
+machine did not run it.
 
 ${tailTable(tails)}
 

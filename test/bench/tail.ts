@@ -94,7 +94,7 @@ export function tailTable (tails: readonly Tail[]): string {
     const cells = pauses === null ? causes.map(() => '–') : causes.map(cause => describe(pauses.filter(pause => pause.cause === cause)))
     return `| ${[name, ms(times.p50Ms), ms(times.p99Ms), ms(times.p999Ms), ms(times.mostMs), ...cells].join(' | ')} |`
   })
-  return [`| | p50 ms | p99 ms | p99.9 ms | most ms | ${causes.map(cause => `pauses: ${cause}`).join(' | ')} |`, '| --- | ---: | ---: | ---: | ---: | --- | --- | --- |', ...rows].join('\n')
+  return [`| | p50 ms | p99 ms | p99.9 ms | most ms | ${causes.map(cause => `pauses: ${cause}`).join(' | ')} |`, `| --- | ---: | ---: | ---: | ---: | ${causes.map(() => '---').join(' | ')} |`, ...rows].join('\n')
 }
 
 function describe (pauses: readonly Pause[]): string {
