@@ -2,12 +2,13 @@
 
 import { execFileSync } from 'node:child_process'
 import { hash, randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { cliFile } from '../support/paths.ts'
+import { readDockerfile } from '../support/image.ts'
+import { cliFile, projectDir } from '../support/paths.ts'
 import { freePort } from '../support/processes.ts'
 import { findServer } from '../support/redis.ts'
 import { openLine, type Reply } from './load.ts'
@@ -71,6 +72,11 @@ export interface GatewayOptions {
 /** Has Node write a CPU profile into a folder when the process ends. */
 export function profiling (folder: string | undefined): Pick<GatewayOptions, 'nodeArgs'> {
   return folder === undefined ? {} : { nodeArgs: ['--cpu-prof', `--cpu-prof-dir=${folder}`] }
+}
+
+/** The options of Node that the image's command has. */
+export function imageNodeArgs (): readonly string[] {
+  return readDockerfile(readFileSync(join(projectDir, 'Dockerfile'), 'utf8')).command.filter(word => word.startsWith('--'))
 }
 
 /** Everything that production has: the ledger on Redis, limits, logs, metrics. Limits are so wide that none is reached. */

@@ -4,11 +4,9 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { setTimeout as pause } from 'node:timers/promises'
-import { readDockerfile } from '../support/image.ts'
-import { projectDir } from '../support/paths.ts'
 import { freePort } from '../support/processes.ts'
 import { until } from '../support/until.ts'
-import { bareFastify, hitRequest, missRequest, programFile, startGateway, type GatewayOptions, type Ground } from './contestants.ts'
+import { bareFastify, hitRequest, imageNodeArgs, missRequest, programFile, startGateway, type GatewayOptions, type Ground } from './contestants.ts'
 import { flood, measure, openWaiting } from './load.ts'
 import { answering, folder, mostResidentMibOf, residentMibOf, startServer } from './machine.ts'
 import { median, type Bound } from './report.ts'
@@ -117,11 +115,6 @@ export interface AfterLoad {
 
 /** To reach: what falgate in its image has after load, in times of what plain `node` of 20 has. */
 const MOST_TIMES_NODE_20 = 1.2
-
-/** The options of Node that the image's command has. */
-function imageNodeArgs (): readonly string[] {
-  return readDockerfile(readFileSync(join(projectDir, 'Dockerfile'), 'utf8')).command.filter(word => word.startsWith('--'))
-}
 
 /** All of them side by side, in turn: hits, then whole generations. */
 export async function memoryAfterLoad (ground: Ground, connections: number, rounds: number, seconds: number, progress: (said: string) => void): Promise<readonly AfterLoad[]> {

@@ -30,6 +30,19 @@ t.test('the image runs as another user than root, in production, and stops by si
   t.equal(image.command[0], 'node', 'no shell stands between the gateway and its signals')
 })
 
+t.test('the image and compose give Node the same options, with which it neither grows nor shrinks the young generation', async t => {
+  const options = image.command.filter(word => word.startsWith('--'))
+  const valueOf = (name: string): string | undefined => options.find(option => option.startsWith(name + '='))?.slice(name.length + 1)
+  t.match(valueOf('--max-semi-space-size'), /^\d+$/)
+  t.equal(valueOf('--min-semi-space-size'), valueOf('--max-semi-space-size'))
+  const served = Object.entries(readCompose().services).flatMap(([name, { command }]) => {
+    const serve = command?.find(word => word.includes('cli.js serve'))
+    return serve === undefined ? [] : [{ name, serve }]
+  })
+  t.ok(served.length > 0, 'compose has a command of its own')
+  for (const { name, serve } of served) t.ok(serve.endsWith(`exec ${image.command.join(' ')}`), name)
+})
+
 t.test('the image\'s own environment is sound once a key is given', async t => {
   t.match(parseConfig({ ...image.env, FAL_KEY: 'sandbox' }), { ok: true })
 })
