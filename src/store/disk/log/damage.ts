@@ -1,16 +1,21 @@
 // Damage that is not that of the last write, which may be cut off: it stops the start.
 
+/** What has to be given up to start again: the journal from there on, that file alone from there on, or more than can be. */
+export type Loss = 'journal' | 'file' | 'all'
+
 /** A file of the log that cannot be read, and where. */
 export class DamageError extends Error {
   override readonly name = 'DamageError'
   readonly file: string
   /** Of the first byte that cannot be relied upon. */
   readonly offset: number
+  readonly loss: Loss
 
-  constructor (file: string, offset: number, what: string, cause?: unknown) {
-    super(`${file} is damaged at byte ${offset}: ${what}. Keep a copy of the folder. \`falgate ledger mend\` shows what would be lost, and puts it right when told to.`, { cause })
+  constructor (file: string, offset: number, what: string, loss: Loss) {
+    super(`${file} is damaged at byte ${offset}: ${what}. ${loss === 'all' ? 'Put a copy of the folder in its place.' : 'Keep a copy of the folder. `falgate ledger mend` shows what would be lost, and puts it right when told to.'}`)
     this.file = file
     this.offset = offset
+    this.loss = loss
   }
 }
 

@@ -42,7 +42,8 @@ export async function listFolder (port: FilePort, folder: string): Promise<Listi
   return { files, unfinished, nextFile: numbers.reduce((most, file) => Math.max(most, file), 0) + 1 }
 }
 
-function fileOf (name: string): LogFile | null {
+/** The file with this name, if it is one of the log's. */
+export function fileOf (name: string): LogFile | null {
   const [number = '', ending, ...more] = name.split('.')
   const known = endings.find(one => one === ending)
   if (known === undefined || more.length > 0 || !/^\d{6,12}$/.test(number)) return null

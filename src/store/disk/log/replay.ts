@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import type { Place } from '../../memory/texts.ts'
-import { DamageError, newerFormat } from './damage.ts'
+import { DamageError, newerFormat, type Loss } from './damage.ts'
 import { listFolder, nameOf, type LogFile } from './folder.ts'
 import { findFrame, readFrames, type Fault, type Frame } from './frames.ts'
 import { segmentHeadIn, snapshotEndIn, snapshotHeadIn, type Position, type SegmentHead, type SnapshotEnd, type SnapshotHead, type TextsFile } from './heads.ts'
@@ -72,7 +72,7 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
       let count = 0
       const fault = await readFrames(opened, 0, size, frame => {
         const isExpected = head === null ? frame.kind === 'snapshot' : end === null && ((frame.kind === 'slice' && frame.number === slices + 1) || frame.kind === 'end')
-        if (!isExpected) throw new DamageError(path, frame.offset, 'another part of the snapshot belongs there')
+        if (!isExpected) throw new DamageError(path, frame.offset, 'another part of the snapshot belongs there', 'all')
         if (frame.kind === 'snapshot') head = snapshotHeadIn(frame.records())
         else if (frame.kind === 'end') end = snapshotEndIn(frame.records())
         else {
@@ -83,23 +83,23 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
         }
         return undefined
       })
-      if (fault !== null) throw faultOf(path, fault, 'no sound part of the snapshot lies there')
+      if (fault !== null) throw faultOf(path, fault, 'no sound part of the snapshot lies there', 'all')
       const whole = wholeSnapshot(head, end)
-      if (whole === null || whole.end.slices !== slices || whole.end.records !== count) throw new DamageError(path, size, 'the end of the snapshot is missing')
+      if (whole === null || whole.end.slices !== slices || whole.end.records !== count) throw new DamageError(path, size, 'the end of the snapshot is missing', 'all')
       return { ...whole.head, file, bytes: size, texts: whole.end.texts }
     })
   }
 
   async function checkTexts ({ file, bytes }: TextsFile): Promise<void> {
-    if (!files.some(one => one.file === file && one.ending === 'texts')) throw new DamageError(join(folder, nameOf({ file, ending: 'texts' })), 0, 'the file is missing, and the snapshot leads to it')
+    if (!files.some(one => one.file === file && one.ending === 'texts')) throw new DamageError(join(folder, nameOf({ file, ending: 'texts' })), 0, 'the file is missing, and the snapshot leads to it', 'all')
     await reading({ file, ending: 'texts' }, async (opened, size, path) => {
-      if (size < bytes) throw new DamageError(path, size, `the file ends there, and had ${bytes} bytes`)
+      if (size < bytes) throw new DamageError(path, size, `the file ends there, and had ${bytes} bytes`, 'all')
       let kind = ''
       const fault = await readFrames(opened, 0, size, frame => {
         kind = frame.kind
         return 'enough'
       })
-      if (fault !== null || kind !== 'texts') throw faultOf(path, fault ?? { offset: 0, newerVersion: null }, 'it does not begin as a file of texts')
+      if (fault !== null || kind !== 'texts') throw faultOf(path, fault ?? { offset: 0, newerVersion: null }, 'it does not begin as a file of texts', 'all')
     })
   }
 
@@ -110,24 +110,25 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
     const tails: Tail[] = []
     for (let last = found.at(-1); last !== undefined && last.head === null; last = found.at(-1)) {
       const { path, size } = last
-      if (last.firstBatchAt !== null) throw new DamageError(path, 0, `its beginning cannot be read, and a sound batch lies behind it, at byte ${last.firstBatchAt}`)
+      if (last.firstBatchAt !== null) throw new DamageError(path, 0, `its beginning cannot be read, and a sound batch lies behind it, at byte ${last.firstBatchAt}`, 'journal')
       if (size > 0) tails.push({ file: path, offset: 0, bytes: size, batch: 0 })
       found.pop()
     }
     const chain: Found[] = []
     for (let wanted = found.at(-1)?.file ?? snapshot?.from; wanted !== undefined;) {
+      const isBeginningThere = snapshot !== null || (numbers[0] ?? wanted) < wanted
       const segment = found.find(({ file }) => file === wanted)
       const path = join(folder, nameOf({ file: wanted, ending: 'log' }))
-      if (segment === undefined) throw new DamageError(path, 0, 'the file is missing, and what was written later goes on from it')
-      if (segment.head === null) throw new DamageError(path, 0, 'its beginning cannot be read, and what was written later goes on from it')
+      if (segment === undefined) throw new DamageError(path, 0, 'the file is missing, and what was written later goes on from it', isBeginningThere ? 'journal' : 'all')
+      if (segment.head === null) throw new DamageError(path, 0, 'its beginning cannot be read, and what was written later goes on from it', 'journal')
       chain.unshift({ ...segment, after: segment.head.after })
       if (wanted === snapshot?.from) break
       wanted = segment.head.after?.file
     }
     const [first] = chain
-    if (first !== undefined && snapshot !== null && (first.file !== snapshot.from || first.batch !== snapshot.batch)) throw new DamageError(first.path, 0, `it is not what the snapshot goes on with, batch ${snapshot.batch + 1}`)
+    if (first !== undefined && snapshot !== null && (first.file !== snapshot.from || first.batch !== snapshot.batch)) throw new DamageError(first.path, 0, `it is not what the snapshot goes on with, batch ${snapshot.batch + 1}`, 'journal')
     const strayed = found.find(one => !chain.some(({ file }) => file === one.file) && one.firstBatchAt !== null)
-    if (strayed !== undefined) throw new DamageError(strayed.path, strayed.firstBatchAt ?? 0, 'a sound batch lies there, and nothing goes on from this file')
+    if (strayed !== undefined) throw new DamageError(strayed.path, strayed.firstBatchAt ?? 0, 'a sound batch lies there, and nothing goes on from this file', 'file')
     return { chain, tails }
   }
 
@@ -156,15 +157,15 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
       let batch = before
       const to = next?.bytes ?? size
       const fault = await readFrames(opened, begin, to, frame => {
-        if (frame.kind !== 'batch' || frame.number !== batch + 1) throw new DamageError(path, frame.offset, `batch ${batch + 1} belongs there, and a ${frame.kind} with number ${frame.number} lies there`)
+        if (frame.kind !== 'batch' || frame.number !== batch + 1) throw new DamageError(path, frame.offset, `batch ${batch + 1} belongs there, and a ${frame.kind} with number ${frame.number} lies there`, 'journal')
         batch = frame.number
         giveBatch(frame, file, path)
         return undefined
       })
       if (fault === null && (next === null || next.batch === batch)) return { position: { file, bytes: to, batch }, tail: null }
-      if (next !== null || fault === null) throw faultOf(path, fault ?? { offset: to, newerVersion: null }, `batch ${batch + 1} cannot be read, and the next file goes on from batch ${next?.batch ?? batch}`)
+      if (next !== null || fault === null) throw faultOf(path, fault ?? { offset: to, newerVersion: null }, `batch ${batch + 1} cannot be read, and the next file goes on from batch ${next?.batch ?? batch}`, 'journal')
       const soundAt = await findFrame(opened, fault.offset + 1, size)
-      if (soundAt !== null || fault.newerVersion !== null) throw faultOf(path, fault, `batch ${batch + 1} cannot be read, and a sound one lies behind it, at byte ${soundAt ?? size}`)
+      if (soundAt !== null || fault.newerVersion !== null) throw faultOf(path, fault, `batch ${batch + 1} cannot be read, and a sound one lies behind it, at byte ${soundAt ?? size}`, 'journal')
       return { position: { file, bytes: fault.offset, batch }, tail: { file: path, offset: fault.offset, bytes: size - fault.offset, batch: batch + 1 } }
     })
   }
@@ -192,6 +193,6 @@ function wholeSnapshot (head: SnapshotHead | null, end: SnapshotEnd | null): { r
   return head === null || end === null ? null : { head, end }
 }
 
-function faultOf (path: string, { offset, newerVersion }: Fault, what: string): Error {
-  return newerVersion === null ? new DamageError(path, offset, what) : newerFormat(path, newerVersion)
+function faultOf (path: string, { offset, newerVersion }: Fault, what: string, loss: Loss): Error {
+  return newerVersion === null ? new DamageError(path, offset, what, loss) : newerFormat(path, newerVersion)
 }
