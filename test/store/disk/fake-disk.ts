@@ -102,7 +102,7 @@ export function createFakeDisk (from: ReadonlyMap<string, Buffer> = new Map()): 
       },
       stat: async () => {
         stepOpen('stat')
-        return { size: inode.seen.length }
+        return { size: inode.seen.length, nlink: [...seen.values()].includes(inode) ? 1 : 0 }
       },
       close: async () => {
         isOpen = false

@@ -1,6 +1,6 @@
 // The log on disk keeps what it acknowledged, in order, and only that.
 
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { openLog } from '../../../src/store/disk/log.ts'
@@ -47,4 +47,14 @@ t.test('a record that its reader refuses stops the start, with its place', async
   await log.append({ records: ['1'], texts: [] })
   await log.close()
   await t.rejects(openLog({ folder, onDamage: () => {}, onRecord: () => { throw new Error('no such table') } }), { message: /000001\.log at byte \d+ cannot be read: no such table/ })
+})
+
+t.test('a folder that was removed takes nothing any more, although its open files would', async t => {
+  const folder = join(await newFolder(t), 'data')
+  const { log } = await open(folder)
+  await log.append({ records: ['1'], texts: [] })
+  await rm(folder, { recursive: true })
+  await t.rejects(log.append({ records: ['2'], texts: [] }), { code: 'ENOENT' })
+  t.ok(log.wantsCheckpoint)
+  await log.close()
 })

@@ -8,6 +8,9 @@ import { encodeFrame, type Encoded } from './frames.ts'
 import type { Position, SegmentHead } from './heads.ts'
 import { isNoSpace, writeAll, type FilePort, type PortFile } from './port.ts'
 
+/** How often it is looked whether the file that is written to can still be found. */
+const LOOK_MS = 1000
+
 export interface JournalOptions {
   readonly port: FilePort
   readonly folder: string
@@ -38,6 +41,7 @@ export async function openJournal ({ port, folder, last, isLastWhole, newFile, o
   let end: Position | null = last
   let hasBatches = true
   let segment: Segment | null = null
+  let lookedAtMs = -Infinity
 
   await syncFolder(port, folder)
   if (last !== null) {
@@ -89,6 +93,13 @@ export async function openJournal ({ port, folder, last, isLastWhole, newFile, o
     await failed.opened.close().catch(() => {}) // it is not used any more
   }
 
+  /** A file whose folder was removed takes whatever is written, and nobody ever finds it. */
+  async function lookAfter (used: Segment): Promise<void> {
+    if (performance.now() - lookedAtMs < LOOK_MS) return
+    lookedAtMs = performance.now()
+    if ((await used.opened.stat()).nlink === 0) await giveUp(used)
+  }
+
   async function write (to: Segment, { bytes }: Encoded, position: number): Promise<void> {
     try {
       await writeAll(to.opened, bytes, position)
@@ -109,6 +120,7 @@ export async function openJournal ({ port, folder, last, isLastWhole, newFile, o
     append: async (records, texts) => {
       const batch = (end?.batch ?? 0) + 1
       const encoded = encodeFrame('batch', batch, records, texts)
+      if (segment !== null) await lookAfter(segment)
       const to = segment ?? await beginSegment()
       const offset = end?.bytes ?? 0
       await write(to, encoded, offset)

@@ -11,7 +11,8 @@ export interface PortFile {
   readonly datasync: () => Promise<void>
   readonly sync: () => Promise<void>
   readonly truncate: (bytes: number) => Promise<void>
-  readonly stat: () => Promise<{ readonly size: number }>
+  /** `nlink`: by how many names it can be found; 0 for one that was removed. */
+  readonly stat: () => Promise<{ readonly size: number, readonly nlink: number }>
   readonly close: () => Promise<void>
 }
 
