@@ -136,8 +136,8 @@ for (const [missing, told] of [
 t.test('a folder of a newer version is refused with a sentence', async t => {
   const { disk, name, whole } = await journal()
   const newer = Buffer.from(whole)
-  newer.writeUInt16LE(2, 12)
-  newer.writeUInt32LE(crc32(newer.subarray(0, 36)), 36)
+  newer.writeUInt16LE(2, 16)
+  newer.writeUInt32LE(crc32(newer.subarray(16, 36 + newer.readUInt32LE(28))), 12)
   disk.put(name, newer)
   await t.rejects(look(FOLDER, disk), { message: '/ledger/000001.log was written by a newer version of falgate (format 2). Start that version on this folder, or another folder with this one.' })
 })

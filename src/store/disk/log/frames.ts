@@ -1,12 +1,14 @@
 // Frames: what the log's files are made of. A frame has a head of fixed length, then records (JSON texts, one a line), then texts, each with its own head, so that one
 // can be read and checked without the rest.
 //
-// Head, 40 bytes, numbers little-endian, and the same in every format version:
+// Head, 36 bytes, numbers little-endian, and the same in every format version:
 //
-//     0  magic, 12 bytes          24  bytes of the records, u32
-//    12  format version, u16      28  bytes of the texts with their heads, u32
-//    14  kind, u16                32  CRC-32 of the records and of the texts' heads, u32
-//    16  number, u48, two zeros   36  CRC-32 of the 36 bytes before, u32
+//     0  magic, 12 bytes          20  number, u48, two zeros
+//    12  CRC-32, u32              28  bytes of the records, u32
+//    16  format version, u16      32  bytes of the texts with their heads, u32
+//    18  kind, u16
+//
+// The checksum is that of the head behind it, the records and the texts' heads.
 //
 // A text's head, 8 bytes: CRC-32 of the text, its length in bytes.
 //
@@ -16,7 +18,9 @@ import { crc32 } from 'node:zlib'
 import { readFully, type PortFile } from './port.ts'
 
 const MAGIC = Buffer.from([0xff, ...Buffer.from('falgateLOG'), 0xff])
-const HEAD_BYTES = 40
+const HEAD_BYTES = 36
+/** From here on a frame is covered by its checksum. */
+const COVERED = 16
 export const TEXT_HEAD_BYTES = 8
 export const FORMAT_VERSION = 1
 
@@ -47,9 +51,16 @@ export function encodeFrame (kind: Kind, number: number, records: readonly strin
   const textsBytes = lengths.reduce((sum, bytes) => sum + TEXT_HEAD_BYTES + bytes, 0)
   if (recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) throw new RangeError(`${recordsBytes} bytes of records and ${textsBytes} bytes of texts are too long for one write to the ledger's disk.`)
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + recordsBytes + textsBytes)
+  MAGIC.copy(bytes)
+  bytes.writeUInt16LE(FORMAT_VERSION, 16)
+  bytes.writeUInt16LE(kinds.indexOf(kind), 18)
+  bytes.writeUIntLE(number, 20, 6)
+  bytes.writeUInt16LE(0, 26)
+  bytes.writeUInt32LE(recordsBytes, 28)
+  bytes.writeUInt32LE(textsBytes, 32)
   bytes.write(lines, HEAD_BYTES)
-  let crc = crc32(bytes.subarray(HEAD_BYTES, HEAD_BYTES + recordsBytes))
   let at = HEAD_BYTES + recordsBytes
+  let crc = crc32(bytes.subarray(COVERED, at))
   const places = texts.map((text, index) => {
     const length = lengths[index] ?? 0
     bytes.write(text, at + TEXT_HEAD_BYTES)
@@ -59,15 +70,7 @@ export function encodeFrame (kind: Kind, number: number, records: readonly strin
     at += TEXT_HEAD_BYTES + length
     return place
   })
-  MAGIC.copy(bytes)
-  bytes.writeUInt16LE(FORMAT_VERSION, 12)
-  bytes.writeUInt16LE(kinds.indexOf(kind), 14)
-  bytes.writeUIntLE(number, 16, 6)
-  bytes.writeUInt16LE(0, 22)
-  bytes.writeUInt32LE(recordsBytes, 24)
-  bytes.writeUInt32LE(textsBytes, 28)
-  bytes.writeUInt32LE(crc, 32)
-  bytes.writeUInt32LE(crc32(bytes.subarray(0, 36)), 36)
+  bytes.writeUInt32LE(crc, 12)
   return { bytes, texts: places }
 }
 
@@ -96,7 +99,8 @@ export function decodeText (bytes: Buffer, length: number): string | null {
 
 /** A sound frame. Its records are read from a buffer that belongs to the reader, before the next frame is looked at. */
 export interface Frame {
-  readonly kind: Kind
+  /** `null`: this version knows none with that number. */
+  readonly kind: Kind | null
   readonly number: number
   /** Of its first byte in the file. */
   readonly offset: number
@@ -106,7 +110,7 @@ export interface Frame {
   readonly texts: readonly TextAt[]
 }
 
-/** Why there is no sound frame at this byte. A newer version is one of a head whose checksum is right. */
+/** Why there is no frame at this byte that could be read. A newer version is that of a sound one. */
 export interface Fault { readonly offset: number, readonly newerVersion: number | null }
 
 /**
@@ -119,11 +123,11 @@ export async function readFrames (file: PortFile, from: number, to: number, take
     if (!read.has(offset, HEAD_BYTES) && !await read.load(offset, HEAD_BYTES)) return { offset, newerVersion: null }
     const head = headAt(read.bytes, offset - read.start)
     if (head === null) return { offset, newerVersion: null }
-    if (head.version > FORMAT_VERSION) return { offset, newerVersion: head.version }
     const bytes = HEAD_BYTES + head.recordsBytes + head.textsBytes
     if (!read.has(offset, bytes) && !await read.load(offset, bytes)) return { offset, newerVersion: null }
-    const frame = frameAt(read.bytes.subarray(offset - read.start, offset - read.start + bytes), head, offset)
+    const frame = frameAt(read.bytes, offset - read.start, head, offset)
     if (frame === null) return { offset, newerVersion: null }
+    if (head.version > FORMAT_VERSION) return { offset, newerVersion: head.version }
     if (take(frame) === 'enough') return null
     offset += bytes
   }
@@ -151,37 +155,34 @@ export async function findFrame (file: PortFile, from: number, to: number): Prom
   return null
 }
 
-interface Head { readonly version: number, readonly kind: Kind | null, readonly number: number, readonly recordsBytes: number, readonly textsBytes: number, readonly crc: number }
+interface Head { readonly crc: number, readonly version: number, readonly kind: number, readonly number: number, readonly recordsBytes: number, readonly textsBytes: number }
 
 function headAt (bytes: Buffer, at: number): Head | null {
   if (MAGIC.compare(bytes, at, at + MAGIC.length) !== 0) return null
-  if (crc32(bytes.subarray(at, at + 36)) !== bytes.readUInt32LE(at + 36)) return null
-  return {
-    version: bytes.readUInt16LE(at + 12),
-    kind: kinds[bytes.readUInt16LE(at + 14)] ?? null,
-    number: bytes.readUIntLE(at + 16, 6),
-    recordsBytes: bytes.readUInt32LE(at + 24),
-    textsBytes: bytes.readUInt32LE(at + 28),
-    crc: bytes.readUInt32LE(at + 32)
-  }
+  const recordsBytes = bytes.readUInt32LE(at + 28)
+  const textsBytes = bytes.readUInt32LE(at + 32)
+  if (recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) return null
+  return { crc: bytes.readUInt32LE(at + 12), version: bytes.readUInt16LE(at + 16), kind: bytes.readUInt16LE(at + 18), number: bytes.readUIntLE(at + 20, 6), recordsBytes, textsBytes }
 }
 
-/** `bytes`: the whole frame. */
-function frameAt (bytes: Buffer, { kind, number, recordsBytes, textsBytes, crc }: Head, offset: number): Frame | null {
-  if (kind === null || recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) return null
-  const recordsEnd = HEAD_BYTES + recordsBytes
-  let sum = crc32(bytes.subarray(HEAD_BYTES, recordsEnd))
+/** The frame that begins at `at` in these bytes, which have all of it, and at `offset` in its file. `null`: it is not sound. */
+function frameAt (bytes: Buffer, at: number, head: Head, offset: number): Frame | null {
+  const { number, recordsBytes, textsBytes } = head
+  const recordsFrom = at + HEAD_BYTES
+  const recordsTo = recordsFrom + recordsBytes
+  const end = recordsTo + textsBytes
   const texts: TextAt[] = []
-  for (let at = recordsEnd; at < bytes.length;) {
-    if (at + TEXT_HEAD_BYTES > bytes.length) return null
-    const end = at + TEXT_HEAD_BYTES + bytes.readUInt32LE(at + 4)
-    if (end > bytes.length || crc32(bytes.subarray(at + TEXT_HEAD_BYTES, end)) !== bytes.readUInt32LE(at)) return null
-    sum = crc32(bytes.subarray(at, at + TEXT_HEAD_BYTES), sum)
-    texts.push({ offset: offset + at + TEXT_HEAD_BYTES, bytes: end - at - TEXT_HEAD_BYTES })
-    at = end
+  let crc = crc32(bytes.subarray(at + COVERED, recordsTo))
+  for (let text = recordsTo; text < end;) {
+    const from = text + TEXT_HEAD_BYTES
+    const to = from > end ? Infinity : from + bytes.readUInt32LE(text + 4)
+    if (to > end || crc32(bytes.subarray(from, to)) !== bytes.readUInt32LE(text)) return null
+    crc = crc32(bytes.subarray(text, from), crc)
+    texts.push({ offset: offset + from - at, bytes: to - from })
+    text = to
   }
-  if (sum !== crc) return null
-  return { kind, number, offset, bytes: bytes.length, texts, records: () => recordsBytes === 0 ? [] : bytes.toString('utf8', HEAD_BYTES, recordsEnd).split('\n') }
+  if (crc !== head.crc) return null
+  return { kind: kinds[head.kind] ?? null, number, offset, bytes: end - at, texts, records: () => recordsBytes === 0 ? [] : bytes.toString('utf8', recordsFrom, recordsTo).split('\n') }
 }
 
 /** The part of a file that is in memory. */

@@ -94,7 +94,7 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
     if (!files.some(one => one.file === file && one.ending === 'texts')) throw new DamageError(join(folder, nameOf({ file, ending: 'texts' })), 0, 'the file is missing, and the snapshot leads to it', 'all')
     await reading({ file, ending: 'texts' }, async (opened, size, path) => {
       if (size < bytes) throw new DamageError(path, size, `the file ends there, and had ${bytes} bytes`, 'all')
-      let kind = ''
+      let kind: string | null = null
       const fault = await readFrames(opened, 0, size, frame => {
         kind = frame.kind
         return 'enough'
