@@ -28,6 +28,7 @@ t.test('no interleaving of operations leaves something on disk that differs from
           const faults = await disk.audit()
           if (step % EVERY !== 0) return faults
           looks += 1
+          if (step % (2 * EVERY) === 0) await disk.store().checkpoint()
           return [...faults, ...await disk.differences()]
         }
       }, drawn, startMs)

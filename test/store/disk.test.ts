@@ -4,6 +4,9 @@ import t from 'tap'
 import { diskStore } from '../support/disk-store.ts'
 import { contract } from './contract.ts'
 
+// What bounds it is the number of its tests; how long they take is the machine's affair.
+t.setTimeout(300_000)
+
 t.test('the ledger on disk', async t => contract(t, async (times, startMs) => {
   const disk = await diskStore(times, startMs)
   return {

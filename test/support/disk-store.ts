@@ -1,29 +1,26 @@
 // A ledger on disk for the contract and the walks: after any operation the process may be gone, and another one that opens the folder has to find all that was answered.
 
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
 import { openDiskLedger, type DiskStore } from '../../src/store/disk/ledger.ts'
 import type { OwnAccount } from '../../src/upstream-account.ts'
 import { owner, type Store } from '../store/contract/world.ts'
+import { createFakeDisk, FOLDER, type FakeDisk } from '../store/disk/fake-disk.ts'
 
 export interface TestedDisk extends Store {
-  readonly folder: string
   readonly store: () => DiskStore
-  /** What another process finds that opens a copy of the folder now and did not find here, or the other way round. */
+  /** What another process finds that opens a copy of the disk now and did not find here, or the other way round. */
   readonly differences: () => Promise<readonly string[]>
 }
 
-/** An empty ledger in a folder of its own, whose clock stands at `startMs`. */
+/** An empty ledger on a disk of its own, whose clock stands at `startMs`. */
 export async function diskStore (times: LedgerTimes, startMs: number): Promise<TestedDisk> {
-  const place = await mkdtemp(join(tmpdir(), 'falgate-disk-'))
-  const folder = join(place, 'ledger')
+  const disk = createFakeDisk()
   let nowMs = startMs
   let server = 'first'
-  const open = async (where: string): Promise<DiskStore> => await openDiskLedger({
-    folder: where,
+  const open = async (files: FakeDisk): Promise<DiskStore> => await openDiskLedger({
+    folder: FOLDER,
+    files,
     times,
     accounts: (): readonly OwnAccount[] => [owner],
     wallNow: () => nowMs,
@@ -32,9 +29,8 @@ export async function diskStore (times: LedgerTimes, startMs: number): Promise<T
     onState: trouble => { if (trouble !== null) throw trouble },
     onCheckpointFailure: error => { throw error }
   })
-  const store = await open(folder)
+  const store = await open(disk)
   return {
-    folder,
     store: () => store,
     ledger: store.ledger,
     beside: store.ledger.beside,
@@ -43,18 +39,12 @@ export async function diskStore (times: LedgerTimes, startMs: number): Promise<T
     setServer: other => { server = other },
     differences: async () => {
       await store.flush()
-      const copy = join(place, 'copy')
-      await cp(folder, copy, { recursive: true, filter: source => !source.endsWith('.sock') })
-      const other = await open(copy)
+      const other = await open(disk.copy())
       const found = [...other.ledger.audit().map(fault => `found again: ${fault}`), ...await compare(store, other, nowMs)]
       await other.ledger.close()
-      await rm(copy, { recursive: true })
       return found
     },
-    close: async () => {
-      await store.ledger.close()
-      await rm(place, { recursive: true })
-    }
+    close: store.ledger.close
   }
 }
 

@@ -17,6 +17,9 @@ const MIN_JOURNAL_BYTES = 64 * 1024 * 1024
 /** So many lines of the journal of money are in memory at most, about. */
 const MAX_LINES = 20_000
 
+/** A checkpoint that failed is tried again after so much more. */
+const RETRY_BYTES = 1024 * 1024
+
 /** Entries in a slice: a fraction of a millisecond. */
 const SLICE = 200
 
@@ -41,6 +44,8 @@ export interface Checkpoints {
 export function createCheckpoints ({ state, log, texts, lines, flush, onFailure }: CheckpointOptions): Checkpoints {
   let making: Promise<void> | null = null
   let isClosed = false
+  /** After a failure the next one waits until the journal is that long. */
+  let retryAtBytes = 0
 
   function make (): Promise<void> {
     making ??= makeOne().finally(() => { making = null })
@@ -102,7 +107,11 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
   return {
     consider: () => {
       const isLong = log.bytesSinceCheckpoint > Math.max(MIN_JOURNAL_BYTES, log.snapshotBytes) || state.journal.length > MAX_LINES
-      if ((isLong || log.wantsCheckpoint) && making === null && !isClosed) make().catch(onFailure)
+      if (!(isLong || log.wantsCheckpoint) || making !== null || isClosed || log.bytesSinceCheckpoint < retryAtBytes) return
+      make().then(() => { retryAtBytes = 0 }, error => {
+        retryAtBytes = log.bytesSinceCheckpoint + RETRY_BYTES
+        onFailure(error)
+      })
     },
     make,
     close: async () => {

@@ -65,6 +65,7 @@ export function createCommit ({ changes, write, isFull, makeRoom, advance, tell,
   let isClosed = false
 
   const run: Run = async (name, operate, undo) => {
+    if (isClosed) throw unavailable(new Error('The ledger is closed.'))
     const before = changes.count()
     const result = operate()
     const isChange = changes.count() !== before

@@ -141,7 +141,11 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
       mint: unlessInTrouble(base.mint),
       settle: unlessInTrouble(base.settle),
       correct: unlessInTrouble(base.correct),
-      journal: lines.journal,
+      journal: async (...given) => {
+        // What is not on disk yet is nobody's to read.
+        await commit.run('journal', () => {}, null)
+        return await lines.journal(...given)
+      },
       close: async () => {
         await base.close()
         await commit.close().catch(() => {}) // told by onState

@@ -11,6 +11,8 @@ import { until } from '../../support/until.ts'
 import { owner, startMs } from '../contract/world.ts'
 import { createFakeDisk, FOLDER, type FakeDisk } from './fake-disk.ts'
 
+t.setTimeout(300_000)
+
 const replica = 'r1'
 const full = 'ENOSPC'
 
