@@ -9,17 +9,20 @@ import { followFiles, readCertificate, readRedisReach } from './app/files.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
 import { createCentralKeys, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
+import { openStore } from './app/store.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import { withoutSecrets, type Censor } from './censor.ts'
-import type { Config } from './config.ts'
+import { storeKindOf, type Config } from './config.ts'
+import { entryOf, Problem } from './errors.ts'
 import type { FalKey } from './fal-keys.ts'
-import { createLineLog, createLogger, standardOutput } from './logger.ts'
+import { createLineLog, createLogger, createTroubleLog, standardOutput } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { MAX_DOCUMENT_BYTES } from './models/document.ts'
 import type { LoadedModels } from './models/load.ts'
 import type { ModelBook } from './models/models.ts'
 import type { TenantBook } from './tenants/book.ts'
 import { openTracing } from './tracing.ts'
+import type { OnTrouble } from './trouble.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -31,7 +34,7 @@ export interface AppOptions {
   readonly tenants: TenantBook
   /** The central keys at the start, by account; `null` for the sandbox. */
   readonly falKeys: readonly FalKey[] | null
-  /** The address of Redis with its password; `null`: the store is in this process. */
+  /** The address of Redis with its password; `null`: the store is not there. */
   readonly redisUrl: string | null
   /** Who vouches for its certificate (PEM), where that is not said by the system. */
   readonly redisCa?: string | null
@@ -65,13 +68,17 @@ export interface RunningApp {
 /** A start is told of when it takes this long. */
 const START_LIMIT_MS = 10_000
 
-/** Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, or when the Redis there refuses the database; nothing is left then. */
+/**
+ * Starts the gateway. Rejects when it cannot listen, when the ledger that it reaches is another account's, when the Redis there refuses the database, or when the folder
+ * of the ledger is another process's or cannot be read; nothing is left then.
+ */
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
   const keys = createCentralKeys(config, options.falKeys)
   const lines = { format: config.logFormat, destination: standardOutput(), secrets: keys.secrets }
   const log = createLogger({ level: config.logLevel, ...lines })
   for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
+  if (config.fal.kind !== 'sandbox' && storeKindOf(config) === 'memory') log.warn('STORE=memory, with a real key: paid pictures, budgets and idempotency keys end with this process')
   const metrics = createMetrics({ version })
   const tracing = openTracing(version)
   const lifecycle = createLifecycle(log)
@@ -84,11 +91,13 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const models = book.now
   const tenants = createTenantsInForce(config, models, options.tenants, log)
 
+  const onTrouble = untoldTrouble(createTroubleLog(log))
+  const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
+
   const core = createCore({
     config,
     models,
-    redisUrl,
-    redisCa: options.redisCa,
+    store,
     log,
     metrics,
     tracing,
@@ -100,9 +109,9 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     madeHere: () => doors.sandboxFilesBase,
     isDraining: () => lifecycle.state === 'draining' && !drain.takesWork(),
     lookAgainMs: options.lookAgainMs,
-    awaitStoreMs: options.awaitStoreMs
+    onTrouble
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, accounts: keys.accounts, sandboxKey: keys.of(null) ?? '' })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, sandboxKey: keys.of(null) ?? '' })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
@@ -132,14 +141,14 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       everyMs: checkMs,
       log,
       onDrift: metrics.modelDrift,
-      onTrouble: core.onTrouble
+      onTrouble
     })
 
   metrics.onCollect(async () => {
     try {
       return await readSharedFacts(ledger, tenants.now(), config, keys.accounts())
     } catch (error) {
-      core.onTrouble('read-metrics', error)
+      onTrouble('read-metrics', error)
       throw error
     }
   })
@@ -204,4 +213,11 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   }
 
   return { log, censor: text => withoutSecrets(text, keys.secrets()), url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
+}
+
+/** What lasts, such as a store that is unfit or another account's, was told when it was found. */
+function untoldTrouble (tell: OnTrouble): OnTrouble {
+  return (operation, error) => {
+    if (!(error instanceof Problem && entryOf(error.code).isLasting === true)) tell(operation, error)
+  }
 }

@@ -2,7 +2,7 @@
 
 import { mistakeIn, namesMistaken } from './environment.ts'
 import { databaseIn } from './setting-kinds.ts'
-import { readSettings, settings, variables, type Setting, type ValuesOf } from './settings.ts'
+import { readSettings, settings, variables, type Setting, type StoreKind, type ValuesOf } from './settings.ts'
 import type { UpstreamAccount } from './upstream-account.ts'
 
 /** How falgate comes by the central key. The key is behind a function so that no log line, `inspect` or JSON shows it. */
@@ -16,8 +16,11 @@ type Values = ValuesOf<typeof settings>
 /** Where the Redis is, and how it is used. Its address is behind a function because it may hold a password. */
 export interface RedisAccess extends Omit<Values['redis'], 'url'> { readonly url: () => string }
 
+/** The folder of a ledger on disk. `hasToBeMount`: what is elsewhere ends with the container, and real money is in it. */
+export interface DiskAccess { readonly folder: string, readonly hasToBeMount: boolean }
+
 /** All that can be set: the settings, and what follows from several of them. */
-export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
+export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis' | 'store' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
   readonly production: boolean
   /** How long work is still taken after load balancers were told to send no more. */
   readonly drainDelayMs: number
@@ -30,10 +33,15 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis
   readonly models: Omit<Values['models'], 'apiUrl'> & { readonly apiUrl: string | null }
   /** The proxy on the way to fal, behind a function because its address may hold a password. */
   readonly proxy: { readonly url: () => string, readonly except: string } | null
-  /** The Redis that replicas share; `null`: the store is in this process. */
+  /** The Redis that replicas share; `null`: the store is not there. */
   readonly redis: RedisAccess | null
+  /** The folder in which this process keeps everything; `null`: it does not. */
+  readonly disk: DiskAccess | null
   readonly tls: { readonly certFile: string, readonly keyFile: string } | null
 }
+
+/** Beside where falgate is started. */
+const DATA_FOLDER = './falgate-data'
 
 /** Two checks of most load balancers. Who develops has none, and starts again often. */
 const PRODUCTION_DRAIN_DELAY_MS = 5000
@@ -60,7 +68,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return setting.fallback
   }
 
-  const { fal: falSettings, models, proxy: { url: proxyUrl, except }, redis: redisSettings, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
+  const { fal: falSettings, models, proxy: { url: proxyUrl, except }, redis: redisSettings, store, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
   const production = nodeEnv === 'production'
 
   function tlsFiles (): Config['tls'] {
@@ -91,6 +99,22 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return null
   }
 
+  /** Where the ledger is, and what speaks against that. */
+  function storeKind (isReal: boolean): StoreKind {
+    const hasRedis = isSet(settings.redis.url)
+    const kind = store.kind ?? (hasRedis ? 'redis' : isReal || store.folder !== null ? 'disk' : 'memory')
+    if (kind === 'redis' && !hasRedis) faults.push('STORE, REDIS_URL: with STORE=redis set REDIS_URL to where that Redis is')
+    if (kind !== 'redis' && hasRedis) faults.push(`STORE, REDIS_URL: with STORE=${kind} no Redis is used; leave one of them out`)
+    if (kind === 'redis' && store.folder !== null) faults.push('DATA_DIR, REDIS_URL: the ledger is in one place; leave one of them out')
+    if (kind === 'memory' && store.folder !== null) faults.push('STORE, DATA_DIR: with STORE=memory nothing is kept in a folder; leave one of them out')
+    return kind
+  }
+
+  function diskAccess (isReal: boolean): DiskAccess | null {
+    if (storeKind(isReal) !== 'disk') return null
+    return { folder: store.folder ?? store.imageFolder ?? DATA_FOLDER, hasToBeMount: isReal && store.imageFolder !== null }
+  }
+
   const fal = falAccess()
   const { account, queueUrl } = falSettings
   const config: Config = {
@@ -105,6 +129,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     models: { ...models, apiUrl: isSet(settings.models.apiUrl) || models.catalogueUrl === settings.models.catalogueUrl.fallback ? models.apiUrl : null },
     proxy: proxyUrl === null ? null : { url: () => proxyUrl, except },
     redis: redisAccess(),
+    disk: diskAccess(fal.kind !== 'sandbox'),
     tls: tlsFiles()
   }
 
@@ -123,6 +148,11 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   if (config.sandboxControl && config.falQueueUrl !== null) warnings.push('SANDBOX_CONTROL: has no effect, since there is no sandbox in this process')
   // What is missing may be there under a mistaken name.
   return faults.length === 0 ? { ok: true, config, warnings } : { ok: false, faults: [...faults, ...warnings] }
+}
+
+/** Where the ledger of a configuration is. */
+export function storeKindOf ({ redis, disk }: Pick<Config, 'redis' | 'disk'>): StoreKind {
+  return redis !== null ? 'redis' : disk !== null ? 'disk' : 'memory'
 }
 
 /** What an environment says about its upstream, whatever else is wrong with it: a real key, the sandbox, or nothing (`null`). */

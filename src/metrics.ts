@@ -54,7 +54,7 @@ export function createMetrics ({ version }: { readonly version: string }) {
   note('falgate_build_info', 'Always 1; the labels say what runs.', { version, node: process.version })
 
   const saved = sums<string, Saver>('falgate_saved_usd_total', 'Money that repeated requests did not cost.', ['tenant', 'by'], MICRO_PER_USD)
-  const storeFault = flag<[fault: StoreFault]>('falgate_store_fault', 'What is wrong with the Redis of the ledger: 1 while it is.', 'fault')
+  const storeFault = flag<[fault: StoreFault]>('falgate_store_fault', 'What is wrong with the Redis or the disk of the ledger: 1 while it is.', 'fault')
   for (const fault of storeFaults) storeFault(fault, false)
 
   return {

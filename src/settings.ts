@@ -5,6 +5,10 @@ import { endpointId, host, hostNames, hosts, hours, integer, line, namespace, on
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
 
+/** Where the ledger is: in the process, in a folder, or in Redis. */
+export const storeKinds = ['memory', 'disk', 'redis'] as const
+export type StoreKind = typeof storeKinds[number]
+
 /** What a line of the log calls its level and its message. */
 export const logFormats = ['json', 'google'] as const
 export type LogFormat = typeof logFormats[number]
@@ -43,8 +47,13 @@ export const settings = {
     url: optional('HTTPS_PROXY', proxyUrl(), 'The proxy through which fal is reached, and its catalogue. Also read in small letters. It makes a tunnel and sees no request; addresses that begin with `http://` are reached without it'),
     except: defaulted('NO_PROXY', 'localhost', hosts(), 'What is reached without that proxy: names with all that is below them and addresses, with a port or without, and networks such as `10.0.0.0/8`, which mean addresses and no names, apart by commas; `*` is all. Also read in small letters')
   },
+  store: {
+    kind: optional('STORE', word(storeKinds), 'Where everything is kept: `redis`, `disk` (the folder of `DATA_DIR`) or `memory`, which ends with the process. Unset: `redis` with `REDIS_URL`, else `disk` with a real key or with `DATA_DIR`, else `memory`'),
+    folder: optional('DATA_DIR', line(), 'The folder in which one process keeps everything, on a disk of this machine. Unset: with `STORE=disk` `./falgate-data`, in the image `/data`'),
+    imageFolder: optional('IMAGE_DATA_DIR', line(), 'Set by the image alone: what `DATA_DIR` is there when it is unset. With a real key the folder has to be a mount, since what lies in the container goes with it')
+  },
   redis: {
-    url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0. Without it one process keeps everything in memory and forgets it at its end'),
+    url: optional('REDIS_URL', redisUrl(), 'The Redis that replicas share, and the number of its database when that is not 0'),
     passwordFile: optional('REDIS_PASSWORD_FILE', line(), 'A file with the password for Redis, when it does not stand in the URL; read again when it changes, and on SIGHUP'),
     caFile: optional('REDIS_CA_FILE', line(), 'Certificates (PEM) of who vouches for that of Redis, and of Sentinels, in place of those that the system believes; read again like the password'),
     sentinels: optional('REDIS_SENTINELS', sentinels(), 'The Sentinels that know where the primary is, with their own password and `rediss://` in front where they need that. `REDIS_URL` has then the name that they know it by in place of a host: `redis://main`'),

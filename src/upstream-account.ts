@@ -28,17 +28,17 @@ export const NOBODYS_LEDGER = ''
 /** What stands between the accounts of a ledger that has several, where they are told in one text. */
 export const BETWEEN_ACCOUNTS = '\n'
 
-/** That the ledger in `place` is that of other accounts (`ledger`, as ledgers tell them), and what to do. */
-export function foreignLedgerSentence (ledger: string, own: readonly UpstreamAccount[], place: string): string {
+/** That the ledger in `place` is that of other accounts (`ledger`, as ledgers tell them), and what to do. `elsewhere`: what says where another ledger is. */
+export function foreignLedgerSentence (ledger: string, own: readonly UpstreamAccount[], place: string, elsewhere = 'REDIS_NAMESPACE or Redis'): string {
   if (ledger === NOBODYS_LEDGER) return `${place}: the ledger there was another account's and is empty now, so nothing is bought; start this process again if the ledger is to be its own`
   const theirs = ledger.split(BETWEEN_ACCOUNTS)
   const kind = theirs[0]?.split(' ', 1)[0] ?? ''
   const names = theirs.map(accountNameIn)
   const ownKind = own[0]?.kind ?? 'fal'
   const fact = `${place}: the ledger there is that of ${described(kind, names)}, and this process is set to ${described(ownKind, own.map(({ name }) => name))}, so nothing is bought and nothing of it touched`
-  if (kind === ownKind) return `${fact}: set FAL_ACCOUNT=${names[0]} if that is the account, or take another REDIS_NAMESPACE or Redis`
-  if (kind === 'fal') return `${fact}: set FAL_KEY or FAL_KEY_FILE if this is to be the real gateway; a sandbox takes another REDIS_NAMESPACE or Redis`
-  return `${fact}: going from trial to real takes another REDIS_NAMESPACE or Redis, because play money and drawn pictures stay where they are`
+  if (kind === ownKind) return `${fact}: set FAL_ACCOUNT=${names[0]} if that is the account, or take another ${elsewhere}`
+  if (kind === 'fal') return `${fact}: set FAL_KEY or FAL_KEY_FILE if this is to be the real gateway; a sandbox takes another ${elsewhere}`
+  return `${fact}: going from trial to real takes another ${elsewhere}, because play money and drawn pictures stay where they are`
 }
 
 function described (kind: string, names: readonly string[]): string {

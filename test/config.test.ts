@@ -27,6 +27,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     falQueueUrl: null,
     proxy: null,
     redis: null,
+    disk: null,
     tenantsFile: null,
     models: {
       dir: null,
@@ -82,6 +83,9 @@ t.test('every variable is read', async t => {
     FAL_KEY_FILE: '/run/key',
     FAL_ACCOUNT: 'studio-2',
     FAL_QUEUE_URL: 'http://127.0.0.1:9/base/',
+    STORE: 'disk',
+    DATA_DIR: '/d',
+    IMAGE_DATA_DIR: '/data',
     TENANTS_FILE: '/etc/tenants.json',
     MODELS_DIR: '/etc/models',
     DEFAULT_MODEL: 'acme/painter',
@@ -126,6 +130,7 @@ t.test('every variable is read', async t => {
     falQueueUrl: 'http://127.0.0.1:9/base',
     proxy: null,
     redis: null,
+    disk: { folder: '/d', hasToBeMount: true },
     tenantsFile: '/etc/tenants.json',
     models: {
       dir: '/etc/models',
@@ -168,7 +173,7 @@ t.test('the key is shown to fal\'s API, and with another catalogue only to the A
 
 t.test('all faults are told at once, by name and without values', async t => {
   const marker = 'SeCrEt"\\'
-  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE'].includes(name))
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE', 'DATA_DIR', 'IMAGE_DATA_DIR'].includes(name))
   const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
   for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
   t.notMatch(faults.join('\n'), 'SeCrEt')

@@ -11,7 +11,7 @@ import { projectDir } from './support/paths.ts'
 const LEVELS = new Set(['fatal', 'error', 'warn', 'info', 'debug'])
 
 /** Where sentences come from elsewhere: all that these files say is looked for in the page. */
-const TABLES = ['generation/run/observe.ts', 'app/lifecycle.ts']
+const TABLES = ['generation/run/observe.ts', 'app/lifecycle.ts', 'app/disk-store.ts']
 
 /** Sentences that are said by a name, and where the page has them. */
 const elsewhere: Readonly<Record<string, string>> = {

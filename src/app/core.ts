@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import { entryOf, modelClosed, Problem } from '../errors.ts'
+import { modelClosed, Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Prices } from '../generation/request/call.ts'
@@ -18,7 +18,6 @@ import { createFollow, type Follow } from '../generation/watch/follow.ts'
 import { createPresence, type Presence } from '../generation/watch/presence.ts'
 import { createWatch, type Watch } from '../generation/watch/watch.ts'
 import { newId } from '../ids.ts'
-import { createTroubleLog } from '../logger.ts'
 import type { Metrics } from '../metrics.ts'
 import { takesSeed, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
@@ -27,16 +26,15 @@ import type { OnTrouble } from '../trouble.ts'
 import type { Tracing } from '../tracing.ts'
 import type { OwnAccount } from '../upstream-account.ts'
 import { createUpstreams, type Upstreams } from '../upstream/queue.ts'
-import { openStore, timesOf, type Store } from './store.ts'
+import { timesOf } from './ledger-times.ts'
+import type { Store } from './store.ts'
 
 export interface CoreOptions {
   readonly config: Config
   /** What is on offer now. */
   readonly models: () => ModelBook
-  /** The address of Redis with its password; `null`: the store is in this process. */
-  readonly redisUrl: string | null
-  /** Who vouches for its certificate (PEM), where that is not said by the system. */
-  readonly redisCa?: string | null | undefined
+  /** Where everything is kept. */
+  readonly store: Store
   readonly log: Logger
   readonly metrics: Metrics
   readonly tracing: Tracing
@@ -55,8 +53,7 @@ export interface CoreOptions {
   readonly isDraining: () => boolean
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[] | undefined
-  /** How long a start waits for a store that is away; a second by default. */
-  readonly awaitStoreMs?: number | undefined
+  readonly onTrouble: OnTrouble
 }
 
 export interface Core extends Pick<Store, 'health' | 'connect' | 'renew'> {
@@ -70,7 +67,6 @@ export interface Core extends Pick<Store, 'health' | 'connect' | 'renew'> {
   readonly presence: Presence
   readonly requests: Requests
   readonly runner: Runner
-  readonly onTrouble: OnTrouble
   /** The ledger was reached, or is away; other replicas may ask which callers wait here. Rejects with why this ledger cannot be used. */
   readonly meet: () => Promise<void>
   /** Ends whatever waits for, or follows, a generation here. Twice is harmless. */
@@ -79,11 +75,9 @@ export interface Core extends Pick<Store, 'health' | 'connect' | 'renew'> {
 
 /** Nothing is started: nothing here has a timer or a connection before it is used, but for the ledger's. */
 export function createCore (options: CoreOptions): Core {
-  const { config, models, log, metrics, tracing, tenants } = options
+  const { config, models, log, metrics, tracing, tenants, store, onTrouble } = options
   const replica = randomUUID()
   const times = timesOf(config)
-  const onTrouble = untoldTrouble(createTroubleLog(log))
-  const store = openStore({ ...options, onTrouble })
   const { ledger } = store
   const upstreams = createUpstreams({ models, queueUrl: options.queueUrl, keyOf: options.falKeyOf, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log, tracing })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
@@ -150,7 +144,6 @@ export function createCore (options: CoreOptions): Core {
     presence,
     requests,
     runner,
-    onTrouble,
     health: store.health,
     connect: store.connect,
     renew: store.renew,
@@ -172,11 +165,4 @@ function pricesOf (model: Model, sent: ModelInput, book: TenantBook): Prices {
   const highest = highestPriceOf(book, model, sent)
   if (!highest.ok) throw new Problem('price-unknown', { detail: `For this input ${highest.fault}.` })
   return { price: highest.price, unitPrice: highest.unitPrice ?? 0, how: highest.how }
-}
-
-/** What lasts, such as a store that is unfit or another account's, was told when it was found. */
-function untoldTrouble (tell: OnTrouble): OnTrouble {
-  return (operation, error) => {
-    if (!(error instanceof Problem && entryOf(error.code).isLasting === true)) tell(operation, error)
-  }
 }

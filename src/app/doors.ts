@@ -25,6 +25,7 @@ import { closeServer } from './close-server.ts'
 import type { CertificatePair } from './files.ts'
 import type { Core } from './core.ts'
 import type { ProcessState } from './lifecycle.ts'
+import type { OnTrouble } from '../trouble.ts'
 import { accountNameIn, type UpstreamAccount } from '../upstream-account.ts'
 
 export interface DoorsOptions {
@@ -41,6 +42,7 @@ export interface DoorsOptions {
   readonly accounts: () => readonly UpstreamAccount[]
   readonly state: () => ProcessState
   readonly core: Core
+  readonly onTrouble: OnTrouble
   /** What the gateway shows the sandbox in this process, where there is one. */
   readonly sandboxKey: string
 }
@@ -73,8 +75,8 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, accounts, sandboxKey }: DoorsOptions): Doors {
-  const { ledger, breakers, follow, presence, requests, onTrouble } = core
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, sandboxKey }: DoorsOptions): Doors {
+  const { ledger, breakers, follow, presence, requests } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
   const sandbox = config.falQueueUrl === null ? createSandbox(models, { keys: [sandboxKey], controlKey, log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null

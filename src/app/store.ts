@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import type { Ledger, LedgerTimes } from '../generation/ledger.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import type { Readiness } from '../http/ops.ts'
 import type { Metrics } from '../metrics.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
@@ -12,10 +12,12 @@ import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
 import type { OnTrouble } from '../trouble.ts'
 import type { OwnAccount } from '../upstream-account.ts'
+import { openDisk } from './disk-store.ts'
+import { timesOf } from './ledger-times.ts'
 
 export interface StoreOptions {
   readonly config: Config
-  /** The address of Redis with its password; `null`: the store is in this process. */
+  /** The address of Redis with its password; `null`: the store is not there. */
   readonly redisUrl: string | null
   /** Who vouches for its certificate (PEM), where that is not said by the system. */
   readonly redisCa?: string | null | undefined
@@ -40,19 +42,16 @@ export interface Store {
   /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
   readonly connect: (isWanted: () => boolean) => Promise<void>
   /** How it stands with it now. */
-  readonly health: () => Pick<Readiness, 'store' | 'store_faults'>
+  readonly health: () => Pick<Readiness, 'store' | 'store_kind' | 'store_faults'>
 }
 
-/** Durations and bounds of the ledger in this configuration. */
-export function timesOf ({ resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes }: Config): LedgerTimes {
-  return { resultTtlMs, queueMs, runMs, leaseMs, largeResultBytes }
-}
-
-export function openStore (options: StoreOptions): Store {
+/** Opens it; one on disk is owned and read. Rejects with a sentence that says what to do when this process cannot have it. */
+export async function openStore (options: StoreOptions): Promise<Store> {
   const { config, redisUrl } = options
+  if (config.disk !== null) return await openDisk(options, config.disk)
   if (redisUrl !== null && config.redis !== null) return openRedis(options, config.redis, { url: redisUrl, ca: options.redisCa ?? null })
   const ledger = createMemoryLedger({ times: timesOf(config), accounts: options.accounts })
-  return { ledger, renew: () => {}, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_faults: [] }) }
+  return { ledger, renew: () => {}, meet: async () => {}, connect: async () => {}, health: () => ({ store: 'up', store_kind: 'memory', store_faults: [] }) }
 }
 
 /** A Redis that starts together with the gateway is there soon, and a call before that would be refused. */
@@ -127,6 +126,6 @@ function openRedis ({ config, accounts, log, metrics, onTrouble, awaitStoreMs = 
       let isConnected = false
       while (!isConnected && isWanted()) isConnected = await ledger.connect().then(() => true, () => false) // told by onTrouble
     },
-    health: () => ({ store: isUp ? 'up' : 'down', store_faults: [...faults] })
+    health: () => ({ store: isUp ? 'up' : 'down', store_kind: 'redis', store_faults: [...faults] })
   }
 }

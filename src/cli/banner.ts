@@ -31,9 +31,7 @@ export function bannerText ({ config, accounts, model, version, url, seconds }: 
           '            (README, "Production in ten minutes").'
         ]
       : [`  Upstream  ${config.falQueueUrl ?? 'this process'}${accounts.length > 1 ? `, accounts ${accounts.join(', ')}` : ''}: pictures cost money.`]),
-    config.redis === null
-      ? '  Store     in this process: it ends with it, and so does everything in it.'
-      : `  Store     Redis at ${new URL(config.redis.url()).host}.`,
+    ...storeLines(config),
     demo ? `  Key       ${DEMO_KEY}` : `  Keys      those of ${config.tenantsFile ?? 'the demo tenant'}`,
     `  Page      ${url}/`,
     `  Docs      ${url}/docs`,
@@ -43,4 +41,15 @@ export function bannerText ({ config, accounts, model, version, url, seconds }: 
     ...curlLines(`${url}/generate`, demo ? DEMO_KEY : '<key>', model.example),
     ''
   ].join('\n')
+}
+
+/** Where everything is kept, and what that means. */
+function storeLines ({ redis, disk, fal }: Config): readonly string[] {
+  if (redis !== null) return [`  Store     Redis at ${new URL(redis.url()).host}.`]
+  if (disk !== null) return [`  Store     Everything is kept in ${disk.folder}; one process at a time.`]
+  if (fal.kind === 'sandbox') return ['  Store     in this process: it ends with it, and so does everything in it.']
+  return [
+    '  Store     WARNING: in this process (STORE=memory). Paid pictures, budgets and idempotency',
+    '            keys end with it.'
+  ]
 }

@@ -109,7 +109,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
 
   async function sandbox (): Promise<number> {
     // The sandbox needs neither key nor tenants, so their rules must not stop it.
-    const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined })
+    const parsed = parseConfig({ ...env, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, STORE: undefined, DATA_DIR: undefined })
     if (!parsed.ok) return fail(parsed.faults)
     const { dir, default: defaultId } = parsed.config.models
     const read = await loadModels({ builtIn: models, dir, defaultId })

@@ -31,7 +31,7 @@ export async function prepare (env: Readonly<Record<string, string | undefined>>
 export async function prepareModels (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly config: Config, readonly key: string | null, readonly tenants: TenantsPlace } | { readonly ok: false, readonly faults: readonly string[] }> {
   const kind = falKindIn(env)
   // A real key would need tenants, which have nothing to do with this.
-  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CA_FILE: undefined, REDIS_SENTINELS: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
+  const parsed = parseConfig({ ...env, ...kind === null ? { FAL_KEY: 'sandbox' } : {}, TENANTS_FILE: kind === 'fal' ? 'none' : undefined, REDIS_URL: undefined, REDIS_PASSWORD_FILE: undefined, REDIS_CA_FILE: undefined, REDIS_SENTINELS: undefined, REDIS_CLUSTER: undefined, REDIS_UNSAFE: undefined, STORE: undefined, DATA_DIR: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
   const read = await loadFalKeys(parsed.config)
   // What fal publishes is the same for every account.

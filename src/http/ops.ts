@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { gzip as gzipWithCallback } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import type { Metrics } from '../metrics.ts'
+import type { StoreKind } from '../settings.ts'
 import type { StoreFault } from '../store-faults.ts'
 import { answerHeaders } from './headers.ts'
 
@@ -14,7 +15,9 @@ export interface Readiness {
   /** `starting` until the store was reached once; `draining` after a signal to stop. */
   readonly state: 'ready' | 'starting' | 'draining'
   readonly store: 'up' | 'down'
-  /** What is wrong with the Redis of the ledger, when it was last reached. */
+  /** Where everything is kept: in this process, in a folder, or in Redis. */
+  readonly store_kind: StoreKind
+  /** What is wrong with the Redis of the ledger, when it was last reached, or with its disk. */
   readonly store_faults: readonly StoreFault[]
   /** The operator's names of the accounts at fal that are bought with. */
   readonly accounts: readonly string[]

@@ -276,7 +276,8 @@ t.test('settings that are sound one by one and at odds are warned of, each by it
   const live = { NODE_ENV: 'production', FAL_KEY: 'a:b', TENANTS_FILE: 'f', REDIS_URL: 'redis://a.example' }
   t.same(oddsIn({}), [])
   t.same(oddsIn(live), [])
-  t.same(oddsIn({ ...live, REDIS_URL: '' }), ['REDIS_URL'])
+  t.same(oddsIn({ ...live, REDIS_URL: '' }), [], 'everything is kept in a folder')
+  t.same(oddsIn({ ...live, REDIS_URL: '', STORE: 'memory' }), ['STORE'])
   t.same(oddsIn({ ...live, NODE_ENV: '' }), ['NODE_ENV'])
   for (const [name, value] of Object.entries({ REDIS_UNSAFE: 'on', DRAIN_DELAY_SECONDS: '0', FAL_CONCURRENCY: '0', LOG_LEVEL: 'silent', LOG_PROMPTS: 'full', TRUST_PROXY: 'on', LARGE_RESULT_BYTES: '1' })) {
     t.same(oddsIn({ ...live, [name]: value }), [name])

@@ -48,6 +48,7 @@ const MAX_LINE_CHARACTERS = 100
 /** What settings are about, each theme with its first variable: they stand in the order of the documentation. */
 const themes: ReadonlyMap<string, string> = new Map([
   ['FAL_KEY', 'fal'],
+  ['STORE', 'Store'],
   ['REDIS_URL', 'Redis'],
   ['TENANTS_FILE', 'Tenants'],
   ['MODELS_DIR', 'Models'],

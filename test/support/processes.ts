@@ -2,7 +2,10 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { listen } from './listen.ts'
 import { cliFile } from './paths.ts'
@@ -24,8 +27,16 @@ export interface StartOptions { readonly cwd?: string, readonly timeoutMs?: numb
 
 /** Starts a Node program, for a minute at most unless told otherwise. */
 export function start (t: Test, args: readonly string[], env: Env = {}, options: StartOptions = {}): Running {
+  const folder = keepsByDefault(env) ? mkdtempSync(join(tmpdir(), 'falgate-data-')) : null
+  if (folder !== null) t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
   // tap puts itself into every child by NODE_OPTIONS, which doubles the time that a process takes to start.
-  return startProgram(t, '/usr/bin/env', ['-u', 'NODE_OPTIONS', process.execPath, ...args], env, options)
+  return startProgram(t, '/usr/bin/env', ['-u', 'NODE_OPTIONS', process.execPath, ...args], folder === null ? env : { ...env, DATA_DIR: folder }, options)
+}
+
+/** With a real key a gateway keeps everything in a folder beside where it is started, which tests would share. */
+function keepsByDefault (env: Env): boolean {
+  const isReal = 'FAL_KEY_FILE' in env || !['', 'sandbox'].includes(env['FAL_KEY'] ?? '')
+  return isReal && !['REDIS_URL', 'STORE', 'DATA_DIR'].some(name => name in env)
 }
 
 /** Starts a program of any kind. It has to have no children that outlive it when it is killed. */

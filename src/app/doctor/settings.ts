@@ -17,10 +17,10 @@ export function settingsFindings ({ faults, warnings, config, loaded, tenants }:
 
 /** What is allowed, and hardly meant. */
 export function odds (config: Config): readonly string[] {
-  const { fal, redis, production, drainDelayMs, falConcurrency, logLevel, logPrompts, trustProxy, opsPort, host, largeResultBytes } = config
+  const { fal, redis, disk, production, drainDelayMs, falConcurrency, logLevel, logPrompts, trustProxy, opsPort, host, largeResultBytes } = config
   const isReal = fal.kind !== 'sandbox'
   const told: readonly (readonly [isSo: boolean, sentence: string])[] = [
-    [isReal && redis === null, 'REDIS_URL: not set, with a real key: what was paid for, and what was spent, is forgotten when the process ends; set it'],
+    [isReal && redis === null && disk === null, 'STORE is memory, with a real key: what was paid for, and what was spent, is forgotten when the process ends; leave it out, and everything is kept in DATA_DIR'],
     [redis?.unsafe === true, 'REDIS_UNSAFE is on: things are bought also with a Redis that may lose the books; mend the Redis and leave it out'],
     [isReal && !production, 'NODE_ENV: not production, with a real key: a process that is told to stop refuses work at once, and standard output has more than log lines; set it to production'],
     [production && drainDelayMs === 0, 'DRAIN_DELAY_SECONDS is 0: at each stop load balancers hand out refusals until they look again; leave it out'],

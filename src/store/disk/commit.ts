@@ -130,7 +130,7 @@ export function createCommit ({ changes, write, isFull, makeRoom, advance, tell,
   function recovered (): void {
     failures = 0
     if (trouble === null && !isFull()) return
-    const now = isFull() ? new Error('There is no space left on the disk.') : null
+    const now = isFull() ? Object.assign(new Error('There is no space left on the disk.'), { code: 'ENOSPC' }) : null
     if (trouble === null || now === null) onState(now)
     trouble = now
   }

@@ -2,7 +2,7 @@
 
 import type { Redis } from 'ioredis'
 import { Problem } from '../../errors.ts'
-import { storeFaults, type StoreFault, type StoreFaultChange } from '../../store-faults.ts'
+import { redisFaults, type StoreFault, type StoreFaultChange } from '../../store-faults.ts'
 import { Unusable } from './redis-errors.ts'
 
 /** What INFO tells about a server. What a server does not tell is `null`, and proves nothing. */
@@ -120,7 +120,7 @@ export function createServer ({ isUnsafe, isCluster, onFault }: ServerOptions): 
     const before = faults
     facts = told
     faults = new Map([...faultsOf(told, { missing, isCluster })].map(([fault, sentence]) => [fault, isUnsafe && stopping.includes(fault) ? sentence + INSISTED : sentence]))
-    for (const fault of storeFaults) {
+    for (const fault of redisFaults) {
       const sentence = faults.get(fault)
       // Another sentence is another server, or another policy: worth a line as well.
       if (sentence !== before.get(fault)) onFault({ fault, isThere: sentence !== undefined, sentence: sentence ?? `${told.name} is in order in this respect` })

@@ -1,0 +1,72 @@
+// The ledger in a folder of this machine: opened before the gateway listens, and its operators are told how its disk does.
+
+import type { DiskAccess } from '../config.ts'
+import type { Ledger } from '../generation/ledger.ts'
+import type { DiskFault } from '../store-faults.ts'
+import { openDiskLedger } from '../store/disk/ledger.ts'
+import { isNoSpace } from '../store/disk/log/port.ts'
+import { ownFolder, type Owner } from '../store/disk/owner.ts'
+import { accountText, BETWEEN_ACCOUNTS, foreignLedgerSentence, type OwnAccount } from '../upstream-account.ts'
+import { unmountedFault } from './data-folder.ts'
+import { timesOf } from './ledger-times.ts'
+import type { Store, StoreOptions } from './store.ts'
+
+const sentences: Readonly<Record<DiskFault, string>> = {
+  'disk-full': 'the disk of the ledger is full: nothing is bought until there is room again, and what runs goes on',
+  'disk-failing': 'the disk of the ledger takes no writes: nothing is bought until it does, and what runs goes on'
+}
+
+/** Rejects with a sentence that says what to do when this process cannot have the folder, or when what is there cannot be read. */
+export async function openDisk ({ config, accounts, log, metrics }: StoreOptions, access: DiskAccess): Promise<Store> {
+  const { folder } = access
+  const unmounted = await unmountedFault(access)
+  if (unmounted !== null) throw new Error(unmounted)
+  let fault: DiskFault | null = null
+
+  function tellState (trouble: unknown): void {
+    const now = trouble === null ? null : isNoSpace(trouble) ? 'disk-full' : 'disk-failing'
+    if (fault !== null) metrics.storeFault(fault, false)
+    if (now !== null) {
+      metrics.storeFault(now, true)
+      log.error({ fault: now, folder, err: trouble }, sentences[now])
+    } else if (fault !== null) {
+      log.info({ fault, folder }, 'over: the disk of the ledger takes writes again')
+    }
+    fault = now
+  }
+
+  const owner = await ownFolder(folder)
+  const opened = openDiskLedger({
+    folder,
+    times: timesOf(config),
+    accounts,
+    onDamage: ({ file, offset, bytes }) => { log.warn({ file, offset, bytes }, 'the last write to the ledger was cut off before it counted; it is left out') },
+    onState: tellState,
+    onCheckpointFailure: error => { log.warn({ folder, err: error }, 'a snapshot of the ledger could not be written; it is tried again later') }
+  })
+  const ledger = await opened.then(({ ledger }) => ownedBy(ledger, owner), async (error: unknown) => {
+    await owner.close()
+    throw error
+  })
+  await assertOwn(ledger, accounts(), folder)
+  return {
+    ledger,
+    renew: () => {},
+    meet: async () => {},
+    connect: async () => {},
+    health: () => ({ store: fault === null ? 'up' : 'down', store_kind: 'disk', store_faults: fault === null ? [] : [fault] })
+  }
+}
+
+/** The folder is let go once nothing writes there any more. */
+function ownedBy (ledger: Ledger, owner: Owner): Ledger {
+  return { ...ledger, close: async () => { await ledger.close().finally(owner.close) } }
+}
+
+/** A ledger of another account is left as it is. */
+async function assertOwn (ledger: Ledger, own: readonly OwnAccount[], folder: string): Promise<void> {
+  const theirs = (await ledger.gauges()).accounts.flatMap(({ upstream }) => upstream ?? [])
+  if (theirs.length === 0 || own.some(account => theirs.includes(accountText(account)))) return
+  await ledger.close()
+  throw new Error(foreignLedgerSentence(theirs.join(BETWEEN_ACCOUNTS), own, `DATA_DIR=${folder}`, 'DATA_DIR'))
+}

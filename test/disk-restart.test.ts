@@ -1,0 +1,85 @@
+// Everything in a folder: what was answered is there after a kill, and one process at a time has it.
+
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { parseObject } from './support/gateway.ts'
+import { cliFile } from './support/paths.ts'
+import { answering, freePort, runCli, start, type Env, type Running } from './support/processes.ts'
+
+const authorization = 'Bearer fg_demo_sandbox'
+
+interface Serving { readonly running: Running, readonly url: string, readonly ops: string }
+
+async function serve (t: Test, env: Env): Promise<Serving> {
+  const [port, opsPort] = [await freePort(), await freePort()]
+  const running = start(t, [cliFile], { PORT: String(port), OPS_PORT: String(opsPort), LOG_LEVEL: 'warn', ...env })
+  const [url, ops] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${opsPort}`]
+  await answering(running, `${ops}/readyz`)
+  return { running, url, ops }
+}
+
+async function generate (url: string, body: object, headers: Readonly<Record<string, string>> = {}): Promise<{ status: number, json: unknown }> {
+  const response = await fetch(`${url}/generate`, { method: 'POST', headers: { authorization, 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
+  return { status: response.status, json: await response.json() }
+}
+
+/** Without what a process has saved since its start. */
+async function usage (url: string): Promise<unknown> {
+  const { saved, ...books } = parseObject(await (await fetch(`${url}/usage`, { headers: { authorization } })).text())
+  return books
+}
+
+async function submits (ops: string): Promise<boolean> {
+  return (await (await fetch(`${ops}/metrics`)).text()).includes('falgate_upstream_requests_total{operation="submit"')
+}
+
+t.test('after a kill a cached result is a hit, an idempotency key answers with the same, and what was spent is spent', async t => {
+  const env = { DATA_DIR: join(t.testdir(), 'data') }
+  const first = await serve(t, env)
+  t.match(await (await fetch(`${first.ops}/readyz`)).json(), { state: 'ready', store: 'up', store_kind: 'disk', store_faults: [] })
+  const bought = await generate(first.url, { prompt: 'a kept fox', seed: 7 }, { 'idempotency-key': 'k1' })
+  t.equal(bought.status, 200)
+  t.equal(await submits(first.ops), true)
+  const before = await usage(first.url)
+  first.running.child.kill('SIGKILL')
+  await first.running.ended
+
+  const second = await serve(t, env)
+  t.same(await usage(second.url), before, 'the books are as they were')
+  const replayed = await generate(second.url, { prompt: 'a kept fox', seed: 7 }, { 'idempotency-key': 'k1' })
+  const hit = await generate(second.url, { prompt: 'a kept fox', seed: 7 })
+  t.match([replayed.status, hit.status], [200, 200])
+  t.equal(await submits(second.ops), false, 'nothing was bought again')
+})
+
+t.test('a second process on the folder is refused at once with what to do; the one that has it goes on', async t => {
+  const env = { DATA_DIR: join(t.testdir(), 'data') }
+  const { url } = await serve(t, env)
+  const refused = await runCli(t, ['serve'], { ...env, PORT: '0' })
+  t.match(refused, { code: 1, stderr: /^falgate: The folder \S+ is in use by process \d+ on .*stop that one, or give this one a folder of its own\.\n$/ })
+  t.equal((await generate(url, { prompt: 'still here' })).status, 200)
+})
+
+t.test('a folder that cannot be used, or a ledger of another account, is a fault of the start', async t => {
+  const dir = t.testdir({ file: '', 'tenants.json': '{"tenants":[{"id":"studio","keys":[]}]}' })
+  t.match(await runCli(t, ['serve'], { DATA_DIR: join(dir, 'file'), PORT: '0' }), { code: 1, stderr: /^falgate: The folder \S+file cannot be used for the ledger: it is a file\. Choose another one\.\n$/ })
+
+  const env = { DATA_DIR: join(dir, 'data') }
+  const { running, url } = await serve(t, env)
+  t.equal((await generate(url, { prompt: 'play money' })).status, 200)
+  running.child.kill('SIGTERM')
+  t.match(await running.ended, { code: 0 })
+  const real = await runCli(t, ['serve'], { ...env, FAL_KEY: 'a:b', TENANTS_FILE: join(dir, 'tenants.json'), PORT: '0' })
+  t.match(real, { code: 1, stderr: /falgate: DATA_DIR=\S+: the ledger there is that of the sandbox, account main, and this process is set to fal, account main, .*another DATA_DIR/ })
+  t.match(await (await fetch((await serve(t, env)).ops + '/readyz')).json(), { state: 'ready' }, 'it was left as it was')
+})
+
+t.test('STORE=memory with a real key is said, on the terminal and in the log', async t => {
+  const dir = t.testdir({ 'tenants.json': '{"tenants":[{"id":"studio","keys":[]}]}' })
+  const { running } = await serve(t, { FAL_KEY: 'a:b', TENANTS_FILE: join(dir, 'tenants.json'), STORE: 'memory' })
+  running.child.kill('SIGTERM')
+  const { stdout } = await running.ended
+  t.match(stdout, /"msg":"STORE=memory, with a real key: paid pictures, budgets and idempotency keys end with this process"/)
+  t.match(stdout, /WARNING: in this process \(STORE=memory\)/)
+})
