@@ -26,8 +26,7 @@ import type { OnTrouble } from '../trouble.ts'
 import type { Tracing } from '../tracing.ts'
 import type { OwnAccount } from '../upstream-account.ts'
 import { createUpstreams, type Upstreams } from '../upstream/queue.ts'
-import { timesOf } from './ledger-times.ts'
-import type { Store } from './store.ts'
+import { timesOf, type Store } from './store-terms.ts'
 
 export interface CoreOptions {
   readonly config: Config

@@ -8,8 +8,7 @@ import { isNoSpace } from '../store/disk/log/port.ts'
 import { ownFolder, type Owner } from '../store/disk/owner.ts'
 import { accountText, BETWEEN_ACCOUNTS, foreignLedgerSentence, type OwnAccount } from '../upstream-account.ts'
 import { unmountedFault } from './data-folder.ts'
-import { timesOf } from './ledger-times.ts'
-import type { Store, StoreOptions } from './store.ts'
+import { timesOf, type Store, type StoreOptions } from './store-terms.ts'
 
 const sentences: Readonly<Record<DiskFault, string>> = {
   'disk-full': 'the disk of the ledger is full: nothing is bought until there is room again, and what runs goes on',

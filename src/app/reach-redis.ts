@@ -12,7 +12,7 @@ import { Unusable } from '../store/redis/redis-errors.ts'
 import { stopping } from '../store/redis/server.ts'
 import type { OwnAccount, UpstreamAccount } from '../upstream-account.ts'
 import { readOverview, type Overview, type OverviewAsked } from './overview.ts'
-import { timesOf } from './ledger-times.ts'
+import { timesOf } from './store-terms.ts'
 
 const LOOK_WITHIN_MS = 3000
 

@@ -1,49 +1,13 @@
 // The ledger that a gateway works with, and what its operators are told of it.
 
-import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import type { Ledger } from '../generation/ledger.ts'
-import type { Readiness } from '../http/ops.ts'
-import type { Metrics } from '../metrics.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { createMemoryLedger } from '../store/memory/ledger.ts'
 import { redisAt, type Credentials } from '../store/redis/clients.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
-import type { OnTrouble } from '../trouble.ts'
-import type { OwnAccount } from '../upstream-account.ts'
 import { openDisk } from './disk-store.ts'
-import { timesOf } from './ledger-times.ts'
-
-export interface StoreOptions {
-  readonly config: Config
-  /** The address of Redis with its password; `null`: the store is not there. */
-  readonly redisUrl: string | null
-  /** Who vouches for its certificate (PEM), where that is not said by the system. */
-  readonly redisCa?: string | null | undefined
-  /** The accounts that it buys with now; the same list as long as nothing changes. */
-  readonly accounts: () => readonly OwnAccount[]
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly onTrouble: OnTrouble
-  /** How long a start waits for a store that is away; a second by default. */
-  readonly awaitStoreMs?: number | undefined
-}
-
-export interface Store {
-  readonly ledger: Ledger
-  /** Connections to Redis are made with these from now on. */
-  readonly renew: (given: Credentials) => void
-  /**
-   * Begins to connect. Resolves at the first contact, or a second after the start where there was trouble; rejects where the ledger is another account's, or
-   * Redis does not give the database. When the store is away, that is found out later: the process goes on then, and buys nothing.
-   */
-  readonly meet: () => Promise<void>
-  /** Resolves at the first contact, or when that is not wanted any more. Never rejects. */
-  readonly connect: (isWanted: () => boolean) => Promise<void>
-  /** How it stands with it now. */
-  readonly health: () => Pick<Readiness, 'store' | 'store_kind' | 'store_faults'>
-}
+import { timesOf, type Store, type StoreOptions } from './store-terms.ts'
 
 /** Opens it; one on disk is owned and read. Rejects with a sentence that says what to do when this process cannot have it. */
 export async function openStore (options: StoreOptions): Promise<Store> {
