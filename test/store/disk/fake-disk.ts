@@ -19,7 +19,7 @@ export interface Call { readonly number: number, readonly name: string, readonly
 export interface FakeDisk extends FilePort {
   /** What goes wrong: a code of the system for a call, or `null`. A write that fails writes half of its bytes. */
   fault: (call: Call) => string | null
-  /** May a write take less than all of it? */
+  /** Does a write of more than 200 bytes take half of them? */
   isShort: boolean
   /** How many bytes fit on the disk. */
   capacity: number
@@ -83,7 +83,7 @@ export function createFakeDisk (from: ReadonlyMap<string, Buffer> = new Map()): 
       write: async (buffer, offset, length, position) => {
         if (!isOpen) throw fail('EBADF', 'write', path)
         let code = call('write', path)
-        const wished = code !== null || (disk.isShort && length > 1) ? Math.floor(length / 2) : length
+        const wished = code !== null || (disk.isShort && length > 200) ? Math.floor(length / 2) : length
         const bytes = Buffer.from(buffer.subarray(offset, offset + Math.max(0, Math.min(wished, room()))))
         if (bytes.length === 0) code ??= 'ENOSPC'
         if (bytes.length > 0) {

@@ -115,7 +115,7 @@ function textsOf (held: Held): Record<string, string> {
   return Object.fromEntries([...held].map(([key, { text }]) => [key, text]))
 }
 
-const SEEDS = [1, 2, 3]
+const SEEDS = [1, 3]
 const CODES = ['EIO', 'ENOSPC']
 
 /** Walks once for each call that the walk makes, with that fault; then opens the disk as it is, and as a power cut leaves it. */
@@ -147,7 +147,7 @@ for (const code of CODES) {
     for (const seed of SEEDS) {
       await eachCall(t, seed, number => call => call.number === number ? code : null, (walk, held, title) => {
         if (JSON.stringify(sorted(held)) !== JSON.stringify(sorted(textsOf(walk.held)))) t.same(held, textsOf(walk.held), title)
-      }, seed % 2 === 0)
+      }, seed === 1)
     }
   })
 }

@@ -56,9 +56,9 @@ export function createReserve (port: FilePort, folder: string, bytes: number): R
         return true
       }
       await remove()
-      const { bavail, bsize } = await port.statfs(folder)
-      // As much again has to be free beside it: what would be given up at once is not worth having.
-      if (bavail * bsize < 2 * bytes) return false
+      // As much again has to be free beside it: what would be given up at once is not worth having. Where that cannot be asked, it is tried.
+      const freeBytes = await port.statfs(folder).then(({ bavail, bsize }) => bavail * bsize, () => Infinity)
+      if (freeBytes < 2 * bytes) return false
       try {
         await write()
       } catch (error) {
