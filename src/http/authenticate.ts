@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Limit, Tenant, TenantBook } from '../tenants/book.ts'
-import { identify, isInForce, type Identity, type Unidentified } from '../tenants/keys.ts'
+import { identify, isInForce, namedKeyId, type Identity, type Unidentified } from '../tenants/keys.ts'
 import { tokenIn } from '../tenants/tokens.ts'
 import { foreignOriginRefuser } from './cross-origin.ts'
 import { namesKey, refuseKeyInAddress } from './key-in-address.ts'
@@ -135,7 +135,7 @@ interface Recognised {
 /** Callers keep their connections and say the same on each request: it is compared with what was right the last time, instead of being hashed and looked up. */
 const recognised = new WeakMap<Socket, Recognised>()
 
-/** What was right the last time for each key of a book, so that all connections of a program share it. */
+/** What was right the last time for each key of a book: all connections of a program share it, and those of a proxy, on which tenants take turns, need not have keys hashed each time. */
 const recognisedKeys = new WeakMap<TenantBook, Map<string, Recognised>>()
 
 /** Who sent this request. Throws a `Problem` when its key or token is not known, or not any more; a promise where the ledger has to be asked about a token. */
@@ -143,7 +143,7 @@ function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authori
   const nowMs = Date.now()
   const said = Buffer.from(authorization ?? '')
   const last = recognised.get(socket)
-  if (last !== undefined && last.book === book && nowMs < last.expiresAtMs && performance.now() < last.believedUntilMs && said.length === last.authorization.length && timingSafeEqual(said, last.authorization)) return last.caller
+  if (isSaidBy(last, book, said, nowMs)) return last.caller
 
   const token = tokenIn(authorization)
   if (token !== null) {
@@ -154,19 +154,28 @@ function recognise (book: TenantBook, tokens: TokenCallers, { headers: { authori
     const known = tokens.recognise(book, token)
     return known instanceof Promise ? known.then(remember) : remember(known)
   }
+  const shared = recognisedKeys.get(book)?.get(namedKeyId(authorization) ?? '')
+  if (isSaidBy(shared, book, said, nowMs)) {
+    recognised.set(socket, shared)
+    return shared.caller
+  }
   const found = identify(book, authorization, nowMs)
   if (typeof found === 'string') throw refusalOf(found, url)
-  const one = recognisedKey(book, found, said)
+  const one = rememberKey(book, found, said)
   recognised.set(socket, one)
   return one.caller
 }
 
-/** What is remembered of a key that was just found to be right. It may be said in several ways, of which the latest is shared. */
-function recognisedKey (book: TenantBook, { keyId, tenant }: Identity, said: Buffer): Recognised {
+/** Is this the one who says it, and still is? Whether there is one to compare with takes no less time. */
+function isSaidBy (one: Recognised | undefined, book: TenantBook, said: Buffer, nowMs: number): one is Recognised {
+  const isSame = timingSafeEqual(said, one?.authorization.length === said.length ? one.authorization : said)
+  return isSame && one !== undefined && one.authorization.length === said.length && one.book === book && nowMs < one.expiresAtMs && performance.now() < one.believedUntilMs
+}
+
+/** Remembers a key that was just found to be right. It may be said in several ways, of which the latest is known. */
+function rememberKey (book: TenantBook, { keyId, tenant }: Identity, said: Buffer): Recognised {
   let ofBook = recognisedKeys.get(book)
   if (ofBook === undefined) recognisedKeys.set(book, ofBook = new Map())
-  const last = ofBook.get(keyId)
-  if (last !== undefined && said.equals(last.authorization)) return last
   // Bytes of their own: those of a short text are a part of a larger block, which would be kept with them.
   const one = { book, authorization: Uint8Array.from(said), caller: { tenant, keyId, subject: '', token: null }, expiresAtMs: book.find(keyId)?.expiresAtMs ?? Infinity, believedUntilMs: Infinity }
   ofBook.set(keyId, one)

@@ -25,6 +25,12 @@ export function credentialOf (authorization: string | undefined): string | null 
   return CREDENTIAL.exec(authorization)?.[1] ?? null
 }
 
+/** The id that an `Authorization` header names as that of its key, or `null`. Anybody may name one: nothing is proved by it. */
+export function namedKeyId (authorization: string | undefined): string | null {
+  const credential = credentialOf(authorization)
+  return credential === null ? null : KEY.exec(credential)?.[1] ?? null
+}
+
 /**
  * Finds the tenant of a key (`fg_<key id>:<secret>` or `fg_<key id>_<secret>`) in an `Authorization` header. An unknown id takes as long as a wrong secret,
  * and only the right secret learns that its key has expired.

@@ -62,6 +62,23 @@ t.test('a key that leaves the tenants file is refused on connections that it ope
   t.strictSame(await ask(`Bearer ${STUDIO_KEY}`), { status: 401, code: 'key-unknown', port: known.port })
 })
 
+t.test('what was found out about a key holds on other connections for exactly that key, and until it leaves the tenants file', async t => {
+  const tenantsFile = join(t.testdir({}), 'tenants.json')
+  const before = { tenants: [tenant('studio'), tenant('press')] }
+  writeFileSync(tenantsFile, JSON.stringify(before))
+  const gateway = await startGateway(t, { tenants: before, config: { tenantsFile } })
+  t.equal((await askerOver(t, gateway.url)(`Bearer ${STUDIO_KEY}`)).status, 200)
+
+  const others = ['Bearer ' + STUDIO_KEY.slice(0, -1) + 'X', 'Bearer ' + STUDIO_KEY.slice(0, -1), `Bearer ${STUDIO_KEY}X`, `Bearer ${key('press').replace('press', 'studio')}`]
+  for (const other of others) t.match(await askerOver(t, gateway.url)(other), { status: 401, code: 'key-unknown' })
+  const ask = askerOver(t, gateway.url)
+  for (const name of [STUDIO_KEY, key('press'), STUDIO_KEY, key('press')]) t.equal((await ask(`Bearer ${name}`)).status, 200)
+
+  writeFileSync(tenantsFile, JSON.stringify({ tenants: [tenant('press')] }))
+  await gateway.reload()
+  t.match(await askerOver(t, gateway.url)(`Bearer ${STUDIO_KEY}`), { status: 401, code: 'key-unknown' })
+})
+
 t.test('a key ends at its time on connections that it opened', async t => {
   const tenantsFile = join(t.testdir({}), 'tenants.json')
   const before = { tenants: [tenant('studio')] }
