@@ -35,13 +35,26 @@ export type Begun<F> = Pick<Values<F>, NamesFrom<F, 'admitted' | 'initial'>>
 
 /** A new record, but for the fields that the store decides. */
 export function begin<F extends object> (fields: F, admission: Admitted<F>): Begun<F> {
-  const given = new Map<string, unknown>(Object.entries(admission))
-  const begun: Record<string, unknown> = {}
-  for (const [name, field] of entriesOf(fields)) {
-    if (field.from === 'admitted') begun[name] = given.get(name)
-    if (field.from === 'initial') begun[name] = field.initial
-  }
+  const given = admission as unknown as Readonly<Record<string, unknown>>
+  const { initial, admitted } = beginningOf(fields)
+  const begun = { ...initial }
+  for (const name of admitted) begun[name] = given[name]
   return begun as Begun<F> // each value is that of its field
+}
+
+/** Where new records begin: what all of them have, with a place for each field that is admitted, and the names of those. */
+interface Beginning { readonly initial: Readonly<Record<string, unknown>>, readonly admitted: readonly string[] }
+
+const beginnings = new WeakMap<object, Beginning>()
+
+function beginningOf (fields: object): Beginning {
+  const known = beginnings.get(fields)
+  if (known !== undefined) return known
+  const begun = entriesOf(fields).filter(([, { from }]) => from !== 'decided')
+  const initial = Object.fromEntries(begun.map(([name, { from, initial }]) => [name, from === 'initial' ? initial : null]))
+  const made = { initial, admitted: begun.flatMap(([name, { from }]) => from === 'admitted' ? [name] : []) }
+  beginnings.set(fields, made)
+  return made
 }
 
 /** These fields of a record that has more. */

@@ -11,7 +11,7 @@ t.test('no interleaving of operations breaks an invariant of the ledger', async 
   await fc.assert(fc.asyncProperty(walks(60), async drawn => {
     let nowMs = startMs
     let server = 'first'
-    const ledger = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server, account: owner })
+    const ledger = createMemoryLedger({ times: walkTimes, now: () => nowMs, server: () => server, account: owner, looseRows: drawn.length % 3 })
     await walk({ ledger, beside: ledger.beside, audit: ledger.audit, setNow: atMs => { nowMs = atMs }, setServer: other => { server = other }, close: ledger.close }, drawn, startMs)
     steps += drawn.length
   }), { numRuns: 1000 })

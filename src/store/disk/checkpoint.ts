@@ -90,7 +90,7 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
         const now = image(state, key)
         if (now === null) continue
         slice.push(entryRecord(table, key, now))
-        const entry = table === 'rows' ? state.rows.get(key) : undefined
+        const entry = table === 'rows' ? state.rows.look(key) : undefined
         for (const kept of entry !== undefined ? texts.placesOfRow(entry) : table === 'asides' ? texts.placesOfAside(key) : []) await keep(kept)
         if (slice.length >= SLICE) await end()
       }

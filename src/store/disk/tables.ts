@@ -8,9 +8,10 @@ import { accountsIn, hiddenFields, problemCodeOf, rowFields, type Account } from
 import { logLineOf, logText } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
+import type { Entry } from '../memory/entry.ts'
 import type { ExpiringMap } from '../memory/expiring-map.ts'
 import type { Table } from '../memory/notes.ts'
-import { tenantOf, type Entry, type Notice, type State } from '../memory/state.ts'
+import { tenantOf, type Notice, type State } from '../memory/state.ts'
 
 /** The texts of an entry, by the names of its fields. */
 export type Image = Readonly<Record<string, string>>
@@ -92,7 +93,7 @@ const rowRecord = { ...keptRowFields, ...keptHiddenFields, ...textFlags }
 
 const rows: Codec = {
   image: (state, key) => {
-    const entry = state.rows.get(key)
+    const entry = state.rows.look(key)
     return entry === undefined ? null : imageOf(rowRecord, { ...entry.row, ...entry.hidden, hasInput: entry.row.input !== null, hasOutput: entry.row.output !== null })
   },
   put: (state, key, image) => {

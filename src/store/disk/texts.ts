@@ -1,8 +1,9 @@
 // The long texts of rows: each is written once, and once its row has ended only its place is kept in memory. Whoever is shown the row is given the text.
 
 import { isFinal } from '../memory/books.ts'
+import type { Entry } from '../memory/entry.ts'
 import { putTexts } from '../memory/rows.ts'
-import type { Entry, State } from '../memory/state.ts'
+import type { State } from '../memory/state.ts'
 import { placeIn, referTo, type Place } from '../memory/texts.ts'
 import { textRecord } from './records.ts'
 
@@ -115,8 +116,11 @@ export function createTexts (state: State): Texts {
     },
     found: (owner, place) => { found.set(owner, place) },
     putBack: async read => {
-      for (const entry of state.rows.values()) {
-        const { id, input, output } = entry.row
+      for (const id of state.rows.keys()) {
+        state.rows.tidy()
+        const entry = state.rows.get(id)
+        if (entry === undefined) continue
+        const { input, output } = entry.row
         const isOpen = !isFinal(entry.row)
         const inputPlace = input === null ? null : foundOf('i', id)
         if (inputPlace !== null && isOpen) open.set(id, inputPlace)

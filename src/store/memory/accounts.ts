@@ -6,7 +6,8 @@ import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { AccountGauge } from '../../generation/ledger.ts'
 import { accountText, type OwnAccount } from '../../upstream-account.ts'
 import { isFinal } from './books.ts'
-import type { Caller, Entry, State } from './state.ts'
+import type { Entry } from './entry.ts'
+import type { Caller, State } from './state.ts'
 
 export type Account = string | null
 

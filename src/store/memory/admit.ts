@@ -2,21 +2,22 @@
 
 import { hash } from 'node:crypto'
 import type { Admission, Admitted, AdmittedAll, ClaimOffer, DuplicateQuestion, Foreseen, Got, Preview, RateState, Refused } from '../../generation/admission.ts'
-import { beginRow, termsOf, type Account, type Reader, type Generation } from '../../generation/generation.ts'
+import { beginRow, termsOf, type Reader, type Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAtUpstream } from '../../generation/phases.ts'
 import { admittedAlone, assertListable } from '../admission-list.ts'
 import { accountsWithRoom, apart, ownAccounts, type Account as UpstreamAccount } from './accounts.ts'
 import { hasRoomAside } from './aside.ts'
-import { balanceOf, periodOf } from './books.ts'
+import { accountsAt, balanceOf, periodOf } from './books.ts'
 import { becomeProbe, retryAfterSecondsOf, wayOf } from './breakers.ts'
 import { findDuplicate, reattach, seekDuplicate, type DuplicatesFound } from './duplicates.ts'
+import type { Entry } from './entry.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
 import { lookAtServer } from './history.ts'
 import { isQueueEmpty, nextPosition, passThrough } from './queue.ts'
 import { aliasEndMs, briefOf, change, findById, insert, show, showAlias } from './rows.ts'
-import { enlist, tenantOf, type Alias, type Answer, type Entry, type State } from './state.ts'
+import { enlist, tenantOf, type Alias, type Answer, type State } from './state.ts'
 import { refuseToken } from './tokens.ts'
 
 /**
@@ -300,7 +301,6 @@ function isNext (state: State, name: string): boolean {
 function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
   const now = state.now()
   const { id, idempotency } = admission
-  const accounts: Account[] = admission.budgets.map(({ owner, per }) => ({ owner, period: periodOf(now, per) }))
   state.counter += 1
   const begun = beginRow(admission)
   const entry: Entry = {
@@ -309,7 +309,7 @@ function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
       id,
       purchase: id,
       stored: false,
-      accounts,
+      accounts: accountsAt(now, admission.budgets),
       upstream: state.upstream,
       createdAtMs: now,
       waitUntilMs: now + Math.min(state.times.queueMs, admission.startWithinMs ?? Infinity),

@@ -139,8 +139,7 @@ function auditDue (state: State): string[] {
   for (const entry of state.rows.values()) {
     const { id, phase } = entry.row
     const expected = dueOf(state, entry) ?? undefined
-    const due = state.due.get(keyOf(apartOf(state, entry)))?.score(id)
-    if (due !== expected) faults.push(`${id} is ${phase} and due at ${due} instead of ${expected}`)
+    if (expected !== undefined && state.due.get(keyOf(apartOf(state, entry)))?.has(id, expected) !== true) faults.push(`${id} is ${phase} and not due at ${expected}`)
     if (expected !== undefined) count += 1
     if ((state.unknown.score(id) !== undefined) !== (phase === 'unknown')) faults.push(`${id} is ${phase} and ${phase === 'unknown' ? 'not ' : ''}among the unknowns`)
   }
@@ -232,8 +231,8 @@ function auditDuplicates (state: State): string[] {
 function auditLists (state: State): string[] {
   const faults: string[] = []
   for (const { row, hidden } of state.rows.values()) {
-    if (state.lists.get(listKeyOf(row))?.score(row.id) !== hidden.number) faults.push(`${row.id} is not in the list of its reader`)
-    if (state.listsByStatus.get(statusListKeyOf(row, statusOf(row.phase)))?.score(row.id) !== hidden.number) faults.push(`${row.id} is not in the list of its reader by status`)
+    if (state.lists.get(listKeyOf(row))?.has(row.id, hidden.number) !== true) faults.push(`${row.id} is not in the list of its reader`)
+    if (state.listsByStatus.get(statusListKeyOf(row, statusOf(row.phase)))?.has(row.id, hidden.number) !== true) faults.push(`${row.id} is not in the list of its reader by status`)
   }
   for (const [id, alias] of state.aliases.entries()) {
     const listed = state.aliasLists.get(listKeyOf(alias))?.score(id)

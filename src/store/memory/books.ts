@@ -13,6 +13,22 @@ export function periodOf (atMs: number, per: Budget['per']): string {
   return new Date(atMs).toISOString().slice(0, per === 'day' ? 10 : 7)
 }
 
+/** So many lists of accounts are known at most. */
+const MOST_LISTS = 1000
+
+const lists = new Map<string, readonly Account[]>()
+
+/** What counts against these budgets at this moment. Rows and lines of the journal have the same list, as long as it is the same. */
+export function accountsAt (atMs: number, budgets: readonly Pick<Budget, 'owner' | 'per'>[]): readonly Account[] {
+  const accounts = budgets.map(({ owner, per }) => ({ owner, period: periodOf(atMs, per) }))
+  const key = accounts.map(bookKeyOf).join(' ')
+  const known = lists.get(key)
+  if (known !== undefined) return known
+  if (lists.size >= MOST_LISTS) lists.clear()
+  lists.set(key, accounts)
+  return accounts
+}
+
 /** Has it ended for good? An `unknown` has not: its money is held. */
 export function isFinal (row: Generation): boolean {
   return row.phase === 'succeeded' || row.phase === 'failed' || row.phase === 'cancelled'

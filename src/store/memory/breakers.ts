@@ -6,8 +6,9 @@ import type { Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { MicroUsd } from '../../money.ts'
 import { accountOf, apart, ownAccounts, type Account } from './accounts.ts'
+import type { Entry } from './entry.ts'
 import { addBreakerEvent } from './outbox.ts'
-import type { Entry, KeptBreaker, State } from './state.ts'
+import type { KeptBreaker, State } from './state.ts'
 
 /** What stands before a generation: it is one of a model, and of a tenant. */
 type Asker = Pick<Generation, 'model' | 'tenant'>

@@ -6,11 +6,12 @@ import { termsOf, type Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { accountsWithRoom, type Account } from './accounts.ts'
 import { becomeProbe, freeProbe, probes, wayOf } from './breakers.ts'
+import type { Entry } from './entry.ts'
 import { lookAtServer } from './history.ts'
 import { addEvent } from './outbox.ts'
 import { charge, isQueueEmpty } from './queue.ts'
 import { adjust, change, show } from './rows.ts'
-import { TIDY_PER_CALL, tenantOf, type Entry, type State } from './state.ts'
+import { TIDY_PER_CALL, tenantOf, type State } from './state.ts'
 
 interface Claim { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }
 

@@ -5,9 +5,10 @@ import type { Connection, Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isAside } from './aside.ts'
 import { isCalledOff, isFinal } from './books.ts'
+import type { Entry } from './entry.ts'
 import { isAnswerOver } from './names.ts'
 import { change } from './rows.ts'
-import { dropFrom, type Entry, type State } from './state.ts'
+import { dropFrom, type State } from './state.ts'
 
 /** `reattach` or `join` this one, `ask` for these first (for none: look once more, behind those that were dropped), or (`null`) there is no duplicate that could be had. */
 export type DuplicatesFound = { readonly reattach: Entry } | { readonly join: Entry } | { readonly ask: readonly DuplicateQuestion[] } | null

@@ -16,13 +16,14 @@ import { knowAccount, lowerSlots } from './accounts.ts'
 import { putAside } from './aside.ts'
 import { isFinal, isUnbilledEnd } from './books.ts'
 import { clear, isElsewhere, takeReportFor, weighBill, yieldProbe } from './breakers.ts'
+import type { Entry } from './entry.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { addEvent } from './outbox.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
 import { adjust, assign, change, show } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 type Evidence = Weighed | null
 

@@ -9,6 +9,7 @@ import { tidyAsides } from './aside.ts'
 import { isFinal, isUnbilledEnd, tidyBooks } from './books.ts'
 import { freeProbe } from './breakers.ts'
 import { bringBack, expire } from './claim.ts'
+import type { Entry } from './entry.ts'
 import { becomeUnknown, bookAfterAll } from './evidence.ts'
 import { beat, isSilent, isThere, leave, lookAtServer, silentReplicas } from './history.ts'
 import { addEvent } from './outbox.ts'
@@ -16,7 +17,7 @@ import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
 import { isRollback } from './restore.ts'
 import { adjust, change, followedKeyOf, forget, lease, show } from './rows.ts'
-import { TIDY_PER_CALL, type Entry, type State } from './state.ts'
+import { TIDY_PER_CALL, type State } from './state.ts'
 
 /** The ledger's `renew`. */
 export function renew (state: State, replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart = false): { gone: string[], rolledBack: string[] } {

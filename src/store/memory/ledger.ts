@@ -35,16 +35,17 @@ export type MemoryLedger = Ledger & {
   readonly beside: (own: UpstreamAccount | readonly OwnAccount[] | null) => MemoryLedger
 }
 
-interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string, readonly account?: UpstreamAccount | null, readonly accounts?: () => readonly OwnAccount[] }
+interface MemoryLedgerOptions { readonly times: LedgerTimes, readonly now?: () => number, readonly server?: () => string, readonly account?: UpstreamAccount | null, readonly accounts?: () => readonly OwnAccount[], readonly looseRows?: number }
 
 /**
  * A ledger for one process; nothing survives it. Several runners may share one, each under a replica name of its own.
  * `now` is the ledger's clock in milliseconds; by default wall time that never goes back. `server`: as if it were kept by one that may be another later. `accounts`: those
- * that it buys with, where there may be several or others tomorrow; by default `account` alone.
+ * that it buys with, where there may be several or others tomorrow; by default `account` alone. `looseRows`: how many
+ * ended rows are not packed, those that were looked at last.
  */
-export function createMemoryLedger ({ times, now: clock = monotonicNow, server, account = null, accounts }: MemoryLedgerOptions): MemoryLedger {
+export function createMemoryLedger ({ times, now: clock = monotonicNow, server, account = null, accounts, looseRows }: MemoryLedgerOptions): MemoryLedger {
   const instant = createInstant(clock)
-  const state = createState({ times, now: instant.now, server })
+  const state = createState({ times, now: instant.now, server, looseRows })
   return createLedgerOf({ state, instant, accounts: accounts ?? listOf(account), run: async (_, operate) => operate() })
 }
 
@@ -107,6 +108,7 @@ export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: 
     function open<Given extends unknown[], Result> (name: keyof Ledger, operation: (state: State, ...given: Given) => Result, undo: Undo<Given, Result> | null = null): (...given: Given) => Promise<Result> {
       return async (...given) => {
         instant.advance()
+        state.rows.tidy()
         state.caller = accounts === null ? null : callerWith(accounts())
         return await run(name, () => operation(state, ...given), undo === null ? null : result => undo(state, result, ...given))
       }

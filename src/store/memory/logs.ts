@@ -2,8 +2,9 @@
 
 import { endOf, joinLogs, linesFrom } from '../../generation/log-text.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
+import type { Entry } from './entry.ts'
 import { resolve } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 /**
  * Keeps the lines that were not told before and gives how many were told in all. Where some are missing in between, those before them are

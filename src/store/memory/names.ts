@@ -3,8 +3,9 @@
 import type { Admission, End } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
+import type { Entry } from './entry.ts'
 import { adjust, findById, targetOf } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 /** A caller's `Idempotency-Key`: its name, and the fingerprint of the request that it stands for. */
 type Key = NonNullable<Admission['idempotency']>

@@ -3,8 +3,9 @@
 import type { Hidden } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { isFinal } from './books.ts'
+import type { Entry } from './entry.ts'
 import { adjust } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 /** When what becomes unknown now is asked about first; never without an id to ask for. */
 export function firstQuestion (state: State, requestId: string | null): Pick<Hidden, 'askAtMs' | 'questions'> {

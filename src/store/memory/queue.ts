@@ -3,7 +3,8 @@
 // a tenant that enters the queue starts no earlier than the latest claim did, so none saves up turns by staying away.
 
 import type { Generation, Priority } from '../../generation/generation.ts'
-import { tenantOf, type Entry, type State, type TenantState } from './state.ts'
+import type { Entry } from './entry.ts'
+import { tenantOf, type State, type TenantState } from './state.ts'
 
 /** Virtual time that one claim costs a tenant of weight 1. Integers only: both stores have to come to the same order. */
 const TURN = 1_000_000

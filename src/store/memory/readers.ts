@@ -7,6 +7,7 @@ import type { Page } from '../../generation/ledger.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import { statusOf, type Status } from '../../generation/phases.ts'
 import { cacheLead } from './names.ts'
+import type { Ranking } from './ranking.ts'
 import { changeOf, findById, resolve, show, showAlias } from './rows.ts'
 import { listKeyOf, statusListKeyOf, unlist, type State } from './state.ts'
 import { textBytes } from './texts.ts'
@@ -51,7 +52,7 @@ export function list (
   const all = state.lists.get(listKeyOf(reader))
   const rows = status === null ? all : state.listsByStatus.get(statusListKeyOf(reader, status))
   const aliases = state.aliasLists.get(listKeyOf(reader))
-  const below = cursor === null ? Infinity : all?.score(cursor) ?? aliases?.score(cursor)
+  const below = cursor === null ? Infinity : numberOf(state, cursor, all) ?? aliases?.score(cursor)
   if (below === undefined) return { rows: [], nextCursor: null, isCursorUnknown: true }
 
   const looks = aliasLooks(limit)
@@ -62,8 +63,8 @@ export function list (
   let [ownPlace, otherPlace] = [0, 0]
   let last: string | null = null
   while (found.length < limit) {
-    const [mine, other] = [own[ownPlace], others[otherPlace]]
-    const isMine = mine !== undefined && (other === undefined || (rows?.score(mine) ?? 0) > (aliases?.score(other) ?? 0))
+    const [[mine, number] = [undefined, 0], other] = [own[ownPlace], others[otherPlace]]
+    const isMine = mine !== undefined && (other === undefined || number > (aliases?.score(other) ?? 0))
     const id = isMine ? mine : other
     if (id === undefined || (!isMine && otherPlace === looks)) break
     if (isMine) ownPlace += 1
@@ -79,6 +80,12 @@ export function list (
   }
   const { shown, nextCursor } = cutPage(found, isMore ? last : null)
   return { rows: shown.map(listed), nextCursor }
+}
+
+/** The number of a row that stands in this list. */
+function numberOf (state: State, id: string, list: Ranking | undefined): number | undefined {
+  const number = state.rows.get(id)?.hidden.number
+  return number !== undefined && list?.has(id, number) === true ? number : undefined
 }
 
 function listed (row: Listed): Listed {

@@ -6,9 +6,10 @@ import type { Ending } from '../../generation/evidence.ts'
 import type { Double } from '../../generation/generation.ts'
 import { bookBeside, isFinal } from './books.ts'
 import { weighBill } from './breakers.ts'
+import type { Entry } from './entry.ts'
 import { addEvent } from './outbox.ts'
 import { adjust, change } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 /** Does this request id stand for another generation? */
 export function isOthers (state: State, id: string, requestId: string): boolean {

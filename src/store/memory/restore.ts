@@ -7,12 +7,13 @@ import { isAtUpstream } from '../../generation/phases.ts'
 import { knowAccount } from './accounts.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
+import type { Entry } from './entry.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
 import { cacheLead, idempotencyLead, isAnswerOver, takeCacheName } from './names.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
 import { adjust, findById, giveWay, insert, keptUntilMs, replace } from './rows.ts'
-import type { Entry, State } from './state.ts'
+import type { State } from './state.ts'
 
 /**
  * Does a replica know more of this generation than the store, so that the store went back in time? The version alone does not tell: others may have changed the

@@ -7,8 +7,9 @@ import { isAtUpstream, moves, statusOf } from '../../generation/phases.ts'
 import { apartOf, keyOf } from './accounts.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe, leaveAccount } from './breakers.ts'
+import type { Entry } from './entry.ts'
 import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
-import { addTo, dropFrom, enlist, statusListKeyOf, tenantOf, unlist, type Alias, type Entry, type State } from './state.ts'
+import { addTo, dropFrom, dropRanked, enlist, listKeyOf, rankIn, statusListKeyOf, tenantOf, type Alias, type State } from './state.ts'
 import { textBytes } from './texts.ts'
 
 /** A row that gave way to another may do so to one that gave way itself, but not without end. */
@@ -18,7 +19,7 @@ const MAX_HOPS = 5
 export function insert (state: State, entry: Entry): void {
   entry.row = shedInput(entry.row)
   state.rows.set(entry.row.id, entry)
-  enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
+  rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
   index(state, entry)
   state.note('rows', entry.row.id)
   if (!isFinal(entry.row)) hold(state, entry.row, 1)
@@ -47,6 +48,7 @@ export function replace (state: State, entry: Entry, after: Generation, hidden: 
   if (after.phase !== before.phase && (before.phase === 'unknown' || before.cancelWished)) state.passedDuplicates.delete(before.id)
   entry.row = shedInput(after)
   entry.hidden = { ...entry.hidden, ...hidden }
+  state.rows.set(before.id, entry)
   index(state, entry)
   state.note('rows', before.id)
   holdOtherwise(state, before, entry.row)
@@ -107,7 +109,7 @@ export function forget (state: State, entry: Entry): void {
   state.note('rows', id)
   state.logs.delete(id)
   state.passedDuplicates.delete(id)
-  unlist(state.lists, entry.row, id)
+  dropRanked(state.lists, listKeyOf(entry.row), id, entry.hidden.number)
   unname(state, entry)
 }
 
@@ -178,7 +180,7 @@ export function giveWay (state: State, entry: Entry, to: Entry): void {
   hold(state, row, -1)
   state.rows.delete(id)
   state.note('rows', id)
-  unlist(state.lists, row, id)
+  dropRanked(state.lists, listKeyOf(row), id, hidden.number)
   unname(state, entry)
   const endMs = Math.max(aliasEndMs(state), hidden.keyedUntilMs)
   state.aliases.set(id, { tenant, subject, target: to.row.id, number: hidden.number, endMs, gaveWay: true }, endMs)
@@ -235,7 +237,7 @@ function index (state: State, entry: Entry): void {
     tenant.running += 1
     countSlot(state, entry, 1)
   }
-  addTo(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
+  rankIn(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
   for (const requestId of requestIdsOf(entry)) state.requests.set(requestId, row.id)
   if (row.phase === 'unknown') {
@@ -244,7 +246,7 @@ function index (state: State, entry: Entry): void {
   }
   const due = dueOf(state, entry)
   const account = apartOf(state, entry)
-  if (due !== null) addTo(state.due, keyOf(account), row.id, due)
+  if (due !== null) rankIn(state.due, keyOf(account), row.id, due)
   const follower = followerOf(row)
   if (follower !== null) addTo(state.followed, followedKeyOf(account, follower), row.id, 0)
   if (row.phase === 'failed') state.failed.set(row.id, row.finishedAtMs ?? 0)
@@ -262,7 +264,7 @@ function holdOtherwise (state: State, before: Generation, after: Generation): vo
 /** Makes what follows from rows, aliases and tokens that were put back from elsewhere; nothing of it is there yet. */
 export function indexAll (state: State): void {
   for (const entry of state.rows.values()) {
-    enlist(state.lists, entry.row, entry.row.id, entry.hidden.number)
+    rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
     index(state, entry)
   }
   for (const [id, alias] of state.aliases.entries()) enlist(state.aliasLists, alias, id, alias.number)
@@ -297,13 +299,14 @@ function unindex (state: State, entry: Entry): void {
     tenant.running -= 1
     countSlot(state, entry, -1)
   }
-  dropFrom(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id)
+  dropRanked(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.delete(hidden.claimId)
   for (const requestId of requestIdsOf(entry)) state.requests.delete(requestId)
   state.unknown.delete(row.id)
   state.oldest.delete(row.id)
   const account = apartOf(state, entry)
-  dropFrom(state.due, keyOf(account), row.id)
+  const due = dueOf(state, entry)
+  if (due !== null) dropRanked(state.due, keyOf(account), row.id, due)
   const follower = followerOf(row)
   if (follower !== null) dropFrom(state.followed, followedKeyOf(account, follower), row.id)
   state.failed.delete(row.id)

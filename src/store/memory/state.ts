@@ -5,7 +5,7 @@ import type { JournalEntry, Ticket, Token } from '../../generation/accounts.ts'
 import type { End } from '../../generation/admission.ts'
 import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Published } from '../../generation/changes.ts'
-import type { Account, Hidden, Large, Generation } from '../../generation/generation.ts'
+import type { Account, Large } from '../../generation/generation.ts'
 import type { LedgerTimes } from '../../generation/ledger.ts'
 import type { BreakerNotice, GenerationNotice } from '../../generation/outbox.ts'
 import type { Status } from '../../generation/phases.ts'
@@ -13,10 +13,9 @@ import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { NotedMap, NotedSet, type Note } from './notes.ts'
+import { createRanking, type Ranking } from './ranking.ts'
+import { RowTable } from './row-table.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
-
-/** A row as the ledger keeps it. Both halves are replaced, never edited, so that rows handed out stay as they were. */
-export interface Entry { row: Generation, hidden: Hidden }
 
 /** An id that leads its reader to a purchase that has another one. It has no state of its own. */
 export interface Alias {
@@ -96,7 +95,7 @@ export interface State {
   readonly active: Map<string, number>
   /** Virtual time of the latest claim: a tenant that enters the queue is not behind it. */
   virtual: number
-  readonly rows: Map<string, Entry>
+  readonly rows: RowTable
   /** Id → the last lines of its log. */
   readonly logs: Map<string, LogPiece>
   readonly aliases: ExpiringMap<Alias>
@@ -111,7 +110,7 @@ export interface State {
   /** Ids that were taken out of there, because they could not be reattached when they were looked at. */
   readonly passedDuplicates: Set<string>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. By account (see `keyOf`). */
-  readonly due: Map<string, SortedSet>
+  readonly due: Map<string, Ranking>
   /** Account and replica (see `followedKeyOf`) → what that looks after and another one may go on with before the lease runs out. */
   readonly followed: Map<string, SortedSet>
   /** What has failed → when it ended. */
@@ -132,9 +131,9 @@ export interface State {
   /** Tickets that nobody has used, by the SHA-256 of their text. */
   readonly tickets: ExpiringMap<Ticket>
   /** Reader → ids of its own by number. */
-  readonly lists: Map<string, SortedSet>
+  readonly lists: Map<string, Ranking>
   /** Status and reader → the same. */
-  readonly listsByStatus: Map<string, SortedSet>
+  readonly listsByStatus: Map<string, Ranking>
   /** Reader → aliases by number. */
   readonly aliasLists: Map<string, SortedSet>
   /** Open unknowns by the time since when. */
@@ -197,9 +196,11 @@ interface StateOptions {
   /** By default listeners hear of a change in the next microtask. */
   readonly tell?: (change: Published) => void
   readonly maxJournalLines?: number
+  /** How many ended rows are not packed, those that were looked at last. */
+  readonly looseRows?: number | undefined
 }
 
-export function createState ({ times, now, server = () => 'memory', note = () => {}, tell, maxJournalLines = MAX_JOURNAL_LINES }: StateOptions): State {
+export function createState ({ times, now, server = () => 'memory', note = () => {}, tell, maxJournalLines = MAX_JOURNAL_LINES, looseRows }: StateOptions): State {
   const aliasLists = new Map<string, SortedSet>()
   const liveTokens = new Map<string, SortedSet>()
   const listeners = new Set<Listener>()
@@ -215,7 +216,7 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     counter: 0,
     active: new Map(),
     virtual: 0,
-    rows: new Map(),
+    rows: new RowTable(looseRows),
     logs: new NotedMap(id => { note('logs', id) }),
     aliases: createExpiringMap<Alias>(now, { note: id => { note('aliases', id) }, onEnd: (id, alias) => { unlist(aliasLists, alias, id) } }),
     names: createExpiringMap<Name>(now, { note: name => { note('names', name) } }),
@@ -317,6 +318,22 @@ export function addTo (sets: Map<string, SortedSet>, key: string, member: string
     sets.set(key, set)
   }
   set.set(member, score)
+}
+
+/** Adds a member that is not there yet to one of many rankings, which exists only while it has members. */
+export function rankIn (rankings: Map<string, Ranking>, key: string, member: string, score: number): void {
+  let ranking = rankings.get(key)
+  if (ranking === undefined) {
+    ranking = createRanking()
+    rankings.set(key, ranking)
+  }
+  ranking.add(member, score)
+}
+
+export function dropRanked (rankings: Map<string, Ranking>, key: string, member: string, score: number): void {
+  const ranking = rankings.get(key)
+  ranking?.delete(member, score)
+  if (ranking?.size() === 0) rankings.delete(key)
 }
 
 export function dropFrom (sets: Map<string, SortedSet>, key: string, member: string): void {
