@@ -53,7 +53,7 @@ const { values } = parseArgs({
 const PROMPT_CHARACTERS = 50
 const OUTPUT_BYTES = 600
 const REFERENCE_CHARACTERS = 20
-const TENANTS = 20
+const TENANTS = Array.from({ length: 20 }, (_, index) => ['tenant', String(index).padStart(10, '0')].join(''))
 const BATCH = 500
 
 const replica = randomUUID()
@@ -110,12 +110,17 @@ function outputOf (number: number): string {
   return JSON.stringify({ ...output, description: 'x'.repeat(OUTPUT_BYTES - JSON.stringify(output).length) })
 }
 
+/** The gateway has one text for each tenant, too. */
+function tenantOf (number: number): string {
+  return TENANTS[number % TENANTS.length] ?? ''
+}
+
 type Step = 'admit' | 'claim' | 'recordAccepted' | 'finish' | 'takeOutbox' | 'read' | 'seen'
 
 /** Takes one generation through the ledger; `timed` is told what each step took, in microseconds. */
 async function generation (ledger: Ledger, number: number, { of }: Texts, timed: (step: Step, tookUs: number) => void = () => {}): Promise<void> {
   const { input, output } = of(number)
-  const tenant = `tenant${String(number % TENANTS).padStart(10, '0')}`
+  const tenant = tenantOf(number)
   const sent = sentOf(number)
   const canonical = inputOf(number)
   const connection = { replica, connection: `c${number}` }
@@ -242,7 +247,7 @@ async function speeds (builds: readonly (readonly [name: string, build: Build])[
 
 /** A page of a list from its beginning, and old rows of which nobody has asked for a while. */
 async function readMany (ledger: Ledger, seed: number, add: (step: string, us: number) => void): Promise<void> {
-  const reader = { tenant: `tenant${String(seed % TENANTS).padStart(10, '0')}`, subject: '' }
+  const reader = { tenant: tenantOf(seed), subject: '' }
   let start = performance.now()
   const { rows } = await ledger.list(reader, { limit: 100, cursor: null, status: null })
   add(`list of ${100}`, (performance.now() - start) * 1000)

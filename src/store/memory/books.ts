@@ -131,8 +131,10 @@ function write (state: State, row: Generation, kind: JournalEntry['kind'], amoun
   const atMs = Math.max(state.now(), last.atMs)
   const number = atMs === last.atMs ? last.number + 1 : 0
   state.journalLast = { atMs, number }
-  state.journal.push({ cursor: `${atMs}-${number}`, atMs, kind, id: row.id, tenant: row.tenant, model: row.model, requestId, accounts: row.accounts, amount, assumed })
-  state.note('journal', `${atMs}-${number}`)
+  // In one piece, unlike a text that is put together otherwise.
+  const cursor = [atMs, number].join('-')
+  state.journal.push({ cursor, atMs, kind, id: row.id, tenant: row.tenant, model: row.model, requestId, accounts: row.accounts, amount, assumed })
+  state.note('journal', cursor)
 }
 
 function bookFor (state: State, account: Account): Book {

@@ -17,31 +17,39 @@ export interface ExpiringMap<Value> {
 }
 
 /** `onEnd` is told of every entry that a purge removes, `note` of every key that is set or deleted. */
-export function createExpiringMap<Value> (now: () => number, { note = () => {}, onEnd = () => {} }: { readonly note?: (key: string) => void, readonly onEnd?: (key: string, value: Value) => void } = {}): ExpiringMap<Value> {
-  const values = new Map<string, { readonly value: Value, readonly endMs: number }>()
+export function createExpiringMap<Value extends object> (now: () => number, { note = () => {}, onEnd = () => {} }: { readonly note?: (key: string) => void, readonly onEnd?: (key: string, value: Value) => void } = {}): ExpiringMap<Value> {
+  const values = new Map<string, Value>()
+  /** Of those that end by themselves. */
   const ends = createSortedSet()
+
+  function endOf (key: string): number {
+    return ends.score(key) ?? Infinity
+  }
 
   function purge (max: number): void {
     for (const key of ends.first(max, now())) {
-      const entry = values.get(key)
+      const value = values.get(key)
       values.delete(key)
       ends.delete(key)
-      if (entry !== undefined) onEnd(key, entry.value)
+      if (value !== undefined) onEnd(key, value)
     }
   }
 
-  function whole (key: string): { readonly value: Value, readonly endMs: number } | undefined {
-    const entry = values.get(key)
-    return entry !== undefined && entry.endMs > now() ? entry : undefined
+  function get (key: string): Value | undefined {
+    const value = values.get(key)
+    return value !== undefined && endOf(key) > now() ? value : undefined
   }
 
   return {
-    get: key => whole(key)?.value,
-    whole,
+    get,
+    whole: key => {
+      const value = get(key)
+      return value === undefined ? undefined : { value, endMs: endOf(key) }
+    },
     set (key, value, endMs) {
       // More leave than enter, so that the map is bounded by what is alive however seldom somebody tidies up.
       purge(2)
-      values.set(key, { value, endMs })
+      values.set(key, value)
       if (endMs === Infinity) ends.delete(key)
       else ends.set(key, endMs)
       note(key)
@@ -51,6 +59,6 @@ export function createExpiringMap<Value> (now: () => number, { note = () => {}, 
       ends.delete(key)
     },
     purge,
-    entries: () => [...values].filter(([, entry]) => entry.endMs > now()).map(([key, entry]) => [key, entry.value])
+    entries: () => [...values].filter(([key]) => endOf(key) > now())
   }
 }
