@@ -12,13 +12,16 @@ FROM node:24-slim
 ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     PORT=8080 \
-    OPS_PORT=9464
+    OPS_PORT=9464 \
+    IMAGE_DATA_DIR=/data
 WORKDIR /app
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/build/src ./build/src
 # Scripts for Redis, pages and other files that are no TypeScript are read from src/.
 COPY --from=build /app/src ./src
 COPY --from=build /app/package.json ./
+# No VOLUME: one without a name is lost with its container. With a real key and no Redis the gateway starts only when something is mounted there.
+RUN mkdir --mode=700 /data && chown node:node /data
 USER node
 EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["node", "build/src/cli.js", "health"]
