@@ -83,3 +83,22 @@ t.test('STORE=memory with a real key is said, on the terminal and in the log', a
   t.match(stdout, /"msg":"STORE=memory, with a real key: paid pictures, budgets and idempotency keys end with this process"/)
   t.match(stdout, /WARNING: in this process \(STORE=memory\)/)
 })
+
+t.test('usage, unknown, settle and correct work beside the gateway that has the folder, and without one', async t => {
+  const env = { DATA_DIR: join(t.testdir(), 'data') }
+  t.match(await runCli(t, ['usage', '--csv'], env), { code: 1, stderr: /^falgate: DATA_DIR: there is no ledger in \S+\n$/ })
+  const { running, url } = await serve(t, env)
+  t.equal((await generate(url, { prompt: 'an asked fox' })).status, 200)
+  const commands = [['usage', '--csv'], ['unknown'], ['settle', 'nothing-here', '--billed'], ['correct', 'nothing-here', '--confirm'], ['ledger', 'recount']]
+  const beside = await Promise.all(commands.map(async args => await runCli(t, args, env)))
+  t.match(beside, [
+    { code: 0, stdout: /^time,kind,generation/, stderr: '' },
+    { code: 0, stdout: 'nothing is unknown\n', stderr: '' },
+    { code: 1, stdout: '', stderr: 'falgate: there is no generation nothing-here\n' },
+    { code: 1, stdout: '', stderr: 'falgate: there is no generation nothing-here (any more)\n' },
+    { code: 1, stdout: '', stderr: /each start counts every counter and index again/ }
+  ])
+  running.child.kill('SIGTERM')
+  t.match(await running.ended, { code: 0 })
+  for (const [index, args] of commands.entries()) t.same(await runCli(t, args, env), beside[index], args.join(' '))
+})

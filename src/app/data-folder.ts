@@ -39,3 +39,8 @@ async function readOwnMounts (): Promise<readonly Mount[]> {
 async function existingPath (path: string): Promise<string> {
   return await realpath(path).catch(async () => path === dirname(path) ? path : await existingPath(dirname(path)))
 }
+
+/** Rejects: each start counts everything again. */
+export async function nothingToRecount (): Promise<never> {
+  throw new Error('DATA_DIR: each start counts every counter and index again from the generations, so there is nothing to recount')
+}

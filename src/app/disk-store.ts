@@ -1,13 +1,16 @@
 // The ledger in a folder of this machine: opened before the gateway listens, and its operators are told how its disk does.
 
+import type { Socket } from 'node:net'
 import type { DiskAccess } from '../config.ts'
 import type { Ledger } from '../generation/ledger.ts'
+import { createOperators } from '../generation/operators.ts'
 import type { DiskFault } from '../store-faults.ts'
 import { openDiskLedger } from '../store/disk/ledger.ts'
 import { isNoSpace } from '../store/disk/log/port.ts'
+import { answerOperators } from '../store/disk/operators-wire.ts'
 import { ownFolder, type Owner } from '../store/disk/owner.ts'
 import { accountText, BETWEEN_ACCOUNTS, foreignLedgerSentence, type OwnAccount } from '../upstream-account.ts'
-import { unmountedFault } from './data-folder.ts'
+import { nothingToRecount, unmountedFault } from './data-folder.ts'
 import { timesOf, type Store, type StoreOptions } from './store-terms.ts'
 
 const sentences: Readonly<Record<DiskFault, string>> = {
@@ -34,7 +37,8 @@ export async function openDisk ({ config, accounts, log, metrics }: StoreOptions
     fault = now
   }
 
-  const owner = await ownFolder(folder)
+  let answer = (socket: Socket): void => { socket.end() } // until the ledger is there
+  const owner = await ownFolder(folder, socket => { answer(socket) })
   const opened = openDiskLedger({
     folder,
     times: timesOf(config),
@@ -48,6 +52,8 @@ export async function openDisk ({ config, accounts, log, metrics }: StoreOptions
     throw error
   })
   await assertOwn(ledger, accounts(), folder)
+  const operators = createOperators({ ...ledger, recount: nothingToRecount })
+  answer = socket => { answerOperators(socket, operators).catch(() => {}) } // it says what fails itself
   return {
     ledger,
     renew: () => {},

@@ -8,6 +8,7 @@ import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
 import { readParts } from '../app/parts.ts'
+import { openDiskOperators } from '../app/reach-disk.ts'
 import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
@@ -153,6 +154,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   async function top ({ tenantId, ...options }: TopOptions & { readonly tenantId: string | null }): Promise<number> {
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
+    if (read.disk !== null) return fail(['DATA_DIR: top shows a ledger in Redis; of one in a folder /readyz and /metrics of its gateway tell the same'])
     const { book, notes } = await prepareTenants(env, models)
     // A window without accounts: one that has them would make those known to the ledger that it has not met.
     const operators = operatorsAt({ ...read, accounts: null })
@@ -188,9 +190,13 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   }
 
   /** Runs an operator's command on the ledger that the environment names. One of another account than the environment's is shown, and not changed. */
-  async function operate (command: (operators: Awaited<ReturnType<typeof openOperators>>) => Promise<number>, { isChange = false } = {}): Promise<number> {
+  async function operate (command: (operators: Awaited<ReturnType<typeof openDiskOperators>>) => Promise<number>, { isChange = false } = {}): Promise<number> {
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
+    if (read.disk !== null) {
+      const operators = await openDiskOperators(read.config, read.disk.folder)
+      return await command(operators).finally(operators.close)
+    }
     const operators = await openOperators(read)
     try {
       const foreign = operators.foreign()

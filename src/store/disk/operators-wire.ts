@@ -1,0 +1,111 @@
+// What operators' commands ask the process that has the folder: one request, a line of JSON, and an answer in lines of JSON, over the socket in the folder.
+// The folder belongs to one user (mode 0700), and so does whatever can be asked here: there is no key.
+
+import type { Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import { recordOf, textOf } from '../../generation/fields.ts'
+import type { Operators } from '../../generation/operators.ts'
+
+/** Raised when an older process would take a request for another one. */
+const VERSION = 1
+
+const MAX_REQUEST_BYTES = 4096
+
+/** A request that does not come in this time is none. */
+const REQUEST_MS = 5000
+
+/** The commands that may be asked of another process. */
+export type AskedOperators = Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct'>
+
+/** Answers one connection, and ends it. Never rejects. */
+export async function answerOperators (socket: Socket, operators: AskedOperators): Promise<void> {
+  socket.setTimeout(REQUEST_MS, () => { socket.destroy() })
+  const say = async (line: object): Promise<void> => {
+    if (socket.destroyed) throw new Error('Nobody reads any more.')
+    if (!socket.write(JSON.stringify(line) + '\n')) await new Promise<void>(resolve => { socket.once('drain', resolve).once('close', resolve) })
+  }
+  try {
+    const request = recordOf(JSON.parse(await requestOf(socket)))
+    socket.setTimeout(0) // a terminal may be read slowly
+    if (request['v'] !== VERSION) throw new Error('The gateway speaks another version of this: use the falgate that it is')
+    for await (const line of answersTo(request, operators)) await say(line)
+    await say({ end: true })
+  } catch (error) {
+    await say({ fault: error instanceof Error ? error.message : String(error) }).catch(() => {}) // whoever asked is gone
+  }
+  socket.end()
+}
+
+async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct }: AskedOperators): AsyncGenerator<object> {
+  switch (request['command']) {
+    case 'usage':
+      for await (const text of usage({ format: request['format'] === 'csv' ? 'csv' : 'jsonl', fromMs: momentOf(request['fromMs']), toMs: momentOf(request['toMs']) })) yield { text }
+      return
+    case 'unknown':
+      for await (const text of unknown(request['format'] === 'table' ? 'table' : 'jsonl')) yield { text }
+      return
+    case 'settle': return yield await settle(textOf(request['id']), booleanOf(request['billed']))
+    case 'correct': return yield await correct(textOf(request['about']), momentOf(request['cost']))
+    default: throw new Error('The gateway does not know this command: use the falgate that it is')
+  }
+}
+
+/** The same commands, asked of the process at the other end of connections, one for each. */
+export function askedOf (connect: () => Promise<Socket>): AskedOperators {
+  async function * ask (request: object): AsyncGenerator<Readonly<Record<string, unknown>>> {
+    const socket = await connect()
+    socket.write(JSON.stringify({ v: VERSION, ...request }) + '\n')
+    try {
+      for await (const line of createInterface({ input: socket })) {
+        const answer = recordOf(JSON.parse(line))
+        if (answer['fault'] !== undefined) throw new Error(textOf(answer['fault']))
+        if (answer['end'] === true) return
+        yield answer
+      }
+    } finally {
+      socket.destroy()
+    }
+    throw new Error('The gateway ended before it had answered: ask again')
+  }
+
+  async function * texts (request: object): AsyncGenerator<string> {
+    for await (const { text } of ask(request)) yield textOf(text)
+  }
+
+  async function word (request: object): Promise<{ done: boolean, text: string }> {
+    let told: { done: boolean, text: string } | null = null
+    for await (const { done, text } of ask(request)) told = { done: booleanOf(done), text: textOf(text) }
+    if (told === null) throw new Error('The gateway has not answered: ask again')
+    return told
+  }
+
+  return {
+    usage: asked => texts({ command: 'usage', ...asked }),
+    unknown: format => texts({ command: 'unknown', format }),
+    settle: async (id, billed) => await word({ command: 'settle', id, billed }),
+    correct: async (about, cost) => await word({ command: 'correct', about, cost })
+  }
+}
+
+/** The first line. Rejects when there is none, or it is too long. */
+async function requestOf (socket: Socket): Promise<string> {
+  let read = ''
+  for await (const chunk of socket.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
+    read += String(chunk)
+    const end = read.indexOf('\n')
+    if (end !== -1) return read.slice(0, end)
+    if (read.length > MAX_REQUEST_BYTES) throw new Error('The request is too long')
+  }
+  throw new Error('There is no request')
+}
+
+function momentOf (value: unknown): number | null {
+  if (value === null || value === undefined) return null
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw new Error('A whole number is expected')
+}
+
+function booleanOf (value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw new Error('true or false is expected')
+}
