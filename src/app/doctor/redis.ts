@@ -14,7 +14,7 @@ export interface RedisFindings { readonly findings: readonly Finding[], readonly
 /** Everything else about it is told only where it was reached. */
 export async function redisFindings ({ config, falKeys, redis: given }: Parts): Promise<RedisFindings> {
   if (config === null || given === null) return only(notTried('redis', 'the settings are faulty, so it is not known which Redis they mean'))
-  if (config.redis === null || given.reach === null) return only(notTried('redis', 'REDIS_URL: not set, so the ledger lives in the process of the gateway and ends with it'))
+  if (config.redis === null || given.reach === null) return only(notTried('redis', config.disk === null ? 'REDIS_URL: not set, so the ledger lives in the process of the gateway and ends with it' : `REDIS_URL: not set; everything is kept in ${config.disk.folder}`))
   const looked = await inspectRedis({ redis: config.redis, ...given.reach }, accountsOf(config, falKeys?.keys ?? null), { isThorough: true })
   if (!looked.isReached) return only(fault('redis', notReached(looked.cause)))
   return {
