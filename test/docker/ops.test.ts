@@ -2,14 +2,14 @@
 
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import t from 'tap'
 import { longestCloseMs } from '../../src/app/drain.ts'
 import { parseConfig } from '../../src/config.ts'
 import { variables } from '../../src/settings.ts'
-import { opsServices, readCompose } from '../support/compose.ts'
+import { nodeOptions, opsServices, readCompose } from '../support/compose.ts'
 import { makeCertificate } from '../support/fal/certificate.ts'
 import { readDockerfile } from '../support/image.ts'
 import { readTargets, readYaml } from '../support/monitoring.ts'
@@ -27,12 +27,14 @@ t.test('without the profile there are the gateway and Redis, as before', async t
 
 t.test('both gateways are the one without the profile, but for what being behind HAProxy takes', async t => {
   for (const name of balanced) {
-    const { profiles, command, environment, ports, ...same } = services[name]
-    const { environment: before = {}, ports: published, ...gateway } = services.gateway
+    const { profiles, command, environment, ports, volumes, depends_on: needed, ...same } = services[name]
+    const { environment: before = {}, ports: published, volumes: mounted = [], depends_on: neededBefore, ...gateway } = services.gateway
     t.same(same, gateway, name)
+    t.same(volumes, [...mounted, 'tracing:/tracing:ro'])
+    t.same(needed, { ...neededBefore, tracing: { condition: 'service_completed_successfully' } })
     t.same(ports, [], 'nobody reaches them but through HAProxy')
     const differing = Object.entries(environment ?? {}).filter(([setting, value]) => before[setting] !== value).map(([setting]) => setting)
-    t.same(differing, ['REDIS_NAMESPACE', 'TRUST_PROXY'])
+    t.same(differing.filter(setting => !setting.startsWith('OTEL_')), ['REDIS_NAMESPACE', 'TRUST_PROXY'])
     t.ok(published !== undefined && profiles !== undefined && command !== undefined)
   }
 })
@@ -59,11 +61,55 @@ t.test('every process has more time to end than a stop takes at most, and HAProx
   t.ok(lastMs > defaults.config.waitMs && lastMs < longestCloseMs(defaults.config))
 })
 
+t.test('a gateway of the profile records spans where their packages are, and sends them to the collector', async t => {
+  const [, receiver = ''] = /http:\n\s+endpoint: 0\.0\.0\.0:(\d+)/.exec(read('docker/otel-collector/config.yaml')) ?? []
+  for (const name of balanced) {
+    t.equal(services[name].environment?.['OTEL_EXPORTER_OTLP_ENDPOINT'], `http://otel-collector:${receiver}`)
+    const folder = t.testdir({ bin: { node: '#!/bin/sh\necho "$NODE_OPTIONS"\n' } })
+    chmodSync(join(folder, 'bin', 'node'), 0o755)
+    const options = async (): Promise<string> => (await nodeOptions(t, name, folder, { PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}` })).trim()
+    t.equal(await options(), '', 'without the packages it serves without spans')
+    writeFileSync(join(folder, 'installed'), '')
+    t.equal(await options(), `--import=${folder}/node_modules/@opentelemetry/auto-instrumentations-node/build/src/register.js`)
+  }
+})
+
+t.test('the packages are installed once and whole; gateways start without them when that fails', async t => {
+  const [shell = '', ...args] = services.tracing.command ?? []
+  t.same([shell, ...args], ['sh', '/install.sh', '/tracing'])
+  const folder = t.testdir({ bin: { npm: '#!/bin/sh\n[ ! -e "$FAILS" ] || exit 1\necho "$@" >> "$CALLS"\nmkdir "$(dirname "$CALLS")/volume/node_modules"\n' }, volume: {} })
+  chmodSync(join(folder, 'bin', 'npm'), 0o755)
+  const [calls, fails, volume] = [join(folder, 'calls'), join(folder, 'fails'), join(folder, 'volume')]
+  const install = (): string => execFileSync('sh', [join(projectDir, 'docker/tracing/install.sh'), volume], { encoding: 'utf8', env: { ...process.env, CALLS: calls, FAILS: fails, PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}` }, stdio: ['ignore', 'pipe', 'ignore'] })
+  const marked = (): readonly string[] => readdirSync(volume)
+
+  writeFileSync(fails, '')
+  install()
+  t.same(marked(), [], 'it ends well, and nothing is loaded')
+  rmSync(fails)
+  install()
+  install()
+  t.same(marked(), ['installed', 'node_modules'])
+  const [call = '', ...more] = readFileSync(calls, 'utf8').trim().split('\n')
+  t.same(more, [], 'a later start asks no registry')
+  const packages = readFileSync(join(volume, 'installed'), 'utf8').trim()
+  t.ok(call.endsWith(packages) && call.includes('--ignore-scripts'), call)
+  for (const one of packages.split(' ')) t.match(one, /@\d+\.\d+\.\d+$/, 'its version is said')
+  const documented = /npm install --no-save (\S+)/.exec(read('docs/operations.md'))?.[1]
+  t.equal(packages.split(' ')[0], documented, 'the version that the page names')
+
+  writeFileSync(join(volume, 'installed'), 'other packages')
+  install()
+  t.equal(readFileSync(join(volume, 'installed'), 'utf8').trim(), packages, 'other ones are replaced')
+  t.equal(readFileSync(calls, 'utf8').trim().split('\n').length, 2)
+})
+
 t.test('what the profile tells falgate are settings', async t => {
   const known = variables.map(({ name }) => name)
   const given = [...balanced, 'sandbox' as const].flatMap(name => Object.keys(services[name].environment ?? {}))
   t.ok(given.length > 10, 'they were found')
-  t.same(given.filter(name => !known.includes(name)), [])
+  // Those of OpenTelemetry are read by its packages.
+  t.same(given.filter(name => !known.includes(name) && !name.startsWith('OTEL_')), [])
 })
 
 t.test('everybody reaches HAProxy, and only this machine what has no TLS', async t => {

@@ -3,9 +3,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type, type Static } from '@sinclair/typebox'
+import type { Test } from 'tap'
 import { parseDocument } from 'yaml'
 import { guardOf, misfitsOf } from '../../src/schema.ts'
 import { projectDir } from './paths.ts'
+import { startProgram } from './processes.ts'
 
 const Service = Type.Object({
   profiles: Type.Optional(Type.Array(Type.String())),
@@ -35,7 +37,7 @@ const Service = Type.Object({
 }, { additionalProperties: false })
 
 /** The services that come with the profile `ops`. */
-export const opsServices = ['gateway-one', 'gateway-two', 'sandbox', 'certificate', 'haproxy', 'prometheus', 'grafana', 'otel-collector'] as const
+export const opsServices = ['gateway-one', 'gateway-two', 'tracing', 'sandbox', 'certificate', 'haproxy', 'prometheus', 'grafana', 'otel-collector'] as const
 
 /** What our file uses of Compose's own schema. Text that YAML reads as a number or as yes and no is no text here. */
 const ComposeFile = Type.Object({
@@ -44,6 +46,7 @@ const ComposeFile = Type.Object({
     redis: Service,
     'gateway-one': Service,
     'gateway-two': Service,
+    tracing: Service,
     sandbox: Service,
     certificate: Service,
     haproxy: Service,
@@ -74,4 +77,12 @@ export function composeOf (text: string): Static<typeof ComposeFile> {
 export function variableIn (text: string): { readonly name: string, readonly otherwise: string | null } | null {
   const [, name, , otherwise] = /\$\{([A-Z_]+)(?:(:?-)([^}]*)|:\+[^}]*)?\}/.exec(text) ?? []
   return name === undefined ? null : { name, otherwise: otherwise ?? null }
+}
+
+/**
+ * What the command of a gateway behind HAProxy prints when this folder is its volume `/tracing`. A `node` in front of the others in PATH may tell with what it was started.
+ */
+export async function nodeOptions (t: Test, name: 'gateway-one' | 'gateway-two', tracing: string, env: Readonly<Record<string, string>>): Promise<string> {
+  const [shell = '', ...args] = readCompose().services[name].command ?? []
+  return (await startProgram(t, '/usr/bin/env', ['-u', 'NODE_OPTIONS', shell, ...args.map(arg => arg.replaceAll('$$', '$').replaceAll('/tracing/', `${tracing}/`))], { FAL_KEY: 'sandbox', ...env }).ended).stdout
 }

@@ -59,7 +59,7 @@ await t.test('Compose takes the file with the profile and without it', async t =
   const compose = join(venv, 'bin', 'docker-compose')
   const services = async (...args: readonly string[]): Promise<readonly string[]> => (await run(compose, ['--project-directory', projectDir, ...args, 'config', '--services'])).trim().split('\n').toSorted()
   t.same(await services(), ['gateway', 'redis'])
-  t.same(await services('--profile', 'ops'), ['certificate', 'gateway', 'gateway-one', 'gateway-two', 'grafana', 'haproxy', 'otel-collector', 'prometheus', 'redis', 'sandbox'])
+  t.same(await services('--profile', 'ops'), ['certificate', 'gateway', 'gateway-one', 'gateway-two', 'grafana', 'haproxy', 'otel-collector', 'prometheus', 'redis', 'sandbox', 'tracing'])
   seen.push(['Docker Compose', await versionOf(compose, ['version']), t.passing() ? 'takes the file with the profile and without it' : 'FAILS'])
 })
 

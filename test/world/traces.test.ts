@@ -1,12 +1,15 @@
-// The instrumentations that OpenTelemetry publishes, loaded as docs/operations.md tells, with an exporter that sends OTLP here. Needs npm and the way to its registry.
+// The instrumentations that OpenTelemetry publishes, loaded as docs/operations.md tells and as compose loads them, with an exporter that sends OTLP here. Needs npm and the way to its registry.
 
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { nodeOptions, readCompose } from '../support/compose.ts'
 import { CENTRAL_KEY, parseObject } from '../support/gateway.ts'
 import { listen } from '../support/listen.ts'
 import { pageAt } from '../support/pages.ts'
+import { projectDir } from '../support/paths.ts'
 import { deploy } from '../support/replicas.ts'
 import { until } from '../support/until.ts'
 import { run, workFolder, writeLastRun } from '../support/world.ts'
@@ -16,6 +19,8 @@ t.setTimeout(900_000)
 const [, named = ''] = /npm install --no-save (@opentelemetry\/auto-instrumentations-node@[\d.]+)/.exec(pageAt('docs/operations.md')) ?? []
 const TRACE = 'a'.repeat(32)
 const SPAN = 'b'.repeat(16)
+
+const seen: Array<readonly [what: string, version: string, outcome: string]> = []
 
 interface Exported { readonly name: string, readonly scope: string, readonly kind: number, readonly id: string, readonly parent: string }
 
@@ -43,7 +48,7 @@ async function collector (t: Test): Promise<Collector> {
   }
 }
 
-t.test('a generation is one trace below the server\'s span, whichever instrumentations are loaded, and nothing is told twice', async t => {
+await t.test('a generation is one trace below the server\'s span, whichever instrumentations are loaded, and nothing is told twice', async t => {
   const folder = workFolder(t)
   await run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', named, '@opentelemetry/api@^1.9.0'], { cwd: folder })
   const packages = join(folder, 'node_modules', '@opentelemetry')
@@ -74,5 +79,34 @@ t.test('a generation is one trace below the server\'s span, whichever instrument
     t.equal(sandbox.bill.submits, 1)
     for (const secret of ['very private', CENTRAL_KEY, 'secret-of-studio']) t.notOk(collected.bodies.some(body => body.includes(secret)), `${name}: ${secret}`)
   }
-  writeLastRun('traces', [[`\`${named.slice(0, named.lastIndexOf('@'))}\``, named.slice(named.lastIndexOf('@') + 1), 'one trace, with `http` alone and with all instrumentations']])
+  seen.push([`\`${named.slice(0, named.lastIndexOf('@'))}\``, named.slice(named.lastIndexOf('@') + 1), 'one trace, with `http` alone and with all instrumentations'])
 })
+
+await t.test('a gateway of the profile ops records its spans by what the profile installs, as a user without capabilities', async t => {
+  const folder = workFolder(t)
+  const volume = join(folder, 'tracing')
+  const bin = join(folder, 'bin')
+  mkdirSync(volume)
+  mkdirSync(bin)
+  writeFileSync(join(bin, 'node'), '#!/bin/sh\nprintf %s "$NODE_OPTIONS"\n')
+  chmodSync(join(bin, 'node'), 0o755)
+  await run('setpriv', ['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all', 'sh', join(projectDir, 'docker', 'tracing', 'install.sh'), volume], {}, 'apt-get install util-linux')
+  const options = await nodeOptions(t, 'gateway-one', volume, { PATH: `${bin}:${process.env['PATH'] ?? ''}` })
+  t.match(options, volume)
+  // Tests give Node no options but on its command line, where this one means the same.
+
+  const collected = await collector(t)
+  const settings = Object.fromEntries(Object.entries(readCompose().services['gateway-one'].environment ?? {}).filter(([name]) => name.startsWith('OTEL_')))
+  // The exporter's usual encoding is one that this collector does not read.
+  const { startReplica } = await deploy(t, { node: [options], env: { ...settings, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_EXPORTER_OTLP_ENDPOINT: collected.url, OTEL_BSP_SCHEDULE_DELAY: '100' } })
+  const [one, two] = [await startReplica(), await startReplica()]
+  const headers = { traceparent: `00-${TRACE}-${SPAN}-01` }
+  t.same([(await one.generate({ prompt: 'a very private wish', seed: 1 }, { headers })).status, (await two.generate({ prompt: 'a very private wish', seed: 1 }, { headers })).status], [200, 200])
+  await until(() => collected.spans().some(({ name }) => name === 'falgate.settlement') && collected.spans().filter(({ kind, scope }) => scope === 'http' && kind === 2).length === 2)
+  for (const name of ['falgate.admission', 'falgate.submit', 'falgate.run', 'falgate.result']) t.ok(collected.spans().some(span => span.name === name), name)
+  t.ok(collected.bodies.some(body => body.includes('"stringValue":"falgate"')), 'it has the service\'s name')
+  for (const secret of ['very private', CENTRAL_KEY, 'secret-of-studio']) t.notOk(collected.bodies.some(body => body.includes(secret)), secret)
+  seen.push(['`docker/tracing/install.sh`, without capabilities', named.slice(named.lastIndexOf('@') + 1), 'one trace of two replicas, with the settings of compose'])
+})
+
+writeLastRun('traces', seen)
