@@ -212,14 +212,7 @@ export const codecs: Readonly<Record<Exclude<Table, 'journal'>, Codec>> = {
   aliases: expiring(aliasRecord, state => state.aliases, alias => alias, alias => alias),
   names: expiring(nameRecord, state => state.names, name => name, name => name),
   ends: expiring(endRecord, state => state.ends, end => end, end => end),
-  passed: {
-    image: (state, key) => state.passedDuplicates.has(key) ? none : null,
-    put: (state, key, image) => {
-      if (image === null) state.passedDuplicates.delete(key)
-      else state.passedDuplicates.add(key)
-    },
-    keys: state => state.passedDuplicates
-  },
+  passed: records(none, state => state.passedDuplicates, () => none, () => true as const),
   tenants: {
     image: (state, key) => {
       const tenant = state.tenants.get(key)

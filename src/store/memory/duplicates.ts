@@ -24,7 +24,7 @@ export function findDuplicate (state: State, admission: Admission): DuplicatesFo
   const { found, passed, isMore } = reattachable(state, duplicateName, LOOKS, admission)
   for (const id of passed) {
     dropFrom(state.duplicates, duplicateName, id)
-    if (state.rows.has(id)) state.passedDuplicates.add(id)
+    if (state.rows.has(id)) state.passedDuplicates.set(id, true)
   }
   return chooseFrom(state, found, isMore, admission)
 }

@@ -29,27 +29,3 @@ export class NotedMap<Value> extends Map<string, Value> {
     return was
   }
 }
-
-/** The same for a set. */
-export class NotedSet extends Set<string> {
-  readonly #note: (key: string) => void
-
-  constructor (note: (key: string) => void) {
-    super()
-    this.#note = note
-  }
-
-  override add (key: string): this {
-    if (!super.has(key)) {
-      super.add(key)
-      this.#note(key)
-    }
-    return this
-  }
-
-  override delete (key: string): boolean {
-    const was = super.delete(key)
-    if (was) this.#note(key)
-    return was
-  }
-}

@@ -12,7 +12,7 @@ import type { Status } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
-import { NotedMap, NotedSet, type Note } from './notes.ts'
+import { NotedMap, type Note } from './notes.ts'
 import { createRanking, type Ranking } from './ranking.ts'
 import { RowTable } from './row-table.ts'
 import { createSortedSet, type SortedSet } from './sorted-set.ts'
@@ -108,7 +108,7 @@ export interface State {
   /** Duplicate name → ids by number: undelivered, and not ended unbilled. */
   readonly duplicates: Map<string, SortedSet>
   /** Ids that were taken out of there, because they could not be reattached when they were looked at. */
-  readonly passedDuplicates: Set<string>
+  readonly passedDuplicates: Map<string, true>
   /** Id → when to look after it: waiting: its deadline; at fal: its lease; ended: its retention. An `unknown` is not in it. By account (see `keyOf`). */
   readonly due: Map<string, Ranking>
   /** Account and replica (see `followedKeyOf`) → what that looks after and another one may go on with before the lease runs out. */
@@ -224,7 +224,7 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     ends: createExpiringMap<End>(now, { note: id => { note('ends', id) } }),
     tombstones: createExpiringMap<Tombstone>(now),
     duplicates: new Map(),
-    passedDuplicates: new NotedSet(id => { note('passed', id) }),
+    passedDuplicates: new NotedMap(id => { note('passed', id) }),
     due: new Map(),
     followed: new Map(),
     failed: createSortedSet(),
