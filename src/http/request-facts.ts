@@ -37,7 +37,7 @@ export interface CallerToken {
 /** Filled in on the way and written once, when the answer is out. */
 export interface RequestFacts {
   readonly connection: CallerConnection
-  /** That of its route. Fastify makes the options of a route anew for each question. */
+  /** That of its route. Fastify makes the options of a route again for each question. */
   readonly config: FastifyContextConfig
   /** The route has a schema for bodies. */
   readonly takesBody: boolean
