@@ -124,6 +124,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/fal-clients.md', 'import { fal }', 'heavy/fal-examples.test.ts, heavy/fal-browser-token.test.ts'],
   ['docs/models.md', 'export MODELS_DIR', 'cli/model.test.ts'],
   ['docs/models.md', '{', 'cli/model.test.ts'],
+  ['docs/operations.md', '# 1. Stop all gateways', 'cli/moving.test.ts runs it'],
   ['docs/operations.md', 'falgate top', 'cli/top.test.ts'],
   ['docs/operations.md', 'falgate doctor', 'cli/doctor.test.ts'],
   ['docs/operations.md', '# name', 'tenants/load.test.ts'],

@@ -6,6 +6,7 @@ import type { FalKey } from '../fal-keys.ts'
 import { createOperators, type Operators } from '../generation/operators.ts'
 import type { StoreFault, StoreFaultChange } from '../store-faults.ts'
 import { redisAt } from '../store/redis/clients.ts'
+import type { MovingPlace } from '../store/moving/entry.ts'
 import { inspect, type Inspected } from '../store/redis/inspect.ts'
 import { createRedisLedger } from '../store/redis/ledger.ts'
 import { Unusable } from '../store/redis/redis-errors.ts'
@@ -15,6 +16,9 @@ import { readOverview, type Overview, type OverviewAsked } from './overview.ts'
 import { timesOf } from './store-terms.ts'
 
 const LOOK_WITHIN_MS = 3000
+
+/** How long one call of an export or an import may take: nobody waits for it but the command. */
+const MOVE_WITHIN_MS = 10_000
 
 /** A Redis as the settings reach it, with the password and the certificates of their files. */
 export interface RedisToLookAt { readonly redis: RedisAccess, readonly url: string, readonly ca: string | null }
@@ -76,6 +80,19 @@ export function operatorsAt ({ config, redisUrl, redisCa, accounts }: OperatorsP
     overview: async asked => await readOverview(ledger, asked).catch(told),
     foreign: () => foreign
   }
+}
+
+/** The ledger of a Redis as it is moved as a whole, reached. Rejects with one sentence when it cannot be. */
+export async function openMovingRedis ({ config, redisUrl, redisCa }: OperatorsPlace): Promise<MovingPlace & { readonly close: () => Promise<void> }> {
+  const { cluster = false, sentinels = null, namespace = 'fg' } = config.redis ?? {}
+  const ledger = createRedisLedger({ url: redisAt({ url: redisUrl, ca: redisCa }, { cluster, sentinels }), namespace, times: timesOf(config), takesEmpty: false, deadlineMs: MOVE_WITHIN_MS })
+  try {
+    await ledger.connect()
+  } catch (error) {
+    await ledger.close()
+    return told(error)
+  }
+  return { ...ledger.moving, close: ledger.close }
 }
 
 /** The same, reached. Rejects with one sentence when it cannot be. */

@@ -5,12 +5,12 @@ import { parseDateTime, parseDay } from '../date-time.ts'
 import { parseUsd, type MicroUsd } from '../money.ts'
 import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
-export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'model'] as const
+export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'export', 'import', 'model'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'model'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'export' | 'import' | 'model'> }
   | { readonly kind: 'run', readonly command: 'doctor', readonly format: 'text' | 'json' }
   /** `tenantId` `null`: all. */
   | { readonly kind: 'run', readonly command: 'top', readonly once: 'text' | 'json' | null, readonly everyMs: number, readonly tenantId: string | null }
@@ -22,6 +22,10 @@ export type Asked =
   /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount', readonly isMending: boolean }
+  | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'take-back' }
+  /** `file` `null`: standard output. */
+  | { readonly kind: 'run', readonly command: 'export', readonly file: string | null, readonly isMove: boolean }
+  | { readonly kind: 'run', readonly command: 'import', readonly file: string, readonly takesBackup: boolean }
   | { readonly kind: 'run', readonly command: 'model', readonly about: ModelWork }
   | { readonly kind: 'help', readonly command: CommandName | null }
   | { readonly kind: 'version' }
@@ -43,6 +47,8 @@ const options = {
   usd: { type: 'string' },
   confirm: { type: 'boolean' },
   write: { type: 'boolean' },
+  move: { type: 'boolean' },
+  backup: { type: 'boolean' },
   ...modelOptions
 } as const
 
@@ -58,6 +64,8 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
   settle: ['billed', 'unbilled'],
   correct: ['usd', 'confirm'],
   ledger: ['write'],
+  export: ['move'],
+  import: ['backup'],
   model: ['from', 'usd', 'per', 'max-usd', 'price', 'free', 'accept-price', 'cache-version', 'replace']
 }
 
@@ -83,6 +91,8 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'settle') return readSettle(operands, values)
   if (command === 'correct') return readCorrect(operands, values)
   if (command === 'ledger') return readLedger(operands, values)
+  if (command === 'export') return readExport(operands, values)
+  if (command === 'import') return readImport(operands, values)
   if (command === 'model') return readModelWork(operands, values)
   if (operands.length > 0) return misused(`${command} takes no argument`)
   if (command === 'usage') return readUsage(values)
@@ -134,9 +144,19 @@ function readCorrect ([about, ...others]: readonly string[], { usd, confirm }: V
 }
 
 function readLedger ([work, ...others]: readonly string[], { write }: Values): Asked {
-  if (work !== 'recount') return misused('ledger needs what is to be done: recount')
+  if (work === 'take-back') return others.length > 0 || write === true ? misused('ledger take-back takes no argument') : { kind: 'run', command: 'ledger', work }
+  if (work !== 'recount') return misused('ledger needs what is to be done: recount or take-back')
   if (others.length > 0) return misused('ledger recount takes no argument')
   return { kind: 'run', command: 'ledger', work, isMending: write === true }
+}
+
+function readExport ([file, ...others]: readonly string[], { move }: Values): Asked {
+  return others.length > 0 ? misused('export writes one file') : { kind: 'run', command: 'export', file: file ?? null, isMove: move === true }
+}
+
+function readImport ([file, ...others]: readonly string[], { backup }: Values): Asked {
+  if (file === undefined) return misused('import needs the file that an export wrote')
+  return others.length > 0 ? misused('import takes one file') : { kind: 'run', command: 'import', file, takesBackup: backup === true }
 }
 
 function readModelWork (operands: readonly string[], values: Values): Asked {

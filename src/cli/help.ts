@@ -15,7 +15,9 @@ const summaries: Readonly<Record<CommandName, string>> = {
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
   correct: 'say what a generation cost, and open a model whose price was unsure',
-  ledger: 'recount: count the ledger\'s counters again from its generations',
+  ledger: 'recount: count the ledger\'s counters again; take-back: after a move\n            that was none',
+  export: 'write the whole ledger to a file, as a backup or to move it',
+  import: 'put such a file into an empty ledger',
   model: 'add a model of fal, show it, compare it with fal\'s, remove it'
 }
 
@@ -105,9 +107,38 @@ that what was booked is right. When the model is not bought because it was bille
 above its reservation, or above it twice in a row, either opens it again. With a model
 in place of the id, --confirm does that alone.
 Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wrong.`,
-  ledger: `Usage: falgate ledger recount [--write]
+  export: `Usage: falgate export [--move] [FILE]
 
-Counts every counter and index of the ledger again from its generations, and holds what
+Writes the whole ledger to FILE, or to standard output: generations with prompts and
+results, names, money and its journal, tokens. Keep it as secret as the ledger; the file
+is readable for its owner only. One that is there already is not written over.
+Without --move it is a backup. Gateways on Redis may run meanwhile; then each entry is as
+it was when its turn came.
+With --move all gateways have to be stopped. Before anything is written the ledger is
+marked as left, so no gateway buys with it from then on, of an older version neither.
+When the command is broken off, run it again, or see falgate ledger --help.
+Uses the ledger of REDIS_URL, or of DATA_DIR, which must be in use by no gateway. The user
+of a Redis needs PEXPIRETIME and SCAN beside what a gateway's does.
+Exit code: 0 when the file is whole, 1 when it is not, 2 when the arguments are wrong.`,
+  import: `Usage: falgate import [--backup] FILE
+
+Puts the ledger that falgate export wrote into an empty REDIS_NAMESPACE of REDIS_URL, or
+into an empty DATA_DIR. FILE is looked through first; one that is not whole is refused.
+There is no ledger until the last step; an import that was broken off is run again.
+Times are told by the new clock: what had an hour left when it was exported has an hour
+left. What was being sent to fal becomes unknown, what is there is followed.
+A file of an export without --move is taken with --backup only: what was bought since it
+was written is not known here, and may be bought again. The other ledger must never be
+used beside it.
+Exit code: 0 when the ledger is there, 1 when it is not, 2 when the arguments are wrong.`,
+  ledger: `Usage: falgate ledger recount [--write]
+       falgate ledger take-back
+
+take-back lets gateways use a ledger again that falgate export --move has marked as moved.
+Only do that when its file was imported nowhere: otherwise the same pictures could be
+bought in both.
+
+recount counts every counter and index of the ledger again from its generations, and holds what
 was spent against the journal. Each difference is a line. Without --write nothing is
 changed; with it everything is mended but what was spent, which only fal's bill tells.
 Gateways may run meanwhile, all of this version: the count is done in short pieces, and

@@ -7,6 +7,7 @@ import { startApp, type RunningApp } from '../app.ts'
 import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
+import { runExport, runImport, runTakeBack } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
 import { openDiskOperators } from '../app/reach-disk.ts'
 import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
@@ -22,13 +23,16 @@ import { healthFault } from './health.ts'
 import { helpText } from './help.ts'
 import { runModel } from './model.ts'
 import type { ModelWork } from './model-arguments.ts'
-import { prepare, prepareModels, prepareOperators, prepareTenants } from './prepare.ts'
+import { prepare, prepareModels, prepareMoving, prepareOperators, prepareTenants } from './prepare.ts'
 import { lookOf } from './terminal.ts'
 import { runTop, type TopOptions } from './top.ts'
 
 const EXIT_DONE = 0
 const EXIT_FAULT = 1
 const EXIT_MISUSED = 2
+
+/** How often long work tells how far it is. */
+const TELL_EVERY_MS = 2000
 
 /** How many of the last failures those on call are shown. */
 const LAST_FAILURES = 20
@@ -86,11 +90,15 @@ export async function main (args: readonly string[], surroundings: Surroundings)
         const { done, text } = await correct(asked.about, asked.cost)
         return done ? say(text) : fail([text])
       }, { isChange: true })
-      case 'ledger': return await operate(async ({ recount }) => {
-        const { done, text } = await recount(asked.isMending)
-        say(text)
-        return done ? EXIT_DONE : EXIT_FAULT
-      }, { isChange: true })
+      case 'export': return await exportTo(asked)
+      case 'import': return await importFrom(asked)
+      case 'ledger': return asked.work === 'take-back'
+        ? await takeBack()
+        : await operate(async ({ recount }) => {
+          const { done, text } = await recount(asked.isMending)
+          say(text)
+          return done ? EXIT_DONE : EXIT_FAULT
+        }, { isChange: true })
       case 'model': return await model(asked.about)
     }
   }
@@ -205,6 +213,39 @@ export async function main (args: readonly string[], surroundings: Surroundings)
       return await command(operators)
     } finally {
       await operators.close()
+    }
+  }
+
+  async function exportTo ({ file, isMove }: { readonly file: string | null, readonly isMove: boolean }): Promise<number> {
+    const read = await prepareMoving(env)
+    if (!read.ok) return fail(read.faults)
+    await runExport(read.at, { version: version(), isMove, to: file ?? stdout, onProgress })
+    const done = isMove ? 'the ledger is moved away: import the file, and start gateways there' : 'a backup is written'
+    stderr.write(`falgate: ${done}${file === null ? '' : `; the file is ${file}, keep it as secret as the ledger`}\n`)
+    return EXIT_DONE
+  }
+
+  async function importFrom ({ file, takesBackup }: { readonly file: string, readonly takesBackup: boolean }): Promise<number> {
+    const read = await prepareMoving(env)
+    if (!read.ok) return fail(read.faults)
+    const count = await runImport(read.at, { from: file, takesBackup, onProgress })
+    return say(`the ledger is there: ${count} entries are imported; gateways may be started`)
+  }
+
+  async function takeBack (): Promise<number> {
+    const read = await prepareMoving(env)
+    if (!read.ok) return fail(read.faults)
+    const whose = await runTakeBack(read.at)
+    return say(`the ledger of ${whose} is taken back; the file of its export must be imported nowhere from now on`)
+  }
+
+  /** A line on standard error every few seconds. */
+  function onProgress (doing: string): (entries: number) => void {
+    let toldAtMs = performance.now()
+    return entries => {
+      if (performance.now() < toldAtMs + TELL_EVERY_MS) return
+      toldAtMs = performance.now()
+      stderr.write(`falgate: ${entries} entries are ${doing}\n`)
     }
   }
 

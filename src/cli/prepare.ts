@@ -1,6 +1,7 @@
 // Everything that has to be sound before a start, so that all faults are told at once.
 
 import { readRedisReach } from '../app/files.ts'
+import type { MovingAt } from '../app/moving.ts'
 import { pathIn, readParts } from '../app/parts.ts'
 import type { OperatorsPlace } from '../app/reach-redis.ts'
 import { falKindIn, parseConfig, type Config, type DiskAccess } from '../config.ts'
@@ -52,6 +53,13 @@ export async function prepareOperators (env: Readonly<Record<string, string | un
   if (!redis.ok) return redis
   if (redis.value === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
   return { ok: true, disk: null, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, accounts: kind === null ? null : await accountsIn(env, { ...parsed.config.account, kind }) }
+}
+
+/** What `export` and `import` need: the place of the ledger. */
+export async function prepareMoving (env: Readonly<Record<string, string | undefined>>): Promise<{ readonly ok: true, readonly at: MovingAt } | { readonly ok: false, readonly faults: readonly string[] }> {
+  const read = await prepareOperators(env)
+  if (!read.ok) return read
+  return { ok: true, at: read.disk === null ? { kind: 'redis', ...read } : { kind: 'folder', folder: read.disk.folder, config: read.config } }
 }
 
 /** The accounts that an environment names: those of its key file, or where that cannot be read here the one that a bare key would be of. */

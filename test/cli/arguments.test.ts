@@ -74,7 +74,7 @@ t.test('what is not understood is named', async t => {
     [['correct', '{}', '--confirm'], 'a generation\'s id has up to 64 letters, digits and hyphens'],
     [['correct', 'fal-ai/a', '--usd', '1'], 'of a model the price can only be confirmed'],
     ...['1e3', 'six cents', '', '1000000.01', '$1'].map(usd => [['correct', 'a', '--usd', usd], '--usd needs dollars, as a plain number of at most a million'] as const),
-    [['ledger'], 'ledger needs what is to be done: recount'],
+    [['ledger'], 'ledger needs what is to be done: recount or take-back'],
     [['ledger', 'recount', 'a'], 'ledger recount takes no argument'],
     [['unknown', '--write'], 'unknown has no option --write'],
     [['key'], 'key needs the id of a tenant'],

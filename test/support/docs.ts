@@ -7,7 +7,7 @@ import { describedAnswerHeaders } from '../../src/http/headers.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { errorAnswers, oddAnswers, type Answer } from '../../src/sandbox/answers.ts'
 import { variables } from '../../src/settings.ts'
-import { countCommands } from '../../src/store/redis/script.ts'
+import { countCommands, moveCommands } from '../../src/store/redis/script.ts'
 import { troubles } from '../../src/trouble.ts'
 import { aclRules, clusterRights } from './redis.ts'
 
@@ -39,6 +39,7 @@ function redisUser (): string {
   return [
     '```sh', lines.join(' \\\n'), '```', '',
     `* \`falgate ledger recount\` needs ${counting.slice(0, -1).join(', ')} and ${counting.at(-1)} beside these.`,
+    `* \`falgate export\` and \`falgate import\` need ${moveCommands().map(command => `\`${command}\``).join(' and ')} beside these.`,
     `* \`REDIS_CLUSTER=on\` needs ${clusterRights.map(right => `\`${right}\``).join(' and ')}, too, and the user on every node.`
   ].join('\n')
 }

@@ -9,7 +9,7 @@ import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
-import { commandsIn, ledgerCommands, readScripts } from '../../src/store/redis/script.ts'
+import { commandsIn, ledgerCommands, moveCommands, readScripts } from '../../src/store/redis/script.ts'
 import { freePort } from './processes.ts'
 import { until } from './until.ts'
 
@@ -68,7 +68,7 @@ export async function limitedRedisUrl (): Promise<string> {
     const url = await ownUrl()
     const redis = new Redis(url)
     const forTests = commandsIn(readScripts().audit.source + readScripts().library).map(command => '+' + command.toLowerCase())
-    await redis.call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'gate', namespace: '*' }), '+eval', '+evalsha', '+scan', ...forTests)
+    await redis.call('ACL', 'SETUSER', 'gate', ...aclRules({ password: 'gate', namespace: '*' }), '+eval', '+evalsha', '+scan', ...[...moveCommands().map(command => '+' + command.toLowerCase()), ...forTests])
     redis.disconnect()
     const { port } = new URL(url)
     return `redis://gate:gate@127.0.0.1:${port}`

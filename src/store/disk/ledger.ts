@@ -1,21 +1,18 @@
 // The ledger of one machine: the one in memory, whose every change is on disk before anybody hears of it.
 
-import { performance } from 'node:perf_hooks'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
-import type { OwnAccount } from '../../upstream-account.ts'
-import { createLedgerOf, type Instant, type MemoryLedger, type Run } from '../memory/ledger.ts'
-import { createState, tellAll } from '../memory/state.ts'
-import type { Place } from '../memory/texts.ts'
+import { movingMarkIn, movingSentence, type OwnAccount } from '../../upstream-account.ts'
+import { createLedgerOf, type MemoryLedger, type Run } from '../memory/ledger.ts'
+import { tellAll } from '../memory/state.ts'
 import { createChanges, type Changed } from './changes.ts'
 import { createCheckpoints } from './checkpoint.ts'
 import { createCommit } from './commit.ts'
 import { figuresOf } from './figures.ts'
-import { createLines } from './lines.ts'
-import { createLoading } from './load.ts'
-import { openLog, type DiskLog, type LogOptions } from './log.ts'
+import type { LogOptions } from './log.ts'
+import { openState, placeOf } from './open.ts'
 import { entryRecord, figuresRecord } from './records.ts'
 import { codecs, imageOf, lineRecord, type Image } from './tables.ts'
-import { createTexts, withTexts, type FreshTexts } from './texts.ts'
+import { withTexts, type FreshTexts } from './texts.ts'
 
 export interface DiskStore {
   readonly ledger: MemoryLedger
@@ -42,16 +39,14 @@ export interface DiskOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDa
 }
 
 /** Opens the ledger in a folder, which this process owns already. Rejects with a sentence that says what to do when it cannot be read. */
-export async function openDiskLedger ({ times, accounts, onState, onCheckpointFailure, wallNow = monotonicNow, server, ...files }: DiskOptions): Promise<DiskStore> {
-  const time = createTime(wallNow)
+export async function openDiskLedger ({ times, accounts, onState, onCheckpointFailure, wallNow, server, ...files }: DiskOptions): Promise<DiskStore> {
   const changes = createChanges()
-  const state = createState({ times, now: time.now, server, note: changes.note, tell: change => { commit.tell(change) }, maxJournalLines: Infinity })
-  const read = async (place: Place): Promise<string> => await log.readText(place)
-  const texts = createTexts(state)
-  const lines = createLines(state, read)
-  const loading = createLoading(state, texts, lines, time.notBefore)
-  const log: DiskLog = await openLog({ ...files, onRecord: loading.take })
-  await loading.finish(read)
+  const { time, state, texts, lines, log, read } = await openState({ ...files, times, ...(wallNow === undefined ? {} : { wallNow }), server, note: changes.note, tell: change => { commit.tell(change) } })
+  const mark = movingMarkIn(state.upstream ?? '')
+  if (mark !== null) {
+    await log.close()
+    throw new Error(movingSentence(mark, placeOf(files.folder)))
+  }
   changes.take()
 
   const commit = createCommit({
@@ -157,23 +152,3 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
 }
 
 const FREE: ReadonlySet<string> = new Set(['replayed', 'joined', 'adopted', 'hit', 'gone', 'duplicates'])
-
-/** Wall time at the start of the process and monotonic time since, but never before the latest moment that the ledger has seen: whoever sets a clock back ends nothing early and begins nothing again. */
-function createTime (wallNow: () => number): Instant & { readonly notBefore: (ms: number) => void } {
-  let aheadMs = 0
-  const clock = (): number => wallNow() + aheadMs
-  let nowMs = clock()
-  return {
-    clock,
-    now: () => nowMs,
-    advance: () => { nowMs = clock() },
-    notBefore: ms => {
-      if (clock() < ms) aheadMs += ms - clock()
-      nowMs = clock()
-    }
-  }
-}
-
-function monotonicNow (): number {
-  return Math.floor(performance.timeOrigin + performance.now())
-}

@@ -10,7 +10,8 @@ import { textRecord } from './records.ts'
 /** What has texts: a row its input and its output, what lies aside only one. The names are those in records. */
 type Kind = 'i' | 'o' | 'a'
 
-function ownerOf (kind: Kind, key: string): string {
+/** By which a record of a text names what has it. */
+export function ownerOf (kind: Kind, key: string): string {
   return `${kind} ${key}`
 }
 

@@ -71,7 +71,7 @@ export async function sha256Of (output: string): Promise<string> {
 }
 
 /** Cut between characters: half of a pair would be lost on the way. */
-function * piecesOf (output: string): Generator<string> {
+export function * piecesOf (output: string): Generator<string> {
   for (let from = 0, to = 0; from < output.length; from = to) {
     to = Math.min(output.length, from + PIECE_CHARACTERS)
     if (to < output.length && isFirstOfPair(output.charCodeAt(to - 1))) to -= 1

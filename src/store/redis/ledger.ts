@@ -14,6 +14,7 @@ import type { StoreFaultChange } from '../../store-faults.ts'
 import type { OnTrouble } from '../../trouble.ts'
 import { accountText, type OwnAccount, type UpstreamAccount } from '../../upstream-account.ts'
 import { longBytesOf } from '../aside.ts'
+import type { MovingPlace } from '../moving/entry.ts'
 import { createAsides, sha256Of } from './asides.ts'
 import { batchesOf, gathered, inBatches, readInBatches, takeInBatches } from './batches.ts'
 import { createCaller } from './caller.ts'
@@ -23,6 +24,7 @@ import { serverOf } from './cluster.ts'
 import { createConnection } from './connection.ts'
 import { createEvents } from './events.ts'
 import { createLists } from './lists.ts'
+import { createMovingPlace } from './moving.ts'
 import { createOwnership, placeOf } from './ownership.ts'
 import { createRecount } from './recount.ts'
 import { createRights } from './rights.ts'
@@ -37,6 +39,8 @@ export type RedisLedger = Ledger & Recounting & {
    * operations reject until it succeeds.
    */
   readonly connect: () => Promise<void>
+  /** For commands that move the whole of it. */
+  readonly moving: MovingPlace
   /** One sentence for every broken invariant; reads everything, for tests. */
   readonly audit: () => Promise<readonly string[]>
 }
@@ -295,6 +299,7 @@ export function createRedisLedger ({
       commands.close()
       subscription.close()
     },
+    moving: createMovingPlace({ caller, connection: commands, prefix, place: placeOf(namespace), now, leaseMs: times.leaseMs, readAside: asides.read }),
     audit: caller.audit
   }
 }

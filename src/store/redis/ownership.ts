@@ -39,7 +39,7 @@ export interface OwnershipOptions {
 export function createOwnership ({ accounts, takesEmpty, place, onFault }: OwnershipOptions): Ownership {
   let foreign: string | undefined
   let latest: { readonly own: readonly OwnAccount[], readonly mayTake: boolean, readonly claimed: Claimed } = { own: [], mayTake: false, claimed: NOTHING }
-  const sentence = (): string => foreign === undefined || accounts === null ? `${place}: the ledger there is that of this process` : foreignLedgerSentence(foreign, accounts(), place)
+  const sentence = (): string => foreign === undefined ? `${place}: the ledger there is that of this process` : foreignLedgerSentence(foreign, accounts?.() ?? [], place)
 
   return {
     claimed: () => {

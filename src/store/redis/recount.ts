@@ -2,19 +2,17 @@
 // go on: they keep up what was counted so far (`tally.lua`), so nothing has to stop. Redis is asked by SCAN which keys there are.
 
 import { randomUUID } from 'node:crypto'
-import { Problem } from '../../errors.ts'
 import type { JournalEntry } from '../../generation/accounts.ts'
 import type { Ledger } from '../../generation/ledger.ts'
 import type { Difference, Recounting } from '../../generation/recount.ts'
 import type { Caller } from './caller.ts'
-import { serverOf } from './cluster.ts'
 import type { Connection } from './connection.ts'
+import { keysOf } from './keys.ts'
 import type { RecountStep } from './wire-figures.ts'
 
 /** How many of each are looked at in one call. */
 const ROWS = 25
 const NAMES = 25
-const KEYS = 500
 const LINES = 1000
 
 interface RecountOptions {
@@ -67,7 +65,7 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
 
     const { missing } = await step({ step: 'begin' })
     if (missing.length > 0) throw new Error(`The Redis user may not run ${missing.join(', ')}, which a count needs: allow it (ACL SETUSER).`)
-    for await (const ids of keysOf('g:')) {
+    for await (const ids of keysOf({ connection, prefix }, 'g:')) {
       await inPieces(ids, ROWS, async names => await step({ step: 'rows', names }))
       rows += ids.length
     }
@@ -77,7 +75,7 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
     const accounts = new Set<string>()
     const tokens: string[] = []
     const leads: { readonly kind: string, readonly name: string }[] = []
-    for await (const keys of keysOf('')) {
+    for await (const keys of keysOf({ connection, prefix }, '')) {
       for (const key of keys) {
         const [kind = '', ...rest] = key.split(':')
         const name = rest.join(':')
@@ -112,23 +110,6 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
     const { isTrimmed } = await step({ step: 'over' })
     if (!isTrimmed) differences.push(...await againstJournal(books))
     return { rows, differences, isJournalTrimmed: isTrimmed }
-  }
-
-  /** The names of keys that begin so, without what all keys begin with. A key may come twice. */
-  async function * keysOf (beginning: string): AsyncGenerator<readonly string[]> {
-    let first: string | undefined
-    for (let cursor = '0'; ;) {
-      const [next, keys] = await connection.run(async client => {
-        const server = serverOf(client, prefix)
-        const address = `${server.options.host}:${server.options.port}`
-        // What was counted on another node says nothing of this one.
-        if (address !== (first ??= address)) throw new Problem('store-unavailable', { cause: new Error('The slot of the ledger has moved meanwhile.') })
-        return await server.scan(cursor, 'MATCH', `${prefix}${beginning}*`, 'COUNT', KEYS)
-      })
-      yield keys.map(key => key.slice(prefix.length + beginning.length))
-      if (next === '0') return
-      cursor = next
-    }
   }
 
   /** Each book up to the line of the journal that was the last when it was read. */

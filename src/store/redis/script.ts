@@ -11,7 +11,7 @@ import { hiddenFields, largeFields, listedFields, rowFields, termFields } from '
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { openOperations } from '../../generation/ledger.ts'
 import { moves, phases, statusOf } from '../../generation/phases.ts'
-import { NOBODYS_LEDGER, UNMARKED_LEDGER } from '../../upstream-account.ts'
+import { movingWords, NOBODYS_LEDGER, UNMARKED_LEDGER } from '../../upstream-account.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -36,11 +36,14 @@ export interface Scripts {
  */
 const blocks = [
   'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Prices', 'History', 'Admission', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
-  'Readers', 'Decisions', 'Rights', 'Recount'
+  'Readers', 'Decisions', 'Rights', 'Recount', 'Moving'
 ] as const
 
 /** What is asked of Redis outside of scripts, by those who list, wait or lay aside. Connecting takes HELLO and INFO, a database SELECT, and scripts what runs them. */
 const plainCommands = ['HMGET', 'MGET', 'PUBLISH', 'SUBSCRIBE', 'UNSUBSCRIBE', 'ZCOUNT', 'ZRANGEBYSCORE']
+
+/** What an export reads, and an import removes of one that was broken off, outside of scripts. */
+const plainMoveCommands = ['HGETALL', 'HMGET', 'LRANGE', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XRANGE', 'ZRANGE', 'ZSCORE']
 
 /** The commands that this Lua calls, in capitals and in order. */
 export function commandsIn (source: string): readonly string[] {
@@ -49,14 +52,23 @@ export function commandsIn (source: string): readonly string[] {
 
 /** What a gateway's Redis user has to be allowed on the ledger's keys and channels, beside what connects and what runs scripts. */
 export function ledgerCommands (): readonly string[] {
-  const lua = ['base', ...blocks.filter(name => name !== 'Recount').map(fileOf), 'operations'].map(read).join('\n')
+  const lua = ['base', ...blocks.filter(name => !operatorsBlocks.some(own => own === name)).map(fileOf), 'operations'].map(read).join('\n')
   return [...new Set([...commandsIn(lua), ...plainCommands])].sort()
 }
+
+/** Those that only operators' commands on a whole ledger use. */
+const operatorsBlocks = ['Recount', 'Moving'] as const
 
 /** What `falgate ledger recount` needs beside that. */
 export function countCommands (): readonly string[] {
   const gateways = new Set(ledgerCommands())
   return [...commandsIn(read('recount')), 'SCAN'].filter(command => !gateways.has(command)).sort()
+}
+
+/** What `falgate export` and `import` need beside what a gateway's user is allowed. */
+export function moveCommands (): readonly string[] {
+  const gateways = new Set(ledgerCommands())
+  return [...new Set([...commandsIn(read('moving')), ...plainMoveCommands])].filter(command => !gateways.has(command)).sort()
 }
 
 /** Lua stands in `src/` as it was written; this file runs from `build/src/store/redis/`. */
@@ -98,7 +110,8 @@ function facts (): string {
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
   const open = openOperations.map(name => `${name} = true`)
   return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}
-local openOperations = ${table(open)}\nlocal commands, countCommands = ${listOfTexts(ledgerCommands())}, ${listOfTexts([...ledgerCommands(), ...countCommands()])}\nlocal unmarkedLedger, nobodysLedger = '${UNMARKED_LEDGER}', '${NOBODYS_LEDGER}'`
+local openOperations = ${table(open)}\nlocal commands, operatorsCommands = ${listOfTexts(ledgerCommands())}, { recount = ${listOfTexts([...ledgerCommands(), ...countCommands()])}, move = ${listOfTexts([...ledgerCommands(), ...moveCommands()])} }
+local ledgers = { unmarked = '${UNMARKED_LEDGER}', nobodys = '${NOBODYS_LEDGER}', moving = ${listOfTexts(movingWords)} }`
 }
 
 /**

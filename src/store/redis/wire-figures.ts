@@ -12,6 +12,7 @@ import type { FailedGeneration, SeenReplica, Standing } from '../../generation/o
 import { phases } from '../../generation/phases.ts'
 import type { Difference } from '../../generation/recount.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
+import { movingWords } from '../../upstream-account.ts'
 import { briefIn, integerOrNull, listIn, textOrNull, textsIn } from './wire-rows.ts'
 
 const differing: readonly Difference['what'][] = ['slots', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'turn', 'row', 'stray']
@@ -188,6 +189,24 @@ export function recountIn (value: unknown): RecountStep {
     isTrimmed: isTrimmed === '1',
     missing: missing === undefined ? [] : textsIn(missing)
   }
+}
+
+/** A step of an export or an import; see `moving.lua`. */
+export interface MoveStep {
+  readonly outcome: typeof moveOutcomes[number]
+  /** Whose ledger it is. */
+  readonly upstream: string | null
+  /** Those that were there within the last lease. */
+  readonly replicas: readonly string[]
+  /** Commands that the user may not run. */
+  readonly missing: readonly string[]
+}
+
+const moveOutcomes = [...movingWords, 'refused', 'empty', 'filled', 'alive', 'there', 'left', 'taken-back', 'not-moved', 'over', 'kept', 'arrived'] as const
+
+export function moveIn (value: unknown): MoveStep {
+  const { outcome, upstream, replicas, missing } = recordOf(value)
+  return { outcome: wordOf(moveOutcomes, outcome), upstream: textOrNull(upstream), replicas: replicas === undefined ? [] : textsIn(replicas), missing: missing === undefined ? [] : textsIn(missing) }
 }
 
 function differenceIn (value: unknown): RecountStep['differences'][number] {

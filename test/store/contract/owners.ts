@@ -100,7 +100,7 @@ export async function owners (t: Test, make: MakeStore): Promise<void> {
 
   t.test('every operation is known to be open or not', async t => {
     const { ledger } = await createWorld(t, make)
-    const known = new Set([...Object.keys(operationsOn(ledger, '')), 'now', 'connect', 'close', 'audit', 'listen', 'askOpen', 'askThere', 'answerOpen', 'beside', 'recount'])
+    const known = new Set([...Object.keys(operationsOn(ledger, '')), 'now', 'connect', 'close', 'audit', 'listen', 'askOpen', 'askThere', 'answerOpen', 'beside', 'recount', 'moving'])
     t.same(Object.keys(ledger).filter(name => !known.has(name)), [])
   })
 

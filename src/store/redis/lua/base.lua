@@ -122,7 +122,7 @@ local function findUpstream ()
   tallyUntilMs, othersNow = kept[4] and tonumber(kept[4]), nil
   if upstream or not times.upstream then return end
   local isFilled = kept[2] or kept[3]
-  upstream = isFilled and unmarkedLedger or times.takesEmpty and times.upstream or nobodysLedger
+  upstream = isFilled and ledgers.unmarked or times.takesEmpty and times.upstream or ledgers.nobodys
   if upstream == times.upstream then redis.call('HSET', GLOB, 'upstream', upstream) end
 end
 

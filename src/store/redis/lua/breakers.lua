@@ -332,6 +332,7 @@ local function breakers ()
 end
 
 return {
+  writeBreaker = writeBreaker,
   allBreakers = allBreakers, isTenants = isTenants, way = way, isElsewhere = isElsewhere, becomeProbe = becomeProbe, freeProbe = freeProbe,
   yieldProbe = yieldProbe, leaveAccount = leaveAccount, retryAfterSecondsOf = retryAfterSecondsOf, takeReportFor = takeReportFor, clear = clear, weighBill = weighBill, trustPrice = trustPrice, tellBreaker = tellBreaker, breakers = breakers
 }

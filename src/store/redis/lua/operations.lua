@@ -21,12 +21,15 @@ local operations = {
   mint = Tokens.mint, token = Tokens.showToken, tokens = Tokens.listTokens, revoke = Tokens.revoke,
   issueTicket = Tickets.issueTicket, takeTicket = Tickets.takeTicket,
   balances = Books.balances, journal = Books.journal,
-  recount = Recount.recount
+  recount = Recount.recount, move = Moving.move
 }
 
 local function run (keys, args)
   begin(keys, args)
-  local isForeign = times.upstream and (times.accounts or upstream ~= times.upstream) and isStranger()
+  local isForeign
+  if times.upstream then isForeign = (times.accounts or upstream ~= times.upstream) and isStranger()
+  -- An operator's window may use any ledger, but for one that is nobody's.
+  else isForeign = args[1] ~= 'move' and Moving.isNobodys() end
   local isRefused = isForeign and not openOperations[args[1]]
   local answer
   if not isRefused then answer = operations[args[1]]() end

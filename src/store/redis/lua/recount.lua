@@ -265,7 +265,7 @@ end
 -- recount { step, run, mend, and what the step needs } -> { differences: [{ what, name, found, expected }], isOver: another count has begun, and what the step gives }
 -- or, before anything is done, { differences: [], missing: the commands that its user may not run }
 local function recount ()
-  local missing = given.step == 'begin' and Rights.missing(countCommands) or {}
+  local missing = given.step == 'begin' and Rights.missing(operatorsCommands.recount) or {}
   if #missing > 0 then return { differences = {}, missing = missing } end
   local isLeft = not tallyUntilMs or now > tallyUntilMs
   if given.step ~= 'begin' and (isLeft or redis.call('HGET', TALLY, 'run') ~= given.run) then return { isOver = '1', differences = {} } end

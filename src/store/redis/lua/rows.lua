@@ -343,7 +343,7 @@ local function measure (row)
 end
 
 -- Applies changes to a row in its hash and in `row`, and gives the row as it was, with false for what was not there.
-local function write (row, changes)
+local function apply (row, changes)
   local before = setmetatable({}, { __index = row })
   local at = key('g', row.id)
   local sets, gone, isSeen, kept = {}, {}, false, row.texts
@@ -394,9 +394,8 @@ local function unname (row)
   if leadsTo(row.reuseName, row.id) then redis.call('DEL', key('n', row.reuseName)) end
 end
 
--- Writes a new row.
-local function insert (row)
-  if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
+-- Writes a row that is not there, its card, and whatever stands anywhere because of it. Nothing is booked, and nobody told.
+local function write (row)
   row.schema = SCHEMA
   measure(row)
   local kept, sets, count = RowTexts.textsOf(row), {}, 0
@@ -409,6 +408,12 @@ local function insert (row)
   redis.call('SET', key('c', row.id), cardOf(row))
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
+end
+
+-- Writes a new row.
+local function insert (row)
+  if Books.isFinal(row) and row.input and #row.input > keepsInputBytes(row) then row.input = nil end
+  write(row)
   Books.book(nil, row)
   Queue.updateTurn(row.tenant)
   publish(row)
@@ -417,7 +422,7 @@ end
 -- Changes a row to whatever a replica proved it to be (rule 16), legal move or not.
 local function replace (row, changes)
   shedInput(row, changes)
-  local before = write(row, changes)
+  local before = apply(row, changes)
   local isQueueChanged = reindex(before, row)
   Books.book(before, row)
   if not isAtUpstream(row.phase) and row.phase ~= 'waiting' then Breakers.freeProbe(row) end
@@ -439,7 +444,7 @@ end
 
 -- Changes what callers cannot see: neither version nor listeners.
 local function adjust (row, changes)
-  local before = write(row, changes)
+  local before = apply(row, changes)
   if reindex(before, row) then Queue.updateTurn(row.tenant) end
 end
 
@@ -519,5 +524,5 @@ return {
   isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
-  insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, prolong = prolong, forget = forget
+  write = write, insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, prolong = prolong, forget = forget
 }

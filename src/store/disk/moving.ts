@@ -1,0 +1,176 @@
+// The ledger of a folder as one that is moved: away from it, or into it. The folder belongs to this process.
+
+import type { LedgerTimes } from '../../generation/ledger.ts'
+import { movingMarkIn, movingSentence } from '../../upstream-account.ts'
+import { movedTables, Unmovable, type ArrivingLedger, type Entry, type LeavingLedger, type LongTexts, type MovingPlace } from '../moving/entry.ts'
+import { placeIn } from '../memory/texts.ts'
+import { figuresOf } from './figures.ts'
+import { openLog, type Checkpoint, type LogOptions } from './log.ts'
+import { openState, placeOf, type OpenState } from './open.ts'
+import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
+import { codecs, imageOf, lineRecord } from './tables.ts'
+import { ownerOf } from './texts.ts'
+import { createHeld } from './held.ts'
+
+/** Lines of the journal of money that are read at a time, and that lie together. */
+const LINES = 1000
+
+/** Records of one slice of a snapshot, at most. */
+const SLICE = 200
+
+export interface DiskMovingOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDamage'> {
+  readonly times: LedgerTimes
+  /** Wall time in milliseconds. */
+  readonly wallNow?: () => number
+}
+
+/** `close` lets go of the files. */
+export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: DiskMovingOptions): MovingPlace & { readonly close: () => Promise<void> } {
+  const place = placeOf(files.folder)
+  let opened: Promise<OpenState> | null = null
+
+  function open (): Promise<OpenState> {
+    opened ??= openState({ ...files, times, wallNow })
+    return opened
+  }
+
+  /** Whose ledger it is from now on. */
+  async function mark ({ state, time, log }: OpenState, upstream: string): Promise<void> {
+    time.advance()
+    state.upstream = upstream
+    await log.append({ records: [figuresRecord(figuresOf(state))], texts: [] })
+  }
+
+  async function leave (isMove: boolean): Promise<LeavingLedger> {
+    const found = await open()
+    const { upstream } = found.state
+    if (upstream === null) throw new Unmovable(`${place}: there is no ledger`)
+    const moving = movingMarkIn(upstream)
+    if (moving !== null && !(isMove && moving.word === 'leaving')) throw new Unmovable(movingSentence(moving, place))
+    const whose = moving?.upstream ?? upstream
+    if (isMove && moving === null) await mark(found, `leaving ${whose}`)
+    return leavingLedger(found, whose)
+  }
+
+  return {
+    leave,
+    left: async () => {
+      const found = await open()
+      const moving = movingMarkIn(found.state.upstream ?? '')
+      if (moving?.word === 'leaving') await mark(found, `moved ${moving.upstream}`)
+    },
+    takeBack: async () => {
+      const found = await open()
+      const moving = movingMarkIn(found.state.upstream ?? '')
+      if (moving === null) throw new Unmovable(`${place}: the ledger there is not one that was moved away`)
+      await mark(found, moving.upstream)
+      return moving.upstream
+    },
+    arrive: async () => {
+      let isEmpty = true
+      const log = await openLog({ ...files, onRecord: () => { isEmpty = false } })
+      if (!isEmpty) {
+        await log.close()
+        throw new Unmovable(`${place}: there is a ledger already, and an import goes into an empty folder only`)
+      }
+      return {
+        nowMs: wallNow(),
+        take: async (ledger, onCount) => {
+          const checkpoint = await log.beginCheckpoint()
+          try {
+            await write(checkpoint, ledger, onCount)
+            // Until here the folder has no ledger, and with this it has all of it.
+            await checkpoint.commit()
+          } catch (error) {
+            await checkpoint.abort()
+            throw error
+          } finally {
+            await log.close()
+          }
+        }
+      }
+    },
+    close: async () => {
+      if (opened !== null) await (await opened).log.close()
+    }
+  }
+}
+
+function leavingLedger ({ state, time, lines, read }: OpenState, upstream: string): LeavingLedger {
+  time.advance()
+  const clockMs = state.now()
+
+  async function textOf (text: string | null | undefined): Promise<string | undefined> {
+    if (text === null || text === undefined) return undefined
+    const where = placeIn(text)
+    return where === null ? text : await read(where)
+  }
+
+  async function textsOf (table: string, key: string): Promise<LongTexts> {
+    const { row } = table === 'rows' ? state.rows.get(key) ?? {} : {}
+    const [input, output] = await Promise.all([
+      textOf(row?.input),
+      textOf(table === 'asides' ? state.asides.get(key)?.output : row?.output)
+    ])
+    return { ...(input === undefined ? {} : { input }), ...(output === undefined ? {} : { output }) }
+  }
+
+  async function * entries (): AsyncGenerator<Entry> {
+    for (const table of movedTables) {
+      if (table === 'journal') continue
+      const { keys, image } = codecs[table]
+      for (const key of keys(state)) {
+        const now = image(state, key)
+        if (now !== null) yield { table, key, image: now, texts: await textsOf(table, key) }
+      }
+    }
+    for (let after: string | undefined; ;) {
+      const page = await lines.journal(0, Infinity, LINES, after)
+      for (const line of page) yield { table: 'journal', key: line.cursor, image: imageOf(lineRecord, line), texts: {} }
+      after = page.at(-1)?.cursor
+      if (page.length < LINES) return
+    }
+  }
+
+  return { identity: { upstream, otherAccounts: [...state.otherAccounts], clockMs }, entries: entries(), figures: async () => ({ ...figuresOf(state), upstream }) }
+}
+
+/** As a snapshot: each entry once, long texts in a file beside it, the lines of the journal of money many together. */
+async function write (checkpoint: Checkpoint, { entries, figures }: ArrivingLedger, onCount: (entries: number) => void): Promise<void> {
+  let slice: string[] = []
+  let lines: { readonly cursor: string, readonly image: object }[] = []
+  const chunks: LineChunk[] = []
+  const held = createHeld()
+  let count = 0
+
+  async function end (): Promise<void> {
+    await checkpoint.write(slice)
+    slice = []
+    onCount(count)
+  }
+
+  async function layAside (): Promise<void> {
+    const [first, last] = [lines[0], lines.at(-1)]
+    if (first === undefined || last === undefined) return
+    chunks.push({ first: first.cursor, last: last.cursor, count: lines.length, place: await checkpoint.add(JSON.stringify(lines.map(({ image }) => image))) })
+    lines = []
+  }
+
+  for await (const { table, key, image, texts } of entries) {
+    count += 1
+    if (table === 'journal') {
+      lines.push({ cursor: key, image })
+      if (lines.length === LINES) await layAside()
+      continue
+    }
+    if (held.takes(table, key, image)) continue
+    slice.push(entryRecord(table, key, image))
+    if (texts.input !== undefined) slice.push(textRecord(ownerOf('i', key), await checkpoint.add(texts.input)))
+    if (texts.output !== undefined) slice.push(textRecord(ownerOf(table === 'asides' ? 'a' : 'o', key), await checkpoint.add(texts.output)))
+    if (slice.length >= SLICE) await end()
+  }
+  await layAside()
+  for (const [table, key, image] of held.images()) slice.push(entryRecord(table, key, image))
+  slice.push(figuresRecord(figures()), ...chunks.map(linesRecord))
+  await end()
+}

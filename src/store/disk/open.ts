@@ -1,0 +1,66 @@
+// A ledger as it lies in a folder, read into memory: for the gateway that goes on with it, and for whoever moves it.
+
+import { performance } from 'node:perf_hooks'
+import type { LedgerTimes } from '../../generation/ledger.ts'
+import type { Instant } from '../memory/ledger.ts'
+import { createState, type State } from '../memory/state.ts'
+import type { Place } from '../memory/texts.ts'
+import { createLines, type Lines } from './lines.ts'
+import { createLoading } from './load.ts'
+import { openLog, type DiskLog, type LogOptions } from './log.ts'
+import { createTexts, type Texts } from './texts.ts'
+
+export interface OpenState {
+  readonly time: Instant
+  readonly state: State
+  readonly texts: Texts
+  readonly lines: Lines
+  readonly log: DiskLog
+  /** Reads a text that lies on disk. */
+  readonly read: (place: Place) => Promise<string>
+}
+
+export interface OpenStateOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDamage'>, Partial<Pick<State, 'note' | 'tell'>> {
+  readonly times: LedgerTimes
+  /** Wall time in milliseconds. */
+  readonly wallNow?: () => number
+  readonly server?: (() => string) | undefined
+}
+
+/** Opens it. Rejects with a sentence that says what to do when it cannot be read. */
+export async function openState ({ times, wallNow = monotonicNow, server, note, tell, ...files }: OpenStateOptions): Promise<OpenState> {
+  const time = createTime(wallNow)
+  const state = createState({ times, now: time.now, server, ...(note === undefined ? {} : { note }), ...(tell === undefined ? {} : { tell }), maxJournalLines: Infinity })
+  const read = async (place: Place): Promise<string> => await log.readText(place)
+  const texts = createTexts(state)
+  const lines = createLines(state, read)
+  const loading = createLoading(state, texts, lines, time.notBefore)
+  const log = await openLog({ ...files, onRecord: loading.take })
+  await loading.finish(read)
+  return { time, state, texts, lines, log, read }
+}
+
+/** Where a ledger is, for operators: the setting that leads there. */
+export function placeOf (folder: string): string {
+  return `DATA_DIR=${folder}`
+}
+
+/** Wall time at the start of the process and monotonic time since, but never before the latest moment that the ledger has seen: whoever sets a clock back ends nothing early and begins nothing again. */
+function createTime (wallNow: () => number): Instant & { readonly notBefore: (ms: number) => void } {
+  let aheadMs = 0
+  const clock = (): number => wallNow() + aheadMs
+  let nowMs = clock()
+  return {
+    clock,
+    now: () => nowMs,
+    advance: () => { nowMs = clock() },
+    notBefore: ms => {
+      if (clock() < ms) aheadMs += ms - clock()
+      nowMs = clock()
+    }
+  }
+}
+
+function monotonicNow (): number {
+  return Math.floor(performance.timeOrigin + performance.now())
+}
