@@ -27,7 +27,7 @@ export interface Overview {
   /** By the ledger's clock. */
   readonly atMs: number
   readonly waiting: number
-  /** The admission of the oldest that waits for its turn. */
+  /** The admission of the oldest that waits for its turn, or pauses before another attempt. */
   readonly oldestMs: number | null
   /** Places at fal, with all accounts. */
   readonly places: Places

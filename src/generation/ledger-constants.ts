@@ -61,6 +61,8 @@ export const ledgerConstants = {
   maxFailedInputs: 8,
   /** How many of those that failed last are looked at for the last ones, and how many replicas are shown. */
   maxFailureLooks: 200,
+  /** How many of those that pause between attempts are looked at for the oldest, those first that go on first. */
+  maxPauseLooks: 1000,
   maxShownReplicas: 100,
   /** What is kept of one generation's log: its last lines, as JSON text. */
   maxLogLines: 200,

@@ -9,7 +9,7 @@ export interface Standing {
   /** Its places at fal. */
   readonly running: number
   readonly waiting: number
-  /** The admission of the oldest that waits for its turn; `null`: there is none. One that pauses before another attempt is not looked at. */
+  /** The admission of the oldest that waits for its turn, or pauses before another attempt; `null`: there is none. Of those that pause the thousand are looked at that go on first. */
   readonly oldestMs: number | null
 }
 

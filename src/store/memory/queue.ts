@@ -3,6 +3,7 @@
 // a tenant that enters the queue starts no earlier than the latest claim did, so none saves up turns by staying away.
 
 import type { Generation, Priority } from '../../generation/generation.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Entry } from './entry.ts'
 import { tenantOf, type State, type TenantState } from './state.ts'
 
@@ -31,6 +32,16 @@ export function positionOf (state: State, entry: Entry): number {
 /** How many would be claimed before one that this tenant buys now. */
 export function nextPosition (state: State, { tenant, priority }: Pick<Generation, 'tenant' | 'priority'>): number {
   return state.tenants.get(tenant)?.queue.countBelow(rankAt(priority, state.counter + 1)) ?? 0
+}
+
+/** When the oldest that pauses between attempts was admitted, by tenant. */
+export function oldestPausing (state: State): ReadonlyMap<string, number> {
+  const found = new Map<string, number>()
+  for (const id of state.later.first(ledgerConstants.maxPauseLooks)) {
+    const row = state.rows.get(id)?.row
+    if (row !== undefined) found.set(row.tenant, Math.min(row.createdAtMs, found.get(row.tenant) ?? Infinity))
+  }
+  return found
 }
 
 /** When the oldest that waits in this tenant's queue was admitted; `null`: none does. Of each priority the foremost is the oldest. */

@@ -8,7 +8,7 @@ import type { FailedGeneration, SeenReplica, Standing } from '../../generation/o
 import { accountGauges, allAccounts, apart } from './accounts.ts'
 import { asideBytes } from './aside.ts'
 import { balanceOf, periodOf } from './books.ts'
-import { oldestOf } from './queue.ts'
+import { oldestOf, oldestPausing } from './queue.ts'
 import { getMany } from './readers.ts'
 import { briefOf, followedKeyOf } from './rows.ts'
 import type { State } from './state.ts'
@@ -64,9 +64,11 @@ export function gauges (state: State): Gauges {
 
 /** The ledger's `standings`. */
 export function standings (state: State, tenants: readonly string[]): Standing[] {
+  const pausing = oldestPausing(state)
   return tenants.map(tenant => {
     const { running = 0, waiting = 0 } = state.tenants.get(tenant) ?? {}
-    return { tenant, running, waiting, oldestMs: oldestOf(state, tenant) }
+    const oldestMs = Math.min(oldestOf(state, tenant) ?? Infinity, pausing.get(tenant) ?? Infinity)
+    return { tenant, running, waiting, oldestMs: oldestMs === Infinity ? null : oldestMs }
   })
 }
 

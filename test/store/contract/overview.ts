@@ -22,6 +22,26 @@ export async function overview (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.standings(['studio']), [{ waiting: 1, oldestMs: startMs + 2000 }])
   })
 
+  t.test('one that pauses before another attempt has waited since its admission like any other', async t => {
+    const { ledger, buy, go, advance } = await createWorld(t, make)
+    const early = await buy()
+    await go()
+    await advance(1000)
+    await buy({ tenant: 'agency' })
+    const { id } = await go()
+    await ledger.recordNotSent(early.id, 1, { retryAfterMs: 120_000 })
+    await ledger.recordNotSent(id, 1, { retryAfterMs: 60_000 })
+    t.match(await ledger.standings(['studio', 'agency', 'nobody']), [{ waiting: 1, oldestMs: startMs }, { waiting: 1, oldestMs: startMs + 1000 }, { waiting: 0, oldestMs: null }], 'nothing else waits')
+    await advance(1000)
+    await buy()
+    t.match(await ledger.standings(['studio']), [{ waiting: 2, oldestMs: startMs }], 'before one that may go at once')
+    await advance(120_000)
+    t.equal((await go()).id, id)
+    t.match(await ledger.standings(['studio', 'agency']), [{ waiting: 2, oldestMs: startMs }, { waiting: 0, oldestMs: null }], 'back in the queue')
+    await ledger.cancel(early.id, { tenant: 'studio', subject: '' })
+    t.match(await ledger.standings(['studio']), [{ waiting: 1, oldestMs: startMs + 2000 }])
+  })
+
   t.test('failures tell what failed last, the latest first, without a word of anybody else', async t => {
     const { ledger, ended, accepted, advance } = await createWorld(t, make)
     t.same(await ledger.failures(10, null), [])

@@ -61,6 +61,17 @@ local function positionOf (row)
   return position
 end
 
+-- When the oldest that pauses between attempts was admitted, by tenant.
+local function oldestPausing ()
+  local found = {}
+  for _, id in ipairs(redis.call('ZRANGE', LATER, 0, constants.maxPauseLooks - 1)) do
+    local tenant, createdAtMs = unpack(redis.call('HMGET', key('g', id), 'tenant', 'createdAtMs'))
+    local admittedAtMs = tonumber(createdAtMs or nil)
+    if tenant and admittedAtMs and admittedAtMs < (found[tenant] or math.huge) then found[tenant] = admittedAtMs end
+  end
+  return found
+end
+
 -- When the oldest that waits in this tenant's queue was admitted; nil: none does. Of each priority the foremost is the oldest.
 local function oldestOf (name)
   local oldest
@@ -135,5 +146,5 @@ end
 
 return {
   giveBackRate = giveBackRate, readTenant = readTenant, countRunning = countRunning, countPurchase = countPurchase, rankOf = rankOf, nextPosition = nextPosition, positionOf = positionOf,
-  oldestOf = oldestOf, virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge, isNext = isNext, passThrough = passThrough
+  oldestOf = oldestOf, oldestPausing = oldestPausing, virtualNow = virtualNow, updateTurn = updateTurn, isQueueEmpty = isQueueEmpty, charge = charge, isNext = isNext, passThrough = passThrough
 }

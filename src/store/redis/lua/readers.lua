@@ -139,11 +139,13 @@ local function gauges ()
   }
 end
 
--- standings { tenants } -> [{ tenant, running, waiting, oldestMs: when the oldest of its queue was admitted, or nothing }]
+-- standings { tenants } -> [{ tenant, running, waiting, oldestMs: when the oldest that waits or pauses was admitted, or nothing }]
 local function standings ()
   local found = {}
+  local pausing = Queue.oldestPausing()
   for _, name in ipairs(given.tenants) do
-    local oldestMs = Queue.oldestOf(name)
+    local waiting = Queue.oldestOf(name)
+    local oldestMs = waiting and math.min(waiting, pausing[name] or waiting) or pausing[name]
     table.insert(found, { tenant = name, running = text(Queue.readTenant(name).running), waiting = redis.call('HGET', WAITING, name) or '0', oldestMs = oldestMs and text(oldestMs) })
   end
   return found
