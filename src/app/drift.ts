@@ -31,8 +31,11 @@ export interface DriftWatch {
   readonly stop: () => Promise<void>
 }
 
-/** How often a process asks whether it is its turn: another one may have left before it looked. */
-const ASK_EVERY_MS = 600_000
+/**
+ * How often a process asks whether it is its turn, and when it does so first: another one may have left before it looked. Soon enough that whoever starts the first
+ * gateway with a model's file sees what comes of it, and not with the start, when the way out may not be there yet.
+ */
+const ASK_EVERY_MS = 60_000
 
 /** More differences of one model are not told; `falgate model diff` has them all. */
 const MAX_TOLD = 10
