@@ -23,7 +23,7 @@ import { healthFault } from './health.ts'
 import { helpText } from './help.ts'
 import { runModel } from './model.ts'
 import type { ModelWork } from './model-arguments.ts'
-import { prepare, prepareModels, prepareMoving, prepareOperators, prepareTenants } from './prepare.ts'
+import { followTenants, prepare, prepareModels, prepareMoving, prepareOperators, type TenantsSeen } from './prepare.ts'
 import { lookOf } from './terminal.ts'
 import { runTop, type TopOptions } from './top.ts'
 
@@ -163,7 +163,8 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
     if (read.disk !== null) return fail(['DATA_DIR: top shows a ledger in Redis; of one in a folder /readyz and /metrics of its gateway tell the same'])
-    const { book, notes } = await prepareTenants(env, models)
+    const tenantsNow = followTenants(env, models)
+    let tenants: TenantsSeen = { book: null, notes: [] }
     // A window without accounts: one that has them would make those known to the ledger that it has not met.
     const operators = operatorsAt({ ...read, accounts: null })
     let isReached = false
@@ -174,13 +175,14 @@ export async function main (args: readonly string[], surroundings: Surroundings)
         stdin: stdin(),
         stdout,
         read: async () => {
+          tenants = await tenantsNow()
           if (!isReached) await operators.connect()
           isReached = true
-          const overview = await operators.overview({ book, falConcurrency: read.config.falConcurrency, own: read.accounts, tenant: tenantId, failures: LAST_FAILURES })
+          const overview = await operators.overview({ book: tenants.book, falConcurrency: read.config.falConcurrency, own: read.accounts, tenant: tenantId, failures: LAST_FAILURES })
           isForeign = overview.isForeign
           return overview
         },
-        notes: () => isForeign ? [...notes, 'the ledger is that of another account than FAL_KEY, FAL_KEY_FILE and FAL_ACCOUNT name'] : notes,
+        notes: () => isForeign ? [...tenants.notes, 'the ledger is that of another account than FAL_KEY, FAL_KEY_FILE and FAL_ACCOUNT name'] : tenants.notes,
         name: `Ledger ${read.config.redis?.namespace ?? ''}${tenantId === null ? '' : `, tenant ${tenantId}`}`,
         onSignal
       })

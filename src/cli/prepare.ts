@@ -6,11 +6,12 @@ import { pathIn, readParts } from '../app/parts.ts'
 import type { OperatorsPlace } from '../app/reach-redis.ts'
 import { falKindIn, parseConfig, type Config, type DiskAccess } from '../config.ts'
 import type { FalKey } from '../fal-keys.ts'
-import { loadModels, type LoadedModels } from '../models/load.ts'
+import { folderLooks, loadModels, type LoadedModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { loadFalKeys, loadTenants } from '../tenants/load.ts'
 import type { OwnAccount, UpstreamAccount } from '../upstream-account.ts'
+import { looksOf } from '../watched.ts'
 
 /** A configuration with the files it names. `loaded`: the models on offer; `warnings`: what looks like a slip in the environment. */
 export interface Prepared { readonly config: Config, readonly warnings: readonly string[], readonly loaded: LoadedModels, readonly tenants: TenantBook, readonly falKeys: readonly FalKey[] | null, readonly redisUrl: string | null, readonly redisCa: string | null }
@@ -70,12 +71,39 @@ async function accountsIn (env: Readonly<Record<string, string | undefined>>, ac
   return read.ok && read.keys !== null ? read.keys.map(({ name, slots }) => ({ kind: account.kind, name, ...slots === null ? {} : { slots } })) : [account]
 }
 
-/** The tenants whose money operators look at, `null` where they are not known, and why not. Without a file there is the demo tenant, unless a real key says otherwise. */
-export async function prepareTenants (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): Promise<{ readonly book: TenantBook | null, readonly notes: readonly string[] }> {
+/** The tenants whose money operators look at; `null` where they are not known. `notes`: why not, or why they are not those of the file as it is now. */
+export interface TenantsSeen { readonly book: TenantBook | null, readonly notes: readonly string[] }
+
+/**
+ * Gives the tenants as they are now, each time it is called: their file and those of models are read again when they look otherwise than before. What is refused leaves
+ * the tenants before in force, as in a gateway. Without a file there is the demo tenant, unless a real key says otherwise. Calls come one after the other, and never reject.
+ */
+export function followTenants (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): () => Promise<TenantsSeen> {
   const tenantsFile = pathIn(env, 'TENANTS_FILE')
+  const dir = pathIn(env, 'MODELS_DIR')
   const isReal = falKindIn(env) === 'fal'
-  if (tenantsFile === null && isReal) return { book: null, notes: ['TENANTS_FILE: not set, so budgets are not known, and only tenants are shown that wait or have failed'] }
-  const models = await loadModels({ builtIn, dir: pathIn(env, 'MODELS_DIR'), defaultId: null })
-  const read = models.ok ? await loadTenants({ tenantsFile, models: models.loaded.book, isReal }) : models
-  return read.ok ? { book: read.book, notes: [] } : { book: null, notes: [`budgets are not known: ${read.faults[0] ?? ''}`] }
+  if (tenantsFile === null && isReal) return async () => ({ book: null, notes: ['TENANTS_FILE: not set, so budgets are not known, and only tenants are shown that wait or have failed'] })
+  let seen: TenantsSeen & { readonly looks: string | null } = { looks: null, book: null, notes: [] }
+
+  return async () => {
+    // From before the files are read: a write in between makes the next call read again.
+    const looks = await looksOfFiles(tenantsFile, dir)
+    if (looks !== null && looks === seen.looks) return seen
+    const models = await loadModels({ builtIn, dir, defaultId: null })
+    const read = models.ok ? await loadTenants({ tenantsFile, models: models.loaded.book, isReal }) : models
+    seen = read.ok
+      ? { looks, book: read.book, notes: [] }
+      : { looks, book: seen.book, notes: [`budgets are ${seen.book === null ? 'not known' : 'those of before'}: ${read.faults[0] ?? ''}`] }
+    return seen
+  }
+}
+
+/** What these look like without being read; `null` where that is not to be had. */
+async function looksOfFiles (tenantsFile: string | null, dir: string | null): Promise<string | null> {
+  try {
+    const [file, folder] = await Promise.all([tenantsFile === null ? null : looksOf(tenantsFile), dir === null ? null : folderLooks(dir)])
+    return `${file?.looks} ${folder?.text}`
+  } catch {
+    return null
+  }
 }

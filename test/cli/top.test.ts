@@ -1,5 +1,6 @@
 // `falgate top`: what it shows agrees with the ledger and the metrics, in a terminal and out of it, and the terminal is given back.
 
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { runHere } from '../support/cli.ts'
@@ -122,6 +123,26 @@ t.test('with a gateway under load', async t => {
   await t.test('without TENANTS_FILE a real key is told that budgets are not known, and who waits is shown', async t => {
     const { stdout } = await runHere(['top', '--once', '--json'], { ...env, TENANTS_FILE: '' })
     t.match(parseObject(stdout), { tenants: [{ tenant: 'studio', waiting: 3, left_usd: null }], notes: [/^TENANTS_FILE: not set/] })
+  })
+
+  await t.test('budgets are those of the tenants file as it is now; while that is faulty those of before, and it says so', async t => {
+    const file = join(t.testdir({}), 'tenants.json')
+    const write = (budgetUsd: number | string): void => { writeFileSync(file, JSON.stringify({ tenants: [tenant('studio', { budget: { usd: budgetUsd, per: 'day' } })] })) }
+    write(50)
+    const terminal = watched(t, { ...env, TENANTS_FILE: file }, ['--interval', '0.5'])
+    const spentAndHeld = 0.3
+    const leftOf = (usd: number): RegExp => new RegExp(`studio .*\\$${usd - spentAndHeld} `)
+    await until(() => leftOf(50).test(terminal.screen()))
+    write(80)
+    await until(() => leftOf(80).test(terminal.screen()))
+    write('a lot')
+    await until(() => /budgets are those of before: TENANTS_FILE: .*budget/.test(terminal.screen()))
+    t.match(terminal.screen(), leftOf(80))
+    write(60)
+    await until(() => leftOf(60).test(terminal.screen()) && !/those of before/.test(terminal.screen()))
+    terminal.type('q')
+    t.same(await terminal.ended, { code: 0, isRestored: true })
+    said.push(terminal.drawn())
   })
 
   await t.test('in a terminal it is drawn again and again as it changes, fits its size, and q gives the terminal back', async t => {
