@@ -2,27 +2,9 @@
 
 import { join } from 'node:path'
 import t from 'tap'
-import type { Test } from 'tap'
+import { authorization, generate, serve } from './support/folder-gateway.ts'
 import { parseObject } from './support/gateway.ts'
-import { cliFile } from './support/paths.ts'
-import { answering, freePort, runCli, start, type Env, type Running } from './support/processes.ts'
-
-const authorization = 'Bearer fg_demo_sandbox'
-
-interface Serving { readonly running: Running, readonly url: string, readonly ops: string }
-
-async function serve (t: Test, env: Env): Promise<Serving> {
-  const [port, opsPort] = [await freePort(), await freePort()]
-  const running = start(t, [cliFile], { PORT: String(port), OPS_PORT: String(opsPort), LOG_LEVEL: 'warn', ...env })
-  const [url, ops] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${opsPort}`]
-  await answering(running, `${ops}/readyz`)
-  return { running, url, ops }
-}
-
-async function generate (url: string, body: object, headers: Readonly<Record<string, string>> = {}): Promise<{ status: number, json: unknown }> {
-  const response = await fetch(`${url}/generate`, { method: 'POST', headers: { authorization, 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
-  return { status: response.status, json: await response.json() }
-}
+import { runCli } from './support/processes.ts'
 
 /** Without what a process has saved since its start. */
 async function usage (url: string): Promise<unknown> {

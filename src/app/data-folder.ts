@@ -1,6 +1,6 @@
 // The folder of a ledger on disk, as it is before anybody uses it: is it there, and does it stay?
 
-import { readFile, realpath } from 'node:fs/promises'
+import { readFile, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { DiskAccess } from '../config.ts'
 
@@ -38,6 +38,12 @@ async function readOwnMounts (): Promise<readonly Mount[]> {
 /** Of it, or of the nearest folder above it that is there, without links. */
 async function existingPath (path: string): Promise<string> {
   return await realpath(path).catch(async () => path === dirname(path) ? path : await existingPath(dirname(path)))
+}
+
+/** Rejects with a sentence when there is no such folder: a command makes none. */
+export async function assertThere (folder: string): Promise<void> {
+  const isThere = await stat(folder).then(found => found.isDirectory(), () => false)
+  if (!isThere) throw new Error(`DATA_DIR: there is no ledger in ${folder}`)
 }
 
 /** Rejects: each start counts everything again. */

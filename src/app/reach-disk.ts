@@ -1,13 +1,12 @@
 // A ledger in a folder as operators' commands meet it: over the socket of the gateway that has it, or, when none runs, opened for that moment.
 
-import { stat } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Config } from '../config.ts'
 import { createOperators, type Operators } from '../generation/operators.ts'
 import { openDiskLedger } from '../store/disk/ledger.ts'
 import { askedOf } from '../store/disk/operators-wire.ts'
 import { ownFolder, reachOwner } from '../store/disk/owner.ts'
-import { nothingToRecount } from './data-folder.ts'
+import { assertThere, nothingToRecount } from './data-folder.ts'
 import { timesOf } from './store-terms.ts'
 
 /** The commands on the ledger in this folder. Rejects with a sentence when there is none, or it cannot be read. */
@@ -17,7 +16,7 @@ export async function openDiskOperators (config: Config, folder: string): Promis
     reached.socket.destroy()
     return { ...askedOf(async () => await connectionTo(folder)), recount: nothingToRecount, close: async () => {} }
   }
-  if (!await isThere(folder)) throw new Error(`DATA_DIR: there is no ledger in ${folder}`)
+  await assertThere(folder)
   const owner = await ownFolder(folder)
   try {
     const { ledger } = await openDiskLedger({ folder, times: timesOf(config), accounts: () => [], onDamage: () => {}, onState: () => {}, onCheckpointFailure: () => {} })
@@ -32,8 +31,4 @@ async function connectionTo (folder: string): Promise<Socket> {
   const reached = await reachOwner(folder)
   if (reached === null) throw new Error(`DATA_DIR: the gateway that had ${folder} has ended: ask again`)
   return reached.socket
-}
-
-async function isThere (folder: string): Promise<boolean> {
-  return await stat(folder).then(found => found.isDirectory(), () => false)
 }

@@ -21,7 +21,7 @@ export type Asked =
   | { readonly kind: 'run', readonly command: 'settle', readonly id: string, readonly billed: boolean }
   /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
-  | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount', readonly isMending: boolean }
+  | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount' | 'mend', readonly isMending: boolean }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'take-back' }
   /** `file` `null`: standard output. */
   | { readonly kind: 'run', readonly command: 'export', readonly file: string | null, readonly isMove: boolean }
@@ -145,8 +145,8 @@ function readCorrect ([about, ...others]: readonly string[], { usd, confirm }: V
 
 function readLedger ([work, ...others]: readonly string[], { write }: Values): Asked {
   if (work === 'take-back') return others.length > 0 || write === true ? misused('ledger take-back takes no argument') : { kind: 'run', command: 'ledger', work }
-  if (work !== 'recount') return misused('ledger needs what is to be done: recount or take-back')
-  if (others.length > 0) return misused('ledger recount takes no argument')
+  if (work !== 'recount' && work !== 'mend') return misused('ledger needs what is to be done: recount, mend or take-back')
+  if (others.length > 0) return misused(`ledger ${work} takes no argument`)
   return { kind: 'run', command: 'ledger', work, isMending: write === true }
 }
 

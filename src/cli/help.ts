@@ -15,7 +15,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
   correct: 'say what a generation cost, and open a model whose price was unsure',
-  ledger: 'recount: count the ledger\'s counters again; take-back: after a move\n            that was none',
+  ledger: 'recount: count its counters again; mend: put a damaged folder right;\n            take-back: after a move that was none',
   export: 'write the whole ledger to a file, as a backup or to move it',
   import: 'put such a file into an empty ledger',
   model: 'add a model of fal, show it, compare it with fal\'s, remove it'
@@ -132,20 +132,28 @@ was written is not known here, and may be bought again. The other ledger must ne
 used beside it.
 Exit code: 0 when the ledger is there, 1 when it is not, 2 when the arguments are wrong.`,
   ledger: `Usage: falgate ledger recount [--write]
+       falgate ledger mend [--write]
        falgate ledger take-back
+
+recount counts every counter and index of the ledger again from its generations, and
+holds what was spent against the journal. Each difference is a line. Without --write
+nothing is changed; with it everything is mended but what was spent, which only fal's bill tells.
+Gateways may run meanwhile, all of this version: the count is done in short pieces, and
+they keep up what was counted so far. One count at a time.
+Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE; its
+user needs GET, HSTRLEN, SCAN and ZSCAN beside what a gateway's does.
+
+mend is for a ledger in DATA_DIR whose start names a damaged place of its journal. It
+shows which part of which file has to be cut off, and what can be read of that: how many
+generations, lines of the journal and dollars. Without --write nothing is changed; with it
+that is cut off, and each file as it was stays beside it, named ….damaged. No gateway may
+run on the folder meanwhile. A last write that was cut off needs no mending.
 
 take-back lets gateways use a ledger again that falgate export --move has marked as moved.
 Only do that when its file was imported nowhere: otherwise the same pictures could be
 bought in both.
 
-recount counts every counter and index of the ledger again from its generations, and holds what
-was spent against the journal. Each difference is a line. Without --write nothing is
-changed; with it everything is mended but what was spent, which only fal's bill tells.
-Gateways may run meanwhile, all of this version: the count is done in short pieces, and
-they keep up what was counted so far. One count at a time.
-Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE; its
-user needs GET, HSTRLEN, SCAN and ZSCAN beside what a gateway's does.
-Exit code: 0 when nothing differs (any more), 1 when something does.`,
+Exit code: 0 when nothing differs or is damaged (any more), 1 when something does.`,
   model: `Usage: falgate model add <endpoint id> [--from <file or URL>] [price] [--replace]
                          [--cache-version <n>]
        falgate model price <endpoint id> <price>

@@ -7,6 +7,7 @@ import { startApp, type RunningApp } from '../app.ts'
 import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
+import { mendFolder } from '../app/mend-folder.ts'
 import { runExport, runImport, runTakeBack } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
 import { openDiskOperators } from '../app/reach-disk.ts'
@@ -92,13 +93,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
       }, { isChange: true })
       case 'export': return await exportTo(asked)
       case 'import': return await importFrom(asked)
-      case 'ledger': return asked.work === 'take-back'
-        ? await takeBack()
-        : await operate(async ({ recount }) => {
-          const { done, text } = await recount(asked.isMending)
-          say(text)
-          return done ? EXIT_DONE : EXIT_FAULT
-        }, { isChange: true })
+      case 'ledger': return await ledger(asked)
       case 'model': return await model(asked.about)
     }
   }
@@ -192,6 +187,21 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     }
   }
 
+  async function ledger (asked: Extract<Asked, { command: 'ledger' }>): Promise<number> {
+    switch (asked.work) {
+      case 'take-back': return await takeBack()
+      case 'mend': return await mend(asked.isMending)
+      case 'recount': return await operate(async ({ recount }) => tell(await recount(asked.isMending)), { isChange: true })
+    }
+  }
+
+  async function mend (isWriting: boolean): Promise<number> {
+    const read = await prepareOperators(env)
+    if (!read.ok) return fail(read.faults)
+    if (read.disk === null) return fail(['DATA_DIR: not set; what mend puts right is a ledger in a folder, and this one is in Redis, which has tools of its own for its files'])
+    return tell(await mendFolder(read.disk.folder, isWriting))
+  }
+
   async function health (): Promise<number> {
     const parsed = parseConfig(env)
     if (!parsed.ok) return fail(parsed.faults)
@@ -272,6 +282,12 @@ fal's own clients take it as FAL_KEY, or in two parts: what stands before the co
 Its line for "keys" of tenant "${tenantId}" in the tenants file:
 
   ${line}`)
+  }
+
+  /** What was found; with the exit code of whether something is left to do. */
+  function tell ({ done, text }: { readonly done: boolean, readonly text: string }): number {
+    say(text)
+    return done ? EXIT_DONE : EXIT_FAULT
   }
 
   function say (text: string): number {

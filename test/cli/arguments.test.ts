@@ -22,6 +22,7 @@ t.test('operators\' commands are understood', async t => {
   t.same(readArguments(['correct', 'an-id', '--usd=0']), { kind: 'run', command: 'correct', about: 'an-id', cost: 0 })
   t.same(readArguments(['ledger', 'recount']), { kind: 'run', command: 'ledger', work: 'recount', isMending: false })
   t.same(readArguments(['ledger', 'recount', '--write']), { kind: 'run', command: 'ledger', work: 'recount', isMending: true })
+  t.same(readArguments(['ledger', 'mend', '--write']), { kind: 'run', command: 'ledger', work: 'mend', isMending: true })
   t.same(readArguments(['correct', '--confirm', 'an-id']), { kind: 'run', command: 'correct', about: 'an-id', cost: null })
   t.same(readArguments(['correct', 'fal-ai/a.model/x', '--confirm']), { kind: 'run', command: 'correct', about: 'fal-ai/a.model/x', cost: null })
   t.same(readArguments(['settle', '--unbilled', 'an-id']), { kind: 'run', command: 'settle', id: 'an-id', billed: false })
@@ -74,7 +75,8 @@ t.test('what is not understood is named', async t => {
     [['correct', '{}', '--confirm'], 'a generation\'s id has up to 64 letters, digits and hyphens'],
     [['correct', 'fal-ai/a', '--usd', '1'], 'of a model the price can only be confirmed'],
     ...['1e3', 'six cents', '', '1000000.01', '$1'].map(usd => [['correct', 'a', '--usd', usd], '--usd needs dollars, as a plain number of at most a million'] as const),
-    [['ledger'], 'ledger needs what is to be done: recount or take-back'],
+    [['ledger'], 'ledger needs what is to be done: recount, mend or take-back'],
+    [['ledger', 'mend', 'a'], 'ledger mend takes no argument'],
     [['ledger', 'recount', 'a'], 'ledger recount takes no argument'],
     [['unknown', '--write'], 'unknown has no option --write'],
     [['key'], 'key needs the id of a tenant'],

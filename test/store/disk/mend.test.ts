@@ -35,7 +35,7 @@ async function segments (folder: string): Promise<string[]> {
 
 const lost = async (folder: string): Promise<string[]> => {
   const records: string[] = []
-  await inspectLog(folder, record => { records.push(record) })
+  await inspectLog(folder, { onLost: record => { records.push(record) } })
   return records
 }
 
@@ -51,14 +51,14 @@ t.test('what lies behind the damage is shown, cut off and kept beside', async t 
   const [first = '', second = ''] = await segments(folder)
   const bytes = await damage(first, bytes => bytes.length - 1)
   const { damage: told, canMend, cuts } = await inspectLog(folder)
-  t.match(told, /000002\.log is damaged at byte \d+: batch 3 cannot be read/)
+  t.match(told?.message, /000002\.log is damaged at byte \d+: batch 3 cannot be read/)
   t.ok(canMend)
   t.match(cuts, [{ file: first, batches: 0, records: 0 }, { file: second, offset: 0, batches: 2, records: 4 }])
   t.same(await lost(folder), ['3', '"more"', '4', '"more"'])
   const later = await readFile(second)
-  t.same((await look(folder).catch(String)), `DamageError: ${told}`, 'to look changes nothing')
+  t.same((await look(folder).catch(String)), `DamageError: ${told?.message}`, 'to look changes nothing')
 
-  t.same(await mendLog(folder), cuts)
+  t.same(await mendLog(folder), cuts.map(cut => ({ ...cut, aside: `${cut.file}.damaged` })))
   t.same(await readFile(`${first}.damaged`), bytes)
   t.same(await readFile(`${second}.damaged`), later)
   t.same(await inspectLog(folder), { damage: null, canMend: true, cuts: [] })
@@ -86,7 +86,7 @@ t.test('a damaged snapshot cannot be mended, and is not touched', async t => {
   const folder = await scene(t)
   const file = join(folder, '000003.snapshot')
   const bytes = await damage(file, bytes => bytes.length - 1)
-  t.match(await inspectLog(folder), { damage: /Put a copy of the folder in its place\.$/, canMend: false, cuts: [] })
+  t.match(await inspectLog(folder), { damage: { message: /Put a copy of the folder in its place\.$/ }, canMend: false, cuts: [] })
   await t.rejects(mendLog(folder), { message: /Put a copy of the folder in its place\.$/ })
   t.same(await readFile(file), bytes)
 })

@@ -10,12 +10,16 @@ export class DamageError extends Error {
   /** Of the first byte that cannot be relied upon. */
   readonly offset: number
   readonly loss: Loss
+  /** What is damaged, without what to do. */
+  readonly finding: string
 
   constructor (file: string, offset: number, what: string, loss: Loss) {
-    super(`${file} is damaged at byte ${offset}: ${what}. ${loss === 'all' ? 'Put a copy of the folder in its place.' : 'Keep a copy of the folder. `falgate ledger mend` shows what would be lost, and puts it right when told to.'}`)
+    const finding = `${file} is damaged at byte ${offset}: ${what}.`
+    super(`${finding} ${loss === 'all' ? 'Put a copy of the folder in its place.' : 'Keep a copy of the folder. `falgate ledger mend` shows what would be lost, and puts it right when told to.'}`)
     this.file = file
     this.offset = offset
     this.loss = loss
+    this.finding = finding
   }
 }
 

@@ -12,21 +12,24 @@ import { replay } from './replay.ts'
 /** A part of a file that would be cut off: all from this byte on. */
 export interface Cut { readonly file: string, readonly offset: number, readonly bytes: number, readonly batches: number, readonly records: number }
 
-/** What is damaged, in words, and what it would take to start again. `canMend`: cutting off `cuts` is enough; otherwise only a copy of the folder helps. */
-export interface Inspection { readonly damage: string | null, readonly canMend: boolean, readonly cuts: readonly Cut[] }
+/** A cut that was made: all of the file as it was is kept in `aside`. */
+export interface MadeCut extends Cut { readonly aside: string }
 
-/**
- * Looks at a folder that nobody uses. Each sound record that would be lost is given to `onLost`, in order. Rejects when the folder cannot be read at all, or was
- * written by a newer version.
- */
-export async function inspectLog (folder: string, onLost: (record: string) => void = () => {}): Promise<Inspection> {
+/** What is damaged, and what it would take to start again. `canMend`: cutting off `cuts` is enough; otherwise only a copy of the folder helps. */
+export interface Inspection { readonly damage: DamageError | null, readonly canMend: boolean, readonly cuts: readonly Cut[] }
+
+/** Are told of each sound record, in order: of those before the damage first, then of those that would be cut off. */
+export interface InspectOptions { readonly onKept?: (record: string) => void, readonly onLost?: (record: string) => void }
+
+/** Looks at a folder that nobody uses. Rejects when the folder cannot be read at all, or was written by a newer version. */
+export async function inspectLog (folder: string, { onKept = () => {}, onLost = () => {} }: InspectOptions = {}): Promise<Inspection> {
   try {
-    await replay({ port: realFiles, folder, onRecord: () => {} })
+    await replay({ port: realFiles, folder, onRecord: onKept })
     return { damage: null, canMend: true, cuts: [] }
   } catch (error) {
     if (!(error instanceof DamageError)) throw error
     const cuts = await cutsOf(folder, error, onLost)
-    return { damage: error.message, canMend: cuts !== null, cuts: cuts ?? [] }
+    return { damage: error, canMend: cuts !== null, cuts: cuts ?? [] }
   }
 }
 
@@ -34,11 +37,13 @@ export async function inspectLog (folder: string, onLost: (record: string) => vo
  * Cuts off what `inspectLog` says, and keeps all of it beside, in files that end with `.damaged`. Gives what it has cut off. Rejects, and changes nothing, when that
  * would not be enough. One that was interrupted may be run again; further damage is seen by the next `inspectLog`.
  */
-export async function mendLog (folder: string): Promise<readonly Cut[]> {
+export async function mendLog (folder: string): Promise<readonly MadeCut[]> {
   const { damage, canMend, cuts } = await inspectLog(folder)
-  if (!canMend) throw new Error(damage ?? 'It cannot be put right.')
+  if (damage !== null && !canMend) throw damage
+  const made: MadeCut[] = []
   // From the last one on: whatever is cut off first rests upon nothing that is still there.
-  for (const { file, offset } of cuts.toReversed()) {
+  for (const cut of cuts.toReversed()) {
+    const { file, offset } = cut
     const aside = await freeName(file)
     if (offset === 0) {
       await rename(file, aside)
@@ -49,9 +54,10 @@ export async function mendLog (folder: string): Promise<readonly Cut[]> {
       await truncated(file, offset)
     }
     await syncFolder(realFiles, folder)
+    made.unshift({ ...cut, aside })
   }
   if (damage !== null) await beginAgain(folder)
-  return cuts
+  return made
 }
 
 async function cutsOf (folder: string, { file: path, offset, loss }: DamageError, onLost: (record: string) => void): Promise<readonly Cut[] | null> {

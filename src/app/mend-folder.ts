@@ -1,0 +1,55 @@
+// `falgate ledger mend`: what is damaged in a ledger's folder, what putting it right would lose, and the doing of it.
+
+import { basename } from 'node:path'
+import { formatUsd } from '../money.ts'
+import { inspectLog, mendLog, type Cut } from '../store/disk/log/mend.ts'
+import { countLoss, type Loss } from '../store/disk/lost.ts'
+import { ownFolder } from '../store/disk/owner.ts'
+import { assertThere } from './data-folder.ts'
+
+/**
+ * Says what is damaged in this folder and what would be cut off, and with `isWriting` cuts it off, keeping all of it in files beside. `done`: nothing is damaged (any
+ * more). Rejects with a sentence while another process has the folder, and when there is no ledger in it.
+ */
+export async function mendFolder (folder: string, isWriting: boolean): Promise<{ readonly done: boolean, readonly text: string }> {
+  await assertThere(folder)
+  const owner = await ownFolder(folder)
+  try {
+    const count = countLoss()
+    const { damage, canMend, cuts } = await inspectLog(folder, { onKept: count.keep, onLost: count.lose })
+    if (damage === null) return { done: true, text: `the journal in ${folder} is sound: there is nothing to mend` }
+    if (!canMend) return { done: false, text: `${damage.message}\nNothing in the folder can take its place, and nothing is changed.` }
+    const found = [damage.finding, ...cuts.map(cutText), ...lossText(count.loss())]
+    if (!isWriting) return { done: false, text: [...found, 'Nothing is changed. falgate ledger mend --write cuts it off, and keeps each file as it is now beside it.'].join('\n') }
+    const made = await mendLog(folder)
+    const { damage: further } = await inspectLog(folder)
+    return {
+      done: further === null,
+      text: [
+        ...found,
+        `Cut off. As they were, the files are kept in ${folder}: ${made.map(({ aside }) => basename(aside)).join(', ')}`,
+        further === null ? 'The journal is sound now: start the gateway.' : `There is more: ${further.message}`
+      ].join('\n')
+    }
+  } finally {
+    await owner.close()
+  }
+}
+
+function cutText ({ file, offset, bytes, batches, records }: Cut): string {
+  const held = batches === 0 ? 'nothing in it can be read' : `${counted(batches, 'batch', 'batches')} of it can be read, with ${counted(records, 'record')}`
+  return `To be cut off: ${offset === 0 ? `all of ${basename(file)}` : `${basename(file)} from byte ${offset} on`}, ${counted(bytes, 'byte')}; ${held}`
+}
+
+function lossText ({ untilMs, lastMs, generationsGone, generationsSetBack, lines, amount, others }: Loss): readonly string[] {
+  const since = untilMs === null ? null : new Date(untilMs).toISOString()
+  return [
+    since === null ? 'The ledger would be empty.' : `The ledger would be as it was at ${since}${lastMs === null ? '' : `; the last that can be read behind the damage is of ${new Date(lastMs).toISOString()}`}`,
+    `Lost, as far as it can be read: all of ${counted(generationsGone, 'generation')}, the latest of ${counted(generationsSetBack, 'other')}, ${counted(lines, 'line')} of the journal of money ($${formatUsd(amount)}), ${counted(others, 'other entry', 'other entries')}`,
+    `What was bought ${since === null ? 'so far' : 'since then'} would not be known any more: hold falgate usage against fal's bill afterwards`
+  ]
+}
+
+function counted (count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`
+}
