@@ -2,7 +2,7 @@
 
 import type { Writable } from 'node:stream'
 import type { Config } from '../config.ts'
-import { createDiskMovingPlace } from '../store/disk/moving.ts'
+import { createDiskMovingPlace, declarations } from '../store/disk/moving.ts'
 import { ownFolder } from '../store/disk/owner.ts'
 import type { MovingPlace } from '../store/moving/entry.ts'
 import { exportLedger, importLedger, type OnCount } from '../store/moving/move.ts'
@@ -43,7 +43,7 @@ export async function runExport (where: MovingAt, { version, isMove, to, onProgr
 
 /** Puts the ledger of a file into an empty place. Gives how many entries it has. */
 export async function runImport (where: MovingAt, { from, takesBackup, onProgress }: { readonly from: string, readonly takesBackup: boolean, readonly onProgress: OnProgress }): Promise<number> {
-  return await at(where, async place => (await importLedger(place, { from, takesBackup, onLook: onProgress('looked through'), onCount: onProgress('imported') })).count)
+  return await at(where, async place => (await importLedger(place, { from, takesBackup, declarations, onLook: onProgress('looked through'), onCount: onProgress('imported') })).count)
 }
 
 /** Takes a ledger back that was marked as moved. Gives the account whose it is. */

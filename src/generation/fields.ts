@@ -15,10 +15,12 @@ export interface Field<Value, From extends Origin = Origin> {
   readonly write: (value: Value) => string | undefined
   readonly from: From
   readonly initial?: Value
+  /** See {@link moment}. */
+  readonly isMoment?: true
 }
 
 /** Any field, for code that knows its value by other means. */
-export interface SomeField extends Pick<Field<unknown>, 'kind' | 'from' | 'read' | 'initial'> { readonly write: (value: never) => string | undefined }
+export interface SomeField extends Pick<Field<unknown>, 'kind' | 'from' | 'read' | 'initial' | 'isMoment'> { readonly write: (value: never) => string | undefined }
 
 type ValueOf<One> = One extends { readonly read: (text: string | undefined) => infer Value } ? Value : never
 
@@ -94,9 +96,14 @@ export function entriesOf (fields: object): readonly (readonly [string, SomeFiel
   return entries
 }
 
+/** The names of those fields that are moments. */
+export function momentsIn (fields: object): readonly string[] {
+  return entriesOf(fields).flatMap(([name, { isMoment }]) => isMoment === true ? [name] : [])
+}
+
 // ------------------------------------------------------------------------------------------------ kinds of fields
 
-type Kind<Value> = Pick<Field<Value>, 'kind' | 'read' | 'write'>
+type Kind<Value> = Pick<Field<Value>, 'kind' | 'read' | 'write' | 'isMoment'>
 
 /** Declares that a field is copied from the admission. */
 export function admitted<Value> (kind: Kind<Value>): Field<Value, 'admitted'> {
@@ -117,6 +124,9 @@ export const text: Kind<string> = { kind: 'text', read: textOf, write: value => 
 
 export const integer: Kind<number> = { kind: 'integer', read: integerOf, write: String }
 
+/** Milliseconds of the ledger's clock, 0 where there is no such moment: a ledger that moves to a store whose clock is another one has it shifted. */
+export const moment: Kind<number> = { ...integer, isMoment: true }
+
 /** A flag that is not set is not there. */
 export const flag: Kind<boolean> = { kind: 'flag', read: text => text === '1', write: value => value ? '1' : undefined }
 
@@ -131,13 +141,13 @@ export function json<Value> (read: (parsed: unknown) => Value): Kind<Value> {
 }
 
 /** The same, or null where there is none. */
-export function orNull<Value> ({ kind, read, write }: Kind<Value>): Kind<Value | null> {
-  return { kind, read: text => text === undefined ? null : read(text), write: value => value === null ? undefined : write(value) }
+export function orNull<Value> ({ read, write, ...kind }: Kind<Value>): Kind<Value | null> {
+  return { ...kind, read: text => text === undefined ? null : read(text), write: value => value === null ? undefined : write(value) }
 }
 
 /** The same, or `none` where there is no text; `none` itself is not kept. */
-export function or<Value> (none: Value, { kind, read, write }: Kind<Value>): Kind<Value> {
-  return { kind, read: text => text === undefined ? none : read(text), write: value => value === none ? undefined : write(value) }
+export function or<Value> (none: Value, { read, write, ...kind }: Kind<Value>): Kind<Value> {
+  return { ...kind, read: text => text === undefined ? none : read(text), write: value => value === none ? undefined : write(value) }
 }
 
 // ------------------------------------------------------------------------------------------------ checks

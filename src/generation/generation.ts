@@ -5,7 +5,7 @@ import type { MicroUsd } from '../money.ts'
 import { traceOfText, traceText, type TraceContext } from '../trace-context.ts'
 import { bases, type Bases } from './bases.ts'
 import { doubts, type Doubt } from './doubt.ts'
-import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
+import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, moment, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
 
 /** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */
@@ -135,23 +135,23 @@ export const rowFields = {
   cacheGroup: admitted(orNull(text)),
   /** Requests ahead of it at fal, when fal said so; before that the position in our own queue, when read. */
   queuePosition: initially<number | null>(null, orNull(integer)),
-  createdAtMs: decided(integer),
+  createdAtMs: decided(moment),
   /** When fal began to work on it. */
-  startedAtMs: initially<number | null>(null, orNull(integer)),
-  finishedAtMs: initially<number | null>(null, orNull(integer)),
+  startedAtMs: initially<number | null>(null, orNull(moment)),
+  finishedAtMs: initially<number | null>(null, orNull(moment)),
   /** Why its result is looked at again, and since when: fal is done with it, so it takes no slot there. Nothing of this is left when it has ended. */
   doubt: initially<Doubt | null>(null, orNull(word(doubts))),
-  doubtSinceMs: initially<number | null>(null, orNull(integer)),
+  doubtSinceMs: initially<number | null>(null, orNull(moment)),
   /** `unknown`, or ended without a picture: how long it answers for its cache key or body all the same. A settlement does not lengthen it. */
-  answersUntilMs: initially(0, or(0, integer)),
+  answersUntilMs: initially(0, or(0, moment)),
   /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
   logged: initially(0, or(0, integer)),
   /** It leaves the queue unspent when it still waits then. */
-  waitUntilMs: decided(integer),
+  waitUntilMs: decided(moment),
   /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */
-  startUntilMs: decided<number | null>(orNull(integer)),
+  startUntilMs: decided<number | null>(orNull(moment)),
   /** Set by each claim, since the time in the queue is no run: after this it is cancelled at fal, then `unknown`. */
-  runUntilMs: initially<number | null>(null, orNull(integer))
+  runUntilMs: initially<number | null>(null, orNull(moment))
 }
 
 /** A second purchase for one generation, which fal knows under a request id of its own. */
@@ -201,18 +201,18 @@ export const termFields = {
 /** What the ledger alone keeps of a row. */
 const ownFields = {
   /** Until when some `Idempotency-Key` leads to it: so long its end is kept, also when it is forgotten itself (rule 29). */
-  keyedUntilMs: initially(0, or(0, integer)),
+  keyedUntilMs: initially(0, or(0, moment)),
   /** The ledger's counter at admission: the order of lists, duplicates and lines. */
   number: decided(integer),
   /** The claim that holds attempt `attempt` while it is `submitting`. */
   claimId: initially<string | null>(null, orNull(text)),
   /** At fal: when another replica may take it over. */
-  leaseUntilMs: initially(0, integer),
+  leaseUntilMs: initially(0, moment),
   /** Waiting: not claimable before this; 0 when it stands in the queue. */
-  retryAtMs: initially(0, or(0, integer)),
-  unknownSinceMs: initially(0, or(0, integer)),
+  retryAtMs: initially(0, or(0, moment)),
+  unknownSinceMs: initially(0, or(0, moment)),
   /** `unknown`, or settled since, with a request id: when fal is asked about it next, and how many questions there were. */
-  askAtMs: initially<number | null>(null, orNull(integer)),
+  askAtMs: initially<number | null>(null, orNull(moment)),
   questions: initially(0, or(0, integer)),
   /** An operator said what became of it: a booking, which an output found later corrects. */
   settled: initially(false, flag),

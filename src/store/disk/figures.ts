@@ -1,18 +1,19 @@
 // The figures of a ledger that belong to no entry: counters, whose it is, and the latest moment that it has seen.
 
-import { decided, integer, json, listOf, orNull, text, textOf, type Values } from '../../generation/fields.ts'
+import { decided, integer, json, listOf, moment, orNull, text, textOf, type Values } from '../../generation/fields.ts'
 import type { State } from '../memory/state.ts'
 import { imageOf, recordIn, type Image } from './tables.ts'
 
-const figureRecord = {
+export const figureRecord = {
   upstream: decided(orNull(text)),
   otherAccounts: decided(json(parsed => listOf(parsed).map(textOf))),
   counter: decided(integer),
   virtual: decided(integer),
   notices: decided(integer),
-  askedMs: decided(integer),
-  askedLastMs: decided(integer),
-  askLaterMs: decided(integer),
+  askedMs: decided(moment),
+  askedLastMs: decided(moment),
+  askLaterMs: decided(moment),
+  /** Of the last line of the journal of money, which is history. */
   lineAtMs: decided(integer),
   lineNumber: decided(integer),
   /** The ledger's clock never goes back behind it. */

@@ -2,15 +2,19 @@
 
 import type { LedgerTimes } from '../../generation/ledger.ts'
 import { movingMarkIn, movingSentence } from '../../upstream-account.ts'
+import type { Declarations } from '../moving/arrive.ts'
 import { movedTables, Unmovable, type ArrivingLedger, type Entry, type LeavingLedger, type LongTexts, type MovingPlace } from '../moving/entry.ts'
 import { placeIn } from '../memory/texts.ts'
-import { figuresOf } from './figures.ts'
+import { figureRecord, figuresOf } from './figures.ts'
 import { openLog, type Checkpoint, type LogOptions } from './log.ts'
 import { openState, placeOf, type OpenState } from './open.ts'
 import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
 import { codecs, imageOf, lineRecord } from './tables.ts'
 import { ownerOf } from './texts.ts'
 import { createHeld } from './held.ts'
+
+/** How the texts of each table that moves are declared. */
+export const declarations: Declarations = { ...codecs, journal: { fields: lineRecord }, figures: { fields: figureRecord } }
 
 /** Lines of the journal of money that are read at a time, and that lie together. */
 const LINES = 1000

@@ -3,7 +3,7 @@
 
 import { breakerStates } from '../../breaker-states.ts'
 import type { JournalEntry } from '../../generation/accounts.ts'
-import { decided, entriesOf, flag, initialTextOf, integer, integerOf, json, listOf, or, orNull, readAll, recordOf, text, textOf, word, wordOf, writeAll, type SomeField, type Values } from '../../generation/fields.ts'
+import { decided, entriesOf, flag, initialTextOf, integer, integerOf, json, listOf, moment, or, orNull, readAll, recordOf, text, textOf, word, wordOf, writeAll, type SomeField, type Values } from '../../generation/fields.ts'
 import { accountsIn, hiddenFields, problemCodeOf, rowFields, type Account } from '../../generation/generation.ts'
 import { logLineOf, logText } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
@@ -23,6 +23,8 @@ interface Codec {
   /** Puts an entry back, or (`null`) takes it away. Throws for what cannot be read. */
   readonly put: (state: State, key: string, image: Image | null) => void
   readonly keys: (state: State) => Iterable<string>
+  /** How the texts of an image are declared. */
+  readonly fields: object
 }
 
 /** A table whose entries are records with these fields, in a map. */
@@ -36,7 +38,8 @@ function records<F extends object, Value> (fields: F, mapOf: (state: State) => M
       if (image === null) mapOf(state).delete(key)
       else mapOf(state).set(key, toValue(recordIn(fields, image), key))
     },
-    keys: state => mapOf(state).keys()
+    keys: state => mapOf(state).keys(),
+    fields
   }
 }
 
@@ -51,7 +54,8 @@ function expiring<F extends object, Value> (fields: F, mapOf: (state: State) => 
       if (image === null) mapOf(state).delete(key)
       else mapOf(state).set(key, toValue(recordIn(fields, image), key), image[END] === undefined ? Infinity : integerOf(image[END]))
     },
-    keys: state => mapOf(state).entries().map(([key]) => key)
+    keys: state => mapOf(state).entries().map(([key]) => key),
+    fields: { ...fields, [END]: decided(orNull(moment)) }
   }
 }
 
@@ -100,7 +104,8 @@ const rows: Codec = {
     if (image === null) state.rows.delete(key)
     else state.rows.set(key, entryIn(key, image))
   },
-  keys: state => state.rows.keys()
+  keys: state => state.rows.keys(),
+  fields: rowRecord
 }
 
 /** A row whose texts are still to be put back: until then each stands there as an empty one. */
@@ -117,9 +122,9 @@ const texts = json<readonly string[]>(parsed => listOf(parsed).map(textOf))
 
 // ------------------------------------------------------------------------------------------------ what leads to them, and what is left of them
 
-const aliasRecord = { tenant: decided(text), subject: decided(text), target: decided(text), number: decided(integer), endMs: decided(integer), gaveWay: decided(flag) }
+const aliasRecord = { tenant: decided(text), subject: decided(text), target: decided(text), number: decided(integer), endMs: decided(moment), gaveWay: decided(flag) }
 const nameRecord = { id: decided(text), fingerprint: decided(orNull(text)) }
-const endRecord = { id: decided(text), code: decided(textAs(problemCodeOf)), cost: decided(integer), finishedAtMs: decided(integer) }
+const endRecord = { id: decided(text), code: decided(textAs(problemCodeOf)), cost: decided(integer), finishedAtMs: decided(moment) }
 const logLines = {
   kind: 'text',
   read: (kept: string | undefined): LogPiece['lines'] => listOf(JSON.parse(textOf(kept))).map(line => logLineOf(textOf(line))),
@@ -135,14 +140,14 @@ function textAs<Word extends string> (read: (word: string) => Word): { readonly 
 
 // ------------------------------------------------------------------------------------------------ money and rights
 
-const bookRecord = { owner: decided(text), period: decided(text), held: decided(integer), spent: decided(integer), changedAtMs: decided(integer) }
+const bookRecord = { owner: decided(text), period: decided(text), held: decided(integer), spent: decided(integer), changedAtMs: decided(moment) }
 const tokenRecord = {
   tenant: decided(text),
   subject: decided(text),
   secretSha256: decided(text),
   origins: decided(texts),
   terms: decided(text),
-  expiresAtMs: decided(integer),
+  expiresAtMs: decided(moment),
   revoked: decided(flag),
   picturesLeft: decided(integer),
   moneyLeft: decided(integer),
@@ -151,10 +156,10 @@ const tokenRecord = {
   spentPictures: decided(or(0, integer)),
   spentMoney: decided(or(0, integer))
 }
-const ticketRecord = { tenant: decided(text), subject: decided(text), generation: decided(text), terms: decided(text), expiresAtMs: decided(integer) }
-const asideRecord = { bytes: decided(integer), sha256: decided(text), untilMs: decided(integer) }
+const ticketRecord = { tenant: decided(text), subject: decided(text), generation: decided(text), terms: decided(text), expiresAtMs: decided(moment) }
+const asideRecord = { bytes: decided(integer), sha256: decided(text), untilMs: decided(moment) }
 
-/** A line of the journal of money. */
+/** A line of the journal of money. When money was spent is history, so it moves with no clock. */
 export const lineRecord = {
   cursor: decided(text),
   atMs: decided(integer),
@@ -179,11 +184,11 @@ export function lineIn (image: unknown): JournalEntry {
 /** A tenant's weight may be a fraction. */
 const weight = { kind: 'text', read: (text: string | undefined): number => Number(textOf(text)), write: String } as const
 
-const tenantRecord = { virtual: decided(integer), weight: decided(weight), maxInFlight: decided(integer), used: decided(integer), beganAtMs: decided(integer), endsAtMs: decided(integer) }
+const tenantRecord = { virtual: decided(integer), weight: decided(weight), maxInFlight: decided(integer), used: decided(integer), beganAtMs: decided(moment), endsAtMs: decided(moment) }
 const breakerRecord = {
   state: decided(word(breakerStates)),
-  sinceMs: decided(integer),
-  retryAtMs: decided(integer),
+  sinceMs: decided(moment),
+  retryAtMs: decided(moment),
   failures: decided(integer),
   metBy: decided(orNull(text)),
   inputs: decided(texts),
@@ -191,7 +196,9 @@ const breakerRecord = {
 }
 const rulesRecord = { rules: decided(texts) }
 const countRecord = { count: decided(integer) }
-const loweredRecord = { slots: decided(integer), untilMs: decided(integer) }
+/** Until when something is one replica's. */
+const grantedRecord = { count: decided(moment) }
+const loweredRecord = { slots: decided(integer), untilMs: decided(moment) }
 const noticeRecord = { notice: decided(json(noticeIn)) }
 
 function noticeIn (parsed: unknown): Notice {
@@ -223,7 +230,8 @@ export const codecs: Readonly<Record<Exclude<Table, 'journal'>, Codec>> = {
       const { virtual, weight, maxInFlight, ...window } = recordIn(tenantRecord, image)
       Object.assign(tenantOf(state, key), { virtual, weight, maxInFlight, window })
     },
-    keys: state => state.tenants.keys()
+    keys: state => state.tenants.keys(),
+    fields: tenantRecord
   },
   books: records(bookRecord, state => state.books, book => book, book => ({ ...book })),
   tokens: expiring(tokenRecord, state => state.tokens, ({ token, ...drawn }) => ({ ...token, ...drawn }), ({ heldPictures, heldMoney, spentPictures, spentMoney, ...token }, id) => ({ token: { id, ...token }, heldPictures, heldMoney, spentPictures, spentMoney })),
@@ -233,6 +241,6 @@ export const codecs: Readonly<Record<Exclude<Table, 'journal'>, Codec>> = {
   prices: records(rulesRecord, state => state.priceRules, rules => ({ rules }), ({ rules }) => rules),
   overruns: records(countRecord, state => state.overruns, count => ({ count }), ({ count }) => count),
   outbox: records(noticeRecord, state => state.outbox, notice => ({ notice }), ({ notice }) => notice),
-  granted: records(countRecord, state => state.granted, count => ({ count }), ({ count }) => count),
+  granted: records(grantedRecord, state => state.granted, count => ({ count }), ({ count }) => count),
   lowered: records(loweredRecord, state => state.lowered, lowered => lowered, lowered => lowered)
 }

@@ -2,44 +2,25 @@
 // processes that looked after it are gone. A submit that was under way has an unknown outcome.
 
 import type { Failure } from '../../generation/generation.ts'
-import { integerOf, textOf } from '../../generation/fields.ts'
+import { integerOf, momentsIn, textOf } from '../../generation/fields.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { ArrivingLedger, Entry, Identity, Image, MovedTable } from './entry.ts'
 
-/** The fields of each table that are moments. Of the journal there is none: when money was spent is history, and stays. */
-export const momentsOf: Readonly<Record<MovedTable | 'figures', readonly string[]>> = {
-  tenants: ['beganAtMs', 'endsAtMs'],
-  books: ['changedAtMs'],
-  tokens: ['expiresAtMs', 'until'],
-  tickets: ['expiresAtMs', 'until'],
-  breakers: ['sinceMs', 'retryAtMs'],
-  prices: [],
-  overruns: [],
-  granted: ['count'],
-  lowered: ['untilMs'],
-  rows: ['createdAtMs', 'startedAtMs', 'finishedAtMs', 'doubtSinceMs', 'answersUntilMs', 'waitUntilMs', 'startUntilMs', 'runUntilMs', 'keyedUntilMs', 'retryAtMs', 'unknownSinceMs', 'askAtMs'],
-  logs: [],
-  aliases: ['endMs', 'until'],
-  names: ['until'],
-  ends: ['finishedAtMs', 'until'],
-  passed: [],
-  asides: ['untilMs'],
-  outbox: [],
-  journal: [],
-  figures: ['askedMs', 'askedLastMs', 'askLaterMs']
-}
+/** How the texts of each table are declared, and so which of them are moments. */
+export type Declarations = Readonly<Record<MovedTable | 'figures', { readonly fields: object }>>
 
 const INTERRUPTED: Failure = { code: 'outcome-unknown', detail: 'The ledger was moved while it was being submitted.' }
 
-/** `nowMs`: what the clock of the store says that it comes into. `figures`: those that it left with. */
-export function arriving ({ identity: { clockMs, ...identity }, entries, figures }: { readonly identity: Identity, readonly entries: AsyncIterable<Entry>, readonly figures: Image }, nowMs: number): ArrivingLedger {
+/** `figures`: those that it left with. `nowMs`: what the clock of the store says that it comes into. */
+export function arriving ({ identity: { clockMs, ...identity }, entries, figures }: { readonly identity: Identity, readonly entries: AsyncIterable<Entry>, readonly figures: Image }, { nowMs, declarations }: { readonly nowMs: number, readonly declarations: Declarations }): ArrivingLedger {
   const shiftMs = nowMs - clockMs
+  const moments = new Map(Object.entries(declarations).map(([table, { fields }]) => [table, momentsIn(fields)] as const))
   const interrupted: { readonly id: string, readonly row: Image }[] = []
   const last = { atMs: integerOf(figures['lineAtMs'] ?? '0'), number: integerOf(figures['lineNumber'] ?? '0') }
   let notices = integerOf(figures['notices'] ?? '0')
 
   function moved (table: MovedTable | 'figures', image: Image): Image {
-    const later = momentsOf[table].flatMap(name => {
+    const later = (moments.get(table) ?? []).flatMap(name => {
       const atMs = integerOf(image[name] ?? '0')
       // 0 says that there is no such moment.
       return atMs === 0 ? [] : [[name, String(Math.max(1, atMs + shiftMs))] as const]
