@@ -75,7 +75,7 @@ const START_LIMIT_MS = 10_000
 export async function startApp (options: AppOptions): Promise<RunningApp> {
   const { config, redisUrl, version } = options
   const keys = createCentralKeys(config, options.falKeys)
-  const lines = { format: config.logFormat, destination: standardOutput(), secrets: keys.secrets }
+  const lines = { format: config.logFormat, googleProject: config.googleProject, destination: standardOutput(), secrets: keys.secrets }
   const log = createLogger({ level: config.logLevel, ...lines })
   for (const warning of options.warnings ?? []) log.warn(`environment: ${warning}`)
   if (config.fal.kind !== 'sandbox' && storeKindOf(config) === 'memory') log.warn('STORE=memory, with a real key: paid pictures, budgets and idempotency keys end with this process')

@@ -11,6 +11,8 @@ export interface LoggerOptions {
   readonly level: LogLevel
   /** How a line says its level and its message; `json` unless it is told. */
   readonly format?: LogFormat
+  /** The project of Google Cloud that traces are kept in, for lines of that format; `null`: lines name trace and span as in the others. */
+  readonly googleProject?: string | null
   readonly destination: DestinationStream
   /** Texts that must never appear, wherever they turn up: the central fal key. Asked for each line, because a key may be replaced. */
   readonly secrets?: () => readonly string[]
@@ -36,15 +38,36 @@ const formats: Readonly<Record<LogFormat, Names>> = {
   google: { level: 'severity', message: 'message', called: level => GOOGLE_SEVERITIES[level] ?? 'DEFAULT' }
 }
 
+/** A line with the names that its format has for its members. */
+type Renaming = (line: object) => Record<string, unknown>
+
+/**
+ * Names trace and span as Google Cloud Logging reads them: by the members that "Structured logging" (https://cloud.google.com/logging/docs/structured-logging) calls
+ * special, and the trace with its project, without which no line is linked to it (https://cloud.google.com/trace/docs/trace-log-integration).
+ */
+function googleNames (project: string): Renaming {
+  return ({ trace_id: traceId, span_id: spanId, ...others }: { readonly trace_id?: unknown, readonly span_id?: unknown }) => ({
+    ...others,
+    ...traceId === undefined ? {} : { 'logging.googleapis.com/trace': `projects/${project}/traces/${String(traceId)}` },
+    ...spanId === undefined ? {} : { 'logging.googleapis.com/spanId': spanId }
+  })
+}
+
+/** `null`: a line stays as it is. */
+function renamingOf (format: LogFormat, googleProject: string | null): Renaming | null {
+  return format === 'google' && googleProject !== null ? googleNames(googleProject) : null
+}
+
 /** A logger with text levels and RFC 3339 times, which is what log stores read without being told. */
-export function createLogger ({ level, format = 'json', destination, secrets }: LoggerOptions): Logger {
+export function createLogger ({ level, format = 'json', googleProject = null, destination, secrets }: LoggerOptions): Logger {
+  const rename = renamingOf(format, googleProject)
   const names = formats[format]
   const options = {
     level,
     base: BASE,
     timestamp,
     messageKey: names.message,
-    formatters: { level: (label: string) => ({ [names.level]: names.called(label) }) },
+    formatters: { level: (label: string) => ({ [names.level]: names.called(label) }), ...rename === null ? {} : { log: rename } },
     redact: { paths: PLACES.flatMap(place => CREDENTIALS.map(field => join(place, field))), censor: CENSOR },
     ...(secrets === undefined ? {} : { hooks: { streamWrite: (line: string) => withoutSecrets(line, secrets()) } })
   }
@@ -61,7 +84,8 @@ export interface LineLog { readonly info: WriteLine, readonly error: WriteLine }
  * The same log with an `info` that takes half the time: the members that all lines have, and those of the line as `JSON.stringify` writes them. It looks for no
  * credentials by the names of fields, so no line may have such fields. Lines with an error are made by pino, and all of them where an instrumentation takes part in that.
  */
-export function createLineLog (log: Logger, { format = 'json', destination, secrets = () => [] }: Omit<LoggerOptions, 'level'>): LineLog {
+export function createLineLog (log: Logger, { format = 'json', googleProject = null, destination, secrets = () => [] }: Omit<LoggerOptions, 'level'>): LineLog {
+  const rename = renamingOf(format, googleProject)
   const names = formats[format]
   const { mixinSym, streamSym } = pino.symbols
   const isPlain = Reflect.get(log, mixinSym) === undefined && Reflect.get(log, streamSym) === destination
@@ -73,7 +97,7 @@ export function createLineLog (log: Logger, { format = 'json', destination, secr
   return {
     info: (line, message) => {
       if (!isPlain || making.hasSubscribers || line.err !== undefined) log.info(line, message)
-      else if (log.isLevelEnabled('info')) destination.write(withoutSecrets(`${head}${timestamp()},${base},${JSON.stringify(line).slice(1, -1)}${messageMember}${message}"}\n`, secrets()))
+      else if (log.isLevelEnabled('info')) destination.write(withoutSecrets(`${head}${timestamp()},${base},${JSON.stringify(rename === null ? line : rename(line)).slice(1, -1)}${messageMember}${message}"}\n`, secrets()))
     },
     error: (line, message) => { log.error(line, message) }
   }

@@ -86,6 +86,11 @@ export function word<const Words extends readonly string[]> (words: Words): Kind
   return { expects: `one of ${words.join(', ')}`, parse: text => words.find(word => word === text) ?? null }
 }
 
+/** A project of Google Cloud: old ones may stand below a domain. */
+export function googleProject (): Kind<string> {
+  return { expects: 'the id of a project, such as pictures-prod', parse: text => /^[a-z0-9][a-z0-9.:-]{1,98}$/.test(text) ? text : null }
+}
+
 /** A name that may stand in keys of a store. */
 export function namespace (): Kind<string> {
   return { expects: 'at most 64 letters, digits, - and _', parse: text => /^[\w-]{1,64}$/.test(text) ? text : null }

@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { endpointId, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
+import { endpointId, googleProject, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -105,6 +105,7 @@ export const settings = {
   leaseMs: defaulted('LEASE_SECONDS', '15', seconds(1, 3600), 'After this long without a sign of life another replica takes a generation over'),
   logLevel: defaulted('LOG_LEVEL', 'info', word(logLevels), 'How much is logged'),
   logFormat: defaulted('LOG_FORMAT', 'json', word(logFormats), 'What a line calls its level and its message: `level` and `msg`, or `severity` and `message` with the severities of Google Cloud Logging'),
+  googleProject: optional('GOOGLE_CLOUD_PROJECT', googleProject(), 'With `LOG_FORMAT=google`, the project that traces are kept in: lines name trace and span as Google Cloud Logging reads them'),
   logPrompts: defaulted('LOG_PROMPTS', 'hash', word(promptLoggings), 'How prompts appear in logs: not at all, as SHA-256 and length, or in full'),
   nodeEnv: optional('NODE_ENV', word(nodeEnvs), '`production` refuses to start without `FAL_KEY` or `FAL_KEY_FILE`')
 } as const

@@ -59,6 +59,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     events: { heartbeatMs: 15_000, idleTimeoutMs: 30_000 },
     logLevel: 'info',
     logFormat: 'json',
+    googleProject: null,
     logPrompts: 'hash'
   })
 })
@@ -120,6 +121,7 @@ t.test('every variable is read', async t => {
     LEASE_SECONDS: '5',
     LOG_LEVEL: 'warn',
     LOG_FORMAT: 'google',
+    GOOGLE_CLOUD_PROJECT: 'pictures-prod',
     LOG_PROMPTS: 'off',
     NODE_ENV: 'production'
   })
@@ -162,6 +164,7 @@ t.test('every variable is read', async t => {
     leaseMs: 5000,
     logLevel: 'warn',
     logFormat: 'google',
+    googleProject: 'pictures-prod',
     logPrompts: 'off'
   })
 })

@@ -30,6 +30,31 @@ t.test('with LOG_FORMAT=google every level is a severity of Google Cloud Logging
   }
 })
 
+t.test('with GOOGLE_CLOUD_PROJECT lines of that format name trace and span as Google Cloud Logging does, however they are made; others do not', async t => {
+  const traced = { trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', span_id: '00f067aa0ba902b7', tenant: 'studio', err: undefined }
+  const own = { trace_id: traced.trace_id, span_id: traced.span_id }
+  const googles = { 'logging.googleapis.com/trace': `projects/pictures-prod/traces/${traced.trace_id}`, 'logging.googleapis.com/spanId': traced.span_id }
+  for (const { format, googleProject, expected } of [
+    { format: 'google', googleProject: 'pictures-prod', expected: googles },
+    { format: 'google', googleProject: null, expected: own },
+    { format: 'json', googleProject: 'pictures-prod', expected: own }
+  ] as const) {
+    const lines: string[] = []
+    const options = { format, googleProject, destination: { write: (line: string) => { lines.push(line) } } }
+    const log = createLogger({ level: 'info', ...options })
+    const lineLog = createLineLog(log, options)
+    log.warn(traced, 'answered')
+    lineLog.info(traced, 'answered')
+    lineLog.error({ ...traced, err: new Error('no') }, 'answered')
+    log.info({ tenant: 'studio' }, 'answered')
+    const told = lines.map((line): Readonly<Record<string, unknown>> => JSON.parse(line))
+    const names = Object.keys({ ...own, ...googles })
+    for (const line of told.slice(0, 3)) t.same(Object.fromEntries(Object.entries(line).filter(([name]) => names.includes(name))), expected, `${format}, ${googleProject}`)
+    for (const line of told) t.equal(line['tenant'], 'studio')
+    t.same(Object.keys(told[3] ?? {}).filter(name => names.includes(name)), [], 'without a trace there are no such members')
+  }
+})
+
 t.test('the level is kept', async t => {
   t.equal(linesOf(log => { log.debug('no'); log.warn('yes') }).length, 1)
 })
