@@ -24,7 +24,7 @@ export interface Meters<Facts> {
   readonly sums: <First extends string, Second extends string>(name: string, help: string, labels: readonly [string, string], unit?: number) => Sums<First, Second>
   /** A number that is told whenever it changes. */
   readonly level: (name: string, help: string) => (value: number) => void
-  /** Something that is there or not. */
+  /** Something that is there or not: no series before it was told. */
   readonly flag: <Values extends Words = []>(name: string, help: string, ...labels: NamesOf<Values>) => (...told: [...values: Values, isThere: boolean]) => void
   /** Names to which something applies, told all at once: each is 1, and those that are not among them are not shown. */
   readonly marks: (name: string, help: string, label: string) => (names: Iterable<string>) => void
@@ -75,6 +75,8 @@ export function createMeters<Facts> (): Meters<Facts> {
     },
     flag: (name, help, ...labelNames) => {
       const gauge = new Gauge<string>({ registers, name, help, labelNames })
+      // One without labels would be 0 from the start.
+      if (labelNames.length === 0) gauge.remove()
       return (...told) => { gauge.set(labelled(labelNames, told), told.at(-1) === true ? 1 : 0) }
     },
     marks: (name, help, label) => {

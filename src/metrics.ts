@@ -72,7 +72,7 @@ export function createMetrics ({ version }: { readonly version: string }) {
     /** `tenant` is empty where the refusal came before anybody was recognised. */
     refused: counter<[tenant: string, code: ProblemCode]>('falgate_refusals_total', 'Requests answered with a problem.', 'tenant', 'code'),
     upstreamRequest: counter<[operation: string, outcome: string]>('falgate_upstream_requests_total', 'Requests to fal.', 'operation', 'outcome'),
-    redisUp: flag('falgate_redis_up', 'Whether Redis answers.'),
+    redisUp: flag('falgate_redis_up', 'Whether Redis answers. Not there where the ledger is not on Redis.'),
     storeFault,
     ledgerRollback: counter('falgate_ledger_rollbacks_total', 'Times the ledger was seen to have gone back in time, by its sequence or by rows that were put back.'),
     overrun: counter('falgate_overruns_total', 'Generations billed above their reservation.'),

@@ -23,6 +23,7 @@ t.test('after a kill a cached result is a hit, an idempotency key answers with t
   const bought = await generate(first.url, { prompt: 'a kept fox', seed: 7 }, { 'idempotency-key': 'k1' })
   t.equal(bought.status, 200)
   t.equal(await submits(first.ops), true)
+  t.notMatch(await (await fetch(`${first.ops}/metrics`)).text(), /^falgate_redis_up /m, 'no Redis is told to be away where there is none')
   const before = await usage(first.url)
   first.running.child.kill('SIGKILL')
   await first.running.ended

@@ -130,6 +130,13 @@ t.test('a tenant with nothing waiting any more has no series left over', async t
   t.notMatch(await metrics.render(), 'falgate_waiting{tenant="studio"}')
 })
 
+t.test('whether Redis answers is told where there is one, and an alert for it has nothing to go by elsewhere', async t => {
+  t.notMatch(await createMetrics({ version: '1' }).render(), /^falgate_redis_up /m)
+  const metrics = createMetrics({ version: '1' })
+  metrics.redisUp(false)
+  t.match(await metrics.render(), /^falgate_redis_up 0$/m)
+})
+
 t.test('with the store away the process is still seen', async t => {
   const metrics = used()
   await metrics.render()

@@ -27,6 +27,7 @@ function openRedis ({ config, accounts, log, metrics, onTrouble, awaitStoreMs = 
   let isUp = false
   let refusal: string | null = null
   let hearTrouble = (): void => {}
+  metrics.redisUp(false)
 
   function tellFault ({ fault, isThere, sentence }: StoreFaultChange): void {
     if (isThere) faults.add(fault)

@@ -123,11 +123,11 @@ t.test('metrics are compressed for those who ask for it, and for nobody else', a
   const plain = await fetch(`${gateway.url}/metrics`, { headers: { 'accept-encoding': 'identity' } })
   t.equal(plain.headers.get('content-encoding'), null)
   t.equal(plain.headers.get('vary'), 'accept-encoding')
-  t.match(await plain.text(), /^falgate_redis_up /m)
+  t.match(await plain.text(), /^falgate_unknown_open /m)
   const { headers, bytes } = await rawGet(`${gateway.url}/metrics`, 'gzip')
   t.equal(headers['content-encoding'], 'gzip')
   t.match(headers['content-type'], /^text\/plain/)
-  t.match(gunzipSync(bytes).toString(), /^falgate_redis_up /m)
+  t.match(gunzipSync(bytes).toString(), /^falgate_unknown_open /m)
 })
 
 /** An answer with its bytes as they came: `fetch` unpacks them. */

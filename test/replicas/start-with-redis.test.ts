@@ -39,8 +39,10 @@ t.test('a gateway that is started before its Redis listens when it has reached i
   t.equal(await firstAnswer(await starting), 200)
 })
 
-t.test('one whose Redis stays away listens all the same, and refuses what has to be bought', async t => {
+t.test('one whose Redis stays away listens all the same, refuses what has to be bought, and tells Prometheus', async t => {
   const proxy = await startTcpProxy(t, Number(new URL(await redisUrl()).port))
   proxy.setOpen(false)
-  t.equal(await firstAnswer(await begin(t, `redis://127.0.0.1:${proxy.port}`, 100)), 503)
+  const app = await begin(t, `redis://127.0.0.1:${proxy.port}`, 100)
+  t.equal(await firstAnswer(app), 503)
+  t.match(await (await fetch(`${app.url}/metrics`)).text(), /^falgate_redis_up 0$/m)
 })
