@@ -196,13 +196,13 @@ export function walks (maxSteps: number): fc.Arbitrary<Step[]> {
   return fc.array(step, { maxLength: maxSteps, size: 'max' })
 }
 
-/** Walks a store from its beginning; rejects with what does not hold. */
-export async function walk (store: Store, steps: readonly Step[], startMs: number): Promise<void> {
+/** Walks a store from its beginning; rejects with what does not hold. `isMortal`: its process may be gone after any step, and the connections of callers with it. */
+export async function walk (store: Store, steps: readonly Step[], startMs: number, isMortal = false): Promise<void> {
   const ledger = audited(store)
   const richer = audited({ ledger: await store.beside(both), audit: store.audit })
   const ledgerOf = (replica: string | undefined): Ledger => replica === 'r3' ? ledger : richer
   const stranger = await store.beside({ kind: 'sandbox', name: 'main' })
-  const witness = createWitness()
+  const witness = createWitness(isMortal)
   let nowMs = startMs
   let latest: readonly Admission[] = []
   const tokens = createTokenWitness()
@@ -533,7 +533,7 @@ interface Witness {
 }
 
 /** Remembers what it was told, and objects when the past changes, an attempt is granted twice or a name buys twice. */
-function createWitness (): Witness {
+function createWitness (isMortal: boolean): Witness {
   const rows = new Map<string, Generation>()
   const aliases: Generation[] = []
   const grants = new Map<string, string>()
@@ -549,6 +549,11 @@ function createWitness (): Witness {
 
   const settled = new Set<string>()
 
+  /** What of a row changes with its version only. */
+  function lasting (row: Generation): object {
+    return { ...row, stored: 0, queuePosition: 0, delivered: 0, ...(isMortal ? { connection: 0 } : {}) }
+  }
+
   function compareOne (row: Generation): void {
     const before = rows.get(row.id)
     rows.set(row.id, row)
@@ -557,7 +562,7 @@ function createWitness (): Witness {
     if (before === undefined) return
     if (row.version < before.version) throw new Error(`${row.id} went back from version ${before.version} to ${row.version}`)
     // That it was delivered is noted without a word, and for good.
-    if (row.version === before.version && ((before.delivered && !row.delivered) || !same({ ...before, stored: 0, queuePosition: 0, delivered: 0 }, { ...row, stored: 0, queuePosition: 0, delivered: 0 }))) throw new Error(`${row.id} changed silently`)
+    if (row.version === before.version && ((before.delivered && !row.delivered) || !same(lasting(before), lasting(row)))) throw new Error(`${row.id} changed silently`)
     if (row.attempt < before.attempt) throw new Error(`${row.id} forgot attempt ${before.attempt}`)
     if (before.finishedAtMs === null) return
     if (settled.has(row.id) && before.phase === 'failed' && row.phase === 'succeeded') {

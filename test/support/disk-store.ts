@@ -11,11 +11,15 @@ export interface TestedDisk extends Store {
   readonly store: () => DiskStore
   /** What another process finds that opens a copy of the disk now and did not find here, or the other way round. */
   readonly differences: () => Promise<readonly string[]>
+  /** The ledger of the process that is there now. */
+  readonly now: () => DiskStore['ledger']
+  /** The process is gone, and another one has opened the disk. Gives what it found otherwise. */
+  readonly crash: () => Promise<readonly string[]>
 }
 
 /** An empty ledger on a disk of its own, whose clock stands at `startMs`. */
 export async function diskStore (times: LedgerTimes, startMs: number): Promise<TestedDisk> {
-  const disk = createFakeDisk()
+  let disk = createFakeDisk()
   let nowMs = startMs
   let server = 'first'
   const open = async (files: FakeDisk): Promise<DiskStore> => await openDiskLedger({
@@ -29,7 +33,7 @@ export async function diskStore (times: LedgerTimes, startMs: number): Promise<T
     onState: trouble => { if (trouble !== null) throw trouble },
     onCheckpointFailure: error => { throw error }
   })
-  const store = await open(disk)
+  let store = await open(disk)
   let isClosed = false
   const close = async (): Promise<void> => {
     isClosed = true
@@ -42,6 +46,16 @@ export async function diskStore (times: LedgerTimes, startMs: number): Promise<T
     audit: store.ledger.audit,
     setNow: atMs => { nowMs = atMs },
     setServer: other => { server = other },
+    now: () => store.ledger,
+    crash: async () => {
+      await store.flush()
+      const before = store
+      disk = disk.copy()
+      store = await open(disk)
+      const found = await compare(before, store, nowMs)
+      await before.ledger.close()
+      return found
+    },
     differences: async () => {
       // Some tests close it themselves.
       if (isClosed) return []
