@@ -1,101 +1,81 @@
-// One death: a gateway is stopped exactly at a point, killed there, and another one goes on; then everything is counted.
+// One death: a gateway is stopped exactly at a point, killed there, and another process goes on; then everything is counted.
 
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import type { Test } from 'tap'
 import type { Generation } from '../../src/generation/generation.ts'
-import type { Phase } from '../../src/generation/phases.ts'
-import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
+import type { Ledger } from '../../src/generation/ledger.ts'
+import type { RunningSandbox } from './sandbox.ts'
 import { patiently } from './crowd.ts'
-import { key, tenant, type Reply } from './gateway.ts'
+import { key, parseObject, tenant, type Reply } from './gateway.ts'
+import type { Callers, Death, Point } from './kill-points.ts'
 import { moneyOf } from './money.ts'
-import { startRedisGate, type RedisGate } from './redis-gate.ts'
-import { redisUrl, startRedis } from './redis.ts'
-import { deploy, LONG_LEASE, type Deployment, type Replica } from './replicas.ts'
+import type { Replica } from './replicas.ts'
 import { until } from './until.ts'
 
-/**
- * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins on the other replica; or without either, and a single caller.
- */
-export type Callers = 'seeded' | 'reuse' | 'unseeded'
-
-/** Where a process dies, and how the story ends. */
-export interface Point {
-  readonly says: string
-  /** It dies before Redis sees its call of this operation, or after Redis ran it and before it hears of that. */
-  readonly before?: string
-  readonly after?: string
-  /** Only an answer that contains this (see `RedisGate`); `id` stands for the generation's. */
-  readonly having?: string
-  /** It dies while this call to fal has no answer. */
-  readonly atFal?: Operation
-  /** Claims wait when it is asked for, until it is in the queue and, where that is the point, dead: it is not granted along with its admission. */
-  readonly waits?: true
-  /** What goes wrong at fal: at that call, or beside. */
-  readonly fault?: Fault
-  /** What else goes wrong before. */
-  readonly beside?: readonly Fault[]
-  /** What happens once fal works on it, with the point behind that; without it the process dies on the straight way. */
-  readonly once?: 'it runs' | 'its caller leaves' | 'its caller cancels' | 'the process drains' | 'its owner dies' | 'Redis is emptied'
-  readonly ends: Phase | 'forgotten'
-  /** Purchases at fal; one unless told otherwise. */
-  readonly purchases?: 0 | 1
-  /** `seeded` and `unseeded`, one after the other, unless told otherwise. */
-  readonly callers?: Callers
-  /** Leases that outlast the test: whoever goes on does so because a replica went silent. Of all points of a place, or of none. */
-  readonly isLeaseLong?: true
-  /** The caller's retry would rightly be another purchase, or another story. */
-  readonly retries?: false
+/** A door between one gateway and its ledger. */
+export interface Gate {
+  /**
+   * Stops all calls of the ledger at the next one of `operation`: `before` the ledger sees it, or `after` it ran and before the process hears of it (only an answer that
+   * contains `having`). Resolves when that is so; nothing passes any more.
+   */
+  readonly holdAt: (operation: string, when: 'before' | 'after', having?: string) => Promise<void>
+  /** Resolves when the next call of `operation` was answered. */
+  readonly untilAnswered: (operation: string) => Promise<void>
 }
 
-/** Where deaths happen one after the other, each to a tenant of its own: one ledger, one fal, and the replica that outlives them all. */
-export interface Place extends Deployment {
-  readonly survivor: Replica
-  readonly survivorGate: RedisGate
-  readonly redis: string
-  /** Empties a Redis that no other place uses. */
-  readonly flush: () => Promise<void>
+/** The ledger as it is now, with its audit. */
+export type Window = Ledger & { readonly audit: () => readonly string[] | Promise<readonly string[]> }
+
+export type Ask = (replica: Replica, options?: { readonly headers?: Readonly<Record<string, string>>, readonly signal?: AbortSignal }) => Promise<Reply>
+
+/** Where deaths happen one after the other, each to a tenant of its own: one ledger and one fal. */
+export interface Place {
+  readonly sandbox: RunningSandbox
   /** The tenants to whom something happened already. */
   readonly tenants: string[]
+  /** Looks into the ledger. */
+  readonly look: <Seen>(use: (ledger: Window) => Promise<Seen>) => Promise<Seen>
+  /** Claims wait until the returned function was called, and nothing is granted along with its admission. */
+  readonly pauseClaims: () => Promise<() => Promise<void>>
+  /** Those who play the next death. */
+  readonly enter: (inherits: boolean) => Promise<Cast>
 }
 
-interface Scene extends Place {
+export interface Cast {
+  /** In front of the one that dies at the point. */
+  readonly gate: Gate
+  /** Who is asked first: the one that dies, unless it is to inherit. */
+  readonly front: Replica
+  /** The one that dies; where it inherits and no two can be there at once, only when its predecessor is dead. */
+  readonly doomed: () => Replica
+  /** Kills the one in front, from whom the doomed one inherits. */
+  readonly killOwner: () => Promise<void>
+  /** A caller more, where the one that goes on is there already admitted while the doomed one lives. Gives its answer to come. */
+  readonly join: (ask: Ask) => Promise<{ readonly answer: Promise<Reply> }>
+  /** Empties the ledger. */
+  readonly flush: () => Promise<void>
+  /** The doomed one is dead. Gives who goes on. */
+  readonly goOn: () => Promise<Replica>
+}
+
+interface Scene extends Place, Cast {
   readonly point: Point
   readonly tenantId: string
-  readonly doomed: Replica
-  readonly doomedGate: RedisGate
-  /** The replica that is asked first: the doomed one, unless it is to inherit. */
-  readonly front: Replica
   readonly billBefore: { readonly accepted: number, readonly billedUnits: number }
-  readonly ask: (replica: Replica, options?: { readonly headers?: Readonly<Record<string, string>>, readonly signal?: AbortSignal }) => Promise<Reply>
+  readonly ask: Ask
 }
 
 const PRICE = 60_000
 const BUDGET = { usd: 10, per: 'month' } as const
 
-/** A place for this many deaths. One where Redis is emptied has a server of its own. */
-export async function openPlace (t: Test, points: readonly Point[]): Promise<Place> {
-  const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
-  const redis = server?.url ?? await redisUrl()
-  const tenants = points.map((_, number) => tenant(`team-${number}`, { budget: BUDGET }))
-  const deployment = await deploy(t, { redisUrl: redis, env: points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {}, sandbox: { runMs: 10 }, tenants: { budget: { usd: 1000, per: 'month' }, tenants } })
-  const survivorGate = await startRedisGate(t, redis)
-  const survivor = await deployment.startReplica({ REDIS_URL: survivorGate.url })
-
-  async function flush (): Promise<void> {
-    const socket = connect(Number(server?.port), '127.0.0.1')
-    socket.write('FLUSHDB\r\n')
-    await once(socket, 'data')
-    socket.destroy()
-  }
-
-  return { ...deployment, survivor, survivorGate, redis, flush, tenants: [] }
+/** The tenants file of a place for so many deaths. */
+export function tenantsFor (deaths: number): Readonly<Record<string, unknown>> {
+  return { budget: { usd: 1000, per: 'month' }, tenants: Array.from({ length: deaths }, (_, number) => tenant(`team-${number}`, { budget: BUDGET })) }
 }
 
-/** Plays the death at `point` and checks what is left. */
-export async function die (t: Test, place: Place, point: Point, callers: Callers): Promise<void> {
-  const scene = await enter(t, place, point, callers)
-  const { sandbox, doomed, survivor, survivorGate, front, ask } = scene
+/** Plays a death and checks what is left. */
+export async function die (t: Test, place: Place, { point, callers }: Death): Promise<void> {
+  const scene = await enter(place, point, callers)
+  const { sandbox, front, ask } = scene
   const leaving = new AbortController()
   const headers: Record<string, string> = point.once === 'the process drains' ? { prefer: 'respond-async' } : {}
   const release = runsOn(point) ? sandbox.faults.holdJobs() : () => {}
@@ -105,40 +85,36 @@ export async function die (t: Test, place: Place, point: Point, callers: Callers
   const straight = point.once === undefined && !isQueued ? stopAt(scene, '') : null
   const first = ask(front, { headers, signal: leaving.signal }).catch(() => null)
   if (isQueued) {
-    await until(async () => (await rowsOf(scene.ledger, scene.tenantId, null)).length > 0)
+    await untilStatus(scene, null)
     const stopped = stopAt(scene, '')
     await resumeClaims()
     await stopped
   }
-  if (point.once !== undefined) await happen(scene, await running(scene), leaving)
+  if (point.once !== undefined) await happen(scene, await untilStatus(scene, 'running'), leaving)
   await straight
-  const second = joins(point, callers) ? await joinOn(scene) : null
+  const second = joins(point, callers) ? await scene.join(ask) : null
 
-  doomed.child.kill('SIGKILL')
-  await doomed.ended
+  const { child, ended } = scene.doomed()
+  child.kill('SIGKILL')
+  await ended
   if (!isQueued) await resumeClaims()
-  survivorGate.refuse([])
+  const heir = await scene.goOn()
   if (point.ends !== 'cancelled') release()
 
   const answers = [await first]
   if (second !== null) answers.push(await second.answer)
-  if (point.retries !== false) answers.push(await patiently(async () => await ask(survivor)))
+  if (point.retries !== false) answers.push(await patiently(async () => await ask(heir)))
   checkAnswers(t, point, answers)
-  await checkBooks(t, scene)
+  await checkBooks(t, scene, heir)
   release()
   sandbox.faults.clear()
 }
 
-async function enter (t: Test, place: Place, point: Point, callers: Callers): Promise<Scene> {
-  const { redis, sandbox, survivorGate, startReplica, tenants } = place
+async function enter (place: Place, point: Point, callers: Callers): Promise<Scene> {
+  const { sandbox, tenants } = place
   const tenantId = `team-${tenants.length}`
   tenants.push(tenantId)
-  const inherits = point.once === 'its owner dies'
-  const doomedGate = await startRedisGate(t, redis)
-  // Until the death everything is the doomed one's to do.
-  survivorGate.refuse(['claim', 'sweep', 'takeOver'])
-  if (inherits) doomedGate.refuse(['claim'])
-  const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: doomedGate.url }), inherits ? startReplica() : null])
+  const cast = await place.enter(point.once === 'its owner dies')
   if (point.fault !== undefined && point.atFal === undefined) sandbox.faults.add(point.fault)
   for (const fault of point.beside ?? []) sandbox.faults.add(fault)
   const { accepted, billedUnits } = sandbox.bill
@@ -146,11 +122,9 @@ async function enter (t: Test, place: Place, point: Point, callers: Callers): Pr
   const reuses = callers === 'reuse' ? { 'falgate-cache': 'reuse' } : {}
   return {
     ...place,
+    ...cast,
     point,
     tenantId,
-    doomed,
-    doomedGate,
-    front: owner ?? doomed,
     billBefore: { accepted, billedUnits },
     ask: async (replica, { headers, signal } = {}) => await replica.generate(body, { key: key(tenantId), headers: { ...reuses, ...headers }, ...(signal === undefined ? {} : { signal }) })
   }
@@ -162,38 +136,40 @@ function runsOn ({ once, before, after }: Point): boolean {
 }
 
 /** Resolves when the doomed process stands at the point. */
-async function stopAt ({ point, doomedGate, sandbox }: Scene, id: string): Promise<void> {
+async function stopAt ({ point, gate, sandbox }: Scene, id: string): Promise<void> {
   const { before, after, having = '', atFal } = point
-  if (atFal !== undefined) await sandbox.faults.add(point.fault ?? { kind: 'hang', operation: atFal }).untilHit()
-  else if (before !== undefined) await doomedGate.holdAt(before, 'before')
-  else if (after !== undefined) await doomedGate.holdAt(after, 'after', having === 'id' ? id : having)
+  if (atFal !== undefined) {
+    // fal is asked how it goes while the id is being stored; a death before that is there has a point of its own.
+    const isStored = atFal === 'submit' || point.once !== undefined ? null : gate.untilAnswered('recordAccepted')
+    await sandbox.faults.add(point.fault ?? { kind: 'hang', operation: atFal }).untilHit()
+    await isStored
+  } else if (before !== undefined) await gate.holdAt(before, 'before')
+  else if (after !== undefined) await gate.holdAt(after, 'after', having === 'id' ? id : having)
 }
 
-/** The generation, once fal works on it. */
-async function running ({ ledger, tenantId }: Scene): Promise<Generation> {
-  let row: Generation | undefined
-  await until(async () => {
-    [row] = await rowsOf(ledger, tenantId, 'running')
-    return row !== undefined
-  })
-  if (row === undefined) throw new Error('it does not run')
-  return row
+/** The id of the tenant's generation, once it has this status, or any. */
+async function untilStatus ({ front, tenantId }: Scene, status: 'running' | null): Promise<string> {
+  return await until(async () => {
+    const { generations } = (await front.get(`/generations${status === null ? '' : `?status=${status}`}`, key(tenantId))).json()
+    const [first]: readonly unknown[] = Array.isArray(generations) ? generations : []
+    return first !== undefined && String(parseObject(JSON.stringify(first))['id'])
+  }, { what: `the generation is ${status ?? 'there'}` })
 }
 
-async function rowsOf (ledger: Scene['ledger'], tenant: string, status: 'running' | null): Promise<readonly Generation[]> {
-  const { rows } = await ledger.list({ tenant, subject: '' }, { limit: 10, cursor: null, status })
+async function rowsOf (ledger: Ledger, tenant: string): Promise<readonly Generation[]> {
+  const { rows } = await ledger.list({ tenant, subject: '' }, { limit: 10, cursor: null, status: null })
   return await ledger.getMany(rows.map(({ id }) => id))
 }
 
-async function happen (scene: Scene, row: Generation, leaving: AbortController): Promise<void> {
-  const { point, doomed, front, flush, tenantId } = scene
-  const stopped = stopAt(scene, row.id)
+async function happen (scene: Scene, id: string, leaving: AbortController): Promise<void> {
+  const { point, front, tenantId } = scene
+  const stopped = stopAt(scene, id)
   switch (point.once) {
     case 'its caller leaves': leaving.abort(); break
-    case 'its caller cancels': cancel(front, row.id, tenantId); break
-    case 'the process drains': doomed.child.kill('SIGTERM'); break
-    case 'its owner dies': front.child.kill('SIGKILL'); break
-    case 'Redis is emptied': await flush(); break
+    case 'its caller cancels': cancel(front, id, tenantId); break
+    case 'the process drains': scene.doomed().child.kill('SIGTERM'); break
+    case 'its owner dies': await scene.killOwner(); break
+    case 'Redis is emptied': await scene.flush(); break
     case 'it runs': case undefined: break
   }
   await stopped
@@ -207,14 +183,6 @@ function cancel (replica: Replica, id: string, tenantId: string): void {
 /** A second caller would forbid a cancel, and after a rollback has no name to join by. */
 function joins ({ once }: Point, callers: Callers): boolean {
   return callers !== 'unseeded' && once !== 'its caller cancels' && once !== 'Redis is emptied'
-}
-
-/** A caller on the survivor, admitted while the other still lives. Gives its answer to come. */
-async function joinOn ({ survivor, survivorGate, ask }: Scene): Promise<{ readonly answer: Promise<Reply> }> {
-  const admitted = survivorGate.untilAnswered('admit')
-  const answer = ask(survivor)
-  await Promise.race([admitted, answer])
-  return { answer }
 }
 
 /** All who were answered got the same picture, or the same word that nobody knows. */
@@ -232,32 +200,33 @@ function checkAnswers (t: Test, { ends }: Point, answers: ReadonlyArray<Reply | 
 }
 
 /** Nothing was bought twice, the ledger's money is the bill, and nothing of the dead is left behind. */
-async function checkBooks (t: Test, scene: Scene): Promise<void> {
-  const { point: { ends, purchases = 1 }, sandbox, ledger, survivor, tenantId, tenants, billBefore } = scene
-  await until(async () => {
+async function checkBooks (t: Test, { point: { ends, purchases = 1 }, sandbox, look, tenantId, tenants, billBefore }: Scene, heir: Replica): Promise<void> {
+  await until(async () => await look(async ledger => {
     const { waiting, atUpstream } = await ledger.gauges()
     return atUpstream === 0 && [...waiting.values()].every(count => count === 0)
+  }), { what: 'nothing waits or runs any more' })
+  await look(async ledger => {
+    const rows = await rowsOf(ledger, tenantId)
+    t.same(rows.map(({ phase }) => phase), ends === 'forgotten' ? [] : [ends], 'one intent, one generation')
+    for (const { id } of rows) t.match((await heir.get(`/generations/${id}`, key(tenantId))).json(), { status: ends, output: ends === 'succeeded' ? { images: [{}] } : null }, 'it is collected by its id')
+
+    t.equal(sandbox.bill.accepted - billBefore.accepted, purchases, 'purchases')
+    // Whether fal bills what it cancelled is not known: the table's price is booked, and marked as assumed.
+    const assumed = rows.reduce((sum, { cost, costAssumed }) => sum + (costAssumed ? cost ?? 0 : 0), 0)
+    const spent = ends === 'unknown' || ends === 'forgotten' ? 0 : (sandbox.bill.billedUnits - billBefore.billedUnits) * PRICE + assumed
+    const held = ends === 'unknown' ? PRICE : 0
+    const [own, ...others] = await ledger.balances([tenantId, ...tenants.slice(0, -1), '*'].map(owner => ({ owner, per: 'month' })))
+    const company = others.pop()
+    const sum = (field: 'spent' | 'held'): number => [own, ...others].reduce((total, balance) => total + (balance?.[field] ?? 0), 0)
+    t.match(own, { spent, held }, 'the tenant\'s money is the bill')
+    t.match(company, { spent: sum('spent'), held: sum('held') }, 'and the company\'s is that of all its tenants')
+    const journal = (await ledger.journal(0, Number.MAX_SAFE_INTEGER, 1000)).filter(entry => entry.tenant === tenantId)
+    t.equal(journal.reduce((total, { amount }) => total + amount, 0), spent + held, 'and the journal explains it')
+
+    // What was assumed or forgotten is on no bill, or on no other side of the sum.
+    const isOnBill = !['cancelled', 'forgotten'].includes(ends)
+    if (isOnBill) await moneyOf(t, { ledger, sandbox }, [heir], { tenants, counters: 'at-most' })
+    t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: sum('held') / PRICE }, 'and every price that is still held is an unknown\'s')
+    t.same(await ledger.audit(), [], 'no reservation, lease, position in the queue or entry of an index is left behind')
   })
-  const rows = await rowsOf(ledger, tenantId, null)
-  t.same(rows.map(({ phase }) => phase), ends === 'forgotten' ? [] : [ends], 'one intent, one generation')
-  for (const { id } of rows) t.match((await survivor.get(`/generations/${id}`, key(tenantId))).json(), { status: ends, output: ends === 'succeeded' ? { images: [{}] } : null }, 'it is collected by its id')
-
-  t.equal(sandbox.bill.accepted - billBefore.accepted, purchases, 'purchases')
-  // Whether fal bills what it cancelled is not known: the table's price is booked, and marked as assumed.
-  const assumed = rows.reduce((sum, { cost, costAssumed }) => sum + (costAssumed ? cost ?? 0 : 0), 0)
-  const spent = ends === 'unknown' || ends === 'forgotten' ? 0 : (sandbox.bill.billedUnits - billBefore.billedUnits) * PRICE + assumed
-  const held = ends === 'unknown' ? PRICE : 0
-  const [own, ...others] = await ledger.balances([tenantId, ...tenants.slice(0, -1), '*'].map(owner => ({ owner, per: 'month' })))
-  const company = others.pop()
-  const sum = (field: 'spent' | 'held'): number => [own, ...others].reduce((total, balance) => total + (balance?.[field] ?? 0), 0)
-  t.match(own, { spent, held }, 'the tenant\'s money is the bill')
-  t.match(company, { spent: sum('spent'), held: sum('held') }, 'and the company\'s is that of all its tenants')
-  const journal = (await ledger.journal(0, Number.MAX_SAFE_INTEGER, 1000)).filter(entry => entry.tenant === tenantId)
-  t.equal(journal.reduce((total, { amount }) => total + amount, 0), spent + held, 'and the journal explains it')
-
-  // What was assumed or forgotten is on no bill, or on no other side of the sum.
-  const isOnBill = !['cancelled', 'forgotten'].includes(ends)
-  if (isOnBill) await moneyOf(t, scene, [survivor], { tenants, counters: 'at-most' })
-  t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: sum('held') / PRICE }, 'and every price that is still held is an unknown\'s')
-  t.same(await ledger.audit(), [], 'no reservation, lease, position in the queue or entry of an index is left behind')
 }

@@ -35,7 +35,7 @@ export interface SumOptions {
  * Reads everything that knows about money and asserts that it agrees: call it when nothing is under way any more.
  * The bill may be higher than what is spent only by what the open unknowns hold. Everything has to lie within one UTC month.
  */
-export async function moneyOf (t: Test, { ledger, sandbox }: Pick<Deployment, 'ledger' | 'sandbox'>, replicas: readonly Replica[], options: SumOptions = {}): Promise<Money> {
+export async function moneyOf (t: Test, { ledger, sandbox }: { readonly ledger: Ledger, readonly sandbox: Deployment['sandbox'] }, replicas: readonly Replica[], options: SumOptions = {}): Promise<Money> {
   const { tenants = ['studio'], price = 60_000, counters = 'exact' } = options
   const [journal, unknowns, balances] = await Promise.all([
     wholeJournal(ledger), ledger.unknowns(10_000), ledger.balances(tenants.map(owner => ({ owner, per: 'month' as const })))

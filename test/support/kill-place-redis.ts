@@ -1,0 +1,55 @@
+// Where gateways die on Redis: another replica outlives them all.
+
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import type { Test } from 'tap'
+import type { Point } from './kill-points.ts'
+import { tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
+import { startRedisGate } from './redis-gate.ts'
+import { redisUrl, startRedis } from './redis.ts'
+import { deploy, LONG_LEASE } from './replicas.ts'
+
+/** A place for these deaths. One where Redis is emptied has a server of its own. */
+export async function openRedisPlace (t: Test, points: readonly Point[]): Promise<Place> {
+  const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
+  const redis = server?.url ?? await redisUrl()
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {}, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length) })
+  const survivorGate = await startRedisGate(t, redis)
+  const survivor = await startReplica({ REDIS_URL: survivorGate.url })
+
+  async function flush (): Promise<void> {
+    const socket = connect(Number(server?.port), '127.0.0.1')
+    socket.write('FLUSHDB\r\n')
+    await once(socket, 'data')
+    socket.destroy()
+  }
+
+  async function enter (inherits: boolean): Promise<Cast> {
+    const gate = await startRedisGate(t, redis)
+    // Until the death everything is the doomed one's to do.
+    survivorGate.refuse(['claim', 'sweep', 'takeOver'])
+    if (inherits) gate.refuse(['claim'])
+    const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: gate.url }), inherits ? startReplica() : null])
+    return {
+      gate,
+      doomed: () => doomed,
+      front: owner ?? doomed,
+      killOwner: async () => { owner?.child.kill('SIGKILL') },
+      join,
+      flush,
+      goOn: async () => {
+        survivorGate.refuse([])
+        return survivor
+      }
+    }
+  }
+
+  async function join (ask: Ask): ReturnType<Cast['join']> {
+    const admitted = survivorGate.untilAnswered('admit')
+    const answer = ask(survivor)
+    await Promise.race([admitted, answer])
+    return { answer }
+  }
+
+  return { sandbox, tenants: [], look: async use => await use(ledger), pauseClaims, enter }
+}

@@ -1,0 +1,180 @@
+// The points at which the kill matrix has a gateway die, the same for every store that keeps the ledger.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Phase } from '../../src/generation/phases.ts'
+import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
+import { projectDir } from './paths.ts'
+
+/**
+ * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins, on the other replica where there is one; or without either, and a single caller.
+ */
+export type Callers = 'seeded' | 'reuse' | 'unseeded'
+
+/** Where a process dies, and how the story ends. */
+export interface Point {
+  readonly says: string
+  /** It dies before the ledger sees its call of this operation, or after that ran and before the process hears of it. */
+  readonly before?: string
+  readonly after?: string
+  /** Only an answer that contains this (see `Gate`); `id` stands for the generation's. */
+  readonly having?: string
+  /** It dies while this call to fal has no answer. */
+  readonly atFal?: Operation
+  /** Claims wait when it is asked for, until it is in the queue and, where that is the point, dead: it is not granted along with its admission. */
+  readonly waits?: true
+  /** What goes wrong at fal: at that call, or beside. */
+  readonly fault?: Fault
+  /** What else goes wrong before. */
+  readonly beside?: readonly Fault[]
+  /** What happens once fal works on it, with the point behind that; without it the process dies on the straight way. */
+  readonly once?: 'it runs' | 'its caller leaves' | 'its caller cancels' | 'the process drains' | 'its owner dies' | 'Redis is emptied'
+  readonly ends: Phase | 'forgotten'
+  /** Purchases at fal; one unless told otherwise. */
+  readonly purchases?: 0 | 1
+  /** `seeded` and `unseeded`, one after the other, unless told otherwise. */
+  readonly callers?: Callers
+  /** Leases that outlast the test: whoever goes on does so because a replica went silent. Of all points of a place, or of none. */
+  readonly isLeaseLong?: true
+  /** Where the ledger lies in a folder, there is no such point: no other process is there that would find out, or could put back what was lost. */
+  readonly onlyOn?: 'Redis'
+  /** The caller's retry would rightly be another purchase, or another story. */
+  readonly retries?: false
+}
+
+const busy: Fault = { kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit' }
+const lost: Fault = { kind: 'reset', operation: 'submit', accepted: true }
+const blocked: Fault = { kind: 'answer', operation: 'submit', error: 'unauthorized' }
+const gone: Fault = { kind: 'answer', operation: 'result', error: 'result_expired', times: 2 }
+const notKnownYet: readonly Fault[] = [
+  { kind: 'answer', operation: 'stream', error: 'result_expired' },
+  { kind: 'answer', operation: 'status', error: 'result_expired', times: 5 },
+  { kind: 'answer', operation: 'result', error: 'result_expired' }
+]
+const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
+
+/** Every point between two writes, in the order of a generation's life. What has no point here is found by `withoutPoints`. */
+export const points: readonly Point[] = [
+  { says: 'before its row is written', before: 'admit', ends: 'succeeded' },
+  { says: 'after its row is written, before it is claimed', after: 'admit', waits: true, ends: 'succeeded' },
+  { says: 'before the claim', before: 'claim', waits: true, ends: 'succeeded' },
+  // A process that comes later cannot tell a claim without its submit from one whose submit is under way, whether it was granted alone or along with the admission.
+  { says: 'after the claim, before the submit', after: 'claim', having: '"outcome":"go"', waits: true, ends: 'unknown', purchases: 0 },
+  { says: 'after its row is written and granted, before the submit', after: 'admit', ends: 'unknown', purchases: 0 },
+  { says: 'while the submit is under way', atFal: 'submit', ends: 'unknown', purchases: 0 },
+  { says: 'after acceptance, before the answer', atFal: 'submit', fault: slowAnswer, ends: 'unknown' },
+  { says: 'after acceptance, before the id is stored', before: 'recordAccepted', ends: 'unknown' },
+  { says: 'after the id is stored', after: 'recordAccepted', ends: 'succeeded' },
+  { says: 'before fal\'s status is seen', atFal: 'stream', ends: 'succeeded' },
+  { says: 'before it is noted as running', before: 'recordProgress', ends: 'succeeded' },
+  { says: 'after it is noted as running', after: 'recordProgress', ends: 'succeeded' },
+  { says: 'while it runs', once: 'it runs', ends: 'succeeded' },
+  { says: 'after completion, before the result is fetched', atFal: 'result', ends: 'succeeded' },
+  { says: 'before it is noted that its result could not be used', before: 'recordDoubt', fault: gone, ends: 'succeeded' },
+  { says: 'after it is noted that its result could not be used', after: 'recordDoubt', fault: gone, ends: 'succeeded' },
+  { says: 'while fal is asked whether it knows it by now', atFal: 'status', beside: notKnownYet, ends: 'succeeded', callers: 'seeded' },
+  { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded' },
+  { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded' },
+  { says: 'after the answer, before its delivery is noted', before: 'seen', ends: 'succeeded' },
+  { says: 'after its delivery is noted', after: 'seen', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after its delivery is noted', after: 'seen', ends: 'succeeded', callers: 'unseeded', retries: false },
+
+  // A submit that did not succeed.
+  { says: 'before a refused submit is noted', before: 'recordNotSent', fault: busy, ends: 'unknown', purchases: 0, callers: 'seeded' },
+  { says: 'after a refused submit is noted', after: 'recordNotSent', fault: busy, ends: 'succeeded', callers: 'seeded' },
+  { says: 'after the claim of another attempt, before its submit', after: 'claim', having: '"outcome":"go"', fault: busy, ends: 'unknown', purchases: 0, callers: 'seeded' },
+  { says: 'after another attempt is accepted, before its id is stored', before: 'recordAccepted', fault: busy, ends: 'unknown', callers: 'unseeded' },
+  { says: 'after the id of another attempt is stored', after: 'recordAccepted', fault: busy, ends: 'succeeded', callers: 'seeded' },
+  { says: 'before a lost submit is noted', before: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
+  { says: 'after a lost submit is noted', after: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
+  { says: 'before it is noted that fal blocks the account', before: 'recordNotSent', fault: blocked, ends: 'unknown', purchases: 0, callers: 'unseeded' },
+  { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
+
+  // What was asked for with `reuse` has a name while it runs, and another one or none may have it when it ends.
+  { says: 'after its row is written, before it is claimed', after: 'admit', waits: true, ends: 'succeeded', callers: 'reuse' },
+  { says: 'after its row is written and granted, before the submit', after: 'admit', ends: 'unknown', purchases: 0, callers: 'reuse' },
+  { says: 'after acceptance, before the id is stored', before: 'recordAccepted', ends: 'unknown', callers: 'reuse' },
+  { says: 'after the result, before it is settled', before: 'finish', ends: 'succeeded', callers: 'reuse' },
+  { says: 'after it is settled, before the cache copy and the answer', after: 'finish', ends: 'succeeded', callers: 'reuse' },
+  { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', ends: 'succeeded', callers: 'reuse', onlyOn: 'Redis' },
+
+  // Leases.
+  { says: 'before a sign of life', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after a sign of life', once: 'it runs', after: 'renew', ends: 'succeeded', callers: 'seeded' },
+  { says: 'before it lets go', once: 'the process drains', before: 'release', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it let go', once: 'the process drains', after: 'release', ends: 'succeeded', callers: 'seeded' },
+  { says: 'before it takes over from a dead one', once: 'its owner dies', before: 'sweep', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it took over from a dead one', once: 'its owner dies', after: 'sweep', having: 'id', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'before a heartbeat', once: 'it runs', before: 'heartbeat', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after a heartbeat', once: 'it runs', after: 'heartbeat', ends: 'succeeded', callers: 'unseeded', isLeaseLong: true },
+  { says: 'before it takes over from one that went silent', once: 'its owner dies', before: 'takeOver', ends: 'succeeded', callers: 'seeded', isLeaseLong: true, onlyOn: 'Redis' },
+  { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', ends: 'succeeded', callers: 'seeded', isLeaseLong: true, onlyOn: 'Redis' },
+  { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', ends: 'succeeded', callers: 'unseeded', isLeaseLong: true, onlyOn: 'Redis' },
+  { says: 'before it takes the events that nobody\'s evidence made', once: 'it runs', before: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'after it took them, before it counted them', once: 'it runs', after: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
+  // What no living replica held is gone, and only what it was bought for can be asked again.
+  { says: 'before a row that Redis lost is put back', once: 'Redis is emptied', before: 'restore', ends: 'forgotten', callers: 'seeded', retries: false, onlyOn: 'Redis' },
+  { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', ends: 'succeeded', callers: 'seeded', retries: false, onlyOn: 'Redis' },
+
+  // Callers.
+  { says: 'before it is noted that the caller left', once: 'its caller leaves', before: 'left', ends: 'succeeded' },
+  { says: 'after it is noted that the caller left', once: 'its caller leaves', after: 'left', ends: 'succeeded' },
+  { says: 'before a wish to cancel is noted', once: 'its caller cancels', before: 'cancel', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'after a wish to cancel is noted', once: 'its caller cancels', after: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
+  { says: 'while fal is asked to cancel', once: 'its caller cancels', atFal: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false }
+]
+
+/** Operations that change nothing: a death around one of them is the death before the next write. */
+const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', 'logs', 'read', 'list', 'breakers', 'gauges', 'balances', 'journal', 'askOpen', 'askThere', 'token', 'tokens'])
+
+/**
+ * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
+ * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain.
+ */
+const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket'])
+
+/** What is no call. */
+const local = new Set(['now', 'listen', 'answerOpen'])
+
+/** One of the deaths that are played. */
+export interface Death { readonly point: Point, readonly callers: Callers }
+
+export const deaths: readonly Death[] = points.flatMap(point => (point.callers === undefined ? ['seeded', 'unseeded'] as const : [point.callers]).map(callers => ({ point, callers })))
+
+/** What stays behind in these would be met by those that follow: a blocked account, an emptied Redis. */
+function isLonely ({ point: { once, fault } }: Death): boolean {
+  return once === 'Redis is emptied' || fault === blocked
+}
+
+/** Those that are played one after the other on one ledger, so many of these lists beside each other; those with long leases, and those that have to be alone. */
+export function inPlaces (some: readonly Death[], count: number): ReadonlyArray<readonly Death[]> {
+  const shared = some.filter(death => !isLonely(death) && death.point.isLeaseLong !== true)
+  return [
+    ...Array.from({ length: count }, (_, place) => shared.filter((_, number) => number % count === place)),
+    some.filter(({ point }) => point.isLeaseLong === true),
+    ...some.filter(isLonely).map(death => [death])
+  ]
+}
+
+export function titleOf ({ point: { says, once, ends }, callers }: Death): string {
+  return `killed ${says}${once === undefined ? '' : `, once ${once}`} (${callers}): ${ends}`
+}
+
+/** The operations of the ledger, and the calls to fal, that the gateway uses and that have no points before and after them in the table. */
+export function withoutPoints (): readonly string[] {
+  const used = (port: string): string[] => [...new Set(sources().flatMap(text => [...text.matchAll(new RegExp(`\\b${port}\\.(\\w+)\\(`, 'g'))].map(([, name]) => String(name))))]
+  const calls: Readonly<Record<string, string>> = { submit: 'submit', openStatusReader: 'stream', state: 'status', result: 'result', cancel: 'cancel' }
+  return [...unplayed(used('ledger'), points), ...used('upstream').filter(name => !points.some(({ atFal }) => atFal === calls[name]))]
+}
+
+/** Those of these operations that change something of a generation, and before or after which nobody dies at these points. */
+export function unplayed (operations: readonly string[], points: readonly Point[]): readonly string[] {
+  const has = (isSo: (point: Point) => boolean): boolean => points.some(isSo)
+  return operations.filter(name => !reads.has(name) && !local.has(name) && !apart.has(name) && !(has(({ before }) => before === name) && has(({ after }) => after === name)))
+}
+
+/** Everything between a request's door and the ledger; operators ask once and have nothing to take over. */
+function sources (): string[] {
+  return ['src/generation', 'src/http'].flatMap(folder => readdirSync(join(projectDir, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts') && file !== 'operators.ts').map(file => readFileSync(join(projectDir, folder, file), 'utf8')))
+}
