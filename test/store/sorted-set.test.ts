@@ -2,12 +2,12 @@
 
 import fc from 'fast-check'
 import t from 'tap'
-import { createSortedSet } from '../../src/store/memory/sorted-set.ts'
+import { SortedSet } from '../../src/store/memory/sorted-set.ts'
 
 t.test('it keeps members in order of score, then name, whatever is added and taken away', async t => {
   const change = fc.record({ member: fc.nat(2000).map(String), score: fc.nat(300), add: fc.boolean() })
   fc.assert(fc.property(fc.array(change, { minLength: 0, maxLength: 3000, size: 'max' }), fc.nat(300), fc.nat(50), (changes, score, count) => {
-    const set = createSortedSet()
+    const set = new SortedSet()
     const model = new Map<string, number>()
     for (const { member, score, add } of changes) {
       if (add) {

@@ -1,6 +1,6 @@
 // A map whose entries have an end: what Redis does with the expiry of a key.
 
-import { createSortedSet } from './sorted-set.ts'
+import { SortedSet } from './sorted-set.ts'
 
 /** Entries are gone from their end on, whether or not anybody purged them. */
 export interface ExpiringMap<Value> {
@@ -20,7 +20,7 @@ export interface ExpiringMap<Value> {
 export function createExpiringMap<Value extends object> (now: () => number, { note = () => {}, onEnd = () => {} }: { readonly note?: (key: string) => void, readonly onEnd?: (key: string, value: Value) => void } = {}): ExpiringMap<Value> {
   const values = new Map<string, Value>()
   /** Of those that end by themselves. */
-  const ends = createSortedSet()
+  const ends = new SortedSet()
 
   function endOf (key: string): number {
     return ends.score(key) ?? Infinity

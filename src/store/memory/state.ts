@@ -13,9 +13,9 @@ import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { NotedMap, type Note } from './notes.ts'
-import { createRanking, type Ranking } from './ranking.ts'
+import { Ranking } from './ranking.ts'
 import { RowTable } from './row-table.ts'
-import { createSortedSet, type SortedSet } from './sorted-set.ts'
+import { SortedSet } from './sorted-set.ts'
 
 /** An id that leads its reader to a purchase that has another one. It has no state of its own. */
 export interface Alias {
@@ -227,9 +227,9 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     passedDuplicates: new NotedMap(id => { note('passed', id) }),
     due: new Map(),
     followed: new Map(),
-    failed: createSortedSet(),
-    later: createSortedSet(),
-    turns: createSortedSet(),
+    failed: new SortedSet(),
+    later: new SortedSet(),
+    turns: new SortedSet(),
     claims: new Map(),
     requests: new Map(),
     tenants: new Map(),
@@ -247,8 +247,8 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     lists: new Map(),
     listsByStatus: new Map(),
     aliasLists,
-    unknown: createSortedSet(),
-    oldest: createSortedSet(),
+    unknown: new SortedSet(),
+    oldest: new SortedSet(),
     asides: new NotedMap(name => { note('asides', name) }),
     breakers: new NotedMap(scope => { note('breakers', scope) }),
     priceRules: new NotedMap(model => { note('prices', model) }),
@@ -286,7 +286,7 @@ export function tellAll (listeners: ReadonlySet<Listener>, change: Published): v
 export function tenantOf (state: State, tenant: string): TenantState {
   let known = state.tenants.get(tenant)
   if (known === undefined) {
-    known = { waiting: 0, running: 0, virtual: 0, weight: 1, maxInFlight: 1, queue: createSortedSet(), window: { used: 0, beganAtMs: 0, endsAtMs: 0 } }
+    known = { waiting: 0, running: 0, virtual: 0, weight: 1, maxInFlight: 1, queue: new SortedSet(), window: { used: 0, beganAtMs: 0, endsAtMs: 0 } }
     state.tenants.set(tenant, known)
   }
   return known
@@ -314,7 +314,7 @@ export function unlist (lists: Map<string, SortedSet>, reader: { readonly tenant
 export function addTo (sets: Map<string, SortedSet>, key: string, member: string, score: number): void {
   let set = sets.get(key)
   if (set === undefined) {
-    set = createSortedSet()
+    set = new SortedSet()
     sets.set(key, set)
   }
   set.set(member, score)
@@ -324,7 +324,7 @@ export function addTo (sets: Map<string, SortedSet>, key: string, member: string
 export function rankIn (rankings: Map<string, Ranking>, key: string, member: string, score: number): void {
   let ranking = rankings.get(key)
   if (ranking === undefined) {
-    ranking = createRanking()
+    ranking = new Ranking()
     rankings.set(key, ranking)
   }
   ranking.add(member, score)

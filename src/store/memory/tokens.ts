@@ -3,7 +3,7 @@
 import type { Token, TokenPage } from '../../generation/accounts.ts'
 import type { Admission } from '../../generation/admission.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { createSortedSet } from './sorted-set.ts'
+import { SortedSet } from './sorted-set.ts'
 import type { State, TokenState } from './state.ts'
 
 /** How many ended tokens of a tenant are dropped from its list by one mint: more than it adds, so that the list is bounded by what is alive. */
@@ -12,7 +12,7 @@ const ENDED_PER_MINT = 10
 /** Keeps a new token for a while longer than it lasts, so that its holder is told of its end; a second mint of the same id changes nothing. */
 export function mint (state: State, token: Token): { readonly outcome: 'minted' | 'full' } {
   if (state.tokens.get(token.id) !== undefined) return { outcome: 'minted' }
-  const alive = state.liveTokens.get(token.tenant) ?? createSortedSet()
+  const alive = state.liveTokens.get(token.tenant) ?? new SortedSet()
   for (const id of alive.first(ENDED_PER_MINT, state.now())) alive.delete(id)
   if (alive.size() - alive.countBelow(state.now() + 1) >= ledgerConstants.maxTokens) return { outcome: 'full' }
   state.liveTokens.set(token.tenant, alive)
