@@ -3,12 +3,12 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import type { State } from '../memory/state.ts'
-import type { Place } from '../memory/texts.ts'
+import { referTo, type Place } from '../memory/texts.ts'
 import { figuresOf } from './figures.ts'
 import type { Lines } from './lines.ts'
 import type { Checkpoint, DiskLog } from './log.ts'
 import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
-import { codecs } from './tables.ts'
+import { codecs, type Image } from './tables.ts'
 import type { Kept, Texts } from './texts.ts'
 
 /** A journal is not worth a checkpoint before it is that long, nor before it is as long as the snapshot would be. */
@@ -78,10 +78,18 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
       await turn()
     }
 
-    async function keep ({ owner, place, moveTo }: Kept): Promise<void> {
+    async function keep ({ place, moveTo }: Kept): Promise<Place> {
       const to = await checkpoint.keep(place)
-      slice.push(textRecord(owner, to))
       if (!isSame(place, to)) after.push(() => { moveTo(to) })
+      return to
+    }
+
+    /** A row with the places of its texts; one that is not on disk yet is in the journal with the next group. */
+    async function rowOf (id: string, image: Image): Promise<Image> {
+      const entry = state.rows.look(id)
+      const whole: Record<string, string> = { ...image }
+      for (const kept of entry === undefined ? [] : texts.placesOfRow(entry)) whole[kept.name] = referTo(await keep(kept))
+      return whole
     }
 
     slice.push(figuresRecord(figuresOf(state)))
@@ -89,9 +97,8 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
       for (const key of keys(state)) {
         const now = image(state, key)
         if (now === null) continue
-        slice.push(entryRecord(table, key, now))
-        const entry = table === 'rows' ? state.rows.look(key) : undefined
-        for (const kept of entry !== undefined ? texts.placesOfRow(entry) : table === 'asides' ? texts.placesOfAside(key) : []) await keep(kept)
+        slice.push(entryRecord(table, key, table === 'rows' ? await rowOf(key, now) : now))
+        for (const kept of table === 'asides' ? texts.placesOfAside(key) : []) slice.push(textRecord(kept.owner, await keep(kept)))
         if (slice.length >= SLICE) await end()
       }
     }

@@ -2,17 +2,19 @@
 // change nothing of what was.
 
 import { isFinal, tidyBooks } from '../memory/books.ts'
-import { indexAll } from '../memory/rows.ts'
+import { PackedRow } from '../memory/packed-row.ts'
+import { enter, indexRest, leave } from '../memory/rows.ts'
 import type { State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
 import { putFigures } from './figures.ts'
 import { isBehind, type Lines } from './lines.ts'
 import { entryHead, readRecord } from './records.ts'
-import { codecs, lineIn } from './tables.ts'
+import { lineIn, putBack, type Image } from './tables.ts'
 import type { Texts } from './texts.ts'
 
 export interface Loading {
-  readonly take: (record: string, places: readonly Place[]) => void
+  /** A record of a snapshot is read at once, since that has each entry as good as once. */
+  readonly take: (record: string, places: readonly Place[], from: 'snapshot' | 'journal') => void
   /** Everything was taken: what follows from it is made, and what ended with the process that wrote it has ended. */
   readonly finish: (read: (place: Place) => Promise<string>) => Promise<void>
 }
@@ -21,6 +23,9 @@ export interface Loading {
 export function createLoading (state: State, texts: Texts, lines: Lines, onTime: (nowMs: number) => void): Loading {
   /** The last record of each entry. What came before it is not even read. */
   const last = new Map<string, string>()
+  /** What is still looked after, so that more than the row decides what follows from it. */
+  const open = new Set<string>()
+  let isAllFound = false
 
   function takeNow (record: string, places: readonly Place[]): void {
     const said = readRecord(record, places)
@@ -28,25 +33,75 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
       case 'figures': return onTime(putFigures(state, said.image))
       case 'text': return texts.found(said.owner, said.place)
       case 'lines': return lines.found(said.chunk)
-      case 'entry': return takeEntry(state, lines, said)
+      case 'entry': {
+        const { table, key, image } = said
+        if (table === 'journal') return takeLine(key, image)
+        if (table === 'rows') return takeRow(key, image, record)
+        const put = putBack.get(table)
+        if (put === undefined) throw new Error(`The table ${JSON.stringify(table)} is not known to this version of falgate.`)
+        return put(state, key, image)
+      }
     }
   }
 
+  function takeLine (cursor: string, image: Image | null): void {
+    // A checkpoint lays lines aside that are written down after it has begun, too.
+    const last = lines.chunks().at(-1)?.last
+    if (image !== null && (last === undefined || isBehind(cursor, last))) state.journal.push(lineIn(image))
+  }
+
+  function takeRow (id: string, image: Image | null, record: string): void {
+    const head = entryHead(record) ?? `rows ${id}`
+    if (!isAllFound) last.delete(head)
+    takeAway(id)
+    if (image === null) return
+    const isInputElsewhere = image['hasInput'] !== undefined && image['input'] === undefined
+    const isOutputElsewhere = image['hasOutput'] !== undefined && image['output'] === undefined
+    if ((isInputElsewhere || isOutputElsewhere) && !isAllFound) {
+      last.set(head, record)
+      return
+    }
+    const whole: Image = isInputElsewhere || isOutputElsewhere
+      ? { ...image, ...(isInputElsewhere ? { input: texts.referenceOf('i', id) } : {}), ...(isOutputElsewhere ? { output: texts.referenceOf('o', id) } : {}) }
+      : image
+    const { entry, packed } = PackedRow.read(id, Object.keys(whole), Object.values(whole))
+    if (!isFinal(entry.row) || entry.hidden.askAtMs !== null) {
+      state.rows.set(id, entry)
+      open.add(id)
+      return
+    }
+    if (packed === null) state.rows.set(id, entry)
+    else state.rows.put(id, packed)
+    enter(state, entry)
+  }
+
+  /** A later record of the row takes the place of the one that was taken. */
+  function takeAway (id: string): void {
+    const entry = state.rows.look(id)
+    if (entry === undefined) return
+    texts.had(entry)
+    if (!open.delete(id)) leave(state, entry)
+    state.rows.delete(id)
+  }
+
   return {
-    take: (record, places) => {
-      const head = entryHead(record)
+    take: (record, places, from) => {
+      const head = from === 'snapshot' ? null : entryHead(record)
       if (head === null) takeNow(record, places)
       else last.set(head, record)
     },
     finish: async read => {
+      isAllFound = true
       for (const record of last.values()) takeNow(record, NOWHERE)
       last.clear()
-      await texts.putBack(read)
-      for (const entry of state.rows.values()) {
+      const looked = [...open].flatMap(id => state.rows.get(id) ?? [])
+      await texts.putBack(looked.filter(({ row }) => !isFinal(row)), read)
+      for (const entry of looked) {
         // Nobody looks after it any more, so it is looked after at once.
         if (!isFinal(entry.row)) entry.hidden = { ...entry.hidden, leaseUntilMs: state.now() }
+        enter(state, entry)
       }
-      indexAll(state)
+      indexRest(state)
       tidyBooks(state)
     }
   }
@@ -54,17 +109,3 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
 
 /** Only records of texts name places. */
 const NOWHERE: readonly Place[] = []
-
-const byName = new Map(Object.entries(codecs))
-
-function takeEntry (state: State, lines: Lines, { table, key, image }: { readonly table: string, readonly key: string, readonly image: Readonly<Record<string, string>> | null }): void {
-  if (table === 'journal') {
-    // A checkpoint lays lines aside that are written down after it has begun, too.
-    const last = lines.chunks().at(-1)?.last
-    if (image !== null && (last === undefined || isBehind(key, last))) state.journal.push(lineIn(image))
-    return
-  }
-  const codec = byName.get(table)
-  if (codec === undefined) throw new Error(`The table ${JSON.stringify(table)} is not known to this version of falgate.`)
-  codec.put(state, key, image)
-}

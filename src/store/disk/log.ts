@@ -24,7 +24,7 @@ export interface LogOptions {
    * Called for all records of the snapshot, then of the journal, in order, while the log is opened. `places`: where the texts of that record's batch lie; none for a
    * record of a snapshot. Throwing stops the start with file and place in the message.
    */
-  readonly onRecord: (record: string, places: readonly Place[]) => void
+  readonly onRecord: (record: string, places: readonly Place[], from: 'snapshot' | 'journal') => void
   /** The last write was cut off: so many bytes from there on, in this file, are no batch, and are ignored from now on. */
   readonly onDamage: (damage: Tail) => void
 }

@@ -68,8 +68,11 @@ function imageIn (value: unknown): Image {
 }
 
 function isImage (record: Readonly<Record<string, unknown>>): record is Image {
-  for (const name in record) if (typeof record[name] !== 'string') return false
-  return true
+  return Object.values(record).every(isText)
+}
+
+function isText (value: unknown): boolean {
+  return typeof value === 'string'
 }
 
 function whereIn (value: unknown, places: readonly Place[]): Place {

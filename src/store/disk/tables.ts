@@ -8,7 +8,6 @@ import { accountsIn, hiddenFields, problemCodeOf, rowFields, type Account } from
 import { logLineOf, logText } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
-import type { Entry } from '../memory/entry.ts'
 import type { ExpiringMap } from '../memory/expiring-map.ts'
 import type { Table } from '../memory/notes.ts'
 import { tenantOf, type Notice, type State } from '../memory/state.ts'
@@ -90,32 +89,18 @@ function initialsOf (fields: object): ReadonlyMap<string, string> {
 const { input: _input, output: _output, connection: _connection, ...keptRowFields } = rowFields
 const { claimId: _claimId, leaseUntilMs: _leaseUntilMs, ...keptHiddenFields } = hiddenFields
 
-/** Which of its texts a row has; they are written for themselves, once. */
+/** Which of its texts a row has; they are written for themselves, once. A snapshot has their places in the row, too, under the names of the texts. */
 const textFlags = { hasInput: decided(flag), hasOutput: decided(flag) }
 
 const rowRecord = { ...keptRowFields, ...keptHiddenFields, ...textFlags }
 
-const rows: Codec = {
+const rows: Omit<Codec, 'put'> = {
   image: (state, key) => {
     const entry = state.rows.look(key)
     return entry === undefined ? null : imageOf(rowRecord, { ...entry.row, ...entry.hidden, hasInput: entry.row.input !== null, hasOutput: entry.row.output !== null })
   },
-  put: (state, key, image) => {
-    if (image === null) state.rows.delete(key)
-    else state.rows.set(key, entryIn(key, image))
-  },
   keys: state => state.rows.keys(),
   fields: rowRecord
-}
-
-/** A row whose texts are still to be put back: until then each stands there as an empty one. */
-function entryIn (id: string, image: Image): Entry {
-  const { hasInput, hasOutput } = recordIn(textFlags, image)
-  const row = recordIn(keptRowFields, image)
-  return {
-    row: { ...row, id, purchase: id, stored: false, connection: null, input: hasInput ? '' : null, output: hasOutput ? '' : null },
-    hidden: { ...recordIn(keptHiddenFields, image), claimId: null, leaseUntilMs: 0 }
-  }
 }
 
 const texts = json<readonly string[]>(parsed => listOf(parsed).map(textOf))
@@ -212,9 +197,8 @@ function noticeIn (parsed: unknown): Notice {
   }
 }
 
-/** Each table but for the journal of money. */
-export const codecs: Readonly<Record<Exclude<Table, 'journal'>, Codec>> = {
-  rows,
+/** Each table that is put back entry by entry as it is read: all but rows and the journal of money. */
+const others: Readonly<Record<Exclude<Table, 'journal' | 'rows'>, Codec>> = {
   logs: records(logRecord, state => state.logs, log => log, log => log),
   aliases: expiring(aliasRecord, state => state.aliases, alias => alias, alias => alias),
   names: expiring(nameRecord, state => state.names, name => name, name => name),
@@ -244,3 +228,9 @@ export const codecs: Readonly<Record<Exclude<Table, 'journal'>, Codec>> = {
   granted: records(grantedRecord, state => state.granted, count => ({ count }), ({ count }) => count),
   lowered: records(loweredRecord, state => state.lowered, lowered => lowered, lowered => lowered)
 }
+
+/** Each table but for the journal of money. */
+export const codecs: Readonly<Record<Exclude<Table, 'journal'>, Omit<Codec, 'put'>>> = { rows, ...others }
+
+/** How an entry is put back, by its table: a name that came from disk. */
+export const putBack: ReadonlyMap<string, Codec['put']> = new Map(Object.entries(others).map(([table, { put }]) => [table, put]))

@@ -34,14 +34,19 @@ export interface Texts {
   readonly placesOfAside: (name: string) => readonly Kept[]
   /** A record said that it lies there; last one first is what counts. */
   readonly found: (owner: string, place: Place) => void
-  /** Puts places where texts belong, once everything is found. Rejects when a text is missing. */
-  readonly putBack: (read: (place: Place) => Promise<string>) => Promise<void>
+  /** What a row had before its later record came: its texts lie there still, unless a record says otherwise. */
+  readonly had: (entry: Entry) => void
+  /** What stands in a row for this text of it. Throws when it is missing. */
+  readonly referenceOf: (kind: 'i' | 'o', id: string) => string
+  /** Everything is found: what lies aside has its place again, and of these rows, which have not ended, the input is read. */
+  readonly putBack: (open: readonly Entry[], read: (place: Place) => Promise<string>) => Promise<void>
   readonly forget: (id: string) => void
 }
 
-/** A text on disk. */
+/** A text on disk, and which of a row's it is. */
 export interface Kept {
   readonly owner: string
+  readonly name: 'input' | 'output'
   readonly place: Place
   readonly moveTo: (place: Place) => void
 }
@@ -50,6 +55,7 @@ export function createTexts (state: State): Texts {
   /** Inputs of rows that have not ended: they are in memory, since they are sent, and on disk. */
   const open = new Map<string, Place>()
   const found = new Map<string, Place>()
+  const before = new Map<string, string>()
 
   function add (fresh: FreshTexts, kind: Kind, key: string, text: string | null): void {
     if (text === null || placeIn(text) !== null) return
@@ -85,7 +91,7 @@ export function createTexts (state: State): Texts {
 
   function keptOf (kind: Kind, key: string, text: string | null, moveTo: (place: Place, from: string) => void): Kept[] {
     const place = text === null ? null : placeIn(text)
-    return text === null || place === null ? [] : [{ owner: ownerOf(kind, key), place, moveTo: to => { moveTo(to, text) } }]
+    return text === null || place === null ? [] : [{ owner: ownerOf(kind, key), name: kind === 'i' ? 'input' : 'output', place, moveTo: to => { moveTo(to, text) } }]
   }
 
   return {
@@ -107,7 +113,7 @@ export function createTexts (state: State): Texts {
       return [
         ...place === undefined
           ? keptOf('i', id, input, (to, from) => { move(id, 'input', from, to) })
-          : [{ owner: ownerOf('i', id), place, moveTo: (to: Place) => { moveOpen(id, place, to) } }],
+          : [{ owner: ownerOf('i', id), name: 'input' as const, place, moveTo: (to: Place) => { moveOpen(id, place, to) } }],
         ...keptOf('o', id, output, (to, from) => { move(id, 'output', from, to) })
       ]
     },
@@ -116,22 +122,22 @@ export function createTexts (state: State): Texts {
       return aside === undefined ? [] : keptOf('a', name, aside.output, to => { aside.output = referTo(to) })
     },
     found: (owner, place) => { found.set(owner, place) },
-    putBack: async read => {
-      for (const id of state.rows.keys()) {
-        state.rows.tidy()
-        const entry = state.rows.get(id)
-        if (entry === undefined) continue
-        const { input, output } = entry.row
-        const isOpen = !isFinal(entry.row)
-        const inputPlace = input === null ? null : foundOf('i', id)
-        if (inputPlace !== null && isOpen) open.set(id, inputPlace)
-        putTexts(entry, {
-          input: inputPlace === null ? null : isOpen ? await read(inputPlace) : referTo(inputPlace),
-          output: output === null ? null : referTo(foundOf('o', id))
-        })
+    had: ({ row: { id, input, output } }) => {
+      if (input !== null) before.set(ownerOf('i', id), input)
+      if (output !== null) before.set(ownerOf('o', id), output)
+    },
+    referenceOf,
+    putBack: async (rows, read) => {
+      for (const entry of rows) {
+        const { id, input } = entry.row
+        const place = input === null ? null : placeIn(input)
+        if (place === null) continue
+        open.set(id, place)
+        putTexts(entry, { input: await read(place) })
       }
-      for (const [name, aside] of state.asides) aside.output = referTo(foundOf('a', name))
+      for (const [name, aside] of state.asides) aside.output = referenceOf('a', name)
       found.clear()
+      before.clear()
     },
     forget: id => { open.delete(id) }
   }
@@ -147,10 +153,12 @@ export function createTexts (state: State): Texts {
     else move(id, 'input', referTo(from), to)
   }
 
-  function foundOf (kind: Kind, key: string): Place {
-    const place = found.get(ownerOf(kind, key))
-    if (place === undefined) throw new Error(`A text of ${key} is missing.`)
-    return place
+  function referenceOf (kind: Kind, key: string): string {
+    const owner = ownerOf(kind, key)
+    const place = found.get(owner)
+    const reference = place === undefined ? before.get(owner) : referTo(place)
+    if (reference === undefined) throw new Error(`A text of ${key} is missing.`)
+    return reference
   }
 }
 

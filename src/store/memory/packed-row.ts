@@ -10,12 +10,18 @@ const SHARED: ReadonlySet<string> = new Set([
   'tenant', 'model', 'phase', 'owner', 'priority', 'unitPrice', 'priceRule', 'accounts', 'upstream', 'cacheGroup', 'doubt', 'mode'
 ] satisfies (keyof Generation | keyof Hidden)[])
 
+/** A field of a row, and what a new row has in it. No two halves have one of the same name. */
+interface RowField { readonly half: 'row' | 'hidden', readonly name: string, readonly field: SomeField, readonly initial: unknown, readonly initialText: string | undefined }
+
 const fields = [...fieldsIn('row', rowFields), ...fieldsIn('hidden', hiddenFields)]
 const sharedFields = fields.filter(({ name, field }) => field.kind === 'flag' || SHARED.has(name))
 const ownFields = fields.filter(field => !sharedFields.includes(field))
 
-function fieldsIn (half: 'row' | 'hidden', declared: object): { readonly half: 'row' | 'hidden', readonly name: string, readonly field: SomeField, readonly initialText: string | undefined }[] {
-  return entriesOf(declared).map(([name, field]) => ({ half, name, field, initialText: initialTextOf(field) }))
+function fieldsIn (half: RowField['half'], declared: object): RowField[] {
+  return entriesOf(declared).map(([name, field]) => {
+    const initialText = initialTextOf(field)
+    return { half, name, field, initialText, initial: field.initial ?? (initialText === undefined ? null : undefined) }
+  })
 }
 
 /** No JSON, number, name or place of a text has this character. */
@@ -29,7 +35,7 @@ interface Common {
   readonly row: Generation
   readonly hidden: Hidden
   /** The fields that follow, in this order. */
-  readonly own: typeof ownFields
+  readonly own: readonly RowField[]
 }
 
 interface Halves { readonly row: Record<string, unknown>, readonly hidden: Record<string, unknown> }
@@ -47,27 +53,42 @@ export class PackedRow {
   /** Packs a row, or gives `null` for one that cannot be. */
   static of (entry: Entry): PackedRow | null {
     const values = entry as unknown as Halves // each value is that of its field
-    const texts: string[] = []
+    const own: string[] = []
     /** A bit for each field that may be its own. */
     let present = 0
-    for (const { half, name, field, initialText } of ownFields) {
-      const text = textIn(field, values[half][name])
-      const isOwn = text !== undefined && text !== initialText
-      present = present * 2 + (isOwn ? 1 : 0)
-      if (!isOwn) continue
+    for (const { half, name, field, initial, initialText } of ownFields) {
+      present *= 2
+      const value = values[half][name]
+      if (value === initial) continue
+      const text = textIn(field, value)
+      if (text === undefined || text === initialText) continue
       if (text.includes(END)) return null
-      texts.push(text)
+      present += 1
+      own.push(text)
     }
-    const shared = sharedFields.map(({ half, name, field }) => sharedTextIn(field, values[half][name]) ?? NONE)
-    const key = `${present} ${shared.join(END)}`
-    let common = known.get(key)
-    if (common === undefined) {
-      common = commonOf(entry, ownFields.filter(({ half, name, field, initialText }) => ![undefined, initialText].includes(textIn(field, values[half][name]))))
-      if (known.size >= MOST_KNOWN) known.clear()
-      known.set(key, common)
+    const shared = sharedFields.map(({ half, name, field }) => sharedTextIn(field, values[half][name]))
+    return new PackedRow(commonOf(present, shared), joined(own))
+  }
+
+  /**
+   * The row with these texts in its fields, and packed, unless it cannot be. `names` are those of its fields without those that are as in every new row, and others that
+   * are none; `texts` stand in the same order. Throws when one cannot be read.
+   */
+  static read (id: string, names: readonly string[], texts: readonly string[]): { readonly entry: Entry, readonly packed: PackedRow | null } {
+    const shape = shapeOf(names)
+    const common = shape.commonOf(texts)
+    const row = { ...common.row, id, purchase: id }
+    const hidden = { ...common.hidden }
+    const values = { row, hidden } as unknown as Halves // each value is read by its field
+    const own: string[] = []
+    let canBe = true
+    for (const [index, { half, name, field }] of common.own.entries()) {
+      const text = texts[shape.own[index] ?? -1] ?? ''
+      values[half][name] = field.read(text)
+      if (field.kind !== 'integer' && text.includes(END)) canBe = false
+      own.push(text)
     }
-    // A text that has wide characters takes two bytes for each of its others, too; and this one is in one piece.
-    return new PackedRow(common, Buffer.from(texts.join(END)).toString('latin1'))
+    return { entry: { row, hidden }, packed: canBe ? new PackedRow(common, joined(own)) : null }
   }
 
   unpack (id: string): Entry {
@@ -75,7 +96,7 @@ export class PackedRow {
     const row = { ...sharedRow, id, purchase: id }
     const hidden = { ...sharedHidden }
     const values = { row, hidden } as unknown as Halves // each value was read by its field
-    const text = Buffer.from(this.#own, 'latin1').toString()
+    const text = isAscii(this.#own) ? this.#own : Buffer.from(this.#own, 'latin1').toString()
     let from = 0
     for (const { half, name, field } of own) {
       const end = text.indexOf(END, from)
@@ -85,6 +106,16 @@ export class PackedRow {
     }
     return { row, hidden }
   }
+}
+
+/** One text of them, in one piece. One that has wide characters would take two bytes for each of its others, too. */
+function joined (texts: readonly string[]): string {
+  const all = texts.join(END)
+  return isAscii(all) ? all : Buffer.from(all).toString('latin1')
+}
+
+function isAscii (text: string): boolean {
+  return Buffer.byteLength(text) === text.length
 }
 
 function textIn (field: SomeField, value: unknown): string | undefined {
@@ -101,16 +132,84 @@ function sharedTextIn (field: SomeField, value: unknown): string | undefined {
 
 const written = new WeakMap<object, string>()
 
+// ------------------------------------------------------------------------------------------------ what is shared
+
 /** So many are known at most. What is made once more takes room, nothing else. */
 const MOST_KNOWN = 1000
 
 const known = new Map<string, Common>()
 
-/** What is made of a row and holds for all that agree with it, but for these fields. It has its fields in that row's order. */
-function commonOf (entry: Entry, own: typeof ownFields): Common {
-  const row = { ...entry.row, id: '', purchase: '', stored: false }
-  const hidden = { ...entry.hidden }
-  const values = { row, hidden } as unknown as Halves // each value is that of its field
-  for (const one of ownFields) values[one.half][one.name] = own.includes(one) ? null : one.field.read(one.initialText)
-  return { row, hidden, own }
+/** `present`: which of `ownFields` are the row's own, a bit for each, the last one lowest. `shared`: the texts of `sharedFields`. */
+function commonOf (present: number, shared: readonly (string | undefined)[]): Common {
+  const key = `${present} ${shared.map(text => text ?? NONE).join(END)}`
+  const found = known.get(key)
+  if (found !== undefined) return found
+  if (known.size >= MOST_KNOWN) known.clear()
+  const common = makeCommon(ownFields.filter((_, index) => Math.floor(present / 2 ** (ownFields.length - 1 - index)) % 2 === 1), shared)
+  known.set(key, common)
+  return common
+}
+
+function makeCommon (own: readonly RowField[], shared: readonly (string | undefined)[]): Common {
+  const values: Halves = { row: { id: '', purchase: '', stored: false }, hidden: {} }
+  for (const one of fields) {
+    const { half, name, field, initialText } = one
+    const at = sharedFields.indexOf(one)
+    values[half][name] = at !== -1 ? field.read(shared[at]) : own.includes(one) ? null : field.read(initialText)
+  }
+  const { row, hidden } = values as unknown as Pick<Common, 'row' | 'hidden'> // each value was read by its field, or follows
+  // What was filled name by name is slow to copy, and a copy of it is not.
+  return { row: { ...row }, hidden: { ...hidden }, own }
+}
+
+// ------------------------------------------------------------------------------------------------ rows of a store
+
+/** What rows agree in that have texts in the same fields. */
+interface Shape {
+  readonly names: readonly string[]
+  /** Where among its texts those stand that are its own. */
+  readonly own: readonly number[]
+  /** What the row with these texts has in common with others. */
+  readonly commonOf: (texts: readonly string[]) => Common
+}
+
+/** So many are known at most. */
+const MOST_SHAPES = 32
+
+/** The one that was met last stands first. */
+const shapes: Shape[] = []
+
+function shapeOf (names: readonly string[]): Shape {
+  const at = shapes.findIndex(shape => isSame(shape.names, names))
+  const shape = shapes[at] ?? makeShape(names)
+  if (at === 0) return shape
+  if (at > 0) shapes.splice(at, 1)
+  else if (shapes.length >= MOST_SHAPES) shapes.pop()
+  shapes.unshift(shape)
+  return shape
+}
+
+function makeShape (names: readonly string[]): Shape {
+  const placeOf = ({ name }: RowField): number => names.indexOf(name)
+  const present = ownFields.reduce((bits, field) => bits * 2 + (names.includes(field.name) ? 1 : 0), 0)
+  const sharedPlaces = sharedFields.map(placeOf)
+  /** The texts of the row before, and what they led to. */
+  let last: { readonly texts: readonly string[], readonly common: Common } | null = null
+  return {
+    names,
+    own: ownFields.map(placeOf).filter(place => place !== -1),
+    commonOf: texts => {
+      const before = last
+      if (before !== null && sharedPlaces.every(place => texts[place] === before.texts[place])) return before.common
+      const common = commonOf(present, sharedFields.map((field, index) => texts[sharedPlaces[index] ?? -1] ?? field.initialText))
+      last = { texts, common }
+      return common
+    }
+  }
+}
+
+function isSame (one: readonly string[], other: readonly string[]): boolean {
+  if (one.length !== other.length) return false
+  for (let at = 0; at < one.length; at += 1) if (one[at] !== other[at]) return false
+  return true
 }

@@ -47,6 +47,12 @@ export class RowTable {
     if (hasEnded(entry) && !this.#loose.has(id)) this.#loose.set(id, null)
   }
 
+  /** Writes one that is packed already. */
+  put (id: string, packed: PackedRow): void {
+    this.#loose.delete(id)
+    this.#rows.set(id, packed)
+  }
+
   delete (id: string): boolean {
     this.#loose.delete(id)
     return this.#rows.delete(id)

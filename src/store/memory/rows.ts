@@ -261,11 +261,23 @@ function holdOtherwise (state: State, before: Generation, after: Generation): vo
   if (!isFinal(after)) hold(state, after, 1)
 }
 
-/** Makes what follows from rows, aliases and tokens that were put back from elsewhere; nothing of it is there yet. */
-export function indexAll (state: State): void {
-  for (const entry of state.rows.values()) {
-    rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
-    index(state, entry)
+/** Makes what follows from a row that was put back from elsewhere. Nothing is booked. */
+export function enter (state: State, entry: Entry): void {
+  rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
+  index(state, entry)
+}
+
+/** Takes that away again. */
+export function leave (state: State, entry: Entry): void {
+  dropRanked(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
+  unindex(state, entry)
+}
+
+/** Makes what follows from everything else that was put back from elsewhere; nothing of it is there yet. */
+export function indexRest (state: State): void {
+  for (const id of state.passedDuplicates.keys()) {
+    const duplicateName = state.rows.look(id)?.hidden.duplicateName ?? null
+    if (duplicateName !== null) dropFrom(state.duplicates, duplicateName, id)
   }
   for (const [id, alias] of state.aliases.entries()) enlist(state.aliasLists, alias, id, alias.number)
   for (const [id, { token }] of state.tokens.entries()) if (!token.revoked) addTo(state.liveTokens, token.tenant, id, token.expiresAtMs)

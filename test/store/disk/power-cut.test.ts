@@ -2,6 +2,7 @@
 
 import { crc32 } from 'node:zlib'
 import t from 'tap'
+import { FORMAT_VERSION } from '../../../src/store/disk/log/frames.ts'
 import { createFakeDisk, FOLDER, type FakeDisk } from './fake-disk.ts'
 import { look, open } from './log-scene.ts'
 
@@ -136,10 +137,10 @@ for (const [missing, told] of [
 t.test('a folder of a newer version is refused with a sentence', async t => {
   const { disk, name, whole } = await journal()
   const newer = Buffer.from(whole)
-  newer.writeUInt16LE(2, 16)
+  newer.writeUInt16LE(FORMAT_VERSION + 1, 16)
   newer.writeUInt32LE(crc32(newer.subarray(16, 36 + newer.readUInt32LE(28))), 12)
   disk.put(name, newer)
-  await t.rejects(look(FOLDER, disk), { message: '/ledger/000001.log was written by a newer version of falgate (format 2). Start that version on this folder, or another folder with this one.' })
+  await t.rejects(look(FOLDER, disk), { message: `/ledger/000001.log was written by a newer version of falgate (format ${FORMAT_VERSION + 1}). Start that version on this folder, or another folder with this one.` })
 })
 
 t.test('what callers send cannot look like a batch: a text that holds a whole frame is cut off with the last write', async t => {

@@ -14,7 +14,7 @@ export interface Tail { readonly file: string, readonly offset: number, readonly
 export interface ReplayOptions {
   readonly port: FilePort
   readonly folder: string
-  readonly onRecord: (record: string, places: readonly Place[]) => void
+  readonly onRecord: (record: string, places: readonly Place[], from: 'snapshot' | 'journal') => void
 }
 
 /** What there is. */
@@ -56,9 +56,9 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
     }
   }
 
-  function give (record: string, places: readonly Place[], path: string, offset: number): void {
+  function give (record: string, places: readonly Place[], from: 'snapshot' | 'journal', path: string, offset: number): void {
     try {
-      onRecord(record, places)
+      onRecord(record, places, from)
     } catch (error) {
       throw new Error(`A record of ${path} at byte ${offset} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
@@ -79,7 +79,7 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
           const records = frame.records()
           slices += 1
           count += records.length
-          for (const record of records) give(record, [], path, frame.offset)
+          for (const record of records) give(record, [], 'snapshot', path, frame.offset)
         }
         return undefined
       })
@@ -172,7 +172,7 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
 
   function giveBatch (frame: Frame, file: number, path: string): void {
     const places = frame.texts.map(({ offset, bytes }) => ({ file, offset, bytes }))
-    for (const record of frame.records()) give(record, places, path, frame.offset)
+    for (const record of frame.records()) give(record, places, 'journal', path, frame.offset)
   }
 }
 
