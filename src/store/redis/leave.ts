@@ -2,6 +2,7 @@
 
 import { setImmediate } from 'node:timers/promises'
 import { integerOf, listOf, recordOf, textOf } from '../../generation/fields.ts'
+import { accountsIn } from '../../generation/generation.ts'
 import { isAtUpstream, phases } from '../../generation/phases.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { BETWEEN_ACCOUNTS } from '../../upstream-account.ts'
@@ -13,6 +14,9 @@ import { keysOf } from './keys.ts'
 /** How many are read at one go: rows are up to some hundred KiB each. */
 const ROWS = 20
 const PAGE = 500
+
+/** How often books are read again that changed meanwhile. */
+const ROUNDS = 100
 
 /** Fields of a row that end with the process that looks after it, or belong to the store; and the texts, which stand beside the others. */
 const notMoved = new Set(['input', 'output', 'connection', 'claimId', 'leaseUntilMs', 'schema', 'bytes'])
@@ -37,6 +41,7 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
   }
   const [others] = await ask(async client => await client.hmget(prefix + 'glob', 'accounts'))
   const otherAccounts = others == null || others === '' ? [] : others.split(BETWEEN_ACCOUNTS)
+  /** The last line of the journal that travels. */
   let lastLine = '0-0'
   let notices = 0
 
@@ -92,6 +97,26 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     return [entry('books', name, { owner: name.slice(0, at), period: name.slice(at + 1), held: hash['held'] ?? '0', spent: hash['spent'] ?? '0', changedAtMs: String(changedAtMs) })]
   }
 
+  /**
+   * All books as they were at one line of the journal, which is the last that travels: what is spent while this is read is in neither, as if it came later. Those that
+   * changed while others were read are read again.
+   */
+  async function books (): Promise<ReadonlyMap<string, Entry>> {
+    const found = new Map<string, Entry>()
+    const look = async (name: string): Promise<void> => { for (const entry of await bookOf(name)) found.set(name, entry) }
+    const [[last] = []] = await ask(async client => await client.xrevrange(prefix + 'j', '+', '-', 'COUNT', 1))
+    lastLine = last ?? lastLine
+    for await (const names of keysOf({ connection, prefix }, 'm:')) await Promise.all(names.map(look))
+    for (let rounds = 0; rounds < ROUNDS; rounds += 1) {
+      const lines = await ask(async client => await client.xrange(prefix + 'j', '(' + lastLine, '+', 'COUNT', PAGE))
+      const changed = new Set(lines.flatMap(line => accountsIn(listOf(JSON.parse(lineOf(line)['accounts'] ?? '[]'))).map(({ owner, period }) => `${owner}:${period}`)))
+      if (changed.size === 0) break
+      lastLine = lines.at(-1)?.[0] ?? lastLine
+      await Promise.all([...changed].map(look))
+    }
+    return found
+  }
+
   async function tenantOf (name: string): Promise<readonly Entry[]> {
     const { virtual = '0', weight = '1', maxInFlight = '1', used = '0', beganAtMs = '0', endsAtMs = '0' } = await hashAt(`t:${name}`) ?? {}
     return [entry('tenants', name, { virtual, weight, maxInFlight, used, beganAtMs, endsAtMs })]
@@ -132,27 +157,26 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
 
   async function * journal (): AsyncGenerator<Entry> {
     for (let from = '-'; ;) {
-      const lines = await ask(async client => await client.xrange(prefix + 'j', from, '+', 'COUNT', PAGE))
-      for (const [cursor, flat] of lines) {
-        const line = Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, n) => flat.slice(2 * n, 2 * n + 2)))
-        const { requestId, assumed, ...told } = recordOf(line)
+      const lines = await ask(async client => await client.xrange(prefix + 'j', from, lastLine, 'COUNT', PAGE))
+      for (const line of lines) {
+        const [cursor] = line
+        const { requestId, assumed, ...told } = lineOf(line)
         yield entry('journal', cursor, {
-          ...Object.fromEntries(Object.entries(told).map(([name, text]) => [name, textOf(text)])),
+          ...told,
           cursor,
           atMs: cursor.split('-', 1).join(''),
-          ...(requestId === '' || requestId === undefined ? {} : { requestId: textOf(requestId) }),
+          ...(requestId === '' || requestId === undefined ? {} : { requestId }),
           ...(assumed === '1' ? { assumed: '1' } : {})
         })
-        lastLine = cursor
       }
       if (lines.length < PAGE) return
-      from = '(' + lastLine
+      from = '(' + (lines.at(-1)?.[0] ?? lastLine)
     }
   }
 
   async function * entries (): AsyncGenerator<Entry> {
     yield * of('t', tenantOf)
-    yield * of('m', bookOf)
+    yield * (await books()).values()
     yield * ending('tok', 'tokens', ({ tenant = '', subject = '', secretSha256 = '', origins = '[]', terms = '', expiresAtMs = '0', revoked, pictures = '0', money = '0', heldPictures = '0', heldMoney = '0', spentPictures = '0', spentMoney = '0' }, until) => ({
       tenant, subject, secretSha256, origins, terms, expiresAtMs, picturesLeft: pictures, moneyLeft: money, heldPictures, heldMoney, spentPictures, spentMoney, ...(revoked === undefined ? {} : { revoked }), ...until
     }))
@@ -196,6 +220,11 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
   }
 
   return { identity: { upstream, otherAccounts, clockMs }, entries: entries(), figures }
+}
+
+/** The fields of a line of the journal. */
+function lineOf ([, flat]: readonly [cursor: string, flat: readonly string[]]): Readonly<Record<string, string>> {
+  return Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, n) => [flat[2 * n] ?? '', flat[2 * n + 1] ?? '']))
 }
 
 function entry (table: MovedTable, key: string, image: Image): Entry {
