@@ -125,6 +125,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/models.md', 'export MODELS_DIR', 'cli/model.test.ts'],
   ['docs/models.md', '{', 'cli/model.test.ts'],
   ['docs/operations.md', '# 1. Stop all gateways', 'cli/moving.test.ts runs it'],
+  ['docs/operations.md', 'falgate export ledger-backup.jsonl', 'cli/moving.test.ts'],
   ['docs/operations.md', 'falgate top', 'cli/top.test.ts'],
   ['docs/operations.md', 'falgate doctor', 'cli/doctor.test.ts'],
   ['docs/operations.md', '# name', 'tenants/load.test.ts'],

@@ -3,8 +3,8 @@
 import type { Writable } from 'node:stream'
 import type { Config } from '../config.ts'
 import { createDiskMovingPlace, declarations } from '../store/disk/moving.ts'
-import { ownFolder } from '../store/disk/owner.ts'
-import type { MovingPlace } from '../store/moving/entry.ts'
+import { OwnedError, ownFolder } from '../store/disk/owner.ts'
+import { Unmovable, type MovingPlace } from '../store/moving/entry.ts'
 import { exportLedger, importLedger, type OnCount } from '../store/moving/move.ts'
 import { openMovingRedis, type OperatorsPlace } from './reach-redis.ts'
 import { timesOf } from './store-terms.ts'
@@ -15,8 +15,11 @@ export type MovingAt = { readonly kind: 'folder', readonly folder: string, reado
 /** Told that so much of it is done. */
 export type OnProgress = (doing: 'exported' | 'looked through' | 'imported') => OnCount
 
-/** Does something with the ledger at a place, which belongs to this process meanwhile where it is a folder. Rejects with one sentence when that cannot be. */
-async function at<Result> (where: MovingAt, work: (place: MovingPlace) => Promise<Result>): Promise<Result> {
+/**
+ * Does something with the ledger at a place; a folder belongs to this process meanwhile, unless it is only read. Rejects with one sentence when that cannot be, and with
+ * what can be done `instead` where a gateway has the folder.
+ */
+async function at<Result> (where: MovingAt, work: (place: MovingPlace) => Promise<Result>, { isReading = false, instead = '' } = {}): Promise<Result> {
   if (where.kind === 'redis') {
     const place = await openMovingRedis(where)
     try {
@@ -25,20 +28,25 @@ async function at<Result> (where: MovingAt, work: (place: MovingPlace) => Promis
       await place.close()
     }
   }
-  const owner = await ownFolder(where.folder)
+  const owner = isReading ? null : await ownFolder(where.folder).catch(error => { throw error instanceof OwnedError ? inUse(where.folder, error, instead) : error })
   const place = createDiskMovingPlace({ folder: where.folder, times: timesOf(where.config), onDamage: () => {} }) // what was cut off was never answered
   try {
     return await work(place)
   } finally {
     await place.close()
-    await owner.close()
+    await owner?.close()
   }
+}
+
+function inUse (folder: string, { owner }: OwnedError, instead: string): Unmovable {
+  const who = owner === null ? 'a process that does not answer' : `process ${owner.pid} on ${owner.host}, since ${owner.since}`
+  return new Unmovable(`DATA_DIR=${folder}: a gateway is running there (${who}); stop it first${instead}`)
 }
 
 /** Writes the ledger to a file, or a stream. */
 export async function runExport (where: MovingAt, { version, isMove, to, onProgress }: { readonly version: string, readonly isMove: boolean, readonly to: string | Writable, readonly onProgress: OnProgress }): Promise<void> {
   const about = { version, store: where.kind === 'redis' ? 'Redis' : 'DATA_DIR' }
-  await at(where, async place => { await exportLedger(place, { about, isMove, to, onCount: onProgress('exported') }) })
+  await at(where, async place => { await exportLedger(place, { about, isMove, to, onCount: onProgress('exported') }) }, { isReading: !isMove, instead: '. Without --move, falgate export writes a backup beside it' })
 }
 
 /** Puts the ledger of a file into an empty place. Gives how many entries it has. */

@@ -112,13 +112,14 @@ Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wron
 Writes the whole ledger to FILE, or to standard output: generations with prompts and
 results, names, money and its journal, tokens. Keep it as secret as the ledger; the file
 is readable for its owner only. One that is there already is not written over.
-Without --move it is a backup. Gateways on Redis may run meanwhile; then each entry is as
-it was when its turn came.
+Without --move it is a backup, and gateways may run meanwhile. That of a DATA_DIR is the
+ledger at one moment; of Redis each entry is as it was when its turn came, and the money
+that of one moment.
 With --move all gateways have to be stopped. Before anything is written the ledger is
 marked as left, so no gateway buys with it from then on, of an older version neither.
 When the command is broken off, run it again, or see falgate ledger --help.
-Uses the ledger of REDIS_URL, or of DATA_DIR, which must be in use by no gateway. The user
-of a Redis needs PEXPIRETIME and SCAN beside what a gateway's does.
+Uses the ledger of REDIS_URL, or of DATA_DIR, which a backup only reads. The user of a
+Redis needs PEXPIRETIME and SCAN beside what a gateway's does.
 Exit code: 0 when the file is whole, 1 when it is not, 2 when the arguments are wrong.`,
   import: `Usage: falgate import [--backup] FILE
 

@@ -9,6 +9,7 @@ import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledge
 import { admissionOf, freshId, never, successOf, times } from '../support/admission.ts'
 import { parseObject } from '../support/gateway.ts'
 import { runHere } from '../support/cli.ts'
+import { generate, serve } from '../support/folder-gateway.ts'
 import { cliFile } from '../support/paths.ts'
 import { runCli, start } from '../support/processes.ts'
 import { freshNamespace } from '../support/redis-store.ts'
@@ -151,4 +152,24 @@ t.test('what stands in the way is told in a sentence, and nothing is begun', asy
   t.match(backup.stderr, /a backup is written/)
   t.equal((await runHere(['export', path], env)).code, 0)
   t.equal(readFileSync(path, 'utf8').split('\n').length, backup.stdout.split('\n').length)
+})
+
+t.test('beside a gateway that has a folder a backup is written and a move is refused, and the gateway goes on', async t => {
+  const above = await folderOf(t)
+  const env = { DATA_DIR: join(above, 'data') }
+  const { url } = await serve(t, env)
+  const picture = { prompt: 'a lighthouse', seed: 7 }
+  t.equal((await generate(url, picture)).status, 200)
+  const path = join(above, 'backup.jsonl')
+  t.match(await runHere(['export', '--move', path], env), { code: 1, stderr: /^falgate: DATA_DIR=\S+: a gateway is running there \(process \d+ on \S+, since \S+\); stop it first\. Without --move, falgate export writes a backup beside it\n$/ })
+  t.match(await runHere(['export', path], env), { code: 0, stderr: /a backup is written; the file is \S+backup\.jsonl/ })
+  t.match(await runHere(['import', '--backup', path], env), { code: 1, stderr: /a gateway is running there .*; stop it first\n$/ })
+  t.equal((await generate(url, { prompt: 'another one' })).status, 200, 'it goes on')
+
+  const copy = { DATA_DIR: join(above, 'copy') }
+  t.equal((await runHere(['import', '--backup', path], copy)).code, 0)
+  const restored = await serve(t, copy)
+  const response = await fetch(`${restored.url}/generate`, { method: 'POST', headers: { authorization: 'Bearer fg_demo_sandbox', 'content-type': 'application/json', 'falgate-cache': 'only' }, body: JSON.stringify(picture) })
+  t.equal(response.status, 200, 'what was bought before the backup is a hit')
+  await response.body?.cancel()
 })

@@ -1,13 +1,15 @@
-// The ledger of a folder as one that is moved: away from it, or into it. The folder belongs to this process.
+// The ledger of a folder as one that is moved: away from it, or into it; then the folder belongs to this process. One that is only copied is read beside whoever has it.
 
 import type { LedgerTimes } from '../../generation/ledger.ts'
 import { movingMarkIn, movingSentence } from '../../upstream-account.ts'
 import type { Declarations } from '../moving/arrive.ts'
-import { movedTables, Unmovable, type ArrivingLedger, type Entry, type LeavingLedger, type LongTexts, type MovingPlace } from '../moving/entry.ts'
-import { placeIn } from '../memory/texts.ts'
+import { movedTables, Unmovable, type ArrivingLedger, type Entry, type Image, type LeavingLedger, type LongTexts, type MovingPlace } from '../moving/entry.ts'
+import { placeIn, referTo } from '../memory/texts.ts'
 import { figureRecord, figuresOf } from './figures.ts'
 import { openLog, type Checkpoint, type LogOptions } from './log.ts'
-import { openState, placeOf, type OpenState } from './open.ts'
+import { hasCode } from './log/port.ts'
+import type { StillLog } from './log/still.ts'
+import { openState, placeOf, readState, type OpenState, type ReadState } from './open.ts'
 import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
 import { codecs, imageOf, lineRecord } from './tables.ts'
 import { ownerOf } from './texts.ts'
@@ -32,6 +34,7 @@ export interface DiskMovingOptions extends Pick<LogOptions, 'folder' | 'files' |
 export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: DiskMovingOptions): MovingPlace & { readonly close: () => Promise<void> } {
   const place = placeOf(files.folder)
   let opened: Promise<OpenState> | null = null
+  let copied: { readonly log: StillLog } | null = null
 
   function open (): Promise<OpenState> {
     opened ??= openState({ ...files, times, wallNow })
@@ -45,19 +48,33 @@ export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: 
     await log.append({ records: [figuresRecord(figuresOf(state))], texts: [] })
   }
 
-  async function leave (isMove: boolean): Promise<LeavingLedger> {
+  async function leave (): Promise<LeavingLedger> {
     const found = await open()
     const { upstream } = found.state
-    if (upstream === null) throw new Unmovable(`${place}: there is no ledger`)
+    if (upstream === null) throw nothingThere()
     const moving = movingMarkIn(upstream)
-    if (moving !== null && !(isMove && moving.word === 'leaving')) throw new Unmovable(movingSentence(moving, place))
+    if (moving !== null && moving.word !== 'leaving') throw new Unmovable(movingSentence(moving, place))
     const whose = moving?.upstream ?? upstream
-    if (isMove && moving === null) await mark(found, `leaving ${whose}`)
+    if (moving === null) await mark(found, `leaving ${whose}`)
     return leavingLedger(found, whose)
   }
 
+  async function copy (): Promise<LeavingLedger> {
+    const found = await readState({ folder: files.folder, files: files.files, times, wallNow }).catch(error => { throw hasCode(error, 'ENOENT') ? nothingThere() : error })
+    copied = found
+    const { upstream } = found.state
+    if (upstream === null) throw nothingThere()
+    const moving = movingMarkIn(upstream)
+    if (moving !== null) throw new Unmovable(movingSentence(moving, place))
+    return leavingLedger(found, upstream)
+  }
+
+  function nothingThere (): Unmovable {
+    return new Unmovable(`${place}: there is no ledger`)
+  }
+
   return {
-    leave,
+    leave: async isMove => isMove ? await leave() : await copy(),
     left: async () => {
       const found = await open()
       const moving = movingMarkIn(found.state.upstream ?? '')
@@ -95,12 +112,13 @@ export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: 
       }
     },
     close: async () => {
+      await copied?.log.close()
       if (opened !== null) await (await opened).log.close()
     }
   }
 }
 
-function leavingLedger ({ state, time, lines, read }: OpenState, upstream: string): LeavingLedger {
+function leavingLedger ({ state, time, lines, read }: ReadState, upstream: string): LeavingLedger {
   time.advance()
   const clockMs = state.now()
 
@@ -160,6 +178,15 @@ async function write (checkpoint: Checkpoint, { entries, figures }: ArrivingLedg
     lines = []
   }
 
+  /** With the places of its texts. */
+  async function rowOf (image: Image, { input, output }: LongTexts): Promise<Image> {
+    return {
+      ...image,
+      ...(input === undefined ? {} : { input: referTo(await checkpoint.add(input)) }),
+      ...(output === undefined ? {} : { output: referTo(await checkpoint.add(output)) })
+    }
+  }
+
   for await (const { table, key, image, texts } of entries) {
     count += 1
     if (table === 'journal') {
@@ -168,9 +195,8 @@ async function write (checkpoint: Checkpoint, { entries, figures }: ArrivingLedg
       continue
     }
     if (held.takes(table, key, image)) continue
-    slice.push(entryRecord(table, key, image))
-    if (texts.input !== undefined) slice.push(textRecord(ownerOf('i', key), await checkpoint.add(texts.input)))
-    if (texts.output !== undefined) slice.push(textRecord(ownerOf(table === 'asides' ? 'a' : 'o', key), await checkpoint.add(texts.output)))
+    slice.push(entryRecord(table, key, table === 'rows' ? await rowOf(image, texts) : image))
+    if (table === 'asides') slice.push(textRecord(ownerOf('a', key), await checkpoint.add(texts.output ?? '')))
     if (slice.length >= SLICE) await end()
   }
   await layAside()

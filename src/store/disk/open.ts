@@ -6,36 +6,53 @@ import type { Instant } from '../memory/ledger.ts'
 import { createState, type State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
 import { createLines, type Lines } from './lines.ts'
-import { createLoading } from './load.ts'
+import { createLoading, type Loading } from './load.ts'
 import { openLog, type DiskLog, type LogOptions } from './log.ts'
+import { realFiles } from './log/port.ts'
+import { mayBePassing, readStill, type StillLog } from './log/still.ts'
 import { createTexts, type Texts } from './texts.ts'
 
-export interface OpenState {
+/** A ledger that was read. */
+export interface ReadState {
   readonly time: Instant
   readonly state: State
   readonly texts: Texts
   readonly lines: Lines
-  readonly log: DiskLog
   /** Reads a text that lies on disk. */
   readonly read: (place: Place) => Promise<string>
 }
 
-export interface OpenStateOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDamage'>, Partial<Pick<State, 'note' | 'tell'>> {
+/** One that this process writes. */
+export interface OpenState extends ReadState { readonly log: DiskLog }
+
+interface StateOptions extends Partial<Pick<State, 'note' | 'tell'>> {
   readonly times: LedgerTimes
   /** Wall time in milliseconds. */
   readonly wallNow?: () => number
   readonly server?: (() => string) | undefined
 }
 
-/** Opens it. Rejects with a sentence that says what to do when it cannot be read. */
-export async function openState ({ times, wallNow = monotonicNow, server, note, tell, ...files }: OpenStateOptions): Promise<OpenState> {
+export interface OpenStateOptions extends StateOptions, Pick<LogOptions, 'folder' | 'files' | 'onDamage'> {}
+
+/** Opens the ledger of a folder that belongs to this process. Rejects with a sentence that says what to do when it cannot be read. */
+export async function openState ({ folder, files, onDamage, ...options }: OpenStateOptions): Promise<OpenState> {
+  return await stateOf(options, async onRecord => await openLog({ folder, files, onDamage, onRecord }))
+}
+
+/** Reads the ledger of a folder as it is at one moment, whoever goes on with it, and changes nothing there. Rejects as `openState` does. `log` is to be closed. */
+export async function readState ({ folder, files = realFiles, ...options }: Omit<OpenStateOptions, 'onDamage'>): Promise<ReadState & { readonly log: StillLog }> {
+  return await mayBePassing(async () => await stateOf(options, async onRecord => await readStill({ folder, files, onRecord })))
+}
+
+/** `open` gives a log when it has told of all its records. */
+async function stateOf<Log extends StillLog> ({ times, wallNow = monotonicNow, server, note, tell }: StateOptions, open: (onRecord: Loading['take']) => Promise<Log>): Promise<ReadState & { readonly log: Log }> {
   const time = createTime(wallNow)
   const state = createState({ times, now: time.now, server, ...(note === undefined ? {} : { note }), ...(tell === undefined ? {} : { tell }), maxJournalLines: Infinity })
   const read = async (place: Place): Promise<string> => await log.readText(place)
   const texts = createTexts(state)
   const lines = createLines(state, read)
   const loading = createLoading(state, texts, lines, time.notBefore)
-  const log = await openLog({ ...files, onRecord: loading.take })
+  const log = await open(loading.take)
   await loading.finish(read)
   return { time, state, texts, lines, log, read }
 }
