@@ -45,8 +45,3 @@ export async function assertThere (folder: string): Promise<void> {
   const isThere = await stat(folder).then(found => found.isDirectory(), () => false)
   if (!isThere) throw new Error(`DATA_DIR: there is no ledger in ${folder}`)
 }
-
-/** Rejects: each start counts everything again. */
-export async function nothingToRecount (): Promise<never> {
-  throw new Error('DATA_DIR: each start counts every counter and index again from the generations, so there is nothing to recount')
-}

@@ -10,7 +10,9 @@ import { isNoSpace } from '../store/disk/log/port.ts'
 import { answerOperators } from '../store/disk/operators-wire.ts'
 import { ownFolder, type Owner } from '../store/disk/owner.ts'
 import { accountText, BETWEEN_ACCOUNTS, foreignLedgerSentence, type OwnAccount } from '../upstream-account.ts'
-import { nothingToRecount, unmountedFault } from './data-folder.ts'
+import { unmountedFault } from './data-folder.ts'
+import { answerText, askedIn } from './overview-wire.ts'
+import { readOverview } from './overview.ts'
 import { timesOf, type Store, type StoreOptions } from './store-terms.ts'
 
 const sentences: Readonly<Record<DiskFault, string>> = {
@@ -47,12 +49,12 @@ export async function openDisk ({ config, accounts, log, metrics }: StoreOptions
     onState: tellState,
     onCheckpointFailure: error => { log.warn({ folder, err: error }, 'a snapshot of the ledger could not be written; it is tried again later') }
   })
-  const ledger = await opened.then(({ ledger }) => ownedBy(ledger, owner), async (error: unknown) => {
+  const { ledger, recount } = await opened.then(({ ledger, recount }) => ({ ledger: ownedBy(ledger, owner), recount }), async (error: unknown) => {
     await owner.close()
     throw error
   })
   await assertOwn(ledger, accounts(), folder)
-  const operators = createOperators({ ...ledger, recount: nothingToRecount })
+  const operators = { ...createOperators({ ...ledger, recount }), overview: async (asked: unknown) => answerText(await readOverview(ledger, askedIn(asked))) }
   answer = socket => { answerOperators(socket, operators).catch(() => {}) } // it says what fails itself
   return {
     ledger,

@@ -8,7 +8,7 @@ import type { FailedGeneration, SeenReplica, Standing } from '../generation/over
 import { leftOf } from '../generation/request/budgets.ts'
 import { worstOf } from '../generation/run/breakers.ts'
 import type { MicroUsd } from '../money.ts'
-import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
+import type { BudgetLimit } from '../tenants/book.ts'
 import { accountNameIn, accountText, type OwnAccount } from '../upstream-account.ts'
 
 /** Money of a tenant or of the company in the period of its budget, or in the month when it has none. */
@@ -49,9 +49,12 @@ export interface Overview {
   readonly replicas: readonly SeenReplica[]
 }
 
+/** The tenants that there are, and their budgets. */
+export interface BudgetBook { readonly tenants: ReadonlyMap<string, { readonly budget: BudgetLimit | null }>, readonly companyBudget: BudgetLimit | null }
+
 export interface OverviewAsked {
   /** `null`: the tenants are not known, and so are their budgets. */
-  readonly book: Pick<TenantBook, 'tenants' | 'companyBudget'> | null
+  readonly book: BudgetBook | null
   readonly falConcurrency: number
   /** Those whose places are known; `null`: the environment names none, so that each has as many as `falConcurrency`. */
   readonly own: readonly OwnAccount[] | null

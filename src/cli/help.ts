@@ -73,8 +73,8 @@ are there. It is drawn again every two seconds, until q or Ctrl-C; where Redis i
 says so, and goes on trying. Without a terminal it is drawn once.
 --once draws it once. --json writes it as one object (docs/operations.md).
 --tenant shows money and failures of one tenant.
-Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, budgets
-from TENANTS_FILE, and all places at fal from FAL_CONCURRENCY. Nothing is changed.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, or of
+DATA_DIR, budgets from TENANTS_FILE, and all places at fal from FAL_CONCURRENCY. Nothing is changed.
 Exit code: 0, 1 when the ledger cannot be read once, 2 when the arguments are wrong.`,
   usage: `Usage: falgate usage --csv|--jsonl [--from <time>] [--to <time>]
 
@@ -141,8 +141,8 @@ holds what was spent against the journal. Each difference is a line. Without --w
 nothing is changed; with it everything is mended but what was spent, which only fal's bill tells.
 Gateways may run meanwhile, all of this version: the count is done in short pieces, and
 they keep up what was counted so far. One count at a time.
-Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE; its
-user needs GET, HSTRLEN, SCAN and ZSCAN beside what a gateway's does.
+Uses the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, or of
+DATA_DIR, beside its gateway or without one. The user of a Redis needs GET, HSTRLEN, SCAN and ZSCAN beside what a gateway's does.
 
 mend is for a ledger in DATA_DIR whose start names a damaged place of its journal. It
 shows which part of which file has to be cut off, and what can be read of that: how many

@@ -10,7 +10,7 @@ import { unusableModels } from '../app/doctor/fal.ts'
 import { mendFolder } from '../app/mend-folder.ts'
 import { runExport, runImport, runTakeBack } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
-import { openDiskOperators } from '../app/reach-disk.ts'
+import { diskOverview, openDiskOperators } from '../app/reach-disk.ts'
 import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
 import { parseConfig } from '../config.ts'
@@ -157,11 +157,11 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   async function top ({ tenantId, ...options }: TopOptions & { readonly tenantId: string | null }): Promise<number> {
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
-    if (read.disk !== null) return fail(['DATA_DIR: top shows a ledger in Redis; of one in a folder /readyz and /metrics of its gateway tell the same'])
     const tenantsNow = followTenants(env, models)
     let tenants: TenantsSeen = { book: null, notes: [] }
     // A window without accounts: one that has them would make those known to the ledger that it has not met.
-    const operators = operatorsAt({ ...read, accounts: null })
+    const { connect, overview: overviewNow, close } = read.disk === null ? operatorsAt({ ...read, accounts: null }) : { connect: async () => {}, overview: diskOverview(read.config, read.disk.folder), close: async () => {} }
+    const { config: { falConcurrency, redis, disk }, accounts: own } = read
     let isReached = false
     let isForeign = false
     try {
@@ -171,19 +171,19 @@ export async function main (args: readonly string[], surroundings: Surroundings)
         stdout,
         read: async () => {
           tenants = await tenantsNow()
-          if (!isReached) await operators.connect()
+          if (!isReached) await connect()
           isReached = true
-          const overview = await operators.overview({ book: tenants.book, falConcurrency: read.config.falConcurrency, own: read.accounts, tenant: tenantId, failures: LAST_FAILURES })
+          const overview = await overviewNow({ book: tenants.book, falConcurrency, own, tenant: tenantId, failures: LAST_FAILURES })
           isForeign = overview.isForeign
           return overview
         },
         notes: () => isForeign ? [...tenants.notes, 'the ledger is that of another account than FAL_KEY, FAL_KEY_FILE and FAL_ACCOUNT name'] : tenants.notes,
-        name: `Ledger ${read.config.redis?.namespace ?? ''}${tenantId === null ? '' : `, tenant ${tenantId}`}`,
+        name: `Ledger ${redis?.namespace ?? disk?.folder ?? ''}${tenantId === null ? '' : `, tenant ${tenantId}`}`,
         onSignal
       })
       return EXIT_DONE
     } finally {
-      await operators.close()
+      await close()
     }
   }
 

@@ -44,16 +44,17 @@ export async function prepareModels (env: Readonly<Record<string, string | undef
  * The part of the configuration that operators' commands need: the ledger's, and nothing about tenants or TLS, and of fal whose ledger it should be. Where the
  * environment says nothing of that, any will do.
  */
-export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<({ readonly ok: true, readonly disk: null } & OperatorsPlace) | { readonly ok: true, readonly config: Config, readonly disk: DiskAccess } | { readonly ok: false, readonly faults: readonly string[] }> {
+export async function prepareOperators (env: Readonly<Record<string, string | undefined>>): Promise<({ readonly ok: true, readonly disk: null } & OperatorsPlace) | { readonly ok: true, readonly config: Config, readonly disk: DiskAccess, readonly accounts: OperatorsPlace['accounts'] } | { readonly ok: false, readonly faults: readonly string[] }> {
   const kind = falKindIn(env)
   const isOnDisk = kind === 'fal' && ['REDIS_URL', 'STORE', 'DATA_DIR'].every(name => pathIn(env, name) === null)
   const parsed = parseConfig({ ...env, ...isOnDisk ? { STORE: 'disk' } : {}, FAL_KEY: 'sandbox', FAL_KEY_FILE: undefined, TENANTS_FILE: undefined, TLS_CERT_FILE: undefined, TLS_KEY_FILE: undefined })
   if (!parsed.ok) return parsed
-  if (parsed.config.disk !== null) return { ok: true, config: parsed.config, disk: parsed.config.disk }
+  const accountsNow = async (): Promise<OperatorsPlace['accounts']> => kind === null ? null : await accountsIn(env, { ...parsed.config.account, kind })
+  if (parsed.config.disk !== null) return { ok: true, config: parsed.config, disk: parsed.config.disk, accounts: await accountsNow() }
   const redis = await readRedisReach(parsed.config.redis)
   if (!redis.ok) return redis
   if (redis.value === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
-  return { ok: true, disk: null, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, accounts: kind === null ? null : await accountsIn(env, { ...parsed.config.account, kind }) }
+  return { ok: true, disk: null, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, accounts: await accountsNow() }
 }
 
 /** What `export` and `import` need: the place of the ledger. */

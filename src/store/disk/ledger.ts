@@ -1,8 +1,10 @@
 // The ledger of one machine: the one in memory, whose every change is on disk before anybody hears of it.
 
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
+import type { Recounting } from '../../generation/recount.ts'
 import { movingMarkIn, movingSentence, type OwnAccount } from '../../upstream-account.ts'
 import { createLedgerOf, type MemoryLedger, type Run } from '../memory/ledger.ts'
+import { createRecount } from '../memory/recount.ts'
 import { tellAll } from '../memory/state.ts'
 import { createChanges, type Changed } from './changes.ts'
 import { createCheckpoints } from './checkpoint.ts'
@@ -20,6 +22,8 @@ export interface DiskStore {
   readonly checkpoint: () => Promise<void>
   /** Resolves when everything that happened so far is on disk, also what nobody waits for. */
   readonly flush: () => Promise<void>
+  /** Counts again from the rows, while the ledger is used. */
+  readonly recount: Recounting['recount']
   /** Every entry as it would be written down now, by table and key, and the figures. */
   readonly images: () => Generator<readonly [table: string, key: string, image: Image]>
 }
@@ -100,7 +104,8 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
     return filled === undefined ? result : await filled
   }
 
-  return { ledger: of(createLedgerOf({ state, instant: time, accounts, run })), checkpoint: checkpoints.make, flush: commit.flush, images }
+  const ledger = of(createLedgerOf({ state, instant: time, accounts, run }))
+  return { ledger, checkpoint: checkpoints.make, flush: commit.flush, recount: createRecount({ state, journal: ledger.journal, flush: commit.flush }), images }
 
   function * images (): ReturnType<DiskStore['images']> {
     for (const [table, { keys, image }] of Object.entries(codecs)) {

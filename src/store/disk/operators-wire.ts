@@ -9,13 +9,17 @@ import type { Operators } from '../../generation/operators.ts'
 /** Raised when an older process would take a request for another one. */
 const VERSION = 1
 
-const MAX_REQUEST_BYTES = 4096
+/** An overview is asked with the names and budgets of all tenants. */
+const MAX_REQUEST_LENGTH = 4 * 1024 * 1024
 
 /** A request that does not come in this time is none. */
 const REQUEST_MS = 5000
 
 /** The commands that may be asked of another process. */
-export type AskedOperators = Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct'>
+export interface AskedOperators extends Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct' | 'recount'> {
+  /** What those on call look at; question and answer are read by who asks and who answers. */
+  readonly overview: (asked: unknown) => Promise<unknown>
+}
 
 /** Answers one connection, and ends it. Never rejects. */
 export async function answerOperators (socket: Socket, operators: AskedOperators): Promise<void> {
@@ -36,7 +40,7 @@ export async function answerOperators (socket: Socket, operators: AskedOperators
   socket.end()
 }
 
-async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct }: AskedOperators): AsyncGenerator<object> {
+async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct, recount, overview }: AskedOperators): AsyncGenerator<object> {
   switch (request['command']) {
     case 'usage':
       for await (const text of usage({ format: request['format'] === 'csv' ? 'csv' : 'jsonl', fromMs: momentOf(request['fromMs']), toMs: momentOf(request['toMs']) })) yield { text }
@@ -46,6 +50,8 @@ async function * answersTo (request: Readonly<Record<string, unknown>>, { usage,
       return
     case 'settle': return yield await settle(textOf(request['id']), booleanOf(request['billed']))
     case 'correct': return yield await correct(textOf(request['about']), momentOf(request['cost']))
+    case 'recount': return yield await recount(booleanOf(request['isMending']))
+    case 'overview': return yield { overview: await overview(request['asked']) }
     default: throw new Error('The gateway does not know this command: use the falgate that it is')
   }
 }
@@ -83,7 +89,13 @@ export function askedOf (connect: () => Promise<Socket>): AskedOperators {
     usage: asked => texts({ command: 'usage', ...asked }),
     unknown: format => texts({ command: 'unknown', format }),
     settle: async (id, billed) => await word({ command: 'settle', id, billed }),
-    correct: async (about, cost) => await word({ command: 'correct', about, cost })
+    correct: async (about, cost) => await word({ command: 'correct', about, cost }),
+    recount: async isMending => await word({ command: 'recount', isMending }),
+    overview: async asked => {
+      let told: unknown
+      for await (const { overview } of ask({ command: 'overview', asked })) told = overview
+      return told
+    }
   }
 }
 
@@ -94,7 +106,7 @@ async function requestOf (socket: Socket): Promise<string> {
     read += String(chunk)
     const end = read.indexOf('\n')
     if (end !== -1) return read.slice(0, end)
-    if (read.length > MAX_REQUEST_BYTES) throw new Error('The request is too long')
+    if (read.length > MAX_REQUEST_LENGTH) throw new Error('The request is too long')
   }
   throw new Error('There is no request')
 }

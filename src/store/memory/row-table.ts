@@ -67,6 +67,11 @@ export class RowTable {
     for (const [id, kept] of this.#rows) yield kept instanceof PackedRow ? kept.unpack(id) : kept
   }
 
+  /** All that have not ended, and some that have. */
+  * unended (): IterableIterator<Entry> {
+    for (const kept of this.#rows.values()) if (!(kept instanceof PackedRow)) yield kept
+  }
+
   /** Packs what came before the latest. To be called while nobody holds an entry that is still to be changed: between operations. */
   tidy (): void {
     if (this.#loose.size <= this.#mostLoose) return

@@ -9,6 +9,7 @@ import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe, leaveAccount } from './breakers.ts'
 import type { Entry } from './entry.ts'
 import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
+import type { SortedSet } from './sorted-set.ts'
 import { addTo, dropFrom, dropRanked, enlist, listKeyOf, rankIn, statusListKeyOf, tenantOf, type Alias, type State } from './state.ts'
 import { textBytes } from './texts.ts'
 
@@ -282,6 +283,23 @@ export function indexRest (state: State): void {
   for (const [id, alias] of state.aliases.entries()) enlist(state.aliasLists, alias, id, alias.number)
   for (const [id, { token }] of state.tokens.entries()) if (!token.revoked) addTo(state.liveTokens, token.tenant, id, token.expiresAtMs)
   for (const tenant of state.tenants.keys()) updateTurn(state, tenant)
+}
+
+/** Makes again, in place of what is there, all that follows from rows and that no other entry tells. */
+export function indexAnew (state: State): void {
+  for (const structure of [state.lists, state.listsByStatus, state.due, state.followed, state.duplicates, state.claims, state.requests, state.active, state.liveTokens, state.aliasLists]) structure.clear()
+  for (const set of [state.failed, state.later, state.turns, state.unknown, state.oldest]) empty(set)
+  for (const tenant of state.tenants.values()) {
+    tenant.running = 0
+    tenant.waiting = 0
+    empty(tenant.queue)
+  }
+  for (const entry of state.rows.values()) enter(state, entry)
+  indexRest(state)
+}
+
+function empty (set: SortedSet): void {
+  for (const [member] of set.entries()) set.delete(member)
 }
 
 /** Has it left the account in whose sets it stood? */
