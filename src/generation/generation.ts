@@ -146,6 +146,8 @@ export const rowFields = {
   answersUntilMs: initially(0, or(0, moment)),
   /** Lines of fal's log told so far; the last of them are kept, see the ledger's `logs`. */
   logged: initially(0, or(0, integer)),
+  /** Since when it waits again, or waited before its last attempt, that is not its first; `null`: it has waited since its admission. */
+  waitsSinceMs: initially<number | null>(null, orNull(moment)),
   /** It leaves the queue unspent when it still waits then. */
   waitUntilMs: decided(moment),
   /** Until when its caller wanted it to have started; `null` when the caller said nothing, or others wait for it, too. */

@@ -85,6 +85,27 @@ t.test('a caller that joins a generation of another one names its trace from its
   t.same(new Set(linesOf(replica, row.id).filter(({ msg }) => msg === 'request').map(line => line['trace_id'])), new Set([buyer.traceId, joiner.traceId]))
 })
 
+t.test('each attempt that fal takes no part in is followed by a span of the line, as long as it waits again', async t => {
+  const file = spanFile(t)
+  const { sandbox, startReplica } = await deploy(t, { node: file.node, env: file.env })
+  const replica = await startReplica()
+  const DELAY_MS = 300
+  sandbox.faults.add({ kind: 'answer', operation: 'submit', error: 'concurrent_requests_limit', delayMs: DELAY_MS, times: 2 })
+  const { traceId, headers } = caller('9')
+  t.equal((await replica.generate({ prompt: 'x', seed: 1 }, { headers })).status, 200)
+  const spansOf = (name: string): readonly RecordedSpan[] => file.spans().filter(span => span.traceId === traceId && span.name === name).toSorted((one, other) => one.startMs - other.startMs)
+  await until(() => spansOf('falgate.settlement').length === 1)
+  const [lines, submits] = [spansOf('falgate.line'), spansOf('falgate.submit')]
+  t.same(lines.map(({ attributes }) => attributes['falgate.attempt']), [1, 2, 3])
+  t.same(submits.map(({ attributes }) => attributes['falgate.outcome']), ['unsent', 'unsent', 'accepted'])
+  for (const [place, { endMs }] of lines.slice(0, -1).entries()) t.ok((lines[place + 1]?.startMs ?? 0) > endMs + DELAY_MS / 2, 'the attempt between is not in it')
+  const told = (): ReturnType<typeof linesOf> => linesOf(replica, String(lines[0]?.attributes['falgate.generation_id'])).filter(({ msg }) => msg === 'generation')
+  await until(() => told().some(({ to }) => to === 'succeeded'))
+  const seconds = told().reduce((sum, line) => sum + Number(line['phase_seconds'] ?? 0), 0)
+  t.equal(told().filter(({ from }) => from === 'waiting').length, 3)
+  t.ok(seconds < Number(told().at(-1)?.['total_seconds']) + DELAY_MS / 1000, 'no time is in two phases of its log lines')
+})
+
 t.test('what fails has the status of an error, with its code; what is not recorded by its caller is not recorded here, and is named in the lines all the same', async t => {
   const file = spanFile(t)
   const { sandbox, startReplica } = await deploy(t, { node: file.node, env: file.env })

@@ -117,7 +117,7 @@ export function createClaimLoop (deps: ClaimLoopDeps): ClaimLoop {
   }
 
   function handOver (taken: Taken, { sentAtMs }: Claim): void {
-    deps.onMove('waiting', taken.row, ledger.now() - taken.row.createdAtMs)
+    deps.onMove('waiting', taken.row, ledger.now() - (taken.row.waitsSinceMs ?? taken.row.createdAtMs))
     // A send may begin only within half a lease of sending its claim: later, another process may have concluded that its outcome is unknown.
     deps.tasks.take(taken, { isValid: () => !deps.leaving.aborted && performance.now() - sentAtMs < times.leaseMs / 2 })
   }

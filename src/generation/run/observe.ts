@@ -43,7 +43,7 @@ export function createObserver (log: Logger, metrics: Metrics, tracing: Tracing,
       total_seconds: ended ? ((to.finishedAtMs ?? now()) - to.createdAtMs) / 1000 : undefined,
       ...lineFactsOf(to)
     }, 'generation')
-    if (from === 'waiting' && to.attempt === (ended ? 0 : 1)) tellLine(to, tracing, now())
+    if (from === 'waiting') tellLine(to, tracing, now())
     if (ended) tellSettlement(to, tracing, writingMs)
     if (ended) tellIfAbsurd(to)
   }
@@ -104,10 +104,10 @@ export function createObserver (log: Logger, metrics: Metrics, tracing: Tracing,
   }
 }
 
-/** From its admission to its first attempt, or to the end that it met before. Between two attempts it waits again, without a span: nobody has seen that begin who sees its end. */
+/** From its admission, or from when it came back from an attempt that fal did not take, to its next attempt, or to the end that it met before. */
 function tellLine (row: Brief, tracing: Tracing, nowMs: number): void {
   const endMs = row.finishedAtMs ?? nowMs
-  tracing.tell('falgate.line', row.trace, spanFactsOf(row), { lastedMs: Math.max(0, endMs - row.createdAtMs), agoMs: Math.max(0, nowMs - endMs) })
+  tracing.tell('falgate.line', row.trace, spanFactsOf(row), { lastedMs: Math.max(0, endMs - (row.waitsSinceMs ?? row.createdAtMs)), agoMs: Math.max(0, nowMs - endMs) })
 }
 
 /** The writing of its end, with what was booked. */

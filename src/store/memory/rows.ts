@@ -32,7 +32,8 @@ export function insert (state: State, entry: Entry): void {
 /** Changes a row: its version rises by one, structures and money follow, listeners are told. */
 export function change (state: State, entry: Entry, row: Partial<Generation>, hidden: Partial<Hidden> = {}): void {
   const before = entry.row
-  const after = { ...before, ...row, version: before.version + 1 }
+  const isBack = row.phase === 'waiting' && before.phase !== 'waiting'
+  const after = { ...before, ...row, ...isBack ? { waitsSinceMs: state.now() } : {}, version: before.version + 1 }
   const isFound = entry.hidden.settled && before.phase === 'failed' && after.phase === 'succeeded'
   if (after.phase !== before.phase && !moves[before.phase].includes(after.phase) && !isFound) {
     throw new Error(`The ledger was about to move generation ${before.id} from ${before.phase} to ${after.phase}.`)

@@ -46,6 +46,23 @@ export async function evidence (t: Test, make: MakeStore): Promise<void> {
     t.match(await ledger.recordNotSent(id, 2, { retryAfterMs: 0 }), { phase: 'accepted' }, 'and then it is not sent again')
   })
 
+  t.test('a row tells since when it waits again, until its next attempt and beyond; before its first it has waited since its admission', async t => {
+    const { ledger, buy, go, advance, nowMs } = await createWorld(t, make)
+    const { id, waitsSinceMs } = await buy()
+    t.equal(waitsSinceMs, null)
+    await advance(1000)
+    t.equal((await go()).waitsSinceMs, null)
+    await advance(1000)
+    const backAtMs = nowMs()
+    t.match(await ledger.recordNotSent(id, 1, { retryAfterMs: 500 }), { phase: 'waiting', waitsSinceMs: backAtMs })
+    await advance(1000)
+    t.match(await go(), { attempt: 2, waitsSinceMs: backAtMs })
+    await advance(1000)
+    t.match(await ledger.recordNotSent(id, 2, { retryAfterMs: 0 }), { waitsSinceMs: nowMs() }, 'each time anew')
+    await advance(1000)
+    t.match(await ledger.cancel(id, { tenant: 'studio', subject: '' }), { row: { phase: 'cancelled', waitsSinceMs: nowMs() - 1000 } })
+  })
+
   t.test('a row that knows of no purchase takes the one that any evidence names, from wherever it stands', async t => {
     const tellings: ReadonlyArray<readonly [Phase, (ledger: Ledger, id: string, requestId: string) => Promise<Generation | null>]> = [
       ['accepted', async (ledger, id, requestId) => await ledger.recordAccepted(id, 1, requestId)],

@@ -438,6 +438,7 @@ local function change (row, changes)
   if phase and phase ~= row.phase and not moves[row.phase][phase] and not isFound then
     error('The ledger was about to move generation ' .. row.id .. ' from ' .. row.phase .. ' to ' .. phase .. '.')
   end
+  if phase == 'waiting' and row.phase ~= 'waiting' then changes.waitsSinceMs = now end
   changes.version = row.version + 1
   replace(row, changes)
 end
