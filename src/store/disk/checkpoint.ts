@@ -54,6 +54,7 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
 
   async function makeOne (): Promise<void> {
     const checkpoint = await log.beginCheckpoint()
+    state.names.noteFolded(true)
     try {
       const after = await writeAll(checkpoint)
       // What was written may be newer than what the journal has.
@@ -63,6 +64,8 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
     } catch (error) {
       await checkpoint.abort()
       throw error
+    } finally {
+      state.names.noteFolded(false)
     }
   }
 
@@ -84,17 +87,22 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
       return to
     }
 
-    /** A row with the places of its texts; one that is not on disk yet is in the journal with the next group. */
+    /** A row with the places of its texts, and the letters of the names that are kept with it. A text that is not on disk yet is in the journal with the next group. */
     async function rowOf (id: string, image: Image): Promise<Image> {
       const entry = state.rows.look(id)
       const whole: Record<string, string> = { ...image }
-      for (const kept of entry === undefined ? [] : texts.placesOfRow(entry)) whole[kept.name] = referTo(await keep(kept))
+      if (entry === undefined) return whole
+      const kept = texts.placesOfRow(entry)
+      if (kept.length === Number('hasInput' in image) + Number('hasOutput' in image)) whole['leads'] = state.names.foldedOf(entry)
+      // Where it lies is read later than its names are, so they stand by themselves.
+      else state.rows.get(id)
+      for (const one of kept) whole[one.name] = referTo(await keep(one))
       return whole
     }
 
     slice.push(figuresRecord(figuresOf(state)))
     for (const [table, { keys, image }] of Object.entries(codecs)) {
-      for (const key of keys(state)) {
+      for (const key of table === 'names' ? state.names.unfolded() : keys(state)) {
         const now = image(state, key)
         if (now === null) continue
         slice.push(entryRecord(table, key, table === 'rows' ? await rowOf(key, now) : now))

@@ -51,7 +51,7 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
   }
 
   function takeRow (id: string, image: Image | null, record: string): void {
-    const head = entryHead(record) ?? `rows ${id}`
+    const head = entryHead(record) ?? `${ROW}${id}`
     if (!isAllFound) last.delete(head)
     takeAway(id)
     if (image === null) return
@@ -67,17 +67,20 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
     const { entry, packed } = PackedRow.read(id, Object.keys(whole), Object.values(whole))
     if (!isFinal(entry.row) || entry.hidden.askAtMs !== null) {
       state.rows.set(id, entry)
+      state.names.putBack(entry, whole['leads'] ?? '', false)
       open.add(id)
       return
     }
     if (packed === null) state.rows.set(id, entry)
     else state.rows.put(id, packed)
+    state.names.putBack(entry, whole['leads'] ?? '', packed !== null)
+    if (isAllFound && packed !== null) state.names.fold(entry)
     enter(state, entry)
   }
 
   /** A later record of the row takes the place of the one that was taken. */
   function takeAway (id: string): void {
-    const entry = state.rows.look(id)
+    const entry = state.rows.get(id)
     if (entry === undefined) return
     texts.had(entry)
     if (!open.delete(id)) leave(state, entry)
@@ -92,8 +95,15 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
     },
     finish: async read => {
       isAllFound = true
-      for (const record of last.values()) takeNow(record, NOWHERE)
+      // Names first: those that lead to the row that has them are kept with it.
+      for (const areRows of [false, true]) for (const [head, record] of last) if (head.startsWith(ROW) === areRows) takeNow(record, NOWHERE)
       last.clear()
+      // A snapshot of an older version has names behind their rows.
+      for (const name of state.names.unfolded()) {
+        const id = state.names.whole(name)?.value.id
+        const entry = id === undefined || !state.rows.isPacked(id) ? undefined : state.rows.look(id)
+        if (entry !== undefined) state.names.fold(entry)
+      }
       const looked = [...open].flatMap(id => state.rows.get(id) ?? [])
       await texts.putBack(looked.filter(({ row }) => !isFinal(row)), read)
       for (const entry of looked) {
@@ -109,3 +119,6 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
 
 /** Only records of texts name places. */
 const NOWHERE: readonly Place[] = []
+
+/** What the head of a row's record begins with. */
+const ROW = '["rows","'

@@ -129,7 +129,7 @@ function leavingLedger ({ state, time, lines, read }: ReadState, upstream: strin
   }
 
   async function textsOf (table: string, key: string): Promise<LongTexts> {
-    const { row } = table === 'rows' ? state.rows.get(key) ?? {} : {}
+    const { row } = table === 'rows' ? state.rows.look(key) ?? {} : {}
     const [input, output] = await Promise.all([
       textOf(row?.input),
       textOf(table === 'asides' ? state.asides.get(key)?.output : row?.output)

@@ -53,9 +53,13 @@ function expiring<F extends object, Value> (fields: F, mapOf: (state: State) => 
       if (image === null) mapOf(state).delete(key)
       else mapOf(state).set(key, toValue(recordIn(fields, image), key), image[END] === undefined ? Infinity : integerOf(image[END]))
     },
-    keys: state => mapOf(state).entries().map(([key]) => key),
+    keys: state => keysOf(mapOf(state)),
     fields: { ...fields, [END]: decided(orNull(moment)) }
   }
+}
+
+function * keysOf<Value> (map: ExpiringMap<Value>): Generator<string> {
+  for (const [key] of map.entries()) yield key
 }
 
 /** When an entry ends, where it does. No field has this name. */

@@ -7,13 +7,14 @@ export interface ExpiringMap<Value> {
   readonly get: (key: string) => Value | undefined
   /** `endMs` is a time of the ledger's clock, `Infinity` for an entry that only `delete` ends. */
   readonly set: (key: string, value: Value, endMs: number) => void
-  readonly delete: (key: string) => void
+  /** Was it there? */
+  readonly delete: (key: string) => boolean
   /** Frees the memory of at most `max` ended entries. */
   readonly purge: (max: number) => void
   /** An entry with its end; nothing once it has ended. */
   readonly whole: (key: string) => { readonly value: Value, readonly endMs: number } | undefined
-  /** Everything that has not ended. */
-  readonly entries: () => [key: string, value: Value][]
+  /** Everything that has not ended, while it is walked: entries may come and go meanwhile. */
+  readonly entries: () => Generator<[key: string, value: Value]>
 }
 
 /** `onEnd` is told of every entry that a purge removes, `note` of every key that is set or deleted. */
@@ -55,10 +56,14 @@ export function createExpiringMap<Value extends object> (now: () => number, { no
       note(key)
     },
     delete (key) {
-      if (values.delete(key)) note(key)
+      const was = values.delete(key)
+      if (was) note(key)
       ends.delete(key)
+      return was
     },
     purge,
-    entries: () => [...values].filter(([key]) => endOf(key) > now())
+    entries: function * () {
+      for (const entry of values) if (endOf(entry[0]) > now()) yield entry
+    }
   }
 }

@@ -12,9 +12,14 @@ export class RowTable {
   readonly #loose = new Map<string, Entry & { readonly packed: PackedRow } | null>()
 
   readonly #mostLoose: number
+  readonly #onPacked: (entry: Entry) => void
+  readonly #onLoosened: (entry: Entry) => void
 
-  constructor (mostLoose = LOOSE_ROWS) {
+  /** `onPacked` and `onLoosened` are told of each row that is packed from now on, or no more, before anybody sees it. */
+  constructor (mostLoose = LOOSE_ROWS, { onPacked, onLoosened }: { readonly onPacked: (entry: Entry) => void, readonly onLoosened: (entry: Entry) => void }) {
     this.#mostLoose = mostLoose
+    this.#onPacked = onPacked
+    this.#onLoosened = onLoosened
   }
 
   get size (): number {
@@ -25,6 +30,10 @@ export class RowTable {
     return this.#rows.has(id)
   }
 
+  isPacked (id: string): boolean {
+    return this.#rows.get(id) instanceof PackedRow
+  }
+
   /** The same entry for whoever asks until {@link tidy}. */
   get (id: string): Entry | undefined {
     const kept = this.#rows.get(id)
@@ -32,6 +41,7 @@ export class RowTable {
     const entry = kept.unpack(id)
     this.#rows.set(id, entry)
     this.#loose.set(id, { ...entry, packed: kept })
+    this.#onLoosened(entry)
     return entry
   }
 
@@ -41,19 +51,19 @@ export class RowTable {
     return kept instanceof PackedRow ? kept.unpack(id) : kept
   }
 
-  /** Writes an entry, or says that one that is there may have ended. */
+  /** Writes an entry that is new or was got, or says that one that is there may have ended. */
   set (id: string, entry: Entry): void {
     this.#rows.set(id, entry)
     if (hasEnded(entry) && !this.#loose.has(id)) this.#loose.set(id, null)
   }
 
-  /** Writes one that is packed already. */
+  /** Writes a new one that is packed already; nobody is told. */
   put (id: string, packed: PackedRow): void {
-    this.#loose.delete(id)
     this.#rows.set(id, packed)
   }
 
   delete (id: string): boolean {
+    this.get(id)
     this.#loose.delete(id)
     return this.#rows.delete(id)
   }
@@ -82,7 +92,9 @@ export class RowTable {
       if (entry === undefined || entry instanceof PackedRow || !hasEnded(entry)) continue
       const isSame = before?.row === entry.row && before.hidden === entry.hidden
       const packed = isSame ? before.packed : PackedRow.of(entry)
-      if (packed !== null) this.#rows.set(id, packed)
+      if (packed === null) continue
+      this.#rows.set(id, packed)
+      this.#onPacked(entry)
     }
   }
 }

@@ -12,6 +12,7 @@ import type { Status } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { MicroUsd } from '../../money.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
+import { NameTable } from './name-table.ts'
 import { NotedMap, type Note } from './notes.ts'
 import { Ranking } from './ranking.ts'
 import { RowTable } from './row-table.ts'
@@ -27,9 +28,6 @@ export interface Alias {
   /** It was a row itself, until one that came back took its names. */
   readonly gaveWay: boolean
 }
-
-/** What a name leads to. The fingerprint belongs to idempotency names. */
-export interface Name { readonly id: string, readonly fingerprint: string | null }
 
 /** A free answer that changed something, kept so that the same admission, run twice, is answered the same. */
 export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly id: string }
@@ -99,7 +97,7 @@ export interface State {
   /** Id → the last lines of its log. */
   readonly logs: Map<string, LogPiece>
   readonly aliases: ExpiringMap<Alias>
-  readonly names: ExpiringMap<Name>
+  readonly names: NameTable
   readonly answers: ExpiringMap<Answer>
   /** Id → what is left of a forgotten row that an idempotency name still leads to. */
   readonly ends: ExpiringMap<End>
@@ -204,6 +202,8 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
   const aliasLists = new Map<string, SortedSet>()
   const liveTokens = new Map<string, SortedSet>()
   const listeners = new Set<Listener>()
+  const rows = new RowTable(looseRows, { onPacked: entry => { names.fold(entry) }, onLoosened: entry => { names.unfold(entry) } })
+  const names = new NameTable({ now, note: name => { note('names', name) }, look: id => rows.look(id), loosen: id => { rows.get(id) } })
   return {
     times,
     now,
@@ -216,10 +216,10 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     counter: 0,
     active: new Map(),
     virtual: 0,
-    rows: new RowTable(looseRows),
+    rows,
     logs: new NotedMap(id => { note('logs', id) }),
     aliases: createExpiringMap<Alias>(now, { note: id => { note('aliases', id) }, onEnd: (id, alias) => { unlist(aliasLists, alias, id) } }),
-    names: createExpiringMap<Name>(now, { note: name => { note('names', name) } }),
+    names,
     answers: createExpiringMap<Answer>(now),
     ends: createExpiringMap<End>(now, { note: id => { note('ends', id) } }),
     tombstones: createExpiringMap<Tombstone>(now),

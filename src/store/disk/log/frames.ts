@@ -22,7 +22,7 @@ const HEAD_BYTES = 36
 /** From here on a frame is covered by its checksum. */
 const COVERED = 16
 export const TEXT_HEAD_BYTES = 8
-/** Since 2 a row of a snapshot has the places of its texts. */
+/** Since 2 a row of a snapshot has the places of its texts, and which of its names lead to it. */
 export const FORMAT_VERSION = 2
 
 /** No frame is longer than these two together, some 1.25 GiB. A string can hold the records. */
