@@ -2,7 +2,7 @@
 // It knows nothing of what the records say.
 
 import type { Place } from '../memory/texts.ts'
-import { listFolder, makeFolder, nameOf, removeIfThere, unusable } from './log/folder.ts'
+import { listFolder, makeFolder, nameOf, removeIfThere, standing, unusable } from './log/folder.ts'
 import { openJournal } from './log/journal.ts'
 import { isNoSpace, realFiles, type FilePort } from './log/port.ts'
 import { createReadable } from './log/readable.ts'
@@ -68,8 +68,9 @@ export interface Checkpoint {
  * Opens the log in a folder. Rejects with a sentence that says what to do when the folder cannot be used, when it was written by a newer version, and (a `DamageError`)
  * when something of it is damaged that was acknowledged.
  */
-export async function openLog ({ folder, files: port = realFiles, reserveBytes = RESERVE_BYTES, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
-  await makeFolder(port, folder)
+export async function openLog ({ folder, files = realFiles, reserveBytes = RESERVE_BYTES, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
+  await makeFolder(files, folder)
+  const { port, isInPlace } = await standing(files, folder).catch(error => { throw unusable(folder, error) })
   await listFolder(port, folder).catch(error => { throw unusable(folder, error) })
   const found = await replay({ port, folder, onRecord })
   const reserve = createReserve(port, folder, reserveBytes)
@@ -90,6 +91,7 @@ export async function openLog ({ folder, files: port = realFiles, reserveBytes =
   const journal = await openJournal({
     port,
     folder,
+    isInPlace,
     last: found.segments.at(-1) ?? null,
     isLastWhole: found.tails.length === 0,
     newFile,

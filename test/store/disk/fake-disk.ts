@@ -158,6 +158,11 @@ export function createFakeDisk (from: ReadonlyMap<string, Buffer> = new Map()): 
       inodeOf(path, 'unlink')
       seen.delete(basename(path))
     },
+    stat: async path => {
+      step('stat', path)
+      if (path !== FOLDER) inodeOf(path, 'stat')
+      return { dev: 1, ino: 1 }
+    },
     statfs: async path => {
       step('statfs', path)
       return { type: 0, bsize: 1, bavail: room() }

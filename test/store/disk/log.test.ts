@@ -1,6 +1,6 @@
 // The log on disk keeps what it acknowledged, in order, and only that.
 
-import { readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { openLog } from '../../../src/store/disk/log.ts'
@@ -57,4 +57,27 @@ t.test('a folder that was removed takes nothing any more, although its open file
   await t.rejects(log.append({ records: ['2'], texts: [] }), { code: 'ENOENT' })
   t.ok(log.wantsCheckpoint)
   await log.close()
+})
+
+t.test('a folder that was put elsewhere takes nothing any more, and neither does one in its place, which is another log\'s; put back, it has all that was acknowledged', async t => {
+  const folder = join(await newFolder(t), 'data')
+  const { log } = await open(folder)
+  await log.append({ records: ['1'], texts: [] })
+  await rename(folder, `${folder}.away`)
+  await t.rejects(log.append({ records: ['2'], texts: [] }), { code: 'ENOENT' })
+  await mkdir(folder)
+  const other = await open(folder)
+  await other.log.append({ records: ['"other"'], texts: [] })
+  const names = await readdir(folder)
+  await t.rejects(log.append({ records: ['3'], texts: [] }), { code: 'ENOENT', message: /another one was put in its place/ })
+  await t.rejects(log.beginCheckpoint(), { code: 'ENOENT' })
+  t.same(await readdir(folder), names)
+  await other.log.close()
+  t.same((await look(folder)).records, ['"other"'])
+
+  await rename(folder, `${folder}.other`)
+  await rename(`${folder}.away`, folder)
+  await log.append({ records: ['4'], texts: [] })
+  await log.close()
+  t.same((await look(folder)).records, ['1', '4'])
 })

@@ -60,6 +60,52 @@ export async function syncFolder (port: FilePort, folder: string): Promise<void>
   }
 }
 
+/** A folder that is to stay where it is. */
+export interface Standing {
+  /** The same functions; but nothing is made, renamed or removed where another folder stands in its place, whose files these are not. */
+  readonly port: FilePort
+  /** Is it the folder that is found under its path? */
+  readonly isInPlace: () => Promise<boolean>
+}
+
+/** Which folder it is, is found out now. */
+export async function standing (port: FilePort, folder: string): Promise<Standing> {
+  const { dev, ino } = await port.stat(folder)
+
+  async function isInPlace (): Promise<boolean> {
+    try {
+      const found = await port.stat(folder)
+      return found.dev === dev && found.ino === ino
+    } catch (error) {
+      if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return false
+      throw error
+    }
+  }
+
+  async function assertInPlace (): Promise<void> {
+    if (!await isInPlace()) throw Object.assign(new Error(`The folder ${folder} was taken away, or another one was put in its place. Put it back.`), { code: 'ENOENT' })
+  }
+
+  return {
+    isInPlace,
+    port: {
+      ...port,
+      open: async (path, flags, mode) => {
+        if (flags === 'wx') await assertInPlace()
+        return await port.open(path, flags, mode)
+      },
+      rename: async (from, to) => {
+        await assertInPlace()
+        await port.rename(from, to)
+      },
+      unlink: async path => {
+        await assertInPlace()
+        await port.unlink(path)
+      }
+    }
+  }
+}
+
 /** Removes a file whose being there does no harm. */
 export async function removeIfThere (port: FilePort, folder: string, name: string): Promise<void> {
   await port.unlink(join(folder, name)).catch(() => {}) // the next start looks again

@@ -8,12 +8,14 @@ import { encodeFrame, type Encoded } from './frames.ts'
 import type { Position, SegmentHead } from './heads.ts'
 import { isNoSpace, writeAll, type FilePort, type PortFile } from './port.ts'
 
-/** How often it is looked whether the file that is written to can still be found. */
+/** How often it is looked whether the file that is written to can still be found under its path. */
 const LOOK_MS = 1000
 
 export interface JournalOptions {
   readonly port: FilePort
   readonly folder: string
+  /** Is the folder found under its path? */
+  readonly isInPlace: () => Promise<boolean>
   /** Where it goes on; `null`: from nothing. */
   readonly last: Position | null
   /** May the last segment be written to? Otherwise the next batch begins a new one. */
@@ -36,7 +38,7 @@ export interface Journal {
 interface Segment { readonly file: number, readonly opened: PortFile }
 
 /** Opens the journal. Rejects when the last segment cannot be opened and synced: what was read of it is relied upon. */
-export async function openJournal ({ port, folder, last, isLastWhole, newFile, onSegment, onGivenUp }: JournalOptions): Promise<Journal> {
+export async function openJournal ({ port, folder, isInPlace, last, isLastWhole, newFile, onSegment, onGivenUp }: JournalOptions): Promise<Journal> {
   /** The last valid byte and batch. */
   let end: Position | null = last
   let hasBatches = true
@@ -93,11 +95,11 @@ export async function openJournal ({ port, folder, last, isLastWhole, newFile, o
     await failed.opened.close().catch(() => {}) // it is not used any more
   }
 
-  /** A file whose folder was removed takes whatever is written, and nobody ever finds it. */
+  /** A file whose folder was removed takes whatever is written, and nobody ever finds it; nor does the next process, where the folder was put elsewhere. */
   async function lookAfter (used: Segment): Promise<void> {
     if (performance.now() - lookedAtMs < LOOK_MS) return
     lookedAtMs = performance.now()
-    if ((await used.opened.stat()).nlink === 0) await giveUp(used)
+    if ((await used.opened.stat()).nlink === 0 || !await isInPlace()) await giveUp(used)
   }
 
   async function write (to: Segment, { bytes }: Encoded, position: number): Promise<void> {

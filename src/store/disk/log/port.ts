@@ -1,6 +1,6 @@
 // The functions of a file system that the log on disk uses, so that a test can put faults between.
 
-import { mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 
 /** An open file; positions and lengths in bytes. Like a `FileHandle` of Node's, which is one. */
 export interface PortFile {
@@ -24,11 +24,13 @@ export interface FilePort {
   readonly mkdir: (path: string, options: { readonly recursive: true, readonly mode: number }) => Promise<unknown>
   readonly rename: (from: string, to: string) => Promise<void>
   readonly unlink: (path: string) => Promise<void>
+  /** Which file or folder is found there: its number on its file system. */
+  readonly stat: (path: string) => Promise<{ readonly dev: number, readonly ino: number }>
   /** Blocks of `bsize` bytes that are free for this user. */
   readonly statfs: (path: string) => Promise<{ readonly type: number, readonly bsize: number, readonly bavail: number }>
 }
 
-export const realFiles: FilePort = { open, readdir, mkdir, rename, unlink, statfs }
+export const realFiles: FilePort = { open, readdir, mkdir, rename, unlink, stat, statfs }
 
 /** Writes all of it, in one call where the system takes it so. Rejects with what the system said; then a part of it may be there. */
 export async function writeAll (file: PortFile, bytes: Uint8Array, position: number): Promise<void> {

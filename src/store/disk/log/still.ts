@@ -59,7 +59,7 @@ async function stillFile (file: PortFile): Promise<PortFile> {
   }
 }
 
-function asPort ({ statfs }: FilePort, opened: ReadonlyMap<string, PortFile>): FilePort {
+function asPort ({ stat, statfs }: FilePort, opened: ReadonlyMap<string, PortFile>): FilePort {
   return {
     open: async path => {
       const file = opened.get(basename(path))
@@ -70,6 +70,7 @@ function asPort ({ statfs }: FilePort, opened: ReadonlyMap<string, PortFile>): F
     mkdir: refuse,
     rename: refuse,
     unlink: refuse,
+    stat,
     statfs
   }
 }
