@@ -1,9 +1,10 @@
 // Everything in a folder: what was answered is there after a kill, and one process at a time has it.
 
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { authorization, generate, serve } from './support/folder-gateway.ts'
-import { parseObject } from './support/gateway.ts'
+import { parseObject, STUDIO_KEY, tenant } from './support/gateway.ts'
 import { runCli } from './support/processes.ts'
 
 /** Without what a process has saved since its start. */
@@ -56,6 +57,20 @@ t.test('a folder that cannot be used, or a ledger of another account, is a fault
   const real = await runCli(t, ['serve'], { ...env, FAL_KEY: 'a:b', TENANTS_FILE: join(dir, 'tenants.json'), PORT: '0' })
   t.match(real, { code: 1, stderr: /falgate: DATA_DIR=\S+: the ledger there is that of the sandbox, account main, and this process is set to fal, account main, .*another DATA_DIR/ })
   t.match(await (await fetch((await serve(t, env)).ops + '/readyz')).json(), { state: 'ready' }, 'it was left as it was')
+})
+
+t.test('whatever prices the tenants file has at a start are those in force, earlier ones, too', async t => {
+  const folder = t.testdir({})
+  const studio = { authorization: `Bearer ${STUDIO_KEY}` }
+  const env = { DATA_DIR: join(folder, 'data'), TENANTS_FILE: join(folder, 'tenants.json') }
+  for (const [seed, price] of [0.06, 0.07, 0.06].entries()) {
+    await writeFile(env.TENANTS_FILE, JSON.stringify({ prices: { 'fal-ai/imagen4/preview/ultra': price }, tenants: [tenant('studio')] }))
+    const { running, url } = await serve(t, env)
+    t.equal((await generate(url, { prompt: 'a dear fox', seed }, { ...studio, 'falgate-dry-run': '1' })).status, 200, `${price} would be paid`)
+    t.equal((await generate(url, { prompt: 'a dear fox', seed }, studio)).status, 200, `${price} is paid`)
+    running.child.kill('SIGTERM')
+    t.match(await running.ended, { code: 0 })
+  }
 })
 
 t.test('STORE=memory with a real key is said, on the terminal and in the log', async t => {

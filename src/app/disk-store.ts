@@ -65,9 +65,23 @@ export async function openDisk ({ config, accounts, log, metrics }: StoreOptions
   }
 }
 
-/** The folder is let go once nothing writes there any more. */
+/**
+ * The folder is let go once nothing writes there any more. Until then no other process buys there, so the prices of this one are those in force: it may start with earlier
+ * ones than the last.
+ */
 function ownedBy (ledger: Ledger, owner: Owner): Ledger {
-  return { ...ledger, close: async () => { await ledger.close().finally(owner.close) } }
+  return {
+    ...ledger,
+    admit: async (admission, claim) => {
+      const answer = await ledger.admit(admission, claim)
+      return answer.outcome === 'refused' && answer.why === 'prices' ? await ledger.admit({ ...admission, replacesPriceRule: answer.ledgerRule }, claim) : answer
+    },
+    preview: async admission => {
+      const { would, ...standing } = await ledger.preview(admission)
+      return would.outcome === 'refused' && would.why === 'prices' ? await ledger.preview({ ...admission, replacesPriceRule: would.ledgerRule }) : { would, ...standing }
+    },
+    close: async () => { await ledger.close().finally(owner.close) }
+  }
 }
 
 /** A ledger of another account is left as it is. */
