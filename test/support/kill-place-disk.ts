@@ -35,7 +35,17 @@ export async function openDiskPlace (t: Test, points: readonly Point[]): Promise
   const asked = new Set<string>()
   const start = async (gate: LedgerGate): Promise<Serving> => ({ gate, replica: await startReplica({ REDIS_URL: '', REDIS_NAMESPACE: '', DATA_DIR: folder, LEDGER_GATE: String(gate.port) }) })
   const newGate = async (): Promise<LedgerGate> => await startLedgerGate(t, operation => { asked.add(operation) })
-  let serving = await start(await newGate())
+
+  async function startAnother (): Promise<Serving> {
+    const gate = await newGate()
+    // From its first claim on it has claims come along with admissions.
+    const hasClaimed = gate.untilAnswered('claim')
+    const started = await start(gate)
+    await hasClaimed
+    return started
+  }
+
+  let serving = await startAnother()
 
   async function enter (inherits: boolean): Promise<Cast> {
     const { replica: front, gate } = serving
@@ -55,7 +65,7 @@ export async function openDiskPlace (t: Test, points: readonly Point[]): Promise
       join: async ask => ({ answer: ask(serving.replica).catch(async () => await patiently(async () => await ask(await next))) }),
       flush: async () => { throw new Error('a folder is not emptied') },
       goOn: async () => {
-        serving = await start(await newGate())
+        serving = await startAnother()
         goesOn(serving.replica)
         return serving.replica
       }

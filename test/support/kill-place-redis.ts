@@ -29,7 +29,10 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
     // Until the death everything is the doomed one's to do.
     survivorGate.refuse(['claim', 'sweep', 'takeOver'])
     if (inherits) gate.refuse(['claim'])
+    // From its first claim on it has claims come along with admissions.
+    const hasClaimed = inherits ? null : gate.untilAnswered('claim')
     const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: gate.url }), inherits ? startReplica() : null])
+    await hasClaimed
     return {
       gate,
       doomed: () => doomed,

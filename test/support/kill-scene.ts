@@ -82,16 +82,16 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
 
   const resumeClaims = point.waits === true ? await scene.pauseClaims() : async () => {}
   const isQueued = point.waits === true && point.after !== 'admit'
-  const straight = point.once === undefined && !isQueued ? stopAt(scene, '') : null
+  const straight = point.once === undefined && !isQueued ? stopAt(scene, '') : Promise.resolve()
   const first = ask(front, { headers, signal: leaving.signal }).catch(() => null)
   if (isQueued) {
     await untilStatus(scene, null)
     const stopped = stopAt(scene, '')
     await resumeClaims()
-    await stopped
+    await reached(stopped, point)
   }
   if (point.once !== undefined) await happen(scene, await untilStatus(scene, 'running'), leaving)
-  await straight
+  await reached(straight, point)
   const second = joins(point, callers) ? await scene.join(ask) : null
 
   const { child, ended } = scene.doomed()
@@ -147,6 +147,12 @@ async function stopAt ({ point, gate, sandbox }: Scene, id: string): Promise<voi
   else if (after !== undefined) await gate.holdAt(after, 'after', having === 'id' ? id : having)
 }
 
+/** Rejects with a sentence when the doomed process never comes there. */
+async function reached (stopped: Promise<void>, { says }: Point): Promise<void> {
+  let isThere = false
+  await Promise.race([stopped.then(() => { isThere = true }), until(() => isThere, { what: `a process stands at its point, ${says}` })])
+}
+
 /** The id of the tenant's generation, once it has this status, or any. */
 async function untilStatus ({ front, tenantId }: Scene, status: 'running' | null): Promise<string> {
   return await until(async () => {
@@ -172,7 +178,7 @@ async function happen (scene: Scene, id: string, leaving: AbortController): Prom
     case 'Redis is emptied': await scene.flush(); break
     case 'it runs': case undefined: break
   }
-  await stopped
+  await reached(stopped, point)
 }
 
 /** The answer is not waited for: it may never come. */
