@@ -1,5 +1,6 @@
 // A ledger that is exported from one store and imported into another is the same ledger there, in every direction.
 
+import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -305,6 +306,13 @@ t.test('a ledger on Redis does not leave while a gateway is there', async t => {
   t.equal(await buys(place), 'bought')
 })
 
+/** With the last line that belongs to the others. */
+function signed (text: string): string {
+  const lines = text.split('\n').slice(0, -2).map(line => line + '\n')
+  const end = lines.filter(line => line.startsWith('[')).length
+  return lines.join('') + JSON.stringify({ end, sha256: createHash('sha256').update(lines.join('')).digest('hex') }) + '\n'
+}
+
 t.test('a backup is no move, and a file that is not whole or was changed is refused before anything is written', async t => {
   const [source, target] = [await redisPlace(t), await redisPlace(t)]
   await small(source)
@@ -319,6 +327,11 @@ t.test('a backup is no move, and a file that is not whole or was changed is refu
   }
   await writeFile(path, whole.replace('studio', 'agency'))
   await t.rejects(arrived(target, path, { takesBackup: true }), /is no whole ledger/)
+  // What is signed as whole may still be of no use.
+  await writeFile(path, signed(whole.replace(/"createdAtMs":"\d+"/, '"createdAtMs":"soon"')))
+  await t.rejects(arrived(target, path, { takesBackup: true }), /is no whole ledger: line \d+ cannot be read/)
+  await writeFile(path, signed(whole.replace('["rows"', '["rowz"')))
+  await t.rejects(arrived(target, path, { takesBackup: true }), /The table "rowz" is not known/)
   const moving = await target.moving()
   await t.rejects(moving.leave(false), /there is no ledger/, 'nothing was written')
   await moving.close()

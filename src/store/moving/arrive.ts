@@ -2,12 +2,18 @@
 // processes that looked after it are gone. A submit that was under way has an unknown outcome.
 
 import type { Failure } from '../../generation/generation.ts'
-import { integerOf, momentsIn, textOf } from '../../generation/fields.ts'
+import { entriesOf, initialTextOf, integerOf, momentsIn, readAll, textOf } from '../../generation/fields.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { ArrivingLedger, Entry, Identity, Image, MovedTable } from './entry.ts'
 
 /** How the texts of each table are declared, and so which of them are moments. */
 export type Declarations = Readonly<Record<MovedTable | 'figures', { readonly fields: object }>>
+
+/** Throws for an entry that could not be read in the place that it comes to. */
+export function readerOf (declarations: Declarations): (table: MovedTable | 'figures', image: Image) => void {
+  const initials = new Map(Object.entries(declarations).map(([table, { fields }]) => [table, new Map(entriesOf(fields).map(([name, field]) => [name, initialTextOf(field)]))]))
+  return (table, image) => { readAll(declarations[table].fields, name => image[name] ?? initials.get(table)?.get(name)) }
+}
 
 const INTERRUPTED: Failure = { code: 'outcome-unknown', detail: 'The ledger was moved while it was being submitted.' }
 

@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { recordOf, textOf, listOf } from '../../generation/fields.ts'
-import { movedTables, Unmovable, type Entry, type Identity, type Image, type LeavingLedger, type LongTexts } from './entry.ts'
+import { movedTables, Unmovable, type Entry, type Identity, type Image, type LeavingLedger, type LongTexts, type MovedTable } from './entry.ts'
 
 /** The version of this format. */
 const FORMAT = 1
@@ -47,27 +47,32 @@ export async function * fileLines (ledger: LeavingLedger, about: Omit<Head, keyo
   onCount(count)
 }
 
-/** Reads a file to its end. Rejects with an {@link Unmovable} when it is no such file, is not whole, or was changed. */
-export async function lookThrough (path: string, onCount: (entries: number) => void): Promise<LedgerFile> {
+/** Reads a file to its end, and each entry with `read`. Rejects with an {@link Unmovable} when it is no such file, is not whole, was changed, or has what cannot be read. */
+export async function lookThrough (path: string, { read, onCount }: { readonly read: (table: MovedTable | 'figures', image: Image) => void, readonly onCount: (entries: number) => void }): Promise<LedgerFile> {
   const hash = createHash('sha256')
   let head: Head | null = null
   let figures: Image | null = null
   let count = 0
+  let lines = 0
   let isWhole = false
   try {
     for await (const line of linesOf(path)) {
+      lines += 1
       if (isWhole) throw notWhole(path, 'something follows its end')
       if (head === null) head = headIn(path, line)
-      else if (line.startsWith('[')) onCount(++count)
-      else {
+      else if (line.startsWith('[')) {
+        const { table, image } = entryIn(JSON.parse(line))
+        read(table, image)
+        onCount(++count)
+      } else {
         const { end, sha256, figures: found } = recordOf(JSON.parse(line))
-        if (found !== undefined) figures = imageIn(found)
+        if (found !== undefined) read('figures', figures = imageIn(found))
         else isWhole = isEnd(hash, end === count, sha256)
       }
       hash.update(line + '\n')
     }
   } catch (error) {
-    throw error instanceof Unmovable ? error : error instanceof Error && 'code' in error ? new Unmovable(`${path} cannot be read: ${error.message}`) : notWhole(path, 'a line of it is damaged')
+    throw error instanceof Unmovable ? error : error instanceof Error && 'code' in error ? new Unmovable(`${path} cannot be read: ${error.message}`) : notWhole(path, `line ${lines} cannot be read`)
   }
   if (head === null) throw notWhole(path, 'it is empty')
   if (!isWhole || figures === null) throw notWhole(path, 'its end is missing or does not fit')

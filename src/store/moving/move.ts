@@ -7,7 +7,7 @@ import { access, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { arriving, type Declarations } from './arrive.ts'
+import { arriving, readerOf, type Declarations } from './arrive.ts'
 import { Unmovable, type MovingPlace } from './entry.ts'
 import { fileLines, lookThrough, type Head } from './file.ts'
 
@@ -71,7 +71,7 @@ interface ImportOptions {
 
 /** Puts a ledger into an empty place. Gives how many entries it has. Rejects with an {@link Unmovable} when that cannot be, before anything is written. */
 export async function importLedger (place: MovingPlace, { from, takesBackup, declarations, onLook = () => {}, onCount = () => {} }: ImportOptions): Promise<{ readonly head: Head, readonly count: number }> {
-  const { head, figures, count, entries } = await lookThrough(from, onLook)
+  const { head, figures, count, entries } = await lookThrough(from, { read: readerOf(declarations), onCount: onLook })
   if (!head.isMoved && !takesBackup) throw new Unmovable(`${from} is a backup: the ledger that it was read from may go on, and what was bought there since is not in it. With --backup it is imported all the same: whatever was bought since then is not known here and may be bought again, so the other ledger must never be used beside it`)
   const arrival = await place.arrive()
   await arrival.take(arriving({ identity: head, entries: entries(), figures }, { nowMs: arrival.nowMs, declarations }), onCount)

@@ -60,10 +60,10 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
   }
 
   /** The same of hashes that end, without those that have ended. */
-  function ending (kind: string, table: MovedTable, imageOf: (hash: Image, until: { readonly until?: string }) => Image): AsyncGenerator<Entry> {
+  function ending (kind: string, table: MovedTable, imageOf: (hash: Image, until: { readonly until?: string }, name: string) => Image): AsyncGenerator<Entry> {
     return of(kind, async name => {
       const hash = await hashAt(`${kind}:${name}`)
-      return hash === null || isOver(hash) ? [] : [entry(table, name, imageOf(hash, hash['endMs'] === undefined ? {} : { until: hash['endMs'] }))]
+      return hash === null || isOver(hash) ? [] : [entry(table, name, imageOf(hash, hash['endMs'] === undefined ? {} : { until: hash['endMs'] }, name))]
     })
   }
 
@@ -193,7 +193,7 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     }
     yield * of('log', logOf)
     yield * ending('n', 'names', ({ id = '', fingerprint }, until) => ({ id, ...(fingerprint === undefined ? {} : { fingerprint }), ...until }))
-    yield * ending('e', 'ends', ({ code = '', cost = '0', finishedAtMs = '0' }, until) => ({ code, cost, finishedAtMs, ...until }))
+    yield * ending('e', 'ends', ({ code = '', cost = '0', finishedAtMs = '0' }, until, id) => ({ id, code, cost, finishedAtMs, ...until }))
     yield * passed
     yield * asides()
     yield * outbox()
