@@ -14,6 +14,7 @@ import { answering, freePort, runCli, start } from '../support/processes.ts'
 import { plainClient } from '../support/redis-store.ts'
 import { startRedis } from '../support/redis.ts'
 import { startSandbox } from '../support/sandbox.ts'
+import { spanFile } from '../support/spans.ts'
 import { until } from '../support/until.ts'
 
 t.setTimeout(300_000)
@@ -48,8 +49,9 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
     FAL_QUEUE_URL: `${sandbox.base}/queue`,
     TENANTS_FILE: tenantsFile
   }
-  const running = start(t, ['--import', join(folder, 'crash.mjs'), cliFile, 'serve'], {
-    ...env, PORT: port, LOG_LEVEL: 'trace', WAIT_SECONDS: '3', BREAKER_FAILURES: '1000', CANARY_KEY: FAL_KEY, DRAIN_DELAY_SECONDS: '0'
+  const recorded = spanFile(t)
+  const running = start(t, [...recorded.node, '--import', join(folder, 'crash.mjs'), cliFile, 'serve'], {
+    ...env, ...recorded.env, PORT: port, LOG_LEVEL: 'trace', WAIT_SECONDS: '3', BREAKER_FAILURES: '1000', CANARY_KEY: FAL_KEY, DRAIN_DELAY_SECONDS: '0'
   }, { timeoutMs: 240_000 })
   const base = `http://127.0.0.1:${port}`
   await answering(running, `${base}/readyz`)
@@ -149,7 +151,9 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   const { code, stdout, stderr } = await running.ended
   t.equal(code, 1)
   t.match(stdout, /"level":"fatal".*unexpected error/)
-  said.push({ where: 'standard output', text: stdout, mayShow: [] }, { where: 'standard error', text: stderr, mayShow: [] })
+  said.push({ where: 'standard output', text: stdout, mayShow: [] }, { where: 'standard error', text: stderr, mayShow: [] }, { where: 'spans', text: recorded.text(), mayShow: [] })
+  const failed = new Set(recorded.spans().flatMap(({ name, attributes }) => attributes['error.type'] === undefined ? [] : [name]))
+  for (const part of ['admission', 'submit', 'result', 'settlement']) t.ok(failed.has(`falgate.${part}`), `spans of ${part} tell of failures`)
 
   const secrets = ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, secretOf(token)]
   for (const { where, text, mayShow } of said) {
