@@ -3,9 +3,13 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { runHere } from './support/cli.ts'
 import { authorization, generate, serve } from './support/folder-gateway.ts'
 import { parseObject, STUDIO_KEY, tenant } from './support/gateway.ts'
 import { runCli } from './support/processes.ts'
+
+// Many processes are started one after another, which takes a slow machine its time.
+t.setTimeout(300_000)
 
 /** Without what a process has saved since its start. */
 async function usage (url: string): Promise<unknown> {
@@ -73,6 +77,17 @@ t.test('whatever prices the tenants file has at a start are those in force, earl
   }
 })
 
+t.test('a folder belongs to the account that opened it first, also when nothing was bought and the process was killed', async t => {
+  const dir = t.testdir({ 'tenants.json': '{"tenants":[{"id":"studio","keys":[]}]}' })
+  const env = { DATA_DIR: join(dir, 'data') }
+  const real = { ...env, FAL_KEY: 'a:b', TENANTS_FILE: join(dir, 'tenants.json') }
+  const { running } = await serve(t, real)
+  running.child.kill('SIGKILL')
+  await running.ended
+  t.match(await runCli(t, ['serve'], { ...env, PORT: '0' }), { code: 1, stderr: /falgate: DATA_DIR=\S+: the ledger there is that of fal, account main, and this process is set to the sandbox, account main, .*a sandbox takes another DATA_DIR/ })
+  t.match(await (await fetch((await serve(t, real)).ops + '/readyz')).json(), { state: 'ready' })
+})
+
 t.test('STORE=memory with a real key is said, on the terminal and in the log', async t => {
   const dir = t.testdir({ 'tenants.json': '{"tenants":[{"id":"studio","keys":[]}]}' })
   const { running } = await serve(t, { FAL_KEY: 'a:b', TENANTS_FILE: join(dir, 'tenants.json'), STORE: 'memory' })
@@ -88,7 +103,7 @@ t.test('usage, unknown, settle, correct and recount work beside the gateway that
   const { running, url } = await serve(t, env)
   t.equal((await generate(url, { prompt: 'an asked fox' })).status, 200)
   const commands = [['usage', '--csv'], ['unknown'], ['settle', 'nothing-here', '--billed'], ['correct', 'nothing-here', '--confirm'], ['ledger', 'recount']]
-  const beside = await Promise.all(commands.map(async args => await runCli(t, args, env)))
+  const beside = await Promise.all(commands.map(async args => await runHere(args, env)))
   t.match(beside, [
     { code: 0, stdout: /^time,kind,generation/, stderr: '' },
     { code: 0, stdout: 'nothing is unknown\n', stderr: '' },
@@ -98,5 +113,5 @@ t.test('usage, unknown, settle, correct and recount work beside the gateway that
   ])
   running.child.kill('SIGTERM')
   t.match(await running.ended, { code: 0 })
-  for (const [index, args] of commands.entries()) t.same(await runCli(t, args, env), beside[index], args.join(' '))
+  for (const [index, args] of commands.entries()) t.same(await runHere(args, env), beside[index], args.join(' '))
 })

@@ -5,12 +5,14 @@ import type { Recounting } from '../../generation/recount.ts'
 import { movingMarkIn, movingSentence, type OwnAccount } from '../../upstream-account.ts'
 import { createLedgerOf, type MemoryLedger, type Run } from '../memory/ledger.ts'
 import { createRecount } from '../memory/recount.ts'
-import { tellAll } from '../memory/state.ts'
+import { tellAll, type State } from '../memory/state.ts'
 import { createChanges, type Changed } from './changes.ts'
 import { createCheckpoints } from './checkpoint.ts'
 import { createCommit } from './commit.ts'
 import { figuresOf } from './figures.ts'
 import type { LogOptions } from './log.ts'
+import { unusable } from './log/folder.ts'
+import { isNoSpace } from './log/port.ts'
 import { openState, placeOf } from './open.ts'
 import { entryRecord, figuresRecord } from './records.ts'
 import { codecs, imageOf, lineRecord, type Image } from './tables.ts'
@@ -72,6 +74,15 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
     checkpoints.consider()
   }
 
+  /** Whose ledger it is lasts from the first moment on, so that no other takes it for nobody's. On a full disk the first try gives up the reserve. */
+  async function writeIdentity (): Promise<void> {
+    const append = async (): Promise<unknown> => await log.append({ records: [figuresRecord(figuresOf(state))], texts: [] })
+    await append().catch(async (error: unknown) => {
+      if (!isNoSpace(error)) throw error
+      await append()
+    })
+  }
+
   function recordsOf (changed: Changed): { readonly records: string[], readonly fresh: FreshTexts } {
     const records: string[] = []
     const fresh: FreshTexts = { texts: [], owners: [], records: [] }
@@ -104,7 +115,14 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
     return filled === undefined ? result : await filled
   }
 
+  const found = identityText(state)
   const ledger = of(createLedgerOf({ state, instant: time, accounts, run }))
+  if (identityText(state) !== found) {
+    await writeIdentity().catch(async (error: unknown) => {
+      await log.close()
+      throw unusable(files.folder, error)
+    })
+  }
   return { ledger, checkpoint: checkpoints.make, flush: commit.flush, recount: createRecount({ state, journal: ledger.journal, flush: commit.flush }), images }
 
   function * images (): ReturnType<DiskStore['images']> {
@@ -154,6 +172,10 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
       }
     }
   }
+}
+
+function identityText ({ upstream, otherAccounts }: State): string {
+  return JSON.stringify([upstream, ...otherAccounts])
 }
 
 const FREE: ReadonlySet<string> = new Set(['replayed', 'joined', 'adopted', 'hit', 'gone', 'duplicates'])
