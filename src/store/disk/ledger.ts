@@ -30,7 +30,7 @@ export interface DiskStore {
   readonly images: () => Generator<readonly [table: string, key: string, image: Image]>
 }
 
-export interface DiskOptions extends Pick<LogOptions, 'folder' | 'files' | 'onDamage'> {
+export interface DiskOptions extends Pick<LogOptions, 'folder' | 'files' | 'partBytes' | 'onDamage'> {
   readonly times: LedgerTimes
   /** The accounts that it buys with. */
   readonly accounts: () => readonly OwnAccount[]

@@ -20,6 +20,8 @@ export interface LogOptions {
   readonly files?: FilePort | undefined
   /** How much room is held back for a full disk. By default 8 MiB. */
   readonly reserveBytes?: number
+  /** So many bytes of records, or of texts, are in one frame at most. By default 64 MiB. */
+  readonly partBytes?: number | undefined
   /**
    * Called for all records of the snapshot, then of the journal, in order, while the log is opened. `places`: where the texts of that record's batch lie; none for a
    * record of a snapshot. Throwing stops the start with file and place in the message.
@@ -68,7 +70,7 @@ export interface Checkpoint {
  * Opens the log in a folder. Rejects with a sentence that says what to do when the folder cannot be used, when it was written by a newer version, and (a `DamageError`)
  * when something of it is damaged that was acknowledged.
  */
-export async function openLog ({ folder, files = realFiles, reserveBytes = RESERVE_BYTES, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
+export async function openLog ({ folder, files = realFiles, reserveBytes = RESERVE_BYTES, partBytes, onRecord, onDamage }: LogOptions): Promise<DiskLog> {
   await makeFolder(files, folder)
   const { port, isInPlace } = await standing(files, folder).catch(error => { throw unusable(folder, error) })
   await listFolder(port, folder).catch(error => { throw unusable(folder, error) })
@@ -86,7 +88,7 @@ export async function openLog ({ folder, files = realFiles, reserveBytes = RESER
   /** Bytes of the journal: all that was replayed or appended, and how many of them the snapshot has. */
   let journalBytes = found.segments.reduce((sum, { bytes }) => sum + bytes, 0)
   let bytesInSnapshot = 0
-  let lastGivenUp: number | null = null
+  let lastGivenUp: number | null = found.givenUp
 
   const journal = await openJournal({
     port,
@@ -95,6 +97,7 @@ export async function openLog ({ folder, files = realFiles, reserveBytes = RESER
     last: found.segments.at(-1) ?? null,
     isLastWhole: found.tails.length === 0,
     newFile,
+    partBytes,
     onSegment: file => { readable.add({ file, ending: 'log' }) },
     onGivenUp: file => { lastGivenUp = file }
   }).catch(error => { throw unusable(folder, error) })

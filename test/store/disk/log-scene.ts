@@ -24,13 +24,14 @@ export interface Opened {
 }
 
 /** On a disk in memory the reserve is small. */
-export async function open (folder: string, files?: LogOptions['files']): Promise<Opened> {
+export async function open (folder: string, files?: LogOptions['files'], partBytes?: number): Promise<Opened> {
   const records: string[] = []
   const places: (readonly Place[])[] = []
   const damage: Damage[] = []
   const log = await openLog({
     folder,
     files,
+    partBytes,
     ...files === undefined ? {} : { reserveBytes: 4096 },
     onRecord: (record, itsPlaces) => {
       records.push(record)

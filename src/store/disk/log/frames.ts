@@ -32,8 +32,9 @@ const MAX_TEXTS_BYTES = 1024 * 1024 * 1024
 /** So much of a file is read at once, at least. */
 const WINDOW_BYTES = 1024 * 1024
 
-/** What a frame is, by the number of its kind. The first frame of a file says what the file is: a `segment` of batches, a `snapshot` of slices with an end, or `texts`. */
-const kinds = [null, 'segment', 'batch', 'snapshot', 'slice', 'end', 'texts'] as const
+/** What a frame is, by the number of its kind. The first frame of a file says what the file is: a `segment` of batches, a `snapshot` of slices with an end, or `texts`.
+ * A batch that is too long for one frame has parts before it, with its number. */
+const kinds = [null, 'segment', 'batch', 'snapshot', 'slice', 'end', 'texts', 'part'] as const
 
 export type Kind = Exclude<typeof kinds[number], null>
 
@@ -53,7 +54,7 @@ export function encodeFrame (kind: Kind, number: number, records: readonly strin
   if (recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) throw new RangeError(`${recordsBytes} bytes of records and ${textsBytes} bytes of texts are too long for one write to the ledger's disk.`)
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + recordsBytes + textsBytes)
   MAGIC.copy(bytes)
-  bytes.writeUInt16LE(FORMAT_VERSION, 16)
+  bytes.writeUInt16LE(kind === 'part' ? 2 : 1, 16)
   bytes.writeUInt16LE(kinds.indexOf(kind), 18)
   bytes.writeUIntLE(number, 20, 6)
   bytes.writeUInt16LE(0, 26)

@@ -6,6 +6,7 @@ import type { Place } from '../../memory/texts.ts'
 import { FILE_MODE, nameOf, removeIfThere, syncFolder } from './folder.ts'
 import { encodeFrame, type Encoded } from './frames.ts'
 import type { Position, SegmentHead } from './heads.ts'
+import { PART_BYTES, piecesOf, type Piece } from './parts.ts'
 import { isNoSpace, writeAll, type FilePort, type PortFile } from './port.ts'
 
 /** How often it is looked whether the file that is written to can still be found under its path. */
@@ -21,6 +22,8 @@ export interface JournalOptions {
   /** May the last segment be written to? Otherwise the next batch begins a new one. */
   readonly isLastWhole: boolean
   readonly newFile: () => number
+  /** So many bytes of records, or of texts, are in one frame at most. */
+  readonly partBytes?: number | undefined
   /** A segment was made. */
   readonly onSegment: (file: number) => void
   /** A segment was given up. */
@@ -38,7 +41,7 @@ export interface Journal {
 interface Segment { readonly file: number, readonly opened: PortFile }
 
 /** Opens the journal. Rejects when the last segment cannot be opened and synced: what was read of it is relied upon. */
-export async function openJournal ({ port, folder, isInPlace, last, isLastWhole, newFile, onSegment, onGivenUp }: JournalOptions): Promise<Journal> {
+export async function openJournal ({ port, folder, isInPlace, last, isLastWhole, newFile, partBytes = PART_BYTES, onSegment, onGivenUp }: JournalOptions): Promise<Journal> {
   /** The last valid byte and batch. */
   let end: Position | null = last
   let hasBatches = true
@@ -102,16 +105,30 @@ export async function openJournal ({ port, folder, isInPlace, last, isLastWhole,
     if ((await used.opened.stat()).nlink === 0 || !await isInPlace()) await giveUp(used)
   }
 
-  async function write (to: Segment, { bytes }: Encoded, position: number): Promise<void> {
+  /** `start`: where its batch begins, and what a full disk leaves of it is cut off. */
+  async function write (to: Segment, bytes: Buffer, position: number, start: number): Promise<void> {
     try {
       await writeAll(to.opened, bytes, position)
     } catch (error) {
-      const isCutOff = isNoSpace(error) && await to.opened.truncate(position).then(() => true, () => false)
+      const isCutOff = isNoSpace(error) && await to.opened.truncate(start).then(() => true, () => false)
       if (!isCutOff) await giveUp(to)
       throw error
     }
+  }
+
+  async function sync (written: Segment): Promise<void> {
     try {
-      await to.opened.datasync()
+      await written.opened.datasync()
+    } catch (error) {
+      await giveUp(written)
+      throw error
+    }
+  }
+
+  /** Encodes a piece that comes behind others: when that fails, none of them may stay in a file that goes on. */
+  async function encodeLater (to: Segment, kind: 'part' | 'batch', batch: number, { records, texts }: Piece): Promise<Encoded> {
+    try {
+      return encodeFrame(kind, batch, records, texts)
     } catch (error) {
       await giveUp(to)
       throw error
@@ -121,15 +138,28 @@ export async function openJournal ({ port, folder, isInPlace, last, isLastWhole,
   return {
     append: async (records, texts) => {
       const batch = (end?.batch ?? 0) + 1
-      const encoded = encodeFrame('batch', batch, records, texts)
+      const [first = { records, texts }, ...others] = piecesOf({ records, texts }, partBytes)
+      let encoded = encodeFrame(others.length > 0 ? 'part' : 'batch', batch, first.records, first.texts)
       if (segment !== null) await lookAfter(segment)
       const to = segment ?? await beginSegment()
-      const offset = end?.bytes ?? 0
-      await write(to, encoded, offset)
-      const { bytes } = encoded
-      end = { file: to.file, bytes: offset + bytes.length, batch }
+      const start = end?.bytes ?? 0
+      let length = 0
+      const places: Place[] = []
+      for (let piece = 0; ; piece += 1) {
+        await write(to, encoded.bytes, start + length, start)
+        places.push(...placesOf(to.file, start + length, encoded))
+        length += encoded.bytes.length
+        const next = others[piece]
+        if (next === undefined) break
+        const isLast = piece === others.length - 1
+        // The last one proves that its parts were there.
+        if (isLast) await sync(to)
+        encoded = await encodeLater(to, isLast ? 'batch' : 'part', batch, next)
+      }
+      await sync(to)
+      end = { file: to.file, bytes: start + length, batch }
       hasBatches = true
-      return { places: encoded.texts.map(text => ({ file: to.file, offset: offset + text.offset, bytes: text.bytes })), bytes: bytes.length }
+      return { places, bytes: length }
     },
     begin: async () => {
       const { file } = segment !== null && !hasBatches ? segment : await beginSegment()
@@ -141,4 +171,8 @@ export async function openJournal ({ port, folder, isInPlace, last, isLastWhole,
       await opened?.close()
     }
   }
+}
+
+function placesOf (file: number, offset: number, { texts }: Encoded): readonly Place[] {
+  return texts.map(text => ({ file, offset: offset + text.offset, bytes: text.bytes }))
 }

@@ -124,9 +124,9 @@ async function cutOf (file: string, offset: number, onLost: (record: string) => 
       const sound: number | null = await findFrame(opened, from, size)
       if (sound === null) break
       const fault = await readFrames(opened, sound, size, frame => {
-        if (frame.kind !== 'batch') return undefined
+        if (frame.kind !== 'batch' && frame.kind !== 'part') return undefined
         const lost = frame.records()
-        batches += 1
+        if (frame.kind === 'batch') batches += 1
         records += lost.length
         for (const record of lost) onLost(record)
         return undefined

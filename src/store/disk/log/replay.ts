@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Place } from '../../memory/texts.ts'
 import { DamageError, newerFormat, type Loss } from './damage.ts'
 import { listFolder, nameOf, type LogFile } from './folder.ts'
-import { findFrame, readFrames, type Fault, type Frame } from './frames.ts'
+import { findFrame, readFrames, type Fault } from './frames.ts'
 import { segmentHeadIn, snapshotEndIn, snapshotHeadIn, type Position, type SegmentHead, type SnapshotEnd, type SnapshotHead, type TextsFile } from './heads.ts'
 import type { FilePort, PortFile } from './port.ts'
 
@@ -23,6 +23,8 @@ export interface Replayed {
   /** Those that were replayed, each up to where it is valid, in order. */
   readonly segments: readonly Position[]
   readonly tails: readonly Tail[]
+  /** The last segment that was given up: something lies behind its end. */
+  readonly givenUp: number | null
   /** Files that nothing leads to: what a crash left. */
   readonly orphans: readonly string[]
   readonly nextFile: number
@@ -37,14 +39,16 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
   for (const texts of snapshot?.texts ?? []) await checkTexts(texts)
   const { chain, tails } = await findChain(numbersOf('log'), snapshot)
   const segments: Position[] = []
+  let givenUp: number | null = null
   for (const [index, segment] of chain.entries()) {
     const next = chain[index + 1]?.after ?? null
     const { position, tail } = await readSegment(segment, next)
     segments.push(position)
+    if (next !== null && segment.size > next.bytes) givenUp = segment.file
     if (tail !== null) tails.unshift(tail)
   }
   const used = new Set([snapshotFile, ...segments.map(({ file }) => file), ...snapshot?.texts.map(({ file }) => file) ?? []])
-  return { snapshot, segments, tails, nextFile, orphans: [...files.filter(({ file }) => !used.has(file)).map(nameOf), ...unfinished] }
+  return { snapshot, segments, tails, givenUp, nextFile, orphans: [...files.filter(({ file }) => !used.has(file)).map(nameOf), ...unfinished] }
 
   async function reading<Result> (file: LogFile, read: (opened: PortFile, size: number, path: string) => Promise<Result>): Promise<Result> {
     const path = join(folder, nameOf(file))
@@ -155,25 +159,48 @@ export async function replay ({ port, folder, onRecord }: ReplayOptions): Promis
     const { file, path, bytes: begin, batch: before } = segment
     return await reading({ file, ending: 'log' }, async (opened, size) => {
       let batch = before
+      /** The parts of a batch that is still to come. */
+      const parts: Parts = { at: null, records: [], places: [] }
       const to = next?.bytes ?? size
       const fault = await readFrames(opened, begin, to, frame => {
-        if (frame.kind !== 'batch' || frame.number !== batch + 1) throw new DamageError(path, frame.offset, `batch ${batch + 1} belongs there, and a ${frame.kind} with number ${frame.number} lies there`, 'journal')
+        if ((frame.kind !== 'batch' && frame.kind !== 'part') || frame.number !== batch + 1) throw new DamageError(path, frame.offset, `batch ${batch + 1} belongs there, and a ${frame.kind} with number ${frame.number} lies there`, 'journal')
+        const places = frame.texts.map(({ offset, bytes }) => ({ file, offset, bytes }))
+        if (frame.kind === 'part' || parts.at !== null) {
+          parts.at ??= frame.offset
+          for (const record of frame.records()) parts.records.push(record)
+          for (const place of places) parts.places.push(place)
+        }
+        if (frame.kind === 'part') return undefined
         batch = frame.number
-        giveBatch(frame, file, path)
+        if (parts.at === null) for (const record of frame.records()) give(record, places, 'journal', path, frame.offset)
+        else for (const record of parts.records) give(record, parts.places, 'journal', path, parts.at)
+        Object.assign(parts, { at: null, records: [], places: [] })
         return undefined
       })
-      if (fault === null && (next === null || next.batch === batch)) return { position: { file, bytes: to, batch }, tail: null }
-      if (next !== null || fault === null) throw faultOf(path, fault ?? { offset: to, newerVersion: null }, `batch ${batch + 1} cannot be read, and the next file goes on from batch ${next?.batch ?? batch}`, 'journal')
-      const soundAt = await findFrame(opened, fault.offset + 1, size)
-      if (soundAt !== null || fault.newerVersion !== null) throw faultOf(path, fault, `batch ${batch + 1} cannot be read, and a sound one lies behind it, at byte ${soundAt ?? size}`, 'journal')
-      return { position: { file, bytes: fault.offset, batch }, tail: { file: path, offset: fault.offset, bytes: size - fault.offset, batch: batch + 1 } }
+      if (fault === null && parts.at === null && (next === null || next.batch === batch)) return { position: { file, bytes: to, batch }, tail: null }
+      const at: Fault = { offset: parts.at ?? fault?.offset ?? to, newerVersion: fault?.newerVersion ?? null }
+      if (next !== null) throw faultOf(path, at, `batch ${batch + 1} cannot be read, and the next file goes on from batch ${next.batch}`, 'journal')
+      const soundAt = fault === null ? null : await findLater(opened, fault.offset + 1, size, batch + 1)
+      if (soundAt !== null || at.newerVersion !== null) throw faultOf(path, at, `batch ${batch + 1} cannot be read, and a sound one lies behind it, at byte ${soundAt ?? size}`, 'journal')
+      return { position: { file, bytes: at.offset, batch }, tail: { file: path, offset: at.offset, bytes: size - at.offset, batch: batch + 1 } }
     })
   }
+}
 
-  function giveBatch (frame: Frame, file: number, path: string): void {
-    const places = frame.texts.map(({ offset, bytes }) => ({ file, offset, bytes }))
-    for (const record of frame.records()) give(record, places, 'journal', path, frame.offset)
+/** The parts of a batch, and the byte at which the first of them begins; `null`: there is none. */
+interface Parts { at: number | null, records: string[], places: Place[] }
+
+/** Where a sound frame lies that proves that the batch `unfinished` was written: any but a part of that one, since its parts are synced before it. */
+async function findLater (opened: PortFile, from: number, size: number, unfinished: number): Promise<number | null> {
+  for (let at = await findFrame(opened, from, size); at !== null; at = await findFrame(opened, at + 1, size)) {
+    let isProof = false
+    await readFrames(opened, at, size, frame => {
+      isProof = frame.kind !== 'part' || frame.number !== unfinished
+      return 'enough'
+    })
+    if (isProof) return at
   }
+  return null
 }
 
 /** A segment as it was found: `batch` and `bytes` are the last batch before it and the length of its head. */
