@@ -119,7 +119,7 @@ With --move all gateways have to be stopped. Before anything is written the ledg
 marked as left, so no gateway buys with it from then on, of an older version neither.
 When the command is broken off, run it again, or see falgate ledger --help.
 Uses the ledger of REDIS_URL, or of DATA_DIR, which a backup only reads. The user of a
-Redis needs PEXPIRETIME and SCAN beside what a gateway's does.
+Redis needs PEXPIRETIME, SCAN and XLEN beside what a gateway's does.
 Exit code: 0 when the file is whole, 1 when it is not, 2 when the arguments are wrong.`,
   import: `Usage: falgate import [--backup] FILE
 

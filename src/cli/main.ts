@@ -8,7 +8,7 @@ import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
 import { mendFolder } from '../app/mend-folder.ts'
-import { runExport, runImport, runTakeBack } from '../app/moving.ts'
+import { runExport, runImport, runTakeBack, type OnProgress } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
 import { diskOverview, openDiskOperators } from '../app/reach-disk.ts'
 import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
@@ -25,15 +25,13 @@ import { helpText } from './help.ts'
 import { runModel } from './model.ts'
 import type { ModelWork } from './model-arguments.ts'
 import { followTenants, prepare, prepareModels, prepareMoving, prepareOperators, type TenantsSeen } from './prepare.ts'
+import { createProgress } from './progress.ts'
 import { lookOf } from './terminal.ts'
 import { runTop, type TopOptions } from './top.ts'
 
 const EXIT_DONE = 0
 const EXIT_FAULT = 1
 const EXIT_MISUSED = 2
-
-/** How often long work tells how far it is. */
-const TELL_EVERY_MS = 2000
 
 /** How many of the last failures those on call are shown. */
 const LAST_FAILURES = 20
@@ -231,7 +229,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   async function exportTo ({ file, isMove }: { readonly file: string | null, readonly isMove: boolean }): Promise<number> {
     const read = await prepareMoving(env)
     if (!read.ok) return fail(read.faults)
-    await runExport(read.at, { version: version(), isMove, to: file ?? stdout, onProgress })
+    await withProgress(async onProgress => { await runExport(read.at, { version: version(), isMove, to: file ?? stdout, onProgress }) })
     const done = isMove ? 'the ledger is moved away: import the file, and start gateways there' : 'a backup is written'
     stderr.write(`falgate: ${done}${file === null ? '' : `; the file is ${file}, keep it as secret as the ledger`}\n`)
     return EXIT_DONE
@@ -240,7 +238,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   async function importFrom ({ file, takesBackup }: { readonly file: string, readonly takesBackup: boolean }): Promise<number> {
     const read = await prepareMoving(env)
     if (!read.ok) return fail(read.faults)
-    const count = await runImport(read.at, { from: file, takesBackup, onProgress })
+    const count = await withProgress(async onProgress => await runImport(read.at, { from: file, takesBackup, onProgress }))
     return say(`the ledger is there: ${count} entries are imported; gateways may be started`)
   }
 
@@ -251,14 +249,10 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     return say(`the ledger of ${whose} is taken back; the file of its export must be imported nowhere from now on`)
   }
 
-  /** A line on standard error every few seconds. */
-  function onProgress (doing: string): (entries: number) => void {
-    let toldAtMs = performance.now()
-    return entries => {
-      if (performance.now() < toldAtMs + TELL_EVERY_MS) return
-      toldAtMs = performance.now()
-      stderr.write(`falgate: ${entries} entries are ${doing}\n`)
-    }
+  /** Tells how far the work is that is given what to tell it with. */
+  async function withProgress<Result> (work: (onProgress: OnProgress) => Promise<Result>): Promise<Result> {
+    const progress = createProgress(stderr)
+    return await work(doing => (done, all) => { progress.tell(doing, done, all) }).finally(progress.end)
   }
 
   /** Writes no faster than it is read; a reader that has had enough is no fault. */

@@ -19,6 +19,8 @@ export interface Lines {
   readonly journal: (fromMs: number, toMs: number, limit: number, after?: string) => Promise<readonly JournalEntry[]>
   /** Those that are on disk, without what is too old. */
   readonly chunks: () => readonly LineChunk[]
+  /** How many there are, about. */
+  readonly count: () => number
   /** The lines in memory as texts to be laid aside. */
   readonly inMemory: () => readonly (Omit<LineChunk, 'place'> & { readonly text: string })[]
   /** These are all that lie on disk now; what of them is in memory, too, is not needed there. */
@@ -47,6 +49,7 @@ export function createLines (state: State, read: (place: Place) => Promise<strin
       state.journalTrimmed = true
     },
     chunks: () => chunks.filter(isYoung),
+    count: () => chunks.filter(isYoung).reduce((sum, { count }) => sum + count, 0) + state.journal.length,
     journal: async (fromMs, toMs, limit, after) => {
       const oldestMs = Math.max(fromMs, state.now() - ledgerConstants.journalMs)
       // What is in memory now may lie aside by the time that the rest was read.

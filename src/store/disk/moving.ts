@@ -3,7 +3,8 @@
 import type { LedgerTimes } from '../../generation/ledger.ts'
 import { movingMarkIn, movingSentence } from '../../upstream-account.ts'
 import type { Declarations } from '../moving/arrive.ts'
-import { movedTables, Unmovable, type ArrivingLedger, type Entry, type Image, type LeavingLedger, type LongTexts, type MovingPlace } from '../moving/entry.ts'
+import { movedTables, Unmovable, type ArrivingLedger, type Entry, type Image, type LeavingLedger, type LongTexts, type MovedTable, type MovingPlace } from '../moving/entry.ts'
+import type { State } from '../memory/state.ts'
 import { placeIn, referTo } from '../memory/texts.ts'
 import { figureRecord, figuresOf } from './figures.ts'
 import { openLog, type Checkpoint, type LogOptions } from './log.ts'
@@ -20,6 +21,9 @@ export const declarations: Declarations = { ...codecs, journal: { fields: lineRe
 
 /** Lines of the journal of money that are read at a time, and that lie together. */
 const LINES = 1000
+
+/** Entries whose texts are read at a time: with one after the other the disk is waited for most of the time. */
+const TOGETHER = 50
 
 /** Records of one slice of a snapshot, at most. */
 const SLICE = 200
@@ -137,14 +141,26 @@ function leavingLedger ({ state, time, lines, read }: ReadState, upstream: strin
     return { ...(input === undefined ? {} : { input }), ...(output === undefined ? {} : { output }) }
   }
 
+  async function entriesAt (table: Exclude<MovedTable, 'journal'>, keys: readonly string[], image: (state: State, key: string) => Image | null): Promise<Entry[]> {
+    const found = await Promise.all(keys.map(async key => {
+      const now = image(state, key)
+      return now === null ? null : { table, key, image: now, texts: await textsOf(table, key) }
+    }))
+    return found.filter(entry => entry !== null)
+  }
+
   async function * entries (): AsyncGenerator<Entry> {
     for (const table of movedTables) {
       if (table === 'journal') continue
       const { keys, image } = codecs[table]
+      let batch: string[] = []
       for (const key of keys(state)) {
-        const now = image(state, key)
-        if (now !== null) yield { table, key, image: now, texts: await textsOf(table, key) }
+        batch.push(key)
+        if (batch.length < TOGETHER) continue
+        yield * await entriesAt(table, batch, image)
+        batch = []
       }
+      yield * await entriesAt(table, batch, image)
     }
     for (let after: string | undefined; ;) {
       const page = await lines.journal(0, Infinity, LINES, after)
@@ -154,7 +170,8 @@ function leavingLedger ({ state, time, lines, read }: ReadState, upstream: strin
     }
   }
 
-  return { identity: { upstream, otherAccounts: [...state.otherAccounts], clockMs }, entries: entries(), figures: async () => ({ ...figuresOf(state), upstream }) }
+  const count = Object.values(codecs).reduce((sum, { keys }) => sum + [...keys(state)].length, 0) + lines.count()
+  return { identity: { upstream, otherAccounts: [...state.otherAccounts], clockMs }, entries: entries(), count, figures: async () => ({ ...figuresOf(state), upstream }) }
 }
 
 /** As a snapshot: each entry once, long texts in a file beside it, the lines of the journal of money many together. */

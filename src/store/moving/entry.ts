@@ -29,6 +29,8 @@ export interface Identity {
 export interface LeavingLedger {
   readonly identity: Identity
   readonly entries: AsyncIterable<Entry>
+  /** How many there are, about: for whoever waits. */
+  readonly count: number
   /** Counters and other single values, once all entries were read. */
   readonly figures: () => Promise<Image>
 }
@@ -52,6 +54,9 @@ export interface MovingPlace {
   /** Makes it a place into which a ledger comes. It has none until `take` resolves, and may be begun again when that does not happen. */
   readonly arrive: () => Promise<Arrival>
 }
+
+/** Told how many entries are done so far, and of how many where that is known. */
+export type OnCount = (done: number, all: number | null) => void
 
 export interface Arrival {
   /** What the clock says there. */

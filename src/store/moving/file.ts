@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { recordOf, textOf, listOf } from '../../generation/fields.ts'
-import { movedTables, Unmovable, type Entry, type Identity, type Image, type LeavingLedger, type LongTexts, type MovedTable } from './entry.ts'
+import { movedTables, Unmovable, type Entry, type Identity, type Image, type LeavingLedger, type LongTexts, type MovedTable, type OnCount } from './entry.ts'
 
 /** The version of this format. */
 const FORMAT = 1
@@ -23,8 +23,8 @@ export interface LedgerFile { readonly head: Head, readonly figures: Image, read
 /** About so many characters go out at a time. */
 const CHUNK = 262_144
 
-/** The lines of such a file, many in one text. `onCount` is told how many entries there were so far. */
-export async function * fileLines (ledger: LeavingLedger, about: Omit<Head, keyof Identity>, onCount: (entries: number) => void): AsyncGenerator<string> {
+/** The lines of such a file, many in one text. */
+export async function * fileLines (ledger: LeavingLedger, about: Omit<Head, keyof Identity>, onCount: OnCount): AsyncGenerator<string> {
   const hash = createHash('sha256')
   let count = 0
   let chunk = ''
@@ -38,17 +38,17 @@ export async function * fileLines (ledger: LeavingLedger, about: Omit<Head, keyo
     add([table, key, image, ...(Object.keys(texts).length === 0 ? [] : [texts])])
     count += 1
     if (chunk.length < CHUNK) continue
-    onCount(count)
+    onCount(count, ledger.count)
     yield chunk
     chunk = ''
   }
   add({ figures: await ledger.figures() })
   yield chunk + JSON.stringify({ end: count, sha256: hash.digest('hex') }) + '\n'
-  onCount(count)
+  onCount(count, count)
 }
 
 /** Reads a file to its end, and each entry with `read`. Rejects with an {@link Unmovable} when it is no such file, is not whole, was changed, or has what cannot be read. */
-export async function lookThrough (path: string, { read, onCount }: { readonly read: (table: MovedTable | 'figures', image: Image) => void, readonly onCount: (entries: number) => void }): Promise<LedgerFile> {
+export async function lookThrough (path: string, { read, onCount }: { readonly read: (table: MovedTable | 'figures', image: Image) => void, readonly onCount: OnCount }): Promise<LedgerFile> {
   const hash = createHash('sha256')
   let head: Head | null = null
   let figures: Image | null = null
@@ -63,7 +63,7 @@ export async function lookThrough (path: string, { read, onCount }: { readonly r
       else if (line.startsWith('[')) {
         const { table, image } = entryIn(JSON.parse(line))
         read(table, image)
-        onCount(++count)
+        onCount(++count, null)
       } else {
         const { end, sha256, figures: found } = recordOf(JSON.parse(line))
         if (found !== undefined) read('figures', figures = imageIn(found))

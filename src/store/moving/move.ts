@@ -8,11 +8,8 @@ import { dirname } from 'node:path'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { arriving, readerOf, type Declarations } from './arrive.ts'
-import { Unmovable, type MovingPlace } from './entry.ts'
+import { Unmovable, type MovingPlace, type OnCount } from './entry.ts'
 import { fileLines, lookThrough, type Head } from './file.ts'
-
-/** Told how many entries there were so far. */
-export type OnCount = (entries: number) => void
 
 interface ExportOptions {
   readonly about: Pick<Head, 'version' | 'store'>
@@ -74,6 +71,6 @@ export async function importLedger (place: MovingPlace, { from, takesBackup, dec
   const { head, figures, count, entries } = await lookThrough(from, { read: readerOf(declarations), onCount: onLook })
   if (!head.isMoved && !takesBackup) throw new Unmovable(`${from} is a backup: the ledger that it was read from may go on, and what was bought there since is not in it. With --backup it is imported all the same: whatever was bought since then is not known here and may be bought again, so the other ledger must never be used beside it`)
   const arrival = await place.arrive()
-  await arrival.take(arriving({ identity: head, entries: entries(), figures }, { nowMs: arrival.nowMs, declarations }), onCount)
+  await arrival.take(arriving({ identity: head, entries: entries(), figures }, { nowMs: arrival.nowMs, declarations }), done => { onCount(done, count) })
   return { head, count }
 }

@@ -219,12 +219,22 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     }
   }
 
-  return { identity: { upstream, otherAccounts, clockMs }, entries: entries(), figures }
+  return { identity: { upstream, otherAccounts, clockMs }, entries: entries(), count: await countEntries({ connection, prefix }), figures }
 }
 
 /** The fields of a line of the journal. */
 function lineOf ([, flat]: readonly [cursor: string, flat: readonly string[]]): Readonly<Record<string, string>> {
   return Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, n) => [flat[2 * n] ?? '', flat[2 * n + 1] ?? '']))
+}
+
+/** Kinds of keys that are entries. */
+const counted: ReadonlySet<string> = new Set(['t', 'm', 'tok', 'ticket', 'once', 'g', 'log', 'n', 'e'])
+
+/** How many entries there are, about: what is written and forgotten meanwhile is counted or not. */
+async function countEntries ({ connection, prefix }: Pick<LeaveOptions, 'connection' | 'prefix'>): Promise<number> {
+  let count = 0
+  for await (const names of keysOf({ connection, prefix }, '')) count += names.filter(name => counted.has(name.slice(0, name.indexOf(':')))).length
+  return count + await connection.run(async client => await client.xlen(prefix + 'j'))
 }
 
 function entry (table: MovedTable, key: string, image: Image): Entry {

@@ -43,7 +43,7 @@ const blocks = [
 const plainCommands = ['HMGET', 'MGET', 'PUBLISH', 'SUBSCRIBE', 'UNSUBSCRIBE', 'ZCOUNT', 'ZRANGEBYSCORE']
 
 /** What an export reads, and an import removes of one that was broken off, outside of scripts. */
-const plainMoveCommands = ['HGETALL', 'HMGET', 'LRANGE', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XRANGE', 'XREVRANGE', 'ZRANGE', 'ZSCORE']
+const plainMoveCommands = ['HGETALL', 'HMGET', 'LRANGE', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XLEN', 'XRANGE', 'XREVRANGE', 'ZRANGE', 'ZSCORE']
 
 /** The commands that this Lua calls, in capitals and in order. */
 export function commandsIn (source: string): readonly string[] {
