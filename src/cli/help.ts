@@ -35,7 +35,8 @@ Exit code: 0 after a drain, 1 after a fault.`,
 Checks the environment and the files it names, as serve would at its start, and
 starts nothing. The files of MODELS_DIR are read; a model whose price was not
 confirmed is a warning. With REDIS_URL it looks at that Redis for at most 3 seconds and writes
-nothing there; one that cannot be reached is a fault. fal is not asked. Every fault is a
+nothing there; one that cannot be reached is a fault. So is a DATA_DIR that cannot be used;
+nothing is made or written there. fal is not asked. Every fault is a
 line on standard error. It also tells how long a stop takes at most with this
 environment, which an orchestrator has to wait for.
 Exit code: 0 when the configuration is sound, 1 when it is not.`,
@@ -44,7 +45,8 @@ Exit code: 0 when the configuration is sound, 1 when it is not.`,
 Looks at all that a gateway of this environment needs, and says of each thing whether it
 is in order, or what is wrong and what to do: settings and who may read their files, Node,
 open files, disk, clocks; Redis (version, eviction, persistence, rights, latency, memory,
-replicas); the way to fal, the key, and models beside what fal publishes. Run it where the
+replicas) or the folder of DATA_DIR (may it be written, who has it, room, reserve, last
+snapshot); the way to fal, the key, and models beside what fal publishes. Run it where the
 gateway runs, with its environment.
 Nothing is bought, and nothing of the ledger is changed. The key is tried by asking fal for
 the status of a request that does not exist. In Redis the library of the ledger's functions

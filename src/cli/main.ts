@@ -7,6 +7,7 @@ import { startApp, type RunningApp } from '../app.ts'
 import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
+import { lookAtFolder } from '../app/doctor/folder.ts'
 import { mendFolder } from '../app/mend-folder.ts'
 import { runExport, runImport, runTakeBack, type OnProgress } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
@@ -124,7 +125,8 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
     const { config, loaded, tenants } = read.prepared
-    const { faults, warnings } = await lookAtRedis(read.prepared)
+    const stores = [await lookAtRedis(read.prepared), await lookAtFolder(config)]
+    const [faults, warnings] = [stores.flatMap(({ faults }) => faults), stores.flatMap(({ warnings }) => warnings)]
     // A gateway compiles what it needs; here all of it is tried.
     const unusable = unusableModels(loaded)
     if (faults.length + unusable.length > 0) return fail([...unusable, ...faults])

@@ -83,7 +83,7 @@ t.test('where everything is in order each thing is ok, the exit code is 0, nothi
   const { code, findings } = await ask(env)
   t.same(findings.filter(({ verdict }) => verdict !== 'ok'), [])
   t.equal(code, 0)
-  t.same([...new Set(findings.map(({ check }) => check))], checks, 'every check has a finding, in their order')
+  t.same([...new Set(findings.map(({ check }) => check))], checks.filter(check => !check.startsWith('folder')), 'every check has a finding, in their order')
   t.equal(sandbox.bill.submits, 0)
   const redis = plainClient(t, `redis://127.0.0.1:${redisPort}`)
   t.same([await redis.keys('*'), await redis.call('FUNCTION', 'LIST')], [[], []])

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { FILE_MODE } from './folder.ts'
 import { hasCode, isNoSpace, writeAll, type FilePort } from './port.ts'
 
-const NAME = 'reserve'
+export const RESERVE_NAME = 'reserve'
 export const RESERVE_BYTES = 8 * 1024 * 1024
 
 export interface Reserve {
@@ -16,7 +16,7 @@ export interface Reserve {
 }
 
 export function createReserve (port: FilePort, folder: string, bytes: number): Reserve {
-  const path = join(folder, NAME)
+  const path = join(folder, RESERVE_NAME)
   let isThere = false
 
   async function isWhole (): Promise<boolean> {
