@@ -549,9 +549,10 @@ function createWitness (isMortal: boolean): Witness {
 
   const settled = new Set<string>()
 
-  /** What of a row changes with its version only. */
-  function lasting (row: Generation): object {
-    return { ...row, stored: 0, queuePosition: 0, delivered: 0, ...(isMortal ? { connection: 0 } : {}) }
+  /** What of a row changes with its version only. In which order its members stand says nothing. */
+  function lasting (row: Generation): ReadonlyArray<readonly [string, unknown]> {
+    const members = { ...row, stored: 0, queuePosition: 0, delivered: 0, ...(isMortal ? { connection: 0 } : {}) }
+    return Object.entries(members).toSorted(([one], [other]) => one < other ? -1 : 1)
   }
 
   function compareOne (row: Generation): void {
