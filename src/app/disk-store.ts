@@ -20,6 +20,9 @@ const sentences: Readonly<Record<DiskFault, string>> = {
   'disk-failing': 'the disk of the ledger takes no writes: nothing is bought until it does, and what runs goes on'
 }
 
+/** By how much the ledger may be ahead of the machine's clock before it is told: clocks are put right by less than that all the time. */
+const CLOCK_SECONDS = 60
+
 /** Rejects with a sentence that says what to do when this process cannot have the folder, or when what is there cannot be read. */
 export async function openDisk ({ config, accounts, log, metrics }: StoreOptions, access: DiskAccess): Promise<Store> {
   const { folder } = access
@@ -54,6 +57,8 @@ export async function openDisk ({ config, accounts, log, metrics }: StoreOptions
     throw error
   })
   await assertOwn(ledger, accounts(), folder)
+  const aheadSeconds = Math.round((ledger.now() - Date.now()) / 1000)
+  if (aheadSeconds > CLOCK_SECONDS) log.warn({ folder, ahead_seconds: aheadSeconds }, 'the ledger has seen a later time than this machine\'s clock has now: it goes on from there, and takes days and months of budgets by it')
   const operators = { ...createOperators({ ...ledger, recount }), overview: async (asked: unknown) => answerText(await readOverview(ledger, askedIn(asked))) }
   answer = socket => { answerOperators(socket, operators).catch(() => {}) } // it says what fails itself
   return {

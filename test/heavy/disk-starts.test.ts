@@ -80,6 +80,7 @@ for (const [title, shiftMs] of [['set back by an hour', -3_600_000], ['set back 
     await until(async () => (await Promise.all(ids.map(async id => (await second.get(`/generations/${id}`)).json()['status']))).every(status => status === 'succeeded'), { what: 'both are there' })
     t.equal((await second.generate({ prompt: 'at fal' }, { headers: { 'idempotency-key': 'once' } })).status, 200)
     t.equal((await second.generate({ prompt: 'in line', seed: 7 })).status, 200)
+    t.equal(second.log().includes('the ledger has seen a later time than this machine'), shiftMs < 0, 'a ledger that is ahead of its machine says so')
     t.match((await second.get('/usage')).json(), { month: { spent_usd: 0.12, reserved_usd: 0 } }, 'and the month is that of the ledger')
     await checkBooks(t, here, second, 2)
   })
