@@ -21,6 +21,8 @@ export interface Lines {
   readonly chunks: () => readonly LineChunk[]
   /** How many there are, about. */
   readonly count: () => number
+  /** Does the line with this cursor lie on disk with others? */
+  readonly isLaidAside: (cursor: string) => boolean
   /** The lines in memory as texts to be laid aside. */
   readonly inMemory: () => readonly (Omit<LineChunk, 'place'> & { readonly text: string })[]
   /** These are all that lie on disk now; what of them is in memory, too, is not needed there. */
@@ -28,7 +30,7 @@ export interface Lines {
 }
 
 export function createLines (state: State, read: (place: Place) => Promise<string>): Lines {
-  let chunks: readonly LineChunk[] = []
+  let chunks: LineChunk[] = []
 
   function isYoung ({ last }: LineChunk): boolean {
     return atMsOf(last) >= state.now() - ledgerConstants.journalMs
@@ -45,11 +47,15 @@ export function createLines (state: State, read: (place: Place) => Promise<strin
 
   return {
     found: chunk => {
-      chunks = [...chunks, chunk]
+      chunks.push(chunk)
       state.journalTrimmed = true
     },
     chunks: () => chunks.filter(isYoung),
     count: () => chunks.filter(isYoung).reduce((sum, { count }) => sum + count, 0) + state.journal.length,
+    isLaidAside: cursor => {
+      const last = chunks.at(-1)
+      return last !== undefined && !isBehind(cursor, last.last)
+    },
     journal: async (fromMs, toMs, limit, after) => {
       const oldestMs = Math.max(fromMs, state.now() - ledgerConstants.journalMs)
       // What is in memory now may lie aside by the time that the rest was read.
@@ -72,7 +78,7 @@ export function createLines (state: State, read: (place: Place) => Promise<strin
     },
     laidAside: all => {
       const last = all.at(-1)
-      chunks = all
+      chunks = [...all]
       state.journalTrimmed ||= all.length > 0
       if (last === undefined) return
       const place = state.journal.findIndex(({ cursor }) => isBehind(cursor, last.last))

@@ -7,7 +7,7 @@ import { enter, indexRest, leave } from '../memory/rows.ts'
 import type { State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
 import { putFigures } from './figures.ts'
-import { isBehind, type Lines } from './lines.ts'
+import type { Lines } from './lines.ts'
 import { entryHead, readRecord } from './records.ts'
 import { lineIn, putBack, type Image } from './tables.ts'
 import type { Texts } from './texts.ts'
@@ -46,34 +46,39 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
 
   function takeLine (cursor: string, image: Image | null): void {
     // A checkpoint lays lines aside that are written down after it has begun, too.
-    const last = lines.chunks().at(-1)?.last
-    if (image !== null && (last === undefined || isBehind(cursor, last))) state.journal.push(lineIn(image))
+    if (image !== null && !lines.isLaidAside(cursor)) state.journal.push(lineIn(image))
   }
 
   function takeRow (id: string, image: Image | null, record: string): void {
-    const head = entryHead(record) ?? `${ROW}${id}`
-    if (!isAllFound) last.delete(head)
+    if (!isAllFound && last.size > 0) last.delete(headOf(id, record))
     takeAway(id)
     if (image === null) return
     const isInputElsewhere = image['hasInput'] !== undefined && image['input'] === undefined
     const isOutputElsewhere = image['hasOutput'] !== undefined && image['output'] === undefined
     if ((isInputElsewhere || isOutputElsewhere) && !isAllFound) {
-      last.set(head, record)
+      last.set(headOf(id, record), record)
       return
     }
-    const whole: Image = isInputElsewhere || isOutputElsewhere
-      ? { ...image, ...(isInputElsewhere ? { input: texts.referenceOf('i', id) } : {}), ...(isOutputElsewhere ? { output: texts.referenceOf('o', id) } : {}) }
-      : image
-    const { entry, packed } = PackedRow.read(id, Object.keys(whole), Object.values(whole))
+    const names = Object.keys(image)
+    const written = Object.values(image)
+    if (isInputElsewhere) {
+      names.push('input')
+      written.push(texts.referenceOf('i', id))
+    }
+    if (isOutputElsewhere) {
+      names.push('output')
+      written.push(texts.referenceOf('o', id))
+    }
+    const { entry, packed } = PackedRow.read(id, names, written)
     if (!isFinal(entry.row) || entry.hidden.askAtMs !== null) {
       state.rows.set(id, entry)
-      state.names.putBack(entry, whole['leads'] ?? '', false)
+      state.names.putBack(entry, image['leads'] ?? '', false)
       open.add(id)
       return
     }
     if (packed === null) state.rows.set(id, entry)
     else state.rows.put(id, packed)
-    state.names.putBack(entry, whole['leads'] ?? '', packed !== null)
+    state.names.putBack(entry, image['leads'] ?? '', packed !== null)
     if (isAllFound && packed !== null) state.names.fold(entry)
     enter(state, entry)
   }
@@ -122,3 +127,7 @@ const NOWHERE: readonly Place[] = []
 
 /** What the head of a row's record begins with. */
 const ROW = '["rows","'
+
+function headOf (id: string, record: string): string {
+  return entryHead(record) ?? ROW + id
+}

@@ -168,10 +168,13 @@ function ownOf ({ row, hidden }: Entry, [, field]: Kind): Own | null {
   return { name, value: { id: row.id, fingerprint: isKey ? hidden.fingerprint : null }, endMs: isKey ? hidden.keyedUntilMs : Infinity }
 }
 
+/** Names are digests: so many of their last characters tell two from each other as well as all of them. */
+const HASHED = 12
+
 /** So that with its kind it is what V8 keeps in place of a pointer: 31 bits. */
 function hashOf (name: string): number {
   let hash = 0x811c9dc5
-  for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193)
+  for (let at = Math.max(0, name.length - HASHED); at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193)
   return hash >>> 3
 }
 

@@ -66,8 +66,7 @@ export class PackedRow {
       present += 1
       own.push(text)
     }
-    const shared = sharedFields.map(({ half, name, field }) => sharedTextIn(field, values[half][name]))
-    return new PackedRow(commonOf(present, shared), joined(own))
+    return new PackedRow(commonWith(values, present), joined(own))
   }
 
   /**
@@ -82,8 +81,10 @@ export class PackedRow {
     const values = { row, hidden } as unknown as Halves // each value is read by its field
     const own: string[] = []
     let canBe = true
-    for (const [index, { half, name, field }] of common.own.entries()) {
-      const text = texts[shape.own[index] ?? -1] ?? ''
+    let at = 0
+    for (const { half, name, field } of common.own) {
+      const text = texts[shape.own[at] ?? -1] ?? ''
+      at += 1
       values[half][name] = field.read(text)
       if (field.kind !== 'integer' && text.includes(END)) canBe = false
       own.push(text)
@@ -122,16 +123,6 @@ function textIn (field: SomeField, value: unknown): string | undefined {
   return field.write(value as never) // each value is that of its field
 }
 
-/** The same of a value that many rows have: one that is a list is written once. */
-function sharedTextIn (field: SomeField, value: unknown): string | undefined {
-  if (typeof value !== 'object' || value === null) return textIn(field, value)
-  const text = written.get(value) ?? textIn(field, value)
-  if (text !== undefined) written.set(value, text)
-  return text
-}
-
-const written = new WeakMap<object, string>()
-
 // ------------------------------------------------------------------------------------------------ what is shared
 
 /** So many are known at most. What is made once more takes room, nothing else. */
@@ -148,6 +139,30 @@ function commonOf (present: number, shared: readonly (string | undefined)[]): Co
   const common = makeCommon(ownFields.filter((_, index) => Math.floor(present / 2 ** (ownFields.length - 1 - index)) % 2 === 1), shared)
   known.set(key, common)
   return common
+}
+
+/** What rows of one tenant were made of that had these values in `sharedFields`: most of the next ones have the same. */
+interface Before { readonly present: number, readonly values: readonly unknown[], readonly common: Common }
+
+const before = new Map<unknown, Before>()
+
+function commonWith (row: Halves, present: number): Common {
+  const { tenant } = row.row
+  const last = before.get(tenant)
+  if (last !== undefined && last.present === present && hasValues(row, last.values)) return last.common
+  const values = sharedFields.map(({ half, name }) => row[half][name])
+  const common = commonOf(present, sharedFields.map(({ field }, index) => textIn(field, values[index])))
+  if (before.size >= MOST_KNOWN) before.clear()
+  before.set(tenant, { present, values, common })
+  return common
+}
+
+function hasValues (row: Halves, values: readonly unknown[]): boolean {
+  for (let at = 0; at < sharedFields.length; at += 1) {
+    const field = sharedFields[at]
+    if (field === undefined || row[field.half][field.name] !== values[at]) return false
+  }
+  return true
 }
 
 function makeCommon (own: readonly RowField[], shared: readonly (string | undefined)[]): Common {
@@ -193,14 +208,14 @@ function makeShape (names: readonly string[]): Shape {
   const placeOf = ({ name }: RowField): number => names.indexOf(name)
   const present = ownFields.reduce((bits, field) => bits * 2 + (names.includes(field.name) ? 1 : 0), 0)
   const sharedPlaces = sharedFields.map(placeOf)
+  const placesThere = sharedPlaces.filter(place => place !== -1)
   /** The texts of the row before, and what they led to. */
   let last: { readonly texts: readonly string[], readonly common: Common } | null = null
   return {
     names,
     own: ownFields.map(placeOf).filter(place => place !== -1),
     commonOf: texts => {
-      const before = last
-      if (before !== null && sharedPlaces.every(place => texts[place] === before.texts[place])) return before.common
+      if (last !== null && areSame(last.texts, texts, placesThere)) return last.common
       const common = commonOf(present, sharedFields.map((field, index) => texts[sharedPlaces[index] ?? -1] ?? field.initialText))
       last = { texts, common }
       return common
@@ -211,5 +226,10 @@ function makeShape (names: readonly string[]): Shape {
 function isSame (one: readonly string[], other: readonly string[]): boolean {
   if (one.length !== other.length) return false
   for (let at = 0; at < one.length; at += 1) if (one[at] !== other[at]) return false
+  return true
+}
+
+function areSame (one: readonly string[], other: readonly string[], places: readonly number[]): boolean {
+  for (const place of places) if (one[place] !== other[place]) return false
   return true
 }
