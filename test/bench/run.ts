@@ -12,6 +12,7 @@ import {
 } from './contestants.ts'
 import { addedTime, joinsPerSecond } from './latency.ts'
 import { flood, hasWrk, measure } from './load.ts'
+import { folderCosts } from './folder.ts'
 import { cores, describeLoad, describeMachine, endAll, measureOn, pinSelf, stopAll, versionMeasured } from './machine.ts'
 import { callerMemory, callerTable, loadBound, loadTable, memoryAfterLoad, type AfterLoad } from './memory.ts'
 import { modelCosts } from './models.ts'
@@ -58,6 +59,7 @@ async function main (): Promise<number> {
     if (plan.parts.has('polls')) await polls(ground, plan)
     if (plan.parts.has('models')) await models(ground, plan)
     if (plan.parts.has('tokens')) await tokens(ground, plan)
+    if (plan.parts.has('folder')) await inFolder(ground, plan)
     if (plan.parts.has('takeover')) await takeover(ground, plan, other)
     await stopAll()
   }
@@ -304,6 +306,20 @@ What they cost the process beside a hit with a key, in turn, ${CONNECTIONS} conn
 
 | | CPU µs each | a hit with a key | ratio | middle half |
 | --- | ---: | ---: | ---: | ---: |
+${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
+
+${boundTable(found)}`)
+}
+
+async function inFolder (ground: Ground, plan: Plan): Promise<void> {
+  const { rows, bounds: found } = await folderCosts(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`### A ledger in a folder
+
+A gateway with \`DATA_DIR\` beside one with \`STORE=memory\`, in turn, ${CONNECTIONS} connections: how many times as many it answers, and the middle half of the rounds.
+
+| | by time | by CPU |
+| --- | ---: | ---: |
 ${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
 
 ${boundTable(found)}`)
