@@ -1,8 +1,8 @@
 // What the ledger on disk costs: a start with many finished rows, what each of them takes in memory, and whole generations a second beside Redis.
 // node build/test/bench/disk-ledger.js --help
 
-import { randomUUID } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -26,6 +26,8 @@ const HELP = `node build/test/bench/disk-ledger.js [options]
   --seconds <n>   length of such a round (default 3)
   --at-once <n>   generations under way at once (default 32)
   --folder <dir>  where the files lie, on the disk that is meant (default: the system's folder for such files)
+  --ledger <dir>  the ledger with these rows: filled when it is not there, and kept
+  --only-starts   no generations
 `
 
 const times: LedgerTimes = { ...usualTimes, resultTtlMs: 3_600_000_000 }
@@ -35,14 +37,14 @@ const collect: () => void = (() => {
   return runInNewContext('gc')
 })()
 
-const { values } = parseArgs({ options: { rows: { type: 'string', default: '100000' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '3' }, 'at-once': { type: 'string', default: '32' }, folder: { type: 'string', default: tmpdir() }, help: { type: 'boolean' } } })
+const { values } = parseArgs({ options: { rows: { type: 'string', default: '100000' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '3' }, 'at-once': { type: 'string', default: '32' }, folder: { type: 'string', default: tmpdir() }, ledger: { type: 'string' }, 'only-starts': { type: 'boolean' }, help: { type: 'boolean' } } })
 if (values.help === true) process.stdout.write(HELP)
 else await main(Number(values.rows), Number(values.rounds), Number(values.seconds), Number(values['at-once']), mkdtempSync(join(resolve(values.folder), 'falgate-disk-')))
 
 async function main (rows: number, rounds: number, seconds: number, atOnce: number, place: string): Promise<void> {
   try {
-    await starts(join(place, 'ledger'), rows, rounds)
-    await generations(place, rounds, seconds, atOnce)
+    await starts(values.ledger ?? join(place, 'ledger'), rows, rounds)
+    if (values['only-starts'] !== true) await generations(place, rounds, seconds, atOnce)
   } finally {
     rmSync(place, { recursive: true })
   }
@@ -58,15 +60,15 @@ function tell (what: unknown): void {
 
 /** A whole generation, with everything that leads to it when it was asked for with a seed and a key. */
 async function generate (ledger: Ledger, prompt: string): Promise<void> {
-  const digest = (what: string): string => what + randomUUID().replaceAll('-', '').repeat(2)
+  const digest = (): string => randomBytes(32).toString('base64url')
   const claimId = randomUUID()
   const admission = admissionOf({
     id: randomUUID(),
     input: JSON.stringify({ prompt: prompt.padEnd(50, '.'), num_images: 1, aspect_ratio: '1:1' }),
     seed: '42',
-    cacheName: digest('c'),
-    reuseName: digest('r'),
-    idempotency: { name: digest('k'), fingerprint: digest('f') },
+    cacheName: digest(),
+    reuseName: digest(),
+    idempotency: { name: digest(), fingerprint: digest() },
     deadlineMs: ledger.now() + 60_000,
     connection: { replica, connection: 'c1' },
     rate: { max: 1e9, windowSeconds: 60 },
@@ -82,44 +84,74 @@ async function generate (ledger: Ledger, prompt: string): Promise<void> {
   await ledger.seen(id, { replica, connection: 'c1' })
 }
 
+/** As a process leaves the folder that is killed, and right after a checkpoint, which stays. */
 async function starts (folder: string, rows: number, rounds: number): Promise<void> {
+  if (!existsSync(folder)) {
+    const store = await open(folder)
+    let begun = 0
+    await Promise.all(Array.from({ length: 256 }, async () => {
+      while (begun < rows) {
+        begun += 1
+        await generate(store.ledger, `picture ${begun}`)
+      }
+    }))
+    await store.ledger.close()
+    await startsOf(folder, 'with the journal behind the last checkpoint', rows, rounds)
+  }
   const store = await open(folder)
-  let begun = 0
-  await Promise.all(Array.from({ length: 256 }, async () => {
-    while (begun < rows) {
-      begun += 1
-      await generate(store.ledger, `picture ${begun}`)
-    }
-  }))
   await store.checkpoint()
   await store.ledger.close()
-  const found: { ratio: number, readMs: number, openMs: number, rowBytes: number }[] = []
+  await startsOf(folder, 'after a checkpoint', rows, rounds)
+}
+
+interface Took { readonly ms: number, readonly cpuMs: number }
+
+async function startsOf (folder: string, when: string, rows: number, rounds: number): Promise<void> {
+  const found: { read: Took, open: Took }[] = []
+  let records = 0
+  let rowBytes = NaN
   for (let round = 0; round < rounds; round += 1) {
     collect()
-    const readMs = await took(async () => {
-      const log = await openLog({ folder, onRecord: record => { JSON.parse(record) }, onDamage: tell })
+    records = 0
+    const read = await took(async () => {
+      const log = await openLog({
+        folder,
+        onDamage: tell,
+        onRecord: record => {
+          JSON.parse(record)
+          records += 1
+        }
+      })
       await log.close()
     })
-    collect()
-    const before = process.memoryUsage().heapUsed
+    const before = bytesInUse()
     let opened: DiskStore | null = null
-    const openMs = await took(async () => { opened = await open(folder) })
-    collect()
-    const rowBytes = (process.memoryUsage().heapUsed - before) / rows
-    found.push({ ratio: openMs / readMs, readMs, openMs, rowBytes })
+    const openTook = await took(async () => { opened = await open(folder) })
+    // The state of the round before is garbage only now and then.
+    if (round === 0) rowBytes = (bytesInUse() - before) / rows
     await (opened as DiskStore | null)?.ledger.close()
+    found.push({ read, open: openTook })
   }
   const sizes = readdirSync(folder).map(name => statSync(join(folder, name))).filter(file => file.isFile()).reduce((sum, { size }) => sum + size, 0)
   process.stdout.write(`
-A start with ${rows} finished rows (${(sizes / 1e6).toFixed(0)} MB in the folder), ${rounds} times
+A start with ${rows} finished rows ${when} (${records} records, ${(sizes / 1e6).toFixed(0)} MB in the folder), ${rounds} times
 
 | | median | least to most | to reach |
 | --- | ---: | ---: | ---: |
-| reading and parsing the same records, ms | ${spread(found.map(({ readMs }) => readMs), 0)} | |
-| opening the ledger, ms | ${spread(found.map(({ openMs }) => openMs), 0)} | |
-| opening / reading and parsing | ${spread(found.map(({ ratio }) => ratio), 2)} | 2 |
-| heap of a finished row, bytes | ${spread(found.map(({ rowBytes }) => rowBytes), 0)} | 1000 |
+| reading and parsing the same records, ms | ${spread(found.map(({ read }) => read.ms), 0)} | |
+| the same, ms of CPU | ${spread(found.map(({ read }) => read.cpuMs), 0)} | |
+| opening the ledger, ms | ${spread(found.map(({ open }) => open.ms), 0)} | |
+| the same, ms of CPU | ${spread(found.map(({ open }) => open.cpuMs), 0)} | |
+| opening / reading and parsing | ${spread(found.map(({ read, open }) => open.ms / read.ms), 2)} | 2 |
+| the same, by CPU | ${spread(found.map(({ read, open }) => open.cpuMs / read.cpuMs), 2)} | |
+| heap of a finished row, bytes | ${rowBytes.toFixed(0)} | | 1000 |
 `)
+}
+
+/** When everything was collected; also what lies outside of the heap. */
+function bytesInUse (): number {
+  for (let count = 0; count < 4; count += 1) collect()
+  return process.memoryUsage().heapUsed + process.memoryUsage().external
 }
 
 async function generations (place: string, rounds: number, seconds: number, atOnce: number): Promise<void> {
@@ -160,10 +192,12 @@ async function rateOf (ledger: Ledger, seconds: number, atOnce: number): Promise
   return done / (performance.now() - begunMs) * 1000
 }
 
-async function took (run: () => Promise<void>): Promise<number> {
-  const beganMs = performance.now()
+/** CPU is that of all threads: garbage is collected by helpers, too. */
+async function took (run: () => Promise<void>): Promise<Took> {
+  const [beganMs, cpu] = [performance.now(), process.cpuUsage()]
   await run()
-  return performance.now() - beganMs
+  const { user, system } = process.cpuUsage(cpu)
+  return { ms: performance.now() - beganMs, cpuMs: (user + system) / 1000 }
 }
 
 function spread (found: readonly number[], digits: number): string {
