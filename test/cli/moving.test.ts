@@ -138,6 +138,7 @@ t.test('what stands in the way is told in a sentence, and nothing is begun', asy
     [['export', path], {}, /REDIS_URL: not set/],
     [['export', path], { ...env, DATA_DIR: '/tmp/nowhere' }, /DATA_DIR, REDIS_URL: the ledger is in one place/],
     [['export', path], { ...env, REDIS_NAMESPACE: freshNamespace() }, /there is no ledger/],
+    [['export', join(path, 'file')], env, /file cannot be written: its folder is not there; make it, or choose another place, and run the command again/],
     [['import', path], { ...env, REDIS_NAMESPACE: freshNamespace() }, /cannot be read: ENOENT/],
     [['ledger', 'take-back'], env, /is not one that was moved away/]
   ] as const) {

@@ -8,7 +8,7 @@ import type { State } from '../memory/state.ts'
 import { placeIn, referTo } from '../memory/texts.ts'
 import { figureRecord, figuresOf } from './figures.ts'
 import { openLog, type Checkpoint, type LogOptions } from './log.ts'
-import { hasCode } from './log/port.ts'
+import { hasCode, isNoSpace } from './log/port.ts'
 import type { StillLog } from './log/still.ts'
 import { openState, placeOf, readState, type OpenState, type ReadState } from './open.ts'
 import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
@@ -64,7 +64,7 @@ export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: 
   }
 
   async function copy (): Promise<LeavingLedger> {
-    const found = await readState({ folder: files.folder, files: files.files, times, wallNow }).catch(error => { throw hasCode(error, 'ENOENT') ? nothingThere() : error })
+    const found = await readState({ folder: files.folder, files: files.files, times, wallNow }).catch(error => { throw hasCode(error, 'ENOENT') ? nothingThere() : hasCode(error, 'EACCES') ? new Unmovable(`${place}: this user may not read it; run the command as the user that the gateway runs as`) : error })
     copied = found
     const { upstream } = found.state
     if (upstream === null) throw nothingThere()
@@ -108,7 +108,7 @@ export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: 
             await checkpoint.commit()
           } catch (error) {
             await checkpoint.abort()
-            throw error
+            throw isNoSpace(error) ? new Unmovable(`${place}: there is no space left on its disk; make room there, and run the command again`) : error
           } finally {
             await log.close()
           }

@@ -27,14 +27,14 @@ export async function exportLedger (place: MovingPlace, { about, isMove, to, onC
   if (typeof to === 'string' && await isThere(to)) throw new Unmovable(`${to}: there is a file already, and an export writes over none`)
   // A file that cannot be written is told before the ledger is left.
   const unfinished = typeof to === 'string' ? `${to}.part` : null
-  if (unfinished !== null) await (await freshFile(unfinished)).close()
+  if (unfinished !== null) await (await freshFile(unfinished).catch(error => { throw unwritable(to, error) })).close()
   try {
     const lines = fileLines(await place.leave(isMove), { ...about, isMoved: isMove }, onCount)
     if (typeof to !== 'string') await pipeline(lines, to, { end: false })
     else await keep(to, `${to}.part`, lines)
   } catch (error) {
     if (unfinished !== null) await rm(unfinished, { force: true })
-    throw error
+    throw isFull(error) ? unwritable(to, error) : error
   }
   if (isMove) await place.left()
 }
@@ -45,6 +45,24 @@ async function keep (path: string, unfinished: string, lines: AsyncIterable<stri
   // A name lasts when its folder does.
   const folder = await open(dirname(path), 'r')
   await folder.sync().finally(async () => { await folder.close() })
+}
+
+/** Why an export has no file, and what to do. */
+function unwritable (to: string | Writable, error: unknown): Unmovable {
+  const code = codeOf(error)
+  const why = isFull(error)
+    ? 'there is no space left on its disk; make room there'
+    : code === 'ENOENT' ? 'its folder is not there; make it' : code === 'EACCES' || code === 'EROFS' || code === 'EPERM' ? 'this user may not write there' : error instanceof Error ? error.message : String(error)
+  return new Unmovable(`${typeof to === 'string' ? to : 'Standard output'} cannot be written: ${why}, or choose another place, and run the command again`)
+}
+
+/** Is there no room on the disk, or none for this user? */
+function isFull (error: unknown): boolean {
+  return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT'
+}
+
+function codeOf (error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
 async function freshFile (path: string): ReturnType<typeof open> {
