@@ -35,11 +35,14 @@ function redisUser (): string {
     const line = `${lines.at(-1)} ${rule}`
     return line.length > MAX_LINE_CHARACTERS ? [...lines, `  ${rule}`] : [...lines.slice(0, -1), line]
   }, ['redis-cli ACL SETUSER falgate'])
-  const counting = countCommands().map(command => `\`${command}\``)
+  const listed = (commands: readonly string[]): string => {
+    const words = commands.map(command => `\`${command}\``)
+    return `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
+  }
   return [
     '```sh', lines.join(' \\\n'), '```', '',
-    `* \`falgate ledger recount\` needs ${counting.slice(0, -1).join(', ')} and ${counting.at(-1)} beside these.`,
-    `* \`falgate export\` and \`falgate import\` need ${moveCommands().map(command => `\`${command}\``).join(' and ')} beside these.`,
+    `* \`falgate ledger recount\` needs ${listed(countCommands())} beside these.`,
+    `* \`falgate export\` and \`falgate import\` need ${listed(moveCommands())} beside these.`,
     `* \`REDIS_CLUSTER=on\` needs ${clusterRights.map(right => `\`${right}\``).join(' and ')}, too, and the user on every node.`
   ].join('\n')
 }
