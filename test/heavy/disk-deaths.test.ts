@@ -44,10 +44,13 @@ async function ask (replica: Replica, who: Who): Promise<Reply | null> {
 
 /**
  * Begins a story that ends with the process, at the latest when it has answered and idled for long enough to write what nobody waits for. Gives whether it died. With a
- * checkpoint it is one in which the first sync fails: the admission is refused, asked for again, and a checkpoint is made meanwhile.
+ * checkpoint it is one in which the first sync after the start fails: the admission is refused, asked for again, and a checkpoint is made meanwhile.
  */
 async function diesOnItsWay ({ startReplica, env, folder }: Place, dieAt: string, who: Who, hasCheckpoint: boolean): Promise<{ readonly died: boolean, readonly answer: Reply | null }> {
-  const doomed = await startReplica({ ...env, DIE_AT: dieAt, ...(hasCheckpoint ? { SYNC_FAILS: '1' } : {}) }).catch(() => null)
+  const doomed = await startReplica({ ...env, DIE_AT: dieAt, ...(hasCheckpoint ? { SYNC_FAILS: '2' } : {}) }).catch((error: unknown) => {
+    if (String(error).includes('ended with null')) return null
+    throw error
+  })
   if (doomed === null) return { died: true, answer: null }
   const answer = await ask(doomed, who)
   const isOver = (): boolean => doomed.child.exitCode !== null || doomed.child.signalCode !== null
