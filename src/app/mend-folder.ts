@@ -1,17 +1,21 @@
 // `falgate ledger mend`: what is damaged in a ledger's folder, what putting it right would lose, and the doing of it.
 
 import { basename } from 'node:path'
+import type { Config } from '../config.ts'
 import { formatUsd } from '../money.ts'
 import { inspectLog, mendLog, type Cut } from '../store/disk/log/mend.ts'
 import { countLoss, type Loss } from '../store/disk/lost.ts'
+import { markAgain } from '../store/disk/moving.ts'
 import { ownFolder } from '../store/disk/owner.ts'
+import { movingSentence } from '../upstream-account.ts'
 import { assertThere } from './data-folder.ts'
+import { timesOf } from './store-terms.ts'
 
 /**
  * Says what is damaged in this folder and what would be cut off, and with `isWriting` cuts it off, keeping all of it in files beside. `done`: nothing is damaged (any
  * more). Rejects with a sentence while another process has the folder, and when there is no ledger in it.
  */
-export async function mendFolder (folder: string, isWriting: boolean): Promise<{ readonly done: boolean, readonly text: string }> {
+export async function mendFolder (config: Config, folder: string, isWriting: boolean): Promise<{ readonly done: boolean, readonly text: string }> {
   await assertThere(folder)
   const owner = await ownFolder(folder)
   try {
@@ -19,16 +23,20 @@ export async function mendFolder (folder: string, isWriting: boolean): Promise<{
     const { damage, canMend, cuts } = await inspectLog(folder, { onKept: count.keep, onLost: count.lose })
     if (damage === null) return { done: true, text: `the journal in ${folder} is sound: there is nothing to mend` }
     if (!canMend) return { done: false, text: `${damage.message}\nNothing in the folder can take its place, and nothing is changed.` }
-    const found = [damage.finding, ...cuts.map(cutText), ...lossText(count.loss())]
+    const loss = count.loss()
+    const { mark } = loss
+    const found = [damage.finding, ...cuts.map(cutText), ...lossText(loss)]
     if (!isWriting) return { done: false, text: [...found, 'Nothing is changed. falgate ledger mend --write cuts it off, and keeps each file as it is now beside it.'].join('\n') }
     const made = await mendLog(folder)
     const { damage: further } = await inspectLog(folder)
+    // Else it could buy again what was bought where it is now.
+    if (mark !== null && further === null) await markAgain({ folder, times: timesOf(config), onDamage: () => {} }, mark)
     return {
       done: further === null,
       text: [
         ...found,
         `Cut off. As they were, the files are kept in ${folder}: ${made.map(({ aside }) => basename(aside)).join(', ')}`,
-        further === null ? 'The journal is sound now: start the gateway.' : `There is more: ${further.message}`
+        further !== null ? `There is more: ${further.message}` : mark === null ? 'The journal is sound now: start the gateway.' : `The journal is sound now. ${movingSentence(mark, folder)}`
       ].join('\n')
     }
   } finally {

@@ -199,7 +199,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
     if (read.disk === null) return fail(['DATA_DIR: not set; what mend puts right is a ledger in a folder, and this one is in Redis, which has tools of its own for its files'])
-    return tell(await mendFolder(read.disk.folder, isWriting))
+    return tell(await mendFolder(read.config, read.disk.folder, isWriting))
   }
 
   async function health (): Promise<number> {

@@ -65,6 +65,20 @@ t.test('damage before the last write stops the start with the place and the comm
   t.match((await runHere(['usage', '--csv'], env)).stdout.trimEnd().split('\n').length, 2, 'the head, and the picture that is not lost')
 })
 
+t.test('a ledger that was moved away stays so when the place that says it is cut off', async t => {
+  const { env, bytesOfOne } = await twoPictures(t)
+  t.match(await runHere(['export', '--move', join(env.DATA_DIR, '..', 'moved.ndjson')], env), { code: 0 })
+  const files = (await readdir(env.DATA_DIR)).filter(name => name.endsWith('.log')).toSorted()
+  const first = join(env.DATA_DIR, files[0] ?? '')
+  const damaged = await readFile(first)
+  // The first write of the second picture.
+  damaged[bytesOfOne + 100] = (damaged[bytesOfOne + 100] ?? 0) ^ 1
+  await writeFile(first, damaged)
+  t.match(await runHere(['ledger', 'mend', '--write'], env), { code: 0, stdout: /^The journal is sound now\. \S+: the ledger there was moved away with falgate export --move, so nothing is bought;/m, stderr: '' })
+  const refused = await start(t, [cliFile, 'serve'], { ...env, PORT: '0' }).ended
+  t.match(refused, { code: 1, stderr: /the ledger there was moved away with falgate export --move/ })
+})
+
 t.test('beside a gateway that has the folder nothing is looked at or cut off, and without a folder none is made', async t => {
   const dir = t.testdir()
   const env = { DATA_DIR: join(dir, 'data') }

@@ -1,6 +1,7 @@
 // What records hold that would be cut off from a damaged journal: counted, and nothing of what they say is shown.
 
 import type { MicroUsd } from '../../money.ts'
+import { movingMarkIn, type MovingMark } from '../../upstream-account.ts'
 import { entryHead, readRecord } from './records.ts'
 import { lineIn } from './tables.ts'
 
@@ -20,6 +21,8 @@ export interface Loss {
   readonly amount: MicroUsd
   /** Names, books, tokens and other entries. */
   readonly others: number
+  /** That the ledger is nobody's at the moment, which would be forgotten; `null`: nothing of that kind would be. */
+  readonly mark: MovingMark | null
 }
 
 export interface LossCount {
@@ -35,11 +38,12 @@ export function countLoss (): LossCount {
   const lost = new Set<string>()
   let untilMs: number | null = null
   let lastMs: number | null = null
+  let lastUpstream = ''
   let [lines, amount] = [0, 0]
 
   return {
     keep: record => {
-      if (isFigures(record)) untilMs = momentOf(record)
+      if (isFigures(record)) untilMs = figuresIn(record).nowMs
       const head = entryHead(record)
       if (head === null || !isRow(head)) return
       if (record.endsWith(GONE)) kept.delete(head)
@@ -48,7 +52,7 @@ export function countLoss (): LossCount {
     lose: record => {
       const head = entryHead(record)
       if (head !== null) lost.add(head)
-      else if (isFigures(record)) lastMs = momentOf(record)
+      else if (isFigures(record)) ({ nowMs: lastMs, upstream: lastUpstream } = figuresIn(record))
       else if (record.startsWith(LINE)) {
         const said = readRecord(record, [])
         if (said.kind !== 'entry' || said.image === null) return
@@ -59,7 +63,7 @@ export function countLoss (): LossCount {
     loss: () => {
       const rows = [...lost].filter(isRow)
       const generationsSetBack = rows.filter(row => kept.has(row)).length
-      return { untilMs, lastMs, generationsGone: rows.length - generationsSetBack, generationsSetBack, lines, amount, others: lost.size - rows.length }
+      return { untilMs, lastMs, generationsGone: rows.length - generationsSetBack, generationsSetBack, lines, amount, others: lost.size - rows.length, mark: movingMarkIn(lastUpstream) }
     }
   }
 }
@@ -77,7 +81,7 @@ function isFigures (record: string): boolean {
   return record.startsWith(FIGURES)
 }
 
-function momentOf (record: string): number | null {
+function figuresIn (record: string): { readonly nowMs: number | null, readonly upstream: string } {
   const said = readRecord(record, [])
-  return said.kind === 'figures' ? Number(said.image['nowMs']) : null
+  return said.kind === 'figures' ? { nowMs: Number(said.image['nowMs']), upstream: said.image['upstream'] ?? '' } : { nowMs: null, upstream: '' }
 }

@@ -1,7 +1,7 @@
 // The ledger of a folder as one that is moved: away from it, or into it; then the folder belongs to this process. One that is only copied is read beside whoever has it.
 
 import type { LedgerTimes } from '../../generation/ledger.ts'
-import { movingMarkIn, movingSentence } from '../../upstream-account.ts'
+import { movingMarkIn, movingSentence, type MovingMark } from '../../upstream-account.ts'
 import type { Declarations } from '../moving/arrive.ts'
 import { movedTables, Unmovable, type ArrivingLedger, type Entry, type Image, type LeavingLedger, type LongTexts, type MovedTable, type MovingPlace } from '../moving/entry.ts'
 import type { State } from '../memory/state.ts'
@@ -34,6 +34,23 @@ export interface DiskMovingOptions extends Pick<LogOptions, 'folder' | 'files' |
   readonly wallNow?: () => number
 }
 
+/** Whose ledger it is from now on. */
+async function mark ({ state, time, log }: OpenState, upstream: string): Promise<void> {
+  time.advance()
+  state.upstream = upstream
+  await log.append({ records: [figuresRecord(figuresOf(state))], texts: [] })
+}
+
+/** Marks a ledger again that was nobody's, and whose mark was cut off with what was damaged. The folder belongs to this process. */
+export async function markAgain ({ times, wallNow = Date.now, ...files }: DiskMovingOptions, { word, upstream }: MovingMark): Promise<void> {
+  const found = await openState({ ...files, times, wallNow })
+  try {
+    await mark(found, `${word} ${upstream}`)
+  } finally {
+    await found.log.close()
+  }
+}
+
 /** `close` lets go of the files. */
 export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: DiskMovingOptions): MovingPlace & { readonly close: () => Promise<void> } {
   const place = placeOf(files.folder)
@@ -43,13 +60,6 @@ export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: 
   function open (): Promise<OpenState> {
     opened ??= openState({ ...files, times, wallNow })
     return opened
-  }
-
-  /** Whose ledger it is from now on. */
-  async function mark ({ state, time, log }: OpenState, upstream: string): Promise<void> {
-    time.advance()
-    state.upstream = upstream
-    await log.append({ records: [figuresRecord(figuresOf(state))], texts: [] })
   }
 
   async function leave (): Promise<LeavingLedger> {
