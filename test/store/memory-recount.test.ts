@@ -2,12 +2,13 @@
 
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import type { Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
+import type { LedgerTimes } from '../../src/generation/ledger.ts'
 import type { Difference, Recounting } from '../../src/generation/recount.ts'
 import { createInstant, createLedgerOf, type MemoryLedger } from '../../src/store/memory/ledger.ts'
 import { createRecount } from '../../src/store/memory/recount.ts'
 import { createState, type State } from '../../src/store/memory/state.ts'
-import { admissionOf, freshId, never, price, successOf, times, tokenOf, traceLost } from '../support/admission.ts'
+import { price, times } from '../support/admission.ts'
+import { inEachState } from '../support/each-state.ts'
 import { owner, startMs, type Store } from './contract/world.ts'
 import { walk, walks, walkTimes } from './walk.ts'
 
@@ -58,23 +59,6 @@ t.test('however operations and pieces of a count interleave, a sound ledger has 
   }), { numRuns: 60 })
   t.ok(counts > 100, `${counts} counts`)
 })
-
-/** Running, unknown, succeeded, and one that waits. */
-async function inEachState (ledger: Ledger): Promise<readonly string[]> {
-  await ledger.mint(tokenOf({ subject: 'visitor' }))
-  const ids: string[] = []
-  for (const of of ['running', 'unknown', 'ended', 'waiting']) {
-    const { id } = admissionOf()
-    ids.push(id)
-    await ledger.admit(admissionOf({ id, deadlineMs: never, cacheName: 'cache ' + of, ...(of === 'running' ? { subject: 'visitor', token: 'tok1' } : {}) }))
-    if (of === 'waiting') break
-    await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 100 })
-    if (of === 'unknown') await ledger.recordUnknown(id, 1, null, traceLost)
-    else await ledger.recordAccepted(id, 1, 'request-' + of)
-    if (of === 'ended') await ledger.finish(id, 1, 'request-' + of, successOf())
-  }
-  return ids
-}
 
 async function filled (t: Test): Promise<Counted & { readonly ids: readonly string[] }> {
   const scene = counted(times)

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import type { Ledger } from '../../src/generation/ledger.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
-import { admissionOf, freshId, never, price, successOf, times, tokenOf, traceLost } from '../support/admission.ts'
+import { price, times } from '../support/admission.ts'
+import { inEachState } from '../support/each-state.ts'
 import { freshNamespace, plainClient, redisStore } from '../support/redis-store.ts'
 import { redisUrl } from '../support/redis.ts'
 import { startMs } from './contract/world.ts'
@@ -56,25 +56,8 @@ async function filled (t: Test): Promise<Damaged> {
   t.teardown(ledger.close)
   await ledger.connect()
   const redis = plainClient(t, url)
-  await ledger.mint(tokenOf({ subject: 'visitor' }))
   const ids = await inEachState(ledger)
   return { ledger, ids, set: async (command, key, ...args) => await redis.call(command, `{${namespace}}:${key}`, ...args) }
-}
-
-/** Running, unknown, succeeded, and one that waits. */
-async function inEachState (ledger: Ledger): Promise<readonly string[]> {
-  const ids: string[] = []
-  for (const of of ['running', 'unknown', 'ended', 'waiting']) {
-    const { id } = admissionOf()
-    ids.push(id)
-    await ledger.admit(admissionOf({ id, deadlineMs: never, cacheName: 'cache ' + of, ...(of === 'running' ? { subject: 'visitor', token: 'tok1' } : {}) }))
-    if (of === 'waiting') break
-    await ledger.claim({ claimId: freshId(), deadlineMs: never, replica: 'r1', slots: 100 })
-    if (of === 'unknown') await ledger.recordUnknown(id, 1, null, traceLost)
-    else await ledger.recordAccepted(id, 1, 'request-' + of)
-    if (of === 'ended') await ledger.finish(id, 1, 'request-' + of, successOf())
-  }
-  return ids
 }
 
 t.test('every counter and index that was damaged is named with what was found and what the rows say; only mending changes it', async t => {
