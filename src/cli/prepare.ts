@@ -53,7 +53,7 @@ export async function prepareOperators (env: Readonly<Record<string, string | un
   if (parsed.config.disk !== null) return { ok: true, config: parsed.config, disk: parsed.config.disk, accounts: await accountsNow() }
   const redis = await readRedisReach(parsed.config.redis)
   if (!redis.ok) return redis
-  if (redis.value === null) return { ok: false, faults: ['REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
+  if (redis.value === null) return { ok: false, faults: ['REDIS_URL, DATA_DIR: neither is set; without them the ledger lives inside the gateway\'s own process, and no other can read it', ...parsed.warnings] }
   return { ok: true, disk: null, config: parsed.config, redisUrl: redis.value.url, redisCa: redis.value.ca, accounts: await accountsNow() }
 }
 

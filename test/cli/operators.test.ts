@@ -165,7 +165,7 @@ t.test('ledger recount tells what does not follow from the generations, changes 
 
 t.test('without a shared ledger, or one that answers, there is one sentence', async t => {
   t.same(await runHere(['unknown'], {}), {
-    code: 1, stdout: '', stderr: 'falgate: REDIS_URL: not set; without it the ledger lives inside the gateway\'s own process, and no other can read it\n'
+    code: 1, stdout: '', stderr: 'falgate: REDIS_URL, DATA_DIR: neither is set; without them the ledger lives inside the gateway\'s own process, and no other can read it\n'
   })
   t.same(await runHere(['usage', '--csv'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' }), { code: 1, stdout: '', stderr: 'falgate: REDIS_URL: the ledger there cannot be reached: connect ECONNREFUSED 127.0.0.1:1\n' })
 })
