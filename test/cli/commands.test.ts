@@ -72,7 +72,7 @@ t.test('check tells how long an orchestrator has to wait for a stop, by what the
 t.test('check warns of a name that is no setting, and operators\' commands name it where a setting is missing', async t => {
   const hint = 'FAL_CONCURENCY: is no setting of falgate; did you mean FAL_CONCURRENCY?'
   t.same(await runHere(['check'], { FAL_CONCURENCY: '3' }), { code: 0, stdout: `warning: ${hint}\n${STOP_TOLD}the configuration is sound\n`, stderr: '' })
-  t.match(await runHere(['usage', '--csv'], { REDIS_URI: 'redis://a.example' }), { code: 1, stderr: /^falgate: REDIS_URL: not set.*\nfalgate: REDIS_URI: is no setting of falgate; did you mean REDIS_URL\?\n$/ })
+  t.match(await runHere(['usage', '--csv'], { REDIS_URI: 'redis://a.example' }), { code: 1, stderr: /^falgate: REDIS_URL, DATA_DIR: neither is set.*\nfalgate: REDIS_URI: is no setting of falgate; did you mean REDIS_URL\?\n$/ })
 })
 
 t.test('check does not call a configuration sound whose Redis is away, and says what to do', async t => {

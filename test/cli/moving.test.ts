@@ -135,7 +135,7 @@ t.test('what stands in the way is told in a sentence, and nothing is begun', asy
   const { env } = await filled(t, 1)
   const path = join(await folderOf(t), 'ledger.jsonl')
   for (const [args, given, expected] of [
-    [['export', path], {}, /REDIS_URL: not set/],
+    [['export', path], {}, /REDIS_URL, DATA_DIR: neither is set/],
     [['export', path], { ...env, DATA_DIR: '/tmp/nowhere' }, /DATA_DIR, REDIS_URL: the ledger is in one place/],
     [['export', path], { ...env, REDIS_NAMESPACE: freshNamespace() }, /there is no ledger/],
     [['export', join(path, 'file')], env, /file cannot be written: its folder is not there; make it, or choose another place, and run the command again/],

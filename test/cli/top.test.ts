@@ -200,7 +200,7 @@ t.test('where Redis is away it says so and goes on trying, with the figures of b
 
 t.test('where the ledger lives in the gateway\'s process it says so, as other commands on the ledger do', async t => {
   const [top, usage] = [await runHere(['top', '--once']), await runHere(['usage', '--csv'])]
-  t.match(top, { code: 1, stderr: /^falgate: REDIS_URL: not set/ })
+  t.match(top, { code: 1, stderr: /^falgate: REDIS_URL, DATA_DIR: neither is set/ })
   t.same(top, usage)
 })
 
