@@ -28,8 +28,16 @@ const REST_MS = 25
 
 const STORED = { prompt: 'stored', seed: 1 }
 
-/** What is kept at one moment, of both replicas together. What Redis has follows the traffic, and is looked at when that is over. */
-interface Kept { readonly atMs: number, readonly heapMib: number, readonly residentMib: number, readonly handles: number, readonly files: number, readonly redisMib: number }
+/** What lasts on purpose and grows with all that was ever bought: the journal for 92 days, a token for an hour after its end. */
+const LASTING = /\}:(j$|tok:)/
+const ROW = /\}:g:/
+
+/**
+ * What is kept at one moment, of both replicas together.
+ * How many generations Redis keeps follows the traffic of the last ten seconds, which no two quarters have alike: so its memory is told for each of them.
+ * A key that is never let go, or a set that keeps an entry of what is gone, raises it.
+ */
+interface Kept { readonly atMs: number, readonly heapMib: number, readonly residentMib: number, readonly handles: number, readonly files: number, readonly redisRows: number, readonly redisBytesPerRow: number }
 
 t.test(`${minutes} minutes of mixed traffic and faults: heap, handles and the memory of Redis are flat, and the books agree`, async t => {
   const redis = await restartableRedis(t)
@@ -103,7 +111,7 @@ t.test(`${minutes} minutes of mixed traffic and faults: heap, handles and the me
   for (let round = 0; performance.now() - beganMs < soakMs; round++) {
     await pause(LOOK_EVERY_MS)
     // A look that falls into a fault says nothing.
-    const look = await keptNow(replicas, async () => await redisMib(server), performance.now() - beganMs).catch(() => null)
+    const look = await keptNow(replicas, server, performance.now() - beganMs).catch(() => null)
     if (look !== null) kept.push(look)
     if (round % 5 === 4) await faults[Math.floor(round / 5) % faults.length]?.()
     if (round % 15 === 14) t.comment(`${Math.round((performance.now() - beganMs) / 1000)} s: ${told(kept.at(-1))}; ${[...answers].map(([answer, times]) => `${times} × ${answer}`).join(', ')}`)
@@ -112,7 +120,7 @@ t.test(`${minutes} minutes of mixed traffic and faults: heap, handles and the me
   await Promise.all(callers)
   await until(async () => (await ledger.gauges().catch(() => null))?.atUpstream === 0, { what: 'nothing is under way' })
 
-  for (const part of ['heapMib', 'residentMib', 'handles', 'files'] as const) {
+  for (const part of ['heapMib', 'residentMib', 'handles', 'files', 'redisBytesPerRow'] as const) {
     const early = levelOf(kept, part, soakMs * 0.25, soakMs * 0.5)
     const late = levelOf(kept, part, soakMs * 0.75, soakMs)
     t.comment(`${part}: ${early.toFixed(1)} in the second quarter, ${late.toFixed(1)} in the last`)
@@ -129,7 +137,7 @@ t.test(`${minutes} minutes of mixed traffic and faults: heap, handles and the me
   t.same(await ledger.audit(), [])
 })
 
-async function keptNow (replicas: readonly Replica[], redisMib: () => Promise<number>, atMs: number): Promise<Kept> {
+async function keptNow (replicas: readonly Replica[], server: Redis, atMs: number): Promise<Kept> {
   const metrics = await Promise.all(replicas.map(async replica => (await replica.get('/metrics')).text))
   const sum = (name: string): number => metrics.reduce((total, text) => total + sumOf(text, name), 0)
   const mib = 1024 * 1024
@@ -139,12 +147,19 @@ async function keptNow (replicas: readonly Replica[], redisMib: () => Promise<nu
     residentMib: sum('process_resident_memory_bytes') / mib,
     handles: sum('nodejs_active_handles'),
     files: sum('process_open_fds'),
-    redisMib: await redisMib()
+    ...await passingIn(server)
   }
 }
 
-async function redisMib (server: Redis): Promise<number> {
-  return Number(/used_memory_dataset:(\d+)/.exec(await server.info('memory'))?.[1]) / 1024 / 1024
+/** What Redis keeps for a while only: its generations, and the bytes of all such keys for each of them. */
+async function passingIn (server: Redis): Promise<Pick<Kept, 'redisRows' | 'redisBytesPerRow'>> {
+  const keys = (await server.keys('*')).filter(name => !LASTING.test(name))
+  const sizes = server.pipeline()
+  for (const name of keys) sizes.memory('USAGE', name, 'SAMPLES', 0)
+  const found = await sizes.exec() ?? []
+  const bytes = found.reduce((sum, [, size]) => sum + Number(size ?? 0), 0)
+  const redisRows = keys.filter(name => ROW.test(name)).length
+  return { redisRows, redisBytesPerRow: bytes / redisRows }
 }
 
 /** The lowest of a while: between two collections of garbage there is always more. */
@@ -153,5 +168,5 @@ function levelOf (kept: readonly Kept[], part: Exclude<keyof Kept, 'atMs'>, from
 }
 
 function told (kept: Kept | undefined): string {
-  return kept === undefined ? 'nothing yet' : `heap ${kept.heapMib.toFixed(0)} MiB, resident ${kept.residentMib.toFixed(0)}, handles ${kept.handles}, files ${kept.files}, Redis ${kept.redisMib.toFixed(1)}`
+  return kept === undefined ? 'nothing yet' : `heap ${kept.heapMib.toFixed(0)} MiB, resident ${kept.residentMib.toFixed(0)}, handles ${kept.handles}, files ${kept.files}, Redis ${kept.redisRows} generations of ${kept.redisBytesPerRow.toFixed(0)} bytes`
 }
