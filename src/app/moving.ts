@@ -5,6 +5,7 @@ import type { Config } from '../config.ts'
 import { createDiskMovingPlace, declarations } from '../store/disk/moving.ts'
 import { OwnedError, ownFolder } from '../store/disk/owner.ts'
 import { Unmovable, type MovingPlace, type OnCount } from '../store/moving/entry.ts'
+import { openingFault } from '../store/moving/file.ts'
 import { exportLedger, importLedger } from '../store/moving/move.ts'
 import { openMovingRedis, type OperatorsPlace } from './reach-redis.ts'
 import { timesOf } from './store-terms.ts'
@@ -52,6 +53,11 @@ export async function runExport (where: MovingAt, { version, isMove, to, onProgr
 /** Puts the ledger of a file into an empty place. Gives how many entries it has. */
 export async function runImport (where: MovingAt, { from, takesBackup, onProgress }: { readonly from: string, readonly takesBackup: boolean, readonly onProgress: OnProgress }): Promise<number> {
   return await at(where, async place => (await importLedger(place, { from, takesBackup, declarations, onLook: onProgress('looked through'), onCount: onProgress('imported') })).count)
+}
+
+/** What can be told of a file before its ledger is looked for; null when nothing stands in the way. */
+export async function importFault (from: string): Promise<string | null> {
+  return await openingFault(from)
 }
 
 /** Takes a ledger back that was marked as moved. Gives the account whose it is. */

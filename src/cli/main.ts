@@ -9,7 +9,7 @@ import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
 import { lookAtFolder } from '../app/doctor/folder.ts'
 import { mendFolder } from '../app/mend-folder.ts'
-import { runExport, runImport, runTakeBack, type OnProgress } from '../app/moving.ts'
+import { importFault, runExport, runImport, runTakeBack, type OnProgress } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
 import { diskOverview, openDiskOperators } from '../app/reach-disk.ts'
 import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
@@ -238,8 +238,10 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   }
 
   async function importFrom ({ file, takesBackup }: { readonly file: string, readonly takesBackup: boolean }): Promise<number> {
-    const read = await prepareMoving(env)
-    if (!read.ok) return fail(read.faults)
+    const [read, fault] = await Promise.all([prepareMoving(env), importFault(file)])
+    const fileFaults = fault === null ? [] : [fault]
+    if (!read.ok) return fail([...read.faults, ...fileFaults])
+    if (fault !== null) return fail(fileFaults)
     const count = await withProgress(async onProgress => await runImport(read.at, { from: file, takesBackup, onProgress }))
     return say(`the ledger is there: ${count} entries are imported; gateways may be started`)
   }

@@ -1,8 +1,7 @@
 // A ledger that is exported from one store and imported into another is the same ledger there, in every direction.
 
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
@@ -18,6 +17,7 @@ import { movedTables, type MovingPlace } from '../../src/store/moving/entry.ts'
 import { exportLedger, importLedger } from '../../src/store/moving/move.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { admissionOf, freshId, never, successOf } from '../support/admission.ts'
+import { folderOf } from '../support/moving-scene.ts'
 import { limitedRedisUrl } from '../support/redis.ts'
 import { freshNamespace, plainClient } from '../support/redis-store.ts'
 import { owner, startMs, type Store } from './contract/world.ts'
@@ -107,12 +107,6 @@ async function diskPlace (t: Test): Promise<Place> {
     },
     moving: async () => createDiskMovingPlace({ folder, times: walkTimes, wallNow, onDamage })
   }
-}
-
-async function folderOf (t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'falgate-moving-'))
-  t.teardown(async () => { await rm(folder, { recursive: true }) })
-  return folder
 }
 
 function fail (): never {

@@ -106,7 +106,7 @@ export function createDiskMovingPlace ({ times, wallNow = Date.now, ...files }: 
       const log = await openLog({ ...files, onRecord: () => { isEmpty = false } })
       if (!isEmpty) {
         await log.close()
-        throw new Unmovable(`${place}: there is a ledger already, and an import goes into an empty folder only`)
+        throw new Unmovable(`${place}: there is a ledger already, and an import goes into an empty folder only; take another DATA_DIR`)
       }
       return {
         nowMs: wallNow(),

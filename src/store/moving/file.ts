@@ -2,6 +2,7 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { recordOf, textOf, listOf } from '../../generation/fields.ts'
 import { movedTables, Unmovable, type Entry, type Identity, type Image, type LeavingLedger, type LongTexts, type MovedTable, type OnCount } from './entry.ts'
 
@@ -72,11 +73,31 @@ export async function lookThrough (path: string, { read, onCount }: { readonly r
       hash.update(line + '\n')
     }
   } catch (error) {
-    throw error instanceof Unmovable ? error : error instanceof Error && 'code' in error ? new Unmovable(`${path} cannot be read: ${error.message}`) : notWhole(path, `line ${lines} cannot be read`)
+    throw error instanceof Unmovable ? error : error instanceof Error && 'code' in error ? new Unmovable(unreadable(path, error)) : notWhole(path, `line ${lines} cannot be read`)
   }
   if (head === null) throw notWhole(path, 'it is empty')
   if (!isWhole || figures === null) throw notWhole(path, 'its end is missing or does not fit')
   return { head, figures, count, entries: () => entriesOf(path) }
+}
+
+/** Why this file cannot be imported, as far as opening it says; null when it can. */
+export async function openingFault (path: string): Promise<string | null> {
+  try {
+    const file = await open(path)
+    // A folder can be opened.
+    await file.read({ length: 1 }).finally(async () => { await file.close() })
+    return null
+  } catch (error) {
+    return unreadable(path, error)
+  }
+}
+
+function unreadable (path: string, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  const why = code === 'ENOENT'
+    ? 'there is no such file'
+    : code === 'EISDIR' ? 'it is a folder, and falgate export writes a file' : code === 'EACCES' ? 'this user may not read it' : error instanceof Error ? error.message : String(error)
+  return `${path} cannot be read: ${why}`
 }
 
 function isEnd (hash: Hash, isCounted: boolean, sha256: unknown): boolean {
