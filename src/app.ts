@@ -2,13 +2,14 @@
 
 import type { Logger } from 'pino'
 import { createCore } from './app/core.ts'
-import { createDoors, type SandboxControl } from './app/doors.ts'
+import { createDoors, type Doors, type SandboxControl } from './app/doors.ts'
 import { createDrain, endings } from './app/drain.ts'
 import { createDriftWatch } from './app/drift.ts'
 import { followFiles, readCertificate, readRedisReach } from './app/files.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
 import { createCentralKeys, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
+import { openMedia, type OwnBase } from './app/media.ts'
 import { openStore } from './app/store.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import { withoutSecrets, type Censor } from './censor.ts'
@@ -20,6 +21,7 @@ import { createMetrics } from './metrics.ts'
 import { MAX_DOCUMENT_BYTES } from './models/document.ts'
 import type { LoadedModels } from './models/load.ts'
 import type { ModelBook } from './models/models.ts'
+import { settings } from './settings.ts'
 import type { TenantBook } from './tenants/book.ts'
 import { openTracing } from './tracing.ts'
 import type { OnTrouble } from './trouble.ts'
@@ -92,6 +94,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const tenants = createTenantsInForce(config, models, options.tenants, log)
 
   const onTrouble = untoldTrouble(createTroubleLog(log))
+  const media = await openMedia({ config, ownBases: () => ownBasesOf(config, doors), log, metrics })
   const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
 
   const core = createCore({
@@ -107,11 +110,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     falSecrets: keys.secrets,
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     madeHere: () => doors.sandboxFilesBase,
+    files: media?.keeper ?? null,
     isDraining: () => lifecycle.state === 'draining' && !drain.takesWork(),
     lookAgainMs: options.lookAgainMs,
     onTrouble
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, sandboxKey: keys.of(null) ?? '' })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, sandboxKey: keys.of(null) ?? '' })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
@@ -178,6 +182,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       start: starting('its listener', doors.openSandbox),
       stop: { waitsFor: 'its last answers', limitMs: endings.sandboxMs, run: doors.closeSandbox }
     },
+    ...media === null ? [] : [{ name: 'stored files', start: atOnce(media.start), stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: media.close } }],
     { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: core.upstreams.close } },
     {
       name: 'listeners',
@@ -203,6 +208,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await keys.reload(log)
     await certificate.reload()
     await redisAccess.reload()
+    await media?.reload()
     // An operator who asks for this has a new key, or has paid.
     await breakers.tryAgain()
   }
@@ -213,6 +219,14 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   }
 
   return { log, censor: text => withoutSecrets(text, keys.secrets()), url: doors.url, sandboxControl: doors.sandboxControl, reload, close }
+}
+
+/** Where an upstream that is not fal itself has its files: they are fetched from there, wherever that is. */
+function ownBasesOf ({ falQueueUrl }: Config, { sandboxFilesBase, sandboxFilesHere }: Doors): readonly OwnBase[] {
+  if (sandboxFilesBase !== null) return [{ told: sandboxFilesBase, reached: sandboxFilesHere }]
+  if (falQueueUrl === null || falQueueUrl === settings.fal.queueUrl.fallback) return []
+  const { origin } = new URL(falQueueUrl)
+  return [{ told: origin, reached: origin }]
 }
 
 /** What lasts, such as a store that is unfit or another account's, was told when it was found. */

@@ -1,7 +1,7 @@
 // The configuration: what an environment says, checked and normalised. `settings.ts` has the settings themselves.
 
 import { mistakeIn, namesMistaken } from './environment.ts'
-import { databaseIn } from './setting-kinds.ts'
+import { databaseIn, type BucketAddress } from './setting-kinds.ts'
 import { readSettings, settings, variables, type Setting, type StoreKind, type ValuesOf } from './settings.ts'
 import type { UpstreamAccount } from './upstream-account.ts'
 
@@ -19,8 +19,19 @@ export interface RedisAccess extends Omit<Values['redis'], 'url'> { readonly url
 /** The folder of a ledger on disk. `hasToBeMount`: what is elsewhere ends with the container, and real money is in it. */
 export interface DiskAccess { readonly folder: string, readonly hasToBeMount: boolean }
 
+/** Where the files of results are kept, and how. `keyFile`: `null`, one is made in the folder. */
+export interface MediaAccess extends Omit<Values['media'], 'folder' | 'bucket' | keyof BucketKeys | 'credentialsFile'> {
+  readonly at: { readonly kind: 'folder', readonly folder: string } | { readonly kind: 'bucket', readonly bucket: BucketAddress, readonly keys: BucketKeysAt }
+}
+
+/** Who may use a bucket. `sessionToken`: of keys that are valid for a while. */
+export interface BucketKeys { readonly accessKeyId: string, readonly secretAccessKey: string, readonly sessionToken: string | null }
+
+/** Where they stand. Behind a function, since a configuration may be shown. */
+export type BucketKeysAt = { readonly kind: 'keys', readonly keys: () => BucketKeys } | { readonly kind: 'file', readonly file: string }
+
 /** All that can be set: the settings, and what follows from several of them. */
-export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis' | 'store' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
+export interface Config extends Omit<Values, 'fal' | 'models' | 'media' | 'proxy' | 'redis' | 'store' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
   readonly production: boolean
   /** How long work is still taken after load balancers were told to send no more. */
   readonly drainDelayMs: number
@@ -31,6 +42,8 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis
   readonly falQueueUrl: string | null
   /** `apiUrl`: where prices are asked with the central key; `null`: nowhere. */
   readonly models: Omit<Values['models'], 'apiUrl'> & { readonly apiUrl: string | null }
+  /** `null`: files stay where the upstream has them. */
+  readonly media: MediaAccess | null
   /** The proxy on the way to fal, behind a function because its address may hold a password. */
   readonly proxy: { readonly url: () => string, readonly except: string } | null
   /** The Redis that replicas share; `null`: the store is not there. */
@@ -42,6 +55,9 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'proxy' | 'redis
 
 /** Beside where falgate is started. */
 const DATA_FOLDER = './falgate-data'
+
+/** fal keeps files for at least seven days. */
+const FILES_AT_FAL_MS = 604_800_000
 
 /** Two checks of most load balancers. Who develops has none, and starts again often. */
 const PRODUCTION_DRAIN_DELAY_MS = 5000
@@ -68,7 +84,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return setting.fallback
   }
 
-  const { fal: falSettings, models, proxy: { url: proxyUrl, except }, redis: redisSettings, store, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
+  const { fal: falSettings, models, media: mediaSettings, proxy: { url: proxyUrl, except }, redis: redisSettings, store, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
   const production = nodeEnv === 'production'
 
   function tlsFiles (): Config['tls'] {
@@ -115,6 +131,18 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return { folder: store.folder ?? store.imageFolder ?? DATA_FOLDER, hasToBeMount: isReal && store.imageFolder !== null }
   }
 
+  function mediaAccess (): MediaAccess | null {
+    const { folder, bucket, accessKeyId, secretAccessKey, sessionToken, credentialsFile, ...how } = mediaSettings
+    if (folder !== null && bucket !== null) faults.push('MEDIA_DIR, MEDIA_URL: set one of them, not both')
+    if (bucket !== null && how.keyFile === null) faults.push('MEDIA_KEY_FILE: not set; with MEDIA_URL name a file with a key that all replicas sign links with, such as `openssl rand -hex 32` makes it')
+    if (folder === null && bucket === null && (how.keyFile !== null || how.hosts !== null || credentialsFile !== null) && !isSet(settings.media.folder) && !isSet(settings.media.bucket)) faults.push('MEDIA_DIR, MEDIA_URL: neither is set, but other settings for stored files are')
+    if (folder !== null) return { at: { kind: 'folder', folder }, ...how }
+    if (bucket === null) return null
+    if (credentialsFile !== null) return { at: { kind: 'bucket', bucket, keys: { kind: 'file', file: credentialsFile } }, ...how }
+    if (accessKeyId === null || secretAccessKey === null) faults.push('MEDIA_CREDENTIALS_FILE: not set; with MEDIA_URL name a file with the keys to the bucket, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY')
+    return { at: { kind: 'bucket', bucket, keys: { kind: 'keys', keys: () => ({ accessKeyId: accessKeyId ?? '', secretAccessKey: secretAccessKey ?? '', sessionToken }) } }, ...how }
+  }
+
   const fal = falAccess()
   const { account, queueUrl } = falSettings
   const config: Config = {
@@ -127,6 +155,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     falQueueUrl: fal.kind === 'sandbox' && queueUrl === settings.fal.queueUrl.fallback ? null : queueUrl,
     // The catalogue of somebody else may be all that can be reached from here, and the key is shown to nobody for a guess.
     models: { ...models, apiUrl: isSet(settings.models.apiUrl) || models.catalogueUrl === settings.models.catalogueUrl.fallback ? models.apiUrl : null },
+    media: mediaAccess(),
     proxy: proxyUrl === null ? null : { url: () => proxyUrl, except },
     redis: redisAccess(),
     disk: diskAccess(fal.kind !== 'sandbox'),
@@ -142,6 +171,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     // At its root are either synchronous calls or the queue, and a submit that is taken for the other answers with a picture instead of an id.
     if (config.falHosts?.includes(`queue.${name}`) === true) faults.push(`FAL_HOSTS: queue.${name} is the queue of ${name} without being listed; leave it out`)
   }
+  if (config.resultTtlMs > FILES_AT_FAL_MS && config.media === null) faults.push('RESULT_TTL_SECONDS: more than 604800 needs MEDIA_DIR or MEDIA_URL, since fal may not have the files any more by then')
   if (config.opsPort === config.port && config.port !== 0) faults.push('OPS_PORT: has to differ from PORT')
 
   const warnings = [...namesMistaken(env, variables.map(({ name }) => name))]

@@ -87,6 +87,9 @@ export function createMetrics ({ version }: { readonly version: string }) {
     /** All models that differ, as far as this process knows. */
     modelDrift: marks('falgate_model_drift', 'Models of which fal publishes another document than their file has: 1. Told by the replica that looked last.', 'model'),
     refusedInput: counter<[model: string]>('falgate_inputs_refused_total', 'Inputs that the document of their model allows and fal refused (422): fal may have changed the model.', 'model'),
+    mediaFile: counter<[outcome: string]>('falgate_media_files_total', 'Files of results that were fetched to be kept, by what came of it.', 'outcome'),
+    /** How many bytes. */
+    mediaBytes: adder('falgate_media_bytes_total', 'Bytes of files that were kept.'),
     undelivered: counter<[tenant: string]>('falgate_undelivered_total', 'Callers that left before the answer they had waited for; what was bought for them is there for the same request or to be collected.', 'tenant'),
     /** How many event streams are open. */
     eventStreams: level('falgate_event_streams', 'Event streams that are open.'),

@@ -107,6 +107,21 @@ export function webUrl (): Kind<string> {
   return { expects: 'a URL that starts with http:// or https://, without user, query and fragment', parse }
 }
 
+/** A bucket of S3: its name, below what its files lie, and another S3 than that of AWS. */
+export interface BucketAddress { readonly name: string, readonly prefix: string, readonly endpoint: string | null, readonly region: string | null }
+
+/** `s3://<bucket>/<prefix>?endpoint=<URL>&region=<name>`. Who may use it stands elsewhere. */
+export function bucket (): Kind<BucketAddress> {
+  const parse = (text: string): BucketAddress | null => {
+    const [, name = '', path = '', query = ''] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[\w.!()-]+)*)\/?(?:\?([^#]*))?$/.exec(text) ?? []
+    const { endpoint = null, region = null, ...others } = Object.fromEntries(new URLSearchParams(query))
+    if (name === '' || Object.keys(others).length > 0) return null
+    if (endpoint !== null && (webUrl().parse(endpoint) === null || new URL(endpoint).pathname !== '/')) return null
+    return { name, prefix: path.slice(1), endpoint: endpoint?.replace(/\/$/, '') ?? null, region }
+  }
+  return { expects: 's3://bucket, perhaps with /prefix, and with ?endpoint=https://host and &region=name for another S3 than that of AWS', parse }
+}
+
 /**
  * What a `#`, `?` or `/` in a password does when it is not encoded: every reader takes the URL to end there, with another host or database, and the rest
  * of the password stands where it is shown.

@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { endpointId, googleProject, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
+import { bucket, endpointId, googleProject, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -85,8 +85,21 @@ export const settings = {
   falConcurrency: defaulted('FAL_CONCURRENCY', '10', integer(0, 10_000), 'Generations in progress at fal at once, all replicas together; `0` stops buying'),
   waitMs: defaulted('WAIT_SECONDS', '55', seconds(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
   drainDelayMs: optional('DRAIN_DELAY_SECONDS', seconds(0, 600), 'How long after SIGTERM work is still taken while `/readyz` says 503 already. A load balancer that checks it twice in this time hands out no refusal. Unset: 5 with `NODE_ENV=production`, else 0. Ctrl-C never waits for it'),
-  resultTtlMs: defaulted('RESULT_TTL_SECONDS', '518400', seconds(1, 604_800), 'Life of a finished generation and of its result in the cache; an hour at most for one that cost nothing. fal keeps pictures for at least 7 days'),
+  resultTtlMs: defaulted('RESULT_TTL_SECONDS', '518400', seconds(1, 31_536_000), 'Life of a finished generation and of its result in the cache; an hour at most for one that cost nothing. fal keeps pictures for at least 7 days, so more than 604800 needs `MEDIA_DIR` or `MEDIA_URL`'),
   twinMs: defaulted('TWIN_SECONDS', '60', seconds(0, 3600), 'How long after its end a picture is also that of equal requests without seed and key, for tenants with `twins: "join"`; `0`: only until its end'),
+  media: {
+    folder: optional('MEDIA_DIR', line(), 'A folder, for several replicas one that they share, in which the files of results are kept, so that they outlive fal\'s addresses: answers have signed links to `/media/…` in their place. Unset, like `MEDIA_URL`: files stay where they are'),
+    bucket: optional('MEDIA_URL', bucket(), 'The same in a bucket of S3 or of what speaks its protocol: `s3://bucket/prefix?region=…`, elsewhere than at AWS with `&endpoint=https://…`. The bucket stays private'),
+    credentialsFile: optional('MEDIA_CREDENTIALS_FILE', line(), 'A file with the keys to that bucket as AWS\' tools write it (`aws_access_key_id = …`, `aws_secret_access_key = …`, perhaps `aws_session_token = …`; of several profiles the first). Read again when it changes, and on SIGHUP'),
+    accessKeyId: optional('AWS_ACCESS_KEY_ID', secret(), 'The key to that bucket, where no file has it'),
+    secretAccessKey: optional('AWS_SECRET_ACCESS_KEY', secret(), 'Its secret'),
+    sessionToken: optional('AWS_SESSION_TOKEN', line(), 'What belongs to keys that are valid for a while'),
+    keyFile: optional('MEDIA_KEY_FILE', line(), 'A file with the keys that links are signed with, one a line: the first signs, all are believed. Read again when it changes, and on SIGHUP. Required with `MEDIA_URL`; else made in the folder'),
+    linkMs: defaulted('MEDIA_LINK_SECONDS', '604800', seconds(60, 31_536_000), 'How long a link works at least; every answer has fresh ones'),
+    hosts: optional('MEDIA_HOSTS', hostNames(), 'Hosts beside those of fal\'s CDN whose files are kept, too, each with all that is below it'),
+    waitMs: defaulted('MEDIA_WAIT_SECONDS', '10', seconds(0, 300), 'How long a result waits for its files. What is not there by then keeps fal\'s address in the answer, and is tried again'),
+    maxFileBytes: defaulted('MEDIA_FILE_BYTES', '1073741824', integer(1024, 2 ** 40), 'The longest file that is kept')
+  },
   queueMs: defaulted('QUEUE_SECONDS', '900', seconds(1, 86_400), 'How long a generation may wait here for a free slot'),
   runMs: defaulted('RUN_SECONDS', '3600', seconds(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', '67108864', integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),

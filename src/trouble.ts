@@ -102,6 +102,14 @@ export const troubles = {
     sentence: 'A large result was not kept.',
     then: 'Only requests that wait for it in this process get it. Raise `LARGE_RESULT_BYTES`.'
   },
+  'store-files': {
+    sentence: 'Files of finished generations could not be looked after.',
+    then: 'They keep fal\'s addresses, and are tried again within a second.'
+  },
+  'read-media': {
+    sentence: 'A stored file could not be read.',
+    then: 'Its reader is answered 503. Look at `err`, and at the store that `MEDIA_DIR` or `MEDIA_URL` names.'
+  },
   'read-large-result': {
     sentence: 'A large result could not be read.',
     then: 'Its caller is told where to collect it.'

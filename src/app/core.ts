@@ -11,6 +11,7 @@ import { createPriceRules } from '../generation/request/price-rules.ts'
 import { createRequests, type Requests } from '../generation/request/request.ts'
 import { createResultCache } from '../generation/request/result-cache.ts'
 import { createBreakers, type Breakers } from '../generation/run/breakers.ts'
+import type { FileKeeper } from '../generation/run/keep-files.ts'
 import { renewalMsOf } from '../generation/run/lease-keeper.ts'
 import { createObserver } from '../generation/run/observe.ts'
 import { createRunner, type Runner } from '../generation/run/runner.ts'
@@ -50,6 +51,8 @@ export interface CoreOptions {
   /** Base of the files of the sandbox here; `null`: there is none. */
   readonly madeHere: () => string | null
   readonly isDraining: () => boolean
+  /** What stores the files of outputs; `null`: they stay where they are. */
+  readonly files: FileKeeper | null
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[] | undefined
   readonly onTrouble: OnTrouble
@@ -78,7 +81,7 @@ export function createCore (options: CoreOptions): Core {
   const replica = randomUUID()
   const times = timesOf(config)
   const { ledger } = store
-  const upstreams = createUpstreams({ models, queueUrl: options.queueUrl, keyOf: options.falKeyOf, secrets: options.falSecrets, madeHere: options.madeHere, onRequest: metrics.upstreamRequest, proxy: config.proxy, log, tracing })
+  const upstreams = createUpstreams({ models, queueUrl: options.queueUrl, keyOf: options.falKeyOf, secrets: options.falSecrets, madeHere: options.madeHere, keepsFiles: options.files !== null, onRequest: metrics.upstreamRequest, proxy: config.proxy, log, tracing })
   const breakers = createBreakers(ledger, config.breaker, onTrouble)
   const watch = createWatch(ledger, error => { onTrouble('read-awaited', error) }, { renewalMs: renewalMsOf(times) })
   const follow = createFollow({ ledger, watch, onTrouble })
@@ -99,6 +102,7 @@ export function createCore (options: CoreOptions): Core {
     replica,
     slots: config.falConcurrency,
     lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS,
+    files: options.files,
     newId,
     ...createObserver(log, metrics, tracing, ledger.now),
     onRestored: (generations, contested) => {

@@ -6,9 +6,11 @@ import { Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
+import type { MediaLinks, StoredFiles } from '../generation/media.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createPrefixOf } from '../http/forwarded-prefix.ts'
-import { createBaseUrl } from '../http/base-url.ts'
+import { createBaseUrl, type BaseUrl } from '../http/base-url.ts'
+import type { FileAddresses } from '../http/file-addresses.ts'
 import { foreignHostRefuser } from '../http/foreign-host.ts'
 import { createKnownBodies } from '../http/known-bodies.ts'
 import type { Readiness } from '../http/ops.ts'
@@ -43,6 +45,8 @@ export interface DoorsOptions {
   readonly state: () => ProcessState
   readonly core: Core
   readonly onTrouble: OnTrouble
+  /** The files of results, where they are kept. */
+  readonly media: StoredFiles | null
   /** What the gateway shows the sandbox in this process, where there is one. */
   readonly sandboxKey: string
 }
@@ -60,6 +64,8 @@ export interface Doors {
   readonly sandboxQueueUrl: string
   /** What the addresses of its files begin with as it makes them; `null`: there is none. */
   readonly sandboxFilesBase: string | null
+  /** Where this process finds them. */
+  readonly sandboxFilesHere: string
   /** Where faults of the sandbox are set, and the key for it; `null` where nobody may. */
   readonly sandboxControl: SandboxControl | null
   /** The sandbox on a listener of its own, where it needs one. */
@@ -75,7 +81,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -126,7 +132,8 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
       // Its files are for everybody; behind TLS only the gateway itself reaches the rest.
       sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
-      filesBase: sandbox === null ? null : request => `${baseUrl(request)}/sandbox`,
+      fileAddresses: fileAddressesOf(baseUrl, sandbox !== null, media?.links ?? null),
+      storedFiles: media,
       requests,
       ledger,
       follow,
@@ -154,11 +161,25 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
     get sandboxControl () { return controlKey === null ? null : { url: `${sandboxUrl}/control`, key: controlKey } },
     get sandboxQueueUrl () { return `${sandboxUrl}/queue` },
     get sandboxFilesBase () { return sandbox === null ? null : config.publicUrl === null ? sandboxUrl : `${config.publicUrl}/sandbox` },
+    get sandboxFilesHere () { return sandboxUrl },
     openSandbox,
     showCertificate: pair => { if (publicServer instanceof TlsServer) publicServer.setSecureContext({ ...pair }) },
     closeSandbox: async () => { if (sandboxServer !== null) await closeServer(sandboxServer) },
     open,
     close: async () => { await Promise.all(built.map(closeServer)) }
+  }
+}
+
+/** What is put into outputs for who asks; `null`: nothing. */
+function fileAddressesOf (baseUrl: BaseUrl, hasSandbox: boolean, links: MediaLinks | null): FileAddresses {
+  if (!hasSandbox && links === null) return null
+  return request => {
+    const base = baseUrl(request)
+    return {
+      base: hasSandbox ? `${base}/sandbox` : null,
+      linkOf: links === null ? null : file => base + links.pathOf(file),
+      stamp: links === null ? base : `${base} ${links.period()}`
+    }
   }
 }
 

@@ -79,7 +79,8 @@ export interface FilesInForce {
   readonly reload: () => Promise<void>
 }
 
-interface FilesOptions<Value> {
+/** Files that are followed. */
+export interface FilesOptions<Value> {
   /** What they are, for the log: `certificate`. */
   readonly what: string
   readonly files: readonly (string | null)[]

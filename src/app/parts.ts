@@ -7,6 +7,7 @@ import type { ModelBook } from '../models/models.ts'
 import type { TenantBook } from '../tenants/book.ts'
 import { faultsOfTenants, loadFalKeys, loadTenants } from '../tenants/load.ts'
 import { readCertificate, readRedisReach, type RedisReach } from './files.ts'
+import { readBucketKeys, readLinkKeys } from './media-place.ts'
 
 /** What an environment and its files say, as far as each part of it is sound. `null`: it is not. */
 export interface Parts {
@@ -34,9 +35,9 @@ export async function readParts (env: Readonly<Record<string, string | undefined
   const parts = { loaded: models.ok ? models.loaded : null, tenants: tenants.ok ? tenants.book : null }
   if (!parsed.ok) return { faults: [...parsed.faults, ...faults], config: null, warnings: [], ...parts, falKeys: null, redis: null }
   const { config, warnings } = parsed
-  const [falKeys, redis, certificate] = await Promise.all([loadFalKeys(config), readRedisReach(config.redis), readCertificate(config.tls)])
+  const [falKeys, redis, certificate, linkKeys, bucketKeys] = await Promise.all([loadFalKeys(config), readRedisReach(config.redis), readCertificate(config.tls), readLinkKeys(config.media?.keyFile ?? null), config.media?.at.kind === 'bucket' ? readBucketKeys(config.media.at.keys) : { ok: true } as const])
   return {
-    faults: [...faults, ...(falKeys.ok ? [] : falKeys.faults), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults)],
+    faults: [...faults, ...(falKeys.ok ? [] : falKeys.faults), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults), ...(linkKeys.ok ? [] : linkKeys.faults), ...(bucketKeys.ok ? [] : bucketKeys.faults)],
     config,
     warnings,
     ...parts,

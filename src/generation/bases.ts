@@ -1,4 +1,4 @@
-// Addresses in outputs that are made for who asks: where their base stands is noted once, when a generation ends, and an answer is joined from slices.
+// Addresses in outputs that are made for who asks: where their base stands is noted once, when a generation ends (see `served-output.ts`).
 
 import { integerOf, textOf } from './fields.ts'
 
@@ -30,29 +30,4 @@ export function basesIn (output: string, addresses: readonly string[], base: str
     at.push(bytes)
   }
   return at.length === 0 ? null : { bytes: Buffer.byteLength(base), at }
-}
-
-/** The last text that each output was sent as: nearly all callers reach the gateway in the same way. */
-const lastSent = new WeakMap<Buffer, { readonly base: string, readonly sent: Buffer }>()
-
-/** An output with this base in the place of the noted one. */
-export function withBase (output: string | Buffer, noted: Bases, base: string): string | Buffer {
-  if (typeof output === 'string') return joined(Buffer.from(output), noted, base).toString()
-  const known = lastSent.get(output)
-  if (known?.base === base) return known.sent
-  const sent = joined(output, noted, base)
-  lastSent.set(output, { base, sent })
-  return sent
-}
-
-function joined (output: Buffer, { bytes, at }: Bases, base: string): Buffer {
-  // What callers say of their address is any text.
-  const own = Buffer.from(JSON.stringify(base).slice(1, -1))
-  const parts: Buffer[] = []
-  let from = 0
-  for (const start of at) {
-    parts.push(output.subarray(from, start), own)
-    from = start + bytes
-  }
-  return Buffer.concat([...parts, output.subarray(from)])
 }

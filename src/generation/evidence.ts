@@ -3,6 +3,7 @@
 import type { MicroUsd } from '../money.ts'
 import type { Bases } from './bases.ts'
 import type { Failure, Generation, Terms } from './generation.ts'
+import type { Media } from './media.ts'
 import type { Phase } from './phases.ts'
 
 /**
@@ -20,10 +21,11 @@ export type Claimed =
 
 /**
  * How a purchase ended at fal. `cost`: what fal billed; `null` when it named no bill, and the price table decides. `files`: how many pictures were made; without
- * it as many as the request could give. `bases`: where addresses stand in the output that are made for who asks.
+ * it as many as the request could give. `bases`: where addresses stand in the output that are made for who asks; `media`: those of
+ * files that are stored, or will be.
  */
 export type Ending =
-  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null, readonly files?: number, readonly bases?: Bases | null }
+  | { readonly kind: 'succeeded', readonly output: string, readonly seed: string | null, readonly learnedName: string | null, readonly cost: MicroUsd | null, readonly files?: number, readonly bases?: Bases | null, readonly media?: Media | null }
   | { readonly kind: 'failed', readonly failure: Failure, readonly cost: MicroUsd | null }
   | { readonly kind: 'cancelled', readonly cost: MicroUsd | null }
 

@@ -6,6 +6,7 @@ import { traceOfText, traceText, type TraceContext } from '../trace-context.ts'
 import { bases, type Bases } from './bases.ts'
 import { doubts, type Doubt } from './doubt.ts'
 import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, moment, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
+import { media, type Media } from './media.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
 
 /** Who reads and pays: a tenant, and within it the holder of a browser token (`''` for the tenant's own keys). */
@@ -109,6 +110,8 @@ export const rowFields = {
   large: initially<Large | null>(null, orNull(large)),
   /** Where in the output addresses stand that are made for who asks; it is served with their base in the place of the stored one. */
   bases: initially<Bases | null>(null, orNull(bases)),
+  /** Where in the output addresses of files stand that are stored here, or will be; it is served with links to them in their place. */
+  media: initially<Media | null>(null, orNull(media)),
   failure: initially(null, orNull(json(failureIn))),
   /** What was reserved: the highest price of our table. */
   price: admitted(integer),
@@ -216,6 +219,8 @@ const ownFields = {
   /** `unknown`, or settled since, with a request id: when fal is asked about it next, and how many questions there were. */
   askAtMs: initially<number | null>(null, orNull(moment)),
   questions: initially(0, or(0, integer)),
+  /** Files of its output are not stored yet: when they are tried again. */
+  filesAtMs: initially<number | null>(null, orNull(moment)),
   /** An operator said what became of it: a booking, which an output found later corrects. */
   settled: initially(false, flag),
   /** Purchases beside the one that `requestId` stands for. */
@@ -284,7 +289,7 @@ export const largeFields = ['input', 'output'] as const
 export type Brief = Omit<Generation, typeof largeFields[number]>
 
 /** A generation as a list shows it. */
-export interface Listed extends Values<typeof listedFields>, Pick<Generation, 'id' | 'purchase' | 'input' | 'output' | 'bases'> {}
+export interface Listed extends Values<typeof listedFields>, Pick<Generation, 'id' | 'purchase' | 'input' | 'output' | 'bases' | 'media'> {}
 
 /** What only the ledger knows about a row. */
 export interface Hidden extends Values<typeof hiddenFields> {}

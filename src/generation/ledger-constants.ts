@@ -67,5 +67,13 @@ export const ledgerConstants = {
   /** What is kept of one generation's log: its last lines, as JSON text. */
   maxLogLines: 200,
   maxLogBytes: 32_768,
+  /** Files that are not stored yet: how long one process has them alone, and how soon they are tried again at first and at last. */
+  filesLeaseMs: 300_000,
+  filesFirstPauseMs: 10_000,
+  filesLastPauseMs: 21_600_000,
+  /** The most entries that one operation tidies up, so that none takes long. */
+  tidyPerCall: 32,
+  /** About as many bytes of rows are handed out by one call of a store that is asked over a network. */
+  rowsBytes: 1_048_576,
   journalMs: 92 * 86_400_000
 } as const

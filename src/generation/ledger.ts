@@ -9,6 +9,7 @@ import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
 import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
+import type { Media } from './media.ts'
 import type { OutboxEvent } from './outbox.ts'
 import type { FailedGeneration, SeenReplica, Standing } from './overview.ts'
 import type { Status } from './phases.ts'
@@ -161,6 +162,10 @@ export interface Ledger {
   takeOutbox: (max: number) => Promise<readonly OutboxEvent[]>
   /** Is it this call that does `what` for all replicas? True for one call, and then for none for so long. `what` is one of a few names. */
   once: (what: string, forMs: number) => Promise<boolean>
+  /** At most `max` successes with files that are due to be stored, each given to one caller for a while: what dies with that is tried again. */
+  takeMissing: (max: number) => Promise<readonly Generation[]>
+  /** Of a success some files are stored, or never will be. Taken only where its places are what they `was`. Gives the row as it now is, or null. */
+  keepFiles: (id: string, was: Media, media: Media) => Promise<Generation | null>
 
   // Delivery
 

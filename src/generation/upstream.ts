@@ -2,6 +2,7 @@
 
 import type { Bases } from './bases.ts'
 import type { Failure } from './generation.ts'
+import type { Media } from './media.ts'
 import type { Whose } from './whose.ts'
 
 /**
@@ -54,12 +55,13 @@ export interface StatusReader {
 }
 
 /**
- * `units` is the text of `x-fal-billable-units`, or null. `bases`: where the addresses of files stand that this gateway made itself. `pending` and `unavailable` say nothing of the picture. `no-output` (a 200 that is no output of the
+ * `units` is the text of `x-fal-billable-units`, or null. `bases`: where the addresses of files stand that this gateway made itself; `media`: where
+ * those of all files stand, when they are to be stored. `pending` and `unavailable` say nothing of the picture. `no-output` (a 200 that is no output of the
  * model), `cancelled` and `expired` (the result is gone) would throw a paid picture away; `isClear`: said in fal's own form, and not perhaps by something in
  * front of fal.
  */
 export type Result =
-  | { readonly kind: 'succeeded', readonly body: string, readonly seed: string | null, readonly units: string | null, readonly bases?: Bases }
+  | { readonly kind: 'succeeded', readonly body: string, readonly seed: string | null, readonly units: string | null, readonly bases?: Bases, readonly media?: Media }
   | { readonly kind: 'failed', readonly failure: Failure, readonly units: string | null, readonly free: boolean }
   | { readonly kind: 'no-output' | 'cancelled', readonly units: string | null, readonly isClear: boolean }
   | { readonly kind: 'expired', readonly isClear: boolean }

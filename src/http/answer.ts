@@ -11,7 +11,7 @@ import type { Answer } from '../generation/request/request.ts'
 import { formatUsd, type MicroUsd } from '../money.ts'
 import { generationJson } from './generation-view.ts'
 import { answerHeaders } from './headers.ts'
-import { outputFor, type FilesBase } from './made-here.ts'
+import { outputFor, type FileAddresses } from './file-addresses.ts'
 import { addPurchaseLimit } from './rate-limit-headers.ts'
 import { readerOf } from './request-facts.ts'
 import { sendGeneration } from './send-generation.ts'
@@ -23,7 +23,7 @@ export interface Addresses {
 }
 
 /** What answers with outputs are made with. */
-export interface AnswerDeps { readonly addresses: Addresses, readonly filesBase: FilesBase }
+export interface AnswerDeps { readonly addresses: Addresses, readonly fileAddresses: FileAddresses }
 
 /** An answer that somebody waits for. */
 export type Arrived = Exclude<Answer, { kind: 'caller-gone' }>
@@ -39,12 +39,12 @@ const COLLECT_AFTER_SECONDS = 5
 export const CALLER_GONE = 499
 
 /** Writes the answer of `POST /generate`; failures are thrown for the error handler, with what is known about them in headers. */
-export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, options: AnsweredAs, { addresses, filesBase }: AnswerDeps): FastifyReply {
+export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer: Answer, options: AnsweredAs, { addresses, fileAddresses }: AnswerDeps): FastifyReply {
   if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   tellAnswer(request, reply, answer, options.mode)
   switch (answer.kind) {
     case 'picture':
-      return reply.code(200).type('application/json').send(outputFor(request, answer.body, answer.bases, filesBase))
+      return reply.code(200).type('application/json').send(outputFor(request, answer.body, answer, fileAddresses))
     case 'failed':
       throw problemOfFailed(answer)
     case 'gone':
@@ -55,7 +55,7 @@ export function sendAnswer (request: FastifyRequest, reply: FastifyReply, answer
 }
 
 /** Writes the answer of `POST /generations`: the generation as it now is. What has no generation is thrown, as everywhere. */
-export async function sendAsGeneration (request: FastifyRequest, reply: FastifyReply, answer: Answer, { mode, preferenceApplied }: AnsweredAs, { ledger, addresses, filesBase }: AnswerDeps & { readonly ledger: Pick<Ledger, 'read' | 'aside'> }): Promise<FastifyReply> {
+export async function sendAsGeneration (request: FastifyRequest, reply: FastifyReply, answer: Answer, { mode, preferenceApplied }: AnsweredAs, { ledger, addresses, fileAddresses }: AnswerDeps & { readonly ledger: Pick<Ledger, 'read' | 'aside'> }): Promise<FastifyReply> {
   if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   tellAnswer(request, reply, answer, mode)
   if (answer.kind === 'gone') throw problemOfEnd(answer.end)
@@ -66,7 +66,7 @@ export async function sendAsGeneration (request: FastifyRequest, reply: FastifyR
   const shown = await withOutput(ledger, row)
   reply.code(202).header(answerHeaders.location, addresses.generation(request, id))
   if (preferenceApplied !== null) reply.header(answerHeaders.preferenceApplied, preferenceApplied)
-  return sendGeneration(request, reply, shown, filesBase)
+  return sendGeneration(request, reply, shown, fileAddresses)
 }
 
 /** Says in headers, and notes for the log, where an answer comes from, which generation it belongs to and what it cost. */

@@ -12,7 +12,7 @@ import { rememberFetch } from './delivery.ts'
 import type { EventStreams } from './event-stream.ts'
 import { generationEventJson } from './generation-view.ts'
 import { requestHeaders } from './headers.ts'
-import { rowFor, type FilesBase } from './made-here.ts'
+import { rowFor, type FileAddresses } from './file-addresses.ts'
 import { problemResponses } from './problem-schema.ts'
 import { callerOf } from './request-facts.ts'
 
@@ -20,7 +20,7 @@ export interface EventsDeps {
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly ledger: Ledger
-  readonly filesBase: FilesBase
+  readonly fileAddresses: FileAddresses
   readonly onTrouble: OnTrouble
 }
 
@@ -39,7 +39,7 @@ const RETRY_MS = 2000
  */
 const EVENT_ID = /^\d{1,15}\.(\d{1,9})(?:\.([a-z]+))?$/
 
-export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledger, filesBase, onTrouble }: EventsDeps): void {
+export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledger, fileAddresses, onTrouble }: EventsDeps): void {
   scope.get<{ Params: Static<typeof Id>, Querystring: Static<typeof Query> }>('/generations/:id/events', {
     // Without a body there is no stream.
     exposeHeadRoute: false,
@@ -88,7 +88,7 @@ export function eventRoute (scope: FastifyInstance, { follow, eventStreams, ledg
           const isLast = hasEnded(moment.value.row.phase)
           // An output that lies aside is too long for an event: it is not handed out by this.
           if (isLast && moment.value.row.large === null) rememberFetch(connection, request.params.id, { ledger, onTrouble })
-          yield eventsOf({ ...moment.value, row: rowFor(request, moment.value.row, filesBase) }, request.id)
+          yield eventsOf({ ...moment.value, row: rowFor(request, moment.value.row, fileAddresses) }, request.id)
           if (isLast) return
         }
         yield ': this process shuts down, connect again\n\n'

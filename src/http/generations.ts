@@ -11,7 +11,7 @@ import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import { generationJson, generationListJson } from './generation-view.ts'
 import { answerHeaders } from './headers.ts'
-import { rowFor, type FilesBase } from './made-here.ts'
+import { rowFor, type FileAddresses } from './file-addresses.ts'
 import { problemResponses } from './problem-schema.ts'
 import { readerOf } from './request-facts.ts'
 import { sendGeneration } from './send-generation.ts'
@@ -32,11 +32,11 @@ const json = { content: { 'application/json': { schema: Type.Ref('Generation') }
 
 export interface GenerationDeps {
   readonly ledger: Ledger
-  readonly filesBase: FilesBase
+  readonly fileAddresses: FileAddresses
   readonly onTrouble: OnTrouble
 }
 
-export function generationRoutes (scope: FastifyInstance, { ledger, filesBase, onTrouble }: GenerationDeps): void {
+export function generationRoutes (scope: FastifyInstance, { ledger, fileAddresses, onTrouble }: GenerationDeps): void {
   scope.get<{ Querystring: Static<typeof Page> }>('/generations', {
     schema: {
       ...documented,
@@ -52,7 +52,7 @@ export function generationRoutes (scope: FastifyInstance, { ledger, filesBase, o
     const { limit = DEFAULT_LIMIT, cursor = null, status = null } = request.query
     const page = await ledger.list(readerOf(request), { limit, cursor, status })
     if (page.isCursorUnknown === true) throw new Problem('bad-query', { detail: 'No generation with the id in `cursor` is in this list, or it was forgotten meanwhile. Begin again without a cursor.' })
-    return reply.type('application/json').send(generationListJson(page.rows.map(row => rowFor(request, row, filesBase)), page.nextCursor, request.id))
+    return reply.type('application/json').send(generationListJson(page.rows.map(row => rowFor(request, row, fileAddresses)), page.nextCursor, request.id))
   })
 
   scope.get<{ Params: Static<typeof Id> }>('/generations/:id', {
@@ -73,7 +73,7 @@ export function generationRoutes (scope: FastifyInstance, { ledger, filesBase, o
     const shown = request.method === 'HEAD' ? row : await withOutput(ledger, row)
     // Looking at it with HEAD shows no picture, and what could not be read was not delivered.
     if (hasEnded(row.phase) && request.method === 'GET') rememberFetch(request.facts.connection, row.id, { ledger, onTrouble })
-    return sendGeneration(request, reply.headers(headersOf(row)), shown, filesBase)
+    return sendGeneration(request, reply.headers(headersOf(row)), shown, fileAddresses)
   })
 
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {
@@ -94,7 +94,7 @@ export function generationRoutes (scope: FastifyInstance, { ledger, filesBase, o
     if (cancelled.outcome === 'no-such-generation') throw new Problem('no-such-generation')
     request.facts.generationId = id
     if (cancelled.outcome === 'others-waiting' || cancelled.outcome === 'already-finished') throw new Problem(cancelled.outcome, { generationId: id })
-    return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(rowFor(request, cancelled.row, filesBase), request.id))
+    return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(rowFor(request, cancelled.row, fileAddresses), request.id))
   })
 }
 

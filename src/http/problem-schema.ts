@@ -28,8 +28,13 @@ export const ProblemSchema = Type.Object({
 
 /** Response schemas, one a status, for the documentation of a route: what its kind of request can meet, and `certain` problems of its own. */
 export function problemResponses (kind: Parameters<typeof problemsMetBy>[0], ...certain: readonly ProblemCode[]): Record<number, TSchema> {
+  return responsesOf([...problemsMetBy(kind), ...certain])
+}
+
+/** The same of a route that takes no key: these problems alone. */
+export function responsesOf (codes: readonly ProblemCode[]): Record<number, TSchema> {
   const byStatus = new Map<number, ProblemCode[]>()
-  for (const code of [...problemsMetBy(kind), ...certain]) {
+  for (const code of codes) {
     const { status } = problems[code]
     byStatus.set(status, [...byStatus.get(status) ?? [], code])
   }

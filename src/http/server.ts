@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { Problem } from '../errors.ts'
+import type { StoredFiles } from '../generation/media.ts'
 import type { Follow } from '../generation/watch/follow.ts'
 import type { LineLog } from '../logger.ts'
 import type { TenantBook } from '../tenants/book.ts'
@@ -28,6 +29,7 @@ import { generateRoutes, type GenerateDeps } from './generate.ts'
 import { generationRoutes } from './generations.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
 import { takeJsonOnly } from './json-body.ts'
+import { mediaRoute } from './media.ts'
 import { rememberMethods } from './methods.ts'
 import { modelRoutes } from './models.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
@@ -69,6 +71,8 @@ export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> 
   readonly keepAliveMs: number
   /** Whatever of the local stand-in for fal is mounted at `/sandbox`. */
   readonly sandbox: FastifyPluginAsync | null
+  /** The files of results, where they are kept. */
+  readonly storedFiles: StoredFiles | null
   /** The published key, where it is taken; `null` where it is not. */
   readonly demoKey: string | null
 }
@@ -142,6 +146,8 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: B
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
   await docsPages(gateway, deps)
   playgroundPages(gateway, { demoKey: deps.demoKey, isSandbox: deps.sandbox !== null, publicUrl: deps.publicUrl })
+
+  mediaRoute(gateway, deps)
 
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)

@@ -67,6 +67,8 @@ export interface UpstreamOptions {
   readonly onRequest?: (operation: UpstreamOperation, outcome: Outcome) => void
   /** Base of the addresses of files that this gateway makes itself; `null`, or left out: it makes none. */
   readonly madeHere?: () => string | null
+  /** The files of outputs are stored; by default they stay where they are. */
+  readonly keepsFiles?: boolean
   readonly timeouts?: Partial<UpstreamTimeouts>
   /** None by default. */
   readonly proxy?: Proxy | null
@@ -147,7 +149,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
 
   function open (account: string | null): Upstream {
     const censor = (text: string): string => withoutSecrets(text, options.secrets?.() ?? secretsOf(options.keyOf(account) ?? ''))
-    const readResult = createResultReader(options.models, options.madeHere ?? (() => null), censor)
+    const readResult = createResultReader(options.models, { madeHere: options.madeHere ?? (() => null), keepsFiles: options.keepsFiles === true }, censor)
 
     /** What every request carries, and another when the key is; null where there is no key. */
     let headers = headersWith('')

@@ -2,7 +2,7 @@
 
 import { ClientRequest, request as requestHttp, type IncomingMessage } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { Socket } from 'node:net'
+import { Socket, type LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
 import { networkIn } from '../network.ts'
 
@@ -20,6 +20,8 @@ export interface WayOptions {
   readonly timeoutMs: number
   /** Asks of the other side, while it is silent, whether it is still there; `true` unless it is said. */
   readonly keepAlive?: boolean
+  /** How a host name is looked up that is reached straight; as the system does it by default. */
+  readonly lookup?: LookupFunction
   readonly signal?: AbortSignal
 }
 
@@ -30,9 +32,9 @@ export type Connecting = Socket | ClientRequest
 export type Connector = (target: buildConnector.Options, callback: buildConnector.Callback) => unknown
 
 /** Makes connections to fal. Its callback is called when fal itself is reached: before that, nothing of a request can have been sent there. */
-export function createConnector ({ proxy, timeoutMs, keepAlive = true, signal }: WayOptions): Connector {
+export function createConnector ({ proxy, timeoutMs, keepAlive = true, lookup, signal }: WayOptions): Connector {
   // It remembers TLS sessions, so that a new connection need not shake hands in full.
-  const straight = buildConnector({ timeout: timeoutMs, keepAlive, ...(signal === undefined ? {} : { signal }) })
+  const straight = buildConnector({ timeout: timeoutMs, keepAlive, ...(lookup === undefined ? {} : { lookup }), ...(signal === undefined ? {} : { signal }) })
   if (proxy === null) return straight
   return (target, callback) => {
     if (target.protocol !== 'https:' || isExcepted(target, proxy.except)) return straight(target, callback)

@@ -1,7 +1,8 @@
 // Addresses that are made for who asks: found where they stand and nowhere else, and put in as bytes.
 
 import t from 'tap'
-import { bases, basesIn, withBase } from '../../src/generation/bases.ts'
+import { bases, basesIn, type Bases } from '../../src/generation/bases.ts'
+import { servedOutput } from '../../src/generation/served-output.ts'
 
 const BASE = 'http://127.0.0.1:8080/sandbox'
 const first = `${BASE}/files/koala/a_output.png`
@@ -14,6 +15,11 @@ function sent (output: string, addresses: readonly string[], base: string): stri
   t.equal(String(withBase(Buffer.from(output), noted, base)), text, 'bytes and text are alike')
   t.same(bases.read(bases.write(noted)), noted, 'it is kept')
   return text
+}
+
+/** An output as it is sent to somebody who reaches the gateway here. */
+function withBase (output: string | Buffer, noted: Bases, base: string): string | Buffer {
+  return servedOutput(output, { bases: noted, media: null }, { base, linkOf: null, stamp: base })
 }
 
 t.test('every address gets the new base, and everything else keeps its bytes', async t => {

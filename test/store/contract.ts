@@ -19,6 +19,7 @@ import { limits } from './contract/limits.ts'
 import { lists } from './contract/lists.ts'
 import { logs } from './contract/logs.ts'
 import { many } from './contract/many.ts'
+import { media } from './contract/media.ts'
 import { names } from './contract/names.ts'
 import { outbox } from './contract/outbox.ts'
 import { overview } from './contract/overview.ts'
@@ -37,6 +38,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners, accounts }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, media, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners, accounts }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -104,6 +104,7 @@ const finishStep = fc.record({
   learned: fc.option(name),
   files: fc.constantFrom(0, 1, 2),
   isLarge: fc.constantFrom(...Array<boolean>(5).fill(false), true),
+  media: fc.constantFrom(null, null, [{ at: 9, bytes: 3, file: 'a.png' }], [{ at: 9, bytes: 3, file: null }]),
   bases: fc.constantFrom(null, null, { bytes: 21, at: [18] }, { bytes: 3, at: [1, 9, 200] }),
   log,
   requestId: named,
@@ -138,6 +139,8 @@ const breakerStep = fc.record({
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
+/** Files of some are stored, or turn out to be gone. */
+const filesStep = fc.record({ do: fc.constant('files' as const), which, took: fc.constantFrom(0, 5), becomes: fc.constantFrom('a.png', null, 'gone') })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** A process of another account, that has the ledger's address by mistake. */
 const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const, 'preview' as const), which })
@@ -179,6 +182,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: settleStep },
   { weight: 2, arbitrary: correctStep },
   { weight: 1, arbitrary: breakerStep },
+  { weight: 1, arbitrary: filesStep },
   { weight: 1, arbitrary: listStep },
   { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
@@ -424,6 +428,10 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     case 'recordUnknown': return ledger.recordUnknown(purchase, attempt, step.requestId === null ? null : requestIdOf(row, step.requestId), traceLost, step.report, step.upstream)
     case 'recordProgress': return ledger.recordProgress(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.running ? { kind: 'running' } : { kind: 'queued', position: step.position }, linesOf(step.log), step.upstream)
     case 'recordDoubt': return ledger.recordDoubt(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), step.seen, linesOf(step.log), step.upstream)
+    case 'files': {
+      const was = row.media ?? []
+      return [await ledger.takeMissing(step.took), await ledger.keepFiles(purchase, was, step.becomes === 'gone' ? [] : was.map(place => ({ ...place, file: place.file ?? step.becomes })))]
+    }
     case 'release': return ledger.release(step.replica, [purchase])
     case 'correct': return ledger.correct(purchase, step.cost)
     case 'settle': {
@@ -438,7 +446,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     }
     case 'finish': {
       const learnedName = step.learned === null ? null : 'cache-' + step.learned
-      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files, bases: step.bases, ...(step.isLarge ? { output: largeOutput } : {}) }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
+      const ending = step.kind === 'succeeded' ? successOf({ cost: step.cost, learnedName, files: step.files, bases: step.bases, media: step.media, ...(step.isLarge ? { output: largeOutput } : {}) }) : step.kind === 'failed' ? failureOf(step.cost) : { kind: step.kind, cost: step.cost }
       return [await ledger.finish(purchase, Math.max(1, attempt + step.off), requestIdOf(row, step.requestId), ending, linesOf(step.log), step.upstream), await ledger.aside(purchase)]
     }
     case 'seen': {

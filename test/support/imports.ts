@@ -17,7 +17,10 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   // TypeBox builds schemas; what checks them is Ajv.
   '@sinclair/typebox/': [],
   '@jsquash/': ['sandbox/'],
-  undici: ['upstream/', 'catalogue/'],
+  undici: ['upstream/', 'catalogue/', 'media/'],
+  aws4fetch: ['media/'],
+  'file-type': ['media/'],
+  'ipaddr.js': ['public-address.ts'],
   'close-with-grace': ['cli.ts'],
   'prom-client': ['metric-kinds.ts'],
   '@opentelemetry/': ['tracing.ts'],
@@ -44,10 +47,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'store/disk': ['leaf', 'generation', 'store/disk', 'store/memory', 'store'],
   store: ['leaf', 'generation', 'store'],
   upstream: ['leaf', 'generation', 'upstream'],
+  media: ['leaf', 'generation', 'media'],
   sandbox: ['leaf', 'sandbox'],
   // fal, too: it shares how one exchange is made.
   catalogue: ['leaf', 'upstream', 'catalogue'],
-  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'store/disk', 'upstream', 'sandbox', 'catalogue'],
+  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'store/disk', 'upstream', 'media', 'sandbox', 'catalogue'],
   cli: ['leaf', 'cli', 'app', 'catalogue']
 }
 

@@ -17,7 +17,7 @@ export interface RouteParts {
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly onTrouble: OnTrouble
-  readonly filesBase: null
+  readonly fileAddresses: null
 }
 
 export interface Served {
@@ -45,7 +45,7 @@ export async function serveRoutes (t: Test, ledger: Ledger, register: (app: Fast
     request.facts = freshFacts(watchConnection(request, reply, () => { over += 1 }), request.routeOptions, { route: '/', isPoll: false }, null)
     request.facts.caller = { tenant: studio, keyId: 'studio', token: null, subject: '' }
   })
-  register(app, { ledger, follow, eventStreams, onTrouble, filesBase: null })
+  register(app, { ledger, follow, eventStreams, onTrouble, fileAddresses: null })
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   t.teardown(async () => {
     app.server.closeAllConnections()

@@ -41,6 +41,7 @@ export type Answer =
     readonly row: Generation | null
     /** Where in the body addresses stand that are made for who asks. */
     readonly bases: Generation['bases']
+    readonly media: Generation['media']
     readonly cost: MicroUsd
     readonly saved: MicroUsd
     /** What fal billed for this answer, in fal's units. */
@@ -254,6 +255,7 @@ export function createRequests (deps: RequestDeps): Requests {
       body: row.stored ? keepNew(options, row) : bodyOf(row, row.output),
       row,
       bases: row.bases,
+      media: row.media,
       cost: bought ? cost : 0,
       saved: bought ? 0 : cost,
       units: bought ? unitsBilled(row, cost) : '0',
@@ -274,6 +276,7 @@ export function createRequests (deps: RequestDeps): Requests {
       body: stored.body,
       row: null,
       bases: stored.bases,
+      media: stored.media,
       cost: 0,
       saved: stored.cost,
       units: '0',

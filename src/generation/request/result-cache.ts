@@ -14,6 +14,7 @@ export interface StoredResult {
   readonly cost: MicroUsd
   /** Where in the body addresses stand that are made for who asks. */
   readonly bases: Generation['bases']
+  readonly media: Generation['media']
   /** Ledger clock. */
   readonly finishedAtMs: number
 }
@@ -39,6 +40,7 @@ export function storedResultOf (row: Generation, output: string): StoredResult {
     subject: row.subject,
     cost: row.cost ?? 0,
     bases: row.bases,
+    media: row.media,
     finishedAtMs: row.finishedAtMs ?? 0
   }
 }

@@ -15,7 +15,7 @@ export function endingOf (row: Generation, result: Final, cacheVersionOf: CacheV
     case 'succeeded': {
       // An unseeded generation gets the cache name of the seed that its answer names.
       const learned = row.seed === null ? learnedName(row, result.seed, cacheVersionOf) : null
-      return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: learned, cost: costOf(row, result.units), ...(result.bases === undefined ? {} : { bases: result.bases }) }
+      return { kind: 'succeeded', output: result.body, seed: result.seed, learnedName: learned, cost: costOf(row, result.units), ...(result.bases === undefined ? {} : { bases: result.bases }), ...(result.media === undefined || result.media.length === 0 ? {} : { media: result.media }) }
     }
     case 'failed':
       return { kind: 'failed', failure: result.failure, cost: result.units === null && result.free ? 0 : costOf(row, result.units) }
@@ -37,6 +37,7 @@ export function endedBy (row: Generation, ending: Ending, nowMs: number): Genera
     version: row.version + 1,
     output: ending.kind === 'succeeded' ? ending.output : null,
     bases: ending.kind === 'succeeded' ? ending.bases ?? null : null,
+    media: ending.kind === 'succeeded' ? ending.media ?? null : null,
     failure: ending.kind === 'failed' ? ending.failure : null,
     ...bookingOf(row, ending.cost),
     finishedAtMs: nowMs,

@@ -11,6 +11,7 @@ import type { LedgerTimes } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
 import { createClaimLoop, type ClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
 import { createHeartbeat, type HeartbeatDeps } from './heartbeat.ts'
+import { createMissingFiles } from './keep-files.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
 import { createSweeper, type SweeperDeps } from './sweeper.ts'
 import { createTasks, type TasksDeps } from './tasks.ts'
@@ -58,6 +59,7 @@ export function createRunner (deps: RunnerDeps): Runner {
   const leases = createLeaseKeeper({ ...deps, tasks })
   const heartbeat = createHeartbeat({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   const claims = createClaimLoop({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
+  const missing = deps.files == null ? null : createMissingFiles({ ledger, keep: deps.files.keep, leaving: leaving.signal, onTrouble: deps.onTrouble })
   const sweeper = createSweeper({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   let unlisten = (): void => {}
   let rounds: NodeJS.Timeout | undefined
@@ -68,7 +70,10 @@ export function createRunner (deps: RunnerDeps): Runner {
       if (change === 'look-again') lookAgain()
       else heed(change)
     })
-    rounds = setInterval(() => { sweeper.round().then(claims.nudge) }, ROUND_MS)
+    rounds = setInterval(() => {
+      sweeper.round().then(claims.nudge)
+      missing?.round()
+    }, ROUND_MS)
     heartbeat.start()
     // After a failover the ledger has to know that this process is there before it grants anything.
     leases.start().then(claims.nudge)

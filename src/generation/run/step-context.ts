@@ -8,6 +8,7 @@ import type { Ledger } from '../ledger.ts'
 import type { Interrupted, LogPiece, Result, Sighting, StatusReader, Upstream, UpstreamOf } from '../upstream.ts'
 import type { Breakers } from './breakers.ts'
 import { createCancelRequest } from './cancel-request.ts'
+import { withFiles, type FileKeeper, type Success } from './keep-files.ts'
 import type { Progress } from './progress-piece.ts'
 import type { Recorder } from './recorder.ts'
 import type { RunTime } from './run-time.ts'
@@ -39,6 +40,8 @@ export interface StepDeps {
   readonly hasOtherAccounts?: (() => boolean) | undefined
   readonly breakers: Breakers
   readonly cacheVersionOf: CacheVersionOf
+  /** What stores the files of outputs; `null`, as by default: they stay where they are. */
+  readonly files?: FileKeeper | null | undefined
   /** The pauses before each look at a result that could not be used. */
   readonly lookAgainMs: readonly number[]
   /** Told when a result that was fetched here could not be used and is looked at again, and why. */
@@ -69,6 +72,8 @@ export interface StepContext extends Omit<StepDeps, 'onLookAgain' | 'onTrouble'>
   readonly nextSighting: (row: Followed) => Promise<Sighting | Interrupted>
   /** Its result. Only letting go interrupts it: what fal hands out is not left lying there. */
   readonly fetchResult: (row: Followed) => Promise<Result | Interrupted>
+  /** A success with its files stored, as far as they could be in a moment. Letting go ends that moment. */
+  readonly withFiles: (result: Success) => Promise<Success>
   /** Where it stands at fal, asked once. Only letting go interrupts that, too. */
   readonly fetchState: (row: Followed) => Promise<Awaited<ReturnType<Upstream['state']>> | 'interrupted'>
   /** Asks fal to stop, the first time it is called; the answer is not waited for. */
@@ -112,6 +117,7 @@ export function createStepContext (deps: StepDeps, control: StepControl): StepCo
       const result = await upstreamOf(row.upstream).result(row.model, row.requestId, released, row)
       return released.aborted ? { kind: 'interrupted' } : result
     },
+    withFiles: async result => deps.files == null ? result : await withFiles(result, deps.files, released),
     fetchState: async row => {
       const state = await upstreamOf(row.upstream).state(row.model, row.requestId, released, row)
       return released.aborted ? 'interrupted' : state

@@ -8,8 +8,8 @@ import { recorded, type StepContext, type StepResult } from './step-context.ts'
 export const OUTCOME_UNKNOWN: Failure = { code: 'outcome-unknown', detail: 'The request went out and no answer came back.' }
 
 /** With its result, and with the last lines of its log. */
-export async function close (row: Followed, result: Final, { ledger, record, cacheVersionOf }: StepContext, log?: LogPiece): Promise<StepResult> {
-  const ending = endingOf(row, result, cacheVersionOf)
+export async function close (row: Followed, result: Final, { ledger, record, cacheVersionOf, withFiles }: StepContext, log?: LogPiece): Promise<StepResult> {
+  const ending = endingOf(row, result.kind === 'succeeded' ? await withFiles(result) : result, cacheVersionOf)
   return recorded(await record(row, () => ledger.finish(row.id, row.attempt, row.requestId, ending, log, row.upstream), endedBy(row, ending, ledger.now())))
 }
 

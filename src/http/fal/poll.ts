@@ -16,7 +16,7 @@ import type { Moment } from '../../generation/watch/moments.ts'
 import { rememberFetch, type DeliveryDeps } from '../delivery.ts'
 import type { EventStreams } from '../event-stream.ts'
 import { answerHeaders } from '../headers.ts'
-import { outputFor, type FilesBase } from '../made-here.ts'
+import { outputFor, type FileAddresses } from '../file-addresses.ts'
 import { readerOf } from '../request-facts.ts'
 import { createGathering } from './gather.ts'
 import { billableUnits, queueStatusOf } from './render.ts'
@@ -26,7 +26,7 @@ export interface PollDeps extends Pick<DeliveryDeps, 'ledger' | 'onTrouble'> {
   readonly follow: Follow
   readonly eventStreams: EventStreams
   readonly queueBase: (request: FastifyRequest) => string
-  readonly filesBase: FilesBase
+  readonly fileAddresses: FileAddresses
 }
 
 /** What is asked about a request of the queue. */
@@ -135,7 +135,7 @@ async function * eventsOf (moments: AsyncIterable<Moment>, { withLogs, ...asked 
   }
 }
 
-function result ({ ledger, filesBase, onTrouble }: PollDeps): PollHandlers['result'] {
+function result ({ ledger, fileAddresses, onTrouble }: PollDeps): PollHandlers['result'] {
   return async (request, reply, asked) => {
     const { id, isFree } = requestIdOf(asked, reply)
     const row = await ledger.read(id, readerOf(request))
@@ -149,7 +149,7 @@ function result ({ ledger, filesBase, onTrouble }: PollDeps): PollHandlers['resu
     if (request.method === 'GET') rememberFetch(request.facts.connection, id, { ledger, onTrouble })
     if (row.phase !== 'succeeded') throw problemOfGeneration(row)
     if (output === null) throw resultGone(row)
-    return reply.code(200).type('application/json').send(outputFor(request, bodyOf(row, output), row.bases, filesBase))
+    return reply.code(200).type('application/json').send(outputFor(request, bodyOf(row, output), row, fileAddresses))
   }
 }
 

@@ -11,7 +11,7 @@ import { askedModel, modelInPath, type ByModel } from '../asked-model.ts'
 import { bodyLimitOfModel } from '../body-bytes.ts'
 import { answerDryRun, isDryRun } from '../dry-run.ts'
 import { answerHeaders } from '../headers.ts'
-import { outputFor, type FilesBase } from '../made-here.ts'
+import { outputFor, type FileAddresses } from '../file-addresses.ts'
 import { described } from '../model-schemas.ts'
 import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
 import { billableUnits } from './render.ts'
@@ -22,7 +22,7 @@ export interface SubmitDeps extends AskDeps {
   /** What is on offer now. */
   readonly models: () => ModelBook
   readonly waitMs: number
-  readonly filesBase: FilesBase
+  readonly fileAddresses: FileAddresses
   /** Base of the queue's addresses as this caller knows it. */
   readonly queueBase: (request: FastifyRequest) => string
 }
@@ -58,7 +58,7 @@ function run (deps: SubmitDeps): Submit {
     nameRequest(reply, answer)
     switch (answer.kind) {
       case 'picture':
-        return reply.header(falHeaders.billableUnits, answer.units).code(200).type('application/json').send(outputFor(request, answer.body, answer.bases, deps.filesBase))
+        return reply.header(falHeaders.billableUnits, answer.units).code(200).type('application/json').send(outputFor(request, answer.body, answer, deps.fileAddresses))
       case 'failed': {
         const units = billableUnits(answer.row, answer.source !== 'bought')
         if (units !== null) reply.header(falHeaders.billableUnits, units)

@@ -2,12 +2,12 @@
 
 import { rowFields, type Large } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
-import { TIDY_PER_CALL, type State } from './state.ts'
+import { type State } from './state.ts'
 
 /** Takes away some of those whose hour is over. */
 export function tidyAsides (state: State): void {
   const over = [...state.asides].filter(([, { untilMs }]) => untilMs <= state.now()).sort(([, one], [, other]) => one.untilMs - other.untilMs)
-  for (const [name] of over.slice(0, TIDY_PER_CALL)) state.asides.delete(name)
+  for (const [name] of over.slice(0, ledgerConstants.tidyPerCall)) state.asides.delete(name)
 }
 
 export function asideBytes (state: State): number {

@@ -3,6 +3,7 @@
 import { hasSlot, type Account } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { endOf } from '../../generation/log-text.ts'
+import { hasMissing } from '../../generation/media.ts'
 import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { accountGauges, accountOf, allAccounts, apart, apartOf, keyOf } from './accounts.ts'
 import { isFinal, picturesOf, spentOf } from './books.ts'
@@ -20,7 +21,7 @@ export function audit (state: State): string[] {
     ...auditTokens(state),
     ...auditDue(state),
     ...auditFollowed(state),
-    ...auditFailed(state),
+    ...auditFailed(state), ...auditFiles(state),
     ...auditNames(state),
     ...auditRequests(state),
     ...auditDuplicates(state),
@@ -39,7 +40,7 @@ function auditPhases (state: State): string[] {
     if (isFinal(row) !== (row.cost !== null)) faults.push(`${row.id} is ${row.phase} and has the cost ${row.cost}`)
     if (isFinal(row) !== (row.finishedAtMs !== null)) faults.push(`${row.id} is ${row.phase} and finished at ${row.finishedAtMs}`)
     if ((row.phase === 'succeeded') !== (row.output !== null || row.large !== null)) faults.push(`${row.id} is ${row.phase} and its output is ${row.output}`)
-    if (row.bases !== null && row.phase !== 'succeeded') faults.push(`${row.id} is ${row.phase} and has addresses in its output`)
+    if ((row.bases !== null || row.media !== null) && row.phase !== 'succeeded') faults.push(`${row.id} is ${row.phase} and has addresses in its output`)
     if ((row.phase === 'accepted' || row.phase === 'running') && row.requestId === null) faults.push(`${row.id} is ${row.phase} without a request id`)
     if (isAtUpstream(row.phase) && row.runUntilMs === null) faults.push(`${row.id} is ${row.phase} without an end of its run`)
     if (!isAtUpstream(row.phase) && row.owner !== null) faults.push(`${row.id} is ${row.phase} and still has the owner ${row.owner}`)
@@ -171,6 +172,16 @@ function auditFailed (state: State): string[] {
   const failed = [...state.rows.values()].filter(({ row }) => row.phase === 'failed')
   const faults = failed.flatMap(({ row: { id, finishedAtMs } }) => state.failed.score(id) === (finishedAtMs ?? 0) ? [] : [`${id} has failed and is not among those that did`])
   return failed.length === state.failed.size() ? faults : [...faults, `${failed.length} rows have failed, ${state.failed.size()} are listed so`]
+}
+
+function auditFiles (state: State): string[] {
+  const entries = [...state.rows.values()]
+  const faults = entries.flatMap(({ row, hidden: { filesAtMs } }) => {
+    const isMissing = row.phase === 'succeeded' && hasMissing(row.media)
+    return isMissing === (filesAtMs !== null) && (state.files.score(row.id) ?? null) === filesAtMs ? [] : [`${row.id} has files that are due at ${filesAtMs}, and stands at ${state.files.score(row.id)}`]
+  })
+  const due = entries.filter(({ hidden }) => hidden.filesAtMs !== null).length
+  return due === state.files.size() ? faults : [...faults, `${due} rows have files to be stored, ${state.files.size()} are listed so`]
 }
 
 function auditNames (state: State): string[] {

@@ -6,7 +6,7 @@ import type { Budget } from '../../generation/admission.ts'
 import type { Account, Generation } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { MicroUsd } from '../../money.ts'
-import { TIDY_PER_CALL, type Book, type State } from './state.ts'
+import { type Book, type State } from './state.ts'
 
 /** The UTC day or month that holds this moment: `2026-11-22` or `2026-11`. */
 export function periodOf (atMs: number, per: Budget['per']): string {
@@ -101,7 +101,7 @@ export function tidyBooks (state: State): void {
     state.journalTrimmed = true
   }
   // Those that were not changed for longest stand in front.
-  let looks = TIDY_PER_CALL
+  let looks = ledgerConstants.tidyPerCall
   for (const [key, book] of state.books) {
     if (looks-- === 0 || book.changedAtMs >= oldestMs) break
     state.books.delete(key)

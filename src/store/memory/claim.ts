@@ -11,7 +11,7 @@ import { lookAtServer } from './history.ts'
 import { addEvent } from './outbox.ts'
 import { charge, isQueueEmpty } from './queue.ts'
 import { adjust, change, show } from './rows.ts'
-import { TIDY_PER_CALL, tenantOf, type State } from './state.ts'
+import { tenantOf, type State } from './state.ts'
 
 interface Claim { readonly claimId: string, readonly deadlineMs: number, readonly replica: string, readonly slots: number }
 
@@ -78,7 +78,7 @@ function giveUp (state: State, entry: Entry, failure: Failure): void {
 
 /** Puts generations whose pause is over back into the queue, where they stood. */
 export function bringBack (state: State): void {
-  for (const id of state.later.first(TIDY_PER_CALL, state.now())) {
+  for (const id of state.later.first(ledgerConstants.tidyPerCall, state.now())) {
     const entry = state.rows.get(id)
     if (entry !== undefined) adjust(state, entry, { retryAtMs: 0 })
   }
@@ -94,8 +94,8 @@ function * candidates (state: State, passed: ReadonlySet<string>): Generator<Ent
     if (entry === undefined || state.turns.score(entry.row.tenant) === undefined) continue
     if (tenantOf(state, entry.row.tenant).queue.score(id) !== undefined) yield entry
   }
-  let looks = TIDY_PER_CALL
-  for (const tenant of state.turns.first(TIDY_PER_CALL)) {
+  let looks = ledgerConstants.tidyPerCall
+  for (const tenant of state.turns.first(ledgerConstants.tidyPerCall)) {
     for (const id of tenantOf(state, tenant).queue.first(looks)) {
       if (passed.has(tenant)) break
       const entry = state.rows.get(id)

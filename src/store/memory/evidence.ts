@@ -20,6 +20,7 @@ import type { Entry } from './entry.ts'
 import { keepLog } from './logs.ts'
 import { cacheLead, takeCacheName } from './names.ts'
 import { addEvent } from './outbox.ts'
+import { firstDue } from './media.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, correctDouble, isOthers, isWanted, swapDouble } from './requests.ts'
 import { adjust, assign, change, show } from './rows.ts'
@@ -214,7 +215,9 @@ function end (state: State, entry: Entry, ending: Ended, facts: Pick<Generation,
   const takesReuseName = reuseName !== null && (!entry.row.cancelWished || cacheLead(state, reuseName) === null)
   if (large === null && mode !== 'bypass' && takesReuseName) takeCacheName(state, reuseName, entry.row.id)
   const files = Math.min(ending.files ?? Infinity, entry.row.files)
-  change(state, entry, { ...closed, failure: null, output: large === null ? ending.output : null, large, bases: ending.bases ?? null, seed: ending.seed ?? entry.row.seed, files }, { claimId: null, learnedName, settled: false })
+  change(state, entry, { ...closed, failure: null, output: large === null ? ending.output : null, large, bases: ending.bases ?? null, media: ending.media ?? null, seed: ending.seed ?? entry.row.seed, files }, {
+    claimId: null, learnedName, settled: false, ...firstDue(state, ending.media ?? null)
+  })
 }
 
 /**

@@ -17,7 +17,7 @@ import { isQuestionDue, takeQuestion } from './questions.ts'
 import { isOthers } from './requests.ts'
 import { isRollback } from './restore.ts'
 import { adjust, change, followedKeyOf, forget, lease, show } from './rows.ts'
-import { TIDY_PER_CALL, type State } from './state.ts'
+import { type State } from './state.ts'
 
 /** The ledger's `renew`. */
 export function renew (state: State, replica: string, facts: readonly Omit<Fact, 'terms'>[], isPart = false): { gone: string[], rolledBack: string[] } {
@@ -72,7 +72,7 @@ export function sweep (state: State, replica: string, max: number): Taken[] {
       else if (giveTo(state, entry, replica)) taken.push({ row: show(state, entry), terms: termsOf(entry.hidden) })
     }
   }
-  for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tombstones, state.tokens]) expiring.purge(TIDY_PER_CALL)
+  for (const expiring of [state.names, state.aliases, state.answers, state.ends, state.tombstones, state.tokens]) expiring.purge(ledgerConstants.tidyPerCall)
   tidyBooks(state)
   return taken
 }

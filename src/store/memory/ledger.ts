@@ -17,6 +17,7 @@ import { answerOpen, askOpen, askThere, left, seen, withdraw } from './delivery.
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
+import { keepFiles, takeMissing } from './media.ts'
 import { once, takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
 import { balances, failures, gauges, journal, replicas, standings, unknowns } from './reports.ts'
@@ -147,6 +148,8 @@ export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: 
       takeOver: atomic('takeOver', takeOver),
       takeOutbox: atomic('takeOutbox', (state, max: number) => takeOutbox(state, max, id => getMany(state, [id]).map(briefOf)[0])),
       once: atomic('once', once),
+      takeMissing: atomic('takeMissing', takeMissing),
+      keepFiles: atomic('keepFiles', keepFiles),
 
       seen: atomic('seen', seen),
       left: atomic('left', left),

@@ -89,6 +89,6 @@ function numberOf (state: State, id: string, list: Ranking | undefined): number 
 }
 
 function listed (row: Listed): Listed {
-  const { id, purchase, input, output, bases } = row
-  return { ...pick(listedFields, row), id, purchase, input, output, bases }
+  const { id, purchase, input, output, bases, media } = row
+  return { ...pick(listedFields, row), id, purchase, input, output, bases, media }
 }

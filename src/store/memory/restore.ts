@@ -10,6 +10,7 @@ import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import type { Entry } from './entry.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
 import { cacheLead, idempotencyLead, isAnswerOver, takeCacheName } from './names.ts'
+import { firstDue } from './media.ts'
 import { firstQuestion } from './questions.ts'
 import { bookIfDouble, isOthers, isUnheardOf } from './requests.ts'
 import { adjust, findById, giveWay, insert, keptUntilMs, replace } from './rows.ts'
@@ -66,9 +67,9 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
 }
 
 /** The end that a replica knows, as evidence. */
-function endingOf ({ row: { phase, output, large, bases, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ended {
+function endingOf ({ row: { phase, output, large, bases, media, seed, failure, cost, costAssumed }, terms: { learnedName } }: Fact): Ended {
   const billed = costAssumed ? null : cost
-  if (phase === 'succeeded' && (output !== null || large !== null)) return { kind: 'succeeded', output: output ?? '', large, bases, seed, learnedName, cost: billed }
+  if (phase === 'succeeded' && (output !== null || large !== null)) return { kind: 'succeeded', output: output ?? '', large, bases, media, seed, learnedName, cost: billed }
   return phase === 'failed' && failure !== null ? { kind: 'failed', failure, cost: billed } : { kind: 'cancelled', cost: billed }
 }
 
@@ -79,14 +80,17 @@ function write (state: State, replica: string, fact: Fact): Entry {
   const { attempt, requestId } = fact.row
   const isShared = requestId !== null && isOthers(state, fact.row.id, requestId)
   // What lies behind the id is another one's, an output that was fetched under it too.
-  if (isShared) entry.row = { ...entry.row, ...nothingHeard, runUntilMs: entry.row.runUntilMs ?? state.now() }
+  if (isShared) {
+    entry.row = { ...entry.row, ...nothingHeard, runUntilMs: entry.row.runUntilMs ?? state.now() }
+    entry.hidden = { ...entry.hidden, filesAtMs: null }
+  }
   insert(state, entry)
   if (isShared) refuseRequest(state, entry, attempt, requestId)
   return entry
 }
 
 /** A submit of which nothing came back. */
-const nothingHeard = { phase: 'submitting', requestId: null, output: null, large: null, bases: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
+const nothingHeard = { phase: 'submitting', requestId: null, output: null, large: null, bases: null, media: null, failure: null, cost: null, costAssumed: false, finishedAtMs: null } as const
 
 function restoredRow (state: State, replica: string, { row, holds }: Fact, found: Generation | null): Generation {
   return {
@@ -101,9 +105,10 @@ function restoredRow (state: State, replica: string, { row, holds }: Fact, found
 }
 
 /** Its holder goes on with it; one that nobody holds is due at once. */
-function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'askAtMs' | 'questions'> {
+function restoredLease (state: State, { row, holds }: Fact): Pick<Hidden, 'claimId' | 'leaseUntilMs' | 'retryAtMs' | 'unknownSinceMs' | 'askAtMs' | 'questions' | 'filesAtMs'> {
   const now = state.now()
   return {
+    ...firstDue(state, row.media),
     ...firstQuestion(state, row.phase === 'unknown' ? row.requestId : null),
     claimId: null,
     leaseUntilMs: holds ? now + state.times.leaseMs : now,

@@ -252,6 +252,7 @@ function index (state: State, entry: Entry): void {
   const follower = followerOf(row)
   if (follower !== null) addTo(state.followed, followedKeyOf(account, follower), row.id, 0)
   if (row.phase === 'failed') state.failed.set(row.id, row.finishedAtMs ?? 0)
+  if (hidden.filesAtMs !== null) state.files.set(row.id, hidden.filesAtMs)
   if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
 }
 
@@ -341,6 +342,7 @@ function unindex (state: State, entry: Entry): void {
   const follower = followerOf(row)
   if (follower !== null) dropFrom(state.followed, followedKeyOf(account, follower), row.id)
   state.failed.delete(row.id)
+  state.files.delete(row.id)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
 }
 

@@ -113,6 +113,8 @@ export interface State {
   readonly followed: Map<string, SortedSet>
   /** What has failed → when it ended. */
   readonly failed: SortedSet
+  /** What has files that are not stored yet → when they are tried again. */
+  readonly files: SortedSet
   /** Waiting ids that may not be claimed yet → from when on they may. */
   readonly later: SortedSet
   /** Tenant → virtual time; only tenants with claimable work and a free slot. */
@@ -182,9 +184,6 @@ export interface State {
 /** How many lines the journal keeps, where it is only in memory. */
 const MAX_JOURNAL_LINES = 100_000
 
-/** The most entries that one operation tidies up, so that none takes long. */
-export const TIDY_PER_CALL = 32
-
 interface StateOptions {
   readonly times: LedgerTimes
   readonly now: () => number
@@ -228,6 +227,7 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     due: new Map(),
     followed: new Map(),
     failed: new SortedSet(),
+    files: new SortedSet(),
     later: new SortedSet(),
     turns: new SortedSet(),
     claims: new Map(),

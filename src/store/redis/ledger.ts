@@ -147,12 +147,12 @@ export function createRedisLedger ({
     if (ending.kind === 'cancelled') return await call('finish', given)
     if (ending.kind === 'failed') return await call('finish', { failure: JSON.stringify(ending.failure), ...given })
     const { output, seed, learnedName, files } = ending
-    const bases = rowFields.bases.write(ending.bases ?? null)
+    const [bases, media] = [rowFields.bases.write(ending.bases ?? null), rowFields.media.write(ending.media ?? null)]
     const bytes = longBytesOf(output)
-    if (bytes === null) return await call('finish', { seed, learnedName, files, bases, ...given }, output)
+    if (bytes === null) return await call('finish', { seed, learnedName, files, bases, media, ...given }, output)
     const large = { bytes, sha256: await sha256Of(output) }
     await layAside(id, large, output)
-    const row = await call('finish', { seed, learnedName, files, bases, large: rowFields.large.write(large), ...given })
+    const row = await call('finish', { seed, learnedName, files, bases, media, large: rowFields.large.write(large), ...given })
     return row?.large?.sha256 === large.sha256 ? { ...row, output } : row
   }
 
@@ -232,6 +232,8 @@ export function createRedisLedger ({
       return { found: events, isMore }
     }),
     once: async (what, forMs) => await call('once', { what, forMs }),
+    takeMissing: async max => await call('takeMissing', { max }),
+    keepFiles: async (id, was, media) => await call('keepFiles', { id, was: rowFields.media.write(was), media: rowFields.media.write(media.length === 0 ? null : media) }),
 
     seen: async (id, connection) => { await note({ id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },

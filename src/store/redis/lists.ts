@@ -2,7 +2,7 @@
 // inside a script. Between the two a row may change, and one may be forgotten: a page is no snapshot.
 
 import { listOf } from '../../generation/fields.ts'
-import type { Listed } from '../../generation/generation.ts'
+import { rowFields, type Listed } from '../../generation/generation.ts'
 import type { Ledger, Page } from '../../generation/ledger.ts'
 import { aliasLooks, cutPage } from '../../generation/page.ts'
 import type { Caller } from './caller.ts'
@@ -49,18 +49,18 @@ export function createLists ({ caller, connection, prefix }: ListOptions): Pick<
   async function rowsOf (shown: readonly Found[]): Promise<readonly Listed[]> {
     const long = shown.filter(({ card }) => card.texts === null)
     const [kept, positions] = await Promise.all([
-      ask(long.map(({ purchase }) => ['hmget', rowKey(purchase), 'input', 'output'])),
+      ask(long.map(({ purchase }) => ['hmget', rowKey(purchase), 'input', 'output', 'media'])),
       positionsOf(shown.filter(({ card }) => card.fields.phase === 'waiting'))
     ])
     // Of one that was forgotten since there is nothing.
     const texts = new Map(long.map(({ id }, n) => {
       const row: unknown = kept[n]
-      const [input = null, output = null] = Array.isArray(row) ? row.map(textOrNull) : []
-      return [id, { input, output }]
+      const [input = null, output = null, media = null] = Array.isArray(row) ? row.map(textOrNull) : []
+      return [id, { input, output, media: rowFields.media.read(media ?? undefined) }]
     }))
     return shown.map(({ id, purchase, card }) => {
-      const { input, output } = card.texts ?? texts.get(id) ?? { input: null, output: null }
-      return { id, purchase, input, output, bases: card.bases, ...card.fields, queuePosition: positions.get(id) ?? card.fields.queuePosition }
+      const { input, output, media } = texts.get(id) ?? { input: null, output: null, ...card.texts, media: null }
+      return { id, purchase, input, output, bases: card.bases, media, ...card.fields, queuePosition: positions.get(id) ?? card.fields.queuePosition }
     })
   }
 

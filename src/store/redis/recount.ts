@@ -25,7 +25,7 @@ interface RecountOptions {
 }
 
 /** The indexes that the ledger has once, and those of which there are many, by the kind of their keys. */
-const indexes = ['later', 'due', 'followed', 'failed', 'unknown', 'oldest', 'claims'] as const
+const indexes = ['later', 'due', 'followed', 'failed', 'files', 'unknown', 'oldest', 'claims'] as const
 const manyIndexes: readonly string[] = ['q', 'l', 'ls', 'o', 'due', 'followed']
 const named: readonly string[] = ['r', 'n', 'log', 'c']
 

@@ -28,6 +28,8 @@ const answers = {
   takeOver: takenAllIn,
   takeOutbox: outboxTakenIn,
   once: isYes,
+  takeMissing: listIn(rowIn),
+  keepFiles: orNothing(rowIn),
   putAside: putAsideIn,
   aside: orNothing(asideIn),
   seen: nothing,

@@ -6,7 +6,7 @@ end
 
 -- Takes away some of those whose hour is over.
 local function tidy ()
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', ASIDES, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', ASIDES, '-inf', text(now), 'LIMIT', 0, constants.tidyPerCall)) do
     redis.call('UNLINK', key('b', name))
     redis.call('ZREM', ASIDES, name)
     redis.call('HINCRBY', GLOB, 'asideBytes', '-' .. string.match(name, ' (%d+) '))

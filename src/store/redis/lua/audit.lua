@@ -42,7 +42,7 @@ local function auditAll (keys, args)
       if not row.corrected and (row.cost or 0) > row.price * constants.maxOverrun then fault(id, 'cost', row.cost, 'of which nobody is sure') end
       if Books.isFinal(row) ~= (row.finishedAtMs ~= nil) then fault(id, 'is', row.phase, 'and finished at', row.finishedAtMs) end
       if (row.phase == 'succeeded') ~= (row.output ~= nil or row.large ~= nil) then fault(id, 'is', row.phase, 'and its output is', row.output) end
-      if row.bases and row.phase ~= 'succeeded' then fault(id, 'is', row.phase, 'and has addresses in its output') end
+      if (row.bases or row.media) and row.phase ~= 'succeeded' then fault(id, 'is', row.phase, 'and has addresses in its output') end
       if (row.phase == 'accepted' or row.phase == 'running') and not row.requestId then fault(id, 'is', row.phase, 'without a request id') end
       if Rows.isAtUpstream(row.phase) and not row.runUntilMs then fault(id, 'is', row.phase, 'without an end of its run') end
       if not Rows.isAtUpstream(row.phase) and row.owner then fault(id, 'is', row.phase, 'and still has the owner', row.owner) end
@@ -221,6 +221,18 @@ local function auditAll (keys, args)
     end
   end
 
+  local function auditFiles ()
+    local due = membersOf(FILES)
+    for id, row in pairs(rows) do
+      local isMissing = row.phase == 'succeeded' and Media.hasMissing(row.media) or false
+      if isMissing ~= (row.filesAtMs ~= nil) then fault(id, 'has places', row.media, 'and its files are due at', row.filesAtMs) end
+      if due[id] ~= row.filesAtMs then fault(id, 'has files due at', row.filesAtMs, 'and stands at', due[id]) end
+    end
+    for id in pairs(due) do
+      if not rows[id] then fault(id, 'has files to be stored and has no row') end
+    end
+  end
+
   local function auditNames ()
     for _, name in ipairs(keysOf('n')) do
       local entry = readEnding(key('n', name))
@@ -340,6 +352,7 @@ local function auditAll (keys, args)
   auditDue()
   auditFollowed()
   auditFailed()
+  auditFiles()
   auditNames()
   auditRequests()
   auditDuplicates()

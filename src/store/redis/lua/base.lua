@@ -30,12 +30,6 @@ local rulesNow -- model -> its price rules, of those that this call is about
 local positionsNow -- id -> how many go before it, of those that this call told
 local textsNow -- number -> its text, of those that this call wrote
 
--- The most entries that one operation tidies up, so that none takes long.
-local TIDY_PER_CALL = 32
-
--- An operation that hands out whole rows stops behind this many bytes of inputs and outputs, and says where to go on.
-local ROWS_BYTES = 1048576
-
 local GLOB -- hash: upstream, accounts, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
@@ -50,6 +44,7 @@ local OVERRUNS -- hash: model -> how many of its bills in a row were above their
 local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
 local FOLLOWED -- zset: what a request id stands for and another replica may go on with at once -> its owner, as a number
 local FAILED -- zset: what has failed -> when it ended
+local FILES -- zset: what has files that are not stored yet -> when they are tried again
 local BEATS -- zset: replica -> its last heartbeat
 local RENEWED -- zset: replica -> its last renewal on this server
 local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
@@ -75,6 +70,7 @@ local function nameKeys (glob)
   ASIDES = prefix .. 'asides'
   FOLLOWED = prefix .. 'followed'
   FAILED = prefix .. 'failed'
+  FILES = prefix .. 'files'
   BEATS = prefix .. 'beats'
   RENEWED = prefix .. 'renewed'
   AWAITED = prefix .. 'awaited'

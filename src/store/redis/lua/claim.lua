@@ -27,7 +27,7 @@ end
 
 -- Puts generations whose pause is over back into the queue, where they stood.
 local function bringBack ()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, TIDY_PER_CALL)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', text(now), 'LIMIT', 0, constants.tidyPerCall)) do
     local row = Rows.readBrief(id)
     if row then Rows.adjust(row, { retryAtMs = false }) end
   end
@@ -63,13 +63,13 @@ local function eachCandidate (look)
       if isPassed then passed[row.tenant] = true end
     end
   end
-  local looks = TIDY_PER_CALL
-  for _, tenant in ipairs(redis.call('ZRANGE', TURNS, 0, TIDY_PER_CALL - 1)) do
+  local looks = constants.tidyPerCall
+  for _, tenant in ipairs(redis.call('ZRANGE', TURNS, 0, constants.tidyPerCall - 1)) do
     if looks == 0 then return nil end
     for _, id in ipairs(redis.call('ZRANGE', key('q', tenant), 0, looks - 1)) do
       if passed[tenant] then break end
       -- The first one is mostly granted, so it is read whole.
-      local row = looks == TIDY_PER_CALL and Rows.readRow(id) or Rows.readBrief(id)
+      local row = looks == constants.tidyPerCall and Rows.readRow(id) or Rows.readBrief(id)
       local found, isPassed
       if row then found, isPassed = look(row) end
       if found then return found end

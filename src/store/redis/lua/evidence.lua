@@ -185,7 +185,7 @@ local function recordDoubt ()
   end)
 end
 
--- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, bases, output or large }.
+-- Ends a row as `ending` says: { kind, failure, seed, learnedName, files, bases, media, output or large }.
 local function close (row, ending, facts)
   local changes = facts
   changes.phase = ending.kind
@@ -210,6 +210,8 @@ local function close (row, ending, facts)
     if isKept and takesReuseName then Names.takeCacheName(row.reuseName, row.id) end
     if isKept then changes.output = ending.output else changes.large = ending.large end
     changes.bases = ending.bases or false
+    changes.media = ending.media or false
+    changes.filesAtMs = Media.hasMissing(ending.media) and now or false
     if ending.seed then changes.seed = ending.seed end
     changes.settled = false
     if ending.files then changes.files = math.min(ending.files, row.files or 1) end
@@ -228,7 +230,7 @@ local function finishDouble (row, requestId, ending)
   Breakers.weighBill(row, ending.cost)
 end
 
--- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, bases, large, log: { from, lines } or nothing }, payload: the output
+-- finish { id, attempt, requestId, kind, cost, failure (JSON), seed, learnedName, files, bases, media, large, log: { from, lines } or nothing }, payload: the output
 -- With `large` the output lies aside, if there was room: the row has its size and hash instead, and no cache name leads to it.
 local function finish ()
   return weighPurchase(function (row, isDouble)

@@ -78,9 +78,9 @@ end
 -- Notes that this replica is there, and forgets those that were not for a lease.
 local function note (set)
   redis.call('ZADD', set, text(now), given.replica)
-  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', '(' .. text(now - times.leaseMs), 'LIMIT', 0, TIDY_PER_CALL)) do redis.call('ZREM', set, replica) end
+  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', '(' .. text(now - times.leaseMs), 'LIMIT', 0, constants.tidyPerCall)) do redis.call('ZREM', set, replica) end
   -- Those who come from later than now were there before the clock was set back.
-  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, '(' .. text(now), '+inf', 'LIMIT', 0, TIDY_PER_CALL)) do redis.call('ZADD', set, text(now), replica) end
+  for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, '(' .. text(now), '+inf', 'LIMIT', 0, constants.tidyPerCall)) do redis.call('ZADD', set, text(now), replica) end
 end
 
 -- This replica is there, and has put back all that it knows.
@@ -96,7 +96,7 @@ end
 
 -- Those that had a heartbeat within the last lease and none for two seconds, the longest silent first.
 local function silent ()
-  return redis.call('ZRANGEBYSCORE', BEATS, '-inf', text(now - constants.silentMs), 'LIMIT', 0, TIDY_PER_CALL)
+  return redis.call('ZRANGEBYSCORE', BEATS, '-inf', text(now - constants.silentMs), 'LIMIT', 0, constants.tidyPerCall)
 end
 
 local function isSilent (replica)

@@ -133,7 +133,7 @@ local function handingOver ()
     table.insert(taken, Rows.handOver(Rows.complete(row)))
     bytes = bytes + tonumber(row.bytes)
   end
-  return taken, take, function () return bytes > ROWS_BYTES end
+  return taken, take, function () return bytes > constants.rowsBytes end
 end
 
 -- sweep { replica, max } -> { taken: [{ row, terms }], those taken over, and those to be asked about; isMore: others may be due }

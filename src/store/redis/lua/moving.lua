@@ -23,7 +23,7 @@ end
 local function alive ()
   local found, known = {}, {}
   for _, set in ipairs({ BEATS, RENEWED }) do
-    for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, text(now - times.leaseMs), '+inf', 'LIMIT', 0, TIDY_PER_CALL)) do
+    for _, replica in ipairs(redis.call('ZRANGEBYSCORE', set, text(now - times.leaseMs), '+inf', 'LIMIT', 0, constants.tidyPerCall)) do
       if not known[replica] then table.insert(found, replica) end
       known[replica] = true
     end

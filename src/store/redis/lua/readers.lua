@@ -23,7 +23,7 @@ local function getMany ()
       table.insert(rows, Rows.show(row, id, alias))
       bytes = bytes + tonumber(row.bytes)
     end
-    if bytes > ROWS_BYTES then return { rows = rows, looked = text(i) } end
+    if bytes > constants.rowsBytes then return { rows = rows, looked = text(i) } end
   end
   return { rows = rows, looked = text(#given.ids) }
 end

@@ -65,6 +65,7 @@ local function compareRow (row)
     comparePlace(Accounts.setOf(FOLLOWED, other), row, isThere and is.followed or nil, Accounts.setOf('followed', other))
   end
   comparePlace(FAILED, row, is.failed, 'failed')
+  comparePlace(FILES, row, is.files, 'files')
   comparePlace(key('l', row.tenant .. ' ' .. row.subject), row, row.number, 'list')
   comparePlace(Rows.listOf(row), row, row.number, 'list by status')
   -- Others may have been passed over.
@@ -91,6 +92,7 @@ local belongs = {
   due = function (row, is, name) return is.due and is.apart == name end,
   followed = function (row, is, name) return is.followed and is.apart == name end,
   failed = function (row, is) return is.failed end,
+  files = function (row, is) return is.files end,
   unknown = function (row, is) return is.unknown end,
   oldest = function (row, is) return is.unknown end,
   q = function (row, is, name) return is.queue and row.tenant == name end,
@@ -100,7 +102,7 @@ local belongs = {
 }
 
 local function sets ()
-  return { later = LATER, due = DUE, followed = FOLLOWED, failed = FAILED, unknown = UNKNOWN, oldest = OLDEST }
+  return { later = LATER, due = DUE, followed = FOLLOWED, failed = FAILED, files = FILES, unknown = UNKNOWN, oldest = OLDEST }
 end
 
 -- Drops what leads nowhere or to a row that does not belong there. -> where to go on

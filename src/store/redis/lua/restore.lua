@@ -29,6 +29,7 @@ local function restoredRow (fact, holds, found)
   row.token = fact.token and Tokens.readToken(fact.token) and fact.token or nil
   row.leaseUntilMs = holds and now + times.leaseMs or now
   row.unknownSinceMs = now
+  row.filesAtMs = Media.hasMissing(fact.media) and now or nil
   row.askAtMs = fact.phase == 'unknown' and fact.requestId and now + constants.firstQuestionMs or nil
   return row
 end
@@ -37,7 +38,7 @@ end
 local function endingOf (fact)
   local cost = not fact.costAssumed and fact.cost or nil
   if fact.phase == 'succeeded' and (fact.output or fact.large) then
-    return { kind = 'succeeded', output = fact.output, large = fact.large, bases = fact.bases, seed = fact.seed, learnedName = fact.learnedName, cost = cost }
+    return { kind = 'succeeded', output = fact.output, large = fact.large, bases = fact.bases, media = fact.media, seed = fact.seed, learnedName = fact.learnedName, cost = cost }
   end
   return fact.phase == 'failed' and fact.failure and { kind = 'failed', failure = fact.failure, cost = cost } or { kind = 'cancelled', cost = cost }
 end
@@ -52,7 +53,8 @@ local function write (fact, holds)
   if isShared then
     -- What lies behind the id is another one's, an output that was fetched under it too.
     row.phase = 'submitting'
-    row.requestId, row.output, row.large, row.bases, row.failure, row.cost, row.costAssumed, row.finishedAtMs = nil, nil, nil, nil, nil, nil, nil, nil
+    row.requestId, row.output, row.large, row.bases, row.media, row.filesAtMs = nil, nil, nil, nil, nil, nil
+    row.failure, row.cost, row.costAssumed, row.finishedAtMs = nil, nil, nil, nil
     row.runUntilMs = row.runUntilMs or now
   end
   Rows.insert(row)
@@ -70,6 +72,7 @@ local function overwrite (row, fact, holds)
   changes.learnedName = row.learnedName or fact.learnedName
   changes.claimId, changes.retryAtMs = false, false
   changes.askAtMs = changes.askAtMs or false
+  changes.filesAtMs = changes.filesAtMs or false
   changes.questions = false
   redis.call('DEL', key('log', row.id)) -- how many lines were told is known, which ones is not
   Rows.replace(row, changes)

@@ -181,11 +181,11 @@ local function listOf (row)
 end
 
 -- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the queue of its tenant, and that tenant, with `bases` behind a
--- space where there are some, so that all other cards are as those of older versions. No text among them holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
+-- space where there are some, so that all other cards are as those of older versions; of one with stored files the texts stay in the row, where these stand. No text among them holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
 -- output of several lines.
 local function cardOf (row)
   local owner = row.bases and row.tenant .. ' ' .. row.bases or row.tenant
-  local texts = tonumber(row.bytes) <= constants.maxCardBytes and '\n' .. (row.input or '') .. '\n' .. (row.output or '') or ''
+  local texts = not row.media and tonumber(row.bytes) <= constants.maxCardBytes and '\n' .. (row.input or '') .. '\n' .. (row.output or '') or ''
   return RowTexts.listedLines(row.texts) .. '\n' .. row.bytes .. '\n' .. text(Queue.rankOf(row)) .. '\n' .. owner .. texts
 end
 
@@ -228,6 +228,7 @@ local function placesOf (row)
   if isFollowed(row) then at.followed = ownerNumber(row.owner) end
   if row.duplicateName and isDuplicate(row) then at.duplicate = row.number end
   if row.phase == 'failed' then at.failed = row.finishedAtMs or 0 end
+  at.files = row.filesAtMs
   at.held = not Books.isFinal(row)
   return at
 end
@@ -298,6 +299,7 @@ local function reindex (before, after)
   placeApart(DUE, row.id, was, is, was.due, is.due)
   placeApart(FOLLOWED, row.id, was, is, was.followed, is.followed)
   place(FAILED, row.id, was.failed, is.failed)
+  place(FILES, row.id, was.files, is.files)
   if row.duplicateName then
     -- What was passed over among duplicates is one of them again when it moves.
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
@@ -370,6 +372,8 @@ local function apply (row, changes)
     isSeen = true
     set('bytes', row.bytes)
   end
+  -- Where there are places the card has no texts.
+  isSeen = isSeen or changes.media ~= nil
   if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
   if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
   if isSeen then redis.call('SET', key('c', row.id), cardOf(row)) end

@@ -1,0 +1,100 @@
+// Stored files: what stores them, and what the doors serve.
+
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { StoredFiles } from '../generation/media.ts'
+import type { FileKeeper } from '../generation/run/keep-files.ts'
+import { createAddressRule } from '../media/address-rule.ts'
+import { endingIn } from '../media/file-name.ts'
+import { createKeeper } from '../media/keeper.ts'
+import { kindOf } from '../media/kinds.ts'
+import { createMediaLinks } from '../media/links.ts'
+import type { Metrics } from '../metrics.ts'
+import { lookUpPublic } from '../public-address.ts'
+import { createConnector } from '../upstream/way.ts'
+import { followFiles } from './files.ts'
+import { faultOf, openMediaStore, readKeys } from './media-place.ts'
+
+export interface Media {
+  readonly keeper: FileKeeper
+  readonly files: StoredFiles
+  /** Follows the file of keys, where there is one. */
+  readonly start: () => void
+  /** Reads that file again. */
+  readonly reload: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+export interface MediaOptions {
+  readonly config: Config
+  /** The base of an upstream that is not fal's own, and of the sandbox here, as addresses in outputs have it and as this process reaches it. */
+  readonly ownBases: () => readonly OwnBase[]
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** What addresses of files begin with, and where this process finds these. */
+export interface OwnBase { readonly told: string, readonly reached: string }
+
+const CONNECT_MS = 10_000
+
+/** Where files are not kept: `null`. Rejects with a sentence that says what is wrong with the place for them, and what to do. */
+export async function openMedia ({ config, ownBases, log, metrics }: MediaOptions): Promise<Media | null> {
+  const { media, proxy } = config
+  if (media === null) return null
+  const { store, bucketKeys } = await openMediaStore(config, media)
+  const wrong = await faultOf(store, media)
+  if (wrong?.isLasting === true) throw new Error(wrong.sentence)
+  if (wrong !== null) log.warn({ reason: wrong.sentence }, 'stored files are out of reach')
+  const read = await readKeys(media)
+  if (!read.ok) throw new Error(read.faults.join('; '))
+  let keys = read.value
+  const keeper = createKeeper({
+    store,
+    allowed: createAddressRule({ hosts: media.hosts ?? [], ownOrigins: () => ownBases().map(({ reached }) => new URL(reached).origin) }),
+    connect: {
+      // Through a proxy it is the proxy that looks names up, and the list of hosts alone decides.
+      public: createConnector({ proxy, timeoutMs: CONNECT_MS, lookup: lookUpPublic }),
+      ours: createConnector({ proxy: null, timeoutMs: CONNECT_MS })
+    },
+    maxBytes: media.maxFileBytes,
+    onFile: (outcome, why, bytes) => {
+      metrics.mediaFile(outcome)
+      metrics.mediaBytes(bytes)
+      if (outcome !== 'stored') log.warn({ outcome, reason: why }, 'file not kept')
+    }
+  })
+
+  const followed = followFiles({ what: 'keys of links', files: [media.keyFile], read: async () => await readKeys(media), take: read => { keys = read }, log })
+  const bucketFollowed = bucketKeys === null ? null : followFiles({ ...bucketKeys, what: 'keys to the bucket', log })
+
+  return {
+    keeper: {
+      waitMs: media.waitMs,
+      keep: async (address, signal) => {
+        const own = ownBases().find(({ told }) => address.startsWith(`${told}/`))
+        return await keeper.keep(own === undefined ? address : own.reached + address.slice(own.told.length), signal)
+      }
+    },
+    files: {
+      links: createMediaLinks({ keys: () => keys, lastsMs: media.linkMs, now: Date.now }),
+      open: store.open,
+      bytesOf: store.bytesOf,
+      kindOf: name => kindOf(endingIn(name))
+    },
+    start: () => {
+      followed.start()
+      bucketFollowed?.start()
+    },
+    reload: async () => {
+      await followed.reload()
+      await bucketFollowed?.reload()
+    },
+    close: async () => {
+      followed.stop()
+      bucketFollowed?.stop()
+      await keeper.close()
+      await store.close()
+    }
+  }
+}

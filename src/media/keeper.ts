@@ -1,0 +1,115 @@
+// Stores the files of outputs: fetched once or taken out of a `data:` address, checked, and kept under what is in them.
+
+import { createHash, randomUUID } from 'node:crypto'
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Agent, type buildConnector } from 'undici'
+import type { Kept, KeepFile } from '../generation/media.ts'
+import type { AddressRule, WayToFile } from './address-rule.ts'
+import { fetchFile, type Fetched } from './fetch-file.ts'
+import { fileName } from './file-name.ts'
+import { endingOf, kindOf } from './kinds.ts'
+import type { MediaStore } from './media-store.ts'
+
+/** How storing one file went, as metrics and logs name it. */
+export type Outcome = 'stored' | 'gone' | 'refused' | 'failed'
+
+export interface KeeperDeps {
+  readonly store: MediaStore
+  readonly allowed: AddressRule
+  /** What makes connections, by the way that the rule names. */
+  readonly connect: Readonly<Record<WayToFile, buildConnector.connector>>
+  readonly maxBytes: number
+  /** Told of each file that was tried: `why` is a word, and holds nothing of the address. `bytes`: of one that was stored. */
+  readonly onFile: (outcome: Outcome, why: string | null, bytes: number) => void
+}
+
+/** Files on their way at once; others wait for their turn, or until their time is over. */
+const AT_ONCE = 16
+
+/** What stores files, and what ends its connections. */
+export interface Keeper { readonly keep: KeepFile, readonly close: () => Promise<void> }
+
+export function createKeeper (deps: KeeperDeps): Keeper {
+  const { store, allowed, connect, onFile } = deps
+  const dispatchers = { public: new Agent({ connect: connect.public }), ours: new Agent({ connect: connect.ours }) }
+  const takeTurn = createTurns(AT_ONCE)
+
+  async function fetched (address: URL, path: string, signal: AbortSignal): Promise<Fetched> {
+    return address.protocol === 'data:' ? await unpacked(address, path, deps.maxBytes) : await fetchFile(address, path, { allowed, dispatchers, maxBytes: deps.maxBytes, signal })
+  }
+
+  async function stored (address: URL, path: string, signal: AbortSignal): Promise<Kept> {
+    const file = await fetched(address, path, signal)
+    if (file.kind !== 'fetched') {
+      onFile(file.kind, file.why, 0)
+      return { kind: file.kind === 'failed' ? 'later' : 'never' }
+    }
+    const { bytes, sha256, declaredType } = file
+    const ending = await endingOf(path, declaredType, address.protocol === 'data:' ? '' : address.pathname)
+    const name = fileName(sha256, ending)
+    await store.put(name, { path, bytes, type: kindOf(ending).type }, signal)
+    onFile('stored', null, bytes)
+    return { kind: 'kept', file: name }
+  }
+
+  async function keep (text: string, signal: AbortSignal): Promise<Kept> {
+    const address = URL.parse(text)
+    // What lies with somebody else stays with them.
+    if (address === null || (address.protocol !== 'data:' && allowed(address) === null)) return { kind: 'never' }
+    const giveBack = await takeTurn(signal)
+    if (giveBack === null) return { kind: 'later' }
+    const path = join(store.spoolFolder, randomUUID())
+    try {
+      return await stored(address, path, signal)
+    } catch (error) {
+      onFile('failed', error instanceof Error && 'code' in error ? String(error.code) : 'store', 0)
+      return { kind: 'later' }
+    } finally {
+      await rm(path, { force: true }).catch(() => {}) // tidied up at the next start
+      giveBack()
+    }
+  }
+
+  return { keep, close: async () => { await Promise.all([dispatchers.public.destroy(), dispatchers.ours.destroy()]) } }
+}
+
+/** The file that a `data:` address holds. */
+async function unpacked (address: URL, path: string, maxBytes: number): Promise<Fetched> {
+  const answer = await fetch(address).catch(() => null)
+  if (answer === null) return { kind: 'refused', why: 'data' }
+  const bytes = Buffer.from(await answer.arrayBuffer())
+  if (bytes.length === 0 || bytes.length > maxBytes) return { kind: 'refused', why: bytes.length === 0 ? 'data' : 'too-long' }
+  await writeFile(path, bytes, { mode: 0o600, flag: 'wx' })
+  return { kind: 'fetched', bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'), declaredType: answer.headers.get('content-type') }
+}
+
+/** Lets so many go on at once. Gives what ends a turn; `null`: the signal fired first. */
+function createTurns (atOnce: number): (signal: AbortSignal) => Promise<(() => void) | null> {
+  let free = atOnce
+  const waiting = new Set<() => void>()
+  const end = (): void => {
+    free += 1
+    const [next] = waiting
+    next?.()
+  }
+  return async signal => {
+    if (signal.aborted) return null
+    if (free > 0) {
+      free -= 1
+      return end
+    }
+    return await new Promise(resolve => {
+      const settle = (turn: (() => void) | null): void => {
+        waiting.delete(go)
+        signal.removeEventListener('abort', giveUp)
+        if (turn !== null) free -= 1
+        resolve(turn)
+      }
+      const go = (): void => { settle(end) }
+      const giveUp = (): void => { settle(null) }
+      waiting.add(go)
+      signal.addEventListener('abort', giveUp, { once: true })
+    })
+  }
+}
