@@ -2,9 +2,10 @@
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { join as joinPath } from 'node:path'
 import type { Test } from 'tap'
 import type { Point } from './kill-points.ts'
-import { tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
+import { mediaEnv, tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
 import { startRedisGate } from './redis-gate.ts'
 import { redisUrl, startRedis } from './redis.ts'
 import { deploy, LONG_LEASE } from './replicas.ts'
@@ -13,7 +14,8 @@ import { deploy, LONG_LEASE } from './replicas.ts'
 export async function openRedisPlace (t: Test, points: readonly Point[]): Promise<Place> {
   const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
   const redis = server?.url ?? await redisUrl()
-  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {}, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length) })
+  const mediaFolder = joinPath(t.testdir({}), 'media')
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: { ...mediaEnv(mediaFolder), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length) })
   const survivorGate = await startRedisGate(t, redis)
   const survivor = await startReplica({ REDIS_URL: survivorGate.url })
 
@@ -27,7 +29,7 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
   async function enter (inherits: boolean): Promise<Cast> {
     const gate = await startRedisGate(t, redis)
     // Until the death everything is the doomed one's to do.
-    survivorGate.refuse(['claim', 'sweep', 'takeOver'])
+    survivorGate.refuse(['claim', 'sweep', 'takeOver', 'takeMissing'])
     if (inherits) gate.refuse(['claim'])
     // From its first claim on it has claims come along with admissions.
     const hasClaimed = inherits ? null : gate.untilAnswered('claim')
@@ -54,5 +56,5 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
     return { answer }
   }
 
-  return { sandbox, tenants: [], look: async use => await use(ledger), pauseClaims, enter }
+  return { sandbox, mediaFolder, tenants: [], look: async use => await use(ledger), pauseClaims, enter }
 }

@@ -51,6 +51,7 @@ const notKnownYet: readonly Fault[] = [
   { kind: 'answer', operation: 'status', error: 'result_expired', times: 5 },
   { kind: 'answer', operation: 'result', error: 'result_expired' }
 ]
+const lateFile: Fault = { kind: 'answer', operation: 'file', error: 'nginx' }
 const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
 
 /** Every point between two writes, in the order of a generation's life. What has no point here is found by `withoutPoints`. */
@@ -89,6 +90,13 @@ export const points: readonly Point[] = [
   { says: 'after a lost submit is noted', after: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
   { says: 'before it is noted that fal blocks the account', before: 'recordNotSent', fault: blocked, ends: 'unknown', purchases: 0, callers: 'unseeded' },
   { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
+
+  // Files of results are stored before the end, and after it when that fails.
+  { says: 'while its file is fetched', atFal: 'file', ends: 'succeeded' },
+  { says: 'before files that are missing are taken', once: 'it runs', before: 'takeMissing', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'after its missing file is taken, before that is stored', after: 'takeMissing', having: 'succeeded', fault: lateFile, ends: 'succeeded', callers: 'unseeded', retries: false },
+  { says: 'after its missing file is stored, before that is noted', before: 'keepFiles', fault: lateFile, ends: 'succeeded', callers: 'unseeded', retries: false },
+  { says: 'after it is noted that its missing file is stored', after: 'keepFiles', fault: lateFile, ends: 'succeeded', callers: 'unseeded', retries: false },
 
   // What was asked for with `reuse` has a name while it runs, and another one or none may have it when it ends.
   { says: 'after its row is written, before it is claimed', after: 'admit', waits: true, ends: 'succeeded', callers: 'reuse' },

@@ -1,5 +1,8 @@
 // One death: a gateway is stopped exactly at a point, killed there, and another process goes on; then everything is counted.
 
+import { hash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Generation } from '../../src/generation/generation.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
@@ -30,6 +33,8 @@ export type Ask = (replica: Replica, options?: { readonly headers?: Readonly<Rec
 /** Where deaths happen one after the other, each to a tenant of its own: one ledger and one fal. */
 export interface Place {
   readonly sandbox: RunningSandbox
+  /** Where the files of results are stored. */
+  readonly mediaFolder: string
   /** The tenants to whom something happened already. */
   readonly tenants: string[]
   /** Looks into the ledger. */
@@ -66,6 +71,11 @@ interface Scene extends Place, Cast {
 
 const PRICE = 60_000
 const BUDGET = { usd: 10, per: 'month' } as const
+
+/** The environment of all gateways that store files there. Links are the same whoever makes them. */
+export function mediaEnv (folder: string): Readonly<Record<string, string>> {
+  return { MEDIA_DIR: folder, PUBLIC_URL: 'https://pictures.example' }
+}
 
 /** The tenants file of a place for so many deaths. */
 export function tenantsFor (deaths: number): Readonly<Record<string, unknown>> {
@@ -206,7 +216,7 @@ function checkAnswers (t: Test, { ends }: Point, answers: ReadonlyArray<Reply | 
 }
 
 /** Nothing was bought twice, the ledger's money is the bill, and nothing of the dead is left behind. */
-async function checkBooks (t: Test, { point: { ends, purchases = 1 }, sandbox, look, tenantId, tenants, billBefore }: Scene, heir: Replica): Promise<void> {
+async function checkBooks (t: Test, { point: { ends, purchases = 1 }, sandbox, mediaFolder, look, tenantId, tenants, billBefore }: Scene, heir: Replica): Promise<void> {
   await until(async () => await look(async ledger => {
     const { waiting, atUpstream } = await ledger.gauges()
     return atUpstream === 0 && [...waiting.values()].every(count => count === 0)
@@ -215,6 +225,13 @@ async function checkBooks (t: Test, { point: { ends, purchases = 1 }, sandbox, l
     const rows = await rowsOf(ledger, tenantId)
     t.same(rows.map(({ phase }) => phase), ends === 'forgotten' ? [] : [ends], 'one intent, one generation')
     for (const { id } of rows) t.match((await heir.get(`/generations/${id}`, key(tenantId))).json(), { status: ends, output: ends === 'succeeded' ? { images: [{}] } : null }, 'it is collected by its id')
+
+    // What is missing is due to be tried again: the audit below says so.
+    for (const { phase, media } of rows) {
+      if (phase !== 'succeeded') continue
+      t.equal(media?.length, 1, 'it is noted where the address of its file stands')
+      for (const { file } of media ?? []) if (file !== null) t.equal(hash('sha256', await readFile(join(mediaFolder, file.slice(0, 2), file))), file.slice(0, 64), 'what is noted as stored is stored, and whole')
+    }
 
     t.equal(sandbox.bill.accepted - billBefore.accepted, purchases, 'purchases')
     // Whether fal bills what it cancelled is not known: the table's price is booked, and marked as assumed.
