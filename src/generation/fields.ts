@@ -164,10 +164,27 @@ export function textOf (value: unknown): string {
 
 /** A safe integer, from its digits. */
 export function integerOf (value: unknown): number {
-  const number = typeof value === 'string' && /^-?\d{1,16}$/.test(value) ? Number(value) : NaN
+  const number = typeof value === 'string' ? wholeNumberIn(value) : NaN
   if (Number.isSafeInteger(number)) return number
   throw unreadable('a whole number', value)
 }
+
+/** Sixteen digits at most, and a minus before them; `NaN` for anything else. A start reads a million of these: digit by digit it is sooner done than by an expression. */
+function wholeNumberIn (digits: string): number {
+  const isNegative = digits.charCodeAt(0) === MINUS
+  const from = isNegative ? 1 : 0
+  if (digits.length === from || digits.length > from + 16) return NaN
+  let number = 0
+  for (let at = from; at < digits.length; at += 1) {
+    const digit = digits.charCodeAt(at) - ZERO
+    if (digit < 0 || digit > 9) return NaN
+    number = number * 10 + digit
+  }
+  return isNegative ? -number : number
+}
+
+const MINUS = 0x2d
+const ZERO = 0x30
 
 export function wordOf<Word extends string> (words: readonly Word[], value: unknown): Word {
   const found = words.find(word => word === value)

@@ -2,12 +2,14 @@
 // An entry may be newer in the snapshot than at its beginning. What the journal has of it since then is put back over it at a start, and ends with the same.
 
 import { setImmediate as turn } from 'node:timers/promises'
+import { isFinal } from '../memory/books.ts'
+import { canBeListed, writeForm } from '../memory/packed-row.ts'
 import type { State } from '../memory/state.ts'
 import { referTo, type Place } from '../memory/texts.ts'
 import { figuresOf } from './figures.ts'
 import type { Lines } from './lines.ts'
 import type { Checkpoint, DiskLog } from './log.ts'
-import { entryRecord, figuresRecord, linesRecord, textRecord, type LineChunk } from './records.ts'
+import { entryRecord, figuresRecord, formRecord, linesRecord, rowRecord, textRecord, type LineChunk } from './records.ts'
 import { codecs, type Image } from './tables.ts'
 import type { Kept, Texts } from './texts.ts'
 
@@ -22,6 +24,9 @@ const RETRY_BYTES = 1024 * 1024
 
 /** Entries in a slice: a fraction of a millisecond. */
 const SLICE = 200
+
+/** Rows that are packed take less time. A slice of so many is so long that V8 never copies it, and a start keeps it as it is. */
+const ROWS_SLICE = 400
 
 interface CheckpointOptions {
   readonly state: State
@@ -72,12 +77,18 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
   /** Gives what is to be done once the snapshot counts. */
   async function writeAll (checkpoint: Checkpoint): Promise<(() => void)[]> {
     const after: (() => void)[] = []
+    const forms = new Map<string, number>()
     let slice: string[] = []
+    /** Records of packed rows: where a text has other characters than these, each character of a slice takes more room. */
+    let rows: string[] = []
 
     async function end (): Promise<void> {
       if (isClosed) throw new Error('The ledger is being closed.')
+      // A form comes before its rows.
       await checkpoint.write(slice)
+      await checkpoint.write(rows)
       slice = []
+      rows = []
       await turn()
     }
 
@@ -100,9 +111,33 @@ export function createCheckpoints ({ state, log, texts, lines, flush, onFailure 
       return whole
     }
 
+    /** The record of a row that is packed and to be put back so; `null`: it is to be written like others. */
+    async function packedRecordOf (id: string): Promise<string | null> {
+      const packed = state.rows.packedAt(id)
+      const own = packed?.texts() ?? []
+      if (packed === null || !canBeListed(own)) return null
+      const entry = packed.glance(id)
+      const kept = texts.placesOfRow(entry)
+      const isWhole = kept.length === Number(entry.row.input !== null) + Number(entry.row.output !== null)
+      if (!isWhole || !isFinal(entry.row) || entry.hidden.askAtMs !== null) return null
+      const leads = state.names.foldedOf(entry)
+      const { form } = packed
+      const number = forms.get(form.key) ?? forms.size
+      if (number === forms.size) slice.push(formRecord(number, writeForm(form)))
+      forms.set(form.key, number)
+      for (const one of kept) own[form.own.findIndex(({ name }) => name === one.name)] = referTo(await keep(one))
+      return rowRecord(id, number, leads, own)
+    }
+
     slice.push(figuresRecord(figuresOf(state)))
     for (const [table, { keys, image }] of Object.entries(codecs)) {
       for (const key of table === 'names' ? state.names.unfolded() : keys(state)) {
+        const packed = table === 'rows' ? await packedRecordOf(key) : null
+        if (packed !== null) {
+          rows.push(packed)
+          if (rows.length >= ROWS_SLICE) await end()
+          continue
+        }
         const now = image(state, key)
         if (now === null) continue
         slice.push(entryRecord(table, key, table === 'rows' ? await rowOf(key, now) : now))

@@ -1,14 +1,15 @@
 // From the records on disk to the state of a ledger: the last one of each key counts. No rule is run, so that other settings, another version or another clock
 // change nothing of what was.
 
+import { listOf, textOf } from '../../generation/fields.ts'
 import { isFinal, tidyBooks } from '../memory/books.ts'
-import { PackedRow } from '../memory/packed-row.ts'
+import { entryOf, formIn, PackedRow, readForm, type RowForm, type WrittenForm } from '../memory/packed-row.ts'
 import { enter, indexRest, leave } from '../memory/rows.ts'
 import type { State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
 import { putFigures } from './figures.ts'
 import type { Lines } from './lines.ts'
-import { entryHead, readRecord } from './records.ts'
+import { entryHead, listedRow, readRecord } from './records.ts'
 import { lineIn, putBack, type Image } from './tables.ts'
 import type { Texts } from './texts.ts'
 
@@ -25,6 +26,8 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
   const last = new Map<string, string>()
   /** What is still looked after, so that more than the row decides what follows from it. */
   const open = new Set<string>()
+  /** The forms of the snapshot's rows by their numbers; `null`: this version has another order of fields. */
+  const forms = new Map<number, { readonly written: WrittenForm, readonly form: RowForm | null }>()
   let isAllFound = false
 
   function takeNow (record: string, places: readonly Place[]): void {
@@ -32,6 +35,11 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
     switch (said.kind) {
       case 'figures': return onTime(putFigures(state, said.image))
       case 'text': return texts.found(said.owner, said.place)
+      case 'form': {
+        forms.set(said.number, { written: said.form, form: formIn(said.form) })
+        return
+      }
+      case 'row': throw new Error('A row of a snapshot stands elsewhere.')
       case 'lines': return lines.found(said.chunk)
       case 'entry': {
         const { table, key, image } = said
@@ -69,23 +77,51 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
       names.push('output')
       written.push(texts.referenceOf('o', id))
     }
-    const { entry, packed } = PackedRow.read(id, names, written)
+    const { form, own } = readForm(names, written)
+    putRow(id, form, own, PackedRow.with(form, own), image['leads'] ?? '')
+  }
+
+  /** `packed`: the same row, if it can be packed. */
+  function putRow (id: string, form: RowForm, own: readonly string[], packed: PackedRow | null, leads: string): void {
+    const entry = packed?.glance(id) ?? entryOf(form, id, own)
     if (!isFinal(entry.row) || entry.hidden.askAtMs !== null) {
-      state.rows.set(id, entry)
-      state.names.putBack(entry, image['leads'] ?? '', false)
+      const whole = entryOf(form, id, own)
+      state.rows.set(id, whole)
+      state.names.putBack(whole, leads, false)
       open.add(id)
       return
     }
     if (packed === null) state.rows.set(id, entry)
     else state.rows.put(id, packed)
-    state.names.putBack(entry, image['leads'] ?? '', packed !== null)
+    state.names.putBack(entry, leads, packed !== null)
     if (isAllFound && packed !== null) state.names.fold(entry)
-    enter(state, entry)
+    enter(state, entry, packed !== null)
+  }
+
+  /** A row of a snapshot that was packed there, too: it has ended for good, and all of it stands in its record. */
+  function takeListed ({ id, form: number, leads, list }: NonNullable<ReturnType<typeof listedRow>>): void {
+    const found = forms.get(number)
+    if (found === undefined) throw new Error(`The form ${number} of a row is missing.`)
+    takeAway(id)
+    const { written, form } = found
+    if (form !== null) {
+      const packed = PackedRow.listed(form, list)
+      state.rows.put(id, packed)
+      const entry = packed.glance(id)
+      state.names.putBack(entry, leads, true)
+      enter(state, entry, true)
+      return
+    }
+    const { own } = written
+    const texts = listOf(JSON.parse(`["${list}"]`)).map(textOf)
+    if (texts.length !== own.length) throw new Error('A row has not as many texts as fields.')
+    const read = readForm([...own, ...Object.keys(written.shared)], [...texts, ...Object.values(written.shared)])
+    putRow(id, read.form, read.own, PackedRow.with(read.form, read.own), leads)
   }
 
   /** A later record of the row takes the place of the one that was taken. */
   function takeAway (id: string): void {
-    const entry = state.rows.get(id)
+    const entry = state.rows.has(id) ? state.rows.get(id) : undefined
     if (entry === undefined) return
     texts.had(entry)
     if (!open.delete(id)) leave(state, entry)
@@ -94,6 +130,8 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
 
   return {
     take: (record, places, from) => {
+      const listed = from === 'snapshot' ? listedRow(record) : null
+      if (listed !== null) return takeListed(listed)
       const head = from === 'snapshot' ? null : entryHead(record)
       if (head === null) takeNow(record, places)
       else last.set(head, record)

@@ -1,6 +1,7 @@
 // The records of the journal on disk, each a JSON text of one line.
 
-import { recordOf, textOf, unreadable } from '../../generation/fields.ts'
+import { integerOf, listOf, recordOf, textOf, unreadable } from '../../generation/fields.ts'
+import type { WrittenForm } from '../memory/packed-row.ts'
 import type { Place } from '../memory/texts.ts'
 import type { Image } from './tables.ts'
 
@@ -10,12 +11,16 @@ import type { Image } from './tables.ts'
  * - `entry`: this entry of this table is so, or (`null`) is gone.
  * - `figures`: the figures are so.
  * - `text`: the text of this owner lies there.
+ * - `form`: rows of the snapshot that name this number are of this form.
+ * - `row`: this row is of that form, and these are the texts of its own fields; the names with these letters are kept with it.
  * - `lines`: so many lines of the journal of money lie there as one text, the first and last of them with these cursors.
  */
 export type Said =
   | { readonly kind: 'entry', readonly table: string, readonly key: string, readonly image: Image | null }
   | { readonly kind: 'figures', readonly image: Image }
   | { readonly kind: 'text', readonly owner: string, readonly place: Place }
+  | { readonly kind: 'form', readonly number: number, readonly form: WrittenForm }
+  | { readonly kind: 'row', readonly id: string, readonly form: number, readonly leads: string, readonly own: readonly string[] }
   | { readonly kind: 'lines', readonly chunk: LineChunk }
 
 /** Lines of the journal of money that lie together on disk. */
@@ -38,11 +43,34 @@ export function linesRecord (chunk: LineChunk): string {
   return JSON.stringify(['$', chunk.first, chunk.last, chunk.count, chunk.place])
 }
 
+export function formRecord (number: number, { own, shared }: WrittenForm): string {
+  return JSON.stringify(['~', number, own, shared])
+}
+
+/** `own`: texts that {@link canBeListed}. */
+export function rowRecord (id: string, form: number, leads: string, own: readonly string[]): string {
+  return JSON.stringify(['=', id, form, leads, ...own])
+}
+
+/** A row's record, taken apart without its being parsed: `list` is the part of it with the texts of its own fields. `null` for another record. */
+export function listedRow (record: string): { readonly id: string, readonly form: number, readonly leads: string, readonly list: string } | null {
+  if (!record.startsWith(LISTED_ROW)) return null
+  const idEnd = record.indexOf('",', LISTED_ROW.length)
+  const formEnd = record.indexOf(',"', idEnd + 2)
+  const leadsEnd = record.indexOf('","', formEnd + 2)
+  const [id, form] = [record.slice(LISTED_ROW.length, idEnd), record.slice(idEnd + 2, formEnd)]
+  if (leadsEnd === -1 || id.includes('\\') || !record.endsWith('"]')) throw unreadable('a row', record)
+  return { id, form: integerOf(form), leads: record.slice(formEnd + 2, leadsEnd), list: record.slice(leadsEnd + 3, -2) }
+}
+
+const LISTED_ROW = '["=","'
+
 /**
  * What an entry's record begins with, the same for all records of that entry and for no other: its table and key. `null` for other records, and for lines of the
  * journal of money, which are never written twice.
  */
 export function entryHead (record: string): string | null {
+  if (record.startsWith(LISTED_ROW)) return `["rows","${record.slice(LISTED_ROW.length, record.indexOf('",', LISTED_ROW.length) + 1)}`
   if (!ENTRY.test(record)) return null
   const end = record.indexOf('",', record.indexOf('","') + 3)
   return end === -1 ? null : record.slice(0, end + 1)
@@ -58,6 +86,8 @@ export function readRecord (record: string, places: readonly Place[]): Said {
   if (kind === '') return { kind: 'figures', image: imageIn(rest[0]) }
   if (kind === '@') return { kind: 'text', owner: textOf(rest[0]), place: whereIn(rest[1], places) }
   if (kind === '$') return { kind: 'lines', chunk: { first: textOf(rest[0]), last: textOf(rest[1]), count: numberOf(rest[2]), place: whereIn(rest[3], places) } }
+  if (kind === '~') return { kind: 'form', number: numberOf(rest[0]), form: { own: listOf(rest[1]).map(textOf), shared: imageIn(rest[2]) } }
+  if (kind === '=') return { kind: 'row', id: textOf(rest[0]), form: numberOf(rest[1]), leads: textOf(rest[2]), own: rest.slice(3).map(textOf) }
   return { kind: 'entry', table: textOf(kind), key: textOf(rest[0]), image: rest[1] === null ? null : imageIn(rest[1]) }
 }
 

@@ -215,7 +215,7 @@ function auditRequests (state: State): string[] {
       if (id !== entry.row.id) faults.push(`request ${requestId} of ${entry.row.id} leads to ${id}`)
     }
   }
-  for (const [requestId, id] of state.requests) {
+  for (const [requestId, id] of state.requests.entries()) {
     const entry = state.rows.get(id)
     if (entry === undefined || !requestIdsOf(entry).includes(requestId)) faults.push(`request ${requestId} leads to ${id}, which does not know it`)
   }

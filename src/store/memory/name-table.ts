@@ -4,6 +4,7 @@
 import type { Hidden } from '../../generation/generation.ts'
 import type { Entry } from './entry.ts'
 import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
+import { hashOf } from './hash.ts'
 
 /** What a name leads to. The fingerprint belongs to idempotency names. */
 export interface Name { readonly id: string, readonly fingerprint: string | null }
@@ -120,12 +121,17 @@ export class NameTable implements ExpiringMap<Name> {
 
   /** Puts the names with these letters of a row back; `isPacked`: as {@link fold} leaves them. Nobody is told. */
   putBack (entry: Entry, letters: string, isPacked: boolean): void {
-    for (const [index, kind] of kinds.entries()) {
-      const own = letters.includes(kind[0]) ? ownOf(entry, kind) : null
-      if (own === null) continue
-      const slot = slotOf(hashOf(own.name), index)
-      if (isPacked && !this.#folded.has(slot)) this.#folded.set(slot, entry.row.id)
-      else this.#names.set(own.name, own.value, own.endMs)
+    for (let index = 0; index < kinds.length; index += 1) {
+      const kind = kinds[index]
+      const name = kind === undefined || !letters.includes(kind[0]) ? null : nameIn(entry.hidden, kind[1])
+      if (kind === undefined || name === null) continue
+      const slot = slotOf(hashOf(name), index)
+      if (isPacked && !this.#folded.has(slot)) {
+        this.#folded.set(slot, entry.row.id)
+        continue
+      }
+      const own = ownOf(entry, kind)
+      if (own !== null) this.#names.set(own.name, own.value, own.endMs)
     }
   }
 
@@ -158,24 +164,24 @@ export class NameTable implements ExpiringMap<Name> {
   }
 }
 
+/** What reads a field by a name that it is told asks V8 anew each time. */
+function nameIn (hidden: Hidden, field: Kind[1]): string | null {
+  switch (field) {
+    case 'cacheName': return hidden.cacheName
+    case 'learnedName': return hidden.learnedName
+    case 'reuseName': return hidden.reuseName
+    case 'idempotencyName': return hidden.idempotencyName
+  }
+}
+
 /** A name as it would be if it leads to the row that has it. */
 interface Own { readonly name: string, readonly value: Name, readonly endMs: number }
 
 function ownOf ({ row, hidden }: Entry, [, field]: Kind): Own | null {
-  const name = hidden[field]
+  const name = nameIn(hidden, field)
   if (name === null) return null
   const isKey = field === 'idempotencyName'
   return { name, value: { id: row.id, fingerprint: isKey ? hidden.fingerprint : null }, endMs: isKey ? hidden.keyedUntilMs : Infinity }
-}
-
-/** Names are digests: so many of their last characters tell two from each other as well as all of them. */
-const HASHED = 12
-
-/** So that with its kind it is what V8 keeps in place of a pointer: 31 bits. */
-function hashOf (name: string): number {
-  let hash = 0x811c9dc5
-  for (let at = Math.max(0, name.length - HASHED); at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193)
-  return hash >>> 3
 }
 
 function slotOf (hash: number, kind: number): number {

@@ -27,26 +27,41 @@ function fieldsIn (half: RowField['half'], declared: object): RowField[] {
 /** No JSON, number, name or place of a text has this character. */
 const END = '\u0001'
 
+/** The same in a list of JSON texts, for a row that was read as a part of one: no text of such a row has a quotation mark. */
+const BETWEEN = '","'
+
+/** What such a list has for the first character of a place of a text; no other text of such a row has a backslash. */
+const PLACE = '\\u0000'
+
+/** What a text in such a list may be. */
+const LISTED = /^\0?[ !#-[\]-~]*$/
+
 /** In the place of a field that is not there. */
 const NONE = '\u0002'
 
 /** What rows have in common that are made of it: a row and its hidden half, to be copied and filled with what is its own. */
-interface Common {
+export interface RowForm {
+  /** Tells it from every other. */
+  readonly key: string
   readonly row: Generation
   readonly hidden: Hidden
+  /** The texts of `sharedFields`. */
+  readonly shared: readonly (string | undefined)[]
   /** The fields that follow, in this order. */
   readonly own: readonly RowField[]
+  /** For {@link PackedRow.glance}. */
+  readonly glance: Entry
 }
 
 interface Halves { readonly row: Record<string, unknown>, readonly hidden: Record<string, unknown> }
 
 /** A row that was packed. */
 export class PackedRow {
-  readonly #common: Common
+  readonly form: RowForm
   readonly #own: string
 
-  private constructor (common: Common, own: string) {
-    this.#common = common
+  private constructor (form: RowForm, own: string) {
+    this.form = form
     this.#own = own
   }
 
@@ -66,47 +81,73 @@ export class PackedRow {
       present += 1
       own.push(text)
     }
-    return new PackedRow(commonWith(values, present), joined(own))
+    return new PackedRow(formWith(values, present), joined(own))
   }
 
-  /**
-   * The row with these texts in its fields, and packed, unless it cannot be. `names` are those of its fields without those that are as in every new row, and others that
-   * are none; `texts` stand in the same order. Throws when one cannot be read.
-   */
-  static read (id: string, names: readonly string[], texts: readonly string[]): { readonly entry: Entry, readonly packed: PackedRow | null } {
-    const shape = shapeOf(names)
-    const common = shape.commonOf(texts)
-    const row = { ...common.row, id, purchase: id }
-    const hidden = { ...common.hidden }
-    const values = { row, hidden } as unknown as Halves // each value is read by its field
-    const own: string[] = []
-    let canBe = true
-    let at = 0
-    for (const { half, name, field } of common.own) {
-      const text = texts[shape.own[at] ?? -1] ?? ''
-      at += 1
-      values[half][name] = field.read(text)
-      if (field.kind !== 'integer' && text.includes(END)) canBe = false
-      own.push(text)
-    }
-    return { entry: { row, hidden }, packed: canBe ? new PackedRow(common, joined(own)) : null }
+  /** The row of this form with these texts in its own fields; `null` when it cannot be packed. None of them is read. */
+  static with (form: RowForm, own: readonly string[]): PackedRow | null {
+    return own.some(text => text.includes(END)) ? null : new PackedRow(form, joined(own))
+  }
+
+  /** The same for texts that stand as {@link canBeListed} says in a JSON text, from the first one's first character to the last one's last. A part of a longer text keeps all of that in memory. */
+  static listed (form: RowForm, list: string): PackedRow {
+    return new PackedRow(form, list)
+  }
+
+  /** The texts of its own fields. */
+  texts (): string[] {
+    const text = this.#text()
+    return text.includes(END) ? text.split(END) : text.split(BETWEEN).map(plain)
   }
 
   unpack (id: string): Entry {
-    const { row: sharedRow, hidden: sharedHidden, own } = this.#common
-    const row = { ...sharedRow, id, purchase: id }
-    const hidden = { ...sharedHidden }
+    const { form } = this
+    const row = { ...form.row, id, purchase: id }
+    const hidden = { ...form.hidden }
     const values = { row, hidden } as unknown as Halves // each value was read by its field
-    const text = isAscii(this.#own) ? this.#own : Buffer.from(this.#own, 'latin1').toString()
+    const text = this.#text()
+    const isList = !text.includes(END)
+    const between = isList ? BETWEEN : END
     let from = 0
-    for (const { half, name, field } of own) {
-      const end = text.indexOf(END, from)
-      const to = end === -1 ? text.length : end
-      values[half][name] = field.read(text.slice(from, to))
-      from = to + 1
+    for (const { half, name, field } of form.own) {
+      const end = text.indexOf(between, from)
+      const own = text.slice(from, end === -1 ? text.length : end)
+      values[half][name] = field.read(isList ? plain(own) : own)
+      from = end + between.length
     }
     return { row, hidden }
   }
+
+  /** The row, of which only what is asked for is read: to be looked at, and only until the next one is glanced at. Whoever keeps it copies it. */
+  glance (id: string): Entry {
+    return glanceAt(id, this.form, this.#text())
+  }
+
+  #text (): string {
+    return isAscii(this.#own) ? this.#own : Buffer.from(this.#own, 'latin1').toString()
+  }
+}
+
+/** May a row with these texts be read from a list of them, as a part of it? */
+export function canBeListed (own: readonly string[]): boolean {
+  return own.length > 1 && own.every(text => LISTED.test(text))
+}
+
+/** A text as it stands in a list. */
+function plain (listed: string): string {
+  return listed.startsWith(PLACE) ? '\u0000' + listed.slice(PLACE.length) : listed
+}
+
+/** The row of this form with these texts in its own fields. Throws when one cannot be read. */
+export function entryOf (form: RowForm, id: string, own: readonly string[]): Entry {
+  const row = { ...form.row, id, purchase: id }
+  const hidden = { ...form.hidden }
+  const values = { row, hidden } as unknown as Halves // each value is read by its field
+  for (let place = 0; place < form.own.length; place += 1) {
+    const field = form.own[place]
+    if (field !== undefined) values[field.half][field.name] = field.field.read(own[place])
+  }
+  return { row, hidden }
 }
 
 /** One text of them, in one piece. One that has wide characters would take two bytes for each of its others, too. */
@@ -128,33 +169,33 @@ function textIn (field: SomeField, value: unknown): string | undefined {
 /** So many are known at most. What is made once more takes room, nothing else. */
 const MOST_KNOWN = 1000
 
-const known = new Map<string, Common>()
+const known = new Map<string, RowForm>()
 
 /** `present`: which of `ownFields` are the row's own, a bit for each, the last one lowest. `shared`: the texts of `sharedFields`. */
-function commonOf (present: number, shared: readonly (string | undefined)[]): Common {
+function formOf (present: number, shared: readonly (string | undefined)[]): RowForm {
   const key = `${present} ${shared.map(text => text ?? NONE).join(END)}`
   const found = known.get(key)
   if (found !== undefined) return found
   if (known.size >= MOST_KNOWN) known.clear()
-  const common = makeCommon(ownFields.filter((_, index) => Math.floor(present / 2 ** (ownFields.length - 1 - index)) % 2 === 1), shared)
-  known.set(key, common)
-  return common
+  const form = makeForm(key, ownFields.filter((_, index) => Math.floor(present / 2 ** (ownFields.length - 1 - index)) % 2 === 1), shared)
+  known.set(key, form)
+  return form
 }
 
 /** What rows of one tenant were made of that had these values in `sharedFields`: most of the next ones have the same. */
-interface Before { readonly present: number, readonly values: readonly unknown[], readonly common: Common }
+interface Before { readonly present: number, readonly values: readonly unknown[], readonly form: RowForm }
 
 const before = new Map<unknown, Before>()
 
-function commonWith (row: Halves, present: number): Common {
+function formWith (row: Halves, present: number): RowForm {
   const { tenant } = row.row
   const last = before.get(tenant)
-  if (last !== undefined && last.present === present && hasValues(row, last.values)) return last.common
+  if (last !== undefined && last.present === present && hasValues(row, last.values)) return last.form
   const values = sharedFields.map(({ half, name }) => row[half][name])
-  const common = commonOf(present, sharedFields.map(({ field }, index) => textIn(field, values[index])))
+  const form = formOf(present, sharedFields.map(({ field }, index) => textIn(field, values[index])))
   if (before.size >= MOST_KNOWN) before.clear()
-  before.set(tenant, { present, values, common })
-  return common
+  before.set(tenant, { present, values, form })
+  return form
 }
 
 function hasValues (row: Halves, values: readonly unknown[]): boolean {
@@ -165,16 +206,17 @@ function hasValues (row: Halves, values: readonly unknown[]): boolean {
   return true
 }
 
-function makeCommon (own: readonly RowField[], shared: readonly (string | undefined)[]): Common {
+function makeForm (key: string, own: readonly RowField[], shared: readonly (string | undefined)[]): RowForm {
   const values: Halves = { row: { id: '', purchase: '', stored: false }, hidden: {} }
   for (const one of fields) {
     const { half, name, field, initialText } = one
     const at = sharedFields.indexOf(one)
     values[half][name] = at !== -1 ? field.read(shared[at]) : own.includes(one) ? null : field.read(initialText)
   }
-  const { row, hidden } = values as unknown as Pick<Common, 'row' | 'hidden'> // each value was read by its field, or follows
+  const { row, hidden } = values as unknown as Pick<RowForm, 'row' | 'hidden'> // each value was read by its field, or follows
   // What was filled name by name is slow to copy, and a copy of it is not.
-  return { row: { ...row }, hidden: { ...hidden }, own }
+  const copy = { row: { ...row }, hidden: { ...hidden } }
+  return { key, ...copy, shared, own, glance: makeGlance(copy, own) }
 }
 
 // ------------------------------------------------------------------------------------------------ rows of a store
@@ -184,8 +226,8 @@ interface Shape {
   readonly names: readonly string[]
   /** Where among its texts those stand that are its own. */
   readonly own: readonly number[]
-  /** What the row with these texts has in common with others. */
-  readonly commonOf: (texts: readonly string[]) => Common
+  /** The form of the row with these texts. */
+  readonly formOf: (texts: readonly string[]) => RowForm
 }
 
 /** So many are known at most. */
@@ -193,6 +235,16 @@ const MOST_SHAPES = 32
 
 /** The one that was met last stands first. */
 const shapes: Shape[] = []
+
+/**
+ * The form of a row, and the texts of its own fields. `names` are those of its fields without those that are as in every new row, and others that are none; `texts` stand
+ * in the same order. Throws when one that is shared cannot be read.
+ */
+export function readForm (names: readonly string[], texts: readonly string[]): { readonly form: RowForm, readonly own: string[] } {
+  const shape = shapeOf(names)
+  const form = shape.formOf(texts)
+  return { form, own: shape.own.map(place => texts[place] ?? '') }
+}
 
 function shapeOf (names: readonly string[]): Shape {
   const at = shapes.findIndex(shape => isSame(shape.names, names))
@@ -210,15 +262,15 @@ function makeShape (names: readonly string[]): Shape {
   const sharedPlaces = sharedFields.map(placeOf)
   const placesThere = sharedPlaces.filter(place => place !== -1)
   /** The texts of the row before, and what they led to. */
-  let last: { readonly texts: readonly string[], readonly common: Common } | null = null
+  let last: { readonly texts: readonly string[], readonly form: RowForm } | null = null
   return {
     names,
     own: ownFields.map(placeOf).filter(place => place !== -1),
-    commonOf: texts => {
-      if (last !== null && areSame(last.texts, texts, placesThere)) return last.common
-      const common = commonOf(present, sharedFields.map((field, index) => texts[sharedPlaces[index] ?? -1] ?? field.initialText))
-      last = { texts, common }
-      return common
+    formOf: texts => {
+      if (last !== null && areSame(last.texts, texts, placesThere)) return last.form
+      const form = formOf(present, sharedFields.map((field, index) => texts[sharedPlaces[index] ?? -1] ?? field.initialText))
+      last = { texts, form }
+      return form
     }
   }
 }
@@ -232,4 +284,56 @@ function isSame (one: readonly string[], other: readonly string[]): boolean {
 function areSame (one: readonly string[], other: readonly string[], places: readonly number[]): boolean {
   for (const place of places) if (one[place] !== other[place]) return false
   return true
+}
+
+/** A form by the names of its own fields, in their order, and the texts of its shared ones by their names. */
+export interface WrittenForm { readonly own: readonly string[], readonly shared: Readonly<Record<string, string>> }
+
+export function writeForm ({ own, shared }: RowForm): WrittenForm {
+  return { own: own.map(({ name }) => name), shared: Object.fromEntries(sharedFields.flatMap(({ name }, index) => shared[index] === undefined ? [] : [[name, shared[index]]])) }
+}
+
+/** The form that was written; `null` when what are its own fields are not so, or stand in another order, in this version. */
+export function formIn ({ own, shared }: WrittenForm): RowForm | null {
+  const { form } = readForm([...own, ...Object.keys(shared)], [...own.map(() => ''), ...Object.values(shared)])
+  return form.own.length === own.length && form.own.every(({ name }, place) => name === own[place]) ? form : null
+}
+
+// ------------------------------------------------------------------------------------------------ a glance
+
+/** What is glanced at: the texts of a row's own fields, what stands between them, and where each of them begins and ends. */
+let glanced = ''
+let between = END
+const begins = new Int32Array(ownFields.length)
+const ends = new Int32Array(ownFields.length)
+
+/** A row of this form whose own fields are read when they are asked for, from whatever row is glanced at. */
+function makeGlance ({ row, hidden }: Pick<RowForm, 'row' | 'hidden'>, own: readonly RowField[]): Entry {
+  const glance: Entry = { row: { ...row }, hidden: { ...hidden } }
+  for (const [place, { half, name, field }] of own.entries()) {
+    Object.defineProperty(glance[half], name, { enumerable: true, get: () => field.read(glancedText(glanced.slice(begins[place], ends[place]))) })
+  }
+  return glance
+}
+
+function glancedText (text: string): string {
+  return between === BETWEEN ? plain(text) : text
+}
+
+function glanceAt (id: string, form: RowForm, text: string): Entry {
+  between = text.includes(END) ? END : BETWEEN
+  const last = form.own.length - 1
+  let at = 0
+  for (let place = 0; place <= last; place += 1) {
+    const end = text.indexOf(between, at)
+    if ((end === -1) !== (place === last)) throw new Error('A row has not as many texts as fields.')
+    begins[place] = at
+    ends[place] = end === -1 ? text.length : end
+    at = end + between.length
+  }
+  glanced = text
+  const { row } = form.glance as unknown as Halves // which it may be written to
+  row['id'] = id
+  row['purchase'] = id
+  return form.glance
 }

@@ -27,8 +27,10 @@ export class Ranking {
   add (member: string, score: number): void {
     this.#size += 1
     const chunks = this.#chunks
-    const at = this.#chunkAt(score, member)
-    const chunk = chunks[at] ?? chunks.at(-1)
+    const end = chunks[chunks.length - 1]
+    const isLast = end === undefined || isBefore(end, end.members.length - 1, score, member)
+    const at = isLast ? chunks.length : this.#chunkAt(score, member)
+    const chunk = chunks[at] ?? end
     // What comes last mostly stays so: runs are full, not half empty.
     if (chunk === undefined || (at === chunks.length && chunk.members.length >= CHUNK_LENGTH)) {
       chunks.push({ members: [member], scores: [score] })

@@ -150,7 +150,7 @@ function indexes (state: State): readonly Iterable<Found | null>[] {
       const entry = of(id)
       return entry?.row.phase === 'submitting' && entry.hidden.claimId === claimId ? null : stray(`${claimId} in claims`)
     }),
-    walked(state.requests, ([requestId, id]) => {
+    walked(state.requests.entries(), ([requestId, id]) => {
       const entry = of(id)
       return entry !== undefined && requestIdsOf(entry).includes(requestId) ? null : stray(`r:${requestId}`)
     }),

@@ -31,7 +31,12 @@ export class RowTable {
   }
 
   isPacked (id: string): boolean {
-    return this.#rows.get(id) instanceof PackedRow
+    return this.packedAt(id) !== null
+  }
+
+  packedAt (id: string): PackedRow | null {
+    const kept = this.#rows.get(id)
+    return kept instanceof PackedRow ? kept : null
   }
 
   /** The same entry for whoever asks until {@link tidy}. */
@@ -49,6 +54,12 @@ export class RowTable {
   look (id: string): Entry | undefined {
     const kept = this.#rows.get(id)
     return kept instanceof PackedRow ? kept.unpack(id) : kept
+  }
+
+  /** As {@link look}, for one moment: see {@link PackedRow.glance}. */
+  glance (id: string): Entry | undefined {
+    const kept = this.#rows.get(id)
+    return kept instanceof PackedRow ? kept.glance(id) : kept
   }
 
   /** Writes an entry that is new or was got, or says that one that is there may have ended. */

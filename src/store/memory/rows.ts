@@ -228,7 +228,7 @@ export function findById (state: State, id: string): { readonly entry: Entry, re
 }
 
 /** Puts a row into the structures that its phase calls for. */
-function index (state: State, entry: Entry): void {
+function index (state: State, entry: Entry, isPacked = false): void {
   const { row, hidden } = entry
   const tenant = tenantOf(state, row.tenant)
   if (row.phase === 'waiting') {
@@ -241,7 +241,12 @@ function index (state: State, entry: Entry): void {
   }
   rankIn(state.listsByStatus, statusListKeyOf(row, statusOf(row.phase)), row.id, hidden.number)
   if (row.phase === 'submitting' && hidden.claimId !== null) state.claims.set(hidden.claimId, row.id)
-  for (const requestId of requestIdsOf(entry)) state.requests.set(requestId, row.id)
+  const { requestId } = row
+  if (requestId !== null) {
+    if (isPacked) state.requests.putFolded(requestId, row.id)
+    else state.requests.set(requestId, row.id)
+  }
+  for (const double of hidden.doubles) state.requests.set(double.requestId, row.id)
   if (row.phase === 'unknown') {
     state.unknown.set(row.id, hidden.unknownSinceMs)
     state.oldest.set(row.id, row.createdAtMs)
@@ -264,10 +269,10 @@ function holdOtherwise (state: State, before: Generation, after: Generation): vo
   if (!isFinal(after)) hold(state, after, 1)
 }
 
-/** Makes what follows from a row that was put back from elsewhere. Nothing is booked. */
-export function enter (state: State, entry: Entry): void {
+/** Makes what follows from a row that was put back from elsewhere, packed or not. Nothing is booked. */
+export function enter (state: State, entry: Entry, isPacked = false): void {
   rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
-  index(state, entry)
+  index(state, entry, isPacked)
 }
 
 /** Takes that away again. */

@@ -15,6 +15,7 @@ import { createExpiringMap, type ExpiringMap } from './expiring-map.ts'
 import { NameTable } from './name-table.ts'
 import { NotedMap, type Note } from './notes.ts'
 import { Ranking } from './ranking.ts'
+import { RequestTable } from './request-table.ts'
 import { RowTable } from './row-table.ts'
 import { SortedSet } from './sorted-set.ts'
 
@@ -122,7 +123,7 @@ export interface State {
   /** Claim id → id, while that attempt is `submitting`. */
   readonly claims: Map<string, string>
   /** fal's request id → the one generation that it stands for, as long as its row. */
-  readonly requests: Map<string, string>
+  readonly requests: RequestTable
   readonly tenants: Map<string, TenantState>
   readonly books: Map<string, Book>
   readonly tokens: ExpiringMap<TokenState>
@@ -201,7 +202,17 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
   const aliasLists = new Map<string, SortedSet>()
   const liveTokens = new Map<string, SortedSet>()
   const listeners = new Set<Listener>()
-  const rows = new RowTable(looseRows, { onPacked: entry => { names.fold(entry) }, onLoosened: entry => { names.unfold(entry) } })
+  const rows = new RowTable(looseRows, {
+    onPacked: entry => {
+      names.fold(entry)
+      requests.fold(entry)
+    },
+    onLoosened: entry => {
+      names.unfold(entry)
+      requests.unfold(entry)
+    }
+  })
+  const requests = new RequestTable({ glance: id => rows.glance(id) })
   const names = new NameTable({ now, note: name => { note('names', name) }, look: id => rows.look(id), loosen: id => { rows.get(id) } })
   return {
     times,
@@ -231,7 +242,7 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     later: new SortedSet(),
     turns: new SortedSet(),
     claims: new Map(),
-    requests: new Map(),
+    requests,
     tenants: new Map(),
     books: new Map(),
     tokens: createExpiringMap<TokenState>(now, {
@@ -293,14 +304,21 @@ export function tenantOf (state: State, tenant: string): TenantState {
 }
 
 /** The key of a reader's list: tenant ids hold no space, so no two readers share one. */
-export function listKeyOf (reader: { readonly tenant: string, readonly subject: string }): string {
-  return reader.tenant + ' ' + reader.subject
+export function listKeyOf ({ tenant, subject }: { readonly tenant: string, readonly subject: string }): string {
+  if (tenant !== lastList.tenant || subject !== lastList.subject) lastList = { tenant, subject, key: tenant + ' ' + subject }
+  return lastList.key
 }
 
 /** The same for those of its generations that stand so. */
 export function statusListKeyOf (reader: { readonly tenant: string, readonly subject: string }, status: Status): string {
-  return status + ' ' + listKeyOf(reader)
+  const list = listKeyOf(reader)
+  if (status !== lastStatusList.status || list !== lastStatusList.list) lastStatusList = { status, list, key: status + ' ' + list }
+  return lastStatusList.key
 }
+
+/** The keys that were made last: the next row is mostly of the same reader, and a new text costs a map more than one that it knows. */
+let lastList = { tenant: '', subject: '', key: ' ' }
+let lastStatusList: { readonly status: Status, readonly list: string, readonly key: string } = { status: 'queued', list: '', key: 'queued ' }
 
 export function enlist (lists: Map<string, SortedSet>, reader: { readonly tenant: string, readonly subject: string }, id: string, number: number): void {
   addTo(lists, listKeyOf(reader), id, number)

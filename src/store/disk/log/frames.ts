@@ -22,8 +22,11 @@ const HEAD_BYTES = 36
 /** From here on a frame is covered by its checksum. */
 const COVERED = 16
 export const TEXT_HEAD_BYTES = 8
-/** Since 2 a row of a snapshot has the places of its texts, and which of its names lead to it. */
-export const FORMAT_VERSION = 2
+/** Since 2 a row of a snapshot has the places of its texts, and which of its names lead to it. Since 3 its texts have no names, unless it is looked after. */
+export const FORMAT_VERSION = 3
+
+/** The first version that reads a frame of this kind. */
+const versions: Partial<Readonly<Record<Kind, number>>> = { part: 2, slice: 3 }
 
 /** No frame is longer than these two together, some 1.25 GiB. A string can hold the records. */
 const MAX_RECORDS_BYTES = 256 * 1024 * 1024
@@ -54,7 +57,7 @@ export function encodeFrame (kind: Kind, number: number, records: readonly strin
   if (recordsBytes > MAX_RECORDS_BYTES || textsBytes > MAX_TEXTS_BYTES) throw new RangeError(`${recordsBytes} bytes of records and ${textsBytes} bytes of texts are too long for one write to the ledger's disk.`)
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + recordsBytes + textsBytes)
   MAGIC.copy(bytes)
-  bytes.writeUInt16LE(kind === 'part' ? 2 : 1, 16)
+  bytes.writeUInt16LE(versions[kind] ?? 1, 16)
   bytes.writeUInt16LE(kinds.indexOf(kind), 18)
   bytes.writeUIntLE(number, 20, 6)
   bytes.writeUInt16LE(0, 26)
