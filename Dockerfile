@@ -20,8 +20,8 @@ COPY --from=build /app/build/src ./build/src
 # Scripts for Redis, pages and other files that are no TypeScript are read from src/.
 COPY --from=build /app/src ./src
 COPY --from=build /app/package.json ./
-# No VOLUME: one without a name is lost with its container. With a real key and no Redis the gateway starts only when something is mounted there.
-RUN mkdir --mode=700 /data && chown node:node /data
+# /media is for MEDIA_DIR. No VOLUME: one without a name is lost with its container. With a real key and no Redis the gateway starts only when something is mounted there.
+RUN mkdir --mode=700 /data /media && chown node:node /data /media
 USER node
 EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["node", "build/src/cli.js", "health"]

@@ -96,6 +96,7 @@ t.test('every script of npm that a page names is one', async t => {
 
 /** Where each code block is held, by its page and how it begins; `not run` where that takes what no test may ask for, with what is held instead. */
 const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]> = [
+  ['docs/deployment.md', 'openssl rand -hex 32 > link-keys', 'cli/doctor-media.test.ts: such settings, with a bucket of its own'],
   ['README.md', 'npm ci && npm start', 'first-minute.test.ts starts it; npm test is what runs this'],
   ['README.md', 'falgate 0.1.0 listens on', 'first-minute.test.ts'],
   ['README.md', 'HTTP/1.1 200 OK', 'docs-commands.test.ts'],

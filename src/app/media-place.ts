@@ -55,7 +55,8 @@ export async function faultOf (store: MediaStore, { at }: MediaAccess): Promise<
   }
 }
 
-function folderSentence (folder: string, error: unknown): string {
+/** That files cannot be kept in this folder, and what to do. */
+export function folderSentence (folder: string, error: unknown): string {
   return `MEDIA_DIR: files cannot be kept in ${folder} (${codeOf(error)}): make it a folder that the user that falgate runs as may write to`
 }
 

@@ -8,6 +8,7 @@ import { longestCloseMs } from '../app/drain.ts'
 import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
 import { lookAtFolder } from '../app/doctor/folder.ts'
+import { lookAtMedia } from '../app/doctor/media.ts'
 import { mendFolder } from '../app/mend-folder.ts'
 import { importFault, runExport, runImport, runTakeBack, type OnProgress } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
@@ -125,7 +126,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     const read = await prepare(env, models)
     if (!read.ok) return fail(read.faults)
     const { config, loaded, tenants } = read.prepared
-    const stores = [await lookAtRedis(read.prepared), await lookAtFolder(config)]
+    const stores = [await lookAtRedis(read.prepared), await lookAtFolder(config), await lookAtMedia(config)]
     const [faults, warnings] = [stores.flatMap(({ faults }) => faults), stores.flatMap(({ warnings }) => warnings)]
     // A gateway compiles what it needs; here all of it is tried.
     const unusable = unusableModels(loaded)

@@ -5,15 +5,16 @@ import { falFindings, modelsFindings } from './fal.ts'
 import { checks, notTried, ok, warning, type Finding } from './finding.ts'
 import { folderFindings } from './folder.ts'
 import { diskFinding, filesFindings, nodeFinding, openFilesFinding } from './machine.ts'
+import { mediaFindings } from './media.ts'
 import { redisFindings } from './redis.ts'
 import { settingsFindings } from './settings.ts'
 
 /** All findings, in the order of `checks`. Never rejects; takes some seconds where nobody answers. */
 export async function examine (parts: Parts): Promise<readonly Finding[]> {
   const { config } = parts
-  const [openFiles, disk, files, redis, folder, fal, models] = await Promise.all([openFilesFinding(), diskFinding(config), filesFindings(config), redisFindings(parts), folderFindings(config), falFindings(parts), modelsFindings(parts)])
+  const [openFiles, disk, files, redis, folder, media, fal, models] = await Promise.all([openFilesFinding(), diskFinding(config), filesFindings(config), redisFindings(parts), folderFindings(config), mediaFindings(config), falFindings(parts), modelsFindings(parts)])
   const clock = clockFinding({ aheadOfRedisMs: redis.clockAheadMs === null ? null : -redis.clockAheadMs, aheadOfFalMs: fal.clockAheadMs })
-  const all = [...settingsFindings(parts), ...files, nodeFinding(), openFiles, disk, clock, ...redis.findings, ...folder, ...fal.findings, ...models]
+  const all = [...settingsFindings(parts), ...files, nodeFinding(), openFiles, disk, clock, ...redis.findings, ...folder, ...media, ...fal.findings, ...models]
   return all.toSorted((one, other) => checks.indexOf(one.check) - checks.indexOf(other.check))
 }
 

@@ -49,7 +49,7 @@ async function placeFinding (disk: DiskAccess): Promise<Finding> {
 }
 
 /** The folder, or the nearest one above it that is there. Rejects when it is a file. */
-async function nearest (path: string, isThere = true): Promise<readonly [path: string, isThere: boolean]> {
+export async function nearest (path: string, isThere = true): Promise<readonly [path: string, isThere: boolean]> {
   const found = await stat(path).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT' && path !== dirname(path)) return null
     throw error
