@@ -3,14 +3,13 @@
 import t from 'tap'
 import { openDiskPlace } from '../support/kill-place-disk.ts'
 import { deaths, inPlaces, titleOf, unplayed } from '../support/kill-points.ts'
-import { die } from '../support/kill-scene.ts'
+import { ALL_DEATHS_MS, die } from '../support/kill-scene.ts'
 
 /** Folders in which deaths happen one after the other. */
 const PLACES = 3
 
 t.jobs = PLACES
-// What bounds it is the number of deaths; how long they take is the machine's affair.
-t.setTimeout(900_000)
+t.setTimeout(ALL_DEATHS_MS)
 
 const here = deaths.filter(({ point }) => point.onlyOn === undefined)
 const asked = new Set<string>()

@@ -3,14 +3,13 @@
 import t from 'tap'
 import { deaths, inPlaces, titleOf, withoutPoints } from '../support/kill-points.ts'
 import { openRedisPlace } from '../support/kill-place-redis.ts'
-import { die } from '../support/kill-scene.ts'
+import { ALL_DEATHS_MS, die } from '../support/kill-scene.ts'
 
 /** Deployments in which deaths happen one after the other; processes have to start, and leases to run out, so several are played at once. */
 const PLACES = 4
 
 t.jobs = PLACES
-// What bounds it is the number of deaths; how long they take is the machine's affair.
-t.setTimeout(900_000)
+t.setTimeout(ALL_DEATHS_MS)
 
 for (const [number, here] of inPlaces(deaths, PLACES).entries()) {
   t.test(`place ${number + 1}`, { buffered: true }, async t => {

@@ -8,7 +8,7 @@ import { createFakeDisk, FOLDER } from '../store/disk/fake-disk.ts'
 import { times } from './admission.ts'
 import { patiently } from './crowd.ts'
 import type { Point } from './kill-points.ts'
-import { mediaEnv, tenantsFor, type Cast, type Place, type Window } from './kill-scene.ts'
+import { ALL_DEATHS_MS, mediaEnv, tenantsFor, type Cast, type Place, type Window } from './kill-scene.ts'
 import { startLedgerGate, type LedgerGate } from './ledger-gate.ts'
 import { projectDir } from './paths.ts'
 import { deploy, LONG_LEASE, type Replica } from './replicas.ts'
@@ -30,7 +30,8 @@ export async function openDiskPlace (t: Test, points: readonly Point[]): Promise
     node: ['--import', join(projectDir, 'build/test/support/gate-disk-ledger.js')],
     env: { ...mediaEnv(mediaFolder), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} },
     sandbox: { runMs: 10 },
-    tenants: tenantsFor(points.length)
+    tenants: tenantsFor(points.length),
+    replicaTimeoutMs: ALL_DEATHS_MS
   })
   const folder = join(dirname(tenantsFile), 'ledger')
   const asked = new Set<string>()

@@ -4,18 +4,22 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join as joinPath } from 'node:path'
 import type { Test } from 'tap'
+import { patiently } from './crowd.ts'
 import type { Point } from './kill-points.ts'
-import { mediaEnv, tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
+import { ALL_DEATHS_MS, mediaEnv, tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
 import { startRedisGate } from './redis-gate.ts'
 import { redisUrl, startRedis } from './redis.ts'
 import { deploy, LONG_LEASE } from './replicas.ts'
+
+/** Soon over for whoever goes on, and longer than a busy machine lets a process wait. */
+const LEASE = { LEASE_SECONDS: '3' }
 
 /** A place for these deaths. One where Redis is emptied has a server of its own. */
 export async function openRedisPlace (t: Test, points: readonly Point[]): Promise<Place> {
   const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
   const redis = server?.url ?? await redisUrl()
   const mediaFolder = joinPath(t.testdir({}), 'media')
-  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: { ...mediaEnv(mediaFolder), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length) })
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: { ...mediaEnv(mediaFolder), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length), replicaTimeoutMs: ALL_DEATHS_MS })
   const survivorGate = await startRedisGate(t, redis)
   const survivor = await startReplica({ REDIS_URL: survivorGate.url })
 
@@ -51,7 +55,7 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
 
   async function join (ask: Ask): ReturnType<Cast['join']> {
     const admitted = survivorGate.untilAnswered('admit')
-    const answer = ask(survivor)
+    const answer = patiently(async () => await ask(survivor))
     await Promise.race([admitted, answer])
     return { answer }
   }

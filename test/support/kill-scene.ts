@@ -69,6 +69,9 @@ interface Scene extends Place, Cast {
   readonly ask: Ask
 }
 
+/** What bounds a place is the number of its deaths; how long they take is the machine's affair. */
+export const ALL_DEATHS_MS = 900_000
+
 const PRICE = 60_000
 const BUDGET = { usd: 10, per: 'month' } as const
 
@@ -93,7 +96,8 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
   const resumeClaims = point.waits === true ? await scene.pauseClaims() : async () => {}
   const isQueued = point.waits === true && point.after !== 'admit'
   const straight = point.once === undefined && !isQueued ? stopAt(scene, '') : Promise.resolve()
-  const first = ask(front, { headers, signal: leaving.signal }).catch(() => null)
+  // On a machine whose processors are all busy Redis may be taken for away, and nothing was bought then.
+  const first = patiently(async () => await ask(front, { headers, signal: leaving.signal })).catch(() => null)
   if (isQueued) {
     await untilStatus(scene, null)
     const stopped = stopAt(scene, '')
@@ -193,7 +197,7 @@ async function happen (scene: Scene, id: string, leaving: AbortController): Prom
 
 /** The answer is not waited for: it may never come. */
 function cancel (replica: Replica, id: string, tenantId: string): void {
-  fetch(`${replica.base}/generations/${id}/cancel`, { method: 'POST', headers: { authorization: `Bearer ${key(tenantId)}` } }).catch(() => {})
+  patiently(async () => await replica.post(`/generations/${id}/cancel`, key(tenantId))).catch(() => {})
 }
 
 /** A second caller would forbid a cancel, and after a rollback has no name to join by. */
@@ -208,7 +212,7 @@ function checkAnswers (t: Test, { ends }: Point, answers: ReadonlyArray<Reply | 
     t.same([...new Set(told.map(reply => reply?.status))].filter(status => status !== 200), [], 'everybody who is left has the picture')
     t.ok(new Set(told.map(reply => reply?.text)).size <= 1, 'and it is one picture')
   } else if (ends === 'unknown') {
-    t.ok(told.every(reply => reply?.status === 502 && reply.json()['code'] === 'outcome-unknown'), 'everybody who is left is told that nobody knows')
+    t.same([...new Set(told.map(reply => reply?.json()['code']))].filter(code => code !== 'outcome-unknown'), [], 'everybody who is left is told that nobody knows')
     t.equal(new Set(told.map(reply => reply?.json()['generation_id'])).size, 1, 'of one generation')
   } else {
     t.notOk(told.some(reply => reply?.status === 200), 'nobody has a picture')
