@@ -37,22 +37,37 @@ export type Kept = { readonly kind: 'kept', readonly file: string } | { readonly
 /** Stores the file of an address. Never rejects. What is not stored when the signal fires is tried later. */
 export type KeepFile = (address: string, signal: AbortSignal) => Promise<Kept>
 
-/** A text of a JSON document: quotes, and between them no bare quote. */
-const JSON_TEXT = /"(?:[^"\\]|\\.)*"/g
-
 /** Where these addresses stand in an output, however they are escaped there; each is a place without a file. */
 export function placesOf (output: string, addresses: readonly string[]): Media {
   const wanted = new Set(addresses)
   const places: Place[] = []
   let bytes = 0
   let seen = 0
-  for (const { 0: text, index } of output.matchAll(JSON_TEXT)) {
+  for (const { from, text } of textsOf(output)) {
     if (!wanted.has(unescaped(text))) continue
-    bytes += Buffer.byteLength(output.slice(seen, index + 1))
-    seen = index + 1
+    bytes += Buffer.byteLength(output.slice(seen, from + 1))
+    seen = from + 1
     places.push({ at: bytes, bytes: Buffer.byteLength(text) - 2, file: null })
   }
   return places
+}
+
+/** The texts of a JSON document with their quotes, also those that are longer than a regular expression goes through. */
+function * textsOf (json: string): Generator<{ readonly from: number, readonly text: string }> {
+  for (let from = json.indexOf('"'); from !== -1;) {
+    let end = json.indexOf('"', from + 1)
+    while (end !== -1 && isEscaped(json, end)) end = json.indexOf('"', end + 1)
+    if (end === -1) return
+    yield { from, text: json.slice(from, end + 1) }
+    from = json.indexOf('"', end + 1)
+  }
+}
+
+/** Behind an odd number of backslashes? */
+function isEscaped (json: string, at: number): boolean {
+  let first = at
+  while (json[first - 1] === '\\') first -= 1
+  return (at - first) % 2 === 1
 }
 
 /** The address at each place. */

@@ -30,6 +30,12 @@ t.test('an address is found however its text is escaped, as often as it stands t
   })
 })
 
+t.test('a picture of many megabytes inside an output is found, and what stands behind it', async t => {
+  const inner = 'data:image/png;base64,' + 'iVBOR\\/w0'.repeat(3_000_000)
+  const places = placesOf(`{"said":"a \\"quote\\" and a \\\\","url":"${inner}","next":"${second}"}`, [JSON.parse(`"${inner}"`), second])
+  t.same(places.map(({ bytes }) => bytes), [inner.length, second.length])
+})
+
 t.test('what is not stored is served as it is, byte for byte, and so is everything around what is', async t => {
   const output = `{ "images" : [ {"url":"${first}"} , {"url":"${second}"}],  "seed":12345678901234567890 }`
   const [one, other] = placesOf(output, [first, second])
