@@ -53,7 +53,9 @@ export function createKeeper (deps: KeeperDeps): Keeper {
     return { kind: 'kept', file: name }
   }
 
-  async function keep (text: string, signal: AbortSignal): Promise<Kept> {
+  async function keep (text: string, until: AbortSignal): Promise<Kept> {
+    // One answer has many files: with listeners of all of them on one signal Node warns of a leak.
+    const signal = AbortSignal.any([until])
     const address = URL.parse(text)
     // What lies with somebody else stays with them.
     if (address === null || (address.protocol !== 'data:' && allowed(address) === null)) return { kind: 'never' }

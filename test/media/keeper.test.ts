@@ -180,6 +180,10 @@ t.test('a host that is allowed by its name and leads to this machine is not spok
 t.test('when its time is over a file is left for later, also while it waits for its turn', async t => {
   const { server, keep, told, spool } = await setting(t, () => {})
   const over = new AbortController()
+  const warnings: string[] = []
+  const hear = ({ name }: Error): void => { warnings.push(name) }
+  process.on('warning', hear)
+  t.teardown(() => { process.off('warning', hear) })
   const waiting = Array.from({ length: 20 }, async (_, n) => await keep(`${server.url}/${n}`, over.signal))
   while (server.asked.length < 16) await new Promise(resolve => { setImmediate(resolve) })
   over.abort()
@@ -187,6 +191,7 @@ t.test('when its time is over a file is left for later, also while it waits for 
   t.equal(server.asked.length, 16)
   t.same(new Set(told), new Set(['failed deadline']))
   t.same(spool(), [])
+  t.same(warnings, [], 'Node sees no leak')
 })
 
 t.test('a file inside the output is kept like others', async t => {
