@@ -118,13 +118,13 @@ export type ByteRange =
   | { readonly kind: 'from', readonly first: number, readonly last: number | null }
   | { readonly kind: 'last', readonly bytes: number }
 
-/** A stored file, or the part of it that was asked for: `stream` gives the bytes `first` to `last` of `bytes` in all. Who is given it reads or destroys it. */
+/** A stored file, or the part of it that was asked for: `content` has the bytes `first` to `last` of `bytes` in all. Who is given a stream reads or destroys it. */
 export interface OpenedFile {
   readonly kind: 'opened'
   readonly bytes: number
   readonly first: number
   readonly last: number
-  readonly stream: Readable
+  readonly content: Readable | Buffer
 }
 
 export type Opened = OpenedFile | { readonly kind: 'missing' } | { readonly kind: 'out-of-range', readonly bytes: number }

@@ -70,9 +70,9 @@ export function mediaRoute (scope: FastifyInstance, { storedFiles, onTrouble }: 
       reply.removeHeader('content-disposition').removeHeader('etag').header('cache-control', 'no-store')
       throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${file.bytes}` } })
     }
-    const { bytes, first, last, stream } = file
+    const { bytes, first, last, content } = file
     if (range !== null) reply.code(206).header('content-range', `bytes ${first}-${last}/${bytes}`)
-    return reply.header('content-length', last - first + 1).send(stream)
+    return reply.header('content-length', last - first + 1).send(content)
   }
 
   const route = { url: '/media/:name', exposeHeadRoute: false, handler: send }

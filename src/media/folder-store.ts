@@ -1,12 +1,14 @@
 // Stored files in a folder: `<first two of its name>/<name>`, written aside and renamed, so that what is there is whole.
 
 import { createReadStream } from 'node:fs'
-import { access, constants, mkdir, open, opendir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { access, constants, mkdir, open, opendir, rename, rm, stat, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { isFileName } from './file-name.ts'
 import { bytesIn, type MediaStore } from './media-store.ts'
 import { openSharedSpool } from './spool.ts'
+
+/** What is not longer is read at once: a stream of it would have as much in memory, and costs more. */
+const AT_ONCE_BYTES = 65_536
 
 /** Where files are put together, inside the folder: what is renamed has to stay on one file system. */
 const SPOOL = 'incoming'
@@ -37,10 +39,9 @@ export async function createFolderStore (folder: string): Promise<MediaStore> {
       if (file === null) return { kind: 'missing' }
       const { size: bytes } = await file.stat()
       const part = bytesIn(range, bytes)
-      if (part !== null && part.last >= part.first) return { kind: 'opened', bytes, ...part, stream: createReadStream('', { fd: file, start: part.first, end: part.last }) }
-      await file.close()
-      // An empty file has no byte that a stream could begin with.
-      return range === null ? { kind: 'opened', bytes, first: 0, last: -1, stream: Readable.from([]) } : { kind: 'out-of-range', bytes }
+      if (part !== null && part.last - part.first >= AT_ONCE_BYTES) return { kind: 'opened', bytes, ...part, content: createReadStream('', { fd: file, start: part.first, end: part.last }) }
+      const content = await allOf(file, part)
+      return part !== null || range === null ? { kind: 'opened', bytes, first: 0, last: -1, ...part, content } : { kind: 'out-of-range', bytes }
     },
     bytesOf: async name => {
       try {
@@ -63,6 +64,18 @@ export async function createFolderStore (folder: string): Promise<MediaStore> {
     },
     check: async () => { await access(spoolFolder, constants.W_OK | constants.X_OK) },
     close: async () => {}
+  }
+}
+
+/** These bytes of an open file, which is closed with that. No file becomes shorter. */
+async function allOf (file: FileHandle, part: { readonly first: number, readonly last: number } | null): Promise<Buffer> {
+  try {
+    const bytes = part === null ? 0 : part.last - part.first + 1
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(bytes), 0, bytes, part?.first ?? 0)
+    if (bytesRead < bytes) throw new Error('a stored file has become shorter')
+    return buffer
+  } finally {
+    await file.close()
   }
 }
 
@@ -91,7 +104,7 @@ async function synced (path: string): Promise<void> {
   }
 }
 
-async function opened (path: string): Promise<Awaited<ReturnType<typeof open>> | null> {
+async function opened (path: string): Promise<FileHandle | null> {
   try {
     return await open(path, 'r')
   } catch (error) {

@@ -41,9 +41,9 @@ export async function createS3Store (options: BucketOptions): Promise<MediaStore
     try {
       const { headers, body } = await ask({ method: 'GET', key: keyOf(name), ...(range === null ? {} : { headers: { range: rangeText(range) } }) })
       const [, first, last, bytes] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(String(headers['content-range'])) ?? []
-      if (first !== undefined) return { kind: 'opened', bytes: Number(bytes), first: Number(first), last: Number(last), stream: body }
+      if (first !== undefined) return { kind: 'opened', bytes: Number(bytes), first: Number(first), last: Number(last), content: body }
       const length = Number(headers['content-length'])
-      return { kind: 'opened', bytes: length, first: 0, last: length - 1, stream: body }
+      return { kind: 'opened', bytes: length, first: 0, last: length - 1, content: body }
     } catch (error) {
       if (!(error instanceof BucketFault) || (error.status !== 404 && error.status !== 416)) throw error
       const head = error.status === 404 ? null : await headOf(name)

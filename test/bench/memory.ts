@@ -15,7 +15,7 @@ import { bearer, fill, post, tenantId } from './requests.ts'
 type Probe = Required<Pick<GatewayOptions, 'nodeArgs' | 'env'>>
 
 /** What a process tells of itself: what it has, and what is left when all garbage is collected. */
-interface Told { readonly before: NodeJS.MemoryUsage, readonly collected: NodeJS.MemoryUsage }
+export interface Told { readonly before: NodeJS.MemoryUsage, readonly collected: NodeJS.MemoryUsage }
 
 /** A process that tells how much memory it has. */
 interface Probed { readonly port: number, readonly pid: number, readonly stop?: () => Promise<void> }
@@ -168,11 +168,12 @@ function fileOf (name: string): string {
   return join(folder, `memory-${name.replaceAll(/\W+/g, '-')}.json`)
 }
 
-function probe (name: string): Probe {
+export function probe (name: string): Probe {
   return { nodeArgs: ['--expose-gc', '--import', pathToFileURL(programFile('memory-probe')).href], env: { MEMORY_FILE: fileOf(name) } }
 }
 
-async function tellOf (name: string, { pid }: Probed): Promise<Told> {
+/** What a process with the probe tells of itself. */
+export async function tellOf (name: string, { pid }: Pick<Probed, 'pid'>): Promise<Told> {
   const file = fileOf(name)
   rmSync(file, { force: true })
   process.kill(pid, 'SIGWINCH')

@@ -14,6 +14,7 @@ import { addedTime, joinsPerSecond } from './latency.ts'
 import { flood, hasWrk, measure } from './load.ts'
 import { folderCosts } from './folder.ts'
 import { cores, describeLoad, describeMachine, endAll, measureOn, pinSelf, stopAll, versionMeasured } from './machine.ts'
+import { mediaCosts } from './media.ts'
 import { callerMemory, callerTable, loadBound, loadTable, memoryAfterLoad, type AfterLoad } from './memory.ts'
 import { modelCosts } from './models.ts'
 import { buildCommit } from './other-build.ts'
@@ -60,6 +61,7 @@ async function main (): Promise<number> {
     if (plan.parts.has('models')) await models(ground, plan)
     if (plan.parts.has('tokens')) await tokens(ground, plan)
     if (plan.parts.has('folder')) await inFolder(ground, plan)
+    if (plan.parts.has('media')) await media(ground, plan)
     if (plan.parts.has('takeover')) await takeover(ground, plan, other)
     await stopAll()
   }
@@ -321,6 +323,22 @@ A gateway with \`DATA_DIR\` beside one with \`STORE=memory\`, in turn, ${CONNECT
 | | by time | by CPU |
 | --- | ---: | ---: |
 ${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
+
+${boundTable(found)}`)
+}
+
+async function media (ground: Ground, plan: Plan): Promise<void> {
+  const { rows, eachKib, bounds: found } = await mediaCosts(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`### Stored files
+
+A gateway with \`MEDIA_DIR\`, by signed links, beside a bare \`@fastify/static\` on the same core, in turn, ${CONNECTIONS} connections: how many times as many it serves, and the middle half of the rounds.
+
+| | by time | by CPU |
+| --- | ---: | ---: |
+${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
+
+Somebody who has read the beginning of 12 MB and stands still takes ${eachKib.standing.toFixed(0)} KiB of heap and buffers; ${eachKib.after.toFixed(0)} KiB are left of each once all have read theirs.
 
 ${boundTable(found)}`)
 }
