@@ -96,8 +96,8 @@ export function createTexts (state: State): Texts {
 
   return {
     ofRow: (fresh, entry) => {
-      const { id, input, output } = entry.row
       letGo(entry)
+      const { id, input, output } = entry.row
       if (!open.has(id)) add(fresh, 'i', id, input)
       add(fresh, 'o', id, output)
     },
