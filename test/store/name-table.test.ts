@@ -2,6 +2,8 @@
 
 import fc from 'fast-check'
 import t from 'tap'
+import { entryHead, entryRecord, nameRecord } from '../../src/store/disk/records.ts'
+import { codecs } from '../../src/store/disk/tables.ts'
 import { createState } from '../../src/store/memory/state.ts'
 import { createInstant, createLedgerOf } from '../../src/store/memory/ledger.ts'
 import { admissionOf, successOf, times } from '../support/admission.ts'
@@ -78,4 +80,19 @@ t.test('a checkpoint has each name once more, whatever is packed while it is wri
   await made
   t.ok(number > 700, `${number - 700} generations meanwhile`)
   t.same(await disk.differences(), [])
+})
+
+t.test('what a row says of its own names is what the journal says of them, so that a start need not read that', async t => {
+  const state = createState({ times, now: () => startMs })
+  const ledger = createLedgerOf({ state, instant: createInstant(() => startMs), accounts: null, run: async (_, operate) => operate() })
+  const admitted = await ledger.admit(admissionOf({ cacheName: 'cache', reuseName: 'reuse', idempotency: { name: 'key', fingerprint: 'print' } }), { claimId: 'claim', replica: 'r', slots: 1 })
+  if (admitted.outcome !== 'bought') throw new Error(admitted.outcome)
+  await ledger.finish(admitted.row.id, 1, 'request', successOf({ learnedName: 'learned' }))
+  const entry = state.rows.get(admitted.row.id)
+  const own = entry === undefined ? [] : [...state.names.ownOf(entry)]
+  t.same(new Set(own.map(({ name }) => name)), new Set(['cache', 'learned', 'reuse', 'key']))
+  t.same(own.map(one => nameRecord(one)), own.map(({ name }) => {
+    const record = entryRecord('names', name, codecs.names.image(state, name))
+    return { head: entryHead(record), record }
+  }))
 })

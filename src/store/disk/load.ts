@@ -3,13 +3,14 @@
 
 import { listOf, textOf } from '../../generation/fields.ts'
 import { isFinal, tidyBooks } from '../memory/books.ts'
+import type { Entry } from '../memory/entry.ts'
 import { entryOf, formIn, PackedRow, readForm, type RowForm, type WrittenForm } from '../memory/packed-row.ts'
 import { enter, indexRest, leave } from '../memory/rows.ts'
 import type { State } from '../memory/state.ts'
 import type { Place } from '../memory/texts.ts'
 import { putFigures } from './figures.ts'
 import type { Lines } from './lines.ts'
-import { entryHead, listedRow, readRecord } from './records.ts'
+import { entryHead, listedRow, nameRecord, readRecord } from './records.ts'
 import { lineIn, putBack, type Image } from './tables.ts'
 import type { Texts } from './texts.ts'
 
@@ -93,9 +94,21 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
     }
     if (packed === null) state.rows.set(id, entry)
     else state.rows.put(id, packed)
-    state.names.putBack(entry, leads, packed !== null)
+    state.names.putBack(entry, packed === null ? leads : leads + ledHere(entry), packed !== null)
     if (isAllFound && packed !== null) state.names.fold(entry)
     enter(state, entry, packed !== null)
+  }
+
+  /** The letters of those of its own names that the journal says lead to this row, and of which nothing else is known. */
+  function ledHere (entry: Entry): string {
+    let letters = ''
+    for (const own of isAllFound ? state.names.ownOf(entry) : []) {
+      const { head, record } = nameRecord(own)
+      if (last.get(head) !== record || state.names.whole(own.name) !== undefined) continue
+      last.delete(head)
+      letters += own.letter
+    }
+    return letters
   }
 
   /** A row of a snapshot that was packed there, too: it has ended for good, and all of it stands in its record. */
@@ -138,10 +151,10 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
     },
     finish: async read => {
       isAllFound = true
-      // Names first: those that lead to the row that has them are kept with it.
-      for (const areRows of [false, true]) for (const [head, record] of last) if (head.startsWith(ROW) === areRows) takeNow(record, NOWHERE)
+      // Rows first: a name that leads to the row that has it comes with that.
+      for (const areRows of [true, false]) for (const [head, record] of last) if (head.startsWith(ROW) === areRows) takeNow(record, NOWHERE)
       last.clear()
-      // A snapshot of an older version has names behind their rows.
+      // Names that came behind their rows.
       for (const name of state.names.unfolded()) {
         const id = state.names.whole(name)?.value.id
         const entry = id === undefined || !state.rows.isPacked(id) ? undefined : state.rows.look(id)

@@ -1,6 +1,7 @@
 // The records of the journal on disk, each a JSON text of one line.
 
 import { integerOf, listOf, recordOf, textOf, unreadable } from '../../generation/fields.ts'
+import type { Own } from '../memory/name-table.ts'
 import type { WrittenForm } from '../memory/packed-row.ts'
 import type { Place } from '../memory/texts.ts'
 import type { Image } from './tables.ts'
@@ -41,6 +42,15 @@ export function textRecord (owner: string, where: number | Place): string {
 
 export function linesRecord (chunk: LineChunk): string {
   return JSON.stringify(['$', chunk.first, chunk.last, chunk.count, chunk.place])
+}
+
+/**
+ * The record of a name whose texts need no escapes, as `entryRecord` writes what the table of names has of it. Of one that does it gives what no record is; then that is
+ * read like any other. Most need not be read, since the row that they lead to says the same.
+ */
+export function nameRecord ({ name, value: { id, fingerprint }, endMs }: Own): { readonly head: string, readonly record: string } {
+  const head = `["names","${name}"`
+  return { head, record: `${head},{"id":"${id}"${fingerprint === null ? '' : `,"fingerprint":"${fingerprint}"`}${endMs === Infinity ? '' : `,"until":"${endMs}"`}}]` }
 }
 
 export function formRecord (number: number, { own, shared }: WrittenForm): string {

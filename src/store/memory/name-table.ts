@@ -119,6 +119,14 @@ export class NameTable implements ExpiringMap<Name> {
     return letters
   }
 
+  /** The names that this row has itself, each with its letter; whether they lead to it is another matter. */
+  * ownOf (entry: Entry): Generator<Own & { readonly letter: string }> {
+    for (const kind of kinds) {
+      const own = ownOf(entry, kind)
+      if (own !== null) yield { ...own, letter: kind[0] }
+    }
+  }
+
   /** Puts the names with these letters of a row back; `isPacked`: as {@link fold} leaves them. Nobody is told. */
   putBack (entry: Entry, letters: string, isPacked: boolean): void {
     for (let index = 0; index < kinds.length; index += 1) {
@@ -175,7 +183,7 @@ function nameIn (hidden: Hidden, field: Kind[1]): string | null {
 }
 
 /** A name as it would be if it leads to the row that has it. */
-interface Own { readonly name: string, readonly value: Name, readonly endMs: number }
+export interface Own { readonly name: string, readonly value: Name, readonly endMs: number }
 
 function ownOf ({ row, hidden }: Entry, [, field]: Kind): Own | null {
   const name = nameIn(hidden, field)
