@@ -2,13 +2,15 @@
 // log. Whatever leaves the process is searched for the marks, and so is what Redis keeps.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { errorAnswers, oddAnswers } from '../../src/sandbox/answers.ts'
 import type { Fault } from '../../src/sandbox/fault-schema.ts'
 import { createRedisLedger } from '../../src/store/redis/ledger.ts'
 import { times } from '../support/admission.ts'
 import { key, parseObject, tenant } from '../support/gateway.ts'
+import { listenFor } from '../support/listen.ts'
 import { cliFile, projectDir } from '../support/paths.ts'
 import { answering, freePort, runCli, start } from '../support/processes.ts'
 import { plainClient } from '../support/redis-store.ts'
@@ -24,6 +26,8 @@ const REDIS_PASSWORD = 'canary-redis-password'
 const PROMPT = 'canary prompt of a heron'
 const PROMPT_OF_OTHER = 'canary prompt of a finch'
 const WRONG_SECRET = 'canary-wrong-secret'
+const BUCKET_SECRET = 'canary-bucket-secret'
+const LINK_KEY = 'canary-link-key-of-enough-characters'
 const TENANT_SECRET = 'secret-of-canary'
 
 /** Something that left the process, and the prompts that it may show: those of the caller who is answered. */
@@ -32,13 +36,27 @@ interface Said { readonly where: string, readonly text: string, readonly mayShow
 /** What breaks a call, and the file that throws it into the process: an error that carries a request's headers, as those of libraries do. */
 const CRASH = 'process.on(\'SIGUSR2\', () => { throw Object.assign(new Error(\'lost the connection of Key \' + process.env.CANARY_KEY), { headers: { authorization: \'Key \' + process.env.CANARY_KEY } }) })'
 
+/** An S3 that takes files, and breaks when one is asked for: what it was asked with is in its answer. */
+async function startBucket (t: Test): Promise<{ readonly port: number, readonly asked: () => number }> {
+  let asked = 0
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      const isFile = /\/[0-9a-f]{64}\./.test(request.url ?? '')
+      if (isFile && request.method === 'GET') asked += 1
+      response.writeHead(!isFile || request.method === 'PUT' ? 200 : request.method === 'HEAD' ? 404 : 500).end(JSON.stringify(request.headers))
+    })
+  })
+  return { port: await listenFor(t, server, new Set()), asked: () => asked }
+}
+
 t.test('nothing that leaves the process holds a key, a token, a password or a prompt of somebody else, and Redis keeps no key', async t => {
-  const folder = t.testdir({ 'redis-password': REDIS_PASSWORD, 'fal-key': FAL_KEY, 'crash.mjs': CRASH, redis: {} })
+  const folder = t.testdir({ 'redis-password': REDIS_PASSWORD, 'fal-key': FAL_KEY, 'link-key': LINK_KEY, 'crash.mjs': CRASH, redis: {} })
   const redis = await startRedis(t, ['--appendonly', 'yes', '--dir', join(folder, 'redis')])
   await plainClient(t, redis.url).config('SET', 'requirepass', REDIS_PASSWORD)
   const sandbox = await startSandbox(t, { keys: [FAL_KEY] })
   const tenantsFile = join(folder, 'tenants.json')
   writeFileSync(tenantsFile, JSON.stringify({ tenants: [tenant('canary', { rateLimit: { max: 10_000, windowSeconds: 60 }, callLimit: { max: 10_000, windowSeconds: 60 } }), tenant('other')] }))
+  const bucket = await startBucket(t)
   const namespace = 'canary'
   const port = String(await freePort())
   const env = {
@@ -47,7 +65,11 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
     REDIS_PASSWORD_FILE: join(folder, 'redis-password'),
     FAL_KEY_FILE: join(folder, 'fal-key'),
     FAL_QUEUE_URL: `${sandbox.base}/queue`,
-    TENANTS_FILE: tenantsFile
+    TENANTS_FILE: tenantsFile,
+    MEDIA_URL: `s3://pictures?endpoint=http://127.0.0.1:${bucket.port}`,
+    MEDIA_KEY_FILE: join(folder, 'link-key'),
+    AWS_ACCESS_KEY_ID: 'canary-bucket-id',
+    AWS_SECRET_ACCESS_KEY: BUCKET_SECRET
   }
   const recorded = spanFile(t)
   const running = start(t, [...recorded.node, '--import', join(folder, 'crash.mjs'), cliFile, 'serve'], {
@@ -87,6 +109,9 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   t.equal(first.status, 200)
   const id = String(first.headers.get('falgate-generation'))
   t.equal((await call('POST', '/generate', token, input(2))).status, 200)
+  const [, link = ''] = /"url":"http:\/\/[^/]+(\/media\/[^"]+)"/.exec(first.text) ?? []
+  t.equal((await call('GET', link, null)).status, 503)
+  t.equal(bucket.asked(), 1, 'the bucket answered with what it was asked with')
 
   await t.test('through every route of the document, with every kind of credential, and with bodies that are none', async () => {
     const { paths } = parseObject(readFileSync(join(projectDir, 'openapi/openapi.json'), 'utf8'))
@@ -138,7 +163,7 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   await t.test('in what Redis keeps: prompts and results, and no key', async t => {
     const kept = readdirSync(join(folder, 'redis', 'appendonlydir')).map(name => readFileSync(join(folder, 'redis', 'appendonlydir', name), 'latin1')).join('')
     t.ok(kept.includes(PROMPT), 'the ledger was found')
-    for (const mark of ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, secretOf(token)]) t.notOk(kept.includes(mark), mark)
+    for (const mark of ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, BUCKET_SECRET, LINK_KEY, secretOf(token)]) t.notOk(kept.includes(mark), mark)
   })
 
   await redis.stop()
@@ -155,7 +180,7 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   const failed = new Set(recorded.spans().flatMap(({ name, attributes }) => attributes['error.type'] === undefined ? [] : [name]))
   for (const part of ['admission', 'submit', 'result', 'settlement']) t.ok(failed.has(`falgate.${part}`), `spans of ${part} tell of failures`)
 
-  const secrets = ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, secretOf(token)]
+  const secrets = ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, BUCKET_SECRET, LINK_KEY, secretOf(token)]
   for (const { where, text, mayShow } of said) {
     const prompts = [PROMPT, PROMPT_OF_OTHER].filter(prompt => !mayShow.includes(prompt)).flatMap(prompt => [prompt, encodeURIComponent(prompt)])
     t.same([...secrets, ...prompts].filter(mark => text.includes(mark)), [], where)
