@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { createDiskMovingPlace, declarations } from '../../src/store/disk/moving.ts'
 import type { MovingPlace } from '../../src/store/moving/entry.ts'
 import { exportLedger, importLedger } from '../../src/store/moving/move.ts'
+import { unfolded } from '../../src/store/redis/folds.ts'
 import { createRedisLedger, type RedisLedger } from '../../src/store/redis/ledger.ts'
 import { redisUrl } from '../support/redis.ts'
 import { freshNamespace, plainClient } from '../support/redis-store.ts'
@@ -19,7 +20,7 @@ t.setTimeout(600_000)
 
 type Keys = Readonly<Record<string, unknown>>
 
-/** Every key of a namespace with its value. */
+/** Every key of a namespace with its value, rows field by field. */
 async function keysIn (redis: Redis, namespace: string): Promise<Keys> {
   const prefix = `{${namespace}}:`
   const found: Record<string, unknown> = {}
@@ -30,7 +31,7 @@ async function keysIn (redis: Redis, namespace: string): Promise<Keys> {
 async function valueOf (redis: Redis, key: string): Promise<unknown> {
   const type = await redis.type(key)
   switch (type) {
-    case 'hash': return await redis.hgetall(key)
+    case 'hash': return unfolded(await redis.hgetallBuffer(key))
     case 'zset': return await redis.zrange(key, '0', '-1', 'WITHSCORES')
     case 'list': return await redis.lrange(key, 0, -1)
     case 'stream': return await redis.xrange(key, '-', '+')

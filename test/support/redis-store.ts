@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { Problem } from '../../src/errors.ts'
 import type { LedgerTimes } from '../../src/generation/ledger.ts'
 import { createRedisLedger, type RedisLedger, type RedisLedgerOptions } from '../../src/store/redis/ledger.ts'
-import type { OwnAccount, UpstreamAccount } from '../../src/upstream-account.ts'
+import { accountText, type OwnAccount, type UpstreamAccount } from '../../src/upstream-account.ts'
 import { owner, type Store } from '../store/contract/world.ts'
 import { times as usualTimes } from './admission.ts'
 import { limitedRedisUrl } from './redis.ts'
@@ -15,10 +15,23 @@ export function freshNamespace (): string {
   return 'test-' + randomBytes(8).toString('hex')
 }
 
-/** A connected ledger whose clock stands where `setNow` put it; closing it leaves nothing behind. */
-export async function redisStore (times: LedgerTimes, startMs: number): Promise<Store & { readonly ledger: RedisLedger }> {
-  const url = await limitedRedisUrl()
+/** What a version left that did not write down how its rows are kept: the ledger goes on as that version reads it. */
+export async function beginAsBefore (redis: Redis, namespace: string): Promise<void> {
+  await redis.hset(`{${namespace}}:glob`, 'upstream', accountText(owner))
+}
+
+/** The same as `redisStore` of a ledger that began with such a version. */
+export async function redisStoreBegunBefore (times: LedgerTimes, startMs: number): Promise<Store & { readonly ledger: RedisLedger }> {
   const namespace = freshNamespace()
+  const redis = new Redis(await limitedRedisUrl())
+  await beginAsBefore(redis, namespace)
+  redis.disconnect()
+  return await redisStore(times, startMs, namespace)
+}
+
+/** A connected ledger whose clock stands where `setNow` put it; closing it leaves nothing behind. */
+export async function redisStore (times: LedgerTimes, startMs: number, namespace = freshNamespace()): Promise<Store & { readonly ledger: RedisLedger }> {
+  const url = await limitedRedisUrl()
   let nowMs = startMs
   let server = 'first'
   const opened: RedisLedger[] = []

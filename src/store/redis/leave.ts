@@ -9,7 +9,9 @@ import { BETWEEN_ACCOUNTS } from '../../upstream-account.ts'
 import type { Entry, Image, LeavingLedger, MovedTable } from '../moving/entry.ts'
 import type { RedisClient } from './clients.ts'
 import type { Connection } from './connection.ts'
+import { unfolded } from './folds.ts'
 import { keysOf } from './keys.ts'
+import { cardIn } from './wire-rows.ts'
 
 /** How many are read at one go: rows are up to some hundred KiB each. */
 const ROWS = 20
@@ -17,6 +19,9 @@ const PAGE = 500
 
 /** How often books are read again that changed meanwhile. */
 const ROUNDS = 100
+
+/** How often a row is read again that changed between two commands. */
+const ROW_ROUNDS = 10
 
 /** Fields of a row that end with the process that looks after it, or belong to the store; and the texts, which stand beside the others. */
 const notMoved = new Set(['input', 'output', 'connection', 'claimId', 'leaseUntilMs', 'schema', 'bytes'])
@@ -67,8 +72,30 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     })
   }
 
+  /** What is kept of a row, but for texts that stand in its card; or an alias. */
+  async function fieldsAt (id: string): Promise<Image | null> {
+    const hash = await ask(async client => await client.hgetallBuffer(`${prefix}g:${id}`))
+    return Object.keys(hash).length === 0 ? null : unfolded(hash)
+  }
+
+  /** A row's hash with its texts, which may stand in its card (see `rows.lua`); an alias as it is. */
+  async function wholeAt (id: string): Promise<Image | null> {
+    let hash = await fieldsAt(id)
+    for (let rounds = 0; rounds < ROW_ROUNDS && hash !== null; rounds += 1) {
+      const { target, input, output, bytes = '0' } = hash
+      if (target !== undefined || input !== undefined || output !== undefined || bytes === '0') return hash
+      const [kept = null] = await ask(async client => await client.mget(`${prefix}c:${id}`))
+      const card = cardIn(kept)
+      if (card?.texts != null && String(card.bytes) === bytes) {
+        return { ...hash, ...(card.texts.input === null ? {} : { input: card.texts.input }), ...(card.texts.output === null ? {} : { output: card.texts.output }) }
+      }
+      hash = await fieldsAt(id)
+    }
+    return hash
+  }
+
   async function rowOrAlias (id: string): Promise<readonly Entry[]> {
-    const hash = await hashAt(`g:${id}`)
+    const hash = await wholeAt(id)
     if (hash === null || isOver(hash)) return []
     const { tenant = '', subject = '', target, endMs = '0', gaveWay } = hash
     if (target !== undefined) {
@@ -84,8 +111,9 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
   }
 
   async function logOf (id: string): Promise<readonly Entry[]> {
-    const [lines, [logged]] = await Promise.all([ask(async client => await client.lrange(`${prefix}log:${id}`, 0, -1)), ask(async client => await client.hmget(`${prefix}g:${id}`, 'logged'))])
-    if (lines.length === 0 || logged == null) return []
+    const [lines, hash] = await Promise.all([ask(async client => await client.lrange(`${prefix}log:${id}`, 0, -1)), fieldsAt(id)])
+    const logged = hash?.['logged']
+    if (lines.length === 0 || logged === undefined) return []
     return [entry('logs', id, { from: String(Math.max(0, integerOf(logged) - lines.length)), lines: JSON.stringify(lines) })]
   }
 

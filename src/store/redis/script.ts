@@ -12,6 +12,7 @@ import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import { openOperations } from '../../generation/ledger.ts'
 import { moves, phases, statusOf } from '../../generation/phases.ts'
 import { movingWords, NOBODYS_LEDGER, UNMARKED_LEDGER } from '../../upstream-account.ts'
+import { firstFields, folds, rareFields } from './folds.ts'
 
 /** A script as Redis knows it. */
 export interface Script { readonly source: string, readonly sha: string }
@@ -35,7 +36,7 @@ export interface Scripts {
  * behind it by this name: Lua 5.1 allows a chunk 200 local names and a function 60 names from outside.
  */
 const blocks = [
-  'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Media', 'Prices', 'History', 'Admission', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
+  'Folds', 'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Media', 'Prices', 'History', 'Admission', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
   'Readers', 'Decisions', 'Rights', 'Recount', 'Moving'
 ] as const
 
@@ -43,7 +44,7 @@ const blocks = [
 const plainCommands = ['HMGET', 'MGET', 'PUBLISH', 'SUBSCRIBE', 'UNSUBSCRIBE', 'ZCOUNT', 'ZRANGEBYSCORE']
 
 /** What an export reads, and an import removes of one that was broken off, outside of scripts. */
-const plainMoveCommands = ['HGETALL', 'HMGET', 'LRANGE', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XLEN', 'XRANGE', 'XREVRANGE', 'ZRANGE', 'ZSCORE']
+const plainMoveCommands = ['HGETALL', 'HMGET', 'LRANGE', 'MGET', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XLEN', 'XRANGE', 'XREVRANGE', 'ZRANGE', 'ZSCORE']
 
 /** The commands that this Lua calls, in capitals and in order. */
 export function commandsIn (source: string): readonly string[] {
@@ -110,8 +111,8 @@ function facts (): string {
   const limits = Object.entries(ledgerConstants).map(([name, value]) => `${name} = ${value}`)
   const open = openOperations.map(name => `${name} = true`)
   return `local moves = ${table(legal)}\nlocal statuses = ${table(words)}\nlocal constants = ${table(limits)}\nlocal fields = ${table(fieldFacts())}
-local openOperations = ${table(open)}\nlocal commands, operatorsCommands = ${listOfTexts(ledgerCommands())}, { recount = ${listOfTexts([...ledgerCommands(), ...countCommands()])}, move = ${listOfTexts([...ledgerCommands(), ...moveCommands()])} }
-local ledgers = { unmarked = '${UNMARKED_LEDGER}', nobodys = '${NOBODYS_LEDGER}', moving = ${listOfTexts(movingWords)} }`
+local openOperations = ${table(open)}\nlocal commands = { gateway = ${listOfTexts(ledgerCommands())}, recount = ${listOfTexts([...ledgerCommands(), ...countCommands()])}, move = ${listOfTexts([...ledgerCommands(), ...moveCommands()])} }
+local ledgers = { compact = 'compact', unmarked = '${UNMARKED_LEDGER}', nobodys = '${NOBODYS_LEDGER}', moving = ${listOfTexts(movingWords)} }`
 }
 
 /**
@@ -152,18 +153,60 @@ end
 local function listedLines (kept)
   return ${lines.join(" .. '\\n' .. ")}
 end
-return { typedOf = typedOf, textsOf = textsOf, begunFrom = begunFrom, listedLines = listedLines }
+-- What callers are shown of a row, from its texts.
+local function shownOf (kept, id, purchase)
+  return { id = id, purchase = purchase, stored = nil, ${Object.keys(rowFields).map(name => `${name} = kept.${name}`).join(', ')} }
+end
+local folds, unfolds = {}, {}
+${Object.entries(folds).map(([fold, names]) => foldFunctions(fold, names)).join('\n')}
+${unfoldedFunction()}
+-- Of where a row stands what its delivery asks for, and how it stands when it is delivered.
+local function delivered (stand)
+  local ${folds.s.join(', ')} = cmsgpack.unpack(stand)
+  return phase, delivered, joinsTwins, cmsgpack.pack(${folds.s.map(name => name === 'delivered' ? "'1'" : name).join(', ')})
+end
+return { typedOf = typedOf, textsOf = textsOf, begunFrom = begunFrom, listedLines = listedLines, shownOf = shownOf, folds = folds, unfolds = unfolds, unfolded = unfolded, delivered = delivered }
 end)()`
+}
+
+/** What several fields of a row are in one text, and the way back. */
+function foldFunctions (fold: string, names: readonly string[]): string {
+  return `function folds.${fold} (kept)
+  return cmsgpack.pack(${names.map(name => `kept.${name}`).join(', ')})
+end
+function unfolds.${fold} (text)
+  local ${names.join(', ')} = cmsgpack.unpack(text)
+  return { ${names.map(name => `${name} = ${name}`).join(', ')} }
+end`
+}
+
+/** All fields of a row from its hash, with room for those that most rows have: a table that is made larger takes as long as one that is made anew. */
+function unfoldedFunction (): string {
+  const all = [...entriesOf(rowFields), ...entriesOf(hiddenFields)].map(([name]) => name)
+  const inFolds = Object.values(folds).flatMap<string>(names => names)
+  const alone = all.filter(name => !inFolds.includes(name) && name !== 'accounts')
+  const isRare = (name: string): boolean => rareFields.some(rare => rare === name)
+  return `local function unfolded (record, accounts)
+${Object.entries(folds).map(([fold, names]) => `  local ${names.join(', ')} = cmsgpack.unpack(record.${fold})`).join('\n')}
+  local kept = { ${[...inFolds.map(name => `${name} = ${name}`), ...alone.filter(name => !isRare(name)).map(name => `${name} = record.${name}`)].join(', ')}, accounts = accounts, bytes = record.bytes, s = record.s }
+  ${alone.filter(isRare).map(name => `if record.${name} then kept.${name} = record.${name} end`).join('\n  ')}
+  return kept
+end`
 }
 
 function fieldFacts (): readonly string[] {
   const all = [...entriesOf(rowFields), ...entriesOf(hiddenFields)]
   return [
-    `brief = ${listOfTexts([...all.map(([name]) => name).filter(name => !largeFields.some(large => large === name)), 'schema', 'bytes'])}`,
+    `brief = ${listOfTexts([...all.map(([name]) => name).filter(name => !largeFields.some(large => large === name)), 'schema', 'bytes', ...Object.keys(folds)])}`,
     `shown = ${listOfTexts(Object.keys(rowFields))}`,
     `terms = ${listOfTexts(Object.keys(termFields))}`,
     `listed = ${listOfTexts(Object.keys(listedFields))}`,
     `isListed = ${table(Object.keys(listedFields).map(name => `${name} = true`))}`,
+    `large = ${listOfTexts(largeFields)}`,
+    `folds = ${table(Object.entries(folds).map(([fold, names]) => `${fold} = ${listOfTexts(names)}`))}`,
+    `foldOf = ${table(Object.entries(folds).flatMap(([fold, names]) => names.map(name => `${name} = '${fold}'`)))}`,
+    `first = ${listOfTexts(firstFields)}`,
+    `isWritten = ${table([...Object.values(folds).flat(), ...firstFields, 'accounts', 'schema'].map(name => `${name} = true`))}`,
     `isLarge = ${table(largeFields.map(name => `${name} = true`))}`,
     `kinds = ${table(all.flatMap(([name, { kind }]) => kind === 'text' ? [] : [`${name} = '${kind}'`]))}`
   ]

@@ -29,7 +29,7 @@ local function auditAll (keys, args)
 
   local rows, aliases = {}, {}
   for _, id in ipairs(keysOf('g')) do
-    local record = readHash(key('g', id))
+    local record = Rows.readRecord(id)
     if not record.target then rows[id] = Rows.rowOf(id, record)
     elseif not isExpired(record) then aliases[id] = record end
   end

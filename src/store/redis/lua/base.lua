@@ -21,6 +21,7 @@ local epoch -- how many times this ledger may have lost something, where an oper
 local upstream -- whose ledger it is, its first account, such as `fal main`; nil while that is not written down
 local othersNow -- the ledger's other accounts, a line each, '' for none; nil while this call has not looked
 local tallyUntilMs -- rows are being counted again, until then if nobody goes on; or false
+local isCompact -- does this ledger keep short texts of a row with its card alone? (rows.lua)
 local settings -- the JSON that `times` was read from
 local heldNow -- book -> what it holds, of those that this call held or let go of money in
 local tenantsNow -- name -> what is kept of that tenant, of those that this call is about
@@ -30,7 +31,7 @@ local rulesNow -- model -> its price rules, of those that this call is about
 local positionsNow -- id -> how many go before it, of those that this call told
 local textsNow -- number -> its text, of those that this call wrote
 
-local GLOB -- hash: upstream, accounts, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
+local GLOB -- hash: upstream, accounts, rows, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local TURNS -- zset: tenant -> virtual time; only tenants with claimable work and a free slot
@@ -111,15 +112,18 @@ local function isStranger ()
   return false
 end
 
--- Whose ledger it is. The first that reaches an empty one writes that down; one that was filled before that is fal's.
+-- Whose ledger it is. The first that reaches an empty one writes that down, and how its rows are kept (folds.lua), in `rows`; one that was filled before that is fal's, and
+-- has no such word.
 local function findUpstream ()
-  local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter', 'tallyUntilMs')
-  upstream, sequence = kept[1] or nil, kept[2] or '0'
+  local kept = redis.call('HMGET', GLOB, 'upstream', 'sequence', 'counter', 'tallyUntilMs', 'rows')
+  upstream, sequence, isCompact = kept[1] or nil, kept[2] or '0', kept[5] == ledgers.compact
   tallyUntilMs, othersNow = kept[4] and tonumber(kept[4]), nil
   if upstream or not times.upstream then return end
   local isFilled = kept[2] or kept[3]
   upstream = isFilled and ledgers.unmarked or times.takesEmpty and times.upstream or ledgers.nobodys
-  if upstream == times.upstream then redis.call('HSET', GLOB, 'upstream', upstream) end
+  if upstream ~= times.upstream then return end
+  isCompact = isCompact or not isFilled
+  redis.call('HSET', GLOB, 'upstream', upstream, unpack(isCompact and { 'rows', ledgers.compact } or {}))
 end
 
 local function begin (keys, args)

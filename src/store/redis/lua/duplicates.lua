@@ -19,10 +19,11 @@ local function reattachable (duplicateName, looks, admission)
   local found, passed = {}, {}
   local ids = redis.call('ZRANGE', key('o', duplicateName), 0, looks)
   for i = 1, math.min(#ids, looks) do
-    local kept = redis.call('HMGET', key('g', ids[i]), 'phase', 'cost', 'finishedAtMs', 'answersUntilMs', 'cancelWished', 'connection', 'large', 'delivered', 'callerRetry')
-    local row = { id = ids[i], phase = kept[1], cost = tonumber(kept[2] or nil), finishedAtMs = tonumber(kept[3] or nil), answersUntilMs = tonumber(kept[4] or 0),
-      cancelWished = kept[5] == '1', connection = kept[6] or nil, delivered = kept[8] == '1', callerRetry = tonumber(kept[9] or 0) }
-    local isGone = kept[7] and not Aside.isThere(row.id, kept[7])
+    local kept = Folds.glance(ids[i], 's', 'answersUntilMs', 'connection', 'large')
+    local callerRetry = Folds.glance(ids[i], 'p').callerRetry
+    local row = { id = ids[i], phase = kept.phase, cost = tonumber(kept.cost), finishedAtMs = tonumber(kept.finishedAtMs), answersUntilMs = tonumber(kept.answersUntilMs or 0),
+      cancelWished = kept.cancelWished == '1', connection = kept.connection, delivered = kept.delivered == '1', callerRetry = tonumber(callerRetry or 0) }
+    local isGone = kept.large and not Aside.isThere(row.id, kept.large)
     local isOver = row.delivered and not isTwin(row, admission)
     if not row.phase or isOver or Books.isFinal(row) and now >= (row.finishedAtMs or 0) + constants.reattachableMs or Names.isAnswerOver(row) or Books.isCalledOff(row) or isGone then
       table.insert(passed, row.id)

@@ -21,11 +21,20 @@ end
 -- Is the row still the very one that this replica saw, and need no more be done about it than to prolong its lease, if it is at fal? Nearly all are, a thousand with each
 -- renewal, and a few fields tell.
 local function isAsTold (id, phase, version, attempt, requestId, holds)
-  local kept = redis.call('HMGET', key('g', id), 'phase', 'version', 'attempt', 'requestId', 'owner', 'upstream')
-  if kept[1] ~= phase or kept[2] ~= version or kept[3] ~= attempt or (kept[4] or '') ~= requestId then return false end
+  local at, isThere, requestIs, owner, account = key('g', id), nil, nil, nil, nil
+  if isCompact then
+    local stand, told = nil, cmsgpack.pack(phase, version, attempt)
+    stand, requestIs, owner, account = unpack(holds and redis.call('HMGET', at, 's', 'requestId', 'owner', 'upstream') or redis.call('HMGET', at, 's', 'requestId'))
+    isThere = stand and string.sub(stand, 1, #told) == told
+  else
+    local phaseIs, versionIs, attemptIs
+    phaseIs, versionIs, attemptIs, requestIs, owner, account = unpack(redis.call('HMGET', at, 'phase', 'version', 'attempt', 'requestId', 'owner', 'upstream'))
+    isThere = phaseIs == phase and versionIs == version and attemptIs == attempt
+  end
+  if not isThere or (requestIs or '') ~= requestId then return false end
   if not holds then return Books.ENDS[phase] end
-  if not Rows.isAtUpstream(phase) or kept[5] ~= given.replica then return false end
-  Rows.prolong(id, kept[6])
+  if not Rows.isAtUpstream(phase) or owner ~= given.replica then return false end
+  Rows.prolong(id, account)
   return true
 end
 

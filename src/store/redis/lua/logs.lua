@@ -25,9 +25,9 @@ end
 
 -- logs { id, from } -> { from: place of the first line, lines: [texts] }
 local function logs ()
-  local kept = redis.call('HMGET', key('g', given.id), 'logged', 'gaveWay')
-  local row = kept[2] and Rows.resolve(given.id)
-  local told = row and row.logged or tonumber(kept[1] or 0)
+  local kept = Folds.glance(given.id, 's', 'gaveWay')
+  local row = kept.gaveWay and Rows.resolve(given.id)
+  local told = row and row.logged or tonumber(kept.logged or 0)
   local at = key('log', row and row.id or given.id)
   local first = math.max(given.from, told - redis.call('LLEN', at))
   return { from = text(first), lines = first < told and redis.call('LRANGE', at, first - told, -1) or {} }

@@ -90,7 +90,7 @@ end
 
 -- With its place in every index, and what it holds. Once: what is read may come twice.
 function put.rows (id, image, texts)
-  if redis.call('HGET', key('g', id), 'version') then return end
+  if redis.call('HGET', key('g', id), 'bytes') then return end
   local row = Rows.typed(id, image)
   row.input, row.output = texts.input, texts.output
   Rows.write(row)
@@ -180,7 +180,7 @@ function step.arrive ()
   local word = markIn(upstream)
   if word ~= ARRIVING and hasAny() then return { outcome = word or 'filled' } end
   redis.call('DEL', GLOB)
-  redis.call('HSET', GLOB, 'upstream', ARRIVING .. ' ' .. given.run)
+  redis.call('HSET', GLOB, 'upstream', ARRIVING .. ' ' .. given.run, 'rows', ledgers.compact)
   return { outcome = word or 'empty' }
 end
 
@@ -225,7 +225,7 @@ end
 
 -- move { step, and what the step needs } -> { outcome, upstream, replicas }; or, before anything is done, { missing: the commands that its user may not run }
 local function move ()
-  local missing = (given.step == 'leave' or given.step == 'look' or given.step == 'arrive') and Rights.missing(operatorsCommands.move) or {}
+  local missing = (given.step == 'leave' or given.step == 'look' or given.step == 'arrive') and Rights.missing(commands.move) or {}
   if #missing > 0 then return { outcome = 'refused', missing = missing } end
   return step[given.step]()
 end

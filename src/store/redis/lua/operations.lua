@@ -2,7 +2,7 @@
 
 -- ping { rights: whether they are asked for } -> the commands that the user of this connection may not run
 local function ping ()
-  return given.rights and Rights.missing(commands) or {}
+  return given.rights and Rights.missing(commands.gateway) or {}
 end
 
 local operations = {

@@ -65,8 +65,8 @@ end
 local function oldestPausing ()
   local found = {}
   for _, id in ipairs(redis.call('ZRANGE', LATER, 0, constants.maxPauseLooks - 1)) do
-    local tenant, createdAtMs = unpack(redis.call('HMGET', key('g', id), 'tenant', 'createdAtMs'))
-    local admittedAtMs = tonumber(createdAtMs or nil)
+    local row = Folds.glance(id, 'p', 'tenant')
+    local tenant, admittedAtMs = row.tenant, tonumber(row.createdAtMs)
     if tenant and admittedAtMs and admittedAtMs < (found[tenant] or math.huge) then found[tenant] = admittedAtMs end
   end
   return found
@@ -77,7 +77,7 @@ local function oldestOf (name)
   local oldest
   for _, order in pairs(ORDER) do
     local foremost = redis.call('ZRANGEBYSCORE', key('q', name), text(order * PRIORITY_STEP), '(' .. text((order + 1) * PRIORITY_STEP), 'LIMIT', 0, 1)[1]
-    local createdAtMs = foremost and tonumber(redis.call('HGET', key('g', foremost), 'createdAtMs') or nil)
+    local createdAtMs = foremost and tonumber(Folds.glance(foremost, 'p').createdAtMs)
     if createdAtMs and (not oldest or createdAtMs < oldest) then oldest = createdAtMs end
   end
   return oldest

@@ -28,26 +28,23 @@ local function getMany ()
   return { rows = rows, looked = text(#given.ids) }
 end
 
--- getStatuses { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged }], what is not there left out
+-- getStatuses { ids } -> [{ id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged, and what else tells where it stands }], what is not there left out
 local function getStatuses ()
   local found = {}
   for _, id in ipairs(given.ids) do
-    local at = id
-    local kept = redis.call('HMGET', key('g', at), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged', 'doubtSinceMs', 'gaveWay')
-    local row = kept[8] and Rows.resolve(id)
-    if row then
-      at = row.id
-      kept = redis.call('HMGET', key('g', at), 'version', 'phase', 'cancelWished', 'queuePosition', 'startedAtMs', 'logged', 'doubtSinceMs')
+    local at, seen = id, Folds.stand(id)
+    if not seen then
+      local row = Rows.resolve(id)
+      at, seen = row and row.id, row and Folds.stand(row.id)
     end
-    local seen = {
-      id = id, version = kept[1], phase = kept[2], cancelWished = kept[3] or nil, queuePosition = kept[4] or nil, startedAtMs = kept[5] or nil, logged = kept[6] or nil,
-      doubtSinceMs = kept[7] or nil
-    }
-    if seen.phase == 'waiting' then
-      local place = redis.call('HMGET', key('g', at), 'tenant', 'priority', 'number')
-      seen.queuePosition = text(Queue.positionOf({ id = at, tenant = place[1], priority = place[2], number = tonumber(place[3]) }))
+    if seen then
+      seen.id = id
+      if seen.phase == 'waiting' then
+        local place = Folds.glance(at, 'p', 'tenant')
+        seen.queuePosition = text(Queue.positionOf({ id = at, tenant = place.tenant, priority = place.priority, number = tonumber(place.number) }))
+      end
+      table.insert(found, seen)
     end
-    if seen.phase then table.insert(found, seen) end
   end
   return found
 end
@@ -156,10 +153,11 @@ local function failures ()
   local found = {}
   for _, id in ipairs(newest(FAILED, '+inf', constants.maxFailureLooks)) do
     if #found >= given.limit then break end
-    local phase, tenant, model, failure, finishedAtMs, cost = unpack(redis.call('HMGET', key('g', id), 'phase', 'tenant', 'model', 'failure', 'finishedAtMs', 'cost'))
+    local row = Folds.glance(id, 's', 'tenant', 'model', 'failure')
     -- A replica of an older version does not keep up what failed.
-    if phase == 'failed' and (not given.tenant or tenant == given.tenant) then
-      table.insert(found, { id = id, tenant = tenant, model = model, code = failure and cjson.decode(failure).code, finishedAtMs = finishedAtMs or '0', cost = cost or '0' })
+    if row.phase == 'failed' and (not given.tenant or row.tenant == given.tenant) then
+      local code = row.failure and cjson.decode(row.failure).code
+      table.insert(found, { id = id, tenant = row.tenant, model = row.model, code = code, finishedAtMs = row.finishedAtMs or '0', cost = row.cost or '0' })
     end
   end
   return found

@@ -75,7 +75,7 @@ local function compareRow (row)
     -- One that stands for another generation does so until that is forgotten.
     if not Requests.isOthers(row.id, requestId) then compareField(key('r', requestId), 'id', row.id, row.id .. ' in requests') end
   end
-  local bytes = text(redis.call('HSTRLEN', at, 'input') + redis.call('HSTRLEN', at, 'output'))
+  local bytes = row.texts.isInCard and row.bytes or text(redis.call('HSTRLEN', at, 'input') + redis.call('HSTRLEN', at, 'output'))
   compareField(at, 'bytes', bytes, row.id .. ' in bytes')
   row.bytes = bytes
   local card = Rows.cardOf(row)
@@ -147,13 +147,14 @@ end
 -- What is gone by now went with its row.
 local function compareLog (id)
   local lines = redis.call('LLEN', key('log', id))
-  if lines == 0 or redis.call('HGET', key('g', id), 'logged') then return end
+  local stand = Folds.stand(id)
+  if lines == 0 or stand and stand.logged then return end
   differ('stray', 'log:' .. id, lines, nil)
   if isMending then redis.call('DEL', key('log', id)) end
 end
 
 local function compareCard (id)
-  if not redis.call('GET', key('c', id)) or redis.call('HGET', key('g', id), 'phase') then return end
+  if not redis.call('GET', key('c', id)) or redis.call('HGET', key('g', id), 'bytes') then return end
   differ('stray', 'c:' .. id, 'a card', nil)
   if isMending then redis.call('DEL', key('c', id)) end
 end
@@ -267,7 +268,7 @@ end
 -- recount { step, run, mend, and what the step needs } -> { differences: [{ what, name, found, expected }], isOver: another count has begun, and what the step gives }
 -- or, before anything is done, { differences: [], missing: the commands that its user may not run }
 local function recount ()
-  local missing = given.step == 'begin' and Rights.missing(operatorsCommands.recount) or {}
+  local missing = given.step == 'begin' and Rights.missing(commands.recount) or {}
   if #missing > 0 then return { differences = {}, missing = missing } end
   local isLeft = not tallyUntilMs or now > tallyUntilMs
   if given.step ~= 'begin' and (isLeft or redis.call('HGET', TALLY, 'run') ~= given.run) then return { isOver = '1', differences = {} } end

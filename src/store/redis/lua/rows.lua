@@ -3,6 +3,9 @@
 -- The fields of a row stand in `fields`, made from `generation/generation.ts`, as are the functions of `RowTexts`: `shown` to callers, `kinds` of those
 -- that are no texts, `listed`: those that a list shows beside `input` and `output`. In the hash beside them: `schema`, the version of that list; `bytes` of
 -- input and output together. Beside the hash lies the row's card: what a list needs to know of it in one text, a line each, so that one command reads a page.
+--
+-- A compact ledger (folds.lua) has input and output in the card alone if they are short enough for it, because Redis keeps a hash without a table of its fields as long as none
+-- is longer than 64 bytes. A row tells by itself how it is kept: where `bytes` counts texts that the hash does not have, they stand in the card.
 local SCHEMA = '2'
 
 local function isAtUpstream (phase)
@@ -35,9 +38,32 @@ local function textOf (name, value)
   return kind == 'integer' and text(value) or value and '1' or nil
 end
 
+local LINE_END = 10
+
+-- Takes input and output of a record out of its card, where they stand at its end. One that is not the record's has none. By MGET, which every user may run who reads lists.
+local function readTexts (id, record)
+  local card = redis.call('MGET', key('c', id))[1] or ''
+  local from = #card - record.bytes
+  if from < 2 or string.byte(card, from - 1) ~= LINE_END then return end
+  local atEnd = string.find(card, '\n', from, true)
+  if not atEnd then return end
+  if atEnd > from then record.input = string.sub(card, from, atEnd - 1) end
+  if atEnd < #card then record.output = string.sub(card, atEnd + 1) end
+  record.isInCard = true
+end
+
+-- What is kept under this id, a row's or an alias' fields as texts, or nil.
+local function readRecord (id)
+  local record = readHash(key('g', id))
+  if not record or record.target then return record end
+  record = Folds.unfold(record)
+  if not record.input and not record.output and record.bytes ~= '0' then readTexts(id, record) end
+  return record
+end
+
 -- The row with this id, or nil; an alias is none.
 local function readRow (id)
-  local record = readHash(key('g', id))
+  local record = readRecord(id)
   if not record or record.target then return nil end
   return rowOf(id, record)
 end
@@ -52,6 +78,7 @@ local function readBrief (id)
   if not bytes or tonumber(bytes) <= BRIEF_BYTES then return readRow(id) end
   local kept, record = redis.call('HMGET', at, unpack(fields.brief)), {}
   for i, name in ipairs(fields.brief) do record[name] = kept[i] or nil end
+  record = Folds.unfold(record)
   local row = rowOf(id, record)
   row.isBrief = true
   return row
@@ -73,7 +100,7 @@ local MAX_HOPS = 5
 local function resolve (id)
   local at, alias = id, nil
   for _ = 1, MAX_HOPS do
-    local record = readHash(key('g', at))
+    local record = readRecord(at)
     if not record then return nil end
     if not record.target then return rowOf(at, record), alias end
     if not record.gaveWay or isExpired(record) then return nil end
@@ -86,10 +113,10 @@ end
 local function leadOf (alias)
   local at, isFirst = alias, true
   for _ = 1, MAX_HOPS + 1 do
-    local target, endMs, gaveWay, phase = unpack(redis.call('HMGET', key('g', at), 'target', 'endMs', 'gaveWay', 'phase'))
-    if phase then return at, phase end
-    if not target or tonumber(endMs) <= now or not (isFirst or gaveWay) then return nil, nil, isFirst end
-    at, isFirst = target, false
+    local record = Folds.glance(at, 's', 'target', 'endMs', 'gaveWay')
+    if record.phase then return at, record.phase end
+    if not record.target or tonumber(record.endMs) <= now or not (isFirst or record.gaveWay) then return nil, nil, isFirst end
+    at, isFirst = record.target, false
   end
   return nil
 end
@@ -107,7 +134,7 @@ end
 
 -- What an id leads to, own or through an alias, and that alias.
 local function findById (id)
-  local record = readHash(key('g', id))
+  local record = readRecord(id)
   if not record then return nil end
   if not record.target then return rowOf(id, record) end
   if isExpired(record) then return nil end
@@ -125,12 +152,7 @@ end
 
 -- The row as it is handed out, fields as texts. Through an alias it has the alias' id and reader, and not the buyer's accounts, token and socket.
 local function show (row, id, alias)
-  local shown = { id = id or row.id, purchase = row.id }
-  local kept, names = row.texts, fields.shown
-  for i = 1, #names do
-    local value = kept[names[i]]
-    if value then shown[names[i]] = value end
-  end
+  local shown = RowTexts.shownOf(row.texts, id or row.id, row.id)
   if alias then
     shown.tenant, shown.subject, shown.accounts = alias.tenant, alias.subject, '[]'
     shown.token, shown.connection = nil, nil
@@ -180,12 +202,22 @@ local function listOf (row)
   return key('ls', statuses[row.phase] .. ' ' .. row.tenant .. ' ' .. row.subject)
 end
 
+-- Has the row's card room for input and output?
+local function fitsCard (row)
+  return tonumber(row.bytes) <= constants.maxCardBytes
+end
+
+-- Do they stand there alone? The card tells where the one ends and the other begins by a line's end.
+local function standsInCard (row)
+  return isCompact and not row.media and fitsCard(row) and row.input ~= '' and row.output ~= '' and not (row.input and string.find(row.input, '\n', 1, true))
+end
+
 -- The fields of a list in their order, an empty line for what is not there; then bytes, rank in the queue of its tenant, and that tenant, with `bases` behind a
 -- space where there are some, so that all other cards are as those of older versions; of one with stored files the texts stay in the row, where these stand. No text among them holds a line break: JSON is written without, and the others are words and digits. Behind them input and output, where they are short; fal may write an
 -- output of several lines.
 local function cardOf (row)
   local owner = row.bases and row.tenant .. ' ' .. row.bases or row.tenant
-  local texts = not row.media and tonumber(row.bytes) <= constants.maxCardBytes and '\n' .. (row.input or '') .. '\n' .. (row.output or '') or ''
+  local texts = not row.media and fitsCard(row) and '\n' .. (row.input or '') .. '\n' .. (row.output or '') or ''
   return RowTexts.listedLines(row.texts) .. '\n' .. row.bytes .. '\n' .. text(Queue.rankOf(row)) .. '\n' .. owner .. texts
 end
 
@@ -349,8 +381,8 @@ local function apply (row, changes)
   local before = setmetatable({}, { __index = row })
   local at = key('g', row.id)
   local sets, gone, isSeen, kept = {}, {}, false, row.texts
+  local foldOf, changedFolds = kept.s and fields.foldOf or {}, {}
   local function set (name, as)
-    kept[name] = as
     sets[#sets + 1], sets[#sets + 2] = name, as
   end
   for name, value in pairs(changes) do
@@ -358,22 +390,37 @@ local function apply (row, changes)
     if was ~= value or (fields.isLarge[name] and row.isBrief) then
       before[name] = was
       isSeen = isSeen or fields.isListed[name]
-      if value then
-        row[name] = value
-        set(name, textOf(name, value))
-      else
-        row[name], kept[name] = nil, nil
-        gone[#gone + 1] = name
+      row[name], kept[name] = value or nil, value and textOf(name, value) or nil
+      if foldOf[name] then changedFolds[foldOf[name]] = true
+      elseif fields.isLarge[name] then -- below
+      elseif not value then gone[#gone + 1] = name
+      elseif kept.s and name == 'accounts' then set(name, Folds.foldAccounts(row.tenant, value))
+      else set(name, kept[name]) end
+    end
+  end
+  for name in pairs(changedFolds) do
+    kept[name] = RowTexts.folds[name](kept)
+    set(name, kept[name])
+  end
+  local isTextChanged = changes.input ~= nil or changes.output ~= nil
+  if isTextChanged then
+    measure(row)
+    kept.bytes = row.bytes
+    set('bytes', row.bytes)
+  end
+  -- Where there are places of files the card has no texts.
+  if isTextChanged or changes.media ~= nil then
+    isSeen = true
+    local wasInCard = kept.isInCard
+    kept.isInCard = standsInCard(row)
+    for _, name in ipairs(fields.large) do
+      if kept.isInCard then
+        if not wasInCard then gone[#gone + 1] = name end
+      elseif changes[name] ~= nil or wasInCard then
+        if kept[name] then set(name, kept[name]) else gone[#gone + 1] = name end
       end
     end
   end
-  if changes.input ~= nil or changes.output ~= nil then
-    measure(row)
-    isSeen = true
-    set('bytes', row.bytes)
-  end
-  -- Where there are places the card has no texts.
-  isSeen = isSeen or changes.media ~= nil
   if #sets > 0 then redis.call('HSET', at, unpack(sets)) end
   if #gone > 0 then redis.call('HDEL', at, unpack(gone)) end
   if isSeen then redis.call('SET', key('c', row.id), cardOf(row)) end
@@ -402,13 +449,10 @@ end
 local function write (row)
   row.schema = SCHEMA
   measure(row)
-  local kept, sets, count = RowTexts.textsOf(row), {}, 0
-  for name, value in pairs(kept) do
-    sets[count + 1], sets[count + 2] = name, value
-    count = count + 2
-  end
+  local kept, isInCard = RowTexts.textsOf(row), standsInCard(row)
+  redis.call('HSET', key('g', row.id), unpack(Folds.fold(kept, isInCard and fields.isLarge)))
+  kept.isInCard = isInCard
   row.texts = kept
-  redis.call('HSET', key('g', row.id), unpack(sets))
   redis.call('SET', key('c', row.id), cardOf(row))
   redis.call('ZADD', key('l', row.tenant .. ' ' .. row.subject), text(row.number), row.id)
   reindex(nil, row)
@@ -457,6 +501,15 @@ end
 -- among duplicates does from this, so a few fields are enough. An unknown is no end: a caller who was told of it may ask again, and must not buy again.
 local function deliver (id, connection)
   local at = key('g', id)
+  if isCompact then
+    local stand, known, duplicateName = unpack(redis.call('HMGET', at, 's', 'connection', 'duplicateName'))
+    if not stand or connection and connection ~= known then return end
+    local phase, wasDelivered, joinsTwins, after = RowTexts.delivered(stand)
+    if wasDelivered or phase == 'unknown' then return end
+    redis.call('HSET', at, 's', after)
+    if duplicateName and not joinsTwins then redis.call('ZREM', key('o', duplicateName), id) end
+    return
+  end
   local phase, delivered, known, duplicateName, joinsTwins = unpack(redis.call('HMGET', at, 'phase', 'delivered', 'connection', 'duplicateName', 'joinsTwins'))
   if not phase or delivered or phase == 'unknown' or connection and connection ~= known then return end
   redis.call('HSET', at, 'delivered', '1')
@@ -526,7 +579,7 @@ local function forget (row)
 end
 
 return {
-  isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRecord = readRecord, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, prolong = prolong, forget = forget
