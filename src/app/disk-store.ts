@@ -7,7 +7,7 @@ import { createOperators } from '../generation/operators.ts'
 import type { DiskFault } from '../store-faults.ts'
 import { openDiskLedger } from '../store/disk/ledger.ts'
 import { isNoSpace } from '../store/disk/log/port.ts'
-import { answerOperators } from '../store/disk/operators-wire.ts'
+import { createAnswering } from '../store/disk/operators-wire.ts'
 import { ownFolder, type Owner } from '../store/disk/owner.ts'
 import { accountText, BETWEEN_ACCOUNTS, foreignLedgerSentence, type OwnAccount } from '../upstream-account.ts'
 import { unmountedFault } from './data-folder.ts'
@@ -60,7 +60,7 @@ export async function openDisk ({ config, accounts, log, metrics }: StoreOptions
   const aheadSeconds = Math.round((ledger.now() - Date.now()) / 1000)
   if (aheadSeconds > CLOCK_SECONDS) log.warn({ folder, ahead_seconds: aheadSeconds }, 'the ledger has seen a later time than this machine\'s clock has now: it goes on from there, and takes days and months of budgets by it')
   const operators = { ...createOperators({ ...ledger, recount }), overview: async (asked: unknown) => answerText(await readOverview(ledger, askedIn(asked))) }
-  answer = socket => { answerOperators(socket, operators).catch(() => {}) } // it says what fails itself
+  answer = createAnswering(operators)
   return {
     ledger,
     renew: () => {},

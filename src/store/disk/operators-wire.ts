@@ -21,16 +21,54 @@ export interface AskedOperators extends Pick<Operators, 'usage' | 'unknown' | 's
   readonly overview: (asked: unknown) => Promise<unknown>
 }
 
+/** So many connections there are at once; one more is told to ask again. */
+const MOST_CONNECTIONS = 64
+
+/** Requests of so many are read at once, since each of them may be long. The others wait in the system's buffers. */
+const READ_AT_ONCE = 8
+
+/** Answers connections, each with one request, and ends them. */
+export function createAnswering (operators: AskedOperators): (socket: Socket) => void {
+  let connections = 0
+  let reading = 0
+  const waiting: (() => void)[] = []
+
+  async function inTurn (read: () => Promise<string>): Promise<string> {
+    if (reading === READ_AT_ONCE) await new Promise<void>(resolve => { waiting.push(resolve) })
+    else reading += 1
+    try {
+      return await read()
+    } finally {
+      // Whoever comes next takes this one's place.
+      const next = waiting.shift()
+      if (next === undefined) reading -= 1
+      else next()
+    }
+  }
+
+  return socket => {
+    if (connections === MOST_CONNECTIONS) {
+      socket.end(JSON.stringify({ fault: 'The gateway is asked by so many at once that it cannot answer: ask again' }) + '\n')
+      // It ends once what was sent is read, if that is soon.
+      socket.resume()
+      const timer = setTimeout(() => { socket.destroy() }, REQUEST_MS)
+      socket.once('close', () => { clearTimeout(timer) })
+      return
+    }
+    connections += 1
+    socket.once('close', () => { connections -= 1 })
+    answer(socket, operators, inTurn).catch(() => {}) // it says what fails itself
+  }
+}
+
 /** Answers one connection, and ends it. Never rejects. */
-export async function answerOperators (socket: Socket, operators: AskedOperators): Promise<void> {
-  socket.setTimeout(REQUEST_MS, () => { socket.destroy() })
+async function answer (socket: Socket, operators: AskedOperators, inTurn: (read: () => Promise<string>) => Promise<string>): Promise<void> {
   const say = async (line: object): Promise<void> => {
     if (socket.destroyed) throw new Error('Nobody reads any more.')
     if (!socket.write(JSON.stringify(line) + '\n')) await new Promise<void>(resolve => { socket.once('drain', resolve).once('close', resolve) })
   }
   try {
-    const request = recordOf(JSON.parse(await requestOf(socket)))
-    socket.setTimeout(0) // a terminal may be read slowly
+    const request = recordOf(JSON.parse(await inTurn(async () => await requestOf(socket))))
     if (request['v'] !== VERSION) throw new Error('The gateway speaks another version of this: use the falgate that it is')
     for await (const line of answersTo(request, operators)) await say(line)
     await say({ end: true })
@@ -99,16 +137,21 @@ export function askedOf (connect: () => Promise<Socket>): AskedOperators {
   }
 }
 
-/** The first line. Rejects when there is none, or it is too long. */
+/** The first line. Rejects when there is none, when it is too long, and when all of it has not come in time, so that nobody keeps others waiting. */
 async function requestOf (socket: Socket): Promise<string> {
-  let read = ''
-  for await (const chunk of socket.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
-    read += String(chunk)
-    const end = read.indexOf('\n')
-    if (end !== -1) return read.slice(0, end)
-    if (read.length > MAX_REQUEST_LENGTH) throw new Error('The request is too long')
+  const timer = setTimeout(() => { socket.destroy() }, REQUEST_MS)
+  try {
+    let read = ''
+    for await (const chunk of socket.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
+      read += String(chunk)
+      const end = read.indexOf('\n')
+      if (end !== -1) return read.slice(0, end)
+      if (read.length > MAX_REQUEST_LENGTH) throw new Error('The request is too long')
+    }
+    throw new Error('There is no request')
+  } finally {
+    clearTimeout(timer)
   }
-  throw new Error('There is no request')
 }
 
 function momentOf (value: unknown): number | null {

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { createOperators } from '../../../src/generation/operators.ts'
 import { openDiskLedger } from '../../../src/store/disk/ledger.ts'
-import { answerOperators, askedOf } from '../../../src/store/disk/operators-wire.ts'
+import { askedOf, createAnswering } from '../../../src/store/disk/operators-wire.ts'
 import { ownFolder, reachOwner } from '../../../src/store/disk/owner.ts'
 import { admissionOf, freshId, successOf, times, traceLost } from '../../support/admission.ts'
 import { owner as account, startMs } from '../contract/world.ts'
@@ -16,7 +16,7 @@ t.test('settle and correct are taken over the socket and last; nonsense, a line 
   const open = async (): ReturnType<typeof openDiskLedger> => await openDiskLedger({ folder, times, accounts: () => [account], wallNow: () => nowMs, onDamage: () => {}, onState: () => {}, onCheckpointFailure: () => {} })
   const { ledger, recount } = await open()
   const operators = { ...createOperators({ ...ledger, recount }), overview: async () => null }
-  const owner = await ownFolder(folder, socket => { answerOperators(socket, operators).catch(() => {}) })
+  const owner = await ownFolder(folder, createAnswering(operators))
   const connect = async () => {
     const reached = await reachOwner(folder)
     if (reached === null) throw new Error('nobody is there')
@@ -57,4 +57,30 @@ t.test('settle and correct are taken over the socket and last; nonsense, a line 
   t.match(await again.ledger.balances([{ owner: 'studio', per: 'month' }]), [{ held: 0, spent: 180_000 }])
   t.same((await again.recount({ isMending: false })).differences, [])
   await again.ledger.close()
+})
+
+t.test('of more connections than are answered at once each one more is told to ask again, and is answered when there is room', async t => {
+  const folder = await newFolder(t)
+  const { ledger, recount } = await openDiskLedger({ folder, times, accounts: () => [account], wallNow: () => startMs, onDamage: () => {}, onState: () => {}, onCheckpointFailure: () => {} })
+  const owner = await ownFolder(folder, createAnswering({ ...createOperators({ ...ledger, recount }), overview: async () => null }))
+  const connect = async () => {
+    const reached = await reachOwner(folder)
+    if (reached === null) throw new Error('nobody is there')
+    return reached.socket
+  }
+  const asked = askedOf(connect)
+  const question = async (): Promise<unknown> => await asked.recount(false)
+
+  const silent = await Promise.all(Array.from({ length: 64 }, connect))
+  await t.rejects(question(), { message: 'The gateway is asked by so many at once that it cannot answer: ask again' })
+  const long = await connect()
+  const answer = text(long)
+  long.on('error', () => {}) // it may be ended before all of this was sent
+  long.write('x'.repeat(1024 * 1024))
+  t.match(await answer, /ask again/, 'also one that says much')
+  for (const socket of silent) socket.end()
+  await Promise.all(silent.map(async socket => await text(socket)))
+  t.ok(await question(), 'those that ended leave room')
+  await owner.close()
+  await ledger.close()
 })
