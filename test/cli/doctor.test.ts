@@ -80,7 +80,7 @@ async function sound (t: Test): Promise<Sound> {
 
 t.test('where everything is in order each thing is ok, the exit code is 0, nothing is bought and nothing written', async t => {
   const { env, sandbox, redisPort } = await sound(t)
-  const { code, findings } = await ask(env)
+  const { code, findings } = await ask({ ...env, MEDIA_DIR: t.testdir({}) })
   t.same(findings.filter(({ verdict }) => verdict !== 'ok'), [])
   t.equal(code, 0)
   t.same([...new Set(findings.map(({ check }) => check))], checks.filter(check => !check.startsWith('folder')), 'every check has a finding, in their order')
