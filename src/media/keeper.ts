@@ -61,6 +61,17 @@ export function createKeeper (deps: KeeperDeps): Keeper {
     if (address === null || (address.protocol !== 'data:' && allowed(address) === null)) return { kind: 'never' }
     const giveBack = await takeTurn(signal)
     if (giveBack === null) return { kind: 'later' }
+    const work = inTurn(address, signal).finally(giveBack)
+    const overdue = longAfter(signal)
+    try {
+      // A disk that does not answer heeds no signal, and nobody waits for it. The turn is given back when it does.
+      return await Promise.race([work, overdue.isOver.then((): Kept => ({ kind: 'later' }))])
+    } finally {
+      overdue.forget()
+    }
+  }
+
+  async function inTurn (address: URL, signal: AbortSignal): Promise<Kept> {
     const path = join(store.spoolFolder, randomUUID())
     try {
       return await stored(address, path, signal)
@@ -69,11 +80,28 @@ export function createKeeper (deps: KeeperDeps): Keeper {
       return { kind: 'later' }
     } finally {
       await rm(path, { force: true }).catch(() => {}) // tidied up at the next start
-      giveBack()
     }
   }
 
   return { keep, close: async () => { await Promise.all([dispatchers.public.destroy(), dispatchers.ours.destroy()]) } }
+}
+
+/** What heeds a signal has ended so long after it. */
+const GRACE_MS = 1000
+
+function longAfter (signal: AbortSignal): { readonly isOver: Promise<void>, readonly forget: () => void } {
+  let timer: NodeJS.Timeout | undefined
+  let onAbort = (): void => {}
+  const isOver = new Promise<void>(resolve => { onAbort = () => { timer = setTimeout(resolve, GRACE_MS) } })
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort, { once: true })
+  return {
+    isOver,
+    forget: () => {
+      signal.removeEventListener('abort', onAbort)
+      clearTimeout(timer)
+    }
+  }
 }
 
 /** The file that a `data:` address holds. */

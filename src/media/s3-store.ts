@@ -26,9 +26,9 @@ export async function createS3Store (options: BucketOptions): Promise<MediaStore
     return below + name
   }
 
-  async function headOf (name: string): Promise<StoredFile | null> {
+  async function headOf (name: string, signal?: AbortSignal): Promise<StoredFile | null> {
     try {
-      const { headers, body } = await ask({ method: 'HEAD', key: keyOf(name) })
+      const { headers, body } = await ask({ method: 'HEAD', key: keyOf(name), signal })
       await body.dump()
       return { name, bytes: Number(headers['content-length']), storedAtMs: Date.parse(String(headers['last-modified'])) || 0 }
     } catch (error) {
@@ -55,7 +55,7 @@ export async function createS3Store (options: BucketOptions): Promise<MediaStore
     place: `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}${endpoint === null ? '' : ` at ${endpoint}`}`,
     spoolFolder: spool.folder,
     put: async (name, { path, bytes, type }, signal) => {
-      const known = await headOf(name)
+      const known = await headOf(name, signal)
       if (known === null || known.bytes !== bytes || Date.now() - known.storedAtMs > REFRESH_MS) {
         const { body } = await ask({ method: 'PUT', key: keyOf(name), headers: { 'content-type': type }, body: { stream: createReadStream(path), bytes, sha256: sha256In(name) }, signal })
         await body.dump()

@@ -203,3 +203,19 @@ t.test('a file inside the output is kept like others', async t => {
   t.same(await keep('data:image/png;base64,'), { kind: 'never' })
   t.same(await keep('data:nonsense'), { kind: 'never' })
 })
+
+t.test('a disk that does not answer holds nobody up longer than the signal says', async t => {
+  const server = await startFileServer(t)
+  server.answer((_request, response) => { response.writeHead(200).end(picture(1000)) })
+  const store = await createFolderStore(t.testdir({}))
+  const aborted = new AbortController()
+  const keeper = createKeeper({
+    store: { ...store, put: async () => { aborted.abort(); return await new Promise(() => {}) } },
+    allowed: createAddressRule({ hosts: [], ownOrigins: () => [server.url] }),
+    connect: { public: createConnector({ proxy: null, timeoutMs: 5000 }), ours: createConnector({ proxy: null, timeoutMs: 5000 }) },
+    maxBytes: 1_000_000,
+    onFile: () => {}
+  })
+  t.teardown(async () => { await keeper.close() })
+  t.same(await keeper.keep(`${server.url}/a`, aborted.signal), { kind: 'later' })
+})
