@@ -14,12 +14,16 @@ import { deploy, LONG_LEASE } from './replicas.ts'
 /** Soon over for whoever goes on, and longer than a busy machine lets a process wait. */
 const LEASE = { LEASE_SECONDS: '3' }
 
+/** Over before a replica counts as silent: what a dead one leaves behind is found by its lease. */
+const SHORT_LEASE = { LEASE_SECONDS: '1' }
+
 /** A place for these deaths. One where Redis is emptied has a server of its own. */
 export async function openRedisPlace (t: Test, points: readonly Point[]): Promise<Place> {
+  const isLong = points.some(({ isLeaseLong }) => isLeaseLong)
   const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
   const redis = server?.url ?? await redisUrl()
   const mediaFolder = joinPath(t.testdir({}), 'media')
-  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: { ...mediaEnv(mediaFolder), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length), replicaTimeoutMs: ALL_DEATHS_MS })
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: { ...mediaEnv(mediaFolder), ...isLong ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length), replicaTimeoutMs: ALL_DEATHS_MS })
   const survivorGate = await startRedisGate(t, redis)
   const survivor = await startReplica({ REDIS_URL: survivorGate.url })
 
@@ -37,7 +41,7 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
     if (inherits) gate.refuse(['claim'])
     // From its first claim on it has claims come along with admissions.
     const hasClaimed = inherits ? null : gate.untilAnswered('claim')
-    const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: gate.url }), inherits ? startReplica() : null])
+    const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: gate.url }), inherits ? startReplica(isLong ? {} : SHORT_LEASE) : null])
     await hasClaimed
     return {
       gate,
