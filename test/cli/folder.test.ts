@@ -1,6 +1,6 @@
 // Operators' commands on a ledger in a folder: counted again and looked at, beside the gateway that has it and without one.
 
-import { appendFile, readdir, readFile } from 'node:fs/promises'
+import { appendFile, chown, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { encodeFrame, readFrames } from '../../src/store/disk/log/frames.ts'
@@ -111,4 +111,26 @@ t.test('top shows what a ledger in a folder knows, beside its gateway and withou
   t.same({ ...alone, time: null, replicas: null }, { ...told, time: null, replicas: null })
   t.same(alone['replicas'], [])
   t.ok((await readFile(join(env.DATA_DIR, '000001.log'))).length > 0)
+})
+
+t.test('what root writes in a folder belongs to whom the folder belongs to, so that the gateway can open it', async t => {
+  const above = t.testdir({})
+  const [nobody, nogroup] = [65_534, 65_534]
+  // Without the rights of root a process can write nothing that belongs to others.
+  if (process.getuid?.() === 0) await chown(above, nobody, nogroup)
+  const { uid, gid } = await stat(above)
+  const env = { DATA_DIR: join(above, 'data') }
+  const others = async (): Promise<readonly string[]> => {
+    const paths = [env.DATA_DIR, ...(await readdir(env.DATA_DIR)).map(name => join(env.DATA_DIR, name))]
+    const found = await Promise.all(paths.map(async path => ({ path, of: await stat(path) })))
+    return found.filter(({ of }) => of.uid !== uid || of.gid !== gid).map(({ path }) => path)
+  }
+  const { running, url } = await serve(t, env)
+  t.equal((await generate(url, { prompt: 'a lighthouse' })).status, 200)
+  t.same(await others(), [], 'a gateway that root started')
+  running.child.kill('SIGTERM')
+  await running.ended
+  t.match(await runHere(['export', '--move', join(above, 'moved.jsonl')], env), { code: 0 })
+  t.match(await runHere(['ledger', 'take-back'], env), { code: 0 })
+  t.same(await others(), [], 'operators as root')
 })

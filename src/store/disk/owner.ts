@@ -13,7 +13,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { recordOf } from '../../generation/fields.ts'
 import { makeFolder, unusable } from './log/folder.ts'
-import { hasCode, realFiles } from './log/port.ts'
+import { handOver, hasCode, realFiles } from './log/port.ts'
 
 /** The process that has the folder. */
 export interface Greeting {
@@ -156,6 +156,7 @@ export async function take (folder: string, number: number, onConnection: (socke
 async function claim (folder: string, temporary: string, number: number): Promise<boolean> {
   try {
     await chmod(join(folder, temporary), 0o600)
+    await handOver(join(folder, temporary))
     await link(join(folder, temporary), join(folder, nameOf(number)))
   } catch (error) {
     // Somebody was quicker, or has the folder already and tidied up.

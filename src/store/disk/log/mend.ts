@@ -80,7 +80,7 @@ async function beginAgain (folder: string): Promise<void> {
   const head = await headOf(join(folder, nameOf(snapshot)))
   if (files.some(({ file, ending }) => ending === 'log' && file === head.from)) return
   const none: SegmentHead = { after: null }
-  const opened = await open(join(folder, nameOf({ file: head.from, ending: 'log' })), 'wx', FILE_MODE)
+  const opened = await realFiles.open(join(folder, nameOf({ file: head.from, ending: 'log' })), 'wx', FILE_MODE)
   try {
     await writeAll(opened, encodeFrame('segment', head.batch, [JSON.stringify(none)]).bytes, 0)
     await opened.sync()

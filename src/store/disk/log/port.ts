@@ -1,6 +1,7 @@
 // The functions of a file system that the log on disk uses, so that a test can put faults between.
 
-import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { chown, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 
 /** An open file; positions and lengths in bytes. Like a `FileHandle` of Node's, which is one. */
 export interface PortFile {
@@ -30,7 +31,38 @@ export interface FilePort {
   readonly statfs: (path: string) => Promise<{ readonly type: number, readonly bsize: number, readonly bavail: number }>
 }
 
-export const realFiles: FilePort = { open, readdir, mkdir, rename, unlink, stat, statfs }
+/**
+ * Those of the system. What root makes belongs to whom the folder around it belongs to, as in a package or an image it is not root: after an operator's command the
+ * gateway could not open its own ledger otherwise.
+ */
+export const realFiles: FilePort = {
+  open: async (path, flags, mode) => {
+    const file = await open(path, flags, mode)
+    try {
+      if (flags === 'wx') await handOver(path)
+      return file
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  },
+  mkdir: async (path, options) => {
+    const first = await mkdir(path, options)
+    if (first !== undefined) await handOver(first)
+  },
+  readdir,
+  rename,
+  unlink,
+  stat,
+  statfs
+}
+
+/** See `realFiles`. */
+export async function handOver (path: string): Promise<void> {
+  if (process.getuid?.() !== 0) return
+  const { uid, gid } = await stat(dirname(resolve(path)))
+  if (uid !== 0) await chown(path, uid, gid)
+}
 
 /** Writes all of it, in one call where the system takes it so. Rejects with what the system said; then a part of it may be there. */
 export async function writeAll (file: PortFile, bytes: Uint8Array, position: number): Promise<void> {
