@@ -39,6 +39,8 @@ t.test('a folder is told thing by thing: before its first start, beside its gate
     { check: 'folder-reserve', verdict: 'ok', sentence: /^8\.0 MiB are held back/ },
     { check: 'folder-snapshot', verdict: 'ok', sentence: /^there is none yet: a start reads [\d.]+ KiB of journal/, measured: { journal_bytes: Number } }
   ])
+  running.child.kill('SIGSTOP')
+  t.match(await ask(env), { code: 0, findings: [{}, { check: 'folder-owner', verdict: 'warning', sentence: /^a process has it and does not answer: look whether it stands still/ }] })
   running.child.kill('SIGKILL')
   await running.ended
   t.match((await ask(env)).findings[1], { check: 'folder-owner', sentence: 'nobody has it: a gateway may start' })

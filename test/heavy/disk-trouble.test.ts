@@ -67,6 +67,9 @@ async function scene (t: Test): Promise<Scene> {
 
 const isRefused = (reply: Reply): boolean => reply.status === 503 && reply.json()['code'] === 'store-unavailable'
 const ready = async ({ ops }: Serving): Promise<unknown> => await (await fetch(`${ops}/readyz`)).json()
+/** The faults that the alert FalgateStoreUnfit goes by. */
+const told = async ({ ops }: Serving): Promise<readonly string[]> =>
+  [...(await (await fetch(`${ops}/metrics`)).text()).matchAll(/^falgate_store_fault\{fault="([^"]+)"\} 1$/gm)].map(([, fault = '']) => fault)
 const picture = (seed: number): object => ({ prompt: 'a lighthouse', seed })
 
 t.jobs = 4
@@ -94,6 +97,7 @@ for (const trouble of troubles) {
       return isRefused(reply)
     }, { what: 'nothing new is taken' })
     t.match(await ready(first), { store: 'down', store_faults: [trouble.fault] })
+    t.same(await told(first), [trouble.fault], 'who is on call is told')
     t.match([(await first.generate(picture(1))).text, (await first.get(`/generations/${String(inLine.json()['id'])}`)).json()['status']], [stored.text, 'queued'], 'what is stored is given out, and what is in line is shown')
     release()
     const collected = await running
@@ -103,6 +107,7 @@ for (const trouble of troubles) {
 
     await trouble.end(here)
     await until(async () => Object(await ready(first)).store === 'up', { what: 'the folder takes writes again' })
+    t.same(await told(first), [])
     const later = await until(async () => {
       const reply = await first.generate(picture(3))
       return !isRefused(reply) && reply
