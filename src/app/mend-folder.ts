@@ -5,7 +5,9 @@ import type { Config } from '../config.ts'
 import { formatUsd } from '../money.ts'
 import { inspectLog, mendLog, type Cut } from '../store/disk/log/mend.ts'
 import { countLoss, type Loss } from '../store/disk/lost.ts'
+import { forgetInputs, lostInputs } from '../store/disk/inputs.ts'
 import { markAgain } from '../store/disk/moving.ts'
+import type { OpenStateOptions } from '../store/disk/open.ts'
 import { ownFolder } from '../store/disk/owner.ts'
 import { movingSentence } from '../upstream-account.ts'
 import { assertThere } from './data-folder.ts'
@@ -18,10 +20,11 @@ import { timesOf } from './store-terms.ts'
 export async function mendFolder (config: Config, folder: string, isWriting: boolean): Promise<{ readonly done: boolean, readonly text: string }> {
   await assertThere(folder)
   const owner = await ownFolder(folder)
+  const place = { folder, times: timesOf(config), onDamage: () => {} } // what was cut off was never answered
   try {
     const count = countLoss()
     const { damage, canMend, cuts } = await inspectLog(folder, { onKept: count.keep, onLost: count.lose })
-    if (damage === null) return { done: true, text: `the journal in ${folder} is sound: there is nothing to mend` }
+    if (damage === null) return await mendInputs(place, isWriting)
     if (!canMend) return { done: false, text: `${damage.message}\nNothing in the folder can take its place, and nothing is changed.` }
     const loss = count.loss()
     const { mark } = loss
@@ -30,7 +33,7 @@ export async function mendFolder (config: Config, folder: string, isWriting: boo
     const made = await mendLog(folder)
     const { damage: further } = await inspectLog(folder)
     // Else it could buy again what was bought where it is now.
-    if (mark !== null && further === null) await markAgain({ folder, times: timesOf(config), onDamage: () => {} }, mark)
+    if (mark !== null && further === null) await markAgain(place, mark)
     return {
       done: further === null,
       text: [
@@ -42,6 +45,16 @@ export async function mendFolder (config: Config, folder: string, isWriting: boo
   } finally {
     await owner.close()
   }
+}
+
+/** The journal is sound: whether the inputs of what has not ended can be read, which are in files beside it. */
+async function mendInputs (place: OpenStateOptions, isWriting: boolean): Promise<{ readonly done: boolean, readonly text: string }> {
+  const lost = await lostInputs(place)
+  if (lost.length === 0) return { done: true, text: `the journal in ${place.folder} is sound: there is nothing to mend` }
+  const found = `The journal in ${place.folder} is sound. Damaged ${lost.length === 1 ? 'is the input of a generation that has' : `are the inputs of ${lost.length} generations that have`} not ended: ${lost.join(', ')}`
+  if (!isWriting) return { done: false, text: `${found}\nNothing is changed. falgate ledger mend --write goes on without: what waits in line then fails unbought, and what is at fal is followed to its end.` }
+  await forgetInputs(place)
+  return { done: true, text: `${found}\nThe ledger goes on without: start the gateway.` }
 }
 
 function cutText ({ file, offset, bytes, batches, records }: Cut): string {

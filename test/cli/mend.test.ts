@@ -3,10 +3,12 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { generate, serve } from '../support/folder-gateway.ts'
+import { authorization, generate, serve } from '../support/folder-gateway.ts'
+import { parseObject } from '../support/gateway.ts'
 import { runHere } from '../support/cli.ts'
 import { cliFile } from '../support/paths.ts'
 import { start } from '../support/processes.ts'
+import { until } from '../support/until.ts'
 
 t.setTimeout(300_000)
 
@@ -90,4 +92,42 @@ t.test('beside a gateway that has the folder nothing is looked at or cut off, an
   t.match(await runHere(['ledger', 'mend'], { DATA_DIR: join(dir, 'other') }), { code: 1, stdout: '', stderr: /^falgate: DATA_DIR: there is no ledger in / })
   t.same(await readdir(dir), ['data'])
   t.match(await runHere(['ledger', 'mend'], { REDIS_URL: 'redis://127.0.0.1:1' }), { code: 1, stdout: '', stderr: /^falgate: DATA_DIR: not set; what mend puts right is a ledger in a folder/ })
+})
+
+t.test('an input that the disk lost before it was sent stops the start; the command names its generation, and with --write it fails unbought while everything else goes on', async t => {
+  const above = t.testdir()
+  const [first, env] = [{ DATA_DIR: join(above, 'first') }, { DATA_DIR: join(above, 'data') }]
+  const { running, url } = await serve(t, { ...first, FAL_CONCURRENCY: '1' })
+  const ask = async (prompt: string): Promise<string> => {
+    const { status, json } = await generate(url, { prompt }, { prefer: 'respond-async' })
+    t.equal(status, 202)
+    return String(parseObject(JSON.stringify(json))['id'])
+  }
+  t.equal((await generate(url, { prompt: 'a lighthouse', seed: 1 })).status, 200)
+  await ask('at the upstream')
+  const waiting = await ask(PROMPT)
+  running.child.kill('SIGKILL')
+  await running.ended
+  // An import lays inputs into a file of their own, as a checkpoint does.
+  const file = join(above, 'moved.jsonl')
+  t.match(await runHere(['export', '--move', file], first), { code: 0 })
+  t.match(await runHere(['import', file], env), { code: 0 })
+  const texts = (await readdir(env.DATA_DIR)).find(name => name.endsWith('.texts')) ?? ''
+  const bytes = await readFile(join(env.DATA_DIR, texts))
+  const at = bytes.indexOf(PROMPT)
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  await writeFile(join(env.DATA_DIR, texts), bytes)
+
+  const refused = await start(t, [cliFile, 'serve'], { ...env, PORT: '0' }).ended
+  t.match(refused, { code: 1, stderr: new RegExp(`^falgate: A text of the ledger is damaged: \\d+ bytes at byte \\d+ of \\S+\\.texts\\. It is the input of generation ${waiting}, which has not ended\\. Keep a copy of the folder\\. \`falgate ledger mend\` shows what would be lost`) })
+  t.match(await runHere(['ledger', 'mend'], env), { code: 1, stdout: new RegExp(`^The journal in \\S+ is sound\\. Damaged is the input of a generation that has not ended: ${waiting}\nNothing is changed\\. falgate ledger mend --write goes on without`) })
+  t.match(await runHere(['ledger', 'mend', '--write'], env), { code: 0, stdout: /\nThe ledger goes on without: start the gateway\.\n$/ })
+  t.match(await runHere(['ledger', 'mend'], env), { code: 0, stdout: /there is nothing to mend/ })
+  const again = await serve(t, env)
+  await until(async () => {
+    const found = await fetch(`${again.url}/generations/${waiting}`, { headers: { authorization } })
+    const { status, error } = parseObject(await found.text())
+    return status === 'failed' && parseObject(JSON.stringify(error))['code'] === 'generation-lost'
+  })
+  t.match(await generate(again.url, { prompt: 'a lighthouse', seed: 1 }, { 'falgate-cache': 'only' }), { status: 200 }, 'what was bought is there')
 })

@@ -26,12 +26,16 @@ const BACKOFF = { firstMs: 500, mostMs: 30_000 }
 /** How long an id named by an error answer is looked for, before its outcome counts as unknown. */
 const LOOK_FOR_LOST_MS = 10_000
 
+/** The ledger does not have any more what there was to send; see `falgate ledger mend`. */
+const INPUT_LOST: Failure = { code: 'generation-lost', detail: 'The disk of the ledger lost its input before it was sent to the model, so nothing was bought.' }
+
 export async function submit (row: Generation, context: StepContext): Promise<StepResult> {
   const { ledger, upstreamOf } = context
   const permit = context.takePermit()
   const { input } = row
   // A dead process may have sent it, or this one did and the ledger forgot what came of it.
-  if (permit === null || input === null) return await lose(row, context)
+  if (permit === null) return await lose(row, context)
+  if (input === null) return await refused(row, INPUT_LOST, context)
   if (!permit.isValid()) return recorded(await context.record(row, () => ledger.recordNotSent(row.id, row.attempt, { retryAfterMs: 0 })))
 
   const submitted = await context.undisturbed(() => send(row, input, upstreamOf(row.upstream)))

@@ -18,7 +18,7 @@ export interface Loading {
   /** A record of a snapshot is read at once, since that has each entry as good as once. */
   readonly take: (record: string, places: readonly Place[], from: 'snapshot' | 'journal') => void
   /** Everything was taken: what follows from it is made, and what ended with the process that wrote it has ended. */
-  readonly finish: (read: (place: Place) => Promise<string>) => Promise<void>
+  readonly finish: (readInput: (place: Place, id: string) => Promise<string | null>) => Promise<void>
 }
 
 /** `onTime` is told the latest moment that the ledger has seen. */
@@ -149,7 +149,7 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
       if (head === null) takeNow(record, places)
       else last.set(head, record)
     },
-    finish: async read => {
+    finish: async readInput => {
       isAllFound = true
       // Rows first: a name that leads to the row that has it comes with that.
       for (const areRows of [true, false]) for (const [head, record] of last) if (head.startsWith(ROW) === areRows) takeNow(record, NOWHERE)
@@ -161,7 +161,7 @@ export function createLoading (state: State, texts: Texts, lines: Lines, onTime:
         if (entry !== undefined) state.names.fold(entry)
       }
       const looked = [...open].flatMap(id => state.rows.get(id) ?? [])
-      await texts.putBack(looked.filter(({ row }) => !isFinal(row)), read)
+      await texts.putBack(looked.filter(({ row }) => !isFinal(row)), readInput)
       for (const entry of looked) {
         // Nobody looks after it any more, so it is looked after at once.
         if (!isFinal(entry.row)) entry.hidden = { ...entry.hidden, leaseUntilMs: state.now() }

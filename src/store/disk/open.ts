@@ -8,6 +8,7 @@ import type { Place } from '../memory/texts.ts'
 import { createLines, type Lines } from './lines.ts'
 import { createLoading, type Loading } from './load.ts'
 import { openLog, type DiskLog, type LogOptions } from './log.ts'
+import { MEND } from './log/damage.ts'
 import { realFiles } from './log/port.ts'
 import { mayBePassing, readStill, type StillLog } from './log/still.ts'
 import { createTexts, type Texts } from './texts.ts'
@@ -30,6 +31,8 @@ interface StateOptions extends Partial<Pick<State, 'note' | 'tell'>> {
   /** Wall time in milliseconds. */
   readonly wallNow?: () => number
   readonly server?: (() => string) | undefined
+  /** Told of each generation that has not ended and whose input cannot be read, and has none then; without this such a ledger is not opened. */
+  readonly onLostInput?: (id: string) => void
 }
 
 export interface OpenStateOptions extends StateOptions, Pick<LogOptions, 'folder' | 'files' | 'onDamage'> {}
@@ -45,7 +48,7 @@ export async function readState ({ folder, files = realFiles, ...options }: Omit
 }
 
 /** `open` gives a log when it has told of all its records. */
-async function stateOf<Log extends StillLog> ({ times, wallNow = monotonicNow, server, note, tell }: StateOptions, open: (onRecord: Loading['take']) => Promise<Log>): Promise<ReadState & { readonly log: Log }> {
+async function stateOf<Log extends StillLog> ({ times, wallNow = monotonicNow, server, note, tell, onLostInput }: StateOptions, open: (onRecord: Loading['take']) => Promise<Log>): Promise<ReadState & { readonly log: Log }> {
   const time = createTime(wallNow)
   const state = createState({ times, now: time.now, server, ...(note === undefined ? {} : { note }), ...(tell === undefined ? {} : { tell }), maxJournalLines: Infinity })
   const read = async (place: Place): Promise<string> => await log.readText(place)
@@ -53,8 +56,16 @@ async function stateOf<Log extends StillLog> ({ times, wallNow = monotonicNow, s
   const lines = createLines(state, read)
   const loading = createLoading(state, texts, lines, time.notBefore)
   const log = await open(loading.take)
-  await loading.finish(read)
+  await loading.finish(async (place, id) => await read(place).catch((error: unknown) => {
+    if (onLostInput === undefined) throw lostInput(id, error)
+    onLostInput(id)
+    return null
+  }))
   return { time, state, texts, lines, log, read }
+}
+
+function lostInput (id: string, error: unknown): Error {
+  return new Error(`${error instanceof Error ? error.message : String(error)} It is the input of generation ${id}, which has not ended. Keep a copy of the folder. ${MEND}`, { cause: error })
 }
 
 /** Where a ledger is, for operators: the setting that leads there. */

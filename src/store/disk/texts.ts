@@ -38,8 +38,8 @@ export interface Texts {
   readonly had: (entry: Entry) => void
   /** What stands in a row for this text of it. Throws when it is missing. */
   readonly referenceOf: (kind: 'i' | 'o', id: string) => string
-  /** Everything is found: what lies aside has its place again, and of these rows, which have not ended, the input is read. */
-  readonly putBack: (open: readonly Entry[], read: (place: Place) => Promise<string>) => Promise<void>
+  /** Everything is found: what lies aside has its place again, and of these rows, which have not ended, the input is read, or is what `read` has in its place. */
+  readonly putBack: (open: readonly Entry[], read: (place: Place, id: string) => Promise<string | null>) => Promise<void>
   readonly forget: (id: string) => void
 }
 
@@ -132,8 +132,9 @@ export function createTexts (state: State): Texts {
         const { id, input } = entry.row
         const place = input === null ? null : placeIn(input)
         if (place === null) continue
-        open.set(id, place)
-        putTexts(entry, { input: await read(place) })
+        const text = await read(place, id)
+        if (text !== null) open.set(id, place)
+        putTexts(entry, { input: text })
       }
       for (const [name, aside] of state.asides) aside.output = referenceOf('a', name)
       found.clear()

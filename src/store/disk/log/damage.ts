@@ -3,6 +3,9 @@
 /** What has to be given up to start again: the journal from there on, that file alone from there on, or more than can be. */
 export type Loss = 'journal' | 'file' | 'all'
 
+/** What to do about what can be mended. */
+export const MEND = '`falgate ledger mend` shows what would be lost, and puts it right when told to.'
+
 /** A file of the log that cannot be read, and where. */
 export class DamageError extends Error {
   override readonly name = 'DamageError'
@@ -15,7 +18,7 @@ export class DamageError extends Error {
 
   constructor (file: string, offset: number, what: string, loss: Loss) {
     const finding = `${file} is damaged at byte ${offset}: ${what}.`
-    super(`${finding} ${loss === 'all' ? 'Put a copy of the folder in its place.' : 'Keep a copy of the folder. `falgate ledger mend` shows what would be lost, and puts it right when told to.'}`)
+    super(`${finding} ${loss === 'all' ? 'Put a copy of the folder in its place.' : `Keep a copy of the folder. ${MEND}`}`)
     this.file = file
     this.offset = offset
     this.loss = loss
