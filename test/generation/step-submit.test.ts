@@ -22,11 +22,11 @@ t.test('what another process may have sent is not sent again: it is unknown', as
   t.match(await told.row(), { phase: 'unknown', failure: { code: 'outcome-unknown' } })
 })
 
-t.test('what has no input any more is not sent', async t => {
+t.test('what has no input any more is not sent, and fails unbought', async t => {
   const told = await taskScene(t, { given: { input: null } })
   await told.task.done
   t.equal(told.submits.length, 0)
-  t.match(await told.row(), { phase: 'unknown' })
+  t.match(await told.row(), { phase: 'failed', failure: { code: 'generation-lost' }, cost: 0 })
 })
 
 t.test('a right that came too late sends nothing, and the next claim may begin at once', async t => {
