@@ -103,6 +103,14 @@ async function addressNow (url: string): Promise<string> {
   return addressIn(await (await fetch(`${url}/generations`, { headers: { authorization } })).json())
 }
 
+/** The link to the latest picture, once it is stored. */
+async function untilLinked (url: string): Promise<string> {
+  return await until(async () => {
+    const now = await addressNow(url)
+    return now.includes('/media/') ? now : null
+  }, { what: 'the picture has a link', patienceMs: LONGEST_PATIENCE_MS })
+}
+
 async function bytesOf (link: string, headers: Readonly<Record<string, string>> = {}): Promise<{ readonly status: number, readonly bytes: Buffer, readonly range: string | null }> {
   const response = await fetch(link, { headers })
   return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()), range: response.headers.get('content-range') }
@@ -151,11 +159,7 @@ await t.test('while the bucket is away pictures have the upstream\'s addresses, 
   t.match({ status: away.status, retry: away.headers.get('retry-after'), body: await away.json() }, { status: 503, retry: '5', body: { code: 'media-unavailable' } })
   t.equal((await fetch(`${ops}/readyz`)).status, 200, 'nothing waits for it')
   there.door.setOpen(true)
-  const link = await until(async () => {
-    const now = await addressNow(url)
-    return now.includes('/media/') ? now : null
-  }, { what: 'the picture has a link', patienceMs: LONGEST_PATIENCE_MS })
-  t.equal((await bytesOf(link)).status, 200)
+  t.equal((await bytesOf(await untilLinked(url))).status, 200)
   t.equal((await there.names()).filter(name => name.endsWith('.png')).length, 2)
   seen.push('away and back: late files are stored')
 })
@@ -168,11 +172,7 @@ await t.test('an upload that is cut is made again, and one whose answer is lost 
     const { status } = await generate(url, { prompt: 'a fox', seed })
     t.equal(status, 200)
     await isCut
-    const link = await until(async () => {
-      const now = await addressNow(url)
-      return now.includes('/media/') ? now : null
-    }, { what: 'the picture has a link', patienceMs: LONGEST_PATIENCE_MS })
-    t.equal((await bytesOf(link)).status, 200)
+    t.equal((await bytesOf(await untilLinked(url))).status, 200)
   }
   t.equal((await there.names()).filter(name => name.endsWith('.png')).length, 2)
   seen.push('uploads that are cut are made again')
@@ -210,11 +210,7 @@ await t.test('on a full disk pictures have the upstream\'s addresses, nothing is
   t.equal(statfsSync(disk).bavail, 0, 'it is full')
   t.same(readdirSync(join(disk, 'media', 'incoming')), [])
   await rm(filler)
-  const link = await until(async () => {
-    const now = await addressNow(url)
-    return now.includes('/media/') ? now : null
-  }, { what: 'the picture has a link', patienceMs: LONGEST_PATIENCE_MS })
-  t.equal((await bytesOf(link)).status, 200)
+  t.equal((await bytesOf(await untilLinked(url))).status, 200)
   seen.push('a full disk loses nothing')
 })
 
