@@ -32,6 +32,7 @@ export function bannerText ({ config, accounts, model, version, url, seconds }: 
         ]
       : [`  Upstream  ${config.falQueueUrl ?? 'this process'}${accounts.length > 1 ? `, accounts ${accounts.join(', ')}` : ''}: pictures cost money.`]),
     ...storeLines(config),
+    ...fileLines(config),
     demo ? `  Key       ${DEMO_KEY}` : `  Keys      those of ${config.tenantsFile ?? 'the demo tenant'}`,
     `  Page      ${url}/`,
     `  Docs      ${url}/docs`,
@@ -52,4 +53,10 @@ function storeLines ({ redis, disk, fal }: Config): readonly string[] {
     '  Store     WARNING: in this process (STORE=memory). Paid pictures, budgets and idempotency',
     '            keys end with it.'
   ]
+}
+
+function fileLines ({ media }: Config): readonly string[] {
+  if (media === null) return []
+  const { at } = media
+  return [`  Files     of results are kept in ${at.kind === 'folder' ? at.folder : `the bucket ${at.bucket.name}`}.`]
 }

@@ -16,3 +16,10 @@ t.test('the call to paste sends the example of the default model, quoted for a s
   t.equal(callOf(builtInModels.default), '    -d \'{"prompt": "A red bicycle leaning on a blue wall", "seed": 42}\'')
   t.equal(callOf(poster), '    -d \'{"prompt": "It\'\\\'\'s a fair", "paper": "glossy"}\'')
 })
+
+t.test('where files of results are kept is told, where they are', async t => {
+  const told = (env: Readonly<Record<string, string>>): string => bannerText({ config: configOf(env), accounts: [], model: builtInModels.default, version: '0.0.0', url: 'http://127.0.0.1:8080', seconds: 0.5 })
+  t.notMatch(told({}), /Files/)
+  t.match(told({ MEDIA_DIR: '/var/lib/media' }), /^ {2}Files {5}of results are kept in \/var\/lib\/media\.$/m)
+  t.match(told({ MEDIA_URL: 's3://pictures/falgate?region=eu-central-1', MEDIA_KEY_FILE: 'keys', MEDIA_CREDENTIALS_FILE: 'keys' }), /^ {2}Files {5}of results are kept in the bucket pictures\.$/m)
+})
