@@ -162,3 +162,11 @@ t.test('a tenant reaches its files by links alone, and keys open none', async t 
   const link = new URL(urlIn((await generate({ prompt: 'x', seed: 1 })).json()))
   for (const secret of [STUDIO_KEY, key('press')]) t.equal((await fetch(url + link.pathname, { headers: { authorization: `Bearer ${secret}` } })).status, 403)
 })
+
+t.test('the page may show files that are kept here also where it was reached by another name than PUBLIC_URL', async t => {
+  // With a key of fal no picture is drawn here.
+  const { url } = await gateway(t, { env: { PUBLIC_URL: 'http://pictures.example:8080/base' } })
+  const { headers } = await fetched(url, { headers: { accept: 'text/html' } })
+  const policy = headers.get('content-security-policy') ?? ''
+  for (const kind of ['img-src', 'media-src']) t.match(policy, new RegExp(`${kind} [^;]*http://pictures\\.example:8080(;| )`))
+})

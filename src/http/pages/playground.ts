@@ -11,7 +11,7 @@ export interface PlaygroundDeps {
   readonly demoKey: string | null
   /** Are pictures drawn by the stand-in for fal in this process? */
   readonly isSandbox: boolean
-  /** Where those pictures are said to be; `null`: as the page was asked for. */
+  /** Where the gateway says that its own pictures are, and files that it keeps; `null`: as the page was asked for. */
   readonly publicUrl: string | null
 }
 
@@ -37,7 +37,7 @@ function policyWith (origin: string): string {
 
 /** `GET /` and what its page loads. */
 export function playgroundPages (app: FastifyInstance, { demoKey, isSandbox, publicUrl }: PlaygroundDeps): void {
-  const policy = policyWith(isSandbox && publicUrl !== null ? ` ${new URL(publicUrl).origin}` : '')
+  const policy = policyWith(publicUrl === null ? '' : ` ${new URL(publicUrl).origin}`)
   const page = textOf('index.html').replace('<html lang="en">', `<html lang="en"${isSandbox ? ' data-sandbox' : ''}${demoKey === null ? '' : ` data-demo-key="${demoKey}"`}>`)
   const hidden = { schema: { hide: true } }
 
