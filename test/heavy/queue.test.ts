@@ -60,7 +60,8 @@ for (const weight of [1, 3]) {
     const waiting = (await ledger.gauges()).waiting.get('crowd') ?? 0
     if (waiting < 120) await enqueue(replicas, 'crowd', 120 - waiting, named, 'crowd again')
     release()
-    await until(() => starts.slice(from).filter(id => named.get(id) === 'late').length >= 100 * weight - 2)
+    // What ran when jobs were held again may have ended since, so that some of its line have begun already.
+    await until(() => starts.filter(id => named.get(id) === 'late').length >= 5 + 100 * weight - 2)
     const order = starts.slice(from).map(id => named.get(id))
     const end = order.lastIndexOf('late')
     const expected = 50 * weight / (1 + weight)
