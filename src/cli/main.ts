@@ -240,9 +240,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
 
   async function importFrom ({ file, takesBackup }: { readonly file: string, readonly takesBackup: boolean }): Promise<number> {
     const [read, fault] = await Promise.all([prepareMoving(env), importFault(file)])
-    const fileFaults = fault === null ? [] : [fault]
-    if (!read.ok) return fail([...read.faults, ...fileFaults])
-    if (fault !== null) return fail(fileFaults)
+    if (!read.ok || fault !== null) return fail([...(read.ok ? [] : read.faults), ...(fault === null ? [] : [fault])])
     const count = await withProgress(async onProgress => await runImport(read.at, { from: file, takesBackup, onProgress }))
     return say(`the ledger is there: ${count} entries are imported; gateways may be started`)
   }

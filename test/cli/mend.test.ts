@@ -3,6 +3,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lostInputs } from '../../src/store/disk/inputs.ts'
+import { realFiles, type FilePort } from '../../src/store/disk/log/port.ts'
+import { times } from '../support/admission.ts'
 import { authorization, generate, serve } from '../support/folder-gateway.ts'
 import { parseObject } from '../support/gateway.ts'
 import { runHere } from '../support/cli.ts'
@@ -120,6 +123,22 @@ t.test('an input that the disk lost before it was sent stops the start; the comm
 
   const refused = await start(t, [cliFile, 'serve'], { ...env, PORT: '0' }).ended
   t.match(refused, { code: 1, stderr: new RegExp(`^falgate: A text of the ledger is damaged: \\d+ bytes at byte \\d+ of \\S+\\.texts\\. It is the input of generation ${waiting}, which has not ended\\. Keep a copy of the folder\\. \`falgate ledger mend\` shows what would be lost`) })
+  // What cannot be read this time only is not given up.
+  const failing: FilePort = {
+    ...realFiles,
+    open: async (...given) => {
+      const file = await realFiles.open(...given)
+      if (!given[0].endsWith('.texts')) return file
+      const read = file.read.bind(file)
+      return Object.assign(file, {
+        read: async (buffer: Uint8Array, offset: number, length: number, position: number) => {
+          if (position > 0) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
+          return await read(buffer, offset, length, position)
+        }
+      })
+    }
+  }
+  await t.rejects(lostInputs({ folder: env.DATA_DIR, times, files: failing, onDamage: () => {} }), { code: 'EIO' })
   t.match(await runHere(['ledger', 'mend'], env), { code: 1, stdout: new RegExp(`^The journal in \\S+ is sound\\. Damaged is the input of a generation that has not ended: ${waiting}\nNothing is changed\\. falgate ledger mend --write goes on without`) })
   t.match(await runHere(['ledger', 'mend', '--write'], env), { code: 0, stdout: /\nThe ledger goes on without: start the gateway\.\n$/ })
   t.match(await runHere(['ledger', 'mend'], env), { code: 0, stdout: /there is nothing to mend/ })

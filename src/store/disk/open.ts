@@ -8,7 +8,7 @@ import type { Place } from '../memory/texts.ts'
 import { createLines, type Lines } from './lines.ts'
 import { createLoading, type Loading } from './load.ts'
 import { openLog, type DiskLog, type LogOptions } from './log.ts'
-import { MEND } from './log/damage.ts'
+import { DamagedTextError, MEND } from './log/damage.ts'
 import { realFiles } from './log/port.ts'
 import { mayBePassing, readStill, type StillLog } from './log/still.ts'
 import { createTexts, type Texts } from './texts.ts'
@@ -31,7 +31,7 @@ interface StateOptions extends Partial<Pick<State, 'note' | 'tell'>> {
   /** Wall time in milliseconds. */
   readonly wallNow?: () => number
   readonly server?: (() => string) | undefined
-  /** Told of each generation that has not ended and whose input cannot be read, and has none then; without this such a ledger is not opened. */
+  /** Told of each generation that has not ended and whose input is damaged, and has none then; without this such a ledger is not opened. */
   readonly onLostInput?: (id: string) => void
 }
 
@@ -57,6 +57,7 @@ async function stateOf<Log extends StillLog> ({ times, wallNow = monotonicNow, s
   const loading = createLoading(state, texts, lines, time.notBefore)
   const log = await open(loading.take)
   await loading.finish(async (place, id) => await read(place).catch((error: unknown) => {
+    if (!(error instanceof DamagedTextError)) throw error
     if (onLostInput === undefined) throw lostInput(id, error)
     onLostInput(id)
     return null
@@ -64,8 +65,8 @@ async function stateOf<Log extends StillLog> ({ times, wallNow = monotonicNow, s
   return { time, state, texts, lines, log, read }
 }
 
-function lostInput (id: string, error: unknown): Error {
-  return new Error(`${error instanceof Error ? error.message : String(error)} It is the input of generation ${id}, which has not ended. Keep a copy of the folder. ${MEND}`, { cause: error })
+function lostInput (id: string, error: DamagedTextError): Error {
+  return new Error(`${error.message} It is the input of generation ${id}, which has not ended. Keep a copy of the folder. ${MEND}`, { cause: error })
 }
 
 /** Where a ledger is, for operators: the setting that leads there. */

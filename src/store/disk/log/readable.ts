@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import type { Place } from '../../memory/texts.ts'
+import { DamagedTextError } from './damage.ts'
 import { nameOf, removeIfThere, type LogFile } from './folder.ts'
 import { decodeText, TEXT_HEAD_BYTES } from './frames.ts'
 import { readFully, type FilePort, type PortFile } from './port.ts'
@@ -74,7 +75,7 @@ export function createReadable (port: FilePort, folder: string): Readable {
       const bytes = Buffer.allocUnsafe(TEXT_HEAD_BYTES + place.bytes)
       const length = await readFully(opened, bytes, place.offset - TEXT_HEAD_BYTES)
       const text = decodeText(bytes.subarray(0, length), place.bytes)
-      if (text === null) throw new Error(`A text of the ledger is damaged: ${place.bytes} bytes at byte ${place.offset} of ${join(folder, entries.get(place.file)?.name ?? String(place.file))}.`)
+      if (text === null) throw new DamagedTextError(`A text of the ledger is damaged: ${place.bytes} bytes at byte ${place.offset} of ${join(folder, entries.get(place.file)?.name ?? String(place.file))}.`)
       return text
     }),
     bytes: async (file, offset, length) => await using(file, async opened => {
