@@ -13,8 +13,8 @@ export interface MediaDeps {
   readonly onTrouble: OnTrouble
 }
 
-/** As stored files are named: what is in them, and what kind they are. */
-const Name = Type.Object({ name: Type.String({ pattern: '^[0-9a-f]{64}\\.[a-z0-9]{1,11}$' }) })
+/** As stored files are named: `<SHA-256>.<ending>`. No other name has a signature that fits. */
+const Name = Type.Object({ name: Type.String() })
 const Link = Type.Object({ e: Type.Optional(Type.String()), s: Type.Optional(Type.String()) })
 
 /** A file is somebody else's: nothing in it may run, load anything, or reach the page's own origin, whatever a browser takes it for. */
