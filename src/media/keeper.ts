@@ -33,7 +33,7 @@ export interface Keeper { readonly keep: KeepFile, readonly close: () => Promise
 export function createKeeper (deps: KeeperDeps): Keeper {
   const { store, allowed, connect, onFile } = deps
   const dispatchers = { public: new Agent({ connect: connect.public }), ours: new Agent({ connect: connect.ours }) }
-  const takeTurn = createTurns(AT_ONCE)
+  const takePlace = createPlaces(AT_ONCE)
 
   async function fetched (address: URL, path: string, signal: AbortSignal): Promise<Fetched> {
     return address.protocol === 'data:' ? await unpacked(address, path, deps.maxBytes) : await fetchFile(address, path, { allowed, dispatchers, maxBytes: deps.maxBytes, signal })
@@ -59,7 +59,7 @@ export function createKeeper (deps: KeeperDeps): Keeper {
     const address = URL.parse(text)
     // What lies with somebody else stays with them.
     if (address === null || (address.protocol !== 'data:' && allowed(address) === null)) return { kind: 'never' }
-    const giveBack = await takeTurn(signal)
+    const giveBack = await takePlace(signal)
     if (giveBack === null) return { kind: 'later' }
     const work = inTurn(address, signal).finally(giveBack)
     const overdue = longAfter(signal)
@@ -114,8 +114,8 @@ async function unpacked (address: URL, path: string, maxBytes: number): Promise<
   return { kind: 'fetched', bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'), declaredType: answer.headers.get('content-type') }
 }
 
-/** Lets so many go on at once. Gives what ends a turn; `null`: the signal fired first. */
-function createTurns (atOnce: number): (signal: AbortSignal) => Promise<(() => void) | null> {
+/** So many places for what goes on at once. Gives what frees one; `null`: the signal fired first. */
+function createPlaces (atOnce: number): (signal: AbortSignal) => Promise<(() => void) | null> {
   let free = atOnce
   const waiting = new Set<() => void>()
   const end = (): void => {
@@ -130,11 +130,11 @@ function createTurns (atOnce: number): (signal: AbortSignal) => Promise<(() => v
       return end
     }
     return await new Promise(resolve => {
-      const settle = (turn: (() => void) | null): void => {
+      const settle = (place: (() => void) | null): void => {
         waiting.delete(go)
         signal.removeEventListener('abort', giveUp)
-        if (turn !== null) free -= 1
-        resolve(turn)
+        if (place !== null) free -= 1
+        resolve(place)
       }
       const go = (): void => { settle(end) }
       const giveUp = (): void => { settle(null) }
