@@ -4,9 +4,7 @@
 export type Loss = 'journal' | 'file' | 'all'
 
 /** A text beside the journal that is not what was written there. What only could not be read this time is none. */
-export class DamagedTextError extends Error {
-  override readonly name = 'DamagedTextError'
-}
+export class DamagedTextError extends Error {}
 
 /** What to do about what can be mended. */
 export const MEND = '`falgate ledger mend` shows what would be lost, and puts it right when told to.'
