@@ -17,7 +17,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   // TypeBox builds schemas; what checks them is Ajv.
   '@sinclair/typebox/': [],
   '@jsquash/': ['sandbox/'],
-  undici: ['upstream/', 'catalogue/', 'media/'],
+  undici: ['upstream/', 'catalogue/', 'media/', 'webhooks/'],
   aws4fetch: ['media/'],
   'file-type': ['media/'],
   'ipaddr.js': ['public-address.ts'],
@@ -48,10 +48,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   store: ['leaf', 'generation', 'store'],
   upstream: ['leaf', 'generation', 'upstream'],
   media: ['leaf', 'generation', 'media'],
+  webhooks: ['leaf', 'generation', 'webhooks'],
   sandbox: ['leaf', 'sandbox'],
   // fal, too: it shares how one exchange is made.
   catalogue: ['leaf', 'upstream', 'catalogue'],
-  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'store/disk', 'upstream', 'media', 'sandbox', 'catalogue'],
+  app: ['leaf', 'app', 'generation', 'generation/watch', 'generation/run', 'generation/request', 'http', 'store', 'store/redis', 'store/memory', 'store/disk', 'upstream', 'media', 'webhooks', 'sandbox', 'catalogue'],
   cli: ['leaf', 'cli', 'app', 'catalogue']
 }
 
