@@ -50,6 +50,7 @@ t.test('a tenant with an id and keys has every documented default', async t => {
     cacheGroup: 'tenant:studio',
     twins: 'buy',
     origins: [],
+    webhooks: { hosts: [], secrets: null },
     models: null,
     allow: new Map()
   })
@@ -71,6 +72,8 @@ t.test('everything the design shows can be said', async t => {
       cacheGroup: 'acme',
       twins: 'join',
       origins: ['https://studio.example', 'http://localhost:3000'],
+      webhooks: ['hooks.example', '*.hooks.example', 'relay.example:8443'],
+      webhookSecretFile: '/etc/falgate/studio-hooks',
       models: [defaultModel.endpointId],
       allow: { resolution: ['1K'] }
     }]
@@ -87,6 +90,10 @@ t.test('everything the design shows can be said', async t => {
     cacheGroup: 'group:acme',
     twins: 'join',
     origins: ['https://studio.example', 'http://localhost:3000'],
+    webhooks: {
+      hosts: [{ name: 'hooks.example', port: '', isBelow: false }, { name: 'hooks.example', port: '', isBelow: true }, { name: 'relay.example', port: '8443', isBelow: false }],
+      secrets: { kind: 'file', file: '/etc/falgate/studio-hooks' }
+    },
     models: [defaultModel.endpointId],
     allow: new Map([['resolution', ['1K']]])
   })

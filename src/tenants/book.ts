@@ -1,6 +1,7 @@
 // Who may use the gateway and how much: the tenants file, checked and with every default filled in.
 
 import { hash } from 'node:crypto'
+import { resolve } from 'node:path'
 import { parseDateTime } from '../date-time.ts'
 import { fieldNamesOf, type Model, type ModelInput } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
@@ -10,6 +11,7 @@ import { formatUsd, parseUsd, type MicroUsd } from '../money.ts'
 import { pointerTo } from '../schema.ts'
 import { readTenantsFile, type BudgetEntry, type KeyEntry, type Scalar, type TenantEntry, type TenantsFile } from './file.ts'
 import { isOrigin } from './origins.ts'
+import { isHere, parseWebhookHost, parseWebhookSecrets, WEBHOOK_HOST_RULE, type WebhookRights } from './webhooks.ts'
 
 /** At most `max` in each window. */
 export interface Limit { readonly max: number, readonly windowSeconds: number }
@@ -35,6 +37,8 @@ export interface Tenant {
   readonly twins: 'buy' | 'join'
   /** Browser origins that may use its tokens, as `Origin` headers spell them. */
   readonly origins: readonly string[]
+  /** Where it may be told of what has ended. */
+  readonly webhooks: WebhookRights
   /** Endpoint ids it may ask for, `owner/*` for all of an owner; `null`: every model on offer. */
   readonly models: readonly string[] | null
   /** Parameters that are limited to some values. */
@@ -77,11 +81,16 @@ const PUBLISHED_SECRET = 'sandbox'
 
 const PUBLISHED_DIGEST = hash('sha256', PUBLISHED_SECRET)
 
+/** What webhooks of a tenant that has that key are signed with, where it names no secrets of its own. It stands in the documentation, too. */
+export const PUBLISHED_WEBHOOK_SECRET = `whsec_${Buffer.from('falgate-sandbox-everybody-knows').toString('base64')}`
+
 interface TenantsOptions {
   /** What is on offer: other models are faults in the file. */
   readonly models: ModelBook
   /** The keys of the file spend money, so none may be made with a published secret. */
   readonly isReal?: boolean
+  /** Where paths in the file begin; the working directory by default. */
+  readonly folder?: string
 }
 
 /** Checks a tenants file. All faults are named at once, by JSON pointer and without values. */
@@ -89,7 +98,7 @@ export function parseTenants (text: string, options: TenantsOptions): { readonly
   const read = readTenantsFile(text)
   if (!read.ok) return read
   const faults = faultsOf(read.file, options)
-  return faults.length === 0 ? { ok: true, book: bookOf(read.file, options.models, versionOf(text)) } : { ok: false, faults }
+  return faults.length === 0 ? { ok: true, book: bookOf(read.file, options.models, versionOf(text), options.folder ?? '') } : { ok: false, faults }
 }
 
 /** The faults that a tenants file has whichever models are on offer, told as those of `parseTenants`. */
@@ -112,7 +121,7 @@ export const DEMO_KEY = 'fg_demo_sandbox'
 /** The book of the sandbox without a file: one tenant, whose key is always `fg_demo_sandbox`. */
 export function demoTenants (models: ModelBook): TenantBook {
   const text = JSON.stringify({
-    tenants: [{ id: 'demo', keys: [{ id: DEMO_KEY_ID, sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' } }]
+    tenants: [{ id: 'demo', keys: [{ id: DEMO_KEY_ID, sha256: PUBLISHED_DIGEST }], budget: { usd: 1000, per: 'day' }, webhooks: ['127.0.0.1:9000', 'localhost:9000'] }]
   } satisfies TenantsFile)
   const read = parseTenants(text, { models })
   if (!read.ok) throw new Error('the demo tenant is faulty')
@@ -175,6 +184,11 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: Omit<TenantsOp
     checkBudget(tenant.budget, `${at}/budget`)
     tenant.origins?.forEach((origin, index) => {
       if (!isOrigin(origin)) faults.push(`${at}/origins/${index}: expected an origin such as https://studio.example, https://*.studio.example or app://bundle, as browsers send it: without a path, in small letters`)
+    })
+    tenant.webhooks?.forEach((text, index) => {
+      const host = parseWebhookHost(text)
+      if (host === null) faults.push(`${at}/webhooks/${index}: expected ${WEBHOOK_HOST_RULE}`)
+      else if (isReal && isHere(host)) faults.push(`${at}/webhooks/${index}: this machine may be called in a trial with the sandbox alone; name a host that everybody can reach`)
     })
     if (models === null) return
     tenant.models?.forEach((pattern, index) => {
@@ -266,7 +280,7 @@ export function highestPriceOf (book: Pick<TenantBook, 'ruleOf'>, model: Model, 
 
 // ------------------------------------------------------------------------------------------------ the book
 
-function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantBook {
+function bookOf (file: TenantsFile, models: ModelBook, version: string, folder: string): TenantBook {
   const tenants = new Map<string, Tenant>()
   const keys = new Map<string, TenantKey>()
   const rules = new Map<string, PriceRule>()
@@ -279,7 +293,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
   const names = new Map<string, { readonly rule: PriceRule, readonly name: string }>()
 
   for (const entry of file.tenants) {
-    const tenant = tenantOf(entry)
+    const tenant = tenantOf(entry, folder)
     tenants.set(tenant.id, tenant)
     for (const key of entry.keys) {
       keys.set(key.id, { id: key.id, tenant, digest: Buffer.from(key.sha256, 'hex'), expiresAtMs: key.expires === undefined ? null : parseDateTime(key.expires) })
@@ -314,7 +328,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string): TenantB
   }
 }
 
-function tenantOf (entry: TenantEntry): Tenant {
+function tenantOf (entry: TenantEntry, folder: string): Tenant {
   return {
     id: entry.id,
     rateLimit: entry.rateLimit ?? { max: 60, windowSeconds: 60 },
@@ -326,9 +340,16 @@ function tenantOf (entry: TenantEntry): Tenant {
     cacheGroup: entry.cacheGroup === undefined ? `tenant:${entry.id}` : `group:${entry.cacheGroup}`,
     twins: entry.twins ?? 'buy',
     origins: entry.origins ?? [],
+    webhooks: { hosts: (entry.webhooks ?? []).map(parseWebhookHost).filter(host => host !== null), secrets: secretsOf(entry, folder) },
     models: entry.models ?? null,
     allow: new Map(Object.entries(entry.allow ?? {}))
   }
+}
+
+function secretsOf ({ webhookSecretFile, keys }: TenantEntry, folder: string): WebhookRights['secrets'] {
+  if (webhookSecretFile !== undefined) return { kind: 'file', file: resolve(folder, webhookSecretFile) }
+  const read = parseWebhookSecrets(PUBLISHED_WEBHOOK_SECRET)
+  return read.ok && keys.some(({ sha256 }) => sha256.toLowerCase() === PUBLISHED_DIGEST) ? { kind: 'published', secrets: read.secrets } : null
 }
 
 function budgetOf (budget: BudgetEntry | undefined): BudgetLimit | null {
@@ -339,6 +360,7 @@ function warningsOf (file: TenantsFile, models: ModelBook, rules: ReadonlyMap<st
   const warnings: string[] = []
   for (const tenant of file.tenants) {
     if (tenant.budget === undefined) warnings.push(`tenant ${tenant.id} has no budget`)
+    if (tenant.webhookSecretFile !== undefined && (tenant.webhooks ?? []).length === 0) warnings.push(`tenant ${tenant.id} has a webhookSecretFile, and no host in webhooks that it may call`)
     if (tenant.keys.length === 0) warnings.push(`tenant ${tenant.id} has no key`)
     for (const { id, expires } of tenant.keys) {
       if (expires !== undefined && (parseDateTime(expires) ?? nowMs) <= nowMs) warnings.push(`key ${id} of tenant ${tenant.id} has expired (${expires})`)

@@ -37,6 +37,8 @@ const TenantEntry = Type.Object({
   cacheGroup: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'a name of 1 to 64 letters, digits, dots, underscores and hyphens' })),
   twins: Type.Optional(Type.Union([Type.Literal('buy'), Type.Literal('join')], { description: 'buy or join' })),
   origins: Type.Optional(Type.Array(Type.String({ maxLength: 300, description: 'an origin such as https://studio.example' }), { description: 'a list of origins' })),
+  webhooks: Type.Optional(Type.Array(Type.String({ maxLength: 300, description: 'a host name such as hooks.example' }), { maxItems: 1000, description: 'a list of host names' })),
+  webhookSecretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: 'the path of a file' })),
   models: Type.Optional(Type.Array(Type.String({ description: 'the endpoint id of a model on offer' }), { description: 'a list of endpoint ids' })),
   allow: Type.Optional(Type.Record(Type.String(), Type.Array(Scalar, { minItems: 1, description: 'a list of at least one value' }), { description: 'an object of parameters and their allowed values' }))
 }, { additionalProperties: false, description: 'an object with id and keys' })

@@ -1,25 +1,42 @@
 // What stands in files at a start: the tenants and the central keys.
 
 import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import { parseFalKeys, type FalKey } from '../fal-keys.ts'
 import type { ModelBook } from '../models/models.ts'
 import { demoTenants, faultsBesideModels, parseTenants, type TenantBook } from './book.ts'
+import { readTenantsFile } from './file.ts'
+import { readWebhookSecrets } from './webhooks.ts'
 
 /** The tenants of the configured file, or the demo tenant. `models`: what is on offer; `isReal`: for a real fal key. Faults name the variable and the place in the file. */
 export async function loadTenants (config: { readonly tenantsFile: Config['tenantsFile'], readonly models: ModelBook, readonly isReal: boolean }): Promise<{ readonly ok: true, readonly book: TenantBook } | { readonly ok: false, readonly faults: readonly string[] }> {
   if (config.tenantsFile === null) return { ok: true, book: demoTenants(config.models) }
   const content = await contentOf(config.tenantsFile)
   if (!content.ok) return content
-  const read = parseTenants(content.text, config)
-  return read.ok ? read : { ok: false, faults: read.faults.map(named) }
+  const folder = dirname(config.tenantsFile)
+  const read = parseTenants(content.text, { ...config, folder })
+  const faults = read.ok ? await faultsOfSecretFiles(content.text, folder) : read.faults
+  return read.ok && faults.length === 0 ? read : { ok: false, faults: faults.map(named) }
 }
 
 /** The faults that the configured file has whichever models are on offer, where that cannot be told. */
 export async function faultsOfTenants ({ tenantsFile, isReal }: { readonly tenantsFile: Config['tenantsFile'], readonly isReal: boolean }): Promise<readonly string[]> {
   if (tenantsFile === null) return []
   const content = await contentOf(tenantsFile)
-  return content.ok ? faultsBesideModels(content.text, { isReal }).map(named) : content.faults
+  return content.ok ? [...faultsBesideModels(content.text, { isReal }), ...await faultsOfSecretFiles(content.text, dirname(tenantsFile))].map(named) : content.faults
+}
+
+/** What is wrong with the files of secrets that a tenants file names; each fault with its JSON pointer. */
+export async function faultsOfSecretFiles (text: string, folder: string): Promise<readonly string[]> {
+  const read = readTenantsFile(text)
+  if (!read.ok) return []
+  const faults: string[] = []
+  for (const [index, { webhookSecretFile }] of read.file.tenants.entries()) {
+    const secrets = webhookSecretFile === undefined ? null : await readWebhookSecrets(resolve(folder, webhookSecretFile))
+    if (secrets?.ok === false) faults.push(`/tenants/${index}/webhookSecretFile: ${secrets.fault}`)
+  }
+  return faults
 }
 
 async function contentOf (file: string): Promise<{ readonly ok: true, readonly text: string } | { readonly ok: false, readonly faults: readonly string[] }> {

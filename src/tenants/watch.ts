@@ -1,10 +1,11 @@
 // Follows changes of the tenants file. A faulty new file is refused and told once; the old one stays in force.
 
 import { readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { ModelBook } from '../models/models.ts'
 import { looksOf, watch, type Look } from '../watched.ts'
 import { parseTenants, versionOf, type TenantBook } from './book.ts'
-import { describeReadError } from './load.ts'
+import { describeReadError, faultsOfSecretFiles } from './load.ts'
 
 export interface WatchOptions {
   readonly file: string
@@ -50,8 +51,15 @@ export function watchTenants ({ file, version, models, isReal, onChange, onRefus
     }
     const found = { version: versionOf(text), models: offered }
     if (found.version === inForce.version && offered === inForce.models) return { kind: 'in-force' }
-    const read = parseTenants(text, { models: offered, isReal })
+    const folder = dirname(file)
+    const read = parseTenants(text, { models: offered, isReal, folder })
     if (!read.ok) return { kind: 'refused', what: `${found.version} ${read.faults.join()}`, faults: read.faults }
+    const faults = await faultsOfSecretFiles(text, folder)
+    if (faults.length > 0) {
+      // These may be mended while this file stays as it is.
+      lastSeen = { looks: '', models: offered }
+      return { kind: 'refused', what: `${found.version} ${faults.join()}`, faults }
+    }
     return {
       kind: 'new',
       take: () => {

@@ -51,7 +51,7 @@ export function isHere ({ name }: WebhookHost): boolean {
 /** How a webhook to this address is sent; `null`: no host on the list allows it. */
 export function wayOf (address: URL, hosts: readonly WebhookHost[]): WayOfWebhook | null {
   const { protocol, hostname, port } = address
-  const listed = hosts.find(host => host.port === port && (host.isBelow ? hostname.endsWith(`.${host.name}`) : hostname === host.name))
+  const listed = hosts.find(host => host.port === port && (host.isBelow ? !hostname.startsWith('.') && hostname.endsWith(`.${host.name}`) : hostname === host.name))
   if (listed === undefined) return null
   if (isHere(listed)) return protocol === 'http:' ? 'here' : null
   return protocol === 'https:' ? 'public' : null

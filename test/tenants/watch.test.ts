@@ -63,6 +63,14 @@ t.test('a new file is found by looking again and again', async t => {
   t.equal(await after(() => replace(file, contentOf('third'))), 'third')
 })
 
+t.test('a file that names secrets that are not there is refused, and taken when they are', async t => {
+  const { file, after, told } = await watched(t, { intervalMs: 5 })
+  const content = JSON.stringify({ tenants: [{ id: 'second', keys: [], webhooks: ['hooks.example'], webhookSecretFile: 'hooks' }] })
+  t.equal(await after(() => replace(file, content)), 'refused: /tenants/0/webhookSecretFile: the file cannot be read (ENOENT)')
+  t.equal(await after(() => replace(join(file, '..', 'hooks'), `whsec_${Buffer.alloc(24).toString('base64')}`)), 'second')
+  t.equal(told.length, 2)
+})
+
 t.test('a config map that swaps by symlink is followed', async t => {
   const dir = t.testdir()
   for (const [folder, id] of [['one', 'first'], ['two', 'second']] as const) {
