@@ -71,6 +71,10 @@ export const ledgerConstants = {
   filesLeaseMs: 300_000,
   filesFirstPauseMs: 10_000,
   filesLastPauseMs: 21_600_000,
+  /** Stored files: how long one that is announced is safe, how long one process has those alone that it removes, and from what share of their room on orphans go sooner. */
+  expectedMs: 3_600_000,
+  condemnedMs: 120_000,
+  crowdedShare: 0.9,
   /** The most entries that one operation tidies up, so that none takes long. */
   tidyPerCall: 32,
   /** About as many bytes of rows are handed out by one call of a store that is asked over a network. */

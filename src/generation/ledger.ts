@@ -9,6 +9,7 @@ import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
 import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
+import type { CondemnedFile, Expectation, FoundFile, KeptPage, RemovalTerms } from './kept-files.ts'
 import type { Media } from './media.ts'
 import type { OutboxEvent } from './outbox.ts'
 import type { FailedGeneration, SeenReplica, Standing } from './overview.ts'
@@ -167,6 +168,24 @@ export interface Ledger {
   /** Of a success some files are stored, or never will be. Taken only where its places are what they `was`. Gives the row as it now is, or null. */
   keepFiles: (id: string, was: Media, media: Media) => Promise<Generation | null>
 
+  // Stored files, counted by reference (rule 42)
+
+  /** A file is about to be stored, and a generation will refer to it: it is known from now on, whatever becomes of who stores it. `maxBytes`: the room for all of them; `null`: any. */
+  expectFile: (name: string, bytes: number, maxBytes: number | null) => Promise<Expectation>
+  /**
+   * At most `max` files that nothing has referred to for as long as the terms say, the longest first, each given to one caller for two minutes. Who is given one removes it
+   * within the first of them, and says so. In crowded room some go sooner, but none before `idleMs`.
+   */
+  takeOrphans: (max: number, terms: RemovalTerms) => Promise<readonly CondemnedFile[]>
+  /** These are removed. Gives those that something refers to by now all the same. */
+  filesGone: (names: readonly string[]) => Promise<readonly string[]>
+  /** An operator takes these out: they are not stored again, and are removed once more in an hour, when nobody stores them any more who had begun. */
+  withdrawFiles: (names: readonly string[]) => Promise<void>
+  /** Some of the stored files, in no order. What comes or goes meanwhile may be told twice, or not at all. */
+  keptFiles: (after: string | null) => Promise<KeptPage>
+  /** Which of these files, found where they are stored, the ledger knows nothing of. With `isTaking` they are orphans from now on, since they were stored. The lengths of others are noted. */
+  meetFiles: (found: readonly FoundFile[], isTaking: boolean) => Promise<readonly string[]>
+
   // Delivery
 
   /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. Its version stays, and nobody is told. */
@@ -268,7 +287,7 @@ export interface Ledger {
 }
 
 /** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
-export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges', 'standings', 'failures', 'replicas'] as const satisfies readonly (keyof Ledger)[]
+export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges', 'standings', 'failures', 'replicas', 'keptFiles'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {
@@ -282,6 +301,10 @@ export interface Gauges {
   readonly unknownOldestMs: number | null
   /** What lies aside, in bytes. */
   readonly asideBytes: number
+  /** Stored files, how long they are together, and how many of them nothing refers to. */
+  readonly keptFiles: number
+  readonly keptBytes: number
+  readonly orphans: number
 }
 
 /** How an account of the ledger stands. */

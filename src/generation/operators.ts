@@ -116,6 +116,7 @@ function sentenceOf ({ what, name, found, expected }: Difference): string {
   switch (what) {
     case 'slots': return `${name === '' ? '' : `${name}: `}${found} slots are counted as used, ${expected} generations are at fal`
     case 'aside': return `${found} bytes of large results are counted, ${expected} are kept`
+    case 'kept': return `${found} bytes of stored files are counted, ${expected} are known`
     case 'running': case 'waiting': return `${name}: ${found} are counted as ${what}, ${expected} generations are`
     case 'held': return `${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`
     case 'spent': return `${name}: ${usd(found)} are spent or open, the journal explains ${usd(expected)}`
@@ -123,6 +124,7 @@ function sentenceOf ({ what, name, found, expected }: Difference): string {
     case 'money': return `token ${name}: ${usd(found)} are held, open generations are worth ${usd(expected)}`
     case 'turn': return expected === null ? `${name}: stands in the queue and has nothing to claim` : `${name}: ${found === null ? 'does not stand' : `stands at ${found}`} in the queue, and should at ${expected}`
     case 'row': return `${name}: ${found ?? 'nothing'} in place of ${expected ?? 'nothing'}`
+    case 'file': return `file ${name}: ${found} references are counted, ${expected} generations refer to it`
     case 'stray': return `${name}: does not belong there`
   }
 }

@@ -3,14 +3,15 @@
 /**
  * A counter or an index that is not what the rows say.
  *
- * - `slots`, `aside` (bytes of large results), `running`, `waiting`, `held`, `pictures`, `money`: a counter of the ledger, of a tenant, of an account, or of a browser token.
+ * - `slots`, `aside` (bytes of large results), `kept` (bytes of stored files), `running`, `waiting`, `held`, `pictures`, `money`: a counter of the ledger, of a tenant, of an account, or of a browser token.
  * - `turn`: a tenant's turn, when it has something to claim.
  * - `row`: a row's entry in an index; `stray`: an entry there that leads nowhere, or to a row that does not belong.
+ * - `file`: how many generations refer to a stored file.
  * - `spent`: what an account has spent, with what its open unknowns may have cost, against the journal. Nothing tells which of the two is wrong, so it stays.
  */
 export interface Difference {
-  readonly what: 'slots' | 'aside' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'turn' | 'row' | 'stray'
-  /** Of which tenant, account, token, row or index. */
+  readonly what: 'slots' | 'aside' | 'kept' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'turn' | 'row' | 'stray' | 'file'
+  /** Of which tenant, account, token, row, index or file. */
   readonly name: string
   /** `null`: nothing. */
   readonly found: string | null

@@ -5,7 +5,7 @@ import { Problem } from '../../src/errors.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
 
 /** Operations after which nothing can have become unsound. */
-export const readers: ReadonlySet<string> = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'standings', 'failures', 'replicas', 'list', 'now', 'token'])
+export const readers: ReadonlySet<string> = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'standings', 'failures', 'replicas', 'list', 'now', 'token', 'keptFiles'])
 
 /** Asks both and gives the model's answer; both have to refuse what one of them does. `where` is the other one, such as `on Redis`. */
 export function inStep (model: Ledger, otherNow: () => Ledger, where: string, onCall: (name: string) => void): Ledger {
@@ -55,6 +55,7 @@ export async function differencesBetween (model: Ledger, other: Ledger, where: s
     replicas: async ledger => ledger.replicas(),
     'the list of studio': async ledger => ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null }),
     'the list of a visitor': async ledger => ledger.list({ tenant: 'studio', subject: 'visitor' }, { limit: 100, cursor: null, status: 'queued' }),
+    'stored files': async ledger => ledger.keptFiles(null),
     lookup: async ledger => ledger.lookup('cache-a'),
     'lookup for reuse': async ledger => ledger.lookup('reuse-a')
   }
@@ -74,11 +75,12 @@ function compare (name: string, model: unknown, other: unknown, where: string): 
  * What legitimately differs:
  * - a tenant without waiting generations may be missing from the gauge, or be there with 0;
  * - a page may name a next one that turns out to be empty, while entries of aliases that have ended are still in the list: memory forgets them
- *   with the alias, Redis when they are read.
+ *   with the alias, Redis when they are read;
+ * - stored files are told in no order.
  */
 function comparable (answer: unknown): unknown {
   if (answer instanceof Map) return [...answer].filter(([, count]) => count !== 0).toSorted()
   if (Array.isArray(answer)) return answer.map(comparable)
   if (typeof answer !== 'object' || answer === null) return answer
-  return Object.fromEntries(Object.entries(answer).filter(([name]) => name !== 'nextCursor').map(([name, value]) => [name, comparable(value)]))
+  return Object.fromEntries(Object.entries(answer).filter(([name]) => name !== 'nextCursor').map(([name, value]) => [name, name === 'files' && Array.isArray(value) ? value.map(file => JSON.stringify(file)).toSorted() : comparable(value)]))
 }

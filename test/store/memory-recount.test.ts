@@ -95,6 +95,11 @@ t.test('every counter and index that was damaged is named with what was found an
   state.names.set('stranger', { id: ended, fingerprint: null }, Infinity)
   state.requests.delete('request-running')
   state.requests.set('request-nobody', 'nobody')
+  state.files.set('nobody', 5)
+  await ledger.expectFile('a.png', 10, null)
+  const file = state.kept.get('a.png')
+  if (file === undefined) throw new Error('nothing is there')
+  state.kept.set('a.png', { ...file, rows: 2 })
 
   const dry = await recount({ isMending: false })
   t.ok(dry.differences.every(({ isMended }) => !isMended))
@@ -114,6 +119,8 @@ t.test('every counter and index that was damaged is named with what was found an
     `stray|${running} in due||`,
     'stray|nobody in unknown||',
     'stray|nobody in failed||',
+    'stray|nobody in files||',
+    'file|a.png|2|0',
     'stray|nobody in queue||',
     'stray|c in claims||',
     'stray|n:stranger||',

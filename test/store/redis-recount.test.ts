@@ -85,6 +85,7 @@ t.test('every counter and index that was damaged is named with what was found an
   await set('DEL', 'r:request-running')
   await set('SET', `c:${unknown}`, 'another')
   await set('SET', 'c:nobody', 'a card')
+  await set('HSET', 'kept', 'a.png', '2 10 1000')
 
   const dry = await ledger.recount({ isMending: false })
   // Times and the digits of ids are different each time.
@@ -96,6 +97,8 @@ t.test('every counter and index that was damaged is named with what was found an
     'pictures|tok1|2|1',
     'slots||-9|1',
     'aside||5|0',
+    'kept||0|10',
+    'file|a.png|2|0',
     `row|${ended} in list||3`,
     `row|${ended} in unknown|5|`,
     `row|${running} in due|5|N`,
@@ -119,6 +122,18 @@ t.test('every counter and index that was damaged is named with what was found an
   t.ok(mended.differences.every(({ isMended }) => isMended))
   t.same(await ledger.audit(), [])
   t.same((await ledger.recount({ isMending: false })).differences, [])
+})
+
+t.test('files that replicas of an older version let go of, or took up, without counting are counted again; nothing that is referred to is an orphan then', async t => {
+  const { ledger, ids: [, , ended = ''], set } = await filled(t)
+  await ledger.expectFile('a.png', 10, null)
+  await set('HSET', 'kept', 'b.png', '1 20 1000')
+  await set('HINCRBY', 'glob', 'keptBytes', 20)
+  await set('HSET', `g:${ended}`, 'media', '0,3,a.png 9,3,c.png')
+  const told = (await ledger.recount({ isMending: true })).differences.filter(({ what }) => what === 'file').map(({ name, found, expected }) => `${name} ${found} ${expected}`)
+  t.same(told.sort(), ['a.png 0 1', 'b.png 1 0', 'c.png 0 1'])
+  t.same(await ledger.audit(), [])
+  t.same((await ledger.takeOrphans(10, { idleMs: 0, keepMs: 0, maxBytes: null })).map(({ name }) => name), ['b.png'])
 })
 
 t.test('what was spent is held against the journal, and said, not changed', async t => {

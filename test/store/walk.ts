@@ -104,7 +104,7 @@ const finishStep = fc.record({
   learned: fc.option(name),
   files: fc.constantFrom(0, 1, 2),
   isLarge: fc.constantFrom(...Array<boolean>(5).fill(false), true),
-  media: fc.constantFrom(null, null, [{ at: 9, bytes: 3, file: 'a.png' }], [{ at: 9, bytes: 3, file: null }]),
+  media: fc.constantFrom(null, null, [{ at: 9, bytes: 3, file: 'a.png' }], [{ at: 9, bytes: 3, file: 'b.png' }, { at: 19, bytes: 3, file: 'a.png' }], [{ at: 9, bytes: 3, file: null }]),
   bases: fc.constantFrom(null, null, { bytes: 21, at: [18] }, { bytes: 3, at: [1, 9, 200] }),
   log,
   requestId: named,
@@ -140,7 +140,21 @@ const breakerStep = fc.record({
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
 /** Files of some are stored, or turn out to be gone. */
-const filesStep = fc.record({ do: fc.constant('files' as const), which, took: fc.constantFrom(0, 5), becomes: fc.constantFrom('a.png', null, 'gone') })
+const filesStep = fc.record({ do: fc.constant('files' as const), which, took: fc.constantFrom(0, 5), becomes: fc.constantFrom('a.png', 'c.png', null, 'gone') })
+const fileName = fc.constantFrom('a.png', 'b.png', 'c.png')
+const keptStep = fc.record({
+  do: fc.constant('kept' as const),
+  expects: fc.option(fileName),
+  bytes: fc.constantFrom(10, 30),
+  maxBytes: fc.constantFrom(null, 50),
+  takes: fc.constantFrom(0, 2, 10),
+  idleMs: fc.constantFrom(0, minute),
+  keepMs: fc.constantFrom(0, minute),
+  goes: fc.boolean(),
+  withdraws: fc.option(fileName, { freq: 12 }),
+  meets: fc.option(fileName),
+  isTaking: fc.boolean()
+})
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** A process of another account, that has the ledger's address by mistake. */
 const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const, 'preview' as const), which })
@@ -183,6 +197,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: correctStep },
   { weight: 1, arbitrary: breakerStep },
   { weight: 1, arbitrary: filesStep },
+  { weight: 2, arbitrary: keptStep },
   { weight: 1, arbitrary: listStep },
   { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
@@ -410,6 +425,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
   if (step.do === 'breaker') return ledger.breaker(step.scope, step)
   if (step.do === 'once') return ledger.once(step.what, step.forMs)
   if (step.do === 'sweep') return [await ledger.sweep(step.replica, step.max), await ledger.takeOutbox(step.max)]
+  if (step.do === 'kept') return await keep(ledger, step)
   if (step.do === 'heartbeat') return await ledger.heartbeat(step.replica)
   if (step.do === 'takeOver') return await takeOver(ledger, step)
   if (step.do === 'list') {
@@ -454,6 +470,19 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
       return step.left && connection !== null ? ledger.left(purchase, connection) : ledger.seen(purchase, connection)
     }
   }
+}
+
+/** What is given out to be removed is nobody's: it is not expected, and nothing refers to it unless it was taken out. */
+async function keep (ledger: Ledger, { expects, bytes, maxBytes, takes, idleMs, keepMs, goes, withdraws, meets, isTaking }: Extract<Step, { do: 'kept' }>): Promise<unknown> {
+  const expected = expects === null ? null : await ledger.expectFile(expects, bytes, maxBytes)
+  const taken = takes === 0 ? [] : await ledger.takeOrphans(takes, { idleMs, keepMs, maxBytes })
+  const { files } = await ledger.keptFiles(null)
+  const wrong = taken.find(({ name }) => files.some(file => file.name === name && file.references > 0 && !file.isWithdrawn))
+  if (wrong !== undefined) throw new Error(`${wrong.name} is to be removed, and something refers to it`)
+  if (idleMs > 0 && expected === 'expected' && taken.some(({ name }) => name === expects)) throw new Error(`${expects} is to be removed, and was announced a moment ago`)
+  const missed = goes ? await ledger.filesGone(taken.map(({ name }) => name)) : []
+  if (withdraws !== null) await ledger.withdrawFiles([withdraws])
+  return [expected, taken, missed, meets === null ? null : await ledger.meetFiles([{ name: meets, bytes, ageMs: minute }], isTaking)]
 }
 
 /** Only what fal has accepted is given away before its lease runs out, and only of a replica that is another one. */

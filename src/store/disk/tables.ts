@@ -9,6 +9,7 @@ import { logLineOf, logText } from '../../generation/log-text.ts'
 import { phases } from '../../generation/phases.ts'
 import type { LogPiece } from '../../generation/upstream.ts'
 import type { ExpiringMap } from '../memory/expiring-map.ts'
+import { putBackKept } from '../memory/kept.ts'
 import type { Table } from '../memory/notes.ts'
 import { tenantOf, type Notice, type State } from '../memory/state.ts'
 
@@ -188,6 +189,8 @@ const countRecord = { count: decided(integer) }
 /** Until when something is one replica's. */
 const grantedRecord = { count: decided(moment) }
 const loweredRecord = { slots: decided(integer), untilMs: decided(moment) }
+/** A stored file. Which rows refer to it follows from these. */
+const keptRecord = { bytes: decided(integer), sinceMs: decided(moment), orphanSinceMs: decided(orNull(moment)), condemnedUntilMs: decided(orNull(moment)), withdrawn: decided(flag) }
 const noticeRecord = { notice: decided(json(noticeIn)) }
 
 function noticeIn (parsed: unknown): Notice {
@@ -230,7 +233,16 @@ const others: Readonly<Record<Exclude<Table, 'journal' | 'rows'>, Codec>> = {
   overruns: records(countRecord, state => state.overruns, count => ({ count }), ({ count }) => count),
   outbox: records(noticeRecord, state => state.outbox, notice => ({ notice }), ({ notice }) => notice),
   granted: records(grantedRecord, state => state.granted, count => ({ count }), ({ count }) => count),
-  lowered: records(loweredRecord, state => state.lowered, lowered => lowered, lowered => lowered)
+  lowered: records(loweredRecord, state => state.lowered, lowered => lowered, lowered => lowered),
+  kept: {
+    image: (state, key) => {
+      const file = state.kept.get(key)
+      return file === undefined ? null : imageOf(keptRecord, file)
+    },
+    put: (state, key, image) => { putBackKept(state, key, image === null ? null : recordIn(keptRecord, image)) },
+    keys: state => state.kept.keys(),
+    fields: keptRecord
+  }
 }
 
 /** Each table but for the journal of money. */

@@ -8,6 +8,7 @@ import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { accountGauges, accountOf, allAccounts, apart, apartOf, keyOf } from './accounts.ts'
 import { isFinal, picturesOf, spentOf } from './books.ts'
 import { isTenants } from './breakers.ts'
+import { namesIn } from './kept.ts'
 import { rankOf } from './queue.ts'
 import { cacheNamesOf, dueOf, followedKeyOf, isDuplicate, keepsInputBytes, requestIdsOf } from './rows.ts'
 import { listKeyOf, statusListKeyOf, type State } from './state.ts'
@@ -21,7 +22,7 @@ export function audit (state: State): string[] {
     ...auditTokens(state),
     ...auditDue(state),
     ...auditFollowed(state),
-    ...auditFailed(state), ...auditFiles(state),
+    ...auditFailed(state), ...auditFiles(state), ...auditKept(state),
     ...auditNames(state),
     ...auditRequests(state),
     ...auditDuplicates(state),
@@ -182,6 +183,27 @@ function auditFiles (state: State): string[] {
   })
   const due = entries.filter(({ hidden }) => hidden.filesAtMs !== null).length
   return due === state.files.size() ? faults : [...faults, `${due} rows have files to be stored, ${state.files.size()} are listed so`]
+}
+
+function auditKept (state: State): string[] {
+  const faults: string[] = []
+  const referring = new Map<string, number>()
+  for (const { row } of state.rows.values()) for (const name of namesIn(row.media)) referring.set(name, (referring.get(name) ?? 0) + 1)
+  let [bytes, orphans, condemned] = [0, 0, 0]
+  for (const name of new Set([...state.kept.keys(), ...referring.keys()])) {
+    const file = state.kept.get(name)
+    if ((file?.rows ?? 0) !== (referring.get(name) ?? 0)) faults.push(`${file?.rows ?? 0} rows are counted that refer to ${name}, ${referring.get(name) ?? 0} do`)
+    if (file === undefined) continue
+    const [sinceMs, untilMs] = [state.orphans.score(name) ?? null, state.condemned.score(name) ?? null]
+    if (sinceMs !== file.orphanSinceMs || untilMs !== file.condemnedUntilMs) faults.push(`${name} does not stand where it should`)
+    if ((sinceMs !== null) !== (file.rows === 0 && untilMs === null && !file.withdrawn)) faults.push(`${name} has ${file.rows} references and is an orphan since ${sinceMs}`)
+    bytes += file.bytes
+    if (sinceMs !== null) orphans += 1
+    if (untilMs !== null) condemned += 1
+  }
+  if (bytes !== state.keptBytes) faults.push(`stored files have ${bytes} bytes, counted are ${state.keptBytes}`)
+  if (orphans !== state.orphans.size() || condemned !== state.condemned.size()) faults.push(`${orphans} files are orphans and ${condemned} condemned, listed are ${state.orphans.size()} and ${state.condemned.size()}`)
+  return faults
 }
 
 function auditNames (state: State): string[] {

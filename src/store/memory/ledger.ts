@@ -17,6 +17,7 @@ import { answerOpen, askOpen, askThere, left, seen, withdraw } from './delivery.
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
+import { expectFile, filesGone, keptFiles, meetFiles, takeOrphans, withdrawFiles } from './kept.ts'
 import { keepFiles, takeMissing } from './media.ts'
 import { once, takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
@@ -150,6 +151,12 @@ export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: 
       once: atomic('once', once),
       takeMissing: atomic('takeMissing', takeMissing),
       keepFiles: atomic('keepFiles', keepFiles),
+      expectFile: atomic('expectFile', expectFile),
+      takeOrphans: atomic('takeOrphans', takeOrphans),
+      filesGone: atomic('filesGone', filesGone),
+      withdrawFiles: atomic('withdrawFiles', withdrawFiles),
+      keptFiles: open('keptFiles', keptFiles),
+      meetFiles: atomic('meetFiles', meetFiles),
 
       seen: atomic('seen', seen),
       left: atomic('left', left),

@@ -1,7 +1,7 @@
 // What changed: a store that outlives its process writes down which entries of which table an operation changed. Only what does not follow from something else is a table.
 
 /** The tables, each under the name that a journal knows it by. The rest of the state follows from them, or ends with the process. */
-export const tables = ['rows', 'logs', 'aliases', 'names', 'ends', 'passed', 'tenants', 'books', 'tokens', 'tickets', 'asides', 'breakers', 'prices', 'overruns', 'outbox', 'granted', 'lowered', 'journal'] as const
+export const tables = ['rows', 'logs', 'aliases', 'names', 'ends', 'passed', 'tenants', 'books', 'tokens', 'tickets', 'asides', 'breakers', 'prices', 'overruns', 'outbox', 'granted', 'lowered', 'kept', 'journal'] as const
 
 export type Table = typeof tables[number]
 

@@ -11,11 +11,12 @@ import type { Difference, Recounting } from '../../generation/recount.ts'
 import { apartOf, keyOf } from './accounts.ts'
 import { isFinal } from './books.ts'
 import type { Entry } from './entry.ts'
+import { countReferences } from './kept.ts'
 import { rankOf, updateTurn } from './queue.ts'
 import type { Ranking } from './ranking.ts'
 import { cacheNamesOf, dueOf, followedKeyOf, followerOf, indexAnew, isDuplicate, requestIdsOf } from './rows.ts'
 import type { SortedSet } from './sorted-set.ts'
-import { listKeyOf, statusListKeyOf, type State } from './state.ts'
+import { listKeyOf, statusListKeyOf, type CountedReferences, type State } from './state.ts'
 
 /** A millisecond or less. */
 const LOOKS_TOGETHER = 200
@@ -37,7 +38,17 @@ interface RecountOptions {
 export function createRecount ({ state, journal, flush, looksTogether = LOOKS_TOGETHER }: RecountOptions): Recounting['recount'] {
   let latest: object | null = null
 
-  return async ({ isMending, between = turn }) => {
+  return async given => {
+    const references = { rows: new Set<string>(), of: new Map<string, number>() }
+    state.counting = references
+    try {
+      return await count(given, references)
+    } finally {
+      if (state.counting === references) state.counting = null
+    }
+  }
+
+  async function count ({ isMending, between = turn }: Parameters<Recounting['recount']>[0], references: CountedReferences): ReturnType<Recounting['recount']> {
     const own = {}
     latest = own
 
@@ -52,6 +63,7 @@ export function createRecount ({ state, journal, flush, looksTogether = LOOKS_TO
       const entry = state.rows.look(id)
       if (entry === undefined) continue
       places.push(...misplaced(state, entry))
+      countReferences(references, id, entry.row.media)
       rows += 1
       if (rows % looksTogether === 0) await piece()
     }
@@ -65,8 +77,8 @@ export function createRecount ({ state, journal, flush, looksTogether = LOOKS_TO
       await piece()
     }
 
-    const sums = count(state)
-    const counters = [...counted(state, sums), ...turns(state)]
+    const sums = sumsOf(state)
+    const counters = [...counted(state, sums), ...turns(state), ...referredWrongly(state, references.of)]
     const money = [...heldWrongly(state, sums), ...drawnWrongly(state, sums)]
     const { books, last, isTrimmed } = booked(state, sums)
     if (isMending) {
@@ -103,6 +115,7 @@ function misplaced (state: State, entry: Entry): readonly Found[] {
     ['due', has(state.due.get(keyOf(account)), due), due],
     ...follower === null ? [] : [['followed', at(state.followed.get(followedKeyOf(account, follower))), 0] as const],
     ['failed', at(state.failed), phase === 'failed' ? row.finishedAtMs ?? 0 : null],
+    ['files', at(state.files), hidden.filesAtMs],
     ['list', has(state.lists.get(listKeyOf(row)), hidden.number), hidden.number],
     ['list by status', has(state.listsByStatus.get(statusListKeyOf(row, statusOf(phase))), hidden.number), hidden.number],
     // Others may have been passed over.
@@ -134,7 +147,7 @@ function indexes (state: State): readonly Iterable<Found | null>[] {
     return !ranking.has(id, score) || (entry !== undefined && belongs(entry, key, score)) ? null : stray(`${id} in ${name}`)
   }))
   // Whether one that has a row may stand there is told with the row.
-  const singles = [['later', state.later], ['unknown', state.unknown], ['oldest', state.oldest], ['failed', state.failed]] as const
+  const singles = [['later', state.later], ['unknown', state.unknown], ['oldest', state.oldest], ['failed', state.failed], ['files', state.files]] as const
   return [
     ...singles.flatMap(([name, set]) => sets(name, [['', set]], () => true)),
     ...sets('queue', [...state.tenants].map(([tenant, { queue }]) => [tenant, queue] as const), ({ row }, tenant) => row.tenant === tenant),
@@ -188,7 +201,7 @@ interface Sums {
   readonly names: (what: string) => readonly string[]
 }
 
-function count (state: State): Sums {
+function sumsOf (state: State): Sums {
   const sums = new Map<string, Map<string, number>>()
   const add = (what: string, name: string, amount: number): void => {
     const all = sums.get(what) ?? new Map<string, number>()
@@ -223,6 +236,10 @@ function counted (state: State, { of, names }: Sums): readonly Found[] {
     ...[...new Set(['', ...state.active.keys(), ...names('slots')])].flatMap(account => compared('slots', account, state.active.get(account) ?? 0, of('slots', account))),
     ...[...state.tenants].flatMap(([name, { running, waiting }]) => [...compared('running', name, running, of('running', name)), ...compared('waiting', name, waiting, of('waiting', name))])
   ]
+}
+
+function referredWrongly (state: State, references: ReadonlyMap<string, number>): readonly Found[] {
+  return [...new Set([...state.kept.keys(), ...references.keys()])].flatMap(name => compared('file', name, state.kept.get(name)?.rows ?? 0, references.get(name) ?? 0))
 }
 
 function turns (state: State): readonly Found[] {

@@ -58,7 +58,10 @@ export function gauges (state: State): Gauges {
     accounts: accountGauges(state),
     unknownOpen: state.unknown.size(),
     unknownOldestMs: oldest === null ? null : state.oldest.score(oldest) ?? null,
-    asideBytes: asideBytes(state)
+    asideBytes: asideBytes(state),
+    keptFiles: state.kept.size,
+    keptBytes: state.keptBytes,
+    orphans: state.orphans.size()
   }
 }
 

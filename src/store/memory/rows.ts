@@ -8,6 +8,7 @@ import { apartOf, keyOf } from './accounts.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe, leaveAccount } from './breakers.ts'
 import type { Entry } from './entry.ts'
+import { forgetReferences, refer, settleKept } from './kept.ts'
 import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
 import type { SortedSet } from './sorted-set.ts'
 import { addTo, dropFrom, dropRanked, enlist, listKeyOf, rankIn, statusListKeyOf, tenantOf, type Alias, type State } from './state.ts'
@@ -22,6 +23,7 @@ export function insert (state: State, entry: Entry): void {
   state.rows.set(entry.row.id, entry)
   rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
   index(state, entry)
+  refer(state, entry.row.id, null, entry.row.media)
   state.note('rows', entry.row.id)
   if (!isFinal(entry.row)) hold(state, entry.row, 1)
   book(state, null, entry.row)
@@ -52,6 +54,7 @@ export function replace (state: State, entry: Entry, after: Generation, hidden: 
   entry.hidden = { ...entry.hidden, ...hidden }
   state.rows.set(before.id, entry)
   index(state, entry)
+  refer(state, before.id, before.media, entry.row.media)
   state.note('rows', before.id)
   holdOtherwise(state, before, entry.row)
   noteAccount(state, entry, account)
@@ -107,6 +110,7 @@ export function forget (state: State, entry: Entry): void {
   keepEnd(state, entry)
   buryEarly(state, entry)
   unindex(state, entry)
+  refer(state, id, entry.row.media, null)
   state.rows.delete(id)
   state.note('rows', id)
   state.logs.delete(id)
@@ -273,12 +277,14 @@ function holdOtherwise (state: State, before: Generation, after: Generation): vo
 export function enter (state: State, entry: Entry, isPacked = false): void {
   rankIn(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
   index(state, entry, isPacked)
+  refer(state, entry.row.id, null, entry.row.media)
 }
 
 /** Takes that away again. */
 export function leave (state: State, entry: Entry): void {
   dropRanked(state.lists, listKeyOf(entry.row), entry.row.id, entry.hidden.number)
   unindex(state, entry)
+  refer(state, entry.row.id, entry.row.media, null)
 }
 
 /** Makes what follows from everything else that was put back from elsewhere; nothing of it is there yet. */
@@ -290,17 +296,19 @@ export function indexRest (state: State): void {
   for (const [id, alias] of state.aliases.entries()) enlist(state.aliasLists, alias, id, alias.number)
   for (const [id, { token }] of state.tokens.entries()) if (!token.revoked) addTo(state.liveTokens, token.tenant, id, token.expiresAtMs)
   for (const tenant of state.tenants.keys()) updateTurn(state, tenant)
+  settleKept(state)
 }
 
 /** Makes again, in place of what is there, all that follows from rows and that no other entry tells. */
 export function indexAnew (state: State): void {
   for (const structure of [state.lists, state.listsByStatus, state.due, state.followed, state.duplicates, state.claims, state.requests, state.active, state.liveTokens, state.aliasLists]) structure.clear()
-  for (const set of [state.failed, state.later, state.turns, state.unknown, state.oldest]) empty(set)
+  for (const set of [state.failed, state.files, state.later, state.turns, state.unknown, state.oldest]) empty(set)
   for (const tenant of state.tenants.values()) {
     tenant.running = 0
     tenant.waiting = 0
     empty(tenant.queue)
   }
+  forgetReferences(state)
   for (const entry of state.rows.values()) enter(state, entry)
   indexRest(state)
 }

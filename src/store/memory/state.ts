@@ -64,6 +64,20 @@ export interface KeptBreaker extends Omit<Breaker, 'account'> {
   readonly proved: boolean
 }
 
+/** What is kept of a file under its name. */
+export interface Kept {
+  readonly rows: number
+  readonly bytes: number
+  readonly sinceMs: number
+  readonly orphanSinceMs: number | null
+  /** Until when one process removes it; after that another one may. */
+  readonly condemnedUntilMs: number | null
+  readonly withdrawn: boolean
+}
+
+/** References that are being counted again, while rows change: those of the rows that were looked at, and of what changed meanwhile. */
+export interface CountedReferences { readonly rows: Set<string>, readonly of: Map<string, number> }
+
 export type Listener = (change: Published | 'look-again') => void
 
 /** A process, as far as the ledger tells one from another: by the accounts that it has keys of, and their slots where it was told a number. */
@@ -116,6 +130,15 @@ export interface State {
   readonly failed: SortedSet
   /** What has files that are not stored yet → when they are tried again. */
   readonly files: SortedSet
+  /** Stored files by name. */
+  readonly kept: Map<string, Kept>
+  /** How long they are together. */
+  keptBytes: number
+  /** Of them those that nothing refers to → since when; and those that a process removes → until when. */
+  readonly orphans: SortedSet
+  readonly condemned: SortedSet
+  /** While they are counted again. */
+  counting: CountedReferences | null
   /** Waiting ids that may not be claimed yet → from when on they may. */
   readonly later: SortedSet
   /** Tenant → virtual time; only tenants with claimable work and a free slot. */
@@ -239,6 +262,11 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     followed: new Map(),
     failed: new SortedSet(),
     files: new SortedSet(),
+    kept: new Map(),
+    keptBytes: 0,
+    orphans: new SortedSet(),
+    condemned: new SortedSet(),
+    counting: null,
     later: new SortedSet(),
     turns: new SortedSet(),
     claims: new Map(),

@@ -13,7 +13,7 @@ export interface Entry { readonly table: MovedTable, readonly key: string, reado
  * The tables in the order in which they travel: what rows draw on comes before them, and what is taken out of the indexes that follow from rows behind.
  * The lines of the journal of money come last, oldest first.
  */
-export const movedTables = ['tenants', 'books', 'tokens', 'tickets', 'breakers', 'prices', 'overruns', 'granted', 'lowered', 'rows', 'logs', 'aliases', 'names', 'ends', 'passed', 'asides', 'outbox', 'journal'] as const
+export const movedTables = ['tenants', 'books', 'tokens', 'tickets', 'breakers', 'prices', 'overruns', 'granted', 'lowered', 'kept', 'rows', 'logs', 'aliases', 'names', 'ends', 'passed', 'asides', 'outbox', 'journal'] as const
 
 export type MovedTable = typeof movedTables[number]
 

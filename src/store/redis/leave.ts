@@ -164,6 +164,21 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     }
   }
 
+  /** Stored files, as they stand in `kept.lua`; how many rows refer to each follows from the rows. */
+  async function * kept (): AsyncGenerator<Entry> {
+    for (let from = '0'; ;) {
+      const [next, flat] = await ask(async client => await client.hscan(prefix + 'kept', from, 'COUNT', PAGE))
+      for (let at = 0; at + 1 < flat.length; at += 2) {
+        const [name = '', file = ''] = flat.slice(at, at + 2)
+        const [, bytes = '0', sinceMs = '0', withdrawn] = file.split(' ')
+        const [orphanSinceMs, condemnedUntilMs] = await Promise.all(['orphans', 'condemned'].map(async set => await ask(async client => await client.zscore(prefix + set, name))))
+        yield entry('kept', name, { bytes, sinceMs, ...(orphanSinceMs == null ? {} : { orphanSinceMs }), ...(condemnedUntilMs == null ? {} : { condemnedUntilMs }), ...(withdrawn === undefined ? {} : { withdrawn: '1' }) })
+      }
+      if (next === '0') return
+      from = next
+    }
+  }
+
   async function * asides (): AsyncGenerator<Entry> {
     const names = await ask(async client => await client.zrange(prefix + 'asides', '0', '-1', 'WITHSCORES'))
     for (let at = 0; at + 1 < names.length; at += 2) {
@@ -214,6 +229,7 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     yield * fieldsOf('overruns', 'overruns', count => ({ count }))
     yield * ending('once', 'granted', ({ endMs = '0' }) => ({ count: endMs }))
     yield * lowered()
+    yield * kept()
     const passed: Entry[] = []
     for await (const one of of('g', rowOrAlias)) {
       if (one.table === 'passed') passed.push(one)
@@ -262,7 +278,7 @@ const counted: ReadonlySet<string> = new Set(['t', 'm', 'tok', 'ticket', 'once',
 async function countEntries ({ connection, prefix }: Pick<LeaveOptions, 'connection' | 'prefix'>): Promise<number> {
   let count = 0
   for await (const names of keysOf({ connection, prefix }, '')) count += names.filter(name => counted.has(name.slice(0, name.indexOf(':')))).length
-  return count + await connection.run(async client => await client.xlen(prefix + 'j'))
+  return count + await connection.run(async client => await client.xlen(prefix + 'j')) + await connection.run(async client => await client.hlen(prefix + 'kept'))
 }
 
 function entry (table: MovedTable, key: string, image: Image): Entry {

@@ -235,6 +235,16 @@ export function createRedisLedger ({
     takeMissing: async max => await call('takeMissing', { max }),
     keepFiles: async (id, was, media) => await call('keepFiles', { id, was: rowFields.media.write(was), media: rowFields.media.write(media.length === 0 ? null : media) }),
 
+    expectFile: async (name, bytes, maxBytes) => await call('expectFile', { name, bytes, maxBytes }),
+    takeOrphans: async (max, { idleMs, keepMs, maxBytes }) => await takeInBatches(max, WRITE_BATCH, async max => {
+      const found = await call('takeOrphans', { max, idleMs, keepMs, maxBytes })
+      return { found, isMore: found.length === max }
+    }),
+    filesGone: async names => await inBatches(names, WRITE_BATCH, async names => await call('filesGone', { names })),
+    withdrawFiles: async names => { await inBatches(names, WRITE_BATCH, async names => [await call('withdrawFiles', { names })]) },
+    keptFiles: async after => await call('keptFiles', { cursor: after ?? '0' }),
+    meetFiles: async (found, isTaking) => await inBatches(found, WRITE_BATCH, async files => await call('meetFiles', { files, isTaking })),
+
     seen: async (id, connection) => { await note({ id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },
     askOpen: events.askOpen,

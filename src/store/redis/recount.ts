@@ -27,6 +27,7 @@ interface RecountOptions {
 /** The indexes that the ledger has once, and those of which there are many, by the kind of their keys. */
 const indexes = ['later', 'due', 'followed', 'failed', 'files', 'unknown', 'oldest', 'claims'] as const
 const manyIndexes: readonly string[] = ['q', 'l', 'ls', 'o', 'due', 'followed']
+const FILE = 'file '
 const named: readonly string[] = ['r', 'n', 'log', 'c']
 
 export function createRecount ({ caller, connection, journal, now, prefix }: RecountOptions): Recounting['recount'] {
@@ -57,7 +58,7 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
       for (let from = 0; from < all.length; from += size) await take(all.slice(from, from + size))
     }
 
-    async function compare (kind: 't' | 'm' | 'tok', names: Iterable<string>): Promise<void> {
+    async function compare (kind: 't' | 'm' | 'tok' | 'file', names: Iterable<string>): Promise<void> {
       await inPieces(names, NAMES, async piece => {
         for (const book of (await step({ step: 'counters', kind, names: piece })).books) books.set(book.name, book)
       })
@@ -70,6 +71,7 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
       rows += ids.length
     }
     for (const kind of indexes) await scanIndex({ kind })
+    await scanIndex({ step: 'files' })
 
     const tenants = new Set<string>()
     const accounts = new Set<string>()
@@ -94,6 +96,8 @@ export function createRecount ({ caller, connection, journal, now, prefix }: Rec
     for (const kind of ['tally', 'waiting', 'turn'] as const) {
       for (let cursor = '0'; ;) {
         const answer = await step({ step: 'counted', kind, cursor })
+        // What rows refer to and nobody has heard of. The others were compared.
+        if (kind === 'tally') await compare('file', answer.names.flatMap(field => field.startsWith(FILE) ? [field.slice(FILE.length)] : []))
         for (const field of answer.names) {
           const [what = '', name] = kind === 'tally' ? field.split(/ (.*)/s) : ['running', field]
           if (name === undefined) continue

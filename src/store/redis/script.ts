@@ -36,7 +36,7 @@ export interface Scripts {
  * behind it by this name: Lua 5.1 allows a chunk 200 local names and a function 60 names from outside.
  */
 const blocks = [
-  'Folds', 'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Media', 'Prices', 'History', 'Admission', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
+  'Folds', 'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Kept', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Media', 'Prices', 'History', 'Admission', 'Claim', 'Evidence', 'Restore', 'Leases', 'Delivery',
   'Readers', 'Decisions', 'Rights', 'Recount', 'Moving'
 ] as const
 
@@ -44,7 +44,7 @@ const blocks = [
 const plainCommands = ['HMGET', 'MGET', 'PUBLISH', 'SUBSCRIBE', 'UNSUBSCRIBE', 'ZCOUNT', 'ZRANGEBYSCORE']
 
 /** What an export reads, and an import removes of one that was broken off, outside of scripts. */
-const plainMoveCommands = ['HGETALL', 'HMGET', 'LRANGE', 'MGET', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XLEN', 'XRANGE', 'XREVRANGE', 'ZRANGE', 'ZSCORE']
+const plainMoveCommands = ['HGETALL', 'HLEN', 'HMGET', 'HSCAN', 'LRANGE', 'MGET', 'PEXPIRETIME', 'SCAN', 'UNLINK', 'XLEN', 'XRANGE', 'XREVRANGE', 'ZRANGE', 'ZSCORE']
 
 /** The commands that this Lua calls, in capitals and in order. */
 export function commandsIn (source: string): readonly string[] {

@@ -6,6 +6,7 @@ import type { Breaker } from '../../generation/breaker-state.ts'
 import type { Change, Published } from '../../generation/changes.ts'
 import { integerOf, recordOf, textOf, unreadable, wordOf } from '../../generation/fields.ts'
 import { accountsIn, problemCodeOf } from '../../generation/generation.ts'
+import type { CondemnedFile, Expectation, KeptFile, KeptPage } from '../../generation/kept-files.ts'
 import type { AccountGauge, Gauges } from '../../generation/ledger.ts'
 import { logLineOf } from '../../generation/log-text.ts'
 import type { FailedGeneration, SeenReplica, Standing } from '../../generation/overview.ts'
@@ -15,7 +16,7 @@ import type { LogPiece } from '../../generation/upstream.ts'
 import { movingWords } from '../../upstream-account.ts'
 import { briefIn, integerOrNull, listIn, textOrNull, textsIn } from './wire-rows.ts'
 
-const differing: readonly Difference['what'][] = ['slots', 'aside', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'turn', 'row', 'stray']
+const differing: readonly Difference['what'][] = ['slots', 'aside', 'kept', 'running', 'waiting', 'held', 'spent', 'pictures', 'money', 'turn', 'row', 'stray', 'file']
 const journalKinds: readonly JournalEntry['kind'][] = ['purchase', 'unknown', 'correction', 'double']
 
 export function changeIn (value: unknown): Change {
@@ -137,7 +138,7 @@ function accountGaugeIn (value: unknown): AccountGauge {
 
 /** The gauges with some of the tenants that wait, and where to go on for others: `0` when these are the last. */
 export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
-  const { waiting, cursor, accounts, unknownOpen, unknownOldestMs, asideBytes } = recordOf(value)
+  const { waiting, cursor, accounts, unknownOpen, unknownOldestMs, asideBytes, keptFiles, keptBytes, orphans } = recordOf(value)
   const gauges = listIn(accountGaugeIn)(accounts)
   return {
     cursor: textOf(cursor),
@@ -146,8 +147,32 @@ export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } 
     accounts: gauges,
     unknownOpen: integerOf(unknownOpen),
     unknownOldestMs: integerOrNull(unknownOldestMs),
-    asideBytes: integerOf(asideBytes)
+    asideBytes: integerOf(asideBytes),
+    keptFiles: integerOf(keptFiles),
+    keptBytes: integerOf(keptBytes),
+    orphans: integerOf(orphans)
   }
+}
+
+export function keptPageIn (value: unknown): KeptPage {
+  const { files, next } = recordOf(value)
+  return { files: listIn(keptFileIn)(files), next: textOrNull(next) }
+}
+
+function keptFileIn (value: unknown): KeptFile {
+  const { name, bytes, references, sinceMs, orphanSinceMs, isWithdrawn } = recordOf(value)
+  return { name: textOf(name), bytes: integerOf(bytes), references: integerOf(references), sinceMs: integerOf(sinceMs), orphanSinceMs: integerOrNull(orphanSinceMs), isWithdrawn: isWithdrawn === '1' }
+}
+
+export function condemnedIn (value: unknown): CondemnedFile {
+  const { name, bytes } = recordOf(value)
+  return { name: textOf(name), bytes: integerOf(bytes) }
+}
+
+const expectations: readonly Expectation[] = ['expected', 'busy', 'full', 'withdrawn']
+
+export function expectationIn (value: unknown): Expectation {
+  return wordOf(expectations, recordOf(value)['outcome'])
 }
 
 export function standingIn (value: unknown): Standing {

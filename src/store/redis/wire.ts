@@ -2,7 +2,7 @@
 // out of parsed JSON, in which numbers are texts, and what is null or false is left out. What cannot be read is a fault of falgate: it throws.
 
 import { integerOf, recordOf } from '../../generation/fields.ts'
-import { balanceIn, breakerIn, changeIn, failedIn, gaugesIn, journalEntryIn, logPieceIn, mintedIn, moveIn, recountIn, seenReplicaIn, standingIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
+import { balanceIn, breakerIn, changeIn, condemnedIn, expectationIn, failedIn, gaugesIn, journalEntryIn, keptPageIn, logPieceIn, mintedIn, moveIn, recountIn, seenReplicaIn, standingIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
 import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, takenAllIn, weighedIn } from './wire-rights.ts'
 import { contentsIn, isYes, listIn, lookedIn, nothing, orNothing, rowIn, textsIn } from './wire-rows.ts'
 
@@ -30,6 +30,12 @@ const answers = {
   once: isYes,
   takeMissing: listIn(rowIn),
   keepFiles: orNothing(rowIn),
+  expectFile: expectationIn,
+  takeOrphans: listIn(condemnedIn),
+  filesGone: textsIn,
+  withdrawFiles: nothing,
+  keptFiles: keptPageIn,
+  meetFiles: textsIn,
   putAside: putAsideIn,
   aside: orNothing(asideIn),
   seen: nothing,

@@ -233,6 +233,28 @@ local function auditAll (keys, args)
     end
   end
 
+  local function auditKept ()
+    local referring, orphans, condemned, sum = {}, membersOf(MORE.orphans), membersOf(MORE.condemned), 0
+    for _, row in pairs(rows) do
+      for name in pairs(Kept.namesIn(row.media)) do referring[name] = (referring[name] or 0) + 1 end
+    end
+    local kept = redis.call('HGETALL', MORE.kept)
+    for i = 1, #kept, 2 do
+      local name, file = kept[i], Kept.read(kept[i])
+      if file.rows ~= (referring[name] or 0) then fault(file.rows, 'rows are counted that refer to', name, 'and', referring[name] or 0, 'do') end
+      local isOrphan = file.rows == 0 and not condemned[name] and not file.withdrawn
+      if (orphans[name] ~= nil) ~= isOrphan then fault(name, 'has', file.rows, 'references and is an orphan since', orphans[name]) end
+      sum = sum + file.bytes
+      referring[name], orphans[name], condemned[name] = nil, nil, nil
+    end
+    for name in pairs(referring) do fault('rows refer to', name, 'which is not known') end
+    for _, names in ipairs({ orphans, condemned }) do
+      for name in pairs(names) do fault(name, 'is an orphan or condemned, and not known') end
+    end
+    local counted = tonumber(redis.call('HGET', GLOB, 'keptBytes') or 0)
+    if counted ~= sum then fault('stored files have', sum, 'bytes, counted are', counted) end
+  end
+
   local function auditNames ()
     for _, name in ipairs(keysOf('n')) do
       local entry = readEnding(key('n', name))
@@ -353,6 +375,7 @@ local function auditAll (keys, args)
   auditFollowed()
   auditFailed()
   auditFiles()
+  auditKept()
   auditNames()
   auditRequests()
   auditDuplicates()

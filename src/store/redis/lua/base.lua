@@ -31,7 +31,7 @@ local rulesNow -- model -> its price rules, of those that this call is about
 local positionsNow -- id -> how many go before it, of those that this call told
 local textsNow -- number -> its text, of those that this call wrote
 
-local GLOB -- hash: upstream, accounts, rows, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
+local GLOB -- hash: upstream, accounts, rows, counter, sequence, active, virtual, journalTrimmed, slots, slotsUntilMs, askedBeforeMs, askedMs, askLaterMs, asideBytes, keptBytes, server, epoch, heldSinceMs, heldUntilMs, tallyUntilMs
 local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: its retention; unknown with an id: its next question
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local TURNS -- zset: tenant -> virtual time; only tenants with claimable work and a free slot
@@ -51,8 +51,11 @@ local RENEWED -- zset: replica -> its last renewal on this server
 local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
 local OUTBOX -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
-local TALLY -- hash: while rows are counted again, what was counted so far (tally.lua)
-local TALLIED -- hash: the ids of those that count in it
+-- Keys that few operations use, since there are not many names left:
+-- kept, hash: name of a stored file -> how many rows refer to it, its bytes, since when it is known (kept.lua); orphans, zset: those that nothing refers to -> since when;
+-- condemned, zset: those that a process removes -> until when no other one does;
+-- tally, hash: while rows are counted again, what was counted so far (tally.lua); tallied, hash: what counts in it
+local MORE
 local CHANGES -- channel
 
 local function nameKeys (glob)
@@ -78,8 +81,7 @@ local function nameKeys (glob)
   OUTBOX = prefix .. 'outbox'
   JOURNAL = prefix .. 'j'
   CHANGES = prefix .. 'changes'
-  TALLY = prefix .. 'tally'
-  TALLIED = prefix .. 'tallied'
+  MORE = { kept = prefix .. 'kept', orphans = prefix .. 'orphans', condemned = prefix .. 'condemned', tally = prefix .. 'tally', tallied = prefix .. 'tallied' }
 end
 
 -- The ledger's other accounts, a line each. Most ledgers have one account, so it is only looked where others matter.

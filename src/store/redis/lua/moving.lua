@@ -88,6 +88,11 @@ function put.lowered (account, image)
   redis.call('HSET', GLOB, Accounts.field('slots', apart), image.slots, Accounts.field('slotsUntilMs', apart), image.untilMs)
 end
 
+-- Of a stored file, before the rows that refer to it.
+function put.kept (name, image)
+  Kept.putBack(name, image)
+end
+
 -- With its place in every index, and what it holds. Once: what is read may come twice.
 function put.rows (id, image, texts)
   if redis.call('HGET', key('g', id), 'bytes') then return end

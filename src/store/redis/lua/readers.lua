@@ -120,7 +120,7 @@ local TENANTS_PER_CALL = '200'
 
 -- gauges { cursor: '0', or that of the answer before }
 -- -> { waiting by tenant, cursor: '0' when these are the last, accounts: [{ upstream, used: slots at fal, open: how many may be used, or nothing }], unknownOpen,
---   unknownOldestMs: its admission, asideBytes }
+--   unknownOldestMs: its admission, asideBytes, keptFiles, keptBytes, orphans }
 local function gauges ()
   local oldest = redis.call('ZRANGE', OLDEST, 0, 0, 'WITHSCORES')
   local accounts = {}
@@ -132,7 +132,8 @@ local function gauges ()
   return {
     waiting = recordOf(waiting[2]), cursor = waiting[1], accounts = accounts,
     unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2],
-    asideBytes = text(Aside.usedBytes())
+    asideBytes = text(Aside.usedBytes()),
+    keptFiles = text(redis.call('HLEN', MORE.kept)), keptBytes = redis.call('HGET', GLOB, 'keptBytes') or '0', orphans = text(redis.call('ZCARD', MORE.orphans))
   }
 end
 

@@ -9,19 +9,19 @@ local MEMBERS_PER_CALL = '50'
 
 local differences, isMending
 
--- what: 'slots' | 'aside' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'turn' | 'row' | 'stray'; found and expected as texts
+-- what: 'slots' | 'aside' | 'kept' | 'file' | 'running' | 'waiting' | 'held' | 'spent' | 'pictures' | 'money' | 'turn' | 'row' | 'stray'; found and expected as texts
 local function differ (what, name, found, expected)
   table.insert(differences, { what = what, name = name, found = found and tostring(found) or nil, expected = expected and tostring(expected) or nil })
 end
 
 local function keep ()
   redis.call('HSET', GLOB, 'tallyUntilMs', text(now + KEPT_MS))
-  endKey(TALLY, now + KEPT_MS)
-  endKey(TALLIED, now + KEPT_MS)
+  endKey(MORE.tally, now + KEPT_MS)
+  endKey(MORE.tallied, now + KEPT_MS)
 end
 
 local function tallied (field)
-  return tonumber(redis.call('HGET', TALLY, field) or 0)
+  return tonumber(redis.call('HGET', MORE.tally, field) or 0)
 end
 
 -- A counter in a hash against what was counted. -> does it differ?
@@ -159,6 +159,42 @@ local function compareCard (id)
   if isMending then redis.call('DEL', key('c', id)) end
 end
 
+-- ------------------------------------------------------------------------------------------------ stored files
+
+-- How many rows refer to it; and what nothing refers to is an orphan, unless a process removes it.
+local function compareFile (name)
+  local file, expected = Kept.read(name), tallied('file ' .. name)
+  local found = file and file.rows or 0
+  if found ~= expected then
+    differ('file', name, text(found), text(expected))
+    if isMending then
+      local mended = file and copy(file) or { bytes = 0, sinceMs = now, withdrawn = false }
+      mended.rows = expected
+      Kept.write(name, file, mended)
+      file = mended
+    end
+  end
+  if not file or not isMending then return end
+  local isOrphan = file.rows == 0 and not file.withdrawn and not redis.call('ZSCORE', MORE.condemned, name)
+  if not isOrphan then redis.call('ZREM', MORE.orphans, name)
+  elseif not redis.call('ZSCORE', MORE.orphans, name) then redis.call('ZADD', MORE.orphans, text(now), name) end
+end
+
+-- Some of them, with their bytes. -> where to go on
+local function compareFiles (cursor)
+  local scanned = redis.call('HSCAN', MORE.kept, cursor, 'COUNT', MEMBERS_PER_CALL)
+  for i = 1, #scanned[2], 2 do
+    local name = scanned[2][i]
+    compareFile(name)
+    local file = Kept.read(name)
+    if file and not redis.call('HGET', MORE.tallied, 'k ' .. name) then
+      redis.call('HSET', MORE.tallied, 'k ' .. name, '1')
+      redis.call('HINCRBY', MORE.tally, 'bytes', text(file.bytes))
+    end
+  end
+  return scanned[1]
+end
+
 -- ------------------------------------------------------------------------------------------------ counters
 
 -- Of the outputs that lie aside there are a few thousand at most: each is large.
@@ -170,6 +206,7 @@ local function compareLedger ()
   local bytes = 0
   for _, name in ipairs(redis.call('ZRANGE', ASIDES, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
   compare('aside', '', GLOB, 'asideBytes', bytes)
+  compare('kept', '', GLOB, 'keptBytes', tallied('bytes'))
 end
 
 -- The tenant's counters, then its position in the queue, which follows from them.
@@ -212,9 +249,9 @@ local step = {}
 
 -- One count at a time: this one ends another that is under way.
 function step.begin ()
-  redis.call('DEL', TALLY, TALLIED)
-  redis.call('HSET', TALLY, 'run', given.run)
-  redis.call('HSET', TALLIED, '', '1')
+  redis.call('DEL', MORE.tally, MORE.tallied)
+  redis.call('HSET', MORE.tally, 'run', given.run)
+  redis.call('HSET', MORE.tallied, '', '1')
 end
 
 -- names: ids of rows
@@ -223,6 +260,11 @@ function step.rows (answer)
     local row = Rows.readBrief(id)
     if row then compareRow(row) end
   end
+end
+
+-- cursor
+function step.files (answer)
+  answer.cursor = compareFiles(given.cursor)
 end
 
 -- kind, name: of an index; cursor
@@ -241,14 +283,14 @@ end
 
 -- The names of all whose counters may differ, some at a time. kind: 'tally' | 'waiting' | 'turn'; cursor
 function step.counted (answer)
-  local command, at = 'HSCAN', given.kind == 'tally' and TALLY or WAITING
+  local command, at = 'HSCAN', given.kind == 'tally' and MORE.tally or WAITING
   if given.kind == 'turn' then command, at = 'ZSCAN', TURNS end
   local scanned = redis.call(command, at, given.cursor, 'COUNT', MEMBERS_PER_CALL)
   answer.cursor, answer.names = scanned[1], {}
   for i = 1, #scanned[2], 2 do table.insert(answer.names, scanned[2][i]) end
 end
 
--- kind: 'ledger' | 't' | 'm' | 'tok', names
+-- kind: 'ledger' | 't' | 'm' | 'tok' | 'file', names
 function step.counters (answer)
   if given.kind == 'ledger' then compareLedger() end
   answer.books = {}
@@ -256,12 +298,13 @@ function step.counters (answer)
     if given.kind == 't' then compareTenant(name) end
     if given.kind == 'm' then table.insert(answer.books, compareBook(name)) end
     if given.kind == 'tok' then compareToken(name) end
+    if given.kind == 'file' and not Kept.read(name) then compareFile(name) end
   end
 end
 
 function step.over (answer)
   answer.isTrimmed = redis.call('HGET', GLOB, 'journalTrimmed') and '1' or nil
-  redis.call('DEL', TALLY, TALLIED)
+  redis.call('DEL', MORE.tally, MORE.tallied)
   redis.call('HDEL', GLOB, 'tallyUntilMs')
 end
 
@@ -271,7 +314,7 @@ local function recount ()
   local missing = given.step == 'begin' and Rights.missing(commands.recount) or {}
   if #missing > 0 then return { differences = {}, missing = missing } end
   local isLeft = not tallyUntilMs or now > tallyUntilMs
-  if given.step ~= 'begin' and (isLeft or redis.call('HGET', TALLY, 'run') ~= given.run) then return { isOver = '1', differences = {} } end
+  if given.step ~= 'begin' and (isLeft or redis.call('HGET', MORE.tally, 'run') ~= given.run) then return { isOver = '1', differences = {} } end
   differences, isMending = {}, given.mend
   local answer = {}
   step[given.step](answer)

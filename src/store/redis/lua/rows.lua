@@ -332,6 +332,8 @@ local function reindex (before, after)
   placeApart(FOLLOWED, row.id, was, is, was.followed, is.followed)
   place(FAILED, row.id, was.failed, is.failed)
   place(FILES, row.id, was.files, is.files)
+  local had, has = before and before.media or nil, after and after.media or nil
+  if had ~= has then Kept.refer(had, has) end
   if row.duplicateName then
     -- What was passed over among duplicates is one of them again when it moves.
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
