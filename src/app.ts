@@ -94,7 +94,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const tenants = createTenantsInForce(config, models, options.tenants, log)
 
   const onTrouble = untoldTrouble(createTroubleLog(log))
-  const media = await openMedia({ config, ownBases: () => ownBasesOf(config, doors), log, metrics })
+  const media = await openMedia({ config, ownBases: () => ownBasesOf(config, doors), expectFile: async (...given) => await store.ledger.expectFile(...given), log, metrics })
   const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
 
   const core = createCore({

@@ -135,7 +135,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     const { folder, bucket, accessKeyId, secretAccessKey, sessionToken, credentialsFile, ...how } = mediaSettings
     if (folder !== null && bucket !== null) faults.push('MEDIA_DIR, MEDIA_URL: set one of them, not both')
     if (bucket !== null && how.keyFile === null) faults.push('MEDIA_KEY_FILE: not set; with MEDIA_URL name a file with a key that all replicas sign links with, such as `openssl rand -hex 32` makes it')
-    if (folder === null && bucket === null && (how.keyFile !== null || how.hosts !== null || credentialsFile !== null) && !isSet(settings.media.folder) && !isSet(settings.media.bucket)) faults.push('MEDIA_DIR, MEDIA_URL: neither is set, but other settings for stored files are')
+    if (folder === null && bucket === null && (how.keyFile !== null || how.hosts !== null || how.maxBytes !== null || credentialsFile !== null) && !isSet(settings.media.folder) && !isSet(settings.media.bucket)) faults.push('MEDIA_DIR, MEDIA_URL: neither is set, but other settings for stored files are')
     if (folder !== null) return { at: { kind: 'folder', folder }, ...how }
     if (bucket === null) return null
     if (credentialsFile !== null) return { at: { kind: 'bucket', bucket, keys: { kind: 'file', file: credentialsFile } }, ...how }

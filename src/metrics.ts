@@ -25,6 +25,8 @@ export interface SharedFacts {
   /** Seconds since the admission of the oldest open unknown, `0` when there is none. */
   readonly unknownOldestSeconds: number
   readonly largeResultBytes: number
+  /** Stored files, as the ledger counts them. `null`: files are not stored. `maxBytes`: 0 for no bound. */
+  readonly media: { readonly files: number, readonly bytes: number, readonly orphans: number, readonly maxBytes: number } | null
 }
 
 /** From a hit in memory to the end of a generation. */
@@ -50,6 +52,10 @@ export function createMetrics ({ version }: { readonly version: string }) {
   shown('falgate_unknown_open', 'Generations whose outcome is unknown. The same on every replica.', facts => facts.unknownOpen)
   shown('falgate_unknown_oldest_seconds', 'Age of the oldest generation whose outcome is unknown.', facts => facts.unknownOldestSeconds)
   shown('falgate_large_result_bytes', 'What results above 256 KiB take of the store; LARGE_RESULT_BYTES bounds it. The same on every replica.', facts => facts.largeResultBytes)
+  shown('falgate_media_stored_files', 'Stored files, 0 where none are stored. The same on every replica.', facts => facts.media?.files ?? 0)
+  shown('falgate_media_stored_bytes', 'What they take; MEDIA_MAX_BYTES bounds it. The same on every replica.', facts => facts.media?.bytes ?? 0)
+  shown('falgate_media_orphans', 'Those of them that nothing refers to, or not yet. The same on every replica.', facts => facts.media?.orphans ?? 0)
+  shown('falgate_media_max_bytes', 'MEDIA_MAX_BYTES, 0 where it is not set.', facts => facts.media?.maxBytes ?? 0)
   shownByTwo(['account', 'state'], 'falgate_upstream_state', 'State of the upstream, by account: 1 for the current one. The same on every replica.', facts => [...facts.accounts].flatMap(([account, now]) => breakerStates.map(state => [account, state, state === now.state ? 1 : 0] as const)))
   note('falgate_build_info', 'Always 1; the labels say what runs.', { version, node: process.version })
 
@@ -90,6 +96,8 @@ export function createMetrics ({ version }: { readonly version: string }) {
     mediaFile: counter<[outcome: string]>('falgate_media_files_total', 'Files of results that were fetched to be kept, by what came of it.', 'outcome'),
     /** How many bytes. */
     mediaBytes: adder('falgate_media_bytes_total', 'Bytes of files that were kept.'),
+    /** How many files. */
+    mediaRemoved: adder('falgate_media_removed_total', 'Stored files that were removed because nothing refers to them any more.'),
     undelivered: counter<[tenant: string]>('falgate_undelivered_total', 'Callers that left before the answer they had waited for; what was bought for them is there for the same request or to be collected.', 'tenant'),
     /** How many event streams are open. */
     eventStreams: level('falgate_event_streams', 'Event streams that are open.'),

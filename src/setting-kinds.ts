@@ -59,12 +59,21 @@ export function seconds (min: number, max: number): Kind<number> {
 
 /** Whole hours, which are milliseconds everywhere else. */
 export function hours (min: number, max: number): Kind<number> {
+  return inMs(min, max, 3_600_000)
+}
+
+/** The same of whole days. */
+export function days (min: number, max: number): Kind<number> {
+  return inMs(min, max, 86_400_000)
+}
+
+function inMs (min: number, max: number, unitMs: number): Kind<number> {
   const { expects, parse } = integer(min, max)
   return {
     expects,
     parse: text => {
       const value = parse(text)
-      return value === null ? null : value * 3_600_000
+      return value === null ? null : value * unitMs
     }
   }
 }

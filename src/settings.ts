@@ -1,6 +1,6 @@
 // Every setting, once: its variable, default, kind and meaning. `Config`, the tables in docs/configuration.md and `.env.example` are made of this table.
 
-import { bucket, endpointId, googleProject, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
+import { bucket, days, endpointId, googleProject, host, hostNames, hosts, hours, integer, line, namespace, onOff, proxies, proxyUrl, redisUrl, secret, seconds, sentinels, webUrl, word, type Kind } from './setting-kinds.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = typeof logLevels[number]
@@ -98,7 +98,9 @@ export const settings = {
     linkMs: defaulted('MEDIA_LINK_SECONDS', '604800', seconds(60, 31_536_000), 'How long a link works at least; every answer has fresh ones'),
     hosts: optional('MEDIA_HOSTS', hostNames(), 'Hosts beside those of fal\'s CDN whose files are kept, too, each with all that is below it'),
     waitMs: defaulted('MEDIA_WAIT_SECONDS', '10', seconds(0, 300), 'How long a result waits for its files. What is not there by then keeps fal\'s address in the answer, and is tried again'),
-    maxFileBytes: defaulted('MEDIA_FILE_BYTES', '1073741824', integer(1024, 2 ** 40), 'The longest file that is kept')
+    maxFileBytes: defaulted('MEDIA_FILE_BYTES', '1073741824', integer(1024, 2 ** 40), 'The longest file that is kept'),
+    maxBytes: optional('MEDIA_MAX_BYTES', integer(1_048_576, 2 ** 49), 'What all kept files may take. From nine tenths of it on those that nothing refers to go before `MEDIA_DAYS`; when it is full, new files keep fal\'s addresses and are tried again. Unset: whatever the place has'),
+    keepMs: defaulted('MEDIA_DAYS', '7', days(0, 3650), 'How long a file is kept that no generation refers to any more, from when the last link to it ended; a ledger that is restored from a backup of that age still finds its files')
   },
   queueMs: defaulted('QUEUE_SECONDS', '900', seconds(1, 86_400), 'How long a generation may wait here for a free slot'),
   runMs: defaulted('RUN_SECONDS', '3600', seconds(1, 86_400), 'How long a generation may run at fal'),

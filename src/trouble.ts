@@ -106,6 +106,10 @@ export const troubles = {
     sentence: 'Files of finished generations could not be looked after.',
     then: 'They keep fal\'s addresses, and are tried again within a second.'
   },
+  'remove-files': {
+    sentence: 'Stored files that nothing refers to could not be removed.',
+    then: 'They are tried again within some minutes. Look at `err`, and at the store that `MEDIA_DIR` or `MEDIA_URL` names.'
+  },
   'read-media': {
     sentence: 'A stored file could not be read.',
     then: 'Its reader is answered 503. Look at `err`, and at the store that `MEDIA_DIR` or `MEDIA_URL` names.'

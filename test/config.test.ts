@@ -101,6 +101,8 @@ t.test('every variable is read', async t => {
     MEDIA_HOSTS: 'Files.Example',
     MEDIA_WAIT_SECONDS: '3',
     MEDIA_FILE_BYTES: '5000',
+    MEDIA_MAX_BYTES: '2000000',
+    MEDIA_DAYS: '3',
     FAL_CATALOGUE_URL: 'https://mirror.example/documents',
     FAL_API_URL: 'https://mirror.example/v1/',
     MODEL_CHECK_HOURS: '2',
@@ -144,7 +146,7 @@ t.test('every variable is read', async t => {
     proxy: null,
     redis: null,
     disk: { folder: '/d', hasToBeMount: true },
-    media: { at: { kind: 'bucket', bucket: { name: 'pictures', prefix: 'of/falgate', endpoint: 'https://s3.example:9000', region: 'here' }, keys: { kind: 'file', file: '/run/bucket' } }, keyFile: '/run/links', linkMs: 3_600_000, hosts: ['files.example'], waitMs: 3000, maxFileBytes: 5000 },
+    media: { at: { kind: 'bucket', bucket: { name: 'pictures', prefix: 'of/falgate', endpoint: 'https://s3.example:9000', region: 'here' }, keys: { kind: 'file', file: '/run/bucket' } }, keyFile: '/run/links', linkMs: 3_600_000, hosts: ['files.example'], waitMs: 3000, maxFileBytes: 5000, maxBytes: 2_000_000, keepMs: 3 * 86_400_000 },
     tenantsFile: '/etc/tenants.json',
     models: {
       dir: '/etc/models',

@@ -10,7 +10,8 @@ const facts: SharedFacts = {
   held: new Map([['studio', 120_000]]),
   unknownOpen: 1,
   unknownOldestSeconds: 42,
-  largeResultBytes: 300_000
+  largeResultBytes: 300_000,
+  media: { files: 12, bytes: 34_000, orphans: 3, maxBytes: 1_048_576 }
 }
 
 /** One of everything. */
@@ -41,6 +42,7 @@ function used (): Metrics {
   metrics.refusedInput('fal-ai/m')
   metrics.mediaFile('stored')
   metrics.mediaBytes(2000)
+  metrics.mediaRemoved(2)
   metrics.eventStreams(2)
   metrics.eventStreamDropped('unread')
   metrics.onCollect(async () => facts)
@@ -79,6 +81,11 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_inputs_refused_total{model="fal-ai/m"} 1',
     'falgate_media_files_total{outcome="stored"} 1',
     'falgate_media_bytes_total 2000',
+    'falgate_media_removed_total 2',
+    'falgate_media_stored_files 12',
+    'falgate_media_stored_bytes 34000',
+    'falgate_media_orphans 3',
+    'falgate_media_max_bytes 1048576',
     'falgate_event_streams 2',
     'falgate_event_streams_dropped_total{reason="unread"} 1',
     `falgate_build_info{version="1.2.3",node="${process.version}"} 1`,
@@ -119,7 +126,7 @@ t.test('no metric has a name that is not in the contract', async t => {
   const names = (await used().render()).split('\n').flatMap(line => line.startsWith('# TYPE falgate_') ? [line.split(' ')[2]] : [])
   t.same(names.toSorted(), [
     'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_contested_names_total', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_event_streams', 'falgate_event_streams_dropped_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
-    'falgate_http_request_duration_seconds', 'falgate_inputs_refused_total', 'falgate_large_result_bytes', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_media_bytes_total', 'falgate_media_files_total', 'falgate_model_drift', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
+    'falgate_http_request_duration_seconds', 'falgate_inputs_refused_total', 'falgate_large_result_bytes', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_media_bytes_total', 'falgate_media_files_total', 'falgate_media_max_bytes', 'falgate_media_orphans', 'falgate_media_removed_total', 'falgate_media_stored_bytes', 'falgate_media_stored_files', 'falgate_model_drift', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
     'falgate_results_expired_total', 'falgate_results_looked_at_again_total', 'falgate_saved_usd_total', 'falgate_shared_request_ids_total', 'falgate_slots', 'falgate_slots_open', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_store_fault', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
     'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting'
   ])

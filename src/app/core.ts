@@ -113,6 +113,10 @@ export function createCore (options: CoreOptions): Core {
     onClaimsPaused: forMs => {
       log.warn({ for_ms: forMs }, 'Redis was started again or failed over: nothing is bought until the replicas have put back what it may have lost, for one lease at most')
     },
+    onRemoved: ({ files, bytes }) => {
+      metrics.mediaRemoved(files)
+      if (files > 0) log.info({ files, bytes }, 'stored files that nothing refers to are removed')
+    },
     onSilent: (silent, generations) => {
       log.warn({ silent_replica: silent, generations }, 'a replica went silent; what it followed at fal is followed here')
     },

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BucketKeys, BucketKeysAt, Config, MediaAccess } from '../config.ts'
+import type { RemovalTerms } from '../generation/kept-files.ts'
 import { createFolderStore } from '../media/folder-store.ts'
 import type { MediaStore } from '../media/media-store.ts'
 import { BucketFault } from '../media/s3.ts'
@@ -38,6 +39,14 @@ export async function openMediaStore ({ proxy }: Config, { at }: MediaAccess): P
   const store = await createS3Store({ address: at.bucket, keys: () => keys, connect: createConnector({ proxy, timeoutMs: CONNECT_MS }) })
   const { keys: where } = at
   return { store, bucketKeys: where.kind === 'keys' ? null : { files: [where.file], read: async () => await readBucketKeys(where), take: read => { keys = read } } }
+}
+
+/** A link lasts up to an hour longer than it has to (see `links.ts`). */
+const LONGER_LINK_MS = 3_600_000
+
+/** When stored files go that nothing refers to. */
+export function removalTermsOf ({ linkMs, keepMs, maxBytes }: Pick<MediaAccess, 'linkMs' | 'keepMs' | 'maxBytes'>): RemovalTerms {
+  return { idleMs: linkMs + LONGER_LINK_MS, keepMs, maxBytes }
 }
 
 /** What is wrong with that place. `isLasting`: somebody has to do something about it; what is away now may be there again soon, and files are tried again. */

@@ -2,6 +2,7 @@
 
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
+import type { Ledger } from '../generation/ledger.ts'
 import type { StoredFiles } from '../generation/media.ts'
 import type { FileKeeper } from '../generation/run/keep-files.ts'
 import { createAddressRule } from '../media/address-rule.ts'
@@ -13,7 +14,7 @@ import type { Metrics } from '../metrics.ts'
 import { lookUpPublic } from '../public-address.ts'
 import { createConnector } from '../upstream/way.ts'
 import { followFiles } from './files.ts'
-import { faultOf, openMediaStore, readKeys } from './media-place.ts'
+import { faultOf, openMediaStore, readKeys, removalTermsOf } from './media-place.ts'
 
 export interface Media {
   readonly keeper: FileKeeper
@@ -29,6 +30,7 @@ export interface MediaOptions {
   readonly config: Config
   /** The base of an upstream that is not fal's own, and of the sandbox here, as addresses in outputs have it and as this process reaches it. */
   readonly ownBases: () => readonly OwnBase[]
+  readonly expectFile: Ledger['expectFile']
   readonly log: Logger
   readonly metrics: Metrics
 }
@@ -39,7 +41,7 @@ export interface OwnBase { readonly told: string, readonly reached: string }
 const CONNECT_MS = 10_000
 
 /** Where files are not kept: `null`. Rejects with a sentence that says what is wrong with the place for them, and what to do. */
-export async function openMedia ({ config, ownBases, log, metrics }: MediaOptions): Promise<Media | null> {
+export async function openMedia ({ config, ownBases, expectFile, log, metrics }: MediaOptions): Promise<Media | null> {
   const { media, proxy } = config
   if (media === null) return null
   const { store, bucketKeys } = await openMediaStore(config, media)
@@ -58,6 +60,7 @@ export async function openMedia ({ config, ownBases, log, metrics }: MediaOption
       ours: createConnector({ proxy: null, timeoutMs: CONNECT_MS })
     },
     maxBytes: media.maxFileBytes,
+    expect: async (name, bytes) => await expectFile(name, bytes, media.maxBytes),
     onFile: (outcome, why, bytes) => {
       metrics.mediaFile(outcome)
       metrics.mediaBytes(bytes)
@@ -71,6 +74,7 @@ export async function openMedia ({ config, ownBases, log, metrics }: MediaOption
   return {
     keeper: {
       waitMs: media.waitMs,
+      removal: { remove: store.remove, terms: removalTermsOf(media) },
       keep: async (address, signal) => {
         const own = ownBases().find(({ told }) => address.startsWith(`${told}/`))
         return await keeper.keep(own === undefined ? address : own.reached + address.slice(own.told.length), signal)

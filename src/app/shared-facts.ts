@@ -10,8 +10,8 @@ import type { BudgetLimit, TenantBook } from '../tenants/book.ts'
 import { accountNameIn, accountText, type OwnAccount } from '../upstream-account.ts'
 
 /** What Prometheus is told. Rejects as the ledger does. */
-export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency }: Pick<Config, 'falConcurrency'>, own: readonly OwnAccount[]): Promise<SharedFacts> {
-  const { waiting, accounts: gauges, unknownOpen, unknownOldestMs, asideBytes } = await ledger.gauges()
+export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency, media }: Pick<Config, 'falConcurrency' | 'media'>, own: readonly OwnAccount[]): Promise<SharedFacts> {
+  const { waiting, accounts: gauges, unknownOpen, unknownOldestMs, asideBytes, keptFiles, keptBytes, orphans } = await ledger.gauges()
   const breakers = await ledger.breakers()
   // A tenant's reservations are told for its budget's period, or for the month when it has none.
   const limits = new Map<string, BudgetLimit>([...tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
@@ -25,7 +25,8 @@ export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget 
     held: new Map(balances.map(({ owner, held }) => [owner, held])),
     unknownOpen,
     unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
-    largeResultBytes: asideBytes
+    largeResultBytes: asideBytes,
+    media: media === null ? null : { files: keptFiles, bytes: keptBytes, orphans, maxBytes: media.maxBytes ?? 0 }
   }
 }
 

@@ -4,6 +4,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Agent, type buildConnector } from 'undici'
+import type { Expectation } from '../generation/kept-files.ts'
 import type { Kept, KeepFile } from '../generation/media.ts'
 import type { AddressRule, WayToFile } from './address-rule.ts'
 import { fetchFile, type Fetched } from './fetch-file.ts'
@@ -12,7 +13,7 @@ import { endingOf, kindOf } from './kinds.ts'
 import type { MediaStore } from './media-store.ts'
 
 /** How storing one file went, as metrics and logs name it. */
-export type Outcome = 'stored' | 'gone' | 'refused' | 'failed'
+export type Outcome = 'stored' | 'gone' | 'refused' | 'failed' | 'full'
 
 export interface KeeperDeps {
   readonly store: MediaStore
@@ -20,12 +21,17 @@ export interface KeeperDeps {
   /** What makes connections, by the way that the rule names. */
   readonly connect: Readonly<Record<WayToFile, buildConnector.connector>>
   readonly maxBytes: number
+  /** Told of each file before it is stored, so that nobody removes it and it is found whatever becomes of this process. */
+  readonly expect: (name: string, bytes: number) => Promise<Expectation>
   /** Told of each file that was tried: `why` is a word, and holds nothing of the address. `bytes`: of one that was stored. */
   readonly onFile: (outcome: Outcome, why: string | null, bytes: number) => void
 }
 
 /** Files on their way at once; others wait for their turn, or until their time is over. */
 const AT_ONCE = 16
+
+/** So long after there was no room nothing is fetched: it would have to be fetched again. */
+const FULL_MS = 30_000
 
 /** What stores files, and what ends its connections. */
 export interface Keeper { readonly keep: KeepFile, readonly close: () => Promise<void> }
@@ -34,6 +40,7 @@ export function createKeeper (deps: KeeperDeps): Keeper {
   const { store, allowed, connect, onFile } = deps
   const dispatchers = { public: new Agent({ connect: connect.public }), ours: new Agent({ connect: connect.ours }) }
   const takePlace = createPlaces(AT_ONCE)
+  let fullUntilMs = 0
 
   async function fetched (address: URL, path: string, signal: AbortSignal): Promise<Fetched> {
     return address.protocol === 'data:' ? await unpacked(address, path, deps.maxBytes) : await fetchFile(address, path, { allowed, dispatchers, maxBytes: deps.maxBytes, signal })
@@ -48,6 +55,13 @@ export function createKeeper (deps: KeeperDeps): Keeper {
     const { bytes, sha256, declaredType } = file
     const ending = await endingOf(path, declaredType, address.protocol === 'data:' ? '' : address.pathname)
     const name = fileName(sha256, ending)
+    const expected = await deps.expect(name, bytes)
+    if (expected === 'full') {
+      fullUntilMs = performance.now() + FULL_MS
+      onFile('full', 'MEDIA_MAX_BYTES', 0)
+    }
+    if (expected === 'withdrawn') onFile('refused', 'withdrawn', 0)
+    if (expected !== 'expected') return { kind: expected === 'withdrawn' ? 'never' : 'later' }
     await store.put(name, { path, bytes, type: kindOf(ending).type }, signal)
     onFile('stored', null, bytes)
     return { kind: 'kept', file: name }
@@ -59,6 +73,7 @@ export function createKeeper (deps: KeeperDeps): Keeper {
     const address = URL.parse(text)
     // What lies with somebody else stays with them.
     if (address === null || (address.protocol !== 'data:' && allowed(address) === null)) return { kind: 'never' }
+    if (performance.now() < fullUntilMs) return { kind: 'later' }
     const giveBack = await takePlace(signal)
     if (giveBack === null) return { kind: 'later' }
     const work = inTurn(address, signal).finally(giveBack)

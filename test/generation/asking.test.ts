@@ -60,6 +60,7 @@ async function open (t: Test): Promise<Scene> {
     onRestored: () => {},
     onClaimsPaused: () => {},
     onSilent: () => {},
+    onRemoved: () => {},
     onBehind: () => {},
     onTrouble: fail
   })

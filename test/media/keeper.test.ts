@@ -5,10 +5,11 @@ import { readFile, stat } from 'node:fs/promises'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { Expectation } from '../../src/generation/kept-files.ts'
 import type { Kept } from '../../src/generation/media.ts'
 import { createAddressRule } from '../../src/media/address-rule.ts'
 import { createFolderStore } from '../../src/media/folder-store.ts'
-import { createKeeper } from '../../src/media/keeper.ts'
+import { createKeeper, type KeeperDeps } from '../../src/media/keeper.ts'
 import { lookUpPublic } from '../../src/public-address.ts'
 import { createConnector } from '../../src/upstream/way.ts'
 import { startFileServer, type Answerer, type FileServer } from '../support/file-server.ts'
@@ -38,7 +39,7 @@ interface Setting {
   readonly spooledBytes: () => Promise<number>
 }
 
-async function setting (t: Test, answerer?: Answerer): Promise<Setting> {
+async function setting (t: Test, answerer?: Answerer, expect: KeeperDeps['expect'] = async () => 'expected'): Promise<Setting> {
   const server = await startFileServer(t)
   if (answerer !== undefined) server.answer(answerer)
   const folder = t.testdir({})
@@ -49,6 +50,7 @@ async function setting (t: Test, answerer?: Answerer): Promise<Setting> {
     allowed: createAddressRule({ hosts: ['pictures.example', 'localhost'], ownOrigins: () => [server.url] }),
     connect: { public: createConnector({ proxy: null, timeoutMs: 5000, lookup: lookUpPublic }), ours: createConnector({ proxy: null, timeoutMs: 5000 }) },
     maxBytes: 1_000_000,
+    expect,
     onFile: (outcome, why) => { told.push(why === null ? outcome : `${outcome} ${why}`) }
   })
   t.teardown(async () => { await keeper.close() })
@@ -204,6 +206,39 @@ t.test('a file inside the output is kept like others', async t => {
   t.same(await keep('data:nonsense'), { kind: 'never' })
 })
 
+t.test('a file is announced by its name and length before it is stored, and stays where it is when the ledger cannot be told', async t => {
+  const bytes = picture(1000)
+  const announced: unknown[] = []
+  let isAway = false
+  const { server, keep, stored, told } = await setting(t, (_request, response) => { response.writeHead(200).end(bytes) }, async (name, length) => {
+    if (isAway) throw new Error('away')
+    announced.push([name, length, await stored(name).then(() => 'stored', () => 'not there yet')])
+    return 'expected'
+  })
+  const name = `${sha256Of(bytes)}.png`
+  t.same(await keep(`${server.url}/a`), { kind: 'kept', file: name })
+  t.same(announced, [[name, bytes.length, 'not there yet']])
+  isAway = true
+  t.same(await keep(`${server.url}/a`), { kind: 'later' })
+  t.same(told, ['stored', 'failed store'])
+})
+
+t.test('one that is being removed or that an operator took out is not stored, and without room nothing is fetched for a while', async t => {
+  const bytes = picture(1000)
+  let expectation: Expectation = 'busy'
+  const { server, keep, stored, told } = await setting(t, (_request, response) => { response.writeHead(200).end(bytes) }, async () => expectation)
+  t.same(await keep(`${server.url}/a`), { kind: 'later' })
+  expectation = 'withdrawn'
+  t.same(await keep(`${server.url}/a`), { kind: 'never' })
+  expectation = 'full'
+  t.same(await keep(`${server.url}/a`), { kind: 'later' })
+  const asked = server.asked.length
+  t.same(await keep(`${server.url}/a`), { kind: 'later' })
+  t.equal(server.asked.length, asked)
+  t.same(told, ['refused withdrawn', 'full MEDIA_MAX_BYTES'])
+  await t.rejects(stored(`${sha256Of(bytes)}.png`))
+})
+
 t.test('a disk that does not answer holds nobody up longer than the signal says', async t => {
   const server = await startFileServer(t)
   server.answer((_request, response) => { response.writeHead(200).end(picture(1000)) })
@@ -214,6 +249,7 @@ t.test('a disk that does not answer holds nobody up longer than the signal says'
     allowed: createAddressRule({ hosts: [], ownOrigins: () => [server.url] }),
     connect: { public: createConnector({ proxy: null, timeoutMs: 5000 }), ours: createConnector({ proxy: null, timeoutMs: 5000 }) },
     maxBytes: 1_000_000,
+    expect: async () => 'expected',
     onFile: () => {}
   })
   t.teardown(async () => { await keeper.close() })

@@ -93,6 +93,8 @@ export const points: readonly Point[] = [
 
   // Files of results are stored before the end, and after it when that fails.
   { says: 'while its file is fetched', atFal: 'file', ends: 'succeeded' },
+  { says: 'before its file is announced', before: 'expectFile', ends: 'succeeded' },
+  { says: 'after its file is announced, before that is stored', after: 'expectFile', ends: 'succeeded', callers: 'unseeded' },
   { says: 'before files that are missing are taken', once: 'it runs', before: 'takeMissing', ends: 'succeeded', callers: 'unseeded' },
   { says: 'after its missing file is taken, before that is stored', after: 'takeMissing', having: 'succeeded', fault: lateFile, ends: 'succeeded', callers: 'unseeded', retries: false },
   { says: 'after its missing file is stored, before that is noted', before: 'keepFiles', fault: lateFile, ends: 'succeeded', callers: 'unseeded', retries: false },
@@ -137,9 +139,10 @@ const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', '
 
 /**
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
- * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain.
+ * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain. Files that one process was to
+ * remove are given to another one (`test/generation/remove-files.test.ts`).
  */
-const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket'])
+const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone'])
 
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])

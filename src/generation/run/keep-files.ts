@@ -6,9 +6,10 @@ import { withOutput } from '../large.ts'
 import type { Ledger } from '../ledger.ts'
 import { hasMissing, keepMissing, withoutInner, type KeepFile } from '../media.ts'
 import type { Result } from '../upstream.ts'
+import type { Removal } from './remove-files.ts'
 
-/** What stores files, and how long a generation that is done waits for that. */
-export interface FileKeeper { readonly keep: KeepFile, readonly waitMs: number }
+/** What stores files, how long a generation that is done waits for that, and what removes those that nothing refers to. */
+export interface FileKeeper { readonly keep: KeepFile, readonly waitMs: number, readonly removal: Removal }
 
 /** A result with an output. */
 export type Success = Extract<Result, { kind: 'succeeded' }>

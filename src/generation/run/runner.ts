@@ -13,6 +13,7 @@ import { createClaimLoop, type ClaimLoop, type ClaimLoopDeps } from './claim-loo
 import { createHeartbeat, type HeartbeatDeps } from './heartbeat.ts'
 import { createMissingFiles } from './keep-files.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
+import { createOrphanRounds, type OrphanRoundsDeps } from './remove-files.ts'
 import { createSweeper, type SweeperDeps } from './sweeper.ts'
 import { createTasks, type TasksDeps } from './tasks.ts'
 
@@ -35,7 +36,8 @@ export interface RunnerDeps extends
   Omit<TasksDeps, 'leaving' | 'stopped' | 'onForgotten' | 'onDone'>,
   Pick<ClaimLoopDeps, 'slots' | 'newId' | 'onClaimsPaused'>,
   Pick<SweeperDeps, 'onOutboxEvent'>,
-  Pick<HeartbeatDeps, 'onSilent'> {
+  Pick<HeartbeatDeps, 'onSilent'>,
+  Pick<OrphanRoundsDeps, 'onRemoved'> {
   readonly times: LedgerTimes
 }
 
@@ -60,6 +62,7 @@ export function createRunner (deps: RunnerDeps): Runner {
   const heartbeat = createHeartbeat({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   const claims = createClaimLoop({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   const missing = deps.files == null ? null : createMissingFiles({ ledger, keep: deps.files.keep, leaving: leaving.signal, onTrouble: deps.onTrouble })
+  const orphans = deps.files == null ? null : createOrphanRounds({ ...deps.files.removal, ledger, leaving: leaving.signal, onRemoved: deps.onRemoved, onTrouble: deps.onTrouble })
   const sweeper = createSweeper({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   let unlisten = (): void => {}
   let rounds: NodeJS.Timeout | undefined
@@ -73,6 +76,7 @@ export function createRunner (deps: RunnerDeps): Runner {
     rounds = setInterval(() => {
       sweeper.round().then(claims.nudge)
       missing?.round()
+      orphans?.round()
     }, ROUND_MS)
     heartbeat.start()
     // After a failover the ledger has to know that this process is there before it grants anything.
