@@ -9,8 +9,10 @@ import { followFiles, readCertificate, readRedisReach } from './app/files.ts'
 import { atOnce, createLifecycle, type Act, type Step } from './app/lifecycle.ts'
 import { createCentralKeys, createModelsInForce, createTenantsInForce } from './app/reloadable.ts'
 import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
-import { openMedia, type OwnBase } from './app/media.ts'
+import { createDeadLinks } from './app/dead-links.ts'
+import { openMedia } from './app/media.ts'
 import { openStore } from './app/store.ts'
+import { createWayToFiles, type OwnBase } from './app/way-to-files.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import { withoutSecrets, type Censor } from './censor.ts'
 import { storeKindOf, type Config } from './config.ts'
@@ -94,7 +96,9 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const tenants = createTenantsInForce(config, models, options.tenants, log)
 
   const onTrouble = untoldTrouble(createTroubleLog(log))
-  const media = await openMedia({ config, ownBases: () => ownBasesOf(config, doors), expectFile: async (...given) => await store.ledger.expectFile(...given), log, metrics })
+  const way = createWayToFiles(config, () => ownBasesOf(config, doors))
+  const media = await openMedia({ config, way, expectFile: async (...given) => await store.ledger.expectFile(...given), log, metrics })
+  const deadLinks = createDeadLinks(models, way)
   const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
 
   const core = createCore({
@@ -111,6 +115,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     queueUrl: () => config.falQueueUrl ?? doors.sandboxQueueUrl,
     madeHere: () => doors.sandboxFilesBase,
     files: media?.keeper ?? null,
+    lookAtFiles: deadLinks.look,
     isDraining: () => lifecycle.state === 'draining' && !drain.takesWork(),
     lookAgainMs: options.lookAgainMs,
     onTrouble
@@ -183,7 +188,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       stop: { waitsFor: 'its last answers', limitMs: endings.sandboxMs, run: doors.closeSandbox }
     },
     ...media === null ? [] : [{ name: 'stored files', start: atOnce(media.start), stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: media.close } }],
-    { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: core.upstreams.close } },
+    { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: async () => { await Promise.all([core.upstreams.close(), deadLinks.close()]) } } },
     {
       name: 'listeners',
       start: starting('the ports', doors.open),

@@ -86,6 +86,7 @@ export const settings = {
   waitMs: defaulted('WAIT_SECONDS', '55', seconds(1, 3600), 'How long a synchronous call waits before it is answered 504 `still-running`'),
   drainDelayMs: optional('DRAIN_DELAY_SECONDS', seconds(0, 600), 'How long after SIGTERM work is still taken while `/readyz` says 503 already. A load balancer that checks it twice in this time hands out no refusal. Unset: 5 with `NODE_ENV=production`, else 0. Ctrl-C never waits for it'),
   resultTtlMs: defaulted('RESULT_TTL_SECONDS', '518400', seconds(1, 31_536_000), 'Life of a finished generation and of its result in the cache; an hour at most for one that cost nothing. fal keeps pictures for at least 7 days, so more than 604800 needs `MEDIA_DIR` or `MEDIA_URL`'),
+  falFilesMs: defaulted('FAL_FILES_SECONDS', '604800', seconds(60, 31_536_000), 'How long fal keeps the files of this account, as its settings at fal say. A stored result that is older is looked at (`HEAD`, once in ten minutes) before it is handed out: one whose files are gone is bought again'),
   twinMs: defaulted('TWIN_SECONDS', '60', seconds(0, 3600), 'How long after its end a picture is also that of equal requests without seed and key, for tenants with `twins: "join"`; `0`: only until its end'),
   media: {
     folder: optional('MEDIA_DIR', line(), 'A folder, for several replicas one that they share, in which the files of results are kept, so that they outlive fal\'s addresses: answers have signed links to `/media/…` in their place. Unset, like `MEDIA_URL`: files stay where they are'),

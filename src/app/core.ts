@@ -7,6 +7,7 @@ import { modelClosed, Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Prices } from '../generation/request/call.ts'
+import { createFileLooks, type LookAtFiles } from '../generation/request/file-looks.ts'
 import { createPriceRules } from '../generation/request/price-rules.ts'
 import { createRequests, type Requests } from '../generation/request/request.ts'
 import { createResultCache } from '../generation/request/result-cache.ts'
@@ -53,6 +54,8 @@ export interface CoreOptions {
   readonly isDraining: () => boolean
   /** What stores the files of outputs; `null`: they stay where they are. */
   readonly files: FileKeeper | null
+  /** Looks whether the files of a stored result are still where its output says. */
+  readonly lookAtFiles: LookAtFiles
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[] | undefined
   readonly onTrouble: OnTrouble
@@ -123,10 +126,18 @@ export function createCore (options: CoreOptions): Core {
     onTrouble
   })
 
+  const cache = createResultCache(config.cacheMemoryBytes)
+  const unlistenCache = ledger.listen(change => { if (change !== 'look-again') cache.hear(change) })
   const requests = createRequests({
     ledger,
     admit: runner.admit,
-    cache: createResultCache(config.cacheMemoryBytes),
+    cache,
+    looks: createFileLooks({
+      ledger,
+      look: options.lookAtFiles,
+      filesLastMs: config.falFilesMs,
+      onDead: ({ purchase, model }) => { log.info({ generation_id: purchase, model }, 'files of a stored result are gone at fal: it is bought again when somebody asks for it') }
+    }),
     watch,
     companyBudget: () => tenants().companyBudget,
     pricesOf: (model, sent) => pricesOf(model, sent, tenants()),
@@ -161,6 +172,7 @@ export function createCore (options: CoreOptions): Core {
     endReaders: () => {
       follow.close()
       watch.close()
+      unlistenCache()
       stopAnswering()
     }
   }

@@ -5,16 +5,14 @@ import type { Config } from '../config.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { StoredFiles } from '../generation/media.ts'
 import type { FileKeeper } from '../generation/run/keep-files.ts'
-import { createAddressRule } from '../media/address-rule.ts'
 import { endingIn } from '../media/file-name.ts'
 import { createKeeper } from '../media/keeper.ts'
 import { kindOf } from '../media/kinds.ts'
 import { createMediaLinks } from '../media/links.ts'
 import type { Metrics } from '../metrics.ts'
-import { lookUpPublic } from '../public-address.ts'
-import { createConnector } from '../upstream/way.ts'
 import { followFiles } from './files.ts'
 import { faultOf, openMediaStore, readKeys, removalTermsOf } from './media-place.ts'
+import type { WayToFiles } from './way-to-files.ts'
 
 export interface Media {
   readonly keeper: FileKeeper
@@ -28,21 +26,15 @@ export interface Media {
 
 export interface MediaOptions {
   readonly config: Config
-  /** The base of an upstream that is not fal's own, and of the sandbox here, as addresses in outputs have it and as this process reaches it. */
-  readonly ownBases: () => readonly OwnBase[]
+  readonly way: WayToFiles
   readonly expectFile: Ledger['expectFile']
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-/** What addresses of files begin with, and where this process finds these. */
-export interface OwnBase { readonly told: string, readonly reached: string }
-
-const CONNECT_MS = 10_000
-
 /** Where files are not kept: `null`. Rejects with a sentence that says what is wrong with the place for them, and what to do. */
-export async function openMedia ({ config, ownBases, expectFile, log, metrics }: MediaOptions): Promise<Media | null> {
-  const { media, proxy } = config
+export async function openMedia ({ config, way, expectFile, log, metrics }: MediaOptions): Promise<Media | null> {
+  const { media } = config
   if (media === null) return null
   const { store, bucketKeys } = await openMediaStore(config, media)
   const wrong = await faultOf(store, media)
@@ -53,12 +45,8 @@ export async function openMedia ({ config, ownBases, expectFile, log, metrics }:
   let keys = read.value
   const keeper = createKeeper({
     store,
-    allowed: createAddressRule({ hosts: media.hosts ?? [], ownOrigins: () => ownBases().map(({ reached }) => new URL(reached).origin) }),
-    connect: {
-      // Through a proxy it is the proxy that looks names up, and the list of hosts alone decides.
-      public: createConnector({ proxy, timeoutMs: CONNECT_MS, lookup: lookUpPublic }),
-      ours: createConnector({ proxy: null, timeoutMs: CONNECT_MS })
-    },
+    allowed: way.allowed,
+    connect: way.connect,
     maxBytes: media.maxFileBytes,
     expect: async (name, bytes) => await expectFile(name, bytes, media.maxBytes),
     onFile: (outcome, why, bytes) => {
@@ -75,10 +63,7 @@ export async function openMedia ({ config, ownBases, expectFile, log, metrics }:
     keeper: {
       waitMs: media.waitMs,
       removal: { remove: store.remove, terms: removalTermsOf(media) },
-      keep: async (address, signal) => {
-        const own = ownBases().find(({ told }) => address.startsWith(`${told}/`))
-        return await keeper.keep(own === undefined ? address : own.reached + address.slice(own.told.length), signal)
-      }
+      keep: async (address, signal) => await keeper.keep(way.reached(address), signal)
     },
     files: {
       links: createMediaLinks({ keys: () => keys, lastsMs: media.linkMs, now: Date.now }),

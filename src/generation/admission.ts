@@ -46,6 +46,10 @@ export interface Admission extends AdmittedFields {
   readonly startWithinMs: number | null
   /** The caller has to be given an id, also for what is stored. */
   readonly needsId: boolean
+  /** How long after its end the files of a success are there for sure; an older one is not handed out before they were looked at (`look`). `null`: as if for ever. */
+  readonly filesLastMs: number | null
+  /** The id of a success whose files were looked at for this admission. */
+  readonly lookedAt: string | null
   readonly rate: { readonly max: number, readonly windowSeconds: number }
   readonly maxInFlight: number
   readonly maxQueued: number
@@ -81,18 +85,22 @@ export interface End {
  *   duplicate, delivered or not, that has not ended or did so no longer than `twinMs` ago.
  * - `adopted`: an undelivered duplicate, whose caller is gone, now belongs to this connection. When all callers of those that were asked about are there, one that
  *   repeats its call (`callerRetry`) is given the oldest of them whose caller has not repeated it as often: its own first call is one of these.
+ * - `look`: the cache name leads to a success that is older than its files last for sure. Look whether they are there, tell the ledger when they are not
+ *   (`noteDeadLinks`), and admit again.
  * - `duplicates`: there are undelivered duplicates; ask their replicas whether the connections are open and admit again. None are named when those that were looked at
  *   cannot be reattached any more, and others stand behind them.
  * - `bought`: a new row, with money reserved and a position in the queue. `terms` are there when it was granted its first attempt at once, to the claim that came along:
  *   nobody waited, and a slot was free. That row is `submitting`.
  */
-export type Admitted = Got | DuplicatesFirst | Refused
+export type Admitted = Got | LookFirst | DuplicatesFirst | Refused
 
 /** What became of an admission that was not refused. */
 export type Got =
   | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Generation }
   | { readonly outcome: 'gone', readonly end: End }
   | { readonly outcome: 'bought', readonly row: Generation, readonly rate: RateState, readonly terms: Terms | null }
+
+export interface LookFirst { readonly outcome: 'look', readonly row: Generation }
 
 export interface DuplicatesFirst { readonly outcome: 'duplicates', readonly duplicates: readonly DuplicateQuestion[] }
 
@@ -102,12 +110,13 @@ export interface DuplicatesFirst { readonly outcome: 'duplicates', readonly dupl
  */
 export type AdmittedAll =
   | { readonly outcome: 'all', readonly got: readonly (Got | Late)[] }
+  | LookFirst
   | DuplicatesFirst
   | Refused
 
 /** What would become of an admission, were it asked for now. `row` is the purchase itself, also where the caller would be given an alias of it. */
 export type Foreseen =
-  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly row: Brief }
+  | { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit' | 'look', readonly row: Brief }
   | { readonly outcome: 'gone', readonly end: End }
   | { readonly outcome: 'bought' }
   | DuplicatesFirst

@@ -221,6 +221,8 @@ const ownFields = {
   questions: initially(0, or(0, integer)),
   /** Files of its output are not stored yet: when they are tried again. */
   filesAtMs: initially<number | null>(null, orNull(moment)),
+  /** Its files are not where its output says any more: no cache name leads to it. */
+  linksDead: initially(false, flag),
   /** An operator said what became of it: a booking, which an output found later corrects. */
   settled: initially(false, flag),
   /** Purchases beside the one that `requestId` stands for. */

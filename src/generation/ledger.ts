@@ -168,6 +168,9 @@ export interface Ledger {
   /** Of a success some files are stored, or never will be. Taken only where its places are what they `was`. Gives the row as it now is, or null. */
   keepFiles: (id: string, was: Media, media: Media) => Promise<Generation | null>
 
+  /** The files of a success are not where its output says any more: from then on no cache name leads to it. A key still does, since it never buys twice. Twice is harmless. */
+  noteDeadLinks: (id: string) => Promise<void>
+
   // Stored files, counted by reference (rule 42)
 
   /** A file is about to be stored, and a generation will refer to it: it is known from now on, whatever becomes of who stores it. `maxBytes`: the room for all of them; `null`: any. */

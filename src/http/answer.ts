@@ -159,5 +159,5 @@ function cacheStatus (answer: Arrived, mode: CallOptions['mode']): string {
     return `falgate; hit; ttl=${Math.floor(answer.forMs / 1000)}; detail=${answer.row.phase === 'unknown' ? 'unknown-before' : 'failed-before'}`
   }
   const stored = answer.kind === 'picture' && answer.stored
-  return `${missed(mode)}${stored ? '; stored' : ''}${answer.source === 'joined' ? '; collapsed' : ''}; detail=${answer.source}`
+  return `${answer.foundDead ? 'falgate; fwd=stale' : missed(mode)}${stored ? '; stored' : ''}${answer.source === 'joined' ? '; collapsed' : ''}; detail=${answer.foundDead ? 'dead-link' : answer.source}`
 }

@@ -38,7 +38,7 @@ const answer = {
   requestId: { name: 'X-Request-Id', at: 'all', meaning: 'The request\'s own, or a new one. It is in every line of the log about the request' },
   generation: { name: 'Falgate-Generation', at: [200, 202], meaning: 'The id to read, follow and cancel it by; not on a stored result that another tenant bought' },
   location: { name: 'Location', at: [202, 504], meaning: 'Of a 202 and of a 504 `still-running`: where to read the generation' },
-  cacheStatus: { name: 'Cache-Status', at: [200, 202], meaning: 'RFC 9211: `hit`, or why it was forwarded; `detail` says `bought`, `joined`, `replayed` or `adopted`, and of a stored failure `failed-before` or `unknown-before`' },
+  cacheStatus: { name: 'Cache-Status', at: [200, 202], meaning: 'RFC 9211: `hit`, or why it was forwarded; `detail` says `bought`, `joined`, `replayed` or `adopted`, `dead-link` where what was stored has files that are gone, and of a stored failure `failed-before` or `unknown-before`' },
   age: { name: 'Age', at: [200, 202], meaning: 'How many seconds ago a stored result, or a stored failure, was made' },
   cost: { name: 'Falgate-Cost-Usd', at: [200, 202], meaning: 'What this answer cost, where that is known' },
   saved: { name: 'Falgate-Saved-Usd', at: [200, 202], meaning: 'What it would have cost without the gateway' },

@@ -33,6 +33,11 @@ export function createResultReader (models: () => Pick<ModelBook, 'find'>, { mad
 /** Of a model that was taken from the offer while this one ran no schema is known. */
 const untyped = createOutputReader({ output: null })
 
+/** The addresses of the files in an output of this model, as far as what is on offer now tells where these are. */
+export function filesOf (models: Pick<ModelBook, 'find'>, endpointId: string, output: string): readonly string[] {
+  return (models.find(endpointId)?.answers ?? untyped).filesIn(parseObject(output))
+}
+
 /**
  * What an answer of the result endpoint means.
  * What may have been billed is `free: false` and the core books its units; HTTP 500 and above is never billed. Only what names its units, as fal's models

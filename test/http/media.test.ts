@@ -115,6 +115,7 @@ t.test('a file that cannot be had in time keeps its address in the answer, and i
   const nowLinked = async (): Promise<boolean> => urlIn((await get(`/generations/${id}`)).json()['output']).startsWith(`${url}/media/`)
   await until(nowLinked)
   t.equal((await fetched(urlIn((await get(`/generations/${id}`)).json()['output']))).status, 200)
+  t.match(urlIn((await generate({ prompt: 'x', seed: 1 })).json()), `${url}/media/`, 'what lay in memory was dropped when it changed')
   t.equal(sandbox.bill.submits, 1)
 })
 

@@ -8,6 +8,7 @@ import { asides } from './contract/asides.ts'
 import { atOnce } from './contract/at-once.ts'
 import { books } from './contract/books.ts'
 import { breakers } from './contract/breakers.ts'
+import { deadLinks } from './contract/dead-links.ts'
 import { decisions } from './contract/decisions.ts'
 import { doubts } from './contract/doubts.ts'
 import { duplicates } from './contract/duplicates.ts'
@@ -39,6 +40,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, media, kept, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners, accounts }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, media, deadLinks, kept, leases, silence, rollbacks, restoredNames, failovers, decisions, ends, questions, many, outbox, readers, overview, owners, accounts }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

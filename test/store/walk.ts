@@ -50,6 +50,9 @@ const admitStep = fc.record({
   priority: fc.constantFrom('interactive' as const, 'background' as const, 'low' as const),
   startWithinMs: fc.constantFrom(null, null, minute),
   needsId: fc.boolean(),
+  filesLastMs: fc.constantFrom(null, null, null, 0, 6 * minute),
+  /** Which of the generations met so far its caller has looked at. */
+  lookedAt: fc.option(which),
   trace: fc.constantFrom(null, null, longTrace),
   promptBytes: fc.constantFrom(10, 10, 2000, 40_000),
   makesLarge: fc.constantFrom(...Array<boolean>(7).fill(false), true),
@@ -139,6 +142,7 @@ const breakerStep = fc.record({
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
+const deadLinksStep = fc.record({ do: fc.constant('deadLinks' as const), which })
 /** Files of some are stored, or turn out to be gone. */
 const filesStep = fc.record({ do: fc.constant('files' as const), which, took: fc.constantFrom(0, 5), becomes: fc.constantFrom('a.png', 'c.png', null, 'gone') })
 const fileName = fc.constantFrom('a.png', 'b.png', 'c.png')
@@ -198,6 +202,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: breakerStep },
   { weight: 1, arbitrary: filesStep },
   { weight: 2, arbitrary: keptStep },
+  { weight: 1, arbitrary: deadLinksStep },
   { weight: 1, arbitrary: listStep },
   { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
@@ -239,7 +244,7 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
       store.setServer(step.server)
     } else if (step.do === 'admit') {
       const isAgain = step.again && latest.length === 1
-      const admission = drawAdmission(step, tokens, nowMs)
+      const admission = { ...drawAdmission(step, tokens, nowMs), lookedAt: step.lookedAt === null ? null : witness.pick(step.lookedAt)?.purchase ?? null }
       // What was asked before is told again, which is none of a preview's affairs.
       const asked = ledgerOf(step.brings?.replica)
       const preview = isAgain ? null : await asked.preview(admission)
@@ -322,6 +327,7 @@ function drawAdmission (step: AdmitStep, tokens: TokenWitness, nowMs: number, pl
     priority: step.priority,
     startWithinMs: step.startWithinMs,
     needsId: step.needsId,
+    filesLastMs: step.filesLastMs,
     trace: step.trace,
     input: JSON.stringify({ prompt: 'x'.repeat(step.promptBytes) }),
     makesLarge: step.makesLarge,
@@ -349,7 +355,7 @@ async function admit (ledger: Ledger, witness: Witness, given: readonly Admissio
   for (const answer of got) if ('row' in answer) witness.meet(answer.row)
   got.forEach((answer, place) => {
     const admission = given[place]
-    if ('row' in answer && admission?.idempotency != null) witness.bind(admission.idempotency.name, answer.row, answer.outcome === 'bought', ledger.now())
+    if ('row' in answer && answer.outcome !== 'look' && admission?.idempotency != null) witness.bind(admission.idempotency.name, answer.row, answer.outcome === 'bought', ledger.now())
     if (answer.outcome === 'bought' && admission !== undefined) witness.buy(admission, answer.row)
     if (answer.outcome === 'bought' && answer.terms !== null) witness.grant(claim?.claimId ?? 'no claim', answer.row)
   })
@@ -448,6 +454,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
       const was = row.media ?? []
       return [await ledger.takeMissing(step.took), await ledger.keepFiles(purchase, was, step.becomes === 'gone' ? [] : was.map(place => ({ ...place, file: place.file ?? step.becomes })))]
     }
+    case 'deadLinks': return ledger.noteDeadLinks(purchase)
     case 'release': return ledger.release(step.replica, [purchase])
     case 'correct': return ledger.correct(purchase, step.cost)
     case 'settle': {

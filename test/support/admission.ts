@@ -65,6 +65,8 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     priority: 'interactive',
     startWithinMs: null,
     needsId: false,
+    filesLastMs: null,
+    lookedAt: null,
     trace: null,
     rate: { max: 1000, windowSeconds: 60 },
     maxInFlight: 100,

@@ -69,20 +69,22 @@ export interface GatewayOptions {
   readonly models?: ModelBook
   readonly tenants?: Readonly<Record<string, unknown>>
   readonly sandbox?: SandboxOptions
+  /** The Redis that it shares, and the sandbox, with one that is there already; by default it has its own ledger. */
+  readonly shared?: { readonly redisUrl: string, readonly sandbox?: RunningSandbox }
   /** Short by default, so that nobody waits for minutes. */
   readonly lookAgainMs?: readonly number[]
 }
 
 /** Starts both; they end with the test. */
 export async function startGateway (t: Test, options: GatewayOptions = {}): Promise<Gateway> {
-  const { models = builtInModels } = options
-  const sandbox = await startSandbox(t, { models, keys: [CENTRAL_KEY], ...options.sandbox })
+  const { models = builtInModels, shared } = options
+  const sandbox = shared?.sandbox ?? await startSandbox(t, { models, keys: [CENTRAL_KEY], ...options.sandbox })
   const app = await startApp({
     config: { ...configOf(options.env), falQueueUrl: `${sandbox.base}/queue`, ...options.config },
     models,
     tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }, models),
     falKeys: [{ name: 'main', key: CENTRAL_KEY, slots: null }],
-    redisUrl: null,
+    redisUrl: shared?.redisUrl ?? null,
     version: '0.0.0-test',
     lookAgainMs: options.lookAgainMs ?? [10, 10, 10, 10, 10, 10]
   })

@@ -75,7 +75,7 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 }
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
-export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound'> {
+export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound' | 'filesLastMs' | 'lookedAt'> {
   const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, trace } = options
   const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null
   const { price, unitPrice } = pricesOf(model, sent)

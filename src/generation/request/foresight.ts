@@ -43,6 +43,9 @@ export interface ForesightDeps extends AdmissionContext {
   readonly stored: (options: CallOptions) => Promise<Generation | null>
 }
 
+/** No file is looked at for it: what is stored is believed to be there. */
+const BELIEVED = { filesLastMs: null, lookedAt: null } as const
+
 /** Nothing was found out about what a call costs, so the ledger is asked how the tenant stands without it. */
 const FREE: Prices = { price: 0, unitPrice: 0, how: '' }
 
@@ -76,7 +79,7 @@ export function createForesight (deps: ForesightDeps): (options: CallOptions) =>
     const admission = admissionOf(options, null, { ...deps, pricesOf: () => prices })
     try {
       return await settleDuplicates<Settled>(ledger, async known => {
-        const { would, ...figures } = await ledger.preview({ ...admission, ...known })
+        const { would, ...figures } = await ledger.preview({ ...admission, ...known, ...BELIEVED })
         return would.outcome === 'duplicates' ? would : { ...figures, would, budgets: admission.budgets }
       })
     } catch (error) {
@@ -96,7 +99,7 @@ export function createForesight (deps: ForesightDeps): (options: CallOptions) =>
       case 'bought': return { would: 'buy', problem: null }
       case 'refused': return refusedBy(problemOfRefusal(would))
       case 'gone': return { would: 'replay', problem: problemOfEnd(would.end) }
-      case 'hit': return { would: 'hit', problem: null }
+      case 'hit': case 'look': return { would: 'hit', problem: null }
       case 'joined': return { would: 'join', problem: problemOfRow(would.row, options) }
       case 'replayed': return { would: 'replay', problem: problemOfRow(would.row, options) }
       case 'adopted': return { would: 'reattach', problem: problemOfRow(would.row, options) }

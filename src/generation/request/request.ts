@@ -17,6 +17,7 @@ import { pauseWithCaller, type CallerLink } from '../watch/presence.ts'
 import type { Lost, Watch } from '../watch/watch.ts'
 import { inAdmissionSpan } from './admission-span.ts'
 import { admissionOf, reuseNameOf, type AdmissionContext, type CallOptions } from './call.ts'
+import type { FileLooks } from './file-looks.ts'
 import { createForesight, type Foresight } from './foresight.ts'
 import { settleDuplicates } from './duplicate-rounds.ts'
 import type { PriceRules } from './price-rules.ts'
@@ -28,6 +29,8 @@ interface Origin {
   readonly source: AnswerSource
   /** The tenant's purchases in this window; known only after an admission that counted. */
   readonly rate: RateState | null
+  /** It was bought, or joined, because the files of what was stored are gone. */
+  readonly foundDead: boolean
 }
 
 /** What a caller gets. Everything else is thrown as a `Problem`. */
@@ -74,6 +77,7 @@ export interface RequestDeps extends AdmissionContext {
   /** The ledger's, or that of what runs generations here, which begins at once what nobody waits before. */
   readonly admit: (admission: Admission) => Promise<Admitted>
   readonly cache: ResultCache
+  readonly looks: FileLooks
   readonly watch: Watch
   readonly priceRules: PriceRules
   readonly resultTtlMs: number
@@ -98,7 +102,9 @@ const ADMISSION_DEADLINE_MS = 900
 const ASK_AGAIN_MS = 300
 
 /** An admission without questions that was not refused, or why none was asked for any more. */
-type Settled = Got | { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
+type Settled = (Got | Unasked) & Pick<Origin, 'foundDead'>
+
+type Unasked = { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
 
 /** What is kept while a caller waits. The row itself has four times as much. */
 interface Awaited extends Origin, Pick<Generation, 'id' | 'purchase' | 'tenant' | 'subject' | 'phase' | 'price'> {
@@ -118,7 +124,7 @@ export function createRequests (deps: RequestDeps): Requests {
     // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
     if (options.idempotencyKey !== null || options.mode === 'refresh') return null
     const stored = options.cacheName === null ? undefined : cache.get(options.cacheName)
-    return stored === undefined || (options.needsId && !isOwn(options, stored)) ? null : hit(options, stored)
+    return stored === undefined || (options.needsId && !isOwn(options, stored)) || !deps.looks.isSure(stored) ? null : hit(options, stored)
   }
 
   /** Waits in one function alone, which has nothing at hand but what the answer needs: whatever it had would be kept as long as the caller waits. */
@@ -137,10 +143,11 @@ export function createRequests (deps: RequestDeps): Requests {
     const admitted = await admit(options, connection, caller)
     if (admitted.outcome === 'caller-gone') return { kind: 'caller-gone' }
     if (admitted.outcome === 'draining') return await fromStore(options)
-    if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null }
+    if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null, foundDead: false }
     if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
-    const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null }
     const { row } = admitted
+    const foundDead = admitted.foundDead && (admitted.outcome === 'bought' || admitted.outcome === 'joined')
+    const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null, foundDead }
     if (hasEnded(row.phase)) return await answerToEnd(options, connection, caller, origin, row, null)
     const awaited = awaitedOf(row, origin, options)
     return options.waitMs === 0 ? await answerInVain(options, connection, caller, awaited) : awaited
@@ -158,7 +165,8 @@ export function createRequests (deps: RequestDeps): Requests {
 
   async function storedFor ({ mode, idempotencyKey, cacheName }: CallOptions): Promise<Generation | null> {
     const isServed = mode === 'only' || ((mode === 'normal' || mode === 'reuse') && idempotencyKey === null)
-    return cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
+    const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
+    return row === null || await deps.looks.areThere(row) ? row : null
   }
 
   async function admit (options: CallOptions, connection: Connection, caller: CallerLink): Promise<Settled> {
@@ -168,13 +176,16 @@ export function createRequests (deps: RequestDeps): Requests {
   /** Asks for admission until it is clear which undelivered duplicates still have a caller. That takes a while, in which this caller may leave, or the process begin to. */
   async function settle (admission: ReturnType<typeof admissionOf>, trace: TraceContext | null, caller: CallerLink): Promise<Settled> {
     const { model, priceRule } = admission
-    const admitted = await settleDuplicates<Settled | Refused>(ledger, async known => {
+    let foundDead = false
+    const admitted = await settleDuplicates<Got | Refused | Unasked>(ledger, async known => {
       if (!caller.isOpen()) return { outcome: 'caller-gone' }
       if (deps.draining()) return { outcome: 'draining' }
-      return await deps.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...admission, trace })
+      const looked = await deps.looks.admit(async looked => await deps.admit({ deadlineMs: ledger.now() + ADMISSION_DEADLINE_MS, ...known, ...looked, ...admission, trace }))
+      foundDead ||= looked.foundDead
+      return looked.admitted
     }, async () => { await pauseWithCaller(ASK_AGAIN_MS, caller) })
     if (admitted.outcome === 'bought') deps.priceRules.taken(model, priceRule)
-    if (admitted.outcome !== 'refused') return admitted
+    if (admitted.outcome !== 'refused') return { ...admitted, foundDead }
     if (admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
     throw problemOfRefusal(admitted)
   }
@@ -186,7 +197,7 @@ export function createRequests (deps: RequestDeps): Requests {
     // Through an alias the reader keeps its own id, and sees nobody else's name.
     const ended = { ...outcome, id: awaited.id, tenant: awaited.tenant, subject: awaited.subject }
     // What was bought here gave way to the same purchase, which the ledger had lost and got back.
-    const origin: Origin = { rate: awaited.rate, source: ended.purchase === awaited.purchase ? awaited.source : 'joined' }
+    const origin: Origin = { rate: awaited.rate, foundDead: awaited.foundDead, source: ended.purchase === awaited.purchase ? awaited.source : 'joined' }
     return await answerToEnd(options, connection, caller, origin, ended, awaited.sinceMs)
   }
 
@@ -203,8 +214,8 @@ export function createRequests (deps: RequestDeps): Requests {
   }
 
   /** The answer before there is an end, to a caller that does not wait, or not any longer. */
-  async function answerInVain (options: CallOptions, connection: Connection, caller: CallerLink, { source, rate, id, row }: Awaited): Promise<Answer> {
-    if (caller.isOpen()) return { kind: 'under-way', generationId: id, row: row === null ? null : await latest(options, row), source, rate }
+  async function answerInVain (options: CallOptions, connection: Connection, caller: CallerLink, { source, rate, foundDead, id, row }: Awaited): Promise<Answer> {
+    if (caller.isOpen()) return { kind: 'under-way', generationId: id, row: row === null ? null : await latest(options, row), source, rate, foundDead }
     if (options.waitMs > 0) await tellLeft(connection, id)
     return { kind: 'caller-gone' }
   }
@@ -272,6 +283,7 @@ export function createRequests (deps: RequestDeps): Requests {
       kind: 'picture',
       source: 'hit',
       rate: null,
+      foundDead: false,
       generationId: isOwn(options, stored) ? stored.generationId : null,
       body: stored.body,
       row: null,
@@ -301,10 +313,10 @@ export function createRequests (deps: RequestDeps): Requests {
   }
 }
 
-function awaitedOf (row: Generation, { source, rate }: Origin, { async }: CallOptions): Awaited {
+function awaitedOf (row: Generation, { source, rate, foundDead }: Origin, { async }: CallOptions): Awaited {
   const { id, tenant, subject, phase, price } = row
   // Of two equal texts one is kept.
-  return { kind: 'awaited', id, purchase: isAlias(row) ? row.purchase : id, tenant, subject, phase, price, source, rate, sinceMs: performance.now(), row: async ? row : null }
+  return { kind: 'awaited', id, purchase: isAlias(row) ? row.purchase : id, tenant, subject, phase, price, source, rate, foundDead, sinceMs: performance.now(), row: async ? row : null }
 }
 
 /** A success under the id that its reader was given, which is nobody else's. */

@@ -7,10 +7,13 @@ import type { Generation } from '../generation.ts'
 /** A finished result, ready to be sent. */
 export interface StoredResult {
   readonly body: Buffer
-  /** The generation that bought it, and who may see its id. */
+  /** The id that the generation has for this reader, who alone may see it. */
   readonly generationId: string
   readonly tenant: string
   readonly subject: string
+  /** The generation that bought it, as it was when it was read. */
+  readonly purchase: string
+  readonly version: number
   readonly cost: MicroUsd
   /** Where in the body addresses stand that are made for who asks. */
   readonly bases: Generation['bases']
@@ -20,6 +23,8 @@ export interface StoredResult {
 }
 
 export interface ResultCache {
+  /** Drops what is older than this of a generation that changed. */
+  hear: (change: Pick<Generation, 'id' | 'version'>) => void
   get: (name: string) => StoredResult | undefined
   /** Keeps the row's output under this name, unless a newer one is there, and gives it back as it will be sent. */
   put: (name: string, row: Generation, output: string) => StoredResult
@@ -38,6 +43,8 @@ export function storedResultOf (row: Generation, output: string): StoredResult {
     generationId: row.id,
     tenant: row.tenant,
     subject: row.subject,
+    purchase: row.purchase,
+    version: row.version,
     cost: row.cost ?? 0,
     bases: row.bases,
     media: row.media,
@@ -46,14 +53,28 @@ export function storedResultOf (row: Generation, output: string): StoredResult {
 }
 
 export function createResultCache (maxBytes: number): ResultCache {
+  /** The names under which a generation lies here. */
+  const namesOf = new Map<string, Set<string>>()
   const entries = new LRUCache<string, StoredResult>({
     maxSize: Math.max(1, maxBytes),
     maxEntrySize: Math.max(1, maxBytes),
     sizeCalculation: entry => entry.body.length + ENTRY_OVERHEAD_BYTES,
     ttl: MAX_AGE_MS,
-    ttlResolution: 100
+    ttlResolution: 100,
+    dispose: ({ purchase }, name) => { unname(purchase, name) },
+    onInsert: ({ purchase }, name) => { namesOf.set(purchase, (namesOf.get(purchase) ?? new Set()).add(name)) }
   })
+
+  function unname (id: string, name: string): void {
+    const names = namesOf.get(id)
+    names?.delete(name)
+    if (names?.size === 0) namesOf.delete(id)
+  }
+
   return {
+    hear: ({ id, version }) => {
+      for (const name of namesOf.get(id) ?? []) if ((entries.peek(name)?.version ?? version) < version) entries.delete(name)
+    },
     get: name => entries.get(name),
     put: (name, row, output) => {
       const stored = storedResultOf(row, output)

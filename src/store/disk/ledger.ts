@@ -178,4 +178,4 @@ function identityText ({ upstream, otherAccounts }: State): string {
   return JSON.stringify([upstream, ...otherAccounts])
 }
 
-const FREE: ReadonlySet<string> = new Set(['replayed', 'joined', 'adopted', 'hit', 'gone', 'duplicates'])
+const FREE: ReadonlySet<string> = new Set(['replayed', 'joined', 'adopted', 'hit', 'look', 'gone', 'duplicates'])

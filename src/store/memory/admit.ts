@@ -24,11 +24,12 @@ import { refuseToken } from './tokens.ts'
  * What an admission will get, found out before anything is written:
  *
  * - `take`: a free answer; the function writes what belongs to it. `foresee` tells of it without that.
+ * - `look`: nothing yet; its files have to be looked at first.
  * - `ask`: nothing yet; other replicas have to say first whether these callers are still connected.
  * - a refusal.
  * - `null`: it has to buy.
  */
-type Found = { readonly take: () => Got, readonly foresee: () => Foreseen } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
+type Found = { readonly take: () => Got, readonly foresee: () => Foreseen } | { readonly look: Entry } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
 
 /** Cache name → the id of the purchase that takes it, for the purchases earlier in the same list. */
 type Siblings = ReadonlyMap<string, string>
@@ -70,6 +71,8 @@ function admitThem (state: State, admissions: readonly Admission[], claim?: Clai
       takes.push(() => buy(state, admission, claim))
     } else if ('take' in found) {
       takes.push(found.take)
+    } else if ('look' in found) {
+      return { outcome: 'look', row: show(state, found.look) }
     } else if ('ask' in found) {
       asked.push(...found.ask)
       isAsking = true
@@ -98,6 +101,7 @@ function foresee (state: State, admission: Admission): Foreseen {
   const found = findFree(state, admission, new Map(), seekDuplicate)
   if (found === null) return refuse(state, [admission]) ?? { outcome: 'bought' }
   if ('take' in found) return found.foresee()
+  if ('look' in found) return foreseen(state, 'look', found.look)
   return 'ask' in found ? { outcome: 'duplicates', duplicates: found.ask } : found
 }
 
@@ -145,7 +149,13 @@ function readCache (state: State, admission: Admission, siblings: Siblings): Fou
   const entry = cacheLead(state, admission.cacheName)?.entry
   if (entry === undefined) return null
   const isHit = entry.row.phase === 'succeeded'
+  if (isHit && isLookedAtFirst(state, admission, entry)) return { look: entry }
   return { take: () => isHit ? hit(state, admission, entry) : join(state, admission, entry), foresee: () => foreseen(state, isHit ? 'hit' : 'joined', entry) }
+}
+
+/** May the files of a success be gone by now, as far as nobody has looked? */
+function isLookedAtFirst (state: State, { filesLastMs, lookedAt }: Admission, { row: { id, finishedAtMs } }: Entry): boolean {
+  return filesLastMs !== null && id !== lookedAt && (finishedAtMs ?? 0) + filesLastMs < state.now()
 }
 
 /** Does it look at its cache name, and take it when it buys? */
@@ -213,7 +223,7 @@ function isSameReader (one: Reader, other: Reader): boolean {
   return one.tenant === other.tenant && one.subject === other.subject
 }
 
-function foreseen (state: State, outcome: Answer['outcome'], entry: Entry | undefined): Foreseen {
+function foreseen (state: State, outcome: Answer['outcome'] | 'look', entry: Entry | undefined): Foreseen {
   if (entry === undefined) throw new Error(`The ledger foresees ${outcome} of nothing.`)
   return { outcome, row: briefOf(show(state, entry)) }
 }

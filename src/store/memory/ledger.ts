@@ -18,7 +18,7 @@ import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, rec
 import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
 import { expectFile, filesGone, keptFiles, meetFiles, takeOrphans, withdrawFiles } from './kept.ts'
-import { keepFiles, takeMissing } from './media.ts'
+import { keepFiles, noteDeadLinks, takeMissing } from './media.ts'
 import { once, takeOutbox } from './outbox.ts'
 import { getStatuses, list, getMany, lookup, read } from './readers.ts'
 import { balances, failures, gauges, journal, replicas, standings, unknowns } from './reports.ts'
@@ -151,6 +151,7 @@ export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: 
       once: atomic('once', once),
       takeMissing: atomic('takeMissing', takeMissing),
       keepFiles: atomic('keepFiles', keepFiles),
+      noteDeadLinks: atomic('noteDeadLinks', noteDeadLinks),
       expectFile: atomic('expectFile', expectFile),
       takeOrphans: atomic('takeOrphans', takeOrphans),
       filesGone: atomic('filesGone', filesGone),

@@ -33,3 +33,9 @@ export function keepFiles (state: State, id: string, was: Media, media: Media): 
   }
   return show(state, entry)
 }
+
+/** The ledger's `noteDeadLinks`. */
+export function noteDeadLinks (state: State, id: string): void {
+  const entry = state.rows.get(id)
+  if (entry?.row.phase === 'succeeded' && !entry.hidden.linksDead) change(state, entry, {}, { linksDead: true })
+}

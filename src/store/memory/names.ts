@@ -26,11 +26,11 @@ export function idempotencyLead (state: State, name: string): KeyLead | null {
   return end === null ? null : { id, fingerprint, end }
 }
 
-/** What a cache name leads to, or null when it is free: as above, and an `unknown` or a billed refusal holds it for 15 minutes only. */
+/** What a cache name leads to, or null when it is free: as above, an `unknown` or a billed refusal holds it for 15 minutes only, and a success until its links are dead. */
 export function cacheLead (state: State, name: string): Lead | null {
   const known = state.names.get(name)
   const entry = known === undefined ? undefined : state.rows.get(known.id)
-  if (known === undefined || entry === undefined || isUnbilledEnd(entry.row) || isCalledOff(entry.row) || isAnswerOver(state, entry)) return null
+  if (known === undefined || entry === undefined || isUnbilledEnd(entry.row) || isCalledOff(entry.row) || isAnswerOver(state, entry) || entry.hidden.linksDead) return null
   return { id: known.id, entry }
 }
 

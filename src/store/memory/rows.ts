@@ -147,7 +147,7 @@ export function show (state: State, entry: Entry): Generation {
   const { row, hidden } = entry
   return {
     ...row,
-    stored: cacheNamesOf(hidden).some(name => leadsTo(state, name, row.id)),
+    stored: !hidden.linksDead && cacheNamesOf(hidden).some(name => leadsTo(state, name, row.id)),
     queuePosition: row.phase === 'waiting' ? positionOf(state, entry) : row.queuePosition
   }
 }

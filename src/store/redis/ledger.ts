@@ -234,6 +234,7 @@ export function createRedisLedger ({
     once: async (what, forMs) => await call('once', { what, forMs }),
     takeMissing: async max => await call('takeMissing', { max }),
     keepFiles: async (id, was, media) => await call('keepFiles', { id, was: rowFields.media.write(was), media: rowFields.media.write(media.length === 0 ? null : media) }),
+    noteDeadLinks: async id => { await call('noteDeadLinks', { id }) },
 
     expectFile: async (name, bytes, maxBytes) => await call('expectFile', { name, bytes, maxBytes }),
     takeOrphans: async (max, { idleMs, keepMs, maxBytes }) => await takeInBatches(max, WRITE_BATCH, async max => {

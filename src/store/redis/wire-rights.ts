@@ -14,9 +14,10 @@ const noticeKinds: readonly GenerationNotice['kind'][] = ['ended', 'late', 'doub
 
 export function admittedAllIn (value: unknown): AdmittedAll {
   const answer = recordOf(value)
-  const outcome = wordOf(['all', 'duplicates', 'refused'], answer['outcome'])
+  const outcome = wordOf(['all', 'look', 'duplicates', 'refused'], answer['outcome'])
   switch (outcome) {
     case 'all': return { outcome, got: listIn(gotIn)(answer['got']) }
+    case 'look': return { outcome, row: rowIn(answer['row']) }
     case 'duplicates': return duplicatesIn(answer)
     case 'refused': return refusedIn(answer)
   }
@@ -36,9 +37,9 @@ export function previewIn (value: unknown): Preview {
 
 function foreseenIn (value: unknown): Foreseen {
   const answer = recordOf(value)
-  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'gone', 'bought', 'duplicates', 'refused'], answer['outcome'])
+  const outcome = wordOf(['replayed', 'joined', 'adopted', 'hit', 'look', 'gone', 'bought', 'duplicates', 'refused'], answer['outcome'])
   switch (outcome) {
-    case 'replayed': case 'joined': case 'adopted': case 'hit': return { outcome, row: briefIn(answer['row']) }
+    case 'replayed': case 'joined': case 'adopted': case 'hit': case 'look': return { outcome, row: briefIn(answer['row']) }
     case 'gone': return { outcome, end: endIn(answer['end']) }
     case 'bought': return { outcome }
     case 'duplicates': return duplicatesIn(answer)

@@ -30,6 +30,7 @@ const answers = {
   once: isYes,
   takeMissing: listIn(rowIn),
   keepFiles: orNothing(rowIn),
+  noteDeadLinks: nothing,
   expectFile: expectationIn,
   takeOrphans: listIn(condemnedIn),
   filesGone: textsIn,

@@ -39,6 +39,7 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     once: async () => await ledger.once('theirs', 1000),
     takeMissing: async () => await ledger.takeMissing(10),
     keepFiles: async () => await ledger.keepFiles(id, [], []),
+    noteDeadLinks: async () => { await ledger.noteDeadLinks(id) },
     expectFile: async () => await ledger.expectFile('a.png', 1, null),
     takeOrphans: async () => await ledger.takeOrphans(10, { idleMs: 0, keepMs: 0, maxBytes: null }),
     filesGone: async () => await ledger.filesGone(['a.png']),

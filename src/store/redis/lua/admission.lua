@@ -84,7 +84,7 @@ local function join (admission, row)
   return answerFree(admission, 'joined', id)
 end
 
--- What is known of an admission before anything is written is a table: `take`, a function that gives it its free answer; `ask`, duplicates to ask for first;
+-- What is known of an admission before anything is written is a table: `take`, a function that gives it its free answer; `look`: the files of `row` have to be looked at first; `ask`, duplicates to ask for first;
 -- `refused`; or nil when it has to buy. `take` is given `row`, the one that the answer is about, or that of the sibling `id`, as it is by then. What it would say is
 -- `outcome` of `row`, or of `left`, what is left of one that is forgotten.
 
@@ -102,6 +102,11 @@ local function takesCacheName (admission)
   return admission.cacheName and admission.mode == 'normal'
 end
 
+-- May the files of a success be gone by now, as far as nobody has looked?
+local function isLookedAtFirst (admission, row)
+  return admission.filesLastMs and row.id ~= admission.lookedAt and (row.finishedAtMs or 0) + admission.filesLastMs < now
+end
+
 -- siblings: cache name -> id, of those purchases of the same list that will take it before this one
 local function readCache (admission, siblings)
   if not takesCacheName(admission) then return nil end
@@ -109,6 +114,7 @@ local function readCache (admission, siblings)
   if sibling then return { id = sibling, take = function (row) return join(admission, row) end } end
   local row = Names.cacheLead(admission.cacheName)
   if not row then return nil end
+  if row.phase == 'succeeded' and isLookedAtFirst(admission, row) then return { outcome = 'look', row = row, look = true } end
   return { outcome = row.phase == 'succeeded' and 'hit' or 'joined', row = row, take = function (fresh)
     if fresh.phase == 'succeeded' then return hit(admission, fresh) end
     return join(admission, fresh)
@@ -254,6 +260,7 @@ local function admitNew (admissions)
   for index, admission in ipairs(admissions) do
     local free = findFree(admission, siblings)
     if free and free.refused then return free.refused end
+    if free and free.look then return { outcome = 'look', row = Rows.show(free.row) } end
     for _, duplicate in ipairs(free and free.ask or {}) do table.insert(asked, duplicate) end
     isAsking = isAsking or free and free.ask ~= nil
     if not free then

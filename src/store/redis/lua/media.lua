@@ -32,4 +32,10 @@ local function keepFiles ()
   return Rows.show(row)
 end
 
-return { hasMissing = hasMissing, takeMissing = takeMissing, keepFiles = keepFiles }
+-- noteDeadLinks { id }
+local function noteDeadLinks ()
+  local row = Rows.readRow(given.id)
+  if row and row.phase == 'succeeded' and not row.linksDead then Rows.change(row, { linksDead = true }) end
+end
+
+return { hasMissing = hasMissing, takeMissing = takeMissing, keepFiles = keepFiles, noteDeadLinks = noteDeadLinks }

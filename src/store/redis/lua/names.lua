@@ -27,11 +27,11 @@ local function idempotencyLead (name)
   return entry.left and entry or nil
 end
 
--- What a cache name leads to, or nil when it is free: as above, an `unknown` or a billed refusal holds it for 15 minutes only.
+-- What a cache name leads to, or nil when it is free: as above, an `unknown` or a billed refusal holds it for 15 minutes only, and a success until its links are dead.
 local function cacheLead (name)
   local id = redis.call('HGET', key('n', name), 'id')
   local row = id and Rows.readRow(id)
-  if not row or Books.isUnbilledEnd(row) or Books.isCalledOff(row) or isAnswerOver(row) then return nil end
+  if not row or Books.isUnbilledEnd(row) or Books.isCalledOff(row) or isAnswerOver(row) or row.linksDead then return nil end
   return row
 end
 

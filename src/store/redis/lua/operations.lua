@@ -13,7 +13,7 @@ local operations = {
   recordProgress = Evidence.recordProgress, recordDoubt = Evidence.recordDoubt,
   finish = Evidence.finish,
   renew = Leases.renew, restore = Restore.restore, release = Leases.release, sweep = Leases.sweep, heartbeat = Leases.heartbeat, takeOver = Leases.takeOver, takeOutbox = Outbox.takeOutbox, once = Outbox.once,
-  takeMissing = Media.takeMissing, keepFiles = Media.keepFiles,
+  takeMissing = Media.takeMissing, keepFiles = Media.keepFiles, noteDeadLinks = Media.noteDeadLinks,
   expectFile = Kept.expectFile, takeOrphans = Kept.takeOrphans, filesGone = Kept.filesGone, withdrawFiles = Kept.withdrawFiles, keptFiles = Kept.keptFiles, meetFiles = Kept.meetFiles,
   putAside = Aside.putAside, aside = Aside.aside,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,

@@ -160,7 +160,7 @@ local function show (row, id, alias)
   if row.phase == 'waiting' then shown.queuePosition = text(Queue.positionOf(row)) end
   -- To what has not succeeded no name leads but its own.
   local isNamed = leadsTo(row.cacheName, row.id) or leadsTo(row.learnedName, row.id) or row.phase == 'succeeded' and leadsTo(row.reuseName, row.id)
-  if isNamed then shown.stored = '1' end
+  if isNamed and not row.linksDead then shown.stored = '1' end
   return shown
 end
 
