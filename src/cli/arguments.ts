@@ -5,12 +5,12 @@ import { parseDateTime, parseDay } from '../date-time.ts'
 import { parseUsd, type MicroUsd } from '../money.ts'
 import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
-export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'export', 'import', 'model'] as const
+export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'media', 'export', 'import', 'model'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'export' | 'import' | 'model'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'media' | 'export' | 'import' | 'model'> }
   | { readonly kind: 'run', readonly command: 'doctor', readonly format: 'text' | 'json' }
   /** `tenantId` `null`: all. */
   | { readonly kind: 'run', readonly command: 'top', readonly once: 'text' | 'json' | null, readonly everyMs: number, readonly tenantId: string | null }
@@ -23,6 +23,10 @@ export type Asked =
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount' | 'mend', readonly isMending: boolean }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'take-back' }
+  | { readonly kind: 'run', readonly command: 'media', readonly work: 'ls', readonly format: 'text' | 'json' }
+  | { readonly kind: 'run', readonly command: 'media', readonly work: 'gc', readonly isDry: boolean, readonly takesStrays: boolean }
+  /** `about`: the name of a file, or a generation. */
+  | { readonly kind: 'run', readonly command: 'media', readonly work: 'rm', readonly about: string }
   /** `file` `null`: standard output. */
   | { readonly kind: 'run', readonly command: 'export', readonly file: string | null, readonly isMove: boolean }
   | { readonly kind: 'run', readonly command: 'import', readonly file: string, readonly takesBackup: boolean }
@@ -47,6 +51,8 @@ const options = {
   usd: { type: 'string' },
   confirm: { type: 'boolean' },
   write: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
+  strays: { type: 'boolean' },
   move: { type: 'boolean' },
   backup: { type: 'boolean' },
   ...modelOptions
@@ -64,6 +70,7 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
   settle: ['billed', 'unbilled'],
   correct: ['usd', 'confirm'],
   ledger: ['write'],
+  media: ['json', 'dry-run', 'strays'],
   export: ['move'],
   import: ['backup'],
   model: ['from', 'usd', 'per', 'max-usd', 'price', 'free', 'accept-price', 'cache-version', 'replace']
@@ -91,6 +98,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'settle') return readSettle(operands, values)
   if (command === 'correct') return readCorrect(operands, values)
   if (command === 'ledger') return readLedger(operands, values)
+  if (command === 'media') return readMedia(operands, values)
   if (command === 'export') return readExport(operands, values)
   if (command === 'import') return readImport(operands, values)
   if (command === 'model') return readModelWork(operands, values)
@@ -148,6 +156,23 @@ function readLedger ([work, ...others]: readonly string[], { write }: Values): A
   if (work !== 'recount' && work !== 'mend') return misused('ledger needs what is to be done: recount, mend or take-back')
   if (others.length > 0) return misused(`ledger ${work} takes no argument`)
   return { kind: 'run', command: 'ledger', work, isMending: write === true }
+}
+
+const FILE_NAME = /^[0-9a-f]{64}\.[a-z0-9]{1,11}$/
+
+function readMedia ([work, ...operands]: readonly string[], { json, 'dry-run': dryRun, strays }: Values): Asked {
+  const command = 'media'
+  if (work !== 'ls' && work !== 'gc' && work !== 'rm') return misused('media needs what is to be done: ls, gc or rm')
+  if (work !== 'ls' && json === true) return misused(`media ${work} has no option --json`)
+  if (work !== 'gc' && (dryRun === true || strays === true)) return misused(`media ${work} has no option --${dryRun === true ? 'dry-run' : 'strays'}`)
+  const [about, ...others] = operands
+  if (work === 'rm') {
+    if (about === undefined) return misused('media rm needs the name of a file, or the id of a generation')
+    if (others.length > 0) return misused('media rm takes one at a time')
+    return FILE_NAME.test(about) || GENERATION_ID.test(about) ? { kind: 'run', command, work, about } : misused('a file\'s name is a SHA-256 in hex with an ending, a generation\'s id has up to 64 letters, digits and hyphens')
+  }
+  if (about !== undefined) return misused(`media ${work} takes no argument`)
+  return work === 'ls' ? { kind: 'run', command, work, format: json === true ? 'json' : 'text' } : { kind: 'run', command, work, isDry: dryRun === true, takesStrays: strays === true }
 }
 
 function readExport ([file, ...others]: readonly string[], { move }: Values): Asked {

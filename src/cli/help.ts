@@ -16,6 +16,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   settle: 'say of one of them whether it was billed',
   correct: 'say what a generation cost, and open a model whose price was unsure',
   ledger: 'recount: count its counters again; mend: put a damaged folder right;\n            take-back: after a move that was none',
+  media: 'look at kept files, remove what nothing refers to, take one out',
   export: 'write the whole ledger to a file, as a backup or to move it',
   import: 'put such a file into an empty ledger',
   model: 'add a model of fal, show it, compare it with fal\'s, remove it'
@@ -109,6 +110,29 @@ that what was booked is right. When the model is not bought because it was bille
 above its reservation, or above it twice in a row, either opens it again. With a model
 in place of the id, --confirm does that alone.
 Exit code: 0 when it is done, 1 when it cannot be, 2 when the arguments are wrong.`,
+  media: `Usage: falgate media ls [--json]
+       falgate media gc [--dry-run] [--strays]
+       falgate media rm <file|generation>
+
+ls shows the largest of the files of results that are kept (MEDIA_DIR, MEDIA_URL): how long
+the ledger has known each, and how many generations refer to it. --json writes all of them,
+one object a line, in no order.
+
+gc removes now what gateways remove by themselves: files that nothing has referred to since
+the last link to them was over and MEDIA_DAYS more. It also goes through all that is stored,
+and says which files the ledger knows nothing of, as after a restored backup of it, and
+which are not there that a generation refers to. --strays removes the former, if they are
+older than a day; references are counted again before. Never do that where another ledger
+keeps files in the same place. --dry-run says what would be removed, and removes nothing.
+
+rm takes a file out, or those of a generation: it is removed at once, its links lead nowhere
+(404), and the same bytes are not kept again. Other generations with that very file lose it,
+too. fal's own address of it goes on as long as fal has it.
+
+Gateways may run meanwhile. Uses the ledger of REDIS_URL, or of DATA_DIR, beside its
+gateway or without one, and the settings MEDIA_… of the gateway.
+Exit code: 0 when it is done, 1 when it cannot be or something could not be removed, 2 when
+the arguments are wrong.`,
   export: `Usage: falgate export [--move] [FILE]
 
 Writes the whole ledger to FILE, or to standard output: generations with prompts and

@@ -9,13 +9,14 @@ import { examine } from '../app/doctor/doctor.ts'
 import { unusableModels } from '../app/doctor/fal.ts'
 import { lookAtFolder } from '../app/doctor/folder.ts'
 import { lookAtMedia } from '../app/doctor/media.ts'
+import { listJson, listText, openStored, takeOut, tidy } from '../app/media-files.ts'
 import { mendFolder } from '../app/mend-folder.ts'
 import { importFault, runExport, runImport, runTakeBack, type OnProgress } from '../app/moving.ts'
 import { readParts } from '../app/parts.ts'
 import { diskOverview, openDiskOperators } from '../app/reach-disk.ts'
 import { lookAtRedis, openOperators, operatorsAt } from '../app/reach-redis.ts'
 import { startSandbox } from '../app/sandbox-alone.ts'
-import { parseConfig } from '../config.ts'
+import { parseConfig, type Config } from '../config.ts'
 import { loadModels } from '../models/load.ts'
 import type { ModelBook } from '../models/models.ts'
 import { createKey } from '../tenants/keys.ts'
@@ -91,6 +92,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
         const { done, text } = await correct(asked.about, asked.cost)
         return done ? say(text) : fail([text])
       }, { isChange: true })
+      case 'media': return await media(asked)
       case 'export': return await exportTo(asked)
       case 'import': return await importFrom(asked)
       case 'ledger': return await ledger(asked)
@@ -196,6 +198,19 @@ export async function main (args: readonly string[], surroundings: Surroundings)
     }
   }
 
+  async function media (asked: Extract<Asked, { command: 'media' }>): Promise<number> {
+    if (asked.work === 'ls') return await operate(async ({ files }) => await print(asked.format === 'json' ? listJson(files) : listText(files)))
+    return await operate(async (operators, config) => {
+      const { store, terms } = await openStored(config)
+      try {
+        if (asked.work === 'rm') return tell(await takeOut(operators.files, store, asked.about))
+        return tell(await withProgress(async onProgress => await tidy(operators, { store, terms }, { ...asked, onFiles: (doing, done) => { onProgress(doing)(done, null) } })))
+      } finally {
+        await store.close()
+      }
+    }, { isChange: true })
+  }
+
   async function mend (isWriting: boolean): Promise<number> {
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
@@ -211,19 +226,19 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   }
 
   /** Runs an operator's command on the ledger that the environment names. One of another account than the environment's is shown, and not changed. */
-  async function operate (command: (operators: Awaited<ReturnType<typeof openDiskOperators>>) => Promise<number>, { isChange = false } = {}): Promise<number> {
+  async function operate (command: (operators: Awaited<ReturnType<typeof openDiskOperators>>, config: Config) => Promise<number>, { isChange = false } = {}): Promise<number> {
     const read = await prepareOperators(env)
     if (!read.ok) return fail(read.faults)
     if (read.disk !== null) {
       const operators = await openDiskOperators(read.config, read.disk.folder)
-      return await command(operators).finally(operators.close)
+      return await command(operators, read.config).finally(operators.close)
     }
     const operators = await openOperators(read)
     try {
       const foreign = operators.foreign()
       if (foreign !== null && isChange) return fail([foreign])
       if (foreign !== null) stderr.write(faultLines([`warning: ${foreign}`]))
-      return await command(operators)
+      return await command(operators, read.config)
     } finally {
       await operators.close()
     }
@@ -253,7 +268,7 @@ export async function main (args: readonly string[], surroundings: Surroundings)
   }
 
   /** Tells how far the work is that is given what to tell it with. */
-  async function withProgress<Result> (work: (onProgress: OnProgress) => Promise<Result>): Promise<Result> {
+  async function withProgress<Result> (work: (onProgress: (doing: string) => ReturnType<OnProgress>) => Promise<Result>): Promise<Result> {
     const progress = createProgress(stderr)
     return await work(doing => (done, all) => { progress.tell(doing, done, all) }).finally(progress.end)
   }

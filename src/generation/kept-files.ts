@@ -35,7 +35,12 @@ export interface RemovalTerms {
 export interface CondemnedFile { readonly name: string, readonly bytes: number }
 
 /** Some of the stored files, and where to go on for others: `null` when these are the last. */
-export interface KeptPage { readonly files: readonly KeptFile[], readonly next: string | null }
+export interface KeptPage {
+  readonly files: readonly KeptFile[]
+  readonly next: string | null
+  /** The ledger's time, which theirs are to be compared with. */
+  readonly nowMs: number
+}
 
 /** A file that was found where files are stored. `ageMs`: how long it has been there. */
 export interface FoundFile { readonly name: string, readonly bytes: number, readonly ageMs: number }

@@ -7,6 +7,12 @@ import { ledgerConstants } from './ledger-constants.ts'
 import type { Ledger } from './ledger.ts'
 import type { Difference, Recounting } from './recount.ts'
 
+/** What the commands about stored files ask of the ledger. */
+export interface FileOperations extends Pick<Ledger, 'takeOrphans' | 'filesGone' | 'withdrawFiles' | 'keptFiles' | 'meetFiles'> {
+  /** The names of a generation's stored files; `null`: there is no such generation. */
+  readonly filesOf: (id: string) => Promise<readonly string[] | null>
+}
+
 export interface Operators {
   /**
    * The journal's lines from `fromMs` on (by default since the start of the UTC month) and before `toMs` (by default now), with a head for CSV.
@@ -24,6 +30,7 @@ export interface Operators {
   readonly correct: (about: string, cost: MicroUsd | null) => Promise<{ readonly done: boolean, readonly text: string }>
   /** Counts again from the rows, and with `isMending` mends what differs: a line for each difference, and one that sums up. `done`: nothing is left to mend. */
   readonly recount: (isMending: boolean) => Promise<{ readonly done: boolean, readonly text: string }>
+  readonly files: FileOperations
   readonly close: () => Promise<void>
 }
 
@@ -108,7 +115,19 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
     return { done: left.length === 0, text: [...differences.map(sentenceOf), ...sums].join('\n') }
   }
 
-  return { usage, unknown, settle, correct, recount, close: ledger.close }
+  const files: FileOperations = {
+    takeOrphans: ledger.takeOrphans,
+    filesGone: ledger.filesGone,
+    withdrawFiles: ledger.withdrawFiles,
+    keptFiles: ledger.keptFiles,
+    meetFiles: ledger.meetFiles,
+    filesOf: async id => {
+      const [row] = await ledger.getMany([id])
+      return row === undefined ? null : [...new Set((row.media ?? []).flatMap(({ file }) => file ?? []))]
+    }
+  }
+
+  return { usage, unknown, settle, correct, recount, files, close: ledger.close }
 }
 
 function sentenceOf ({ what, name, found, expected }: Difference): string {

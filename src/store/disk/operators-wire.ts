@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { recordOf, textOf } from '../../generation/fields.ts'
 import type { Operators } from '../../generation/operators.ts'
+import { answerFiles, askedFiles, booleanOf, momentOf } from './files-wire.ts'
 
 /** Raised when an older process would take a request for another one. */
 const VERSION = 1
@@ -16,7 +17,7 @@ const MAX_REQUEST_LENGTH = 4 * 1024 * 1024
 const REQUEST_MS = 5000
 
 /** The commands that may be asked of another process. */
-export interface AskedOperators extends Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct' | 'recount'> {
+export interface AskedOperators extends Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct' | 'recount' | 'files'> {
   /** What those on call look at; question and answer are read by who asks and who answers. */
   readonly overview: (asked: unknown) => Promise<unknown>
 }
@@ -78,7 +79,7 @@ async function answer (socket: Socket, operators: AskedOperators, inTurn: (read:
   socket.end()
 }
 
-async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct, recount, overview }: AskedOperators): AsyncGenerator<object> {
+async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct, recount, files, overview }: AskedOperators): AsyncGenerator<object> {
   switch (request['command']) {
     case 'usage':
       for await (const text of usage({ format: request['format'] === 'csv' ? 'csv' : 'jsonl', fromMs: momentOf(request['fromMs']), toMs: momentOf(request['toMs']) })) yield { text }
@@ -89,6 +90,7 @@ async function * answersTo (request: Readonly<Record<string, unknown>>, { usage,
     case 'settle': return yield await settle(textOf(request['id']), booleanOf(request['billed']))
     case 'correct': return yield await correct(textOf(request['about']), momentOf(request['cost']))
     case 'recount': return yield await recount(booleanOf(request['isMending']))
+    case 'files': return yield { files: await answerFiles(request, files) }
     case 'overview': return yield { overview: await overview(request['asked']) }
     default: throw new Error('The gateway does not know this command: use the falgate that it is')
   }
@@ -129,6 +131,11 @@ export function askedOf (connect: () => Promise<Socket>): AskedOperators {
     settle: async (id, billed) => await word({ command: 'settle', id, billed }),
     correct: async (about, cost) => await word({ command: 'correct', about, cost }),
     recount: async isMending => await word({ command: 'recount', isMending }),
+    files: askedFiles(async request => {
+      let told: unknown
+      for await (const { files } of ask({ command: 'files', ...request })) told = files
+      return told
+    }),
     overview: async asked => {
       let told: unknown
       for await (const { overview } of ask({ command: 'overview', asked })) told = overview
@@ -152,15 +159,4 @@ async function requestOf (socket: Socket): Promise<string> {
   } finally {
     clearTimeout(timer)
   }
-}
-
-function momentOf (value: unknown): number | null {
-  if (value === null || value === undefined) return null
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
-  throw new Error('A whole number is expected')
-}
-
-function booleanOf (value: unknown): boolean {
-  if (typeof value === 'boolean') return value
-  throw new Error('true or false is expected')
 }

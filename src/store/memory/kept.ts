@@ -157,9 +157,9 @@ export function keptFiles (state: State, after: string | null): KeptPage {
   for (const [name, { rows: references, bytes, sinceMs, orphanSinceMs, withdrawn: isWithdrawn }] of state.kept) {
     if (at >= from) files.push({ name, bytes, references, sinceMs, orphanSinceMs, isWithdrawn })
     at += 1
-    if (files.length === PAGE) return { files, next: String(at) }
+    if (files.length === PAGE) return { files, next: String(at), nowMs: state.now() }
   }
-  return { files, next: null }
+  return { files, next: null, nowMs: state.now() }
 }
 
 /** The ledger's `meetFiles`. */

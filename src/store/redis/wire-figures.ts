@@ -155,8 +155,8 @@ export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } 
 }
 
 export function keptPageIn (value: unknown): KeptPage {
-  const { files, next } = recordOf(value)
-  return { files: listIn(keptFileIn)(files), next: textOrNull(next) }
+  const { files, next, nowMs } = recordOf(value)
+  return { files: listIn(keptFileIn)(files), next: textOrNull(next), nowMs: integerOf(nowMs) }
 }
 
 function keptFileIn (value: unknown): KeptFile {

@@ -144,7 +144,7 @@ end
 
 local FILES_PER_PAGE = '100'
 
--- keptFiles { cursor } -> { files: [{ name, bytes, references, sinceMs, orphanSinceMs, isWithdrawn }], next: nothing when these are the last }
+-- keptFiles { cursor } -> { files: [{ name, bytes, references, sinceMs, orphanSinceMs, isWithdrawn }], next: nothing when these are the last, nowMs }
 local function keptFiles ()
   local scanned, files = redis.call('HSCAN', MORE.kept, given.cursor, 'COUNT', FILES_PER_PAGE), {}
   for i = 1, #scanned[2], 2 do
@@ -156,7 +156,7 @@ local function keptFiles ()
       orphanSinceMs = orphanSinceMs and text(tonumber(orphanSinceMs)) or nil, isWithdrawn = file.withdrawn and '1' or nil
     })
   end
-  return { files = files, next = scanned[1] ~= '0' and scanned[1] or nil }
+  return { files = files, next = scanned[1] ~= '0' and scanned[1] or nil, nowMs = text(now) }
 end
 
 -- meetFiles { files: [{ name, bytes, ageMs }], isTaking } -> [names] of those that were not known
