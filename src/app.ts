@@ -19,6 +19,7 @@ import { storeKindOf, type Config } from './config.ts'
 import { entryOf, Problem } from './errors.ts'
 import type { FalKey } from './fal-keys.ts'
 import { createLineLog, createLogger, createTroubleLog, standardOutput } from './logger.ts'
+import { createFileReader } from './media/read-file.ts'
 import { createMetrics } from './metrics.ts'
 import { MAX_DOCUMENT_BYTES } from './models/document.ts'
 import type { LoadedModels } from './models/load.ts'
@@ -69,6 +70,9 @@ export interface RunningApp {
   readonly close: (options?: { readonly isHurried?: boolean }) => Promise<void>
 }
 
+/** The longest file that is sent inside an answer. */
+const MAX_READ_BYTES = 32 * 1024 * 1024
+
 /** A start is told of when it takes this long. */
 const START_LIMIT_MS = 10_000
 
@@ -99,6 +103,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const way = createWayToFiles(config, () => ownBasesOf(config, doors))
   const media = await openMedia({ config, way, expectFile: async (...given) => await store.ledger.expectFile(...given), log, metrics })
   const deadLinks = createDeadLinks(models, way)
+  const reader = createFileReader({ ...way, maxBytes: MAX_READ_BYTES, stored: media?.files ?? null })
   const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
 
   const core = createCore({
@@ -120,7 +125,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     lookAgainMs: options.lookAgainMs,
     onTrouble
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, sandboxKey: keys.of(null) ?? '' })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, readFile: async (address, signal) => await reader.read(way.reached(address), signal), sandboxKey: keys.of(null) ?? '' })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
@@ -188,6 +193,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
       stop: { waitsFor: 'its last answers', limitMs: endings.sandboxMs, run: doors.closeSandbox }
     },
     ...media === null ? [] : [{ name: 'stored files', start: atOnce(media.start), stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: media.close } }],
+    { name: 'files for answers', stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: reader.close } },
     { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: async () => { await Promise.all([core.upstreams.close(), deadLinks.close()]) } } },
     {
       name: 'listeners',

@@ -6,7 +6,7 @@ import { Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
-import type { MediaLinks, StoredFiles } from '../generation/media.ts'
+import type { MediaLinks, ReadFile, StoredFiles } from '../generation/media.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createPrefixOf } from '../http/forwarded-prefix.ts'
 import { createBaseUrl, type BaseUrl } from '../http/base-url.ts'
@@ -47,6 +47,8 @@ export interface DoorsOptions {
   readonly onTrouble: OnTrouble
   /** The files of results, where they are kept. */
   readonly media: StoredFiles | null
+  /** Reads the files of outputs that are sent inside answers. */
+  readonly readFile: ReadFile
   /** What the gateway shows the sandbox in this process, where there is one. */
   readonly sandboxKey: string
 }
@@ -81,7 +83,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, readFile, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -134,6 +136,7 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
       fileAddresses: fileAddressesOf(baseUrl, sandbox !== null, media?.links ?? null),
       storedFiles: media,
+      readFile,
       requests,
       ledger,
       follow,

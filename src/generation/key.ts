@@ -68,9 +68,9 @@ export function idempotencyName (tenant: string, subject: string, key: string, i
   return digest('idempotency', tenant, subject, key, ...indexIn(index))
 }
 
-/** What a key stands for: the request as it was sent, before defaults. */
-export function fingerprint (model: Pick<NamedModel, 'endpointId'>, canonicalAsSent: string): string {
-  return digest('fingerprint', model.endpointId, canonicalAsSent)
+/** What a key stands for: the request as it was sent, before defaults, and how many of it were asked for together. */
+export function fingerprint (model: Pick<NamedModel, 'endpointId'>, canonicalAsSent: string, of = 1): string {
+  return digest('fingerprint', model.endpointId, canonicalAsSent, ...(of === 1 ? [] : [String(of)]))
 }
 
 /** What makes two unseeded requests of one caller duplicates. Those of one list are none: each but the first has its index in its name. */

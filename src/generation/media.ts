@@ -37,6 +37,24 @@ export type Kept = { readonly kind: 'kept', readonly file: string } | { readonly
 /** Stores the file of an address. Never rejects. What is not stored when the signal fires is tried later. */
 export type KeepFile = (address: string, signal: AbortSignal) => Promise<Kept>
 
+/** A file of an output, read. `why` is a word for logs, and holds nothing of the address. */
+export type ReadOutcome = { readonly kind: 'read', readonly bytes: Buffer } | { readonly kind: 'unread', readonly why: string }
+
+/** Reads the file of an address as files are stored: from the hosts that are allowed, bounded in bytes and time. Never rejects. */
+export type ReadFile = (address: string, signal: AbortSignal) => Promise<ReadOutcome>
+
+/** How a stored file is named to what reads files, in the place of an address. */
+const STORED = 'falgate-file:'
+
+export function storedAddress (file: string): string {
+  return STORED + file
+}
+
+/** The name of the stored file that such a name means; `null`: it is an address. */
+export function storedFileAt (address: string): string | null {
+  return address.startsWith(STORED) ? address.slice(STORED.length) : null
+}
+
 /** Where these addresses stand in an output, however they are escaped there; each is a place without a file. */
 export function placesOf (output: string, addresses: readonly string[]): Media {
   const wanted = new Set(addresses)

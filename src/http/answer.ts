@@ -79,16 +79,36 @@ export function tellAnswer (request: FastifyRequest, reply: FastifyReply, answer
   sayIgnored(request, reply)
   if (answer.source === 'replayed') reply.header(answerHeaders.replayed, 'true')
   reply.header(answerHeaders.cacheStatus, cacheStatus(answer, mode))
+  if (answer.kind === 'under-way') return
+  const ageMs = answer.kind === 'gone' || (answer.kind === 'picture' && answer.source !== 'hit') ? null : answer.ageMs
+  if (ageMs !== null) reply.header(answerHeaders.age, Math.floor(ageMs / 1000))
+  sayCost(request, reply, costOf(answer), answer.kind === 'picture' ? answer.saved : 0)
+}
+
+/** The same of a list that was asked for together. */
+export function tellAnswers (request: FastifyRequest, reply: FastifyReply, answers: readonly Arrived[], mode: CallOptions['mode']): void {
+  const [first] = answers
+  if (first !== undefined && answers.length === 1) return tellAnswer(request, reply, first, mode)
+  const ids = answers.flatMap(answer => idOf(answer) ?? [])
+  request.facts.source = first?.source ?? null
+  request.facts.generationId = ids.join(',') || null
+  if (ids.length > 0) reply.header(answerHeaders.generation, ids.join(', '))
+  const rate = answers.findLast(answer => answer.rate !== null)?.rate ?? null
+  if (rate !== null) addPurchaseLimit(reply, rate)
+  if (answers.every(({ source }) => source === 'replayed')) reply.header(answerHeaders.replayed, 'true')
+  reply.header(answerHeaders.cacheStatus, answers.map(answer => cacheStatus(answer, mode)).join(', '))
+  const costs = answers.map(costOf)
+  const known = costs.filter(cost => cost !== null)
+  if (known.length === costs.length) sayCost(request, reply, known.reduce((sum, cost) => sum + cost, 0), answers.reduce((sum, answer) => sum + (answer.kind === 'picture' ? answer.saved : 0), 0))
+}
+
+/** What an answer cost its caller, as far as that is known. */
+function costOf (answer: Arrived): MicroUsd | null {
   switch (answer.kind) {
-    case 'picture':
-      if (answer.source === 'hit') reply.header(answerHeaders.age, Math.floor(answer.ageMs / 1000))
-      return sayCost(request, reply, answer.cost, answer.saved)
-    case 'failed':
-      if (answer.ageMs !== null) reply.header(answerHeaders.age, Math.floor(answer.ageMs / 1000))
-      return sayCost(request, reply, answer.source === 'bought' ? answer.row.cost : 0, 0)
-    case 'gone':
-      return sayCost(request, reply, 0, 0)
-    case 'under-way':
+    case 'picture': return answer.cost
+    case 'failed': return answer.source === 'bought' ? answer.row.cost : 0
+    case 'gone': return 0
+    case 'under-way': return null
   }
 }
 

@@ -5,6 +5,7 @@ import type { CallOptions } from '../generation/request/call.ts'
 import type { Answer, Requests } from '../generation/request/request.ts'
 import type { Presence } from '../generation/watch/presence.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Mapped } from '../models/image-request.ts'
 import type { Model, ReadOptions } from '../models/model.ts'
 import { callOptionsOf, rememberBody, type CallReading, type HeaderOptions } from './call-options.ts'
 import type { CallerConnection } from './connection.ts'
@@ -27,6 +28,51 @@ export function ask (request: FastifyRequest, model: Model, headers: HeaderOptio
   rememberBody(request, options, unknownFields, deps)
   count(kept, options.tenant.id, deps.metrics)
   return kept
+}
+
+/** Answers of a list, in its order. `deliver` is called when they are about to be sent: what was not sent may be reattached. */
+export interface AnsweredList { readonly answers: readonly Answer[], readonly deliver: () => void }
+
+/** Asks for all the calls that a body in other words means. They are admitted together or not at all (rule 38). Answers out of this process' memory come at once. */
+export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps): AnsweredList | Promise<AnsweredList> {
+  const list = Array.from({ length: mapped.calls }, (_, index) => callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }))
+  const kept = keptOf(list, deps.requests)
+  const [first] = list
+  if (kept === null || first === undefined) return attendedList(request, list, deps)
+  if (list.length === 1) rememberBody(request, first, 'refuse', deps, mapped)
+  for (const answer of kept) count(answer, first.tenant.id, deps.metrics)
+  return { answers: kept, deliver: () => {} }
+}
+
+function keptOf (list: readonly CallOptions[], requests: Requests): readonly Answer[] | null {
+  const kept: Answer[] = []
+  for (const options of list) {
+    const answer = requests.fromMemory(options)
+    if (answer === null) return null
+    kept.push(answer)
+  }
+  return kept
+}
+
+async function attendedList ({ facts }: FastifyRequest, list: readonly CallOptions[], deps: AskDeps): Promise<AnsweredList> {
+  const { requests, presence, metrics } = deps
+  const caller = facts.connection
+  facts.bodyName = null
+  const connection = presence.arrive(caller)
+  const [one, ...others] = list
+  if (one === undefined) throw new Error('a list of calls is empty')
+  const answers = others.length === 0 ? [await requests.request(one, connection, caller)] : await requests.requestAll(list, connection, caller)
+  if (answers.some(({ kind }) => kind === 'caller-gone')) metrics.undelivered(one.tenant.id)
+  for (const answer of answers) count(answer, one.tenant.id, metrics)
+  return {
+    answers,
+    deliver: () => {
+      list.forEach((options, index) => {
+        const answer = answers[index]
+        if (answer !== undefined) rememberDelivery(caller, answer, options, connection, deps)
+      })
+    }
+  }
 }
 
 /**

@@ -2,10 +2,11 @@
 
 import type { FastifyRequest } from 'fastify'
 import { Problem, type FieldFault } from '../errors.ts'
-import { isSeedReadable, MAX_SEED_DIGITS } from '../fal-wire/exact-seed.ts'
+import { isSeedReadable, MAX_SEED_DIGITS, type ExactSeed } from '../fal-wire/exact-seed.ts'
 import { canonicalJson, resultName, reuseName } from '../generation/key.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { PromptFacts } from '../logger.ts'
+import type { Mapped } from '../models/image-request.ts'
 import { takesSeed, type Model, type ModelInput, type ReadOptions } from '../models/model.ts'
 import { isObject } from '../schema.ts'
 import { refusalOf, refusalOfValues, type Tenant } from '../tenants/book.ts'
@@ -13,7 +14,10 @@ import { isReadAlike, type KnownBodies, type ReadBody, type ReadFor } from './kn
 import { callerOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
-export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName' | 'trace'>
+export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName' | 'place' | 'trace'>
+
+/** A body that is written in OpenAI's words, and which of the calls that it asks for is meant; 0 is the first. */
+export interface InOtherWords { readonly mapped: Mapped, readonly index: number }
 
 /** What reading a call needs beside the request. */
 export interface CallReading {
@@ -24,43 +28,45 @@ export interface CallReading {
 }
 
 /** Reads a call of this model. An input that it does not take, what the tenant may not ask for, and a seed that cannot be kept, are thrown. */
-export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading): CallOptions {
+export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading, words: InOtherWords | null = null): CallOptions {
   const { tenant, subject, token } = callerOf(request)
   const { mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
   if (token !== null && (mode === 'refresh' || mode === 'bypass') && !token.cache.includes(mode)) throw new Problem('not-allowed', { detail: `This token may not say Falgate-Cache: ${mode}, which pays for what is stored.` })
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
-  const { body, sent, input, seed, numbers, cacheName } = readBody(request, readForOf(tenant, model, mode, unknownFields, reading), reading)
+  const { body, sent, input, seed, numbers, cacheName } = readBody(request, readForOf(tenant, model, mode, unknownFields, reading, words?.mapped ?? null), reading, words?.index ?? 0)
   const forbidden = refusalOfValues(tenant, model, sent)
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, trace: request.facts.trace }
+  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, place: words === null || words.mapped.calls === 1 ? null : { index: words.index, of: words.mapped.calls }, trace: request.facts.trace }
 }
 
 /** Keeps how the body of this call was read, for others that bring the same bytes. */
-export function rememberBody ({ facts, body: value }: FastifyRequest, { tenant, model, mode, body, sent, input, seed, numbers, cacheName }: CallOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading): void {
+export function rememberBody ({ facts, body: value }: FastifyRequest, { tenant, model, mode, body, sent, input, seed, numbers, cacheName }: CallOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading, mapped: Mapped | null = null): void {
   const { bodyName, knownBody, ignored, prompt } = facts
   if (bodyName === null || knownBody?.read.sent === sent) return
   reading.knownBodies.keep(bodyName, {
     value,
     seed: facts.seed,
     numbers: facts.numbers,
-    readFor: readForOf(tenant, model, mode, unknownFields, reading),
+    readFor: readForOf(tenant, model, mode, unknownFields, reading, mapped),
     read: { body, sent, input, seed, numbers, cacheName, ignored, prompt }
   })
 }
 
-function readForOf ({ allow, cacheGroup }: Tenant, model: Model, mode: CallOptions['mode'], unknownFields: ReadOptions['unknownFields'], { pricedFields }: CallReading): ReadFor {
-  return { model, unknownFields, pricedFields: pricedFields(model), allow, cacheGroup, mode }
+function readForOf ({ allow, cacheGroup }: Tenant, model: Model, mode: CallOptions['mode'], unknownFields: ReadOptions['unknownFields'], { pricedFields }: CallReading, mapped: Mapped | null): ReadFor {
+  return { model, unknownFields, pricedFields: pricedFields(model), allow, cacheGroup, mode, mapped }
 }
 
 /** What the model makes of the body, and what the log says of it. */
-function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }: CallReading): ReadBody {
-  const { facts, body } = request
-  const { model, unknownFields, pricedFields, allow, cacheGroup, mode } = readFor
+function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }: CallReading, index: number): ReadBody {
+  const { facts } = request
+  const { model, unknownFields, pricedFields, allow, cacheGroup, mode, mapped } = readFor
   const { knownBody, numbers } = facts
-  if (knownBody !== null && isReadAlike(knownBody.readFor, readFor)) {
+  const asked = seedAt(facts.seed, index)
+  const body = mapped === null ? request.body : withSeed(mapped.body, asked)
+  if (index === 0 && knownBody !== null && isReadAlike(knownBody.readFor, readFor)) {
     facts.ignored = knownBody.read.ignored
     facts.prompt = knownBody.read.prompt
     return knownBody.read
@@ -72,7 +78,7 @@ function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }
   if (leftOut.length > 0) facts.ignored = leftOut.filter(isPlainName)
   if (typeof sent['prompt'] === 'string') facts.prompt = describePrompt(sent['prompt'])
   // A seed that the model does not take says nothing: with it, different pictures would have one name.
-  const seed = takesSeed(model) && (sent['seed'] ?? null) !== null ? seedOf(request) : null
+  const seed = takesSeed(model) && (sent['seed'] ?? null) !== null ? digitsOf(asked) : null
   const input = canonicalJson(sent, seed, numbers)
   return { body: given, sent, input, seed, numbers, cacheName: nameOf(seed, mode, cacheGroup, model, input, sent, numbers), ignored: facts.ignored, prompt: facts.prompt }
 }
@@ -84,7 +90,17 @@ function nameOf (seed: string | null, mode: CallOptions['mode'], cacheGroup: str
   return mode === 'reuse' || mode === 'only' ? reuseName(cacheGroup, model, sent, numbers) : null
 }
 
-function seedOf ({ facts: { seed } }: FastifyRequest): string | null {
+/** The seed of one of several calls: it counts up. */
+function seedAt (seed: ExactSeed, index: number): ExactSeed {
+  return seed.kind === 'digits' && index > 0 ? { kind: 'digits', digits: String(BigInt(seed.digits) + BigInt(index)) } : seed
+}
+
+/** The body with this seed. Beyond 2^53 its digits count, and a number that is about as large stands for them. */
+function withSeed (body: ModelInput, seed: ExactSeed): ModelInput {
+  return seed.kind === 'digits' && Number.isFinite(Number(seed.digits)) && Object.hasOwn(body, 'seed') ? { ...body, seed: Number(seed.digits) } : body
+}
+
+function digitsOf (seed: ExactSeed): string | null {
   if (seed.kind === 'inexact') throw seedFault('must be a whole number; beyond 2^53 in plain digits', 'inexact_integer')
   if (seed.kind === 'digits' && !isSeedReadable(seed.digits)) throw seedFault(`must have at most ${MAX_SEED_DIGITS} digits`, 'int_parsing_size')
   return seed.kind === 'digits' ? seed.digits : null

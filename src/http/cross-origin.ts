@@ -12,7 +12,9 @@ import { callerOf } from './request-facts.ts'
 const sent = [
   'authorization', 'content-type', 'traceparent', 'tracestate', ...Object.values(requestHeaders),
   // What fal's JavaScript client sends from a page, also where it is refused or left out: the answer says so better than the browser.
-  falHeaders.targetUrl, falHeaders.queuePriority, falHeaders.startTimeout, falHeaders.startTimeoutOld, falHeaders.runnerHint, falHeaders.objectLifecycle, falHeaders.storeIo
+  falHeaders.targetUrl, falHeaders.queuePriority, falHeaders.startTimeout, falHeaders.startTimeoutOld, falHeaders.runnerHint, falHeaders.objectLifecycle, falHeaders.storeIo,
+  // What OpenAI's clients send, where they run in a page.
+  'openai-organization', 'openai-project', ...['lang', 'package-version', 'os', 'arch', 'runtime', 'runtime-version', 'timeout', 'read-timeout', 'async', 'helper-method'].map(name => `x-stainless-${name}`)
 ]
 
 /** What scripts may read besides the few headers that they always may. */

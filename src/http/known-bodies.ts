@@ -7,6 +7,7 @@ import type { ExactNumbers } from '../fal-wire/exact-numbers.ts'
 import type { ExactSeed } from '../fal-wire/exact-seed.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { PromptFacts } from '../logger.ts'
+import type { Mapped } from '../models/image-request.ts'
 import type { Model, ReadOptions } from '../models/model.ts'
 import type { Tenant } from '../tenants/book.ts'
 
@@ -28,6 +29,8 @@ export interface ReadFor {
   readonly allow: Tenant['allow']
   readonly cacheGroup: string
   readonly mode: CallOptions['mode']
+  /** What it means in the model's words, where it is written in OpenAI's. */
+  readonly mapped: Mapped | null
 }
 
 /** A body as its model reads it. What the caller may not ask for is not decided by then. */
@@ -76,5 +79,5 @@ export function createKnownBodies (): KnownBodies {
 /** Would the body be read in the same way for both? */
 export function isReadAlike (one: ReadFor, other: ReadFor): boolean {
   return one.model === other.model && one.unknownFields === other.unknownFields && one.mode === other.mode && one.cacheGroup === other.cacheGroup &&
-    one.pricedFields === other.pricedFields && (one.allow === other.allow || (one.allow.size === 0 && other.allow.size === 0))
+    one.mapped === other.mapped && one.pricedFields === other.pricedFields && (one.allow === other.allow || (one.allow.size === 0 && other.allow.size === 0))
 }

@@ -32,6 +32,9 @@ import { takeJsonOnly } from './json-body.ts'
 import { mediaRoute } from './media.ts'
 import { rememberMethods } from './methods.ts'
 import { modelRoutes } from './models.ts'
+import type { ImagesDeps } from './openai/asked.ts'
+import { openAiDoor } from './openai/door.ts'
+import { isOpenAiAddress, sendOpenAiProblem } from './openai/render.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
 import { describeRoutes, docsPages } from './pages/docs.ts'
 import { playgroundPages } from './pages/playground.ts'
@@ -44,7 +47,7 @@ import { tokenRoutes } from './tokens.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'> {
+export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'>, Omit<ImagesDeps, 'eventStreams'> {
   readonly log: Logger
   /** What writes the line of each request. */
   readonly requestLog: LineLog
@@ -106,8 +109,7 @@ export async function buildServer (deps: ServerDeps): Promise<FastifyInstance> {
       const problem = refuseHost(request.headers.host)
       if (problem === null) return done()
       begin(request, reply)
-      const send = isFalAddress(request.url) ? sendFalProblem : sendProblem
-      send(problem, request, reply)
+      senderAt(request.url, sendFalProblem)(problem, request, reply)
     })
   }
   // Beside the gateway, not inside: its requests are the gateway's own, and are neither logged nor counted as callers'.
@@ -162,6 +164,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: B
     tokenRoutes(scope, deps)
     modelRoutes(scope, deps)
     await falDoor(scope, { ...deps, eventStreams })
+    await openAiDoor(scope, { ...deps, eventStreams })
   })
 }
 
@@ -219,12 +222,16 @@ function bareServer ({ log, models, trust, falHosts, tls, keepAliveMs }: ServerD
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       begin(request, reply)
-      if (isFalAddress(request.url)) sendFalProblem(error, request, reply)
-      else sendProblem(error, request, reply)
+      senderAt(request.url, sendFalProblem)(error, request, reply)
     },
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => { refuseUnreadable(error, socket, log) }
   }
   return tls === null ? Fastify(options) : Fastify({ ...options, https: { ...tls, ...CLOCK } })
+}
+
+/** What sends problems at an address: each door in its own form. */
+function senderAt (url: string, sendFalProblem: typeof sendProblem): typeof sendProblem {
+  return isFalAddress(url) ? sendFalProblem : isOpenAiAddress(url) ? sendOpenAiProblem : sendProblem
 }
 
 /** A fresh one. Node puts a UUID together of twenty pieces, which take eight times the room until somebody reads it, and of a caller that waits nobody reads it: so it is joined here. */

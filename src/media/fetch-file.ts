@@ -1,7 +1,7 @@
-// Fetches one file into the spool: bounded in bytes and time, without a file in memory, and going on where a connection was cut.
+// Fetches one file: bounded in bytes and time, and going on where a connection was cut.
 
 import { createHash } from 'node:crypto'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { Dispatcher } from 'undici'
 import { PRIVATE_ADDRESS } from '../public-address.ts'
 import type { AddressRule, WayToFile } from './address-rule.ts'
@@ -37,7 +37,7 @@ const SILENCE_MS = 15_000
 
 /** What was written so far, over all connections. */
 interface Progress {
-  readonly file: FileHandle
+  readonly sink: Sink
   hash: ReturnType<typeof createHash>
   bytes: number
   /** What the file was when it began to arrive: only the same one is gone on with. */
@@ -45,26 +45,42 @@ interface Progress {
   type: string | null
 }
 
+/** Where the bytes of a file go. What it throws is a fault of its own, and none of the network. */
+export interface Sink {
+  /** What came so far is of no use: the file begins again. */
+  readonly begin: () => Promise<void>
+  /** `at`: how many bytes came before. */
+  readonly write: (chunk: Buffer, at: number) => Promise<unknown>
+}
+
 type Turn = Fetched | { readonly kind: 'whole' } | { readonly kind: 'redirected', readonly to: URL } | { readonly kind: 'cut', readonly why: string }
 
-/** Never rejects but for faults of the spool's disk. `path` is a new file, and is there in any case afterwards. */
+/** Into the spool, without the file in memory. Never rejects but for faults of the spool's disk. `path` is a new file, and is there in any case afterwards. */
 export async function fetchFile (address: URL, path: string, options: FetchFileOptions): Promise<Fetched> {
   const file = await open(path, 'wx', 0o600)
   try {
-    const progress: Progress = { file, hash: createHash('sha256'), bytes: 0, validator: null, type: null }
-    let cuts = 0
-    for (let url = address, redirects = 0; ;) {
-      const turn = await oneRequest(url, progress, options)
-      if (turn.kind === 'whole') return { kind: 'fetched', bytes: progress.bytes, sha256: progress.hash.digest('hex'), declaredType: progress.type }
-      if (turn.kind === 'redirected') {
-        if (++redirects > MAX_REDIRECTS) return { kind: 'failed', why: 'redirects' }
-        url = turn.to
-      } else if (turn.kind === 'cut') {
-        if (options.signal.aborted || ++cuts > MAX_CUTS) return { kind: 'failed', why: turn.why }
-      } else return turn
-    }
+    return await fetchInto(address, {
+      begin: async () => { await file.truncate(0) },
+      write: async (chunk, at) => await file.write(chunk, 0, chunk.length, at)
+    }, options)
   } finally {
     await file.close()
+  }
+}
+
+/** Never rejects but for faults of the sink. */
+export async function fetchInto (address: URL, sink: Sink, options: FetchFileOptions): Promise<Fetched> {
+  const progress: Progress = { sink, hash: createHash('sha256'), bytes: 0, validator: null, type: null }
+  let cuts = 0
+  for (let url = address, redirects = 0; ;) {
+    const turn = await oneRequest(url, progress, options)
+    if (turn.kind === 'whole') return { kind: 'fetched', bytes: progress.bytes, sha256: progress.hash.digest('hex'), declaredType: progress.type }
+    if (turn.kind === 'redirected') {
+      if (++redirects > MAX_REDIRECTS) return { kind: 'failed', why: 'redirects' }
+      url = turn.to
+    } else if (turn.kind === 'cut') {
+      if (options.signal.aborted || ++cuts > MAX_CUTS) return { kind: 'failed', why: turn.why }
+    } else return turn
   }
 }
 
@@ -103,13 +119,13 @@ async function oneRequest (url: URL, progress: Progress, { allowed, dispatchers,
     for await (const chunk of body) {
       if (!Buffer.isBuffer(chunk)) continue
       if (progress.bytes + chunk.length > maxBytes) return refuse({ kind: 'refused', why: 'too-long' })
-      await onDisk(progress.file.write(chunk, 0, chunk.length, progress.bytes))
+      await ofSink(progress.sink.write(chunk, progress.bytes))
       progress.hash.update(chunk)
       progress.bytes += chunk.length
     }
     return progress.bytes === 0 ? { kind: 'failed', why: 'empty' } : { kind: 'whole' }
   } catch (error) {
-    if (error instanceof SpoolFault) throw error
+    if (error instanceof SinkFault) throw error
     const why = codeOf(error)
     if (why === PRIVATE_ADDRESS) return { kind: 'refused', why: 'address' }
     return signal.aborted ? { kind: 'failed', why: 'deadline' } : { kind: 'cut', why }
@@ -118,7 +134,7 @@ async function oneRequest (url: URL, progress: Progress, { allowed, dispatchers,
 
 /** Only a strong validator says that the rest is of the same bytes (RFC 9110, section 13.1.5). */
 async function startAgain (progress: Progress, etag: string | null, type: string | null): Promise<void> {
-  await onDisk(progress.file.truncate(0))
+  await ofSink(progress.sink.begin())
   progress.hash = createHash('sha256')
   progress.bytes = 0
   progress.validator = etag?.startsWith('"') === true ? etag : null
@@ -133,13 +149,13 @@ function codeOf (error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'UNNAMED'
 }
 
-/** A fault of the spool's disk, and none of the network. */
-class SpoolFault extends Error {}
+/** A fault of where the bytes go, and none of the network. */
+class SinkFault extends Error {}
 
-async function onDisk (work: Promise<unknown>): Promise<void> {
+async function ofSink (work: Promise<unknown>): Promise<void> {
   try {
     await work
   } catch (error) {
-    throw new SpoolFault(codeOf(error), { cause: error })
+    throw new SinkFault(codeOf(error), { cause: error })
   }
 }

@@ -11,6 +11,7 @@ import { fetchFile, type Fetched } from './fetch-file.ts'
 import { fileName } from './file-name.ts'
 import { endingOf, kindOf } from './kinds.ts'
 import type { MediaStore } from './media-store.ts'
+import { createPlaces } from './places.ts'
 
 /** How storing one file went, as metrics and logs name it. */
 export type Outcome = 'stored' | 'gone' | 'refused' | 'failed' | 'full'
@@ -127,34 +128,4 @@ async function unpacked (address: URL, path: string, maxBytes: number): Promise<
   if (bytes.length === 0 || bytes.length > maxBytes) return { kind: 'refused', why: bytes.length === 0 ? 'data' : 'too-long' }
   await writeFile(path, bytes, { mode: 0o600, flag: 'wx' })
   return { kind: 'fetched', bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'), declaredType: answer.headers.get('content-type') }
-}
-
-/** So many places for what goes on at once. Gives what frees one; `null`: the signal fired first. */
-function createPlaces (atOnce: number): (signal: AbortSignal) => Promise<(() => void) | null> {
-  let free = atOnce
-  const waiting = new Set<() => void>()
-  const end = (): void => {
-    free += 1
-    const [next] = waiting
-    next?.()
-  }
-  return async signal => {
-    if (signal.aborted) return null
-    if (free > 0) {
-      free -= 1
-      return end
-    }
-    return await new Promise(resolve => {
-      const settle = (place: (() => void) | null): void => {
-        waiting.delete(go)
-        signal.removeEventListener('abort', giveUp)
-        if (place !== null) free -= 1
-        resolve(place)
-      }
-      const go = (): void => { settle(end) }
-      const giveUp = (): void => { settle(null) }
-      waiting.add(go)
-      signal.addEventListener('abort', giveUp, { once: true })
-    })
-  }
 }

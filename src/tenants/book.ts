@@ -58,6 +58,8 @@ export interface TenantKey {
 export interface TenantBook {
   readonly tenants: ReadonlyMap<string, Tenant>
   readonly companyBudget: BudgetLimit | null
+  /** Names that OpenAI's clients may say in the place of endpoint ids. */
+  readonly aliases: ReadonlyMap<string, string>
   /** The price rule of a model: the file's, else the model's own. */
   readonly ruleOf: (model: Model) => PriceRule
   /** A name for the price rule of a model and its revision. Two processes have the same name exactly when they reserve and book the same. */
@@ -170,6 +172,12 @@ function faultsOf (file: TenantsFile, { models, isReal = false }: Omit<TenantsOp
     }
   }
   checkBudget(file.budget, '/budget')
+  for (const [name, endpointId] of Object.entries(file.aliases ?? {})) {
+    const at = `/aliases/${pointerTo(name)}`
+    if (!ALIAS.test(name)) faults.push(`${at}: expected a name of 1 to 128 visible characters without spaces`)
+    if (models?.find(name) !== undefined) faults.push(`${at}: is the endpoint id of a model on offer, and means that one`)
+    if (models !== null && models.find(endpointId) === undefined) faults.push(`${at}: is not a model on offer`)
+  }
   file.tenants.forEach((tenant, index) => { checkTenant(tenant, `/tenants/${index}`) })
   return faults
 
@@ -224,6 +232,9 @@ function canBe (model: Model, field: string, value: Scalar): boolean {
   const reading = model.readInput({ ...model.example, [field]: value }, { unknownFields: 'refuse', sentDefaults: [] })
   return reading.ok || !reading.faults.some(({ path }) => path === `/${pointerTo(field)}`)
 }
+
+/** A name that stands in bodies, headers and addresses. */
+const ALIAS = /^[\x21-\x7e]{1,128}$/
 
 /** `fal-ai/*`: all models of an owner. */
 const OWNER = /^[A-Za-z0-9_][A-Za-z0-9._-]*\/\*$/
@@ -319,6 +330,7 @@ function bookOf (file: TenantsFile, models: ModelBook, version: string, folder: 
   return {
     tenants,
     companyBudget: budgetOf(file.budget),
+    aliases: new Map(Object.entries(file.aliases ?? {})),
     ruleOf,
     priceRuleOf,
     find: keyId => keys.get(keyId),

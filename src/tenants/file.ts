@@ -48,6 +48,7 @@ export const TenantsFile = Type.Object({
   prices: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Object({}, { additionalProperties: true })], { description: 'dollars for one call, more than 0 and at most 1000, or a price rule' }), { description: 'an object of endpoint ids and prices' })),
   pricesRevision: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000, description: 'a whole number from 0 to 1000000000' })),
   budget: Type.Optional(BudgetEntry),
+  aliases: Type.Optional(Type.Record(Type.String(), Type.String({ description: 'the endpoint id of a model on offer' }), { description: 'an object of names and endpoint ids' })),
   tenants: Type.Array(TenantEntry, { minItems: 1, description: 'a list of at least one tenant' })
 }, { additionalProperties: false, description: 'an object with a list of tenants' })
 

@@ -168,7 +168,7 @@ t.test('only short bodies are remembered, and no more of them than fit', async t
     value: body,
     seed: { kind: 'digits', digits: '7' },
     numbers: null,
-    readFor: { model: imagen4Ultra, unknownFields: 'refuse', pricedFields: [], allow: new Map(), cacheGroup: 'house', mode: 'normal' },
+    readFor: { model: imagen4Ultra, unknownFields: 'refuse', pricedFields: [], allow: new Map(), cacheGroup: 'house', mode: 'normal', mapped: null },
     read: { body, sent: body, input: '', seed: '7', numbers: null, cacheName: null, ignored: [], prompt: null }
   }
   const names = Array.from({ length: 1000 }, (_, n) => String(n).padStart(4096, 'x'))

@@ -49,6 +49,8 @@ export interface CallOptions {
   readonly startWithinMs: number | null
   /** The caller has to be given an id that it may read, also for what is stored. */
   readonly needsId: boolean
+  /** Which of a list that is asked for together it is; 0 is the first. `null`: it is asked for alone. */
+  readonly place: { readonly index: number, readonly of: number } | null
   /** The trace that the caller's request belongs to. */
   readonly trace: TraceContext | null
 }
@@ -76,8 +78,9 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound' | 'filesLastMs' | 'lookedAt'> {
-  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, trace } = options
-  const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input) : null
+  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, place, trace } = options
+  const index = place?.index ?? 0
+  const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input, index) : null
   const { price, unitPrice } = pricesOf(model, sent)
   return {
     id: newId(),
@@ -98,7 +101,7 @@ export function admissionOf (options: CallOptions, connection: Connection | null
     reuseName: reuseNameOf(options),
     idempotency: idempotencyKey === null
       ? null
-      : { name: idempotencyName(tenant.id, subject, idempotencyKey), fingerprint: fingerprint(model, canonicalJson(body, seed, numbers)) },
+      : { name: idempotencyName(tenant.id, subject, idempotencyKey, index), fingerprint: fingerprint(model, canonicalJson(body, seed, numbers), place?.of) },
     duplicateName: named,
     joinsTwins: named !== null && tenant.twins === 'join',
     twinMs,

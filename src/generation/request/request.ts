@@ -6,7 +6,7 @@ import type { MicroUsd } from '../../money.ts'
 import type { TraceContext } from '../../trace-context.ts'
 import type { Tracing } from '../../tracing.ts'
 import type { OnTrouble } from '../../trouble.ts'
-import type { Admission, Admitted, End, Got, RateState, Refused } from '../admission.ts'
+import type { Admission, Admitted, AdmittedAll, DuplicatesFirst, End, Got, LookFirst, RateState, Refused } from '../admission.ts'
 import { unitsBilled } from '../bill.ts'
 import type { Connection, Generation } from '../generation.ts'
 import { bodyOf, withOutput } from '../large.ts'
@@ -91,6 +91,11 @@ export interface Requests {
   readonly fromMemory: (options: CallOptions) => Answer | null
   /** The answer to the caller at `connection`, once there is one. */
   readonly request: (options: CallOptions, connection: Connection, caller: CallerLink) => Promise<Answer>
+  /**
+   * The answers to 2 to 10 calls of one caller, in their order, once there are all of them. They are admitted together: where one is refused, none is bought (rule 38).
+   * What becomes of each after that is its own.
+   */
+  readonly requestAll: (list: readonly CallOptions[], connection: Connection, caller: CallerLink) => Promise<readonly Answer[]>
   /** What a request of this kind would get now; nothing is bought, and the ledger stays as it is. */
   readonly foresee: (options: CallOptions) => Promise<Foresight>
 }
@@ -103,6 +108,9 @@ const ASK_AGAIN_MS = 300
 
 /** An admission without questions that was not refused, or why none was asked for any more. */
 type Settled = (Got | Unasked) & Pick<Origin, 'foundDead'>
+
+/** The same of a list. */
+type SettledAll = Exclude<AdmittedAll, Refused | LookFirst | DuplicatesFirst> | Unasked
 
 type Unasked = { readonly outcome: 'caller-gone' } | { readonly outcome: 'draining' }
 
@@ -118,7 +126,7 @@ interface Awaited extends Origin, Pick<Generation, 'id' | 'purchase' | 'tenant' 
 export function createRequests (deps: RequestDeps): Requests {
   const { ledger, cache, watch } = deps
   const foresee = createForesight({ ...deps, isInMemory: options => fromMemory(options) !== null, stored: storedFor })
-  return { fromMemory, request, foresee }
+  return { fromMemory, request, requestAll, foresee }
 
   function fromMemory (options: CallOptions): Answer | null {
     // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
@@ -143,10 +151,43 @@ export function createRequests (deps: RequestDeps): Requests {
     const admitted = await admit(options, connection, caller)
     if (admitted.outcome === 'caller-gone') return { kind: 'caller-gone' }
     if (admitted.outcome === 'draining') return await fromStore(options)
+    return await beginAt(options, connection, caller, admitted, admitted.foundDead)
+  }
+
+  async function requestAll (list: readonly CallOptions[], connection: Connection, caller: CallerLink): Promise<readonly Answer[]> {
+    const [first] = list
+    if (first?.mode === 'only' || deps.draining()) return await allFromStore(list)
+    if (!caller.isOpen()) return list.map(() => ({ kind: 'caller-gone' }))
+    const foundDead = await Promise.all(list.map(isDead))
+    const admitted = await admitAll(list, connection, caller)
+    if (admitted.outcome === 'draining') return await allFromStore(list)
+    if (admitted.outcome === 'caller-gone') return list.map(() => ({ kind: 'caller-gone' }))
+    return await Promise.all(list.map(async (options, index) => {
+      const got = admitted.got[index]
+      // That one was admitted, and is forgotten by now.
+      if (got === undefined || got.outcome === 'refused') throw problemOfRefusal({ outcome: 'refused', why: 'late' })
+      const begun = await beginAt(options, connection, caller, got, foundDead[index] === true)
+      return begun.kind !== 'awaited' ? begun : await answerTo(options, connection, caller, begun, await watch.untilEnded(begun.purchase, options.waitMs, caller))
+    }))
+  }
+
+  /** Is there something stored for this call, whose files are gone? It leads nowhere then. */
+  async function isDead ({ cacheName, mode }: CallOptions): Promise<boolean> {
+    const row = cacheName === null || mode === 'refresh' ? null : await ledger.lookup(cacheName)
+    return row !== null && !await deps.looks.areThere(row)
+  }
+
+  /** What is stored of each, or nothing of any. */
+  async function allFromStore (list: readonly CallOptions[]): Promise<readonly Answer[]> {
+    return await Promise.all(list.map(fromStore))
+  }
+
+  /** From what the ledger said of a call to the moment from which its caller waits. */
+  async function beginAt (options: CallOptions, connection: Connection, caller: CallerLink, admitted: Got, isStoredDead: boolean): Promise<Answer | Awaited> {
     if (admitted.outcome === 'gone') return { kind: 'gone', end: admitted.end, source: 'replayed', rate: null, foundDead: false }
     if (admitted.outcome === 'hit') return hit(options, isAlias(admitted.row) ? resultOf(admitted.row) : keep(options.cacheName, admitted.row))
     const { row } = admitted
-    const foundDead = admitted.foundDead && (admitted.outcome === 'bought' || admitted.outcome === 'joined')
+    const foundDead = isStoredDead && (admitted.outcome === 'bought' || admitted.outcome === 'joined')
     const origin: Origin = { source: admitted.outcome, rate: admitted.outcome === 'bought' ? admitted.rate : null, foundDead }
     if (hasEnded(row.phase)) return await answerToEnd(options, connection, caller, origin, row, null)
     const awaited = awaitedOf(row, origin, options)
@@ -171,6 +212,25 @@ export function createRequests (deps: RequestDeps): Requests {
 
   async function admit (options: CallOptions, connection: Connection, caller: CallerLink): Promise<Settled> {
     return await inAdmissionSpan(deps.tracing, options, async trace => await settle(admissionOf(options, connection, deps), trace, caller))
+  }
+
+  /** The same of a list, in the trace of the caller. */
+  async function admitAll (list: readonly CallOptions[], connection: Connection, caller: CallerLink): Promise<SettledAll> {
+    const admissions = list.map(options => ({ ...admissionOf(options, connection, deps), trace: options.trace }))
+    const admitted = await settleDuplicates<SettledAll | Refused>(ledger, async known => {
+      if (!caller.isOpen()) return { outcome: 'caller-gone' }
+      if (deps.draining()) return { outcome: 'draining' }
+      const deadlineMs = ledger.now() + ADMISSION_DEADLINE_MS
+      const answer = await ledger.admitAll(admissions.map(admission => ({ deadlineMs, ...known, filesLastMs: null, lookedAt: null, ...admission })))
+      // They were looked at before.
+      if (answer.outcome === 'look') throw new Error('the ledger wants files to be looked at that are there for ever')
+      return answer
+    }, async () => { await pauseWithCaller(ASK_AGAIN_MS, caller) })
+    const [{ model, priceRule } = { model: '', priceRule: '' }] = admissions
+    if (admitted.outcome === 'all' && admitted.got.some(({ outcome }) => outcome === 'bought')) deps.priceRules.taken(model, priceRule)
+    if (admitted.outcome !== 'refused') return admitted
+    if (admitted.why === 'prices') deps.priceRules.refused(model, priceRule, admitted.ledgerRule)
+    throw problemOfRefusal(admitted)
   }
 
   /** Asks for admission until it is clear which undelivered duplicates still have a caller. That takes a while, in which this caller may leave, or the process begin to. */

@@ -10,6 +10,7 @@ import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
 import type { PrefixOf } from '../forwarded-prefix.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
+import { OpenAiErrorSchema, OpenAiImageRequestSchema, OpenAiImagesSchema, OpenAiModelListSchema, OpenAiModelSchema } from '../openai/schema.ts'
 import { documentBelow } from '../model-document.ts'
 import { described, withWideIntegers } from '../model-schemas.ts'
 import { ModelListSchema, ModelSchema } from '../models.ts'
@@ -24,7 +25,7 @@ import { ICON } from './icon.ts'
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
   for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema, OpenAiError: OpenAiErrorSchema, OpenAiImageRequest: OpenAiImageRequestSchema, OpenAiImages: OpenAiImagesSchema, OpenAiModel: OpenAiModelSchema, OpenAiModelList: OpenAiModelListSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -42,7 +43,8 @@ export async function describeRoutes (app: FastifyInstance, { version, models, p
         { name: 'generations', description: 'Look at, collect and cancel what was asked for.' },
         { name: 'tokens', description: 'Let pages make pictures without a key.' },
         { name: 'money', description: 'What was spent, what is left.' },
-        { name: 'fal', description: 'fal\'s own protocol, for its clients: the same key, limits, cache and books. The server proxy is at `/fal/proxy` and `/api/fal/proxy`.' }
+        { name: 'fal', description: 'fal\'s own protocol, for its clients: the same key, limits, cache and books. The server proxy is at `/fal/proxy` and `/api/fal/proxy`.' },
+        { name: 'openai', description: 'OpenAI\'s image API, for its clients: the same key, limits, cache and books.' }
       ],
       components: {
         securitySchemes: {

@@ -5,30 +5,46 @@ import { html, useState } from './preact.js'
 
 const PLACE = 'FALGATE_KEY'
 
-/** @type {Record<string, (url: string, members: [string, string][], cacheMode: string) => string>} */
+/** @typedef {{ base: string, model: string, members: [string, string][], cacheMode: string }} Call `base`: of the gateway, with a slash at its end */
+
+/** @type {Record<string, (call: Call) => string>} */
 const languages = {
-  curl: (url, members, cacheMode) => [
-    `curl '${url}' \\`,
+  curl: ({ base, model, members, cacheMode }) => [
+    `curl '${base}generate/${model}' \\`,
     `  -H "Authorization: Bearer $${PLACE}" \\`,
     '  -H \'Content-Type: application/json\' \\',
     ...(cacheMode === '' ? [] : [`  -H 'Falgate-Cache: ${cacheMode}' \\`]),
     `  -d '${objectText(members, ': ').replaceAll('\'', '\'\\\'\'')}'`
   ].join('\n'),
-  JavaScript: (url, members, cacheMode) => [
-    `const response = await fetch('${url}', {`,
+  JavaScript: ({ base, model, members, cacheMode }) => [
+    `const response = await fetch('${base}generate/${model}', {`,
     '  method: \'POST\',',
     `  headers: { authorization: \`Bearer \${process.env.${PLACE}}\`, 'content-type': 'application/json'${cacheMode === '' ? '' : `, 'falgate-cache': '${cacheMode}'`} },`,
     `  body: ${JSON.stringify(objectText(members, ': '))}`,
     '})',
     'console.log(await response.json())'
   ].join('\n'),
-  Python: (url, members, cacheMode) => [
+  Python: ({ base, model, members, cacheMode }) => [
     'import json, os, urllib.request',
     '',
-    `request = urllib.request.Request("${url}",`,
+    `request = urllib.request.Request("${base}generate/${model}",`,
     `    data=${JSON.stringify(objectText(members, ': '))}.encode(),`,
     `    headers={"Authorization": "Bearer " + os.environ["${PLACE}"], "Content-Type": "application/json"${cacheMode === '' ? '' : `, "Falgate-Cache": "${cacheMode}"`}})`,
     'print(json.load(urllib.request.urlopen(request)))'
+  ].join('\n'),
+  'OpenAI for Python': ({ base, model, members, cacheMode }) => [
+    'import json, os',
+    'from openai import OpenAI',
+    '',
+    `client = OpenAI(base_url="${base}v1", api_key=os.environ["${PLACE}"])`,
+    'answer = client.images.generate(',
+    `    model="${model}",`,
+    // A text of JSON is one of Python, too.
+    ...members.filter(([name]) => name === 'prompt').map(([, json]) => `    prompt=${json},`),
+    `    extra_body=json.loads(${JSON.stringify(objectText(members.filter(([name]) => name !== 'prompt'), ': '))}),`,
+    ...(cacheMode === '' ? [] : [`    extra_headers={"Falgate-Cache": "${cacheMode}"},`]),
+    ')',
+    'print(answer.data[0].url)'
   ].join('\n')
 }
 
@@ -41,7 +57,7 @@ function objectText (members, colon) {
 export function Snippets ({ model, members, cacheMode }) {
   const [language, choose] = useState('curl')
   const [copied, setCopied] = useState('')
-  const text = languages[language]?.(new URL(`generate/${model}`, document.baseURI).href, members, cacheMode) ?? ''
+  const text = languages[language]?.({ base: new URL('.', document.baseURI).href, model, members, cacheMode }) ?? ''
   return html`
     <section class="card snippets" aria-labelledby="same-call">
       <div class="row">

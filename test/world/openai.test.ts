@@ -1,0 +1,230 @@
+// OpenAI's own libraries, and one that plays one of them, at the gateway's `/v1`: pictures, refusals and retries, and each picture is bought once.
+// Needs npm, Python 3 with venv, Go and Java with Maven, and the way to their registries.
+
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { isObject } from '../../src/schema.ts'
+import { parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type GatewayOptions } from '../support/gateway.ts'
+import { listenFor } from '../support/listen.ts'
+import { codeBlocksOf } from '../support/pages.ts'
+import { projectDir } from '../support/paths.ts'
+import { run, workFolder, writeLastRun } from '../support/world.ts'
+
+const MODEL = 'fal-ai/imagen4/preview/ultra'
+const PNG = '89504e470d0a1a0a'
+const IMAGES = '/v1/images/generations'
+const LONG_SEED = '196619188014358660'
+
+const programs = join(projectDir, 'test', 'world', 'openai')
+
+type Command = readonly [program: string, args: readonly string[]]
+
+interface Library {
+  readonly name: string
+  readonly version: string
+  /** Installs it, and gives what runs its program. */
+  readonly install: (folder: string) => Promise<Command>
+  /** It tells codes and fields of errors, streams, and shows members that it does not know. */
+  readonly isWhole: boolean
+  /** How often it sends what may be sent again. */
+  readonly sends: number
+}
+
+const npmLibrary = (version: string): Library => ({
+  name: '`openai` for Node',
+  version,
+  isWhole: true,
+  sends: 3,
+  install: async folder => {
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+    await run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', `openai@${version}`], { cwd: folder })
+    cpSync(join(programs, 'main.mjs'), join(folder, 'main.mjs'))
+    return [process.execPath, [join(folder, 'main.mjs')]]
+  }
+})
+
+const wheel = async (folder: string, name: string, program: string): Promise<Command> => {
+  await run('python3', ['-m', 'venv', folder])
+  const python = join(folder, 'bin', 'python')
+  await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', name])
+  cpSync(join(programs, program), join(folder, 'pictures.py'))
+  return [python, [join(folder, 'pictures.py')]]
+}
+
+const libraries: readonly Library[] = [
+  { name: '`openai` for Python', version: '3.57.0', isWhole: true, sends: 3, install: async folder => await wheel(folder, 'openai==3.57.0', 'main.py') },
+  npmLibrary('7.59.0'),
+  npmLibrary('6.49.0'),
+  {
+    name: '`openai-go`',
+    version: '3.99.0',
+    isWhole: true,
+    sends: 3,
+    install: async folder => {
+      cpSync(join(programs, 'main.go.txt'), join(folder, 'main.go'))
+      await run('go', ['mod', 'init', 'pictures'], { cwd: folder })
+      await run('go', ['get', 'github.com/openai/openai-go/v3@v3.99.0'], { cwd: folder })
+      await run('go', ['build', '-o', 'pictures', '.'], { cwd: folder })
+      return [join(folder, 'pictures'), []]
+    }
+  },
+  {
+    name: '`openai-java`',
+    version: '4.101.0',
+    isWhole: true,
+    sends: 3,
+    install: async folder => {
+      const jars = join(folder, 'jars')
+      writeFileSync(join(folder, 'pom.xml'), '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>team</groupId><artifactId>pictures</artifactId><version>1</version><dependencies><dependency><groupId>com.openai</groupId><artifactId>openai-java</artifactId><version>4.101.0</version></dependency></dependencies></project>')
+      await run('mvn', ['--quiet', '--batch-mode', 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`], { cwd: folder }, 'apt-get install maven')
+      await run('javac', ['-cp', `${jars}/*`, '-d', folder, join(programs, 'Images.java')])
+      return ['java', ['-cp', `${folder}:${jars}/*`, 'Images']]
+    }
+  },
+  { name: '`litellm` as a client of OpenAI', version: '1.110.2', isWhole: false, sends: 3, install: async folder => await wheel(folder, 'litellm==1.110.2', 'litellm.py.txt') }
+]
+
+type Json = Readonly<Record<string, unknown>>
+
+/** What one call came to. */
+interface Outcome { readonly created: unknown, readonly urls: readonly string[], readonly files: readonly string[], readonly seeds: readonly string[], readonly error: Json | null }
+
+/** A gateway, and in front of it what counts its calls and loses answers. */
+interface Door {
+  readonly gateway: Gateway
+  readonly base: string
+  readonly sent: () => number
+  /** So many answers do not come back from now on. */
+  readonly loseAnswers: (count: number) => void
+}
+
+async function openDoor (t: Test, options: GatewayOptions = {}): Promise<Door> {
+  const gateway = await startGateway(t, { tenants: { aliases: { 'gpt-image-1': MODEL }, tenants: [tenant('studio')] }, ...options })
+  let sent = 0
+  let toLose = 0
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => { chunks.push(chunk) })
+    request.on('end', () => {
+      if (request.url === IMAGES) sent += 1
+      const isLost = request.url === IMAGES && toLose > 0
+      if (isLost) toLose -= 1
+      const left = new AbortController()
+      response.on('close', () => { left.abort() })
+      const { host: _host, connection: _connection, 'content-length': _length, 'transfer-encoding': _encoding, ...headers } = request.headers
+      const sentOn = Object.entries(headers).flatMap(([name, value]): [string, string][] => typeof value === 'string' ? [[name, value]] : [])
+      fetch(gateway.url + request.url, { method: request.method ?? 'GET', headers: sentOn, ...(chunks.length === 0 ? {} : { body: Buffer.concat(chunks) }), signal: left.signal }).then(async answer => {
+        const body = Buffer.from(await answer.arrayBuffer())
+        if (isLost) request.socket.destroy()
+        else response.writeHead(answer.status, Object.fromEntries([...answer.headers].filter(([name]) => !['content-encoding', 'transfer-encoding', 'connection', 'keep-alive'].includes(name)))).end(body)
+      }).catch(() => { request.socket.destroy() })
+    })
+  })
+  const base = `http://127.0.0.1:${await listenFor(t, server, new Set<Socket>())}/v1`
+  return { gateway, base, sent: () => sent, loseAnswers: count => { toLose = count } }
+}
+
+async function outcomesOf ([program, args]: Command, { base }: Door, calls: string): Promise<{ readonly models: unknown, readonly outcomes: readonly Outcome[] }> {
+  const said = await run(program, args, { env: { OPENAI_BASE_URL: base, OPENAI_API_KEY: STUDIO_KEY, CALLS: calls, MODEL, LITELLM_LOCAL_MODEL_COST_MAP: 'True' } })
+  const { models, outcomes } = parseObject(said.trim().split('\n').at(-1) ?? '')
+  return { models, outcomes: [outcomes ?? []].flat().filter(isObject).map(({ created, urls, files, seeds, error }) => ({ created, urls: texts(urls), files: texts(files), seeds: texts(seeds), error: isObject(error) ? error : null })) }
+}
+
+function texts (value: unknown): readonly string[] {
+  return [value ?? []].flat().map(String)
+}
+
+function billed ({ gateway }: Door): number {
+  return gateway.sandbox.bill.billedUnits
+}
+
+t.test('every library gets what it asks for, is refused in words, and buys nothing twice', { timeout: 3_600_000 }, async t => {
+  const folder = workFolder(t)
+  const outcomes: (readonly [string, string, string])[] = []
+  for (const [number, { name, version, isWhole, sends, install }] of libraries.entries()) {
+    await t.test(`${name} ${version}`, async t => {
+      const own = join(folder, String(number))
+      mkdirSync(own)
+      const command = await install(own)
+
+      const door = await openDoor(t)
+      const calls = [
+        `{"prompt":"one","seed":${LONG_SEED}}`,
+        '{"prompt":"two","n":4,"size":"1024x1536"}',
+        '{"prompt":"three","response_format":"b64_json"}',
+        '{"prompt":"four","model":"gpt-image-1"}',
+        '{"prompt":"five","size":"1x1x1"}',
+        '{"prompt":"six","model":"dall-e-9"}',
+        ...isWhole ? ['{"prompt":"seven","stream":true}'] : []
+      ]
+      const said = await outcomesOf(command, door, `[${calls.join(',')}]`)
+      const [one, two, three, four, five, six, seven] = said.outcomes
+      t.equal(one?.urls.length, 1)
+      t.ok(Number.isInteger(one?.created), 'a whole number')
+      if (isWhole) t.same(one?.seeds.map(digits), [LONG_SEED].map(digits), 'the seed that was used')
+      t.equal(new Set(two?.urls).size, 4, 'four pictures, each another one')
+      t.same([three?.files, four?.files], [[PNG], [PNG]])
+      t.match(five?.error, { status: 400, message: /size/ })
+      t.match(six?.error, { status: 404 })
+      if (isWhole) {
+        t.match(five?.error, { code: 'invalid_input', param: 'size' })
+        t.match(six?.error, { code: 'model_not_found', param: 'model' })
+        t.same(seven?.files, [PNG])
+        t.same(said.models, ['gpt-image-1', MODEL])
+      }
+      t.equal(billed(door), isWhole ? 8 : 7)
+      t.equal(door.sent(), calls.length, 'each was sent once')
+
+      const poor = await openDoor(t, { tenants: { tenants: [tenant('studio', { budget: { usd: 0.1, per: 'day' } })] } })
+      const spent = await outcomesOf(command, poor, '[{"prompt":"one"},{"prompt":"two"},{"prompt":"three","n":3}]')
+      t.match(spent.outcomes.map(({ error }) => error), [null, { status: 402, message: /budget/ }, { status: 402 }])
+      t.equal(poor.sent(), 3, 'a budget that is used up is asked once')
+      t.equal(billed(poor), 1)
+
+      for (const n of [1, 3]) {
+        const lossy = await openDoor(t)
+        lossy.loseAnswers(1)
+        const [lost] = (await outcomesOf(command, lossy, `[{"prompt":"one","n":${n}}]`)).outcomes
+        t.equal(new Set(lost?.urls).size, n, `a lost answer with n = ${n}`)
+        t.equal(lossy.sent(), 2)
+        t.equal(billed(lossy), n, 'is bought once')
+      }
+
+      const limited = await openDoor(t, { tenants: { tenants: [tenant('studio', { rateLimit: { max: 1, windowSeconds: 61 } })] } })
+      const [, second] = (await outcomesOf(command, limited, '[{"prompt":"one"},{"prompt":"two"}]')).outcomes
+      t.equal(second?.urls.length, 1, 'a pause of a minute is waited for')
+      t.ok(limited.sent() >= 3 && limited.sent() <= 1 + sends, `${limited.sent()} calls`)
+      t.equal(billed(limited), 2)
+      outcomes.push([name, version, t.passing() ? 'url, base64, n = 4, sizes, refusals, a used up budget, a lost answer of one and of three, a pause of a minute' : 'fails'])
+    })
+  }
+  writeLastRun('openai', outcomes)
+})
+
+/** What is left of a seed where numbers are doubles. */
+function digits (seed: string): number {
+  return Number(seed)
+}
+
+t.test('the examples of the page work as they are printed', { timeout: 600_000 }, async t => {
+  const folder = workFolder(t)
+  const door = await openDoor(t)
+  const page = readFileSync(join(projectDir, 'docs', 'openai-clients.md'), 'utf8')
+  const example = (language: string): string => {
+    const block = codeBlocksOf(page).find(one => one.language === language)
+    if (block === undefined) throw new Error(`no example in ${language}`)
+    return block.code.replaceAll('https://falgate.example/v1', door.base)
+  }
+  t.match(parseObject(await run('sh', ['-c', example('sh')], { env: { FALGATE_KEY: STUDIO_KEY } })), { data: [{ url: String }] })
+  const python = await wheel(folder, 'openai==3.57.0', 'main.py')
+  writeFileSync(join(folder, 'example.py'), `key = "${STUDIO_KEY}"\n${example('python')}`)
+  t.match(await run(python[0], [join(folder, 'example.py')]), /^http/)
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+  await run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', 'openai@7.59.0'], { cwd: folder })
+  writeFileSync(join(folder, 'example.js'), `const key = '${STUDIO_KEY}'\n${example('js')}`)
+  t.match(await run(process.execPath, [join(folder, 'example.js')]), /^http/)
+  t.equal(billed(door), 2, 'the same picture, but for its seed')
+})
