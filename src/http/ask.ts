@@ -35,14 +35,17 @@ export interface AnsweredList { readonly answers: readonly Answer[], readonly de
 
 /** Asks for all the calls that a body in other words means. They are admitted together or not at all (rule 38). Answers out of this process' memory come at once. */
 export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps): AnsweredList | Promise<AnsweredList> {
-  const list = Array.from({ length: mapped.calls }, (_, index) => callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }))
+  const first = callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index: 0 })
+  const list = [first]
+  for (let index = 1; index < mapped.calls; index++) list.push(callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }))
   const kept = keptOf(list, deps.requests)
-  const [first] = list
-  if (kept === null || first === undefined) return attendedList(request, list, deps)
-  if (list.length === 1) rememberBody(request, first, 'refuse', deps, mapped)
+  if (kept === null) return attendedList(request, list, deps)
+  rememberBody(request, first, 'refuse', deps, mapped)
   for (const answer of kept) count(answer, first.tenant.id, deps.metrics)
-  return { answers: kept, deliver: () => {} }
+  return { answers: kept, deliver: nothing }
 }
+
+function nothing (): void {}
 
 function keptOf (list: readonly CallOptions[], requests: Requests): readonly Answer[] | null {
   const kept: Answer[] = []

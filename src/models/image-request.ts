@@ -49,7 +49,8 @@ const sizeFields = ['image_size', 'aspect_ratio', 'resolution', 'width', 'height
 export function mapImageRequest (body: ModelInput, model: Model): Mapping {
   const faults: FieldFault[] = []
   const changes = new Map<string, string>()
-  const sent: Record<string, unknown> = {}
+  /** A map, so that a field may have any name. */
+  const sent = new Map<string, unknown>()
   const names = new Set(fieldNamesOf(model))
   const given = (name: string): unknown => Object.hasOwn(body, name) ? body[name] ?? undefined : undefined
   const fault = (name: string, message: string, code = 'value_error'): void => { faults.push({ path: `/${name}`, message, code }) }
@@ -58,11 +59,11 @@ export function mapImageRequest (body: ModelInput, model: Model): Mapping {
     const value = given(name)
     if (value === undefined || ours.has(name)) continue
     if (name === 'user' && !names.has(name)) changes.set(name, 'not sent')
-    else sent[name] = ownValue(name, value)
+    else sent.set(name, ownValue(name, value))
   }
   for (const [name, values] of Object.entries(usual)) {
-    if (Object.hasOwn(sent, name) && values.includes(sent[name]) && !takes(model, name, sent[name])) {
-      Reflect.deleteProperty(sent, name)
+    if (values.includes(sent.get(name)) && !takes(model, name, sent.get(name))) {
+      sent.delete(name)
       changes.set(name, 'not sent')
     }
   }
@@ -75,7 +76,7 @@ export function mapImageRequest (body: ModelInput, model: Model): Mapping {
   if (partial !== undefined && !isCount(partial, 0, 3)) fault('partial_images', 'must be a whole number from 0 to 3')
   else if (partial !== undefined && partial !== 0) changes.set('partial_images', 'none are made')
   if (isStream && calls > 1) fault('stream', 'is for one call: this model makes one picture a call, so n has to be 1')
-  return faults.length > 0 ? { ok: false, faults } : { ok: true, mapped: { body: sent, calls, format, isStream, changes } }
+  return faults.length > 0 ? { ok: false, faults } : { ok: true, mapped: { body: Object.fromEntries(sent), calls, format, isStream, changes } }
 
   /** A word of OpenAI's as the model writes it. */
   function ownValue (name: string, value: unknown): unknown {
@@ -105,18 +106,18 @@ export function mapImageRequest (body: ModelInput, model: Model): Mapping {
       fault('n', `must be a whole number from 1 to ${MAX_PICTURES}`)
       return 1
     }
-    if (Object.hasOwn(sent, 'num_images')) {
+    if (sent.has('num_images')) {
       if (given('n') !== undefined) fault('n', 'stands beside num_images, which is the model\'s word for it: send one of them')
       return 1
     }
     if (n > 1 && takes(model, 'num_images', n)) {
-      sent['num_images'] = n
+      sent.set('num_images', n)
       changes.set('n', `num_images=${n}`)
       return 1
     }
     // One picture was asked for, and what is made is paid for.
     if (names.has('num_images') && (model.defaults.get('num_images') ?? 1) !== 1 && takes(model, 'num_images', 1)) {
-      sent['num_images'] = 1
+      sent.set('num_images', 1)
       changes.set('n', 'num_images=1')
     }
     if (n > 1) changes.set('n', `${n} calls`)
@@ -127,14 +128,14 @@ export function mapImageRequest (body: ModelInput, model: Model): Mapping {
     const size = given('size')
     if (size === undefined) return
     if (takes(model, 'size', size)) {
-      sent['size'] = size
+      sent.set('size', size)
       return
     }
-    const own = sizeFields.find(name => Object.hasOwn(sent, name) && !(name === 'resolution' && names.has('aspect_ratio')))
+    const own = sizeFields.find(name => sent.has(name) && !(name === 'resolution' && names.has('aspect_ratio')))
     if (own !== undefined) return fault('size', `stands beside ${own}, which is the model's word for it: send one of them`)
-    const meant = typeof size === 'string' ? meantBy(size, sent, model) : null
+    const meant = typeof size === 'string' ? meantBy(size, Object.fromEntries(sent), model) : null
     if (meant === null) return fault('size', sizeRule(size, names))
-    Object.assign(sent, meant)
+    for (const [name, value] of Object.entries(meant)) sent.set(name, value)
     changes.set('size', Object.keys(meant).length === 0 ? 'not sent' : Object.entries(meant).map(([name, value]) => `${name}=${wordOf(value)}`).join(' '))
   }
 }

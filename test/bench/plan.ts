@@ -9,7 +9,7 @@ const HELP = `npm run bench [-- options]
 Measures falgate against what it is compared with, on this machine, and writes test/bench/results.md.
 
   --quick          short rounds of what is at hand, a minute or two; writes nothing
-  --only <part>    throughput, latency, tail, scale, memory, polls, models, tokens, folder, media or takeover; may be repeated (default: all)
+  --only <part>    throughput, latency, tail, scale, memory, polls, models, tokens, folder, media, openai or takeover; may be repeated (default: all)
   --node <path>    the Node that runs what is measured; may be repeated: one after another (default: the one that runs this)
   --against <dir>  only this: side by side with the build of another commit in <dir>; with --only takeover that part, in both builds
   --compare <ref>  the same with a commit, branch or tag of this repository, which is built for it
@@ -24,7 +24,7 @@ Needs redis-server. Better with taskset, wrk and nginx (apt-get install --no-ins
 Another Node without installing it: npm install --prefix <folder> node@24, and then --node <folder>/node_modules/node/bin/node.
 `
 
-export const parts = ['throughput', 'latency', 'tail', 'scale', 'memory', 'polls', 'models', 'tokens', 'folder', 'media', 'takeover'] as const
+export const parts = ['throughput', 'latency', 'tail', 'scale', 'memory', 'polls', 'models', 'tokens', 'folder', 'media', 'openai', 'takeover'] as const
 export type Part = typeof parts[number]
 
 export interface Plan {

@@ -15,6 +15,7 @@ import { flood, hasWrk, measure } from './load.ts'
 import { folderCosts } from './folder.ts'
 import { cores, describeLoad, describeMachine, endAll, measureOn, pinSelf, stopAll, versionMeasured } from './machine.ts'
 import { mediaCosts } from './media.ts'
+import { openAiCosts } from './openai.ts'
 import { callerMemory, callerTable, loadBound, loadTable, memoryAfterLoad, type AfterLoad } from './memory.ts'
 import { modelCosts } from './models.ts'
 import { buildCommit } from './other-build.ts'
@@ -62,6 +63,7 @@ async function main (): Promise<number> {
     if (plan.parts.has('tokens')) await tokens(ground, plan)
     if (plan.parts.has('folder')) await inFolder(ground, plan)
     if (plan.parts.has('media')) await media(ground, plan)
+    if (plan.parts.has('openai')) await openai(ground, plan)
     if (plan.parts.has('takeover')) await takeover(ground, plan, other)
     await stopAll()
   }
@@ -323,6 +325,16 @@ A gateway with \`DATA_DIR\` beside one with \`STORE=memory\`, in turn, ${CONNECT
 | | by time | by CPU |
 | --- | ---: | ---: |
 ${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}
+
+${boundTable(found)}`)
+}
+
+async function openai (ground: Ground, plan: Plan): Promise<void> {
+  const { cpu: { median, low, high }, bounds: found } = await openAiCosts(ground, CONNECTIONS, plan.rounds, plan.seconds, progress)
+  bounds.push(...found)
+  report.push(`### OpenAI's door
+
+A hit at \`/v1/images/generations\` takes ${median.toFixed(3)} of the CPU of the same one at \`/generate\` (middle half ${low.toFixed(3)} to ${high.toFixed(3)}), of one gateway, in turn, ${CONNECTIONS} connections.
 
 ${boundTable(found)}`)
 }

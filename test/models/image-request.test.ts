@@ -2,27 +2,14 @@
 
 import t from 'tap'
 import { mapImageRequest } from '../../src/models/image-request.ts'
-import { createDocumentModel } from '../../src/models/document-model.ts'
-import { readDocument } from '../../src/models/document.ts'
 import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
 import type { Model } from '../../src/models/model.ts'
-import { parsePriceRule } from '../../src/models/price-rule.ts'
-import { commonComponents, DOCUMENT_ID, falDocumentText, promptAnd, referenceTo } from '../support/fal-documents.ts'
+import { anySize, count, modelWith, oneOf } from '../support/image-models.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
-function modelWith (fields: Json): Model {
-  const read = readDocument(falDocumentText(promptAnd(fields), undefined, { components: commonComponents }), DOCUMENT_ID)
-  const parsed = parsePriceRule({ usd: 0.1, per: 'call' })
-  if (!read.ok || !parsed.ok) throw new Error('the test\'s own document or price is faulty')
-  return createDocumentModel({ document: read.document, rule: parsed.rule, cacheVersion: 1, isOpen: true })
-}
-
-const oneOf = (...words: readonly string[]): Json => ({ type: 'string', enum: words })
-const count = (maximum: number, byDefault = 1): Json => ({ type: 'integer', minimum: 1, maximum, default: byDefault })
-
 const shaped = modelWith({ aspect_ratio: oneOf('auto', '1:1', '2:3', '3:2', '16:9'), resolution: oneOf('0.5K', '1K', '2K'), num_images: count(4) })
-const sized = modelWith({ image_size: { anyOf: [referenceTo('ImageSize'), oneOf('square_hd', 'landscape_4_3')] }, quality: oneOf('low', 'high', 'auto'), output_format: oneOf('jpg', 'png'), background: oneOf('opaque', 'transparent') })
+const sized = modelWith({ image_size: anySize, quality: oneOf('low', 'high', 'auto'), output_format: oneOf('jpg', 'png'), background: oneOf('opaque', 'transparent') })
 const worded = modelWith({ image_size: oneOf('square_hd', 'portrait_4_3', 'landscape_16_9') })
 const sided = modelWith({ width: { type: 'integer', minimum: 64, maximum: 2048 }, height: { type: 'integer', minimum: 64, maximum: 2048 } })
 const free = modelWith({ aspect_ratio: { type: 'string' }, num_images: count(4, 2), user: { type: 'string' } })

@@ -11,6 +11,7 @@ import { parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type Gatew
 import { listenFor } from '../support/listen.ts'
 import { codeBlocksOf } from '../support/pages.ts'
 import { projectDir } from '../support/paths.ts'
+import { until } from '../support/until.ts'
 import { run, workFolder, writeLastRun } from '../support/world.ts'
 
 const MODEL = 'fal-ai/imagen4/preview/ultra'
@@ -92,39 +93,44 @@ type Json = Readonly<Record<string, unknown>>
 /** What one call came to. */
 interface Outcome { readonly created: unknown, readonly urls: readonly string[], readonly files: readonly string[], readonly seeds: readonly string[], readonly error: Json | null }
 
-/** A gateway, and in front of it what counts its calls and loses answers. */
+/** A gateway, and in front of it what counts its calls and loses connections. */
 interface Door {
   readonly gateway: Gateway
   readonly base: string
   readonly sent: () => number
-  /** So many answers do not come back from now on. */
-  readonly loseAnswers: (count: number) => void
+  /** The next call loses its connection once something was bought for it. */
+  readonly cutNext: () => void
 }
 
 async function openDoor (t: Test, options: GatewayOptions = {}): Promise<Door> {
   const gateway = await startGateway(t, { tenants: { aliases: { 'gpt-image-1': MODEL }, tenants: [tenant('studio')] }, ...options })
   let sent = 0
-  let toLose = 0
+  let isCutNext = false
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => { chunks.push(chunk) })
     request.on('end', () => {
       if (request.url === IMAGES) sent += 1
-      const isLost = request.url === IMAGES && toLose > 0
-      if (isLost) toLose -= 1
+      const isCut = request.url === IMAGES && isCutNext
+      if (isCut) isCutNext = false
+      const release = isCut ? gateway.sandbox.faults.holdJobs() : () => {}
       const left = new AbortController()
       response.on('close', () => { left.abort() })
       const { host: _host, connection: _connection, 'content-length': _length, 'transfer-encoding': _encoding, ...headers } = request.headers
       const sentOn = Object.entries(headers).flatMap(([name, value]): [string, string][] => typeof value === 'string' ? [[name, value]] : [])
       fetch(gateway.url + request.url, { method: request.method ?? 'GET', headers: sentOn, ...(chunks.length === 0 ? {} : { body: Buffer.concat(chunks) }), signal: left.signal }).then(async answer => {
         const body = Buffer.from(await answer.arrayBuffer())
-        if (isLost) request.socket.destroy()
-        else response.writeHead(answer.status, Object.fromEntries([...answer.headers].filter(([name]) => !['content-encoding', 'transfer-encoding', 'connection', 'keep-alive'].includes(name)))).end(body)
+        response.writeHead(answer.status, Object.fromEntries([...answer.headers].filter(([name]) => !['content-encoding', 'transfer-encoding', 'connection', 'keep-alive'].includes(name)))).end(body)
       }).catch(() => { request.socket.destroy() })
+      if (!isCut) return
+      until(() => gateway.sandbox.bill.accepted > 0).then(() => {
+        left.abort()
+        release()
+      })
     })
   })
   const base = `http://127.0.0.1:${await listenFor(t, server, new Set<Socket>())}/v1`
-  return { gateway, base, sent: () => sent, loseAnswers: count => { toLose = count } }
+  return { gateway, base, sent: () => sent, cutNext: () => { isCutNext = true } }
 }
 
 async function outcomesOf ([program, args]: Command, { base }: Door, calls: string): Promise<{ readonly models: unknown, readonly outcomes: readonly Outcome[] }> {
@@ -186,9 +192,9 @@ t.test('every library gets what it asks for, is refused in words, and buys nothi
 
       for (const n of [1, 3]) {
         const lossy = await openDoor(t)
-        lossy.loseAnswers(1)
+        lossy.cutNext()
         const [lost] = (await outcomesOf(command, lossy, `[{"prompt":"one","n":${n}}]`)).outcomes
-        t.equal(new Set(lost?.urls).size, n, `a lost answer with n = ${n}`)
+        t.equal(new Set(lost?.urls).size, n, `a lost connection with n = ${n}`)
         t.equal(lossy.sent(), 2)
         t.equal(billed(lossy), n, 'is bought once')
       }
@@ -198,7 +204,7 @@ t.test('every library gets what it asks for, is refused in words, and buys nothi
       t.equal(second?.urls.length, 1, 'a pause of a minute is waited for')
       t.ok(limited.sent() >= 3 && limited.sent() <= 1 + sends, `${limited.sent()} calls`)
       t.equal(billed(limited), 2)
-      outcomes.push([name, version, t.passing() ? 'url, base64, n = 4, sizes, refusals, a used up budget, a lost answer of one and of three, a pause of a minute' : 'fails'])
+      outcomes.push([name, version, t.passing() ? 'url, base64, n = 4, sizes, refusals, a used up budget, a lost connection with one and with three, a pause of a minute' : 'fails'])
     })
   }
   writeLastRun('openai', outcomes)

@@ -2,7 +2,6 @@
 
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../../errors.ts'
-import { answerHeaders } from '../headers.ts'
 import type { ImagesDeps } from './asked.ts'
 import { imageRoutes } from './images.ts'
 import { openAiModelRoutes } from './models.ts'
@@ -14,10 +13,6 @@ const OPENAI_PREFIX = '/v1'
 /** Has to be registered where callers are authenticated. */
 export async function openAiDoor (scope: FastifyInstance, deps: ImagesDeps): Promise<void> {
   await scope.register(async openai => {
-    openai.addHook('onSend', (_request, reply, payload, done) => {
-      reply.header(answerHeaders.processingMs, Math.round(reply.elapsedTime))
-      done(null, payload)
-    })
     openai.setErrorHandler(sendOpenAiProblem)
     // So that an address that does not exist is answered in OpenAI's manner, too.
     openai.setNotFoundHandler(() => { throw new Problem('no-such-route') })

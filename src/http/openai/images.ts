@@ -4,7 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { CALLER_GONE, tellAnswers, type Arrived } from '../answer.ts'
 import { askForAll, type AnsweredList } from '../ask.ts'
 import { askedOf, type AskedImages, type ImagesDeps } from './asked.ts'
-import { addressMembers, base64Members, createdOf, failuresIn, successesIn } from './pictures.ts'
+import { addressMembers, base64Members, createdOf, failuresIn, successesIn, type Success } from './pictures.ts'
+import { sendOpenAi } from './render.ts'
 import { imagesSchema } from './schema.ts'
 import { streamImages } from './stream.ts'
 
@@ -22,22 +23,22 @@ function makeImages (request: FastifyRequest, reply: FastifyReply, deps: ImagesD
   // What lies in this process is sent in the same turn.
   const answers = arrivedIn(answered)
   tellAnswers(request, reply, answers, headers.mode)
-  return sendMembers(reply, answers, successesIn(answers).flatMap(success => addressMembers(request, success, asked, deps)))
+  const successes = successesIn(answers)
+  return sendMembers(reply, answers, successes, successes.map(success => addressMembers(request, success, asked, deps).join(',')))
 }
 
 async function sendImages (request: FastifyRequest, reply: FastifyReply, answered: AnsweredList, asked: AskedImages, deps: ImagesDeps): Promise<FastifyReply> {
   if (answered.answers.some(({ kind }) => kind === 'caller-gone')) return reply.code(CALLER_GONE).send()
   const answers = arrivedIn(answered)
   tellAnswers(request, reply, answers, asked.headers.mode)
-  const isAnswered = answers.every(({ kind }) => kind !== 'under-way')
-  if (isAnswered && answers.every(({ kind }) => kind !== 'picture')) answered.deliver()
+  // Final errors are delivered, too.
+  if (answers.every(({ kind }) => kind === 'failed' || kind === 'gone')) answered.deliver()
+  const successes = successesIn(answers)
   const members: string[] = []
-  for (const success of successesIn(answers)) {
-    members.push(...asked.format === 'url' ? addressMembers(request, success, asked, deps) : await base64Members(request, success, asked, deps))
-  }
+  for (const success of successes) members.push(...asked.format === 'url' ? addressMembers(request, success, asked, deps) : await base64Members(request, success, asked, deps))
   // Not sooner: what cannot be sent may be asked for again, and is not bought twice.
   answered.deliver()
-  return sendMembers(reply, answers, members)
+  return sendMembers(reply, answers, successes, members)
 }
 
 function arrivedIn ({ answers }: AnsweredList): readonly Arrived[] {
@@ -45,7 +46,7 @@ function arrivedIn ({ answers }: AnsweredList): readonly Arrived[] {
 }
 
 /** What failed beside what was made is told beside it, by its place in the list. */
-function sendMembers (reply: FastifyReply, answers: readonly Arrived[], members: readonly string[]): FastifyReply {
-  const failures = failuresIn(answers)
-  return reply.code(200).type('application/json').send(`{"created":${createdOf(answers)},"data":[${members.join(',')}]${failures.length === 0 ? '' : `,"errors":${JSON.stringify(failures)}`}}`)
+function sendMembers (reply: FastifyReply, answers: readonly Arrived[], successes: readonly Success[], members: readonly string[]): FastifyReply {
+  const errors = successes.length === answers.length ? '' : `,"errors":${JSON.stringify(failuresIn(answers))}`
+  return sendOpenAi(reply.code(200), `{"created":${createdOf(successes)},"data":[${members.join(',')}]${errors}}`)
 }

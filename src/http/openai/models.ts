@@ -9,6 +9,7 @@ import { mayUse, refusalOf, type TenantBook } from '../../tenants/book.ts'
 import type { ByModel } from '../asked-model.ts'
 import { callerOf } from '../request-facts.ts'
 import { namedModel } from './asked-model.ts'
+import { sendOpenAi } from './render.ts'
 import { answers, documented } from './schema.ts'
 
 export interface OpenAiModelsDeps {
@@ -19,7 +20,7 @@ export interface OpenAiModelsDeps {
 export function openAiModelRoutes (scope: FastifyInstance, { models, tenants }: OpenAiModelsDeps): void {
   scope.get('/models', {
     schema: { ...documented, operationId: 'openai_models', summary: 'OpenAI: what can be asked for', description: 'Endpoint ids, and the names that the tenants file gives to some of them (`aliases`). `GET /models` tells more.', response: answers(Type.Ref('OpenAiModelList'), 'Those that this key may use.') }
-  }, async request => {
+  }, async (request, reply) => {
     const { tenant } = callerOf(request)
     const book = models()
     const isOffered = ({ isOpen, endpointId }: Model): boolean => isOpen && mayUse(tenant, endpointId)
@@ -27,18 +28,18 @@ export function openAiModelRoutes (scope: FastifyInstance, { models, tenants }: 
       const model = book.find(endpointId)
       return model !== undefined && isOffered(model) ? [lineOf(name, model)] : []
     })
-    return { object: 'list', data: [...named, ...book.all.filter(isOffered).map(model => lineOf(model.endpointId, model))] }
+    return sendOpenAi(reply, JSON.stringify({ object: 'list', data: [...named, ...book.all.filter(isOffered).map(model => lineOf(model.endpointId, model))] }))
   })
 
   scope.get<ByModel>('/models/*', {
     schema: { ...documented, operationId: 'openai_model', summary: 'OpenAI: one model', response: answers(Type.Ref('OpenAiModel'), 'It can be asked for.') }
-  }, async request => {
+  }, async (request, reply) => {
     const name = request.params['*']
     const { model } = namedModel(request, name, models(), tenants())
     const refusal = refusalOf(callerOf(request).tenant, model)
     if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
     if (!model.isOpen) throw modelClosed()
-    return lineOf(name, model)
+    return sendOpenAi(reply, JSON.stringify(lineOf(name, model)))
   })
 }
 

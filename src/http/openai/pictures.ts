@@ -42,10 +42,12 @@ const known = new WeakMap<Buffer, readonly string[]>()
 
 /** The successes of a list. Throws what its caller has to be told in their place: that one is not done yet, or what became of the first where none succeeded. */
 export function successesIn (answers: readonly Arrived[]): readonly Success[] {
-  const running = answers.find(answer => answer.kind === 'under-way')
-  // The others are collected with it: nothing was sent, so nothing is delivered.
-  if (running !== undefined) throw stillRunning(running.generationId)
-  const successes = answers.filter(answer => answer.kind === 'picture')
+  const successes: Success[] = []
+  for (const answer of answers) {
+    // The others are collected with it: nothing was sent, so nothing is delivered.
+    if (answer.kind === 'under-way') throw stillRunning(answer.generationId)
+    if (answer.kind === 'picture') successes.push(answer)
+  }
   const [failure] = answers
   if (successes.length === 0 && failure !== undefined) throw problemOf(failure)
   return successes
@@ -66,9 +68,10 @@ function problemOf (answer: Arrived): Problem {
 }
 
 /** When the newest of them was made, in seconds: a whole number in every answer, as clients throw without. */
-export function createdOf (answers: readonly Arrived[]): number {
-  const ages = answers.flatMap(answer => answer.kind === 'picture' ? [answer.ageMs] : [])
-  return Math.floor((Date.now() - Math.min(...ages)) / 1000)
+export function createdOf (successes: readonly Success[]): number {
+  let ageMs = Infinity
+  for (const success of successes) ageMs = Math.min(ageMs, success.ageMs)
+  return Math.floor((Date.now() - ageMs) / 1000)
 }
 
 /** The members of `data` with addresses. */

@@ -36,7 +36,12 @@ export function sendOpenAiProblem (error: FastifyError, request: FastifyRequest,
   const { again } = entryOf(problem.code)
   if (again === 'yes' || again === 'collect') capPause(reply)
   else reply.header(answerHeaders.shouldRetry, 'false').removeHeader(answerHeaders.retryAfter)
-  reply.code(statusOf(problem)).type('application/json').send(JSON.stringify(openAiErrorOf(problem)))
+  sendOpenAi(reply.code(statusOf(problem)), JSON.stringify(openAiErrorOf(problem)))
+}
+
+/** Sends JSON text. */
+export function sendOpenAi (reply: FastifyReply, json: string): FastifyReply {
+  return reply.header(answerHeaders.processingMs, Math.round(reply.elapsedTime)).type('application/json').send(json)
 }
 
 export function openAiErrorOf (problem: Problem): OpenAiError {
