@@ -203,6 +203,20 @@ t.test('a call that a client repeats is given what its first one bought, each of
   }
 })
 
+t.test('of several stored pictures those are bought again whose files are gone', async t => {
+  const gateway = await start(t, { config: { falFilesMs: -1 } })
+  const body = { prompt: 'a fair', seed: 1, n: 2 }
+  const first = await images(gateway, body)
+  t.match((await images(gateway, { ...body, n: 3 })).headers.get('cache-status'), /^falgate; hit.*, falgate; hit.*, .*detail=bought$/)
+  gateway.sandbox.faults.add({ kind: 'odd', operation: 'file', answer: 'not_found', times: 'always' })
+  const fresh = await images(gateway, { ...body, prompt: 'a barn' })
+  const dead = await images(gateway, { ...body, prompt: 'a barn' })
+  t.equal(dead.headers.get('cache-status'), 'falgate; fwd=stale; stored; detail=dead-link, falgate; fwd=stale; stored; detail=dead-link')
+  t.not(dead.headers.get('falgate-generation'), fresh.headers.get('falgate-generation'))
+  t.equal(dataOf(first).length, 2)
+  t.equal(gateway.sandbox.bill.billedUnits, 3 + 2 + 2)
+})
+
 t.test('a key stands for the whole list', async t => {
   const gateway = await start(t)
   const headers = { 'idempotency-key': 'one' }
@@ -241,6 +255,23 @@ t.test('every refusal below /v1 is in OpenAI\'s shape, and none is a 409', async
   t.equal(limited.headers.get('retry-after'), '59', 'a minute is not heeded by all')
   t.equal(limited.headers.get('retry-after-ms'), '59000')
   t.equal(limited.headers.get('x-should-retry'), null)
+})
+
+t.test('a page may ask with a token, as OpenAI\'s library does it there', async t => {
+  const origin = 'https://studio.example'
+  const gateway = await start(t, { tenants: { tenants: [tenant('studio', { origins: [origin] })] } })
+  const given = (await gateway.generate({ pictures: 1 }, { path: '/tokens' })).json()
+  const preflight = await fetch(gateway.url + IMAGES, { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,content-type,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-package-version,x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout' } })
+  t.equal(preflight.status, 204)
+  const allowed = preflight.headers.get('access-control-allow-headers')?.split(/, */) ?? []
+  for (const name of ['authorization', 'x-stainless-retry-count', 'x-stainless-runtime-version', 'x-stainless-timeout']) t.ok(allowed.includes(name), name)
+  const options = { key: String(given['token']), headers: { origin } }
+  const made = await images(gateway, { prompt: 'a fair' }, options)
+  t.equal(made.status, 200)
+  t.match(made.headers.get('access-control-expose-headers'), /falgate-mapped/i)
+  const spent = await images(gateway, { prompt: 'a barn' }, options)
+  t.equal(spent.status, 402)
+  t.match(spent.json(), { error: { code: 'token_exhausted' } })
 })
 
 t.test('names of models are checked with the tenants file', async t => {
