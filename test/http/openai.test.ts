@@ -252,8 +252,8 @@ t.test('every refusal below /v1 is in OpenAI\'s shape, and none is a 409', async
   const limited = await images(gateway, { prompt: 'a barn' })
   t.equal(limited.status, 429)
   t.match(limited.json(), { error: { code: 'rate_limit_exceeded', type: 'rate_limit_error' } })
-  t.equal(limited.headers.get('retry-after'), '59', 'a minute is not heeded by all')
-  t.equal(limited.headers.get('retry-after-ms'), '59000')
+  t.equal(limited.headers.get('retry-after'), '60', 'more than a minute is not heeded by all')
+  t.equal(limited.headers.get('retry-after-ms'), '60000')
   t.equal(limited.headers.get('x-should-retry'), null)
 })
 
