@@ -30,7 +30,7 @@ function scriptOf (text: string): string {
 const scripts = pages.map(({ path, text }) => ({ path, script: scriptOf(text) })).filter(({ script }) => script.includes('http://127.0.0.1:8080/'))
 
 /** What those of docs/api.md tell: a picture, the events of another one, and what both have cost. */
-const apiTold = /"images":.*\nevent: generation\n.*"status":"succeeded".*"spent_usd":0\.12/s
+const apiTold = /"images":.*\nevent: generation\n.*"status":"succeeded".*"spent_usd":0\.18/s
 
 interface Gateway extends Running { readonly port: string, readonly base: string }
 

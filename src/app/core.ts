@@ -127,7 +127,7 @@ export function createCore (options: CoreOptions): Core {
   })
 
   const cache = createResultCache(config.cacheMemoryBytes)
-  const unlistenCache = ledger.listen(change => { if (change !== 'look-again') cache.hear(change) })
+  const unlistenCache = ledger.listen(cache.hear)
   const requests = createRequests({
     ledger,
     admit: runner.admit,

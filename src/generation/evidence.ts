@@ -44,6 +44,9 @@ export interface Taken { readonly row: Generation, readonly terms: Terms }
 /** What a replica knows about a generation. When that is more than the store knows, the store went back in time. `holds`: the replica looks after it now. */
 export interface Fact extends Taken { readonly holds: boolean }
 
+/** What became of a wish to have a generation forgotten: it is, now or since before; or it has not ended for good. */
+export type Erased = { readonly outcome: 'erased' | 'no-such-generation' } | { readonly outcome: 'not-ended', readonly phase: Phase }
+
 export type Cancelled =
   | { readonly outcome: 'cancelled' | 'asked' | 'already-cancelled' | 'others-waiting' | 'already-finished', readonly row: Generation }
   | { readonly outcome: 'no-such-generation' }

@@ -7,7 +7,7 @@ import type { Admission, Admitted, AdmittedAll, Budget, ClaimOffer, Preview, Wit
 import type { Breaker, BreakerReport } from './breaker-state.ts'
 import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
-import type { Cancelled, Claimed, Corrected, Ending, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
+import type { Cancelled, Claimed, Corrected, Ending, Erased, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
 import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
 import type { CondemnedFile, Expectation, FoundFile, KeptPage, RemovalTerms } from './kept-files.ts'
 import type { Media } from './media.ts'
@@ -245,6 +245,11 @@ export interface Ledger {
    * From the wish on no name leads to it, so that a caller who asks for the same buys its own; if it succeeds all the same, it takes names that are free.
    */
   cancel: (id: string, reader: Reader) => Promise<Cancelled>
+  /**
+   * A reader's word that an ended generation is to be forgotten for good (rule 44): its row, log and output go, no replica puts it back, and whoever has something of it
+   * in memory is told. What it cost stays booked, and its keys stay bound (`gone`). Through an alias it lets go of that alone. Again within 24 hours it answers the same.
+   */
+  erase: (id: string, reader: Reader) => Promise<Erased>
   /** An operator's word on an `unknown` older than ten minutes: billed (at the reserved price) or not. */
   settle: (id: string, billed: boolean) => Promise<Settled>
   /**

@@ -6,7 +6,7 @@ import { Problem } from '../errors.ts'
 import type { Generation } from '../generation/generation.ts'
 import { withOutput } from '../generation/large.ts'
 import type { Ledger } from '../generation/ledger.ts'
-import { hasEnded, statuses, type Status } from '../generation/phases.ts'
+import { hasEnded, statuses, type Phase, type Status } from '../generation/phases.ts'
 import type { OnTrouble } from '../trouble.ts'
 import { rememberFetch } from './delivery.ts'
 import { generationJson, generationListJson } from './generation-view.ts'
@@ -76,6 +76,27 @@ export function generationRoutes (scope: FastifyInstance, { ledger, fileAddresse
     return sendGeneration(request, reply.headers(headersOf(row)), shown, fileAddresses)
   })
 
+  scope.delete<{ Params: Static<typeof Id> }>('/generations/:id', {
+    schema: {
+      ...documented,
+      operationId: 'delete_generation',
+      summary: 'Forget a generation for good',
+      description: 'Its input, output and log go at once, and its files with the last generation that refers to them. What it cost stays in the books, and its `Idempotency-Key` stays bound: it is answered 410 `generation-deleted`. Only what has ended is deleted.',
+      params: Id,
+      response: {
+        204: Type.Unsafe<unknown>({ description: 'It is deleted, now or within the last 24 hours.', type: 'null' }),
+        ...problemResponses('changing', 'no-such-generation', 'generation-under-way')
+      }
+    }
+  }, async (request, reply) => {
+    const { id } = request.params
+    const erased = await ledger.erase(id, readerOf(request))
+    if (erased.outcome === 'no-such-generation') throw new Problem('no-such-generation')
+    request.facts.generationId = id
+    if (erased.outcome === 'not-ended') throw new Problem('generation-under-way', { generationId: id, detail: howToEnd(erased.phase) })
+    return reply.code(204).send()
+  })
+
   scope.post<{ Params: Static<typeof Id> }>('/generations/:id/cancel', {
     schema: {
       ...documented,
@@ -96,6 +117,14 @@ export function generationRoutes (scope: FastifyInstance, { ledger, fileAddresse
     if (cancelled.outcome === 'others-waiting' || cancelled.outcome === 'already-finished') throw new Problem(cancelled.outcome, { generationId: id })
     return reply.headers(headersOf(cancelled.row)).type('application/json').send(generationJson(rowFor(request, cancelled.row, fileAddresses), request.id))
   })
+}
+
+function howToEnd (phase: Phase): string {
+  switch (phase) {
+    case 'unknown': return 'Nobody knows yet whether it was bought. Delete it when that was found out, or an operator has settled it.'
+    case 'succeeded': case 'failed': case 'cancelled': return 'The upstream is still asked what came of it. Delete it again in an hour.'
+    default: return 'Cancel it, or wait until it has ended.'
+  }
 }
 
 /** Tells pollers when another look is worth it. */

@@ -60,3 +60,12 @@ t.test('an end that is too old is not among all of them, and goes when the next 
   t.equal(ends.get('b'), undefined)
   t.equal(ends.isOthers('request-b', 'x'), false)
 })
+
+t.test('what its reader has deleted is not among them any more', async t => {
+  const { ends } = scene()
+  for (const id of ['a', 'b']) ends.add(end(id))
+  ends.remove('a')
+  ends.remove('never')
+  t.strictSame(ends.all().map(({ row }) => row.id), ['b'])
+  t.equal(ends.isOthers('request-a', 'x'), false)
+})

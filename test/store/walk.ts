@@ -142,6 +142,7 @@ const breakerStep = fc.record({
   retryAfterMs: fc.constantFrom(0, 1000),
   only: fc.constantFrom('ok' as const, 'account-blocked' as const, 'price-unsure' as const)
 }, { requiredKeys: ['do', 'scope', 'state', 'retryAfterMs'] })
+const eraseStep = fc.record({ do: fc.constant('erase' as const), which, tenant })
 const deadLinksStep = fc.record({ do: fc.constant('deadLinks' as const), which })
 /** Files of some are stored, or turn out to be gone. */
 const filesStep = fc.record({ do: fc.constant('files' as const), which, took: fc.constantFrom(0, 5), becomes: fc.constantFrom('a.png', 'c.png', null, 'gone') })
@@ -203,6 +204,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: filesStep },
   { weight: 2, arbitrary: keptStep },
   { weight: 1, arbitrary: deadLinksStep },
+  { weight: 1, arbitrary: eraseStep },
   { weight: 1, arbitrary: listStep },
   { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
@@ -454,6 +456,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
       const was = row.media ?? []
       return [await ledger.takeMissing(step.took), await ledger.keepFiles(purchase, was, step.becomes === 'gone' ? [] : was.map(place => ({ ...place, file: place.file ?? step.becomes })))]
     }
+    case 'erase': return ledger.erase(id, { tenant: step.tenant, subject: row.subject })
     case 'deadLinks': return ledger.noteDeadLinks(purchase)
     case 'release': return ledger.release(step.replica, [purchase])
     case 'correct': return ledger.correct(purchase, step.cost)

@@ -23,8 +23,8 @@ export interface StoredResult {
 }
 
 export interface ResultCache {
-  /** Drops what is older than this of a generation that changed. */
-  hear: (change: Pick<Generation, 'id' | 'version'>) => void
+  /** Drops what is older than this of a generation that changed; everything when changes may have been missed. */
+  hear: (change: Pick<Generation, 'id' | 'version'> | 'look-again') => void
   get: (name: string) => StoredResult | undefined
   /** Keeps the row's output under this name, unless a newer one is there, and gives it back as it will be sent. */
   put: (name: string, row: Generation, output: string) => StoredResult
@@ -72,7 +72,9 @@ export function createResultCache (maxBytes: number): ResultCache {
   }
 
   return {
-    hear: ({ id, version }) => {
+    hear: change => {
+      if (change === 'look-again') return entries.clear()
+      const { id, version } = change
       for (const name of namesOf.get(id) ?? []) if ((entries.peek(name)?.version ?? version) < version) entries.delete(name)
     },
     get: name => entries.get(name),

@@ -9,6 +9,7 @@ interface Ended { readonly row: Pick<Generation, 'id' | 'requestId'> }
 export interface RecentEnds<End extends Ended> {
   readonly add: (ended: End) => void
   readonly get: (id: string) => End | undefined
+  readonly remove: (id: string) => void
   /** Has a generation other than this one ended with this purchase? */
   readonly isOthers: (requestId: string, id: string) => boolean
   /** From the oldest. */
@@ -56,6 +57,7 @@ export function createRecentEnds<End extends Ended> ({ now, keptMs, most }: Rece
   return {
     add,
     get: id => ends.get(id)?.ended,
+    remove,
     isOthers: (requestId, id) => {
       const same = ids.get(requestId)
       return same !== undefined && same.size > (same.has(id) ? 1 : 0)

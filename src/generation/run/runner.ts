@@ -89,8 +89,9 @@ export function createRunner (deps: RunnerDeps): Runner {
     leases.renew()
   }
 
-  function heed ({ id, version, phase, cancelWished, isQueueEmpty }: Published): void {
+  function heed ({ id, version, phase, cancelWished, isQueueEmpty, isErased }: Published): void {
     if (cancelWished && !hasEnded(phase)) tasks.interruptForCancel(id, version)
+    if (isErased === true) tasks.forget(id)
     if (!isQueueEmpty) claims.nudge()
   }
 

@@ -31,6 +31,8 @@ export interface Tasks {
   /** Has all of them read their rows again. */
   readonly interruptAll: () => void
   /** The same of one whose caller wishes to cancel, if it has not heard of that: the row of this version says so. */
+  /** What has ended here a moment ago, and is to be forgotten for good: it is not put back. */
+  readonly forget: (id: string) => void
   readonly interruptForCancel: (id: string, version: number) => void
   readonly releaseAll: () => void
   /** Resolves when none of the submits that are under way now is any more. */
@@ -110,6 +112,7 @@ export function createTasks (deps: TasksDeps): Tasks {
       const task = running.get(id)
       if (task !== undefined && !task.row.cancelWished && task.row.version < version) task.interrupt()
     },
+    forget: ended.remove,
     releaseAll: () => { for (const { release } of running.values()) release() },
     answered: async () => { await Promise.all(Array.from(running.values(), async ({ answered }) => { await answered() })) },
     allDone: async () => {

@@ -157,6 +157,7 @@ export async function openDiskLedger ({ times, accounts, onState, onCheckpointFa
       admitAll: unlessInTrouble(base.admitAll),
       claim: unlessInTrouble(base.claim),
       mint: unlessInTrouble(base.mint),
+      erase: unlessInTrouble(base.erase),
       settle: unlessInTrouble(base.settle),
       correct: unlessInTrouble(base.correct),
       journal: async (...given) => {

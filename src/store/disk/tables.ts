@@ -114,7 +114,7 @@ const texts = json<readonly string[]>(parsed => listOf(parsed).map(textOf))
 
 const aliasRecord = { tenant: decided(text), subject: decided(text), target: decided(text), number: decided(integer), endMs: decided(moment), gaveWay: decided(flag) }
 const nameRecord = { id: decided(text), fingerprint: decided(orNull(text)) }
-const endRecord = { id: decided(text), code: decided(textAs(problemCodeOf)), cost: decided(integer), finishedAtMs: decided(moment) }
+const endRecord = { id: decided(text), code: decided(textAs(problemCodeOf)), cost: decided(integer), finishedAtMs: decided(moment), reader: decided(orNull(text)) }
 const logLines = {
   kind: 'text',
   read: (kept: string | undefined): LogPiece['lines'] => listOf(JSON.parse(textOf(kept))).map(line => logLineOf(textOf(line))),

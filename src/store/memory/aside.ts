@@ -28,6 +28,11 @@ export function putAside (state: State, id: string, large: Large, output: string
   return true
 }
 
+/** Takes one away before its hour is over. */
+export function dropAside (state: State, id: string, large: Large): void {
+  state.asides.delete(nameOf(id, large))
+}
+
 /** The ledger's `aside`. */
 export function aside (state: State, id: string): string | null {
   const large = state.rows.get(id)?.row.large ?? null

@@ -14,6 +14,7 @@ import { breakers, takeReport } from './breakers.ts'
 import { claim } from './claim.ts'
 import { cancel, correct, settle } from './decisions.ts'
 import { answerOpen, askOpen, askThere, left, seen, withdraw } from './delivery.ts'
+import { erase } from './erase.ts'
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
 import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
@@ -179,6 +180,7 @@ export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: 
       },
 
       cancel: atomic('cancel', cancel),
+      erase: atomic('erase', erase, undoWord),
       settle: atomic('settle', settle, undoWord),
       correct: atomic('correct', correct, undoWord),
       breaker: atomic('breaker', (state, scope: string, report: Omit<BreakerReport, 'scope' | 'tenantFirst'>) => takeReport(state, { scope, ...report })),

@@ -61,5 +61,6 @@ function endOf (state: State, id: string): End | null {
   const alias = state.aliases.get(id)
   const end = state.ends.get(targetOf(state, id))
   if (end === undefined) return null
-  return alias === undefined ? end : { ...end, id, cost: 0 }
+  const { code, cost, finishedAtMs } = end
+  return alias === undefined ? { id: end.id, code, cost, finishedAtMs } : { id, code, cost: 0, finishedAtMs }
 }

@@ -8,6 +8,7 @@ import { knowAccount } from './accounts.ts'
 import { putAside } from './aside.ts'
 import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import type { Entry } from './entry.ts'
+import { isErased } from './erase.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
 import { cacheLead, idempotencyLead, isAnswerOver, takeCacheName } from './names.ts'
 import { firstDue } from './media.ts'
@@ -31,6 +32,7 @@ export function isRollback (state: State, entry: Entry | undefined, { row }: Pic
 }
 
 function isRightlyGone (state: State, row: Generation): boolean {
+  if (isErased(state, row.id)) return true
   const tombstone = state.tombstones.get(row.id)
   if (tombstone !== undefined) return tombstone.version >= row.version && (row.requestId === null || row.requestId === tombstone.requestId)
   return isFinal(row) && keptUntilMs(state, row) <= state.now()

@@ -119,6 +119,13 @@ export function forget (state: State, entry: Entry): void {
   unname(state, entry)
 }
 
+/** Tells whoever has something of a row that was forgotten on its reader's word. */
+export function tellErased (state: State, { row }: Entry): void {
+  if (state.listeners.size === 0) return
+  const { id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged } = row
+  state.tell({ id, version: version + 1, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged, isQueueEmpty: true, isErased: true })
+}
+
 /** A replica that reported its end a moment ago would take a row that goes before its time for one that the store has lost. */
 function buryEarly (state: State, { row: { id, version, requestId, finishedAtMs } }: Entry): void {
   if ((finishedAtMs ?? 0) + state.times.resultTtlMs > state.now()) state.tombstones.set(id, { version, requestId }, state.now() + ledgerConstants.tombstoneMs)
@@ -139,7 +146,7 @@ function unname (state: State, { row, hidden }: Entry): void {
 function keepEnd (state: State, { row, hidden }: Entry): void {
   if (hidden.keyedUntilMs <= state.now() || isUnbilledEnd(row) || isCalledOff(row)) return
   const code = row.phase === 'succeeded' ? 'result-expired' : row.failure?.code ?? 'cancelled'
-  state.ends.set(row.id, { id: row.id, code, cost: row.cost ?? 0, finishedAtMs: row.finishedAtMs ?? 0 }, hidden.keyedUntilMs)
+  state.ends.set(row.id, { id: row.id, code, cost: row.cost ?? 0, finishedAtMs: row.finishedAtMs ?? 0, reader: null }, hidden.keyedUntilMs)
 }
 
 /** The row as it is handed out under its own id. */

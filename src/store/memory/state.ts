@@ -34,6 +34,9 @@ export interface Alias {
 export interface Answer { readonly outcome: 'replayed' | 'joined' | 'adopted' | 'hit', readonly id: string }
 
 /** What a row was that went before its time: what is heard of it later proves a rollback, the same or something older does not (rule 24). */
+/** `reader`: tenant and subject of who had it forgotten; `null`: its time was over. */
+export interface KeptEnd extends End { readonly reader: string | null }
+
 export interface Tombstone { readonly version: number, readonly requestId: string | null }
 
 /** A tenant's turn, limits (those of its latest purchase) and rate window. */
@@ -115,7 +118,7 @@ export interface State {
   readonly names: NameTable
   readonly answers: ExpiringMap<Answer>
   /** Id → what is left of a forgotten row that an idempotency name still leads to. */
-  readonly ends: ExpiringMap<End>
+  readonly ends: ExpiringMap<KeptEnd>
   /** Ids of rows that went before their time, for a while. */
   readonly tombstones: ExpiringMap<Tombstone>
   /** Duplicate name → ids by number: undelivered, and not ended unbilled. */
@@ -254,7 +257,7 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     aliases: createExpiringMap<Alias>(now, { note: id => { note('aliases', id) }, onEnd: (id, alias) => { unlist(aliasLists, alias, id) } }),
     names,
     answers: createExpiringMap<Answer>(now),
-    ends: createExpiringMap<End>(now, { note: id => { note('ends', id) } }),
+    ends: createExpiringMap<KeptEnd>(now, { note: id => { note('ends', id) } }),
     tombstones: createExpiringMap<Tombstone>(now),
     duplicates: new Map(),
     passedDuplicates: new NotedMap(id => { note('passed', id) }),

@@ -33,5 +33,5 @@ export const undoClaim: Undo<unknown[], Claimed> = (state, claimed) => {
 
 export const undoMint: Undo<[Token], { readonly outcome: 'minted' | 'full' }> = (state, { outcome }, { id, tenant }) => outcome === 'minted' && revoke(state, id, tenant)
 
-/** An operator's word, or a token's end, holds here at once and is written with the next change; who gave it is not told that it lasts. */
-export const undoWord = (_state: State, result: boolean | { readonly outcome: string }): boolean => result === true || (typeof result === 'object' && (result.outcome === 'settled' || result.outcome === 'corrected'))
+/** An operator's or a reader's word, or a token's end, holds here at once and is written with the next change; who gave it is not told that it lasts. */
+export const undoWord = (_state: State, result: boolean | { readonly outcome: string }): boolean => result === true || (typeof result === 'object' && (result.outcome === 'settled' || result.outcome === 'corrected' || result.outcome === 'erased'))

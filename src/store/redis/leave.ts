@@ -237,7 +237,7 @@ export async function leavingLedger ({ connection, prefix, now, upstream, readAs
     }
     yield * of('log', logOf)
     yield * ending('n', 'names', ({ id = '', fingerprint }, until) => ({ id, ...(fingerprint === undefined ? {} : { fingerprint }), ...until }))
-    yield * ending('e', 'ends', ({ code = '', cost = '0', finishedAtMs = '0' }, until, id) => ({ id, code, cost, finishedAtMs, ...until }))
+    yield * ending('e', 'ends', ({ code = '', cost = '0', finishedAtMs = '0', reader }, until, id) => ({ id, code, cost, finishedAtMs, ...(reader === undefined ? {} : { reader }), ...until }))
     yield * passed
     yield * asides()
     yield * outbox()

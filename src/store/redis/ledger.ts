@@ -270,6 +270,7 @@ export function createRedisLedger ({
     listen: events.listen,
 
     cancel: async (id, { tenant, subject }) => await call('cancel', { id, tenant, subject }),
+    erase: async (id, { tenant, subject }) => await call('erase', { id, tenant, subject }),
     settle: async (id, billed) => await call('settle', { id, billed }),
     correct: async (id, cost) => await call('correct', { id, cost }),
     breaker: async (scope, report) => await call('breaker', { scope, ...report }),

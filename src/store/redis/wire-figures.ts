@@ -37,7 +37,8 @@ export function changeIn (value: unknown): Change {
 export function publishedIn (message: string): Published {
   const published: unknown = JSON.parse(message)
   // An older replica says nothing of the queue: then it is worth a look.
-  return { ...changeIn(published), isQueueEmpty: recordOf(published)['isQueueEmpty'] === '1' }
+  const { isQueueEmpty, isErased } = recordOf(published)
+  return { ...changeIn(published), isQueueEmpty: isQueueEmpty === '1', ...(isErased === '1' ? { isErased: true } : {}) }
 }
 
 export function logPieceIn (value: unknown): LogPiece {

@@ -2,7 +2,7 @@
 
 import { breakerStates } from '../../breaker-states.ts'
 import type { AdmittedAll, End, Foreseen, Preview, RateState, Refused } from '../../generation/admission.ts'
-import type { Cancelled, Claimed, Corrected, Settled, Taken, Weighed } from '../../generation/evidence.ts'
+import type { Cancelled, Claimed, Corrected, Erased, Settled, Taken, Weighed } from '../../generation/evidence.ts'
 import { integerOf, recordOf, textOf, wordOf } from '../../generation/fields.ts'
 import { connection, problemCodeOf } from '../../generation/generation.ts'
 import type { GenerationNotice, OutboxEvent } from '../../generation/outbox.ts'
@@ -125,6 +125,11 @@ export function cancelledIn (value: unknown): Cancelled {
   const { outcome, row } = recordOf(value)
   if (outcome === 'no-such-generation') return { outcome }
   return { outcome: wordOf(['cancelled', 'asked', 'already-cancelled', 'others-waiting', 'already-finished'], outcome), row: rowIn(row) }
+}
+
+export function erasedIn (value: unknown): Erased {
+  const { outcome, phase } = recordOf(value)
+  return outcome === 'not-ended' ? { outcome, phase: wordOf(phases, phase) } : { outcome: wordOf(['erased', 'no-such-generation'], outcome) }
 }
 
 export function settledIn (value: unknown): Settled {

@@ -3,7 +3,7 @@
 
 import { integerOf, recordOf } from '../../generation/fields.ts'
 import { balanceIn, breakerIn, changeIn, condemnedIn, expectationIn, failedIn, gaugesIn, journalEntryIn, keptPageIn, logPieceIn, mintedIn, moveIn, recountIn, seenReplicaIn, standingIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
-import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, takenAllIn, weighedIn } from './wire-rights.ts'
+import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, erasedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, takenAllIn, weighedIn } from './wire-rights.ts'
 import { contentsIn, isYes, listIn, lookedIn, nothing, orNothing, rowIn, textsIn } from './wire-rows.ts'
 
 const answers = {
@@ -49,6 +49,7 @@ const answers = {
   getStatuses: listIn(changeIn),
   logs: logPieceIn,
   cancel: cancelledIn,
+  erase: erasedIn,
   settle: settledIn,
   correct: correctedIn,
   breaker: breakerIn,

@@ -57,6 +57,7 @@ function operationsOn (ledger: Ledger, id: string): Readonly<Record<string, () =
     aside: async () => await ledger.aside(id),
     logs: async () => await ledger.logs(id, 0),
     cancel: async () => await ledger.cancel(id, studio),
+    erase: async () => await ledger.erase(id, studio),
     settle: async () => await ledger.settle(id, true),
     correct: async () => await ledger.correct(id, 0),
     breaker: async () => await ledger.breaker('*', { state: 'account-blocked', retryAfterMs: 1000 }),

@@ -38,6 +38,14 @@ local function putAside ()
   return { outcome = 'kept' }
 end
 
+-- Takes one away before its hour is over.
+local function drop (id, large)
+  local name = nameOf(id, large)
+  if redis.call('ZREM', ASIDES, name) == 0 then return end
+  redis.call('UNLINK', key('b', name))
+  redis.call('HINCRBY', GLOB, 'asideBytes', '-' .. string.match(large, '^%d+'))
+end
+
 -- Does this output lie aside?
 local function isThere (id, large)
   return tonumber(redis.call('ZSCORE', ASIDES, nameOf(id, large)) or 0) > now
@@ -52,5 +60,5 @@ local function aside ()
 end
 
 return {
-  tidy = tidy, usedBytes = usedBytes, hasRoom = hasRoom, isThere = isThere, putAside = putAside, aside = aside
+  tidy = tidy, usedBytes = usedBytes, hasRoom = hasRoom, isThere = isThere, putAside = putAside, aside = aside, drop = drop
 }

@@ -123,6 +123,7 @@ end
 
 function put.ends (id, image)
   writeEnding(key('e', id), tonumber(image['until']), 'code', image.code, 'cost', image.cost, 'finishedAtMs', image.finishedAtMs)
+  if image.reader then redis.call('HSET', key('e', id), 'reader', image.reader) end
 end
 
 -- It was looked at, and can neither be reattached nor joined.

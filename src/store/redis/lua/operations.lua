@@ -18,7 +18,7 @@ local operations = {
   putAside = Aside.putAside, aside = Aside.aside,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
   read = Readers.read, lookup = Readers.lookup, getMany = Readers.getMany, getStatuses = Readers.getStatuses, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges, standings = Readers.standings, failures = Readers.failures, replicas = Readers.replicas,
-  cancel = Decisions.cancel, settle = Decisions.settle, correct = Decisions.correct,
+  cancel = Decisions.cancel, erase = Erase.erase, settle = Decisions.settle, correct = Decisions.correct,
   breaker = Breakers.tellBreaker, breakers = Breakers.breakers,
   mint = Tokens.mint, token = Tokens.showToken, tokens = Tokens.listTokens, revoke = Tokens.revoke,
   issueTicket = Tickets.issueTicket, takeTicket = Tickets.takeTicket,

@@ -1,6 +1,7 @@
 -- Rows that are written again after Redis went back in time, from what replicas know (rule 16), with the names that led to them (rule 22).
 
 local function isRightlyGone (fact)
+  if Erase.isErased(fact.id) then return true end
   local tombstone = readEnding(key('x', fact.id))
   if tombstone then return tonumber(tombstone.version) >= fact.version and (not fact.requestId or fact.requestId == tombstone.requestId) end
   return Books.isFinal(fact) and Rows.keptUntilMs(fact) <= now

@@ -362,7 +362,7 @@ end
 
 -- Tells listeners, and counts the change: a sequence that falls is a store that went back in time (rule 16).
 -- `id`: what those know it by whom it concerns.
-local function publish (row, id)
+local function publish (row, id, isErased)
   sequence = text(redis.call('HINCRBY', GLOB, 'sequence', 1))
   local kept = row.texts
   local position = row.phase == 'waiting' and text(Queue.positionOf(row)) or kept.queuePosition
@@ -371,7 +371,7 @@ local function publish (row, id)
   -- Ids, words and digits: nothing in it has to be escaped.
   redis.call('PUBLISH', CHANGES, '{"id":"' .. (id or row.id) .. '","version":"' .. kept.version .. '","phase":"' .. row.phase ..
     (row.cancelWished and '","cancelWished":"1","isQueueEmpty":"' or '","cancelWished":"0","isQueueEmpty":"') .. (isQueueEmpty and '1' or '0') .. member('queuePosition', position) ..
-    member('startedAtMs', kept.startedAtMs) .. member('doubtSinceMs', kept.doubtSinceMs) .. member('logged', kept.logged) .. '"}')
+    member('startedAtMs', kept.startedAtMs) .. member('doubtSinceMs', kept.doubtSinceMs) .. member('logged', kept.logged) .. member('isErased', isErased and '1') .. '"}')
 end
 
 local function measure (row)
@@ -580,8 +580,14 @@ local function forget (row)
   unname(row)
 end
 
+-- Tells whoever has something of a row that was forgotten on its reader's word.
+local function tellErased (row)
+  row.texts.version = text(row.version + 1)
+  publish(row, nil, true)
+end
+
 return {
-  isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRecord = readRecord, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
+  tellErased = tellErased, isAtUpstream = isAtUpstream, hasSlot = hasSlot, ownerNumber = ownerNumber, typed = typed, rowOf = rowOf, readRecord = readRecord, readRow = readRow, readBrief = readBrief, complete = complete, resolve = resolve, leadOf = leadOf,
   targetOf = targetOf, findById = findById, show = show, showBrief = showBrief, handOver = handOver, dueOf = dueOf, keptUntilMs = keptUntilMs, keepsInputBytes = keepsInputBytes,
   knowsCacheName = knowsCacheName, listOf = listOf, isDuplicate = isDuplicate, placesOf = placesOf, cardOf = cardOf, requestIdsOf = requestIdsOf, aliasEndMs = aliasEndMs, writeAlias = writeAlias, giveWay = giveWay,
   write = write, insert = insert, replace = replace, change = change, adjust = adjust, deliver = deliver, prolong = prolong, forget = forget
