@@ -31,8 +31,8 @@ export interface RemovalTerms {
   readonly maxBytes: number | null
 }
 
-/** A file that is to be removed. */
-export interface CondemnedFile { readonly name: string, readonly bytes: number }
+/** A file that is to be removed. `untilMs`: until when by nobody else, of the ledger's clock. */
+export interface CondemnedFile { readonly name: string, readonly bytes: number, readonly untilMs: number }
 
 /** Some of the stored files, and where to go on for others: `null` when these are the last. */
 export interface KeptPage {

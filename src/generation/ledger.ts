@@ -180,8 +180,8 @@ export interface Ledger {
    * within the first of them, and says so. In crowded room some go sooner, but none before `idleMs`.
    */
   takeOrphans: (max: number, terms: RemovalTerms) => Promise<readonly CondemnedFile[]>
-  /** These are removed. Gives those that something refers to by now all the same. */
-  filesGone: (names: readonly string[]) => Promise<readonly string[]>
+  /** These are removed. What was given to another process since is that one's to say. Gives those that something refers to by now all the same. */
+  filesGone: (files: readonly CondemnedFile[]) => Promise<readonly string[]>
   /** An operator takes these out: they are not stored again, and are removed once more in an hour, when nobody stores them any more who had begun. */
   withdrawFiles: (names: readonly string[]) => Promise<void>
   /** Some of the stored files, in no order. What comes or goes meanwhile may be told twice, or not at all. */

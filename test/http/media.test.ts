@@ -138,6 +138,24 @@ t.test('a disk without room costs nobody a picture', async t => {
   t.match(urlIn(reply.json()), `${sandbox.base}/files/`)
 })
 
+t.test('when kept files fill their room new pictures keep the upstream\'s addresses or stay inside their results, what is kept stays, and a metric tells', async t => {
+  const { generate, get, sandbox, url } = await gateway(t, { env: { MEDIA_MAX_BYTES: '1048576' } })
+  const faults = sandbox.faults
+  faults.add({ kind: 'job', operation: 'submit', insideBytes: 900_000 })
+  const kept = urlIn((await generate({ prompt: 'x', seed: 1 })).json())
+  t.match(kept, `${url}/media/`)
+  faults.add({ kind: 'job', operation: 'submit', insideBytes: 800_000 })
+  const inside = await generate({ prompt: 'x', seed: 2 })
+  t.equal(inside.status, 200)
+  t.match(urlIn(inside.json()), /^data:image\//)
+  t.ok(urlIn(inside.json()).length > 700_000, 'all of it')
+  const elsewhere = await generate({ prompt: 'x', seed: 3 })
+  t.match(urlIn(elsewhere.json()), `${sandbox.base}/files/`)
+  t.equal((await fetched(kept)).status, 200)
+  const told = (await get('/metrics')).text
+  for (const line of ['falgate_media_files_total{outcome="full"} 1', 'falgate_media_stored_files 1', 'falgate_media_max_bytes 1048576', 'falgate_media_orphans 0']) t.match(told, line)
+})
+
 t.test('a picture inside the result becomes a file, and the result is short enough to be kept like others', async t => {
   const { generate, get, url, sandbox } = await gateway(t)
   sandbox.faults.add({ kind: 'job', operation: 'submit', insideBytes: 400_000 })

@@ -490,7 +490,7 @@ async function keep (ledger: Ledger, { expects, bytes, maxBytes, takes, idleMs, 
   const wrong = taken.find(({ name }) => files.some(file => file.name === name && file.references > 0 && !file.isWithdrawn))
   if (wrong !== undefined) throw new Error(`${wrong.name} is to be removed, and something refers to it`)
   if (idleMs > 0 && expected === 'expected' && taken.some(({ name }) => name === expects)) throw new Error(`${expects} is to be removed, and was announced a moment ago`)
-  const missed = goes ? await ledger.filesGone(taken.map(({ name }) => name)) : []
+  const missed = goes ? await ledger.filesGone(taken) : []
   if (withdraws !== null) await ledger.withdrawFiles([withdraws])
   return [expected, taken, missed, meets === null ? null : await ledger.meetFiles([{ name: meets, bytes, ageMs: minute }], isTaking)]
 }

@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import { AwsV4Signer } from 'aws4fetch'
 import { freePort, startProgram } from '../support/processes.ts'
 import { authorization, generate, serve, type Serving } from '../support/folder-gateway.ts'
+import { runHere } from '../support/cli.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 import { run, workFolder, writeLastRun } from '../support/world.ts'
@@ -162,6 +163,24 @@ await t.test('while the bucket is away pictures have the upstream\'s addresses, 
   t.equal((await bytesOf(await untilLinked(url))).status, 200)
   t.equal((await there.names()).filter(name => name.endsWith('.png')).length, 2)
   seen.push('away and back: late files are stored')
+})
+
+await t.test('files are looked at, removed and taken out in the bucket, beside the gateway', async t => {
+  const there = await cloud(t)
+  const env = { DATA_DIR: join(folder, 'ledger'), MEDIA_URL: `s3://${BUCKET}/of/falgate?endpoint=http://127.0.0.1:${there.door.port}`, MEDIA_KEY_FILE: linkKeys, AWS_ACCESS_KEY_ID: there.keys.accessKeyId, AWS_SECRET_ACCESS_KEY: there.keys.secretAccessKey }
+  const { url } = await serve(t, env)
+  const links = [addressIn((await generate(url, { prompt: 'a fox', seed: 1 })).json), addressIn((await generate(url, { prompt: 'a hare', seed: 2 })).json)]
+  const names = links.map(link => /[0-9a-f]{64}\.png/.exec(link)?.[0] ?? '')
+  t.match((await runHere(['media', 'ls'], env)).stdout, /\n2 files, .* in all; 0 of them nothing refers to/)
+  await there.call('s3', 'PUT', `/${BUCKET}/of/falgate/${'a'.repeat(64)}.png`, there.keys, 'a stray')
+  await there.call('s3', 'DELETE', `/${BUCKET}/of/falgate/${names[1] ?? ''}`, there.keys)
+  t.same(await runHere(['media', 'gc', '--strays'], env), { code: 0, stdout: `1 files are not there that generations refer to: their links lead nowhere:\n  ${names[1] ?? ''}\n0 files that nothing refers to are removed (0 bytes)\n`, stderr: '' }, 'a stray of today stays')
+  t.match(await runHere(['media', 'rm', names[0] ?? ''], env), { code: 0 })
+  t.equal((await fetch(links[0] ?? '')).status, 404)
+  t.same((await there.names()).filter(name => name.endsWith('.png')), [`of/falgate/${'a'.repeat(64)}.png`])
+  there.door.setOpen(false)
+  t.match(await runHere(['media', 'rm', names[1] ?? ''], env), { code: 1, stdout: /^1 of 1 files could not be removed \(.*\): run the command again; a gateway tries, too, in an hour\n$/ })
+  seen.push('files are listed and taken out')
 })
 
 await t.test('an upload that is cut is made again, and one whose answer is lost is stored once', async t => {

@@ -42,7 +42,7 @@ export async function removeOrphans (ledger: Pick<Ledger, 'takeOrphans' | 'files
         }
       }
     }))
-    const missed = await ledger.filesGone(gone.map(({ name }) => name))
+    const missed = await ledger.filesGone(gone)
     if (missed.length > 0) error = new Error(`${missed.length} files were removed that generations refer to by now, such as ${missed[0]}`)
     all = { files: all.files + gone.length, bytes: all.bytes + gone.reduce((sum, { bytes }) => sum + bytes, 0), failed: all.failed + failed, error: error ?? all.error }
     onPiece(all)

@@ -5,10 +5,10 @@ import type { CondemnedFile, FoundFile, KeptFile, KeptPage, RemovalTerms } from 
 import type { FileOperations } from '../../generation/operators.ts'
 
 /** Runs what was asked for. Rejects for what is no question. */
-export async function answerFiles ({ operation, names, max, terms, after, found, isTaking, id }: Readonly<Record<string, unknown>>, files: FileOperations): Promise<unknown> {
+export async function answerFiles ({ operation, names, gone, max, terms, after, found, isTaking, id }: Readonly<Record<string, unknown>>, files: FileOperations): Promise<unknown> {
   switch (operation) {
     case 'takeOrphans': return await files.takeOrphans(numberOf(max), termsIn(terms))
-    case 'filesGone': return await files.filesGone(textsIn(names))
+    case 'filesGone': return await files.filesGone(listOf(gone).map(condemnedIn))
     case 'withdrawFiles': {
       await files.withdrawFiles(textsIn(names))
       return null
@@ -24,7 +24,7 @@ export async function answerFiles ({ operation, names, max, terms, after, found,
 export function askedFiles (ask: (request: object) => Promise<unknown>): FileOperations {
   return {
     takeOrphans: async (max, terms) => listOf(await ask({ operation: 'takeOrphans', max, terms })).map(condemnedIn),
-    filesGone: async names => textsIn(await ask({ operation: 'filesGone', names })),
+    filesGone: async gone => textsIn(await ask({ operation: 'filesGone', gone })),
     withdrawFiles: async names => { await ask({ operation: 'withdrawFiles', names }) },
     keptFiles: async after => pageIn(await ask({ operation: 'keptFiles', after })),
     meetFiles: async (found, isTaking) => textsIn(await ask({ operation: 'meetFiles', found, isTaking })),
@@ -46,8 +46,8 @@ function foundIn (value: unknown): FoundFile {
 }
 
 function condemnedIn (value: unknown): CondemnedFile {
-  const { name, bytes } = recordOf(value)
-  return { name: textOf(name), bytes: numberOf(bytes) }
+  const { name, bytes, untilMs } = recordOf(value)
+  return { name: textOf(name), bytes: numberOf(bytes), untilMs: numberOf(untilMs) }
 }
 
 function pageIn (value: unknown): KeptPage {

@@ -107,10 +107,11 @@ export function expectFile (state: State, name: string, bytes: number, maxBytes:
 /** The ledger's `takeOrphans`. */
 export function takeOrphans (state: State, max: number, { idleMs, keepMs, maxBytes }: RemovalTerms): CondemnedFile[] {
   const now = state.now()
+  const untilMs = now + ledgerConstants.condemnedMs
   const taken: CondemnedFile[] = []
   const take = (name: string, file: Kept): void => {
-    put(state, name, { ...file, orphanSinceMs: null, condemnedUntilMs: now + ledgerConstants.condemnedMs })
-    taken.push({ name, bytes: file.bytes })
+    put(state, name, { ...file, orphanSinceMs: null, condemnedUntilMs: untilMs })
+    taken.push({ name, bytes: file.bytes, untilMs })
   }
   for (const name of state.condemned.first(max, now)) {
     const file = state.kept.get(name)
@@ -129,11 +130,11 @@ export function takeOrphans (state: State, max: number, { idleMs, keepMs, maxByt
 }
 
 /** The ledger's `filesGone`. */
-export function filesGone (state: State, names: readonly string[]): string[] {
-  return names.flatMap(name => {
+export function filesGone (state: State, files: readonly CondemnedFile[]): string[] {
+  return files.flatMap(({ name, untilMs }) => {
     const file = state.kept.get(name)
-    // Met again since.
-    if (file?.condemnedUntilMs == null) return []
+    // Met again since, or given to another process, which may still be at it.
+    if (file?.condemnedUntilMs !== untilMs) return []
     if (file.rows === 0 && !file.withdrawn) put(state, name, null)
     else put(state, name, { ...file, bytes: file.withdrawn ? 0 : file.bytes, condemnedUntilMs: null })
     return file.rows > 0 && !file.withdrawn ? [name] : []

@@ -241,7 +241,7 @@ export function createRedisLedger ({
       const found = await call('takeOrphans', { max, idleMs, keepMs, maxBytes })
       return { found, isMore: found.length === max }
     }),
-    filesGone: async names => await inBatches(names, WRITE_BATCH, async names => await call('filesGone', { names })),
+    filesGone: async files => await inBatches(files, WRITE_BATCH, async files => await call('filesGone', { files })),
     withdrawFiles: async names => { await inBatches(names, WRITE_BATCH, async names => [await call('withdrawFiles', { names })]) },
     keptFiles: async after => await call('keptFiles', { cursor: after ?? '0' }),
     meetFiles: async (found, isTaking) => await inBatches(found, WRITE_BATCH, async files => await call('meetFiles', { files, isTaking })),

@@ -166,8 +166,8 @@ function keptFileIn (value: unknown): KeptFile {
 }
 
 export function condemnedIn (value: unknown): CondemnedFile {
-  const { name, bytes } = recordOf(value)
-  return { name: textOf(name), bytes: integerOf(bytes) }
+  const { name, bytes, untilMs } = recordOf(value)
+  return { name: textOf(name), bytes: integerOf(bytes), untilMs: integerOf(untilMs) }
 }
 
 const expectations: readonly Expectation[] = ['expected', 'busy', 'full', 'withdrawn']

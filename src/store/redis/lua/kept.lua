@@ -91,12 +91,12 @@ local function expectFile ()
   return { outcome = 'expected' }
 end
 
--- takeOrphans { max, idleMs, keepMs, maxBytes } -> [{ name, bytes }]
+-- takeOrphans { max, idleMs, keepMs, maxBytes } -> [{ name, bytes, untilMs }]
 local function takeOrphans ()
-  local taken = {}
+  local taken, untilMs = {}, text(now + constants.condemnedMs)
   local function take (name, file)
-    redis.call('ZADD', MORE.condemned, text(now + constants.condemnedMs), name)
-    table.insert(taken, { name = name, bytes = text(file.bytes) })
+    redis.call('ZADD', MORE.condemned, untilMs, name)
+    table.insert(taken, { name = name, bytes = text(file.bytes), untilMs = untilMs })
   end
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', MORE.condemned, '-inf', text(now), 'LIMIT', 0, given.max)) do
     local file = read(name)
@@ -117,12 +117,14 @@ local function takeOrphans ()
   return taken
 end
 
--- filesGone { names } -> [names] of those that something refers to by now
+-- filesGone { files: [{ name, untilMs }] } -> [names] of those that something refers to by now
 local function filesGone ()
   local missed = {}
-  for _, name in ipairs(given.names) do
-    -- Others were met again since.
-    if redis.call('ZREM', MORE.condemned, name) == 1 then
+  for _, gone in ipairs(given.files) do
+    local name = gone.name
+    -- Others were met again since, or given to another process, which may still be at it.
+    if condemnedUntilMs(name) == gone.untilMs then
+      redis.call('ZREM', MORE.condemned, name)
       local file = read(name)
       if file.withdrawn then write(name, file, with(file, { bytes = 0 }))
       elseif file.rows == 0 then write(name, file, nil)
