@@ -108,6 +108,7 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['CONTRIBUTING.md', 'npm run test:one', 'not run: it would compile into what is being run. Below: the test that it names exists, and so do the scripts'],
   ['docs/api.md', 'curl', 'docs-commands.test.ts'],
   ['docs/api.md', 'id=$(curl', 'docs-commands.test.ts'],
+  ['docs/api.md', 'unwanted=$(curl', 'docs-commands.test.ts'],
   ['docs/api.md', '{"dry_run"', 'docs-commands.test.ts'],
   ['docs/architecture.md', 'flowchart', 'not run: a picture. The files that it names exist, see above'],
   ['docs/architecture.md', 'stateDiagram', 'docs.test.ts'],
