@@ -101,6 +101,7 @@ export const problems = {
   'idempotency-key-reused': { status: 422, metBy: 'buying', title: 'The idempotency key belongs to another request', again: 'after-change' },
   'rate-limited': { status: 429, metBy: 'calling', title: 'Too many requests in this window', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
   'too-many-tokens': { status: 429, metBy: 'certain', title: 'The tenant has as many live tokens as it may', again: 'yes' },
+  'too-many-webhooks': { status: 429, metBy: 'buying', title: 'Too many webhooks wait to be told', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
   'queue-full': { status: 429, metBy: 'buying', title: 'The tenant has as many generations under way as it may', again: 'yes', fal: { type: 'concurrent_requests_limit' } },
   'wrong-host': { status: 421, metBy: 'arriving', title: 'The gateway is not known by that host name', again: 'after-change' },
   'headers-too-large': { status: 431, metBy: 'arriving', title: 'The request headers are too large', again: 'after-change' },

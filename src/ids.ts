@@ -17,6 +17,11 @@ export function newId (): string {
   return uuidv7({ random: idBytes() })
 }
 
+/** A fresh id of a webhook. */
+export function newHookId (): string {
+  return 'hook_' + newId().replaceAll('-', '')
+}
+
 /** 256 fresh random bits, as 43 letters, digits, `-` and `_`. */
 export function newSecret (): string {
   const bytes = secretBytes()

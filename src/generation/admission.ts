@@ -5,6 +5,7 @@ import type { ProblemCode } from '../errors.ts'
 import type { MicroUsd } from '../money.ts'
 import type { Balance } from './accounts.ts'
 import type { AdmittedFields, Brief, Connection, Generation, Terms } from './generation.ts'
+import type { WantedHook } from './hook.ts'
 
 /** A budget to admit against. The ledger finds the period on its own clock. */
 export interface Budget { readonly owner: string, readonly limit: MicroUsd, readonly per: 'day' | 'month' }
@@ -50,6 +51,8 @@ export interface Admission extends AdmittedFields {
   readonly filesLastMs: number | null
   /** The id of a success whose files were looked at for this admission. */
   readonly lookedAt: string | null
+  /** Whom to tell when it has ended. Then it has to be given an id, too. */
+  readonly hook: WantedHook | null
   readonly rate: { readonly max: number, readonly windowSeconds: number }
   readonly maxInFlight: number
   readonly maxQueued: number
@@ -134,8 +137,12 @@ export interface Preview {
   readonly running: number
 }
 
-/** An admission to be taken back, and the claim that came along with it. */
-export interface Withdrawal extends Pick<Admission, 'id' | 'connection'> { readonly claimId?: string }
+/** An admission to be taken back, and what came along with it. */
+export interface Withdrawal extends Pick<Admission, 'id' | 'connection'> {
+  readonly claimId?: string
+  /** The id of the webhook that came along. */
+  readonly hookId?: string
+}
 
 interface Late { readonly outcome: 'refused', readonly why: 'late' }
 
@@ -145,6 +152,8 @@ export type Refused =
   | { readonly outcome: 'refused', readonly why: 'prices', readonly ledgerRule: string }
   /** What lies aside leaves no room for what this would make. */
   | { readonly outcome: 'refused', readonly why: 'large' }
+  /** The generation, or the tenant, has as many webhooks that are not told yet as it may. */
+  | { readonly outcome: 'refused', readonly why: 'hooks' }
   | { readonly outcome: 'refused', readonly why: 'token', readonly token: 'unknown' | 'expired' | 'revoked' | 'exhausted' }
   | { readonly outcome: 'refused', readonly why: 'rate', readonly rate: RateState }
   | { readonly outcome: 'refused', readonly why: 'full', readonly rate: RateState }

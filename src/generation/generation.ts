@@ -6,6 +6,7 @@ import { traceOfText, traceText, type TraceContext } from '../trace-context.ts'
 import { bases, type Bases } from './bases.ts'
 import { doubts, type Doubt } from './doubt.ts'
 import { admitted, begin, decided, flag, initially, integer, integerOf, json, listOf, moment, or, orNull, pick, recordOf, text, textOf, word, type Admitted, type Begun, type Values } from './fields.ts'
+import { hooks, NO_HOOKS } from './hook.ts'
 import { media, type Media } from './media.ts'
 import { isAtUpstream, phases, type Phase } from './phases.ts'
 
@@ -200,7 +201,9 @@ export const termFields = {
   /** The name of its `Idempotency-Key`, and the fingerprint of the request that it stands for. */
   idempotencyName: decided<string | null>(orNull(text)),
   fingerprint: decided<string | null>(orNull(text)),
-  mode: admitted(word(modes))
+  mode: admitted(word(modes)),
+  /** Who is told of it when it has ended. Its owner knows those that it was claimed with; the rest is lost with a store that goes back in time. */
+  hooks: initially(NO_HOOKS, or(NO_HOOKS, hooks))
 }
 
 /** What the ledger alone keeps of a row. */

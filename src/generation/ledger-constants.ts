@@ -75,6 +75,17 @@ export const ledgerConstants = {
   expectedMs: 3_600_000,
   condemnedMs: 120_000,
   crowdedShare: 0.9,
+  /** Webhooks: how many open ones a generation has at most, of how many generations one tenant's may be open, and how many of a tenant one call hands out. */
+  maxHooks: 8,
+  maxHookedGenerations: 1000,
+  maxHooksAtOnce: 8,
+  /** How long one process has a delivery alone, and how long a generation is kept for one that could not be made. */
+  hookLeaseMs: 60_000,
+  hookKeptMs: 86_400_000,
+  /** The most generations whose webhooks an operator looks at. */
+  maxHookLooks: 1000,
+  /** A moment that does not come. */
+  neverMs: Number.MAX_SAFE_INTEGER,
   /** The most entries that one operation tidies up, so that none takes long. */
   tidyPerCall: 32,
   /** About as many bytes of rows are handed out by one call of a store that is asked over a network. */

@@ -9,6 +9,7 @@ import type { Change, Published } from './changes.ts'
 import type { Doubt } from './doubt.ts'
 import type { Cancelled, Claimed, Corrected, Ending, Erased, Fact, Settled, Taken, Unsent, Weighed } from './evidence.ts'
 import type { Connection, Failure, Listed, Reader, Generation } from './generation.ts'
+import type { DueHook, HookOutcome, HookSearch, SeenHook, SentAgain, TriedHook } from './hooks.ts'
 import type { CondemnedFile, Expectation, FoundFile, KeptPage, RemovalTerms } from './kept-files.ts'
 import type { Media } from './media.ts'
 import type { OutboxEvent } from './outbox.ts'
@@ -189,6 +190,21 @@ export interface Ledger {
   /** Which of these files, found where they are stored, the ledger knows nothing of. With `isTaking` they are orphans from now on, since they were stored. The lengths of others are noted. */
   meetFiles: (found: readonly FoundFile[], isTaking: boolean) => Promise<readonly string[]>
 
+  // Webhooks: kept with the row, whoever it was bought for, bought, joined, adopted, replayed or hit in the step that notes them
+
+  /**
+   * At most `max` webhooks that are due, each given to one caller for a while: what dies with that is given to another one, as one more try that failed. A webhook is due when its
+   * generation has ended or become `unknown`, and again when an `unknown` becomes something else; one event after the other, but for an `unknown` that nobody
+   * was told of when it changed. In turns of the tenants, that which waits for longest first, of each the oldest and at most eight; none of `exceptTenants`.
+   */
+  takeHooks: (max: number, exceptTenants: readonly string[]) => Promise<readonly DueHook[]>
+  /** What became of that delivery. Another outcome than `delivered` is taken from its holder only. Was it taken? */
+  hookTried: (tried: TriedHook, then: HookOutcome) => Promise<boolean>
+  /** Those that are not told yet, longest due first, then those that were given up, newest first. */
+  hooks: (search: HookSearch) => Promise<readonly SeenHook[]>
+  /** An operator's word: what this generation's webhooks told last, or have to tell, is due now, as if it had not been tried. `id`: as its reader knows it. */
+  sendHooksAgain: (id: string) => Promise<SentAgain>
+
   // Delivery
 
   /** This generation's own answer reached the socket `connection`, or was fetched by id (`connection` null): it is delivered. For a connection, only if it is the one written there. Its version stays, and nobody is told. */
@@ -295,7 +311,7 @@ export interface Ledger {
 }
 
 /** What also a process of another account may do: look, but be given no stored result in place of a purchase. */
-export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges', 'standings', 'failures', 'replicas', 'keptFiles'] as const satisfies readonly (keyof Ledger)[]
+export const openOperations = ['ping', 'read', 'list', 'getMany', 'getStatuses', 'aside', 'logs', 'breakers', 'token', 'tokens', 'balances', 'unknowns', 'journal', 'gauges', 'standings', 'failures', 'replicas', 'keptFiles', 'hooks'] as const satisfies readonly (keyof Ledger)[]
 
 /** Facts for gauges. */
 export interface Gauges {
@@ -313,6 +329,12 @@ export interface Gauges {
   readonly keptFiles: number
   readonly keptBytes: number
   readonly orphans: number
+  /** Ended generations of which somebody is still to be told. */
+  readonly hooksDue: number
+  /** Since when the oldest of these should have been told. */
+  readonly hooksOldestMs: number | null
+  /** Generations with a webhook that was given up. */
+  readonly hooksGivenUp: number
 }
 
 /** How an account of the ledger stands. */

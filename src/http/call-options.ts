@@ -30,7 +30,7 @@ export interface CallReading {
 /** Reads a call of this model. An input that it does not take, what the tenant may not ask for, and a seed that cannot be kept, are thrown. */
 export function callOptionsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, unknownFields: ReadOptions['unknownFields'], reading: CallReading, words: InOtherWords | null = null): CallOptions {
   const { tenant, subject, token } = callerOf(request)
-  const { mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId } = headers
+  const { mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, hook } = headers
   if (token !== null && (mode === 'refresh' || mode === 'bypass') && !token.cache.includes(mode)) throw new Problem('not-allowed', { detail: `This token may not say Falgate-Cache: ${mode}, which pays for what is stored.` })
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
@@ -39,7 +39,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, place: words === null || words.mapped.calls === 1 ? null : { index: words.index, of: words.mapped.calls }, trace: request.facts.trace }
+  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, hook, place: words === null || words.mapped.calls === 1 ? null : { index: words.index, of: words.mapped.calls }, trace: request.facts.trace }
 }
 
 /** Keeps how the body of this call was read, for others that bring the same bytes. */

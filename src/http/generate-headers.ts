@@ -15,7 +15,7 @@ export function headerOptionsOf (headers: IncomingHttpHeaders, maxWaitMs: number
   const { async, waitMs, preferenceApplied } = patienceOf(headers[requestHeaders.prefer], maxWaitMs)
   const { mode, idempotencyKey, callerRetry } = purchaseOptionsOf(headers)
   // Written out: spreading objects is the dearest thing that a hit could do here.
-  return { mode, idempotencyKey, callerRetry, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false }
+  return { mode, idempotencyKey, callerRetry, async, waitMs, preferenceApplied, priority: async ? 'background' : 'interactive', startWithinMs: null, needsId: false, hook: null }
 }
 
 /** The same of a call that is answered with its generation: without `Prefer` nobody waits, and what is stored has to have an id. */

@@ -17,6 +17,7 @@ import { erasing } from './contract/erasing.ts'
 import { evidence } from './contract/evidence.ts'
 import { failovers } from './contract/failovers.ts'
 import { kept } from './contract/kept.ts'
+import { hooksGroup } from './contract/hooks.ts'
 import { leases } from './contract/leases.ts'
 import { limits } from './contract/limits.ts'
 import { lists } from './contract/lists.ts'
@@ -41,6 +42,6 @@ import type { MakeStore } from './contract/world.ts'
 
 /** Runs the whole suite; each test gets an empty store. */
 export async function contract (t: Test, make: MakeStore): Promise<void> {
-  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, media, deadLinks, kept, leases, silence, rollbacks, restoredNames, failovers, decisions, erasing, ends, questions, many, outbox, readers, overview, owners, accounts }
+  const groups = { admission, previews, lists, names, reuse, aliases, duplicates, twins, limits, queue, atOnce, breakers, evidence, doubts, requests, logs, books, asides, media, deadLinks, kept, hooks: hooksGroup, leases, silence, rollbacks, restoredNames, failovers, decisions, erasing, ends, questions, many, outbox, readers, overview, owners, accounts }
   for (const [name, group] of Object.entries(groups)) await t.test(name, async t => group(t, make))
 }

@@ -5,7 +5,7 @@ import { Problem } from '../../src/errors.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
 
 /** Operations after which nothing can have become unsound. */
-export const readers: ReadonlySet<string> = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'standings', 'failures', 'replicas', 'list', 'now', 'token', 'keptFiles'])
+export const readers: ReadonlySet<string> = new Set(['getMany', 'preview', 'getStatuses', 'logs', 'balances', 'gauges', 'standings', 'failures', 'replicas', 'list', 'hooks', 'now', 'token', 'keptFiles'])
 
 /** Asks both and gives the model's answer; both have to refuse what one of them does. `where` is the other one, such as `on Redis`. */
 export function inStep (model: Ledger, otherNow: () => Ledger, where: string, onCall: (name: string) => void): Ledger {
@@ -51,6 +51,8 @@ export async function differencesBetween (model: Ledger, other: Ledger, where: s
     gauges: async ledger => ledger.gauges(),
     standings: async ledger => ledger.standings(['studio', 'agency', 'nobody']),
     failures: async ledger => ledger.failures(100, null),
+    hooks: async ledger => (await ledger.hooks({ tenant: null, stuck: false, limit: 1000 })).toSorted((one, other) => one.id < other.id ? -1 : 1),
+    'hooks of studio': async ledger => ledger.hooks({ tenant: 'studio', stuck: true, limit: 3 }),
     'failures of studio': async ledger => ledger.failures(2, 'studio'),
     replicas: async ledger => ledger.replicas(),
     'the list of studio': async ledger => ledger.list({ tenant: 'studio', subject: '' }, { limit: 100, cursor: null, status: null }),

@@ -6,9 +6,10 @@ import type { Token } from '../../src/generation/accounts.ts'
 import type { Admission, Admitted, ClaimOffer, Preview } from '../../src/generation/admission.ts'
 import type { Fact } from '../../src/generation/evidence.ts'
 import type { Generation, Terms } from '../../src/generation/generation.ts'
+import type { DueHook } from '../../src/generation/hooks.ts'
 import { ledgerConstants } from '../../src/generation/ledger-constants.ts'
 import type { Gauges, Ledger, LedgerTimes } from '../../src/generation/ledger.ts'
-import { isAtUpstream, statuses } from '../../src/generation/phases.ts'
+import { hasEnded, isAtUpstream, statuses } from '../../src/generation/phases.ts'
 import type { LogPiece } from '../../src/generation/upstream.ts'
 import { admissionOf, failureOf, freshId, longTrace, noTerms, price, successOf, tokenOf, traceLost, unreachable } from '../support/admission.ts'
 import { audited, type Store } from './contract/world.ts'
@@ -53,6 +54,8 @@ const admitStep = fc.record({
   filesLastMs: fc.constantFrom(null, null, null, 0, 6 * minute),
   /** Which of the generations met so far its caller has looked at. */
   lookedAt: fc.option(which),
+  /** Whom to tell when it has ended. */
+  hook: fc.constantFrom(null, null, null, 'https://one.example', 'https://two.example'),
   trace: fc.constantFrom(null, null, longTrace),
   promptBytes: fc.constantFrom(10, 10, 2000, 40_000),
   makesLarge: fc.constantFrom(...Array<boolean>(7).fill(false), true),
@@ -160,6 +163,9 @@ const keptStep = fc.record({
   meets: fc.option(fileName),
   isTaking: fc.boolean()
 })
+/** Deliveries are taken, and what became of one of all that were taken so far is told, by its holder or too late. */
+const tellStep = fc.record({ do: fc.constant('tell' as const), which, max: fc.constantFrom(0, 1, 10), except: fc.constantFrom([], [], ['studio']), outcome: fc.constantFrom('delivered' as const, 'again' as const, 'given-up' as const), pauseMs: fc.constantFrom(0, minute) })
+const tellAgainStep = fc.record({ do: fc.constant('tellAgain' as const), which })
 const listStep = fc.record({ do: fc.constant('list' as const), tenant, subject: fc.constantFrom('', 'visitor'), limit: fc.constantFrom(1, 10), after: fc.option(which), status: fc.option(fc.constantFrom(...statuses)) })
 /** A process of another account, that has the ledger's address by mistake. */
 const foreignStep = fc.record({ do: fc.constant('foreign' as const), what: fc.constantFrom('admit' as const, 'claim' as const, 'sweep' as const, 'takeOutbox' as const, 'once' as const, 'finish' as const, 'cancel' as const, 'lookup' as const, 'preview' as const), which })
@@ -205,6 +211,8 @@ const step = fc.oneof(
   { weight: 2, arbitrary: keptStep },
   { weight: 1, arbitrary: deadLinksStep },
   { weight: 1, arbitrary: eraseStep },
+  { weight: 3, arbitrary: tellStep },
+  { weight: 1, arbitrary: tellAgainStep },
   { weight: 1, arbitrary: listStep },
   { weight: 1, arbitrary: onceStep },
   { weight: 1, arbitrary: foreignStep },
@@ -231,6 +239,7 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
   const witness = createWitness(isMortal)
   let nowMs = startMs
   let latest: readonly Admission[] = []
+  const deliveries: DueHook[] = []
   const tokens = createTokenWitness()
   await mint(ledger, tokens, tokenOf({ picturesLeft: 4 }))
 
@@ -263,6 +272,8 @@ export async function walk (store: Store, steps: readonly Step[], startMs: numbe
     } else if (step.do === 'revoke') {
       const token = tokens.pick(step.which)
       if (token !== undefined && await ledger.revoke(token.id, step.tenant)) tokens.revoke(token, nowMs)
+    } else if (step.do === 'tell') {
+      await tell(ledger, deliveries, step)
     } else if (step.do === 'foreign') {
       await refuseStranger(stranger, step, witness.pick(step.which)?.purchase ?? 'nobody')
       await ledger.ping()
@@ -330,6 +341,7 @@ function drawAdmission (step: AdmitStep, tokens: TokenWitness, nowMs: number, pl
     startWithinMs: step.startWithinMs,
     needsId: step.needsId,
     filesLastMs: step.filesLastMs,
+    hook: step.hook === null ? null : { id: 'hook_' + freshId(), url: step.hook, form: 'native', base: 'https://gateway.example' },
     trace: step.trace,
     input: JSON.stringify({ prompt: 'x'.repeat(step.promptBytes) }),
     makesLarge: step.makesLarge,
@@ -413,6 +425,21 @@ async function refuseStranger (stranger: Ledger, { what }: Extract<Step, { do: '
   if (!isRefused) throw new Error(`${what} was open to a stranger`)
 }
 
+/** One after the other for each webhook: what one process has is given to no other before its time is over, and the events of each rise one by one. */
+async function tell (ledger: Ledger, deliveries: DueHook[], { which, max, except, outcome, pauseMs }: Extract<Step, { do: 'tell' }>): Promise<void> {
+  for (const taken of await ledger.takeHooks(max, except)) {
+    if (except.some(tenant => tenant === taken.tenant)) throw new Error(`${taken.id} was taken, although ${taken.tenant} was left out`)
+    if (!hasEnded(taken.row.phase)) throw new Error(`${taken.id} was taken when its generation was ${taken.row.phase}`)
+    if (taken.row.id !== taken.generation || taken.row.tenant !== taken.tenant) throw new Error(`${taken.id} shows ${taken.row.id} of ${taken.row.tenant}`)
+    const before = deliveries.findLast(({ id }) => id === taken.id)
+    if (taken.event < 1 || (before !== undefined && taken.event !== before.event && taken.event !== before.event + 1)) throw new Error(`${taken.id} came to event ${taken.event} after ${before?.event}`)
+    deliveries.push(taken)
+  }
+  const told = deliveries[which % Math.max(1, deliveries.length)]
+  if (told === undefined) return
+  await ledger.hookTried(told, outcome === 'delivered' ? { kind: outcome } : outcome === 'again' ? { kind: outcome, pauseMs, error: '500' } : { kind: outcome, error: 'timeout' })
+}
+
 /** The answers, by their places; one when all were refused, or duplicates are to be asked. */
 async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admission, claim?: ClaimOffer): Promise<readonly Admitted[]> {
   if (given.length === 1) return [await ledger.admit(first, claim)]
@@ -420,7 +447,7 @@ async function gotBy (ledger: Ledger, given: readonly Admission[], first: Admiss
   return answer.outcome === 'all' ? answer.got : [answer]
 }
 
-async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' | 'mint' | 'revoke' | 'foreign' }>): Promise<unknown> {
+async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do: 'wait' | 'server' | 'admit' | 'admitAll' | 'mint' | 'revoke' | 'foreign' | 'tell' }>): Promise<unknown> {
   if (step.do === 'claim') {
     const claimId = `claim${step.claimId}`
     if (step.beats) await ledger.heartbeat(step.replica)
@@ -458,6 +485,7 @@ async function take (ledger: Ledger, witness: Witness, step: Exclude<Step, { do:
     }
     case 'erase': return ledger.erase(id, { tenant: step.tenant, subject: row.subject })
     case 'deadLinks': return ledger.noteDeadLinks(purchase)
+    case 'tellAgain': return ledger.sendHooksAgain(id)
     case 'release': return ledger.release(step.replica, [purchase])
     case 'correct': return ledger.correct(purchase, step.cost)
     case 'settle': {

@@ -22,7 +22,7 @@ export const refusal: Failure = { code: 'content-refused', detail: 'The model re
 export const longTrace: TraceContext = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', isSampled: true, state: `vendor=${'s'.repeat(505)}` }
 
 /** Of a row that nothing leads to. */
-export const noTerms: Terms = { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, joinsTwins: false, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal' }
+export const noTerms: Terms = { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, joinsTwins: false, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal', hooks: [] }
 
 let ids = 0
 
@@ -67,6 +67,7 @@ export function admissionOf (given: Partial<Admission> = {}): Admission {
     needsId: false,
     filesLastMs: null,
     lookedAt: null,
+    hook: null,
     trace: null,
     rate: { max: 1000, windowSeconds: 60 },
     maxInFlight: 100,

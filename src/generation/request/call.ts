@@ -6,8 +6,10 @@ import type { BudgetLimit, Tenant } from '../../tenants/book.ts'
 import type { TraceContext } from '../../trace-context.ts'
 import type { Admission } from '../admission.ts'
 import type { Connection, Mode, Priority } from '../generation.ts'
+import type { WantedHook } from '../hook.ts'
 import { canonicalJson, duplicateName, fingerprint, idempotencyName, inputSha256, reuseName } from '../key.ts'
 import { makesLarge } from '../large.ts'
+import { newHookId } from '../../ids.ts'
 import { budgetsOf } from './budgets.ts'
 import type { PriceRules } from './price-rules.ts'
 
@@ -51,6 +53,8 @@ export interface CallOptions {
   readonly needsId: boolean
   /** Which of a list that is asked for together it is; 0 is the first. `null`: it is asked for alone. */
   readonly place: { readonly index: number, readonly of: number } | null
+  /** Whom to tell when it has ended. */
+  readonly hook: Omit<WantedHook, 'id'> | null
   /** The trace that the caller's request belongs to. */
   readonly trace: TraceContext | null
 }
@@ -78,7 +82,7 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound' | 'filesLastMs' | 'lookedAt'> {
-  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, place, trace } = options
+  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, place, hook, trace } = options
   const index = place?.index ?? 0
   const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input, index) : null
   const { price, unitPrice } = pricesOf(model, sent)
@@ -111,6 +115,7 @@ export function admissionOf (options: CallOptions, connection: Connection | null
     priority,
     startWithinMs,
     needsId,
+    hook: hook === null ? null : { id: newHookId(), ...hook },
     trace,
     rate: tenant.rateLimit,
     maxInFlight: tenant.maxInFlight,

@@ -42,6 +42,8 @@ export function problemOfRefusal (refused: Refused): Problem {
       return new Problem('price-table-differs', { retryAfterSeconds: PRICES_RETRY_SECONDS })
     case 'large':
       return new Problem('large-results-full', { retryAfterSeconds: LARGE_RETRY_SECONDS, detail: 'Results with pictures inside are kept for an hour, and those that are kept now leave no room. Without "sync_mode": true the model answers with addresses, for which there is room.' })
+    case 'hooks':
+      return new Problem('too-many-webhooks')
     case 'token':
       switch (refused.token) {
         case 'expired': return new Problem('token-expired')

@@ -131,6 +131,8 @@ export function createRequests (deps: RequestDeps): Requests {
   function fromMemory (options: CallOptions): Answer | null {
     // An idempotency key is checked against the request that it stands for, and only the ledger knows that one.
     if (options.idempotencyKey !== null || options.mode === 'refresh') return null
+    // Whom to tell is noted by the ledger alone.
+    if (options.hook !== null) return null
     const stored = options.cacheName === null ? undefined : cache.get(options.cacheName)
     return stored === undefined || (options.needsId && !isOwn(options, stored)) || !deps.looks.isSure(stored) ? null : hit(options, stored)
   }
@@ -196,7 +198,7 @@ export function createRequests (deps: RequestDeps): Requests {
 
   /**
    * Serves what is stored and buys nothing: for a caller that wants nothing bought, or in a process that takes no new work. There a request with an
-   * `Idempotency-Key` is refused, because only an admission tells what the key stands for, or binds it.
+   * `Idempotency-Key` is refused, because only an admission tells what the key stands for, or binds it; so is one with a webhook, which only an admission notes.
    */
   async function fromStore (options: CallOptions): Promise<Answer> {
     const row = await storedFor(options)
@@ -204,9 +206,9 @@ export function createRequests (deps: RequestDeps): Requests {
     throw new Problem(options.mode === 'only' ? 'not-cached' : 'draining')
   }
 
-  async function storedFor ({ mode, idempotencyKey, cacheName }: CallOptions): Promise<Generation | null> {
+  async function storedFor ({ mode, idempotencyKey, cacheName, hook }: CallOptions): Promise<Generation | null> {
     const isServed = mode === 'only' || ((mode === 'normal' || mode === 'reuse') && idempotencyKey === null)
-    const row = cacheName !== null && isServed ? await ledger.lookup(cacheName) : null
+    const row = cacheName !== null && isServed && hook === null ? await ledger.lookup(cacheName) : null
     return row === null || await deps.looks.areThere(row) ? row : null
   }
 

@@ -42,5 +42,5 @@ function sharedOptionsOf ({ headers, query }: FalRequest, usual: HeaderOptions['
   }
   const startWithinMs = startTimeoutMsIn(headers)
   if (startWithinMs === null) throw new Problem('bad-header', { detail: `${START_TIMEOUT_RULE}.` })
-  return { ...purchaseOptionsOf(headers), preferenceApplied: null, priority: asksForLowPriority(headers) ? 'low' : usual, startWithinMs: startWithinMs ?? null }
+  return { ...purchaseOptionsOf(headers), preferenceApplied: null, priority: asksForLowPriority(headers) ? 'low' : usual, startWithinMs: startWithinMs ?? null, hook: null }
 }

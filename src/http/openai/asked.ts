@@ -34,7 +34,7 @@ export interface AskedImages extends AskedPictures {
 /** Reads headers and body. Bytes that were answered out of this process' memory a moment ago are not read again. */
 export function askedOf (request: FastifyRequest, reply: FastifyReply, { models, tenants, waitMs }: ImagesDeps): AskedImages {
   const { mode, idempotencyKey, callerRetry } = purchaseOptionsOf(request.headers)
-  const headers: HeaderOptions = { mode, idempotencyKey, callerRetry, async: false, waitMs, preferenceApplied: null, priority: 'interactive', startWithinMs: null, needsId: false }
+  const headers: HeaderOptions = { mode, idempotencyKey, callerRetry, async: false, waitMs, preferenceApplied: null, priority: 'interactive', startWithinMs: null, needsId: false, hook: null }
   reply.header(answerHeaders.cacheStatus, missed(mode))
   if (request.headers[requestHeaders.dryRun] !== undefined) throw new Problem('bad-header', { detail: 'Falgate-Dry-Run is for POST /generate.' })
   const { body, facts: { knownBody } } = request

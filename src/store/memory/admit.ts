@@ -12,6 +12,7 @@ import { accountsAt, balanceOf, periodOf } from './books.ts'
 import { becomeProbe, retryAfterSecondsOf, wayOf } from './breakers.ts'
 import { findDuplicate, reattach, seekDuplicate, type DuplicatesFound } from './duplicates.ts'
 import type { Entry } from './entry.ts'
+import { firstHooks, hasRoomForHooks, noteHook, type Wish } from './hooks.ts'
 import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
 import { lookAtServer } from './history.ts'
@@ -23,13 +24,13 @@ import { refuseToken } from './tokens.ts'
 /**
  * What an admission will get, found out before anything is written:
  *
- * - `take`: a free answer; the function writes what belongs to it. `foresee` tells of it without that.
+ * - `take`: a free answer; the function writes what belongs to it. `foresee` tells of it without that. `about`: the row, and the id that the caller will know it by.
  * - `look`: nothing yet; its files have to be looked at first.
  * - `ask`: nothing yet; other replicas have to say first whether these callers are still connected.
  * - a refusal.
  * - `null`: it has to buy.
  */
-type Found = { readonly take: () => Got, readonly foresee: () => Foreseen } | { readonly look: Entry } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
+type Found = { readonly take: () => Got, readonly foresee: () => Foreseen, readonly about: Wish['about'] } | { readonly look: Entry } | { readonly ask: readonly DuplicateQuestion[] } | Refused | null
 
 /** Cache name → the id of the purchase that takes it, for the purchases earlier in the same list. */
 type Siblings = ReadonlyMap<string, string>
@@ -63,14 +64,17 @@ function admitThem (state: State, admissions: readonly Admission[], claim?: Clai
   let isAsking = false
   const purchases: Admission[] = []
   const siblings = new Map<string, string>()
+  const wishes: Wish[] = []
   for (const admission of admissions) {
     const found = findFree(state, admission, siblings)
     if (found === null) {
       purchases.push(admission)
       if (takesCacheName(admission)) siblings.set(admission.cacheName, admission.id)
       takes.push(() => buy(state, admission, claim))
+      wishes.push({ admission, about: null })
     } else if ('take' in found) {
       takes.push(found.take)
+      wishes.push({ admission, about: found.about })
     } else if ('look' in found) {
       return { outcome: 'look', row: show(state, found.look) }
     } else if ('ask' in found) {
@@ -81,7 +85,7 @@ function admitThem (state: State, admissions: readonly Admission[], claim?: Clai
     }
   }
   if (isAsking) return { outcome: 'duplicates', duplicates: asked }
-  return refuse(state, purchases) ?? { outcome: 'all', got: takes.map(take => take()) }
+  return refuse(state, purchases, wishes) ?? { outcome: 'all', got: takes.map(take => take()) }
 }
 
 /** The ledger's `preview`: the first pass of `admit`. */
@@ -99,8 +103,8 @@ export function preview (state: State, asked: Asked): Preview {
 
 function foresee (state: State, admission: Admission): Foreseen {
   const found = findFree(state, admission, new Map(), seekDuplicate)
-  if (found === null) return refuse(state, [admission]) ?? { outcome: 'bought' }
-  if ('take' in found) return found.foresee()
+  if (found === null) return refuse(state, [admission], [{ admission, about: null }]) ?? { outcome: 'bought' }
+  if ('take' in found) return refuse(state, [], [{ admission, about: found.about }]) ?? found.foresee()
   if ('look' in found) return foreseen(state, 'look', found.look)
   return 'ask' in found ? { outcome: 'duplicates', duplicates: found.ask } : found
 }
@@ -138,19 +142,20 @@ function replay (state: State, admission: Admission): Found {
   if (lead === null) return null
   if (lead.fingerprint !== admission.idempotency.fingerprint) return { outcome: 'refused', why: 'reused' }
   const { id, end } = lead
-  if (end !== null) return { take: () => ({ outcome: 'gone', end }), foresee: () => ({ outcome: 'gone', end }) }
-  return { take: () => answerFree(state, admission, 'replayed', id), foresee: () => foreseen(state, 'replayed', findById(state, id)?.entry) }
+  if (end !== null) return { take: () => ({ outcome: 'gone', end }), foresee: () => ({ outcome: 'gone', end }), about: null }
+  const entry = findById(state, id)?.entry
+  return { take: () => answerFree(state, admission, 'replayed', id), foresee: () => foreseen(state, 'replayed', entry), about: entry === undefined ? null : { entry, generation: id } }
 }
 
 function readCache (state: State, admission: Admission, siblings: Siblings): Found {
   if (!takesCacheName(admission)) return null
   const sibling = siblings.get(admission.cacheName)
-  if (sibling !== undefined) return { take: () => join(state, admission, entryOf(state, sibling)), foresee: () => foreseen(state, 'joined', entryOf(state, sibling)) }
+  if (sibling !== undefined) return { take: () => join(state, admission, entryOf(state, sibling)), foresee: () => foreseen(state, 'joined', entryOf(state, sibling)), about: null }
   const entry = cacheLead(state, admission.cacheName)?.entry
   if (entry === undefined) return null
   const isHit = entry.row.phase === 'succeeded'
   if (isHit && isLookedAtFirst(state, admission, entry)) return { look: entry }
-  return { take: () => isHit ? hit(state, admission, entry) : join(state, admission, entry), foresee: () => foreseen(state, isHit ? 'hit' : 'joined', entry) }
+  return { take: () => isHit ? hit(state, admission, entry) : join(state, admission, entry), foresee: () => foreseen(state, isHit ? 'hit' : 'joined', entry), about: { entry, generation: isHit ? hitIdOf(admission, entry) : joinIdOf(admission, entry) } }
 }
 
 /** May the files of a success be gone by now, as far as nobody has looked? */
@@ -175,14 +180,24 @@ function entryOf (state: State, id: string): Entry {
  */
 function hit (state: State, admission: Admission, entry: Entry): Got {
   const { row } = entry
-  const { idempotency, needsId } = admission
+  const { idempotency, needsId, hook } = admission
   const isOwn = isSameReader(row, admission)
-  if (idempotency === null && (isOwn || !needsId)) return { outcome: 'hit', row: show(state, entry) }
-  const id = isOwn ? row.id : aliasIdOf(admission, row.id)
+  if (idempotency === null && hook === null && (isOwn || !needsId)) return { outcome: 'hit', row: show(state, entry) }
+  const id = hitIdOf(admission, entry)
   if (!isOwn && state.aliases.get(id) === undefined) addAlias(state, admission, id, row.id)
-  if (idempotency === null) return { outcome: 'hit', row: showAlias(state, id, admission, entry) }
-  bindIdempotency(state, idempotency, id, entry)
+  if (idempotency === null && hook === null) return { outcome: 'hit', row: showAlias(state, id, admission, entry) }
+  if (idempotency !== null) bindIdempotency(state, idempotency, id, entry)
   return answerFree(state, admission, 'hit', id)
+}
+
+/** The id that a reader knows a purchase by that it hits. */
+function hitIdOf (admission: Admission, { row }: Entry): string {
+  return isSameReader(row, admission) ? row.id : aliasIdOf(admission, row.id)
+}
+
+/** The same of one that it joins. */
+function joinIdOf (admission: Admission, { row }: Entry): string {
+  return isSameReader(row, admission) ? row.id : admission.id
 }
 
 /**
@@ -192,7 +207,7 @@ function hit (state: State, admission: Admission, entry: Entry): Got {
 function join (state: State, admission: Admission, entry: Entry): Got {
   const { row } = entry
   if ((row.phase === 'waiting' || isAtUpstream(row.phase)) && !row.joined) change(state, entry, joining(state, row))
-  const id = isSameReader(row, admission) ? row.id : admission.id
+  const id = joinIdOf(admission, entry)
   if (id !== row.id) addAlias(state, admission, id, row.id)
   if (admission.idempotency !== null) bindIdempotency(state, admission.idempotency, id, entry)
   return answerFree(state, admission, 'joined', id)
@@ -238,7 +253,8 @@ function askForDuplicates (state: State, admission: Admission, found: Duplicates
         if (!twin.row.delivered) change(state, twin, { connection: admission.connection, callerRetry: admission.callerRetry })
         return join(state, admission, twin)
       },
-      foresee: () => foreseen(state, 'joined', twin)
+      foresee: () => foreseen(state, 'joined', twin),
+      about: { entry: twin, generation: joinIdOf(admission, twin) }
     }
   }
   return {
@@ -246,7 +262,8 @@ function askForDuplicates (state: State, admission: Admission, found: Duplicates
       reattach(state, found.reattach, admission)
       return answerFree(state, admission, 'adopted', found.reattach.row.id)
     },
-    foresee: () => foreseen(state, 'adopted', found.reattach)
+    foresee: () => foreseen(state, 'adopted', found.reattach),
+    about: { entry: found.reattach, generation: found.reattach.row.id }
   }
 }
 
@@ -254,14 +271,18 @@ function askForDuplicates (state: State, admission: Admission, found: Duplicates
 function answerFree (state: State, admission: Admission, outcome: Answer['outcome'], id: string): Got {
   state.answers.set(admission.id, { outcome, id }, admission.deadlineMs + 1)
   const found = findById(state, id)
+  if (found !== null) noteHook(state, admission, id, found.entry, outcome === 'hit' || outcome === 'joined')
   if (found === null) throw new Error(`The ledger answered ${outcome} with ${id}, which leads nowhere.`)
   return { outcome, row: found.row }
 }
 
-/** Every reason not to buy all of these. Writes nothing. */
-function refuse (state: State, purchases: readonly Admission[]): Refused | null {
+const TOO_MANY_HOOKS = { outcome: 'refused', why: 'hooks' } as const
+
+/** Every reason not to buy all of these, or not to tell whom all of a list want to be told. Writes nothing. */
+function refuse (state: State, purchases: readonly Admission[], wishes: readonly Wish[]): Refused | null {
   const [first] = purchases
-  if (first === undefined) return null
+  const tooManyHooks = hasRoomForHooks(state, wishes) ? null : TOO_MANY_HOOKS
+  if (first === undefined) return tooManyHooks
   const tenant = state.tenants.get(first.tenant)
   const running = tenant?.running ?? 0
   // A tripped breaker lets one purchase through, as its probe. One that had to wait for a slot would find out nothing, and keep others from being the probe.
@@ -277,6 +298,7 @@ function refuse (state: State, purchases: readonly Admission[]): Refused | null 
     if (ledgerRule !== null) return { outcome: 'refused', why: 'prices', ledgerRule }
   }
   if (purchases.some(({ makesLarge }) => makesLarge) && !hasRoomAside(state)) return { outcome: 'refused', why: 'large' }
+  if (tooManyHooks !== null) return tooManyHooks
   const price = purchases.reduce((sum, purchase) => sum + purchase.price, 0)
   const token = refuseToken(state, first, { price, files: purchases.reduce((sum, { files }) => sum + files, 0) })
   if (token !== null) return { outcome: 'refused', why: 'token', token }
@@ -331,7 +353,8 @@ function buy (state: State, admission: Admission, claim?: ClaimOffer): Got {
       keyless: idempotency === null,
       keyedUntilMs: idempotency === null ? 0 : now + ledgerConstants.idempotencyMs,
       idempotencyName: idempotency?.name ?? null,
-      fingerprint: idempotency?.fingerprint ?? null
+      fingerprint: idempotency?.fingerprint ?? null,
+      hooks: firstHooks(state, admission)
     }
   }
   const tenant = tenantOf(state, admission.tenant)

@@ -8,6 +8,7 @@ import { isAtUpstream, statusOf } from '../../generation/phases.ts'
 import { accountGauges, accountOf, allAccounts, apart, apartOf, keyOf } from './accounts.ts'
 import { isFinal, picturesOf, spentOf } from './books.ts'
 import { isTenants } from './breakers.ts'
+import { hookPlacesOf } from './hook-places.ts'
 import { namesIn } from './kept.ts'
 import { rankOf } from './queue.ts'
 import { cacheNamesOf, dueOf, followedKeyOf, isDuplicate, keepsInputBytes, requestIdsOf } from './rows.ts'
@@ -22,7 +23,7 @@ export function audit (state: State): string[] {
     ...auditTokens(state),
     ...auditDue(state),
     ...auditFollowed(state),
-    ...auditFailed(state), ...auditFiles(state), ...auditKept(state),
+    ...auditFailed(state), ...auditFiles(state), ...auditKept(state), ...auditHooks(state),
     ...auditNames(state),
     ...auditRequests(state),
     ...auditDuplicates(state),
@@ -203,6 +204,35 @@ function auditKept (state: State): string[] {
   }
   if (bytes !== state.keptBytes) faults.push(`stored files have ${bytes} bytes, counted are ${state.keptBytes}`)
   if (orphans !== state.orphans.size() || condemned !== state.condemned.size()) faults.push(`${orphans} files are orphans and ${condemned} condemned, listed are ${state.orphans.size()} and ${state.condemned.size()}`)
+  return faults
+}
+
+function auditHooks (state: State): string[] {
+  const faults: string[] = []
+  const stands = new Map<string, number>()
+  const [untold, givenUp] = [new Map(state.untold.entries()), new Map(state.givenUp.entries())]
+  for (const entry of state.rows.values()) {
+    const { row: { id } } = entry
+    const is = hookPlacesOf(entry)
+    if ((untold.get(id) ?? null) !== is.sinceMs) faults.push(`${id} has somebody to tell since ${is.sinceMs} and stands at ${untold.get(id)}`)
+    if ((givenUp.get(id) ?? null) !== is.givenUpMs) faults.push(`${id} has given somebody up at ${is.givenUpMs} and stands at ${givenUp.get(id)}`)
+    for (const [tenant, atMs] of is.due) stands.set(`${tenant} ${id}`, atMs)
+    untold.delete(id)
+    givenUp.delete(id)
+  }
+  for (const id of [...untold.keys(), ...givenUp.keys()]) faults.push(`${id} has webhooks and has no row`)
+  const turns = new Map(state.hookTurns.entries())
+  for (const [tenant, ids] of state.hooks) {
+    const [[, first] = []] = ids.entries()
+    if (turns.get(tenant) !== first) faults.push(`the first webhook of ${tenant} is due at ${first} and stands at ${turns.get(tenant)}`)
+    turns.delete(tenant)
+    for (const [id, atMs] of ids.entries()) {
+      if (stands.get(`${tenant} ${id}`) !== atMs) faults.push(`${id} is due to be told to ${tenant} at ${atMs} instead of ${stands.get(`${tenant} ${id}`)}`)
+      stands.delete(`${tenant} ${id}`)
+    }
+  }
+  for (const name of stands.keys()) faults.push(`${name} is not due to be told`)
+  for (const tenant of turns.keys()) faults.push(`${tenant} stands in the line of webhooks and has none`)
   return faults
 }
 

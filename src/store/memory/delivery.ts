@@ -3,8 +3,9 @@
 import type { Withdrawal } from '../../generation/admission.ts'
 import type { Connection, Failure } from '../../generation/generation.ts'
 import { ledgerConstants } from '../../generation/ledger-constants.ts'
+import { takeBackHook } from './hooks.ts'
 import { addEvent } from './outbox.ts'
-import { change, deliver } from './rows.ts'
+import { change, deliver, findById } from './rows.ts'
 import type { State } from './state.ts'
 
 /** The ledger's `seen`. */
@@ -29,7 +30,9 @@ const withdrawn: Failure = { code: 'store-unavailable', detail: 'Its admission w
 
 /** The ledger's `withdraw`. */
 export function withdraw (state: State, admissions: readonly Withdrawal[]): void {
-  for (const { id, connection, claimId } of admissions) {
+  for (const { id, connection, claimId, hookId } of admissions) {
+    const noted = hookId === undefined ? undefined : findById(state, state.answers.get(id)?.id ?? id)?.entry
+    if (hookId !== undefined && noted !== undefined) takeBackHook(state, noted, hookId)
     const entry = state.rows.get(id)
     if (entry === undefined) continue
     const { phase, attempt, joined, delivered } = entry.row

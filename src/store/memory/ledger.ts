@@ -16,6 +16,7 @@ import { cancel, correct, settle } from './decisions.ts'
 import { answerOpen, askOpen, askThere, left, seen, withdraw } from './delivery.ts'
 import { erase } from './erase.ts'
 import { recordDoubt, finish, recordUnknown, recordProgress, recordAccepted, recordNotSent } from './evidence.ts'
+import { hookTried, listHooks, sendHooksAgain, takeHooks } from './hooks.ts'
 import { heartbeat, release, renew, sweep, takeOver } from './leases.ts'
 import { logs } from './logs.ts'
 import { expectFile, filesGone, keptFiles, meetFiles, takeOrphans, withdrawFiles } from './kept.ts'
@@ -159,6 +160,11 @@ export function createLedgerOf ({ state, instant, accounts: ownAccounts, run }: 
       withdrawFiles: atomic('withdrawFiles', withdrawFiles),
       keptFiles: open('keptFiles', keptFiles),
       meetFiles: atomic('meetFiles', meetFiles),
+
+      takeHooks: atomic('takeHooks', takeHooks),
+      hookTried: atomic('hookTried', hookTried),
+      hooks: open('hooks', listHooks),
+      sendHooksAgain: atomic('sendHooksAgain', sendHooksAgain, undoWord),
 
       seen: atomic('seen', seen),
       left: atomic('left', left),

@@ -11,6 +11,7 @@ import type { Difference, Recounting } from '../../generation/recount.ts'
 import { apartOf, keyOf } from './accounts.ts'
 import { isFinal } from './books.ts'
 import type { Entry } from './entry.ts'
+import { hookPlacesOf } from './hook-places.ts'
 import { countReferences } from './kept.ts'
 import { rankOf, updateTurn } from './queue.ts'
 import type { Ranking } from './ranking.ts'
@@ -102,6 +103,7 @@ function misplaced (state: State, entry: Entry): readonly Found[] {
   const { id, phase } = row
   const account = apartOf(state, entry)
   const isUnknown = phase === 'unknown'
+  const told = hookPlacesOf(entry)
   const [due, follower] = [dueOf(state, entry), followerOf(row)]
   const has = (ranking: Ranking | undefined, score: number | null): number | null => score !== null && ranking?.has(id, score) === true ? score : null
   const at = (set: SortedSet | undefined): number | null => set?.score(id) ?? null
@@ -116,6 +118,9 @@ function misplaced (state: State, entry: Entry): readonly Found[] {
     ...follower === null ? [] : [['followed', at(state.followed.get(followedKeyOf(account, follower))), 0] as const],
     ['failed', at(state.failed), phase === 'failed' ? row.finishedAtMs ?? 0 : null],
     ['files', at(state.files), hidden.filesAtMs],
+    ['untold', at(state.untold), told.sinceMs],
+    ['givenup', at(state.givenUp), told.givenUpMs],
+    ...[...told.due].map(([tenant, atMs]) => [`webhooks of ${tenant}`, at(state.hooks.get(tenant)), atMs] as const),
     ['list', has(state.lists.get(listKeyOf(row)), hidden.number), hidden.number],
     ['list by status', has(state.listsByStatus.get(statusListKeyOf(row, statusOf(phase))), hidden.number), hidden.number],
     // Others may have been passed over.
@@ -147,7 +152,7 @@ function indexes (state: State): readonly Iterable<Found | null>[] {
     return !ranking.has(id, score) || (entry !== undefined && belongs(entry, key, score)) ? null : stray(`${id} in ${name}`)
   }))
   // Whether one that has a row may stand there is told with the row.
-  const singles = [['later', state.later], ['unknown', state.unknown], ['oldest', state.oldest], ['failed', state.failed], ['files', state.files]] as const
+  const singles = [['later', state.later], ['unknown', state.unknown], ['oldest', state.oldest], ['failed', state.failed], ['files', state.files], ['untold', state.untold], ['givenup', state.givenUp]] as const
   return [
     ...singles.flatMap(([name, set]) => sets(name, [['', set]], () => true)),
     ...sets('queue', [...state.tenants].map(([tenant, { queue }]) => [tenant, queue] as const), ({ row }, tenant) => row.tenant === tenant),
@@ -155,6 +160,7 @@ function indexes (state: State): readonly Iterable<Found | null>[] {
       const follower = followerOf(entry.row)
       return follower !== null && followedKeyOf(apartOf(state, entry), follower) === key
     }),
+    ...sets('webhooks', state.hooks, (entry, tenant) => hookPlacesOf(entry).due.has(tenant)),
     ...sets('duplicates', state.duplicates, ({ hidden }, name) => hidden.duplicateName === name),
     ...rankings('due', state.due, (entry, key, score) => keyOf(apartOf(state, entry)) === key && dueOf(state, entry) === score),
     ...rankings('list', state.lists, ({ row, hidden }, key, score) => listKeyOf(row) === key && hidden.number === score),

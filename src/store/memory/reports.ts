@@ -61,8 +61,16 @@ export function gauges (state: State): Gauges {
     asideBytes: asideBytes(state),
     keptFiles: state.kept.size,
     keptBytes: state.keptBytes,
-    orphans: state.orphans.size()
+    orphans: state.orphans.size(),
+    hooksDue: state.untold.countBelow(ledgerConstants.neverMs),
+    hooksOldestMs: oldestUntoldMs(state),
+    hooksGivenUp: state.givenUp.size()
   }
+}
+
+function oldestUntoldMs (state: State): number | null {
+  const [oldest] = state.untold.first(1, ledgerConstants.neverMs - 1)
+  return oldest === undefined ? null : state.untold.score(oldest) ?? null
 }
 
 /** The ledger's `standings`. */

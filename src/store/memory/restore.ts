@@ -10,6 +10,7 @@ import { isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import type { Entry } from './entry.ts'
 import { isErased } from './erase.ts'
 import { finishDouble, refuseRequest, type Ended } from './evidence.ts'
+import { carryHooks } from './hooks.ts'
 import { cacheLead, idempotencyLead, isAnswerOver, takeCacheName } from './names.ts'
 import { firstDue } from './media.ts'
 import { firstQuestion } from './questions.ts'
@@ -62,6 +63,7 @@ export function restore (state: State, replica: string, facts: readonly Fact[]):
       state.logs.delete(fact.row.id)
       const learnedName = entry.hidden.learnedName ?? fact.terms.learnedName
       replace(state, entry, restoredRow(state, replica, fact, entry.row), { learnedName, ...restoredLease(state, fact) })
+      carryHooks(state, fact.terms.hooks, entry)
       contested += takeNames(state, entry)
     }
   }
@@ -180,6 +182,8 @@ function makeWay (state: State, entry: Entry, restored: Entry): boolean {
   // Those who wait for it know its version, and join the restored one; a key of theirs holds as long as it did.
   const joined = row.phase === 'waiting' || isAtUpstream(row.phase) ? { joined: true, startUntilMs: null, waitUntilMs: row.createdAtMs + state.times.queueMs } : {}
   replace(state, restored, { ...row, ...joined, version: Math.max(row.version, entry.row.version) + 1 }, { keyedUntilMs: Math.max(restored.hidden.keyedUntilMs, entry.hidden.keyedUntilMs) })
+  const { hooks } = entry.hidden
   giveWay(state, entry, restored)
+  carryHooks(state, hooks, restored)
   return true
 }

@@ -8,6 +8,7 @@ import { apartOf, keyOf } from './accounts.ts'
 import { book, hold, isCalledOff, isFinal, isUnbilledEnd } from './books.ts'
 import { freeProbe, leaveAccount } from './breakers.ts'
 import type { Entry } from './entry.ts'
+import { indexHooks, keptForHooksMs, unindexHooks } from './hook-places.ts'
 import { forgetReferences, refer, settleKept } from './kept.ts'
 import { isQueueEmpty, positionOf, rankOf, updateTurn } from './queue.ts'
 import type { SortedSet } from './sorted-set.ts'
@@ -269,6 +270,7 @@ function index (state: State, entry: Entry, isPacked = false): void {
   if (follower !== null) addTo(state.followed, followedKeyOf(account, follower), row.id, 0)
   if (row.phase === 'failed') state.failed.set(row.id, row.finishedAtMs ?? 0)
   if (hidden.filesAtMs !== null) state.files.set(row.id, hidden.filesAtMs)
+  if (hidden.hooks.length > 0) indexHooks(state, entry)
   if (hidden.duplicateName !== null && isDuplicate(entry) && !state.passedDuplicates.has(row.id)) addTo(state.duplicates, hidden.duplicateName, row.id, hidden.number)
 }
 
@@ -308,8 +310,8 @@ export function indexRest (state: State): void {
 
 /** Makes again, in place of what is there, all that follows from rows and that no other entry tells. */
 export function indexAnew (state: State): void {
-  for (const structure of [state.lists, state.listsByStatus, state.due, state.followed, state.duplicates, state.claims, state.requests, state.active, state.liveTokens, state.aliasLists]) structure.clear()
-  for (const set of [state.failed, state.files, state.later, state.turns, state.unknown, state.oldest]) empty(set)
+  for (const structure of [state.lists, state.listsByStatus, state.due, state.followed, state.duplicates, state.claims, state.requests, state.active, state.hooks, state.liveTokens, state.aliasLists]) structure.clear()
+  for (const set of [state.failed, state.files, state.later, state.turns, state.unknown, state.oldest, state.hookTurns, state.untold, state.givenUp]) empty(set)
   for (const tenant of state.tenants.values()) {
     tenant.running = 0
     tenant.waiting = 0
@@ -363,6 +365,7 @@ function unindex (state: State, entry: Entry): void {
   if (follower !== null) dropFrom(state.followed, followedKeyOf(account, follower), row.id)
   state.failed.delete(row.id)
   state.files.delete(row.id)
+  if (hidden.hooks.length > 0) unindexHooks(state, entry)
   if (hidden.duplicateName !== null) dropFrom(state.duplicates, hidden.duplicateName, row.id)
 }
 
@@ -377,11 +380,13 @@ export function requestIdsOf ({ row, hidden }: Entry): string[] {
 }
 
 /** When a row has to be looked after; null: an `unknown` that nobody asks about. */
-export function dueOf (state: State, { row, hidden }: Entry): number | null {
+export function dueOf (state: State, entry: Entry): number | null {
+  const { row, hidden } = entry
   if (row.phase === 'waiting') return row.waitUntilMs
   if (row.phase === 'unknown') return hidden.askAtMs
   if (!isFinal(row)) return hidden.leaseUntilMs
-  const untilMs = keptUntilMs(state, row)
+  const keptMs = keptUntilMs(state, row)
+  const untilMs = hidden.hooks.length === 0 ? keptMs : Math.max(keptMs, keptForHooksMs(entry) ?? 0)
   return hidden.settled ? Math.min(untilMs, hidden.askAtMs ?? Infinity) : untilMs
 }
 

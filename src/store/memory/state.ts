@@ -142,6 +142,14 @@ export interface State {
   readonly condemned: SortedSet
   /** While they are counted again. */
   counting: CountedReferences | null
+  /** Tenant → ids whose open webhooks are that tenant's → when the first of them is due. */
+  readonly hooks: Map<string, SortedSet>
+  /** Tenant → when its first is. */
+  readonly hookTurns: SortedSet
+  /** Ids with open webhooks → since when somebody should have been told; those that have not ended stand last. */
+  readonly untold: SortedSet
+  /** Ids with a webhook that was given up → when they ended. */
+  readonly givenUp: SortedSet
   /** Waiting ids that may not be claimed yet → from when on they may. */
   readonly later: SortedSet
   /** Tenant → virtual time; only tenants with claimable work and a free slot. */
@@ -270,6 +278,10 @@ export function createState ({ times, now, server = () => 'memory', note = () =>
     orphans: new SortedSet(),
     condemned: new SortedSet(),
     counting: null,
+    hooks: new Map(),
+    hookTurns: new SortedSet(),
+    untold: new SortedSet(),
+    givenUp: new SortedSet(),
     later: new SortedSet(),
     turns: new SortedSet(),
     claims: new Map(),

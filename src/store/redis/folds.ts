@@ -21,7 +21,7 @@ export const folds = {
 export const firstFields: readonly Name[] = ['leaseUntilMs', 'owner', 'upstream', 'connection']
 
 /** What few rows have. */
-export const rareFields: readonly Name[] = ['takeovers', 'joined', 'large', 'media', 'failure', 'costAssumed', 'corrected', 'token', 'doubt', 'answersUntilMs', 'waitsSinceMs', 'learnedName', 'retryAtMs', 'unknownSinceMs', 'askAtMs', 'questions', 'filesAtMs', 'linksDead', 'settled', 'doubles', 'clashes']
+export const rareFields: readonly Name[] = ['takeovers', 'joined', 'large', 'media', 'failure', 'costAssumed', 'corrected', 'token', 'doubt', 'answersUntilMs', 'waitsSinceMs', 'learnedName', 'retryAtMs', 'unknownSinceMs', 'askAtMs', 'questions', 'filesAtMs', 'hooks', 'linksDead', 'settled', 'doubles', 'clashes']
 
 /** The fields of a hash as texts; of a row of a compact ledger a text for each of its fields. */
 export function unfolded (hash: Readonly<Record<string, Buffer>>): Image {

@@ -6,6 +6,8 @@ import { Problem } from '../../errors.ts'
 import type { OpenUnknown, Token } from '../../generation/accounts.ts'
 import type { Ending, Weighed } from '../../generation/evidence.ts'
 import { rowFields, type Large, type Generation } from '../../generation/generation.ts'
+import { seenHooks, type HookedRow } from '../../generation/hooks.ts'
+import { ledgerConstants } from '../../generation/ledger-constants.ts'
 import type { Ledger, LedgerTimes } from '../../generation/ledger.ts'
 import { logText } from '../../generation/log-text.ts'
 import type { Recounting } from '../../generation/recount.ts'
@@ -245,6 +247,21 @@ export function createRedisLedger ({
     withdrawFiles: async names => { await inBatches(names, WRITE_BATCH, async names => [await call('withdrawFiles', { names })]) },
     keptFiles: async after => await call('keptFiles', { cursor: after ?? '0' }),
     meetFiles: async (found, isTaking) => await inBatches(found, WRITE_BATCH, async files => await call('meetFiles', { files, isTaking })),
+
+    takeHooks: async (max, exceptTenants) => await call('takeHooks', { max, exceptTenants }),
+    hookTried: async ({ id, purchase, event, untilMs }, then) => await call('hookTried', { id, purchase, event, untilMs, ...then }),
+    async hooks (search) {
+      const found = async (isGivenUp: boolean): Promise<readonly HookedRow[]> => {
+        let from = 0
+        return await readInBatches(ledgerConstants.maxHookLooks, LOOK_BATCH, async count => {
+          const { rows, looked } = await call('hooks', { tenant: search.tenant, isGivenUp: isGivenUp ? true : null, from, count })
+          from += looked
+          return { found: rows, isMore: looked === count }
+        })
+      }
+      return seenHooks(await found(false), await found(true), search, now())
+    },
+    sendHooksAgain: async id => await call('sendHooksAgain', { id }),
 
     seen: async (id, connection) => { await note({ id, connection: connectionText(connection) }) },
     left: async (id, connection) => { await call('left', { id, connection: connectionText(connection) }) },

@@ -25,8 +25,8 @@ interface RecountOptions {
 }
 
 /** The indexes that the ledger has once, and those of which there are many, by the kind of their keys. */
-const indexes = ['later', 'due', 'followed', 'failed', 'files', 'unknown', 'oldest', 'claims'] as const
-const manyIndexes: readonly string[] = ['q', 'l', 'ls', 'o', 'due', 'followed']
+const indexes = ['later', 'due', 'followed', 'failed', 'files', 'untold', 'givenup', 'unknown', 'oldest', 'claims', 'hooks'] as const
+const manyIndexes: readonly string[] = ['q', 'l', 'ls', 'o', 'h', 'due', 'followed']
 const FILE = 'file '
 const named: readonly string[] = ['r', 'n', 'log', 'c']
 

@@ -89,7 +89,7 @@ export function createRights ({ caller, connection, assertFit, now, deadlineMs }
     try {
       return await insist(async () => await caller.callBounded('admit', claim === undefined ? given : { ...given, known: caller.history() }, inputs), () => { isDoubtful = true })
     } catch (error) {
-      if (isDoubtful) for (const { id, connection } of admissions) doubt({ id, connection, ...(claim === undefined ? {} : { claimId: claim.claimId }) })
+      if (isDoubtful) for (const { id, connection, hook } of admissions) doubt({ id, connection, ...(claim === undefined ? {} : { claimId: claim.claimId }), ...(hook === null ? {} : { hookId: hook.id }) })
       throw error
     }
   }

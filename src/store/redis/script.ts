@@ -36,7 +36,7 @@ export interface Scripts {
  * behind it by this name: Lua 5.1 allows a chunk 200 local names and a function 60 names from outside.
  */
 const blocks = [
-  'Folds', 'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Kept', 'Tally', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Media', 'Prices', 'History', 'Admission', 'Claim', 'Evidence', 'Erase', 'Restore', 'Leases', 'Delivery',
+  'Folds', 'Tokens', 'Tickets', 'Books', 'Accounts', 'Breakers', 'Queue', 'Aside', 'Kept', 'Tally', 'HookPlaces', 'Rows', 'Logs', 'Outbox', 'Requests', 'Names', 'Duplicates', 'Media', 'Prices', 'History', 'Hooks', 'Admission', 'Claim', 'Evidence', 'Erase', 'Restore', 'Leases', 'Delivery',
   'Readers', 'Decisions', 'Rights', 'Recount', 'Moving'
 ] as const
 

@@ -139,7 +139,7 @@ function accountGaugeIn (value: unknown): AccountGauge {
 
 /** The gauges with some of the tenants that wait, and where to go on for others: `0` when these are the last. */
 export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } {
-  const { waiting, cursor, accounts, unknownOpen, unknownOldestMs, asideBytes, keptFiles, keptBytes, orphans } = recordOf(value)
+  const { waiting, cursor, accounts, unknownOpen, unknownOldestMs, asideBytes, keptFiles, keptBytes, orphans, hooksDue, hooksOldestMs, hooksGivenUp } = recordOf(value)
   const gauges = listIn(accountGaugeIn)(accounts)
   return {
     cursor: textOf(cursor),
@@ -151,7 +151,10 @@ export function gaugesIn (value: unknown): Gauges & { readonly cursor: string } 
     asideBytes: integerOf(asideBytes),
     keptFiles: integerOf(keptFiles),
     keptBytes: integerOf(keptBytes),
-    orphans: integerOf(orphans)
+    orphans: integerOf(orphans),
+    hooksDue: integerOf(hooksDue),
+    hooksOldestMs: integerOrNull(hooksOldestMs),
+    hooksGivenUp: integerOf(hooksGivenUp)
   }
 }
 

@@ -60,9 +60,9 @@ function gotIn (value: unknown): Extract<AdmittedAll, { outcome: 'all' }>['got']
 
 function refusedIn (answer: Readonly<Record<string, unknown>>): Refused {
   const outcome = 'refused'
-  const why = wordOf(['reused', 'late', 'breaker', 'prices', 'large', 'token', 'rate', 'full', 'budget'], answer['why'])
+  const why = wordOf(['reused', 'late', 'breaker', 'prices', 'large', 'hooks', 'token', 'rate', 'full', 'budget'], answer['why'])
   switch (why) {
-    case 'reused': case 'late': case 'large': return { outcome, why }
+    case 'reused': case 'late': case 'large': case 'hooks': return { outcome, why }
     case 'breaker': return { outcome, why, breaker: wordOf(breakerStates, answer['breaker']), retryAfterSeconds: integerOf(answer['retryAfterSeconds']) }
     case 'prices': return { outcome, why, ledgerRule: textOf(answer['ledgerRule']) }
     case 'token': return { outcome, why, token: wordOf(['unknown', 'expired', 'revoked', 'exhausted'], answer['token']) }

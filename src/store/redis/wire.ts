@@ -3,6 +3,7 @@
 
 import { integerOf, recordOf } from '../../generation/fields.ts'
 import { balanceIn, breakerIn, changeIn, condemnedIn, expectationIn, failedIn, gaugesIn, journalEntryIn, keptPageIn, logPieceIn, mintedIn, moveIn, recountIn, seenReplicaIn, standingIn, ticketIn, tokenIn, tokenPageIn, unknownIn } from './wire-figures.ts'
+import { dueHookIn, hookedIn, sentAgainIn } from './wire-hooks.ts'
 import { admittedAllIn, asideIn, cancelledIn, claimedIn, correctedIn, erasedIn, outboxTakenIn, previewIn, putAsideIn, settledIn, takenAllIn, weighedIn } from './wire-rights.ts'
 import { contentsIn, isYes, listIn, lookedIn, nothing, orNothing, rowIn, textsIn } from './wire-rows.ts'
 
@@ -37,6 +38,10 @@ const answers = {
   withdrawFiles: nothing,
   keptFiles: keptPageIn,
   meetFiles: textsIn,
+  takeHooks: listIn(dueHookIn),
+  hookTried: isYes,
+  hooks: hookedIn,
+  sendHooksAgain: sentAgainIn,
   putAside: putAsideIn,
   aside: orNothing(asideIn),
   seen: nothing,

@@ -249,7 +249,7 @@ export async function books (t: Test, make: MakeStore): Promise<void> {
 
   t.test('gauges tell what waits, what is at fal, and since when the oldest unknown was admitted', async t => {
     const { ledger, buy, accepted, advance, nowMs } = await createWorld(t, make)
-    t.same(await ledger.gauges(), { waiting: new Map(), atUpstream: 0, accounts: [{ upstream: 'fal main', used: 0, open: null }], unknownOpen: 0, unknownOldestMs: null, asideBytes: 0, keptFiles: 0, keptBytes: 0, orphans: 0 })
+    t.same(await ledger.gauges(), { waiting: new Map(), atUpstream: 0, accounts: [{ upstream: 'fal main', used: 0, open: null }], unknownOpen: 0, unknownOldestMs: null, asideBytes: 0, keptFiles: 0, keptBytes: 0, orphans: 0, hooksDue: 0, hooksOldestMs: null, hooksGivenUp: 0 })
     const oldestMs = nowMs()
     const first = await accepted('a')
     await advance(1000)

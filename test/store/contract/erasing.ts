@@ -29,6 +29,17 @@ export async function erasing (t: Test, make: MakeStore): Promise<void> {
     t.ok(requestId)
   })
 
+  t.test('a webhook that nobody was told of goes with it, also while one is being sent', async t => {
+    const { ledger, ended } = await createWorld(t, make)
+    const { id } = await ended(successOf(), { hook: { id: 'hook_1', url: 'https://hooks.example/', form: 'native', base: 'https://gateway.example' } })
+    const taken = await ledger.takeHooks(10, [])
+    t.equal(taken.length, 1)
+    t.same(await ledger.erase(id, studio), erased)
+    for (const due of taken) t.equal(await ledger.hookTried(due, { kind: 'again', pauseMs: 1, error: 'http-500' }), false)
+    t.same(await ledger.takeHooks(10, []), [])
+    t.same(await ledger.hooks({ tenant: null, stuck: false, limit: 10 }), [])
+  })
+
   t.test('its key stays bound for its time and buys nothing, a second wish answers the same, and nobody else is told anything', async t => {
     const { ledger, ended, gone, advance, admit } = await createWorld(t, make)
     const { id, finishedAtMs } = await ended(successOf(), { ...named, ...keyOf('key') })

@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import type { Media } from '../../../src/generation/media.ts'
-import { failureOf, successOf } from '../../support/admission.ts'
+import { failureOf, noTerms, successOf } from '../../support/admission.ts'
 import { createWorld, type MakeStore } from './world.ts'
 
 const minute = 60_000
@@ -81,7 +81,7 @@ export async function media (t: Test, make: MakeStore): Promise<void> {
     const { id } = await world.ended(successOf({ output, media: missing }))
     const told = await row(id)
     const other = await createWorld(t, make)
-    await other.ledger.restore('r1', [{ row: told, terms: { cacheName: null, learnedName: null, reuseName: null, duplicateName: null, joinsTwins: false, keyless: true, idempotencyName: null, fingerprint: null, mode: 'normal' }, holds: false }])
+    await other.ledger.restore('r1', [{ row: told, terms: noTerms, holds: false }])
     t.match(await other.row(id), { media: missing })
     t.match(await other.ledger.takeMissing(10), [{ id }])
     t.ok(ledger)

@@ -35,6 +35,7 @@ end
 local function answerFree (admission, outcome, id)
   local row, alias = Rows.findById(id)
   if not row then error('The ledger answered ' .. outcome .. ' with ' .. id .. ', which leads nowhere.') end
+  if admission.hook then Hooks.note(row, admission, id, outcome == 'hit' or outcome == 'joined') end
   writeEnding(key('a', admission.id), admission.deadlineMs + 1, 'outcome', outcome, 'id', id)
   return { outcome = outcome, row = Rows.show(row, id, alias) }
 end
@@ -53,18 +54,28 @@ local function aliasIdOf (reader, purchase)
   return table.concat({ digits:sub(1, 8), digits:sub(9, 12), '7' .. digits:sub(13, 15), '8' .. digits:sub(16, 18), digits:sub(19, 30) }, '-')
 end
 
+-- The id that a reader knows a purchase by that it hits.
+local function hitIdOf (admission, row)
+  return isSameReader(row, admission) and row.id or aliasIdOf(admission, row.id)
+end
+
+-- The same of one that it joins.
+local function joinIdOf (admission, row)
+  return isSameReader(row, admission) and row.id or admission.id
+end
+
 -- What is stored. A caller that needs an id, or brings a key, and may not read the purchase's gets an alias, the same for every hit, so that hits do not fill the
 -- store. The key is bound to whichever id its holder may read.
 local function hit (admission, row)
-  local idempotency, isOwn = admission.idempotency, isSameReader(row, admission)
-  if not idempotency and (isOwn or not admission.needsId) then return { outcome = 'hit', row = Rows.show(row) } end
-  local id = isOwn and row.id or aliasIdOf(admission, row.id)
+  local idempotency, isOwn, isNoted = admission.idempotency, isSameReader(row, admission), admission.idempotency or admission.hook
+  if not isNoted and (isOwn or not admission.needsId) then return { outcome = 'hit', row = Rows.show(row) } end
+  local id = hitIdOf(admission, row)
   if not isOwn then
     local _, alias = Rows.findById(id)
     if not alias then addAlias(admission, id, row.id) end
   end
-  if not idempotency then return { outcome = 'hit', row = Rows.show(row, id, admission) } end
-  Names.bindIdempotency(idempotency, id, row)
+  if not isNoted then return { outcome = 'hit', row = Rows.show(row, id, admission) } end
+  if idempotency then Names.bindIdempotency(idempotency, id, row) end
   return answerFree(admission, 'hit', id)
 end
 
@@ -78,7 +89,7 @@ end
 -- lives as long as a generation born now could. The caller's idempotency key is bound to whichever id it gets.
 local function join (admission, row)
   if (row.phase == 'waiting' or Rows.isAtUpstream(row.phase)) and not row.joined then Rows.change(row, joining(row)) end
-  local id = isSameReader(row, admission) and row.id or admission.id
+  local id = joinIdOf(admission, row)
   if id ~= row.id then addAlias(admission, id, row.id) end
   if admission.idempotency then Names.bindIdempotency(admission.idempotency, id, row) end
   return answerFree(admission, 'joined', id)
@@ -147,10 +158,20 @@ local function sumOf (admissions, name)
   return sum
 end
 
--- Every reason not to buy all of these. Writes nothing.
-local function refuse (purchases)
+-- What an admission with a webhook is given, if it is there yet, and the id that its reader will know it by.
+local function wishOf (admission, free)
+  if free and free.replays then return { admission = admission, row = Rows.findById(free.replays), generation = free.replays } end
+  local row = free and free.row
+  if not row then return { admission = admission } end
+  return { admission = admission, row = row, generation = free.outcome == 'hit' and hitIdOf(admission, row) or joinIdOf(admission, row) }
+end
+
+local TOO_MANY_HOOKS = { outcome = 'refused', why = 'hooks' }
+
+-- Every reason not to buy all of these, or not to tell whom all of a list want to be told (`wishes`). Writes nothing.
+local function refuse (purchases, wishes)
   local first = purchases[1]
-  if not first then return nil end
+  if not first then return #wishes > 0 and not Hooks.hasRoom(wishes) and TOO_MANY_HOOKS or nil end
   local tenant = Queue.readTenant(first.tenant)
   -- A tripped breaker lets one purchase through, as its probe. One that had to wait for a slot would find out nothing, and keep others from being the probe.
   local mayProbe = #purchases == 1 and tenant.running < first.maxInFlight
@@ -168,6 +189,7 @@ local function refuse (purchases)
   for _, purchase in ipairs(purchases) do
     if purchase.makesLarge and not Aside.hasRoom() then return { outcome = 'refused', why = 'large' } end
   end
+  if #wishes > 0 and not Hooks.hasRoom(wishes) then return TOO_MANY_HOOKS end
   local price = sumOf(purchases, 'price')
   local token = Tokens.refuseToken(first, price, sumOf(purchases, 'files'))
   if token then return { outcome = 'refused', why = 'token', token = token } end
@@ -206,6 +228,7 @@ local function buy (admission)
   local keyed = admission.idempotency
   row.keyless = keyed == nil or nil
   row.idempotencyName, row.fingerprint = keyed and keyed.name, keyed and keyed.fingerprint
+  if admission.hook then row.hooks = Hooks.first(admission) end
   row.keyedUntilMs = keyed and now + constants.idempotencyMs or nil
   Queue.countPurchase(admission)
   if takesCacheName(admission) then Names.takeCacheName(admission.cacheName, row.id) end
@@ -256,7 +279,7 @@ end
 
 -- What each of them gets, found out before anything is written, and written only when none is refused.
 local function admitNew (admissions)
-  local found, asked, isAsking, purchases, siblings = {}, {}, false, {}, {}
+  local found, asked, isAsking, purchases, siblings, wishes = {}, {}, false, {}, {}, {}
   for index, admission in ipairs(admissions) do
     local free = findFree(admission, siblings)
     if free and free.refused then return free.refused end
@@ -267,10 +290,11 @@ local function admitNew (admissions)
       table.insert(purchases, admission)
       if takesCacheName(admission) then siblings[admission.cacheName] = admission.id end
     end
+    if admission.hook then table.insert(wishes, wishOf(admission, free)) end
     found[index] = free or { take = function () return buy(admission) end }
   end
   if isAsking then return { outcome = 'duplicates', duplicates = asked } end
-  local refused = refuse(purchases)
+  local refused = refuse(purchases, wishes)
   if refused then return refused end
   local got = {}
   for index, each in ipairs(found) do got[index] = takeAt(index, each) end
@@ -296,9 +320,12 @@ end
 
 local function foresee (admission)
   local free = findFree(admission, {}, Duplicates.seekDuplicate)
-  if not free then return refuse({ admission }) or { outcome = 'bought' } end
+  local wishes = admission.hook and { wishOf(admission, free) } or {}
+  if not free then return refuse({ admission }, wishes) or { outcome = 'bought' } end
   if free.refused then return free.refused end
   if free.ask then return { outcome = 'duplicates', duplicates = free.ask } end
+  local refused = not free.look and refuse({}, wishes)
+  if refused then return refused end
   if free.left then return { outcome = 'gone', ['end'] = free.left } end
   return { outcome = free.outcome, row = Rows.showBrief(free.row or Rows.findById(free.replays)) }
 end

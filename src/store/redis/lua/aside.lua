@@ -6,9 +6,9 @@ end
 
 -- Takes away some of those whose hour is over.
 local function tidy ()
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', ASIDES, '-inf', text(now), 'LIMIT', 0, constants.tidyPerCall)) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', MORE.asides, '-inf', text(now), 'LIMIT', 0, constants.tidyPerCall)) do
     redis.call('UNLINK', key('b', name))
-    redis.call('ZREM', ASIDES, name)
+    redis.call('ZREM', MORE.asides, name)
     redis.call('HINCRBY', GLOB, 'asideBytes', '-' .. string.match(name, ' (%d+) '))
   end
 end
@@ -28,11 +28,11 @@ local function putAside ()
   tidy()
   local name = nameOf(given.id, given.large)
   local bytes = string.match(given.large, '^%d+')
-  if not redis.call('ZSCORE', ASIDES, name) then
+  if not redis.call('ZSCORE', MORE.asides, name) then
     if usedBytes() + tonumber(bytes) > times.largeResultBytes then return { outcome = 'full' } end
     redis.call('HINCRBY', GLOB, 'asideBytes', bytes)
   end
-  redis.call('ZADD', ASIDES, text(now + constants.largeMs), name)
+  redis.call('ZADD', MORE.asides, text(now + constants.largeMs), name)
   redis.call('HSET', key('b', name), given.piece, payload)
   endKey(key('b', name), now + constants.largeMs)
   return { outcome = 'kept' }
@@ -41,14 +41,14 @@ end
 -- Takes one away before its hour is over.
 local function drop (id, large)
   local name = nameOf(id, large)
-  if redis.call('ZREM', ASIDES, name) == 0 then return end
+  if redis.call('ZREM', MORE.asides, name) == 0 then return end
   redis.call('UNLINK', key('b', name))
   redis.call('HINCRBY', GLOB, 'asideBytes', '-' .. string.match(large, '^%d+'))
 end
 
 -- Does this output lie aside?
 local function isThere (id, large)
-  return tonumber(redis.call('ZSCORE', ASIDES, nameOf(id, large)) or 0) > now
+  return tonumber(redis.call('ZSCORE', MORE.asides, nameOf(id, large)) or 0) > now
 end
 
 -- aside { id } -> { key, pieces: how many, sha256 } of a row's output, or nothing

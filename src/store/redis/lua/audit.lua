@@ -181,10 +181,10 @@ local function auditAll (keys, args)
       if due[id] ~= expected then fault(id, 'is', row.phase, 'and due at', due[id], 'instead of', expected) end
       if (unknown[id] ~= nil) ~= isUnknown then fault(id, 'is', row.phase, isUnknown and 'and not' or 'and', 'among the unknowns') end
     end
-    for id, admittedAtMs in pairs(membersOf(OLDEST)) do
+    for id, admittedAtMs in pairs(membersOf(MORE.oldest)) do
       if not unknown[id] or rows[id].createdAtMs ~= admittedAtMs then fault(id, 'is among the unknowns as admitted at', admittedAtMs) end
     end
-    if redis.call('ZCARD', OLDEST) ~= redis.call('ZCARD', UNKNOWN) then fault('not every unknown is there with its admission') end
+    if redis.call('ZCARD', MORE.oldest) ~= redis.call('ZCARD', UNKNOWN) then fault('not every unknown is there with its admission') end
     for _, ids in ipairs({ due, unknown }) do
       for id in pairs(ids) do
         if not rows[id] then fault(id, 'is due or unknown and has no row') end
@@ -211,7 +211,7 @@ local function auditAll (keys, args)
   end
 
   local function auditFailed ()
-    local failed = membersOf(FAILED)
+    local failed = membersOf(MORE.failed)
     for id, row in pairs(rows) do
       local expected = row.phase == 'failed' and (row.finishedAtMs or 0) or nil
       if failed[id] ~= expected then fault(id, 'is', row.phase, 'and among what failed at', failed[id], 'instead of', expected) end
@@ -253,6 +253,33 @@ local function auditAll (keys, args)
     end
     local counted = tonumber(redis.call('HGET', GLOB, 'keptBytes') or 0)
     if counted ~= sum then fault('stored files have', sum, 'bytes, counted are', counted) end
+  end
+
+  local function auditHooks ()
+    local untold, givenUp, turns, stands = membersOf(MORE.untold), membersOf(MORE.givenUp), membersOf(MORE.hooks), {}
+    for id, row in pairs(rows) do
+      local is = row.hooks and HookPlaces.of(row) or { due = {} }
+      if untold[id] ~= is.since then fault(id, 'has somebody to tell since', is.since, 'and stands at', untold[id]) end
+      if givenUp[id] ~= is.givenUp then fault(id, 'has given somebody up at', is.givenUp, 'and stands at', givenUp[id]) end
+      for tenant, atMs in pairs(is.due) do stands[tenant .. ' ' .. id] = atMs end
+    end
+    for _, ids in ipairs({ untold, givenUp }) do
+      for id in pairs(ids) do
+        if not rows[id] then fault(id, 'has webhooks and has no row') end
+      end
+    end
+    for _, tenant in ipairs(keysOf('h')) do
+      local first
+      for id, atMs in pairs(membersOf(key('h', tenant))) do
+        if stands[tenant .. ' ' .. id] ~= atMs then fault(id, 'is due to be told to', tenant, 'at', atMs, 'instead of', stands[tenant .. ' ' .. id]) end
+        stands[tenant .. ' ' .. id] = nil
+        first = math.min(first or atMs, atMs)
+      end
+      if turns[tenant] ~= first then fault('the first webhook of', tenant, 'is due at', first, 'and stands at', turns[tenant]) end
+      turns[tenant] = nil
+    end
+    for name in pairs(stands) do fault(name, 'is not due to be told') end
+    for tenant in pairs(turns) do fault(tenant, 'stands in the line of webhooks and has none') end
   end
 
   local function auditNames ()
@@ -352,15 +379,15 @@ local function auditAll (keys, args)
 
   local function auditAsides ()
     local bytes = 0
-    for _, name in ipairs(redis.call('ZRANGE', ASIDES, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
+    for _, name in ipairs(redis.call('ZRANGE', MORE.asides, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
     if bytes ~= Aside.usedBytes() then fault(bytes, 'bytes lie aside, counted are', Aside.usedBytes()) end
     for _, name in ipairs(keysOf('b')) do
-      if not redis.call('ZSCORE', ASIDES, name) then fault(name, 'lies aside without an end') end
+      if not redis.call('ZSCORE', MORE.asides, name) then fault(name, 'lies aside without an end') end
     end
   end
 
   local function auditHistory ()
-    local held, awaited = redis.call('HMGET', GLOB, 'heldSinceMs', 'heldUntilMs'), redis.call('ZCARD', AWAITED)
+    local held, awaited = redis.call('HMGET', GLOB, 'heldSinceMs', 'heldUntilMs'), redis.call('ZCARD', MORE.awaited)
     if (held[1] ~= false) ~= (awaited > 0) or (held[2] ~= false) ~= (awaited > 0) then
       fault('claims are held back from', held[1], 'until', held[2], 'and', awaited, 'replicas awaited')
     end
@@ -376,6 +403,7 @@ local function auditAll (keys, args)
   auditFailed()
   auditFiles()
   auditKept()
+  auditHooks()
   auditNames()
   auditRequests()
   auditDuplicates()

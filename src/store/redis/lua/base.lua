@@ -36,25 +36,27 @@ local DUE -- zset: id -> ms: waiting: its deadline; at fal: its lease; ended: it
 local LATER -- zset: waiting ids that may not be claimed yet -> from when on they may
 local TURNS -- zset: tenant -> virtual time; only tenants with claimable work and a free slot
 local UNKNOWN -- zset: open unknowns -> since when
-local OLDEST -- zset: the same -> when they were admitted
 local CLAIMS -- hash: claim id -> id, while that attempt is submitting
 local WAITING -- hash: tenant -> how many wait; only tenants of whom some do
 local BREAKERS -- hash: scope -> JSON
 local PRICE_RULES -- hash: model -> JSON: its price rules, the one that holds first
-local OVERRUNS -- hash: model -> how many of its bills in a row were above their reservations
-local ASIDES -- zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when
 local FOLLOWED -- zset: what a request id stands for and another replica may go on with at once -> its owner, as a number
-local FAILED -- zset: what has failed -> when it ended
 local FILES -- zset: what has files that are not stored yet -> when they are tried again
 local BEATS -- zset: replica -> its last heartbeat
 local RENEWED -- zset: replica -> its last renewal on this server
-local AWAITED -- zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there
 local OUTBOX -- list: JSON, what nobody was told yet, oldest first
 local JOURNAL -- stream
 -- Keys that few operations use, since there are not many names left:
 -- kept, hash: name of a stored file -> how many rows refer to it, its bytes, since when it is known (kept.lua); orphans, zset: those that nothing refers to -> since when;
 -- condemned, zset: those that a process removes -> until when no other one does;
--- tally, hash: while rows are counted again, what was counted so far (tally.lua); tallied, hash: what counts in it
+-- asides, zset: '<id> <bytes> <sha256>' of an output that lies aside -> until when;
+-- awaited, zset: replicas that have to renew again before anything is claimed, as long as heldUntilMs is there;
+-- hooks, zset: tenant -> when the first of its open webhooks is due; untold, zset: what has open webhooks -> since when somebody should have been told;
+-- givenUp, zset: what has a webhook that was given up -> when it ended;
+-- tally, hash: while rows are counted again, what was counted so far (tally.lua); tallied, hash: what counts in it;
+-- overruns, hash: model -> how many of its bills in a row were above their reservations;
+-- failed, zset: what has failed -> when it ended;
+-- oldest, zset: open unknowns -> when they were admitted
 local MORE
 local CHANGES -- channel
 
@@ -65,23 +67,18 @@ local function nameKeys (glob)
   LATER = prefix .. 'later'
   TURNS = prefix .. 'turns'
   UNKNOWN = prefix .. 'unknown'
-  OLDEST = prefix .. 'oldest'
   CLAIMS = prefix .. 'claims'
   WAITING = prefix .. 'waiting'
   BREAKERS = prefix .. 'breakers'
   PRICE_RULES = prefix .. 'prices'
-  OVERRUNS = prefix .. 'overruns'
-  ASIDES = prefix .. 'asides'
   FOLLOWED = prefix .. 'followed'
-  FAILED = prefix .. 'failed'
   FILES = prefix .. 'files'
   BEATS = prefix .. 'beats'
   RENEWED = prefix .. 'renewed'
-  AWAITED = prefix .. 'awaited'
   OUTBOX = prefix .. 'outbox'
   JOURNAL = prefix .. 'j'
   CHANGES = prefix .. 'changes'
-  MORE = { kept = prefix .. 'kept', orphans = prefix .. 'orphans', condemned = prefix .. 'condemned', tally = prefix .. 'tally', tallied = prefix .. 'tallied' }
+  MORE = { kept = prefix .. 'kept', orphans = prefix .. 'orphans', condemned = prefix .. 'condemned', tally = prefix .. 'tally', tallied = prefix .. 'tallied', awaited = prefix .. 'awaited', asides = prefix .. 'asides', hooks = prefix .. 'hooks', untold = prefix .. 'untold', givenUp = prefix .. 'givenup', overruns = prefix .. 'overruns', failed = prefix .. 'failed', oldest = prefix .. 'oldest' }
 end
 
 -- The ledger's other accounts, a line each. Most ledgers have one account, so it is only looked where others matter.
@@ -145,7 +142,7 @@ end
 
 -- g: row or alias, c: a row's card, e: what is left of a forgotten row, x: of one that went before its time, log: a row's log lines, n: name, r: fal's request id, a: answer, o: duplicates, q: a tenant's queue,
 -- t: tenant, m: book, tok: token, toks: a tenant's live tokens by their end, ticket: one that nobody has used, l: a reader's own rows by number, ls: the same by status, la: its aliases by number,
--- b: the pieces of an output that lies aside, once: what was granted to one call
+-- h: rows with open webhooks of a tenant by when they are due, b: the pieces of an output that lies aside, once: what was granted to one call
 local function key (kind, name)
   return prefix .. kind .. ':' .. name
 end

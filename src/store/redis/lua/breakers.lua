@@ -240,7 +240,7 @@ local function take (report, metBy)
   local isDeaf = from == UNSURE and report.only ~= UNSURE
   if isDeaf or report.only and from ~= report.only then return breaker end
   if report.state == 'ok' then close(breaker) else fail(breaker, report, metBy) end
-  if from == UNSURE and breaker.state == 'ok' then redis.call('HDEL', OVERRUNS, breaker.scope) end
+  if from == UNSURE and breaker.state == 'ok' then redis.call('HDEL', MORE.overruns, breaker.scope) end
   if breaker.state ~= from then redis.call('RPUSH', OUTBOX, cjson.encode({ breaker.scope, 'breaker', from, breaker.state })) end
   return breaker
 end
@@ -301,10 +301,10 @@ end
 local function weighBill (row, told)
   if not told or told == 0 then return end
   if told <= row.price then
-    redis.call('HDEL', OVERRUNS, row.model)
+    redis.call('HDEL', MORE.overruns, row.model)
     return
   end
-  local overruns = redis.call('HINCRBY', OVERRUNS, row.model, 1)
+  local overruns = redis.call('HINCRBY', MORE.overruns, row.model, 1)
   if told > row.price * constants.maxOverrun or overruns >= constants.maxOverrunsInARow then
     take({ scope = row.model, state = UNSURE, retryAfterMs = constants.unsureRetryMs }, EVERYBODY)
   end
@@ -312,7 +312,7 @@ end
 
 -- An operator has spoken about a bill of this model. Was its price unsure until now?
 local function trustPrice (model)
-  redis.call('HDEL', OVERRUNS, model)
+  redis.call('HDEL', MORE.overruns, model)
   local breaker = readBreaker(model)
   if not breaker or breaker.state ~= UNSURE then return false end
   take({ scope = model, state = 'ok', retryAfterMs = 0, only = UNSURE }, EVERYBODY)

@@ -19,11 +19,15 @@ end
 -- What a generation ends with whose caller was told that the store was away.
 local WITHDRAWN = '{"code":"store-unavailable","detail":"Its admission was not confirmed in time, so nothing was bought."}'
 
--- withdraw { admissions: [{ id, connection or nothing, claimId or nothing }] } -> 'OK'
+-- withdraw { admissions: [{ id, connection or nothing, claimId or nothing, hookId or nothing }] } -> 'OK'
 -- Their callers were answered 503, so they leave the queue unspent (rule 1), unless somebody has come to them since: by reattaching, joining or asking for the id.
 -- Nobody heard of the claim that came along, so what was granted to it was not sent.
 local function withdraw ()
   for _, admission in ipairs(given.admissions) do
+    if admission.hookId then
+      local noted = Rows.findById((readEnding(key('a', admission.id)) or { id = admission.id }).id)
+      if noted then Hooks.takeBack(noted, admission.hookId) end
+    end
     local row = Rows.readBrief(admission.id)
     local isUnsent = row and row.phase == 'submitting' and admission.claimId and row.claimId == admission.claimId
     local isOurs = isUnsent or row and row.phase == 'waiting' and row.attempt == 0

@@ -29,7 +29,7 @@ local function readServer ()
 end
 
 local function letGo ()
-  redis.call('DEL', AWAITED)
+  redis.call('DEL', MORE.awaited)
   redis.call('HDEL', GLOB, 'heldSinceMs', 'heldUntilMs')
 end
 
@@ -37,12 +37,12 @@ end
 -- two machines are never compared. What fell below what a replica knows that it does not know of has lost others as well.
 local function pauseClaims (hasFallen)
   local latest = redis.call('ZRANGE', RENEWED, -1, -1, 'WITHSCORES')
-  if hasFallen and not redis.call('ZSCORE', RENEWED, given.replica) then redis.call('ZADD', AWAITED, 0, NOBODY_KNOWS) end
+  if hasFallen and not redis.call('ZSCORE', RENEWED, given.replica) then redis.call('ZADD', MORE.awaited, 0, NOBODY_KNOWS) end
   if latest[2] then
-    for _, replica in ipairs(redis.call('ZRANGEBYSCORE', RENEWED, '(' .. text(tonumber(latest[2]) - times.leaseMs), '+inf')) do redis.call('ZADD', AWAITED, 0, replica) end
+    for _, replica in ipairs(redis.call('ZRANGEBYSCORE', RENEWED, '(' .. text(tonumber(latest[2]) - times.leaseMs), '+inf')) do redis.call('ZADD', MORE.awaited, 0, replica) end
   end
   redis.call('DEL', RENEWED)
-  if redis.call('ZCARD', AWAITED) > 0 then redis.call('HSET', GLOB, 'heldSinceMs', text(now), 'heldUntilMs', text(now + times.leaseMs)) end
+  if redis.call('ZCARD', MORE.awaited) > 0 then redis.call('HSET', GLOB, 'heldSinceMs', text(now), 'heldUntilMs', text(now + times.leaseMs)) end
 end
 
 -- Looks whether something may have been lost since the last claim or renewal. Each change is noticed once: replicas that come later know of fewer.
@@ -86,7 +86,7 @@ end
 -- This replica is there, and has put back all that it knows.
 local function isThere ()
   note(RENEWED)
-  if redis.call('ZREM', AWAITED, given.replica) == 1 and redis.call('ZCARD', AWAITED) == 0 then letGo() end
+  if redis.call('ZREM', MORE.awaited, given.replica) == 1 and redis.call('ZCARD', MORE.awaited) == 0 then letGo() end
 end
 
 -- This replica has a heartbeat.

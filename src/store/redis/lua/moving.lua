@@ -75,7 +75,7 @@ function put.prices (model, image)
 end
 
 function put.overruns (model, image)
-  redis.call('HSET', OVERRUNS, model, image.count)
+  redis.call('HSET', MORE.overruns, model, image.count)
 end
 
 function put.granted (what, image)
@@ -213,7 +213,7 @@ function step.putPiece ()
   local untilMs = tonumber(given.untilMs)
   redis.call('HSET', key('b', given.name), given.piece, payload)
   endKey(key('b', given.name), untilMs)
-  if redis.call('ZADD', ASIDES, text(untilMs), given.name) == 1 then redis.call('HINCRBY', GLOB, 'asideBytes', string.match(given.name, ' (%d+) ')) end
+  if redis.call('ZADD', MORE.asides, text(untilMs), given.name) == 1 then redis.call('HINCRBY', GLOB, 'asideBytes', string.match(given.name, ' (%d+) ')) end
   return { outcome = 'kept' }
 end
 

@@ -15,6 +15,7 @@ local operations = {
   renew = Leases.renew, restore = Restore.restore, release = Leases.release, sweep = Leases.sweep, heartbeat = Leases.heartbeat, takeOver = Leases.takeOver, takeOutbox = Outbox.takeOutbox, once = Outbox.once,
   takeMissing = Media.takeMissing, keepFiles = Media.keepFiles, noteDeadLinks = Media.noteDeadLinks,
   expectFile = Kept.expectFile, takeOrphans = Kept.takeOrphans, filesGone = Kept.filesGone, withdrawFiles = Kept.withdrawFiles, keptFiles = Kept.keptFiles, meetFiles = Kept.meetFiles,
+  takeHooks = Hooks.takeHooks, hookTried = Hooks.hookTried, hooks = Hooks.list, sendHooksAgain = Hooks.sendAgain,
   putAside = Aside.putAside, aside = Aside.aside,
   seen = Delivery.seen, left = Delivery.left, withdraw = Delivery.withdraw,
   read = Readers.read, lookup = Readers.lookup, getMany = Readers.getMany, getStatuses = Readers.getStatuses, logs = Logs.logs, list = Readers.list, unknowns = Readers.unknowns, gauges = Readers.gauges, standings = Readers.standings, failures = Readers.failures, replicas = Readers.replicas,

@@ -120,20 +120,22 @@ local TENANTS_PER_CALL = '200'
 
 -- gauges { cursor: '0', or that of the answer before }
 -- -> { waiting by tenant, cursor: '0' when these are the last, accounts: [{ upstream, used: slots at fal, open: how many may be used, or nothing }], unknownOpen,
---   unknownOldestMs: its admission, asideBytes, keptFiles, keptBytes, orphans }
+--   unknownOldestMs: its admission, asideBytes, keptFiles, keptBytes, orphans, hooksDue, hooksOldestMs, hooksGivenUp }
 local function gauges ()
-  local oldest = redis.call('ZRANGE', OLDEST, 0, 0, 'WITHSCORES')
+  local oldest = redis.call('ZRANGE', MORE.oldest, 0, 0, 'WITHSCORES')
   local accounts = {}
   for place, account in ipairs(Accounts.all()) do
     local used, open = Accounts.slotsNow(Accounts.apart(account))
     accounts[place] = { upstream = account or nil, used = text(used), open = open and text(open) }
   end
+  local beforeNever = '(' .. text(constants.neverMs)
   local waiting = redis.call('HSCAN', WAITING, given.cursor, 'COUNT', TENANTS_PER_CALL)
   return {
     waiting = recordOf(waiting[2]), cursor = waiting[1], accounts = accounts,
     unknownOpen = text(redis.call('ZCARD', UNKNOWN)), unknownOldestMs = oldest[2],
     asideBytes = text(Aside.usedBytes()),
-    keptFiles = text(redis.call('HLEN', MORE.kept)), keptBytes = redis.call('HGET', GLOB, 'keptBytes') or '0', orphans = text(redis.call('ZCARD', MORE.orphans))
+    keptFiles = text(redis.call('HLEN', MORE.kept)), keptBytes = redis.call('HGET', GLOB, 'keptBytes') or '0', orphans = text(redis.call('ZCARD', MORE.orphans)),
+    hooksDue = text(redis.call('ZCOUNT', MORE.untold, '-inf', beforeNever)), hooksOldestMs = redis.call('ZRANGEBYSCORE', MORE.untold, '-inf', beforeNever, 'WITHSCORES', 'LIMIT', 0, 1)[2], hooksGivenUp = text(redis.call('ZCARD', MORE.givenUp))
   }
 end
 
@@ -152,7 +154,7 @@ end
 -- failures { limit, tenant or nothing } -> [{ id, tenant, model, code, finishedAtMs, cost }], the latest first
 local function failures ()
   local found = {}
-  for _, id in ipairs(newest(FAILED, '+inf', constants.maxFailureLooks)) do
+  for _, id in ipairs(newest(MORE.failed, '+inf', constants.maxFailureLooks)) do
     if #found >= given.limit then break end
     local row = Folds.glance(id, 's', 'tenant', 'model', 'failure')
     -- A replica of an older version does not keep up what failed.

@@ -57,15 +57,19 @@ local function compareRow (row)
   comparePlace(LATER, row, is.later, 'later')
   comparePlace(key('q', row.tenant), row, is.queue, 'queue')
   comparePlace(UNKNOWN, row, is.unknown, 'unknown')
-  comparePlace(OLDEST, row, is.unknown and row.createdAtMs, 'oldest')
+  comparePlace(MORE.oldest, row, is.unknown and row.createdAtMs, 'oldest')
   for _, account in ipairs(Accounts.all()) do
     local other = Accounts.apart(account)
     local isThere = is.apart == other
     comparePlace(Accounts.setOf(DUE, other), row, isThere and is.due or nil, Accounts.setOf('due', other))
     comparePlace(Accounts.setOf(FOLLOWED, other), row, isThere and is.followed or nil, Accounts.setOf('followed', other))
   end
-  comparePlace(FAILED, row, is.failed, 'failed')
+  comparePlace(MORE.failed, row, is.failed, 'failed')
   comparePlace(FILES, row, is.files, 'files')
+  local hooks = is.hooks or { due = {} }
+  comparePlace(MORE.untold, row, hooks.since, 'untold')
+  comparePlace(MORE.givenUp, row, hooks.givenUp, 'givenup')
+  for tenant, atMs in pairs(hooks.due) do comparePlace(key('h', tenant), row, atMs, 'webhooks of ' .. tenant) end
   comparePlace(key('l', row.tenant .. ' ' .. row.subject), row, row.number, 'list')
   comparePlace(Rows.listOf(row), row, row.number, 'list by status')
   -- Others may have been passed over.
@@ -93,6 +97,9 @@ local belongs = {
   followed = function (row, is, name) return is.followed and is.apart == name end,
   failed = function (row, is) return is.failed end,
   files = function (row, is) return is.files end,
+  untold = function (row, is) return is.hooks and is.hooks.since end,
+  givenup = function (row, is) return is.hooks and is.hooks.givenUp end,
+  h = function (row, is, name) return is.hooks and is.hooks.due[name] end,
   unknown = function (row, is) return is.unknown end,
   oldest = function (row, is) return is.unknown end,
   q = function (row, is, name) return is.queue and row.tenant == name end,
@@ -102,7 +109,7 @@ local belongs = {
 }
 
 local function sets ()
-  return { later = LATER, due = DUE, followed = FOLLOWED, failed = FAILED, files = FILES, unknown = UNKNOWN, oldest = OLDEST }
+  return { later = LATER, due = DUE, followed = FOLLOWED, failed = MORE.failed, files = FILES, untold = MORE.untold, givenup = MORE.givenUp, unknown = UNKNOWN, oldest = MORE.oldest }
 end
 
 -- Drops what leads nowhere or to a row that does not belong there. -> where to go on
@@ -129,6 +136,20 @@ local function compareClaims (cursor)
       if isMending then redis.call('HDEL', CLAIMS, scanned[2][i]) end
     end
   end
+  return scanned[1]
+end
+
+-- A tenant's place in the line of webhooks, which follows from its first one.
+local function compareHookTurn (tenant)
+  local found, first = redis.call('ZSCORE', MORE.hooks, tenant), HookPlaces.firstOf(tenant)
+  if (found and tonumber(found) or nil) == first then return end
+  differ('turn', tenant .. ' in hooks', found and text(tonumber(found)), first and text(first))
+  if isMending then HookPlaces.updateTurn(tenant) end
+end
+
+local function compareHookTurns (cursor)
+  local scanned = redis.call('ZSCAN', MORE.hooks, cursor, 'COUNT', MEMBERS_PER_CALL)
+  for i = 1, #scanned[2], 2 do compareHookTurn(scanned[2][i]) end
   return scanned[1]
 end
 
@@ -204,7 +225,7 @@ local function compareLedger ()
     compare('slots', other or '', GLOB, Accounts.field('active', other), tallied(Accounts.field('slots', other)))
   end
   local bytes = 0
-  for _, name in ipairs(redis.call('ZRANGE', ASIDES, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
+  for _, name in ipairs(redis.call('ZRANGE', MORE.asides, 0, -1)) do bytes = bytes + tonumber(string.match(name, ' (%d+) ')) end
   compare('aside', '', GLOB, 'asideBytes', bytes)
   compare('kept', '', GLOB, 'keptBytes', tallied('bytes'))
 end
@@ -269,7 +290,10 @@ end
 
 -- kind, name: of an index; cursor
 function step.members (answer)
-  answer.cursor = given.kind == 'claims' and compareClaims(given.cursor) or compareMembers(given.kind, given.name, given.cursor)
+  if given.kind == 'claims' then answer.cursor = compareClaims(given.cursor)
+  elseif given.kind == 'hooks' then answer.cursor = compareHookTurns(given.cursor)
+  else answer.cursor = compareMembers(given.kind, given.name, given.cursor) end
+  if given.kind == 'h' and answer.cursor == '0' then compareHookTurn(given.name) end
 end
 
 -- kind, names: of keys

@@ -77,6 +77,7 @@ local function overwrite (row, fact, holds)
   changes.questions = false
   redis.call('DEL', key('log', row.id)) -- how many lines were told is known, which ones is not
   Rows.replace(row, changes)
+  Hooks.carry(fact.hooks, row)
   return row
 end
 
@@ -91,6 +92,7 @@ local function makeWay (other, row)
   end
   Rows.replace(row, changes)
   Rows.giveWay(other, row)
+  Hooks.carry(other.hooks, row)
   return true
 end
 

@@ -194,6 +194,7 @@ local function dueOf (row)
   if row.phase == 'unknown' then return row.askAtMs end
   if not Books.isFinal(row) then return row.leaseUntilMs end
   local untilMs = keptUntilMs(row)
+  if row.hooks then untilMs = math.max(untilMs, HookPlaces.keptUntilMs(row) or 0) end
   return row.settled and row.askAtMs and math.min(untilMs, row.askAtMs) or untilMs
 end
 
@@ -261,6 +262,7 @@ local function placesOf (row)
   if row.duplicateName and isDuplicate(row) then at.duplicate = row.number end
   if row.phase == 'failed' then at.failed = row.finishedAtMs or 0 end
   at.files = row.filesAtMs
+  if row.hooks then at.hooks = HookPlaces.of(row) end
   at.held = not Books.isFinal(row)
   return at
 end
@@ -327,13 +329,14 @@ local function reindex (before, after)
   if was.queue ~= is.queue then positionsNow = {} end
   place(key('q', row.tenant), row.id, was.queue, is.queue)
   place(UNKNOWN, row.id, was.unknown, is.unknown)
-  place(OLDEST, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
+  place(MORE.oldest, row.id, was.unknown and before.createdAtMs, is.unknown and after.createdAtMs)
   placeApart(DUE, row.id, was, is, was.due, is.due)
   placeApart(FOLLOWED, row.id, was, is, was.followed, is.followed)
-  place(FAILED, row.id, was.failed, is.failed)
+  place(MORE.failed, row.id, was.failed, is.failed)
   place(FILES, row.id, was.files, is.files)
   local had, has = before and before.media or nil, after and after.media or nil
   if had ~= has then Kept.refer(had, has) end
+  if was.hooks or is.hooks then HookPlaces.move(row.id, was.hooks, is.hooks) end
   if row.duplicateName then
     -- What was passed over among duplicates is one of them again when it moves.
     local isBack = before and after and before.phase ~= after.phase and (before.phase == 'unknown' or before.cancelWished)
