@@ -13,6 +13,7 @@ import { createDeadLinks } from './app/dead-links.ts'
 import { openMedia } from './app/media.ts'
 import { openStore } from './app/store.ts'
 import { createWayToFiles, type OwnBase } from './app/way-to-files.ts'
+import { openWebhooks } from './app/webhooks.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
 import { withoutSecrets, type Censor } from './censor.ts'
 import { storeKindOf, type Config } from './config.ts'
@@ -48,6 +49,8 @@ export interface AppOptions {
   readonly warnings?: readonly string[]
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[]
+  /** The pauses between tries of a webhook; about two hours in all by default. */
+  readonly webhookPausesMs?: readonly number[]
   /** How long a start waits for a store that is away; a second by default. */
   readonly awaitStoreMs?: number
 }
@@ -104,6 +107,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const media = await openMedia({ config, way, expectFile: async (...given) => await store.ledger.expectFile(...given), log, metrics })
   const deadLinks = createDeadLinks(models, way)
   const reader = createFileReader({ ...way, maxBytes: MAX_READ_BYTES, stored: media?.files ?? null })
+  const webhooks = await openWebhooks({ config, tenants: tenants.now, bodyOf: hook => doors.hookBody(hook), log, metrics, pausesMs: options.webhookPausesMs })
   const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
 
   const core = createCore({
@@ -121,11 +125,12 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     madeHere: () => doors.sandboxFilesBase,
     files: media?.keeper ?? null,
     lookAtFiles: deadLinks.look,
+    deliverHook: webhooks.deliver,
     isDraining: () => lifecycle.state === 'draining' && !drain.takesWork(),
     lookAgainMs: options.lookAgainMs,
     onTrouble
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, readFile: async (address, signal) => await reader.read(way.reached(address), signal), sandboxKey: keys.of(null) ?? '' })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, publicKeys: webhooks.publicKeys, readFile: async (address, signal) => await reader.read(way.reached(address), signal), sandboxKey: keys.of(null) ?? '' })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
@@ -194,6 +199,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     },
     ...media === null ? [] : [{ name: 'stored files', start: atOnce(media.start), stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: media.close } }],
     { name: 'files for answers', stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: reader.close } },
+    { name: 'keys of webhooks', start: atOnce(webhooks.start), stop: atOnce(webhooks.stop) },
     { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: async () => { await Promise.all([core.upstreams.close(), deadLinks.close()]) } } },
     {
       name: 'listeners',
@@ -220,6 +226,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     await certificate.reload()
     await redisAccess.reload()
     await media?.reload()
+    await webhooks.reload()
     // An operator who asks for this has a new key, or has paid.
     await breakers.tryAgain()
   }

@@ -103,6 +103,7 @@ export const settings = {
     maxBytes: optional('MEDIA_MAX_BYTES', integer(1_048_576, 2 ** 49), 'What all kept files may take. From nine tenths of it on those that nothing refers to go before `MEDIA_DAYS`; when it is full, new files keep fal\'s addresses and are tried again. Unset: whatever the place has'),
     keepMs: defaulted('MEDIA_DAYS', '7', days(0, 3650), 'How long a file is kept that no generation refers to any more, from when the last link to it ended; a ledger that is restored from a backup of that age still finds its files')
   },
+  webhookKeyFile: optional('WEBHOOK_KEY_FILE', line(), 'A file with the Ed25519 private keys (PEM) that webhooks of `/fal` are signed with: the first signs, all are shown at `/fal/.well-known/jwks.json`. Read again when it changes, and on SIGHUP. Unset: `fal_webhook` is refused, but in a trial with the sandbox a key is made that ends with the process'),
   queueMs: defaulted('QUEUE_SECONDS', '900', seconds(1, 86_400), 'How long a generation may wait here for a free slot'),
   runMs: defaulted('RUN_SECONDS', '3600', seconds(1, 86_400), 'How long a generation may run at fal'),
   cacheMemoryBytes: defaulted('CACHE_MEMORY_BYTES', '67108864', integer(1_048_576, 2 ** 40), 'Bound of the in-process layer of the cache'),

@@ -110,6 +110,14 @@ export const troubles = {
     sentence: 'Stored files that nothing refers to could not be removed.',
     then: 'They are tried again within some minutes. Look at `err`, and at the store that `MEDIA_DIR` or `MEDIA_URL` names.'
   },
+  'take-webhooks': {
+    sentence: 'Webhooks that are due could not be read.',
+    then: 'It is tried again within a second.'
+  },
+  'note-webhook': {
+    sentence: 'What became of a webhook could not be written.',
+    then: 'It is sent once more, with the same `webhook-id`.'
+  },
   'read-media': {
     sentence: 'A stored file could not be read.',
     then: 'Its reader is answered 503. Look at `err`, and at the store that `MEDIA_DIR` or `MEDIA_URL` names.'

@@ -29,6 +29,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     redis: null,
     disk: null,
     media: null,
+    webhookKeyFile: null,
     tenantsFile: null,
     models: {
       dir: null,
@@ -104,6 +105,7 @@ t.test('every variable is read', async t => {
     MEDIA_FILE_BYTES: '5000',
     MEDIA_MAX_BYTES: '2000000',
     MEDIA_DAYS: '3',
+    WEBHOOK_KEY_FILE: '/run/webhooks',
     FAL_CATALOGUE_URL: 'https://mirror.example/documents',
     FAL_API_URL: 'https://mirror.example/v1/',
     MODEL_CHECK_HOURS: '2',
@@ -149,6 +151,7 @@ t.test('every variable is read', async t => {
     redis: null,
     disk: { folder: '/d', hasToBeMount: true },
     media: { at: { kind: 'bucket', bucket: { name: 'pictures', prefix: 'of/falgate', endpoint: 'https://s3.example:9000', region: 'here' }, keys: { kind: 'file', file: '/run/bucket' } }, keyFile: '/run/links', linkMs: 3_600_000, hosts: ['files.example'], waitMs: 3000, maxFileBytes: 5000, maxBytes: 2_000_000, keepMs: 3 * 86_400_000 },
+    webhookKeyFile: '/run/webhooks',
     tenantsFile: '/etc/tenants.json',
     models: {
       dir: '/etc/models',
@@ -193,7 +196,7 @@ t.test('the key is shown to fal\'s API, and with another catalogue only to the A
 
 t.test('all faults are told at once, by name and without values', async t => {
   const marker = 'SeCrEt"\\'
-  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE', 'DATA_DIR', 'IMAGE_DATA_DIR', 'MEDIA_DIR', 'MEDIA_KEY_FILE', 'MEDIA_CREDENTIALS_FILE', 'AWS_SESSION_TOKEN'].includes(name))
+  const names = variables.map(({ name }) => name).filter(name => !['FAL_KEY_FILE', 'TENANTS_FILE', 'MODELS_DIR', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'REDIS_PASSWORD_FILE', 'REDIS_CA_FILE', 'DATA_DIR', 'IMAGE_DATA_DIR', 'MEDIA_DIR', 'MEDIA_KEY_FILE', 'MEDIA_CREDENTIALS_FILE', 'WEBHOOK_KEY_FILE', 'AWS_SESSION_TOKEN'].includes(name))
   const faults = faultsOf(Object.fromEntries(names.map(name => [name, marker])))
   for (const name of names) t.equal(faults.filter(fault => fault.startsWith(name + ':')).length, 1, `one fault for ${name}`)
   t.notMatch(faults.join('\n'), 'SeCrEt')

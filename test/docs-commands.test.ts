@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import t from 'tap'
 import { describePrompt } from '../src/logger.ts'
-import { parseObject } from './support/gateway.ts'
+import { parseObject, tenant } from './support/gateway.ts'
 import { callOf, codeBlocksOf, pageAt, pages, sectionOf } from './support/pages.ts'
 import { cliFile, projectDir } from './support/paths.ts'
 import { answering, freePort, runCli, start, type Env, type Running } from './support/processes.ts'
@@ -156,6 +156,15 @@ t.test('the user of Redis that docs/deployment.md makes is enough for the comman
   // ioredis gives its connections a name where it may, and goes on where it may not.
   const refused = JSON.stringify(await root.call('ACL', 'LOG')).match(/"object","[^"]*"/g) ?? []
   t.same(refused.filter(entry => !entry.includes('client|setname')), [], 'nothing was refused')
+})
+
+t.test('the files that docs/deployment.md makes for webhooks are taken', async t => {
+  const folder = t.testdir({ 'tenants.json': JSON.stringify({ tenants: [tenant('studio', { webhooks: ['hooks.example'], webhookSecretFile: 'studio-webhooks' })] }) })
+  const [code = ''] = codeBlocksOf(sectionOf(pageAt('docs/deployment.md'), 'Webhooks')).map(({ code }) => code)
+  const env = { TENANTS_FILE: 'tenants.json', WEBHOOK_KEY_FILE: 'webhook-keys' }
+  t.match(await start(t, [cliFile, 'check'], env, { cwd: folder }).ended, { code: 1, stderr: /WEBHOOK_KEY_FILE: the file cannot be read \(ENOENT\)/ })
+  await run('sh', ['-euc', code], { cwd: folder, env: { PATH: process.env['PATH'] ?? '' } })
+  t.match(await start(t, [cliFile, 'check'], env, { cwd: folder }).ended, { code: 0, stdout: /the configuration is sound/ })
 })
 
 t.test('the steps to production lead to a gateway that takes the new key', async t => {

@@ -55,11 +55,14 @@ const examples = ['FALGATE_URL', 'FALGATE_KEY', 'ORIGIN']
 /** Those of fal's Python client. */
 const clients = ['FAL_RUN_HOST', 'FAL_QUEUE_RUN_HOST', 'FAL_KEY_ID', 'FAL_KEY_SECRET']
 
+/** That of the receivers of webhooks. */
+const receivers = ['WEBHOOK_SECRET']
+
 /** Those of OpenTelemetry's SDK. */
 const sdk = ['OTEL_SERVICE_NAME', 'OTEL_NODE_ENABLED_INSTRUMENTATIONS', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_TRACES_SAMPLER', 'NODE_OPTIONS']
 
 t.test('every setting that a page names is one', async t => {
-  const known = new Set([...variables.map(({ name }) => name), ...others, ...examples, ...clients, ...sdk])
+  const known = new Set([...variables.map(({ name }) => name), ...others, ...examples, ...clients, ...receivers, ...sdk])
   const named = [...found(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g), ...found(/(?<![\w$])([A-Z][A-Z0-9_]{3,})=/g)]
   t.ok(named.length > 40, 'they were found')
   t.same(named.filter(({ match }) => !known.has(match[1] ?? '') && !/_$/.test(match[1] ?? '')).map(({ path, match }) => `${path}: ${match[1]}`), [])
@@ -96,6 +99,7 @@ t.test('every script of npm that a page names is one', async t => {
 
 /** Where each code block is held, by its page and how it begins; `not run` where that takes what no test may ask for, with what is held instead. */
 const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]> = [
+  ['docs/deployment.md', 'echo whsec_', 'docs-commands.test.ts'],
   ['docs/deployment.md', 'openssl rand -hex 32 > link-keys', 'cli/doctor-media.test.ts: such settings, with a bucket of its own'],
   ['README.md', 'npm ci && npm start', 'first-minute.test.ts starts it; npm test is what runs this'],
   ['README.md', 'falgate 0.1.0 listens on', 'first-minute.test.ts'],
@@ -110,6 +114,8 @@ const heldBy: ReadonlyArray<readonly [page: string, begins: string, by: string]>
   ['docs/api.md', 'id=$(curl', 'docs-commands.test.ts'],
   ['docs/api.md', 'unwanted=$(curl', 'docs-commands.test.ts'],
   ['docs/api.md', '{"dry_run"', 'docs-commands.test.ts'],
+  ['docs/api.md', 'import { createServer }', 'heavy/webhook-receivers.test.ts'],
+  ['docs/api.md', 'import os', 'world/webhooks.test.ts'],
   ['docs/architecture.md', 'flowchart', 'not run: a picture. The files that it names exist, see above'],
   ['docs/architecture.md', 'stateDiagram', 'docs.test.ts'],
   ['docs/billing.md', 'falgate usage', 'docs-commands.test.ts'],

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { modelClosed, Problem } from '../errors.ts'
 import { LOOK_AGAIN_MS } from '../generation/doubt.ts'
+import type { DeliverHook } from '../generation/hooks.ts'
 import type { Ledger } from '../generation/ledger.ts'
 import type { Prices } from '../generation/request/call.ts'
 import { createFileLooks, type LookAtFiles } from '../generation/request/file-looks.ts'
@@ -56,6 +57,8 @@ export interface CoreOptions {
   readonly files: FileKeeper | null
   /** Looks whether the files of a stored result are still where its output says. */
   readonly lookAtFiles: LookAtFiles
+  /** Makes one delivery of a webhook. */
+  readonly deliverHook: DeliverHook
   /** The pauses before each look at a result that could not be used; those of rule 25 by default. */
   readonly lookAgainMs?: readonly number[] | undefined
   readonly onTrouble: OnTrouble
@@ -106,6 +109,7 @@ export function createCore (options: CoreOptions): Core {
     slots: config.falConcurrency,
     lookAgainMs: options.lookAgainMs ?? LOOK_AGAIN_MS,
     files: options.files,
+    deliverHook: options.deliverHook,
     newId,
     ...createObserver(log, metrics, tracing, ledger.now),
     onRestored: (generations, contested) => {

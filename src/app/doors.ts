@@ -6,11 +6,13 @@ import { Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
+import type { DueHook } from '../generation/hooks.ts'
 import type { MediaLinks, ReadFile, StoredFiles } from '../generation/media.ts'
+import type { Addresses } from '../generation/served-output.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createPrefixOf } from '../http/forwarded-prefix.ts'
-import { createBaseUrl, type BaseUrl } from '../http/base-url.ts'
-import type { FileAddresses } from '../http/file-addresses.ts'
+import { createBaseUrl } from '../http/base-url.ts'
+import { createHookBodies } from '../http/hook-bodies.ts'
 import { foreignHostRefuser } from '../http/foreign-host.ts'
 import { createKnownBodies } from '../http/known-bodies.ts'
 import type { Readiness } from '../http/ops.ts'
@@ -49,6 +51,8 @@ export interface DoorsOptions {
   readonly media: StoredFiles | null
   /** Reads the files of outputs that are sent inside answers. */
   readonly readFile: ReadFile
+  /** The public keys of what signs webhooks of fal's form, asked for each request. */
+  readonly publicKeys: () => readonly object[]
   /** What the gateway shows the sandbox in this process, where there is one. */
   readonly sandboxKey: string
 }
@@ -70,6 +74,8 @@ export interface Doors {
   readonly sandboxFilesHere: string
   /** Where faults of the sandbox are set, and the key for it; `null` where nobody may. */
   readonly sandboxControl: SandboxControl | null
+  /** What a webhook tells. */
+  readonly hookBody: (hook: DueHook) => Buffer
   /** The sandbox on a listener of its own, where it needs one. */
   readonly openSandbox: () => Promise<void>
   readonly closeSandbox: () => Promise<void>
@@ -83,13 +89,14 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, readFile, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, readFile, publicKeys, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
   const sandbox = config.falQueueUrl === null ? createSandbox(models, { keys: [sandboxKey], controlKey, log: (facts, message) => { log.debug(facts, message) }, ...(config.publicUrl === null ? {} : { publicUrl: `${config.publicUrl}/sandbox` }) }) : null
   // Behind TLS the sandbox has a plain listener, since nobody vouches here for the certificate.
   const isMounted = config.tls === null
+  const addressesAt = addressesAtOf(sandbox !== null, media?.links ?? null)
   const built: Closing[] = []
   let sandboxServer: Closing | null = null
   let publicServer: object | null = null
@@ -134,9 +141,10 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       tls: config.tls === null ? null : { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) },
       // Its files are for everybody; behind TLS only the gateway itself reaches the rest.
       sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
-      fileAddresses: fileAddressesOf(baseUrl, sandbox !== null, media?.links ?? null),
+      fileAddresses: addressesAt === null ? null : request => addressesAt(baseUrl(request)),
       storedFiles: media,
       readFile,
+      publicKeys,
       requests,
       ledger,
       follow,
@@ -165,6 +173,7 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
     get sandboxQueueUrl () { return `${sandboxUrl}/queue` },
     get sandboxFilesBase () { return sandbox === null ? null : config.publicUrl === null ? sandboxUrl : `${config.publicUrl}/sandbox` },
     get sandboxFilesHere () { return sandboxUrl },
+    hookBody: createHookBodies({ addressesAt, now: Date.now }),
     openSandbox,
     showCertificate: pair => { if (publicServer instanceof TlsServer) publicServer.setSecureContext({ ...pair }) },
     closeSandbox: async () => { if (sandboxServer !== null) await closeServer(sandboxServer) },
@@ -173,17 +182,14 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
   }
 }
 
-/** What is put into outputs for who asks; `null`: nothing. */
-function fileAddressesOf (baseUrl: BaseUrl, hasSandbox: boolean, links: MediaLinks | null): FileAddresses {
+/** What is put into outputs for who reaches the gateway at a base; `null`: nothing. */
+function addressesAtOf (hasSandbox: boolean, links: MediaLinks | null): ((base: string) => Addresses) | null {
   if (!hasSandbox && links === null) return null
-  return request => {
-    const base = baseUrl(request)
-    return {
-      base: hasSandbox ? `${base}/sandbox` : null,
-      linkOf: links === null ? null : file => base + links.pathOf(file),
-      stamp: links === null ? base : `${base} ${links.period()}`
-    }
-  }
+  return base => ({
+    base: hasSandbox ? `${base}/sandbox` : null,
+    linkOf: links === null ? null : file => base + links.pathOf(file),
+    stamp: links === null ? base : `${base} ${links.period()}`
+  })
 }
 
 /** An address as requests to it name it: without the usual port. */

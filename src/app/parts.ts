@@ -8,6 +8,7 @@ import type { TenantBook } from '../tenants/book.ts'
 import { faultsOfTenants, loadFalKeys, loadTenants } from '../tenants/load.ts'
 import { readCertificate, readRedisReach, type RedisReach } from './files.ts'
 import { readBucketKeys, readLinkKeys } from './media-place.ts'
+import { readSigningKeys } from './webhook-keys.ts'
 
 /** What an environment and its files say, as far as each part of it is sound. `null`: it is not. */
 export interface Parts {
@@ -35,9 +36,9 @@ export async function readParts (env: Readonly<Record<string, string | undefined
   const parts = { loaded: models.ok ? models.loaded : null, tenants: tenants.ok ? tenants.book : null }
   if (!parsed.ok) return { faults: [...parsed.faults, ...faults], config: null, warnings: [], ...parts, falKeys: null, redis: null }
   const { config, warnings } = parsed
-  const [falKeys, redis, certificate, linkKeys, bucketKeys] = await Promise.all([loadFalKeys(config), readRedisReach(config.redis), readCertificate(config.tls), readLinkKeys(config.media?.keyFile ?? null), config.media?.at.kind === 'bucket' ? readBucketKeys(config.media.at.keys) : { ok: true } as const])
+  const [falKeys, redis, certificate, linkKeys, signingKeys, bucketKeys] = await Promise.all([loadFalKeys(config), readRedisReach(config.redis), readCertificate(config.tls), readLinkKeys(config.media?.keyFile ?? null), readSigningKeys(config.webhookKeyFile), config.media?.at.kind === 'bucket' ? readBucketKeys(config.media.at.keys) : { ok: true } as const])
   return {
-    faults: [...faults, ...(falKeys.ok ? [] : falKeys.faults), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults), ...(linkKeys.ok ? [] : linkKeys.faults), ...(bucketKeys.ok ? [] : bucketKeys.faults)],
+    faults: [...faults, ...(falKeys.ok ? [] : falKeys.faults), ...(redis.ok ? [] : redis.faults), ...(certificate.ok ? [] : certificate.faults), ...(linkKeys.ok ? [] : linkKeys.faults), ...(signingKeys.ok ? [] : signingKeys.faults), ...(bucketKeys.ok ? [] : bucketKeys.faults)],
     config,
     warnings,
     ...parts,

@@ -14,7 +14,12 @@ export function outputFor (request: FastifyRequest, output: string | Buffer, not
 
 /** A row with its output as this caller is sent it. */
 export function rowFor<Row extends Noted & Pick<Generation, 'output'>> (request: FastifyRequest, row: Row, fileAddresses: FileAddresses): Row {
-  return fileAddresses === null || row.output === null || isBare(row) ? row : { ...row, output: String(servedOutput(row.output, row, fileAddresses(request))) }
+  return fileAddresses === null || row.output === null || isBare(row) ? row : rowWith(row, fileAddresses(request))
+}
+
+/** A row with its output as somebody is sent it to whom these addresses are given. */
+export function rowWith<Row extends Noted & Pick<Generation, 'output'>> (row: Row, addresses: Addresses | null): Row {
+  return addresses === null || row.output === null ? row : { ...row, output: String(servedOutput(row.output, row, addresses)) }
 }
 
 function isBare ({ bases, media }: Noted): boolean {

@@ -16,8 +16,9 @@ import { generationOptionsOf, headerOptionsOf } from './generate-headers.ts'
 import { anyModelSchema, createGenerationSchema, generateSchema, type ModelQuery } from './generate-schema.ts'
 import { answerHeaders } from './headers.ts'
 import { described } from './model-schemas.ts'
+import { withHeaderHook, type WebhookDeps } from './webhook-wish.ts'
 
-export interface GenerateDeps extends AskDeps, AnswerDeps {
+export interface GenerateDeps extends AskDeps, AnswerDeps, WebhookDeps {
   /** What is on offer now. */
   readonly models: () => ModelBook
   readonly waitMs: number
@@ -53,8 +54,9 @@ export function generateRoutes (scope: FastifyInstance, deps: GenerateDeps): voi
 
 function generate<Route extends object = object> (modelOf: (request: FastifyRequest<Route>) => Model, { optionsOf, send }: Manner, deps: GenerateDeps) {
   return (request: FastifyRequest<Route>, reply: FastifyReply): Promise<FastifyReply> | undefined => {
-    const options = optionsOf(request.headers, deps.waitMs)
-    reply.header(answerHeaders.cacheStatus, missed(options.mode))
+    const plain = optionsOf(request.headers, deps.waitMs)
+    reply.header(answerHeaders.cacheStatus, missed(plain.mode))
+    const options = withHeaderHook(request, plain, deps)
     if (isDryRun(request, reply)) return answerDryRun(request, reply, modelOf(request), options, 'refuse', deps)
     const answer = ask(request, modelOf(request), options, 'refuse', deps)
     if (answer instanceof Promise) return answer.then(arrived => send(request, reply, arrived, options, deps))

@@ -25,6 +25,7 @@ const request = {
     }
   },
   cache: { name: 'Falgate-Cache', on: onBoth('`refresh` buys afresh and stores, `bypass` neither reads nor stores, `reuse` takes any stored picture of an input without a seed or buys one, `only` answers from what is stored or 504'), values: cacheModes },
+  webhook: { name: 'Falgate-Webhook', on: onBoth('An https address, of a host that the tenant lists, that is told when the generation has ended: at least once, signed by Standard Webhooks') },
   dryRun: { name: 'Falgate-Dry-Run', on: { generate: '`1` tells what would happen, as a `DryRun`, and buys nothing. Of a replica that does not know it, it is a call like any other: look for the header in the answer' }, values: ['1'] },
   retryCount: { name: 'X-Stainless-Retry-Count', on: onBoth('How many times the client has repeated this call, as clients that Stainless made tell by themselves. Above 0 the caller of the same request that still waits counts as gone') },
   requestId: { name: 'X-Request-Id', on: onBoth('Kept when it matches `[\\w.-]{1,128}`') },

@@ -21,6 +21,7 @@ import { eventRoute } from './events.ts'
 import { hintAtRoot, isFalAddress, routedUrl } from './fal/address.ts'
 import { falDoor, type FalDeps } from './fal/door.ts'
 import type { RawRequest, Trust } from './fal/hosts.ts'
+import { jwksRoute } from './fal/jwks.ts'
 import { createFalProblems } from './fal/render.ts'
 import type { HostRefuser } from './foreign-host.ts'
 import { dropOddForwarded } from './forwarded-address.ts'
@@ -150,6 +151,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: B
   playgroundPages(gateway, { demoKey: deps.demoKey, isSandbox: deps.sandbox !== null, publicUrl: deps.publicUrl })
 
   mediaRoute(gateway, deps)
+  jwksRoute(gateway, deps)
 
   await gateway.register(async scope => {
     await answerPreflights(scope, deps.tenants)

@@ -5,14 +5,14 @@ import { jittered } from '../backoff.ts'
 const MINUTE_MS = 60_000
 
 /** Between ten tries, about two hours in all. */
-const PAUSES_MS: readonly number[] = [5000, 30_000, ...[2, 5, 10, 15, 20, 30, 35].map(minutes => minutes * MINUTE_MS)]
+export const PAUSES_MS: readonly number[] = [5000, 30_000, ...[2, 5, 10, 15, 20, 30, 35].map(minutes => minutes * MINUTE_MS)]
 
 /** A receiver that names its own time is left alone for so long at most: it has no say about when a webhook is given up. */
 const MAX_RETRY_AFTER_MS = 5 * MINUTE_MS
 
 /** How long to wait, when so many tries of an event have failed before this one; `null`: this was the last. `retryAfterMs`: what the receiver asked for. */
-export function pauseAfter (failedBefore: number, retryAfterMs: number | null): number | null {
-  const pauseMs = PAUSES_MS[failedBefore]
+export function pauseAfter (failedBefore: number, retryAfterMs: number | null, pausesMs = PAUSES_MS): number | null {
+  const pauseMs = pausesMs[failedBefore]
   return pauseMs === undefined ? null : Math.round(Math.max(jittered(pauseMs), Math.min(retryAfterMs ?? 0, MAX_RETRY_AFTER_MS)))
 }
 

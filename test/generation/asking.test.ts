@@ -53,6 +53,7 @@ async function open (t: Test): Promise<Scene> {
     replica: 'r1',
     slots: 10,
     newId: freshId,
+    deliverHook: null,
     lookAgainMs: LOOK_AGAIN_MS,
     onLookAgain: () => {},
     onMove: (from, to) => { moves.push(`${from} ${to.phase}`) },

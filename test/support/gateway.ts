@@ -73,6 +73,8 @@ export interface GatewayOptions {
   readonly shared?: { readonly redisUrl: string, readonly sandbox?: RunningSandbox }
   /** Short by default, so that nobody waits for minutes. */
   readonly lookAgainMs?: readonly number[]
+  /** The same, between tries of a webhook. */
+  readonly webhookPausesMs?: readonly number[]
 }
 
 /** Starts both; they end with the test. */
@@ -86,7 +88,8 @@ export async function startGateway (t: Test, options: GatewayOptions = {}): Prom
     falKeys: [{ name: 'main', key: CENTRAL_KEY, slots: null }],
     redisUrl: shared?.redisUrl ?? null,
     version: '0.0.0-test',
-    lookAgainMs: options.lookAgainMs ?? [10, 10, 10, 10, 10, 10]
+    lookAgainMs: options.lookAgainMs ?? [10, 10, 10, 10, 10, 10],
+    webhookPausesMs: options.webhookPausesMs ?? Array.from({ length: 9 }, () => 10)
   })
   t.teardown(async () => { await app.close() })
 

@@ -60,6 +60,7 @@ export async function filesFindings (config: Config | null): Promise<readonly Fi
     { setting: 'FAL_KEY_FILE', file: config.fal.kind === 'key-file' ? config.fal.file : null, isSecret: true },
     { setting: 'REDIS_PASSWORD_FILE', file: config.redis?.passwordFile ?? null, isSecret: true },
     { setting: 'TLS_KEY_FILE', file: config.tls?.keyFile ?? null, isSecret: true },
+    { setting: 'WEBHOOK_KEY_FILE', file: config.webhookKeyFile, isSecret: true },
     { setting: 'TENANTS_FILE', file: config.tenantsFile, isSecret: false },
     { setting: 'MODELS_DIR', file: config.models.dir, isSecret: false },
     { setting: 'REDIS_CA_FILE', file: config.redis?.caFile ?? null, isSecret: false },

@@ -7,10 +7,12 @@
 
 import { setTimeout as pauseFor } from 'node:timers/promises'
 import type { Published } from '../changes.ts'
+import type { DeliverHook } from '../hooks.ts'
 import type { LedgerTimes } from '../ledger.ts'
 import { hasEnded } from '../phases.ts'
 import { createClaimLoop, type ClaimLoop, type ClaimLoopDeps } from './claim-loop.ts'
 import { createHeartbeat, type HeartbeatDeps } from './heartbeat.ts'
+import { createHookRounds } from './hook-rounds.ts'
 import { createMissingFiles } from './keep-files.ts'
 import { createLeaseKeeper } from './lease-keeper.ts'
 import { createOrphanRounds, type OrphanRoundsDeps } from './remove-files.ts'
@@ -39,6 +41,8 @@ export interface RunnerDeps extends
   Pick<HeartbeatDeps, 'onSilent'>,
   Pick<OrphanRoundsDeps, 'onRemoved'> {
   readonly times: LedgerTimes
+  /** Makes one delivery of a webhook; `null`: none are sent here. */
+  readonly deliverHook: DeliverHook | null
 }
 
 /** How often the queue is looked at without being nudged, and due rows are swept. */
@@ -63,6 +67,7 @@ export function createRunner (deps: RunnerDeps): Runner {
   const claims = createClaimLoop({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   const missing = deps.files == null ? null : createMissingFiles({ ledger, keep: deps.files.keep, leaving: leaving.signal, onTrouble: deps.onTrouble })
   const orphans = deps.files == null ? null : createOrphanRounds({ ...deps.files.removal, ledger, leaving: leaving.signal, onRemoved: deps.onRemoved, onTrouble: deps.onTrouble })
+  const hooks = deps.deliverHook === null ? null : createHookRounds({ ledger, deliver: deps.deliverHook, stopped: stopped.signal, onTrouble: deps.onTrouble })
   const sweeper = createSweeper({ ...deps, tasks, renew: leases.renew, leaving: leaving.signal })
   let unlisten = (): void => {}
   let rounds: NodeJS.Timeout | undefined
@@ -77,6 +82,7 @@ export function createRunner (deps: RunnerDeps): Runner {
       sweeper.round().then(claims.nudge)
       missing?.round()
       orphans?.round()
+      hooks?.round()
     }, ROUND_MS)
     heartbeat.start()
     // After a failover the ledger has to know that this process is there before it grants anything.
@@ -98,6 +104,7 @@ export function createRunner (deps: RunnerDeps): Runner {
   async function leave (graceMs: number): Promise<void> {
     leaving.abort()
     claims.stop()
+    hooks?.stop()
     unlisten()
     clearInterval(rounds)
     const ids = [...tasks.running.keys()]
@@ -111,12 +118,12 @@ export function createRunner (deps: RunnerDeps): Runner {
     await release(ids)
   }
 
-  /** Resolves when no claim is under way and nothing is looked after; or when the time is over, submits are answered, and that had a moment to be written. */
+  /** Resolves when no claim is under way, nothing is looked after and no webhook is being sent; or when the time is over, submits are answered, and that had a moment to be written. */
   async function untilAtRest (graceMs: number): Promise<void> {
     const isAtRest = new AbortController()
     const pause = async (ms: number): Promise<void> => { await pauseFor(ms, undefined, { signal: isAtRest.signal }).catch(() => {}) } // not waited for any more
     await Promise.race([
-      claims.settled().then(tasks.allDone),
+      Promise.all([claims.settled().then(tasks.allDone), hooks?.settled()]),
       Promise.all([pause(graceMs), tasks.answered().then(async () => { await pause(WRITING_MS) })])
     ])
     isAtRest.abort()

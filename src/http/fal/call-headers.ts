@@ -16,20 +16,27 @@ const refusedHeaders: readonly (readonly [name: string, isRefused: (value: strin
 
 /** Parameters of the query that change what happens, and why they are refused. */
 const refusedParameters: Readonly<Record<string, string>> = {
-  fal_webhook: 'The gateway calls no webhooks; ask for the status, or stream it.',
   fal_max_queue_length: 'The line here is bounded by the tenant\'s maxQueued.'
 }
+
+const WEBHOOK = 'fal_webhook'
 
 type FalRequest = Pick<FastifyRequest<{ Querystring: Readonly<Record<string, unknown>> }>, 'headers' | 'query'>
 
 /** How a synchronous call wants to be served. Throws `bad-header` or `bad-query` for what can neither be honoured nor left out. */
 export function runOptionsOf (request: FalRequest, waitMs: number): HeaderOptions {
+  if (webhookIn(request) !== undefined) throw new Problem('bad-query', { detail: 'fal_webhook is for what is submitted to the queue; this call is answered with its result.' })
   return { ...sharedOptionsOf(request, 'interactive'), waitMs, async: false, needsId: false }
 }
 
 /** The same of a submit to the queue. An id that was asked for is an answer, so nobody is kept waiting. */
 export function submitOptionsOf (request: FalRequest): HeaderOptions {
   return { ...sharedOptionsOf(request, 'background'), waitMs: 0, async: true, needsId: true }
+}
+
+/** The address that a submit wants to be told at, as it stands in the query. */
+export function webhookIn ({ query }: Pick<FalRequest, 'query'>): unknown {
+  return Object.hasOwn(query, WEBHOOK) ? query[WEBHOOK] : undefined
 }
 
 function sharedOptionsOf ({ headers, query }: FalRequest, usual: HeaderOptions['priority']): Omit<HeaderOptions, 'waitMs' | 'async' | 'needsId'> {

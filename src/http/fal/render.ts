@@ -26,8 +26,9 @@ export function createFalProblems (models: () => ModelBook): (error: FastifyErro
   }
 
   function sentenceOf (problem: Problem, url: string): string {
-    const { code, facts: { errors = [] } } = problem
-    if (errors.length > 0) return `${problems[code].title}. ${errors.map(sayFault).join('; ')}`
+    const { code } = problem
+    const faults = sentenceOfFaults(problem)
+    if (faults !== null) return faults
     if (code === 'no-such-route') return missingText(url)
     // fal's own sentence, and after it which one was probably meant.
     return code === 'model-unknown' ? `${missingText(url)}. ${problem.facts.detail ?? ''}` : messageOf(problem)
@@ -71,6 +72,10 @@ function bodyOf (problem: Problem, message: string): RenderedError {
   return { detail: message, message, error_type: errorTypeOf(code), ...(word === undefined ? {} : { status: word }) }
 }
 
+function sentenceOfFaults ({ code, facts: { errors = [] } }: Problem): string | null {
+  return errors.length === 0 ? null : `${problems[code].title}. ${errors.map(sayFault).join('; ')}`
+}
+
 function messageOf ({ code, facts }: Problem): string {
   const { title } = problems[code]
   return facts.detail === undefined ? title : `${title}. ${facts.detail}`
@@ -99,6 +104,12 @@ function sayFault ({ path, message }: FieldFault): string {
 /** A JSON pointer as fal writes places. */
 function stepsOf (pointer: string): (string | number)[] {
   return pointer.split('/').slice(1).map(step => /^\d{1,9}$/.test(step) ? Number(step) : step.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** How a generation that ended without a picture is told: the status and the body that its result is answered with. */
+export function failureOf (row: Generation): { readonly status: number, readonly body: object } {
+  const problem = problemOfGeneration(row)
+  return { status: httpStatusOf(problem, 'GET'), body: bodyOf(problem, sentenceOfFaults(problem) ?? messageOf(problem)) }
 }
 
 /** What a request was billed, in fal's units, or null while nobody knows. */

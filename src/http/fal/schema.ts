@@ -32,6 +32,11 @@ export const FalQueueStatusSchema = Type.Object({
   error_type: Type.Optional(Type.String())
 }, { title: 'FalQueueStatus', additionalProperties: true })
 
+/** RFC 7517, with keys as RFC 8037 has them. */
+export const FalWebhookKeysSchema = Type.Object({
+  keys: Type.Array(Type.Object({ kty: Type.String(), crv: Type.String(), x: Type.String(), kid: Type.String(), use: Type.String(), alg: Type.String() }))
+}, { title: 'FalWebhookKeys' })
+
 const AnyObject = Type.Object({}, { additionalProperties: true })
 
 const documented = { tags: ['fal'], security: [{ key: [] }] }

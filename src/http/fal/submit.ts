@@ -13,12 +13,13 @@ import { answerDryRun, isDryRun } from '../dry-run.ts'
 import { answerHeaders } from '../headers.ts'
 import { outputFor, type FileAddresses } from '../file-addresses.ts'
 import { described } from '../model-schemas.ts'
-import { runOptionsOf, submitOptionsOf } from './call-headers.ts'
+import { withFalHook, type WebhookDeps } from '../webhook-wish.ts'
+import { runOptionsOf, submitOptionsOf, webhookIn } from './call-headers.ts'
 import { billableUnits } from './render.ts'
 import { requestIdFor } from './request-id.ts'
 import { anyRunSchema, runSchema } from './schema.ts'
 
-export interface SubmitDeps extends AskDeps {
+export interface SubmitDeps extends AskDeps, WebhookDeps {
   /** What is on offer now. */
   readonly models: () => ModelBook
   readonly waitMs: number
@@ -75,15 +76,16 @@ function run (deps: SubmitDeps): Submit {
 /** The submit of the queue. */
 export function submitter (deps: SubmitDeps): Submit {
   return async (request, endpointId, reply) => {
-    const headers = submitOptionsOf(request)
-    reply.header(answerHeaders.cacheStatus, missed(headers.mode))
+    const plain = submitOptionsOf(request)
+    reply.header(answerHeaders.cacheStatus, missed(plain.mode))
+    const headers = withFalHook(request, plain, webhookIn(request), deps)
     const isDry = isDryRun(request, reply)
     const model = askedModel(request, endpointId, deps.models())
     if (isDry) return await answerDryRun(request, reply, model, headers, 'leave-out', deps)
     const answer = await ask(request, model, headers, 'leave-out', deps)
     if (answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
     tellAnswer(request, reply, answer, headers.mode)
-    const requestId = nameRequest(reply, answer)
+    const requestId = nameRequest(reply, answer, headers.hook !== null)
     if (answer.kind === 'gone') throw problemOfEnd(answer.end) // nothing would be found under its id
     if (requestId === null) throw withoutId(headers.mode)
     // Like fal's answer it says `IN_QUEUE`, also when all is done by now. What came of it the client learns from the status and the result, an error too.
@@ -100,11 +102,14 @@ export function submitter (deps: SubmitDeps): Submit {
   }
 }
 
-/** Gives the request the id under which its caller can come back, if there is one. */
-function nameRequest (reply: FastifyReply, answer: Arrived): string | null {
+/**
+ * Gives the request the id under which its caller can come back, if there is one. With a webhook it is that of the generation, however the answer came about: the
+ * ledger keeps no other, and the webhook has to name the one that was told.
+ */
+function nameRequest (reply: FastifyReply, answer: Arrived, hasHook = false): string | null {
   const id = idOf(answer)
   if (id === null) return null
-  const requestId = requestIdFor(id, answer.source)
+  const requestId = hasHook ? id : requestIdFor(id, answer.source)
   reply.header(falHeaders.requestId, requestId)
   return requestId
 }

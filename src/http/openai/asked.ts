@@ -37,6 +37,7 @@ export function askedOf (request: FastifyRequest, reply: FastifyReply, { models,
   const headers: HeaderOptions = { mode, idempotencyKey, callerRetry, async: false, waitMs, preferenceApplied: null, priority: 'interactive', startWithinMs: null, needsId: false, hook: null }
   reply.header(answerHeaders.cacheStatus, missed(mode))
   if (request.headers[requestHeaders.dryRun] !== undefined) throw new Problem('bad-header', { detail: 'Falgate-Dry-Run is for POST /generate.' })
+  if (request.headers[requestHeaders.webhook] !== undefined) throw new Problem('bad-header', { detail: 'Falgate-Webhook is for POST /generate and POST /generations.' })
   const { body, facts: { knownBody } } = request
   if (!isObject(body)) throw new Problem('invalid-input', { errors: [{ path: '', message: 'must be an object', code: 'wrong_type' }] })
   const { model, isWithBase64 } = namedModel(request, body['model'], models(), tenants())

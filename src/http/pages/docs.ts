@@ -6,7 +6,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import type { ModelBook } from '../../models/models.ts'
 import { DryRunSchema } from '../dry-run.ts'
-import { FalErrorSchema, FalQueueStatusSchema } from '../fal/schema.ts'
+import { FalErrorSchema, FalQueueStatusSchema, FalWebhookKeysSchema } from '../fal/schema.ts'
 import type { PrefixOf } from '../forwarded-prefix.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
@@ -25,7 +25,7 @@ import { ICON } from './icon.ts'
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
   for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema, OpenAiError: OpenAiErrorSchema, OpenAiImageRequest: OpenAiImageRequestSchema, OpenAiImages: OpenAiImagesSchema, OpenAiModel: OpenAiModelSchema, OpenAiModelList: OpenAiModelListSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema, FalWebhookKeys: FalWebhookKeysSchema, OpenAiError: OpenAiErrorSchema, OpenAiImageRequest: OpenAiImageRequestSchema, OpenAiImages: OpenAiImagesSchema, OpenAiModel: OpenAiModelSchema, OpenAiModelList: OpenAiModelListSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

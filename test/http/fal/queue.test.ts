@@ -196,7 +196,7 @@ t.test('the newer name of the start timeout wins, and nonsense is refused', asyn
 t.test('what cannot be honoured and must not be left out is refused before anything is bought; hints are left out', async t => {
   const gateway = await startGateway(t)
   const refusals: readonly (readonly [query: string, headers: Readonly<Record<string, string>>])[] = [
-    ['?fal_webhook=https%3A%2F%2Fstudio.example', {}], ['?fal_max_queue_length=5', {}],
+    ['?fal_max_queue_length=5', {}],
     ['', { 'x-fal-store-io': '0' }], ['', { 'x-fal-object-lifecycle-preference': '{"expiration_duration_seconds":60}' }], ['', { 'x-app-fal-disable-fallback': 'true' }]
   ]
   for (const [query, headers] of refusals) {
