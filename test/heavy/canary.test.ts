@@ -1,6 +1,7 @@
 // The canary gate: marked keys, tokens, passwords and prompts go through every route, every error of fal, a dead Redis and a crash, at the most talkative level of the
 // log. Whatever leaves the process is searched for the marks, and so is what Redis keeps.
 
+import { generateKeyPairSync } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
@@ -14,6 +15,7 @@ import { listenFor } from '../support/listen.ts'
 import { cliFile, projectDir } from '../support/paths.ts'
 import { answering, freePort, runCli, start } from '../support/processes.ts'
 import { plainClient } from '../support/redis-store.ts'
+import { startEgress } from '../support/receiver.ts'
 import { startRedis } from '../support/redis.ts'
 import { startSandbox } from '../support/sandbox.ts'
 import { spanFile } from '../support/spans.ts'
@@ -29,6 +31,10 @@ const WRONG_SECRET = 'canary-wrong-secret'
 const BUCKET_SECRET = 'canary-bucket-secret'
 const LINK_KEY = 'canary-link-key-of-enough-characters'
 const TENANT_SECRET = 'secret-of-canary'
+const HOOK_SECRET = Buffer.from('canary-hook-secret-of-bytes').toString('base64')
+/** What stands behind the host of a webhook's address. */
+const HOOK_PATH = 'canary-hook-path'
+const HOOK_QUERY = 'canary-hook-query'
 
 /** Something that left the process, and the prompts that it may show: those of the caller who is answered. */
 interface Said { readonly where: string, readonly text: string, readonly mayShow: readonly string[] }
@@ -50,13 +56,14 @@ async function startBucket (t: Test): Promise<{ readonly port: number, readonly 
 }
 
 t.test('nothing that leaves the process holds a key, a token, a password or a prompt of somebody else, and Redis keeps no key', async t => {
-  const folder = t.testdir({ 'redis-password': REDIS_PASSWORD, 'fal-key': FAL_KEY, 'link-key': LINK_KEY, 'crash.mjs': CRASH, redis: {} })
+  const folder = t.testdir({ 'redis-password': REDIS_PASSWORD, 'fal-key': FAL_KEY, 'link-key': LINK_KEY, 'hook-secrets': `whsec_${HOOK_SECRET}`, 'hook-keys': generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 'crash.mjs': CRASH, redis: {} })
   const redis = await startRedis(t, ['--appendonly', 'yes', '--dir', join(folder, 'redis')])
   await plainClient(t, redis.url).config('SET', 'requirepass', REDIS_PASSWORD)
   const sandbox = await startSandbox(t, { keys: [FAL_KEY] })
   const tenantsFile = join(folder, 'tenants.json')
-  writeFileSync(tenantsFile, JSON.stringify({ tenants: [tenant('canary', { rateLimit: { max: 10_000, windowSeconds: 60 }, callLimit: { max: 10_000, windowSeconds: 60 } }), tenant('other')] }))
+  writeFileSync(tenantsFile, JSON.stringify({ tenants: [tenant('canary', { rateLimit: { max: 10_000, windowSeconds: 60 }, callLimit: { max: 10_000, windowSeconds: 60 }, webhooks: ['hooks.example'], webhookSecretFile: 'hook-secrets' }), tenant('other')] }))
   const bucket = await startBucket(t)
+  const egress = await startEgress(t, {})
   const namespace = 'canary'
   const port = String(await freePort())
   const env = {
@@ -66,6 +73,8 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
     FAL_KEY_FILE: join(folder, 'fal-key'),
     FAL_QUEUE_URL: `${sandbox.base}/queue`,
     TENANTS_FILE: tenantsFile,
+    WEBHOOK_KEY_FILE: join(folder, 'hook-keys'),
+    HTTPS_PROXY: egress.url,
     MEDIA_URL: `s3://pictures?endpoint=http://127.0.0.1:${bucket.port}`,
     MEDIA_KEY_FILE: join(folder, 'link-key'),
     AWS_ACCESS_KEY_ID: 'canary-bucket-id',
@@ -79,10 +88,10 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   await answering(running, `${base}/readyz`)
 
   const said: Said[] = []
-  async function call (method: string, path: string, credential: string | null, body?: string): Promise<{ readonly status: number, readonly text: string, readonly headers: Headers }> {
+  async function call (method: string, path: string, credential: string | null, body?: string, extra: Readonly<Record<string, string>> = {}): Promise<{ readonly status: number, readonly text: string, readonly headers: Headers }> {
     const response = await fetch(base + path, {
       method,
-      headers: { ...(credential === null ? {} : { authorization: `Bearer ${credential}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), cookie: `session=${WRONG_SECRET}` },
+      headers: { ...(credential === null ? {} : { authorization: `Bearer ${credential}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), cookie: `session=${WRONG_SECRET}`, ...extra },
       redirect: 'manual',
       ...(body === undefined ? {} : { body })
     })
@@ -112,6 +121,14 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   const [, link = ''] = /"url":"http:\/\/[^/]+(\/media\/[^"]+)"/.exec(first.text) ?? []
   t.equal((await call('GET', link, null)).status, 503)
   t.equal(bucket.asked(), 1, 'the bucket answered with what it was asked with')
+
+  // Webhooks to a host that is not reached, and to those that may not be called: neither what stands behind the host nor the secrets are told.
+  const hookAddress = `https://hooks.example/${HOOK_PATH}?key=${HOOK_QUERY}`
+  t.equal((await call('POST', '/generate', key('canary'), input(1), { 'falgate-webhook': hookAddress })).status, 200)
+  t.equal((await call('POST', `/fal/queue/fal-ai/imagen4/preview/ultra?fal_webhook=${encodeURIComponent(hookAddress)}`, key('canary'), input(1))).status, 200)
+  for (const address of [hookAddress.replace('hooks', 'other'), hookAddress.replace('https', 'http'), hookAddress.replace('//', '//user:word@')]) await call('POST', '/generate', key('canary'), input(1), { 'falgate-webhook': address })
+  await call('GET', '/fal/.well-known/jwks.json', null)
+  await until(() => egress.asked.length >= 2)
 
   await t.test('through every route of the document, with every kind of credential, and with bodies that are none', async () => {
     const { paths } = parseObject(readFileSync(join(projectDir, 'openapi/openapi.json'), 'utf8'))
@@ -163,7 +180,7 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   await t.test('in what Redis keeps: prompts and results, and no key', async t => {
     const kept = readdirSync(join(folder, 'redis', 'appendonlydir')).map(name => readFileSync(join(folder, 'redis', 'appendonlydir', name), 'latin1')).join('')
     t.ok(kept.includes(PROMPT), 'the ledger was found')
-    for (const mark of ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, BUCKET_SECRET, LINK_KEY, secretOf(token)]) t.notOk(kept.includes(mark), mark)
+    for (const mark of ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, BUCKET_SECRET, LINK_KEY, HOOK_SECRET, secretOf(token)]) t.notOk(kept.includes(mark), mark)
   })
 
   await redis.stop()
@@ -180,7 +197,8 @@ t.test('nothing that leaves the process holds a key, a token, a password or a pr
   const failed = new Set(recorded.spans().flatMap(({ name, attributes }) => attributes['error.type'] === undefined ? [] : [name]))
   for (const part of ['admission', 'submit', 'result', 'settlement']) t.ok(failed.has(`falgate.${part}`), `spans of ${part} tell of failures`)
 
-  const secrets = ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, BUCKET_SECRET, LINK_KEY, secretOf(token)]
+  t.match(stdout, /"host":"hooks.example".*"reason":"PROXY_502".*webhook not delivered/)
+  const secrets = ['canary-fal', REDIS_PASSWORD, TENANT_SECRET, WRONG_SECRET, BUCKET_SECRET, LINK_KEY, HOOK_SECRET, HOOK_PATH, HOOK_QUERY, 'PRIVATE KEY', secretOf(token)]
   for (const { where, text, mayShow } of said) {
     const prompts = [PROMPT, PROMPT_OF_OTHER].filter(prompt => !mayShow.includes(prompt)).flatMap(prompt => [prompt, encodeURIComponent(prompt)])
     t.same([...secrets, ...prompts].filter(mark => text.includes(mark)), [], where)
