@@ -239,7 +239,7 @@ t.test('what is wrong with a body is told by the name of its field', async t => 
     t.equal(reply.headers.get('x-should-retry'), 'false')
   }
   t.match((await images(gateway, '{')).json(), { error: { code: 'malformed_json' } })
-  t.match((await images(gateway, { prompt: 'a' }, { headers: { 'falgate-dry-run': '1' } })).json(), { error: { code: 'bad_header' } })
+  for (const name of ['falgate-dry-run', 'falgate-webhook']) t.match((await images(gateway, { prompt: 'a' }, { headers: { [name]: '1' } })).json(), { error: { code: 'bad_header' } }, name)
   t.equal(gateway.sandbox.bill.billedUnits, 0)
 })
 
