@@ -19,7 +19,7 @@ export type TriedHook = Pick<DueHook, 'id' | 'purchase' | 'event' | 'untilMs'>
 /** What became of a delivery. `error`: a short word, never anything of a body. */
 export type HookOutcome = { readonly kind: 'delivered' } | { readonly kind: 'again', readonly pauseMs: number, readonly error: string } | { readonly kind: 'given-up', readonly error: string }
 
-/** Makes one delivery. Must not reject for what a receiver does. `null`: the signal stopped it, and it is left to whoever takes it next. */
+/** Makes one delivery. Must not reject for what a receiver does. `null`: the signal stopped it, and it is left to the process that takes it next. */
 export type DeliverHook = (hook: DueHook, stopped: AbortSignal) => Promise<HookOutcome | null>
 
 /** A webhook as operators see it. Its address may hold a secret, so only the host is shown. */

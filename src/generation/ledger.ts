@@ -190,7 +190,7 @@ export interface Ledger {
   /** Which of these files, found where they are stored, the ledger knows nothing of. With `isTaking` they are orphans from now on, since they were stored. The lengths of others are noted. */
   meetFiles: (found: readonly FoundFile[], isTaking: boolean) => Promise<readonly string[]>
 
-  // Webhooks: kept with the row, whoever it was bought for, bought, joined, adopted, replayed or hit in the step that notes them
+  // Webhooks: kept with the row of the purchase, bought, joined, adopted, replayed or hit in the step that notes them
 
   /**
    * At most `max` webhooks that are due, each given to one caller for a while: what dies with that is given to another one, as one more try that failed. A webhook is due when its
@@ -262,7 +262,7 @@ export interface Ledger {
    */
   cancel: (id: string, reader: Reader) => Promise<Cancelled>
   /**
-   * A reader's word that an ended generation is to be forgotten for good (rule 44): its row, log and output go, no replica puts it back, and whoever has something of it
+   * A reader's word that an ended generation is to be forgotten for good (rule 44): its row, log and output go, no replica puts it back, and every process that has something of it
    * in memory is told. What it cost stays booked, and its keys stay bound (`gone`). Through an alias it lets go of that alone. Again within 24 hours it answers the same.
    */
   erase: (id: string, reader: Reader) => Promise<Erased>

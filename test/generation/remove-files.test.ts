@@ -1,4 +1,4 @@
-// Stored files that nothing refers to are removed once, whoever else is at it, and never one that somebody is storing.
+// Stored files that nothing refers to are removed once, however many processes are at it, and never one that somebody is storing.
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -74,7 +74,7 @@ t.test('what nothing refers to goes when its time is over: the file of a process
   t.match(await ledger.gauges(), { keptFiles: 1, keptBytes: 3, orphans: 0 })
 })
 
-t.test('the same bytes that come again while their file is removed wait until it is gone, and are stored anew', async t => {
+t.test('the same bytes that come again while their file is removed wait until it is gone, and are stored again', async t => {
   const { ledger, files, folder, pass } = await scene(t)
   await store(ledger, files, nameOf(1))
   pass(2 * hour)

@@ -1,4 +1,4 @@
-// Webhooks of a deployment: two replicas with real money on one Redis, behind an egress proxy, and a receiver with TLS. Every word arrives, whoever dies.
+// Webhooks of a deployment: two replicas with real money on one Redis, behind an egress proxy, and a receiver with TLS. Every word arrives, whichever replica dies.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

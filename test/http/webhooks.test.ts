@@ -1,4 +1,4 @@
-// Whoever asks for it is told when a generation has ended: signed, with what `GET` shows of it, at least once and in order; and nobody is told anything at another place than their operator allows.
+// A caller that asks for it is told when its generation has ended: signed, with what `GET` shows of it, at least once and in order; and nobody is told anything at another place than their operator allows.
 
 import { Webhook } from 'standardwebhooks'
 import t, { type Test } from 'tap'

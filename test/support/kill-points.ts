@@ -141,7 +141,7 @@ const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', '
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
  * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain. Files that one process was to
  * remove are given to another one (`test/generation/remove-files.test.ts`). That links are dead is noted before anything is bought because of it, and the next caller finds out the same.
- * What is deleted is so in one step, and whoever was not told so may ask once more.
+ * What is deleted is so in one step, and a caller that was not told so may ask once more.
  */
 const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone', 'noteDeadLinks', 'erase'])
 

@@ -30,14 +30,14 @@ export function hasRoomForHooks (state: State, wishes: readonly Wish[]): boolean
 
 /**
  * Notes whom an admission wants to be told, of this row under the id that its reader knows. The same reader, id, address and form are one webhook. What was told is told once more to
- * who asks anew (`isNew`), and not to who repeats a request.
+ * a caller that asks later (`isNew`), and not to one that repeats its request.
  */
 export function noteHook (state: State, admission: Wanted, generation: string, entry: Entry, isNew: boolean): void {
   const { tenant, subject, hook: wanted } = admission
   if (wanted === null) return
   const { hooks } = entry.hidden
   const same = sameOf(entry, admission, generation)
-  // Whoever takes back the admission that noted it first may not take it from this one.
+  // When the admission that noted it first is taken back, this one keeps it.
   if (same?.stage === 'idle') return put(state, entry, hooks.map(hook => hook === same ? { ...hook, id: wanted.id } : hook))
   if (same !== undefined && (!isNew || !isTold(same, entry.row.phase))) return
   put(state, entry, withRoom([...hooks.filter(hook => hook !== same), newHook(wanted, { generation, tenant, subject }, state.now())], entry))
@@ -190,6 +190,6 @@ export function sendHooksAgain (state: State, id: string): SentAgain {
 
 /** What was told of where it stands now is told once more, under the same number; what is new has not been tried. */
 function sentAgain (state: State, { row: { phase } }: Entry, hook: Hook): Hook {
-  const anew = { ...hook, askedAtMs: state.now(), tries: 0 }
-  return hook.about === phase ? { ...anew, stage: 'paused', atMs: state.now() } : anew
+  const again = { ...hook, askedAtMs: state.now(), tries: 0 }
+  return hook.about === phase ? { ...again, stage: 'paused', atMs: state.now() } : again
 }

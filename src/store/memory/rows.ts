@@ -120,7 +120,7 @@ export function forget (state: State, entry: Entry): void {
   unname(state, entry)
 }
 
-/** Tells whoever has something of a row that was forgotten on its reader's word. */
+/** Tells all processes that have something of a row that was forgotten on its reader's word. */
 export function tellErased (state: State, { row }: Entry): void {
   if (state.listeners.size === 0) return
   const { id, version, phase, cancelWished, queuePosition, startedAtMs, doubtSinceMs, logged } = row

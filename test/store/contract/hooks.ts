@@ -152,7 +152,7 @@ export async function hooksGroup (t: Test, make: MakeStore): Promise<void> {
     t.match(await due(ledger), { event: 3, row: { phase: 'succeeded' } })
   })
 
-  t.test('of what is stored it is due at once, and told anew to who asks anew', async t => {
+  t.test('of what is stored it is due at once, and told again to a caller that asks later', async t => {
     const { ledger, ended, admit } = await createWorld(t, make)
     const { id } = await ended(successOf(), { cacheName: 'stored' })
     t.match(await admit({ cacheName: 'stored', hook: hookOf() }), { outcome: 'hit', row: { id } })

@@ -92,7 +92,7 @@ export async function kept (t: Test, make: MakeStore): Promise<void> {
     t.match(taken, [{ name: 'a.png', bytes: 10 }])
     t.equal(await ledger.expectFile('a.png', 10, null), 'busy')
     await advance(2 * 60_000)
-    t.equal(await ledger.expectFile('a.png', 10, null), 'expected', 'whoever was to remove it is gone')
+    t.equal(await ledger.expectFile('a.png', 10, null), 'expected', 'the process that was to remove it is gone')
     t.same(await ledger.filesGone(taken), [], 'or says so too late')
     await ended(successOf({ output, media: places('a.png') }))
     t.match(await filesOf(ledger), [{ name: 'a.png', references: 1 }])

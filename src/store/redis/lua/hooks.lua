@@ -58,13 +58,13 @@ local function makeRoom (hooks, row)
 end
 
 -- Notes whom an admission wants to be told, of this row under the id that its reader knows. The same reader, id, address and form are one webhook. What was told is told
--- once more to who asks anew (`isNew`), and not to who repeats a request.
+-- once more to a caller that asks later (`isNew`), and not to one that repeats its request.
 local function note (row, admission, generation, isNew)
   local hooks = HookPlaces.decode(row.hooks)
   local at = findSame(hooks, admission, generation)
   local same = hooks[at]
   if same and same.stage == 'idle' then
-    -- Whoever takes back the admission that noted it first may not take it from this one.
+    -- When the admission that noted it first is taken back, this one keeps it.
     same.id = admission.hook.id
   elseif same and (not isNew or not HookPlaces.isTold(same, row)) then return
   else

@@ -583,7 +583,7 @@ local function forget (row)
   unname(row)
 end
 
--- Tells whoever has something of a row that was forgotten on its reader's word.
+-- Tells all processes that have something of a row that was forgotten on its reader's word.
 local function tellErased (row)
   row.texts.version = text(row.version + 1)
   publish(row, nil, true)
