@@ -5,12 +5,12 @@ import { parseDateTime, parseDay } from '../date-time.ts'
 import { parseUsd, type MicroUsd } from '../money.ts'
 import { modelOptions, readModel, type ModelWork } from './model-arguments.ts'
 
-export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'ledger', 'media', 'export', 'import', 'model'] as const
+export const commandNames = ['serve', 'check', 'doctor', 'health', 'key', 'sandbox', 'top', 'usage', 'unknown', 'settle', 'correct', 'webhooks', 'ledger', 'media', 'export', 'import', 'model'] as const
 export type CommandName = typeof commandNames[number]
 
 /** A command, a request for help or for the version, or what could not be understood. */
 export type Asked =
-  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'ledger' | 'media' | 'export' | 'import' | 'model'> }
+  | { readonly kind: 'run', readonly command: Exclude<CommandName, 'doctor' | 'top' | 'key' | 'usage' | 'unknown' | 'settle' | 'correct' | 'webhooks' | 'ledger' | 'media' | 'export' | 'import' | 'model'> }
   | { readonly kind: 'run', readonly command: 'doctor', readonly format: 'text' | 'json' }
   /** `tenantId` `null`: all. */
   | { readonly kind: 'run', readonly command: 'top', readonly once: 'text' | 'json' | null, readonly everyMs: number, readonly tenantId: string | null }
@@ -21,6 +21,8 @@ export type Asked =
   | { readonly kind: 'run', readonly command: 'settle', readonly id: string, readonly billed: boolean }
   /** `about`: a generation, or to confirm also a model; `cost` `null`: what was booked is right. */
   | { readonly kind: 'run', readonly command: 'correct', readonly about: string, readonly cost: MicroUsd | null }
+  | { readonly kind: 'run', readonly command: 'webhooks', readonly work: 'list', readonly format: 'table' | 'json', readonly isStuck: boolean, readonly tenant: string | null }
+  | { readonly kind: 'run', readonly command: 'webhooks', readonly work: 'send', readonly id: string }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'recount' | 'mend', readonly isMending: boolean }
   | { readonly kind: 'run', readonly command: 'ledger', readonly work: 'take-back' }
   | { readonly kind: 'run', readonly command: 'media', readonly work: 'ls', readonly format: 'text' | 'json' }
@@ -53,6 +55,7 @@ const options = {
   write: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
   strays: { type: 'boolean' },
+  stuck: { type: 'boolean' },
   move: { type: 'boolean' },
   backup: { type: 'boolean' },
   ...modelOptions
@@ -69,6 +72,7 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
   unknown: ['jsonl'],
   settle: ['billed', 'unbilled'],
   correct: ['usd', 'confirm'],
+  webhooks: ['stuck', 'json', 'tenant'],
   ledger: ['write'],
   media: ['json', 'dry-run', 'strays'],
   export: ['move'],
@@ -79,6 +83,7 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly (keyof Values)[]
 const TENANT_ID = /^[A-Za-z0-9._-]{1,64}$/
 const TENANT_RULE = 'a tenant\'s id has 1 to 64 letters, digits, dots, underscores and hyphens'
 const GENERATION_ID = /^[0-9A-Za-z-]{1,64}$/
+const GENERATION_RULE = 'a generation\'s id has up to 64 letters, digits and hyphens'
 
 /** Reads the arguments after `falgate`. Help wins over everything that else would be wrong. */
 export function readArguments (args: readonly string[]): Asked {
@@ -97,6 +102,7 @@ export function readArguments (args: readonly string[]): Asked {
   if (command === 'key') return readKey(operands)
   if (command === 'settle') return readSettle(operands, values)
   if (command === 'correct') return readCorrect(operands, values)
+  if (command === 'webhooks') return readWebhooks(operands, values)
   if (command === 'ledger') return readLedger(operands, values)
   if (command === 'media') return readMedia(operands, values)
   if (command === 'export') return readExport(operands, values)
@@ -126,10 +132,23 @@ function readKey ([tenantId, ...others]: readonly string[]): Asked {
 function readSettle ([id, ...others]: readonly string[], { billed, unbilled }: Values): Asked {
   if (id === undefined) return misused('settle needs the id of a generation')
   if (others.length > 0) return misused('settle takes one generation at a time')
-  if (!GENERATION_ID.test(id)) return misused('a generation\'s id has up to 64 letters, digits and hyphens')
+  if (!GENERATION_ID.test(id)) return misused(GENERATION_RULE)
   // Neither is a default: a slip of the hand must not decide about money.
   if ((billed === true) === (unbilled === true)) return misused('settle needs one of --billed and --unbilled')
   return { kind: 'run', command: 'settle', id, billed: billed === true }
+}
+
+function readWebhooks ([work, id, ...others]: readonly string[], values: Values): Asked {
+  const { stuck, json } = values
+  const tenant = values.tenant ?? null
+  if (work === undefined) {
+    if (tenant !== null && !TENANT_ID.test(tenant)) return misused(TENANT_RULE)
+    return { kind: 'run', command: 'webhooks', work: 'list', format: json === true ? 'json' : 'table', isStuck: stuck === true, tenant }
+  }
+  if (work !== 'send') return misused('webhooks knows one word, send')
+  if (id === undefined) return misused('webhooks send needs the id of a generation')
+  if (others.length > 0 || stuck === true || json === true || tenant !== null) return misused('webhooks send takes one generation at a time, and no option')
+  return GENERATION_ID.test(id) ? { kind: 'run', command: 'webhooks', work, id } : misused(GENERATION_RULE)
 }
 
 /** More than that is a slip of the hand, too. */
@@ -142,7 +161,7 @@ function readCorrect ([about, ...others]: readonly string[], { usd, confirm }: V
   if (about === undefined) return misused('correct needs the id of a generation')
   if (others.length > 0) return misused('correct takes one generation at a time')
   const isModel = MODEL_ID.test(about)
-  if (!isModel && !GENERATION_ID.test(about)) return misused('a generation\'s id has up to 64 letters, digits and hyphens')
+  if (!isModel && !GENERATION_ID.test(about)) return misused(GENERATION_RULE)
   if ((usd !== undefined) === (confirm === true)) return misused('correct needs one of --usd and --confirm')
   if (usd === undefined) return { kind: 'run', command, about, cost: null }
   if (isModel) return misused('of a model the price can only be confirmed')

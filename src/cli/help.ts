@@ -15,6 +15,7 @@ const summaries: Readonly<Record<CommandName, string>> = {
   unknown: 'show the generations whose outcome is unknown',
   settle: 'say of one of them whether it was billed',
   correct: 'say what a generation cost, and open a model whose price was unsure',
+  webhooks: 'show the webhooks that are not told yet, and send them again',
   ledger: 'recount: count its counters again; mend: put a damaged folder right;\n            take-back: after a move that was none',
   media: 'look at kept files, remove what nothing refers to, take one out',
   export: 'write the whole ledger to a file, as a backup or to move it',
@@ -158,6 +159,20 @@ A file of an export without --move is taken with --backup only: what was bought 
 was written is not known here, and may be bought again. The other ledger must never be
 used beside it.
 Exit code: 0 when the ledger is there, 1 when it is not, 2 when the arguments are wrong.`,
+  webhooks: `Usage: falgate webhooks [--stuck] [--tenant <id>] [--json]
+       falgate webhooks send <generation>
+
+Shows the webhooks that were not told yet, those first that are due for longest, and then
+those that were given up; at most 1000. --stuck shows only those that were tried in vain.
+Of an address only the host is shown. --json writes one object: webhooks, each with id,
+generation, tenant, host, form, state (waiting, due, sending, given-up), event,
+failed_tries, last_error, asked, since and next_try, and whether there may be more.
+send has all webhooks of a generation that has ended sent again by a gateway, as the same
+message, whether they are due, were given up or were delivered.
+Reads the ledger of REDIS_URL, REDIS_PASSWORD_FILE, REDIS_CLUSTER, REDIS_NAMESPACE, or of
+DATA_DIR.
+Exit code: 0 also when there are some, 1 when the ledger cannot be read or nothing can be
+sent, 2 when the arguments are wrong.`,
   ledger: `Usage: falgate ledger recount [--write]
        falgate ledger mend [--write]
        falgate ledger take-back

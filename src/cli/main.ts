@@ -93,6 +93,12 @@ export async function main (args: readonly string[], surroundings: Surroundings)
         return done ? say(text) : fail([text])
       }, { isChange: true })
       case 'media': return await media(asked)
+      case 'webhooks':
+        if (asked.work === 'list') return await operate(async ({ webhooks }) => await print(webhooks(asked)))
+        return await operate(async ({ sendWebhooks }) => {
+          const { done, text } = await sendWebhooks(asked.id)
+          return done ? say(text) : fail([text])
+        }, { isChange: true })
       case 'export': return await exportTo(asked)
       case 'import': return await importFrom(asked)
       case 'ledger': return await ledger(asked)

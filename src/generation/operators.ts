@@ -3,6 +3,7 @@
 
 import { formatUsd, type MicroUsd } from '../money.ts'
 import type { JournalEntry, OpenUnknown } from './accounts.ts'
+import { hooksJson, hooksTable, MAX_SHOWN_HOOKS, sentAgainText } from './hook-texts.ts'
 import { ledgerConstants } from './ledger-constants.ts'
 import type { Ledger } from './ledger.ts'
 import type { Difference, Recounting } from './recount.ts'
@@ -28,11 +29,17 @@ export interface Operators {
    * generation's that its price is right. Either opens the model when its price was unsure.
    */
   readonly correct: (about: string, cost: MicroUsd | null) => Promise<{ readonly done: boolean, readonly text: string }>
+  /** Webhooks that are not told yet or were given up, of one tenant or (`null`) all; `isStuck`: only those that were tried in vain. */
+  readonly webhooks: (asked: WebhooksAsked) => AsyncIterable<string>
+  /** Has all webhooks of a generation sent again, also those that were delivered. `id`: as its reader knows it. */
+  readonly sendWebhooks: (id: string) => Promise<{ readonly done: boolean, readonly text: string }>
   /** Counts again from the rows, and with `isMending` mends what differs: a line for each difference, and one that sums up. `done`: nothing is left to mend. */
   readonly recount: (isMending: boolean) => Promise<{ readonly done: boolean, readonly text: string }>
   readonly files: FileOperations
   readonly close: () => Promise<void>
 }
+
+export interface WebhooksAsked { readonly format: 'table' | 'json', readonly isStuck: boolean, readonly tenant: string | null }
 
 const PAGE = 1000
 
@@ -103,6 +110,11 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
     return { done: true, text: `the price of ${model} is confirmed; it is bought again` }
   }
 
+  async function * webhooks ({ format, isStuck, tenant }: WebhooksAsked): AsyncGenerator<string> {
+    const found = await ledger.hooks({ tenant, stuck: isStuck, limit: MAX_SHOWN_HOOKS })
+    yield format === 'json' ? hooksJson(found) : hooksTable(found, ledger.now())
+  }
+
   async function recount (isMending: boolean): Promise<{ done: boolean, text: string }> {
     const { rows, differences, isJournalTrimmed } = await ledger.recount({ isMending })
     const left = differences.filter(({ isMended }) => !isMended)
@@ -127,7 +139,7 @@ export function createOperators (ledger: Ledger & Recounting): Operators {
     }
   }
 
-  return { usage, unknown, settle, correct, recount, files, close: ledger.close }
+  return { usage, unknown, settle, correct, webhooks, sendWebhooks: async id => sentAgainText(id, await ledger.sendHooksAgain(id)), recount, files, close: ledger.close }
 }
 
 function sentenceOf ({ what, name, found, expected }: Difference): string {

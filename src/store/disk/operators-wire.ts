@@ -17,7 +17,7 @@ const MAX_REQUEST_LENGTH = 4 * 1024 * 1024
 const REQUEST_MS = 5000
 
 /** The commands that may be asked of another process. */
-export interface AskedOperators extends Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct' | 'recount' | 'files'> {
+export interface AskedOperators extends Pick<Operators, 'usage' | 'unknown' | 'settle' | 'correct' | 'webhooks' | 'sendWebhooks' | 'recount' | 'files'> {
   /** What those on call look at; question and answer are read by who asks and who answers. */
   readonly overview: (asked: unknown) => Promise<unknown>
 }
@@ -79,7 +79,7 @@ async function answer (socket: Socket, operators: AskedOperators, inTurn: (read:
   socket.end()
 }
 
-async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct, recount, files, overview }: AskedOperators): AsyncGenerator<object> {
+async function * answersTo (request: Readonly<Record<string, unknown>>, { usage, unknown, settle, correct, webhooks, sendWebhooks, recount, files, overview }: AskedOperators): AsyncGenerator<object> {
   switch (request['command']) {
     case 'usage':
       for await (const text of usage({ format: request['format'] === 'csv' ? 'csv' : 'jsonl', fromMs: momentOf(request['fromMs']), toMs: momentOf(request['toMs']) })) yield { text }
@@ -89,6 +89,10 @@ async function * answersTo (request: Readonly<Record<string, unknown>>, { usage,
       return
     case 'settle': return yield await settle(textOf(request['id']), booleanOf(request['billed']))
     case 'correct': return yield await correct(textOf(request['about']), momentOf(request['cost']))
+    case 'webhooks':
+      for await (const text of webhooks({ format: request['format'] === 'json' ? 'json' : 'table', isStuck: booleanOf(request['isStuck']), tenant: request['tenant'] === null ? null : textOf(request['tenant']) })) yield { text }
+      return
+    case 'sendWebhooks': return yield await sendWebhooks(textOf(request['id']))
     case 'recount': return yield await recount(booleanOf(request['isMending']))
     case 'files': return yield { files: await answerFiles(request, files) }
     case 'overview': return yield { overview: await overview(request['asked']) }
@@ -130,6 +134,8 @@ export function askedOf (connect: () => Promise<Socket>): AskedOperators {
     unknown: format => texts({ command: 'unknown', format }),
     settle: async (id, billed) => await word({ command: 'settle', id, billed }),
     correct: async (about, cost) => await word({ command: 'correct', about, cost }),
+    webhooks: asked => texts({ command: 'webhooks', ...asked }),
+    sendWebhooks: async id => await word({ command: 'sendWebhooks', id }),
     recount: async isMending => await word({ command: 'recount', isMending }),
     files: askedFiles(async request => {
       let told: unknown
