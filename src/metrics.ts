@@ -27,6 +27,8 @@ export interface SharedFacts {
   readonly largeResultBytes: number
   /** Stored files, as the ledger counts them. `null`: files are not stored. `maxBytes`: 0 for no bound. */
   readonly media: { readonly files: number, readonly bytes: number, readonly orphans: number, readonly maxBytes: number } | null
+  /** Generations that have ended and whose callers are not all told yet, since when the first of them should have been, and those with a webhook that was given up. */
+  readonly webhooks: { readonly due: number, readonly oldestSeconds: number, readonly givenUp: number }
 }
 
 /** From a hit in memory to the end of a generation. */
@@ -55,6 +57,9 @@ export function createMetrics ({ version }: { readonly version: string }) {
   shown('falgate_media_stored_files', 'Stored files, 0 where none are stored. The same on every replica.', facts => facts.media?.files ?? 0)
   shown('falgate_media_stored_bytes', 'What they take; MEDIA_MAX_BYTES bounds it. The same on every replica.', facts => facts.media?.bytes ?? 0)
   shown('falgate_media_orphans', 'Those of them that nothing refers to, or not yet. The same on every replica.', facts => facts.media?.orphans ?? 0)
+  shown('falgate_webhooks_due', 'Generations that have ended and have a webhook that is not told yet. The same on every replica.', facts => facts.webhooks.due)
+  shown('falgate_webhooks_oldest_seconds', 'For how long the first of them should have been told, 0 where there are none.', facts => facts.webhooks.oldestSeconds)
+  shown('falgate_webhooks_given_up', 'Generations with a webhook that was given up, as long as they are kept. The same on every replica.', facts => facts.webhooks.givenUp)
   shown('falgate_media_max_bytes', 'MEDIA_MAX_BYTES, 0 where it is not set.', facts => facts.media?.maxBytes ?? 0)
   shownByTwo(['account', 'state'], 'falgate_upstream_state', 'State of the upstream, by account: 1 for the current one. The same on every replica.', facts => [...facts.accounts].flatMap(([account, now]) => breakerStates.map(state => [account, state, state === now.state ? 1 : 0] as const)))
   note('falgate_build_info', 'Always 1; the labels say what runs.', { version, node: process.version })

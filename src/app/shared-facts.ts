@@ -11,7 +11,7 @@ import { accountNameIn, accountText, type OwnAccount } from '../upstream-account
 
 /** What Prometheus is told. Rejects as the ledger does. */
 export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget }: TenantBook, { falConcurrency, media }: Pick<Config, 'falConcurrency' | 'media'>, own: readonly OwnAccount[]): Promise<SharedFacts> {
-  const { waiting, accounts: gauges, unknownOpen, unknownOldestMs, asideBytes, keptFiles, keptBytes, orphans } = await ledger.gauges()
+  const { waiting, accounts: gauges, unknownOpen, unknownOldestMs, asideBytes, keptFiles, keptBytes, orphans, hooksDue, hooksOldestMs, hooksGivenUp } = await ledger.gauges()
   const breakers = await ledger.breakers()
   // A tenant's reservations are told for its budget's period, or for the month when it has none.
   const limits = new Map<string, BudgetLimit>([...tenants.values()].map(tenant => [tenant.id, tenant.budget ?? monthOf(tenant)]))
@@ -24,9 +24,15 @@ export async function readSharedFacts (ledger: Ledger, { tenants, companyBudget 
     budgetLeft: new Map(limited.map(balance => [balance.owner, leftOf(limits.get(balance.owner)?.limit ?? 0, balance)])),
     held: new Map(balances.map(({ owner, held }) => [owner, held])),
     unknownOpen,
-    unknownOldestSeconds: unknownOldestMs === null ? 0 : Math.max(0, ledger.now() - unknownOldestMs) / 1000,
+    unknownOldestSeconds: secondsSince(unknownOldestMs),
     largeResultBytes: asideBytes,
-    media: media === null ? null : { files: keptFiles, bytes: keptBytes, orphans, maxBytes: media.maxBytes ?? 0 }
+    media: media === null ? null : { files: keptFiles, bytes: keptBytes, orphans, maxBytes: media.maxBytes ?? 0 },
+    webhooks: { due: hooksDue, oldestSeconds: secondsSince(hooksOldestMs), givenUp: hooksGivenUp }
+  }
+
+  /** By the ledger's clock; 0 where there is no such time. */
+  function secondsSince (atMs: number | null): number {
+    return atMs === null ? 0 : Math.max(0, ledger.now() - atMs) / 1000
   }
 }
 
