@@ -141,9 +141,10 @@ const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', '
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
  * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain. Files that one process was to
  * remove are given to another one (`test/generation/remove-files.test.ts`). That links are dead is noted before anything is bought because of it, and the next caller finds out the same.
- * What is deleted is so in one step, and a caller that was not told so may ask once more.
+ * What is deleted is so in one step, and a caller that was not told so may ask once more. Webhooks are taken and noted when a generation has ended: what dies with a process that sends one is given to another one
+ * (`test/heavy/webhooks.test.ts`). A list is admitted in the same step as a single call, and each of it goes on alone (`test/store/contract/many.ts`).
  */
-const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone', 'noteDeadLinks', 'erase'])
+const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone', 'noteDeadLinks', 'erase', 'takeHooks', 'hookTried', 'admitAll'])
 
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])
