@@ -28,6 +28,14 @@ t.test('a change drops all names of its generation, also where it was put in thr
   t.equal(cache.get('other')?.generationId, other.id)
 })
 
+t.test('where changes may have been missed nothing is dropped: hits go on while the ledger is away', async t => {
+  const cache = createResultCache(1_000_000)
+  const row = await success()
+  cache.put('name', row, '{}')
+  cache.hear('look-again')
+  t.equal(cache.get('name')?.generationId, row.id)
+})
+
 t.test('what took the name of another one is not dropped with that', async t => {
   const cache = createResultCache(1_000_000)
   const [row, other] = [await success(), await success()]

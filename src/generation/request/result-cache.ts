@@ -23,7 +23,10 @@ export interface StoredResult {
 }
 
 export interface ResultCache {
-  /** Drops what is older than this of a generation that changed; everything when changes may have been missed. */
+  /**
+   * Drops what is older than this of a generation that changed. Where changes may have been missed nothing is dropped: hits are given out while the ledger is away, and nothing here is older than
+   * a minute.
+   */
   hear: (change: Pick<Generation, 'id' | 'version'> | 'look-again') => void
   get: (name: string) => StoredResult | undefined
   /** Keeps the row's output under this name, unless a newer one is there, and gives it back as it will be sent. */
@@ -73,7 +76,7 @@ export function createResultCache (maxBytes: number): ResultCache {
 
   return {
     hear: change => {
-      if (change === 'look-again') return entries.clear()
+      if (change === 'look-again') return
       const { id, version } = change
       for (const name of namesOf.get(id) ?? []) if ((entries.peek(name)?.version ?? version) < version) entries.delete(name)
     },
