@@ -123,6 +123,8 @@ t.test('a refusal of the model is told once, and costs nothing; a file that is g
   await set({ kind: 'answer', operation: 'file', error: 'result_expired', times: 'always' })
   await wish(page, 'A lighthouse')
   await page.getByText('This file cannot be loaded from where it is.').waitFor()
+  // Its small picture is asked for by itself.
+  await page.locator('.gallery .thumb', { hasText: 'gone' }).waitFor()
   t.equal(await page.locator('.gallery .thumb').first().innerText(), 'gone')
 })
 
