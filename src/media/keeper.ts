@@ -7,6 +7,7 @@ import { Agent, type buildConnector } from 'undici'
 import type { Expectation } from '../generation/kept-files.ts'
 import type { Kept, KeepFile } from '../generation/media.ts'
 import type { AddressRule, WayToFile } from './address-rule.ts'
+import { unpack } from './data-address.ts'
 import { fetchFile, type Fetched } from './fetch-file.ts'
 import { fileName } from './file-name.ts'
 import { endingOf, kindOf } from './kinds.ts'
@@ -122,10 +123,9 @@ function longAfter (signal: AbortSignal): { readonly isOver: Promise<void>, read
 
 /** The file that a `data:` address holds. */
 async function unpacked (address: URL, path: string, maxBytes: number): Promise<Fetched> {
-  const answer = await fetch(address).catch(() => null)
-  if (answer === null) return { kind: 'refused', why: 'data' }
-  const bytes = Buffer.from(await answer.arrayBuffer())
-  if (bytes.length === 0 || bytes.length > maxBytes) return { kind: 'refused', why: bytes.length === 0 ? 'data' : 'too-long' }
+  const file = await unpack(address, maxBytes)
+  if (file.kind === 'refused') return file
+  const { bytes, declaredType } = file
   await writeFile(path, bytes, { mode: 0o600, flag: 'wx' })
-  return { kind: 'fetched', bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'), declaredType: answer.headers.get('content-type') }
+  return { kind: 'fetched', bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'), declaredType }
 }

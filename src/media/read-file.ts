@@ -3,6 +3,7 @@
 import { Agent, type buildConnector } from 'undici'
 import { storedFileAt, type ReadFile, type ReadOutcome, type StoredFiles } from '../generation/media.ts'
 import type { AddressRule, WayToFile } from './address-rule.ts'
+import { unpack } from './data-address.ts'
 import { fetchInto } from './fetch-file.ts'
 import { createPlaces } from './places.ts'
 
@@ -40,19 +41,16 @@ export function createFileReader ({ allowed, connect, maxBytes, stored }: FileRe
   async function readAddress (text: string, signal: AbortSignal): Promise<ReadOutcome> {
     const address = URL.parse(text)
     if (address === null) return unread('address')
-    if (address.protocol === 'data:') return await unpacked(address)
+    if (address.protocol === 'data:') {
+      const file = await unpack(address, maxBytes)
+      return file.kind === 'refused' ? unread(file.why) : { kind: 'read', bytes: file.bytes }
+    }
     const chunks: Buffer[] = []
     const fetched = await fetchInto(address, {
       begin: async () => { chunks.length = 0 },
       write: async chunk => { chunks.push(chunk) }
     }, { allowed, dispatchers, maxBytes, signal })
     return fetched.kind === 'fetched' ? { kind: 'read', bytes: Buffer.concat(chunks) } : unread(fetched.why)
-  }
-
-  async function unpacked (address: URL): Promise<ReadOutcome> {
-    const answer = await fetch(address).catch(() => null)
-    const bytes = answer === null ? null : Buffer.from(await answer.arrayBuffer())
-    return bytes === null || bytes.length === 0 || bytes.length > maxBytes ? unread('data') : { kind: 'read', bytes }
   }
 
   async function readStored (file: string): Promise<ReadOutcome> {
