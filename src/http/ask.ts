@@ -21,7 +21,7 @@ export function ask (request: FastifyRequest, model: Model, headers: HeaderOptio
   const options = callOptionsOf(request, model, headers, unknownFields, deps)
   const kept = deps.requests.fromMemory(options)
   if (kept === null) {
-    // Whoever waits need not hold the bytes all the time.
+    // A caller that waits need not hold the bytes all the time.
     request.facts.bodyName = null
     return attended(options, request.facts.connection, deps)
   }

@@ -64,13 +64,13 @@ function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }
   const { facts } = request
   const { model, unknownFields, pricedFields, allow, cacheGroup, mode, mapped } = readFor
   const { knownBody, numbers } = facts
-  const asked = seedAt(facts.seed, index)
-  const body = mapped === null ? request.body : withSeed(mapped.body, asked)
   if (index === 0 && knownBody !== null && isReadAlike(knownBody.readFor, readFor)) {
     facts.ignored = knownBody.read.ignored
     facts.prompt = knownBody.read.prompt
     return knownBody.read
   }
+  const asked = seedAt(facts.seed, index)
+  const body = mapped === null ? request.body : withSeed(mapped.body, asked)
   if (!isObject(body)) throw invalidInput([{ path: '', message: 'must be of type object', code: 'wrong_type' }])
   const reading = model.readInput(body, { unknownFields, sentDefaults: allow.size === 0 ? pricedFields : [...pricedFields, ...allow.keys()] })
   if (!reading.ok) throw invalidInput(reading.faults)
