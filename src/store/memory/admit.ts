@@ -13,7 +13,7 @@ import { becomeProbe, retryAfterSecondsOf, wayOf } from './breakers.ts'
 import { findDuplicate, reattach, seekDuplicate, type DuplicatesFound } from './duplicates.ts'
 import type { Entry } from './entry.ts'
 import { firstHooks, hasRoomForHooks, noteHook, type Wish } from './hooks.ts'
-import { bindIdempotency, cacheLead, idempotencyLead, takeCacheName } from './names.ts'
+import { bindIdempotency, cacheLead, endOf, idempotencyLead, takeCacheName } from './names.ts'
 import { newerRule, takeRule } from './prices.ts'
 import { lookAtServer } from './history.ts'
 import { isQueueEmpty, nextPosition, passThrough } from './queue.ts'
@@ -118,7 +118,10 @@ function repeated (state: State, admission: Admission, claim?: ClaimOffer): Got 
   if (gaveWay !== null) return { outcome: 'joined', row: gaveWay.row }
   const answer = state.answers.get(admission.id)
   const found = answer === undefined ? null : findById(state, answer.id)
-  return answer === undefined || found === null ? null : { outcome: answer.outcome, row: found.row }
+  if (answer !== undefined && found !== null) return { outcome: answer.outcome, row: found.row }
+  // What it led to may have been deleted already.
+  const end = endOf(state, answer?.id ?? admission.id)
+  return end === null ? null : { outcome: 'gone', end }
 }
 
 /** The same list once more. It was admitted as a whole, so nothing is bought now for those of it whose free answer is forgotten. */

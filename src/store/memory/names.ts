@@ -56,8 +56,8 @@ export function takeCacheName (state: State, name: string, id: string): void {
   state.names.set(name, { id, fingerprint: null }, Infinity)
 }
 
-/** What is left of the forgotten row that an id led to. To the holder of an alias it was free. */
-function endOf (state: State, id: string): End | null {
+/** What is left of the forgotten or deleted row that an id led to. To the holder of an alias it was free. */
+export function endOf (state: State, id: string): End | null {
   const alias = state.aliases.get(id)
   const end = state.ends.get(targetOf(state, id))
   if (end === undefined) return null

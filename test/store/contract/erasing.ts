@@ -55,6 +55,24 @@ export async function erasing (t: Test, make: MakeStore): Promise<void> {
     t.match(await admit({ ...named, ...keyOf('key') }), { outcome: 'bought' })
   })
 
+  t.test('an admission that arrives once more after its picture was deleted buys nothing, whatever it got before', async t => {
+    const { ledger, go } = await createWorld(t, make)
+    const purchase = admissionOf(named)
+    const joined = admissionOf({ ...named, ...agency })
+    t.match(await ledger.admit(purchase), { outcome: 'bought' })
+    t.match(await ledger.admit(joined), { outcome: 'joined' })
+    await go()
+    await ledger.recordAccepted(purchase.id, 1, 'its')
+    await ledger.finish(purchase.id, 1, 'its', successOf())
+    const finishedAtMs = (await ledger.read(purchase.id, studio))?.finishedAtMs
+    t.same(await ledger.erase(joined.id, agency), erased)
+    t.same(await ledger.admit(joined), { outcome: 'gone', end: { id: joined.id, code: 'generation-deleted', cost: 0, finishedAtMs } })
+    t.same(await ledger.erase(purchase.id, studio), erased)
+    t.same(await ledger.admit(purchase), { outcome: 'gone', end: { id: purchase.id, code: 'generation-deleted', cost: price, finishedAtMs } })
+    t.match(await ledger.admitAll([purchase, admissionOf()]), { outcome: 'all', got: [{ outcome: 'gone' }, { outcome: 'refused', why: 'late' }] })
+    t.equal((await ledger.gauges()).waiting.size, 0)
+  })
+
   t.test('only what has ended for good: nothing that waits, runs or is unknown, and nothing that may still be found or billed', async t => {
     const { ledger, buy, go, advance, accepted, row } = await createWorld(t, make)
     const waiting = await buy()

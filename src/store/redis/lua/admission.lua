@@ -26,9 +26,12 @@ local function repeated (admission)
   if own and gaveWay then return { outcome = 'joined', row = Rows.show(own, admission.id, gaveWay) } end
   if own then return bought(admission, own) end
   local answer = readEnding(key('a', admission.id))
-  if not answer then return nil end
-  local row, alias = Rows.findById(answer.id)
-  return row and { outcome = answer.outcome, row = Rows.show(row, answer.id, alias) }
+  local row, alias
+  if answer then row, alias = Rows.findById(answer.id) end
+  if row then return { outcome = answer.outcome, row = Rows.show(row, answer.id, alias) } end
+  -- What it led to may have been deleted already.
+  local left = Names.endOf(answer and answer.id or admission.id)
+  return left and { outcome = 'gone', ['end'] = left }
 end
 
 -- Gives a free answer and remembers it until the deadline: a second run of this admission must not buy because the first one's row has ended since.

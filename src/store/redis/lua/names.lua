@@ -5,7 +5,7 @@ local function isAnswerOver (row)
   return (row.phase == 'unknown' or (row.phase ~= 'succeeded' and Books.isFinal(row))) and now >= (row.answersUntilMs or 0)
 end
 
--- What is left of the forgotten row that an id led to, or nil. To the holder of an alias it was free.
+-- What is left of the forgotten or deleted row that an id led to, or nil. To the holder of an alias it was free.
 local function endOf (id)
   local alias = readEnding(key('g', id))
   local left = readEnding(key('e', Rows.targetOf(id)))
@@ -62,5 +62,5 @@ end
 
 return {
   isAnswerOver = isAnswerOver, idempotencyLead = idempotencyLead, cacheLead = cacheLead, bindUntil = bindUntil, bindIdempotency = bindIdempotency,
-  takeCacheName = takeCacheName
+  takeCacheName = takeCacheName, endOf = endOf
 }
