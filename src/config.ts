@@ -31,7 +31,7 @@ export interface BucketKeys { readonly accessKeyId: string, readonly secretAcces
 export type BucketKeysAt = { readonly kind: 'keys', readonly keys: () => BucketKeys } | { readonly kind: 'file', readonly file: string }
 
 /** All that can be set: the settings, and what follows from several of them. */
-export interface Config extends Omit<Values, 'fal' | 'models' | 'media' | 'proxy' | 'redis' | 'store' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
+export interface Config extends Omit<Values, 'fal' | 'uploads' | 'models' | 'media' | 'proxy' | 'redis' | 'store' | 'tls' | 'drainDelayMs' | 'nodeEnv'> {
   readonly production: boolean
   /** How long work is still taken after load balancers were told to send no more. */
   readonly drainDelayMs: number
@@ -40,6 +40,8 @@ export interface Config extends Omit<Values, 'fal' | 'models' | 'media' | 'proxy
   readonly account: UpstreamAccount
   /** Base of the upstream queue, without a trailing slash; `null`: the sandbox inside this process. */
   readonly falQueueUrl: string | null
+  /** How files of callers come to where the upstream reads them; `null`: they do not. `restUrl`: without a trailing slash; `null`: the sandbox inside this process. */
+  readonly uploads: { readonly restUrl: string | null } | null
   /** `apiUrl`: where prices are asked with the central key; `null`: nowhere. */
   readonly models: Omit<Values['models'], 'apiUrl'> & { readonly apiUrl: string | null }
   /** `null`: files stay where the upstream has them. */
@@ -84,7 +86,7 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
     return setting.fallback
   }
 
-  const { fal: falSettings, models, media: mediaSettings, proxy: { url: proxyUrl, except }, redis: redisSettings, store, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
+  const { fal: falSettings, uploads, models, media: mediaSettings, proxy: { url: proxyUrl, except }, redis: redisSettings, store, tls: tlsSettings, drainDelayMs, nodeEnv, ...others } = readSettings(settings, read)
   const production = nodeEnv === 'production'
 
   function tlsFiles (): Config['tls'] {
@@ -144,15 +146,25 @@ export function parseConfig (env: Readonly<Record<string, string | undefined>>):
   }
 
   const fal = falAccess()
-  const { account, queueUrl } = falSettings
+  const { account, queueUrl, restUrl } = falSettings
+  // The sandbox under any other address is one that runs elsewhere and is shared.
+  const falQueueUrl = fal.kind === 'sandbox' && queueUrl === settings.fal.queueUrl.fallback ? null : queueUrl
+
+  function uploadAccess (): Config['uploads'] {
+    if (!uploads) return null
+    // The key, and files of callers, are shown to nobody for a guess.
+    if (queueUrl !== settings.fal.queueUrl.fallback && !isSet(settings.fal.restUrl)) faults.push('UPLOADS, FAL_REST_URL: with another FAL_QUEUE_URL set FAL_REST_URL to where files are given to that upstream, or leave UPLOADS out')
+    return { restUrl: falQueueUrl === null && restUrl === settings.fal.restUrl.fallback ? null : restUrl }
+  }
+
   const config: Config = {
     ...others,
     production,
     drainDelayMs: drainDelayMs ?? (production ? PRODUCTION_DRAIN_DELAY_MS : 0),
     fal,
     account: { kind: fal.kind === 'sandbox' ? 'sandbox' : 'fal', name: account },
-    // The sandbox under any other address is one that runs elsewhere and is shared.
-    falQueueUrl: fal.kind === 'sandbox' && queueUrl === settings.fal.queueUrl.fallback ? null : queueUrl,
+    falQueueUrl,
+    uploads: uploadAccess(),
     // The catalogue of somebody else may be all that can be reached from here, and the key is shown to nobody for a guess.
     models: { ...models, apiUrl: isSet(settings.models.apiUrl) || models.catalogueUrl === settings.models.catalogueUrl.fallback ? models.apiUrl : null },
     media: mediaAccess(),

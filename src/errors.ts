@@ -109,6 +109,7 @@ export const problems = {
   internal: { status: 500, metBy: 'buying', title: 'Something went wrong here', again: 'collect', cost: 'possible', fal: { type: 'internal_error' } },
   'upstream-failed': { status: 502, metBy: 'buying', title: 'The model failed', again: 'billed-answers', cost: 'as-billed', fal: { status: 500, type: 'runner_server_error' } },
   'file-unavailable': { status: 502, metBy: 'certain', title: 'The picture was made, but its file could not be read', again: 'collect', cost: 'once' },
+  'upload-failed': { status: 502, metBy: 'certain', title: 'The files of the request could not be handed to the upstream', again: 'yes' },
   'outcome-unknown': { status: 502, metBy: 'buying', title: 'It is not known whether the picture was bought', again: 'collect', cost: 'possible', fal: { status: 500 } },
   'store-unavailable': { status: 503, metBy: 'reading', title: 'The ledger cannot be reached, so nothing is bought', again: 'yes' },
   'store-unfit': { status: 503, metBy: 'reading', title: 'The store is not fit to buy with, so nothing is bought', again: 'yes', isLasting: true },

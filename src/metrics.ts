@@ -103,6 +103,9 @@ export function createMetrics ({ version }: { readonly version: string }) {
     mediaBytes: adder('falgate_media_bytes_total', 'Bytes of files that were kept.'),
     /** How many files. */
     mediaRemoved: adder('falgate_media_removed_total', 'Stored files that were removed because nothing refers to them any more.'),
+    upload: counter<[outcome: string]>('falgate_uploads_total', 'Files of callers that were to be put into fal\'s storage, by what came of it.', 'outcome'),
+    /** How many bytes. */
+    uploadBytes: adder('falgate_upload_bytes_total', 'Bytes of files of callers that were put into fal\'s storage.'),
     webhookTry: counter<[outcome: string]>('falgate_webhook_tries_total', 'Tries to tell of a generation that has ended, by what came of it.', 'outcome'),
     undelivered: counter<[tenant: string]>('falgate_undelivered_total', 'Callers that left before the answer they had waited for; what was bought for them is there for the same request or to be collected.', 'tenant'),
     /** How many event streams are open. */

@@ -41,8 +41,10 @@ export const settings = {
     key: optional('FAL_KEY', secret(), 'The central fal key, or the word `sandbox`. Unset: the sandbox, but with `NODE_ENV=production` a fault'),
     keyFile: optional('FAL_KEY_FILE', line(), 'A file with the central key, instead of `FAL_KEY`; or with several, a line for each account: `<name> <key>`, perhaps with `concurrency=<number>` behind it. Read again on SIGHUP'),
     account: defaulted('FAL_ACCOUNT', 'main', namespace(), 'Your name for the account at fal that the key belongs to, where its file has none. A ledger belongs to the sandbox or to fal, and to the accounts that its gateways have, with whatever keys'),
-    queueUrl: defaulted('FAL_QUEUE_URL', 'https://queue.fal.run', webUrl(), 'Base of the upstream queue')
+    queueUrl: defaulted('FAL_QUEUE_URL', 'https://queue.fal.run', webUrl(), 'Base of the upstream queue'),
+    restUrl: defaulted('FAL_REST_URL', 'https://rest.fal.ai', webUrl(), 'Base of where files are given to fal, which `UPLOADS=on` does, with the central key. With another `FAL_QUEUE_URL` it has to be said, too')
   },
+  uploads: defaulted('UPLOADS', 'off', onOff(), 'Whether pictures that callers send along (`POST /v1/images/edits`) go to fal\'s storage, where models read them. fal is asked to keep them for a day'),
   proxy: {
     url: optional('HTTPS_PROXY', proxyUrl(), 'The proxy through which fal is reached, and its catalogue. Also read in small letters. It makes a tunnel and sees no request; addresses that begin with `http://` are reached without it'),
     except: defaulted('NO_PROXY', 'localhost', hosts(), 'What is reached without that proxy: names with all that is below them and addresses, with a port or without, and networks such as `10.0.0.0/8`, which mean addresses and no names, apart by commas; `*` is all. Also read in small letters')

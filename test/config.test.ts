@@ -25,6 +25,7 @@ t.test('nothing set: the sandbox on the loopback address, with the documented de
     fal: { kind: 'sandbox' },
     account: { kind: 'sandbox', name: 'main' },
     falQueueUrl: null,
+    uploads: null,
     proxy: null,
     redis: null,
     disk: null,
@@ -87,6 +88,8 @@ t.test('every variable is read', async t => {
     FAL_KEY_FILE: '/run/key',
     FAL_ACCOUNT: 'studio-2',
     FAL_QUEUE_URL: 'http://127.0.0.1:9/base/',
+    FAL_REST_URL: 'http://127.0.0.1:9/rest/',
+    UPLOADS: 'on',
     STORE: 'disk',
     DATA_DIR: '/d',
     IMAGE_DATA_DIR: '/data',
@@ -147,6 +150,7 @@ t.test('every variable is read', async t => {
     fal: { kind: 'key-file', file: '/run/key' },
     account: { kind: 'fal', name: 'studio-2' },
     falQueueUrl: 'http://127.0.0.1:9/base',
+    uploads: { restUrl: 'http://127.0.0.1:9/rest' },
     proxy: null,
     redis: null,
     disk: { folder: '/d', hasToBeMount: true },
@@ -192,6 +196,16 @@ t.test('every variable is read', async t => {
 t.test('the key is shown to fal\'s API, and with another catalogue only to the API that is named beside it', async t => {
   t.equal(configOf({ FAL_CATALOGUE_URL: 'https://mirror.example/documents' }).models.apiUrl, null)
   t.equal(configOf({ FAL_API_URL: 'https://mirror.example/v1' }).models.apiUrl, 'https://mirror.example/v1')
+})
+
+t.test('files of callers go to fal, or to the sandbox here, and with another queue only to where it is said that they go', async t => {
+  const real = { FAL_KEY: 'a:b', TENANTS_FILE: '/t', UPLOADS: 'on' }
+  t.same(configOf(real).uploads, { restUrl: 'https://rest.fal.ai' })
+  t.same(configOf({ UPLOADS: 'on' }).uploads, { restUrl: null }, 'the sandbox in this process')
+  t.match(faultsOf({ ...real, FAL_QUEUE_URL: 'https://mirror.example/queue' }), [/^UPLOADS, FAL_REST_URL: /])
+  t.match(faultsOf({ UPLOADS: 'on', FAL_KEY: 'sandbox', FAL_QUEUE_URL: 'http://sandbox.example/queue' }), [/^UPLOADS, FAL_REST_URL: /])
+  t.same(configOf({ ...real, FAL_QUEUE_URL: 'https://mirror.example/queue', FAL_REST_URL: 'https://rest.fal.ai' }).uploads, { restUrl: 'https://rest.fal.ai' })
+  t.equal(configOf({ FAL_KEY: 'sandbox', FAL_QUEUE_URL: 'http://sandbox.example/queue' }).uploads, null, 'who does not want it need not say where')
 })
 
 t.test('all faults are told at once, by name and without values', async t => {

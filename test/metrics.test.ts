@@ -44,6 +44,8 @@ function used (): Metrics {
   metrics.mediaFile('stored')
   metrics.mediaBytes(2000)
   metrics.mediaRemoved(2)
+  metrics.upload('uploaded')
+  metrics.uploadBytes(700)
   metrics.eventStreams(2)
   metrics.eventStreamDropped('unread')
   metrics.onCollect(async () => facts)
@@ -83,6 +85,8 @@ t.test('every metric has its fixed name and labels', async t => {
     'falgate_media_files_total{outcome="stored"} 1',
     'falgate_media_bytes_total 2000',
     'falgate_media_removed_total 2',
+    'falgate_uploads_total{outcome="uploaded"} 1',
+    'falgate_upload_bytes_total 700',
     'falgate_media_stored_files 12',
     'falgate_media_stored_bytes 34000',
     'falgate_webhooks_due 4',
@@ -132,7 +136,7 @@ t.test('no metric has a name that is not in the contract', async t => {
     'falgate_answers_total', 'falgate_budget_held_usd', 'falgate_budget_left_usd', 'falgate_build_info', 'falgate_contested_names_total', 'falgate_costs_assumed_total', 'falgate_double_purchases_total', 'falgate_event_streams', 'falgate_event_streams_dropped_total', 'falgate_generation_phase_seconds', 'falgate_generations_total',
     'falgate_http_request_duration_seconds', 'falgate_inputs_refused_total', 'falgate_large_result_bytes', 'falgate_late_costs_total', 'falgate_ledger_rollbacks_total', 'falgate_media_bytes_total', 'falgate_media_files_total', 'falgate_media_max_bytes', 'falgate_media_orphans', 'falgate_media_removed_total', 'falgate_media_stored_bytes', 'falgate_media_stored_files', 'falgate_model_drift', 'falgate_overruns_total', 'falgate_redis_up', 'falgate_refusals_total',
     'falgate_results_expired_total', 'falgate_results_looked_at_again_total', 'falgate_saved_usd_total', 'falgate_shared_request_ids_total', 'falgate_slots', 'falgate_slots_open', 'falgate_slots_used', 'falgate_spend_usd_total', 'falgate_store_fault', 'falgate_undelivered_total', 'falgate_unknown_oldest_seconds',
-    'falgate_unknown_open', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting', 'falgate_webhook_tries_total', 'falgate_webhooks_due', 'falgate_webhooks_given_up', 'falgate_webhooks_oldest_seconds'
+    'falgate_unknown_open', 'falgate_upload_bytes_total', 'falgate_uploads_total', 'falgate_upstream_requests_total', 'falgate_upstream_state', 'falgate_waiting', 'falgate_webhook_tries_total', 'falgate_webhooks_due', 'falgate_webhooks_given_up', 'falgate_webhooks_oldest_seconds'
   ])
 })
 

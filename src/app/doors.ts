@@ -9,6 +9,7 @@ import type { Breaker } from '../generation/breaker-state.ts'
 import type { DueHook } from '../generation/hooks.ts'
 import type { MediaLinks, ReadFile, StoredFiles } from '../generation/media.ts'
 import type { Addresses } from '../generation/served-output.ts'
+import type { Upload } from '../generation/uploads.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createPrefixOf } from '../http/forwarded-prefix.ts'
 import { createBaseUrl } from '../http/base-url.ts'
@@ -49,6 +50,8 @@ export interface DoorsOptions {
   readonly onTrouble: OnTrouble
   /** The files of results, where they are kept. */
   readonly media: StoredFiles | null
+  /** Carries files of callers to the upstream; `null`: they cannot send any. */
+  readonly upload: Upload | null
   /** Reads the files of outputs that are sent inside answers. */
   readonly readFile: ReadFile
   /** The public keys of what signs webhooks of fal's form, asked for each request. */
@@ -89,7 +92,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, readFile, publicKeys, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, upload, readFile, publicKeys, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -143,6 +146,7 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
       fileAddresses: addressesAt === null ? null : request => addressesAt(baseUrl(request)),
       storedFiles: media,
+      upload,
       readFile,
       publicKeys,
       requests,

@@ -17,6 +17,8 @@ export const falHeaders = {
   runnerHint: 'x-fal-runner-hint',
   storeIo: 'x-fal-store-io',
   objectLifecycle: 'x-fal-object-lifecycle-preference',
+  /** The same of a file that is given to fal: fal's JavaScript client. */
+  uploadLifecycle: 'x-fal-object-lifecycle',
   noFallback: 'x-app-fal-disable-fallback',
   targetUrl: 'x-fal-target-url'
 } as const

@@ -21,6 +21,7 @@ import { busy, refusalOf, retryAfterMsOf, unreachable } from './failures.ts'
 import { parseObject, statusIn, statusWord } from './queue-status.ts'
 import { createResultReader } from './result.ts'
 import { createStatusReader, stateIn, type StatusReaderPauses } from './status-reader.ts'
+import { createTroubleTeller, type UpstreamLog } from './tell-trouble.ts'
 import { createConnector, isConnecting, type Connecting, type Proxy } from './way.ts'
 
 export type UpstreamOperation = 'submit' | 'status' | 'stream' | 'result' | 'cancel'
@@ -77,9 +78,6 @@ export interface UpstreamOptions {
   readonly tracing?: Tracing
 }
 
-/** The part of a pino logger that is used here. */
-export type UpstreamLog = Readonly<Record<'debug' | 'warn' | 'error', (facts: Readonly<Record<string, unknown>>, message: string) => void>>
-
 /** Bodies of all answers but results: a few hundred bytes, unless something is odd. */
 const SMALL_BODY_BYTES = 1024 * 1024
 /** A result is some hundred bytes of URLs; far more is a picture inside it. */
@@ -91,9 +89,6 @@ const MAX_CONNECTIONS = 1_024
 
 /** How long a status stream may take to end after its last event. */
 const STREAM_END_MS = 1000
-
-/** How long the same trouble is not logged again. */
-const QUIET_MS = 60_000
 
 /** Why the connection of a submit is ended: nobody looks at it, and where it was made tells nothing. */
 const answered = new Error('answered')
@@ -126,8 +121,7 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
   const readers = new Set<StatusReader>()
   /** As many as a ledger has accounts. */
   const opened = new Map<string | null, Upstream>()
-  /** When each trouble was logged last. Their names are made of operations, statuses and fal's few words, so there are not many. */
-  const loggedAtMs = new Map<string, number>()
+  const tell = createTroubleTeller(options.log)
 
   /** Where the queue is; another place when it is elsewhere. */
   let base: Base | null = null
@@ -272,29 +266,9 @@ export function createUpstreams (options: UpstreamOptions): Upstreams {
     return { submit, openStatusReader, state, result, cancel }
   }
 
-  /**
-   * Tells operators what callers are not told: why no answer came, such as the code of a TLS failure, and fal's known words about our account.
-   * Never a text as it came: a firewall's page may repeat the request, and with it a prompt.
-   */
+  /** Tells operators what callers are not told. That there is no key is told where it was taken away. */
   function tellTrouble (upstream: string | null, operation: UpstreamOperation, answer: Answer | NoAnswer, whose?: Whose): void {
-    const account = upstream === null ? undefined : accountNameIn(upstream)
-    if (answer.kind === 'no-answer') {
-      if (answer.why !== 'aborted' && answer !== NO_KEY) options.log?.warn({ operation, error: answer.code, ...factsOf(whose) }, 'no answer from fal')
-    } else if (answer.status === 401 || answer.status === 403) {
-      const text = readErrorBody(answer.text ?? '', null)?.text ?? ''
-      const fal = /User is locked|No user found|Cannot access application/.exec(text)?.[0]
-      if (isNew(`${operation} ${answer.status} ${fal} ${account}`)) options.log?.warn({ operation, status: answer.status, fal, account }, 'fal does not accept our account')
-    } else if (answer.status === 429 && isNew(`${operation} 429 ${account}`)) {
-      options.log?.warn({ operation, status: answer.status, account }, 'fal takes no more at the moment')
-    }
-  }
-
-  /** Was this not logged within the last minute? What all generations meet at once is one line. */
-  function isNew (what: string): boolean {
-    const nowMs = performance.now()
-    if (nowMs - (loggedAtMs.get(what) ?? -Infinity) < QUIET_MS) return false
-    loggedAtMs.set(what, nowMs)
-    return true
+    if (answer !== NO_KEY) tell({ operation, account: upstream === null ? undefined : accountNameIn(upstream), facts: factsOf(whose) }, answer)
   }
 
   async function close (): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
+import type { Upload } from '../../generation/uploads.ts'
 import type { Follow } from '../../generation/watch/follow.ts'
 import { mapImageRequest, type Mapped } from '../../models/image-request.ts'
 import type { ModelBook } from '../../models/models.ts'
@@ -21,6 +22,8 @@ export interface ImagesDeps extends AskDeps, PicturesDeps {
   readonly models: () => ModelBook
   readonly tenants: () => TenantBook
   readonly waitMs: number
+  /** Carries files of callers to where models read them; `null`: they cannot send any. */
+  readonly upload: Upload | null
   readonly follow: Follow
   readonly eventStreams: EventStreams
 }

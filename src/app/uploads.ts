@@ -1,0 +1,53 @@
+// Files of callers: what carries them to where the upstream reads them.
+
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { Metrics } from '../metrics.ts'
+import { lookUpPublic } from '../public-address.ts'
+import { settings } from '../settings.ts'
+import { accountText } from '../upstream-account.ts'
+import { createUploads, type Uploads } from '../upstream/uploads.ts'
+import { createConnector } from '../upstream/way.ts'
+import type { CentralKeys } from './reloadable.ts'
+import type { OwnBase } from './way-to-files.ts'
+
+const CONNECT_MS = 10_000
+
+export interface OpenUploadsOptions {
+  readonly config: Pick<Config, 'uploads' | 'proxy'>
+  readonly keys: Pick<CentralKeys, 'accounts' | 'of'>
+  /** The sandbox in this process: what addresses of its files begin with, and where this process finds these. */
+  readonly sandbox: () => OwnBase
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** Where callers can send no files: `null`. */
+export function openUploads ({ config: { uploads, proxy }, keys, sandbox, log, metrics }: OpenUploadsOptions): Uploads | null {
+  if (uploads === null) return null
+  const { restUrl } = uploads
+  const straight = createConnector({ proxy: null, timeoutMs: CONNECT_MS })
+  return createUploads({
+    restUrl: () => restUrl ?? sandbox().reached,
+    accounts: () => keys.accounts().flatMap(account => {
+      const key = keys.of(accountText(account))
+      return key === null ? [] : [{ name: account.name, key }]
+    }),
+    connect: {
+      rest: createConnector({ proxy, timeoutMs: CONNECT_MS }),
+      // Through a proxy it is the proxy that looks names up.
+      public: createConnector({ proxy, timeoutMs: CONNECT_MS, lookup: lookUpPublic }),
+      ours: straight
+    },
+    ownOrigins: () => restUrl === settings.fal.restUrl.fallback ? [] : [new URL(restUrl ?? sandbox().reached).origin],
+    reached: address => {
+      const { told, reached } = sandbox()
+      return restUrl === null && address.startsWith(`${told}/`) ? reached + address.slice(told.length) : address
+    },
+    onUpload: (outcome, bytes) => {
+      metrics.upload(outcome)
+      metrics.uploadBytes(bytes)
+    },
+    log
+  })
+}
