@@ -7,8 +7,9 @@ import { openDiskLedger } from '../../src/store/disk/ledger.ts'
 import { createFakeDisk, FOLDER } from '../store/disk/fake-disk.ts'
 import { times } from './admission.ts'
 import { patiently } from './crowd.ts'
+import { startHookReceiver } from './kill-hooks.ts'
 import type { Point } from './kill-points.ts'
-import { ALL_DEATHS_MS, mediaEnv, tenantsFor, type Cast, type Place, type Window } from './kill-scene.ts'
+import { ALL_DEATHS_MS, briskNode, placeEnv, tenantsFor, type Cast, type Place, type Window } from './kill-scene.ts'
 import { startLedgerGate, type LedgerGate } from './ledger-gate.ts'
 import { projectDir } from './paths.ts'
 import { deploy, LONG_LEASE, type Replica } from './replicas.ts'
@@ -26,11 +27,12 @@ interface Serving { readonly replica: Replica, readonly gate: LedgerGate }
 /** A place for these deaths. */
 export async function openDiskPlace (t: Test, points: readonly Point[]): Promise<DiskPlace> {
   const mediaFolder = join(t.testdir({}), 'media')
+  const receiver = await startHookReceiver(t)
   const { sandbox, tenantsFile, startReplica } = await deploy(t, {
-    node: ['--import', join(projectDir, 'build/test/support/gate-disk-ledger.js')],
-    env: { ...mediaEnv(mediaFolder), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} },
+    node: [...briskNode, '--import', join(projectDir, 'build/test/support/gate-disk-ledger.js')],
+    env: { ...placeEnv(mediaFolder, receiver), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} },
     sandbox: { runMs: 10 },
-    tenants: tenantsFor(points.length),
+    tenants: tenantsFor(points.length, receiver),
     replicaTimeoutMs: ALL_DEATHS_MS
   })
   const folder = join(dirname(tenantsFile), 'ledger')
@@ -88,7 +90,7 @@ export async function openDiskPlace (t: Test, points: readonly Point[]): Promise
     t.equal((await replica.ended).code, 0, 'it stops as usual')
   }
 
-  return { sandbox, mediaFolder, tenants: [], look: async use => await look(folder, use), pauseClaims: async () => serving.gate.pauseClaims(), enter, asked: () => asked, end }
+  return { sandbox, mediaFolder, receiver, tenants: [], look: async use => await look(folder, use), pauseClaims: async () => serving.gate.pauseClaims(), enter, asked: () => asked, end }
 }
 
 /** As a copy of the folder has it, which another process is writing to. */

@@ -5,8 +5,9 @@ import { connect } from 'node:net'
 import { join as joinPath } from 'node:path'
 import type { Test } from 'tap'
 import { patiently } from './crowd.ts'
+import { startHookReceiver } from './kill-hooks.ts'
 import type { Point } from './kill-points.ts'
-import { ALL_DEATHS_MS, mediaEnv, tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
+import { ALL_DEATHS_MS, briskNode, placeEnv, tenantsFor, type Ask, type Cast, type Place } from './kill-scene.ts'
 import { startRedisGate } from './redis-gate.ts'
 import { redisUrl, startRedis } from './redis.ts'
 import { deploy, LONG_LEASE } from './replicas.ts'
@@ -23,7 +24,8 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
   const server = points.some(({ once }) => once === 'Redis is emptied') ? await startRedis(t) : null
   const redis = server?.url ?? await redisUrl()
   const mediaFolder = joinPath(t.testdir({}), 'media')
-  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, env: { ...mediaEnv(mediaFolder), ...isLong ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length), replicaTimeoutMs: ALL_DEATHS_MS })
+  const receiver = await startHookReceiver(t)
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, node: briskNode, env: { ...placeEnv(mediaFolder, receiver), ...isLong ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length, receiver), replicaTimeoutMs: ALL_DEATHS_MS })
   const survivorGate = await startRedisGate(t, redis)
   const survivor = await startReplica({ REDIS_URL: survivorGate.url })
 
@@ -37,7 +39,7 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
   async function enter (inherits: boolean): Promise<Cast> {
     const gate = await startRedisGate(t, redis)
     // Until the death everything is the doomed one's to do.
-    survivorGate.refuse(['claim', 'sweep', 'takeOver', 'takeMissing'])
+    survivorGate.refuse(['claim', 'sweep', 'takeOver', 'takeMissing', 'takeHooks'])
     if (inherits) gate.refuse(['claim'])
     // From its first claim on it has claims come along with admissions.
     const hasClaimed = inherits ? null : gate.untilAnswered('claim')
@@ -64,5 +66,5 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
     return { answer }
   }
 
-  return { sandbox, mediaFolder, tenants: [], look: async use => await use(ledger), pauseClaims, enter }
+  return { sandbox, mediaFolder, receiver, tenants: [], look: async use => await use(ledger), pauseClaims, enter }
 }

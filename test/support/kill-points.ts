@@ -11,6 +11,20 @@ import { projectDir } from './paths.ts'
  */
 export type Callers = 'seeded' | 'reuse' | 'unseeded'
 
+/** What happens once fal works on it, with the point behind that. */
+export type Once =
+  | 'it runs'
+  | 'its caller leaves'
+  | 'its caller cancels'
+  | 'another one joins it'
+  | 'the process drains'
+  | 'its owner dies'
+  /** While it submits; nobody knows then what became of it, until its owner goes on, after the death. */
+  | 'its owner stands still'
+  | 'Redis is emptied'
+  /** The point is the next one behind its end. */
+  | 'it ends'
+
 /** Where a process dies, and how the story ends. */
 export interface Point {
   readonly says: string
@@ -27,8 +41,14 @@ export interface Point {
   readonly fault?: Fault
   /** What else goes wrong before. */
   readonly beside?: readonly Fault[]
-  /** What happens once fal works on it, with the point behind that; without it the process dies on the straight way. */
-  readonly once?: 'it runs' | 'its caller leaves' | 'its caller cancels' | 'the process drains' | 'its owner dies' | 'Redis is emptied'
+  /** Callers want to be told, each at an address of its own. */
+  readonly hooks?: true
+  /** What the first webhook meets. Where it gets no answer, that is the point. */
+  readonly receiver?: 'no answer' | 'an error'
+  /** What the first caller is told, where that is more than how it ends. */
+  readonly tells?: readonly Phase[]
+  /** Without it the process dies on the straight way. */
+  readonly once?: Once
   readonly ends: Phase | 'forgotten'
   /** Purchases at fal; one unless told otherwise. */
   readonly purchases?: 0 | 1
@@ -53,6 +73,8 @@ const notKnownYet: readonly Fault[] = [
 ]
 const lateFile: Fault = { kind: 'answer', operation: 'file', error: 'nginx' }
 const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
+/** Only an answer to `takeHooks` with a webhook in it. */
+const aHook = 'untilMs'
 
 /** Every point between two writes, in the order of a generation's life. What has no point here is found by `withoutPoints`. */
 export const points: readonly Point[] = [
@@ -131,7 +153,21 @@ export const points: readonly Point[] = [
   { says: 'after it is noted that the caller left', once: 'its caller leaves', after: 'left', ends: 'succeeded' },
   { says: 'before a wish to cancel is noted', once: 'its caller cancels', before: 'cancel', ends: 'succeeded', callers: 'unseeded' },
   { says: 'after a wish to cancel is noted', once: 'its caller cancels', after: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
-  { says: 'while fal is asked to cancel', once: 'its caller cancels', atFal: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false }
+  { says: 'while fal is asked to cancel', once: 'its caller cancels', atFal: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
+
+  // Webhooks. What was not told yet when the caller has its picture is another purchase to a retry without a name.
+  { says: 'after it is noted whom to tell, before it is claimed', after: 'admit', waits: true, hooks: true, ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it is noted whom to tell, before the submit', after: 'admit', hooks: true, ends: 'unknown', purchases: 0, callers: 'unseeded' },
+  { says: 'after it is noted whom else to tell', once: 'another one joins it', after: 'admit', having: 'joined', hooks: true, ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it is settled, before anybody is told', after: 'finish', hooks: true, ends: 'succeeded', callers: 'unseeded' },
+  { says: 'before a webhook is taken', once: 'it ends', before: 'takeHooks', hooks: true, ends: 'succeeded', callers: 'seeded' },
+  { says: 'after a webhook is taken, before it is sent', after: 'takeHooks', having: aHook, hooks: true, ends: 'succeeded', callers: 'seeded' },
+  { says: 'while a webhook is sent', receiver: 'no answer', hooks: true, ends: 'succeeded', callers: 'unseeded', retries: false },
+  { says: 'after a webhook is sent, before that is noted', before: 'hookTried', hooks: true, ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it is noted that a webhook is sent', after: 'hookTried', hooks: true, ends: 'succeeded', callers: 'seeded' },
+  { says: 'before it is noted that a webhook was not taken', before: 'hookTried', receiver: 'an error', hooks: true, ends: 'succeeded', callers: 'unseeded', retries: false },
+  { says: 'after it is noted that a webhook was not taken', after: 'hookTried', receiver: 'an error', hooks: true, ends: 'succeeded', callers: 'unseeded', retries: false },
+  { says: 'while it tells that nobody knows', once: 'its owner stands still', fault: slowAnswer, receiver: 'no answer', hooks: true, tells: ['unknown', 'succeeded'], ends: 'succeeded', callers: 'seeded', onlyOn: 'Redis' }
 ]
 
 /** Operations that change nothing: a death around one of them is the death before the next write. */
@@ -141,10 +177,9 @@ const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', '
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
  * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain. Files that one process was to
  * remove are given to another one (`test/generation/remove-files.test.ts`). That links are dead is noted before anything is bought because of it, and the next caller finds out the same.
- * What is deleted is so in one step, and a caller that was not told so may ask once more. Webhooks are taken and noted when a generation has ended: what dies with a process that sends one is given to another one
- * (`test/heavy/webhooks.test.ts`). A list is admitted in the same step as a single call, and each of it goes on alone (`test/store/contract/many.ts`).
+ * What is deleted is so in one step, and a caller that was not told so may ask once more. A list is admitted in the same step as a single call, and each of it goes on alone (`test/store/contract/many.ts`).
  */
-const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone', 'noteDeadLinks', 'erase', 'takeHooks', 'hookTried', 'admitAll'])
+const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone', 'noteDeadLinks', 'erase', 'admitAll'])
 
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])

@@ -6,11 +6,15 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Generation } from '../../src/generation/generation.ts'
 import type { Ledger } from '../../src/generation/ledger.ts'
+import type { Status } from '../../src/generation/phases.ts'
+import type { SetFault } from '../../src/sandbox/faults.ts'
 import type { RunningSandbox } from './sandbox.ts'
 import { patiently } from './crowd.ts'
 import { key, parseObject, tenant, type Reply } from './gateway.ts'
-import type { Callers, Death, Point } from './kill-points.ts'
+import type { HookReceiver } from './kill-hooks.ts'
+import type { Callers, Death, Once, Point } from './kill-points.ts'
 import { moneyOf } from './money.ts'
+import { projectDir } from './paths.ts'
 import type { Replica } from './replicas.ts'
 import { until } from './until.ts'
 
@@ -30,11 +34,15 @@ export type Window = Ledger & { readonly audit: () => readonly string[] | Promis
 
 export type Ask = (replica: Replica, options?: { readonly headers?: Readonly<Record<string, string>>, readonly signal?: AbortSignal }) => Promise<Reply>
 
+/** The one who asks first, whoever joins that one, and who asks behind the death. Each is told at an address of its own. */
+type Caller = 'first' | 'second' | 'again'
+
 /** Where deaths happen one after the other, each to a tenant of its own: one ledger and one fal. */
 export interface Place {
   readonly sandbox: RunningSandbox
   /** Where the files of results are stored. */
   readonly mediaFolder: string
+  readonly receiver: HookReceiver
   /** The tenants to whom something happened already. */
   readonly tenants: string[]
   /** Looks into the ledger. */
@@ -52,7 +60,7 @@ export interface Cast {
   readonly front: Replica
   /** The one that dies; where it inherits and no two can be there at once, only when its predecessor is dead. */
   readonly doomed: () => Replica
-  /** Kills the one in front, from whom the doomed one inherits. */
+  /** Kills the one in front, from whom the doomed one inherits; once more is harmless. */
   readonly killOwner: () => Promise<void>
   /** A caller more, where the one that goes on is there already admitted while the doomed one lives. Gives its answer to come. */
   readonly join: (ask: Ask) => Promise<{ readonly answer: Promise<Reply> }>
@@ -66,7 +74,9 @@ interface Scene extends Place, Cast {
   readonly point: Point
   readonly tenantId: string
   readonly billBefore: { readonly accepted: number, readonly billedUnits: number }
-  readonly ask: Ask
+  /** What goes wrong at fal, where that is not the point itself. */
+  readonly fault: SetFault | null
+  readonly askAs: (caller: Caller) => Ask
 }
 
 /** What bounds a place is the number of its deaths; how long they take is the machine's affair. */
@@ -75,38 +85,45 @@ export const ALL_DEATHS_MS = 900_000
 const PRICE = 60_000
 const BUDGET = { usd: 10, per: 'month' } as const
 
-/** The environment of all gateways that store files there. Links are the same whoever makes them. */
-export function mediaEnv (folder: string): Readonly<Record<string, string>> {
-  return { MEDIA_DIR: folder, PUBLIC_URL: 'https://pictures.example' }
+/** Longer than a busy machine lets a process wait. */
+const HOOK_LEASE_MS = 5000
+
+/** Options of Node for all gateways that die. */
+export const briskNode = ['--import', join(projectDir, 'build/test/support/brisk-terms.js')]
+
+/** The environment of all gateways that store files there and send webhooks. Links are the same whoever makes them. */
+export function placeEnv (mediaFolder: string, receiver: HookReceiver): Readonly<Record<string, string>> {
+  return { MEDIA_DIR: mediaFolder, PUBLIC_URL: 'https://pictures.example', HOOK_LEASE_MS: String(HOOK_LEASE_MS), ...receiver.env }
 }
 
 /** The tenants file of a place for so many deaths. */
-export function tenantsFor (deaths: number): Readonly<Record<string, unknown>> {
-  return { budget: { usd: 1000, per: 'month' }, tenants: Array.from({ length: deaths }, (_, number) => tenant(`team-${number}`, { budget: BUDGET })) }
+export function tenantsFor (deaths: number, { rights }: HookReceiver): Readonly<Record<string, unknown>> {
+  return { budget: { usd: 1000, per: 'month' }, tenants: Array.from({ length: deaths }, (_, number) => tenant(`team-${number}`, { budget: BUDGET, ...rights })) }
 }
 
 /** Plays a death and checks what is left. */
 export async function die (t: Test, place: Place, { point, callers }: Death): Promise<void> {
   const scene = await enter(place, point, callers)
-  const { sandbox, front, ask } = scene
+  const { sandbox, front, askAs } = scene
   const leaving = new AbortController()
-  const headers: Record<string, string> = point.once === 'the process drains' ? { prefer: 'respond-async' } : {}
+  const headers: Record<string, string> = waitsForNothing(point) ? { prefer: 'respond-async' } : {}
   const release = runsOn(point) ? sandbox.faults.holdJobs() : () => {}
 
   const resumeClaims = point.waits === true ? await scene.pauseClaims() : async () => {}
   const isQueued = point.waits === true && point.after !== 'admit'
-  const straight = point.once === undefined && !isQueued ? stopAt(scene, '') : Promise.resolve()
+  const isStraight = (point.once === undefined || point.once === 'it ends') && !isQueued
+  const straight = isStraight ? stopAt(scene, '') : Promise.resolve()
   // On a machine whose processors are all busy Redis may be taken for away, and nothing was bought then.
-  const first = patiently(async () => await ask(front, { headers, signal: leaving.signal })).catch(() => null)
+  const first = patiently(async () => await askAs('first')(front, { headers, signal: leaving.signal })).catch(() => null)
   if (isQueued) {
     await untilStatus(scene, null)
     const stopped = stopAt(scene, '')
     await resumeClaims()
     await reached(stopped, point)
   }
-  if (point.once !== undefined) await happen(scene, await untilStatus(scene, 'running'), leaving)
+  const answers = isStraight || isQueued ? [] : await happen(scene, leaving)
   await reached(straight, point)
-  const second = joins(point, callers) ? await scene.join(ask) : null
+  const second = joins(point, callers) ? await scene.join(askAs('second')) : null
 
   const { child, ended } = scene.doomed()
   child.kill('SIGKILL')
@@ -114,51 +131,65 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
   if (!isQueued) await resumeClaims()
   const heir = await scene.goOn()
   if (point.ends !== 'cancelled') release()
+  if (point.once === 'its owner stands still') await standUp(scene)
 
-  const answers = [await first]
-  if (second !== null) answers.push(await second.answer)
-  if (point.retries !== false) answers.push(await patiently(async () => await ask(heir)))
-  checkAnswers(t, point, answers)
+  const told: (Reply | null)[] = [await first, ...await Promise.all(answers)]
+  if (second !== null) told.push(await second.answer)
+  if (point.retries !== false) told.push(await patiently(async () => await askAs('again')(heir)))
+  checkAnswers(t, point, told)
   await checkBooks(t, scene, heir)
+  if (point.hooks === true) await checkHooks(t, scene, [...second === null && point.once !== 'another one joins it' ? [] : ['second' as const], ...point.retries === false ? [] : ['again' as const]])
+  if (point.once === 'its owner stands still') await scene.killOwner()
   release()
   sandbox.faults.clear()
 }
 
 async function enter (place: Place, point: Point, callers: Callers): Promise<Scene> {
-  const { sandbox, tenants } = place
+  const { sandbox, tenants, receiver } = place
   const tenantId = `team-${tenants.length}`
   tenants.push(tenantId)
-  const cast = await place.enter(point.once === 'its owner dies')
-  if (point.fault !== undefined && point.atFal === undefined) sandbox.faults.add(point.fault)
+  const cast = await place.enter(point.once === 'its owner dies' || point.once === 'its owner stands still')
+  const fault = point.fault !== undefined && point.atFal === undefined ? sandbox.faults.add(point.fault) : null
   for (const fault of point.beside ?? []) sandbox.faults.add(fault)
   const { accepted, billedUnits } = sandbox.bill
   const body = { prompt: 'a lighthouse', ...(callers === 'seeded' ? { seed: 7 } : {}) }
   const reuses = callers === 'reuse' ? { 'falgate-cache': 'reuse' } : {}
+  const tells = (caller: Caller): Record<string, string> => point.hooks === true ? { 'falgate-webhook': receiver.addressOf(tenantId, caller) } : {}
   return {
     ...place,
     ...cast,
     point,
     tenantId,
     billBefore: { accepted, billedUnits },
-    ask: async (replica, { headers, signal } = {}) => await replica.generate(body, { key: key(tenantId), headers: { ...reuses, ...headers }, ...(signal === undefined ? {} : { signal }) })
+    fault,
+    askAs: caller => async (replica, { headers, signal } = {}) =>
+      await replica.generate(body, { key: key(tenantId), headers: { ...reuses, ...tells(caller), ...headers }, ...(signal === undefined ? {} : { signal }) })
   }
 }
 
 /** Does fal's work have to last until the death? */
 function runsOn ({ once, before, after }: Point): boolean {
-  return once !== undefined || (before ?? after) === 'recordProgress'
+  return (once !== undefined && once !== 'it ends') || (before ?? after) === 'recordProgress'
+}
+
+/** Is the first caller told an id at once? */
+function waitsForNothing ({ once }: Point): boolean {
+  return once === 'the process drains' || once === 'its owner stands still'
 }
 
 /** Resolves when the doomed process stands at the point. */
-async function stopAt ({ point, gate, sandbox }: Scene, id: string): Promise<void> {
-  const { before, after, having = '', atFal } = point
+async function stopAt ({ point, gate, sandbox, receiver }: Scene, id: string): Promise<void> {
+  const { before, after, having = '', atFal, once } = point
+  const met = point.receiver === undefined ? null : receiver.next(point.receiver)
+  if (once === 'it ends') await gate.untilAnswered('finish')
   if (atFal !== undefined) {
     // fal is asked how it goes while the id is being stored; a death before that is there has a point of its own.
-    const isStored = atFal === 'submit' || point.once !== undefined ? null : gate.untilAnswered('recordAccepted')
+    const isStored = atFal === 'submit' || once !== undefined ? null : gate.untilAnswered('recordAccepted')
     await sandbox.faults.add(point.fault ?? { kind: 'hang', operation: atFal }).untilHit()
     await isStored
   } else if (before !== undefined) await gate.holdAt(before, 'before')
   else if (after !== undefined) await gate.holdAt(after, 'after', having === 'id' ? id : having)
+  else await met
 }
 
 /** Rejects with a sentence when the doomed process never comes there. */
@@ -168,7 +199,7 @@ async function reached (stopped: Promise<void>, { says }: Point): Promise<void> 
 }
 
 /** The id of the tenant's generation, once it has this status, or any. */
-async function untilStatus ({ front, tenantId }: Scene, status: 'running' | null): Promise<string> {
+async function untilStatus ({ front, tenantId }: Scene, status: Status | null): Promise<string> {
   return await until(async () => {
     const { generations } = (await front.get(`/generations${status === null ? '' : `?status=${status}`}`, key(tenantId))).json()
     const [first]: readonly unknown[] = Array.isArray(generations) ? generations : []
@@ -181,18 +212,45 @@ async function rowsOf (ledger: Ledger, tenant: string): Promise<readonly Generat
   return await ledger.getMany(rows.map(({ id }) => id))
 }
 
-async function happen (scene: Scene, id: string, leaving: AbortController): Promise<void> {
-  const { point, front, tenantId } = scene
+/** Where the generation stands when something happens; `null`: nobody is asked, since who would know stands still. */
+const stands: Readonly<Record<Exclude<Once, 'it ends'>, Status | null>> = {
+  'it runs': 'running',
+  'its caller leaves': 'running',
+  'its caller cancels': 'running',
+  'another one joins it': 'running',
+  'the process drains': 'running',
+  'its owner dies': 'running',
+  'its owner stands still': null,
+  'Redis is emptied': 'running'
+}
+
+/** Gives the answers to come of those who asked meanwhile. */
+async function happen (scene: Scene, leaving: AbortController): Promise<ReadonlyArray<Promise<Reply | null>>> {
+  const { point, front, tenantId, askAs } = scene
+  const { once } = point
+  if (once === undefined || once === 'it ends') return []
+  const id = stands[once] === null ? '' : await untilStatus(scene, stands[once])
   const stopped = stopAt(scene, id)
-  switch (point.once) {
+  const answers: Promise<Reply | null>[] = []
+  switch (once) {
     case 'its caller leaves': leaving.abort(); break
     case 'its caller cancels': cancel(front, id, tenantId); break
+    case 'another one joins it': answers.push(patiently(async () => await askAs('second')(scene.doomed())).catch(() => null)); break
     case 'the process drains': scene.doomed().child.kill('SIGTERM'); break
     case 'its owner dies': await scene.killOwner(); break
+    case 'its owner stands still': await scene.fault?.untilHit(); front.child.kill('SIGSTOP'); break
     case 'Redis is emptied': await scene.flush(); break
-    case 'it runs': case undefined: break
+    case 'it runs': break
   }
   await reached(stopped, point)
+  return answers
+}
+
+/** The owner goes on, and fal answers it at last. */
+async function standUp (scene: Scene): Promise<void> {
+  scene.fault?.release()
+  scene.front.child.kill('SIGCONT')
+  await untilStatus(scene, 'succeeded')
 }
 
 /** The answer is not waited for: it may never come. */
@@ -200,9 +258,9 @@ function cancel (replica: Replica, id: string, tenantId: string): void {
   patiently(async () => await replica.post(`/generations/${id}/cancel`, key(tenantId))).catch(() => {})
 }
 
-/** A second caller would forbid a cancel, and after a rollback has no name to join by. */
+/** A second caller would forbid a cancel, and after a rollback has no name to join by; or it is there already; or would be told that nobody knows. */
 function joins ({ once }: Point, callers: Callers): boolean {
-  return callers !== 'unseeded' && once !== 'its caller cancels' && once !== 'Redis is emptied'
+  return callers !== 'unseeded' && !['its caller cancels', 'Redis is emptied', 'another one joins it', 'its owner stands still'].includes(once ?? '')
 }
 
 /** All who were answered got the same picture, or the same word that nobody knows. */
@@ -255,5 +313,23 @@ async function checkBooks (t: Test, { point: { ends, purchases = 1 }, sandbox, m
     if (isOnBill) await moneyOf(t, { ledger, sandbox }, [heir], { tenants, counters: 'at-most' })
     t.match(await ledger.gauges(), { atUpstream: 0, unknownOpen: sum('held') / PRICE }, 'and every price that is still held is an unknown\'s')
     t.same(await ledger.audit(), [], 'no reservation, lease, position in the queue or entry of an index is left behind')
+  })
+}
+
+/** Each caller was told of each event at least once, always by the same id, in order; and nothing is left to be told. */
+async function checkHooks (t: Test, { point: { ends, tells }, receiver, look, tenantId }: Scene, others: readonly Caller[]): Promise<void> {
+  await until(async () => await look(async ledger => (await ledger.hooks({ tenant: tenantId, stuck: false, limit: 10 })).length === 0), { what: 'nobody is left to be told' })
+  await look(async ledger => {
+    const rows = await rowsOf(ledger, tenantId)
+    for (const caller of ['first', ...others] as const) {
+      const told = receiver.toldAt(tenantId, caller)
+      const inOrder: readonly string[] = caller === 'first' ? tells ?? [ends] : [ends]
+      const events = told.filter(({ id }, place) => told.findIndex(one => one.id === id) === place)
+      t.same(events.map(({ status }) => status), inOrder, `${caller}: each event is told, in order, and has one id however often`)
+      t.same(told.map(({ status }) => status), told.map(({ status }) => status).toSorted((one, other) => inOrder.findIndex(word => word === one) - inOrder.findIndex(word => word === other)), 'none after the next one')
+      t.same([...new Set(told.map(({ generation }) => generation))], rows.map(({ id }) => id), 'about this generation')
+    }
+    t.same(await ledger.takeHooks(10, []), [], 'nothing is left to be taken')
+    t.same(await ledger.audit(), [])
   })
 }
