@@ -28,10 +28,10 @@ export function counts (replies: readonly Reply[]): Record<string, number> {
   return by
 }
 
-/** As any client does: 503 `store-unavailable` has bought nothing and is asked again. */
+/** As any client does: 503 `store-unavailable` has bought nothing and is asked again, at OpenAI's door, too. */
 export async function patiently (ask: () => Promise<Reply>): Promise<Reply> {
   return await until(async () => {
     const reply = await ask()
-    return (reply.status !== 503 || reply.json()['code'] !== 'store-unavailable') && reply
+    return (reply.status !== 503 || !/"code":"store[-_]unavailable"/.test(reply.text)) && reply
   }, { what: 'the ledger is there again', patienceMs: 300_000 })
 }

@@ -30,7 +30,7 @@ export async function openDiskPlace (t: Test, points: readonly Point[]): Promise
   const receiver = await startHookReceiver(t)
   const { sandbox, tenantsFile, startReplica } = await deploy(t, {
     node: [...briskNode, '--import', join(projectDir, 'build/test/support/gate-disk-ledger.js')],
-    env: { ...placeEnv(mediaFolder, receiver), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} },
+    env: { ...placeEnv(points, mediaFolder, receiver), ...points.some(({ isLeaseLong }) => isLeaseLong) ? LONG_LEASE : {} },
     sandbox: { runMs: 10 },
     tenants: tenantsFor(points.length, receiver),
     replicaTimeoutMs: ALL_DEATHS_MS

@@ -18,6 +18,9 @@ const LEASE = { LEASE_SECONDS: '3' }
 /** Over before a replica counts as silent: what a dead one leaves behind is found by its lease. */
 const SHORT_LEASE = { LEASE_SECONDS: '1' }
 
+/** What Redis is asked for in place of some operations. */
+const calls: Readonly<Record<string, string>> = { admitAll: 'admit' }
+
 /** A place for these deaths. One where Redis is emptied has a server of its own. */
 export async function openRedisPlace (t: Test, points: readonly Point[]): Promise<Place> {
   const isLong = points.some(({ isLeaseLong }) => isLeaseLong)
@@ -25,7 +28,7 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
   const redis = server?.url ?? await redisUrl()
   const mediaFolder = joinPath(t.testdir({}), 'media')
   const receiver = await startHookReceiver(t)
-  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, node: briskNode, env: { ...placeEnv(mediaFolder, receiver), ...isLong ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length, receiver), replicaTimeoutMs: ALL_DEATHS_MS })
+  const { sandbox, ledger, startReplica, pauseClaims } = await deploy(t, { redisUrl: redis, node: briskNode, env: { ...placeEnv(points, mediaFolder, receiver), ...isLong ? LONG_LEASE : LEASE }, sandbox: { runMs: 10 }, tenants: tenantsFor(points.length, receiver), replicaTimeoutMs: ALL_DEATHS_MS })
   const survivorGate = await startRedisGate(t, redis)
   const survivor = await startReplica({ REDIS_URL: survivorGate.url })
 
@@ -46,7 +49,7 @@ export async function openRedisPlace (t: Test, points: readonly Point[]): Promis
     const [doomed, owner] = await Promise.all([startReplica({ REDIS_URL: gate.url }), inherits ? startReplica(isLong ? {} : SHORT_LEASE) : null])
     await hasClaimed
     return {
-      gate,
+      gate: { ...gate, holdAt: async (operation, when, having) => { await gate.holdAt(calls[operation] ?? operation, when, having) } },
       doomed: () => doomed,
       front: owner ?? doomed,
       killOwner: async () => { owner?.child.kill('SIGKILL') },

@@ -7,9 +7,13 @@ import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
 import { projectDir } from './paths.ts'
 
 /**
- * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins, on the other replica where there is one; or without either, and a single caller.
+ * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins, on the other replica where there is one; or without either, and a single caller,
+ * also one of OpenAI's, who asks for a list of pictures, which are as many calls of the model.
  */
-export type Callers = 'seeded' | 'reuse' | 'unseeded'
+export type Callers = 'seeded' | 'reuse' | 'unseeded' | 'list'
+
+/** How many generations one of these callers asks for. */
+export const picturesOf = (callers: Callers): number => callers === 'list' ? 3 : 1
 
 /** What happens once fal works on it, with the point behind that. */
 export type Once =
@@ -24,6 +28,9 @@ export type Once =
   | 'Redis is emptied'
   /** The point is the next one behind its end. */
   | 'it ends'
+  | 'its reader deletes it'
+  /** It is asked for again, when fal does not keep its files any more. */
+  | 'its files are gone'
 
 /** Where a process dies, and how the story ends. */
 export interface Point {
@@ -49,9 +56,9 @@ export interface Point {
   readonly tells?: readonly Phase[]
   /** Without it the process dies on the straight way. */
   readonly once?: Once
-  readonly ends: Phase | 'forgotten'
-  /** Purchases at fal; one unless told otherwise. */
-  readonly purchases?: 0 | 1
+  readonly ends: Phase | 'forgotten' | 'deleted'
+  /** Purchases at fal, of a list each; one unless told otherwise. */
+  readonly purchases?: 0 | 1 | 2
   /** `seeded` and `unseeded`, one after the other, unless told otherwise. */
   readonly callers?: Callers
   /** Leases that outlast the test: whoever goes on does so because a replica went silent. Of all points of a place, or of none. */
@@ -73,6 +80,7 @@ const notKnownYet: readonly Fault[] = [
 ]
 const lateFile: Fault = { kind: 'answer', operation: 'file', error: 'nginx' }
 const slowAnswer: Fault = { kind: 'hang', operation: 'submit', accepted: true }
+const noFile: Fault = { kind: 'odd', operation: 'file', answer: 'not_found', times: 'always' }
 /** Only an answer to `takeHooks` with a webhook in it. */
 const aHook = 'untilMs'
 
@@ -167,7 +175,21 @@ export const points: readonly Point[] = [
   { says: 'after it is noted that a webhook is sent', after: 'hookTried', hooks: true, ends: 'succeeded', callers: 'seeded' },
   { says: 'before it is noted that a webhook was not taken', before: 'hookTried', receiver: 'an error', hooks: true, ends: 'succeeded', callers: 'unseeded', retries: false },
   { says: 'after it is noted that a webhook was not taken', after: 'hookTried', receiver: 'an error', hooks: true, ends: 'succeeded', callers: 'unseeded', retries: false },
-  { says: 'while it tells that nobody knows', once: 'its owner stands still', fault: slowAnswer, receiver: 'no answer', hooks: true, tells: ['unknown', 'succeeded'], ends: 'succeeded', callers: 'seeded', onlyOn: 'Redis' }
+  { says: 'while it tells that nobody knows', once: 'its owner stands still', fault: slowAnswer, receiver: 'no answer', hooks: true, tells: ['unknown', 'succeeded'], ends: 'succeeded', callers: 'seeded', onlyOn: 'Redis' },
+
+  // A list is admitted in one step; then each of it goes on alone.
+  { says: 'before the rows of a list are written', before: 'admitAll', ends: 'succeeded', callers: 'list' },
+  { says: 'after the rows of a list are written', after: 'admitAll', ends: 'succeeded', callers: 'list' },
+  { says: 'before the first of a list is claimed', before: 'claim', waits: true, ends: 'succeeded', callers: 'list' },
+  { says: 'while all of a list run', once: 'it runs', ends: 'succeeded', callers: 'list' },
+  { says: 'before a sign of life for all of a list', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'list' },
+  { says: 'after a list is answered, before the first delivery is noted', before: 'seen', ends: 'succeeded', callers: 'list' },
+
+  // What has ended.
+  { says: 'before it is deleted', once: 'its reader deletes it', before: 'erase', ends: 'deleted', callers: 'seeded', retries: false },
+  { says: 'after it is deleted', once: 'its reader deletes it', after: 'erase', ends: 'deleted', callers: 'seeded', retries: false },
+  { says: 'before it is noted that its links are dead', once: 'its files are gone', before: 'noteDeadLinks', fault: noFile, ends: 'succeeded', purchases: 2, callers: 'seeded' },
+  { says: 'after it is noted that its links are dead', once: 'its files are gone', after: 'noteDeadLinks', fault: noFile, ends: 'succeeded', purchases: 2, callers: 'seeded' }
 ]
 
 /** Operations that change nothing: a death around one of them is the death before the next write. */
@@ -176,10 +198,9 @@ const reads = new Set(['aside', 'lookup', 'preview', 'getMany', 'getStatuses', '
 /**
  * What is about no generation: an operator's word that fal may be tried again, and tokens that are given out or ended. A death around these leaves a token that
  * nobody holds, which ends by itself, or one whose end has to be asked for again. So does a ticket for events that nobody was given, or that was used in vain. Files that one process was to
- * remove are given to another one (`test/generation/remove-files.test.ts`). That links are dead is noted before anything is bought because of it, and the next caller finds out the same.
- * What is deleted is so in one step, and a caller that was not told so may ask once more. A list is admitted in the same step as a single call, and each of it goes on alone (`test/store/contract/many.ts`).
+ * remove are given to another one (`test/generation/remove-files.test.ts`).
  */
-const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone', 'noteDeadLinks', 'erase', 'admitAll'])
+const apart = new Set(['breaker', 'mint', 'revoke', 'issueTicket', 'takeTicket', 'takeOrphans', 'filesGone'])
 
 /** What is no call. */
 const local = new Set(['now', 'listen', 'answerOpen'])
@@ -194,12 +215,18 @@ function isLonely ({ point: { once, fault } }: Death): boolean {
   return once === 'Redis is emptied' || fault === blocked
 }
 
-/** Those that are played one after the other on one ledger, so many of these lists beside each other; those with long leases, and those that have to be alone. */
+/** Does it take a place where everything that has ended is old? */
+export function isAged ({ once }: Point): boolean {
+  return once === 'its files are gone'
+}
+
+/** Those that are played one after the other on one ledger, so many of these lists beside each other; those with long leases, those that are old, and those that have to be alone. */
 export function inPlaces (some: readonly Death[], count: number): ReadonlyArray<readonly Death[]> {
-  const shared = some.filter(death => !isLonely(death) && death.point.isLeaseLong !== true)
+  const shared = some.filter(death => !isLonely(death) && death.point.isLeaseLong !== true && !isAged(death.point))
   return [
     ...Array.from({ length: count }, (_, place) => shared.filter((_, number) => number % count === place)),
     some.filter(({ point }) => point.isLeaseLong === true),
+    some.filter(({ point }) => isAged(point)),
     ...some.filter(isLonely).map(death => [death])
   ]
 }

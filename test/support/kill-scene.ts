@@ -12,7 +12,7 @@ import type { RunningSandbox } from './sandbox.ts'
 import { patiently } from './crowd.ts'
 import { key, parseObject, tenant, type Reply } from './gateway.ts'
 import type { HookReceiver } from './kill-hooks.ts'
-import type { Callers, Death, Once, Point } from './kill-points.ts'
+import { isAged, picturesOf, type Callers, type Death, type Once, type Point } from './kill-points.ts'
 import { moneyOf } from './money.ts'
 import { projectDir } from './paths.ts'
 import type { Replica } from './replicas.ts'
@@ -73,6 +73,8 @@ export interface Cast {
 interface Scene extends Place, Cast {
   readonly point: Point
   readonly tenantId: string
+  /** How many generations the first caller asks for. */
+  readonly pictures: number
   readonly billBefore: { readonly accepted: number, readonly billedUnits: number }
   /** What goes wrong at fal, where that is not the point itself. */
   readonly fault: SetFault | null
@@ -91,9 +93,9 @@ const HOOK_LEASE_MS = 5000
 /** Options of Node for all gateways that die. */
 export const briskNode = ['--import', join(projectDir, 'build/test/support/brisk-terms.js')]
 
-/** The environment of all gateways that store files there and send webhooks. Links are the same whoever makes them. */
-export function placeEnv (mediaFolder: string, receiver: HookReceiver): Readonly<Record<string, string>> {
-  return { MEDIA_DIR: mediaFolder, PUBLIC_URL: 'https://pictures.example', HOOK_LEASE_MS: String(HOOK_LEASE_MS), ...receiver.env }
+/** The environment of all gateways of a place with these points, which store files there and send webhooks. Links are the same whoever makes them. */
+export function placeEnv (points: readonly Point[], mediaFolder: string, receiver: HookReceiver): Readonly<Record<string, string>> {
+  return { MEDIA_DIR: mediaFolder, PUBLIC_URL: 'https://pictures.example', HOOK_LEASE_MS: String(HOOK_LEASE_MS), ...points.some(isAged) ? { FAL_FILES_MS: '-1' } : {}, ...receiver.env }
 }
 
 /** The tenants file of a place for so many deaths. */
@@ -121,7 +123,7 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
     await resumeClaims()
     await reached(stopped, point)
   }
-  const answers = isStraight || isQueued ? [] : await happen(scene, leaving)
+  const { id, answers } = isStraight || isQueued ? NOTHING_HAPPENED : await happen(scene, first, leaving)
   await reached(straight, point)
   const second = joins(point, callers) ? await scene.join(askAs('second')) : null
 
@@ -132,11 +134,12 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
   const heir = await scene.goOn()
   if (point.ends !== 'cancelled') release()
   if (point.once === 'its owner stands still') await standUp(scene)
+  if (point.ends === 'deleted') await checkDeleted(t, scene, heir, id)
 
   const told: (Reply | null)[] = [await first, ...await Promise.all(answers)]
   if (second !== null) told.push(await second.answer)
   if (point.retries !== false) told.push(await patiently(async () => await askAs('again')(heir)))
-  checkAnswers(t, point, told)
+  checkAnswers(t, scene, told)
   await checkBooks(t, scene, heir)
   if (point.hooks === true) await checkHooks(t, scene, [...second === null && point.once !== 'another one joins it' ? [] : ['second' as const], ...point.retries === false ? [] : ['again' as const]])
   if (point.once === 'its owner stands still') await scene.killOwner()
@@ -152,24 +155,29 @@ async function enter (place: Place, point: Point, callers: Callers): Promise<Sce
   const fault = point.fault !== undefined && point.atFal === undefined ? sandbox.faults.add(point.fault) : null
   for (const fault of point.beside ?? []) sandbox.faults.add(fault)
   const { accepted, billedUnits } = sandbox.bill
-  const body = { prompt: 'a lighthouse', ...(callers === 'seeded' ? { seed: 7 } : {}) }
+  const pictures = picturesOf(callers)
+  const body = { prompt: 'a lighthouse', ...(callers === 'seeded' ? { seed: 7 } : {}), ...(pictures > 1 ? { n: pictures } : {}) }
+  const path = pictures > 1 ? '/v1/images/generations' : '/generate'
   const reuses = callers === 'reuse' ? { 'falgate-cache': 'reuse' } : {}
   const tells = (caller: Caller): Record<string, string> => point.hooks === true ? { 'falgate-webhook': receiver.addressOf(tenantId, caller) } : {}
+  // As OpenAI's clients say it. A retry without a name of falgate's own says nothing.
+  const repeats = (caller: Caller): Record<string, string> => pictures > 1 ? { 'x-stainless-retry-count': caller === 'again' ? '1' : '0' } : {}
   return {
     ...place,
     ...cast,
     point,
     tenantId,
+    pictures,
     billBefore: { accepted, billedUnits },
     fault,
     askAs: caller => async (replica, { headers, signal } = {}) =>
-      await replica.generate(body, { key: key(tenantId), headers: { ...reuses, ...tells(caller), ...headers }, ...(signal === undefined ? {} : { signal }) })
+      await replica.generate(body, { path, key: key(tenantId), headers: { ...reuses, ...tells(caller), ...repeats(caller), ...headers }, ...(signal === undefined ? {} : { signal }) })
   }
 }
 
 /** Does fal's work have to last until the death? */
 function runsOn ({ once, before, after }: Point): boolean {
-  return (once !== undefined && once !== 'it ends') || (before ?? after) === 'recordProgress'
+  return (once !== undefined && stands[once] === 'running') || (before ?? after) === 'recordProgress'
 }
 
 /** Is the first caller told an id at once? */
@@ -198,12 +206,12 @@ async function reached (stopped: Promise<void>, { says }: Point): Promise<void> 
   await Promise.race([stopped.then(() => { isThere = true }), until(() => isThere, { what: `a process stands at its point, ${says}` })])
 }
 
-/** The id of the tenant's generation, once it has this status, or any. */
-async function untilStatus ({ front, tenantId }: Scene, status: Status | null): Promise<string> {
+/** The id of the tenant's generation, or of the latest, once all of its first caller have this status, or any. */
+async function untilStatus ({ front, tenantId, pictures }: Scene, status: Status | null): Promise<string> {
   return await until(async () => {
     const { generations } = (await front.get(`/generations${status === null ? '' : `?status=${status}`}`, key(tenantId))).json()
     const [first]: readonly unknown[] = Array.isArray(generations) ? generations : []
-    return first !== undefined && String(parseObject(JSON.stringify(first))['id'])
+    return first !== undefined && Array.isArray(generations) && generations.length === pictures && String(parseObject(JSON.stringify(first))['id'])
   }, { what: `the generation is ${status ?? 'there'}` })
 }
 
@@ -212,8 +220,8 @@ async function rowsOf (ledger: Ledger, tenant: string): Promise<readonly Generat
   return await ledger.getMany(rows.map(({ id }) => id))
 }
 
-/** Where the generation stands when something happens; `null`: nobody is asked, since who would know stands still. */
-const stands: Readonly<Record<Exclude<Once, 'it ends'>, Status | null>> = {
+/** Where the generation stands when something happens; `null`: nobody is asked. */
+const stands: Readonly<Record<Once, Status | null>> = {
   'it runs': 'running',
   'its caller leaves': 'running',
   'its caller cancels': 'running',
@@ -221,29 +229,38 @@ const stands: Readonly<Record<Exclude<Once, 'it ends'>, Status | null>> = {
   'the process drains': 'running',
   'its owner dies': 'running',
   'its owner stands still': null,
-  'Redis is emptied': 'running'
+  'Redis is emptied': 'running',
+  'it ends': null,
+  'its reader deletes it': 'succeeded',
+  'its files are gone': 'succeeded'
 }
 
-/** Gives the answers to come of those who asked meanwhile. */
-async function happen (scene: Scene, leaving: AbortController): Promise<ReadonlyArray<Promise<Reply | null>>> {
+/** The generation that something happened to, and the answers to come of those who asked meanwhile. */
+interface Happened { readonly id: string, readonly answers: ReadonlyArray<Promise<Reply | null>> }
+
+const NOTHING_HAPPENED: Happened = { id: '', answers: [] }
+
+async function happen (scene: Scene, first: Promise<Reply | null>, leaving: AbortController): Promise<Happened> {
   const { point, front, tenantId, askAs } = scene
   const { once } = point
-  if (once === undefined || once === 'it ends') return []
+  if (once === undefined) return NOTHING_HAPPENED
+  if (stands[once] === 'succeeded') await first
   const id = stands[once] === null ? '' : await untilStatus(scene, stands[once])
   const stopped = stopAt(scene, id)
   const answers: Promise<Reply | null>[] = []
   switch (once) {
     case 'its caller leaves': leaving.abort(); break
     case 'its caller cancels': cancel(front, id, tenantId); break
-    case 'another one joins it': answers.push(patiently(async () => await askAs('second')(scene.doomed())).catch(() => null)); break
+    case 'another one joins it': case 'its files are gone': answers.push(patiently(async () => await askAs('second')(scene.doomed())).catch(() => null)); break
+    case 'its reader deletes it': patiently(async () => await front.delete(`/generations/${id}`, key(tenantId))).catch(() => {}); break
     case 'the process drains': scene.doomed().child.kill('SIGTERM'); break
     case 'its owner dies': await scene.killOwner(); break
     case 'its owner stands still': await scene.fault?.untilHit(); front.child.kill('SIGSTOP'); break
     case 'Redis is emptied': await scene.flush(); break
-    case 'it runs': break
+    case 'it runs': case 'it ends': break
   }
   await reached(stopped, point)
-  return answers
+  return { id, answers }
 }
 
 /** The owner goes on, and fal answers it at last. */
@@ -260,42 +277,58 @@ function cancel (replica: Replica, id: string, tenantId: string): void {
 
 /** A second caller would forbid a cancel, and after a rollback has no name to join by; or it is there already; or would be told that nobody knows. */
 function joins ({ once }: Point, callers: Callers): boolean {
-  return callers !== 'unseeded' && !['its caller cancels', 'Redis is emptied', 'another one joins it', 'its owner stands still'].includes(once ?? '')
+  return callers !== 'unseeded' && !['its caller cancels', 'Redis is emptied', 'another one joins it', 'its owner stands still', 'its reader deletes it', 'its files are gone'].includes(once ?? '') && callers !== 'list'
 }
 
-/** All who were answered got the same picture, or the same word that nobody knows. */
-function checkAnswers (t: Test, { ends }: Point, answers: ReadonlyArray<Reply | null>): void {
-  const told = answers.filter(reply => reply !== null && reply.status !== 202)
-  if (ends === 'succeeded') {
-    t.same([...new Set(told.map(reply => reply?.status))].filter(status => status !== 200), [], 'everybody who is left has the picture')
-    t.ok(new Set(told.map(reply => reply?.text)).size <= 1, 'and it is one picture')
+/** All who were answered got the same pictures, or the same word that nobody knows. */
+function checkAnswers (t: Test, { point: { ends, once }, pictures }: Scene, answers: ReadonlyArray<Reply | null>): void {
+  const told = answers.filter(reply => reply !== null).filter(({ status }) => status !== 202)
+  if (ends === 'succeeded' || ends === 'deleted') {
+    t.same([...new Set(told.map(({ status }) => status))].filter(status => status !== 200), [], 'everybody who is left has the picture')
+    const got = told.map(picturesIn)
+    for (const one of got) t.equal(new Set(one).size, pictures, 'as many as were asked for')
+    if (once === 'its files are gone') t.equal(new Set(told.map(({ headers }) => headers.get('falgate-generation'))).size, 2, 'and it is another one than that whose file is gone')
+    else t.ok(new Set(got.flat()).size <= pictures, 'and everybody the same')
   } else if (ends === 'unknown') {
-    t.same([...new Set(told.map(reply => reply?.json()['code']))].filter(code => code !== 'outcome-unknown'), [], 'everybody who is left is told that nobody knows')
-    t.equal(new Set(told.map(reply => reply?.json()['generation_id'])).size, 1, 'of one generation')
+    t.same([...new Set(told.map(reply => reply.json()['code']))].filter(code => code !== 'outcome-unknown'), [], 'everybody who is left is told that nobody knows')
+    t.equal(new Set(told.map(reply => reply.json()['generation_id'])).size, 1, 'of one generation')
   } else {
-    t.notOk(told.some(reply => reply?.status === 200), 'nobody has a picture')
+    t.notOk(told.some(({ status }) => status === 200), 'nobody has a picture')
   }
 }
 
+/** What an answer has for each picture. */
+function picturesIn ({ text, json }: Reply): readonly string[] {
+  const { data } = json()
+  return Array.isArray(data) ? data.map(member => JSON.stringify(member)) : [text]
+}
+
+/** Whoever was not told that it is deleted asks once more. */
+async function checkDeleted (t: Test, { tenantId }: Scene, heir: Replica, id: string): Promise<void> {
+  t.equal((await patiently(async () => await heir.delete(`/generations/${id}`, key(tenantId)))).status, 204, 'it is deleted, or was')
+  t.equal((await heir.get(`/generations/${id}`, key(tenantId))).status, 404, 'and nobody sees it any more')
+}
+
 /** Nothing was bought twice, the ledger's money is the bill, and nothing of the dead is left behind. */
-async function checkBooks (t: Test, { point: { ends, purchases = 1 }, sandbox, mediaFolder, look, tenantId, tenants, billBefore }: Scene, heir: Replica): Promise<void> {
+async function checkBooks (t: Test, { point: { ends, once, purchases = 1 }, pictures, sandbox, mediaFolder, look, tenantId, tenants, billBefore }: Scene, heir: Replica): Promise<void> {
   await until(async () => await look(async ledger => {
     const { waiting, atUpstream } = await ledger.gauges()
     return atUpstream === 0 && [...waiting.values()].every(count => count === 0)
   }), { what: 'nothing waits or runs any more' })
   await look(async ledger => {
     const rows = await rowsOf(ledger, tenantId)
-    t.same(rows.map(({ phase }) => phase), ends === 'forgotten' ? [] : [ends], 'one intent, one generation')
+    const isThere = ends !== 'forgotten' && ends !== 'deleted'
+    t.same(rows.map(({ phase }) => phase), isThere ? Array.from({ length: pictures * Math.max(1, purchases) }, () => ends) : [], 'one intent, one generation')
     for (const { id } of rows) t.match((await heir.get(`/generations/${id}`, key(tenantId))).json(), { status: ends, output: ends === 'succeeded' ? { images: [{}] } : null }, 'it is collected by its id')
 
     // What is missing is due to be tried again: the audit below says so.
     for (const { phase, media } of rows) {
       if (phase !== 'succeeded') continue
-      t.equal(media?.length, 1, 'it is noted where the address of its file stands')
+      t.equal(media?.length ?? 0, once === 'its files are gone' ? 0 : 1, 'it is noted where the address of its file stands, if there is one')
       for (const { file } of media ?? []) if (file !== null) t.equal(hash('sha256', await readFile(join(mediaFolder, file.slice(0, 2), file))), file.slice(0, 64), 'what is noted as stored is stored, and whole')
     }
 
-    t.equal(sandbox.bill.accepted - billBefore.accepted, purchases, 'purchases')
+    t.equal(sandbox.bill.accepted - billBefore.accepted, purchases * pictures, 'purchases')
     // Whether fal bills what it cancelled is not known: the table's price is booked, and marked as assumed.
     const assumed = rows.reduce((sum, { cost, costAssumed }) => sum + (costAssumed ? cost ?? 0 : 0), 0)
     const spent = ends === 'unknown' || ends === 'forgotten' ? 0 : (sandbox.bill.billedUnits - billBefore.billedUnits) * PRICE + assumed

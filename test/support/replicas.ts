@@ -25,9 +25,10 @@ export interface Replica extends Running {
   /** Its name in leases. */
   readonly name: string
   readonly pid: number
-  readonly generate: (body: object, options?: { readonly headers?: Readonly<Record<string, string>>, readonly key?: string, readonly signal?: AbortSignal }) => Promise<Reply>
+  readonly generate: (body: object, options?: { readonly path?: string, readonly headers?: Readonly<Record<string, string>>, readonly key?: string, readonly signal?: AbortSignal }) => Promise<Reply>
   readonly get: (path: string, key?: string) => Promise<Reply>
   readonly post: (path: string, key?: string) => Promise<Reply>
+  readonly delete: (path: string, key?: string) => Promise<Reply>
   /** What it has logged so far. */
   readonly log: () => string
 }
@@ -119,10 +120,11 @@ export async function deploy (t: Test, options: DeploymentOptions = {}): Promise
       name: String(ready['replica']),
       pid: Number(running.child.pid),
       log: () => logged,
-      generate: async (body, { headers = {}, key = STUDIO_KEY, signal } = {}) =>
-        await call('POST', '/generate', { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers }, JSON.stringify(body), signal),
+      generate: async (body, { path = '/generate', headers = {}, key = STUDIO_KEY, signal } = {}) =>
+        await call('POST', path, { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers }, JSON.stringify(body), signal),
       get: async (path, key = STUDIO_KEY) => await call('GET', path, { authorization: `Bearer ${key}` }, null),
-      post: async (path, key = STUDIO_KEY) => await call('POST', path, { authorization: `Bearer ${key}` }, null)
+      post: async (path, key = STUDIO_KEY) => await call('POST', path, { authorization: `Bearer ${key}` }, null),
+      delete: async (path, key = STUDIO_KEY) => await call('DELETE', path, { authorization: `Bearer ${key}` }, null)
     }
   }
 
