@@ -12,7 +12,7 @@ import { readModelUses, readSharedFacts } from './app/shared-facts.ts'
 import { createDeadLinks } from './app/dead-links.ts'
 import { openMedia } from './app/media.ts'
 import { openStore } from './app/store.ts'
-import { openUploads } from './app/uploads.ts'
+import { openSentFiles } from './app/sent-files.ts'
 import { createWayToFiles, type OwnBase } from './app/way-to-files.ts'
 import { openWebhooks } from './app/webhooks.ts'
 import { createCatalogue } from './catalogue/catalogue.ts'
@@ -108,7 +108,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
   const media = await openMedia({ config, way, expectFile: async (...given) => await store.ledger.expectFile(...given), log, metrics })
   const deadLinks = createDeadLinks(models, way)
   const reader = createFileReader({ ...way, maxBytes: MAX_READ_BYTES, stored: media?.files ?? null })
-  const uploads = openUploads({ config, keys, sandbox: () => ({ told: doors.sandboxFilesBase ?? doors.sandboxFilesHere, reached: doors.sandboxFilesHere }), log, metrics })
+  const sent = await openSentFiles({ config, keys, sandbox: () => ({ told: doors.sandboxFilesBase ?? doors.sandboxFilesHere, reached: doors.sandboxFilesHere }), log, metrics })
   const webhooks = await openWebhooks({ config, tenants: tenants.now, bodyOf: hook => doors.hookBody(hook), log, metrics, pausesMs: options.webhookPausesMs })
   const store = await openStore({ config, redisUrl, redisCa: options.redisCa, accounts: keys.accounts, log, metrics, onTrouble, awaitStoreMs: options.awaitStoreMs })
 
@@ -132,7 +132,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     lookAgainMs: options.lookAgainMs,
     onTrouble
   })
-  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, upload: uploads?.upload ?? null, publicKeys: webhooks.publicKeys, readFile: async (address, signal) => await reader.read(way.reached(address), signal), sandboxKey: keys.of(null) ?? '' })
+  const doors = createDoors({ config, models, version, log, requestLog: createLineLog(log, lines), metrics, tracing, tenants: tenants.now, state: () => lifecycle.state, core, onTrouble, accounts: keys.accounts, media: media?.files ?? null, publicKeys: webhooks.publicKeys, readFile: async (address, signal) => await reader.read(way.reached(address), signal), sentFiles: sent.files, sandboxKey: keys.of(null) ?? '' })
   const { ledger, runner, breakers } = core
   const drain = createDrain(config, core, log)
 
@@ -202,7 +202,7 @@ export async function startApp (options: AppOptions): Promise<RunningApp> {
     ...media === null ? [] : [{ name: 'stored files', start: atOnce(media.start), stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: media.close } }],
     { name: 'files for answers', stop: { waitsFor: 'connections to where files come from to end', limitMs: endings.upstreamMs, run: reader.close } },
     { name: 'keys of webhooks', start: atOnce(webhooks.start), stop: atOnce(webhooks.stop) },
-    { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: async () => { await Promise.all([core.upstreams.close(), deadLinks.close(), uploads?.close()]) } } },
+    { name: 'upstream', stop: { waitsFor: 'connections to fal to end', limitMs: endings.upstreamMs, run: async () => { await Promise.all([core.upstreams.close(), deadLinks.close(), sent.close()]) } } },
     {
       name: 'listeners',
       start: starting('the ports', doors.open),

@@ -8,8 +8,8 @@ import type { Config } from '../config.ts'
 import type { Breaker } from '../generation/breaker-state.ts'
 import type { DueHook } from '../generation/hooks.ts'
 import type { MediaLinks, ReadFile, StoredFiles } from '../generation/media.ts'
+import type { SentFiles } from '../generation/sent-file.ts'
 import type { Addresses } from '../generation/served-output.ts'
-import type { Upload } from '../generation/uploads.ts'
 import { createFalHosts, trustIn } from '../http/fal/hosts.ts'
 import { createPrefixOf } from '../http/forwarded-prefix.ts'
 import { createBaseUrl } from '../http/base-url.ts'
@@ -50,10 +50,10 @@ export interface DoorsOptions {
   readonly onTrouble: OnTrouble
   /** The files of results, where they are kept. */
   readonly media: StoredFiles | null
-  /** Carries files of callers to the upstream; `null`: they cannot send any. */
-  readonly upload: Upload | null
   /** Reads the files of outputs that are sent inside answers. */
   readonly readFile: ReadFile
+  /** Takes the files that callers send. */
+  readonly sentFiles: SentFiles
   /** The public keys of what signs webhooks of fal's form, asked for each request. */
   readonly publicKeys: () => readonly object[]
   /** What the gateway shows the sandbox in this process, where there is one. */
@@ -92,7 +92,7 @@ export interface Doors {
 
 type Closing = Parameters<typeof closeServer>[0]
 
-export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, upload, readFile, publicKeys, sandboxKey }: DoorsOptions): Doors {
+export function createDoors ({ config, models, version, log, requestLog, metrics, tracing, tenants, state, core, onTrouble, accounts, media, readFile, sentFiles, publicKeys, sandboxKey }: DoorsOptions): Doors {
   const { ledger, breakers, follow, presence, requests } = core
   // Its port is also open to tenants and to strangers: with any key, the id of a job would be enough to read its result.
   const controlKey = config.sandboxControl ? randomBytes(24).toString('base64url') : null
@@ -146,8 +146,8 @@ export function createDoors ({ config, models, version, log, requestLog, metrics
       sandbox: (isMounted ? sandbox?.plugin : sandbox?.files) ?? null,
       fileAddresses: addressesAt === null ? null : request => addressesAt(baseUrl(request)),
       storedFiles: media,
-      upload,
       readFile,
+      sentFiles,
       publicKeys,
       requests,
       ledger,

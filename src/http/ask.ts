@@ -33,13 +33,19 @@ export function ask (request: FastifyRequest, model: Model, headers: HeaderOptio
 /** Answers of a list, in its order. `deliver` is called when they are about to be sent: what was not sent may be reattached. */
 export interface AnsweredList { readonly answers: readonly Answer[], readonly deliver: () => void }
 
-/** Asks for all the calls that a body in other words means. They are admitted together or not at all (rule 38). Answers out of this process' memory come at once. */
-export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps): AnsweredList | Promise<AnsweredList> {
+/** Takes the files of a request to where fal finds them, and gives it with their addresses there. Rejects with a `Problem`. */
+export type Bring = () => Promise<Mapped>
+
+/**
+ * Asks for all the calls that a body in other words means. They are admitted together or not at all (rule 38). Answers out of this process' memory come at once.
+ * `bring`: `mapped` names files by what they hold, so that the same ones mean the same picture wherever they lie, and they are brought to fal before something is bought.
+ */
+export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps, bring: Bring | null = null): AnsweredList | Promise<AnsweredList> {
   const first = callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index: 0 })
   const list = [first]
   for (let index = 1; index < mapped.calls; index++) list.push(callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }))
   const kept = keptOf(list, deps.requests)
-  if (kept === null) return attendedList(request, list, deps)
+  if (kept === null) return bring === null ? attendedList(request, list, deps) : broughtList(request, model, headers, list, bring, deps)
   rememberBody(request, first, 'refuse', deps, mapped)
   for (const answer of kept) count(answer, first.tenant.id, deps.metrics)
   return { answers: kept, deliver: nothing }
@@ -55,6 +61,24 @@ function keptOf (list: readonly CallOptions[], requests: Requests): readonly Ans
     kept.push(answer)
   }
   return kept
+}
+
+/** The same, once fal finds its files. What would be refused is refused before they are sent anywhere, and what may not buy needs none of them. */
+async function broughtList (request: FastifyRequest, model: Model, headers: HeaderOptions, list: readonly CallOptions[], bring: Bring, deps: AskDeps): Promise<AnsweredList> {
+  const [first] = list
+  if (first === undefined || first.mode === 'only') return await attendedList(request, list, deps)
+  const { would, problem } = await deps.requests.foresee(first)
+  if (would === 'refuse' && problem !== null) throw problem
+  const { connection } = request.facts
+  const mapped = await bring().catch((error: unknown) => {
+    if (connection.isOpen()) throw error
+    return null
+  })
+  if (mapped === null) {
+    deps.metrics.undelivered(first.tenant.id)
+    return { answers: list.map(() => ({ kind: 'caller-gone' })), deliver: nothing }
+  }
+  return await attendedList(request, list.map((options, index) => ({ ...options, inputAtFal: callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }).input })), deps)
 }
 
 async function attendedList ({ facts }: FastifyRequest, list: readonly CallOptions[], deps: AskDeps): Promise<AnsweredList> {

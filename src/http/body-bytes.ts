@@ -13,6 +13,31 @@ export const FILE_BODY_LIMIT_BYTES = 6 * 1024 * 1024
 /** So many requests with a body above {@link BODY_LIMIT_BYTES} are served at once: each is in memory several times over while it is read. */
 const MAX_LONG_BODIES = 8
 
+/** Counts the long bodies of a process. Gives why one more is not read; else it counts until its request is over. */
+export type LongBodies = (request: FastifyRequest) => Problem | null
+
+export function createLongBodies (): LongBodies {
+  let long = 0
+  return request => {
+    if (long >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
+    long += 1
+    request.facts.connection.onceOver(() => { long -= 1 })
+    return null
+  }
+}
+
+/** What a caller is told whose body ended with this error of its stream. */
+export function problemOfStream (error: unknown): Problem {
+  return error instanceof BodyOverdue
+    // What still comes of it is nobody's next request.
+    ? new Problem('request-timeout', { detail: 'The body did not arrive in time.', headers: { connection: 'close' } })
+    : new Problem('bad-request', { detail: 'The body did not arrive whole.' })
+}
+
+export function tooLarge (limitBytes: number): Problem {
+  return new Problem('body-too-large', { detail: `At most ${limitBytes / 1024} KiB are read here.` })
+}
+
 /** What a body's stream is told with, as its error, when the server's own clock finds that it takes too long. */
 export class BodyOverdue extends Error {}
 
@@ -37,16 +62,7 @@ const nothing = Buffer.alloc(0)
  * Reads bodies. One that is too long is the problem `body-too-large`, one more than may be served at once `large-bodies-full`. It calls back: for a promise every
  * request would wait a turn.
  */
-export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.ReadableStream, done: OnBody) => void {
-  let long = 0
-
-  function countLong (request: FastifyRequest): Problem | null {
-    if (long >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
-    long += 1
-    request.facts.connection.onceOver(() => { long -= 1 })
-    return null
-  }
-
+export function createBodyReader (countLong: LongBodies): (request: FastifyRequest, payload: NodeJS.ReadableStream, done: OnBody) => void {
   return (request, payload, done) => {
     const limit = request.facts.config.bodyLimitOf?.(request) ?? BODY_LIMIT_BYTES
     const chunks: Buffer[] = []
@@ -55,7 +71,7 @@ export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.R
 
     /** Why a body of so many bytes is not read any further. */
     function refusalOf (bytes: number): Problem | null {
-      if (bytes > limit) return new Problem('body-too-large', { detail: `At most ${limit / 1024} KiB are read here.` })
+      if (bytes > limit) return tooLarge(limit)
       if (bytes <= BODY_LIMIT_BYTES || isLong) return null
       isLong = true
       return countLong(request)
@@ -74,10 +90,7 @@ export function createBodyReader (): (request: FastifyRequest, payload: NodeJS.R
     }
 
     function onError (error: Error): void {
-      end(error instanceof BodyOverdue
-        // What still comes of it is nobody's next request.
-        ? new Problem('request-timeout', { detail: 'The body did not arrive in time.', headers: { connection: 'close' } })
-        : new Problem('bad-request', { detail: 'The body did not arrive whole.' }))
+      end(problemOfStream(error))
     }
 
     function end (error: Problem | null): void {

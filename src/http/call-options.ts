@@ -14,7 +14,7 @@ import { isReadAlike, type KnownBodies, type ReadBody, type ReadFor } from './kn
 import { callerOf } from './request-facts.ts'
 
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
-export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'seed' | 'numbers' | 'cacheName' | 'place' | 'trace'>
+export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'inputAtFal' | 'seed' | 'numbers' | 'cacheName' | 'place' | 'trace'>
 
 /** A body that is written in OpenAI's words, and which of the calls that it asks for is meant; 0 is the first. */
 export interface InOtherWords { readonly mapped: Mapped, readonly index: number }
@@ -39,7 +39,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   // Written out, as in generate-headers.ts.
-  return { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, hook, place: words === null || words.mapped.calls === 1 ? null : { index: words.index, of: words.mapped.calls }, trace: request.facts.trace }
+  return { tenant, subject, model, body, sent, input, inputAtFal: null, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, hook, place: words === null || words.mapped.calls === 1 ? null : { index: words.index, of: words.mapped.calls }, trace: request.facts.trace }
 }
 
 /** Keeps how the body of this call was read, for others that bring the same bytes. */

@@ -4,14 +4,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import { exactNumbers } from '../fal-wire/exact-numbers.ts'
 import { exactSeed, noSeed } from '../fal-wire/exact-seed.ts'
-import { createBodyReader } from './body-bytes.ts'
+import { createBodyReader, type LongBodies } from './body-bytes.ts'
 import { nameOfBytes, type KnownBodies, type ParsedBody } from './known-bodies.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Lets an application take `application/json` and nothing else, where a body is read. */
-export function takeJsonOnly (app: FastifyInstance, knownBodies: KnownBodies): void {
-  const readBytes = createBodyReader()
+export function takeJsonOnly (app: FastifyInstance, knownBodies: KnownBodies, longBodies: LongBodies): void {
+  const readBytes = createBodyReader(longBodies)
   app.removeAllContentTypeParsers()
   const ofJson = (request: FastifyRequest, payload: NodeJS.ReadableStream, done: (error: Error | null, body?: unknown) => void): void => {
     readBytes(request, payload, (error, bytes) => {
@@ -44,7 +44,7 @@ function read (request: FastifyRequest, bytes: Buffer, knownBodies: KnownBodies)
   const { facts } = request
   facts.bodyName = nameOfBytes(bytes)
   facts.knownBody = facts.bodyName === null ? null : knownBodies.find(facts.bodyName) ?? null
-  const { value, seed, numbers } = facts.knownBody ?? parse(decode(bytes))
+  const { value, seed, numbers } = facts.knownBody ?? parseJson(decode(bytes))
   facts.seed = seed
   facts.numbers = numbers
   return value
@@ -58,7 +58,8 @@ function decode (bytes: Buffer): string {
   }
 }
 
-function parse (text: string): ParsedBody {
+/** Reads a JSON text with its digits. Throws `malformed-json`. */
+export function parseJson (text: string): ParsedBody {
   const value = valueOf(text)
   if (typeof value !== 'object' || value === null) return { value, seed: noSeed, numbers: null }
   const seed = exactSeed(text, value)

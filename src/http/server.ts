@@ -13,7 +13,7 @@ import type { TenantBook } from '../tenants/book.ts'
 import type { Tracing } from '../tracing.ts'
 import { missed } from './answer.ts'
 import { isStillCaller, protect } from './authenticate.ts'
-import { BodyOverdue } from './body-bytes.ts'
+import { BodyOverdue, createLongBodies } from './body-bytes.ts'
 import { watchConnection } from './connection.ts'
 import { answerPreflights, letPageRead } from './cross-origin.ts'
 import { createEventStreams } from './event-stream.ts'
@@ -33,7 +33,7 @@ import { takeJsonOnly } from './json-body.ts'
 import { mediaRoute } from './media.ts'
 import { rememberMethods } from './methods.ts'
 import { modelRoutes } from './models.ts'
-import type { ImagesDeps } from './openai/asked.ts'
+import type { EditsDeps } from './openai/edits.ts'
 import { openAiDoor } from './openai/door.ts'
 import { isOpenAiAddress, sendOpenAiProblem } from './openai/render.ts'
 import { opsRoutes, type Readiness } from './ops.ts'
@@ -48,7 +48,7 @@ import { tokenRoutes } from './tokens.ts'
 import { usageRoute } from './usage.ts'
 import { validatorCompiler } from './validation.ts'
 
-export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'>, Omit<ImagesDeps, 'eventStreams'> {
+export interface ServerDeps extends GenerateDeps, Omit<FalDeps, 'eventStreams'>, Omit<EditsDeps, 'eventStreams' | 'longBodies'> {
   readonly log: Logger
   /** What writes the line of each request. */
   readonly requestLog: LineLog
@@ -143,7 +143,8 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: B
   gateway.setValidatorCompiler(validatorCompiler)
   // Answers are written by us, most of them as text: serializers made of the schemas would never be called, and take a tenth of the start to make.
   gateway.setSerializerCompiler(() => data => JSON.stringify(data))
-  takeJsonOnly(gateway, deps.knownBodies)
+  const longBodies = createLongBodies()
+  takeJsonOnly(gateway, deps.knownBodies, longBodies)
 
   await describeRoutes(gateway, { version: deps.version, models: deps.models(), publicUrl: deps.publicUrl })
   if (deps.opsHere) opsRoutes(gateway, { metrics, readiness: deps.readiness, details: false })
@@ -166,7 +167,7 @@ async function openGateway (gateway: FastifyInstance, deps: ServerDeps, begin: B
     tokenRoutes(scope, deps)
     modelRoutes(scope, deps)
     await falDoor(scope, { ...deps, eventStreams })
-    await openAiDoor(scope, { ...deps, eventStreams })
+    await openAiDoor(scope, { ...deps, eventStreams, longBodies })
   })
 }
 

@@ -3,6 +3,7 @@
 import type { FieldFault } from '../errors.ts'
 import { fieldNamesOf, type Model, type ModelInput, type PixelSize } from './model.ts'
 import { fieldReaderOf } from './price-fields.ts'
+import { takes } from './takes.ts'
 
 /** How pictures are sent: as addresses, or as base64 inside the answer. */
 export type PictureFormat = 'url' | 'b64_json'
@@ -30,6 +31,7 @@ const usual: Readonly<Record<string, readonly unknown[]>> = {
   quality: ['auto', 'standard'],
   background: ['auto', 'opaque'],
   moderation: ['auto'],
+  input_fidelity: ['low'],
   output_compression: [100]
 }
 
@@ -192,13 +194,6 @@ function distance (one: PixelSize, other: PixelSize): { readonly shape: number, 
     shape: Math.abs(Math.log((one.width / one.height) / (other.width / other.height))),
     pixels: Math.abs(Math.log((one.width * one.height) / (other.width * other.height)))
   }
-}
-
-/** Has the model a field that takes this value, whatever else is missing? */
-function takes (model: Model, name: string, value: unknown): boolean {
-  if (!fieldNamesOf(model).includes(name)) return false
-  const reading = model.readInput({ ...model.example, [name]: value }, { unknownFields: 'refuse', sentDefaults: [] })
-  return reading.ok || !reading.faults.some(({ path }) => path === `/${name}` || path.startsWith(`/${name}/`))
 }
 
 function isCount (value: unknown, lowest: number, highest: number): value is number {

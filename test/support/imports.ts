@@ -59,8 +59,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** The leaves that the sandbox may know: it stands in for fal and knows nothing of tenants. */
 const sandboxLeaves = ['models/', 'fal-wire/', 'money.ts', 'errors.ts', 'schema.ts']
 
-/** What anybody may know of `models/`: what a model is and that there are some, prices, how faults and answers are read, and how common words for pictures are said to a model. Which models there are is handed down. */
-const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output', 'endpoint-id', 'json-schema', 'image-request'].map(name => `models/${name}.ts`)
+/** What anybody may know of `models/`: what a model is and that there are some, prices, how faults and answers are read, how common words for pictures are said to a model, and what one takes. Which models there are is handed down. */
+const publicModels = ['model', 'models', 'price-rule', 'price-bound', 'faults', 'output', 'endpoint-id', 'json-schema', 'image-request', 'edit-request', 'takes'].map(name => `models/${name}.ts`)
 
 /** Where models come into being: files are read and written there, and prices are told. */
 const modelReaders = ['cli/', 'app/', 'app.ts']

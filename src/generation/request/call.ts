@@ -28,6 +28,8 @@ export interface CallOptions {
   readonly sent: ModelInput
   /** That as canonical JSON. */
   readonly input: string
+  /** What is bought in its place where it names files by what they hold: the same with their addresses at fal. */
+  readonly inputAtFal: string | null
   /** The seed's digits. */
   readonly seed: string | null
   /** The digits of other numbers that JavaScript would change. */
@@ -82,18 +84,19 @@ export function reuseNameOf ({ tenant, model, sent, numbers, cacheName, mode }: 
 
 /** What every round of asking the ledger says of a call. `connection` waits for the answer. */
 export function admissionOf (options: CallOptions, connection: Connection | null, { newId, companyBudget, pricesOf, priceRules, twinMs }: AdmissionContext): Omit<Admission, 'deadlineMs' | 'duplicates' | 'lastRound' | 'filesLastMs' | 'lookedAt'> {
-  const { tenant, subject, model, body, sent, input, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, place, hook, trace } = options
+  const { tenant, subject, model, body, sent, input, inputAtFal, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, priority, startWithinMs, needsId, place, hook, trace } = options
   const index = place?.index ?? 0
   const named = idempotencyKey === null && seed === null && mode === 'normal' ? duplicateName(tenant.id, subject, model, input, index) : null
   const { price, unitPrice } = pricesOf(model, sent)
+  const bought = inputAtFal ?? input
   return {
     id: newId(),
     tenant: tenant.id,
     subject,
     model: model.endpointId,
-    input,
-    inputSha256: inputSha256(input),
-    makesLarge: makesLarge(input),
+    input: bought,
+    inputSha256: inputSha256(bought),
+    makesLarge: makesLarge(bought),
     seed,
     price,
     unitPrice,

@@ -10,14 +10,14 @@ import { imagesSchema } from './schema.ts'
 import { streamImages } from './stream.ts'
 
 export function imageRoutes (scope: FastifyInstance, deps: ImagesDeps): void {
-  scope.post('/images/generations', { config: { saysCacheStatus: true }, schema: imagesSchema }, (request, reply) => makeImages(request, reply, deps))
+  scope.post('/images/generations', { config: { saysCacheStatus: true }, schema: imagesSchema }, (request, reply) => makeImages(request, reply, askedOf(request, reply, deps), deps))
 }
 
-function makeImages (request: FastifyRequest, reply: FastifyReply, deps: ImagesDeps): Promise<FastifyReply> | FastifyReply {
-  const asked = askedOf(request, reply, deps)
-  const { model, headers, mapped, format } = asked
+/** Answers a request that was understood. */
+export function makeImages (request: FastifyRequest, reply: FastifyReply, asked: AskedImages, deps: ImagesDeps): Promise<FastifyReply> | FastifyReply {
+  const { model, headers, mapped, format, bring } = asked
   if (mapped.isStream) return streamImages(request, reply, asked, deps)
-  const answered = askForAll(request, model, headers, mapped, deps)
+  const answered = askForAll(request, model, headers, mapped, deps, bring)
   if (answered instanceof Promise) return answered.then(list => sendImages(request, reply, list, asked, deps))
   if (format === 'b64_json') return sendImages(request, reply, answered, asked, deps)
   // What lies in this process is sent in the same turn.

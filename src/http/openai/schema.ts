@@ -38,6 +38,24 @@ export const OpenAiImageRequestSchema = Type.Object({
   user: Type.Optional(Type.String({ description: 'Not sent to models that have no such field.' }))
 }, { title: 'OpenAiImageRequest', description: 'Any other field of the model stands beside these.', additionalProperties: true })
 
+const PictureAddress = Type.Union([Type.String({ format: 'uri' }), Type.Object({ image_url: Type.String({ format: 'uri' }) }, { additionalProperties: true })], { description: 'An address: https, or `data:` with the picture in it.' })
+
+/** A request to change pictures, in OpenAI's words. */
+export const OpenAiEditRequestSchema = Type.Object({
+  ...OpenAiImageRequestSchema.properties,
+  images: Type.Optional(Type.Array(PictureAddress, { maxItems: 16, description: 'The pictures that are to be changed, in the model\'s `image_urls` or `image_url`.' })),
+  mask: Type.Optional(PictureAddress)
+}, { title: 'OpenAiEditRequest', description: 'Any other field of the model stands beside these.', additionalProperties: true })
+
+const File = Type.Unsafe<string>({ type: 'string', format: 'binary' })
+
+/** The same as a form: every other text is a field of the same name. */
+export const OpenAiEditFormSchema = Type.Object({
+  ...OpenAiImageRequestSchema.properties,
+  image: Type.Optional(Type.Array(File, { maxItems: 16, description: 'Up to 16 files, as parts `image` or `image[]`.' })),
+  mask: Type.Optional(File)
+}, { title: 'OpenAiEditForm', description: 'Any other field of the model is a part beside these; numbers, flags, lists (`name[]`) and objects (`name[key]`) are told by the model.', additionalProperties: true })
+
 export const OpenAiImagesSchema = Type.Object({
   created: Type.Integer({ description: 'When the pictures were made, in seconds.' }),
   data: Type.Array(Type.Object({
@@ -64,4 +82,13 @@ export const imagesSchema: FastifySchema = {
   description: 'As at `https://api.openai.com/v1`, for clients that were written for OpenAI; their base is `/v1` here. What was meant in other words of the model is told in `Falgate-Mapped`; what cannot be meant is a 400 that names the field. Stored results, joining, limits and budgets are those of `POST /generate`.',
   body: Type.Ref('OpenAiImageRequest'),
   response: answers(Type.Ref('OpenAiImages'), 'The pictures.', { 'text/event-stream': { schema: { type: 'string', description: 'With `stream`: an event `image_generation.completed` for each picture, or `error`.' } } })
+}
+
+export const editsSchema: FastifySchema = {
+  ...documented,
+  operationId: 'openai_edits',
+  summary: 'OpenAI: change pictures',
+  description: 'As at `https://api.openai.com/v1`: pictures and a prompt make other pictures, with models that take pictures. They come as files in a form, or as addresses in JSON. Everything else is as at `/v1/images/generations`.',
+  body: { content: { 'multipart/form-data': { schema: Type.Ref('OpenAiEditForm') }, 'application/json': { schema: Type.Ref('OpenAiEditRequest') } } },
+  response: answers(Type.Ref('OpenAiImages'), 'The pictures.', { 'text/event-stream': { schema: { type: 'string', description: 'With `stream`: an event `image_edit.completed` for each picture, or `error`.' } } })
 }

@@ -14,11 +14,9 @@ import type { AskedImages, ImagesDeps } from './asked.ts'
 import { addressMembers, base64Members, successesIn, type Made } from './pictures.ts'
 import { openAiErrorOf } from './render.ts'
 
-const COMPLETED = 'image_generation.completed'
-
 /** A refusal is an answer like every other; what happens after the admission is told in the stream. */
 export async function streamImages (request: FastifyRequest, reply: FastifyReply, asked: AskedImages, deps: ImagesDeps): Promise<FastifyReply> {
-  const { answers: [answer], deliver } = await askForAll(request, asked.model, { ...asked.headers, waitMs: 0 }, asked.mapped, deps)
+  const { answers: [answer], deliver } = await askForAll(request, asked.model, { ...asked.headers, waitMs: 0 }, asked.mapped, deps, asked.bring)
   if (answer === undefined || answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   tellAnswers(request, reply, [answer], asked.headers.mode)
   if (answer.kind === 'under-way') {
@@ -79,7 +77,8 @@ async function madeOf (row: Generation, { ledger }: Pick<ImagesDeps, 'ledger'>):
 
 async function eventsOf (request: FastifyRequest, made: Made, created: number, asked: AskedImages, deps: ImagesDeps): Promise<string> {
   const members = asked.format === 'url' ? addressMembers(request, made, asked, deps) : await base64Members(request, made, asked, deps)
-  return members.map(member => event(COMPLETED, `{"type":"${COMPLETED}","created_at":${created},${member.slice(1)}`)).join('')
+  const completed = `${asked.story}.completed`
+  return members.map(member => event(completed, `{"type":"${completed}","created_at":${created},${member.slice(1)}`)).join('')
 }
 
 function createdAt (ms: number): number {

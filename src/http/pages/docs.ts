@@ -10,7 +10,7 @@ import { FalErrorSchema, FalQueueStatusSchema, FalWebhookKeysSchema } from '../f
 import type { PrefixOf } from '../forwarded-prefix.ts'
 import { GenerationEventSchema, GenerationListSchema, GenerationSchema } from '../generation-view.ts'
 import { describedRequestHeaders } from '../headers.ts'
-import { OpenAiErrorSchema, OpenAiImageRequestSchema, OpenAiImagesSchema, OpenAiModelListSchema, OpenAiModelSchema } from '../openai/schema.ts'
+import { OpenAiErrorSchema, OpenAiEditFormSchema, OpenAiEditRequestSchema, OpenAiImageRequestSchema, OpenAiImagesSchema, OpenAiModelListSchema, OpenAiModelSchema } from '../openai/schema.ts'
 import { documentBelow } from '../model-document.ts'
 import { described, withWideIntegers } from '../model-schemas.ts'
 import { ModelListSchema, ModelSchema } from '../models.ts'
@@ -25,7 +25,7 @@ import { ICON } from './icon.ts'
 /** Collects the schemas of all routes that are registered after it. */
 export async function describeRoutes (app: FastifyInstance, { version, models, publicUrl }: { readonly version: string, readonly models: Pick<ModelBook, 'documented'>, readonly publicUrl: string | null }): Promise<void> {
   for (const { components: { schemas } } of described(models)) for (const [$id, schema] of Object.entries(schemas)) app.addSchema({ ...schema, $id })
-  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema, FalWebhookKeys: FalWebhookKeysSchema, OpenAiError: OpenAiErrorSchema, OpenAiImageRequest: OpenAiImageRequestSchema, OpenAiImages: OpenAiImagesSchema, OpenAiModel: OpenAiModelSchema, OpenAiModelList: OpenAiModelListSchema })) app.addSchema({ ...schema, $id })
+  for (const [$id, schema] of Object.entries({ Problem: ProblemSchema, Generation: GenerationSchema, GenerationEvent: GenerationEventSchema, GenerationList: GenerationListSchema, Usage: UsageSchema, Token: TokenSchema, TokenGiven: TokenGivenSchema, TokenList: TokenListSchema, TokenWish: TokenWishSchema, Ticket: TicketSchema, DryRun: DryRunSchema, Model: ModelSchema, ModelList: ModelListSchema, FalError: FalErrorSchema, FalQueueStatus: FalQueueStatusSchema, FalWebhookKeys: FalWebhookKeysSchema, OpenAiError: OpenAiErrorSchema, OpenAiImageRequest: OpenAiImageRequestSchema, OpenAiEditRequest: OpenAiEditRequestSchema, OpenAiEditForm: OpenAiEditFormSchema, OpenAiImages: OpenAiImagesSchema, OpenAiModel: OpenAiModelSchema, OpenAiModelList: OpenAiModelListSchema })) app.addSchema({ ...schema, $id })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

@@ -1,7 +1,10 @@
-// Files of callers: what carries them to where the upstream reads them.
+// Files of callers: where they are until they are bought with, and what carries them to where the upstream reads them.
 
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
+import type { SentFiles } from '../generation/sent-file.ts'
+import { createBroughtFiles, createInnerFiles } from '../media/sent-files.ts'
+import { openOwnSpool } from '../media/spool.ts'
 import type { Metrics } from '../metrics.ts'
 import { lookUpPublic } from '../public-address.ts'
 import { settings } from '../settings.ts'
@@ -13,7 +16,7 @@ import type { OwnBase } from './way-to-files.ts'
 
 const CONNECT_MS = 10_000
 
-export interface OpenUploadsOptions {
+export interface SentFilesOptions {
   readonly config: Pick<Config, 'uploads' | 'proxy'>
   readonly keys: Pick<CentralKeys, 'accounts' | 'of'>
   /** The sandbox in this process: what addresses of its files begin with, and where this process finds these. */
@@ -22,10 +25,22 @@ export interface OpenUploadsOptions {
   readonly metrics: Metrics
 }
 
-/** Where callers can send no files: `null`. */
-export function openUploads ({ config: { uploads, proxy }, keys, sandbox, log, metrics }: OpenUploadsOptions): Uploads | null {
-  if (uploads === null) return null
-  const { restUrl } = uploads
+/** Rejects where a folder for them cannot be made. */
+export async function openSentFiles (options: SentFilesOptions): Promise<{ readonly files: SentFiles, readonly close: () => Promise<void> }> {
+  const { uploads } = options.config
+  if (uploads === null) return { files: createInnerFiles(), close: async () => {} }
+  const { upload, close } = openUploads(uploads.restUrl, options)
+  const spool = await openOwnSpool()
+  return {
+    files: createBroughtFiles({ folder: spool.folder, upload }),
+    close: async () => {
+      await close()
+      await spool.remove()
+    }
+  }
+}
+
+function openUploads (restUrl: string | null, { config: { proxy }, keys, sandbox, log, metrics }: SentFilesOptions): Uploads {
   const straight = createConnector({ proxy: null, timeoutMs: CONNECT_MS })
   return createUploads({
     restUrl: () => restUrl ?? sandbox().reached,

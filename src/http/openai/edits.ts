@@ -1,0 +1,110 @@
+// `POST /v1/images/edits`: pictures made of pictures, in OpenAI's form. They come as files in a form, or as addresses in JSON.
+
+import multipart from '@fastify/multipart'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Problem } from '../../errors.ts'
+import type { SentFile } from '../../generation/sent-file.ts'
+import { pictureFieldsOf, placePictures, readEdit, type AskedEdit } from '../../models/edit-request.ts'
+import type { Mapped } from '../../models/image-request.ts'
+import type { Model, ModelInput } from '../../models/model.ts'
+import type { ModelBook } from '../../models/models.ts'
+import { askedModel } from '../asked-model.ts'
+import { FILE_BODY_LIMIT_BYTES } from '../body-bytes.ts'
+import { parseJson } from '../json-body.ts'
+import { namedModel } from './asked-model.ts'
+import { formatOf, headersOf, mappedFor, objectIn, tellMapped, type AskedImages, type ImagesDeps } from './asked.ts'
+import { bodyOfForm } from './form-body.ts'
+import { readForm, type Form, type FormDeps } from './form.ts'
+import { makeImages } from './images.ts'
+import { editsSchema } from './schema.ts'
+
+export interface EditsDeps extends ImagesDeps, FormDeps {}
+
+/** Forms are read in this scope alone. */
+export async function editRoutes (scope: FastifyInstance, deps: EditsDeps): Promise<void> {
+  await scope.register(async edits => {
+    await edits.register(multipart)
+    edits.post('/images/edits', { config: { saysCacheStatus: true, bodyLimitOf: () => FILE_BODY_LIMIT_BYTES }, schema: editsSchema }, async (request, reply) => {
+      const files: SentFile[] = []
+      try {
+        const form = request.isMultipart() ? await readForm(request, deps, file => { files.push(file) }) : null
+        return await makeImages(request, reply, askedEditOf(request, reply, form, deps), deps)
+      } finally {
+        await Promise.all(files.map(({ remove }) => remove()))
+      }
+    })
+  })
+}
+
+function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form | null, { models, tenants, waitMs }: EditsDeps): AskedImages {
+  const headers = headersOf(request, reply, waitMs)
+  const named = form === null ? objectIn(request.body)['model'] : form.texts.findLast(({ name }) => name === 'model')?.text
+  const { model: asked, isWithBase64 } = namedModel(request, named, models(), tenants())
+  const model = editorOf(request, asked, models())
+  const edit = editIn(form === null ? objectIn(request.body) : formBody(request, form, model), model)
+  const mappedWith = (addresses: Pick<AskedEdit, 'pictures' | 'mask'>): Mapped => {
+    // Those that were sent as texts stand before those that came as files.
+    const mapped = mappedEdit({ pictures: [...edit.pictures, ...addresses.pictures], mask: addresses.mask ?? edit.mask, rest: edit.rest }, model)
+    return model === asked ? mapped : { ...mapped, changes: new Map([['model', model.endpointId], ...mapped.changes]) }
+  }
+  const mapped = mappedWith({ pictures: form?.pictures.map(({ address }) => address) ?? [], mask: form?.mask?.address ?? null })
+  tellMapped(reply, mapped)
+  // What the same bytes mean at other doors has nothing of an edit.
+  request.facts.bodyName = null
+  const bring = form === null || filesOf(form).every(file => file.bring === null) ? null : async () => mappedWith(await broughtIn(form, request.facts.connection.untilOver()))
+  return { model, mapped, headers, format: formatOf(mapped, isWithBase64), story: 'image_edit', bring }
+}
+
+/**
+ * OpenAI's models make pictures and change them, and fal has two endpoints for that: the one that was named, or, where it takes no pictures, the one of the same
+ * name that ends in `/edit` (fal-ai/nano-banana-2, fal-ai/nano-banana-2/edit).
+ */
+function editorOf (request: FastifyRequest, model: Model, models: ModelBook): Model {
+  if (pictureFieldsOf(model) !== null) return model
+  const editor = models.find(`${model.endpointId.replace(/\/text-to-image$/, '')}/edit`)
+  return editor === undefined || pictureFieldsOf(editor) === null ? model : askedModel(request, editor.endpointId, models)
+}
+
+/** The texts of a form, as if they had come as JSON. */
+function formBody ({ facts }: FastifyRequest, { texts }: Form, model: Model): ModelInput {
+  const { value, seed, numbers } = parseJson(bodyOfForm(texts, model))
+  facts.seed = seed
+  facts.numbers = numbers
+  return objectIn(value)
+}
+
+function editIn (body: ModelInput, model: Model): AskedEdit {
+  const reading = readEdit(body, model)
+  if (!reading.ok) throw new Problem('invalid-input', { errors: reading.faults })
+  return reading.asked
+}
+
+function mappedEdit (edit: AskedEdit, model: Model): Mapped {
+  const placed = placePictures(edit, model)
+  if (!placed.ok) throw new Problem('invalid-input', { errors: placed.faults })
+  const mapped = mappedFor(placed.body, model)
+  return { ...mapped, changes: new Map([...placed.changes, ...mapped.changes]) }
+}
+
+function filesOf ({ pictures, mask }: Form): readonly SentFile[] {
+  return mask === null ? pictures : [...pictures, mask]
+}
+
+/** Brings the files of a form to fal, all at once, and gives their addresses there. Where one fails, the others are given up. */
+async function broughtIn ({ pictures, mask }: Form, over: AbortSignal): Promise<Pick<AskedEdit, 'pictures' | 'mask'>> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([over, failed.signal])
+  let failure: unknown = null
+  const brought = async ({ address, bring }: SentFile): Promise<string> => {
+    try {
+      return bring === null ? address : await bring(signal)
+    } catch (error) {
+      failure ??= error
+      failed.abort()
+      return address
+    }
+  }
+  const [addresses, maskAddress] = await Promise.all([Promise.all(pictures.map(brought)), mask === null ? null : brought(mask)])
+  if (failure !== null) throw failure
+  return { pictures: addresses, mask: maskAddress }
+}

@@ -1,0 +1,104 @@
+// Pictures that callers send: checked by their bytes, and held in memory until they stand in an input, or on disk until fal has them.
+
+import { createHash, randomUUID } from 'node:crypto'
+import { open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { fileTypeFromBuffer, fileTypeFromFile } from 'file-type'
+import { LRUCache } from 'lru-cache'
+import type { Refusal, SentFile, SentFiles } from '../generation/sent-file.ts'
+import type { Upload } from '../generation/uploads.ts'
+import { kindOf } from './kinds.ts'
+
+/** What the files of one request may come to where they stand in its input: a third more of it in base64, which the ledger keeps while it is made. */
+const MAX_INNER_BYTES = 4 * 1024 * 1024
+
+/** The same where they are brought to fal's storage. A request has to arrive whole in half a minute. */
+const MAX_BROUGHT_BYTES = 32 * 1024 * 1024
+
+/** What was brought there stays for a day; what is made of it has begun long before half of that is over. */
+const KNOWN_MS = 12 * 3_600_000
+const MAX_KNOWN = 1000
+
+/** Holds pictures in memory. */
+export function createInnerFiles (): SentFiles {
+  return { maxBytes: MAX_INNER_BYTES, take }
+
+  async function take (content: Readable, maxBytes: number): Promise<SentFile | Refusal> {
+    const chunks: Buffer[] = []
+    const read = await readTo(content, maxBytes, chunk => { chunks.push(chunk) })
+    if (typeof read === 'string') return read
+    const bytes = Buffer.concat(chunks)
+    const told = await fileTypeFromBuffer(bytes).catch(() => undefined) // what it cannot follow is no picture
+    const type = typeOf(told)
+    return type === null ? 'no-picture' : { bytes: read, address: `data:${type};base64,${bytes.toString('base64')}`, bring: null, remove: async () => {} }
+  }
+}
+
+/** Puts pictures into a folder until they are brought to fal's storage. One that was brought there lately is not brought again. */
+export function createBroughtFiles ({ folder, upload }: { readonly folder: string, readonly upload: Upload }): SentFiles {
+  /** SHA-256 → address. */
+  const known = new LRUCache<string, string>({ max: MAX_KNOWN, ttl: KNOWN_MS })
+  return { maxBytes: MAX_BROUGHT_BYTES, take }
+
+  async function take (content: Readable, maxBytes: number): Promise<SentFile | Refusal> {
+    const path = join(folder, randomUUID())
+    const remove = async (): Promise<void> => { await rm(path, { force: true }) }
+    try {
+      const taken = await putDown(content, maxBytes, path, remove)
+      if (typeof taken === 'string') await remove()
+      return taken
+    } catch (error) {
+      await remove()
+      throw error
+    }
+  }
+
+  async function putDown (content: Readable, maxBytes: number, path: string, remove: () => Promise<void>): Promise<SentFile | Refusal> {
+    const sha256 = createHash('sha256')
+    const file = await open(path, 'wx', 0o600)
+    const bytes = await readTo(content, maxBytes, async chunk => {
+      sha256.update(chunk)
+      await file.write(chunk)
+    }).finally(async () => { await file.close() })
+    if (typeof bytes === 'string') return bytes
+    const told = await fileTypeFromFile(path).catch(() => undefined) // what it cannot follow is no picture
+    const type = typeOf(told)
+    if (told === undefined || type === null) return 'no-picture'
+    const name = sha256.digest('hex')
+    return {
+      bytes,
+      address: `https://files.invalid/${name}.${told.ext}`,
+      bring: async signal => {
+        const address = known.get(name) ?? await upload({ path, bytes, type }, signal)
+        known.set(name, address)
+        return address
+      },
+      remove
+    }
+  }
+}
+
+/** Reads a stream to its end. Gives how many bytes came, or why no more is read. Rejects with what `put` rejects with. */
+async function readTo (content: Readable, maxBytes: number, put: (chunk: Buffer) => void | Promise<void>): Promise<number | Refusal> {
+  const chunks: AsyncIterator<Buffer> = content[Symbol.asyncIterator]()
+  let bytes = 0
+  try {
+    for (;;) {
+      const next = await chunks.next().catch(() => null)
+      if (next === null) return 'cut-off'
+      if (next.done === true) return bytes === 0 ? 'empty' : bytes
+      bytes += next.value.length
+      if (bytes > maxBytes) return 'too-long'
+      await put(next.value)
+    }
+  } finally {
+    await chunks.return?.()
+  }
+}
+
+/** The type of a picture, told by its bytes; `null`: it is none. */
+function typeOf (told: { readonly ext: string } | undefined): string | null {
+  const { type } = kindOf(told?.ext ?? '')
+  return type.startsWith('image/') ? type : null
+}
