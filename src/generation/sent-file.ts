@@ -20,6 +20,6 @@ export type Refusal = 'empty' | 'too-long' | 'no-picture' | 'cut-off'
 export interface SentFiles {
   /** What all files of one request may come to. */
   readonly maxBytes: number
-  /** Reads a stream to its end, or no further than the bound. Rejects when it cannot be put down. */
+  /** Reads a stream to its end, or no further than the bound. Rejects with a `Problem` when it cannot be put down. */
   readonly take: (content: Readable, maxBytes: number) => Promise<SentFile | Refusal>
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileTypeFromBuffer, fileTypeFromFile } from 'file-type'
 import { LRUCache } from 'lru-cache'
+import { Problem } from '../errors.ts'
 import type { Refusal, SentFile, SentFiles } from '../generation/sent-file.ts'
 import type { Upload } from '../generation/uploads.ts'
 import { kindOf } from './kinds.ts'
@@ -19,6 +20,8 @@ const MAX_BROUGHT_BYTES = 32 * 1024 * 1024
 /** What was brought there stays for a day; what is made of it has begun long before half of that is over. */
 const KNOWN_MS = 12 * 3_600_000
 const MAX_KNOWN = 1000
+
+const RETRY_SECONDS = 5
 
 /** Holds pictures in memory. */
 export function createInnerFiles (): SentFiles {
@@ -35,10 +38,17 @@ export function createInnerFiles (): SentFiles {
   }
 }
 
+export interface BroughtFilesOptions {
+  readonly folder: string
+  readonly upload: Upload
+  /** In milliseconds, from whenever; the monotonic clock by default. */
+  readonly now?: () => number
+}
+
 /** Puts pictures into a folder until they are brought to fal's storage. One that was brought there lately is not brought again. */
-export function createBroughtFiles ({ folder, upload }: { readonly folder: string, readonly upload: Upload }): SentFiles {
+export function createBroughtFiles ({ folder, upload, now = () => performance.now() }: BroughtFilesOptions): SentFiles {
   /** SHA-256 → address. */
-  const known = new LRUCache<string, string>({ max: MAX_KNOWN, ttl: KNOWN_MS })
+  const known = new LRUCache<string, string>({ max: MAX_KNOWN, ttl: KNOWN_MS, ttlResolution: 0, perf: { now } })
   return { maxBytes: MAX_BROUGHT_BYTES, take }
 
   async function take (content: Readable, maxBytes: number): Promise<SentFile | Refusal> {
@@ -50,7 +60,8 @@ export function createBroughtFiles ({ folder, upload }: { readonly folder: strin
       return taken
     } catch (error) {
       await remove()
-      throw error
+      // A disk that is full is nothing that the caller can mend, and may have room in a moment.
+      throw new Problem('upload-failed', { retryAfterSeconds: RETRY_SECONDS, cause: error })
     }
   }
 
@@ -59,7 +70,7 @@ export function createBroughtFiles ({ folder, upload }: { readonly folder: strin
     const file = await open(path, 'wx', 0o600)
     const bytes = await readTo(content, maxBytes, async chunk => {
       sha256.update(chunk)
-      await file.write(chunk)
+      await file.appendFile(chunk) // all of it, unlike what `write` promises
     }).finally(async () => { await file.close() })
     if (typeof bytes === 'string') return bytes
     const told = await fileTypeFromFile(path).catch(() => undefined) // what it cannot follow is no picture
@@ -70,7 +81,10 @@ export function createBroughtFiles ({ folder, upload }: { readonly folder: strin
       bytes,
       address: `https://files.invalid/${name}.${told.ext}`,
       bring: async signal => {
-        const address = known.get(name) ?? await upload({ path, bytes, type }, signal)
+        const before = known.get(name)
+        if (before !== undefined) return before
+        const address = await upload({ path, bytes, type }, signal)
+        // Only now: to use a file does not make it stay there any longer.
         known.set(name, address)
         return address
       },

@@ -73,7 +73,18 @@ t.test('what is not taken is told why, and nothing of it is left', async t => {
   t.same(readdirSync(folder), [])
 })
 
-t.test('a folder that takes nothing is a fault here, and no fault of the caller', async t => {
+t.test('a file is brought once in half a day, however often it is used meanwhile: fal keeps it for one', async t => {
+  let hour = 0
+  let uploads = 0
+  const files = createBroughtFiles({ folder: t.testdir({}), now: () => 1 + hour * 3_600_000, upload: async () => `https://storage.example/${++uploads}` })
+  for (const times of [1, 1, 1, 2, 2, 2, 3]) {
+    const file = taken(await files.take(streamOf(pixel()), 1000))
+    t.equal(await file.bring?.(new AbortController().signal), `https://storage.example/${times}`, `hour ${hour}`)
+    hour += 5
+  }
+})
+
+t.test('a folder that takes nothing is a fault here, and the caller may come again', async t => {
   const files = createBroughtFiles({ folder: `${t.testdir({})}/none`, upload: async () => '' })
-  await t.rejects(files.take(streamOf(pixel()), 1000), { code: 'ENOENT' })
+  await t.rejects(files.take(streamOf(pixel()), 1000), { code: 'upload-failed', facts: { cause: { code: 'ENOENT' } } })
 })
