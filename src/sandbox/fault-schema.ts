@@ -3,7 +3,7 @@
 import { Type, type Static, type TProperties } from '@sinclair/typebox'
 import { errorAnswers, oddAnswers, type ErrorName, type OddName } from './answers.ts'
 
-export const operations = ['submit', 'status', 'stream', 'result', 'cancel', 'run', 'file'] as const
+export const operations = ['submit', 'status', 'stream', 'result', 'cancel', 'run', 'file', 'initiate', 'upload'] as const
 
 export type Operation = typeof operations[number]
 

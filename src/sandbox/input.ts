@@ -49,6 +49,25 @@ export function readInput (model: Model, text: string): ReadInput | readonly Det
   return { input, sent: reading.ok ? reading.sent : input, seed: seed.kind === 'digits' ? seed.digits : null }
 }
 
+const MAX_PLACES = 20
+/** What is deeper in an input names no file. */
+const MAX_DEPTH = 8
+
+/** Where such texts stand in an input, at most 20 of them. */
+export function placesOfTexts (input: ModelInput, is: (text: string) => boolean): readonly (readonly (string | number)[])[] {
+  const found: (readonly (string | number)[])[] = []
+  visit(input, [])
+  return found
+
+  function visit (value: unknown, place: readonly (string | number)[]): void {
+    if (found.length >= MAX_PLACES || place.length > MAX_DEPTH) return
+    if (typeof value === 'string') {
+      if (is(value)) found.push(place)
+    } else if (Array.isArray(value)) value.forEach((item, index) => { visit(item, [...place, index]) })
+    else if (isObject(value)) for (const [name, member] of Object.entries(value)) visit(member, [...place, name])
+  }
+}
+
 /** A seed that JavaScript cannot hold is judged by its digits, and a null is none. */
 function withReadableSeed (body: ModelInput, seed: ExactSeed): ModelInput {
   const { seed: given, ...others } = body

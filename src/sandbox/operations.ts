@@ -3,14 +3,15 @@
 import { createHash, randomInt } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { appIdOf, missingEndpoint } from '../fal-wire/endpoint-id.ts'
+import { errorUrl } from '../fal-wire/error-body.ts'
 import { START_TIMEOUT_RULE, asksForLowPriority, falHeaders, startTimeoutMsIn } from '../fal-wire/headers.ts'
 import { IN_PROGRESS_TEXT, codeOfState, queueWords, statusObjectOf, wantsLogs, type QueueStatus } from '../fal-wire/status.ts'
 import type { Model } from '../models/model.ts'
 import type { ModelBook } from '../models/models.ts'
-import { detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer } from './answers.ts'
+import { detail, errorAnswers, json, modelError, pathNotFound, requestError, type Answer, type Detail } from './answers.ts'
 import type { BillBook } from './bill.ts'
 import type { Fault } from './fault-schema.ts'
-import { readInput } from './input.ts'
+import { placesOfTexts, readInput } from './input.ts'
 import { withFilesInside } from './inside.ts'
 import { billedAs, failedEnd, withInside, type JobEnd } from './job-end.ts'
 import type { Job, JobOrder, Jobs } from './jobs.ts'
@@ -54,11 +55,13 @@ export interface OperationsOptions {
   readonly formats: ReadonlySet<PictureFormat>
   /** Makes the files that addresses lead to. */
   readonly files: Pick<Pictures, 'file'>
+  /** Is it the address of a file that was to be given to the sandbox of this base, and never came? */
+  readonly isMissing: (address: string, base: string) => boolean
   /** Base of picture addresses; by default that of the call. */
   readonly publicUrl?: string | undefined
 }
 
-export function createOperations ({ models, jobs, bill, concurrency, outputShape, formats, files, publicUrl }: OperationsOptions): Operations {
+export function createOperations ({ models, jobs, bill, concurrency, outputShape, formats, files, isMissing, publicUrl }: OperationsOptions): Operations {
   function accept (call: Call, model: Model, order: Omit<JobOrder, 'endpointId' | 'end' | 'onAccepted'>): Job | null {
     return jobs.add({
       ...order,
@@ -79,8 +82,11 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
   function plainEnd (call: Call, model: Model): JobEnd {
     const read = readInput(model, call.text)
     if (!('input' in read)) return failedEnd(modelError(422, read))
+    const base = publicUrl ?? call.base
+    const missing = placesOfTexts(read.input, text => isMissing(text, base))
+    if (missing.length > 0) return failedEnd(modelError(422, missing.map(place => cannotDownload(place))))
     const seed = read.seed ?? String(randomInt(2 ** 32))
-    const text = outputOf(model, read.input, seed, { shape: outputShape, filesUrl: `${publicUrl ?? call.base}/files`, formats })
+    const text = outputOf(model, read.input, seed, { shape: outputShape, filesUrl: `${base}/files`, formats })
     if (text === null) return failedEnd(cannotPlay(model))
     const units = unitsOf(model, read.sent)
     const end: JobEnd = { units: Number(units), answer: json(200, text, { [falHeaders.billableUnits]: units }) }
@@ -164,6 +170,12 @@ export function createOperations ({ models, jobs, bill, concurrency, outputShape
 /** The sandbox makes pictures, sounds and videos, and answers of models that make no files. */
 function cannotPlay ({ endpointId }: Model): Answer {
   return modelError(422, [{ loc: ['body'], msg: `The sandbox cannot play ${endpointId}: it makes pictures, sounds and videos, and what the answer of this model has to hold is something else`, type: 'sandbox_cannot_play' }])
+}
+
+/** fal's type for it; the words are the sandbox's own. */
+function cannotDownload (place: readonly (string | number)[]): Detail {
+  const type = 'file_download_error'
+  return { loc: ['body', ...place], msg: 'The file could not be downloaded: it was not given to this sandbox', type, url: errorUrl(type) }
 }
 
 export function withRequestId (answer: Answer, id: string): Answer {

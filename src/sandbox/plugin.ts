@@ -21,6 +21,7 @@ import type { OutputShape } from './output.ts'
 import { createPictures } from './pictures.ts'
 import type { PictureFormat } from './recipe.ts'
 import { writeStatusStream } from './status-stream.ts'
+import { createStorage, FILES, PLACES, STORAGE_BOUNDS, type StorageBounds } from './storage.ts'
 
 /** What fal reads at most is not known; this is more than the gateway sends. */
 const BODY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -40,6 +41,8 @@ export interface SandboxOptions {
   readonly maxRequests?: number
   /** Bytes of pictures that are kept after drawing; 32 MiB by default. */
   readonly pictureCacheBytes?: number
+  /** What of files that callers give is kept at most; by default 20 of 20 MiB each, and 64 MiB in all. */
+  readonly storage?: StorageBounds
   /** Base of picture addresses, with the prefix, without a trailing slash; by default as the caller reached the sandbox. */
   readonly publicUrl?: string
   /** Which of the shapes that fal's Imagen 4 has had over time; `B` by default, which echoes the seed. */
@@ -78,8 +81,9 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
   })
   const { faults, take } = createFaults(jobs.hold)
   const pictures = createPictures(pictureCacheBytes)
+  const storage = createStorage(options.storage ?? STORAGE_BOUNDS)
   const formats = options.formats ?? installedFormats()
-  const operations = createOperations({ models, jobs, bill, concurrency, outputShape, formats, files: pictures, publicUrl: options.publicUrl })
+  const operations = createOperations({ models, jobs, bill, concurrency, outputShape, formats, files: pictures, isMissing: storage.isMissing, publicUrl: options.publicUrl })
   const closing = new AbortController()
   // Every call under a fault listens, however many there are.
   setMaxListeners(0, closing.signal)
@@ -124,10 +128,30 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
   }
 
   function fileRoute (app: FastifyInstance): void {
+    app.get<{ Params: { name: string } }>(`${FILES}/:name`, { schema: hidden }, async (request, reply) => {
+      return answer('file', reply, () => storage.answer(request.params.name) ?? detail(404, 'No such file'))
+    })
     app.get<{ Params: { animal: string, name: string } }>('/files/:animal/:name', { schema: hidden }, async (request, reply) => {
       return answer('file', reply, async () => {
         return pictures.answer(request.params.name, request.headers['if-none-match']) ?? detail(404, 'No such file')
       })
+    })
+  }
+
+  /** Where files are sent: who has the address needs no key, as at fal. */
+  async function placesForFiles (app: FastifyInstance): Promise<void> {
+    const { fileBytes } = options.storage ?? STORAGE_BOUNDS
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: fileBytes }, (_request, body, done) => { done(null, body) })
+    app.put<{ Params: { id: string } }>(`${PLACES}/:id`, {
+      onRequest: async (request, reply) => {
+        const length = request.headers['content-length']
+        const room = storage.expect(request.params.id, length === undefined ? null : Number(length))
+        if (typeof room === 'function') reply.raw.once('close', room)
+        else await send(reply, room)
+      }
+    }, async (request, reply) => {
+      return answer('upload', reply, () => storage.take(request.params.id, Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)))
     })
   }
 
@@ -148,6 +172,7 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
     app.get('/', async (request, reply) => reply.type('text/plain; charset=utf-8').send(aboutText(baseOf(request), { hasControl: controlKey !== null, takesAnyKey: keys === null })))
 
     fileRoute(app)
+    await app.register(placesForFiles)
 
     if (controlKey !== null) {
       await app.register(async controlled => {
@@ -166,6 +191,11 @@ export function createSandbox (models: () => ModelBook, options: SandboxOptions 
       guarded.all<{ Params: { '*': string } }>('/run/*', async (request, reply) => {
         if (request.method !== 'POST') return send(reply, methodNotAllowed)
         return answer('run', reply, fault => operations.run(callOf(request, baseOf(request), fault), withoutSlash(request.params['*'])))
+      })
+
+      guarded.post(`${PLACES}/initiate`, async (request, reply) => {
+        const { text, base } = callOf(request, options.publicUrl ?? baseOf(request), null)
+        return answer('initiate', reply, () => storage.initiate(text, base))
       })
 
       guarded.all<{ Params: { '*': string } }>('/queue/*', async (request, reply) => {
@@ -235,13 +265,14 @@ function aboutText (base: string, { hasControl, takesAnyKey }: { readonly hasCon
   ${base}/control/hold           keeps jobs in progress: GET, PUT, DELETE
   ${base}/control/bill           what was accepted and billed: GET, DELETE`
   const closed = `
-Queue and synchronous calls take only the key that this sandbox was given; \`falgate sandbox\` serves one that takes any.
+Queue, synchronous calls and storage take only the key that this sandbox was given; \`falgate sandbox\` serves one that takes any.
 `
   return `This is falgate's sandbox: it speaks fal's protocol, draws its pictures itself and costs nothing.
 Nothing here comes from the model, and every picture says so.
 
   ${base}/queue/{endpoint id}    fal's queue (queue.fal.run)
   ${base}/run/{endpoint id}      synchronous calls (fal.run)
+  ${base}/storage/upload/...     files for inputs to name (rest.fal.ai)
   ${base}/files/...              pictures, sounds and videos${hasControl ? control : ''}
 ${takesAnyKey ? '' : closed}`
 }

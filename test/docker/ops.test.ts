@@ -44,12 +44,12 @@ t.test('a gateway of the profile asks the shared sandbox in a trial, and never w
   for (const name of balanced) {
     const [shell = '', ...args] = services[name].command ?? []
     t.equal(args.at(-1)?.replaceAll('$$', '$').split('exec ')[1], image.command.join(' '), 'then it is the image\'s own command, in place of the shell')
-    const bin = t.testdir({ node: '#!/bin/sh\necho "queue: $FAL_QUEUE_URL"\n' })
+    const bin = t.testdir({ node: '#!/bin/sh\necho "queue: $FAL_QUEUE_URL storage: $FAL_REST_URL"\n' })
     chmodSync(join(bin, 'node'), 0o755)
     const queueUrl = async (env: Readonly<Record<string, string>>): Promise<string> => (await startProgram(t, shell, args.map(arg => arg.replaceAll('$$', '$')), { PATH: `${bin}:${process.env['PATH'] ?? ''}`, ...env }).ended).stdout.trim()
-    t.equal(await queueUrl({ FAL_KEY: 'sandbox' }), 'queue: http://sandbox:8080/queue')
-    t.equal(await queueUrl({ FAL_KEY: '', FAL_KEY_FILE: '/run/secrets/fal-key' }), 'queue:')
-    t.equal(await queueUrl({ FAL_KEY: 'id:secret' }), 'queue:')
+    t.equal(await queueUrl({ FAL_KEY: 'sandbox' }), 'queue: http://sandbox:8080/queue storage: http://sandbox:8080')
+    t.equal(await queueUrl({ FAL_KEY: '', FAL_KEY_FILE: '/run/secrets/fal-key' }), 'queue:  storage:')
+    t.equal(await queueUrl({ FAL_KEY: 'id:secret' }), 'queue:  storage:')
   }
 })
 

@@ -3,7 +3,7 @@
 import t from 'tap'
 import { errorAnswers, isErrorName } from '../../src/sandbox/answers.ts'
 import type { Fault } from '../../src/sandbox/fault-schema.ts'
-import { startSandbox } from '../support/sandbox.ts'
+import { fieldOf, startSandbox } from '../support/sandbox.ts'
 
 const ENDPOINT = 'fal-ai/imagen4/preview/ultra'
 const APP = 'fal-ai/imagen4'
@@ -128,7 +128,7 @@ t.test('a truncated stream breaks, or ends in good order, after its first event'
   await t.rejects(streamed(), { message: 'terminated' })
 })
 
-t.test('stream, status, result, cancel and files fail as they are told', async t => {
+t.test('stream, status, result, cancel, files and storage fail as they are told', async t => {
   const { submitted, call, faults } = await startSandbox(t)
   const id = await submitted({ prompt: 'a heron' })
   const request = `/queue/${APP}/requests/${id}`
@@ -137,7 +137,9 @@ t.test('stream, status, result, cancel and files fail as they are told', async t
     ['stream', 'GET', `${request}/status/stream`],
     ['result', 'GET', request],
     ['cancel', 'PUT', `${request}/cancel`],
-    ['file', 'GET', '/files/tiger/any.png']
+    ['file', 'GET', '/files/tiger/any.png'],
+    ['file', 'GET', '/files/uploads/any.png'],
+    ['initiate', 'POST', '/storage/upload/initiate']
   ] as const
   for (const [operation, method, path] of calls) {
     faults.add({ kind: 'answer', operation, error: 'runner_connection_error' })
@@ -147,6 +149,10 @@ t.test('stream, status, result, cancel and files fail as they are told', async t
   }
   faults.add({ kind: 'answer', operation: 'result', error: 'result_expired' })
   t.equal((await call(request)).text, '{"status":"NOT_FOUND"}')
+  const place = fieldOf((await call('/storage/upload/initiate', { method: 'POST', body: '{"content_type":"image/png","file_name":"a.png"}' })).body, 'upload_url')
+  faults.add({ kind: 'answer', operation: 'upload', error: 'internal_error' })
+  t.equal((await call(place, { method: 'PUT', body: 'bytes' })).status, 500)
+  t.equal((await call(place, { method: 'PUT', body: 'bytes' })).status, 200)
 })
 
 t.test('something in front of fal answers in its place, once, and names no request', async t => {
