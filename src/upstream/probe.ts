@@ -11,16 +11,14 @@ import { createConnector, isExcepted, type Proxy } from './way.ts'
 export type Way = { readonly ok: true, readonly tookMs: number, readonly isByProxy: boolean } | { readonly ok: false, readonly trouble: Pick<NoAnswer, 'why' | 'code'>, readonly isByProxy: boolean }
 
 export interface ProbeOptions {
-  /** Base of the queue without a trailing slash. */
-  readonly queueUrl: string
   readonly proxy: Proxy | null
   /** For each connection, and for each answer. */
   readonly timeoutMs: number
 }
 
-/** Connects as a submit would, TLS included, and says nothing. Never rejects. */
-export async function probeWay ({ queueUrl, proxy, timeoutMs }: ProbeOptions): Promise<Way> {
-  const { protocol, host, hostname, port } = new URL(queueUrl)
+/** Connects to the host of a URL as a submit would, TLS included, and says nothing. Never rejects. */
+export async function probeWay (url: string, { proxy, timeoutMs }: ProbeOptions): Promise<Way> {
+  const { protocol, host, hostname, port } = new URL(url)
   const isByProxy = proxy !== null && protocol === 'https:' && !isExcepted({ hostname, port }, proxy.except)
   const beganMs = performance.now()
   return await new Promise(resolve => {
@@ -48,9 +46,9 @@ const NOBODYS_REQUEST = '00000000-0000-4000-8000-000000000000'
 
 /**
  * Asks for the status of a request that does not exist. It is documented that fal answers 404 with a word of its own to that, and 401 to a wrong key, and
- * asking for a status buys nothing. Never rejects.
+ * asking for a status buys nothing. `queueUrl`: base of the queue without a trailing slash. Never rejects.
  */
-export async function probeKey ({ queueUrl, proxy, timeoutMs }: ProbeOptions, endpointId: string, key: string): Promise<KeyProbe> {
+export async function probeKey (queueUrl: string, { proxy, timeoutMs }: ProbeOptions, endpointId: string, key: string): Promise<KeyProbe> {
   const agent = new Agent({ connections: 1, connect: createConnector({ proxy, timeoutMs }) })
   const answer = await exchange(agent, {
     ...targetOf(requestUrls(queueUrl, endpointId, NOBODYS_REQUEST).status),

@@ -80,7 +80,7 @@ async function sound (t: Test): Promise<Sound> {
 
 t.test('where everything is in order each thing is ok, the exit code is 0, nothing is bought and nothing written', async t => {
   const { env, sandbox, redisPort } = await sound(t)
-  const { code, findings } = await ask({ ...env, MEDIA_DIR: t.testdir({}) })
+  const { code, findings } = await ask({ ...env, MEDIA_DIR: t.testdir({}), UPLOADS: 'on', FAL_REST_URL: sandbox.base })
   t.same(findings.filter(({ verdict }) => verdict !== 'ok'), [])
   t.equal(code, 0)
   t.same([...new Set(findings.map(({ check }) => check))], checks.filter(check => !check.startsWith('folder')), 'every check has a finding, in their order')
@@ -213,6 +213,8 @@ t.test('what is wrong on the way to fal, and with the key', async t => {
   t.match([away.code, away.of('fal'), away.of('fal-key')], [1, [{ verdict: 'fault', sentence: /^FAL_QUEUE_URL: .*queue\.invalid .*HTTPS_PROXY has to be set\.$/ }], [{ verdict: 'not-tried' }]])
   const closed = await ask({ ...env, FAL_QUEUE_URL: `http://127.0.0.1:${await freePort()}` })
   t.match(closed.of('fal'), [{ verdict: 'fault', sentence: /cannot be reached \(ECONNREFUSED\)/ }])
+  const noStorage = await ask({ ...env, UPLOADS: 'on', FAL_REST_URL: `http://127.0.0.1:${await freePort()}` })
+  t.match([noStorage.code, noStorage.of('fal-storage')], [0, [{ verdict: 'warning', sentence: /^FAL_REST_URL: .*cannot be reached .*upload-failed; all others go on\.$/ }]])
   const proxied = await ask({ ...env, FAL_QUEUE_URL: 'https://queue.invalid', HTTPS_PROXY: `http://gate:p4ss-of-proxy@127.0.0.1:${await freePort()}` })
   t.match([proxied.code, proxied.of('fal')], [1, [{ verdict: 'fault', sentence: /through the proxy of HTTPS_PROXY \(ECONNREFUSED\)\. Look at HTTPS_PROXY and NO_PROXY/ }]])
 

@@ -1,7 +1,7 @@
 // Looks at everything that a gateway of this environment needs, and says of each thing whether it is in order. Nothing is bought, and nothing of the ledger is changed.
 
 import type { Parts } from '../parts.ts'
-import { falFindings, modelsFindings } from './fal.ts'
+import { falFindings, modelsFindings, storageFindings } from './fal.ts'
 import { checks, notTried, ok, warning, type Finding } from './finding.ts'
 import { folderFindings } from './folder.ts'
 import { diskFinding, filesFindings, nodeFinding, openFilesFinding } from './machine.ts'
@@ -12,9 +12,9 @@ import { settingsFindings } from './settings.ts'
 /** All findings, in the order of `checks`. Never rejects; takes some seconds where nobody answers. */
 export async function examine (parts: Parts): Promise<readonly Finding[]> {
   const { config } = parts
-  const [openFiles, disk, files, redis, folder, media, fal, models] = await Promise.all([openFilesFinding(), diskFinding(config), filesFindings(config), redisFindings(parts), folderFindings(config), mediaFindings(config), falFindings(parts), modelsFindings(parts)])
+  const [openFiles, disk, files, redis, folder, media, fal, storage, models] = await Promise.all([openFilesFinding(), diskFinding(config), filesFindings(config), redisFindings(parts), folderFindings(config), mediaFindings(config), falFindings(parts), storageFindings(config), modelsFindings(parts)])
   const clock = clockFinding({ aheadOfRedisMs: redis.clockAheadMs === null ? null : -redis.clockAheadMs, aheadOfFalMs: fal.clockAheadMs })
-  const all = [...settingsFindings(parts), ...files, nodeFinding(), openFiles, disk, clock, ...redis.findings, ...folder, ...media, ...fal.findings, ...models]
+  const all = [...settingsFindings(parts), ...files, nodeFinding(), openFiles, disk, clock, ...redis.findings, ...folder, ...media, ...fal.findings, ...storage, ...models]
   return all.toSorted((one, other) => checks.indexOf(one.check) - checks.indexOf(other.check))
 }
 

@@ -24,9 +24,9 @@ export async function falFindings ({ config, falKeys, loaded }: Parts): Promise<
   if (config === null) return only(notTried('fal', 'the settings are faulty, so it is not known where fal is'), notTried('fal-key', 'the settings are faulty'))
   const { falQueueUrl, proxy } = config
   if (falQueueUrl === null) return only(notTried('fal', 'the sandbox in the process of the gateway takes its place'), notTried('fal-key', 'the sandbox needs none'))
-  const options = { queueUrl: falQueueUrl, proxy, timeoutMs: TIMEOUT_MS }
+  const options = { proxy, timeoutMs: TIMEOUT_MS }
   const { host, protocol } = new URL(falQueueUrl)
-  const way = await probeWay(options)
+  const way = await probeWay(falQueueUrl, options)
   if (!way.ok) return only(fault('fal', `FAL_QUEUE_URL: ${unreachable(host, way.trouble, TIMEOUT_MS)} ${proxy === null ? 'Look at the name, the firewall, and whether HTTPS_PROXY has to be set.' : 'Look at HTTPS_PROXY and NO_PROXY.'}`), notTried('fal-key', 'fal was not reached'))
   const reached = ok('fal', `${host} is reached${protocol === 'https:' ? ' over TLS' : ''} in ${msText(way.tookMs)}${way.isByProxy ? ', through the proxy of HTTPS_PROXY, which resolves names and may have lists of hosts of its own' : ''}`, { connect_ms: Number(way.tookMs.toFixed(3)) })
   if (config.fal.kind === 'sandbox') return only(reached, notTried('fal-key', 'a sandbox takes any key'))
@@ -36,7 +36,7 @@ export async function falFindings ({ config, falKeys, loaded }: Parts): Promise<
   const findings: Finding[] = []
   let dateMs: number | null = null
   for (const { name, key } of keys) {
-    const probe = await probeKey(options, endpointId, key)
+    const probe = await probeKey(falQueueUrl, options, endpointId, key)
     dateMs ??= probe.outcome === 'no-answer' ? null : probe.dateMs
     findings.push(keyFinding(host, config, probe, keys.length === 1 ? '' : ` of account ${name}`))
   }
@@ -56,6 +56,17 @@ function keyFinding (host: string, { fal }: Config, probe: KeyProbe, whose: stri
     case 'unclear': return notTried('fal-key', `${host} answered ${probe.status} where fal answers 404, which says nothing of the key${whose}`)
     case 'no-answer': return warning('fal-key', `FAL_QUEUE_URL: ${unreachable(host, probe.trouble, TIMEOUT_MS)} It was reached a moment before; look at what stands between.`)
   }
+}
+
+/** Whether files of callers find their way; none where they are not to. Nothing is put there. */
+export async function storageFindings (config: Config | null): Promise<readonly Finding[]> {
+  if (config === null || config.uploads === null) return []
+  const { uploads: { restUrl }, proxy } = config
+  if (restUrl === null) return [notTried('fal-storage', 'the sandbox in the process of the gateway takes its place')]
+  const { host } = new URL(restUrl)
+  const way = await probeWay(restUrl, { proxy, timeoutMs: TIMEOUT_MS })
+  if (!way.ok) return [warning('fal-storage', `FAL_REST_URL: ${unreachable(host, way.trouble, TIMEOUT_MS)} Until it is, requests with files are answered upload-failed; all others go on.`)]
+  return [ok('fal-storage', `${host}, which says where files of callers go, is reached in ${msText(way.tookMs)}${way.isByProxy ? ', through the proxy of HTTPS_PROXY' : ''}; whether it takes the key, and where files go then, only a file tells`, { connect_ms: Number(way.tookMs.toFixed(3)) })]
 }
 
 /** Whether bodies can be checked by every model's document, and whether fal still publishes these documents. */

@@ -3,7 +3,7 @@
 /** What is looked at, in the order in which it is told. Programs know these words. */
 export const checks = [
   'settings', 'files', 'node', 'open-files', 'disk', 'clock', 'redis', 'redis-version', 'redis-role', 'redis-eviction', 'redis-persistence', 'redis-rights', 'redis-account', 'redis-latency',
-  'redis-memory', 'redis-replicas', 'folder', 'folder-owner', 'folder-room', 'folder-reserve', 'folder-snapshot', 'media', 'fal', 'fal-key', 'models'
+  'redis-memory', 'redis-replicas', 'folder', 'folder-owner', 'folder-room', 'folder-reserve', 'folder-snapshot', 'media', 'fal', 'fal-key', 'fal-storage', 'models'
 ] as const
 export type Check = typeof checks[number]
 
