@@ -60,8 +60,10 @@ export function mapImageRequest (body: ModelInput, model: Model): Mapping {
   for (const name of Object.keys(body)) {
     const value = given(name)
     if (value === undefined || ours.has(name)) continue
-    if (name === 'user' && !names.has(name)) changes.set(name, 'not sent')
-    else sent.set(name, ownValue(name, value))
+    if (name === 'user' && !names.has(name)) {
+      if (typeof value !== 'string') fault(name, 'must be a text')
+      changes.set(name, 'not sent')
+    } else sent.set(name, ownValue(name, value))
   }
   for (const [name, values] of Object.entries(usual)) {
     if (values.includes(sent.get(name)) && !takes(model, name, sent.get(name))) {

@@ -232,7 +232,7 @@ t.test('a key stands for the whole list', async t => {
 
 t.test('what is wrong with a body is told by the name of its field', async t => {
   const gateway = await start(t)
-  for (const [body, param] of [[{}, 'prompt'], [{ prompt: 'a', size: 'huge' }, 'size'], [{ prompt: 'a', n: 0 }, 'n'], [{ prompt: 'a', quality: 'hd' }, 'quality'], [{ prompt: 'a', style: 'vivid' }, 'style'], [{ prompt: 'a', seed: 'x' }, 'seed'], [{ prompt: 'a', seed: 1.5 }, 'seed'], [[], null], ['text', null]] as const) {
+  for (const [body, param] of [[{}, 'prompt'], [{ prompt: 'a', size: 'huge' }, 'size'], [{ prompt: 'a', n: 0 }, 'n'], [{ prompt: 'a', quality: 'hd' }, 'quality'], [{ prompt: 'a', style: 'vivid' }, 'style'], [{ prompt: 'a', seed: 'x' }, 'seed'], [{ prompt: 'a', seed: 1.5 }, 'seed'], [{ prompt: 'a', user: 7 }, 'user'], [[], null], ['text', null]] as const) {
     const reply = await images(gateway, typeof body === 'string' ? `"${body}"` : body)
     t.equal(reply.status, 400, JSON.stringify(body))
     t.match(reply.json(), { error: { type: 'invalid_request_error', param, code: 'invalid_input', message: String } })
