@@ -42,16 +42,35 @@ export function pictureFieldsOf (model: Model): PictureFields | null {
 }
 
 function findFields (model: Model): PictureFields | null {
-  const reader = fieldReaderOf(model)
-  const names = reader.pictureInputs.filter(name => reader.has(name) && !/video|audio/i.test(name))
-  const masks = names.filter(name => /mask/i.test(name))
-  const others = names.filter(name => !masks.includes(name)).map(name => ({ name, isList: takes(model, name, [SOME_PICTURE]) })).filter(({ name, isList }) => isList || takes(model, name, SOME_PICTURE))
+  const others = picturesIn(model).map(name => ({ name, isList: takes(model, name, [SOME_PICTURE]) }))
   const usual = USUAL.map(name => others.find(other => other.name === name)).find(other => other !== undefined)
   const [first, ...more] = others
   const field = usual ?? (more.length === 0 ? first : undefined)
   if (field === undefined) return null
-  const [mask, ...otherMasks] = masks.filter(name => takes(model, name, SOME_PICTURE))
+  const [mask, ...otherMasks] = inputsOf(model).filter(name => isMask(name) && takes(model, name, SOME_PICTURE))
   return { pictures: field.name, isList: field.isList, mask: mask === undefined || otherMasks.length > 0 ? null : mask }
+}
+
+/** All fields that take a picture or a list of them, and no mask. */
+function picturesIn (model: Model): readonly string[] {
+  return inputsOf(model).filter(name => !isMask(name) && (takes(model, name, [SOME_PICTURE]) || takes(model, name, SOME_PICTURE)))
+}
+
+function inputsOf (model: Model): readonly string[] {
+  const reader = fieldReaderOf(model)
+  return reader.pictureInputs.filter(name => reader.has(name) && !/video|audio/i.test(name))
+}
+
+function isMask (name: string): boolean {
+  return /mask/i.test(name)
+}
+
+/**
+ * The endpoint that changes pictures beside one that makes some: the same name with `/edit` behind it (fal-ai/nano-banana-2, fal-ai/nano-banana-2/edit). OpenAI's
+ * models do both.
+ */
+export function editorIdOf ({ endpointId }: Pick<Model, 'endpointId'>): string {
+  return `${endpointId.replace(/\/text-to-image$/, '')}/edit`
 }
 
 /** Reads the pictures of a body in OpenAI's words: `images`, `image` and `mask`, unless the model itself has such a field that takes what stands there. */
@@ -89,7 +108,7 @@ function addressIn (item: unknown, path: string): string | FieldFault {
 /** Puts pictures where the model takes them. */
 export function placePictures ({ pictures, mask, rest }: AskedEdit, model: Model): Placing {
   const fields = pictureFieldsOf(model)
-  if (fields === null) return refused('image', 'is in vain: this model takes no pictures')
+  if (fields === null) return placeUnnamed({ pictures, mask, rest }, model)
   const changes = new Map<string, string>()
   const body: Record<string, unknown> = { ...rest }
   const [first] = pictures
@@ -108,6 +127,14 @@ export function placePictures ({ pictures, mask, rest }: AskedEdit, model: Model
     changes.set('mask', fields.mask)
   }
   return { ok: true, body, changes }
+}
+
+/** For a model that takes no pictures, or several of which none is the usual one: whoever knows it says which is which. */
+function placeUnnamed ({ pictures, mask, rest }: AskedEdit, model: Model): Placing {
+  const own = picturesIn(model)
+  if (own.length === 0) return refused('image', `is in vain: ${model.endpointId} takes no pictures, and ${editorIdOf(model)} is not on offer here. Ask for a model that takes some`)
+  if (pictures.length === 0 && mask === null && own.some(name => (rest[name] ?? undefined) !== undefined)) return { ok: true, body: rest, changes: new Map() }
+  return refused(mask === null ? 'image' : 'mask', `has no place of its own: this model takes pictures as ${own.join(', ')}. Send their addresses under these names`)
 }
 
 function refused (name: string, message: string): Placing {

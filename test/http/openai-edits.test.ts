@@ -91,6 +91,36 @@ t.test('texts of a form are what the model takes: numbers with all their digits,
   t.equal(again.status, 200, again.text)
 })
 
+t.test('a list of objects is the same, whether a library sends it object by object or member by member; where that is not clear, nothing is guessed', async t => {
+  const gateway = await start(t)
+  const asked: readonly Part[] = [['prompt', 'p'], ['model', 'acme/painter/edit'], ['image', pixel()], ['seed', '7']]
+  const first = await edit(gateway, [...asked, ['loras[][path]', 'a'], ['loras[][path]', 'b'], ['loras[][scale]', '1.0'], ['loras[][scale]', '2']])
+  t.match(await inputOf(gateway, first), { loras: [{ path: 'a', scale: 1 }, { path: 'b', scale: 2 }] })
+  const same = await edit(gateway, [...asked, ['loras[][scale]', '1.0'], ['loras[][path]', 'a'], ['loras[][scale]', '2'], ['loras[][path]', 'b']])
+  t.match(same.headers.get('cache-status'), /^falgate; hit/)
+  for (const [param, ...parts] of [
+    ['loras', ['loras[][path]', 'a'], ['loras[][path]', 'b'], ['loras[][scale]', '2']],
+    ['loras', ['loras[][path]', 'a'], ['loras[][words][]', 'b']],
+    ['tags', ['tags[][]', 'a']],
+    ['note', ['note', 'a'], ['note[more]', 'b']],
+    ['size', ['size[width]', '512'], ['size', '512x512']]
+  ] satisfies ReadonlyArray<readonly [string, ...Part[]]>) {
+    const reply = await edit(gateway, [...asked, ...parts])
+    t.equal(reply.status, 400, reply.text)
+    t.match(reply.json(), { error: { param, message: /put together in more than one way, or in none/ } })
+  }
+  t.equal(gateway.sandbox.bill.billedUnits, 1)
+})
+
+t.test('an empty name of a model, as programs send it whose setting is empty, names none; two names are no name', async t => {
+  const gateway = await start(t)
+  const reply = await edit(gateway, [['prompt', 'p'], ['model', ''], ['image', pixel()]])
+  t.equal(reply.status, 200, reply.text)
+  t.match(reply.headers.get('falgate-mapped'), /^model="acme\/painter\/edit"/, 'the default one')
+  const parts: ReadonlyArray<readonly Part[]> = [[['model', 'acme/single'], ['model', 'acme/painter']], [['model[]', 'acme/single']], [['model[id]', 'acme/single']]]
+  for (const named of parts) t.match((await edit(gateway, [['prompt', 'p'], ...named, ['image', pixel()]])).json(), { error: { param: 'model', message: /model must be a text/ } })
+})
+
 t.test('JSON brings addresses, as OpenAI writes them and as a list of texts, and the same picture is bought once', async t => {
   const gateway = await start(t)
   const asked = { prompt: 'p', model: 'acme/painter/edit', seed: 7 }
@@ -173,8 +203,9 @@ t.test('what cannot be meant is refused with the field that is meant, and costs 
     ['a number that is none', [prompt, single, picture, ['strength', 'very']], 400, 'strength', /strength/],
     ['n that is none', [prompt, single, picture, ['n', 'two']], 400, 'n', /whole number/],
     ['a model that is not there', [prompt, picture, ['model', 'acme/nothing']], 404, 'model', /./],
-    ['above four megabytes', [prompt, single, ['image', new Uint8Array(5 * 1024 * 1024).fill(1)]], 413, null, /./],
-    ['above four megabytes together', [prompt, ['image[]', big(3)], ['image[]', big(3)]], 413, null, /./]
+    ['texts above a quarter of a megabyte', [prompt, single, picture, ['note', 'x'.repeat(140_000)], ['more', 'x'.repeat(140_000)]], 413, null, /texts of a form may be 256 KiB together/],
+    ['above four megabytes', [prompt, single, ['image', new Uint8Array(5 * 1024 * 1024).fill(1)]], 413, null, /files of one request may be 4 MiB together/],
+    ['above four megabytes together', [prompt, ['image[]', big(3)], ['image[]', big(3)]], 413, null, /files of one request may be 4 MiB together/]
   ]
   for (const [title, body, status, param, message] of rows) {
     const reply = await edit(gateway, body)
@@ -199,8 +230,25 @@ t.test('a form is read for those who may call, and one that is cut off or is non
     t.equal(reply.status, 400, reply.text)
     t.match(reply.json(), { error: { type: 'invalid_request_error', code: 'bad_request' } })
   }
-  t.equal((await gateway.generate('prompt=p', { path: EDITS, headers: { 'content-type': 'application/x-www-form-urlencoded' } })).status, 415)
+  t.match((await gateway.generate('prompt=p', { path: EDITS, headers: { 'content-type': 'application/x-www-form-urlencoded' } })).json(), { error: { code: 'not_json', message: /multipart\/form-data/ } })
   t.equal((await gateway.generate('{}', { path: '/v1/images/generations', headers: { 'content-type': 'multipart/form-data; boundary=x' } })).status, 415, 'elsewhere no form is read')
+})
+
+t.test('a part without a name is refused, and so is one with JSON in it, whose digits nobody would see', async t => {
+  const gateway = await start(t)
+  for (const [head, value, message] of [
+    ['content-disposition: form-data', 'x', /part without a name/],
+    ['content-disposition: form-data; name=""', 'x', /part without a name/],
+    ['content-disposition: form-data; filename="a.png"', 'x', /part without a name/],
+    ['content-disposition: form-data; name="seed"\r\ncontent-type: application/json', '196619188014358661', /part with JSON in it/],
+    ['content-disposition: form-data; name="note"\r\ncontent-type: application/json', '"x"', /part with JSON in it/],
+    ['content-disposition: form-data; name="note"\r\ncontent-type: application/json; charset=utf-8', '{', /part with JSON in it/]
+  ] satisfies ReadonlyArray<readonly [string, string, RegExp]>) {
+    const reply = await gateway.generate(`--x\r\n${head}\r\n\r\n${value}\r\n--x--\r\n`, { path: EDITS, headers: { 'content-type': 'multipart/form-data; boundary=x' } })
+    t.equal(reply.status, 400, `${head}: ${reply.text}`)
+    t.match(reply.json(), { error: { code: 'bad_request', message } })
+  }
+  t.equal(gateway.sandbox.bill.billedUnits, 0)
 })
 
 t.test('a connection that breaks off inside a file leaves nothing behind, and the next request is served', async t => {

@@ -47,8 +47,12 @@ t.test('what a model has no place for is said, and never left out', t => {
   t.match(placePictures(asked, one), { ok: true, body: { prompt: 'p', image_url: 'a' } })
   t.match(placePictures({ ...asked, pictures: ['a', 'b'], mask: 'm' }, many), { ok: true, body: { prompt: 'p', image_urls: ['a', 'b'], mask_url: 'm' } })
   t.match(placePictures({ ...asked, pictures: [], rest: { image_url: 'own' } }, one), { ok: true, body: { image_url: 'own' } })
+  const pair = modelWith({ left_image_url: text, right_image_url: text })
+  t.match(placePictures({ ...asked, pictures: [], rest: { left_image_url: 'l', right_image_url: 'r' } }, pair), { ok: true, body: { left_image_url: 'l', right_image_url: 'r' } }, 'who knows the model says which is which')
+  t.match(placePictures(asked, pair), { ok: false, faults: [{ path: '/image', message: /left_image_url, right_image_url/ }] })
+  t.match(placePictures(asked, imagen4Ultra), { ok: false, faults: [{ path: '/image', message: /fal-ai\/imagen4\/preview\/ultra takes no pictures, and fal-ai\/imagen4\/preview\/ultra\/edit is not on offer/ }] })
   for (const [given, model, path] of [
-    [asked, none, '/image'], [{ ...asked, pictures: [] }, one, '/image'], [{ ...asked, pictures: ['a', 'b'] }, one, '/image'], [{ ...asked, mask: 'm' }, one, '/mask'],
+    [{ ...asked, pictures: [] }, pair, '/image'], [{ ...asked, pictures: [], mask: 'm', rest: { left_image_url: 'l' } }, pair, '/mask'], [asked, none, '/image'], [{ ...asked, pictures: [] }, one, '/image'], [{ ...asked, pictures: ['a', 'b'] }, one, '/image'], [{ ...asked, mask: 'm' }, one, '/mask'],
     [{ ...asked, rest: { image_url: 'own' } }, one, '/image'], [{ ...asked, mask: 'm', rest: { mask_url: 'own' } }, many, '/mask']
   ] satisfies ReadonlyArray<readonly [Parameters<typeof placePictures>[0], Model, string]>) t.match(placePictures(given, model), { ok: false, faults: [{ path }] }, path)
   t.end()

@@ -4,16 +4,15 @@ import multipart from '@fastify/multipart'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import type { SentFile } from '../../generation/sent-file.ts'
-import { pictureFieldsOf, placePictures, readEdit, type AskedEdit } from '../../models/edit-request.ts'
+import { editorIdOf, pictureFieldsOf, placePictures, readEdit, type AskedEdit } from '../../models/edit-request.ts'
 import type { Mapped } from '../../models/image-request.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { ModelBook } from '../../models/models.ts'
-import { askedModel } from '../asked-model.ts'
 import { FILE_BODY_LIMIT_BYTES } from '../body-bytes.ts'
 import { parseJson } from '../json-body.ts'
 import { namedModel } from './asked-model.ts'
 import { formatOf, headersOf, mappedFor, objectIn, tellMapped, type AskedImages, type ImagesDeps } from './asked.ts'
-import { bodyOfForm } from './form-body.ts'
+import { bodyOfFields, readFields, type FormFields } from './form-body.ts'
 import { readForm, type Form, type FormDeps } from './form.ts'
 import { makeImages } from './images.ts'
 import { editsSchema } from './schema.ts'
@@ -24,6 +23,8 @@ export interface EditsDeps extends ImagesDeps, FormDeps {}
 export async function editRoutes (scope: FastifyInstance, deps: EditsDeps): Promise<void> {
   await scope.register(async edits => {
     await edits.register(multipart)
+    edits.removeContentTypeParser('*')
+    edits.addContentTypeParser('*', (_request, _payload, done) => { done(new Problem('not-json', { detail: 'Or it is a form: multipart/form-data.' })) })
     edits.post('/images/edits', { config: { saysCacheStatus: true, bodyLimitOf: () => FILE_BODY_LIMIT_BYTES }, schema: editsSchema }, async (request, reply) => {
       const files: SentFile[] = []
       try {
@@ -38,10 +39,11 @@ export async function editRoutes (scope: FastifyInstance, deps: EditsDeps): Prom
 
 function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form | null, { models, tenants, waitMs }: EditsDeps): AskedImages {
   const headers = headersOf(request, reply, waitMs)
-  const named = form === null ? objectIn(request.body)['model'] : form.texts.findLast(({ name }) => name === 'model')?.text
+  const fields = form === null ? null : fieldsIn(form)
+  const named = fields === null ? objectIn(request.body)['model'] : nameIn(fields)
   const { model: asked, isWithBase64 } = namedModel(request, named, models(), tenants())
-  const model = editorOf(request, asked, models())
-  const edit = editIn(form === null ? objectIn(request.body) : formBody(request, form, model), model)
+  const model = editorOf(asked, models())
+  const edit = editIn(fields === null ? objectIn(request.body) : formBody(request, fields, model), model)
   const mappedWith = (addresses: Pick<AskedEdit, 'pictures' | 'mask'>): Mapped => {
     // Those that were sent as texts stand before those that came as files.
     const mapped = mappedEdit({ pictures: [...edit.pictures, ...addresses.pictures], mask: addresses.mask ?? edit.mask, rest: edit.rest }, model)
@@ -55,19 +57,28 @@ function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form |
   return { model, mapped, headers, format: formatOf(mapped, isWithBase64), story: 'image_edit', bring }
 }
 
-/**
- * OpenAI's models make pictures and change them, and fal has two endpoints for that: the one that was named, or, where it takes no pictures, the one of the same
- * name that ends in `/edit` (fal-ai/nano-banana-2, fal-ai/nano-banana-2/edit).
- */
-function editorOf (request: FastifyRequest, model: Model, models: ModelBook): Model {
+/** The one that was named, or, where that takes no pictures, the one beside it that does. Whether the caller may use it is looked at as for every model. */
+function editorOf (model: Model, models: ModelBook): Model {
   if (pictureFieldsOf(model) !== null) return model
-  const editor = models.find(`${model.endpointId.replace(/\/text-to-image$/, '')}/edit`)
-  return editor === undefined || pictureFieldsOf(editor) === null ? model : askedModel(request, editor.endpointId, models)
+  const editor = models.find(editorIdOf(model))
+  return editor === undefined || pictureFieldsOf(editor) === null ? model : editor
+}
+
+function fieldsIn ({ texts }: Form): FormFields {
+  const reading = readFields(texts)
+  if (!reading.ok) throw new Problem('invalid-input', { errors: reading.faults })
+  return reading.fields
+}
+
+/** Programs that have a setting for the model send it when it is empty, too: that names none. */
+function nameIn (fields: FormFields): unknown {
+  const named = fields.get('model')
+  return named === '' ? undefined : named
 }
 
 /** The texts of a form, as if they had come as JSON. */
-function formBody ({ facts }: FastifyRequest, { texts }: Form, model: Model): ModelInput {
-  const { value, seed, numbers } = parseJson(bodyOfForm(texts, model))
+function formBody ({ facts }: FastifyRequest, fields: FormFields, model: Model): ModelInput {
+  const { value, seed, numbers } = parseJson(bodyOfFields(fields, model))
   facts.seed = seed
   facts.numbers = numbers
   return objectIn(value)

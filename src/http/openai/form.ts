@@ -4,7 +4,7 @@ import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import type { Refusal, SentFile, SentFiles } from '../../generation/sent-file.ts'
-import { BODY_LIMIT_BYTES, BodyOverdue, problemOfStream, tooLarge, type LongBodies } from '../body-bytes.ts'
+import { BODY_LIMIT_BYTES, BodyOverdue, problemOfStream, type LongBodies } from '../body-bytes.ts'
 
 export interface Form {
   /** In the order in which they came. */
@@ -26,10 +26,8 @@ const MAX_FILES = 17
 /** More than any request of a model has; Node's library sends a `Buffer` as one text for each of its bytes. */
 const MAX_TEXTS = 200
 
-const MAX_NAME_BYTES = 200
-
-/** What stands around files. */
-const MAX_BESIDE_BYTES = BODY_LIMIT_BYTES
+/** What texts may come to, with their names. */
+const MAX_TEXT_BYTES = BODY_LIMIT_BYTES
 
 /** Python and Node name a picture alone `image`, and each of a list `image[]`. */
 const PICTURE = /^images?(\[\d{0,2}\])?$/
@@ -46,13 +44,14 @@ export async function readForm (request: FastifyRequest, deps: FormDeps, hold: (
 }
 
 async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDeps, hold: (file: SentFile) => void): Promise<Form> {
-  const limit = sentFiles.maxBytes + MAX_BESIDE_BYTES
-  const length = Number(request.headers['content-length'] ?? Infinity)
-  if (length > limit && length !== Infinity) throw tooLarge(limit)
-  const full = length > BODY_LIMIT_BYTES ? longBodies(request) : null
+  const { 'content-length': said } = request.headers
+  const length = said === undefined ? null : Number(said)
+  // What says that it is too long is not read.
+  if (length !== null && length > sentFiles.maxBytes + MAX_TEXT_BYTES) throw tooLong(sentFiles.maxBytes)
+  const full = length === null || length > BODY_LIMIT_BYTES ? longBodies(request) : null
   if (full !== null) throw full
 
-  const parts = request.parts({ limits: { fieldNameSize: MAX_NAME_BYTES, fieldSize: BODY_LIMIT_BYTES, fields: MAX_TEXTS, files: MAX_FILES, parts: MAX_TEXTS + MAX_FILES, fileSize: Infinity, headerPairs: 20 } })
+  const parts = request.parts({ limits: { fieldSize: MAX_TEXT_BYTES, fields: MAX_TEXTS, files: MAX_FILES, parts: MAX_TEXTS + MAX_FILES, fileSize: Infinity, headerPairs: 20 } })
 
   const texts: FormText[] = []
   const pictures: SentFile[] = []
@@ -60,6 +59,7 @@ async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDep
   let textBytes = 0
   let leftBytes = sentFiles.maxBytes
   for (let next = await nextOf(parts); next !== null; next = await nextOf(parts)) {
+    if (!hasName(next)) throw new Problem('bad-request', { detail: 'The form has a part without a name.' })
     if (next.type === 'file') {
       const file = await take(next)
       hold(file)
@@ -68,10 +68,11 @@ async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDep
       else pictures.push(file)
       continue
     }
-    const { fieldname: name, value } = next
-    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    const { fieldname: name, value: text } = next
+    // Its digits are lost by then.
+    if (typeof text !== 'string' || next.mimetype === JSON_TYPE) throw new Problem('bad-request', { detail: sentences.FST_INVALID_JSON_FIELD_ERROR })
     textBytes += Buffer.byteLength(name) + Buffer.byteLength(text)
-    if (next.fieldnameTruncated || next.valueTruncated || textBytes > BODY_LIMIT_BYTES) throw tooLarge(BODY_LIMIT_BYTES)
+    if (next.valueTruncated || textBytes > MAX_TEXT_BYTES) throw new Problem('body-too-large', { detail: `The texts of a form may be ${MAX_TEXT_BYTES / 1024} KiB together here. Pictures are sent as files.` })
     texts.push({ name, text })
   }
   return { texts, pictures, mask }
@@ -100,6 +101,13 @@ function tooLong (maxBytes: number): Problem {
   return new Problem('body-too-large', { detail: `The files of one request may be ${maxBytes / (1024 * 1024)} MiB together here. Send smaller ones, or addresses of files that lie elsewhere.` })
 }
 
+const JSON_TYPE = 'application/json'
+
+/** The parser hands on what it finds, whatever its types say. */
+function hasName ({ fieldname }: { readonly fieldname: unknown }): boolean {
+  return typeof fieldname === 'string' && fieldname !== ''
+}
+
 type Part = Awaited<ReturnType<ReturnType<FastifyRequest['parts']>['next']>>['value']
 
 /** The next part; `null`: that was all. Rejects with what is wrong with the form. */
@@ -113,19 +121,22 @@ async function nextOf (parts: ReturnType<FastifyRequest['parts']>): Promise<Part
 }
 
 /** By the codes of @fastify/multipart; what has none comes of the stream or of what parses it. */
-const sentences: Readonly<Record<string, string>> = {
-  FST_PARTS_LIMIT: `The form has more than ${MAX_TEXTS} parts.`,
+const sentences = {
+  FST_PARTS_LIMIT: `The form has more than ${MAX_TEXTS + MAX_FILES} parts.`,
   FST_FIELDS_LIMIT: `The form has more than ${MAX_TEXTS} texts: pictures are sent as files.`,
   FST_FILES_LIMIT: `The form has more than ${MAX_FILES} files.`,
   FST_PROTO_VIOLATION: 'The form has a part with a name that no field has.',
-  FST_INVALID_JSON_FIELD_ERROR: 'The form has a part that says it is JSON, and is not.'
-}
+  FST_INVALID_JSON_FIELD_ERROR: 'The form has a part with JSON in it. Send texts and files, or the whole request as JSON.'
+} as const
 
 function problemOfForm (error: unknown): Problem {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : null
-  const sentence = typeof code === 'string' && Object.hasOwn(sentences, code) ? sentences[code] : undefined
-  if (sentence !== undefined) return new Problem('bad-request', { detail: sentence })
+  if (isToldOf(code)) return new Problem('bad-request', { detail: sentences[code] })
   return error instanceof BodyOverdue ? problemOfStream(error) : new Problem('bad-request', { detail: 'The form cannot be read to its end: it was cut off, or is no multipart/form-data.' })
+}
+
+function isToldOf (code: unknown): code is keyof typeof sentences {
+  return typeof code === 'string' && Object.hasOwn(sentences, code)
 }
 
 function fault (name: string, message: string): Problem {
