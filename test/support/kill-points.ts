@@ -119,7 +119,7 @@ export const points: readonly Point[] = [
   { says: 'before a lost submit is noted', before: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
   { says: 'after a lost submit is noted', after: 'recordUnknown', fault: lost, ends: 'unknown', callers: 'unseeded' },
   { says: 'before it is noted that fal blocks the account', before: 'recordNotSent', fault: blocked, ends: 'unknown', purchases: 0, callers: 'unseeded' },
-  { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
+  { says: 'after it is noted that fal blocks the account', after: 'recordNotSent', fault: blocked, hooks: true, ends: 'failed', purchases: 0, callers: 'unseeded', retries: false },
 
   // Files of results are stored before the end, and after it when that fails.
   { says: 'while its file is fetched', atFal: 'file', ends: 'succeeded' },
@@ -142,25 +142,25 @@ export const points: readonly Point[] = [
   { says: 'before a sign of life', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'seeded' },
   { says: 'after a sign of life', once: 'it runs', after: 'renew', ends: 'succeeded', callers: 'seeded' },
   { says: 'before it lets go', once: 'the process drains', before: 'release', ends: 'succeeded', callers: 'seeded' },
-  { says: 'after it let go', once: 'the process drains', after: 'release', ends: 'succeeded', callers: 'seeded' },
+  { says: 'after it let go', once: 'the process drains', after: 'release', hooks: true, ends: 'succeeded', callers: 'seeded' },
   { says: 'before it takes over from a dead one', once: 'its owner dies', before: 'sweep', ends: 'succeeded', callers: 'seeded' },
-  { says: 'after it took over from a dead one', once: 'its owner dies', after: 'sweep', having: 'id', ends: 'succeeded', callers: 'unseeded' },
+  { says: 'after it took over from a dead one', once: 'its owner dies', after: 'sweep', having: 'id', hooks: true, ends: 'succeeded', callers: 'unseeded' },
   { says: 'before a heartbeat', once: 'it runs', before: 'heartbeat', ends: 'succeeded', callers: 'seeded' },
   { says: 'after a heartbeat', once: 'it runs', after: 'heartbeat', ends: 'succeeded', callers: 'unseeded', isLeaseLong: true },
   { says: 'before it takes over from one that went silent', once: 'its owner dies', before: 'takeOver', ends: 'succeeded', callers: 'seeded', isLeaseLong: true, onlyOn: 'Redis' },
-  { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', ends: 'succeeded', callers: 'seeded', isLeaseLong: true, onlyOn: 'Redis' },
+  { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', hooks: true, ends: 'succeeded', callers: 'seeded', isLeaseLong: true, onlyOn: 'Redis' },
   { says: 'after it took over from one that went silent', once: 'its owner dies', after: 'takeOver', having: 'id', ends: 'succeeded', callers: 'unseeded', isLeaseLong: true, onlyOn: 'Redis' },
   { says: 'before it takes the events that nobody\'s evidence made', once: 'it runs', before: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
   { says: 'after it took them, before it counted them', once: 'it runs', after: 'takeOutbox', ends: 'succeeded', callers: 'unseeded' },
   // What no living replica held is gone, and only what it was bought for can be asked again.
   { says: 'before a row that Redis lost is put back', once: 'Redis is emptied', before: 'restore', ends: 'forgotten', callers: 'seeded', retries: false, onlyOn: 'Redis' },
-  { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', ends: 'succeeded', callers: 'seeded', retries: false, onlyOn: 'Redis' },
+  { says: 'after a row that Redis lost is put back', once: 'Redis is emptied', after: 'restore', hooks: true, ends: 'succeeded', callers: 'seeded', retries: false, onlyOn: 'Redis' },
 
   // Callers.
   { says: 'before it is noted that the caller left', once: 'its caller leaves', before: 'left', ends: 'succeeded' },
   { says: 'after it is noted that the caller left', once: 'its caller leaves', after: 'left', ends: 'succeeded' },
   { says: 'before a wish to cancel is noted', once: 'its caller cancels', before: 'cancel', ends: 'succeeded', callers: 'unseeded' },
-  { says: 'after a wish to cancel is noted', once: 'its caller cancels', after: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
+  { says: 'after a wish to cancel is noted', once: 'its caller cancels', after: 'cancel', hooks: true, ends: 'cancelled', callers: 'unseeded', retries: false },
   { says: 'while fal is asked to cancel', once: 'its caller cancels', atFal: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
 
   // Webhooks. What was not told yet when the caller has its picture is another purchase to a retry without a name.
