@@ -81,8 +81,9 @@ export interface GatewayOptions {
 export async function startGateway (t: Test, options: GatewayOptions = {}): Promise<Gateway> {
   const { models = builtInModels, shared } = options
   const sandbox = shared?.sandbox ?? await startSandbox(t, { models, keys: [CENTRAL_KEY], ...options.sandbox })
+  const config = configOf(options.env)
   const app = await startApp({
-    config: { ...configOf(options.env), falQueueUrl: `${sandbox.base}/queue`, ...options.config },
+    config: { ...config, falQueueUrl: `${sandbox.base}/queue`, uploads: config.uploads === null ? null : { restUrl: sandbox.base }, ...options.config },
     models,
     tenants: bookOf(options.tenants ?? { tenants: [tenant('studio'), tenant('press')] }, models),
     falKeys: [{ name: 'main', key: CENTRAL_KEY, slots: null }],

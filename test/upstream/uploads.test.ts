@@ -305,6 +305,11 @@ t.test('what is silent is given up: when its caller leaves, when its time is ove
   hurried.asked(() => {})
   t.match(await problemOf(hurried.upload(file, never)), { code: 'upload-failed' })
   t.match(JSON.parse(hurried.lines.at(-1) ?? ''), { step: 'ask', reason: 'deadline' })
+  // On a slow machine it may be over sooner.
+  const slow = await scene(t, { timeoutMs: 300 })
+  slow.sent(() => {})
+  t.match(await problemOf(slow.upload(file, never)), { code: 'upload-failed' })
+  t.match(JSON.parse(slow.lines.at(-1) ?? ''), { reason: 'deadline' })
 })
 
 t.test('without a key nothing is asked', async t => {
