@@ -7,10 +7,10 @@ import type { Fault, Operation } from '../../src/sandbox/fault-schema.ts'
 import { projectDir } from './paths.ts'
 
 /**
- * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins, on the other replica where there is one; or without either, and a single caller,
- * also one of OpenAI's, who asks for a list of pictures, which are as many calls of the model.
+ * Who asks: with a seed, or with `Falgate-Cache: reuse`, and then a second caller joins, on the other replica where there is one; or with an `Idempotency-Key`,
+ * and then the second call is the first one once more; or without any of these, and a single caller, also one of OpenAI's, who asks for a list of pictures, which are as many calls of the model.
  */
-export type Callers = 'seeded' | 'reuse' | 'unseeded' | 'list'
+export type Callers = 'seeded' | 'reuse' | 'keyed' | 'unseeded' | 'list'
 
 /** How many generations one of these callers asks for. */
 export const picturesOf = (callers: Callers): number => callers === 'list' ? 3 : 1
@@ -162,6 +162,13 @@ export const points: readonly Point[] = [
   { says: 'before a wish to cancel is noted', once: 'its caller cancels', before: 'cancel', ends: 'succeeded', callers: 'unseeded' },
   { says: 'after a wish to cancel is noted', once: 'its caller cancels', after: 'cancel', hooks: true, ends: 'cancelled', callers: 'unseeded', retries: false },
   { says: 'while fal is asked to cancel', once: 'its caller cancels', atFal: 'cancel', ends: 'cancelled', callers: 'unseeded', retries: false },
+
+  // With a key a repeated call is never another purchase, and nobody is told twice because of it.
+  { says: 'before its row is written', before: 'admit', ends: 'succeeded', callers: 'keyed' },
+  { says: 'after its row is written and granted, before the submit', after: 'admit', hooks: true, ends: 'unknown', purchases: 0, callers: 'keyed' },
+  { says: 'after the id is stored', after: 'recordAccepted', hooks: true, ends: 'succeeded', callers: 'keyed' },
+  { says: 'after it is settled, before the cache copy and the answer', after: 'finish', hooks: true, ends: 'succeeded', callers: 'keyed' },
+  { says: 'after its delivery is noted', after: 'seen', hooks: true, ends: 'succeeded', callers: 'keyed' },
 
   // Webhooks. What was not told yet when the caller has its picture is another purchase to a retry without a name.
   { says: 'after it is noted whom to tell, before it is claimed', after: 'admit', waits: true, hooks: true, ends: 'succeeded', callers: 'seeded' },

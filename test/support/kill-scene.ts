@@ -34,7 +34,7 @@ export type Window = Ledger & { readonly audit: () => readonly string[] | Promis
 
 export type Ask = (replica: Replica, options?: { readonly headers?: Readonly<Record<string, string>>, readonly signal?: AbortSignal }) => Promise<Reply>
 
-/** The one who asks first, whoever joins that one, and who asks behind the death. Each is told at an address of its own. */
+/** The one who asks first, whoever joins that one, and who asks behind the death. */
 type Caller = 'first' | 'second' | 'again'
 
 /** Where deaths happen one after the other, each to a tenant of its own: one ledger and one fal. */
@@ -79,6 +79,8 @@ interface Scene extends Place, Cast {
   /** What goes wrong at fal, where that is not the point itself. */
   readonly fault: SetFault | null
   readonly askAs: (caller: Caller) => Ask
+  /** As whom a caller is told: as the first one, whose request it repeats, or at an address of its own. */
+  readonly toldAs: (caller: Caller) => Caller
 }
 
 /** What bounds a place is the number of its deaths; how long they take is the machine's affair. */
@@ -141,7 +143,7 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
   if (point.retries !== false) told.push(await patiently(async () => await askAs('again')(heir)))
   checkAnswers(t, scene, told)
   await checkBooks(t, scene, heir)
-  if (point.hooks === true) await checkHooks(t, scene, [...second === null && point.once !== 'another one joins it' ? [] : ['second' as const], ...point.retries === false ? [] : ['again' as const]])
+  if (point.hooks === true) await checkHooks(t, scene, ['first', ...second === null && answers.length === 0 ? [] : ['second' as const], ...point.retries === false ? [] : ['again' as const]])
   if (point.once === 'its owner stands still') await scene.killOwner()
   release()
   sandbox.faults.clear()
@@ -158,8 +160,9 @@ async function enter (place: Place, point: Point, callers: Callers): Promise<Sce
   const pictures = picturesOf(callers)
   const body = { prompt: 'a lighthouse', ...(callers === 'seeded' ? { seed: 7 } : {}), ...(pictures > 1 ? { n: pictures } : {}) }
   const path = pictures > 1 ? '/v1/images/generations' : '/generate'
-  const reuses = callers === 'reuse' ? { 'falgate-cache': 'reuse' } : {}
-  const tells = (caller: Caller): Record<string, string> => point.hooks === true ? { 'falgate-webhook': receiver.addressOf(tenantId, caller) } : {}
+  const asks: Readonly<Record<string, string>> = callers === 'reuse' ? { 'falgate-cache': 'reuse' } : callers === 'keyed' ? { 'idempotency-key': 'once' } : {}
+  const toldAs = (caller: Caller): Caller => callers === 'unseeded' || callers === 'keyed' ? 'first' : caller
+  const tells = (caller: Caller): Record<string, string> => point.hooks === true ? { 'falgate-webhook': receiver.addressOf(tenantId, toldAs(caller)) } : {}
   // As OpenAI's clients say it. A retry without a name of falgate's own says nothing.
   const repeats = (caller: Caller): Record<string, string> => pictures > 1 ? { 'x-stainless-retry-count': caller === 'again' ? '1' : '0' } : {}
   return {
@@ -170,8 +173,9 @@ async function enter (place: Place, point: Point, callers: Callers): Promise<Sce
     pictures,
     billBefore: { accepted, billedUnits },
     fault,
+    toldAs,
     askAs: caller => async (replica, { headers, signal } = {}) =>
-      await replica.generate(body, { path, key: key(tenantId), headers: { ...reuses, ...tells(caller), ...repeats(caller), ...headers }, ...(signal === undefined ? {} : { signal }) })
+      await replica.generate(body, { path, key: key(tenantId), headers: { ...asks, ...tells(caller), ...repeats(caller), ...headers }, ...(signal === undefined ? {} : { signal }) })
   }
 }
 
@@ -349,12 +353,12 @@ async function checkBooks (t: Test, { point: { ends, once, purchases = 1 }, pict
   })
 }
 
-/** Each caller was told of each event at least once, always by the same id, in order; and nothing is left to be told. */
-async function checkHooks (t: Test, { point: { ends, tells }, receiver, look, tenantId }: Scene, others: readonly Caller[]): Promise<void> {
+/** Each of these callers was told of each event at least once, always by the same id, in order; and nothing is left to be told. */
+async function checkHooks (t: Test, { point: { ends, tells }, receiver, look, tenantId, toldAs }: Scene, callers: readonly Caller[]): Promise<void> {
   await until(async () => await look(async ledger => (await ledger.hooks({ tenant: tenantId, stuck: false, limit: 10 })).length === 0), { what: 'nobody is left to be told' })
   await look(async ledger => {
     const rows = await rowsOf(ledger, tenantId)
-    for (const caller of ['first', ...others] as const) {
+    for (const caller of new Set(callers.map(toldAs))) {
       const told = receiver.toldAt(tenantId, caller)
       const inOrder: readonly string[] = caller === 'first' ? tells ?? [ends] : [ends]
       const events = told.filter(({ id }, place) => told.findIndex(one => one.id === id) === place)
