@@ -7,9 +7,10 @@ end
 
 -- What is left of the forgotten or deleted row that an id led to, or nil. To the holder of an alias it was free.
 local function endOf (id)
-  local alias = readEnding(key('g', id))
-  local left = readEnding(key('e', Rows.targetOf(id)))
+  local target = Rows.targetOf(id)
+  local left = readEnding(key('e', target))
   if not left then return nil end
+  local alias = target ~= id and readEnding(key('g', id))
   return { id = id, code = left.code, cost = alias and '0' or left.cost, finishedAtMs = left.finishedAtMs }
 end
 
