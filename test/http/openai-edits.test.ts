@@ -5,11 +5,11 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { createModels } from '../../src/models/models.ts'
 import { isObject } from '../../src/schema.ts'
+import { EDITS, editWithForm, type Part } from '../support/edit-form.ts'
 import { key, parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type GatewayOptions, type Reply } from '../support/gateway.ts'
 import { anySize, count, modelWith } from '../support/image-models.ts'
 import { dataOf, pixel } from '../support/pixel.ts'
 
-const EDITS = '/v1/images/edits'
 const text = { type: 'string' }
 const fields = {
   image_size: anySize,
@@ -26,30 +26,12 @@ const painterEdit = modelWith({ ...fields, image_urls: { type: 'array', items: t
 const single = modelWith({ image_url: text, strength: { type: 'number' } }, 'acme/single')
 const models = createModels([painter, painterEdit, single])
 
-type Part = readonly [name: string, value: string | Uint8Array<ArrayBuffer>]
-
-function formOf (parts: readonly Part[]): FormData {
-  const form = new FormData()
-  for (const [name, value] of parts) {
-    if (typeof value === 'string') form.append(name, value)
-    else form.append(name, new Blob([value]), 'holiday.png')
-  }
-  return form
-}
-
 async function start (t: Test, options: GatewayOptions = {}): Promise<Gateway> {
   return await startGateway(t, { models, tenants: { aliases: { 'gpt-image-1': 'acme/painter' }, tenants: [tenant('studio'), tenant('press', { models: ['acme/painter'] })] }, ...options })
 }
 
 async function edit (gateway: Gateway, body: readonly Part[] | Readonly<Record<string, unknown>>, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
-  const isForm = Array.isArray(body)
-  const response = await fetch(gateway.url + EDITS, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${STUDIO_KEY}`, ...(isForm ? {} : { 'content-type': 'application/json' }), ...headers },
-    body: isForm ? formOf(body) : JSON.stringify(body)
-  })
-  const text = await response.text()
-  return { status: response.status, headers: response.headers, text, json: () => parseObject(text) }
+  return Array.isArray(body) ? await editWithForm(gateway, body, { headers }) : await gateway.generate(body, { path: EDITS, headers })
 }
 
 /** What the model was asked with. */
