@@ -129,7 +129,7 @@ export function placePictures ({ pictures, mask, rest }: AskedEdit, model: Model
   return { ok: true, body, changes }
 }
 
-/** For a model that takes no pictures, or several of which none is the usual one: whoever knows it says which is which. */
+/** For a model that takes no pictures, or several of which none is the usual one: callers say which is which. */
 function placeUnnamed ({ pictures, mask, rest }: AskedEdit, model: Model): Placing {
   const own = picturesIn(model)
   if (own.length === 0) return refused('image', `is in vain: ${model.endpointId} takes no pictures, and ${editorIdOf(model)} is not on offer here. Ask for a model that takes some`)

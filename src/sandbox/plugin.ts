@@ -41,7 +41,7 @@ export interface SandboxOptions {
   readonly maxRequests?: number
   /** Bytes of pictures that are kept after drawing; 32 MiB by default. */
   readonly pictureCacheBytes?: number
-  /** What of files that callers give is kept at most; by default 20 of 20 MiB each, and 64 MiB in all. */
+  /** What of files that callers give is kept at most; by default 20 of 32 MiB each, and 64 MiB in all. */
   readonly storage?: StorageBounds
   /** Base of picture addresses, with the prefix, without a trailing slash; by default as the caller reached the sandbox. */
   readonly publicUrl?: string

@@ -14,7 +14,7 @@ export interface StorageBounds {
   readonly bytes: number
 }
 
-export const STORAGE_BOUNDS: StorageBounds = { files: 20, fileBytes: 20 * 1024 * 1024, bytes: 64 * 1024 * 1024 }
+export const STORAGE_BOUNDS: StorageBounds = { files: 20, fileBytes: 32 * 1024 * 1024, bytes: 64 * 1024 * 1024 }
 
 export interface Storage {
   /** Says where a file goes, and where it is then. `base`: of the sandbox, as the caller knows it. */

@@ -21,7 +21,7 @@ export type UploadOutcome = 'uploaded' | 'failed' | 'blocked' | 'given-up'
 export interface UploadsOptions {
   /** Where fal is asked, without a trailing slash; asked for each file, as the built-in sandbox's port is known only late. */
   readonly restUrl: () => string
-  /** The operator's name and fal's key of each account, in the order in which they are tried: a file need only be there, whoever put it there. */
+  /** The operator's name and fal's key of each account, in the order in which they are tried: a file need only be there. */
   readonly accounts: () => ReadonlyArray<{ readonly name: string, readonly key: string }>
   /** What makes connections: to where fal is asked, and to where files go. */
   readonly connect: Readonly<Record<'rest' | WayToStorage, buildConnector.connector>>

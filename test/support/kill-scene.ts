@@ -307,7 +307,7 @@ function picturesIn ({ text, json }: Reply): readonly string[] {
   return Array.isArray(data) ? data.map(member => JSON.stringify(member)) : [text]
 }
 
-/** Whoever was not told that it is deleted asks once more. */
+/** Who was not told that it is deleted asks once more. */
 async function checkDeleted (t: Test, { tenantId }: Scene, heir: Replica, id: string): Promise<void> {
   t.equal((await patiently(async () => await heir.delete(`/generations/${id}`, key(tenantId)))).status, 204, 'it is deleted, or was')
   t.equal((await heir.get(`/generations/${id}`, key(tenantId))).status, 404, 'and nobody sees it any more')
