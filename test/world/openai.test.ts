@@ -6,17 +6,24 @@ import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { imagen4Ultra } from '../../src/models/imagen4-ultra.ts'
+import { createModels } from '../../src/models/models.ts'
 import { isObject } from '../../src/schema.ts'
 import { parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type GatewayOptions } from '../support/gateway.ts'
+import { modelWith } from '../support/image-models.ts'
 import { listenFor } from '../support/listen.ts'
 import { codeBlocksOf } from '../support/pages.ts'
+import { pixel } from '../support/pixel.ts'
 import { projectDir } from '../support/paths.ts'
 import { until } from '../support/until.ts'
 import { run, workFolder, writeLastRun } from '../support/world.ts'
 
 const MODEL = 'fal-ai/imagen4/preview/ultra'
+/** A model that changes pictures. */
+const editor = modelWith({ image_urls: { type: 'array', items: { type: 'string' } }, seed: { type: 'integer' } }, `${MODEL}/edit`)
+const models = createModels([imagen4Ultra, editor])
 const PNG = '89504e470d0a1a0a'
-const IMAGES = '/v1/images/generations'
+const IMAGES = /^\/v1\/images\/(generations|edits)$/
 const LONG_SEED = '196619188014358660'
 
 const programs = join(projectDir, 'test', 'world', 'openai')
@@ -103,15 +110,16 @@ interface Door {
 }
 
 async function openDoor (t: Test, options: GatewayOptions = {}): Promise<Door> {
-  const gateway = await startGateway(t, { tenants: { aliases: { 'gpt-image-1': MODEL }, tenants: [tenant('studio')] }, ...options })
+  const gateway = await startGateway(t, { models, tenants: { aliases: { 'gpt-image-1': MODEL }, tenants: [tenant('studio')] }, ...options })
   let sent = 0
   let isCutNext = false
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => { chunks.push(chunk) })
     request.on('end', () => {
-      if (request.url === IMAGES) sent += 1
-      const isCut = request.url === IMAGES && isCutNext
+      const isImages = IMAGES.test(request.url ?? '')
+      if (isImages) sent += 1
+      const isCut = isImages && isCutNext
       if (isCut) isCutNext = false
       const release = isCut ? gateway.sandbox.faults.holdJobs() : () => {}
       const left = new AbortController()
@@ -134,7 +142,7 @@ async function openDoor (t: Test, options: GatewayOptions = {}): Promise<Door> {
 }
 
 async function outcomesOf ([program, args]: Command, { base }: Door, calls: string): Promise<{ readonly models: unknown, readonly outcomes: readonly Outcome[] }> {
-  const said = await run(program, args, { env: { OPENAI_BASE_URL: base, OPENAI_API_KEY: STUDIO_KEY, CALLS: calls, MODEL, LITELLM_LOCAL_MODEL_COST_MAP: 'True' } })
+  const said = await run(program, args, { env: { OPENAI_BASE_URL: base, OPENAI_API_KEY: STUDIO_KEY, CALLS: calls, MODEL, PICTURE: Buffer.from(pixel()).toString('base64'), LITELLM_LOCAL_MODEL_COST_MAP: 'True' } })
   const { models, outcomes } = parseObject(said.trim().split('\n').at(-1) ?? '')
   return { models, outcomes: [outcomes ?? []].flat().filter(isObject).map(({ created, urls, files, seeds, error }) => ({ created, urls: texts(urls), files: texts(files), seeds: texts(seeds), error: isObject(error) ? error : null })) }
 }
@@ -180,10 +188,32 @@ t.test('every library gets what it asks for, is refused in words, and buys nothi
         t.match(five?.error, { code: 'invalid_input', param: 'size' })
         t.match(six?.error, { code: 'model_not_found', param: 'model' })
         t.same(seven?.files, [PNG])
-        t.same(said.models, ['gpt-image-1', MODEL])
+        t.same(said.models, ['gpt-image-1', MODEL, editor.endpointId])
       }
       t.equal(billed(door), isWhole ? 8 : 7)
       t.equal(door.sent(), calls.length, 'each was sent once')
+
+      if (isWhole) {
+        const edits = [
+          `{"prompt":"eight","edit":1,"seed":${LONG_SEED}}`,
+          `{"prompt":"eight","edit":1,"seed":${LONG_SEED}}`,
+          '{"prompt":"nine","edit":2,"n":2,"model":"gpt-image-1"}',
+          `{"prompt":"ten","edit":1,"model":"${MODEL}/edit","size":"1x1x1"}`
+        ]
+        const [eight, again, nine, ten] = (await outcomesOf(command, door, `[${edits.join(',')}]`)).outcomes
+        t.equal(eight?.urls.length, 1, 'a picture of a picture')
+        t.same(again?.urls, eight?.urls, 'bought once')
+        t.same(nine?.files, [PNG, PNG], 'two pictures of two')
+        t.match(ten?.error, { status: 400, code: 'invalid_input', param: 'size' })
+        t.equal(billed(door), 11)
+        t.equal(door.sent(), calls.length + edits.length)
+        const lossy = await openDoor(t)
+        lossy.cutNext()
+        const [lost] = (await outcomesOf(command, lossy, '[{"prompt":"one","edit":1}]')).outcomes
+        t.equal(lost?.urls.length, 1, 'a lost connection of an edit')
+        t.equal(lossy.sent(), 2)
+        t.equal(billed(lossy), 1, 'is bought once')
+      }
 
       const poor = await openDoor(t, { tenants: { tenants: [tenant('studio', { budget: { usd: 0.1, per: 'day' } })] } })
       const spent = await outcomesOf(command, poor, '[{"prompt":"one"},{"prompt":"two"},{"prompt":"three","n":3}]')
@@ -206,7 +236,7 @@ t.test('every library gets what it asks for, is refused in words, and buys nothi
       else t.match(second?.error, { status: 429 }, 'who does not wait is told')
       t.ok(limited.sent() >= 3 && limited.sent() <= 4, `${limited.sent()} calls`)
       t.equal(billed(limited), isPatient ? 2 : 1)
-      outcomes.push([name, version, t.passing() ? 'url, base64, n = 4, sizes, refusals, a used up budget, a lost connection with one and with three' + (isPatient ? ', a pause of a minute' : ', a pause of which it waits for eight seconds') : 'fails'])
+      outcomes.push([name, version, t.passing() ? 'url, base64, n = 4, sizes, ' + (isWhole ? 'edits of one and two files, ' : '') + 'refusals, a used up budget, a lost connection with one and with three' + (isPatient ? ', a pause of a minute' : ', a pause of which it waits for eight seconds') : 'fails'])
     })
   }
   writeLastRun('openai', outcomes)
@@ -221,10 +251,10 @@ t.test('the examples of the page work as they are printed', { timeout: 600_000 }
   const folder = workFolder(t)
   const door = await openDoor(t)
   const page = readFileSync(join(projectDir, 'docs', 'openai-clients.md'), 'utf8')
-  const example = (language: string): string => {
-    const block = codeBlocksOf(page).find(one => one.language === language)
+  const example = (language: string, ordinal = 0): string => {
+    const block = codeBlocksOf(page).filter(one => one.language === language)[ordinal]
     if (block === undefined) throw new Error(`no example in ${language}`)
-    return block.code.replaceAll('https://falgate.example/v1', door.base)
+    return block.code.replaceAll('https://falgate.example/v1', door.base).replaceAll('fal-ai/nano-banana-2/edit', editor.endpointId)
   }
   t.match(parseObject(await run('sh', ['-c', example('sh')], { env: { FALGATE_KEY: STUDIO_KEY } })), { data: [{ url: String }] })
   const python = await wheel(folder, 'openai==3.57.0', 'main.py')
@@ -235,4 +265,9 @@ t.test('the examples of the page work as they are printed', { timeout: 600_000 }
   writeFileSync(join(folder, 'example.js'), `const key = '${STUDIO_KEY}'\n${example('js')}`)
   t.match(await run(process.execPath, [join(folder, 'example.js')]), /^http/)
   t.equal(billed(door), 2, 'the same picture, but for its seed')
+  writeFileSync(join(folder, 'bicycle.png'), pixel())
+  t.match(parseObject(await run('sh', ['-c', example('sh', 1)], { cwd: folder, env: { FALGATE_KEY: STUDIO_KEY } })), { data: [{ url: String }] })
+  writeFileSync(join(folder, 'edit.py'), `key = "${STUDIO_KEY}"\n${example('python', 1)}`)
+  t.match(await run(python[0], [join(folder, 'edit.py')], { cwd: folder }), /^http/)
+  t.equal(billed(door), 4)
 })

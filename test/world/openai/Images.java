@@ -9,9 +9,13 @@ import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
 import com.openai.errors.OpenAIServiceException;
 import com.openai.models.images.Image;
+import com.openai.models.images.ImageEditParams;
 import com.openai.models.images.ImageGenerateParams;
 import com.openai.models.images.ImagesResponse;
+import java.io.ByteArrayInputStream;
+import java.io.InputStream;
 import java.util.Base64;
+import java.util.Collections;
 import java.util.HexFormat;
 import java.util.List;
 
@@ -20,6 +24,19 @@ public class Images {
 
     static String head(String picture) {
         return HexFormat.of().formatHex(Base64.getDecoder().decode(picture), 0, 8);
+    }
+
+    static ImageEditParams edited(JsonNode call) {
+        byte[] picture = Base64.getDecoder().decode(System.getenv("PICTURE"));
+        ImageEditParams.Builder params = ImageEditParams.builder().prompt(call.get("prompt").asText());
+        int count = call.get("edit").asInt();
+        if (count == 1) params.image(new ByteArrayInputStream(picture));
+        else params.image(ImageEditParams.Image.ofInputStreams(Collections.nCopies(count, picture).stream().map(bytes -> (InputStream) new ByteArrayInputStream(bytes)).toList()));
+        if (call.has("model")) params.model(call.get("model").asText());
+        if (call.has("n")) params.n(call.get("n").asLong());
+        if (call.has("size")) params.size(ImageEditParams.Size.of(call.get("size").asText()));
+        if (call.has("seed")) params.putAdditionalBodyProperty("seed", JsonValue.from(call.get("seed").bigIntegerValue()));
+        return params.build();
     }
 
     static ObjectNode make(OpenAIClient client, JsonNode call) {
@@ -41,7 +58,7 @@ public class Images {
                 }
                 return outcome;
             }
-            ImagesResponse answer = client.images().generate(params.build());
+            ImagesResponse answer = call.has("edit") ? client.images().edit(edited(call)) : client.images().generate(params.build());
             outcome.put("created", answer.created());
             for (Image picture : answer.data().orElse(List.of())) {
                 picture.url().ifPresent(urls::add);

@@ -1,14 +1,15 @@
 // Makes the calls of CALLS with OpenAI's library, and prints what came of each as one line of JSON.
 
-import OpenAI from 'openai'
+import OpenAI, { toFile } from 'openai'
 
 const client = new OpenAI({ baseURL: process.env.OPENAI_BASE_URL, apiKey: process.env.OPENAI_API_KEY })
 
 const head = picture => Buffer.from(picture, 'base64').subarray(0, 8).toString('hex')
 
-async function make (call) {
+async function make ({ edit = 0, ...call }) {
   try {
-    const answer = await client.images.generate(call)
+    const pictures = await Promise.all(Array.from({ length: edit }, () => toFile(Buffer.from(process.env.PICTURE, 'base64'), 'bicycle.png')))
+    const answer = edit > 0 ? await client.images.edit({ image: edit === 1 ? pictures[0] : pictures, ...call }) : await client.images.generate(call)
     if (call.stream) {
       const files = []
       for await (const event of answer) if (event.type === 'image_generation.completed') files.push(head(event.b64_json))

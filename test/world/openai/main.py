@@ -15,8 +15,13 @@ def head(picture):
 
 def make(call):
     extra = {name: call.pop(name) for name in ("seed", "aspect_ratio") if name in call}
+    edit = call.pop("edit", 0)
+    picture = base64.b64decode(os.environ["PICTURE"])
     try:
-        answer = client.images.generate(**call, extra_body=extra)
+        if edit:
+            answer = client.images.edit(image=picture if edit == 1 else [picture] * edit, **call, extra_body=extra)
+        else:
+            answer = client.images.generate(**call, extra_body=extra)
         if call.get("stream"):
             return {"files": [head(event.b64_json) for event in answer if event.type == "image_generation.completed"]}
         return {
