@@ -41,7 +41,7 @@ export async function openSentFiles (options: SentFilesOptions): Promise<{ reado
 }
 
 function openUploads (restUrl: string | null, { config: { proxy }, keys, sandbox, log, metrics }: SentFilesOptions): Uploads {
-  const straight = createConnector({ proxy: null, timeoutMs: CONNECT_MS })
+  const rest = createConnector({ proxy, timeoutMs: CONNECT_MS })
   return createUploads({
     restUrl: () => restUrl ?? sandbox().reached,
     accounts: () => keys.accounts().flatMap(account => {
@@ -49,10 +49,11 @@ function openUploads (restUrl: string | null, { config: { proxy }, keys, sandbox
       return key === null ? [] : [{ name: account.name, key }]
     }),
     connect: {
-      rest: createConnector({ proxy, timeoutMs: CONNECT_MS }),
+      rest,
       // Through a proxy it is the proxy that looks names up.
       public: createConnector({ proxy, timeoutMs: CONNECT_MS, lookup: lookUpPublic }),
-      ours: straight
+      // It is the same host.
+      ours: rest
     },
     ownOrigins: () => restUrl === settings.fal.restUrl.fallback ? [] : [new URL(restUrl ?? sandbox().reached).origin],
     reached: address => {
