@@ -35,6 +35,9 @@ const usual: Readonly<Record<string, readonly unknown[]>> = {
   output_compression: [100]
 }
 
+/** What OpenAI's own models do where nothing is said, for models that have no field at all to say it: some programs send it every time. */
+const unsaid: Readonly<Record<string, unknown>> = { output_format: 'png' }
+
 /** Words for the same. */
 const alike: Readonly<Record<string, string>> = { jpeg: 'jpg', jpg: 'jpeg' }
 
@@ -70,6 +73,12 @@ export function mapImageRequest (body: ModelInput, model: Model): Mapping {
       sent.delete(name)
       changes.set(name, 'not sent')
     }
+  }
+
+  for (const [name, value] of Object.entries(unsaid)) {
+    if (sent.get(name) !== value || names.has(name)) continue
+    sent.delete(name)
+    changes.set(name, 'not sent')
   }
 
   mapSize()
