@@ -9,7 +9,7 @@ export interface SentFile {
   readonly address: string
   /** Brings it to where fal finds it, and gives its address there. `null`: it stands in its address. Rejects with a `Problem`. */
   readonly bring: ((signal: AbortSignal) => Promise<string>) | null
-  /** Lets go of it. */
+  /** Lets go of it. Twice is harmless. */
   readonly remove: () => Promise<void>
 }
 

@@ -1,6 +1,7 @@
 // From a request to the core and back, for all doors that make pictures: what was asked for, and the caller that waits for the answer.
 
 import type { FastifyRequest } from 'fastify'
+import { Problem } from '../errors.ts'
 import type { CallOptions } from '../generation/request/call.ts'
 import type { Answer, Requests } from '../generation/request/request.ts'
 import type { Presence } from '../generation/watch/presence.ts'
@@ -63,12 +64,14 @@ function keptOf (list: readonly CallOptions[], requests: Requests): readonly Ans
   return kept
 }
 
-/** The same, once fal finds its files. What would be refused is refused before they are sent anywhere, and what may not buy needs none of them. */
+/** The same, once fal finds its files. What would be refused is refused before they are sent anywhere, and what is stored or may not buy needs none of them. */
 async function broughtList (request: FastifyRequest, model: Model, headers: HeaderOptions, list: readonly CallOptions[], bring: Bring, deps: AskDeps): Promise<AnsweredList> {
   const [first] = list
   if (first === undefined || first.mode === 'only') return await attendedList(request, list, deps)
   const { would, problem } = await deps.requests.foresee(first)
   if (would === 'refuse' && problem !== null) throw problem
+  const stored = would === 'hit' && first.idempotencyKey === null ? await storedList(request, list, deps) : null
+  if (stored !== null) return stored
   const { connection } = request.facts
   const mapped = await bring().catch((error: unknown) => {
     if (connection.isOpen()) throw error
@@ -79,6 +82,16 @@ async function broughtList (request: FastifyRequest, model: Model, headers: Head
     return { answers: list.map(() => ({ kind: 'caller-gone' })), deliver: nothing }
   }
   return await attendedList(request, list.map((options, index) => ({ ...options, inputAtFal: callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }).input })), deps)
+}
+
+/** What is stored of all of a list; `null`: not all of it is there any more. Buys nothing. */
+async function storedList (request: FastifyRequest, list: readonly CallOptions[], deps: AskDeps): Promise<AnsweredList | null> {
+  try {
+    return await attendedList(request, list.map(options => ({ ...options, mode: 'only' })), deps)
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'not-cached') return null
+    throw error
+  }
 }
 
 async function attendedList ({ facts }: FastifyRequest, list: readonly CallOptions[], deps: AskDeps): Promise<AnsweredList> {

@@ -3,6 +3,7 @@
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../errors.ts'
 import type { Model } from '../models/model.ts'
+import type { CallerConnection } from './connection.ts'
 
 /** The largest body that is read: room for a prompt of 10,000 characters, however they are encoded. */
 export const BODY_LIMIT_BYTES = 256 * 1024
@@ -13,16 +14,24 @@ export const FILE_BODY_LIMIT_BYTES = 6 * 1024 * 1024
 /** So many requests with a body above {@link BODY_LIMIT_BYTES} are served at once: each is in memory several times over while it is read. */
 const MAX_LONG_BODIES = 8
 
-/** Counts the long bodies of a process. Gives why one more is not read; else it counts until its request is over. */
-export type LongBodies = (request: FastifyRequest) => Problem | null
+/** The requests of a process with long bodies. */
+export interface LongBodies {
+  /** Counts one more, until it is over or let go of. Gives why its body is not read. */
+  readonly enter: (request: FastifyRequest) => Problem | null
+  /** Nothing of its body is held any more. Harmless where it was not counted. */
+  readonly leave: (request: FastifyRequest) => void
+}
 
 export function createLongBodies (): LongBodies {
-  let long = 0
-  return request => {
-    if (long >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
-    long += 1
-    request.facts.connection.onceOver(() => { long -= 1 })
-    return null
+  const long = new Set<CallerConnection>()
+  return {
+    enter: ({ facts: { connection } }) => {
+      if (long.size >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
+      long.add(connection)
+      connection.onceOver(() => { long.delete(connection) })
+      return null
+    },
+    leave: ({ facts: { connection } }) => { long.delete(connection) }
   }
 }
 
@@ -62,7 +71,7 @@ const nothing = Buffer.alloc(0)
  * Reads bodies. One that is too long is the problem `body-too-large`, one more than may be served at once `large-bodies-full`. It calls back: for a promise every
  * request would wait a turn.
  */
-export function createBodyReader (countLong: LongBodies): (request: FastifyRequest, payload: NodeJS.ReadableStream, done: OnBody) => void {
+export function createBodyReader (longBodies: LongBodies): (request: FastifyRequest, payload: NodeJS.ReadableStream, done: OnBody) => void {
   return (request, payload, done) => {
     const limit = request.facts.config.bodyLimitOf?.(request) ?? BODY_LIMIT_BYTES
     const chunks: Buffer[] = []
@@ -74,7 +83,7 @@ export function createBodyReader (countLong: LongBodies): (request: FastifyReque
       if (bytes > limit) return tooLarge(limit)
       if (bytes <= BODY_LIMIT_BYTES || isLong) return null
       isLong = true
-      return countLong(request)
+      return longBodies.enter(request)
     }
 
     function onData (chunk: Buffer | string): void {

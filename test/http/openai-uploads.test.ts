@@ -81,6 +81,38 @@ t.test('what is refused, or may not buy, brings nothing anywhere', async t => {
   await until(() => left().length === 0, { what: 'nothing is left here' })
 })
 
+t.test('what is stored is answered without the files of the call, wherever it was bought', async t => {
+  const dataDir = t.testdir({})
+  const before = await start(t, { env: { UPLOADS: 'on', DATA_DIR: dataDir } })
+  t.match((await editWithForm(before, [prompt, seed, ['image', pixel()]])).headers.get('cache-status'), /detail=bought/)
+  await before.close()
+  // Another process knows nothing of what was brought, and now the storage takes no file of anybody.
+  const after = await start(t, { env: { UPLOADS: 'on', DATA_DIR: dataDir } })
+  after.sandbox.faults.add({ kind: 'reset', operation: 'initiate', times: 'always' })
+  t.match((await editWithForm(after, [prompt, seed, ['image', pixel()]])).headers.get('cache-status'), /^falgate; hit/)
+  t.equal((await editWithForm(after, [prompt, seed, ['image', pixel()]], { headers: { 'falgate-cache': 'refresh' } })).status, 502)
+  t.equal(after.sandbox.bill.accepted, 0)
+})
+
+t.test('one file that stands twice in a call is brought once', async t => {
+  const gateway = await start(t)
+  t.equal((await editWithForm(gateway, [prompt, ['image[]', pixel()], ['image[]', pixel('2')], ['image[]', pixel()]])).status, 200)
+  t.equal(await uploads(gateway), 2)
+})
+
+t.test('callers that wait for their picture hold no file, so that more of them may wait than long bodies are read at once', async t => {
+  const gateway = await start(t, { tenants: { tenants: [tenant('studio', { maxInFlight: 10 })] } })
+  const release = gateway.sandbox.faults.holdJobs()
+  const long = 'x'.repeat(300 * 1024)
+  const waiting = Array.from({ length: 8 }, async (_, number) => await editWithForm(gateway, [prompt, ['image', pixel(`${number}${long}`)]]))
+  await gateway.sandbox.bill.untilAccepted(8)
+  t.same(left(), [])
+  const ninth = await editWithForm(gateway, [prompt, seed, ['image', pixel(long)]], { headers: { 'falgate-cache': 'only' } })
+  t.match(ninth.json(), { error: { code: 'not_cached' } })
+  release()
+  for (const { status } of await Promise.all(waiting)) t.equal(status, 200)
+})
+
 t.test('a storage that fails costs nothing, is told in OpenAI\'s words, and the same call works later', async t => {
   const gateway = await start(t)
   gateway.sandbox.faults.add({ kind: 'reset', operation: 'upload' })

@@ -37,7 +37,7 @@ export async function editRoutes (scope: FastifyInstance, deps: EditsDeps): Prom
   })
 }
 
-function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form | null, { models, tenants, waitMs }: EditsDeps): AskedImages {
+function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form | null, { models, tenants, waitMs, longBodies }: EditsDeps): AskedImages {
   const headers = headersOf(request, reply, waitMs)
   const fields = form === null ? null : fieldsIn(form)
   const named = fields === null ? objectIn(request.body)['model'] : nameIn(fields)
@@ -53,7 +53,14 @@ function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form |
   tellMapped(reply, mapped)
   // What the same bytes mean at other doors has nothing of an edit.
   request.facts.bodyName = null
-  const bring = form === null || filesOf(form).every(file => file.bring === null) ? null : async () => mappedWith(await broughtIn(form, request.facts.connection.untilOver()))
+  const bringFiles = async (form: Form): Promise<Mapped> => {
+    const addresses = await broughtIn(form, request.facts.connection.untilOver())
+    // Who waits for a picture holds none by then.
+    await Promise.all(filesOf(form).map(({ remove }) => remove()))
+    longBodies.leave(request)
+    return mappedWith(addresses)
+  }
+  const bring = form === null || filesOf(form).every(file => file.bring === null) ? null : async () => await bringFiles(form)
   return { model, mapped, headers, format: formatOf(mapped, isWithBase64), story: 'image_edit', bring }
 }
 
@@ -101,12 +108,18 @@ function filesOf ({ pictures, mask }: Form): readonly SentFile[] {
   return mask === null ? pictures : [...pictures, mask]
 }
 
-/** Brings the files of a form to fal, all at once, and gives their addresses there. Where one fails, the others are given up. */
+/** Brings the files of a form to fal, all at once and each once, and gives their addresses there. Where one fails, the others are given up. */
 async function broughtIn ({ pictures, mask }: Form, over: AbortSignal): Promise<Pick<AskedEdit, 'pictures' | 'mask'>> {
   const failed = new AbortController()
   const signal = AbortSignal.any([over, failed.signal])
   let failure: unknown = null
-  const brought = async ({ address, bring }: SentFile): Promise<string> => {
+  const bringing = new Map<string, Promise<string>>()
+  const brought = (file: SentFile): Promise<string> => {
+    const coming = bringing.get(file.address) ?? bringOne(file)
+    bringing.set(file.address, coming)
+    return coming
+  }
+  const bringOne = async ({ address, bring }: SentFile): Promise<string> => {
     try {
       return bring === null ? address : await bring(signal)
     } catch (error) {

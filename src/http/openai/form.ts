@@ -48,7 +48,7 @@ async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDep
   const length = said === undefined ? null : Number(said)
   // What says that it is too long is not read.
   if (length !== null && length > sentFiles.maxBytes + MAX_TEXT_BYTES) throw tooLong(sentFiles.maxBytes)
-  const full = length === null || length > BODY_LIMIT_BYTES ? longBodies(request) : null
+  const full = length === null || length > BODY_LIMIT_BYTES ? longBodies.enter(request) : null
   if (full !== null) throw full
 
   const parts = request.parts({ limits: { fieldSize: MAX_TEXT_BYTES, fields: MAX_TEXTS, files: MAX_FILES, parts: MAX_TEXTS + MAX_FILES, fileSize: Infinity, headerPairs: 20 } })
