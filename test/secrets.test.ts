@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { CENTRAL_KEY, parseObject, STUDIO_KEY, tenant } from './support/gateway.ts'
 import { cliFile } from './support/paths.ts'
+import { pixel } from './support/pixel.ts'
 import { answering, freePort, start } from './support/processes.ts'
 import { startSandbox } from './support/sandbox.ts'
 import { spanFile } from './support/spans.ts'
@@ -34,6 +35,12 @@ t.test('logs, errors, metrics, spans and documents hold no key and no prompt', a
   }
   t.equal(await call(JSON.stringify({ prompt: PROMPT, seed: 1 })), 200)
   t.equal(await call(JSON.stringify({ prompt: PROMPT, seed: 1 })), 200)
+  const form = new FormData()
+  form.append('prompt', PROMPT)
+  form.append('image', new Blob([pixel()]), `${PROMPT}.png`)
+  const edited = await fetch(`${base}/v1/images/edits`, { method: 'POST', body: form, headers: { authorization: `Bearer ${STUDIO_KEY}`, cookie: 'session=very-secret' } })
+  t.equal(edited.status, 400, 'the default model takes no pictures')
+  said.push(await edited.text())
   // What an address holds is written nowhere: not a ticket before its use, not one that was used, not a key that has no place there.
   const studio = { authorization: `Bearer ${STUDIO_KEY}` }
   const id = (await fetch(`${base}/generate`, { method: 'POST', body: JSON.stringify({ prompt: PROMPT, seed: 1 }), headers: { ...studio, 'content-type': 'application/json' } })).headers.get('falgate-generation')

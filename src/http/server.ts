@@ -221,7 +221,7 @@ function bareServer ({ log, models, trust, falHosts, tls, keepAliveMs }: ServerD
     },
     genReqId: (raw: { headers: Record<string, string | string[] | undefined> }) => acceptableRequestId(raw.headers[requestHeaders.requestId]) ?? freshRequestId(),
     // Nothing is logged by way of requests but in `request-log.ts`, which names the request itself.
-    childLoggerFactory: (logger: FastifyBaseLogger) => logger,
+    childLoggerFactory: (logger: FastifyBaseLogger, _bindings: object, { level }: { readonly level?: string }) => level === undefined || !log.isLevelEnabled(level) ? logger : logger.child({}, { level }),
     // An address that cannot be read fails before the first hook.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       begin(request, reply)

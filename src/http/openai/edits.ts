@@ -25,7 +25,8 @@ export async function editRoutes (scope: FastifyInstance, deps: EditsDeps): Prom
     await edits.register(multipart)
     edits.removeContentTypeParser('*')
     edits.addContentTypeParser('*', (_request, _payload, done) => { done(new Problem('not-json', { detail: 'Or it is a form: multipart/form-data.' })) })
-    edits.post('/images/edits', { config: { saysCacheStatus: true, bodyLimitOf: () => FILE_BODY_LIMIT_BYTES }, schema: editsSchema }, async (request, reply) => {
+    // What reads the form would tell every header, and with these the key.
+    edits.post('/images/edits', { logLevel: 'warn', config: { saysCacheStatus: true, bodyLimitOf: () => FILE_BODY_LIMIT_BYTES }, schema: editsSchema }, async (request, reply) => {
       const files: SentFile[] = []
       try {
         const form = request.isMultipart() ? await readForm(request, deps, file => { files.push(file) }) : null
