@@ -186,7 +186,7 @@ export const points: readonly Point[] = [
 
   // A list is admitted in one step; then each of it goes on alone.
   { says: 'before the rows of a list are written', before: 'admitAll', ends: 'succeeded', callers: 'list' },
-  { says: 'after the rows of a list are written', after: 'admitAll', ends: 'succeeded', callers: 'list' },
+  { says: 'after the rows of a list are written, before any of it is claimed', after: 'admitAll', waits: true, ends: 'succeeded', callers: 'list' },
   { says: 'before the first of a list is claimed', before: 'claim', waits: true, ends: 'succeeded', callers: 'list' },
   { says: 'while all of a list run', once: 'it runs', ends: 'succeeded', callers: 'list' },
   { says: 'before a sign of life for all of a list', once: 'it runs', before: 'renew', ends: 'succeeded', callers: 'list' },

@@ -84,7 +84,7 @@ interface Scene extends Place, Cast {
 }
 
 /** What bounds a place is the number of its deaths; how long they take is the machine's affair. */
-export const ALL_DEATHS_MS = 900_000
+export const ALL_DEATHS_MS = 1_200_000
 
 const PRICE = 60_000
 const BUDGET = { usd: 10, per: 'month' } as const
@@ -114,7 +114,7 @@ export async function die (t: Test, place: Place, { point, callers }: Death): Pr
   const release = runsOn(point) ? sandbox.faults.holdJobs() : () => {}
 
   const resumeClaims = point.waits === true ? await scene.pauseClaims() : async () => {}
-  const isQueued = point.waits === true && point.after !== 'admit'
+  const isQueued = point.waits === true && point.after !== 'admit' && point.after !== 'admitAll'
   const isStraight = (point.once === undefined || point.once === 'it ends') && !isQueued
   const straight = isStraight ? stopAt(scene, '') : Promise.resolve()
   // On a machine whose processors are all busy Redis may be taken for away, and nothing was bought then.
