@@ -24,7 +24,7 @@ export function createWayToFiles ({ media, proxy }: Config, ownBases: () => read
     connect: {
       // Through a proxy it is the proxy that looks names up, and the list of hosts alone decides.
       public: createConnector({ proxy, timeoutMs: CONNECT_MS, lookup: lookUpPublic }),
-      ours: createConnector({ proxy: null, timeoutMs: CONNECT_MS })
+      ours: createConnector({ proxy, timeoutMs: CONNECT_MS })
     },
     reached: address => {
       const own = ownBases().find(({ told }) => address.startsWith(`${told}/`))

@@ -23,6 +23,8 @@ interface Scene {
   /** What the proxy was asked for: `CONNECT host:port`, and the credentials. */
   readonly asked: readonly string[]
   readonly generate: () => Promise<Response>
+  /** Asks for the file itself, which the gateway reads where the upstream has it. */
+  readonly picture: () => Promise<Response>
   /** Sends a picture along, for a storage behind TLS. */
   readonly edit: () => Promise<Response>
   /** What came to that storage. */
@@ -35,10 +37,13 @@ interface Scene {
 /** A model that takes a picture. */
 const editor = { endpointId: 'acme/single', input: { type: 'object', required: ['prompt'], properties: { prompt: { type: 'string' }, image_url: { type: 'string' } } } }
 
+/** A name of the sandbox that nobody but the proxy can resolve. */
+const MIRROR = 'mirror.invalid'
+
 /** `refusal`: what the proxy answers in place of a tunnel. */
 async function open (t: Test, env: Env = {}, refusal: number | null = null): Promise<Scene> {
-  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], models: createModels([builtInModels.default, documentModel(editor)]) })
-  const { caFile, certFile, keyFile } = makeCertificate(t)
+  const sandbox = await startSandbox(t, { keys: [CENTRAL_KEY], publicUrl: `https://${MIRROR}/sandbox`, models: createModels([builtInModels.default, documentModel(editor)]) })
+  const { caFile, certFile, keyFile } = makeCertificate(t, t.testdir({}), [MIRROR])
   const sockets = new Set<Socket>()
   const joined = (one: Socket, other: Socket): void => {
     tie(sockets, one, other)
@@ -65,7 +70,8 @@ async function open (t: Test, env: Env = {}, refusal: number | null = null): Pro
       client.end(`HTTP/1.1 ${refusal} No\r\nContent-Length: 0\r\n\r\n`)
       return
     }
-    const target = connect(Number(request.url?.split(':')[1]), '127.0.0.1', () => {
+    const [host, port] = request.url?.split(':') ?? []
+    const target = connect(host === MIRROR ? tlsPort : Number(port), '127.0.0.1', () => {
       client.write('HTTP/1.1 200 Connection established\r\n\r\n')
       joined(client, target)
     })
@@ -101,6 +107,7 @@ async function open (t: Test, env: Env = {}, refusal: number | null = null): Pro
     sandbox,
     asked,
     generate: async () => await fetch(`${base}/generate`, { method: 'POST', headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' }, body: '{"prompt":"x"}' }),
+    picture: async () => await fetch(`${base}/v1/images/generations`, { method: 'POST', headers: { authorization: `Bearer ${STUDIO_KEY}`, 'content-type': 'application/json' }, body: '{"prompt":"x","response_format":"b64_json"}' }),
     edit: async () => {
       const body = new FormData()
       body.append('prompt', 'x')
@@ -125,6 +132,13 @@ t.test('fal is reached through a tunnel of the proxy, each submit over one of it
   t.ok(asked.length > 3, 'three submits, and at least one connection for the rest')
   for (const line of asked) t.match(line, new RegExp(`^CONNECT localhost:\\d+ ${credentials}$`))
   t.notMatch(await end(), /pa%20ss|pa ss/)
+})
+
+t.test('files of an upstream that only the proxy reaches are read through it, too', async t => {
+  const { picture } = await open(t, { FAL_QUEUE_URL: `https://${MIRROR}/sandbox/queue` })
+  const answer = await picture()
+  t.equal(answer.status, 200)
+  t.match(await answer.json(), { data: [{ b64_json: String }] })
 })
 
 for (const except of ['localhost', 'a.example, .LOCALHOST', '*']) {
