@@ -42,14 +42,23 @@ export type Bring = () => Promise<Mapped>
  * `bring`: `mapped` names files by what they hold, so that the same ones mean the same picture wherever they lie, and they are brought to fal before something is bought.
  */
 export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps, bring: Bring | null = null): AnsweredList | Promise<AnsweredList> {
-  const first = callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index: 0 })
-  const list = [first]
-  for (let index = 1; index < mapped.calls; index++) list.push(callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }))
+  const list = callsOf(request, model, headers, mapped, deps)
+  const [first] = list
   const kept = keptOf(list, deps.requests)
   if (kept === null) return bring === null ? attendedList(request, list, deps) : broughtList(request, model, headers, list, bring, deps)
   rememberBody(request, first, 'refuse', deps, mapped)
   for (const answer of kept) count(answer, first.tenant.id, deps.metrics)
   return { answers: kept, deliver: nothing }
+}
+
+/** Each of the calls that a body means. Where no seed tells them apart they share what was read, which may be megabytes of pictures. */
+function callsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps): readonly [CallOptions, ...CallOptions[]] {
+  const first = callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index: 0 })
+  const list: [CallOptions, ...CallOptions[]] = [first]
+  for (let index = 1; index < mapped.calls; index++) {
+    list.push(request.facts.seed.kind === 'digits' ? callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }) : { ...first, place: { index, of: mapped.calls } })
+  }
+  return list
 }
 
 function nothing (): void {}
@@ -65,9 +74,9 @@ function keptOf (list: readonly CallOptions[], requests: Requests): readonly Ans
 }
 
 /** The same, once fal finds its files. What would be refused is refused before they are sent anywhere, and what is stored or may not buy needs none of them. */
-async function broughtList (request: FastifyRequest, model: Model, headers: HeaderOptions, list: readonly CallOptions[], bring: Bring, deps: AskDeps): Promise<AnsweredList> {
+async function broughtList (request: FastifyRequest, model: Model, headers: HeaderOptions, list: readonly [CallOptions, ...CallOptions[]], bring: Bring, deps: AskDeps): Promise<AnsweredList> {
   const [first] = list
-  if (first === undefined || first.mode === 'only') return await attendedList(request, list, deps)
+  if (first.mode === 'only') return await attendedList(request, list, deps)
   const { would, problem } = await deps.requests.foresee(first)
   if (would === 'refuse' && problem !== null) throw problem
   const stored = would === 'hit' && first.idempotencyKey === null ? await storedList(request, list, deps) : null
@@ -81,7 +90,8 @@ async function broughtList (request: FastifyRequest, model: Model, headers: Head
     deps.metrics.undelivered(first.tenant.id)
     return { answers: list.map(() => ({ kind: 'caller-gone' })), deliver: nothing }
   }
-  return await attendedList(request, list.map((options, index) => ({ ...options, inputAtFal: callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }).input })), deps)
+  const atFal = callsOf(request, model, headers, mapped, deps)
+  return await attendedList(request, list.map((options, index) => ({ ...options, inputAtFal: atFal[index]?.input ?? null })), deps)
 }
 
 /** What is stored of all of a list; `null`: not all of it is there any more. Buys nothing. */
