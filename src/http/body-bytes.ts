@@ -26,6 +26,8 @@ export function createLongBodies (): LongBodies {
   const long = new Set<CallerConnection>()
   return {
     enter: ({ facts: { connection } }) => {
+      // Nobody would be told when it is over.
+      if (!connection.isOpen()) return problemOfStream(null)
       if (long.size >= MAX_LONG_BODIES) return new Problem('large-bodies-full', { retryAfterSeconds: 1 })
       long.add(connection)
       connection.onceOver(() => { long.delete(connection) })

@@ -1,11 +1,17 @@
 // Bodies that carry files: of models that take some, up to a bound, and a few at once.
 
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import Fastify from 'fastify'
 import t from 'tap'
+import { createLongBodies } from '../../src/http/body-bytes.ts'
+import { watchConnection } from '../../src/http/connection.ts'
+import { freshFacts } from '../../src/http/request-facts.ts'
 import { builtInModels } from '../../src/models/built-in.ts'
 import { createModels } from '../../src/models/models.ts'
 import { documentModel } from '../support/model-files.ts'
 import { key, startGateway, STUDIO_KEY, tenant, type Gateway } from '../support/gateway.ts'
+import { until } from '../support/until.ts'
 
 const editor = documentModel({
   endpointId: 'acme/painter/edit',
@@ -82,6 +88,34 @@ t.test('eight long bodies are read at once, one more is told when to come again,
   let status = 503
   while (status === 503) status = (await gateway.generate(bodyOf(MIB), EDIT)).status
   t.equal(status, 200, 'a caller that left makes room')
+})
+
+t.test('callers that left before their bodies were counted take no place for ever', async t => {
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  const longBodies = createLongBodies()
+  const told: unknown[] = []
+  app.decorateRequest('facts')
+  app.addHook('onRequest', (request, reply, done) => {
+    request.facts = freshFacts(watchConnection(request, reply, () => {}), request.routeOptions, { route: '/', isPoll: false }, null)
+    done()
+  })
+  app.get('/left', async request => {
+    await once(request.raw.socket, 'close')
+    told.push(longBodies.enter(request)?.code)
+  })
+  app.get('/here', async request => longBodies.enter(request)?.code ?? 'read')
+  const { port } = new URL(await app.listen({ port: 0 }))
+  for (let n = 0; n < 8; n++) {
+    const socket = connect(Number(port), 'localhost')
+    const came = once(app.server, 'request')
+    socket.write('GET /left HTTP/1.1\r\nHost: gateway\r\n\r\n')
+    await came
+    socket.destroy()
+  }
+  await until(() => told.length === 8)
+  t.same(told, Array.from({ length: 8 }, () => 'bad-request'))
+  t.equal((await app.inject('/here')).body, 'read')
 })
 
 /** A request of which half has been sent. */
