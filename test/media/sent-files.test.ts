@@ -73,6 +73,15 @@ t.test('what is not taken is told why, and nothing of it is left', async t => {
   t.same(readdirSync(folder), [])
 })
 
+t.test('what begins like an archive, or with what may stand before one, is not searched for a picture', async t => {
+  const { folder, files } = brought(t)
+  for (const opening of ['efbbbf', '49443304000000000000', '504b0304', '1f8b08']) {
+    const bytes = Buffer.concat([Buffer.from(opening, 'hex'), pixel()])
+    for (const taker of [createInnerFiles(), files]) t.equal(await taker.take(Readable.from([...bytes].map(byte => Buffer.of(byte))), 1000), 'no-picture', opening)
+  }
+  t.same(readdirSync(folder), [])
+})
+
 t.test('a file is brought once in half a day, however often it is used meanwhile: fal keeps it for one', async t => {
   let hour = 0
   let uploads = 0
