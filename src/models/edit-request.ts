@@ -1,6 +1,7 @@
 // Pictures that are to be changed, put where a model takes them. Which fields these are is read from the model's own schema.
 
 import type { FieldFault } from '../errors.ts'
+import { MAX_FAULTS } from './faults.ts'
 import type { Model, ModelInput } from './model.ts'
 import { fieldReaderOf } from './price-fields.ts'
 import { takes } from './takes.ts'
@@ -28,6 +29,9 @@ export type Placing = { readonly ok: true, readonly body: ModelInput, readonly c
 
 /** The usual names first: what a model calls otherwise is found when it has one such field alone. */
 const USUAL = ['image_urls', 'image_url'] as const
+
+/** More than any model has. With each more the body would be put together again several times. */
+const MAX_FIELDS = 1000
 
 /** An address for trying which values a field takes. */
 const SOME_PICTURE = 'https://example.com/picture.png'
@@ -73,8 +77,9 @@ export function editorIdOf ({ endpointId }: Pick<Model, 'endpointId'>): string {
   return `${endpointId.replace(/\/text-to-image$/, '')}/edit`
 }
 
-/** Reads the pictures of a body in OpenAI's words: `images`, `image` and `mask`, unless the model itself has such a field that takes what stands there. */
+/** Reads the pictures of a body in OpenAI's words: `images`, `image` and `mask`, unless the model itself has such a field that takes what stands there. Lists as many faults as are told, and one more at most. */
 export function readEdit (body: ModelInput, model: Model): EditReading {
+  if (Object.keys(body).length > MAX_FIELDS) return { ok: false, faults: [{ path: '', message: `has more than ${MAX_FIELDS} fields`, code: 'value_error' }] }
   const faults: FieldFault[] = []
   const rest: Record<string, unknown> = { ...body }
   const pictures: string[] = []
@@ -84,13 +89,14 @@ export function readEdit (body: ModelInput, model: Model): EditReading {
     if (value === undefined || takes(model, name, value)) continue
     delete rest[name]
     const items: readonly unknown[] = Array.isArray(value) ? value : [value]
-    items.forEach((item, index) => {
+    for (const [index, item] of items.entries()) {
+      if (faults.length >= MAX_FAULTS) break
       const path = Array.isArray(value) ? `/${name}/${index}` : `/${name}`
       const address = addressIn(item, path)
       if (typeof address !== 'string') faults.push(address)
       else if (name === 'mask') mask = address
       else pictures.push(address)
-    })
+    }
     if (name === 'mask' && items.length !== 1) faults.push({ path: '/mask', message: 'must be one picture', code: 'value_error' })
   }
   return faults.length > 0 ? { ok: false, faults } : { ok: true, asked: { pictures, mask, rest } }
