@@ -186,6 +186,11 @@ t.test('what cannot be meant is refused with the field that is meant, and costs 
     ['n that is none', [prompt, single, picture, ['n', 'two']], 400, 'n', /whole number/],
     ['a model that is not there', [prompt, picture, ['model', 'acme/nothing']], 404, 'model', /./],
     ['texts above a quarter of a megabyte', [prompt, single, picture, ['note', 'x'.repeat(140_000)], ['more', 'x'.repeat(140_000)]], 413, null, /texts of a form may be 256 KiB together/],
+    ['a text that is no UTF-8', [prompt, single, picture, ['note', '\ufffd']], 400, 'note', /must be UTF-8/],
+    ['a name of 201 bytes', [prompt, single, picture, ['x'.repeat(201), 'x']], 400, null, /name of more than 200 bytes/],
+    ['thousands of pictures that are none', { prompt: 'p', model: 'acme/single', images: Array.from({ length: 5000 }, () => 7) }, 400, 'images.0', /^(?:(?!images\.20 ).)*$/],
+    ['thousands of masks', { prompt: 'p', model: 'acme/painter/edit', mask: Array.from({ length: 5000 }, () => 7) }, 400, 'mask.0', /^(?:(?!mask\.20 ).)*$/],
+    ['thousands of fields', { ...Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`f${n}`, 1])), prompt: 'p' }, 400, null, /more than 1000 fields/],
     ['above four megabytes', [prompt, single, ['image', new Uint8Array(5 * 1024 * 1024).fill(1)]], 413, null, /files of one request may be 4 MiB together/],
     ['above four megabytes together', [prompt, ['image[]', big(3)], ['image[]', big(3)]], 413, null, /files of one request may be 4 MiB together/]
   ]
@@ -216,12 +221,14 @@ t.test('a form is read for those who may call, and one that is cut off or is non
   t.equal((await gateway.generate('{}', { path: '/v1/images/generations', headers: { 'content-type': 'multipart/form-data; boundary=x' } })).status, 415, 'elsewhere no form is read')
 })
 
-t.test('a part without a name is refused, and so is one with JSON in it, whose digits nobody would see', async t => {
+t.test('a part is refused that has no name, that is JSON, whose digits nobody would see, or that would have to be unpacked', async t => {
   const gateway = await start(t)
   for (const [head, value, message] of [
     ['content-disposition: form-data', 'x', /part without a name/],
     ['content-disposition: form-data; name=""', 'x', /part without a name/],
     ['content-disposition: form-data; filename="a.png"', 'x', /part without a name/],
+    ['content-disposition: form-data; name="note"\r\ncontent-transfer-encoding: base64', 'eA==', /part that would have to be unpacked/],
+    ['content-disposition: form-data; name="note"\r\ncontent-transfer-encoding: Quoted-Printable', 'a=3Db', /part that would have to be unpacked/],
     ['content-disposition: form-data; name="seed"\r\ncontent-type: application/json', '196619188014358661', /part with JSON in it/],
     ['content-disposition: form-data; name="note"\r\ncontent-type: application/json', '"x"', /part with JSON in it/],
     ['content-disposition: form-data; name="note"\r\ncontent-type: application/json; charset=utf-8', '{', /part with JSON in it/]
@@ -230,6 +237,8 @@ t.test('a part without a name is refused, and so is one with JSON in it, whose d
     t.equal(reply.status, 400, `${head}: ${reply.text}`)
     t.match(reply.json(), { error: { code: 'bad_request', message } })
   }
+  const packed = await gateway.generate('--x--\r\n', { path: EDITS, headers: { 'content-type': 'multipart/form-data; boundary=x', 'content-encoding': 'gzip' } })
+  t.match(packed.json(), { error: { code: 'bad_request', message: /without Content-Encoding/ } })
   t.equal(gateway.sandbox.bill.billedUnits, 0)
 })
 

@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import { Problem } from '../../errors.ts'
 import type { Refusal, SentFile, SentFiles } from '../../generation/sent-file.ts'
 import { BODY_LIMIT_BYTES, BodyOverdue, problemOfStream, type LongBodies } from '../body-bytes.ts'
+import { nextPart } from './form-parts.ts'
 
 export interface Form {
   /** In the order in which they came. */
@@ -29,6 +30,8 @@ const MAX_TEXTS = 200
 /** What texts may come to, with their names. */
 const MAX_TEXT_BYTES = BODY_LIMIT_BYTES
 
+const MAX_NAME_BYTES = 200
+
 /** Python and Node name a picture alone `image`, and each of a list `image[]`. */
 const PICTURE = /^images?(\[\d{0,2}\])?$/
 
@@ -44,7 +47,10 @@ export async function readForm (request: FastifyRequest, deps: FormDeps, hold: (
 }
 
 async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDeps, hold: (file: SentFile) => void): Promise<Form> {
-  const { 'content-length': said } = request.headers
+  // Of a caller that left while it was recognised nothing comes any more, not even an end.
+  if (!request.facts.connection.isOpen()) throw problemOfStream(null)
+  const { 'content-length': said, 'content-encoding': packedAs = 'identity' } = request.headers
+  if (packedAs !== 'identity') throw refused('Send the form without Content-Encoding.')
   const length = said === undefined ? null : Number(said)
   // What says that it is too long is not read.
   if (length !== null && length > sentFiles.maxBytes + MAX_TEXT_BYTES) throw tooLong(sentFiles.maxBytes)
@@ -58,8 +64,8 @@ async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDep
   let mask: SentFile | null = null
   let textBytes = 0
   let leftBytes = sentFiles.maxBytes
-  for (let next = await nextOf(parts); next !== null; next = await nextOf(parts)) {
-    if (!hasName(next)) throw new Problem('bad-request', { detail: 'The form has a part without a name.' })
+  for (let next = await nextOf(parts, request); next !== null; next = await nextOf(parts, request)) {
+    assertPlain(next)
     if (next.type === 'file') {
       const file = await take(next)
       hold(file)
@@ -70,7 +76,9 @@ async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDep
     }
     const { fieldname: name, value: text } = next
     // Its digits are lost by then.
-    if (typeof text !== 'string' || next.mimetype === JSON_TYPE) throw new Problem('bad-request', { detail: sentences.FST_INVALID_JSON_FIELD_ERROR })
+    if (typeof text !== 'string' || next.mimetype === JSON_TYPE) throw refused(sentences.FST_INVALID_JSON_FIELD_ERROR)
+    // It stands for what could not be read, so that different texts would be the same one.
+    if (text.includes('\ufffd')) throw fault(name, 'must be UTF-8')
     textBytes += Buffer.byteLength(name) + Buffer.byteLength(text)
     if (next.valueTruncated || textBytes > MAX_TEXT_BYTES) throw new Problem('body-too-large', { detail: `The texts of a form may be ${MAX_TEXT_BYTES / 1024} KiB together here. Pictures are sent as files.` })
     texts.push({ name, text })
@@ -83,7 +91,7 @@ async function read (request: FastifyRequest, { sentFiles, longBodies }: FormDep
     const taken = await sentFiles.take(content, leftBytes)
     if (typeof taken !== 'string') return taken
     // What cut it off is told by what reads the form.
-    if (taken === 'cut-off') await nextOf(parts)
+    if (taken === 'cut-off') await nextOf(parts, request)
     throw refusalOf(taken, name)
   }
 
@@ -103,6 +111,14 @@ function tooLong (maxBytes: number): Problem {
 
 const JSON_TYPE = 'application/json'
 
+/** Throws what is told of a part that would be read in another way than it was meant. */
+function assertPlain (part: Part): void {
+  if (!hasName(part)) throw refused('The form has a part without a name.')
+  const { fieldname: name, encoding } = part
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw refused(`The form has a part with a name of more than ${MAX_NAME_BYTES} bytes.`)
+  if (encoding === 'base64' || encoding === 'quoted-printable') throw refused('The form has a part that would have to be unpacked: send it as it is, without Content-Transfer-Encoding.')
+}
+
 /** The parser hands on what it finds, whatever its types say. */
 function hasName ({ fieldname }: { readonly fieldname: unknown }): boolean {
   return typeof fieldname === 'string' && fieldname !== ''
@@ -111,10 +127,9 @@ function hasName ({ fieldname }: { readonly fieldname: unknown }): boolean {
 type Part = Awaited<ReturnType<ReturnType<FastifyRequest['parts']>['next']>>['value']
 
 /** The next part; `null`: that was all. Rejects with what is wrong with the form. */
-async function nextOf (parts: ReturnType<FastifyRequest['parts']>): Promise<Part | null> {
+async function nextOf (parts: ReturnType<FastifyRequest['parts']>, { raw }: FastifyRequest): Promise<Part | null> {
   try {
-    const { value, done } = await parts.next()
-    return done === true ? null : value
+    return await nextPart(parts, raw)
   } catch (error) {
     throw problemOfForm(error)
   }
@@ -131,12 +146,16 @@ const sentences = {
 
 function problemOfForm (error: unknown): Problem {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : null
-  if (isToldOf(code)) return new Problem('bad-request', { detail: sentences[code] })
-  return error instanceof BodyOverdue ? problemOfStream(error) : new Problem('bad-request', { detail: 'The form cannot be read to its end: it was cut off, or is no multipart/form-data.' })
+  if (isToldOf(code)) return refused(sentences[code])
+  return error instanceof BodyOverdue ? problemOfStream(error) : refused('The form cannot be read to its end: it was cut off, or is no multipart/form-data.')
 }
 
 function isToldOf (code: unknown): code is keyof typeof sentences {
   return typeof code === 'string' && Object.hasOwn(sentences, code)
+}
+
+function refused (detail: string): Problem {
+  return new Problem('bad-request', { detail })
 }
 
 function fault (name: string, message: string): Problem {
