@@ -2,6 +2,9 @@
 
 import type { Readable } from 'node:stream'
 
+/** What the names of files begin with that are not at fal yet. Nothing is there, nor ever will be (RFC 6761), and no caller may say it: two requests would be one. */
+export const SENT_FILES_BASE = 'https://files.invalid/'
+
 /** A picture that a caller sent, checked. */
 export interface SentFile {
   readonly bytes: number

@@ -42,7 +42,7 @@ export type Bring = () => Promise<Mapped>
  * `bring`: `mapped` names files by what they hold, so that the same ones mean the same picture wherever they lie, and they are brought to fal before something is bought.
  */
 export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps, bring: Bring | null = null): AnsweredList | Promise<AnsweredList> {
-  const list = callsOf(request, model, headers, mapped, deps)
+  const list = callsOf(request, model, headers, mapped, bring !== null, deps)
   const [first] = list
   const kept = keptOf(list, deps.requests)
   if (kept === null) return bring === null ? attendedList(request, list, deps) : broughtList(request, model, headers, list, bring, deps)
@@ -52,11 +52,11 @@ export function askForAll (request: FastifyRequest, model: Model, headers: Heade
 }
 
 /** Each of the calls that a body means. Where no seed tells them apart they share what was read, which may be megabytes of pictures. */
-function callsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps): readonly [CallOptions, ...CallOptions[]] {
-  const first = callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index: 0 })
+function callsOf (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, namesFiles: boolean, deps: AskDeps): readonly [CallOptions, ...CallOptions[]] {
+  const first = callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index: 0, namesFiles })
   const list: [CallOptions, ...CallOptions[]] = [first]
   for (let index = 1; index < mapped.calls; index++) {
-    list.push(request.facts.seed.kind === 'digits' ? callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index }) : { ...first, place: { index, of: mapped.calls } })
+    list.push(request.facts.seed.kind === 'digits' ? callOptionsOf(request, model, headers, 'refuse', deps, { mapped, index, namesFiles }) : { ...first, place: { index, of: mapped.calls } })
   }
   return list
 }
@@ -90,7 +90,7 @@ async function broughtList (request: FastifyRequest, model: Model, headers: Head
     deps.metrics.undelivered(first.tenant.id)
     return { answers: list.map(() => ({ kind: 'caller-gone' })), deliver: nothing }
   }
-  const atFal = callsOf(request, model, headers, mapped, deps)
+  const atFal = callsOf(request, model, headers, mapped, false, deps)
   return await attendedList(request, list.map((options, index) => ({ ...options, inputAtFal: atFal[index]?.input ?? null })), deps)
 }
 

@@ -5,6 +5,7 @@ import { Problem, type FieldFault } from '../errors.ts'
 import { isSeedReadable, MAX_SEED_DIGITS, type ExactSeed } from '../fal-wire/exact-seed.ts'
 import { canonicalJson, resultName, reuseName } from '../generation/key.ts'
 import type { CallOptions } from '../generation/request/call.ts'
+import { SENT_FILES_BASE } from '../generation/sent-file.ts'
 import type { PromptFacts } from '../logger.ts'
 import type { Mapped } from '../models/image-request.ts'
 import { takesSeed, type Model, type ModelInput, type ReadOptions } from '../models/model.ts'
@@ -16,8 +17,8 @@ import { callerOf } from './request-facts.ts'
 /** The part of a call that stands beside its body; each door reads it in its own way, before the body is looked at. */
 export type HeaderOptions = Omit<CallOptions, 'tenant' | 'subject' | 'model' | 'body' | 'sent' | 'input' | 'inputAtFal' | 'seed' | 'numbers' | 'cacheName' | 'place' | 'trace'>
 
-/** A body that is written in OpenAI's words, and which of the calls that it asks for is meant; 0 is the first. */
-export interface InOtherWords { readonly mapped: Mapped, readonly index: number }
+/** A body that is written in OpenAI's words, and which of the calls that it asks for is meant; 0 is the first. `namesFiles`: it has the gateway's own names for files in it. */
+export interface InOtherWords { readonly mapped: Mapped, readonly index: number, readonly namesFiles: boolean }
 
 /** What reading a call needs beside the request. */
 export interface CallReading {
@@ -35,11 +36,23 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
   const { body, sent, input, seed, numbers, cacheName } = readBody(request, readForOf(tenant, model, mode, unknownFields, reading, words?.mapped ?? null), reading, words?.index ?? 0)
+  if (words?.namesFiles !== true) refuseNamesOfFiles(sent)
   const forbidden = refusalOfValues(tenant, model, sent)
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
   // Written out, as in generate-headers.ts.
   return { tenant, subject, model, body, sent, input, inputAtFal: null, seed, numbers, cacheName, mode, idempotencyKey, callerRetry, waitMs, async, preferenceApplied, priority, startWithinMs, needsId, hook, place: words === null || words.mapped.calls === 1 ? null : { index: words.index, of: words.mapped.calls }, trace: request.facts.trace }
+}
+
+/** Throws where a caller says what only the gateway says of files that came with a request. Those stand in fields of their own, or in lists. */
+export function refuseNamesOfFiles (sent: ModelInput): void {
+  for (const [name, value] of Object.entries(sent)) {
+    if (isNameOfFile(value) || (Array.isArray(value) && value.some(isNameOfFile))) throw invalidInput([{ path: `/${name}`, message: 'is an address where nothing can be', code: 'value_error' }])
+  }
+}
+
+function isNameOfFile (value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith(SENT_FILES_BASE)
 }
 
 /** Keeps how the body of this call was read, for others that bring the same bytes. */

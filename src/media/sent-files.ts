@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream'
 import { fileTypeFromBuffer, fileTypeFromFile } from 'file-type'
 import { LRUCache } from 'lru-cache'
 import { Problem } from '../errors.ts'
-import type { Refusal, SentFile, SentFiles } from '../generation/sent-file.ts'
+import { SENT_FILES_BASE, type Refusal, type SentFile, type SentFiles } from '../generation/sent-file.ts'
 import type { Upload } from '../generation/uploads.ts'
 import { kindOf } from './kinds.ts'
 
@@ -87,7 +87,7 @@ export function createBroughtFiles ({ folder, upload, now = () => performance.no
     const name = sha256.digest('hex')
     return {
       bytes,
-      address: `https://files.invalid/${name}.${told.ext}`,
+      address: `${SENT_FILES_BASE}${name}.${told.ext}`,
       bring: async signal => {
         const before = known.get(name)
         if (before !== undefined) return before

@@ -1,5 +1,6 @@
 // Pictures of edits in fal's storage (`UPLOADS=on`): they are brought there before something is bought, once for equal ones, and never for what is refused.
 
+import { hash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import t, { type Test } from 'tap'
@@ -92,6 +93,24 @@ t.test('what is stored is answered without the files of the call, wherever it wa
   t.match((await editWithForm(after, [prompt, seed, ['image', pixel()]])).headers.get('cache-status'), /^falgate; hit/)
   t.equal((await editWithForm(after, [prompt, seed, ['image', pixel()]], { headers: { 'falgate-cache': 'refresh' } })).status, 502)
   t.equal(after.sandbox.bill.accepted, 0)
+})
+
+t.test('nobody can say the name that a file has here before it is in the storage, and be taken for who sent it', async t => {
+  const gateway = await start(t)
+  const named = `https://files.invalid/${hash('sha256', pixel())}.png`
+  t.equal((await editWithForm(gateway, [prompt, seed, ['image', pixel()]])).status, 200)
+  for (const [body, path] of [
+    [{ prompt: 'with a hat', seed: 7, image_urls: [named] }, '/generate/acme/painter/edit'],
+    [{ prompt: 'with a hat', seed: 7, image_urls: [named] }, '/v1/images/edits'],
+    [{ prompt: 'with a hat', seed: 7, images: [{ image_url: named }] }, '/v1/images/edits']
+  ] satisfies ReadonlyArray<readonly [object, string]>) {
+    const reply = await gateway.generate(body, { path })
+    t.equal(reply.status, path.startsWith('/v1') ? 400 : 422, reply.text)
+    t.match(reply.text, /address where nothing can be/)
+  }
+  t.equal((await editWithForm(gateway, [prompt, seed, ['image', pixel('2')], ['image', named]])).status, 400)
+  t.equal(await uploads(gateway), 1)
+  t.equal(gateway.sandbox.bill.accepted, 1)
 })
 
 t.test('one file that stands twice in a call is brought once', async t => {

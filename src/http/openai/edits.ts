@@ -9,6 +9,7 @@ import type { Mapped } from '../../models/image-request.ts'
 import type { Model, ModelInput } from '../../models/model.ts'
 import type { ModelBook } from '../../models/models.ts'
 import { FILE_BODY_LIMIT_BYTES } from '../body-bytes.ts'
+import { refuseNamesOfFiles } from '../call-options.ts'
 import { parseJson } from '../json-body.ts'
 import { namedModel } from './asked-model.ts'
 import { formatOf, headersOf, mappedFor, objectIn, tellMapped, type AskedImages, type ImagesDeps } from './asked.ts'
@@ -45,6 +46,7 @@ function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form |
   const { model: asked, isWithBase64 } = namedModel(request, named, models(), tenants())
   const model = editorOf(asked, models())
   const edit = editIn(fields === null ? objectIn(request.body) : formBody(request, fields, model), model)
+  refuseNamesOfFiles({ ...edit.rest, image: edit.pictures, mask: edit.mask })
   const mappedWith = (addresses: Pick<AskedEdit, 'pictures' | 'mask'>): Mapped => {
     // Those that were sent as texts stand before those that came as files.
     const mapped = mappedEdit({ pictures: [...edit.pictures, ...addresses.pictures], mask: addresses.mask ?? edit.mask, rest: edit.rest }, model)
