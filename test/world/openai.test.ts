@@ -1,7 +1,7 @@
-// OpenAI's own libraries, and one that plays one of them, at the gateway's `/v1`: pictures, refusals and retries, and each picture is bought once.
+// OpenAI's own libraries, one that plays one of them, and a program that people talk to, at the gateway's `/v1`: pictures, refusals and retries, and each picture is bought once.
 // Needs npm, Python 3 with venv, Go and Java with Maven, and the way to their registries.
 
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
@@ -13,8 +13,8 @@ import { parseObject, startGateway, STUDIO_KEY, tenant, type Gateway, type Gatew
 import { modelWith } from '../support/image-models.ts'
 import { listenFor } from '../support/listen.ts'
 import { codeBlocksOf } from '../support/pages.ts'
-import { pixel } from '../support/pixel.ts'
 import { projectDir } from '../support/paths.ts'
+import { dataOf, pixel } from '../support/pixel.ts'
 import { until } from '../support/until.ts'
 import { run, workFolder, writeLastRun } from '../support/world.ts'
 
@@ -54,10 +54,16 @@ const npmLibrary = (version: string): Library => ({
   }
 })
 
-const wheel = async (folder: string, name: string, program: string): Promise<Command> => {
+/** Python of its own, with what each list of options installs. */
+const pythonWith = async (folder: string, ...lists: readonly (readonly string[])[]): Promise<string> => {
   await run('python3', ['-m', 'venv', folder])
   const python = join(folder, 'bin', 'python')
-  await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', name])
+  for (const list of lists) await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...list])
+  return python
+}
+
+const wheel = async (folder: string, name: string, program: string): Promise<Command> => {
+  const python = await pythonWith(folder, [name])
   cpSync(join(programs, program), join(folder, 'pictures.py'))
   return [python, [join(folder, 'pictures.py')]]
 }
@@ -141,8 +147,8 @@ async function openDoor (t: Test, options: GatewayOptions = {}): Promise<Door> {
   return { gateway, base, sent: () => sent, cutNext: () => { isCutNext = true } }
 }
 
-async function outcomesOf ([program, args]: Command, { base }: Door, calls: string): Promise<{ readonly models: unknown, readonly outcomes: readonly Outcome[] }> {
-  const said = await run(program, args, { env: { OPENAI_BASE_URL: base, OPENAI_API_KEY: STUDIO_KEY, CALLS: calls, MODEL, PICTURE: Buffer.from(pixel()).toString('base64'), LITELLM_LOCAL_MODEL_COST_MAP: 'True' } })
+async function outcomesOf ([program, args]: Command, { base }: Door, calls: string, env: Readonly<Record<string, string>> = {}): Promise<{ readonly models: unknown, readonly outcomes: readonly Outcome[] }> {
+  const said = await run(program, args, { env: { OPENAI_BASE_URL: base, OPENAI_API_KEY: STUDIO_KEY, CALLS: calls, MODEL, PICTURE: Buffer.from(pixel()).toString('base64'), LITELLM_LOCAL_MODEL_COST_MAP: 'True', ...env } })
   const { models, outcomes } = parseObject(said.trim().split('\n').at(-1) ?? '')
   return { models, outcomes: [outcomes ?? []].flat().filter(isObject).map(({ created, urls, files, seeds, error }) => ({ created, urls: texts(urls), files: texts(files), seeds: texts(seeds), error: isObject(error) ? error : null })) }
 }
@@ -155,9 +161,12 @@ function billed ({ gateway }: Door): number {
   return gateway.sandbox.bill.billedUnits
 }
 
+const outcomes: (readonly [string, string, string])[] = []
+// A run of some of them says nothing of the others.
+t.teardown(() => { if (outcomes.length === libraries.length + 1) writeLastRun('openai', outcomes) })
+
 t.test('every library gets what it asks for, is refused in words, and buys nothing twice', { timeout: 3_600_000 }, async t => {
   const folder = workFolder(t)
-  const outcomes: (readonly [string, string, string])[] = []
   for (const [number, { name, version, isWhole, isPatient, install }] of libraries.entries()) {
     await t.test(`${name} ${version}`, async t => {
       const own = join(folder, String(number))
@@ -239,13 +248,51 @@ t.test('every library gets what it asks for, is refused in words, and buys nothi
       outcomes.push([name, version, t.passing() ? 'url, base64, n = 4, sizes, ' + (isWhole ? 'edits of one and two files, ' : '') + 'refusals, a used up budget, a lost connection with one and with three' + (isPatient ? ', a pause of a minute' : ', a pause of which it waits for eight seconds') : 'fails'])
     })
   }
-  writeLastRun('openai', outcomes)
 })
 
 /** What is left of a seed where numbers are doubles. */
 function digits (seed: string): number {
   return Number(seed)
 }
+
+const OPEN_WEBUI = '0.12.4'
+
+/** Open WebUI with nothing of its own but pictures: no models to talk to are fetched, and what it says of a vector database is never looked at. */
+function openWebUi (folder: string, { base }: Door): Readonly<Record<string, string>> {
+  const address = { OPENAI_API_BASE_URL: base, IMAGES_OPENAI_API_BASE_URL: base, IMAGES_EDIT_OPENAI_API_BASE_URL: base }
+  const keys = { OPENAI_API_KEY: STUDIO_KEY, IMAGES_OPENAI_API_KEY: STUDIO_KEY, IMAGES_EDIT_OPENAI_API_KEY: STUDIO_KEY }
+  const alone = { OFFLINE_MODE: 'true', HF_HUB_OFFLINE: '1', ENABLE_OLLAMA_API: 'false', RAG_EMBEDDING_ENGINE: 'openai', VECTOR_DB: 'opensearch', OPENSEARCH_USERNAME: 'none', OPENSEARCH_PASSWORD: 'none' }
+  return { ...address, ...keys, ...alone, FROM_INIT_PY: 'true', DATA_DIR: mkdtempSync(join(folder, 'data-')), WEBUI_SECRET_KEY: 'none', ENABLE_IMAGE_GENERATION: 'true', IMAGE_GENERATION_ENGINE: 'openai', ENABLE_IMAGE_EDIT: 'true', IMAGE_EDIT_ENGINE: 'openai' }
+}
+
+t.test(`Open WebUI ${OPEN_WEBUI} makes and changes pictures with the settings that it has by itself`, { timeout: 3_600_000 }, async t => {
+  const folder = workFolder(t)
+  const program = join(folder, 'pictures.py')
+  cpSync(join(programs, 'openwebui.py.txt'), program)
+  // All that it names would be gigabytes.
+  const python = await pythonWith(join(folder, 'python'), ['--no-deps', `open-webui==${OPEN_WEBUI}`], ['--requirement', join(programs, 'openwebui.txt')])
+  const tenants = (studio: Readonly<Record<string, unknown>> = {}): GatewayOptions => ({ tenants: { aliases: { 'dall-e-2': MODEL, 'gpt-image-1': MODEL }, tenants: [tenant('studio', studio)] } })
+  const image = dataOf(pixel())
+  const ask = async (door: Door, calls: readonly object[], env: Readonly<Record<string, string>> = {}) => await outcomesOf([python, [program]], door, JSON.stringify(calls), { ...openWebUi(folder, door), ...env })
+
+  const door = await openDoor(t, tenants())
+  const usual = await ask(door, [{ prompt: 'one' }, { prompt: 'two', image }, { prompt: 'three', image: [image, image], n: 2 }])
+  t.same(usual.outcomes.map(({ files, error }) => error ?? files), [[PNG], [PNG], [PNG, PNG]])
+  t.same(usual.models, ['dall-e-2', 'gpt-image-1', MODEL, editor.endpointId])
+
+  const named = await ask(door, [{ prompt: 'four' }, { prompt: 'five', image }], { IMAGE_GENERATION_MODEL: 'gpt-image-1', IMAGE_EDIT_MODEL: 'gpt-image-1' })
+  t.same(named.outcomes.map(({ files, error }) => error ?? files), [[PNG], [PNG]], 'base64 without asking for it, by the name of the model')
+  t.equal(door.sent(), 5)
+  t.equal(billed(door), 6)
+
+  const poor = await openDoor(t, tenants({ budget: { usd: 0.1, per: 'day' } }))
+  const spent = await ask(poor, [{ prompt: 'six' }, { prompt: 'seven' }], { IMAGES_OPENAI_API_PARAMS: '{"response_format":"url"}', ENABLE_LOCAL_WEB_FETCH: 'true' })
+  t.same(spent.outcomes[0]?.files, [PNG], 'it fetches what it is given as an address')
+  t.match(spent.outcomes[1]?.error, { status: 400, message: /Payment Required/ })
+  t.equal(poor.sent(), 2, 'nothing is repeated')
+  t.equal(billed(poor), 1)
+  outcomes.push(['Open WebUI', OPEN_WEBUI, t.passing() ? 'pictures and changed pictures without a setting for either, base64 by name, addresses, a used up budget in its reason phrase' : 'fails'])
+})
 
 t.test('the examples of the page work as they are printed', { timeout: 600_000 }, async t => {
   const folder = workFolder(t)
