@@ -169,6 +169,7 @@ t.test('what cannot be meant is refused with the field that is meant, and costs 
     ['two pictures for one', [prompt, single, ['image[]', pixel('1')], ['image[]', pixel('2')]], 400, 'image', /must be one picture/],
     ['a mask for none', [prompt, single, picture, ['mask', pixel()]], 400, 'mask', /takes none/],
     ['two masks', [prompt, picture, ['mask', pixel()], ['mask', pixel()]], 400, 'mask', /must be one picture/],
+    ['a mask as a text and as a file', [prompt, picture, ['mask', 'https://pictures.example/m.png'], ['mask', pixel()]], 400, 'mask', /must be one picture/],
     ['no picture inside', [prompt, single, ['image', new Uint8Array(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'))]], 400, 'image', /must be a picture/],
     ['nothing inside', [prompt, single, ['image', new Uint8Array()]], 400, 'image', /empty file/],
     ['a file of another name', [prompt, single, picture, ['video', pixel()]], 400, 'video', /pictures are sent as image/],

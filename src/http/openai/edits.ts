@@ -46,6 +46,7 @@ function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form |
   const { model: asked, isWithBase64 } = namedModel(request, named, models(), tenants())
   const model = editorOf(asked, models())
   const edit = editIn(fields === null ? objectIn(request.body) : formBody(request, fields, model), model)
+  if (edit.mask !== null && (form?.mask ?? null) !== null) throw new Problem('invalid-input', { errors: [{ path: '/mask', message: 'must be one picture', code: 'value_error' }] })
   refuseNamesOfFiles({ ...edit.rest, image: edit.pictures, mask: edit.mask })
   const mappedWith = (addresses: Pick<AskedEdit, 'pictures' | 'mask'>): Mapped => {
     // Those that were sent as texts stand before those that came as files.
