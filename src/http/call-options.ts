@@ -35,8 +35,7 @@ export function callOptionsOf (request: FastifyRequest, model: Model, headers: H
   if (token !== null && (mode === 'refresh' || mode === 'bypass') && !token.cache.includes(mode)) throw new Problem('not-allowed', { detail: `This token may not say Falgate-Cache: ${mode}, which pays for what is stored.` })
   const refusal = refusalOf(tenant, model)
   if (refusal !== null) throw new Problem('not-allowed', { detail: refusal })
-  const { body, sent, input, seed, numbers, cacheName } = readBody(request, readForOf(tenant, model, mode, unknownFields, reading, words?.mapped ?? null), reading, words?.index ?? 0)
-  if (words?.namesFiles !== true) refuseNamesOfFiles(sent)
+  const { body, sent, input, seed, numbers, cacheName } = readBody(request, readForOf(tenant, model, mode, unknownFields, reading, words?.mapped ?? null), reading, words)
   const forbidden = refusalOfValues(tenant, model, sent)
   if (forbidden !== null) throw new Problem('not-allowed', { detail: forbidden })
   if (mode === 'reuse' && seed !== null) throw new Problem('bad-header', { detail: 'Falgate-Cache: reuse takes a picture of any seed, so the body may not name one.' })
@@ -73,7 +72,8 @@ function readForOf ({ allow, cacheGroup }: Tenant, model: Model, mode: CallOptio
 }
 
 /** What the model makes of the body, and what the log says of it. */
-function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }: CallReading, index: number): ReadBody {
+function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }: CallReading, words: InOtherWords | null): ReadBody {
+  const index = words?.index ?? 0
   const { facts } = request
   const { model, unknownFields, pricedFields, allow, cacheGroup, mode, mapped } = readFor
   const { knownBody, numbers } = facts
@@ -88,6 +88,7 @@ function readBody (request: FastifyRequest, readFor: ReadFor, { describePrompt }
   const reading = model.readInput(body, { unknownFields, sentDefaults: allow.size === 0 ? pricedFields : [...pricedFields, ...allow.keys()] })
   if (!reading.ok) throw invalidInput(reading.faults)
   const { given, sent, leftOut } = reading
+  if (words?.namesFiles !== true) refuseNamesOfFiles(sent)
   if (leftOut.length > 0) facts.ignored = leftOut.filter(isPlainName)
   if (typeof sent['prompt'] === 'string') facts.prompt = describePrompt(sent['prompt'])
   // A seed that the model does not take says nothing: with it, different pictures would have one name.
