@@ -87,7 +87,7 @@ export function mediaRoute (scope: FastifyInstance, { storedFiles, onTrouble }: 
       tags: ['files'],
       security: [],
       summary: 'Fetch a file of a result',
-      description: 'The links in outputs lead here, where the gateway keeps files. They need no key, and work for as long as the gateway says; the generation has fresh ones each time. `Range`, `If-None-Match` and `HEAD` work as usual.',
+      description: 'The links in outputs lead here, where the gateway keeps files. They are used as they are, with their query, need no key, and work for as long as the gateway says; the generation has fresh ones each time. `Range`, `If-None-Match` and `HEAD` work as usual.',
       ...asked,
       response: {
         200: Type.Unsafe<unknown>({ description: 'The file.', content: { '*/*': { schema: { type: 'string', format: 'binary' } } } }),

@@ -58,6 +58,8 @@ export async function describeRoutes (app: FastifyInstance, { version, models, p
       if (!('openapiObject' in document)) return document.swaggerObject
       const whole = document.openapiObject
       for (const [path, item] of Object.entries(whole.paths ?? {})) {
+        // Links are used as they are, with what stands in them: nobody puts one together. And `e` is a name that openapi-generator's Java has already.
+        if (path === '/media/{name}' && item?.get !== undefined) item.get.parameters = (item.get.parameters ?? []).filter(one => 'in' in one && one.in === 'path')
         if (path.endsWith('/events') && item?.get !== undefined) item.get.parameters = [...item.get.parameters ?? [], ...parametersOf('events')]
         if (item?.post === undefined) continue
         if (path === '/generations') item.post.parameters = [...item.post.parameters ?? [], ...parametersOf('generations')]

@@ -23,14 +23,14 @@ public class Main {
 
     List<Long> seeds = new ArrayList<>();
     for (int n = 1; n <= 8; n++) {
-      seeds.add(pictures.generate(new FalAiImagen4PreviewUltraInput().prompt("java " + n), null, null, null, null, null, null).getSeed());
+      seeds.add(pictures.generate(new FalAiImagen4PreviewUltraInput().prompt("java " + n), null, null, null, null, null, null, null).getSeed());
     }
-    Generation created = generations.createGeneration(Map.of("prompt", "java later"), null, null, "wait=30", null, null, null);
+    Generation created = generations.createGeneration(Map.of("prompt", "java later"), null, null, "wait=30", null, null, null, null);
     int listed = generations.listGenerations(null, null, null).getGenerations().size();
     String model = new ModelsApi(client).getModel("fal-ai/imagen4/preview/ultra").getId();
     int refused = 0;
     try {
-      pictures.generate(new FalAiImagen4PreviewUltraInput().prompt(" "), null, null, null, null, null, null);
+      pictures.generate(new FalAiImagen4PreviewUltraInput().prompt(" "), null, null, null, null, null, null, null);
     } catch (ApiException e) {
       refused = e.getCode();
     }
