@@ -3,7 +3,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { SentFiles } from '../generation/sent-file.ts'
-import { createBroughtFiles, createInnerFiles } from '../media/sent-files.ts'
+import { createUploadedFiles, createInlineFiles } from '../media/sent-files.ts'
 import { openOwnSpool } from '../media/spool.ts'
 import type { Metrics } from '../metrics.ts'
 import { lookUpPublic } from '../public-address.ts'
@@ -28,11 +28,11 @@ export interface SentFilesOptions {
 /** Rejects where a folder for them cannot be made. */
 export async function openSentFiles (options: SentFilesOptions): Promise<{ readonly files: SentFiles, readonly close: () => Promise<void> }> {
   const { uploads } = options.config
-  if (uploads === null) return { files: createInnerFiles(), close: async () => {} }
+  if (uploads === null) return { files: createInlineFiles(), close: async () => {} }
   const { upload, close } = openUploads(uploads.restUrl, options)
   const spool = await openOwnSpool()
   return {
-    files: createBroughtFiles({ folder: spool.folder, upload }),
+    files: createUploadedFiles({ folder: spool.folder, upload }),
     close: async () => {
       await close()
       await spool.remove()

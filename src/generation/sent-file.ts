@@ -8,10 +8,10 @@ export const SENT_FILES_BASE = 'https://files.invalid/'
 /** A picture that a caller sent, checked. */
 export interface SentFile {
   readonly bytes: number
-  /** What stands in the input for it: the file itself (`data:`), or a name made of what it holds, until it is brought to fal. */
+  /** What stands in the input for it: the file itself (`data:`), or a name made of what it holds, until it is uploaded to fal. */
   readonly address: string
-  /** Brings it to where fal finds it, and gives its address there. `null`: it stands in its address. Rejects with a `Problem`. */
-  readonly bring: ((signal: AbortSignal) => Promise<string>) | null
+  /** Uploads it to where fal finds it, and gives its address there. `null`: it stands in its address. Rejects with a `Problem`. */
+  readonly upload: ((signal: AbortSignal) => Promise<string>) | null
   /** Lets go of it. Twice is harmless. */
   readonly remove: () => Promise<void>
 }

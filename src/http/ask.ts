@@ -34,18 +34,18 @@ export function ask (request: FastifyRequest, model: Model, headers: HeaderOptio
 /** Answers of a list, in its order. `deliver` is called when they are about to be sent: what was not sent may be reattached. */
 export interface AnsweredList { readonly answers: readonly Answer[], readonly deliver: () => void }
 
-/** Takes the files of a request to where fal finds them, and gives it with their addresses there. Rejects with a `Problem`. */
-export type Bring = () => Promise<Mapped>
+/** Uploads the files of a request to where fal finds them, and gives it with their addresses there. Rejects with a `Problem`. */
+export type UploadFiles = () => Promise<Mapped>
 
 /**
  * Asks for all the calls that a body in other words means. They are admitted together or not at all (rule 38). Answers out of this process' memory come at once.
- * `bring`: `mapped` names files by what they hold, so that the same ones mean the same picture wherever they lie, and they are brought to fal before something is bought.
+ * `uploadFiles`: `mapped` names files by what they hold, so that the same ones mean the same picture wherever they lie, and they are uploaded before something is bought.
  */
-export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps, bring: Bring | null = null): AnsweredList | Promise<AnsweredList> {
-  const list = callsOf(request, model, headers, mapped, bring !== null, deps)
+export function askForAll (request: FastifyRequest, model: Model, headers: HeaderOptions, mapped: Mapped, deps: AskDeps, uploadFiles: UploadFiles | null = null): AnsweredList | Promise<AnsweredList> {
+  const list = callsOf(request, model, headers, mapped, uploadFiles !== null, deps)
   const [first] = list
   const kept = keptOf(list, deps.requests)
-  if (kept === null) return bring === null ? attendedList(request, list, deps) : broughtList(request, model, headers, list, bring, deps)
+  if (kept === null) return uploadFiles === null ? attendedList(request, list, deps) : uploadedList(request, model, headers, list, uploadFiles, deps)
   rememberBody(request, first, 'refuse', deps, mapped)
   for (const answer of kept) count(answer, first.tenant.id, deps.metrics)
   return { answers: kept, deliver: nothing }
@@ -74,7 +74,7 @@ function keptOf (list: readonly CallOptions[], requests: Requests): readonly Ans
 }
 
 /** The same, once fal finds its files. What would be refused is refused before they are sent anywhere, and what is stored or may not buy needs none of them. */
-async function broughtList (request: FastifyRequest, model: Model, headers: HeaderOptions, list: readonly [CallOptions, ...CallOptions[]], bring: Bring, deps: AskDeps): Promise<AnsweredList> {
+async function uploadedList (request: FastifyRequest, model: Model, headers: HeaderOptions, list: readonly [CallOptions, ...CallOptions[]], uploadFiles: UploadFiles, deps: AskDeps): Promise<AnsweredList> {
   const [first] = list
   if (first.mode === 'only') return await attendedList(request, list, deps)
   const { would, problem } = await deps.requests.foresee(first)
@@ -82,7 +82,7 @@ async function broughtList (request: FastifyRequest, model: Model, headers: Head
   const stored = would === 'hit' && first.idempotencyKey === null ? await storedList(request, list, deps) : null
   if (stored !== null) return stored
   const { connection } = request.facts
-  const mapped = await bring().catch((error: unknown) => {
+  const mapped = await uploadFiles().catch((error: unknown) => {
     if (connection.isOpen()) throw error
     return null
   })

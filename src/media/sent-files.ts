@@ -12,12 +12,12 @@ import type { Upload } from '../generation/uploads.ts'
 import { kindOf } from './kinds.ts'
 
 /** What the files of one request may come to where they stand in its input: a third more of it in base64, which the ledger keeps while it is made. */
-const MAX_INNER_BYTES = 4 * 1024 * 1024
+const MAX_INLINE_BYTES = 4 * 1024 * 1024
 
-/** The same where they are brought to fal's storage. A request has to arrive whole in half a minute. */
-const MAX_BROUGHT_BYTES = 32 * 1024 * 1024
+/** The same where they are uploaded to fal's storage. A request has to arrive whole in half a minute. */
+const MAX_UPLOADED_BYTES = 32 * 1024 * 1024
 
-/** What was brought there stays for a day; what is made of it has begun long before half of that is over. */
+/** What was uploaded stays for a day; what is made of it has begun long before half of that is over. */
 const KNOWN_MS = 12 * 3_600_000
 const MAX_KNOWN = 1000
 
@@ -28,8 +28,8 @@ const SEARCHED = ['504b', '1f8b', 'efbbbf', '494433']
 const OPENING_BYTES = 3
 
 /** Holds pictures in memory. */
-export function createInnerFiles (): SentFiles {
-  return { maxBytes: MAX_INNER_BYTES, take }
+export function createInlineFiles (): SentFiles {
+  return { maxBytes: MAX_INLINE_BYTES, take }
 
   async function take (content: Readable, maxBytes: number): Promise<SentFile | Refusal> {
     const chunks: Buffer[] = []
@@ -39,22 +39,22 @@ export function createInnerFiles (): SentFiles {
     if (isSearched(bytes.toString('hex', 0, OPENING_BYTES))) return 'no-picture'
     const told = await fileTypeFromBuffer(bytes).catch(() => undefined) // what it cannot follow is no picture
     const type = typeOf(told)
-    return type === null ? 'no-picture' : { bytes: read, address: `data:${type};base64,${bytes.toString('base64')}`, bring: null, remove: async () => {} }
+    return type === null ? 'no-picture' : { bytes: read, address: `data:${type};base64,${bytes.toString('base64')}`, upload: null, remove: async () => {} }
   }
 }
 
-export interface BroughtFilesOptions {
+export interface UploadedFilesOptions {
   readonly folder: string
   readonly upload: Upload
   /** In milliseconds, from whenever; the monotonic clock by default. */
   readonly now?: () => number
 }
 
-/** Puts pictures into a folder until they are brought to fal's storage. One that was brought there lately is not brought again. */
-export function createBroughtFiles ({ folder, upload, now = () => performance.now() }: BroughtFilesOptions): SentFiles {
+/** Puts pictures into a folder until they are uploaded to fal's storage. One that was uploaded lately is not uploaded again. */
+export function createUploadedFiles ({ folder, upload, now = () => performance.now() }: UploadedFilesOptions): SentFiles {
   /** SHA-256 → address. */
   const known = new LRUCache<string, string>({ max: MAX_KNOWN, ttl: KNOWN_MS, ttlResolution: 0, perf: { now } })
-  return { maxBytes: MAX_BROUGHT_BYTES, take }
+  return { maxBytes: MAX_UPLOADED_BYTES, take }
 
   async function take (content: Readable, maxBytes: number): Promise<SentFile | Refusal> {
     const path = join(folder, randomUUID())
@@ -88,7 +88,7 @@ export function createBroughtFiles ({ folder, upload, now = () => performance.no
     return {
       bytes,
       address: `${SENT_FILES_BASE}${name}.${told.ext}`,
-      bring: async signal => {
+      upload: async signal => {
         const before = known.get(name)
         if (before !== undefined) return before
         const address = await upload({ path, bytes, type }, signal)

@@ -5,15 +5,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { SentFile } from '../../src/generation/sent-file.ts'
-import { createBroughtFiles, createInnerFiles } from '../../src/media/sent-files.ts'
+import { createUploadedFiles, createInlineFiles } from '../../src/media/sent-files.ts'
 import { dataOf, pixel } from '../support/pixel.ts'
 
 interface Sent { readonly bytes: Buffer, readonly type: string }
 
-function brought (t: Test): { readonly folder: string, readonly sent: readonly Sent[], readonly files: ReturnType<typeof createBroughtFiles> } {
+function brought (t: Test): { readonly folder: string, readonly sent: readonly Sent[], readonly files: ReturnType<typeof createUploadedFiles> } {
   const folder = t.testdir({})
   const sent: Sent[] = []
-  const files = createBroughtFiles({
+  const files = createUploadedFiles({
     folder,
     upload: async ({ path, type }) => {
       sent.push({ bytes: readFileSync(path), type })
@@ -41,8 +41,8 @@ function taken (file: SentFile | string): SentFile {
 }
 
 t.test('without a storage a picture stands in its address', async t => {
-  const file = taken(await createInnerFiles().take(streamOf(pixel()), 1000))
-  t.match(file, { address: dataOf(pixel()), bytes: pixel().length, bring: null })
+  const file = taken(await createInlineFiles().take(streamOf(pixel()), 1000))
+  t.match(file, { address: dataOf(pixel()), bytes: pixel().length, upload: null })
 })
 
 t.test('with one it is named by what it holds, lies in a folder that nobody else reads, is brought there whole, and once', async t => {
@@ -54,7 +54,7 @@ t.test('with one it is named by what it holds, lies in a folder that nobody else
   t.equal(same.address, file.address)
   t.not(other.address, file.address)
   const { signal } = new AbortController()
-  t.same([await file.bring?.(signal), await same.bring?.(signal), await other.bring?.(signal)], ['https://storage.example/1', 'https://storage.example/1', 'https://storage.example/2'])
+  t.same([await file.upload?.(signal), await same.upload?.(signal), await other.upload?.(signal)], ['https://storage.example/1', 'https://storage.example/1', 'https://storage.example/2'])
   t.same(sent, [{ bytes: Buffer.from(pixel('a')), type: 'image/png' }, { bytes: Buffer.from(pixel('b')), type: 'image/png' }])
   t.equal(readdirSync(folder).length, 3)
   for (const one of [file, same, other, file]) await one.remove()
@@ -63,7 +63,7 @@ t.test('with one it is named by what it holds, lies in a folder that nobody else
 
 t.test('what is not taken is told why, and nothing of it is left', async t => {
   const { folder, files } = brought(t)
-  for (const taker of [createInnerFiles(), files]) {
+  for (const taker of [createInlineFiles(), files]) {
     t.equal(await taker.take(streamOf(pixel('a')), pixel().length), 'too-long')
     t.equal(await taker.take(streamOf(new Uint8Array()), 1000), 'empty')
     t.equal(await taker.take(streamOf(Buffer.from('%PDF-1.7 and more of it')), 1000), 'no-picture')
@@ -77,7 +77,7 @@ t.test('what begins like an archive, or with what may stand before one, is not s
   const { folder, files } = brought(t)
   for (const opening of ['efbbbf', '49443304000000000000', '504b0304', '1f8b08']) {
     const bytes = Buffer.concat([Buffer.from(opening, 'hex'), pixel()])
-    for (const taker of [createInnerFiles(), files]) t.equal(await taker.take(Readable.from([...bytes].map(byte => Buffer.of(byte))), 1000), 'no-picture', opening)
+    for (const taker of [createInlineFiles(), files]) t.equal(await taker.take(Readable.from([...bytes].map(byte => Buffer.of(byte))), 1000), 'no-picture', opening)
   }
   t.same(readdirSync(folder), [])
 })
@@ -85,15 +85,15 @@ t.test('what begins like an archive, or with what may stand before one, is not s
 t.test('a file is brought once in half a day, however often it is used meanwhile: fal keeps it for one', async t => {
   let hour = 0
   let uploads = 0
-  const files = createBroughtFiles({ folder: t.testdir({}), now: () => 1 + hour * 3_600_000, upload: async () => `https://storage.example/${++uploads}` })
+  const files = createUploadedFiles({ folder: t.testdir({}), now: () => 1 + hour * 3_600_000, upload: async () => `https://storage.example/${++uploads}` })
   for (const times of [1, 1, 1, 2, 2, 2, 3]) {
     const file = taken(await files.take(streamOf(pixel()), 1000))
-    t.equal(await file.bring?.(new AbortController().signal), `https://storage.example/${times}`, `hour ${hour}`)
+    t.equal(await file.upload?.(new AbortController().signal), `https://storage.example/${times}`, `hour ${hour}`)
     hour += 5
   }
 })
 
 t.test('a folder that takes nothing is a fault here, and the caller may come again', async t => {
-  const files = createBroughtFiles({ folder: `${t.testdir({})}/none`, upload: async () => '' })
+  const files = createUploadedFiles({ folder: `${t.testdir({})}/none`, upload: async () => '' })
   await t.rejects(files.take(streamOf(pixel()), 1000), { code: 'upload-failed', facts: { cause: { code: 'ENOENT' } } })
 })

@@ -21,8 +21,8 @@ async function opened (t: Test, env: Readonly<Record<string, string>>, sandbox: 
   t.teardown(close)
   async function give (bytes: Uint8Array): Promise<string> {
     const taken = await files.take(Readable.from([Buffer.from(bytes)]), 10_000_000)
-    if (typeof taken === 'string' || taken.bring === null) throw new Error('it is not brought anywhere')
-    return await taken.bring(never)
+    if (typeof taken === 'string' || taken.upload === null) throw new Error('it is not brought anywhere')
+    return await taken.upload(never)
   }
   return { metrics, give }
 }

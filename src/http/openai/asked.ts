@@ -8,7 +8,7 @@ import type { ModelBook } from '../../models/models.ts'
 import { isObject } from '../../schema.ts'
 import type { TenantBook } from '../../tenants/book.ts'
 import { missed } from '../answer.ts'
-import type { AskDeps, Bring } from '../ask.ts'
+import type { AskDeps, UploadFiles } from '../ask.ts'
 import type { HeaderOptions } from '../call-options.ts'
 import type { EventStreams } from '../event-stream.ts'
 import { purchaseOptionsOf } from '../generate-headers.ts'
@@ -29,10 +29,10 @@ export interface ImagesDeps extends AskDeps, PicturesDeps {
 export interface AskedImages extends AskedPictures {
   readonly mapped: Mapped
   readonly headers: HeaderOptions
-  /** What events of its stream are called. */
-  readonly story: 'image_generation' | 'image_edit'
-  /** Brings its files to where fal finds them; `null`: it has none. */
-  readonly bring: Bring | null
+  /** What the events of its stream begin with. */
+  readonly event: 'image_generation' | 'image_edit'
+  /** Uploads its files to where fal finds them; `null`: it has none. */
+  readonly uploadFiles: UploadFiles | null
 }
 
 /** Reads headers and body of a request for new pictures. Bytes that were answered out of this process' memory a moment ago are not read again. */
@@ -44,7 +44,7 @@ export function askedOf (request: FastifyRequest, reply: FastifyReply, { models,
   const known = knownBody?.readFor.model === model ? knownBody.readFor.mapped : null
   const mapped = known ?? mappedFor(body, model)
   tellMapped(reply, mapped)
-  return { model, mapped, headers, format: formatOf(mapped, isWithBase64), story: 'image_generation', bring: null }
+  return { model, mapped, headers, format: formatOf(mapped, isWithBase64), event: 'image_generation', uploadFiles: null }
 }
 
 /** Reads the headers. Throws what is none of this door. */

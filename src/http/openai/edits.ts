@@ -57,15 +57,15 @@ function askedEditOf (request: FastifyRequest, reply: FastifyReply, form: Form |
   tellMapped(reply, mapped)
   // What the same bytes mean at other doors has nothing of an edit.
   request.facts.bodyName = null
-  const bringFiles = async (form: Form): Promise<Mapped> => {
-    const addresses = await broughtIn(form, request.facts.connection.untilOver())
+  const uploadAll = async (form: Form): Promise<Mapped> => {
+    const addresses = await uploadedIn(form, request.facts.connection.untilOver())
     // Who waits for a picture holds none by then.
     await Promise.all(filesOf(form).map(({ remove }) => remove()))
     longBodies.leave(request)
     return mappedWith(addresses)
   }
-  const bring = form === null || filesOf(form).every(file => file.bring === null) ? null : async () => await bringFiles(form)
-  return { model, mapped, headers, format: formatOf(mapped, isWithBase64), story: 'image_edit', bring }
+  const uploadFiles = form === null || filesOf(form).every(file => file.upload === null) ? null : async () => await uploadAll(form)
+  return { model, mapped, headers, format: formatOf(mapped, isWithBase64), event: 'image_edit', uploadFiles }
 }
 
 /** The one that was named, or, where that takes no pictures, the one beside it that does. Whether the caller may use it is looked at as for every model. */
@@ -112,27 +112,27 @@ function filesOf ({ pictures, mask }: Form): readonly SentFile[] {
   return mask === null ? pictures : [...pictures, mask]
 }
 
-/** Brings the files of a form to fal, all at once and each once, and gives their addresses there. Where one fails, the others are given up. */
-async function broughtIn ({ pictures, mask }: Form, over: AbortSignal): Promise<Pick<AskedEdit, 'pictures' | 'mask'>> {
+/** Uploads the files of a form to fal, all at once and each once, and gives their addresses there. Where one fails, the others are given up. */
+async function uploadedIn ({ pictures, mask }: Form, over: AbortSignal): Promise<Pick<AskedEdit, 'pictures' | 'mask'>> {
   const failed = new AbortController()
   const signal = AbortSignal.any([over, failed.signal])
   let failure: unknown = null
-  const bringing = new Map<string, Promise<string>>()
-  const brought = (file: SentFile): Promise<string> => {
-    const coming = bringing.get(file.address) ?? bringOne(file)
-    bringing.set(file.address, coming)
+  const uploading = new Map<string, Promise<string>>()
+  const uploaded = (file: SentFile): Promise<string> => {
+    const coming = uploading.get(file.address) ?? uploadOne(file)
+    uploading.set(file.address, coming)
     return coming
   }
-  const bringOne = async ({ address, bring }: SentFile): Promise<string> => {
+  const uploadOne = async ({ address, upload }: SentFile): Promise<string> => {
     try {
-      return bring === null ? address : await bring(signal)
+      return upload === null ? address : await upload(signal)
     } catch (error) {
       failure ??= error
       failed.abort()
       return address
     }
   }
-  const [addresses, maskAddress] = await Promise.all([Promise.all(pictures.map(brought)), mask === null ? null : brought(mask)])
+  const [addresses, maskAddress] = await Promise.all([Promise.all(pictures.map(uploaded)), mask === null ? null : uploaded(mask)])
   if (failure !== null) throw failure
   return { pictures: addresses, mask: maskAddress }
 }

@@ -15,9 +15,9 @@ export function imageRoutes (scope: FastifyInstance, deps: ImagesDeps): void {
 
 /** Answers a request that was understood. */
 export function makeImages (request: FastifyRequest, reply: FastifyReply, asked: AskedImages, deps: ImagesDeps): Promise<FastifyReply> | FastifyReply {
-  const { model, headers, mapped, format, bring } = asked
+  const { model, headers, mapped, format, uploadFiles } = asked
   if (mapped.isStream) return streamImages(request, reply, asked, deps)
-  const answered = askForAll(request, model, headers, mapped, deps, bring)
+  const answered = askForAll(request, model, headers, mapped, deps, uploadFiles)
   if (answered instanceof Promise) return answered.then(list => sendImages(request, reply, list, asked, deps))
   if (format === 'b64_json') return sendImages(request, reply, answered, asked, deps)
   // What lies in this process is sent in the same turn.

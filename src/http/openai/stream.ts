@@ -16,7 +16,7 @@ import { openAiErrorOf } from './render.ts'
 
 /** A refusal is an answer like every other; what happens after the admission is told in the stream. */
 export async function streamImages (request: FastifyRequest, reply: FastifyReply, asked: AskedImages, deps: ImagesDeps): Promise<FastifyReply> {
-  const { answers: [answer], deliver } = await askForAll(request, asked.model, { ...asked.headers, waitMs: 0 }, asked.mapped, deps, asked.bring)
+  const { answers: [answer], deliver } = await askForAll(request, asked.model, { ...asked.headers, waitMs: 0 }, asked.mapped, deps, asked.uploadFiles)
   if (answer === undefined || answer.kind === 'caller-gone') return reply.code(CALLER_GONE).send()
   tellAnswers(request, reply, [answer], asked.headers.mode)
   if (answer.kind === 'under-way') {
@@ -77,7 +77,7 @@ async function madeOf (row: Generation, { ledger }: Pick<ImagesDeps, 'ledger'>):
 
 async function eventsOf (request: FastifyRequest, made: Made, created: number, asked: AskedImages, deps: ImagesDeps): Promise<string> {
   const members = asked.format === 'url' ? addressMembers(request, made, asked, deps) : await base64Members(request, made, asked, deps)
-  const completed = `${asked.story}.completed`
+  const completed = `${asked.event}.completed`
   return members.map(member => event(completed, `{"type":"${completed}","created_at":${created},${member.slice(1)}`)).join('')
 }
 
