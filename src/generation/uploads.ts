@@ -7,6 +7,8 @@ export interface FileToUpload {
   readonly bytes: number
   /** What it is, such as `image/png`: what its bytes say, and never what a caller says that they are. */
   readonly type: string
+  /** How the name ends that it is given, such as `png`: a model may go by it. */
+  readonly ending: string
 }
 
 /**

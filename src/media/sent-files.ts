@@ -91,7 +91,7 @@ export function createUploadedFiles ({ folder, upload, now = () => performance.n
       upload: async signal => {
         const before = known.get(name)
         if (before !== undefined) return before
-        const address = await upload({ path, bytes, type }, signal)
+        const address = await upload({ path, bytes, type, ending: told.ext }, signal)
         // Only now: to use a file does not make it stay there any longer.
         known.set(name, address)
         return address

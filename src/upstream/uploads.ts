@@ -67,15 +67,6 @@ interface Failed { readonly kind: 'failed', readonly step: 'ask' | 'send', reado
 /** fal takes none of the keys. */
 interface Blocked { readonly kind: 'blocked' }
 
-/** Endings for the names that files are given: a model may go by them. */
-const endings: ReadonlyMap<string, string> = new Map([
-  ['image/png', 'png'],
-  ['image/jpeg', 'jpg'],
-  ['image/webp', 'webp'],
-  ['image/gif', 'gif'],
-  ['image/avif', 'avif']
-])
-
 /** fal's storage on undici. Nothing is tried twice but another account. */
 export function createUploads (options: UploadsOptions): Uploads {
   const { restUrl, accounts, connect, onUpload = () => {}, log, timeoutMs = UPLOAD_MS } = options
@@ -103,15 +94,15 @@ export function createUploads (options: UploadsOptions): Uploads {
   }
 
   async function carry (file: FileToUpload, over: AbortSignal): Promise<Place | Failed | Blocked> {
-    const place = await askWhere(file.type, over)
+    const place = await askWhere(file, over)
     if (place.kind !== 'place') return place
     return await send(file, place, over) ?? place
   }
 
   /** Asks fal with one key after another until it takes one. */
-  async function askWhere (type: string, over: AbortSignal): Promise<Place | Failed | Blocked> {
+  async function askWhere (file: FileToUpload, over: AbortSignal): Promise<Place | Failed | Blocked> {
     for (const { name, key } of accounts()) {
-      const answer = await ask(type, key, over)
+      const answer = await ask(file, key, over)
       tell({ operation: 'upload', account: name, facts: {} }, answer)
       if (answer.kind === 'no-answer') return failed('ask', answer.code)
       if (answer.status === 401 || answer.status === 403) continue
@@ -121,7 +112,7 @@ export function createUploads (options: UploadsOptions): Uploads {
   }
 
   /** On a connection of its own: files are few, and one that was kept might be closed by the other side at that very moment. */
-  async function ask (type: string, key: string, over: AbortSignal): Promise<Answer | NoAnswer> {
+  async function ask ({ type, ending }: FileToUpload, key: string, over: AbortSignal): Promise<Answer | NoAnswer> {
     const { origin, path } = targetOf(`${restUrl()}/storage/upload/initiate?storage_type=fal-cdn-v3`)
     const client = new Client(origin, { connect: connect.rest, pipelining: 0 })
     const answer = await exchange(client, {
@@ -137,7 +128,7 @@ export function createUploads (options: UploadsOptions): Uploads {
         [falHeaders.uploadLifecycle]: LIFECYCLE
       },
       // What the caller calls its file may tell of people.
-      body: JSON.stringify({ content_type: type, file_name: `upload.${endings.get(type) ?? 'bin'}` })
+      body: JSON.stringify({ content_type: type, file_name: `upload.${ending}` })
     }, { deadlineMs: timeoutMs, bodyLimitBytes: ANSWER_BYTES, signal: over })
     client.destroy().catch(() => {}) // nothing is under way on it
     return answer

@@ -8,15 +8,15 @@ import type { SentFile } from '../../src/generation/sent-file.ts'
 import { createUploadedFiles, createInlineFiles } from '../../src/media/sent-files.ts'
 import { dataOf, pixel } from '../support/pixel.ts'
 
-interface Sent { readonly bytes: Buffer, readonly type: string }
+interface Sent { readonly bytes: Buffer, readonly type: string, readonly ending: string }
 
 function brought (t: Test): { readonly folder: string, readonly sent: readonly Sent[], readonly files: ReturnType<typeof createUploadedFiles> } {
   const folder = t.testdir({})
   const sent: Sent[] = []
   const files = createUploadedFiles({
     folder,
-    upload: async ({ path, type }) => {
-      sent.push({ bytes: readFileSync(path), type })
+    upload: async ({ path, type, ending }) => {
+      sent.push({ bytes: readFileSync(path), type, ending })
       return `https://storage.example/${sent.length}`
     }
   })
@@ -55,7 +55,7 @@ t.test('with one it is named by what it holds, lies in a folder that nobody else
   t.not(other.address, file.address)
   const { signal } = new AbortController()
   t.same([await file.upload?.(signal), await same.upload?.(signal), await other.upload?.(signal)], ['https://storage.example/1', 'https://storage.example/1', 'https://storage.example/2'])
-  t.same(sent, [{ bytes: Buffer.from(pixel('a')), type: 'image/png' }, { bytes: Buffer.from(pixel('b')), type: 'image/png' }])
+  t.same(sent, [{ bytes: Buffer.from(pixel('a')), type: 'image/png', ending: 'png' }, { bytes: Buffer.from(pixel('b')), type: 'image/png', ending: 'png' }])
   t.equal(readdirSync(folder).length, 3)
   for (const one of [file, same, other, file]) await one.remove()
   t.same(readdirSync(folder), [])

@@ -77,10 +77,10 @@ async function read (request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-function fileOf (t: Test, bytes: Buffer, type = 'image/png'): FileToUpload {
+function fileOf (t: Test, bytes: Buffer, { type, ending } = { type: 'image/png', ending: 'png' }): FileToUpload {
   const path = join(t.testdir({}), 'file')
   writeFileSync(path, bytes)
-  return { path, bytes: bytes.length, type }
+  return { path, bytes: bytes.length, type, ending }
 }
 
 const never = new AbortController().signal
@@ -95,13 +95,13 @@ async function problemOf (upload: Promise<string>): Promise<Problem> {
 t.test('a file arrives whole and unchanged, under a made-up name, for a day, and its bytes go without the key', async t => {
   const { upload, came, url, outcomes, lines } = await scene(t)
   const bytes = randomBytes(3_000_001)
-  t.equal(await upload(fileOf(t, bytes, 'image/jpeg'), never), `${url}/files/a.png`)
+  t.equal(await upload(fileOf(t, bytes, { type: 'image/heic', ending: 'heic' }), never), `${url}/files/a.png`)
   t.same(came.map(({ request }) => request), ['POST /storage/upload/initiate?storage_type=fal-cdn-v3', 'PUT /put?sig=s3cr3t'])
   const [asked, sent] = came
   t.match(asked?.headers, { authorization: `Key ${KEY}`, 'content-type': 'application/json', 'x-fal-object-lifecycle': '{"expiration_duration_seconds":86400}' })
-  t.same(JSON.parse(String(asked?.body)), { content_type: 'image/jpeg', file_name: 'upload.jpg' })
+  t.same(JSON.parse(String(asked?.body)), { content_type: 'image/heic', file_name: 'upload.heic' })
   t.ok(sent?.body.equals(bytes))
-  t.match(sent?.headers, { 'content-type': 'image/jpeg', 'content-length': '3000001' })
+  t.match(sent?.headers, { 'content-type': 'image/heic', 'content-length': '3000001' })
   t.notMatch(JSON.stringify(sent?.headers), /authorization|central|lifecycle/i)
   t.same([outcomes, lines], [['uploaded 3000001'], []])
 })
@@ -113,7 +113,7 @@ t.test('many files at once do not mix', async t => {
   const paths = t.testdir({})
   await Promise.all(files.map(async (bytes, place) => {
     writeFileSync(join(paths, `${place}`), bytes)
-    await upload({ path: join(paths, `${place}`), bytes: bytes.length, type: 'image/png' }, never)
+    await upload({ path: join(paths, `${place}`), bytes: bytes.length, type: 'image/png', ending: 'png' }, never)
   }))
   const arrived = came.filter(({ request }) => request.startsWith('PUT')).map(({ body }) => body)
   t.equal(arrived.length, 8)
