@@ -24,7 +24,7 @@ export function formatUsd (micro: MicroUsd): string {
   return last.text
 }
 
-/** Whoever tells an amount tells it again: in a header and in the log. */
+/** An amount is told twice: in a header and in the log. */
 let last = { micro: 0, text: '0' }
 
 function textOf (micro: MicroUsd): string {

@@ -32,8 +32,8 @@ export interface DriftWatch {
 }
 
 /**
- * How often a process asks whether it is its turn, and when it does so first: another one may have left before it looked. Soon enough that whoever starts the first
- * gateway with a model's file sees what comes of it, and not with the start, when the way out may not be there yet.
+ * How often a process asks whether it is its turn, and when it does so first: another one may have left before it looked. Soon enough that an operator who starts the
+ * first gateway with a model's file sees what comes of it, and not with the start, when the way out may not be there yet.
  */
 const ASK_EVERY_MS = 60_000
 

@@ -59,7 +59,7 @@ async function isOwned (folder: string): Promise<boolean> {
   return reached !== null
 }
 
-/** When a file came there or went last: whoever takes the folder makes one. */
+/** When a file came there or went last: the process that takes the folder makes one. */
 async function touchedMsOf (folder: string): Promise<number> {
   return await stat(folder).then(({ mtimeMs }) => mtimeMs, () => 0)
 }

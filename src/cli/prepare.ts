@@ -76,7 +76,7 @@ async function accountsIn (env: Readonly<Record<string, string | undefined>>, ac
 export interface TenantsSeen { readonly book: TenantBook | null, readonly notes: readonly string[] }
 
 /**
- * Gives the tenants as they are now, each time it is called: their file and those of models are read again when they look otherwise than before. What is refused leaves
+ * Gives the tenants as they are now, each time it is called: their file and those of models are read again when they changed. What is refused leaves
  * the tenants before in force, as in a gateway. Without a file there is the demo tenant, unless a real key says otherwise. Calls come one after the other, and never reject.
  */
 export function followTenants (env: Readonly<Record<string, string | undefined>>, builtIn: ModelBook): () => Promise<TenantsSeen> {

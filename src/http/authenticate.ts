@@ -56,7 +56,7 @@ export async function protect (scope: FastifyInstance, { tenants, tokens, ledger
 
   await scope.register(rateLimit, {
     global: false,
-    // Whoever has a token must not use up the calls of the tenant's own programs, with which it ends the token. No tenant's id holds a space.
+    // The holder of a token must not use up the calls of the tenant's own programs, with which it ends the token. No tenant's id holds a space.
     keyGenerator: request => {
       const { tenant, token } = callerOf(request)
       return token === null ? tenant.id : `${tenant.id} tokens`

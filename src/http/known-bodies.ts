@@ -1,4 +1,4 @@
-// Bodies that were answered out of this process' memory a moment ago. Whoever sends the same bytes to the same model again means the same call, so neither JSON nor
+// Bodies that were answered out of this process' memory a moment ago. The same bytes for the same model mean the same call, so neither JSON nor
 // schema, canonical form and digests are needed for it. What is remembered is how the body was read, and no answer: whether the caller may ask, what is stored, how long
 // it lasts and whether it is still there is looked up for each request, as for every other.
 

@@ -31,7 +31,7 @@ export async function openOwnSpool (above = tmpdir()): Promise<{ readonly folder
 
 async function isLeftOver (path: string, pid: number): Promise<boolean> {
   if (pid !== process.pid) return !isThere(pid)
-  // In a container every process has the same number: whoever had it before is not there any more.
+  // In a container every process has the same number: the process that had it before is not there any more.
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }))
   return mtimeMs < Date.now() - process.uptime() * 1000
 }

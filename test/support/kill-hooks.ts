@@ -26,7 +26,7 @@ export interface HookReceiver {
   readonly rights: Readonly<Record<string, unknown>>
   /** An address of its own for each of a tenant's callers. */
   readonly addressOf: (tenant: string, caller: string) => string
-  /** What the next try meets, whoever makes it. Resolves when it has come. */
+  /** What the next try meets, from any process. Resolves when it has come. */
   readonly next: (meets: 'no answer' | 'an error') => Promise<void>
   /** What was told there so far, in order. */
   readonly toldAt: (tenant: string, caller: string) => readonly Told[]

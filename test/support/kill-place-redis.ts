@@ -12,7 +12,7 @@ import { startRedisGate } from './redis-gate.ts'
 import { redisUrl, startRedis } from './redis.ts'
 import { deploy, LONG_LEASE } from './replicas.ts'
 
-/** Soon over for whoever goes on, and longer than a busy machine lets a process wait. */
+/** Soon over for the one that goes on, and longer than a busy machine lets a process wait. */
 const LEASE = { LEASE_SECONDS: '3' }
 
 /** Over before a replica counts as silent: what a dead one leaves behind is found by its lease. */

@@ -61,7 +61,7 @@ export interface Point {
   readonly purchases?: 0 | 1 | 2
   /** `seeded` and `unseeded`, one after the other, unless told otherwise. */
   readonly callers?: Callers
-  /** Leases that outlast the test: whoever goes on does so because a replica went silent. Of all points of a place, or of none. */
+  /** Leases that outlast the test: the one that goes on does so because a replica went silent. Of all points of a place, or of none. */
   readonly isLeaseLong?: true
   /** Where the ledger lies in a folder, there is no such point: no other process is there that would find out, or could put back what was lost. */
   readonly onlyOn?: 'Redis'

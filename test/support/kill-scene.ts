@@ -34,7 +34,7 @@ export type Window = Ledger & { readonly audit: () => readonly string[] | Promis
 
 export type Ask = (replica: Replica, options?: { readonly headers?: Readonly<Record<string, string>>, readonly signal?: AbortSignal }) => Promise<Reply>
 
-/** The one who asks first, whoever joins that one, and who asks behind the death. */
+/** The one who asks first, the one who joins that one, and the one who asks behind the death. */
 type Caller = 'first' | 'second' | 'again'
 
 /** Where deaths happen one after the other, each to a tenant of its own: one ledger and one fal. */
@@ -95,7 +95,7 @@ const HOOK_LEASE_MS = 5000
 /** Options of Node for all gateways that die. */
 export const briskNode = ['--import', join(projectDir, 'build/test/support/brisk-terms.js')]
 
-/** The environment of all gateways of a place with these points, which store files there and send webhooks. Links are the same whoever makes them. */
+/** The environment of all gateways of a place with these points, which store files there and send webhooks. Links are the same from all of them. */
 export function placeEnv (points: readonly Point[], mediaFolder: string, receiver: HookReceiver): Readonly<Record<string, string>> {
   return { MEDIA_DIR: mediaFolder, PUBLIC_URL: 'https://pictures.example', HOOK_LEASE_MS: String(HOOK_LEASE_MS), ...points.some(isAged) ? { FAL_FILES_MS: '-1' } : {}, ...receiver.env }
 }

@@ -49,7 +49,7 @@ export function Result ({ run, note, ratio, onCancel, canReuse, onReuse }) {
     </section>`
 }
 
-/** Seconds since it is shown. Whoever has the page read out is told when something changes. */
+/** Seconds since it is shown. Screen readers are told when something changes. */
 function Seconds () {
   const [seconds, setSeconds] = useState(0)
   useEffect(() => {
